@@ -1,0 +1,1 @@
+//! Contenders, workloads and the report.

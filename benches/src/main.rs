@@ -1,0 +1,3 @@
+//! The report of what striping buys on this machine.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Models that exhaust the interleavings of stripe-lock, with their negative controls.

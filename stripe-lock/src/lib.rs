@@ -1,0 +1,1 @@
+//! Striped (keyed) locks, blocking and async: pluggable hashers, ordered multi-acquire that cannot deadlock, scoped guards.

@@ -1,0 +1,1 @@
+//! An RDF quad store with SPARQL whose subjects load in parallel.
