@@ -1,0 +1,106 @@
+//! From a key to a stripe: the ready-made hashers, and the step from a hash to an index.
+
+use core::hash::{BuildHasher, Hash};
+
+/// 2^64 divided by the golden ratio, made odd: the multiplier of Fibonacci hashing (Knuth, The Art of Computer
+/// Programming, volume 3, section 6.4).
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The stripe of `key` among `stripes`, a power of two.
+///
+/// The index is the top bits of the hash times an odd constant. Those depend on every bit of the hash, so a hasher
+/// whose entropy sits in its low bits (FNV-1a of short keys, the identity) spreads as well as one that is random
+/// throughout. The second product brings the top bits down; unlike a shift it needs no exception for one stripe.
+#[inline]
+pub(crate) fn index<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> usize {
+    let mixed = hasher.hash_one(key).wrapping_mul(GOLDEN);
+    ((u128::from(mixed) * stripes as u128) >> 64) as usize
+}
+
+/// The hasher used where none is named: keyed, and seeded at random for each instance, so nobody outside can aim keys
+/// at one stripe.
+///
+/// It is [ahash](https://docs.rs/ahash) with the feature `ahash`, the standard library's SipHash-1-3 without it. With
+/// neither `ahash` nor `std` it can't be constructed, and a hasher has to be named: see
+/// [`StripedMutex::with_hasher`](crate::StripedMutex::with_hasher).
+///
+/// # Examples
+///
+/// ```
+/// use std::hash::BuildHasher;
+/// use stripe_lock::DefaultHasher;
+///
+/// let hasher = DefaultHasher::default();
+/// assert_eq!(hasher.hash_one("key"), hasher.hash_one("key"));
+/// // Another instance has other keys.
+/// assert_ne!(hasher.hash_one("key"), DefaultHasher::default().hash_one("key"));
+/// ```
+#[cfg(feature = "ahash")]
+#[derive(Clone, Debug, Default)]
+pub struct DefaultHasher(ahash::RandomState);
+
+#[cfg(feature = "ahash")]
+impl BuildHasher for DefaultHasher {
+    type Hasher = ahash::AHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+
+    #[inline]
+    fn hash_one<T: Hash>(&self, x: T) -> u64 {
+        self.0.hash_one(x)
+    }
+}
+
+#[cfg(all(feature = "std", not(feature = "ahash")))]
+#[allow(missing_docs, reason = "documented where the feature `ahash` is on")]
+#[derive(Clone, Debug, Default)]
+pub struct DefaultHasher(std::hash::RandomState);
+
+#[cfg(all(feature = "std", not(feature = "ahash")))]
+impl BuildHasher for DefaultHasher {
+    type Hasher = std::hash::DefaultHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+}
+
+#[cfg(not(any(feature = "std", feature = "ahash")))]
+#[allow(missing_docs, reason = "documented where the feature `ahash` is on")]
+#[derive(Clone, Debug)]
+pub enum DefaultHasher {}
+
+/// The hasher FNV-1a, 64 bits ([Fowler, Noll and Vo](http://www.isthe.com/chongo/tech/comp/fnv/)).
+///
+/// Fast for short keys, the same in every process and on every run. It has no key: who can choose keys can aim them
+/// all at one stripe, so keep it for keys that nobody hostile chooses.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{Fnv1a, StripedMutex};
+///
+/// let a = StripedMutex::<str, u32, stripe_lock::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
+/// let b = StripedMutex::<str, u32, stripe_lock::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
+/// assert_eq!(a.stripe_of("key"), b.stripe_of("key"));
+/// ```
+#[cfg(feature = "fnv")]
+pub type Fnv1a = fnv::FnvBuildHasher;
+
+/// The standard library's keyed hasher, SipHash-1-3 seeded at random: slower than the default, and the one to choose
+/// where an attacker can measure time precisely.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{DefaultRawMutex, SipHash, StripedMutex};
+///
+/// let locks = StripedMutex::<u64, (), DefaultRawMutex, SipHash>::with_hasher(16, SipHash::new());
+/// assert!(locks.stripe_of(&7) < 16);
+/// ```
+#[cfg(feature = "std")]
+pub type SipHash = std::hash::RandomState;

@@ -1,0 +1,428 @@
+//! Which stripes an operation needs, in the one order in which they may be taken.
+//!
+//! Every operation of this crate that holds more than one stripe gets them from a [`StripeSet`], and a `StripeSet`
+//! yields them in ascending order. That is the whole argument why they can't deadlock among each other, and the reason
+//! why no other module sorts anything.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// So many stripes are kept without a heap allocation where there are more than 64 to choose from.
+const INLINE: usize = 16;
+
+const WORD: usize = u64::BITS as usize;
+
+/// A set of stripes, iterated in ascending order, whatever the order in which they were inserted.
+///
+/// It takes no heap memory while it holds at most 16 stripes, nor at all where there are at most 64 stripes to choose
+/// from (one machine word). Beyond that it is a bit map of one bit for each stripe there is.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::StripeSet;
+///
+/// let mut set = StripeSet::empty(1024);
+/// for stripe in [700, 3, 700, 41] {
+///     set.insert(stripe);
+/// }
+/// assert!(set.iter().eq([3, 41, 700]));
+/// ```
+#[derive(Clone)]
+pub struct StripeSet {
+    stripes: u32,
+    repr: Repr,
+}
+
+#[derive(Clone)]
+enum Repr {
+    /// At most 64 stripes to choose from: bit `i` stands for stripe `i`.
+    Word(u64),
+    /// At most 16 of many: the first `len` are ascending, without duplicates.
+    Few { len: u8, sorted: [u32; INLINE] },
+    /// More than 16 of many: bit `i % 64` of word `i / 64` stands for stripe `i`.
+    Map(Box<[u64]>),
+}
+
+impl StripeSet {
+    /// No stripe yet, out of `stripes`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(stripe_lock::StripeSet::empty(64).is_empty());
+    /// ```
+    #[inline]
+    pub fn empty(stripes: usize) -> Self {
+        let repr = if stripes <= WORD { Repr::Word(0) } else { Repr::Few { len: 0, sorted: [0; INLINE] } };
+        Self { stripes: stripes as u32, repr }
+    }
+
+    /// Every one of `stripes`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(stripe_lock::StripeSet::all(4).iter().eq(0..4));
+    /// ```
+    pub fn all(stripes: usize) -> Self {
+        let ones = |bits: usize| if bits == 0 { 0 } else { u64::MAX >> (WORD - bits) };
+        let repr = if stripes <= WORD {
+            Repr::Word(ones(stripes))
+        } else {
+            let mut words = vec![u64::MAX; stripes.div_ceil(WORD)];
+            if let Some(last) = words.last_mut() {
+                *last = ones(stripes - (stripes - 1) / WORD * WORD);
+            }
+            Repr::Map(words.into_boxed_slice())
+        };
+        Self { stripes: stripes as u32, repr }
+    }
+
+    /// Adds a stripe; says whether it was new.
+    ///
+    /// # Panics
+    ///
+    /// If `stripe` is not below the number of stripes that the set was made for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut set = stripe_lock::StripeSet::empty(64);
+    /// assert!(set.insert(5));
+    /// assert!(!set.insert(5));
+    /// ```
+    #[inline]
+    pub fn insert(&mut self, stripe: usize) -> bool {
+        assert!(stripe < self.stripes as usize, "stripe {stripe} of {}", self.stripes);
+        match &mut self.repr {
+            Repr::Word(word) => set_bit(word, stripe),
+            Repr::Few { len, sorted } => {
+                let held = usize::from(*len);
+                let at = sorted[..held].partition_point(|&other| (other as usize) < stripe);
+                if sorted[..held].get(at) == Some(&(stripe as u32)) {
+                    return false;
+                }
+                if held == INLINE {
+                    self.repr = Repr::Map(spread(sorted, self.stripes as usize));
+                    return self.insert(stripe);
+                }
+                sorted.copy_within(at..held, at + 1);
+                sorted[at] = stripe as u32;
+                *len += 1;
+                true
+            }
+            Repr::Map(words) => set_bit(&mut words[stripe / WORD], stripe % WORD),
+        }
+    }
+
+    /// Whether a stripe is in the set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let set = stripe_lock::StripeSet::all(4);
+    /// assert!(set.contains(3) && !set.contains(4));
+    /// ```
+    #[inline]
+    pub fn contains(&self, stripe: usize) -> bool {
+        self.next_from(stripe) == Some(stripe)
+    }
+
+    /// How many stripes are in the set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::StripeSet::all(128).len(), 128);
+    /// ```
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.repr {
+            Repr::Word(word) => word.count_ones() as usize,
+            Repr::Few { len, .. } => usize::from(*len),
+            Repr::Map(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+        }
+    }
+
+    /// Whether no stripe is in the set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!stripe_lock::StripeSet::all(1).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.first().is_none()
+    }
+
+    /// The lowest stripe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::StripeSet::all(8).first(), Some(0));
+    /// ```
+    #[inline]
+    pub fn first(&self) -> Option<usize> {
+        self.next_from(0)
+    }
+
+    /// The highest stripe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::StripeSet::all(8).last(), Some(7));
+    /// ```
+    #[inline]
+    pub fn last(&self) -> Option<usize> {
+        self.iter().next_back()
+    }
+
+    /// The lowest stripe that is `stripe` or above: the step of a walk that can be interrupted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut set = stripe_lock::StripeSet::empty(128);
+    /// set.insert(9);
+    /// assert_eq!(set.next_from(9), Some(9));
+    /// assert_eq!(set.next_from(10), None);
+    /// ```
+    #[inline]
+    pub fn next_from(&self, stripe: usize) -> Option<usize> {
+        match &self.repr {
+            Repr::Word(word) => lowest(word.checked_shr(stripe as u32)?).map(|bit| bit + stripe),
+            Repr::Few { len, sorted } => {
+                let held = &sorted[..usize::from(*len)];
+                held.iter().map(|&held| held as usize).find(|&held| held >= stripe)
+            }
+            Repr::Map(words) => {
+                let word = words.get(stripe / WORD)?;
+                if let Some(bit) = lowest(word >> (stripe % WORD)) {
+                    return Some(stripe + bit);
+                }
+                let at = stripe / WORD + 1;
+                words[at..].iter().zip(at..).find_map(|(&word, at)| lowest(word).map(|bit| at * WORD + bit))
+            }
+        }
+    }
+
+    /// The stripes in ascending order; reversed, in descending order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(stripe_lock::StripeSet::all(3).iter().rev().eq([2, 1, 0]));
+    /// ```
+    #[inline]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(match &self.repr {
+            Repr::Word(word) => Walk::Word(*word),
+            Repr::Few { len, sorted } => Walk::Few(sorted[..usize::from(*len)].iter()),
+            Repr::Map(words) => Walk::Map(Words { words, base: 0, front: 0, back: 0 }),
+        })
+    }
+}
+
+/// Sets a bit; says whether it was clear.
+#[inline]
+fn set_bit(word: &mut u64, bit: usize) -> bool {
+    let before = *word;
+    *word |= 1 << bit;
+    *word != before
+}
+
+/// The lowest bit that is set.
+#[inline]
+fn lowest(word: u64) -> Option<usize> {
+    (word != 0).then(|| word.trailing_zeros() as usize)
+}
+
+fn spread(sorted: &[u32], stripes: usize) -> Box<[u64]> {
+    let mut words = vec![0; stripes.div_ceil(WORD)].into_boxed_slice();
+    for &stripe in sorted {
+        set_bit(&mut words[stripe as usize / WORD], stripe as usize % WORD);
+    }
+    words
+}
+
+impl fmt::Debug for StripeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for StripeSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for StripeSet {}
+
+impl<'a> IntoIterator for &'a StripeSet {
+    type Item = usize;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// The stripes of a [`StripeSet`], ascending. Made by [`StripeSet::iter`].
+///
+/// # Examples
+///
+/// ```
+/// let set = stripe_lock::StripeSet::all(3);
+/// assert_eq!(set.iter().sum::<usize>(), 3);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Iter<'a>(Walk<'a>);
+
+#[derive(Clone, Debug)]
+enum Walk<'a> {
+    Word(u64),
+    Few(core::slice::Iter<'a, u32>),
+    Map(Words<'a>),
+}
+
+/// A walk over a bit map from both ends. The bits left to visit are `front` (of the word before `words`), then
+/// `words`, then `back` (of the word after them); `base` is the index of the first of `words`.
+#[derive(Clone, Debug)]
+struct Words<'a> {
+    words: &'a [u64],
+    base: usize,
+    front: u64,
+    back: u64,
+}
+
+impl Words<'_> {
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            if let Some(bit) = lowest(self.front) {
+                self.front &= self.front - 1;
+                return Some((self.base - 1) * WORD + bit);
+            }
+            let Some((&first, rest)) = self.words.split_first() else {
+                let bit = lowest(self.back)?;
+                self.back &= self.back - 1;
+                return Some(self.base * WORD + bit);
+            };
+            (self.front, self.words, self.base) = (first, rest, self.base + 1);
+        }
+    }
+
+    fn next_back(&mut self) -> Option<usize> {
+        loop {
+            if let Some(bit) = self.back.checked_ilog2() {
+                self.back &= !(1 << bit);
+                return Some((self.base + self.words.len()) * WORD + bit as usize);
+            }
+            let Some((&last, rest)) = self.words.split_last() else {
+                let bit = self.front.checked_ilog2()?;
+                self.front &= !(1 << bit);
+                return Some((self.base - 1) * WORD + bit as usize);
+            };
+            (self.back, self.words) = (last, rest);
+        }
+    }
+}
+
+impl Iterator for Iter<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        match &mut self.0 {
+            Walk::Word(word) => {
+                let bit = lowest(*word)?;
+                *word &= *word - 1;
+                Some(bit)
+            }
+            Walk::Few(sorted) => sorted.next().map(|&stripe| stripe as usize),
+            Walk::Map(words) => words.next(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<usize> {
+        match &mut self.0 {
+            Walk::Word(word) => {
+                let bit = word.checked_ilog2()?;
+                *word &= !(1 << bit);
+                Some(bit as usize)
+            }
+            Walk::Few(sorted) => sorted.next_back().map(|&stripe| stripe as usize),
+            Walk::Map(words) => words.next_back(),
+        }
+    }
+}
+
+impl FusedIterator for Iter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The three representations and the changes between them agree with a sorted set.
+        #[test]
+        fn agrees_with_a_sorted_set(
+            bits in 0_u32..13,
+            picks in prop::collection::vec(any::<usize>(), 0..80),
+            ends in prop::collection::vec(any::<bool>(), 80),
+        ) {
+            let stripes = 1_usize << bits;
+            let mut set = StripeSet::empty(stripes);
+            let mut model = BTreeSet::new();
+            for pick in picks {
+                prop_assert_eq!(set.insert(pick % stripes), model.insert(pick % stripes));
+            }
+            prop_assert!(set.iter().eq(model.iter().copied()));
+            prop_assert!(set.iter().rev().eq(model.iter().rev().copied()));
+            prop_assert_eq!(set.len(), model.len());
+            prop_assert_eq!((set.first(), set.last()), (model.first().copied(), model.last().copied()));
+            for from in 0..=stripes {
+                prop_assert_eq!(set.next_from(from), model.range(from..).next().copied());
+                prop_assert_eq!(set.contains(from), model.contains(&from));
+            }
+            let (mut walk, mut expected) = (set.iter(), model.iter().copied());
+            for front in ends {
+                if front {
+                    prop_assert_eq!(walk.next(), expected.next());
+                } else {
+                    prop_assert_eq!(walk.next_back(), expected.next_back());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_is_every_stripe_of_any_count() {
+        for stripes in [1, 2, 63, 64, 65, 127, 128, 129, 1 << 16] {
+            assert!(StripeSet::all(stripes).iter().eq(0..stripes), "{stripes}");
+        }
+    }
+
+    #[test]
+    fn up_to_sixteen_stay_inline() {
+        let mut set = StripeSet::empty(1024);
+        let picked: Vec<usize> = (0..16).map(|i| i * 61).collect();
+        picked.iter().for_each(|&stripe| assert!(set.insert(stripe)));
+        assert!(matches!(set.repr, Repr::Few { .. }));
+        assert!(set.insert(1));
+        assert!(matches!(set.repr, Repr::Map(_)));
+    }
+}
