@@ -1,16 +1,53 @@
-//! Striped (keyed) locks.
+//! Striped (keyed) locks: a fixed number of locks, one of which belongs to every key.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
+mod batch;
+mod capacity;
+mod guard;
 mod hash;
+mod held;
+mod holding;
+mod lock;
+mod multi;
+mod mutex;
+pub mod raw;
+mod reentrant;
+mod rwlock;
+#[cfg(feature = "stats")]
+mod stats;
+mod stripe;
 mod stripe_set;
 mod striped;
 
+pub use batch::Batch;
+#[cfg(feature = "std")]
+pub use capacity::expected_parallelism;
+pub use capacity::{Workload, recommended_stripes};
+pub use guard::{ArcStripe, Guard};
 pub use hash::DefaultHasher;
 #[cfg(feature = "fnv")]
 pub use hash::Fnv1a;
 #[cfg(feature = "std")]
 pub use hash::SipHash;
+pub use holding::{Holding, HoldingFair, Mixed, Take, Uniform};
+pub use lock::StripedLock;
+pub use multi::{ExtendError, MultiGuard};
+pub use mutex::{ArcMutexGuard, MutexGuard, MutexMultiGuard, StripedMutex};
+pub use raw::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
+pub use reentrant::{
+    ArcReentrantMutexGuard, ReentrantMultiGuard, ReentrantMutexGuard, StripedReentrantMutex,
+};
+pub use rwlock::{
+    ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, BatchGuard, ReadMultiGuard,
+    RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
+};
+#[cfg(feature = "stats")]
+pub use stats::{Stats, StripeStats};
+pub use stripe::Stripe;
 pub use stripe_set::{Iter, StripeSet};
 pub use striped::{DEFAULT_STRIPES, MAX_STRIPES, Striped};
+
+pub use lock_api;

@@ -223,7 +223,7 @@ impl StripeSet {
         Iter(match &self.repr {
             Repr::Word(word) => Walk::Word(*word),
             Repr::Few { len, sorted } => Walk::Few(sorted[..usize::from(*len)].iter()),
-            Repr::Map(words) => Walk::Map(Words { words, base: 0, front: 0, back: 0 }),
+            Repr::Map(words) => Walk::Map(Words { between: words, base: 0, front: 0, back: 0 }),
         })
     }
 }
@@ -291,11 +291,11 @@ enum Walk<'a> {
     Map(Words<'a>),
 }
 
-/// A walk over a bit map from both ends. The bits left to visit are `front` (of the word before `words`), then
-/// `words`, then `back` (of the word after them); `base` is the index of the first of `words`.
+/// A walk over a bit map from both ends. The bits left to visit are `front` (of the word before `between`), then
+/// `between`, then `back` (of the word after them); `base` is the index of the first of `between`.
 #[derive(Clone, Debug)]
 struct Words<'a> {
-    words: &'a [u64],
+    between: &'a [u64],
     base: usize,
     front: u64,
     back: u64,
@@ -308,12 +308,12 @@ impl Words<'_> {
                 self.front &= self.front - 1;
                 return Some((self.base - 1) * WORD + bit);
             }
-            let Some((&first, rest)) = self.words.split_first() else {
+            let Some((&first, rest)) = self.between.split_first() else {
                 let bit = lowest(self.back)?;
                 self.back &= self.back - 1;
                 return Some(self.base * WORD + bit);
             };
-            (self.front, self.words, self.base) = (first, rest, self.base + 1);
+            (self.front, self.between, self.base) = (first, rest, self.base + 1);
         }
     }
 
@@ -321,14 +321,14 @@ impl Words<'_> {
         loop {
             if let Some(bit) = self.back.checked_ilog2() {
                 self.back &= !(1 << bit);
-                return Some((self.base + self.words.len()) * WORD + bit as usize);
+                return Some((self.base + self.between.len()) * WORD + bit as usize);
             }
-            let Some((&last, rest)) = self.words.split_last() else {
+            let Some((&last, rest)) = self.between.split_last() else {
                 let bit = self.front.checked_ilog2()?;
                 self.front &= !(1 << bit);
                 return Some((self.base - 1) * WORD + bit as usize);
             };
-            (self.back, self.words) = (last, rest);
+            (self.back, self.between) = (last, rest);
         }
     }
 }
@@ -420,7 +420,7 @@ mod tests {
     fn up_to_sixteen_stay_inline() {
         let mut set = StripeSet::empty(1024);
         let picked: Vec<usize> = (0..16).map(|i| i * 61).collect();
-        picked.iter().for_each(|&stripe| assert!(set.insert(stripe)));
+        assert!(picked.iter().all(|&stripe| set.insert(stripe)));
         assert!(matches!(set.repr, Repr::Few { .. }));
         assert!(set.insert(1));
         assert!(matches!(set.repr, Repr::Map(_)));

@@ -240,10 +240,18 @@ impl<K: ?Sized, L, S: BuildHasher> Striped<K, L, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        match &self.cells {
-            Cells::Padded(cells) => &cells[hash::index(&self.hasher, key, cells.len())],
-            Cells::Dense(cells) => &cells[hash::index(&self.hasher, key, cells.len())],
-        }
+        self.find(key).1
+    }
+
+    /// The stripe that `key` belongs to: its index and its value.
+    #[inline]
+    pub(crate) fn find<Q>(&self, key: &Q) -> (usize, &L)
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let index = self.stripe_of(key);
+        (index, self.stripe(index))
     }
 
     /// The value that `key` belongs to, to change.

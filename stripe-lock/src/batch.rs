@@ -1,0 +1,126 @@
+//! Naming keys to read and keys to write, to be locked together.
+
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+
+use lock_api::{RawRwLock, RawRwLockTimed};
+
+use crate::StripeSet;
+use crate::holding::Mixed;
+use crate::multi::MultiGuard;
+use crate::raw::{Try, Until};
+use crate::rwlock::{BatchGuard, StripedRwLock};
+
+/// Keys to read and keys to write, named before any of them is locked. Made by [`StripedRwLock::batch`].
+///
+/// Where a key to read and a key to write share a stripe, it is written. Because the modes are settled before the
+/// first stripe is taken, no batch ever has to upgrade, and batches can't deadlock, whatever the order of their keys.
+///
+/// # Examples
+///
+/// ```
+/// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+/// let batch = locks.batch().read("a").read("b").write("c");
+/// assert!(batch.try_lock().is_some());
+/// ```
+#[must_use = "a batch locks nothing until `lock`, `try_lock` or `try_lock_until`"]
+pub struct Batch<'a, K: ?Sized, T, R, S> {
+    set: &'a StripedRwLock<K, T, R, S>,
+    stripes: StripeSet,
+    writes: StripeSet,
+}
+
+impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
+    pub(crate) fn new(set: &'a StripedRwLock<K, T, R, S>) -> Self {
+        let none = StripeSet::empty(set.stripes());
+        Self { set, stripes: none.clone(), writes: none }
+    }
+
+    /// Names a key to read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// assert!(locks.batch().read("a").lock().get_mut("a").is_none());
+    /// ```
+    pub fn read<Q>(mut self, key: &Q) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.stripes.insert(self.set.stripe_of(key));
+        self
+    }
+
+    /// Names a key to write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// assert!(locks.batch().write("a").lock().get_mut("a").is_some());
+    /// ```
+    pub fn write<Q>(mut self, key: &Q) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let stripe = self.set.stripe_of(key);
+        self.stripes.insert(stripe);
+        self.writes.insert(stripe);
+        self
+    }
+
+    /// Locks the stripes of all keys named, in ascending order, waiting as long as it needs.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, instead of hanging: see [`StripedRwLock`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let guard = locks.batch().read("a").write("b").lock();
+    /// assert!(guard.holds("a") && guard.holds("b"));
+    /// ```
+    #[track_caller]
+    pub fn lock(self) -> BatchGuard<'a, K, T, R, S> {
+        MultiGuard::wait(self.set, self.stripes, Mixed::new(self.writes))
+    }
+
+    /// Locks the stripes of all keys named if that needs no waiting; none of them otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let reader = locks.read("a");
+    /// assert!(locks.batch().read("a").try_lock().is_some());
+    /// assert!(locks.batch().write("a").try_lock().is_none());
+    /// ```
+    #[track_caller]
+    pub fn try_lock(self) -> Option<BatchGuard<'a, K, T, R, S>> {
+        MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), &Try)
+    }
+
+    /// Locks the stripes of all keys named, or none of them if `deadline` passes first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let soon = Instant::now() + Duration::from_millis(5);
+    /// assert!(locks.batch().read("a").write("b").try_lock_until(soon).is_some());
+    /// ```
+    #[track_caller]
+    pub fn try_lock_until(self, deadline: R::Instant) -> Option<BatchGuard<'a, K, T, R, S>>
+    where
+        R: RawRwLockTimed<Instant: Copy>,
+    {
+        MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), &Until(deadline))
+    }
+}

@@ -1,0 +1,308 @@
+//! The guard of one stripe, for every kind of lock, mode and way to reach the stripe.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::ptr;
+
+use lock_api::{RawRwLockDowngrade, RawRwLockUpgrade, RawRwLockUpgradeDowngrade};
+
+use crate::held::Held;
+use crate::lock::StripedLock;
+use crate::raw::{Acquire, AcquireFair, Exclusive, ForRwLock, Mode, Shared, Upgradable, Wait, Way};
+use crate::stripe::Stripe;
+
+/// Holds one stripe in mode `M` until it is dropped, and gives access to the stripe's data.
+///
+/// Usually named by an alias: [`MutexGuard`](crate::MutexGuard), [`RwLockReadGuard`](crate::RwLockReadGuard),
+/// [`ArcMutexGuard`](crate::ArcMutexGuard) and so on. `P` is the way to the stripe: a reference, or an `Arc` of the
+/// whole set with an index.
+///
+/// The methods are associated functions, so that they can't hide methods of `T`.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::StripedMutex;
+///
+/// let stock = StripedMutex::<str, u32>::new(64);
+/// let mut guard = stock.lock("apples");
+/// *guard += 3;
+/// drop(guard);
+/// assert_eq!(*stock.lock("apples"), 3);
+/// ```
+#[must_use = "if unused, the stripe is released at once"]
+pub struct Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    stripe: P,
+    state: ManuallyDrop<L::State>,
+    held: Held,
+    /// Makes the guard `Sync` only where `T` is, and `Send` only where `T` is.
+    data: PhantomData<T>,
+}
+
+impl<P, L, T, M> Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    /// Takes the stripe, or `None` if `way` ended without it.
+    #[inline]
+    pub(crate) fn take(stripe: P, way: &impl Way<L, M>) -> Option<Self> {
+        let state = ManuallyDrop::new(stripe.take(way)?);
+        Some(Self { stripe, state, held: Held::default(), data: PhantomData })
+    }
+
+    /// Takes the stripe, waiting as long as it needs.
+    #[inline]
+    pub(crate) fn wait(stripe: P) -> Self {
+        let Some(guard) = Self::take(stripe, &Wait) else { unreachable!("waiting ends with the stripe") };
+        guard
+    }
+
+    #[inline]
+    pub(crate) fn recorded(mut self, held: Held) -> Self {
+        self.held = held;
+        self
+    }
+
+    /// Takes the guard apart without releasing the stripe.
+    #[inline]
+    fn into_parts(self) -> (P, L::State, Held) {
+        let mut guard = ManuallyDrop::new(self);
+        // SAFETY: `guard` is never dropped nor used again, so each of the three fields is moved out once.
+        unsafe {
+            (
+                ptr::read(&raw const guard.stripe),
+                ManuallyDrop::take(&mut guard.state),
+                ptr::read(&raw const guard.held),
+            )
+        }
+    }
+
+    /// Puts parts that hold the stripe in mode `M` together again.
+    #[inline]
+    fn from_parts(stripe: P, state: L::State, held: Held) -> Self {
+        Self { stripe, state: ManuallyDrop::new(state), held, data: PhantomData }
+    }
+
+    /// Releases the stripe and hands it to whoever has waited longest, if anybody waits, so that no newcomer can
+    /// overtake. Slower than dropping the guard where there are waiters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{MutexGuard, StripedMutex};
+    ///
+    /// let locks = StripedMutex::<u64>::new(64);
+    /// MutexGuard::unlock_fair(locks.lock(&1));
+    /// assert!(locks.try_lock(&1).is_some());
+    /// ```
+    #[inline]
+    pub fn unlock_fair(guard: Self)
+    where
+        L: AcquireFair<M>,
+    {
+        let (stripe, state, _held) = guard.into_parts();
+        // SAFETY: `state` comes from this stripe, and the guard, which alone gave references to the data, is gone.
+        unsafe { stripe.release_fair(state) }
+    }
+}
+
+impl<P, L, T, M> Drop for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the state is taken out once, here, since every other way to do so forgets the guard; it comes from
+        // this stripe, and references that the guard gave out can't outlive it.
+        unsafe { self.stripe.release(ManuallyDrop::take(&mut self.state)) }
+    }
+}
+
+impl<P, L, T, M> Deref for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard holds the stripe, so nobody else has `&mut T`.
+        unsafe { &*self.stripe.data() }
+    }
+}
+
+impl<P, L, T> DerefMut for Guard<P, L, T, Exclusive>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<Exclusive>,
+{
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard holds the stripe exclusively, and `&mut self` makes this the only reference through it.
+        unsafe { &mut *self.stripe.data() }
+    }
+}
+
+impl<P, L, T: fmt::Debug, M> fmt::Debug for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<P, L, T: fmt::Display, M> fmt::Display for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<P, R, T> Guard<P, ForRwLock<R>, T, Upgradable>
+where
+    P: Deref<Target = Stripe<ForRwLock<R>, T>>,
+    R: RawRwLockUpgrade,
+{
+    /// Makes an upgradable guard exclusive without letting go in between; waits for the readers to leave.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+    ///
+    /// let cache = StripedRwLock::<u64, Option<&str>>::new(64);
+    /// let guard = cache.upgradable_read(&1);
+    /// if guard.is_none() {
+    ///     *RwLockUpgradableReadGuard::upgrade(guard) = Some("computed once");
+    /// }
+    /// assert_eq!(*cache.read(&1), Some("computed once"));
+    /// ```
+    #[inline]
+    pub fn upgrade(guard: Self) -> Guard<P, ForRwLock<R>, T, Exclusive> {
+        let (stripe, state, held) = guard.into_parts();
+        // SAFETY: `state` is that of an upgradable acquisition of this raw lock.
+        let state = unsafe { stripe.raw().0.upgrade(state) };
+        Guard::from_parts(stripe, state, held)
+    }
+
+    /// Makes an upgradable guard exclusive if there is no reader to wait for.
+    ///
+    /// # Errors
+    ///
+    /// The guard as it was, if there are readers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+    ///
+    /// let locks = StripedRwLock::<u64, u32>::new(1);
+    /// let reader = locks.try_read(&1);
+    /// let guard = locks.try_upgradable_read(&1).unwrap();
+    /// let guard = RwLockUpgradableReadGuard::try_upgrade(guard).unwrap_err();
+    /// drop(reader);
+    /// assert!(RwLockUpgradableReadGuard::try_upgrade(guard).is_ok());
+    /// ```
+    #[inline]
+    pub fn try_upgrade(guard: Self) -> Result<Guard<P, ForRwLock<R>, T, Exclusive>, Self> {
+        let (stripe, state, held) = guard.into_parts();
+        // SAFETY: `state` is that of an upgradable acquisition of this raw lock.
+        match unsafe { stripe.raw().0.try_upgrade(state) } {
+            Ok(state) => Ok(Guard::from_parts(stripe, state, held)),
+            Err(state) => Err(Self::from_parts(stripe, state, held)),
+        }
+    }
+
+    /// Gives up the right to upgrade and stays a reader, without letting go in between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+    ///
+    /// let locks = StripedRwLock::<u64, u32>::new(1);
+    /// let reader = RwLockUpgradableReadGuard::downgrade_upgradable(locks.upgradable_read(&1));
+    /// assert!(locks.try_upgradable_read(&2).is_some());
+    /// assert_eq!(*reader, 0);
+    /// ```
+    #[inline]
+    pub fn downgrade_upgradable(guard: Self) -> Guard<P, ForRwLock<R>, T, Shared>
+    where
+        R: RawRwLockUpgradeDowngrade,
+    {
+        let (stripe, state, held) = guard.into_parts();
+        // SAFETY: `state` is that of an upgradable acquisition of this raw lock.
+        let state = unsafe { stripe.raw().0.downgrade_upgradable(state) };
+        Guard::from_parts(stripe, state, held)
+    }
+}
+
+impl<P, R, T> Guard<P, ForRwLock<R>, T, Exclusive>
+where
+    P: Deref<Target = Stripe<ForRwLock<R>, T>>,
+    R: RawRwLockDowngrade,
+{
+    /// Lets readers in and stays one, without letting go in between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{RwLockWriteGuard, StripedRwLock};
+    ///
+    /// let locks = StripedRwLock::<u64, u32>::new(1);
+    /// let mut writer = locks.write(&1);
+    /// *writer = 7;
+    /// let reader = RwLockWriteGuard::downgrade(writer);
+    /// assert_eq!(*locks.try_read(&2).unwrap(), *reader);
+    /// ```
+    #[inline]
+    pub fn downgrade(guard: Self) -> Guard<P, ForRwLock<R>, T, Shared> {
+        let (stripe, state, held) = guard.into_parts();
+        // SAFETY: `state` is that of an exclusive acquisition of this raw lock.
+        let state = unsafe { stripe.raw().0.downgrade(state) };
+        Guard::from_parts(stripe, state, held)
+    }
+}
+
+/// The way to a stripe through a shared owner of the whole set: what makes a guard `'static`.
+pub struct ArcStripe<K: ?Sized, T, L, S> {
+    set: Arc<StripedLock<K, T, L, S>>,
+    stripe: usize,
+}
+
+impl<K: ?Sized, T, L, S> ArcStripe<K, T, L, S> {
+    #[inline]
+    pub(crate) fn new(set: Arc<StripedLock<K, T, L, S>>, stripe: usize) -> Self {
+        Self { set, stripe }
+    }
+}
+
+impl<K: ?Sized, T, L, S> Deref for ArcStripe<K, T, L, S> {
+    type Target = Stripe<L, T>;
+
+    #[inline]
+    fn deref(&self) -> &Stripe<L, T> {
+        self.set.striped.stripe(self.stripe)
+    }
+}

@@ -1,0 +1,156 @@
+//! The modes in which a multi-guard holds its stripes: all in one, or some for reading and some for writing.
+
+use alloc::vec::Vec;
+
+use crate::StripeSet;
+use crate::raw::{Acquire, AcquireFair, Exclusive, Mode, Shared, Way};
+use crate::stripe::Stripe;
+
+/// What a [`MultiGuard`](crate::MultiGuard) keeps of the acquisitions it stands for: a stack, since stripes are taken
+/// in ascending order and released in descending order.
+///
+/// # Safety
+///
+/// [`exclusive`](Self::exclusive) is true only of stripes that are held in a mode that excludes all other holders.
+pub unsafe trait Holding<L> {
+    /// How many stripes are held.
+    fn held(&self) -> usize;
+
+    /// Whether the stripe with this index, if held, is held exclusively.
+    fn exclusive(&self, index: usize) -> bool;
+
+    /// Releases the stripe that was taken last.
+    ///
+    /// # Safety
+    ///
+    /// `stripe` is that stripe, its index is `index`, and no reference to its data is used after this call.
+    unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize);
+}
+
+/// A [`Holding`] that hands its stripes over when it releases them.
+pub trait HoldingFair<L>: Holding<L> {
+    /// Releases the stripe that was taken last to whoever has waited longest.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Holding::pop`].
+    unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, index: usize);
+}
+
+/// A [`Holding`] that can take stripes in way `W`.
+pub trait Take<L, W>: Holding<L> {
+    /// Takes a stripe above all those held; says whether it got it.
+    fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool;
+}
+
+/// All stripes in mode `M`. Needs no heap memory where the raw lock keeps no state for an acquisition.
+pub struct Uniform<L: Acquire<M>, M: Mode>(Vec<L::State>);
+
+impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Takes a stripe that has `rank` held ones below it; says whether it got it.
+    pub(crate) fn insert<T>(&mut self, stripe: &Stripe<L, T>, rank: usize, way: &impl Way<L, M>) -> bool {
+        stripe.take(way).map(|state| self.0.insert(rank, state)).is_some()
+    }
+}
+
+// SAFETY: every stripe is held in mode `M`.
+unsafe impl<L: Acquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
+    #[inline]
+    fn held(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    fn exclusive(&self, _: usize) -> bool {
+        M::EXCLUSIVE
+    }
+
+    #[inline]
+    unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
+        if let Some(state) = self.0.pop() {
+            // SAFETY: the caller names the stripe that was taken last, whose state is the last one here.
+            unsafe { stripe.release(state) }
+        }
+    }
+}
+
+impl<L: AcquireFair<M>, M: Mode> HoldingFair<L> for Uniform<L, M> {
+    #[inline]
+    unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
+        if let Some(state) = self.0.pop() {
+            // SAFETY: the caller names the stripe that was taken last, whose state is the last one here.
+            unsafe { stripe.release_fair(state) }
+        }
+    }
+}
+
+impl<L: Acquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
+    #[inline]
+    fn push<T>(&mut self, stripe: &Stripe<L, T>, _: usize, way: &W) -> bool {
+        stripe.take(way).map(|state| self.0.push(state)).is_some()
+    }
+}
+
+/// The stripes in `writes` exclusively, all others shared. Two stacks, so that it needs no heap memory where the raw
+/// lock keeps no state for an acquisition.
+pub struct Mixed<L: Acquire<Shared> + Acquire<Exclusive>> {
+    writes: StripeSet,
+    shared: Uniform<L, Shared>,
+    exclusive: Uniform<L, Exclusive>,
+}
+
+impl<L: Acquire<Shared> + Acquire<Exclusive>> Mixed<L> {
+    pub(crate) const fn new(writes: StripeSet) -> Self {
+        Self { writes, shared: Uniform::new(), exclusive: Uniform::new() }
+    }
+}
+
+// SAFETY: the stripes in `writes`, which never changes, are held in mode `Exclusive`.
+unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
+    fn held(&self) -> usize {
+        self.shared.held() + self.exclusive.held()
+    }
+
+    fn exclusive(&self, index: usize) -> bool {
+        self.writes.contains(index)
+    }
+
+    unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
+        // SAFETY: the stripe that was taken last is the last one of its own mode too.
+        unsafe {
+            if self.exclusive(index) {
+                self.exclusive.pop(stripe, index);
+            } else {
+                self.shared.pop(stripe, index);
+            }
+        }
+    }
+}
+
+impl<L: AcquireFair<Shared> + AcquireFair<Exclusive>> HoldingFair<L> for Mixed<L> {
+    unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
+        // SAFETY: the stripe that was taken last is the last one of its own mode too.
+        unsafe {
+            if self.exclusive(index) {
+                self.exclusive.pop_fair(stripe, index);
+            } else {
+                self.shared.pop_fair(stripe, index);
+            }
+        }
+    }
+}
+
+impl<L: Acquire<Shared> + Acquire<Exclusive>, W: Way<L, Shared> + Way<L, Exclusive>> Take<L, W> for Mixed<L> {
+    fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool {
+        if self.exclusive(index) {
+            self.exclusive.push(stripe, index, way)
+        } else {
+            self.shared.push(stripe, index, way)
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The blocking striped lock, generic in its raw lock: what mutexes, read-write locks and reentrant mutexes have in
+//! common.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+use crate::guard::{ArcStripe, Guard};
+use crate::held::SetId;
+use crate::raw::{Acquire, Mode, RawLock, Way};
+use crate::stripe::Stripe;
+use crate::striped::DEFAULT_STRIPES;
+use crate::{StripeSet, Striped};
+
+/// A fixed number of locks, one of which belongs to every key, each over a `T` of its own.
+///
+/// Usually named by an alias: [`StripedMutex`](crate::StripedMutex), [`StripedRwLock`](crate::StripedRwLock) or
+/// [`StripedReentrantMutex`](crate::StripedReentrantMutex). `L` is one of the adapters of [`raw`](crate::raw).
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::StripedMutex;
+///
+/// let locks: StripedMutex<String> = StripedMutex::default();
+/// let _guard = locks.lock("alice");
+/// ```
+pub struct StripedLock<K: ?Sized, T, L, S> {
+    pub(crate) striped: Striped<K, Stripe<L, T>, S>,
+    pub(crate) id: SetId,
+}
+
+/// A guard that keeps the whole set alive.
+type ArcGuard<K, T, L, S, M> = Guard<ArcStripe<K, T, L, S>, L, T, M>;
+
+impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
+    /// Creates `stripes` stripes, rounded up to a power of two, each with the default value of `T`.
+    ///
+    /// # Panics
+    ///
+    /// If `stripes` is 0 or more than [`MAX_STRIPES`](crate::MAX_STRIPES).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{DefaultRawMutex, Fnv1a, StripedMutex};
+    ///
+    /// let locks = StripedMutex::<str, u32, DefaultRawMutex, _>::with_hasher(16, Fnv1a::default());
+    /// assert_eq!(locks.stripes(), 16);
+    /// ```
+    pub fn with_hasher(stripes: usize, hasher: S) -> Self
+    where
+        T: Default,
+    {
+        Self::from_fn(stripes, hasher, |_| T::default())
+    }
+
+    /// Creates `stripes` stripes, rounded up to a power of two, with `make(i)` as the data of stripe `i`.
+    ///
+    /// # Panics
+    ///
+    /// If `stripes` is 0 or more than [`MAX_STRIPES`](crate::MAX_STRIPES), or if `make` panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{DefaultHasher, StripedMutex};
+    ///
+    /// let locks: StripedMutex<u64, String> =
+    ///     StripedMutex::from_fn(4, DefaultHasher::default(), |i| format!("stripe {i}"));
+    /// assert_eq!(*locks.lock(&9), format!("stripe {}", locks.stripe_of(&9)));
+    /// ```
+    pub fn from_fn(stripes: usize, hasher: S, mut make: impl FnMut(usize) -> T) -> Self {
+        Self { striped: Striped::from_fn(stripes, hasher, |i| Stripe::new(make(i))), id: SetId::new() }
+    }
+
+    /// Whether anybody holds the stripe of `key`, in any mode, at this moment. Good for metrics and assertions only:
+    /// the answer may be out of date when it arrives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// let guard = locks.lock(&1);
+    /// assert!(locks.is_locked(&1));
+    /// ```
+    pub fn is_locked<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+        S: BuildHasher,
+    {
+        self.striped.get(key).raw().is_locked()
+    }
+}
+
+impl<K: ?Sized, T: Default, L: RawLock, S: Default> Default for StripedLock<K, T, L, S> {
+    /// [`DEFAULT_STRIPES`] stripes.
+    fn default() -> Self {
+        Self::with_hasher(DEFAULT_STRIPES, S::default())
+    }
+}
+
+impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
+    /// The number of stripes, a power of two.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::StripedMutex::<str>::new(7).stripes(), 8);
+    /// ```
+    #[inline]
+    pub fn stripes(&self) -> usize {
+        self.striped.stripes()
+    }
+
+    /// The hasher.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::hash::BuildHasher;
+    ///
+    /// let locks = stripe_lock::StripedMutex::<str>::new(4);
+    /// assert_eq!(locks.hasher().hash_one("a"), locks.hasher().hash_one("a"));
+    /// ```
+    pub fn hasher(&self) -> &S {
+        self.striped.hasher()
+    }
+
+    /// The data of every stripe in ascending order. No locking: `&mut self` proves that there are no guards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *counts.lock(&1) += 2;
+    /// assert_eq!(counts.iter_mut().map(|n| *n).sum::<u32>(), 2);
+    /// ```
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.striped.iter_mut().map(Stripe::get_mut)
+    }
+
+    /// The data of every stripe in ascending order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *counts.lock(&1) += 2;
+    /// assert_eq!(counts.into_inner().iter().sum::<u32>(), 2);
+    /// ```
+    pub fn into_inner(self) -> Vec<T> {
+        self.striped.into_inner().into_iter().map(Stripe::into_inner).collect()
+    }
+
+    /// What the counters say about every stripe (feature `stats`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// drop(locks.lock(&1));
+    /// assert_eq!(locks.stats().acquisitions(), 1);
+    /// ```
+    #[cfg(feature = "stats")]
+    pub fn stats(&self) -> crate::Stats {
+        self.striped.iter().map(|stripe| stripe.counters().snapshot()).collect()
+    }
+}
+
+impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
+    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<String>::new(8);
+    /// assert_eq!(locks.stripe_of("key"), locks.stripe_of(&String::from("key")));
+    /// ```
+    #[inline]
+    pub fn stripe_of<Q>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.striped.stripe_of(key)
+    }
+
+    /// The data of the stripe of `key`. No locking: `&mut self` proves that there are no guards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *counts.get_mut(&1) += 2;
+    /// assert_eq!(*counts.lock(&1), 2);
+    /// ```
+    #[inline]
+    pub fn get_mut<Q>(&mut self, key: &Q) -> &mut T
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.striped.get_mut(key).get_mut()
+    }
+
+    /// The stripes of `keys`.
+    #[inline]
+    pub(crate) fn set_of<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> StripeSet
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized + 'q,
+    {
+        let mut wanted = StripeSet::empty(self.stripes());
+        for key in keys {
+            wanted.insert(self.stripe_of(key));
+        }
+        wanted
+    }
+
+    /// Waits for the stripe of `key` in mode `M`.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn wait<Q, M: Mode>(&self, key: &Q) -> Guard<&Stripe<L, T>, L, T, M>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+        L: Acquire<M>,
+    {
+        let (index, stripe) = self.striped.find(key);
+        self.id.check_one(index, self.stripes());
+        Guard::wait(stripe).recorded(self.id.record_one(index, self.stripes()))
+    }
+
+    /// Takes the stripe of `key` in mode `M` if `way` ends with it.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn attempt<Q, M: Mode>(
+        &self,
+        key: &Q,
+        way: &impl Way<L, M>,
+    ) -> Option<Guard<&Stripe<L, T>, L, T, M>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+        L: Acquire<M>,
+    {
+        let (index, stripe) = self.striped.find(key);
+        let guard = Guard::take(stripe, way)?;
+        Some(guard.recorded(self.id.record_one(index, self.stripes())))
+    }
+
+    /// As [`wait`](Self::wait), with a guard that keeps the set alive.
+    #[track_caller]
+    pub(crate) fn wait_arc<Q, M: Mode>(self: &Arc<Self>, key: &Q) -> ArcGuard<K, T, L, S, M>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+        L: Acquire<M>,
+    {
+        let index = self.stripe_of(key);
+        self.id.check_one(index, self.stripes());
+        Guard::wait(ArcStripe::new(self.clone(), index)).recorded(self.id.record_one(index, self.stripes()))
+    }
+
+    /// As [`attempt`](Self::attempt), with a guard that keeps the set alive.
+    #[track_caller]
+    pub(crate) fn attempt_arc<Q, M: Mode>(
+        self: &Arc<Self>,
+        key: &Q,
+        way: &impl Way<L, M>,
+    ) -> Option<ArcGuard<K, T, L, S, M>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+        L: Acquire<M>,
+    {
+        let index = self.stripe_of(key);
+        let guard = Guard::take(ArcStripe::new(self.clone(), index), way)?;
+        Some(guard.recorded(self.id.record_one(index, self.stripes())))
+    }
+}
+
+impl<K: ?Sized, T, L, S> fmt::Debug for StripedLock<K, T, L, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StripedLock").field("stripes", &self.stripes()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,383 @@
+//! Holding several stripes at once: taken in ascending order, reached by key, released in descending order.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::marker::PhantomData;
+
+use crate::StripeSet;
+use crate::held::Held;
+use crate::holding::{Holding, HoldingFair, Take, Uniform};
+use crate::lock::StripedLock;
+use crate::raw::{Acquire, Mode, Try, Wait, Way};
+use crate::stripe::Stripe;
+
+/// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
+///
+/// Usually named by an alias: [`MutexMultiGuard`](crate::MutexMultiGuard),
+/// [`ReadMultiGuard`](crate::ReadMultiGuard), [`WriteMultiGuard`](crate::WriteMultiGuard) or
+/// [`BatchGuard`](crate::BatchGuard).
+///
+/// Keys that share a stripe share its data: `get` of either gives the same `T`.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::StripedMutex;
+///
+/// let balances = StripedMutex::<str, i64>::new(64);
+/// let mut both = balances.lock_many(["alice", "bob"]);
+/// *both.get_mut("alice").unwrap() -= 5;
+/// *both.get_mut("bob").unwrap() += 5;
+/// assert!(both.holds("alice") && both.len() <= 2);
+/// ```
+#[must_use = "if unused, the stripes are released at once"]
+pub struct MultiGuard<'a, K: ?Sized, T, L, S, H: Holding<L>> {
+    set: &'a StripedLock<K, T, L, S>,
+    /// The stripes held; while they are being taken, the stripes wanted.
+    stripes: StripeSet,
+    holding: H,
+    record: Held,
+    /// Makes the guard `Sync` only where `T` is, and `Send` only where `T` is.
+    data: PhantomData<T>,
+}
+
+impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
+    /// Takes all of `wanted` in ascending order, or gives back what it got if `way` ends without one of them.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn take<W>(
+        set: &'a StripedLock<K, T, L, S>,
+        wanted: StripeSet,
+        holding: H,
+        way: &W,
+    ) -> Option<Self>
+    where
+        H: Take<L, W>,
+    {
+        let mut guard = Self { set, stripes: wanted, holding, record: Held::default(), data: PhantomData };
+        for index in &guard.stripes {
+            if !guard.holding.push(set.striped.stripe(index), index, way) {
+                return None;
+            }
+        }
+        guard.record = set.id.record(&guard.stripes);
+        Some(guard)
+    }
+
+    /// Waits for all of `wanted` in ascending order.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn wait(set: &'a StripedLock<K, T, L, S>, wanted: StripeSet, holding: H) -> Self
+    where
+        H: Take<L, Wait>,
+    {
+        set.id.check(&wanted);
+        Self::wait_unchecked(set, wanted, holding)
+    }
+
+    /// As [`wait`](Self::wait), without looking at what the thread holds: for locks that may be taken again.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn wait_unchecked(set: &'a StripedLock<K, T, L, S>, wanted: StripeSet, holding: H) -> Self
+    where
+        H: Take<L, Wait>,
+    {
+        let Some(guard) = Self::take(set, wanted, holding, &Wait) else {
+            unreachable!("waiting ends with the stripes")
+        };
+        guard
+    }
+
+    /// How many stripes are held: at most as many as keys were named, fewer where keys share a stripe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(1);
+    /// assert_eq!(locks.lock_many(&[1, 2, 3]).len(), 1);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.stripes.len()
+    }
+
+    /// Whether no stripe is held, because no key was named.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// assert!(locks.lock_many(&[]).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.stripes.is_empty()
+    }
+
+    /// The stripes that are held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// assert!(locks.lock_all().stripes().iter().eq(0..4));
+    /// ```
+    pub fn stripes(&self) -> &StripeSet {
+        &self.stripes
+    }
+
+    /// The stripes that are held, each with its data, in ascending order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *counts.lock(&1) += 1;
+    /// assert_eq!(counts.lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
+    /// ```
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, &T)> {
+        // SAFETY: the guard holds every one of `stripes`, and gives out `&mut T` only against `&mut self`.
+        self.stripes.iter().map(|index| (index, unsafe { &*self.set.striped.stripe(index).data() }))
+    }
+
+    /// The stripes that are held, each with its data to change, in ascending order; without those that a batch holds
+    /// for reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// counts.lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
+    /// assert_eq!(counts.into_inner(), [7; 4]);
+    /// ```
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (usize, &mut T)> {
+        let Self { set, stripes, holding, .. } = self;
+        stripes.iter().filter(|&index| holding.exclusive(index)).map(|index| {
+            // SAFETY: the guard holds this stripe exclusively, `&mut self` lasts as long as the iterator's items, and
+            // the set yields no stripe twice.
+            (index, unsafe { &mut *set.striped.stripe(index).data() })
+        })
+    }
+
+    /// Releases the stripes, the highest first, each to whoever has waited longest for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// locks.lock_many(&[1, 2]).unlock_fair();
+    /// assert!(locks.try_lock_all().is_some());
+    /// ```
+    pub fn unlock_fair(mut self)
+    where
+        H: HoldingFair<L>,
+    {
+        for index in self.stripes.iter().rev() {
+            // SAFETY: the stack was filled in the order of `stripes`; no reference to the data outlives `self`.
+            unsafe { self.holding.pop_fair(self.set.striped.stripe(index), index) }
+        }
+    }
+}
+
+impl<K: ?Sized, T, L, S: BuildHasher, H: Holding<L>> MultiGuard<'_, K, T, L, S, H> {
+    /// Whether the stripe of `key` is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
+    /// let guard = locks.lock_many(&[1, 2]);
+    /// assert!(guard.holds(&1));
+    /// ```
+    pub fn holds<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.stripes.contains(self.set.stripe_of(key))
+    }
+
+    /// The data of the stripe of `key`, if that stripe is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
+    /// assert_eq!(stock.lock_many(["apples"]).get("apples"), Some(&0));
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<&T>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let (index, stripe) = self.set.striped.find(key);
+        // SAFETY: the guard holds this stripe, and gives out `&mut T` only against `&mut self`.
+        self.stripes.contains(index).then(|| unsafe { &*stripe.data() })
+    }
+
+    /// The data of the stripe of `key` to change, if that stripe is held exclusively: always so in a mutex and after
+    /// `write_many`, never after `read_many`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
+    /// let mut guard = stock.lock_many(["apples", "pears"]);
+    /// *guard.get_mut("pears").unwrap() += 2;
+    /// ```
+    #[inline]
+    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut T>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let (index, stripe) = self.set.striped.find(key);
+        // SAFETY: the guard holds this stripe exclusively, and `&mut self` makes this the only reference through it.
+        (self.stripes.contains(index) && self.holding.exclusive(index))
+            .then(|| unsafe { &mut *stripe.data() })
+    }
+}
+
+impl<K: ?Sized, T, L, S, M> MultiGuard<'_, K, T, L, S, Uniform<L, M>>
+where
+    L: Acquire<M>,
+    M: Mode,
+    S: BuildHasher,
+{
+    /// Adds one more key without waiting.
+    ///
+    /// Does nothing if its stripe is held already. Works for a stripe below those held, too: trying can't deadlock.
+    ///
+    /// # Errors
+    ///
+    /// The guard keeps what it holds, and:
+    /// - [`ExtendError::WouldBlock`]: somebody else holds the stripe, which is above all those held, so that
+    ///   [`extend`](Self::extend) may wait for it.
+    /// - [`ExtendError::WouldInvert`]: somebody else holds the stripe, and waiting for it would break the order.
+    ///   Release the guard and take all the keys together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
+    /// let mut guard = locks.lock_many(&[1, 2]);
+    /// assert_eq!(guard.try_extend(&3), Ok(()));
+    /// assert!(guard.holds(&3));
+    /// ```
+    #[track_caller]
+    pub fn try_extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let (index, stripe) = self.set.striped.find(key);
+        if self.stripes.contains(index) {
+            return Ok(());
+        }
+        if self.add(index, stripe, &Try) {
+            return Ok(());
+        }
+        Err(if self.is_below(index) { ExtendError::WouldInvert } else { ExtendError::WouldBlock })
+    }
+
+    /// Adds one more key, waiting for it where the order admits that: if its stripe is above all those held.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if somebody else holds the stripe and it is
+    /// below the highest one held. Release the guard and take all the keys together.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, if this thread holds that stripe, or a higher one, by another guard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
+    /// let mut guard = locks.lock_many(&[1]);
+    /// guard.extend(&2)?;
+    /// assert!(guard.holds(&2));
+    /// # Ok::<(), stripe_lock::ExtendError>(())
+    /// ```
+    #[track_caller]
+    pub fn extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let (index, stripe) = self.set.striped.find(key);
+        if self.stripes.contains(index) {
+            return Ok(());
+        }
+        if self.is_below(index) {
+            return if self.add(index, stripe, &Try) { Ok(()) } else { Err(ExtendError::WouldInvert) };
+        }
+        self.set.id.check_one(index, self.set.stripes());
+        self.add(index, stripe, &Wait);
+        Ok(())
+    }
+
+    fn is_below(&self, index: usize) -> bool {
+        self.stripes.last().is_some_and(|highest| index < highest)
+    }
+
+    fn add(&mut self, index: usize, stripe: &Stripe<L, T>, way: &impl Way<L, M>) -> bool {
+        let rank = self.stripes.iter().take_while(|&held| held < index).count();
+        let taken = self.holding.insert(stripe, rank, way);
+        if taken {
+            self.stripes.insert(index);
+            self.record.add(index);
+        }
+        taken
+    }
+}
+
+impl<K: ?Sized, T, L, S, H: Holding<L>> Drop for MultiGuard<'_, K, T, L, S, H> {
+    #[inline]
+    fn drop(&mut self) {
+        // While a guard is being filled, or after a fair release, fewer are held than named; those held are the
+        // lowest.
+        let missing = self.stripes.len() - self.holding.held();
+        for index in self.stripes.iter().rev().skip(missing) {
+            // SAFETY: the stack was filled in the order of `stripes`; no reference to the data outlives the guard.
+            unsafe { self.holding.pop(self.set.striped.stripe(index), index) }
+        }
+    }
+}
+
+impl<K: ?Sized, T: fmt::Debug, L, S, H: Holding<L>> fmt::Debug for MultiGuard<'_, K, T, L, S, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// Why a key could not be added to a [`MultiGuard`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::ExtendError;
+///
+/// assert_eq!(ExtendError::WouldBlock.to_string(), "the stripe is held by somebody else");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExtendError {
+    /// Somebody else holds the stripe, and waiting for it would be safe.
+    WouldBlock,
+    /// Somebody else holds the stripe, and waiting for it could deadlock, because a higher one is held.
+    WouldInvert,
+}
+
+impl fmt::Display for ExtendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WouldBlock => "the stripe is held by somebody else",
+            Self::WouldInvert => {
+                "the stripe is held by somebody else, and waiting for it would break the lock order"
+            }
+        })
+    }
+}
+
+impl core::error::Error for ExtendError {}

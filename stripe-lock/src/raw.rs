@@ -1,0 +1,378 @@
+//! The raw lock under a stripe, and the ways and modes in which it is taken.
+//!
+//! `lock_api` has one trait for mutexes, another for read-write locks, and a type for reentrant ones. Here each is an
+//! [`Acquire<M>`](Acquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release are written
+//! once for all of them.
+
+use lock_api::{
+    GetThreadId, GuardNoSend, RawMutex, RawMutexFair, RawMutexTimed, RawReentrantMutex, RawRwLock,
+    RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
+};
+
+/// The raw mutex where none is named: `parking_lot`'s, with the feature `parking_lot`.
+///
+/// Without the feature it can't be constructed, and a raw mutex has to be named.
+///
+/// # Examples
+///
+/// ```
+/// let guarded: stripe_lock::StripedMutex<u64, u32, stripe_lock::DefaultRawMutex> = Default::default();
+/// *guarded.lock(&1) += 1;
+/// ```
+#[cfg(feature = "parking_lot")]
+pub type DefaultRawMutex = parking_lot::RawMutex;
+
+#[cfg(not(feature = "parking_lot"))]
+#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[derive(Debug)]
+pub enum DefaultRawMutex {}
+
+/// The raw read-write lock where none is named: `parking_lot`'s, with the feature `parking_lot`.
+///
+/// Without the feature it can't be constructed, and a raw read-write lock has to be named.
+///
+/// # Examples
+///
+/// ```
+/// let guarded: stripe_lock::StripedRwLock<u64, u32, stripe_lock::DefaultRawRwLock> = Default::default();
+/// assert_eq!(*guarded.read(&1), 0);
+/// ```
+#[cfg(feature = "parking_lot")]
+pub type DefaultRawRwLock = parking_lot::RawRwLock;
+
+#[cfg(not(feature = "parking_lot"))]
+#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[derive(Debug)]
+pub enum DefaultRawRwLock {}
+
+/// The thread identity of [`StripedReentrantMutex`](crate::StripedReentrantMutex) where none is named:
+/// `parking_lot`'s, with the feature `parking_lot`.
+///
+/// # Examples
+///
+/// ```
+/// use lock_api::GetThreadId;
+/// use stripe_lock::DefaultThreadId;
+///
+/// let id = DefaultThreadId::INIT;
+/// assert_eq!(id.nonzero_thread_id(), id.nonzero_thread_id());
+/// ```
+#[cfg(feature = "parking_lot")]
+pub type DefaultThreadId = parking_lot::RawThreadId;
+
+#[cfg(not(feature = "parking_lot"))]
+#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[derive(Debug)]
+pub enum DefaultThreadId {}
+
+/// The mode that excludes every other holder and gives `&mut T`.
+#[derive(Debug)]
+pub enum Exclusive {}
+
+/// The mode that admits other shared holders and gives `&T`.
+#[derive(Debug)]
+pub enum Shared {}
+
+/// The mode that admits shared holders, but no second upgradable one, and can become exclusive without letting go.
+#[derive(Debug)]
+pub enum Upgradable {}
+
+/// A mode of holding a stripe.
+pub trait Mode {
+    /// Whether a holder in this mode excludes all others.
+    const EXCLUSIVE: bool;
+}
+
+impl Mode for Exclusive {
+    const EXCLUSIVE: bool = true;
+}
+
+impl Mode for Shared {
+    const EXCLUSIVE: bool = false;
+}
+
+impl Mode for Upgradable {
+    const EXCLUSIVE: bool = false;
+}
+
+/// A raw lock that can be made unlocked.
+pub trait RawLock {
+    /// An unlocked one.
+    const UNLOCKED: Self;
+
+    /// Whether anybody holds it, at this moment.
+    fn is_locked(&self) -> bool;
+}
+
+/// A raw lock whose stripe, with data `T`, may be used by several threads.
+///
+/// # Safety
+///
+/// A holder in any mode that this lock implements [`Acquire`] for may be on another thread than the one that made the
+/// data, and where two holders may coexist both may use `&T`: implement it only for those `T` where that is sound.
+pub unsafe trait Guards<T> {}
+
+/// A raw lock that can be taken in mode `M`.
+///
+/// # Safety
+///
+/// A successful acquisition synchronises with earlier releases, and until its state is given back to
+/// [`release`](Self::release) there is no holder that mode `M` excludes.
+pub unsafe trait Acquire<M: Mode> {
+    /// What an acquisition has to keep until its release.
+    type State;
+
+    /// Takes the lock, waiting as long as it needs.
+    fn acquire(&self) -> Self::State;
+
+    /// Takes the lock if that needs no waiting.
+    fn try_acquire(&self) -> Option<Self::State>;
+
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    ///
+    /// `state` comes from an acquisition of this very lock.
+    unsafe fn release(&self, state: Self::State);
+}
+
+/// A raw lock that can be waited for until a time.
+///
+/// # Safety
+///
+/// As for [`Acquire`].
+pub unsafe trait AcquireTimed<M: Mode>: Acquire<M> {
+    /// A point in time.
+    type Instant;
+
+    /// A length of time.
+    type Duration;
+
+    /// Takes the lock unless `deadline` passes first.
+    fn try_acquire_until(&self, deadline: Self::Instant) -> Option<Self::State>;
+
+    /// Takes the lock unless `timeout` passes first.
+    fn try_acquire_for(&self, timeout: Self::Duration) -> Option<Self::State>;
+}
+
+/// A raw lock that can be handed over to the longest waiter.
+///
+/// # Safety
+///
+/// As for [`Acquire`].
+pub unsafe trait AcquireFair<M: Mode>: Acquire<M> {
+    /// Gives the lock to whoever has waited longest, if anybody waits.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Acquire::release`].
+    unsafe fn release_fair(&self, state: Self::State);
+}
+
+/// How to take a lock: [`Wait`], [`Try`], [`For`] or [`Until`].
+pub trait Way<L: Acquire<M>, M: Mode> {
+    /// The state of the acquisition, or `None` if this way ended without one.
+    fn take(&self, raw: &L) -> Option<L::State>;
+}
+
+/// As long as it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait;
+
+/// Not at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Try;
+
+/// For a length of time.
+#[derive(Clone, Copy, Debug)]
+pub struct For<D>(pub D);
+
+/// Until a point in time.
+#[derive(Clone, Copy, Debug)]
+pub struct Until<I>(pub I);
+
+impl<L: Acquire<M>, M: Mode> Way<L, M> for Wait {
+    #[inline]
+    fn take(&self, raw: &L) -> Option<L::State> {
+        Some(raw.acquire())
+    }
+}
+
+impl<L: Acquire<M>, M: Mode> Way<L, M> for Try {
+    #[inline]
+    fn take(&self, raw: &L) -> Option<L::State> {
+        raw.try_acquire()
+    }
+}
+
+impl<L: AcquireTimed<M, Duration = D>, M: Mode, D: Copy> Way<L, M> for For<D> {
+    #[inline]
+    fn take(&self, raw: &L) -> Option<L::State> {
+        raw.try_acquire_for(self.0)
+    }
+}
+
+impl<L: AcquireTimed<M, Instant = I>, M: Mode, I: Copy> Way<L, M> for Until<I> {
+    #[inline]
+    fn take(&self, raw: &L) -> Option<L::State> {
+        raw.try_acquire_until(self.0)
+    }
+}
+
+/// A mutex, taken in mode [`Exclusive`].
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct ForMutex<R>(R);
+
+/// A read-write lock, taken in mode [`Shared`], [`Exclusive`] or [`Upgradable`].
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct ForRwLock<R>(pub(crate) R);
+
+/// A reentrant mutex: taken in mode [`Shared`], since its thread may hold it several times.
+#[repr(transparent)]
+pub struct ForReentrant<R: RawMutex, G>(RawReentrantMutex<R, G>);
+
+impl<R: RawMutex> RawLock for ForMutex<R> {
+    const UNLOCKED: Self = Self(R::INIT);
+
+    fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+}
+
+impl<R: RawRwLock> RawLock for ForRwLock<R> {
+    const UNLOCKED: Self = Self(R::INIT);
+
+    fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+}
+
+impl<R: RawMutex, G: GetThreadId> RawLock for ForReentrant<R, G> {
+    const UNLOCKED: Self = Self(RawReentrantMutex::INIT);
+
+    fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+}
+
+// SAFETY: a mutex hands `T` from thread to thread, one at a time.
+unsafe impl<R, T: Send> Guards<T> for ForMutex<R> {}
+
+// SAFETY: a read-write lock hands `T` from thread to thread and lets readers share it, which `Sync` admits.
+unsafe impl<R, T: Send + Sync> Guards<T> for ForRwLock<R> {}
+
+// SAFETY: all holders at one time are the same thread, and `T` goes from thread to thread between them.
+unsafe impl<R: RawMutex, G, T: Send> Guards<T> for ForReentrant<R, G> {}
+
+/// Implements the acquire traits of one mode by the methods of one raw lock.
+macro_rules! adapt {
+    (
+        $name:ident <$raw:ident: $plain:path>, $mode:ty, $state:ident, $lock:ident, $try_lock:ident, $unlock:ident;
+        $timed:path, $until:ident, $for:ident; $fair:path, $unlock_fair:ident
+    ) => {
+        // SAFETY: the raw lock's own trait promises exclusion and ordering for these methods.
+        unsafe impl<$raw: $plain> Acquire<$mode> for $name<$raw> {
+            type State = $raw::$state;
+
+            #[inline]
+            fn acquire(&self) -> Self::State {
+                self.0.$lock()
+            }
+
+            #[inline]
+            fn try_acquire(&self) -> Option<Self::State> {
+                self.0.$try_lock()
+            }
+
+            #[inline]
+            unsafe fn release(&self, state: Self::State) {
+                // SAFETY: the caller passes on the state of an acquisition of this lock.
+                unsafe { self.0.$unlock(state) }
+            }
+        }
+
+        // SAFETY: the raw lock's own trait promises exclusion and ordering for these methods.
+        unsafe impl<$raw: $timed> AcquireTimed<$mode> for $name<$raw> {
+            type Instant = $raw::Instant;
+            type Duration = $raw::Duration;
+
+            #[inline]
+            fn try_acquire_until(&self, deadline: Self::Instant) -> Option<Self::State> {
+                self.0.$until(deadline)
+            }
+
+            #[inline]
+            fn try_acquire_for(&self, timeout: Self::Duration) -> Option<Self::State> {
+                self.0.$for(timeout)
+            }
+        }
+
+        // SAFETY: the raw lock's own trait promises exclusion and ordering for this method.
+        unsafe impl<$raw: $fair> AcquireFair<$mode> for $name<$raw> {
+            #[inline]
+            unsafe fn release_fair(&self, state: Self::State) {
+                // SAFETY: the caller passes on the state of an acquisition of this lock.
+                unsafe { self.0.$unlock_fair(state) }
+            }
+        }
+    };
+}
+
+adapt!(ForMutex<R: RawMutex>, Exclusive, Guard, lock, try_lock, unlock;
+    RawMutexTimed, try_lock_until, try_lock_for; RawMutexFair, unlock_fair);
+adapt!(ForRwLock<R: RawRwLock>, Exclusive, ExclusiveGuard, lock_exclusive, try_lock_exclusive, unlock_exclusive;
+    RawRwLockTimed, try_lock_exclusive_until, try_lock_exclusive_for; RawRwLockFair, unlock_exclusive_fair);
+adapt!(ForRwLock<R: RawRwLock>, Shared, SharedGuard, lock_shared, try_lock_shared, unlock_shared;
+    RawRwLockTimed, try_lock_shared_until, try_lock_shared_for; RawRwLockFair, unlock_shared_fair);
+adapt!(ForRwLock<R: RawRwLockUpgrade>, Upgradable, UpgradableGuard, lock_upgradable, try_lock_upgradable,
+    unlock_upgradable; RawRwLockUpgradeTimed, try_lock_upgradable_until, try_lock_upgradable_for;
+    RawRwLockUpgradeFair, unlock_upgradable_fair);
+
+// SAFETY: `RawReentrantMutex` admits one thread at a time, and its state, not being `Send`, stays on that thread.
+unsafe impl<R: RawMutex, G: GetThreadId> Acquire<Shared> for ForReentrant<R, G> {
+    type State = GuardNoSend;
+
+    #[inline]
+    fn acquire(&self) -> GuardNoSend {
+        self.0.lock();
+        GuardNoSend::new()
+    }
+
+    #[inline]
+    fn try_acquire(&self) -> Option<GuardNoSend> {
+        self.0.try_lock().then(GuardNoSend::new)
+    }
+
+    #[inline]
+    unsafe fn release(&self, _: GuardNoSend) {
+        // SAFETY: the state proves that this thread holds the lock once more than it has released it.
+        unsafe { self.0.unlock() }
+    }
+}
+
+// SAFETY: as for `Acquire`.
+unsafe impl<R: RawMutexTimed, G: GetThreadId> AcquireTimed<Shared> for ForReentrant<R, G> {
+    type Instant = R::Instant;
+    type Duration = R::Duration;
+
+    #[inline]
+    fn try_acquire_until(&self, deadline: R::Instant) -> Option<GuardNoSend> {
+        self.0.try_lock_until(deadline).then(GuardNoSend::new)
+    }
+
+    #[inline]
+    fn try_acquire_for(&self, timeout: R::Duration) -> Option<GuardNoSend> {
+        self.0.try_lock_for(timeout).then(GuardNoSend::new)
+    }
+}
+
+// SAFETY: as for `Acquire`.
+unsafe impl<R: RawMutexFair, G: GetThreadId> AcquireFair<Shared> for ForReentrant<R, G> {
+    #[inline]
+    unsafe fn release_fair(&self, _: GuardNoSend) {
+        // SAFETY: the state proves that this thread holds the lock once more than it has released it.
+        unsafe { self.0.unlock_fair() }
+    }
+}
