@@ -1,1 +1,58 @@
-//! A crash-safe disk engine in one container file whose writers of different keys never wait for each other.
+//! A crash-safe disk engine in one container file: keys to byte values, whose writers never wait for each other.
+//!
+//! ```
+//! use vde_store::Vde;
+//!
+//! let dir = tempfile::tempdir().unwrap();
+//! let store = Vde::open(dir.path().join("store.vde"))?;
+//! store.put("user/1", "Ada")?; // on the disk when it returns
+//! store.put("user/2", "Grace")?;
+//! for entry in store.list("user/") {
+//!     println!("{}", entry?.key().escape_ascii());
+//! }
+//! # Ok::<(), vde_store::Error>(())
+//! ```
+//!
+//! # Which type do I want?
+//!
+//! - [`Vde`]: a handle whose methods block the calling thread. [`AsyncVde`] has the same methods under the same names
+//!   as `async fn`, over the same engine; [`Vde::to_async`] and [`AsyncVde::blocking`] lead from one to the other.
+//! - [`VdeOptions`] where the defaults do not fit; [`Vde::with_durability`] for writes that need not wait for the disk.
+//! - [`Batch`] for writes that must happen together, [`Vde::update`] and [`Vde::compare_and_swap`] for writes that
+//!   depend on what is there, [`ReadView`] for reads that must agree with each other.
+//!
+//! # What it promises
+//!
+//! - An acknowledged write is durable, unless it was asked for as [`Durability::Buffered`].
+//! - A reader takes no lock, waits for no writer, and never sees a write that a crash could still take back.
+//! - After a crash, what is there is a prefix of what was written, with every acknowledged write in it; batches are
+//!   there whole or not at all.
+//!
+//! # When not to use it
+//!
+//! For joins, secondary indexes or transactions that span reads and writes, take a database. For data that several
+//! processes write, take a server: a container belongs to one process at a time.
+
+mod asynchronous;
+mod batch;
+mod device;
+mod error;
+mod format;
+mod log;
+mod memtable;
+mod options;
+mod recovery;
+mod store;
+mod value;
+mod view;
+
+pub use asynchronous::{AsyncBatch, AsyncVde};
+pub use batch::Batch;
+pub use device::{Device, FileDevice, MemoryDevice};
+pub use error::{Error, Result};
+pub use format::MAX_KEY_LEN;
+pub use options::{Durability, StripeHash, StripeHasher, VdeOptions};
+pub use recovery::Recovery;
+pub use store::Vde;
+pub use value::{Metadata, Value};
+pub use view::{Entries, Entry, ReadView};

@@ -1,0 +1,110 @@
+//! What can go wrong, said so that the caller can act on it.
+
+use std::io;
+use std::sync::Arc;
+
+/// The result of every fallible operation of this crate.
+///
+/// # Examples
+///
+/// ```
+/// fn length(store: &vde_store::Vde) -> vde_store::Result<usize> {
+///     Ok(store.get("greeting")?.map_or(0, |value| value.len()))
+/// }
+/// assert_eq!(length(&vde_store::Vde::in_memory()?)?, 0);
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed. Cheap to clone: writers that shared one failed sync all receive its cause.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Error, Vde};
+///
+/// let store = Vde::in_memory()?;
+/// assert!(matches!(store.put("", "no key"), Err(Error::InvalidKey { len: 0 })));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation.
+    #[error("could not {action}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The operating system's reason.
+        source: Arc<io::Error>,
+    },
+    /// Stored bytes fail their checksum or contradict the format.
+    #[error("corrupt {what} at byte {offset} of the container")]
+    Corrupt {
+        /// The structure that is damaged.
+        what: &'static str,
+        /// Where it begins in the container file.
+        offset: u64,
+    },
+    /// The file is not a container of this crate.
+    #[error("not a vde container: {reason}")]
+    NotAStore {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The container was written by a newer version of this crate.
+    #[error("the container needs format version {needed}, this build knows {known}")]
+    NewerFormat {
+        /// The version that the container asks for.
+        needed: u32,
+        /// The newest version that this build knows.
+        known: u32,
+    },
+    /// Another process (or another handle in this one) has the container open.
+    #[error("the container is already open elsewhere")]
+    AlreadyOpen,
+    /// A write was asked of a store that was opened read-only.
+    #[error("the store is open read-only")]
+    ReadOnly,
+    /// An earlier write or sync failed, so the store accepts no more writes.
+    /// What was acknowledged is safe; opening the store again recovers it.
+    #[error("the store turned read-only after a failure: {cause}")]
+    Poisoned {
+        /// The first failure.
+        cause: Arc<io::Error>,
+    },
+    /// A key is empty or longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN).
+    #[error("a key has 1 to 65536 bytes, this one has {len}")]
+    InvalidKey {
+        /// The length of the key in bytes.
+        len: usize,
+    },
+    /// A value or its metadata is longer than the format can hold.
+    #[error("{what} of {len} bytes is longer than the format's {max}")]
+    TooLarge {
+        /// What is too long.
+        what: &'static str,
+        /// Its length in bytes.
+        len: u64,
+        /// The longest that is allowed.
+        max: u64,
+    },
+    /// An option is out of its range.
+    #[error("option `{option}`: {reason}")]
+    InvalidOption {
+        /// The name of the option.
+        option: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, source: io::Error) -> Self {
+        Self::Io { action, source: Arc::new(source) }
+    }
+
+    pub(crate) fn corrupt(what: &'static str, offset: u64) -> Self {
+        Self::Corrupt { what, offset }
+    }
+}

@@ -1,0 +1,324 @@
+//! Every on-disk constant and the codecs of the fixed structures. `FORMAT.md` describes the same bytes in prose.
+//!
+//! All integers are little-endian. All checksums are 64-bit XXH3.
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+
+use crate::error::{Error, Result};
+
+/// First eight bytes of a superblock.
+pub(crate) const MAGIC: [u8; 8] = *b"VDEstore";
+/// The format that this build writes, and the newest that it reads.
+pub(crate) const FORMAT: u32 = 1;
+/// Size of a superblock, and the unit in which pages are allocated.
+pub(crate) const BLOCK: u64 = 4096;
+/// Where the segments begin: behind the two superblocks.
+pub(crate) const DATA_START: u64 = 2 * BLOCK;
+
+/// First four bytes of a log unit.
+pub(crate) const UNIT_MAGIC: u32 = 0x5545_4456; // "VDEU"
+/// Length of a log unit's header.
+pub(crate) const UNIT_HEAD: usize = 48;
+/// Length of the fixed part of a record.
+pub(crate) const RECORD_HEAD: usize = 32;
+/// Length of a whole link record.
+pub(crate) const LINK_LEN: usize = RECORD_HEAD + 16;
+/// Room that a segment always keeps for the unit that links it to the next one.
+pub(crate) const LINK_RESERVE: usize = UNIT_HEAD + LINK_LEN;
+
+/// The longest key in bytes.
+///
+/// # Examples
+///
+/// ```
+/// let store = vde_store::Vde::in_memory()?;
+/// store.put(vec![7; vde_store::MAX_KEY_LEN], "long key")?;
+/// assert!(store.put(vec![7; vde_store::MAX_KEY_LEN + 1], "too long").is_err());
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+pub const MAX_KEY_LEN: usize = 64 * 1024;
+
+pub(crate) fn checksum(data: &[u8]) -> u64 {
+    xxh3_64(data)
+}
+
+/// Reads integers off the front of a slice; `None` where it is too short.
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+/// Where the log continues behind a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogPosition {
+    /// Index of the segment.
+    pub(crate) segment: u32,
+    /// Offset in the segment at which the next unit begins.
+    pub(crate) offset: u32,
+    /// How many segments the log had used before this one.
+    pub(crate) ordinal: u64,
+    /// Checksum of the unit before.
+    pub(crate) chain: u64,
+    /// Sequence number of the last record before.
+    pub(crate) seq: u64,
+}
+
+/// Where a checksummed run of bytes lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+    pub(crate) checksum: u64,
+}
+
+/// The root of everything: one of two, written alternately, the newer valid one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub(crate) id: [u8; 16],
+    pub(crate) segment_size: u32,
+    pub(crate) generation: u64,
+    pub(crate) log: LogPosition,
+    /// The persisted index and segment table; of length 0 before the first checkpoint.
+    pub(crate) catalog: Extent,
+}
+
+impl Superblock {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(BLOCK as usize);
+        out.extend_from_slice(&MAGIC);
+        // The format, and the oldest builds' versions that may read and write it.
+        for version in [FORMAT, FORMAT, FORMAT] {
+            out.extend_from_slice(&version.to_le_bytes());
+        }
+        out.extend_from_slice(&self.segment_size.to_le_bytes());
+        out.extend_from_slice(&self.id);
+        out.extend_from_slice(&self.generation.to_le_bytes());
+        out.extend_from_slice(&self.log.segment.to_le_bytes());
+        out.extend_from_slice(&self.log.offset.to_le_bytes());
+        out.extend_from_slice(&self.log.ordinal.to_le_bytes());
+        out.extend_from_slice(&self.log.chain.to_le_bytes());
+        out.extend_from_slice(&self.log.seq.to_le_bytes());
+        out.extend_from_slice(&self.catalog.offset.to_le_bytes());
+        out.extend_from_slice(&u64::from(self.catalog.len).to_le_bytes());
+        out.extend_from_slice(&self.catalog.checksum.to_le_bytes());
+        out.resize(BLOCK as usize - 8, 0);
+        out.extend_from_slice(&checksum(&out).to_le_bytes());
+        out
+    }
+
+    /// Decodes the superblock read from `offset`.
+    pub(crate) fn decode(block: &[u8], offset: u64, write: bool) -> Result<Self> {
+        let not_ours = Error::NotAStore { reason: "it does not begin with a superblock" };
+        if block.len() != BLOCK as usize || block[..8] != MAGIC {
+            return Err(not_ours);
+        }
+        let (body, sum) = block.split_at(BLOCK as usize - 8);
+        if sum != checksum(body).to_le_bytes() {
+            return Err(Error::corrupt("superblock", offset));
+        }
+        Self::fields(&body[8..], write).unwrap_or(Err(not_ours))
+    }
+
+    fn fields(body: &[u8], write: bool) -> Option<Result<Self>> {
+        let mut f = Fields(body);
+        let (_format, min_reader, min_writer) = (f.u32()?, f.u32()?, f.u32()?);
+        let needed = if write { min_writer.max(min_reader) } else { min_reader };
+        if needed > FORMAT {
+            return Some(Err(Error::NewerFormat { needed, known: FORMAT }));
+        }
+        let segment_size = f.u32()?;
+        let id = f.array()?;
+        let generation = f.u64()?;
+        let (segment, offset) = (f.u32()?, f.u32()?);
+        let log = LogPosition { segment, offset, ordinal: f.u64()?, chain: f.u64()?, seq: f.u64()? };
+        let (offset, len, checksum) = (f.u64()?, f.u64()?, f.u64()?);
+        let catalog = Extent { offset, len: u32::try_from(len).ok()?, checksum };
+        Some(Ok(Self { id, segment_size, generation, log, catalog }))
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        let salt = xxh3_64(&self.id);
+        Geometry { segment_size: self.segment_size, salt }
+    }
+}
+
+/// What every codec needs to know of the container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) segment_size: u32,
+    /// Derived from the container's identity; seeds every checksum, so that bytes of another container never validate.
+    pub(crate) salt: u64,
+}
+
+impl Geometry {
+    pub(crate) fn segment_offset(self, segment: u32) -> u64 {
+        DATA_START + u64::from(segment) * u64::from(self.segment_size)
+    }
+
+    /// The longest value that fits into one record, whatever its key.
+    pub(crate) fn max_value(self) -> usize {
+        self.segment_size as usize - UNIT_HEAD - RECORD_HEAD - MAX_KEY_LEN - LINK_RESERVE
+    }
+}
+
+/// The header of a log unit: what one flush wrote in one piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnitHead {
+    /// Length of the unit with this header.
+    pub(crate) len: u32,
+    /// Which segment of the log this is, counted from the container's first.
+    pub(crate) ordinal: u64,
+    /// Sequence number of the unit's first record.
+    pub(crate) first_seq: u64,
+    /// The log was known to be durable up to this sequence number when the unit was written. A valid unit therefore
+    /// proves that a damaged one before that point was damaged after it had been synced, and not torn by a crash.
+    pub(crate) durable_seq: u64,
+    /// Checksum of the unit before, which also salts this unit's checksum: recycled bytes never validate.
+    pub(crate) chain: u64,
+}
+
+impl UnitHead {
+    /// Fills in the header of `unit` and returns its checksum.
+    pub(crate) fn stamp(self, unit: &mut [u8], salt: u64) -> u64 {
+        unit[0..4].copy_from_slice(&UNIT_MAGIC.to_le_bytes());
+        unit[4..8].copy_from_slice(&self.len.to_le_bytes());
+        unit[8..16].copy_from_slice(&self.ordinal.to_le_bytes());
+        unit[16..24].copy_from_slice(&self.first_seq.to_le_bytes());
+        unit[24..32].copy_from_slice(&self.durable_seq.to_le_bytes());
+        unit[32..40].copy_from_slice(&self.chain.to_le_bytes());
+        let sum = Self::checksum(unit, self.chain, salt);
+        unit[40..48].copy_from_slice(&sum.to_le_bytes());
+        sum
+    }
+
+    fn checksum(unit: &[u8], chain: u64, salt: u64) -> u64 {
+        let mut hash = Xxh3::with_seed(chain ^ salt);
+        hash.update(&unit[..40]);
+        hash.update(&unit[UNIT_HEAD..]);
+        hash.digest()
+    }
+
+    /// The header at the front of `bytes`, if one is there; nothing is verified.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut f = Fields(bytes);
+        if f.u32()? != UNIT_MAGIC {
+            return None;
+        }
+        let len = f.u32()?;
+        Some(Self { len, ordinal: f.u64()?, first_seq: f.u64()?, durable_seq: f.u64()?, chain: f.u64()? })
+    }
+
+    /// The unit at the front of `bytes`, if one is there whole and intact: its header, its records, its checksum.
+    pub(crate) fn read(bytes: &[u8], salt: u64) -> Option<(Self, &[u8], u64)> {
+        let head = Self::decode(bytes)?;
+        let unit = bytes.get(..head.len as usize)?;
+        let records = unit.get(UNIT_HEAD..)?;
+        let sum = Fields(&unit[UNIT_HEAD - 8..]).u64()?;
+        (Self::checksum(unit, head.chain, salt) == sum).then_some((head, records, sum))
+    }
+}
+
+/// What a record does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Put = 1,
+    Delete = 2,
+    Link = 3,
+}
+
+/// The record's transaction continues with the next record.
+pub(crate) const FLAG_MORE: u8 = 1;
+/// Version and creation time follow the head.
+pub(crate) const FLAG_ORIGIN: u8 = 4;
+/// User metadata follows.
+pub(crate) const FLAG_USER: u8 = 8;
+/// The record's transaction began with an earlier record.
+pub(crate) const FLAG_PRIOR: u8 = 16;
+
+/// The fixed part of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordHead {
+    pub(crate) kind: Kind,
+    pub(crate) flags: u8,
+    pub(crate) key_len: u32,
+    pub(crate) value_len: u32,
+    /// Microseconds since 1970.
+    pub(crate) modified: u64,
+    pub(crate) value_checksum: u64,
+}
+
+impl RecordHead {
+    /// The bytes of the head up to its own checksum.
+    pub(crate) fn prefix(self) -> [u8; 24] {
+        let mut out = [0; 24];
+        out[0] = self.kind as u8;
+        out[1] = self.flags;
+        out[2..4].copy_from_slice(&(self.key_len.saturating_sub(1) as u16).to_le_bytes());
+        out[4..8].copy_from_slice(&self.value_len.to_le_bytes());
+        out[8..16].copy_from_slice(&self.modified.to_le_bytes());
+        out[16..24].copy_from_slice(&self.value_checksum.to_le_bytes());
+        out
+    }
+
+    /// Decodes a head and its checksum.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, u64)> {
+        let mut f = Fields(bytes);
+        let kind = match f.u8()? {
+            1 => Kind::Put,
+            2 => Kind::Delete,
+            3 => Kind::Link,
+            _ => return None,
+        };
+        let flags = f.u8()?;
+        let stored = u32::from(f.u16()?);
+        let key_len = if kind == Kind::Link { 0 } else { stored + 1 };
+        let head =
+            Self { kind, flags, key_len, value_len: f.u32()?, modified: f.u64()?, value_checksum: f.u64()? };
+        Some((head, f.u64()?))
+    }
+}
+
+/// The checksum of a record's head with everything between it and the value.
+pub(crate) fn head_checksum(prefix: &[u8], parts: [&[u8]; 3], salt: u64) -> u64 {
+    // Most records have only a short key behind the head: one call over a small buffer beats the streaming state.
+    let len = prefix.len() + parts.iter().map(|p| p.len()).sum::<usize>();
+    let mut small = [0; 128];
+    if len <= small.len() {
+        let mut at = 0;
+        for part in [prefix, parts[0], parts[1], parts[2]] {
+            small[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        return xxh3_64_with_seed(&small[..len], salt);
+    }
+    let mut hash = Xxh3::with_seed(salt);
+    for part in [prefix, parts[0], parts[1], parts[2]] {
+        hash.update(part);
+    }
+    hash.digest()
+}

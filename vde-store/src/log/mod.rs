@@ -1,0 +1,9 @@
+//! The log, which is also the value store: one sequence of checksummed units through the container's segments.
+//!
+//! A writer copies its records into the open unit and publishes them under one short mutex ([`writer`]); a leader
+//! writes and syncs what has gathered, for all who wait ([`commit`]); recovery reads it back ([`reader`]).
+
+pub(crate) mod commit;
+pub(crate) mod reader;
+pub(crate) mod record;
+pub(crate) mod writer;

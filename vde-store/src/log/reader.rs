@@ -1,0 +1,136 @@
+//! Reading the log back: units in order from a position on, and why they end.
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::format::{Geometry, LogPosition, UNIT_HEAD, UnitHead};
+use crate::log::record::Record;
+
+/// Reads the log forward, unit by unit.
+pub(crate) struct LogReader<'a> {
+    device: &'a dyn Device,
+    geometry: Geometry,
+    position: LogPosition,
+    /// The rest of the segment, as far as the device has it.
+    segment: Vec<u8>,
+    device_len: u64,
+}
+
+impl<'a> LogReader<'a> {
+    pub(crate) fn new(device: &'a dyn Device, geometry: Geometry, position: LogPosition) -> Result<Self> {
+        let device_len = device.len().map_err(|e| Error::io("measure the container", e))?;
+        let mut reader = Self { device, geometry, position, segment: Vec::new(), device_len };
+        reader.load()?;
+        Ok(reader)
+    }
+
+    /// Where the next unit would begin.
+    pub(crate) fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    fn load(&mut self) -> Result<()> {
+        self.segment = read_segment(self.device, self.geometry, self.position.segment, self.device_len)?;
+        Ok(())
+    }
+
+    /// Hands the next unit's records to `each(record, seq, offset)`; `false` where the log ends.
+    pub(crate) fn next_unit(
+        &mut self,
+        mut each: impl FnMut(&Record<'_>, u64, u64) -> Result<()>,
+    ) -> Result<bool> {
+        let at = self.position.offset as usize;
+        let rest = self.segment.get(at..).unwrap_or(&[]);
+        let Some((head, mut records, sum)) = UnitHead::read(rest, self.geometry.salt) else {
+            return Ok(false);
+        };
+        let expected = (self.position.ordinal, self.position.chain, self.position.seq + 1);
+        if (head.ordinal, head.chain, head.first_seq) != expected {
+            return Ok(false);
+        }
+        let mut offset = self.geometry.segment_offset(self.position.segment) + (at + UNIT_HEAD) as u64;
+        let mut link = None;
+        while !records.is_empty() {
+            let record = Record::read(records, offset, self.geometry.salt)?;
+            record.verify_value(offset)?;
+            if let Some(next) = record.link() {
+                link = Some(next);
+            } else {
+                self.position.seq += 1;
+                each(&record, self.position.seq, offset)?;
+            }
+            records = &records[record.len as usize..];
+            offset += u64::from(record.len);
+        }
+        self.position.chain = sum;
+        self.position.offset += head.len;
+        if let Some((segment, ordinal)) = link {
+            self.position = LogPosition { segment, offset: 0, ordinal, ..self.position };
+            self.load()?;
+        }
+        Ok(true)
+    }
+
+    /// After the log has ended: where a unit lies that was not written whole, if one does.
+    pub(crate) fn torn_at(&self) -> Option<u64> {
+        let at = self.position.offset as usize;
+        let head = UnitHead::decode(self.segment.get(at..)?)?;
+        let expected = (self.position.ordinal, self.position.chain, self.position.seq + 1);
+        ((head.ordinal, head.chain, head.first_seq) == expected)
+            .then(|| self.geometry.segment_offset(self.position.segment) + at as u64)
+    }
+
+    /// After the log has ended: whether it ended early. A later unit that was written when the log was already durable
+    /// beyond this point proves that what lies here was whole once.
+    pub(crate) fn check_end(&self) -> Result<()> {
+        let at = self.position.offset as usize;
+        let here = self.geometry.segment_offset(self.position.segment) + at as u64;
+        let rest = self.segment.get(at..).unwrap_or(&[]);
+        let proves_loss = |bytes: &[u8], ordinal: u64| {
+            UnitHead::read(bytes, self.geometry.salt)
+                .is_some_and(|(head, _, _)| head.ordinal >= ordinal && head.durable_seq > self.position.seq)
+        };
+        if (0..rest.len()).any(|i| rest[i] == b'V' && proves_loss(&rest[i..], self.position.ordinal)) {
+            return Err(Error::corrupt("log unit", here));
+        }
+        let segments = self.device_len.saturating_sub(crate::format::DATA_START)
+            / u64::from(self.geometry.segment_size)
+            + 1;
+        for segment in (0..segments as u32).filter(|s| *s != self.position.segment) {
+            let first = read_first_unit(self.device, self.geometry, segment, self.device_len)?;
+            if proves_loss(&first, self.position.ordinal + 1) {
+                return Err(Error::corrupt("log unit", here));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_segment(device: &dyn Device, geometry: Geometry, segment: u32, device_len: u64) -> Result<Vec<u8>> {
+    read_prefix(device, geometry.segment_offset(segment), geometry.segment_size as usize, device_len)
+}
+
+/// The first unit of a segment, or bytes that are none.
+fn read_first_unit(
+    device: &dyn Device,
+    geometry: Geometry,
+    segment: u32,
+    device_len: u64,
+) -> Result<Vec<u8>> {
+    let offset = geometry.segment_offset(segment);
+    let head = read_prefix(device, offset, UNIT_HEAD, device_len)?;
+    match head.get(..8) {
+        Some([b'V', b'D', b'E', b'U', len @ ..]) => {
+            let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]).min(geometry.segment_size);
+            read_prefix(device, offset, len as usize, device_len)
+        }
+        _ => Ok(head),
+    }
+}
+
+/// Up to `len` bytes from `offset` on, fewer where the device ends.
+fn read_prefix(device: &dyn Device, offset: u64, len: usize, device_len: u64) -> Result<Vec<u8>> {
+    let len = (len as u64).min(device_len.saturating_sub(offset)) as usize;
+    let mut bytes = vec![0; len];
+    device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the log", e))?;
+    Ok(bytes)
+}

@@ -1,0 +1,161 @@
+//! Records: what a log unit carries.
+
+use crate::error::{Error, Result};
+use crate::format::{
+    FLAG_ORIGIN, FLAG_USER, Fields, Kind, LINK_LEN, RECORD_HEAD, RecordHead, checksum, head_checksum,
+};
+
+/// Version and creation time of an entry, where its record states them itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) version: u64,
+    pub(crate) created: u64,
+}
+
+/// A record made ready to be copied into the log: everything but the copy happens before the log's mutex is taken.
+pub(crate) struct Draft<'a> {
+    head: [u8; RECORD_HEAD],
+    /// Origin and length of the user metadata, as far as the flags announce them.
+    extra: [u8; 20],
+    extra_len: usize,
+    user: &'a [u8],
+    key: &'a [u8],
+    value: &'a [u8],
+    value_checksum: u64,
+}
+
+/// What a draft is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) flags: u8,
+    pub(crate) modified: u64,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) user: &'a [u8],
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(parts: &Parts<'a>, salt: u64) -> Self {
+        let mut flags = parts.flags;
+        let mut extra = [0; 20];
+        let mut extra_len = 0;
+        if let Some(origin) = parts.origin {
+            flags |= FLAG_ORIGIN;
+            extra[0..8].copy_from_slice(&origin.version.to_le_bytes());
+            extra[8..16].copy_from_slice(&origin.created.to_le_bytes());
+            extra_len = 16;
+        }
+        if !parts.user.is_empty() {
+            flags |= FLAG_USER;
+            extra[extra_len..extra_len + 4].copy_from_slice(&(parts.user.len() as u32).to_le_bytes());
+            extra_len += 4;
+        }
+        let value_checksum = checksum(parts.value);
+        let head = RecordHead {
+            kind: parts.kind,
+            flags,
+            key_len: parts.key.len() as u32,
+            value_len: parts.value.len() as u32,
+            modified: parts.modified,
+            value_checksum,
+        };
+        let prefix = head.prefix();
+        let sum = head_checksum(&prefix, [&extra[..extra_len], parts.user, parts.key], salt);
+        let mut bytes = [0; RECORD_HEAD];
+        bytes[..24].copy_from_slice(&prefix);
+        bytes[24..].copy_from_slice(&sum.to_le_bytes());
+        Self {
+            head: bytes,
+            extra,
+            extra_len,
+            user: parts.user,
+            key: parts.key,
+            value: parts.value,
+            value_checksum,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        RECORD_HEAD + self.extra_len + self.user.len() + self.key.len() + self.value.len()
+    }
+
+    pub(crate) fn value_checksum(&self) -> u64 {
+        self.value_checksum
+    }
+
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(&self.extra[..self.extra_len]);
+        out.extend_from_slice(self.user);
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.value);
+    }
+}
+
+/// Appends the record that says in which segment the log continues.
+pub(crate) fn append_link(out: &mut Vec<u8>, segment: u32, ordinal: u64, salt: u64) {
+    let mut value = [0; LINK_LEN - RECORD_HEAD];
+    value[0..4].copy_from_slice(&segment.to_le_bytes());
+    value[8..16].copy_from_slice(&ordinal.to_le_bytes());
+    let parts =
+        Parts { kind: Kind::Link, flags: 0, modified: 0, origin: None, user: &[], key: &[], value: &value };
+    Draft::new(&parts, salt).append_to(out);
+}
+
+/// A record as it lies in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) head: RecordHead,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) user: &'a [u8],
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    /// Length of the whole record in bytes.
+    pub(crate) len: u32,
+}
+
+impl<'a> Record<'a> {
+    /// The record at the front of `bytes`, which lie at `offset` of the container. Its value is not verified yet.
+    pub(crate) fn read(bytes: &'a [u8], offset: u64, salt: u64) -> Result<Self> {
+        Self::parse(bytes, salt).ok_or(Error::corrupt("log record", offset))
+    }
+
+    fn parse(bytes: &'a [u8], salt: u64) -> Option<Self> {
+        let (head, sum) = RecordHead::decode(bytes)?;
+        let mut f = Fields(&bytes[RECORD_HEAD..]);
+        let before_extra = f.0;
+        let mut origin = None;
+        if head.flags & FLAG_ORIGIN != 0 {
+            origin = Some(Origin { version: f.u64()?, created: f.u64()? });
+        }
+        let user_len = if head.flags & FLAG_USER != 0 { f.u32()? as usize } else { 0 };
+        let extra = &before_extra[..before_extra.len() - f.0.len()];
+        let user = f.bytes(user_len)?;
+        let key = f.bytes(head.key_len as usize)?;
+        let value = f.bytes(head.value_len as usize)?;
+        if head_checksum(&bytes[..24], [extra, user, key], salt) != sum {
+            return None;
+        }
+        let len = (bytes.len() - f.0.len()) as u32;
+        Some(Self { head, origin, user, key, value, len })
+    }
+
+    pub(crate) fn verify_value(&self, offset: u64) -> Result<()> {
+        if checksum(self.value) == self.head.value_checksum {
+            Ok(())
+        } else {
+            Err(Error::corrupt("value", offset))
+        }
+    }
+
+    /// Where the log continues, if this is a link record.
+    pub(crate) fn link(&self) -> Option<(u32, u64)> {
+        if self.head.kind != Kind::Link {
+            return None;
+        }
+        let mut f = Fields(self.value);
+        let (segment, _reserved) = (f.u32()?, f.u32()?);
+        Some((segment, f.u64()?))
+    }
+}

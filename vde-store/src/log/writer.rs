@@ -1,0 +1,192 @@
+//! Appending to the log, and bringing to the device what was appended.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::device::Device;
+use crate::format::{Geometry, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead};
+use crate::log::record::{Draft, append_link};
+use crate::memtable::{Location, Memtable};
+
+/// The log's tail in memory.
+pub(crate) struct Appender {
+    /// Where records are published; belongs here because log order and publication order are one.
+    memtable: Arc<Memtable>,
+    /// Sequence number of the newest record.
+    seq: u64,
+    segment: u32,
+    ordinal: u64,
+    /// The segment that follows when this one is full.
+    next_segment: u32,
+    /// Offset in the segment at which the open unit begins.
+    unit_start: u32,
+    /// The open unit, with room for its header; empty when it holds no record.
+    open: Vec<u8>,
+    open_first_seq: u64,
+    closed: Vec<Unit>,
+    closed_bytes: usize,
+}
+
+/// A unit that waits to be written.
+struct Unit {
+    offset: u64,
+    ordinal: u64,
+    first_seq: u64,
+    bytes: Vec<u8>,
+}
+
+/// The state that only the one flush in flight touches.
+struct Written {
+    chain: u64,
+    /// Sequence number up to which the device has the log, synced or not.
+    seq: u64,
+}
+
+/// The log of an open store.
+pub(crate) struct Log {
+    device: Arc<dyn Device>,
+    geometry: Geometry,
+    appender: Mutex<Appender>,
+    written: Mutex<Written>,
+    published: AtomicU64,
+    durable: AtomicU64,
+}
+
+impl Log {
+    /// Continues the log at `position`; everything before it is durable.
+    pub(crate) fn new(
+        device: Arc<dyn Device>,
+        geometry: Geometry,
+        position: LogPosition,
+        next_segment: u32,
+        memtable: Arc<Memtable>,
+    ) -> Self {
+        let appender = Appender {
+            memtable,
+            seq: position.seq,
+            segment: position.segment,
+            ordinal: position.ordinal,
+            next_segment,
+            unit_start: position.offset,
+            open: Vec::new(),
+            open_first_seq: 0,
+            closed: Vec::new(),
+            closed_bytes: 0,
+        };
+        Self {
+            device,
+            geometry,
+            appender: Mutex::new(appender),
+            written: Mutex::new(Written { chain: position.chain, seq: position.seq }),
+            published: AtomicU64::new(position.seq),
+            durable: AtomicU64::new(position.seq),
+        }
+    }
+
+    /// Appends the records of one transaction, publishes each through `publish(memtable, index, seq, location)`, and
+    /// returns the sequence number of the last. With it returns how many bytes now wait to be written.
+    pub(crate) fn append(
+        &self,
+        drafts: &[Draft<'_>],
+        mut publish: impl FnMut(&Memtable, usize, u64, Location),
+    ) -> (u64, usize) {
+        let mut appender = self.appender.lock();
+        for (index, draft) in drafts.iter().enumerate() {
+            let location = appender.copy(draft, self.geometry);
+            publish(&appender.memtable, index, appender.seq, location);
+        }
+        // Pairs with the acquire in `published`: whoever reads this number finds the memtable filled up to it.
+        self.published.store(appender.seq, Ordering::Release);
+        (appender.seq, appender.closed_bytes + appender.open.len())
+    }
+
+    /// Every record up to here is in the memtable.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Every record up to here survives a crash.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Writes what was appended so far; with `sync`, makes it durable.
+    pub(crate) fn flush(&self, sync: bool) -> io::Result<()> {
+        let mut written = self.written.lock();
+        let (units, seq) = self.appender.lock().take(self.geometry);
+        let durable_seq = self.durable();
+        for mut unit in units {
+            let len = unit.bytes.len() as u32;
+            let head = UnitHead {
+                len,
+                ordinal: unit.ordinal,
+                first_seq: unit.first_seq,
+                durable_seq,
+                chain: written.chain,
+            };
+            written.chain = head.stamp(&mut unit.bytes, self.geometry.salt);
+            self.device.write_at(&unit.bytes, unit.offset)?;
+        }
+        written.seq = seq;
+        if sync && durable_seq < seq {
+            self.device.sync()?;
+            self.durable.store(seq, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl Appender {
+    fn copy(&mut self, draft: &Draft<'_>, geometry: Geometry) -> Location {
+        self.make_room(draft.len(), geometry);
+        self.begin_unit();
+        self.seq += 1;
+        let offset =
+            geometry.segment_offset(self.segment) + u64::from(self.unit_start) + self.open.len() as u64;
+        draft.append_to(&mut self.open);
+        Location { offset, len: draft.len() as u32 }
+    }
+
+    fn begin_unit(&mut self) {
+        if self.open.is_empty() {
+            self.open.resize(UNIT_HEAD, 0);
+            self.open_first_seq = self.seq + 1;
+        }
+    }
+
+    /// Moves on to the next segment where this one cannot take `len` more bytes and still link to its successor.
+    fn make_room(&mut self, len: usize, geometry: Geometry) {
+        let used = self.unit_start as usize + self.open.len().max(UNIT_HEAD);
+        if used + len + LINK_RESERVE <= geometry.segment_size as usize {
+            return;
+        }
+        let next = self.next_segment;
+        self.next_segment += 1;
+        self.begin_unit();
+        append_link(&mut self.open, next, self.ordinal + 1, geometry.salt);
+        self.close_unit(geometry);
+        self.segment = next;
+        self.ordinal += 1;
+        self.unit_start = 0;
+    }
+
+    fn close_unit(&mut self, geometry: Geometry) {
+        if self.open.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.open);
+        let offset = geometry.segment_offset(self.segment) + u64::from(self.unit_start);
+        self.unit_start += bytes.len() as u32;
+        self.closed_bytes += bytes.len();
+        self.closed.push(Unit { offset, ordinal: self.ordinal, first_seq: self.open_first_seq, bytes });
+    }
+
+    fn take(&mut self, geometry: Geometry) -> (Vec<Unit>, u64) {
+        self.close_unit(geometry);
+        self.closed_bytes = 0;
+        (std::mem::take(&mut self.closed), self.seq)
+    }
+}

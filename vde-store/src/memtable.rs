@@ -1,0 +1,249 @@
+//! Recent writes in key order.
+//!
+//! A memtable only grows: every write is an entry of its own, ordered by key and then from the newest to the oldest.
+//! A reader takes the newest entry that its [`Horizon`] lets it see, so predecessors stay visible until their
+//! successor may be acknowledged, and a read view is nothing but a horizon that stands still.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crossbeam_skiplist::SkipMap;
+
+use crate::log::record::Origin;
+
+/// Where a record lies in the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+}
+
+/// What a reader may see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Horizon {
+    /// Every write up to here is durable.
+    pub(crate) durable: u64,
+    /// Every write up to here is logged and in the memtable, which is all that a buffered write asks for.
+    pub(crate) published: u64,
+}
+
+impl Horizon {
+    /// What a writer sees that holds the stripe: its predecessors come before it in the log, acknowledged or not.
+    pub(crate) const LATEST: Self = Self { durable: u64::MAX, published: u64::MAX };
+
+    fn admits(self, seq: u64, buffered: bool) -> bool {
+        seq <= self.durable || (buffered && seq <= self.published)
+    }
+}
+
+/// A value and what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) modified: u64,
+    /// `None`: the version is the sequence number, and the creation time that of the entry before, if there is one.
+    pub(crate) origin: Option<Origin>,
+    #[allow(dead_code, reason = "read once values carry user metadata")]
+    pub(crate) user: Option<Arc<[u8]>>,
+    pub(crate) value_checksum: u64,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// One write of one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) seq: u64,
+    #[allow(dead_code, reason = "read by checkpoints")]
+    pub(crate) location: Location,
+    pub(crate) buffered: bool,
+    /// `None`: the key was deleted.
+    pub(crate) stored: Option<Stored>,
+}
+
+/// A key with a sequence number; newer ones sort first.
+struct Slot {
+    key: Box<[u8]>,
+    seq: u64,
+}
+
+/// Lets the map be searched by a borrowed key.
+trait AsSlot {
+    fn parts(&self) -> (&[u8], u64);
+}
+
+impl AsSlot for Slot {
+    fn parts(&self) -> (&[u8], u64) {
+        (&self.key, self.seq)
+    }
+}
+
+impl AsSlot for (&[u8], u64) {
+    fn parts(&self) -> (&[u8], u64) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn AsSlot + 'a> for Slot {
+    fn borrow(&self) -> &(dyn AsSlot + 'a) {
+        self
+    }
+}
+
+impl Ord for dyn AsSlot + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let ((key, seq), (other_key, other_seq)) = (self.parts(), other.parts());
+        key.cmp(other_key).then(other_seq.cmp(&seq))
+    }
+}
+
+impl PartialOrd for dyn AsSlot + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn AsSlot + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for dyn AsSlot + '_ {}
+
+impl Ord for Slot {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self as &dyn AsSlot).cmp(other)
+    }
+}
+
+impl PartialOrd for Slot {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Slot {}
+
+/// Recent writes in key order; see the module.
+#[derive(Default)]
+pub(crate) struct Memtable {
+    map: SkipMap<Slot, Change>,
+    bytes: AtomicU64,
+}
+
+/// What a change weighs in memory beside its key and value.
+const CHANGE_OVERHEAD: u64 = 160;
+
+impl Memtable {
+    pub(crate) fn insert(&self, key: Box<[u8]>, change: Change) {
+        let value = change.stored.as_ref().map_or(0, |s| s.bytes.len());
+        self.bytes.fetch_add(CHANGE_OVERHEAD + (key.len() + value) as u64, Relaxed);
+        self.map.insert(Slot { key, seq: change.seq }, change);
+    }
+
+    /// Roughly how much memory it holds.
+    #[allow(dead_code, reason = "read by checkpoints")]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// The newest change of `key` within the horizon. O(log n).
+    pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Option<Change> {
+        self.visible(Bound::Included(&(key, u64::MAX)), horizon)
+            .filter(|(k, _)| **k == *key)
+            .map(|(_, change)| change)
+    }
+
+    /// The first key from `from` on that has a change within the horizon, with the newest such change. O(log n).
+    pub(crate) fn first(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<(Box<[u8]>, Change)> {
+        match from {
+            Bound::Unbounded => self.visible(Bound::Unbounded, horizon),
+            Bound::Included(key) => self.visible(Bound::Included(&(key, u64::MAX)), horizon),
+            // Behind the oldest slot of the key.
+            Bound::Excluded(key) => self.visible(Bound::Excluded(&(key, 0)), horizon),
+        }
+    }
+
+    fn visible(&self, from: Bound<&(&[u8], u64)>, horizon: Horizon) -> Option<(Box<[u8]>, Change)> {
+        let from = match from {
+            Bound::Included(slot) => Bound::Included(slot as &dyn AsSlot),
+            Bound::Excluded(slot) => Bound::Excluded(slot as &dyn AsSlot),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        let mut entry = self.map.lower_bound(from)?;
+        while !horizon.admits(entry.value().seq, entry.value().buffered) {
+            entry = entry.next()?;
+        }
+        Some((entry.key().key.clone(), entry.value().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(seq: u64, buffered: bool, value: Option<&[u8]>) -> Change {
+        let stored = value.map(|bytes| Stored {
+            modified: 0,
+            origin: None,
+            user: None,
+            value_checksum: 0,
+            bytes: bytes.into(),
+        });
+        Change { seq, location: Location { offset: 0, len: 0 }, buffered, stored }
+    }
+
+    fn value(change: Option<Change>) -> Option<Vec<u8>> {
+        change?.stored.map(|s| s.bytes.to_vec())
+    }
+
+    #[test]
+    fn a_predecessor_stays_visible_until_its_successor_is_durable() {
+        let table = Memtable::default();
+        table.insert(b"k"[..].into(), change(1, false, Some(b"old")));
+        table.insert(b"k"[..].into(), change(2, false, Some(b"new")));
+        let before = Horizon { durable: 1, published: 2 };
+        let after = Horizon { durable: 2, published: 2 };
+        assert_eq!(value(table.find(b"k", before)).as_deref(), Some(&b"old"[..]));
+        assert_eq!(value(table.find(b"k", after)).as_deref(), Some(&b"new"[..]));
+        assert!(table.find(b"k", Horizon { durable: 0, published: 2 }).is_none());
+    }
+
+    #[test]
+    fn a_buffered_change_is_visible_once_published() {
+        let table = Memtable::default();
+        table.insert(b"k"[..].into(), change(5, true, Some(b"v")));
+        assert!(table.find(b"k", Horizon { durable: 0, published: 4 }).is_none());
+        assert!(table.find(b"k", Horizon { durable: 0, published: 5 }).is_some());
+    }
+
+    #[test]
+    fn a_lookup_does_not_return_the_neighbour() {
+        let table = Memtable::default();
+        table.insert(b"kk"[..].into(), change(1, false, Some(b"v")));
+        assert!(table.find(b"k", Horizon::LATEST).is_none());
+        assert!(table.find(b"kl", Horizon::LATEST).is_none());
+    }
+
+    #[test]
+    fn walking_skips_older_versions_and_what_is_beyond_the_horizon() {
+        let table = Memtable::default();
+        for (key, seq) in [(b"a", 1), (b"a", 4), (b"b", 9), (b"c", 2)] {
+            table.insert(key[..].into(), change(seq, false, Some(b"v")));
+        }
+        let horizon = Horizon { durable: 5, published: 9 };
+        let (first, at) = table.first(Bound::Unbounded, horizon).unwrap();
+        assert_eq!((&*first, at.seq), (&b"a"[..], 4));
+        let (second, at) = table.first(Bound::Excluded(&first), horizon).unwrap();
+        assert_eq!((&*second, at.seq), (&b"c"[..], 2));
+        assert!(table.first(Bound::Excluded(&second), horizon).is_none());
+    }
+}

@@ -1,0 +1,383 @@
+//! How a store is opened.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::device::{Device, FileDevice, MemoryDevice};
+use crate::error::{Error, Result};
+use crate::store::Vde;
+
+/// When a write is acknowledged.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Durability, Vde};
+///
+/// let store = Vde::in_memory()?;
+/// let hasty = store.with_durability(Durability::Buffered);
+/// hasty.put("k", "v")?; // in the log, not yet on the disk
+/// hasty.flush()?;       // now it is
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it survives a crash.
+    #[default]
+    Sync,
+    /// Once it is logged. It is synced within [`VdeOptions::sync_interval`] and by [`Vde::flush`]; a crash before that
+    /// loses it, but never one of two buffered writes that came before the other.
+    Buffered,
+}
+
+/// Which hash function chooses a key's stripe.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{StripeHasher, VdeOptions};
+///
+/// // Keys chosen by strangers: they must not be able to aim them all at one stripe.
+/// let store = VdeOptions::new().hasher(StripeHasher::keyed()).in_memory()?;
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub enum StripeHasher {
+    /// FNV-1a: the same in every process, fast on short keys.
+    #[default]
+    Fnv1a,
+    /// Keyed at random for each store: strangers cannot aim their keys at one stripe.
+    Keyed(stripe_lock::DefaultHasher),
+}
+
+impl StripeHasher {
+    /// A keyed hasher with a fresh random key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use vde_store::StripeHasher;
+    /// assert!(matches!(StripeHasher::keyed(), StripeHasher::Keyed(_)));
+    /// ```
+    pub fn keyed() -> Self {
+        Self::Keyed(stripe_lock::DefaultHasher::default())
+    }
+}
+
+/// The state of a [`StripeHasher`].
+pub struct StripeHash(Inner);
+
+impl fmt::Debug for StripeHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StripeHash").finish_non_exhaustive()
+    }
+}
+
+enum Inner {
+    Fnv1a(<stripe_lock::Fnv1a as BuildHasher>::Hasher),
+    Keyed(<stripe_lock::DefaultHasher as BuildHasher>::Hasher),
+}
+
+impl BuildHasher for StripeHasher {
+    type Hasher = StripeHash;
+
+    fn build_hasher(&self) -> StripeHash {
+        StripeHash(match self {
+            Self::Fnv1a => Inner::Fnv1a(stripe_lock::Fnv1a::default().build_hasher()),
+            Self::Keyed(state) => Inner::Keyed(state.build_hasher()),
+        })
+    }
+}
+
+impl Hasher for StripeHash {
+    fn write(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            Inner::Fnv1a(hasher) => hasher.write(bytes),
+            Inner::Keyed(hasher) => hasher.write(bytes),
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        match &self.0 {
+            Inner::Fnv1a(hasher) => hasher.finish(),
+            Inner::Keyed(hasher) => hasher.finish(),
+        }
+    }
+}
+
+/// How a store is opened. Every option is checked when it is.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Durability, VdeOptions};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let store = VdeOptions::new()
+///     .stripes(256)
+///     .durability(Durability::Buffered)
+///     .open(dir.path().join("store.vde"))?;
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a store is opened with them"]
+pub struct VdeOptions {
+    pub(crate) stripes: usize,
+    pub(crate) hasher: StripeHasher,
+    pub(crate) durability: Durability,
+    pub(crate) sync_interval: Duration,
+    pub(crate) segment_size: u32,
+    pub(crate) read_only: bool,
+    pub(crate) create_if_missing: bool,
+    pub(crate) background: bool,
+}
+
+impl Default for VdeOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl VdeOptions {
+    /// The defaults, each named at its setter.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            stripes: 64,
+            hasher: StripeHasher::default(),
+            durability: Durability::Sync,
+            sync_interval: Duration::from_millis(100),
+            segment_size: 16 << 20,
+            read_only: false,
+            create_if_missing: true,
+            background: true,
+        }
+    }
+
+    /// How many locks the keys are spread over, 1 to 65,536; rounded up to a power of two. Default 64.
+    /// Two writers wait for each other only while one computes an update of a key of the same stripe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Error, VdeOptions};
+    /// let refused = VdeOptions::new().stripes(0).in_memory();
+    /// assert!(matches!(refused, Err(Error::InvalidOption { option: "stripes", .. })));
+    /// ```
+    pub fn stripes(mut self, stripes: usize) -> Self {
+        self.stripes = stripes;
+        self
+    }
+
+    /// Which hash function chooses a key's stripe. Default [`StripeHasher::Fnv1a`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{StripeHasher, VdeOptions};
+    /// let store = VdeOptions::new().hasher(StripeHasher::keyed()).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn hasher(mut self, hasher: StripeHasher) -> Self {
+        self.hasher = hasher;
+        self
+    }
+
+    /// When writes are acknowledged, unless a handle says otherwise. Default [`Durability::Sync`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Durability, VdeOptions};
+    /// let store = VdeOptions::new().durability(Durability::Buffered).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The longest that a buffered write stays unsynced, 1 ms to 1 hour. Default 100 ms.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vde_store::VdeOptions;
+    /// let store = VdeOptions::new().sync_interval(Duration::from_secs(1)).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn sync_interval(mut self, interval: Duration) -> Self {
+        self.sync_interval = interval;
+        self
+    }
+
+    /// The size in bytes of the container's segments, the unit in which space is reused: a power of two from 256 KiB
+    /// to 1 GiB, fixed when the container is created. Default 16 MiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().segment_size(1 << 20).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn segment_size(mut self, bytes: u32) -> Self {
+        self.segment_size = bytes;
+        self
+    }
+
+    /// Opens for reading only: nothing is written, many processes may read at once. Default `false`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Error, Vde, VdeOptions};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// Vde::create(&path)?.put("k", "v")?;
+    /// let reader = VdeOptions::new().read_only(true).open(&path)?;
+    /// assert!(reader.contains("k")?);
+    /// assert!(matches!(reader.put("k", "w"), Err(Error::ReadOnly)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Whether [`open`](Self::open) creates a container where there is none. Default `true`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let missing = dir.path().join("missing.vde");
+    /// assert!(vde_store::VdeOptions::new().create_if_missing(false).open(missing).is_err());
+    /// ```
+    pub fn create_if_missing(mut self, create: bool) -> Self {
+        self.create_if_missing = create;
+        self
+    }
+
+    /// Whether the store may run threads of its own. Default `true`. Without them, buffered writes are synced only by
+    /// [`Vde::flush`], and whoever awaits a durable write syncs on the executor's thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().background(false).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Opens the container at `path`, creating it where it is missing and that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyOpen`], [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`] where the container
+    /// cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = vde_store::VdeOptions::new().open(dir.path().join("store.vde"))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Vde> {
+        let path = path.as_ref();
+        self.validate()?;
+        if self.read_only {
+            return Vde::start(self, Arc::new(FileDevice::open_read_only(path)?), false);
+        }
+        if self.create_if_missing && !path.exists() {
+            return self.create(path);
+        }
+        Vde::start(self, Arc::new(FileDevice::open(path)?), false)
+    }
+
+    /// Creates a container at `path`, where nothing may be yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where something is there already; [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::VdeOptions;
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// drop(VdeOptions::new().create(&path)?);
+    /// assert!(VdeOptions::new().create(&path).is_err());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn create(self, path: impl AsRef<Path>) -> Result<Vde> {
+        self.validate()?;
+        Vde::start(self, Arc::new(FileDevice::create(path.as_ref())?), true)
+    }
+
+    /// Opens the container on `device`, creating it where the device is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use vde_store::{MemoryDevice, VdeOptions};
+    /// let store = VdeOptions::new().open_device(Arc::new(MemoryDevice::new()))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn open_device(self, device: Arc<dyn Device>) -> Result<Vde> {
+        self.validate()?;
+        let empty = device.is_empty().map_err(|e| Error::io("measure the container", e))?;
+        Vde::start(self, device, empty)
+    }
+
+    /// A store in memory, gone when its last handle is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn in_memory(self) -> Result<Vde> {
+        self.open_device(Arc::new(MemoryDevice::new()))
+    }
+
+    fn validate(&self) -> Result<()> {
+        let refuse = |option, reason| Err(Error::InvalidOption { option, reason });
+        if !(1..=65_536).contains(&self.stripes) {
+            return refuse("stripes", "must be from 1 to 65,536");
+        }
+        if !self.segment_size.is_power_of_two() || !(1 << 18..=1 << 30).contains(&self.segment_size) {
+            return refuse("segment_size", "must be a power of two from 256 KiB to 1 GiB");
+        }
+        if !(Duration::from_millis(1)..=Duration::from_hours(1)).contains(&self.sync_interval) {
+            return refuse("sync_interval", "must be from 1 ms to 1 hour");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! What is acknowledged survives: reopening, torn tails, corruption, failures, second openers.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use tempfile::TempDir;
+use vde_store::{Durability, Error, Vde, VdeOptions};
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    (dir, path)
+}
+
+fn small() -> VdeOptions {
+    VdeOptions::new().segment_size(1 << 18)
+}
+
+fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+    OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();
+}
+
+/// The offset of the only occurrence of `needle` in the file.
+fn find(path: &Path, needle: &[u8]) -> u64 {
+    let bytes = std::fs::read(path).unwrap();
+    bytes.windows(needle.len()).position(|window| window == needle).expect("the needle is in the file") as u64
+}
+
+#[test]
+fn what_was_put_is_there_after_reopening() {
+    let (_dir, path) = place();
+    let store = small().open(&path).unwrap();
+    for i in 0..1000 {
+        store.with_durability(Durability::Buffered).put(format!("key/{i:04}"), vec![i as u8; i]).unwrap();
+    }
+    assert!(store.delete("key/0500").unwrap());
+    drop(store);
+    let store = small().open(&path).unwrap();
+    for i in (0..1000).filter(|i| *i != 500) {
+        assert_eq!(store.get(format!("key/{i:04}")).unwrap(), Some(vec![i as u8; i]));
+    }
+    assert_eq!(store.get("key/0500").unwrap(), None);
+    assert_eq!(store.list("key/").count(), 999);
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let (_dir, path) = place();
+    let first = Vde::open(&path).unwrap();
+    assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen)));
+    assert!(matches!(VdeOptions::new().read_only(true).open(&path), Err(Error::AlreadyOpen)));
+    drop(first);
+    let reader = VdeOptions::new().read_only(true).open(&path).unwrap();
+    let _second_reader = VdeOptions::new().read_only(true).open(&path).unwrap();
+    assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen)));
+    assert!(matches!(reader.delete("k"), Err(Error::ReadOnly)));
+}
+
+#[test]
+fn foreign_truncated_and_newer_files_are_refused_by_name() {
+    let (_dir, path) = place();
+    std::fs::write(&path, "not a container").unwrap();
+    assert!(matches!(Vde::open(&path), Err(Error::NotAStore { .. })));
+    std::fs::write(&path, vec![7; 100_000]).unwrap();
+    assert!(matches!(Vde::open(&path), Err(Error::NotAStore { .. })));
+    std::fs::write(&path, "").unwrap();
+    assert!(matches!(Vde::open(&path), Err(Error::NotAStore { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), b"", "a refused file is left as it was");
+}
+
+#[test]
+fn one_damaged_superblock_is_survived_and_two_are_named() {
+    let (_dir, path) = place();
+    Vde::open(&path).unwrap().put("k", "v").unwrap();
+    overwrite(&path, 100, b"damage");
+    assert_eq!(Vde::open(&path).unwrap().get("k").unwrap().as_deref(), Some(&b"v"[..]));
+    overwrite(&path, 4096 + 100, b"damage");
+    assert!(matches!(Vde::open(&path), Err(Error::Corrupt { what: "superblock", .. })));
+}
+
+#[test]
+fn a_torn_tail_is_dropped_and_said_so() {
+    let (_dir, path) = place();
+    let store = small().background(false).open(&path).unwrap();
+    store.put("first", "acknowledged").unwrap();
+    store.put("second", "this one is torn").unwrap();
+    drop(store);
+    let at = find(&path, b"this one is torn");
+    overwrite(&path, at, b"THIS");
+    let store = small().open(&path).unwrap();
+    let torn = store.recovery().torn_at.expect("recovery tells of the torn record");
+    assert!(torn < at);
+    assert!(store.contains("first").unwrap());
+    assert!(!store.contains("second").unwrap());
+    // The store goes on where the log was whole.
+    store.put("second", "again").unwrap();
+    drop(store);
+    let store = small().open(&path).unwrap();
+    assert_eq!(store.recovery().torn_at, None);
+    assert_eq!(store.get("second").unwrap().as_deref(), Some(&b"again"[..]));
+}
+
+#[test]
+fn damage_before_the_tail_is_corruption_and_not_a_torn_tail() {
+    let (_dir, path) = place();
+    let store = small().open(&path).unwrap();
+    for key in ["one", "two", "three"] {
+        store.put(key, format!("the value of {key}")).unwrap();
+    }
+    drop(store);
+    let at = find(&path, b"the value of one");
+    overwrite(&path, at, b"T");
+    match small().open(&path) {
+        Err(Error::Corrupt { what: "log unit", offset }) => assert!(offset < at),
+        other => panic!("expected corruption, got {other:?}"),
+    }
+}
+
+#[test]
+fn damage_in_an_earlier_segment_is_corruption_too() {
+    let (_dir, path) = place();
+    let store = small().open(&path).unwrap();
+    for i in 0..20 {
+        store.put(format!("{i}"), vec![i; 60_000]).unwrap();
+    }
+    drop(store);
+    // The last unit of the first segment, which links to the next one.
+    overwrite(&path, 8192 + (1 << 18) - 60_000, &vec![0xAA; 60_000]);
+    assert!(matches!(small().open(&path), Err(Error::Corrupt { what: "log unit", .. })));
+}
+
+#[test]
+fn a_batch_is_whole_or_absent() {
+    let (_dir, path) = place();
+    let store = small().open(&path).unwrap();
+    store.put("before", "1").unwrap();
+    let mut batch = store.batch();
+    // More than one segment holds, so that it is written in several pieces.
+    for i in 0..20u8 {
+        batch.put([b'b', i], vec![i; 60_000]);
+    }
+    batch.delete("before");
+    batch.commit().unwrap();
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    let store = small().open(&path).unwrap();
+    assert_eq!((store.list("b").count(), store.contains("before").unwrap()), (20, false));
+    drop(store);
+    // Cut anywhere inside the batch: all of it is gone, what came before is there, and what comes after is kept.
+    for len in (9000..whole.len()).step_by(30_011) {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let store = small().open(&path).unwrap();
+        let found = store.list("").map(|entry| entry.unwrap().into_key()).collect::<Vec<_>>();
+        assert_eq!(found, [Box::from(*b"before")], "cut at {len}");
+        store.put("after", "2").unwrap();
+        drop(store);
+        let store = small().open(&path).unwrap();
+        assert_eq!(store.list("").count(), 2, "cut at {len}");
+    }
+}
+
+#[test]
+fn sixteen_writers_lose_nothing() {
+    let (_dir, path) = place();
+    let store = small().open(&path).unwrap();
+    thread::scope(|scope| {
+        for writer in 0..16u32 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for i in 0..50 {
+                    store.put(format!("{writer}/{i}"), vec![writer as u8; 1000]).unwrap();
+                    store
+                        .update("counter", |old| {
+                            let old = old.map_or(0, |old| u32::from_le_bytes(old.try_into().unwrap()));
+                            Some((old + 1).to_le_bytes().to_vec())
+                        })
+                        .unwrap();
+                }
+            });
+        }
+    });
+    drop(store);
+    let store = small().open(&path).unwrap();
+    assert_eq!(store.list("").count(), 16 * 50 + 1);
+    assert_eq!(store.get("counter").unwrap().unwrap(), 800u32.to_le_bytes());
+}
+
+#[test]
+fn options_are_checked() {
+    for (name, options) in [
+        ("stripes", VdeOptions::new().stripes(0)),
+        ("stripes", VdeOptions::new().stripes(65_537)),
+        ("segment_size", VdeOptions::new().segment_size(300_000)),
+        ("segment_size", VdeOptions::new().segment_size(1 << 17)),
+        ("sync_interval", VdeOptions::new().sync_interval(std::time::Duration::ZERO)),
+    ] {
+        match options.in_memory() {
+            Err(Error::InvalidOption { option, .. }) => assert_eq!(option, name),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn async_and_blocking_writers_share_one_store() {
+    let (_dir, path) = place();
+    let store = small().open(&path).unwrap();
+    let tasks: Vec<_> = (0..32)
+        .map(|task| {
+            let store = store.to_async();
+            tokio::spawn(async move {
+                for i in 0..20 {
+                    store.put(format!("{task}/{i}"), "async").await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let blocking = store.clone();
+    let thread = thread::spawn(move || {
+        for i in 0..20 {
+            blocking.put(format!("thread/{i}"), "blocking").unwrap();
+        }
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    thread.join().unwrap();
+    drop(store);
+    assert_eq!(small().open(&path).unwrap().list("").count(), 33 * 20);
+}
