@@ -22,8 +22,6 @@ use crate::recovery::{Recovery, read_superblock, replay};
 use crate::value::{Metadata, Value, now_micros};
 use crate::view::{Entries, Layers, ReadView, check_key};
 
-
-
 type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, StripeHasher>;
 
 /// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
