@@ -1,1 +1,56 @@
-//! An RDF quad store with SPARQL whose subjects load in parallel.
+//! An RDF quad store whose subjects load in parallel.
+//!
+//! ```
+//! use triple_store::{RdfFormat, TripleStore};
+//!
+//! let store = TripleStore::in_memory(); // or TripleStore::open("data.vde")?
+//! let turtle = "PREFIX ex: <http://example.com/> ex:alice ex:knows ex:bob, ex:carol .";
+//! store.load(turtle.as_bytes(), RdfFormat::Turtle, "friends.ttl")?;
+//! assert_eq!(store.len(), 2);
+//! # Ok::<_, triple_store::Error>(())
+//! ```
+//!
+//! # How it works
+//!
+//! Terms become 64-bit ids. Subjects are spread over stripes ([`stripe_lock`]); whoever changes a quad holds the
+//! stripe of its subject, and whoever changes many takes their stripes in ascending order, so writers of different
+//! subjects run in parallel and none deadlocks. A commit is one atomic value of a [`vde_store`]; the stripes are
+//! released before it waits for the disk, and many commits share one sync.
+//!
+//! Readers take no stripe. Each quad knows the commits that added and removed it; a [`Snapshot`] reads as of a
+//! watermark that moves over commits in their order once they are durable.
+//!
+//! # When not to use it
+//!
+//! Where the data exceeds the memory: the dictionary of terms is held in memory.
+
+#![allow(dead_code)]
+
+mod codec;
+mod commit;
+
+mod delta;
+mod dictionary;
+mod engine;
+mod error;
+mod journal;
+mod load;
+mod options;
+mod pattern;
+mod quad;
+mod record;
+mod snapshot;
+mod source;
+mod store;
+mod term;
+mod transaction;
+mod view;
+
+pub use error::{Error, Result};
+pub use load::Loaded;
+pub use options::{Durability, TripleStoreOptions};
+pub use oxrdfio::RdfFormat;
+pub use snapshot::Snapshot;
+pub use source::QuadIter;
+pub use store::TripleStore;
+pub use transaction::{Isolation, Transaction};

@@ -1,0 +1,577 @@
+//! Terms ↔ numbers: striped interning.
+//!
+//! A term gets its number once and keeps it as long as the store lives; numbers are never reused. The table from
+//! terms to numbers is striped by the term's hash, so threads that parse in parallel intern in parallel; the way
+//! back, from number to term, takes no lock at all.
+
+use crate::codec;
+use crate::error::Error;
+use crate::quad::EncodedQuad;
+use crate::term::{Kind, TermId, inline_literal, inlined_literal};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
+use oxrdf::vocab::xsd;
+use oxrdf::{
+    BaseDirection, BlankNode, GraphName, GraphNameRef, Literal, LiteralRef, NamedNode, NamedOrBlankNode,
+    Quad, QuadRef, Term, TermRef, Triple, TripleRef,
+};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use stripe_lock::StripedRwLock;
+
+/// Stripes of the interning table. Interning holds a stripe for well under a microsecond, so this only has to
+/// exceed the number of cores by some factor.
+const STRIPES: usize = 64;
+
+/// The dictionary is held in memory, and more terms than this would take hundreds of gigabytes: a larger number is
+/// damage.
+const MOST_TERMS: u64 = 1 << 32;
+
+/// The dictionary of one store.
+pub(crate) struct Dictionary {
+    hasher: ahash::RandomState,
+    /// Hashes and numbers; striped by the hash itself, so that a term is hashed once.
+    numbers: StripedRwLock<u64, HashTable<(u64, TermId)>, parking_lot::RawRwLock, PassThrough>,
+    terms: Entries,
+    next: AtomicU64,
+}
+
+/// One term as the dictionary keeps it.
+pub(crate) struct Entry {
+    kind: Kind,
+    bytes: Box<[u8]>,
+    /// Set once a durable record holds the term: before that, every transaction that uses it writes it too.
+    persisted: AtomicBool,
+}
+
+impl Dictionary {
+    pub(crate) fn new() -> Self {
+        Self {
+            hasher: ahash::RandomState::new(),
+            numbers: StripedRwLock::with_hasher(STRIPES, PassThrough),
+            terms: Entries::new(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// How many numbers have been given out.
+    pub(crate) fn len(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// The id of a term, which is given one if it has none.
+    pub(crate) fn intern(&self, term: TermRef<'_>) -> TermId {
+        let mut buffer = Vec::new();
+        match encode(term, &mut buffer, &mut |part| Some(self.intern(part))) {
+            Some(Encoded::Inline(id)) => id,
+            Some(Encoded::Bytes(kind)) => self.intern_bytes(kind, &buffer),
+            None => unreachable!("interning the parts of a term always gives an id"),
+        }
+    }
+
+    /// The id of a term, or `None` if no quad that was ever stored mentions it.
+    pub(crate) fn lookup(&self, term: TermRef<'_>) -> Option<TermId> {
+        let mut buffer = Vec::new();
+        match encode(term, &mut buffer, &mut |part| self.lookup(part))? {
+            Encoded::Inline(id) => Some(id),
+            Encoded::Bytes(kind) => self.lookup_bytes(kind, &buffer),
+        }
+    }
+
+    pub(crate) fn intern_graph(&self, graph: GraphNameRef<'_>) -> TermId {
+        match graph {
+            GraphNameRef::DefaultGraph => TermId::DEFAULT_GRAPH,
+            GraphNameRef::NamedNode(node) => self.intern(node.into()),
+            GraphNameRef::BlankNode(node) => self.intern(node.into()),
+        }
+    }
+
+    pub(crate) fn lookup_graph(&self, graph: GraphNameRef<'_>) -> Option<TermId> {
+        match graph {
+            GraphNameRef::DefaultGraph => Some(TermId::DEFAULT_GRAPH),
+            GraphNameRef::NamedNode(node) => self.lookup(node.into()),
+            GraphNameRef::BlankNode(node) => self.lookup(node.into()),
+        }
+    }
+
+    /// The term behind an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the dictionary holds no such term: only damaged data leads there.
+    pub(crate) fn resolve(&self, id: TermId) -> Result<Term, Error> {
+        let Some(number) = id.dictionary_index() else {
+            return inlined_literal(id).map(Term::Literal).ok_or_else(|| unknown(id));
+        };
+        let entry = self
+            .terms
+            .get(number)
+            .filter(|entry| id.kind() == Some(entry.kind))
+            .ok_or_else(|| unknown(id))?;
+        self.decode(id, &entry.bytes)
+    }
+
+    pub(crate) fn intern_quad(&self, quad: QuadRef<'_>) -> EncodedQuad {
+        EncodedQuad {
+            subject: self.intern(quad.subject.into()),
+            predicate: self.intern(quad.predicate.into()),
+            object: self.intern(quad.object),
+            graph: self.intern_graph(quad.graph_name),
+        }
+    }
+
+    pub(crate) fn lookup_quad(&self, quad: QuadRef<'_>) -> Option<EncodedQuad> {
+        Some(EncodedQuad {
+            subject: self.lookup(quad.subject.into())?,
+            predicate: self.lookup(quad.predicate.into())?,
+            object: self.lookup(quad.object)?,
+            graph: self.lookup_graph(quad.graph_name)?,
+        })
+    }
+
+    pub(crate) fn resolve_quad(&self, quad: EncodedQuad) -> Result<Quad, Error> {
+        Ok(Quad {
+            subject: self.resolve_subject(quad.subject)?,
+            predicate: self.resolve_predicate(quad.predicate)?,
+            object: self.resolve(quad.object)?,
+            graph_name: self.resolve_graph(quad.graph)?,
+        })
+    }
+
+    /// Whether the id can be resolved.
+    pub(crate) fn knows(&self, id: TermId) -> bool {
+        match id.dictionary_index() {
+            Some(number) => self.terms.get(number).is_some_and(|entry| id.kind() == Some(entry.kind)),
+            None => id.is_default_graph() || inlined_literal(id).is_some(),
+        }
+    }
+
+    pub(crate) fn resolve_subject(&self, id: TermId) -> Result<NamedOrBlankNode, Error> {
+        match self.resolve(id)? {
+            Term::NamedNode(node) => Ok(node.into()),
+            Term::BlankNode(node) => Ok(node.into()),
+            Term::Literal(_) | Term::Triple(_) => Err(unknown(id)),
+        }
+    }
+
+    pub(crate) fn resolve_predicate(&self, id: TermId) -> Result<NamedNode, Error> {
+        match self.resolve(id)? {
+            Term::NamedNode(node) => Ok(node),
+            _ => Err(unknown(id)),
+        }
+    }
+
+    pub(crate) fn resolve_graph(&self, id: TermId) -> Result<GraphName, Error> {
+        if id.is_default_graph() {
+            return Ok(GraphName::DefaultGraph);
+        }
+        Ok(self.resolve_subject(id)?.into())
+    }
+
+    /// Calls `write` with each term that a record has to hold for `ids` to be readable after a crash: those that
+    /// no durable record holds yet, and the parts they are made of, parts first.
+    pub(crate) fn unpersisted(&self, id: TermId, write: &mut impl FnMut(TermId, &[u8])) {
+        let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) else { return };
+        if entry.persisted.load(Ordering::Acquire) {
+            return;
+        }
+        for part in parts(id, &entry.bytes) {
+            self.unpersisted(part, write);
+        }
+        write(id, &entry.bytes);
+    }
+
+    /// Records that a durable record holds the term. Pairs with the load in [`unpersisted`](Self::unpersisted).
+    pub(crate) fn mark_persisted(&self, id: TermId) {
+        if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) {
+            entry.persisted.store(true, Ordering::Release);
+        }
+    }
+
+    /// Puts back a term read from a record. Records may repeat a term; they may not contradict each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the number belongs to another term, or the term to another number.
+    pub(crate) fn restore(&self, id: TermId, bytes: &[u8]) -> Result<(), Error> {
+        let number =
+            id.dictionary_index().filter(|number| *number < MOST_TERMS).ok_or_else(|| unknown(id))?;
+        if let Some(entry) = self.terms.get(number) {
+            return if id.kind() == Some(entry.kind) && *entry.bytes == *bytes {
+                Ok(())
+            } else {
+                Err(contradiction(id))
+            };
+        }
+        let kind = id.kind().ok_or_else(|| unknown(id))?;
+        self.decode(id, bytes)?;
+        let hash = self.hash(id, bytes);
+        let mut stripe = self.numbers.write(&hash);
+        match stripe.entry(hash, |found| self.is(*found, hash, id, bytes), |(hash, _)| *hash) {
+            Slot::Occupied(_) => return Err(contradiction(id)),
+            Slot::Vacant(slot) => {
+                self.terms.set(number, Entry { kind, bytes: bytes.into(), persisted: AtomicBool::new(true) });
+                slot.insert((hash, id));
+            }
+        }
+        self.next.fetch_max(number + 1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Every term with a number below `end` that is there, in ascending order.
+    pub(crate) fn entries(&self, range: std::ops::Range<u64>) -> impl Iterator<Item = (TermId, &[u8])> {
+        range.filter_map(|number| {
+            self.terms.get(number).map(|entry| (TermId::new(entry.kind, number), &*entry.bytes))
+        })
+    }
+
+    fn intern_bytes(&self, kind: Kind, bytes: &[u8]) -> TermId {
+        let probe = TermId::new(kind, 0);
+        let hash = self.hash(probe, bytes);
+        if let Some((_, id)) =
+            self.numbers.read(&hash).find(hash, |found| self.is(*found, hash, probe, bytes))
+        {
+            return *id;
+        }
+        let mut stripe = self.numbers.write(&hash);
+        match stripe.entry(hash, |found| self.is(*found, hash, probe, bytes), |(hash, _)| *hash) {
+            Slot::Occupied(slot) => slot.get().1,
+            Slot::Vacant(slot) => {
+                let number = self.next.fetch_add(1, Ordering::AcqRel);
+                let id = TermId::new(kind, number);
+                self.terms
+                    .set(number, Entry { kind, bytes: bytes.into(), persisted: AtomicBool::new(false) });
+                slot.insert((hash, id));
+                id
+            }
+        }
+    }
+
+    fn lookup_bytes(&self, kind: Kind, bytes: &[u8]) -> Option<TermId> {
+        let probe = TermId::new(kind, 0);
+        let hash = self.hash(probe, bytes);
+        self.numbers.read(&hash).find(hash, |found| self.is(*found, hash, probe, bytes)).map(|(_, id)| *id)
+    }
+
+    fn hash(&self, id: TermId, bytes: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u8(id.kind().map_or(0, |kind| kind as u8));
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    fn is(&self, (hash, id): (u64, TermId), wanted: u64, probe: TermId, bytes: &[u8]) -> bool {
+        hash == wanted
+            && id.kind() == probe.kind()
+            && self.terms.get(id.payload()).is_some_and(|entry| *entry.bytes == *bytes)
+    }
+
+    fn decode(&self, id: TermId, bytes: &[u8]) -> Result<Term, Error> {
+        let bad = || unknown(id);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| bad());
+        Ok(match id.kind() {
+            Some(Kind::NamedNode) => NamedNode::new_unchecked(text(bytes)?).into(),
+            Some(Kind::BlankNode) => BlankNode::new_unchecked(text(bytes)?).into(),
+            Some(Kind::Literal) => {
+                let (tag, rest) = bytes.split_first().ok_or_else(bad)?;
+                match *tag {
+                    SIMPLE => Literal::new_simple_literal(text(rest)?),
+                    TYPED => {
+                        let (datatype, value) = rest.split_first_chunk().ok_or_else(bad)?;
+                        let datatype = self.resolve_predicate(TermId(u64::from_le_bytes(*datatype)))?;
+                        Literal::new_typed_literal(text(value)?, datatype)
+                    }
+                    TAGGED | LEFT_TO_RIGHT | RIGHT_TO_LEFT => {
+                        let mut rest = rest;
+                        let length = codec::varint(&mut rest).ok_or_else(bad)?;
+                        let (language, value) = rest.split_at_checked(length as usize).ok_or_else(bad)?;
+                        let (language, value) = (text(language)?, text(value)?);
+                        match *tag {
+                            TAGGED => Literal::new_language_tagged_literal_unchecked(value, language),
+                            tag => Literal::new_directional_language_tagged_literal_unchecked(
+                                value,
+                                language,
+                                if tag == LEFT_TO_RIGHT { BaseDirection::Ltr } else { BaseDirection::Rtl },
+                            ),
+                        }
+                    }
+                    _ => return Err(bad()),
+                }
+                .into()
+            }
+            Some(Kind::Triple) => {
+                let [s, p, o] = triple_parts(bytes).ok_or_else(bad)?;
+                Triple::new(self.resolve_subject(s)?, self.resolve_predicate(p)?, self.resolve(o)?).into()
+            }
+            _ => return Err(bad()),
+        })
+    }
+}
+
+impl std::fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dictionary").field("terms", &self.len()).finish_non_exhaustive()
+    }
+}
+
+fn unknown(id: TermId) -> Error {
+    Error::Corrupt(format!("{id:?} names no term of the dictionary"))
+}
+
+fn contradiction(id: TermId) -> Error {
+    Error::Corrupt(format!("two terms claim the number {id:?}"))
+}
+
+/// First byte of a stored literal. Part of the stored format.
+const SIMPLE: u8 = 0;
+const TYPED: u8 = 1;
+const TAGGED: u8 = 2;
+const LEFT_TO_RIGHT: u8 = 3;
+const RIGHT_TO_LEFT: u8 = 4;
+
+enum Encoded {
+    Inline(TermId),
+    Bytes(Kind),
+}
+
+/// Writes the stored form of a term, whose parts `id_of` turns into ids; `None` as soon as a part has none.
+fn encode(
+    term: TermRef<'_>,
+    out: &mut Vec<u8>,
+    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
+) -> Option<Encoded> {
+    Some(Encoded::Bytes(match term {
+        TermRef::NamedNode(node) => {
+            out.extend_from_slice(node.as_str().as_bytes());
+            Kind::NamedNode
+        }
+        TermRef::BlankNode(node) => {
+            out.extend_from_slice(node.as_str().as_bytes());
+            Kind::BlankNode
+        }
+        TermRef::Literal(literal) => match inline_literal(literal) {
+            Some(id) => return Some(Encoded::Inline(id)),
+            None => encode_literal(literal, out, id_of)?,
+        },
+        TermRef::Triple(triple) => {
+            let TripleRef { subject, predicate, object } = triple.as_ref();
+            for part in [subject.into(), predicate.into(), object] {
+                out.extend_from_slice(&id_of(part)?.0.to_le_bytes());
+            }
+            Kind::Triple
+        }
+    }))
+}
+
+fn encode_literal(
+    literal: LiteralRef<'_>,
+    out: &mut Vec<u8>,
+    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
+) -> Option<Kind> {
+    let value = literal.value().as_bytes();
+    match (literal.language(), literal.direction()) {
+        (Some(language), direction) => {
+            out.push(match direction {
+                None => TAGGED,
+                Some(BaseDirection::Ltr) => LEFT_TO_RIGHT,
+                Some(BaseDirection::Rtl) => RIGHT_TO_LEFT,
+            });
+            codec::put_varint(out, language.len() as u64);
+            out.extend_from_slice(language.as_bytes());
+        }
+        (None, _) if literal.datatype() == xsd::STRING => out.push(SIMPLE),
+        (None, _) => {
+            out.push(TYPED);
+            out.extend_from_slice(&id_of(literal.datatype().into())?.0.to_le_bytes());
+        }
+    }
+    out.extend_from_slice(value);
+    Some(Kind::Literal)
+}
+
+fn triple_parts(bytes: &[u8]) -> Option<[TermId; 3]> {
+    let (parts, rest) = bytes.as_chunks::<8>();
+    let parts: [[u8; 8]; 3] = parts.try_into().ok().filter(|_| rest.is_empty())?;
+    Some(parts.map(|part| TermId(u64::from_le_bytes(part))))
+}
+
+/// The ids inside the stored form of a term.
+fn parts(id: TermId, bytes: &[u8]) -> impl Iterator<Item = TermId> {
+    let datatype = match (id.kind(), bytes.split_first()) {
+        (Some(Kind::Literal), Some((&TYPED, rest))) => {
+            rest.first_chunk().map(|part| TermId(u64::from_le_bytes(*part)))
+        }
+        _ => None,
+    };
+    let triple = if id.kind() == Some(Kind::Triple) { triple_parts(bytes) } else { None };
+    datatype.into_iter().chain(triple.into_iter().flatten())
+}
+
+/// The hasher of keys that are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct PassThrough;
+
+impl BuildHasher for PassThrough {
+    type Hasher = Passed;
+
+    fn build_hasher(&self) -> Passed {
+        Passed(0)
+    }
+}
+
+struct Passed(u64);
+
+impl Hasher for Passed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// Terms by number: a vector of chunks that grows without moving and is read without a lock. The chunks stand in
+/// buckets, of which bucket `b` holds `2^b`, from chunk `2^b - 1` on.
+struct Entries {
+    buckets: [OnceLock<Box<[OnceLock<Chunk>]>>; Self::BUCKETS],
+}
+
+type Chunk = Box<[OnceLock<Entry>]>;
+
+impl Entries {
+    const CHUNK: u64 = 1024;
+    const BUCKETS: usize = (MOST_TERMS / Self::CHUNK).ilog2() as usize + 1;
+
+    fn new() -> Self {
+        Self { buckets: [const { OnceLock::new() }; Self::BUCKETS] }
+    }
+
+    /// Bucket, chunk in the bucket, slot in the chunk.
+    fn place(number: u64) -> (usize, usize, usize) {
+        let chunk = number / Self::CHUNK + 1;
+        let bucket = chunk.ilog2();
+        (bucket as usize, (chunk - (1 << bucket)) as usize, (number % Self::CHUNK) as usize)
+    }
+
+    fn get(&self, number: u64) -> Option<&Entry> {
+        let (bucket, chunk, slot) = Self::place(number);
+        self.buckets.get(bucket)?.get()?.get(chunk)?.get()?.get(slot)?.get()
+    }
+
+    /// Fills an empty slot; the caller owns the number.
+    fn set(&self, number: u64, entry: Entry) {
+        assert!(number < MOST_TERMS, "the dictionary holds at most {MOST_TERMS} terms");
+        let (bucket, chunk, slot) = Self::place(number);
+        let bucket =
+            self.buckets[bucket].get_or_init(|| (0..1usize << bucket).map(|_| OnceLock::new()).collect());
+        let chunk = bucket[chunk].get_or_init(|| (0..Self::CHUNK).map(|_| OnceLock::new()).collect());
+        assert!(chunk[slot].set(entry).is_ok(), "a term number was given out twice");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms() -> Vec<Term> {
+        let node = NamedNode::new_unchecked("http://example.com/a");
+        let own = NamedNode::new_unchecked("http://example.com/type");
+        vec![
+            node.clone().into(),
+            BlankNode::new_unchecked("http://example.com/a").into(),
+            BlankNode::new_from_unique_id(0xabc).into(),
+            Literal::new_simple_literal("http://example.com/a").into(),
+            Literal::new_simple_literal("short").into(),
+            Literal::new_typed_literal("007", xsd::INTEGER).into(),
+            Literal::new_typed_literal("7", xsd::INTEGER).into(),
+            Literal::new_typed_literal("7", own.clone()).into(),
+            Literal::new_language_tagged_literal_unchecked("chat", "fr").into(),
+            Literal::new_language_tagged_literal_unchecked("chat", "en").into(),
+            Literal::new_language_tagged_literal_unchecked("", format!("en-{}", "x".repeat(300))).into(),
+            Literal::new_directional_language_tagged_literal_unchecked("chat", "en", BaseDirection::Ltr)
+                .into(),
+            Literal::new_directional_language_tagged_literal_unchecked("chat", "en", BaseDirection::Rtl)
+                .into(),
+            Triple::new(node.clone(), own.clone(), Literal::new_typed_literal("x", own)).into(),
+        ]
+    }
+
+    #[test]
+    fn terms_come_back_and_distinct_terms_have_distinct_ids() {
+        let dictionary = Dictionary::new();
+        let ids: Vec<_> = terms().iter().map(|term| dictionary.intern(term.as_ref())).collect();
+        for (i, (term, id)) in terms().iter().zip(&ids).enumerate() {
+            assert_eq!(dictionary.resolve(*id).unwrap(), *term);
+            assert_eq!(dictionary.lookup(term.as_ref()), Some(*id));
+            assert_eq!(ids.iter().position(|other| other == id), Some(i), "{term}");
+        }
+        assert_eq!(
+            dictionary.lookup(NamedNode::new_unchecked("http://example.com/none").as_ref().into()),
+            None
+        );
+    }
+
+    #[test]
+    fn a_record_holds_the_parts_of_its_terms_before_the_terms_themselves() {
+        let (dictionary, copy) = (Dictionary::new(), Dictionary::new());
+        for term in terms().iter().rev() {
+            let id = dictionary.intern(term.as_ref());
+            let mut record = Vec::new();
+            dictionary.unpersisted(id, &mut |id, bytes| record.push((id, bytes.to_vec())));
+            for (id, bytes) in &record {
+                copy.restore(*id, bytes).unwrap();
+                copy.restore(*id, bytes).unwrap();
+                dictionary.mark_persisted(*id);
+            }
+            dictionary.unpersisted(id, &mut |id, _| panic!("{id:?} was written twice"));
+            assert_eq!(copy.resolve(id).unwrap(), *term);
+            assert_eq!(copy.lookup(term.as_ref()), Some(id));
+        }
+        assert_eq!(copy.len(), dictionary.len());
+    }
+
+    #[test]
+    fn damaged_records_are_refused() {
+        let dictionary = Dictionary::new();
+        let a = dictionary.intern(NamedNode::new_unchecked("http://example.com/a").as_ref().into());
+        let free = |kind| TermId::new(kind, 1000);
+        assert!(dictionary.restore(a, b"http://example.com/b").is_err(), "one number, two terms");
+        assert!(
+            dictionary.restore(free(Kind::NamedNode), b"http://example.com/a").is_err(),
+            "one term, two numbers"
+        );
+        assert!(dictionary.restore(free(Kind::NamedNode), b"\xff").is_err(), "not UTF-8");
+        assert!(dictionary.restore(free(Kind::Literal), b"").is_err(), "no tag");
+        assert!(dictionary.restore(free(Kind::Literal), b"\x09abc").is_err(), "unknown tag");
+        assert!(dictionary.restore(free(Kind::Literal), b"\x02\xff").is_err(), "language beyond the end");
+        assert!(dictionary.restore(free(Kind::Literal), &[TYPED, 1, 2, 3]).is_err(), "half a datatype");
+        assert!(dictionary.restore(free(Kind::Triple), &[0; 24]).is_err(), "a triple of default graphs");
+        assert!(dictionary.restore(free(Kind::Integer), b"").is_err(), "an inlined value");
+        assert!(dictionary.resolve(TermId(u64::MAX)).is_err());
+        assert!(dictionary.resolve(free(Kind::BlankNode)).is_err());
+    }
+
+    #[test]
+    fn threads_that_intern_the_same_terms_agree() {
+        let dictionary = Dictionary::new();
+        let intern_all = || -> Vec<TermId> {
+            (0..2000)
+                .map(|i| dictionary.intern(NamedNode::new_unchecked(format!("urn:{i}")).as_ref().into()))
+                .collect()
+        };
+        let ids: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(intern_all)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(ids.iter().all(|other| *other == ids[0]));
+        assert_eq!(dictionary.len(), 2000);
+    }
+}

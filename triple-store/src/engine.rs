@@ -1,0 +1,173 @@
+//! The write path: one way by which every change, of one quad or of a million, becomes visible.
+//!
+//! 1. Encode the terms, the changes and their journal record, holding nothing.
+//! 2. Take the stripes of the subjects, in ascending order; all of them where the subjects are not known.
+//! 3. Drop the changes that would change nothing, take the next commit number, append the record to the journal
+//!    and apply the changes to the delta. Conflicting commits hold a stripe in common, so they are numbered, logged
+//!    and applied in one and the same order.
+//! 4. Release the stripes, and only then wait for the disk: one sync serves all who wait.
+//! 5. Publish: the watermark moves over the commit, and readers see it whole.
+
+use crate::commit::Commits;
+use crate::delta::{Change, Delta, LATEST};
+use crate::dictionary::Dictionary;
+use crate::error::Result;
+use crate::journal::Journal;
+use crate::options::TripleStoreOptions;
+use crate::pattern::Pattern;
+use crate::quad::EncodedQuad;
+use crate::record::{self, Record};
+use crate::view::{Layer, View};
+use parking_lot::{RawMutex, RwLock};
+use std::sync::Arc;
+use stripe_lock::StripedMutex;
+
+/// What a store consists of.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) dictionary: Dictionary,
+    /// Whoever changes a quad holds the stripe of its subject. Readers take none.
+    pub(crate) stripes: StripedMutex<u64, (), RawMutex, ahash::RandomState>,
+    /// What a writer that holds its stripes sees. Replaced only by one who holds all of them.
+    latest: RwLock<Arc<View>>,
+    pub(crate) commits: Commits,
+    journal: Journal,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) added: u64,
+    pub(crate) removed: u64,
+}
+
+impl Engine {
+    /// Reads back what the journal holds.
+    pub(crate) fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
+        let hasher = ahash::RandomState::new();
+        let stripes = StripedMutex::with_hasher(options.stripes, hasher.clone());
+        let dictionary = Dictionary::new();
+        let delta = Arc::new(Delta::new(stripes.stripes(), hasher));
+        let view = View { layers: vec![Layer { delta: Arc::clone(&delta), seq: LATEST }] };
+        let (mut last, mut quads) = (0, 0i64);
+        journal.replay(|seq, bytes| {
+            let mut changes = record::decode(&dictionary, bytes)?;
+            changes.retain(|change| view.contains(change.quad) != change.adds);
+            quads += net(&changes);
+            delta.apply(seq, &changes);
+            last = seq;
+            Ok(())
+        })?;
+        let commits = Commits::new(last, quads.max(0).cast_unsigned());
+        Ok(Self { dictionary, stripes, latest: RwLock::new(Arc::new(view)), commits, journal })
+    }
+
+    /// What is published now, and how many quads that is.
+    pub(crate) fn snapshot(&self) -> (View, u64) {
+        // The lock is held over both reads: while it is, no checkpoint puts a layer on top of this view, so every
+        // commit up to the watermark is in it.
+        let latest = self.latest.read();
+        let (seq, quads) = self.commits.now();
+        let layers =
+            latest.layers.iter().map(|layer| Layer { delta: Arc::clone(&layer.delta), seq }).collect();
+        (View { layers }, quads)
+    }
+
+    /// Applies changes as one transaction, all or nothing. Each quad occurs once; sorted ones take less space.
+    pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<Outcome> {
+        let record = record::encode(&self.dictionary, &changes);
+        if let [change] = *changes {
+            let held = self.stripes.lock(&change.quad.subject.0);
+            return self.commit_held(held, changes, &record);
+        }
+        let held = self.stripes.lock_many(changes.iter().map(|change| &change.quad.subject.0));
+        self.commit_held(held, changes, &record)
+    }
+
+    /// Adds quads as one transaction; returns how many were new.
+    pub(crate) fn add_all(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
+        quads.sort_unstable();
+        quads.dedup();
+        Ok(self.commit(quads.into_iter().map(|quad| Change { quad, adds: true }).collect())?.added)
+    }
+
+    /// Removes every quad that matches, as one transaction.
+    pub(crate) fn remove_matching(&self, pattern: &Pattern) -> Result<Outcome> {
+        let find = || {
+            let mut changes: Vec<_> =
+                self.latest().scan(pattern).map(|quad| Change { quad, adds: false }).collect();
+            changes.sort_unstable_by_key(|change| change.quad);
+            changes
+        };
+        if let Some(subject) = pattern.subject {
+            let held = self.stripes.lock(&subject.0);
+            return self.commit_encoded(held, find());
+        }
+        let held = self.stripes.lock_all();
+        self.commit_encoded(held, find())
+    }
+
+    /// The newest state, as one sees it who holds the stripes of what he reads.
+    pub(crate) fn latest(&self) -> Arc<View> {
+        Arc::clone(&self.latest.read())
+    }
+
+    /// Whether a commit that the view does not show changed anything the patterns match. The caller holds the
+    /// stripes of their subjects.
+    pub(crate) fn changed_since(&self, view: &View, patterns: &[Pattern]) -> bool {
+        let [begun, ..] = &*view.layers else { return true };
+        let latest = self.latest();
+        let Some(depth) = latest.layers.iter().position(|layer| Arc::ptr_eq(&layer.delta, &begun.delta))
+        else {
+            // The delta the view began on has been merged away, and with it what was changed there.
+            return true;
+        };
+        latest.layers[..=depth].iter().any(|layer| {
+            patterns.iter().any(|pattern| {
+                pattern.triples().is_some_and(|range| layer.delta.changed_since(&range, begun.seq))
+                    || pattern.quads().is_some_and(|range| layer.delta.changed_since(&range, begun.seq))
+            })
+        })
+    }
+
+    /// [`commit_held`](Self::commit_held) for changes that were found under the stripes.
+    pub(crate) fn commit_encoded<G>(&self, held: G, changes: Vec<Change>) -> Result<Outcome> {
+        let record = record::encode(&self.dictionary, &changes);
+        self.commit_held(held, changes, &record)
+    }
+
+    /// Commits under the stripes that `held` holds, which cover the subjects of the changes, and releases them
+    /// before it waits.
+    fn commit_held<G>(&self, held: G, mut changes: Vec<Change>, record: &Record) -> Result<Outcome> {
+        let view = self.latest();
+        changes.retain(|change| view.contains(change.quad) != change.adds);
+        if changes.is_empty() {
+            // What made these changes unnecessary may still be on its way to the disk: to acknowledge them before
+            // it is there would promise what a crash can take back.
+            let seq = self.commits.last_begun();
+            drop(held);
+            self.commits.wait(seq)?;
+            return Ok(Outcome::default());
+        }
+        let seq = self.commits.begin()?;
+        self.journal.append(seq, &record.bytes).inspect_err(|error| self.commits.fail(error))?;
+        view.layers[0].delta.apply(seq, &changes);
+        drop(held);
+
+        self.journal.settle().inspect_err(|error| self.commits.fail(error))?;
+        record.terms.iter().for_each(|id| self.dictionary.mark_persisted(*id));
+        self.commits.publish(seq, net(&changes));
+        self.commits.wait(seq)?;
+        let added = changes.iter().filter(|change| change.adds).count() as u64;
+        Ok(Outcome { added, removed: changes.len() as u64 - added })
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.commits.check()?;
+        self.journal.flush().inspect_err(|error| self.commits.fail(error))
+    }
+}
+
+fn net(changes: &[Change]) -> i64 {
+    changes.iter().map(|change| if change.adds { 1 } else { -1 }).sum()
+}

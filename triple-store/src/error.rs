@@ -1,0 +1,98 @@
+//! What can go wrong.
+
+use std::io;
+
+/// The result of an operation on a store.
+///
+/// # Examples
+///
+/// ```
+/// fn count(store: &triple_store::TripleStore) -> triple_store::Result<u64> {
+///     Ok(store.len())
+/// }
+/// # assert_eq!(count(&triple_store::TripleStore::in_memory())?, 0);
+/// # Ok::<_, triple_store::Error>(())
+/// ```
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation on a store did not happen.
+///
+/// # Examples
+///
+/// ```
+/// use triple_store::{Error, RdfFormat, TripleStore};
+///
+/// let store = TripleStore::in_memory();
+/// let text = "<http://example.com/s> <http://example.com/p> 1 .\n<http://example.com/s> oops .\n";
+/// match store.load(text.as_bytes(), RdfFormat::Turtle, "example.ttl") {
+///     Err(Error::Syntax { file, line, .. }) => assert_eq!((&*file, line), ("example.ttl", 2)),
+///     other => panic!("{other:?}"),
+/// }
+/// assert!(store.is_empty(), "nothing of that file is kept");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A document does not follow its syntax.
+    #[error("{file}:{line}:{column}: {message}")]
+    Syntax {
+        /// The file, as the caller named it.
+        file: String,
+        /// The line, from 1.
+        line: u64,
+        /// The column in characters, from 1.
+        column: u64,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A file could not be read or written.
+    #[error("{name}: {source}")]
+    Io {
+        /// The file, as the caller named it.
+        name: String,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+    /// No RDF syntax is known for the file.
+    #[error("{0}: the extension names no RDF syntax")]
+    UnknownFormat(String),
+    /// The disk engine below reported an error.
+    #[error(transparent)]
+    Storage(#[from] vde_store::Error),
+    /// The store holds something this version does not write.
+    #[error("corrupt store: {0}")]
+    Corrupt(String),
+    /// An earlier write could not be made durable, so none is accepted until the store is opened again; what was
+    /// acknowledged before can be read.
+    #[error("the store takes no more writes since one failed: {0}")]
+    Failed(String),
+    /// A transaction on given subjects touched another one.
+    #[error("the transaction reads or writes a subject that it was not begun on")]
+    OutsideTransaction,
+    /// A query or an update does not follow the syntax of SPARQL.
+    #[error("SPARQL syntax: {0}")]
+    Sparql(#[from] spargebra::SparqlSyntaxError),
+    /// A query or an update could not be evaluated.
+    #[error(transparent)]
+    Evaluation(spareval::QueryEvaluationError),
+    /// A query or an update was cancelled, or ran out of the time given to it.
+    #[error("the evaluation was cancelled or took too long")]
+    Cancelled,
+    /// The request asks for something that this store does not do.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+}
+
+impl From<spareval::QueryEvaluationError> for Error {
+    fn from(error: spareval::QueryEvaluationError) -> Self {
+        match error {
+            spareval::QueryEvaluationError::Cancelled => Self::Cancelled,
+            // What the store itself reported comes back as it was.
+            spareval::QueryEvaluationError::Dataset(error) => match error.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(error) => Self::Evaluation(spareval::QueryEvaluationError::Dataset(error)),
+            },
+            error => Self::Evaluation(error),
+        }
+    }
+}

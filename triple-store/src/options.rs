@@ -1,0 +1,132 @@
+//! How a store is opened.
+
+use crate::error::Result;
+use crate::store::TripleStore;
+use std::path::Path;
+
+/// When a write is acknowledged.
+///
+/// # Examples
+///
+/// ```
+/// use triple_store::{Durability, TripleStoreOptions};
+///
+/// let options = TripleStoreOptions::new().durability(Durability::Buffered);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Once it would survive a power cut: the log is synced, one sync for all that wait together.
+    #[default]
+    Sync,
+    /// Once it is in the log and would survive the end of the process. A power cut loses the last writes, whole
+    /// transactions and in their order; [`TripleStore::flush`] makes everything before it durable.
+    Buffered,
+}
+
+/// The options of a store.
+///
+/// # Examples
+///
+/// ```
+/// use triple_store::{Durability, TripleStoreOptions};
+///
+/// let dir = tempfile::tempdir()?;
+/// let store = TripleStoreOptions::new()
+///     .stripes(64)
+///     .durability(Durability::Buffered)
+///     .open(dir.path().join("data.vde"))?;
+/// assert!(store.is_empty());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a store is opened with them"]
+pub struct TripleStoreOptions {
+    pub(crate) stripes: usize,
+    pub(crate) durability: Durability,
+}
+
+impl Default for TripleStoreOptions {
+    fn default() -> Self {
+        Self { stripes: 16, durability: Durability::Sync }
+    }
+}
+
+impl TripleStoreOptions {
+    /// The defaults: 16 stripes, [`Durability::Sync`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many stripes the subjects are spread over, rounded up to a power of two. Nothing that is stored depends
+    /// on it, so a store may be opened with another number each time.
+    ///
+    /// # Panics
+    ///
+    /// Opening the store panics if this is 0, or more than `stripe_lock` takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().stripes(1).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn stripes(mut self, stripes: usize) -> Self {
+        self.stripes = stripes;
+        self
+    }
+
+    /// When writes are acknowledged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Durability, TripleStoreOptions};
+    ///
+    /// let options = TripleStoreOptions::new().durability(Durability::Sync);
+    /// # let _ = options;
+    /// ```
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Opens the store in this file, which is made if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`](crate::Error::Storage) if the file can't be opened, is open elsewhere, or is damaged;
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if it holds something else than a store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir()?;
+    /// let store = triple_store::TripleStoreOptions::new().open(dir.path().join("data.vde"))?;
+    /// assert_eq!(store.len(), 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(self, path: impl AsRef<Path>) -> Result<TripleStore> {
+        TripleStore::with_options(&self, path.as_ref())
+    }
+
+    /// Makes an empty store that lives in memory alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn in_memory(self) -> TripleStore {
+        TripleStore::in_memory_with(&self)
+    }
+}

@@ -1,0 +1,212 @@
+//! What many threads at once must not break.
+
+use oxrdf::{GraphName, Literal, NamedNode, NamedNodeRef, Quad};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use triple_store::TripleStore;
+
+fn node(name: impl std::fmt::Display) -> NamedNode {
+    NamedNode::new_unchecked(format!("http://example.com/{name}"))
+}
+
+fn quad(subject: impl std::fmt::Display, object: u64) -> Quad {
+    Quad::new(node(subject), node("p"), Literal::from(object), GraphName::DefaultGraph)
+}
+
+/// Runs `work` in as many threads as told, each with its number.
+fn threads(count: usize, work: impl Fn(usize) + Sync) {
+    let work = &work;
+    thread::scope(|scope| {
+        for n in 0..count {
+            scope.spawn(move || work(n));
+        }
+    });
+}
+
+#[test]
+fn sixteen_threads_with_a_thousand_subjects_each_lose_nothing() {
+    let store = TripleStore::in_memory();
+    threads(16, |n| (0..1000).for_each(|i| assert!(store.insert(&quad(format!("{n}/{i}"), 1)).unwrap())));
+    assert_eq!(store.len(), 16_000);
+    assert_eq!(store.snapshot().iter().count(), 16_000);
+}
+
+#[test]
+fn sixteen_threads_on_one_subject_lose_nothing() {
+    let store = TripleStore::in_memory();
+    threads(16, |n| (0..100).for_each(|i| assert!(store.insert(&quad("s", (n * 100 + i) as u64)).unwrap())));
+    assert_eq!(store.len(), 1600);
+    assert_eq!(store.quads_for_pattern(Some(node("s").as_ref().into()), None, None, None).count(), 1600);
+}
+
+#[test]
+fn eight_threads_add_and_remove_what_the_others_add_and_remove() {
+    let store = TripleStore::in_memory();
+    let (added, removed) = (AtomicU64::new(0), AtomicU64::new(0));
+    threads(8, |n| {
+        for i in 0..500 {
+            let quad = quad(i % 50, 1);
+            if (i + n) % 2 == 0 {
+                added.fetch_add(u64::from(store.insert(&quad).unwrap()), Ordering::Relaxed);
+            } else {
+                removed.fetch_add(u64::from(store.remove(&quad).unwrap()), Ordering::Relaxed);
+            }
+        }
+    });
+    // Each success was one transition, so they must balance with what is left.
+    let left = added.into_inner() - removed.into_inner();
+    assert_eq!((store.len(), store.snapshot().iter().count() as u64), (left, left));
+}
+
+/// No quad survives a removal that began after its addition was acknowledged, unless it was added again after the
+/// removal had ended; and none that was added after all removals is missing.
+#[test]
+fn additions_and_wildcard_removals_exclude_each_other() {
+    let store = TripleStore::in_memory();
+    let (clock, stop) = (AtomicU64::new(1), AtomicBool::new(false));
+    let tick = || clock.fetch_add(1, Ordering::SeqCst);
+    let (removals, writes) = thread::scope(|scope| {
+        let remover = scope.spawn(|| {
+            let mut removals = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let began = tick();
+                store.remove_matching(None, Some(node("p").as_ref()), None, None).unwrap();
+                removals.push((began, tick()));
+                thread::yield_now();
+            }
+            removals
+        });
+        let writers: Vec<_> = (0..4)
+            .map(|n| {
+                let (store, tick) = (&store, &tick);
+                scope.spawn(move || {
+                    let write = |i: u64| {
+                        let subject = format!("{n}/{i}");
+                        let began = tick();
+                        store.insert(&quad(&subject, 1)).unwrap();
+                        (subject, began, tick())
+                    };
+                    (0..2000).map(write).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let done: Vec<_> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        stop.store(true, Ordering::Relaxed);
+        (remover.join().unwrap(), done)
+    });
+    assert!(removals.len() > 1, "the removals ran beside the writes");
+    for (subject, began, acknowledged) in writes {
+        let there = store.contains(&quad(&subject, 1));
+        if removals.iter().any(|(start, _)| *start > acknowledged) {
+            assert!(!there, "{subject} survived a removal");
+        }
+        if removals.iter().all(|(_, end)| *end < began) {
+            assert!(there, "{subject} was lost");
+        }
+    }
+}
+
+#[test]
+fn a_pair_in_two_stripes_is_never_seen_half() {
+    let store = TripleStore::in_memory();
+    let pair = |i: u64| [quad("left", i), quad("right", i)];
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let snapshot = store.snapshot();
+                    let count = |subject: &str| {
+                        snapshot
+                            .quads_for_pattern(Some(node(subject).as_ref().into()), None, None, None)
+                            .count()
+                    };
+                    let (left, right, again) = (count("left"), count("right"), count("left"));
+                    assert_eq!((left, left), (right, again));
+                    assert_eq!(snapshot.len(), 2 * left as u64);
+                }
+            });
+        }
+        for i in 0..3000 {
+            store.extend(pair(i)).unwrap();
+            if i % 100 == 99 {
+                store.remove_matching(None, None, None, None).unwrap();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn bulk_additions_in_opposed_orders_end() {
+    let store = TripleStore::in_memory();
+    threads(8, |n| {
+        for i in 0..50 {
+            let mut quads: Vec<_> = (0..64).map(|s| quad(s, (n * 50 + i) as u64)).collect();
+            if n % 2 == 1 {
+                quads.reverse();
+            }
+            assert_eq!(store.extend(quads).unwrap(), 64);
+        }
+    });
+    assert_eq!(store.len(), 8 * 50 * 64);
+}
+
+#[test]
+fn wildcard_removals_are_not_starved() {
+    let store = TripleStore::in_memory();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for n in 0..4 {
+            let (store, stop) = (&store, &stop);
+            scope.spawn(move || {
+                for i in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    store.insert(&quad(format!("{n}/{}", i % 1000), 1)).unwrap();
+                }
+            });
+        }
+        let predicate = NamedNodeRef::new_unchecked("http://example.com/p");
+        // A removal that finds something has come between additions; were removals starved, this would not end.
+        let mut between = 0;
+        while between < 50 {
+            between += u64::from(store.remove_matching(None, Some(predicate), None, None).unwrap() > 0);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn snapshots_stay_constant_under_writers() {
+    let store = TripleStore::in_memory();
+    store.extend((0..500).map(|i| quad(i, 1))).unwrap();
+    let read = |snapshot: &triple_store::Snapshot| {
+        let mut quads: Vec<_> = snapshot.iter().map(|quad| quad.unwrap().to_string()).collect();
+        quads.sort();
+        quads
+    };
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for i in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                store.remove(&quad(i % 500, 1)).unwrap();
+                store.insert(&quad(i % 700, 2)).unwrap();
+                store.insert(&quad((i + 250) % 500, 1)).unwrap();
+            }
+        });
+        for _ in 0..20 {
+            let snapshot = store.snapshot();
+            let first = read(&snapshot);
+            assert_eq!(first.len() as u64, snapshot.len());
+            for _ in 0..5 {
+                assert_eq!(read(&snapshot), first);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
