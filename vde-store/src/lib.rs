@@ -43,6 +43,8 @@ mod memtable;
 mod options;
 mod recovery;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod value;
 mod view;
 

@@ -131,6 +131,9 @@ fn read_first_unit(
 fn read_prefix(device: &dyn Device, offset: u64, len: usize, device_len: u64) -> Result<Vec<u8>> {
     let len = (len as u64).min(device_len.saturating_sub(offset)) as usize;
     let mut bytes = vec![0; len];
+    if len == 0 {
+        return Ok(bytes);
+    }
     device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the log", e))?;
     Ok(bytes)
 }
