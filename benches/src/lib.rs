@@ -1,1 +1,16 @@
-//! Contenders, workloads and the report.
+//! How `stripe-lock`, `vde-store` and `triple-store` compare with what else there is, and what striping buys.
+//!
+//! - [`contenders`]: everything that is measured, each kind behind one small trait;
+//! - [`workloads`]: what contenders are asked to do, over [`keys`];
+//! - [`harness`]: the one way of measuring: interleaved rounds, and every figure a [`spread::Spread`];
+//! - [`model`]: a simulation that carries the measured curves past this machine.
+//!
+//! The criterion targets (`cargo bench -p benches`) and the report (`cargo run --release`) both run the cases that
+//! [`workloads`] makes.
+
+pub mod contenders;
+pub mod harness;
+pub mod keys;
+pub mod model;
+pub mod spread;
+pub mod workloads;

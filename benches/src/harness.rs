@@ -1,0 +1,224 @@
+//! The one way anything is measured here: interleaved rounds, warm-up, a ratio for every round.
+//!
+//! Machines drift: clocks change, neighbours come and go, disks fill. Contenders measured one after the other are
+//! compared across that drift; contenders measured in turn, many times, meet it together. So a [`Comparison`] takes one
+//! short sample of each case per round, in an order that rotates, and a ratio is taken *within* each round before its median
+//! is taken over the rounds.
+
+use std::time::Duration;
+
+use crate::spread::Spread;
+
+/// One contender on one workload.
+pub struct Case<'a> {
+    label: String,
+    fixed: Option<u64>,
+    run: Box<dyn FnMut(u64) -> Duration + 'a>,
+}
+
+impl<'a> Case<'a> {
+    /// A case whose `run` performs as many operations as it is asked for, and returns the time they took.
+    pub fn new(label: impl Into<String>, run: impl FnMut(u64) -> Duration + 'a) -> Self {
+        Self { label: label.into(), fixed: None, run: Box::new(run) }
+    }
+
+    /// A case that always performs the same `operations` (loading a file, say).
+    pub fn fixed(label: impl Into<String>, operations: u64, mut run: impl FnMut() -> Duration + 'a) -> Self {
+        assert!(operations > 0, "a case that does nothing has no time per operation");
+        Self { label: label.into(), fixed: Some(operations), run: Box::new(move |_| run()) }
+    }
+
+    /// What the case is called in tables.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Performs `operations` operations and returns the time they took: what criterion's `iter_custom` asks for.
+    pub fn run(&mut self, operations: u64) -> Duration {
+        (self.run)(operations)
+    }
+}
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Samples of each case.
+    pub rounds: usize,
+    /// The length of one sample.
+    pub sample: Duration,
+}
+
+impl Plan {
+    /// The time this plan takes for `cases` cases of any length: calibration and rounds.
+    pub fn expected(&self, cases: usize) -> Duration {
+        self.sample * u32::try_from(cases * (self.rounds + 1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The samples of one case: seconds per operation, one for each round.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// What the case is called.
+    pub label: String,
+    /// Seconds per operation.
+    pub seconds: Vec<f64>,
+}
+
+impl Samples {
+    /// Seconds per operation.
+    pub fn time(&self) -> Spread {
+        Spread::of(self.seconds.iter().copied())
+    }
+
+    /// Operations per second.
+    pub fn rate(&self) -> Spread {
+        Spread::of(self.seconds.iter().map(|s| 1.0 / s))
+    }
+
+    /// How many times longer an operation took here than in `base`, round by round.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the two do not come from one comparison, and so have no rounds in common.
+    pub fn times_slower_than(&self, base: &Self) -> Spread {
+        assert_eq!(self.seconds.len(), base.seconds.len(), "ratios need the rounds of one comparison");
+        Spread::of(self.seconds.iter().zip(&base.seconds).map(|(ours, theirs)| ours / theirs))
+    }
+}
+
+/// Every case of one workload, measured in the same rounds.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    samples: Vec<Samples>,
+}
+
+impl Comparison {
+    /// Measures `cases`; `tick` is called after each sample (and each calibration) with the label of the case.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are no rounds, or a case claims to have taken no time.
+    pub fn measure(cases: &mut [Case<'_>], plan: Plan, mut tick: impl FnMut(&str)) -> Self {
+        assert!(plan.rounds > 0, "a comparison needs at least one round");
+        let mut samples: Vec<_> =
+            cases.iter().map(|case| Samples { label: case.label.clone(), seconds: Vec::new() }).collect();
+        let operations: Vec<_> = cases
+            .iter_mut()
+            .map(|case| {
+                let operations = calibrate(case, plan.sample);
+                tick(&case.label);
+                operations
+            })
+            .collect();
+        for round in 0..plan.rounds {
+            for turn in 0..cases.len() {
+                let index = (turn + round) % cases.len();
+                let case = &mut cases[index];
+                let took = case.run(operations[index]).as_secs_f64();
+                assert!(took > 0.0, "{} took no time", case.label);
+                samples[index].seconds.push(took / operations[index] as f64);
+                tick(&case.label);
+            }
+        }
+        Self { samples }
+    }
+
+    /// The samples of each case, in the order of the cases.
+    pub fn samples(&self) -> &[Samples] {
+        &self.samples
+    }
+
+    /// The samples of the case called `label`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such case.
+    pub fn of(&self, label: &str) -> &Samples {
+        self.samples
+            .iter()
+            .find(|samples| samples.label == label)
+            .unwrap_or_else(|| panic!("no case {label}"))
+    }
+}
+
+/// Warms a case up and returns how many operations of it fill `sample`.
+///
+/// Asks for ever more operations until they take a quarter of a sample: enough to extrapolate from, and a warm-up of
+/// caches, allocators and branch predictors at the same time.
+fn calibrate(case: &mut Case<'_>, sample: Duration) -> u64 {
+    if let Some(operations) = case.fixed {
+        return operations;
+    }
+    let mut operations = 1_u64;
+    loop {
+        let took = case.run(operations);
+        if took >= sample / 4 {
+            let fill = operations as f64 * sample.as_secs_f64() / took.as_secs_f64();
+            return (fill as u64).max(1);
+        }
+        let grow = (sample.as_secs_f64() / 3.0 / took.as_secs_f64().max(1e-9)).clamp(2.0, 64.0);
+        operations = (operations as f64 * grow) as u64 + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn plan(rounds: usize) -> Plan {
+        Plan { rounds, sample: Duration::from_millis(1) }
+    }
+
+    #[test]
+    fn every_round_visits_every_case_once_in_a_rotating_order() {
+        let visits = RefCell::new(Vec::new());
+        let case = |name: &'static str| {
+            let visits = &visits;
+            Case::fixed(name, 1, move || {
+                visits.borrow_mut().push(name);
+                Duration::from_millis(1)
+            })
+        };
+        Comparison::measure(&mut [case("a"), case("b"), case("c")], plan(3), |_| ());
+        assert_eq!(*visits.borrow(), ["a", "b", "c", "b", "c", "a", "c", "a", "b"]);
+    }
+
+    #[test]
+    fn time_per_operation_does_not_depend_on_the_sample_length() {
+        let cost = |nanos: u64| move |operations| Duration::from_nanos(nanos * operations);
+        let mut cases = [Case::new("slow", cost(300)), Case::new("fast", cost(100))];
+        let result = Comparison::measure(&mut cases, plan(5), |_| ());
+        let (slow, fast) = (result.of("slow"), result.of("fast"));
+        assert!((slow.time().median - 300e-9).abs() < 1e-12);
+        assert!((fast.rate().median - 1e7).abs() < 1.0);
+        assert!((slow.times_slower_than(fast).median - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_its_round() {
+        // Both slow down together from round to round: the drift must not show in the ratio.
+        let drifting = |nanos: u64| {
+            let mut round = 0;
+            move || {
+                round += 1;
+                Duration::from_nanos(nanos * round)
+            }
+        };
+        let mut cases = [Case::fixed("x", 1, drifting(20)), Case::fixed("y", 1, drifting(10))];
+        let result = Comparison::measure(&mut cases, plan(9), |_| ());
+        let ratio = result.of("x").times_slower_than(result.of("y"));
+        assert_eq!(ratio, Spread { low: 2.0, median: 2.0, high: 2.0 });
+    }
+
+    #[test]
+    fn a_sample_is_filled_whatever_an_operation_costs() {
+        for nanos in [1, 1_000, 5_000_000] {
+            let mut case = Case::new("x", |operations| Duration::from_nanos(nanos * operations));
+            let operations = calibrate(&mut case, Duration::from_millis(10));
+            let took = case.run(operations).as_secs_f64();
+            assert!((0.005..=0.010_001).contains(&took), "{nanos} ns: {operations} operations took {took} s");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Locks that are taken and released over little or nothing: what a lock itself costs.
+
+use std::{
+    hint::{black_box, spin_loop},
+    pin::pin,
+    sync::Barrier,
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    contenders::{AsyncKeyLock, KeyLock, MultiLock},
+    harness::Case,
+};
+
+/// Lock and unlock one key after another, on one thread.
+pub fn one_key<'a, K>(label: impl Into<String>, lock: impl KeyLock<K> + 'a, keys: &'a [K]) -> Case<'a> {
+    Case::new(label, move |operations| timed(operations, keys, |key| lock.with(key, || black_box(()))))
+}
+
+/// Lock and unlock one batch of keys after another, on one thread. An operation is one batch.
+pub fn many_keys<'a, K>(
+    label: impl Into<String>,
+    lock: impl MultiLock<K> + 'a,
+    batches: &'a [Vec<K>],
+) -> Case<'a> {
+    Case::new(label, move |operations| {
+        timed(operations, batches, |batch| lock.with_many(batch, || black_box(())))
+    })
+}
+
+/// Lock and unlock one key after another by futures that are ready when first polled.
+pub fn polled_once<'a, K: Sync>(
+    label: impl Into<String>,
+    lock: impl AsyncKeyLock<K> + 'a,
+    keys: &'a [K],
+) -> Case<'a> {
+    Case::new(label, move |operations| {
+        let mut context = Context::from_waker(Waker::noop());
+        timed(operations, keys, |key| {
+            let future = pin!(lock.with(key, async { black_box(()) }));
+            let Poll::Ready(()) = future.poll(&mut context) else { unreachable!("nobody else holds a key") };
+        })
+    })
+}
+
+fn timed<T>(operations: u64, items: &[T], mut operation: impl FnMut(&T)) -> Duration {
+    assert!(items.len().is_power_of_two(), "the next item is found by a mask");
+    let mask = items.len() - 1;
+    let start = Instant::now();
+    for turn in 0..operations as usize {
+        operation(&items[turn & mask]);
+    }
+    start.elapsed()
+}
+
+/// Threads that lock and unlock, each walking through keys of its own list, with `section` under the lock.
+///
+/// The operations are divided among the threads; the time runs from the first start to the last end.
+pub fn threads<'a, K: Sync + 'a>(
+    label: impl Into<String>,
+    lock: impl KeyLock<K> + 'a,
+    keys: Vec<Vec<K>>,
+    section: impl Fn() + Sync + 'a,
+) -> Case<'a> {
+    Case::new(label, move |operations| {
+        let each = operations.div_ceil(keys.len() as u64);
+        let barrier = Barrier::new(keys.len());
+        let work = |keys: &[K]| {
+            assert!(keys.len().is_power_of_two(), "the next key is found by a mask");
+            let mask = keys.len() - 1;
+            barrier.wait();
+            let start = Instant::now();
+            for turn in 0..each as usize {
+                lock.with(&keys[turn & mask], &section);
+            }
+            (start, Instant::now())
+        };
+        let spans: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = keys.iter().map(|keys| scope.spawn(|| work(keys))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("workloads do not panic")).collect()
+        });
+        let start = spans.iter().map(|span| span.0).min().expect("at least one thread");
+        let end = spans.iter().map(|span| span.1).max().expect("at least one thread");
+        end - start
+    })
+}
+
+/// One key for each of some threads, so that none ever waits for another.
+///
+/// # Panics
+///
+/// Panics if there are not so many keys that lie apart.
+pub fn one_key_each<K: Copy>(lock: &impl KeyLock<K>, threads: usize, keys: &[K]) -> Vec<Vec<K>> {
+    let mut chosen: Vec<K> = Vec::with_capacity(threads);
+    for key in keys {
+        if chosen.len() < threads && chosen.iter().all(|other| lock.apart(key, other)) {
+            chosen.push(*key);
+        }
+    }
+    assert_eq!(chosen.len(), threads, "too few keys lie apart");
+    chosen.into_iter().map(|key| vec![key]).collect()
+}
+
+/// Keeps the processor busy for about so long.
+pub fn busy(length: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < length {
+        spin_loop();
+    }
+}

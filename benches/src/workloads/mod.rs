@@ -1,0 +1,9 @@
+//! What contenders are asked to do. Each workload makes a [`Case`](crate::harness::Case) of any contender of its kind.
+
+mod closed_loop;
+mod locks;
+mod sleep;
+
+pub use closed_loop::closed_loop;
+pub use locks::{busy, many_keys, one_key, one_key_each, polled_once, threads};
+pub use sleep::{sleeping_tasks, sleeping_threads};

@@ -1,0 +1,69 @@
+//! Writers that hold the lock of a key over a sleep: how many of them a lock lets hold at once.
+//!
+//! A sleep stands for whatever is waited for under a lock: a disk, another service. Processors do not limit it, so
+//! two cores show what striping gives on any number of them.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use super::closed_loop::{Window, closed_loop};
+use crate::{
+    contenders::{AsyncKeyLock, KeyLock},
+    harness::Case,
+    keys::Distinct,
+};
+
+/// Threads that hold the lock of a fresh random key over a sleep, again and again.
+pub fn sleeping_threads<'a>(
+    label: impl Into<String>,
+    lock: impl KeyLock<u64> + 'a,
+    writers: usize,
+    sleep: Duration,
+) -> Case<'a> {
+    Case::new(label, move |operations| {
+        closed_loop(writers, operations, Distinct::of_writer, |keys| {
+            let key = keys.next().expect("keys never end");
+            lock.with(&key, || thread::sleep(sleep));
+        })
+    })
+}
+
+/// Tasks on two worker threads that hold the lock of a fresh random key over a sleep, again and again.
+///
+/// # Panics
+///
+/// Panics if the runtime cannot be started.
+pub fn sleeping_tasks(
+    label: impl Into<String>,
+    lock: impl AsyncKeyLock<u64> + 'static,
+    writers: usize,
+    sleep: Duration,
+) -> Case<'static> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("a runtime of two threads starts");
+    let lock = Arc::new(lock);
+    Case::new(label, move |operations| {
+        let window = Arc::new(Window::new(2 * writers as u64, operations));
+        let tasks: Vec<_> = (0..writers)
+            .map(|writer| {
+                let (lock, window) = (Arc::clone(&lock), Arc::clone(&window));
+                runtime.spawn(async move {
+                    let mut keys = Distinct::of_writer(writer);
+                    while !window.is_over() {
+                        let key = keys.next().expect("keys never end");
+                        lock.with(&key, tokio::time::sleep(sleep)).await;
+                        window.completed_one();
+                    }
+                })
+            })
+            .collect();
+        runtime.block_on(async {
+            for task in tasks {
+                task.await.expect("workloads do not panic");
+            }
+        });
+        window.length()
+    })
+}
