@@ -8,6 +8,9 @@
 //! The criterion targets (`cargo bench -p benches`) and the report (`cargo run --release`) both run the cases that
 //! [`workloads`] makes.
 
+#![allow(clippy::missing_panics_doc, reason = "measuring code asserts its own bookkeeping")]
+#![allow(clippy::cast_sign_loss, reason = "times and counts are positive")]
+
 pub mod contenders;
 pub mod harness;
 pub mod keys;

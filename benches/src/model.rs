@@ -116,7 +116,6 @@ pub struct Outcome {
 }
 
 /// A moment at which a writer ends thinking or ends its section. Ordered by time, then writer, so that runs repeat.
-#[derive(PartialEq, PartialOrd)]
 struct Event {
     at: f64,
     writer: usize,
@@ -124,7 +123,19 @@ struct Event {
     ends: Option<usize>,
 }
 
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
 impl Eq for Event {}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for Event {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {

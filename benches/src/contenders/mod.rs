@@ -3,8 +3,12 @@
 //! A contender takes a closure instead of returning a guard, so that locks with guards of every shape, locks without
 //! guards and map entries fit the same trait; the closure is inlined away.
 
+mod bare_log;
 mod by_hand;
+#[cfg(any(feature = "rocksdb", feature = "lmdb", feature = "sqlite"))]
+mod foreign;
 mod others;
+pub mod stores;
 mod tasks;
 
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, SortDedup};

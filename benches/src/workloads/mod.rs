@@ -2,8 +2,10 @@
 
 mod closed_loop;
 mod locks;
+mod puts;
 mod sleep;
 
 pub use closed_loop::closed_loop;
 pub use locks::{busy, many_keys, one_key, one_key_each, polled_once, threads};
+pub use puts::{Latencies, Put, puts, sync_time};
 pub use sleep::{sleeping_tasks, sleeping_threads};

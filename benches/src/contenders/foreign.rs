@@ -1,0 +1,109 @@
+//! Disk engines in C and C++, each behind the feature of its name.
+
+use std::path::Path;
+#[cfg(feature = "sqlite")]
+use std::sync::Mutex;
+
+use super::stores::{Durability, Failure, Store};
+
+/// RocksDB: puts with `sync`, which it groups by itself.
+#[cfg(feature = "rocksdb")]
+pub(super) struct RocksDb(rocksdb::DB);
+
+#[cfg(feature = "rocksdb")]
+impl RocksDb {
+    pub(super) fn open(dir: &Path) -> Result<Self, Failure> {
+        let mut options = rocksdb::Options::default();
+        options.create_if_missing(true);
+        Ok(Self(rocksdb::DB::open(&options, dir)?))
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+impl Store for RocksDb {
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
+        let mut options = rocksdb::WriteOptions::default();
+        options.set_sync(durability == Durability::Synced);
+        Ok(self.0.put_opt(key, value, &options)?)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.0.get(key)?)
+    }
+}
+
+/// LMDB: one write transaction for each put, in an environment for its durability.
+///
+/// An environment without syncs is another environment, so a store serves puts of the durability it met first.
+#[cfg(feature = "lmdb")]
+pub(super) struct Lmdb {
+    environment: heed::Env,
+    database: heed::Database<heed::types::Bytes, heed::types::Bytes>,
+}
+
+#[cfg(feature = "lmdb")]
+impl Lmdb {
+    #[allow(unsafe_code, reason = "heed's open is unsafe, since a process must not map one file twice")]
+    pub(super) fn open(dir: &Path) -> Result<Self, Failure> {
+        let mut options = heed::EnvOpenOptions::new();
+        options.map_size(16 << 30);
+        // SAFETY: the directory was made for this store alone, so nobody else has the file open.
+        let environment = unsafe { options.open(dir)? };
+        let mut write = environment.write_txn()?;
+        let database = environment.create_database(&mut write, None)?;
+        write.commit()?;
+        Ok(Self { environment, database })
+    }
+}
+
+#[cfg(feature = "lmdb")]
+impl Store for Lmdb {
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
+        if durability == Durability::Buffered {
+            return Err("LMDB chooses durability when a store is opened, not for each put".into());
+        }
+        let mut write = self.environment.write_txn()?;
+        self.database.put(&mut write, key, value)?;
+        Ok(write.commit()?)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let read = self.environment.read_txn()?;
+        Ok(self.database.get(&read, key)?.map(<[u8]>::to_vec))
+    }
+}
+
+/// SQLite in write-ahead mode, synced at each commit; one connection, since it has one writer at a time.
+#[cfg(feature = "sqlite")]
+pub(super) struct Sqlite(Mutex<rusqlite::Connection>);
+
+#[cfg(feature = "sqlite")]
+impl Sqlite {
+    pub(super) fn open(dir: &Path) -> Result<Self, Failure> {
+        let connection = rusqlite::Connection::open(dir.join("store.sqlite"))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.execute("CREATE TABLE store (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID", [])?;
+        Ok(Self(Mutex::new(connection)))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Store for Sqlite {
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
+        let connection = self.0.lock().expect("puts do not panic");
+        let synchronous = if durability == Durability::Synced { "FULL" } else { "OFF" };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection
+            .prepare_cached("INSERT INTO store VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
+            .execute((key, value))?;
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        use rusqlite::OptionalExtension;
+
+        let connection = self.0.lock().expect("puts do not panic");
+        let mut find = connection.prepare_cached("SELECT value FROM store WHERE key = ?1")?;
+        Ok(find.query_row([key], |row| row.get(0)).optional()?)
+    }
+}

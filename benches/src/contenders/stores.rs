@@ -1,0 +1,165 @@
+//! Disk engines behind one trait: ours, the pure Rust ones, and behind features those that build C or C++.
+
+use std::{error::Error, path::Path};
+
+use redb::ReadableDatabase;
+
+use super::bare_log::BareLog;
+
+/// Whatever went wrong in somebody's engine.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// When a put returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once the disk has it.
+    Synced,
+    /// Once the engine has it; a crash of the machine may take it back.
+    Buffered,
+}
+
+/// A store of bytes by key.
+pub trait Store: Send + Sync {
+    /// Stores a value.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure>;
+
+    /// Reads a value into memory of the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+}
+
+/// An engine that can be opened in an empty directory.
+#[derive(Clone, Copy)]
+pub struct Engine {
+    /// What it is called in tables.
+    pub name: &'static str,
+    /// Opens a new store in an empty directory.
+    pub open: fn(&Path) -> Result<Box<dyn Store>, Failure>,
+}
+
+/// Every engine this build knows, ours first.
+pub const ENGINES: &[Engine] = &[
+    //Engine { name: "vde-store", open: |dir| Ok(Box::new(super::ours::OurStore::open(dir)?)) },
+    Engine { name: BARE_LOG, open: |dir| Ok(Box::new(BareLog::open(dir)?)) },
+    Engine { name: "fjall", open: |dir| Ok(Box::new(Fjall::open(dir)?)) },
+    Engine { name: "redb", open: |dir| Ok(Box::new(Redb::open(dir)?)) },
+    Engine { name: "sled", open: |dir| Ok(Box::new(Sled::open(dir)?)) },
+    #[cfg(feature = "rocksdb")]
+    Engine { name: "rocksdb", open: |dir| Ok(Box::new(super::foreign::RocksDb::open(dir)?)) },
+    #[cfg(feature = "lmdb")]
+    Engine { name: "lmdb", open: |dir| Ok(Box::new(super::foreign::Lmdb::open(dir)?)) },
+    #[cfg(feature = "sqlite")]
+    Engine { name: "sqlite", open: |dir| Ok(Box::new(super::foreign::Sqlite::open(dir)?)) },
+];
+
+/// The name of the log that stores nothing else: the limit of an engine, not a rival.
+pub const BARE_LOG: &str = "bare log (limit)";
+
+struct Fjall {
+    database: fjall::Database,
+    keyspace: fjall::Keyspace,
+}
+
+impl Fjall {
+    fn open(dir: &Path) -> Result<Self, Failure> {
+        let database = fjall::Database::builder(dir).open()?;
+        let keyspace = database.keyspace("store", fjall::KeyspaceCreateOptions::default)?;
+        Ok(Self { database, keyspace })
+    }
+}
+
+impl Store for Fjall {
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
+        self.keyspace.insert(key, value)?;
+        if durability == Durability::Synced {
+            self.database.persist(fjall::PersistMode::SyncData)?;
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.keyspace.get(key)?.map(|value| value.to_vec()))
+    }
+}
+
+const TABLE: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("store");
+
+struct Redb(redb::Database);
+
+impl Redb {
+    fn open(dir: &Path) -> Result<Self, Failure> {
+        let database = redb::Database::create(dir.join("store.redb"))?;
+        let write = database.begin_write()?;
+        write.open_table(TABLE)?;
+        write.commit()?;
+        Ok(Self(database))
+    }
+}
+
+impl Store for Redb {
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
+        let mut write = self.0.begin_write()?;
+        if durability == Durability::Buffered {
+            write.set_durability(redb::Durability::None)?;
+        }
+        write.open_table(TABLE)?.insert(key, value)?;
+        Ok(write.commit()?)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let value = self.0.begin_read()?.open_table(TABLE)?.get(key)?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+}
+
+struct Sled(sled::Db);
+
+impl Sled {
+    fn open(dir: &Path) -> Result<Self, Failure> {
+        Ok(Self(sled::open(dir)?))
+    }
+}
+
+impl Store for Sled {
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
+        self.0.insert(key, value)?;
+        if durability == Durability::Synced {
+            self.0.flush()?;
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.0.get(key)?.map(|value| value.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_gives_back_what_it_was_given() {
+        for engine in ENGINES {
+            let dir = tempfile::tempdir().unwrap();
+            let store = (engine.open)(dir.path()).unwrap();
+            for (key, durability) in [(b"one", Durability::Synced), (b"two", Durability::Buffered)] {
+                store.put(key, b"value", durability).unwrap();
+                let found = store.get(key).unwrap();
+                if engine.name == BARE_LOG {
+                    assert_eq!(found, None, "the bare log has no index");
+                } else {
+                    assert_eq!(found.as_deref(), Some(&b"value"[..]), "{}", engine.name);
+                }
+            }
+            assert_eq!(store.get(b"absent").unwrap(), None, "{}", engine.name);
+        }
+    }
+}
