@@ -3,6 +3,7 @@
 //! - [`contenders`]: everything that is measured, each kind behind one small trait;
 //! - [`workloads`]: what contenders are asked to do, over [`keys`];
 //! - [`harness`]: the one way of measuring: interleaved rounds, and every figure a [`spread::Spread`];
+//! - [`rdf`]: quads to load, generated or from a file;
 //! - [`model`]: a simulation that carries the measured curves past this machine.
 //!
 //! The criterion targets (`cargo bench -p benches`) and the report (`cargo run --release`) both run the cases that
@@ -15,5 +16,6 @@ pub mod contenders;
 pub mod harness;
 pub mod keys;
 pub mod model;
+pub mod rdf;
 pub mod spread;
 pub mod workloads;
