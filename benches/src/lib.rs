@@ -18,4 +18,5 @@ pub mod keys;
 pub mod model;
 pub mod rdf;
 pub mod spread;
+pub mod suites;
 pub mod workloads;

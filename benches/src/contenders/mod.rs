@@ -8,11 +8,13 @@ mod by_hand;
 #[cfg(any(feature = "rocksdb", feature = "lmdb", feature = "sqlite"))]
 mod foreign;
 mod others;
+mod ours;
 pub mod stores;
 mod tasks;
 
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, SortDedup};
 pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StripedLock};
+pub use ours::{Ours, OursRw};
 pub use tasks::{AsyncLockStriped, KeyedLockAsync, LockableAsync, StripedLockAsync, TokioStriped};
 
 /// A lock for one key at a time.
@@ -24,6 +26,15 @@ pub trait KeyLock<K: ?Sized>: Send + Sync {
     fn apart(&self, _one: &K, _other: &K) -> bool {
         true
     }
+}
+
+/// A read-write lock for one key at a time.
+pub trait KeyRwLock<K: ?Sized>: Send + Sync {
+    /// Runs `section` while `key` is locked together with other readers.
+    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R;
+
+    /// Runs `section` while `key` is locked alone.
+    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R;
 }
 
 /// A lock for several keys at once.

@@ -1,0 +1,61 @@
+//! The crates of this workspace as contenders.
+
+use std::hash::{BuildHasher, Hash};
+
+use stripe_lock::{DefaultHasher, DefaultRawMutex, StripedMutex, StripedRwLock};
+
+use super::{KeyLock, KeyRwLock, MultiLock};
+
+/// `stripe_lock::StripedMutex`.
+pub struct Ours<K: ?Sized, S = DefaultHasher>(StripedMutex<K, (), DefaultRawMutex, S>);
+
+impl<K: ?Sized, S> Ours<K, S> {
+    /// Over so many stripes.
+    pub fn new(stripes: usize, hasher: S) -> Self {
+        Self(StripedMutex::with_hasher(stripes, hasher))
+    }
+}
+
+impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for Ours<K, S> {
+    #[inline]
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.lock(key);
+        section()
+    }
+
+    fn apart(&self, one: &K, other: &K) -> bool {
+        self.0.stripe_of(one) != self.0.stripe_of(other)
+    }
+}
+
+impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for Ours<K, S> {
+    #[inline]
+    fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.lock_many(keys);
+        section()
+    }
+}
+
+/// `stripe_lock::StripedRwLock`.
+pub struct OursRw<K: ?Sized, S = DefaultHasher>(StripedRwLock<K, (), stripe_lock::DefaultRawRwLock, S>);
+
+impl<K: ?Sized, S> OursRw<K, S> {
+    /// Over so many stripes.
+    pub fn new(stripes: usize, hasher: S) -> Self {
+        Self(StripedRwLock::with_hasher(stripes, hasher))
+    }
+}
+
+impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyRwLock<K> for OursRw<K, S> {
+    #[inline]
+    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.read(key);
+        section()
+    }
+
+    #[inline]
+    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.write(key);
+        section()
+    }
+}

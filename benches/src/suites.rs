@@ -1,0 +1,189 @@
+//! Which contenders meet on which workload: the lists that the criterion targets, the table of targets and the report
+//! all measure.
+
+use std::{hash::BuildHasherDefault, time::Duration};
+
+use parking_lot::Mutex;
+use stripe_lock::{DefaultHasher, Fnv1a, SipHash};
+
+use crate::{
+    contenders::{
+        AsyncLockStriped, Bitmap, CasPair, Dashmap, GlobalMutex, Happylock, KeyLock, KeyedLock,
+        KeyedLockAsync, Lockable, LockableAsync, Ours, Scc, SortDedup, StdStriped, StripedLock,
+        StripedLockAsync, TokioStriped,
+    },
+    harness::Case,
+    workloads::{many_keys, one_key, one_key_each, polled_once, sleeping_tasks, sleeping_threads, threads},
+};
+
+/// Ours, in every list.
+pub const OURS: &str = "stripe-lock";
+/// The limit of a lock of one key, in the lists of locks.
+pub const CAS_PAIR: &str = "CAS pair by hand (limit)";
+/// The limit of a lock of many keys.
+pub const BITMAP: &str = "bitmap loop by hand (limit)";
+/// Many keys as they are usually locked by hand.
+pub const SORT_DEDUP: &str = "sort + dedup by hand";
+/// `striped-lock` 0.1.
+pub const STRIPED_LOCK: &str = "striped-lock";
+/// `striped-lock` 0.1 with our default hasher.
+pub const STRIPED_LOCK_SAME_HASHER: &str = "striped-lock, same hasher";
+/// `dashmap`'s `get_mut`.
+pub const DASHMAP: &str = "dashmap get_mut";
+/// `dashmap`'s `get_mut` with our default hasher.
+pub const DASHMAP_SAME_HASHER: &str = "dashmap get_mut, same hasher";
+
+/// Stripes of every striped contender, unless the number is what is compared.
+pub const STRIPES: usize = 64;
+
+type StdHash = BuildHasherDefault<std::hash::DefaultHasher>;
+
+/// Lock and unlock, one thread, one key at a time, no contention.
+pub fn one(keys: &[u64]) -> Vec<Case<'_>> {
+    let hasher = DefaultHasher::default;
+    let all = || keys.iter().copied();
+    vec![
+        one_key(OURS, Ours::new(STRIPES, hasher()), keys),
+        one_key(CAS_PAIR, CasPair::new(STRIPES, hasher()), keys),
+        one_key("stripe-lock, FNV-1a", Ours::new(STRIPES, Fnv1a::default()), keys),
+        one_key("stripe-lock, SipHash", Ours::new(STRIPES, SipHash::default()), keys),
+        one_key("std Mutex, one for all", GlobalMutex(std::sync::Mutex::new(())), keys),
+        one_key("parking_lot Mutex, one for all", GlobalMutex(Mutex::new(())), keys),
+        one_key("std Mutex striped by hand", StdStriped::new(STRIPES, StdHash::default()), keys),
+        one_key(DASHMAP, Dashmap::new(all(), std::hash::RandomState::new()), keys),
+        one_key(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), keys),
+        one_key("scc get_sync", Scc::new(all(), std::hash::RandomState::new()), keys),
+        one_key(STRIPED_LOCK, StripedLock::new(STRIPES, StdHash::default()), keys),
+        one_key(STRIPED_LOCK_SAME_HASHER, StripedLock::new(STRIPES, hasher()), keys),
+        one_key("happylock striped by hand", Happylock::new(STRIPES, hasher()), keys),
+        one_key("keyed-lock", KeyedLock::default(), keys),
+        one_key("lockable", Lockable::default(), keys),
+    ]
+}
+
+/// Lock and unlock strings of 32 bytes.
+pub fn one_string(keys: &[String]) -> Vec<Case<'_>> {
+    let hasher = DefaultHasher::default;
+    let all = || keys.iter().cloned();
+    vec![
+        one_key(OURS, Ours::new(STRIPES, hasher()), keys),
+        one_key(CAS_PAIR, CasPair::new(STRIPES, hasher()), keys),
+        one_key("stripe-lock, FNV-1a", Ours::new(STRIPES, Fnv1a::default()), keys),
+        one_key("stripe-lock, SipHash", Ours::new(STRIPES, SipHash::default()), keys),
+        one_key(DASHMAP, Dashmap::new(all(), std::hash::RandomState::new()), keys),
+        one_key("scc get_sync", Scc::new(all(), std::hash::RandomState::new()), keys),
+        one_key(STRIPED_LOCK, StripedLock::new(STRIPES, StdHash::default()), keys),
+        one_key("keyed-lock", KeyedLock::default(), keys),
+        one_key("lockable", Lockable::default(), keys),
+    ]
+}
+
+/// Lock and unlock several keys at once, all with our default hasher. Each batch has `batches[0].len()` keys.
+pub fn many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
+    let hasher = DefaultHasher::default;
+    let mut cases = vec![
+        many_keys(OURS, Ours::new(STRIPES, hasher()), batches),
+        many_keys(BITMAP, Bitmap::new(hasher()), batches),
+        many_keys(SORT_DEDUP, SortDedup::new(STRIPES, hasher()), batches),
+        many_keys("happylock striped by hand", Happylock::new(STRIPES, hasher()), batches),
+        many_keys("lockable, in order", Lockable::default(), batches),
+    ];
+    if matches!(batches[0].len(), 2 | 4) {
+        cases.push(many_keys(STRIPED_LOCK_SAME_HASHER, StripedLock::new(STRIPES, hasher()), batches));
+    }
+    cases
+}
+
+/// Lock and unlock by futures that are ready when first polled, all with our default hasher.
+pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
+    let hasher = DefaultHasher::default;
+    vec![
+        polled_once("tokio Mutex striped by hand", TokioStriped::new(STRIPES, hasher()), keys),
+        polled_once("async-lock striped by hand", AsyncLockStriped::new(STRIPES, hasher()), keys),
+        polled_once("striped-lock (tokio)", StripedLockAsync::new(STRIPES, hasher()), keys),
+        polled_once("keyed-lock (async)", KeyedLockAsync::default(), keys),
+        polled_once("lockable (async)", LockableAsync::default(), keys),
+    ]
+}
+
+/// Which keys several threads lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// One key for each thread, none of which share a stripe.
+    Disjoint,
+    /// The same random keys for all.
+    Random,
+    /// One key for all.
+    Same,
+}
+
+/// `count` threads that lock and unlock, with `section` under the lock.
+pub fn threaded<'a>(
+    count: usize,
+    sharing: Sharing,
+    keys: &[u64],
+    section: impl Fn() + Sync + Copy + 'a,
+) -> Vec<Case<'a>> {
+    fn case<'a>(
+        label: &str,
+        lock: impl KeyLock<u64> + 'a,
+        count: usize,
+        sharing: Sharing,
+        keys: &[u64],
+        section: impl Fn() + Sync + 'a,
+    ) -> Case<'a> {
+        let lists = match sharing {
+            Sharing::Disjoint => one_key_each(&lock, count, keys),
+            // Each thread starts elsewhere in the ring, so that they do not march in step.
+            Sharing::Random => (0..count).map(|thread| rotated(keys, thread * keys.len() / count)).collect(),
+            Sharing::Same => vec![vec![keys[0]]; count],
+        };
+        threads(label, lock, lists, section)
+    }
+
+    let hasher = DefaultHasher::default;
+    let all = || keys.iter().copied();
+    let mut cases = vec![
+        case(OURS, Ours::new(STRIPES, hasher()), count, sharing, keys, section),
+        case("std Mutex striped by hand", StdStriped::new(STRIPES, hasher()), count, sharing, keys, section),
+        case(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), count, sharing, keys, section),
+        case("scc get_sync, same hasher", Scc::new(all(), hasher()), count, sharing, keys, section),
+        case("happylock striped by hand", Happylock::new(STRIPES, hasher()), count, sharing, keys, section),
+        case("keyed-lock", KeyedLock::default(), count, sharing, keys, section),
+        case("lockable", Lockable::default(), count, sharing, keys, section),
+    ];
+    if sharing != Sharing::Disjoint {
+        let one = GlobalMutex(Mutex::new(()));
+        cases.push(case("parking_lot Mutex, one for all", one, count, sharing, keys, section));
+    }
+    cases
+}
+
+fn rotated(keys: &[u64], by: usize) -> Vec<u64> {
+    let mut keys = keys.to_vec();
+    keys.rotate_left(by);
+    keys
+}
+
+/// The numbers of stripes over which sleeping writers are compared.
+pub const SLEEP_STRIPES: [usize; 6] = [1, 8, 16, 32, 64, 256];
+/// The label of the lock that has one lock for each key.
+pub const EXACT: &str = "exact";
+
+/// Threads that hold a fresh key over a sleep, by number of stripes, and exact keys. Labelled by the number.
+pub fn asleep(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
+    let striped = SLEEP_STRIPES.iter().map(|&stripes| {
+        let lock = Ours::new(stripes, DefaultHasher::default());
+        sleeping_threads(stripes.to_string(), lock, writers, sleep)
+    });
+    striped.chain([sleeping_threads(EXACT, Lockable::default(), writers, sleep)]).collect()
+}
+
+/// The same with tasks, over async locks.
+pub fn asleep_awaited(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
+    let striped = SLEEP_STRIPES.iter().map(|&stripes| {
+        let lock = TokioStriped::new(stripes, DefaultHasher::default());
+        sleeping_tasks(stripes.to_string(), lock, writers, sleep)
+    });
+    striped.chain([sleeping_tasks(EXACT, LockableAsync::default(), writers, sleep)]).collect()
+}
