@@ -15,20 +15,51 @@ use benches::{
     },
     workloads::{one_key_each, threads},
 };
+use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets};
 use stripe_lock::{DefaultHasher, expected_parallelism};
 
 const WRITERS: usize = 16;
 
+/// The promised speeds of stripe-lock, measured here: interleaved rounds, medians and quartiles of ratios.
+#[derive(Parser)]
+struct Options {
+    /// Only these promises.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "one,two,many,asleep")]
+    only: Vec<Promise>,
+    /// Rounds of the lock comparisons.
+    #[arg(long, default_value_t = 31)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Promise {
+    /// One key against the CAS pair and against other crates.
+    One,
+    /// Two threads against one.
+    Two,
+    /// Many keys against a bitmap loop and against sorting.
+    Many,
+    /// Sleeping writers against the form.
+    Asleep,
+}
+
 fn main() {
-    let plan = Plan { rounds: 31, sample: Duration::from_millis(20) };
+    let options = Options::parse();
+    let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(20) };
     let mut verdicts = Verdicts::default();
-    one_key(plan, &mut verdicts);
-    two_threads(plan, &mut verdicts);
-    for count in [2, 4, 8, 16, 64] {
-        many_keys(count, plan, &mut verdicts);
+    for promise in options.only {
+        match promise {
+            Promise::One => one_key(plan, &mut verdicts),
+            Promise::Two => two_threads(plan, &mut verdicts),
+            Promise::Many => {
+                for count in [2, 4, 8, 16, 64] {
+                    many_keys(count, plan, &mut verdicts);
+                }
+            }
+            Promise::Asleep => asleep(&mut verdicts),
+        }
     }
-    asleep(&mut verdicts);
     println!("{}", verdicts.table);
     println!("{} of {} met", verdicts.met, verdicts.all);
 }
