@@ -14,7 +14,7 @@ mod tasks;
 
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, SortDedup};
 pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StripedLock};
-pub use ours::{Ours, OursRw};
+pub use ours::{OurStore, Ours, OursRw};
 pub use tasks::{AsyncLockStriped, KeyedLockAsync, LockableAsync, StripedLockAsync, TokioStriped};
 
 /// A lock for one key at a time.

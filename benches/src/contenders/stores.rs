@@ -46,7 +46,7 @@ pub struct Engine {
 
 /// Every engine this build knows, ours first.
 pub const ENGINES: &[Engine] = &[
-    //Engine { name: "vde-store", open: |dir| Ok(Box::new(super::ours::OurStore::open(dir)?)) },
+    Engine { name: "vde-store", open: |dir| Ok(Box::new(super::ours::OurStore::open(dir)?)) },
     Engine { name: BARE_LOG, open: |dir| Ok(Box::new(BareLog::open(dir)?)) },
     Engine { name: "fjall", open: |dir| Ok(Box::new(Fjall::open(dir)?)) },
     Engine { name: "redb", open: |dir| Ok(Box::new(Redb::open(dir)?)) },
