@@ -208,17 +208,13 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
     }
 
     /// The stripes of `keys`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_of<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> StripeSet
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized + 'q,
     {
-        let mut wanted = StripeSet::empty(self.stripes());
-        for key in keys {
-            wanted.insert(self.stripe_of(key));
-        }
-        wanted
+        StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.stripe_of(key)))
     }
 
     /// Waits for the stripe of `key` in mode `M`.

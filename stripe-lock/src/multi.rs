@@ -4,6 +4,7 @@ use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
+use core::mem;
 
 use crate::StripeSet;
 use crate::held::Held;
@@ -34,7 +35,6 @@ use crate::stripe::Stripe;
 #[must_use = "if unused, the stripes are released at once"]
 pub struct MultiGuard<'a, K: ?Sized, T, L, S, H: Holding<L>> {
     set: &'a StripedLock<K, T, L, S>,
-    /// The stripes held; while they are being taken, the stripes wanted.
     stripes: StripeSet,
     holding: H,
     record: Held,
@@ -44,29 +44,29 @@ pub struct MultiGuard<'a, K: ?Sized, T, L, S, H: Holding<L>> {
 
 impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     /// Takes all of `wanted` in ascending order, or gives back what it got if `way` ends without one of them.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn take<W>(
         set: &'a StripedLock<K, T, L, S>,
         wanted: StripeSet,
-        holding: H,
+        mut holding: H,
         way: &W,
     ) -> Option<Self>
     where
         H: Take<L, W>,
     {
-        let mut guard = Self { set, stripes: wanted, holding, record: Held::default(), data: PhantomData };
-        for index in &guard.stripes {
-            if !guard.holding.push(set.striped.stripe(index), index, way) {
-                return None;
-            }
-        }
-        guard.record = set.id.record(&guard.stripes);
-        Some(guard)
+        // Few stripes are made into a set anew, because moving the one that came would copy all of its memory.
+        let stripes = if let Some(bits) = wanted.bits() {
+            take_each(set, bits.clone(), &mut holding, way).then(|| StripeSet::from(bits))?
+        } else {
+            take_many(set, &wanted, &mut holding, way).then_some(wanted)?
+        };
+        let record = set.id.record(&stripes);
+        Some(Self { set, stripes, holding, record, data: PhantomData })
     }
 
     /// Waits for all of `wanted` in ascending order.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn wait(set: &'a StripedLock<K, T, L, S>, wanted: StripeSet, holding: H) -> Self
     where
@@ -77,7 +77,7 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     }
 
     /// As [`wait`](Self::wait), without looking at what the thread holds: for locks that may be taken again.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn wait_unchecked(set: &'a StripedLock<K, T, L, S>, wanted: StripeSet, holding: H) -> Self
     where
@@ -171,7 +171,8 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     where
         H: HoldingFair<L>,
     {
-        for index in self.stripes.iter().rev() {
+        let stripes = mem::replace(&mut self.stripes, StripeSet::empty(0));
+        for index in stripes.iter().rev() {
             // SAFETY: the stack was filled in the order of `stripes`; no reference to the data outlives `self`.
             unsafe { self.holding.pop_fair(self.set.striped.stripe(index), index) }
         }
@@ -336,11 +337,96 @@ where
 impl<K: ?Sized, T, L, S, H: Holding<L>> Drop for MultiGuard<'_, K, T, L, S, H> {
     #[inline]
     fn drop(&mut self) {
-        // While a guard is being filled, or after a fair release, fewer are held than named; those held are the
-        // lowest.
-        let missing = self.stripes.len() - self.holding.held();
-        for index in self.stripes.iter().rev().skip(missing) {
-            // SAFETY: the stack was filled in the order of `stripes`; no reference to the data outlives the guard.
+        let Self { set, stripes, holding, .. } = self;
+        // SAFETY: a guard holds all of its stripes, taken in ascending order; no reference to the data outlives it.
+        unsafe {
+            match stripes.bits() {
+                Some(bits) => release_each(set, bits, holding),
+                None => release_many(set, stripes, holding),
+            }
+        }
+    }
+}
+
+/// Takes each of `stripes`, given in ascending order; says whether it got them all. If not, or if taking one panics, it
+/// has released those it got.
+#[inline(always)]
+fn take_each<K: ?Sized, T, L, S, H: Take<L, W>, W>(
+    set: &StripedLock<K, T, L, S>,
+    stripes: impl DoubleEndedIterator<Item = usize> + Clone,
+    holding: &mut H,
+    way: &W,
+) -> bool {
+    let mut taking = Taking { set, stripes, reached: 0, holding };
+    for index in taking.stripes.clone() {
+        taking.reached = index;
+        if !taking.holding.push(set.striped.stripe(index), index, way) {
+            return false;
+        }
+    }
+    mem::forget(taking);
+    true
+}
+
+/// As [`take_each`], out of line to keep the fast path small.
+#[inline(never)]
+fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
+    set: &StripedLock<K, T, L, S>,
+    stripes: &StripeSet,
+    holding: &mut H,
+    way: &W,
+) -> bool {
+    take_each(set, stripes.iter(), holding, way)
+}
+
+/// Releases each of `stripes`, given in ascending order, in descending order.
+///
+/// # Safety
+///
+/// They are what `holding` holds, taken in that order; no reference to their data is used after this call.
+#[inline(always)]
+unsafe fn release_each<K: ?Sized, T, L, S, H: Holding<L>>(
+    set: &StripedLock<K, T, L, S>,
+    stripes: impl DoubleEndedIterator<Item = usize>,
+    holding: &mut H,
+) {
+    for index in stripes.rev() {
+        // SAFETY: each is the last one taken of those still held.
+        unsafe { holding.pop(set.striped.stripe(index), index) }
+    }
+}
+
+/// As [`release_each`], out of line to keep the fast path small.
+///
+/// # Safety
+///
+/// As for `release_each`.
+#[inline(never)]
+unsafe fn release_many<K: ?Sized, T, L, S, H: Holding<L>>(
+    set: &StripedLock<K, T, L, S>,
+    stripes: &StripeSet,
+    holding: &mut H,
+) {
+    // SAFETY: the caller promises it.
+    unsafe { release_each(set, stripes.iter(), holding) }
+}
+
+/// An acquisition that is under way. Dropped before it is complete, it releases the stripes below the one it had
+/// `reached`.
+struct Taking<'a, K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + Clone> {
+    set: &'a StripedLock<K, T, L, S>,
+    stripes: I,
+    reached: usize,
+    holding: &'a mut H,
+}
+
+impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + Clone> Drop
+    for Taking<'_, K, T, L, S, H, I>
+{
+    #[cold]
+    fn drop(&mut self) {
+        for index in self.stripes.clone().rev().skip_while(|&index| index >= self.reached) {
+            // SAFETY: the stripes below `reached` were taken in ascending order, and nobody saw their data.
             unsafe { self.holding.pop(self.set.striped.stripe(index), index) }
         }
     }

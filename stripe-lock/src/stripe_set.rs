@@ -81,6 +81,36 @@ impl StripeSet {
         Self { stripes: stripes as u32, repr }
     }
 
+    /// The set of `indices`, in whatever order they come.
+    #[inline]
+    pub(crate) fn collect(stripes: usize, indices: impl Iterator<Item = usize>) -> Self {
+        if stripes <= WORD {
+            let word = indices.fold(0, |word, index| word | 1_u64 << index);
+            Self { stripes: stripes as u32, repr: Repr::Word(word) }
+        } else {
+            Self::collect_many(stripes, indices)
+        }
+    }
+
+    #[inline(never)]
+    fn collect_many(stripes: usize, indices: impl Iterator<Item = usize>) -> Self {
+        let mut set = Self::empty(stripes);
+        if indices.size_hint().0 > INLINE {
+            set.repr = Repr::Map(spread(&[], stripes));
+        }
+        for index in indices {
+            set.insert(index);
+        }
+        set
+    }
+
+    /// The stripes as bits of one word, where there are at most 64 to choose from: the case that the fast paths are
+    /// made for.
+    #[inline]
+    pub(crate) fn bits(&self) -> Option<Bits> {
+        if let Repr::Word(word) = self.repr { Some(Bits(word)) } else { None }
+    }
+
     /// Adds a stripe; says whether it was new.
     ///
     /// # Panics
@@ -100,17 +130,22 @@ impl StripeSet {
         match &mut self.repr {
             Repr::Word(word) => set_bit(word, stripe),
             Repr::Few { len, sorted } => {
-                let held = usize::from(*len);
-                let at = sorted[..held].partition_point(|&other| (other as usize) < stripe);
-                if sorted[..held].get(at) == Some(&(stripe as u32)) {
+                let (stripe, held) = (stripe as u32, usize::from(*len));
+                if sorted[..held].contains(&stripe) {
                     return false;
                 }
                 if held == INLINE {
-                    self.repr = Repr::Map(spread(sorted, self.stripes as usize));
-                    return self.insert(stripe);
+                    let mut words = spread(sorted, self.stripes as usize);
+                    set_bit(&mut words[stripe as usize / WORD], stripe as usize % WORD);
+                    self.repr = Repr::Map(words);
+                    return true;
                 }
-                sorted.copy_within(at..held, at + 1);
-                sorted[at] = stripe as u32;
+                let mut at = held;
+                while at > 0 && sorted[at - 1] > stripe {
+                    sorted[at] = sorted[at - 1];
+                    at -= 1;
+                }
+                sorted[at] = stripe;
                 *len += 1;
                 true
             }
@@ -221,9 +256,9 @@ impl StripeSet {
     #[inline]
     pub fn iter(&self) -> Iter<'_> {
         Iter(match &self.repr {
-            Repr::Word(word) => Walk::Word(*word),
+            Repr::Word(word) => Walk::Word(Bits(*word)),
             Repr::Few { len, sorted } => Walk::Few(sorted[..usize::from(*len)].iter()),
-            Repr::Map(words) => Walk::Map(Words { between: words, base: 0, front: 0, back: 0 }),
+            Repr::Map(words) => Walk::Map(Words { between: words, base: 0, front: Bits(0), back: Bits(0) }),
         })
     }
 }
@@ -248,6 +283,13 @@ fn spread(sorted: &[u32], stripes: usize) -> Box<[u64]> {
         set_bit(&mut words[stripe as usize / WORD], stripe as usize % WORD);
     }
     words
+}
+
+impl From<Bits> for StripeSet {
+    #[inline]
+    fn from(Bits(word): Bits) -> Self {
+        Self { stripes: u64::BITS, repr: Repr::Word(word) }
+    }
 }
 
 impl fmt::Debug for StripeSet {
@@ -284,9 +326,33 @@ impl<'a> IntoIterator for &'a StripeSet {
 #[derive(Clone, Debug)]
 pub struct Iter<'a>(Walk<'a>);
 
+/// The bits of a word, ascending.
+#[derive(Clone, Debug)]
+pub(crate) struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let bit = lowest(self.0)?;
+        self.0 &= self.0 - 1;
+        Some(bit)
+    }
+}
+
+impl DoubleEndedIterator for Bits {
+    #[inline]
+    fn next_back(&mut self) -> Option<usize> {
+        let bit = self.0.checked_ilog2()?;
+        self.0 &= !(1 << bit);
+        Some(bit as usize)
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Walk<'a> {
-    Word(u64),
+    Word(Bits),
     Few(core::slice::Iter<'a, u32>),
     Map(Words<'a>),
 }
@@ -297,38 +363,32 @@ enum Walk<'a> {
 struct Words<'a> {
     between: &'a [u64],
     base: usize,
-    front: u64,
-    back: u64,
+    front: Bits,
+    back: Bits,
 }
 
 impl Words<'_> {
     fn next(&mut self) -> Option<usize> {
         loop {
-            if let Some(bit) = lowest(self.front) {
-                self.front &= self.front - 1;
+            if let Some(bit) = self.front.next() {
                 return Some((self.base - 1) * WORD + bit);
             }
             let Some((&first, rest)) = self.between.split_first() else {
-                let bit = lowest(self.back)?;
-                self.back &= self.back - 1;
-                return Some(self.base * WORD + bit);
+                return self.back.next().map(|bit| self.base * WORD + bit);
             };
-            (self.front, self.between, self.base) = (first, rest, self.base + 1);
+            (self.front, self.between, self.base) = (Bits(first), rest, self.base + 1);
         }
     }
 
     fn next_back(&mut self) -> Option<usize> {
         loop {
-            if let Some(bit) = self.back.checked_ilog2() {
-                self.back &= !(1 << bit);
-                return Some((self.base + self.between.len()) * WORD + bit as usize);
+            if let Some(bit) = self.back.next_back() {
+                return Some((self.base + self.between.len()) * WORD + bit);
             }
             let Some((&last, rest)) = self.between.split_last() else {
-                let bit = self.front.checked_ilog2()?;
-                self.front &= !(1 << bit);
-                return Some((self.base - 1) * WORD + bit as usize);
+                return self.front.next_back().map(|bit| (self.base - 1) * WORD + bit);
             };
-            (self.back, self.between) = (last, rest);
+            (self.back, self.between) = (Bits(last), rest);
         }
     }
 }
@@ -339,11 +399,7 @@ impl Iterator for Iter<'_> {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         match &mut self.0 {
-            Walk::Word(word) => {
-                let bit = lowest(*word)?;
-                *word &= *word - 1;
-                Some(bit)
-            }
+            Walk::Word(bits) => bits.next(),
             Walk::Few(sorted) => sorted.next().map(|&stripe| stripe as usize),
             Walk::Map(words) => words.next(),
         }
@@ -354,11 +410,7 @@ impl DoubleEndedIterator for Iter<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<usize> {
         match &mut self.0 {
-            Walk::Word(word) => {
-                let bit = word.checked_ilog2()?;
-                *word &= !(1 << bit);
-                Some(bit as usize)
-            }
+            Walk::Word(bits) => bits.next_back(),
             Walk::Few(sorted) => sorted.next_back().map(|&stripe| stripe as usize),
             Walk::Map(words) => words.next_back(),
         }
