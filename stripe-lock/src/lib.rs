@@ -6,6 +6,8 @@ extern crate alloc;
 
 mod batch;
 mod capacity;
+#[cfg(feature = "async")]
+pub mod future;
 mod guard;
 mod hash;
 mod held;
@@ -26,6 +28,8 @@ pub use batch::Batch;
 #[cfg(feature = "std")]
 pub use capacity::expected_parallelism;
 pub use capacity::{Workload, recommended_stripes};
+#[cfg(feature = "async")]
+pub use future::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 pub use guard::{ArcStripe, Guard};
 pub use hash::DefaultHasher;
 #[cfg(feature = "fnv")]

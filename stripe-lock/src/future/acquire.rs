@@ -1,0 +1,131 @@
+//! The futures.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::guard::{AsyncGuard, AsyncMultiGuard};
+use super::lot::Lot;
+use super::plan::{Access, Plan};
+use super::turn;
+use super::waiter::{Held, Waiter};
+
+/// Waits for the stripe of one key, and becomes its guard.
+///
+/// # Cancel safety
+///
+/// Dropping it, at whatever moment, gives up its place in the line and whatever it was handed already; the stripe then
+/// goes to the next in line.
+///
+/// Leaking it (`mem::forget` of a box, say) after it was polled leaves its place in the line. The stripe goes to it in
+/// its turn and is then lost, as with a leaked guard. Nothing else happens: a pinned future that is leaked
+/// keeps its memory, and the set never touches a waiter that it is not asked to wake.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Acquire<P: Deref<Target: Lot>, A: Access> {
+    /// Until it is ready.
+    lot: Option<P>,
+    waiter: Waiter,
+    access: PhantomData<A>,
+}
+
+impl<P: Deref<Target: Lot>, A: Access> Acquire<P, A> {
+    #[inline]
+    pub(super) fn new(lot: P, stripe: usize) -> Self {
+        Self { lot: Some(lot), waiter: Waiter::new(stripe), access: PhantomData }
+    }
+}
+
+impl<P: Deref<Target: Lot>, A: Access> Future for Acquire<P, A> {
+    type Output = AsyncGuard<P, A>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: only the lot is moved out, which is not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        let lot = &**this.lot.as_ref().expect("polled after it was ready");
+        let stripe = this.waiter.stripe();
+        let at = (stripe, A::MODE);
+        // SAFETY: the waiter is pinned with this, always gets the same arguments, and is cancelled when it is dropped.
+        unsafe {
+            if this.waiter.is_queued() {
+                ready!(this.waiter.look_again(lot, at, None, cx));
+            } else if !turn::try_enter(lot, stripe, A::MODE) {
+                ready!(this.waiter.join(lot, at, None, cx));
+            }
+        }
+        let lot = this.lot.take().expect("was there before");
+        // SAFETY: the waiter has just got the stripe.
+        Poll::Ready(unsafe { AsyncGuard::of(lot, stripe) })
+    }
+}
+
+impl<P: Deref<Target: Lot>, A: Access> Drop for Acquire<P, A> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waiter.is_queued()
+            && let Some(lot) = &self.lot
+            && let Held::All = self.waiter.cancel(&**lot)
+        {
+            turn::release(&**lot, self.waiter.stripe(), A::MODE);
+        }
+    }
+}
+
+/// Waits for the stripes of several keys, taken in ascending order, and becomes their guard.
+///
+/// It waits in one line at a time. Who hands it a stripe takes the next ones for it as far as they are free, so its task is
+/// woken once, when it has all.
+///
+/// # Cancel safety
+///
+/// As for [`Acquire`]: whatever it holds by then goes to the next in line, the highest stripe first.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct AcquireMany<P: Deref<Target: Lot>, N: Plan> {
+    /// Until it is ready.
+    wanted: Option<(P, N)>,
+    waiter: Waiter,
+}
+
+impl<P: Deref<Target: Lot>, N: Plan> AcquireMany<P, N> {
+    #[inline]
+    pub(super) fn new(lot: P, plan: N) -> Self {
+        Self { wanted: Some((lot, plan)), waiter: Waiter::new(0) }
+    }
+}
+
+impl<P: Deref<Target: Lot>, N: Plan> Future for AcquireMany<P, N> {
+    type Output = AsyncMultiGuard<P, N>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: the plan is moved out only when nobody waits for it any more, the lot is not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        let (lot, plan) = this.wanted.as_ref().expect("polled after it was ready");
+        // SAFETY: waiter and plan are pinned with this, the arguments are always the same, and the waiter is cancelled when
+        // it is dropped.
+        unsafe {
+            if this.waiter.is_queued() {
+                let first = plan.next_from(0).expect("who waits has something to wait for");
+                ready!(this.waiter.look_again(&**lot, first, Some(plan), cx));
+            } else if let Some(at) = turn::enter_all(&**lot, plan) {
+                ready!(this.waiter.join(&**lot, at, Some(plan), cx));
+            }
+        }
+        let (lot, plan) = this.wanted.take().expect("was there before");
+        // SAFETY: the waiter has just got all the stripes.
+        Poll::Ready(unsafe { AsyncMultiGuard::of(lot, plan) })
+    }
+}
+
+impl<P: Deref<Target: Lot>, N: Plan> Drop for AcquireMany<P, N> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waiter.is_queued()
+            && let Some((lot, plan)) = &self.wanted
+        {
+            let held = self.waiter.cancel(&**lot);
+            turn::release_held(&**lot, plan, held);
+        }
+    }
+}

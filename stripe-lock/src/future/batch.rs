@@ -1,0 +1,116 @@
+//! Naming keys to read and keys to write, to be locked together by one future.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+
+use super::acquire::AcquireMany;
+use super::block::block_on;
+use super::plan::Mixed;
+use super::rwlock::{AsyncBatchGuard, AsyncStripedRwLock};
+use crate::StripeSet;
+
+/// Keys to read and keys to write, named before any of them is locked. Made by
+/// [`batch`](AsyncStripedRwLock::batch).
+///
+/// Where a key to read and a key to write share a stripe, it is written. Because the modes are settled before the
+/// first stripe is taken, no batch ever has to upgrade, and batches can't deadlock, whatever the order of their keys.
+///
+/// # Examples
+///
+/// ```
+/// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+/// assert!(locks.batch().read("a").read("b").write("c").try_lock().is_some());
+/// ```
+#[must_use = "a batch locks nothing until `lock`, `try_lock` or `blocking_lock`"]
+pub struct AsyncBatch<'a, K: ?Sized, T, S> {
+    set: &'a AsyncStripedRwLock<K, T, S>,
+    plan: Mixed,
+}
+
+impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
+    pub(super) fn new(set: &'a AsyncStripedRwLock<K, T, S>) -> Self {
+        let none = StripeSet::empty(set.stripes());
+        Self { set, plan: Mixed { stripes: none.clone(), writes: none } }
+    }
+
+    /// Names a key to read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// assert!(locks.batch().read("a").blocking_lock().get_mut("a").is_none());
+    /// ```
+    pub fn read<Q>(mut self, key: &Q) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.plan.stripes.insert(self.set.stripe_of(key));
+        self
+    }
+
+    /// Names a key to write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// assert!(locks.batch().write("a").blocking_lock().get_mut("a").is_some());
+    /// ```
+    pub fn write<Q>(mut self, key: &Q) -> Self
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let stripe = self.set.stripe_of(key);
+        self.plan.stripes.insert(stripe);
+        self.plan.writes.insert(stripe);
+        self
+    }
+
+    /// Waits for the stripes of all keys named, taken in ascending order.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped leaves nothing held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// let guard = locks.batch().read("a").write("b").lock().await;
+    /// assert!(guard.holds("a") && guard.holds("b"));
+    /// # }
+    /// ```
+    pub fn lock(self) -> AcquireMany<&'a AsyncStripedRwLock<K, T, S>, Mixed> {
+        self.set.wait_for_all(self.plan)
+    }
+
+    /// Takes the stripes of all keys named if that needs no waiting; none of them otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// let reader = locks.try_read("a");
+    /// assert!(locks.batch().read("a").try_lock().is_some());
+    /// assert!(locks.batch().write("a").try_lock().is_none());
+    /// ```
+    pub fn try_lock(self) -> Option<AsyncBatchGuard<'a, K, T, S>> {
+        self.set.try_for_all(self.plan)
+    }
+
+    /// As [`lock`](Self::lock), waiting as a thread. Not to be called from a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// assert!(locks.batch().read("a").write("b").blocking_lock().holds("b"));
+    /// ```
+    pub fn blocking_lock(self) -> AsyncBatchGuard<'a, K, T, S> {
+        block_on(self.lock())
+    }
+}

@@ -1,0 +1,64 @@
+//! The async striped locks, on any runtime or none.
+//!
+//! [`AsyncStripedMutex`], [`AsyncStripedRwLock`] and [`AsyncStripedSemaphore`] are what to start from; here are the parts they
+//! share. Waiting takes no memory but the future's own: a stripe is one byte (a mutex) or four (the others), and who
+//! has to wait is linked into a line from within its pinned future.
+//!
+//! # How it works
+//!
+//! The parts: a queue of buckets beside the stripes, a waiter in every future, and three moves.
+//! A newcomer *enters* by one exchange on the word, or *joins* the line under the lock of the stripe's bucket. A holder
+//! leaves by one exchange, or, where the line wants looking after, *settles* it under that lock: those first in line who
+//! are to be handed the stripe get it in the same exchange by which the holder leaves, or the first in line is woken to
+//! compete for it. A waiter that *looks again* claims what it was given, competes, or goes back to sleep.
+//!
+//! Who is handed the stripe, and who is only woken? Handing over is fair but leaves the stripe idle until the new
+//! holder's task gets to run, so one who asks for a single stripe exclusively is first woken, and may be overtaken by
+//! eight newcomers; if it then finds the stripe taken, or if the count is full, the next
+//! release hands it over. Readers, permits and all who wait for several stripes are handed theirs at once.
+//!
+//! A waiter for several stripes has one node, which waits at one stripe at a time. Whoever hands it that stripe also
+//! *walks* it on: takes the following stripes for it as far as they are free, and puts it in line at the first
+//! that is not. Its task is woken once, when it has everything. Lines are only ever joined in ascending order of stripes, and
+//! buckets are locked in ascending order too (neighbouring stripes share one, and the lobby, where the fully served
+//! multiple waiters sit, comes last), which is why neither can deadlock.
+//!
+//! [`AsyncStripedMutex`]: crate::AsyncStripedMutex
+//! [`AsyncStripedRwLock`]: crate::AsyncStripedRwLock
+//! [`AsyncStripedSemaphore`]: crate::AsyncStripedSemaphore
+
+mod acquire;
+mod batch;
+mod block;
+mod guard;
+mod kind;
+mod line;
+mod lot;
+mod mutex;
+mod plan;
+mod rwlock;
+mod semaphore;
+mod set;
+mod sibling;
+mod sync;
+mod timeout;
+mod turn;
+mod waiter;
+mod word;
+
+pub use acquire::{Acquire, AcquireMany};
+pub use batch::AsyncBatch;
+pub use guard::{AsyncGuard, AsyncMultiGuard};
+pub use kind::{ForMutex, ForRwLock, ForSemaphore, Guards, Kind};
+pub use lot::Lot;
+pub use mutex::{
+    AsyncMutexGuard, AsyncMutexMultiGuard, AsyncStripedMutex, OwnedAsyncMutexGuard, OwnedAsyncMutexMultiGuard,
+};
+pub use plan::{Access, Mixed, Plan, Read, Uniform, Write};
+pub use rwlock::{
+    AsyncBatchGuard, AsyncReadGuard, AsyncReadMultiGuard, AsyncStripedRwLock, AsyncWriteGuard,
+    AsyncWriteMultiGuard, OwnedAsyncReadGuard, OwnedAsyncWriteGuard,
+};
+pub use semaphore::{AsyncMultiPermit, AsyncPermit, AsyncStripedSemaphore, OwnedAsyncPermit};
+pub use set::AsyncStriped;
+pub use timeout::{Elapsed, within};

@@ -1,0 +1,95 @@
+//! Which stripes an acquisition of several takes, and how.
+
+use std::marker::PhantomData;
+
+use super::word::Mode;
+use crate::StripeSet;
+
+/// Several stripes, each with the way in which it is asked for.
+pub trait Plan: Send + Sync + 'static {
+    /// The stripes.
+    #[doc(hidden)]
+    fn stripes(&self) -> &StripeSet;
+
+    /// How one of them is asked for.
+    #[doc(hidden)]
+    fn mode(&self, stripe: usize) -> Mode;
+
+    /// The lowest stripe of the plan that is `stripe` or above.
+    #[doc(hidden)]
+    #[inline]
+    fn next_from(&self, stripe: usize) -> Option<(usize, Mode)> {
+        let stripe = self.stripes().next_from(stripe)?;
+        Some((stripe, self.mode(stripe)))
+    }
+}
+
+/// Whichever plan.
+pub(super) type AnyPlan = dyn Plan;
+
+/// A way of asking for a stripe, as a type: [`Read`] or [`Write`].
+pub trait Access: Send + Sync + 'static {
+    #[doc(hidden)]
+    const MODE: Mode;
+}
+
+/// Shared access: many at a time may have it.
+#[derive(Debug)]
+pub enum Read {}
+
+/// Exclusive access: one at a time has it.
+#[derive(Debug)]
+pub enum Write {}
+
+impl Access for Read {
+    const MODE: Mode = Mode::Shared;
+}
+
+impl Access for Write {
+    const MODE: Mode = Mode::Exclusive;
+}
+
+/// The plan that asks for all its stripes in one way.
+#[derive(Debug)]
+pub struct Uniform<A> {
+    pub(super) stripes: StripeSet,
+    access: PhantomData<A>,
+}
+
+impl<A> Uniform<A> {
+    pub(super) fn new(stripes: StripeSet) -> Self {
+        Self { stripes, access: PhantomData }
+    }
+}
+
+impl<A: Access> Plan for Uniform<A> {
+    #[inline]
+    fn stripes(&self) -> &StripeSet {
+        &self.stripes
+    }
+
+    #[inline]
+    fn mode(&self, _stripe: usize) -> Mode {
+        A::MODE
+    }
+}
+
+/// The plan that reads some of its stripes and writes the others.
+#[derive(Debug)]
+pub struct Mixed {
+    pub(super) stripes: StripeSet,
+    /// Those of `stripes` that are written.
+    pub(super) writes: StripeSet,
+}
+
+impl Plan for Mixed {
+    #[inline]
+    fn stripes(&self) -> &StripeSet {
+        &self.stripes
+    }
+
+    #[inline]
+    fn mode(&self, stripe: usize) -> Mode {
+        if self.writes.contains(stripe) { Mode::Exclusive } else { Mode::Shared }
+    }
+}

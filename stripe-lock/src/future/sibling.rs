@@ -1,0 +1,97 @@
+//! What the futures of one task owe each other.
+//!
+//! A future that was granted its stripe but is not polled would block a sibling in the same task for ever
+//! ("futurelock"). So who is about to sleep first looks whether a future of its own task sits on a grant that it has not
+//! claimed, and takes that over; the sibling starts anew when it is polled.
+
+use std::sync::atomic::Ordering::AcqRel;
+use std::task::Waker;
+
+use super::line::{Bucket, Fields, Node, Phase};
+use super::lot::{LOBBY, Lot};
+use super::turn::{hand_on, release};
+use super::word::{self, Mode, Word};
+
+/// The other futures of the task that is being polled.
+pub(super) struct Sibling<'a> {
+    waker: &'a Waker,
+    /// What a future that lost a stripe to this one has to leave, and where the line has to be looked after; for
+    /// when the locks are released. Empty, and so without memory, but where a stripe was taken over.
+    chores: Vec<(usize, Option<Mode>)>,
+}
+
+impl<'a> Sibling<'a> {
+    pub(super) fn of(waker: &'a Waker) -> Self {
+        Self { waker, chores: Vec::new() }
+    }
+
+    pub(super) fn clean_up(self, lot: &impl Lot) {
+        for (stripe, leaving) in self.chores {
+            match leaving {
+                Some(mode) => release(lot, stripe, mode),
+                None => hand_on(lot, stripe, None),
+            }
+        }
+    }
+
+    /// Takes over a stripe that was granted to a future of the same task and not claimed.
+    ///
+    /// # Safety
+    ///
+    /// The bucket is that of the stripe, and locked.
+    pub(super) unsafe fn take_over<L: Lot>(
+        &mut self,
+        lot: &L,
+        bucket: &mut Bucket,
+        stripe: usize,
+        mode: Mode,
+    ) -> bool {
+        let queue = lot.queue();
+        // SAFETY: the caller's promise; the lobby's lock comes after every other, and a plan lives as long as its node.
+        unsafe {
+            let single = |node: &Node, fields: &mut Fields| {
+                let ours = node.home() == stripe && fields.same_task(self.waker);
+                ours && trade(lot.word(stripe), fields.mode, mode) && {
+                    fields.phase = Phase::Passed;
+                    true
+                }
+            };
+            if let Some(node) = bucket.find_granted(single) {
+                queue.claim(bucket, node, stripe);
+                self.chores.push((stripe, None));
+                return true;
+            }
+            if queue.lobby_is_empty() {
+                return false;
+            }
+            let mut lobby = queue.lock(LOBBY);
+            let chores = &mut self.chores;
+            let several = |_: &Node, fields: &mut Fields| {
+                let Some(plan) = fields.plan.map(|plan| plan.as_ref()) else { return false };
+                let ours = plan.stripes().contains(stripe) && fields.same_task(self.waker);
+                ours && trade(lot.word(stripe), plan.mode(stripe), mode) && {
+                    fields.phase = Phase::Passed;
+                    let others = plan.stripes().iter().rev().filter(|&other| other != stripe);
+                    chores.extend(others.map(|other| (other, Some(plan.mode(other)))));
+                    chores.push((stripe, None));
+                    true
+                }
+            };
+            let Some(node) = lobby.find_granted(several) else { return false };
+            queue.claim(&mut lobby, node, LOBBY);
+            true
+        }
+    }
+}
+
+/// Puts one holder in the place of another, if the new one fits.
+fn trade(word: &impl Word, from: Mode, to: Mode) -> bool {
+    let mut now = word.load();
+    while let Some(next) = word::admit(word::leave(now, from), to) {
+        match word.exchange(now, next, AcqRel) {
+            Ok(_) => return true,
+            Err(other) => now = other,
+        }
+    }
+    false
+}

@@ -1,0 +1,365 @@
+//! The waiter's side: joining a line, looking again when woken, giving up.
+
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use super::line::{Bucket, Fields, Node, Phase};
+use super::lot::{Lot, Wakes};
+use super::plan::AnyPlan;
+use super::sibling::Sibling;
+use super::turn::{settle, try_enter};
+use super::word::{self, ASLEEP, EMPTY, Mode, Word};
+
+/// What a waiter held when it gave up.
+#[derive(Clone, Copy)]
+pub(super) enum Held {
+    Nothing,
+    All,
+    /// Those of its stripes that are below this one.
+    Below(usize),
+}
+
+/// The part of a future that waits.
+pub(super) struct Waiter {
+    node: Node,
+}
+
+impl Waiter {
+    /// A waiter, so far for `first`.
+    #[inline]
+    pub(super) fn new(first: usize) -> Self {
+        Self { node: Node::new(first) }
+    }
+
+    /// The stripe that it waits for, if that is one only.
+    #[inline]
+    pub(super) fn stripe(&self) -> usize {
+        self.node.home()
+    }
+
+    /// Whether to [`look_again`](Self::look_again), and whether [`cancel`](Self::cancel) has anything to do.
+    #[inline]
+    pub(super) fn is_queued(&self) -> bool {
+        self.node.queued.get()
+    }
+
+    /// Waits for `at`, which was not to be had, and the stripes that follow it in the plan, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is pinned, not queued, and holds the stripes of the plan that are below `at`. The plan is pinned too,
+    /// and is the same in every call. While [`is_queued`](Self::is_queued), neither is dropped or moved before
+    /// [`cancel`](Self::cancel) is called.
+    #[cold]
+    pub(super) unsafe fn join<L: Lot>(
+        &mut self,
+        lot: &L,
+        at: (usize, Mode),
+        plan: Option<&AnyPlan>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let fields = Fields::new(cx.waker().clone(), plan.map(NonNull::from), at.1);
+        // SAFETY: the node is not linked, and `queued` sees to its being closed.
+        unsafe { self.node.open(fields) };
+        // SAFETY: as for this function.
+        unsafe { self.walk(lot, Some(at), plan, cx.waker()) }
+    }
+
+    /// Walks on from `at`, the node being open and not linked; closes it if it ends up with all.
+    ///
+    /// # Safety
+    ///
+    /// As for [`join`](Self::join).
+    unsafe fn walk<L: Lot>(
+        &mut self,
+        lot: &L,
+        at: Option<(usize, Mode)>,
+        plan: Option<&AnyPlan>,
+        waker: &Waker,
+    ) -> Poll<()> {
+        let mut sibling = Sibling::of(waker);
+        let node = NonNull::from(&self.node);
+        // SAFETY: the node is pinned, open and ours.
+        let walked = unsafe { walk(lot, node, plan, at, None, Some(&mut sibling)) };
+        self.node.queued.set(walked.is_pending());
+        if walked.is_ready() {
+            // SAFETY: the node is open and not linked.
+            drop(unsafe { self.node.close() });
+        }
+        sibling.clean_up(lot);
+        walked
+    }
+
+    /// Claims what was given meanwhile, or competes for it, or goes back to sleep.
+    ///
+    /// `first` is where the plan begins.
+    ///
+    /// # Safety
+    ///
+    /// As for [`join`](Self::join), and the waiter is queued.
+    pub(super) unsafe fn look_again<L: Lot>(
+        &mut self,
+        lot: &L,
+        first: (usize, Mode),
+        plan: Option<&AnyPlan>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut fresh = None;
+        let at = loop {
+            let (mut bucket, home) = lot.queue().lock_home(&self.node);
+            // SAFETY: the node is open, and the lock of its home is held.
+            match unsafe { self.look(lot, &mut bucket, home, cx.waker()) } {
+                Look::Granted => break None,
+                Look::Passed => break Some(first),
+                Look::Entered(sibling) => {
+                    drop(bucket);
+                    self.node.queued.set(false);
+                    sibling.clean_up(lot);
+                    break plan.and_then(|plan| plan.next_from(home + 1));
+                }
+                Look::Waiting { current: true } => return Poll::Pending,
+                Look::Waiting { current: false } => {
+                    let Some(fresh) = fresh.take() else {
+                        // Cloning runs the user's code, so not under the lock; then everything is looked at again.
+                        drop(bucket);
+                        fresh = Some(cx.waker().clone());
+                        continue;
+                    };
+                    // SAFETY: as above.
+                    let stale = unsafe { self.node.with(|fields| fields.set_waker(fresh)) };
+                    drop(bucket);
+                    drop(stale);
+                    return Poll::Pending;
+                }
+            }
+        };
+        self.node.queued.set(false);
+        if at.is_none() {
+            // SAFETY: the node is open and not linked any more.
+            drop(unsafe { self.node.close() });
+            return Poll::Ready(());
+        }
+        // SAFETY: the node is not linked any more, so it is ours alone.
+        drop(unsafe { self.node.with(|fields| fields.set_waker(cx.waker().clone())) });
+        // SAFETY: as for this function.
+        unsafe { self.walk(lot, at, plan, cx.waker()) }
+    }
+
+    /// What has become of this waiter. Unless it is still waiting, it is not linked any more.
+    ///
+    /// # Safety
+    ///
+    /// The bucket is that of `home`, the home of the node, and locked, and the node is open.
+    unsafe fn look<'a, L: Lot>(
+        &mut self,
+        lot: &L,
+        bucket: &mut Bucket,
+        home: usize,
+        waker: &'a Waker,
+    ) -> Look<'a> {
+        let node = NonNull::from(&self.node);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.node.with(|fields| fields.phase) {
+                Phase::Granted => {
+                    lot.queue().claim(bucket, node, home);
+                    Look::Granted
+                }
+                Phase::Passed => Look::Passed,
+                Phase::Waiting | Phase::Notified => {
+                    let mut sibling = Sibling::of(waker);
+                    if compete(lot, bucket, node, home, &mut sibling) {
+                        return Look::Entered(sibling);
+                    }
+                    Look::Waiting { current: self.node.with(|fields| fields.would_wake(waker)) }
+                }
+            }
+        }
+    }
+
+    /// Gives up waiting. What the waiter held, the caller has to release.
+    #[cold]
+    pub(super) fn cancel<L: Lot>(&mut self, lot: &L) -> Held {
+        let queue = lot.queue();
+        let node = NonNull::from(&self.node);
+        let mut wakes = Wakes::default();
+        let (mut bucket, home) = queue.lock_home(&self.node);
+        // SAFETY: `queued` says that the node is open, and the lock of its home is held.
+        let held = unsafe {
+            match self.node.with(|fields| fields.phase) {
+                Phase::Granted => {
+                    queue.claim(&mut bucket, node, home);
+                    Held::All
+                }
+                Phase::Passed => Held::Nothing,
+                Phase::Waiting | Phase::Notified => {
+                    if bucket.quit(node, home) {
+                        while settle(lot, &mut bucket, home, None, &mut wakes) {
+                            drop(bucket);
+                            drop(std::mem::take(&mut wakes));
+                            bucket = queue.lock(home);
+                        }
+                    }
+                    Held::Below(home)
+                }
+            }
+        };
+        drop(bucket);
+        self.node.queued.set(false);
+        // SAFETY: the node is open and not linked any more.
+        drop(unsafe { self.node.close() });
+        held
+    }
+}
+
+/// What has become of a waiter.
+enum Look<'a> {
+    Granted,
+    Passed,
+    /// It went in from the line, perhaps in the place of a sibling.
+    Entered(Sibling<'a>),
+    /// `current`: it would be woken by the right waker.
+    Waiting {
+        current: bool,
+    },
+}
+
+/// Tries to go in from the line; if that works, leaves the line.
+///
+/// # Safety
+///
+/// The bucket is that of `home`, in whose line the node is, and locked.
+unsafe fn compete<L: Lot>(
+    lot: &L,
+    bucket: &mut Bucket,
+    node: NonNull<Node>,
+    home: usize,
+    sibling: &mut Sibling<'_>,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let (phase, mode) = unsafe { node.as_ref().with(|fields| (fields.phase, fields.mode)) };
+    let entered = match phase {
+        // SAFETY: as above; only who is first gets notified.
+        Phase::Notified => unsafe { enter_from_the_front(lot, node, home, mode) },
+        _ => try_enter(lot, home, mode),
+    };
+    // SAFETY: as above.
+    unsafe {
+        if entered || sibling.take_over(lot, bucket, home, mode) {
+            bucket.quit(node, home);
+            return true;
+        }
+    }
+    false
+}
+
+/// Tries to go in for one who was woken; if that fails, the stripe will be handed over the next time.
+///
+/// # Safety
+///
+/// The bucket is that of `home`, in whose line the node is first, and locked.
+unsafe fn enter_from_the_front<L: Lot>(lot: &L, node: NonNull<Node>, home: usize, mode: Mode) -> bool {
+    // SAFETY: the caller's promise.
+    let line = if unsafe { Bucket::behind(node, node) }.is_none() { EMPTY } else { ASLEEP };
+    let word = lot.word(home);
+    let mut now = word.load();
+    loop {
+        let entered = word::admit(now, mode);
+        let (next, ordering) = match entered {
+            Some(entered) => (word::with_line(entered, line), Acquire),
+            None => (word::with_line(now, ASLEEP), Relaxed),
+        };
+        match word.exchange(now, next, ordering) {
+            Ok(_) => {
+                if entered.is_none() {
+                    // SAFETY: as above.
+                    unsafe {
+                        node.as_ref().with(|fields| (fields.phase, fields.vain) = (Phase::Waiting, true));
+                    }
+                }
+                return entered.is_some();
+            }
+            Err(other) => now = other,
+        }
+    }
+}
+/// Takes stripe by stripe from `at` on for a node that is not linked, up to the first that is not to be had. There it
+/// joins the line.
+///
+/// # Safety
+///
+/// The node is pinned and open, and either owned by the caller, or its home is the bucket `here`, which is locked. No
+/// bucket above that one is locked by the caller.
+pub(super) unsafe fn walk<L: Lot>(
+    lot: &L,
+    node: NonNull<Node>,
+    plan: Option<&AnyPlan>,
+    mut at: Option<(usize, Mode)>,
+    mut here: Option<(usize, &mut Bucket)>,
+    mut sibling: Option<&mut Sibling<'_>>,
+) -> Poll<()> {
+    let queue = lot.queue();
+    while let Some((stripe, mode)) = at {
+        if !try_enter(lot, stripe, mode) {
+            // SAFETY: the caller's promise.
+            let entered = unsafe {
+                match &mut here {
+                    Some((index, bucket)) if *index == queue.bucket_of(stripe) => {
+                        enter_or_join(lot, bucket, node, stripe, mode, sibling.as_deref_mut())
+                    }
+                    _ => {
+                        let bucket = &mut queue.lock(stripe);
+                        enter_or_join(lot, bucket, node, stripe, mode, sibling.as_deref_mut())
+                    }
+                }
+            };
+            if !entered {
+                return Poll::Pending;
+            }
+        }
+        at = plan.and_then(|plan| plan.next_from(stripe + 1));
+    }
+    Poll::Ready(())
+}
+
+/// Goes in, or joins the line.
+///
+/// # Safety
+///
+/// As for [`walk`], and the bucket is that of the stripe, and locked.
+unsafe fn enter_or_join<L: Lot>(
+    lot: &L,
+    bucket: &mut Bucket,
+    node: NonNull<Node>,
+    stripe: usize,
+    mode: Mode,
+    sibling: Option<&mut Sibling<'_>>,
+) -> bool {
+    if let Some(sibling) = sibling {
+        // SAFETY: the caller's promise.
+        if unsafe { sibling.take_over(lot, bucket, stripe, mode) } {
+            return true;
+        }
+    }
+    let word = lot.word(stripe);
+    let mut now = word.load();
+    loop {
+        let (next, ordering) = match word::enter(now, mode) {
+            Some(entered) => (entered, Acquire),
+            None if word::line(now) == EMPTY => (word::with_line(now, ASLEEP), Relaxed),
+            None => break,
+        };
+        match word.exchange(now, next, ordering) {
+            Ok(_) if ordering == Acquire => return true,
+            Ok(_) => break,
+            Err(other) => now = other,
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        node.as_ref().with(|fields| (fields.mode, fields.phase) = (mode, Phase::Waiting));
+        bucket.join(node, stripe);
+    }
+    false
+}

@@ -1,0 +1,235 @@
+//! The word of a stripe: what its bits mean, and every change that they may undergo.
+//!
+//! ```text
+//! bit    0..4    4      5..8          8..32
+//!        LINE    HELD   FINGERPRINT   SHARES (words of 32 bits only)
+//! ```
+//!
+//! `HELD` is set while somebody holds the stripe exclusively, `SHARES` counts those who hold it together with others
+//! (readers, or permits taken). `LINE` says who waits:
+//!
+//! | value | name | meaning | who may go in |
+//! |---|---|---|---|
+//! | 0 | `EMPTY` | nobody waits | whoever fits |
+//! | 1 | `ASLEEP` | somebody waits, no wake is under way | nobody: a release hands over or wakes |
+//! | 2 + n | `AWAKE` + n | the first in line was woken, and n newcomers have gone in since | whoever fits, counted |
+//! | 10 | `LAST` | as above, and the eight that may overtake have | nobody: the next release hands over |
+//!
+//! Changes of the word (every one a compare-and-exchange; *line lock* = the bucket of the stripe is locked meanwhile):
+//!
+//! | change | by | line lock | ordering | pairs with |
+//! |---|---|---|---|---|
+//! | enter: `HELD` or a share on, `AWAKE` + 1 | newcomer | no | Acquire | the leave before it: what was done under the lock is seen |
+//! | leave: `HELD` or a share off, line `EMPTY` or `AWAKE` below `LAST` | holder | no | Release | the next enter |
+//! | join: `EMPTY` to `ASLEEP` | waiter | yes | Relaxed | the lock of the bucket: who sees `ASLEEP` takes it and finds the waiter |
+//! | leave and hand over: the line's first goes in as the holder leaves | holder | yes | `AcqRel` | the lock of the bucket, under which the waiter claims |
+//! | leave and wake: `ASLEEP` to `AWAKE` | holder | yes | `AcqRel` | the next enter |
+//! | enter from the line: `HELD` on, `AWAKE` + n to `ASLEEP` or `EMPTY` | waiter that was woken | yes | Acquire | the leave before it |
+//! | woken in vain: `AWAKE` + n to `ASLEEP` | waiter | yes | Relaxed | the lock of the bucket |
+//!
+//! The changes marked Relaxed, like the other read-modify-writes that come between a leave and the next enter, continue
+//! the release sequence of that leave, so the enter still sees all that its predecessor did. A load that only
+//! feeds the expected value of an exchange is Relaxed everywhere: a stale one makes the exchange fail.
+//!
+//! Two rules keep wake-ups from getting lost. A line that is not `EMPTY` is found by every release that the line's
+//! first could be waiting for: in `ASLEEP` and `LAST` the release goes by way of the bucket, and in `AWAKE` somebody
+//! was woken who will look again before sleeping. And a free stripe is never `ASLEEP` once the bucket is unlocked.
+
+use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
+
+use super::sync::{AtomicU8, AtomicU32};
+
+/// How often a waiter that is first in line and was woken is overtaken before the stripe is handed to it.
+pub(crate) const OVERTAKES: u32 = 8;
+
+const LINE: u32 = 0b1111;
+pub(super) const EMPTY: u32 = 0;
+pub(super) const ASLEEP: u32 = 1;
+pub(super) const AWAKE: u32 = 2;
+pub(super) const LAST: u32 = AWAKE + OVERTAKES;
+const HELD: u32 = 1 << 4;
+const FINGERPRINT: u32 = 0b111 << 5;
+const SHARE: u32 = 1 << 8;
+const SHARES: u32 = !0xFF;
+
+/// The most shares that one stripe can give out.
+pub(crate) const MAX_SHARES: u32 = SHARES / SHARE;
+
+/// In which way a stripe is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Together with others who ask for the same.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// The line's part of a word.
+#[inline]
+pub(super) fn line(word: u32) -> u32 {
+    word & LINE
+}
+
+/// The word with another line.
+#[inline]
+pub(super) fn with_line(word: u32, line: u32) -> u32 {
+    word & !LINE | line
+}
+
+/// The word after `mode` has been let in, if that fits with who is in.
+#[inline]
+pub(super) fn admit(word: u32, mode: Mode) -> Option<u32> {
+    match mode {
+        Mode::Exclusive => (word & (HELD | SHARES) == 0).then_some(word | HELD),
+        Mode::Shared => (word & HELD == 0 && word & SHARES != SHARES).then(|| word + SHARE),
+    }
+}
+
+/// The word after `mode`, which has not stood in line, has gone in, if it may.
+#[inline]
+pub(super) fn enter(word: u32, mode: Mode) -> Option<u32> {
+    match line(word) {
+        EMPTY => admit(word, mode),
+        ASLEEP | LAST => None,
+        _ => Some(admit(word, mode)? + 1),
+    }
+}
+
+/// The word after `mode` has left.
+#[inline]
+pub(super) fn leave(word: u32, mode: Mode) -> u32 {
+    match mode {
+        Mode::Exclusive => word & !(HELD | FINGERPRINT),
+        Mode::Shared => word - SHARE,
+    }
+}
+
+/// Whether whoever leaves has to look after the line.
+#[inline]
+pub(super) fn owes_a_turn(word: u32) -> bool {
+    matches!(line(word), ASLEEP | LAST)
+}
+
+/// The word of a free stripe that gives out at most `shares` shares.
+pub(crate) fn with_shares(shares: u32) -> u32 {
+    (MAX_SHARES - shares) * SHARE
+}
+
+/// How many more shares can be had.
+pub(super) fn shares_left(word: u32) -> u32 {
+    MAX_SHARES - word / SHARE
+}
+
+/// The atomic under a stripe: 8 bits where it is only ever held exclusively, else 32.
+pub trait Word {
+    #[doc(hidden)]
+    fn new(word: u32) -> Self;
+    #[doc(hidden)]
+    fn load(&self) -> u32;
+    #[doc(hidden)]
+    fn exchange(&self, current: u32, new: u32, success: Ordering) -> Result<u32, u32>;
+}
+
+macro_rules! word {
+    ($atomic:ty, $int:ty) => {
+        impl Word for $atomic {
+            fn new(word: u32) -> Self {
+                <$atomic>::new(word as $int)
+            }
+
+            #[inline]
+            fn load(&self) -> u32 {
+                u32::from(<$atomic>::load(self, Relaxed))
+            }
+
+            #[inline]
+            fn exchange(&self, current: u32, new: u32, success: Ordering) -> Result<u32, u32> {
+                match self.compare_exchange(current as $int, new as $int, success, Relaxed) {
+                    Ok(before) => Ok(u32::from(before)),
+                    Err(now) => Err(u32::from(now)),
+                }
+            }
+        }
+    };
+}
+
+word!(AtomicU8, u8);
+word!(AtomicU32, u32);
+
+/// Goes in without standing in line, if that is possible now.
+#[inline]
+pub(super) fn try_enter(word: &impl Word, mode: Mode) -> bool {
+    let mut now = match mode {
+        // A free stripe in one step; what else it may be, the exchange says.
+        Mode::Exclusive => 0,
+        Mode::Shared => word.load(),
+    };
+    while let Some(next) = enter(now, mode) {
+        match word.exchange(now, next, Acquire) {
+            Ok(_) => return true,
+            Err(other) => now = other,
+        }
+    }
+    false
+}
+
+/// Leaves, unless the line has to be looked after.
+#[inline]
+pub(super) fn try_leave(word: &impl Word, mode: Mode) -> bool {
+    let mut now = match mode {
+        Mode::Exclusive => HELD,
+        Mode::Shared => word.load(),
+    };
+    while !owes_a_turn(now) {
+        match word.exchange(now, leave(now, mode), Release) {
+            Ok(_) => return true,
+            Err(other) => now = other,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Mode::{Exclusive, Shared};
+
+    #[test]
+    fn who_fits_with_whom() {
+        let held = admit(EMPTY, Exclusive).unwrap();
+        assert_eq!((admit(held, Exclusive), admit(held, Shared)), (None, None));
+        assert_eq!(leave(held, Exclusive), EMPTY);
+        let read = admit(admit(EMPTY, Shared).unwrap(), Shared).unwrap();
+        assert_eq!(admit(read, Exclusive), None);
+        assert_eq!(leave(leave(read, Shared), Shared), EMPTY);
+    }
+
+    #[test]
+    fn at_most_eight_overtake() {
+        let mut word = AWAKE;
+        for _ in 0..OVERTAKES {
+            word = leave(enter(word, Exclusive).unwrap(), Exclusive);
+        }
+        assert_eq!(line(word), LAST);
+        assert_eq!((enter(word, Exclusive), enter(word, Shared)), (None, None));
+    }
+
+    #[test]
+    fn nobody_passes_a_sleeping_line() {
+        assert_eq!((enter(ASLEEP, Exclusive), enter(ASLEEP, Shared)), (None, None));
+    }
+
+    #[test]
+    fn shares_run_out() {
+        let word = with_shares(2);
+        let taken = admit(admit(word, Shared).unwrap(), Shared).unwrap();
+        assert_eq!(admit(taken, Shared), None);
+        assert_eq!(leave(leave(taken, Shared), Shared), word);
+        assert_eq!(admit(with_shares(0), Shared), None);
+    }
+
+    #[test]
+    fn an_exclusive_word_fits_in_eight_bits() {
+        assert!(u8::try_from(LAST | HELD | FINGERPRINT).is_ok());
+    }
+}

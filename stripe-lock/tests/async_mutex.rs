@@ -1,0 +1,288 @@
+//! The async striped mutex as its users see it: exclusion, order, cancellation, sizes.
+#![cfg(feature = "async")]
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
+
+use stripe_lock::AsyncStripedMutex;
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+impl Bell {
+    fn new() -> (Arc<Self>, Waker) {
+        let bell = Arc::new(Self::default());
+        (bell.clone(), bell.into())
+    }
+
+    fn rings(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(waker))
+}
+
+/// Keys of `count` distinct stripes, in ascending order of stripes.
+fn keys<T>(locks: &AsyncStripedMutex<u64, T>, count: usize) -> Vec<u64> {
+    let key_of = |stripe| (0..1 << 20).find(|key| locks.stripe_of(key) == stripe).unwrap();
+    (0..count).map(key_of).collect()
+}
+
+#[test]
+fn a_second_lock_waits_for_the_first() {
+    let locks = AsyncStripedMutex::<u64, u32>::new(4);
+    let (bell, waker) = Bell::new();
+    let mut first = locks.try_lock(&1).unwrap();
+    let mut second = pin!(locks.lock(&1));
+    assert!(poll(second.as_mut(), &waker).is_pending());
+    *first += 1;
+    assert_eq!(bell.rings(), 0);
+    drop(first);
+    assert_eq!(bell.rings(), 1);
+    let Poll::Ready(guard) = poll(second.as_mut(), &waker) else { panic!("woken, and nobody else wants it") };
+    assert_eq!(*guard, 1);
+    drop(guard);
+    assert!(locks.try_lock(&1).is_some());
+}
+
+#[test]
+fn other_stripes_are_free_meanwhile() {
+    let locks = AsyncStripedMutex::<u64>::new(4);
+    let keys = keys(&locks, 4);
+    let _held = locks.try_lock(&keys[0]).unwrap();
+    assert!(locks.try_lock_many(&keys[1..]).is_some());
+    assert!(locks.try_lock_many(&keys).is_none());
+    assert!(locks.try_lock_many(&keys[1..]).is_some(), "a failed try keeps nothing");
+}
+
+#[test]
+fn strict_fifo_is_first_in_first_out() {
+    let locks = AsyncStripedMutex::<u64>::new(1).strict_fifo();
+    let mut held = locks.try_lock(&1);
+    let mut line: Vec<_> = (0..5).map(|_| (Box::pin(locks.lock(&1)), Bell::new().1)).collect();
+    for (waiting, waker) in &mut line {
+        assert!(poll(waiting.as_mut(), waker).is_pending());
+    }
+    for next in 0..line.len() {
+        drop(held.take());
+        assert!(locks.try_lock(&1).is_none(), "a newcomer overtook");
+        for (place, (waiting, waker)) in line.iter_mut().enumerate().skip(next + 1) {
+            assert!(poll(waiting.as_mut(), waker).is_pending(), "{place} went before {next}");
+        }
+        let (waiting, waker) = &mut line[next];
+        let Poll::Ready(guard) = poll(waiting.as_mut(), waker) else { panic!("{next} was not served") };
+        held = Some(guard);
+    }
+}
+
+#[test]
+fn at_most_eight_newcomers_overtake() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    let (bell, waker) = Bell::new();
+    let held = locks.try_lock(&1).unwrap();
+    let mut waiting = pin!(locks.lock(&1));
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
+    drop(held);
+    let overtakers = (0..100).take_while(|_| locks.try_lock(&1).is_some()).count();
+    assert_eq!(overtakers, 8);
+    assert_eq!(bell.rings(), 1);
+    assert!(poll(waiting.as_mut(), &waker).is_ready());
+}
+
+#[test]
+fn woken_in_vain_once_then_handed_over() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    let (bell, waker) = Bell::new();
+    let mut waiting = pin!(locks.lock(&1));
+    let held = locks.try_lock(&1).unwrap();
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
+    drop(held);
+    let overtaker = locks.try_lock(&1).unwrap();
+    assert!(poll(waiting.as_mut(), &waker).is_pending());
+    drop(overtaker);
+    assert!(locks.try_lock(&1).is_none(), "it was handed over");
+    assert_eq!(bell.rings(), 2);
+    assert!(poll(waiting.as_mut(), &waker).is_ready());
+}
+
+#[test]
+fn whoever_gives_up_passes_the_turn_on() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    let ((_one, one), (two, second)) = (Bell::new(), Bell::new());
+    // Dropped while waiting, after being woken, and after being handed the stripe.
+    for case in 0..3 {
+        let held = locks.try_lock(&1).unwrap();
+        let mut first = Box::pin(locks.lock(&1));
+        let mut next = Box::pin(locks.lock(&1));
+        assert!(poll(first.as_mut(), &one).is_pending());
+        assert!(poll(next.as_mut(), &second).is_pending());
+        let before = two.rings();
+        match case {
+            0 => {
+                drop(first);
+                drop(held);
+            }
+            1 => {
+                drop(held);
+                drop(first);
+            }
+            _ => {
+                drop(held);
+                let overtaker = locks.try_lock(&1).unwrap();
+                assert!(poll(first.as_mut(), &one).is_pending());
+                drop(overtaker);
+                drop(first);
+            }
+        }
+        assert_eq!(two.rings(), before + 1, "case {case}");
+        assert!(poll(next.as_mut(), &second).is_ready());
+    }
+    assert!(locks.try_lock(&1).is_some());
+}
+
+#[test]
+fn a_multi_is_woken_once() {
+    let locks = AsyncStripedMutex::<u64>::new(8);
+    let keys = keys(&locks, 8);
+    let (bell, waker) = Bell::new();
+    let mut held: Vec<_> = keys.iter().map(|key| locks.try_lock(key)).collect();
+    let mut all = pin!(locks.lock_many(&keys));
+    assert!(poll(all.as_mut(), &waker).is_pending());
+    for guard in &mut held {
+        assert_eq!(bell.rings(), 0);
+        drop(guard.take());
+    }
+    assert_eq!(bell.rings(), 1);
+    let Poll::Ready(guard) = poll(all.as_mut(), &waker) else { panic!("it was given all") };
+    assert_eq!(guard.len(), 8);
+    assert!(keys.iter().all(|key| locks.try_lock(key).is_none()));
+    drop(guard);
+    assert!(locks.try_lock_all().is_some());
+}
+
+#[test]
+fn a_multi_that_gives_up_holds_nothing() {
+    let locks = AsyncStripedMutex::<u64>::new(8);
+    let keys = keys(&locks, 8);
+    let (_bell, waker) = Bell::new();
+    // Dropped with none, with some and with all of its stripes.
+    for released in 0..=keys.len() {
+        let mut held: Vec<_> = keys.iter().map(|key| locks.try_lock(key)).collect();
+        let mut all = Box::pin(locks.lock_all());
+        assert!(poll(all.as_mut(), &waker).is_pending());
+        held.iter_mut().take(released).for_each(|guard| drop(guard.take()));
+        drop(all);
+        drop(held);
+        assert!(locks.try_lock_all().is_some(), "after {released}");
+    }
+}
+
+#[test]
+fn futures_of_one_task_do_not_block_each_other() {
+    let locks = AsyncStripedMutex::<u64>::new(2);
+    let keys = keys(&locks, 2);
+    let (_bell, waker) = Bell::new();
+    // `forgotten` is not polled while it is woken, then not while it is handed the stripe.
+    let held = locks.try_lock(&keys[0]).unwrap();
+    let mut forgotten = Box::pin(locks.lock(&keys[0]));
+    assert!(poll(forgotten.as_mut(), &waker).is_pending());
+    drop(held);
+    let mut polled = pin!(locks.lock(&keys[0]));
+    let Poll::Ready(guard) = poll(polled.as_mut(), &waker) else { panic!("it is free") };
+    assert!(poll(forgotten.as_mut(), &waker).is_pending());
+    drop(guard);
+    assert!(locks.try_lock(&keys[0]).is_none(), "handed over");
+    let mut polled = pin!(locks.lock(&keys[0]));
+    let Poll::Ready(guard) = poll(polled.as_mut(), &waker) else { panic!("its sibling holds it") };
+    assert!(poll(forgotten.as_mut(), &waker).is_pending());
+    drop(guard);
+    drop(forgotten);
+    assert!(locks.try_lock_all().is_some());
+}
+
+#[test]
+fn a_multi_does_not_block_a_sibling() {
+    let locks = AsyncStripedMutex::<u64>::new(2);
+    let keys = keys(&locks, 2);
+    let (bell, waker) = Bell::new();
+    let held = locks.try_lock(&keys[1]).unwrap();
+    let mut forgotten = Box::pin(locks.lock_all());
+    assert!(poll(forgotten.as_mut(), &waker).is_pending());
+    let mut polled = Box::pin(locks.lock(&keys[0]));
+    assert!(poll(polled.as_mut(), &waker).is_pending());
+    drop(held);
+    assert_eq!(bell.rings(), 1);
+    let Poll::Ready(guard) = poll(polled.as_mut(), &waker) else { panic!("its sibling holds it") };
+    assert!(locks.try_lock(&keys[1]).is_some(), "what was not wanted is released");
+    assert!(poll(forgotten.as_mut(), &waker).is_pending());
+    drop(guard);
+    assert!(poll(forgotten.as_mut(), &waker).is_ready());
+}
+
+#[test]
+fn threads_and_tasks_stand_in_one_line() {
+    let locks = Arc::new(AsyncStripedMutex::<u64, u64>::new(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let locks = locks.clone();
+            runtime.spawn(async move {
+                for key in 0..500 {
+                    *locks.lock(&key).await += 1;
+                }
+            })
+        })
+        .collect();
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let locks = locks.clone();
+            std::thread::spawn(move || (0..500).for_each(|key| *locks.blocking_lock(&key) += 1))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    runtime.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    assert_eq!(locks.blocking_lock_all().iter().map(|(_, n)| n).sum::<u64>(), 3000);
+}
+
+#[test]
+fn sizes() {
+    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1024));
+    assert!(size_of_val(&locks.lock(&1)) <= 80, "{}", size_of_val(&locks.lock(&1)));
+    assert!(size_of_val(&locks.lock_owned(&1)) <= 80);
+    let many = locks.lock_many(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    assert!(size_of_val(&many) <= 192, "{}", size_of_val(&many));
+    assert!(size_of_val(&locks.try_lock(&1).unwrap()) <= 16);
+    assert!(size_of_val(&locks.try_lock(&1)) <= 16);
+}
+
+#[test]
+fn send_and_sync() {
+    fn send<T: Send>(_: &T) {}
+    fn sync<T: Sync>(_: &T) {}
+    let locks = Arc::new(AsyncStripedMutex::<u64, std::cell::Cell<u8>>::new(4));
+    send(&locks);
+    sync(&locks);
+    send(&locks.lock(&1));
+    send(&locks.lock_many(&[1]));
+    send(&locks.try_lock(&1));
+    send(&locks.try_lock_all());
+    let locks = AsyncStripedMutex::<u64, u8>::new(4);
+    sync(&locks.try_lock(&1));
+}
