@@ -149,17 +149,17 @@ mod off {
 
         #[inline]
         pub(crate) fn record(&self, _: &StripeSet) -> Held {
-            Held
+            Held(())
         }
 
         #[inline]
         pub(crate) fn record_one(&self, _: usize, _: usize) -> Held {
-            Held
+            Held(())
         }
     }
 
     #[derive(Debug, Default)]
-    pub(crate) struct Held;
+    pub(crate) struct Held(());
 
     impl Held {
         #[inline]
