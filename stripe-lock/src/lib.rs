@@ -1,4 +1,4 @@
-//! Striped (keyed) locks: a fixed number of locks, one of which belongs to every key.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
