@@ -88,20 +88,21 @@ impl StripeSet {
             let word = indices.fold(0, |word, index| word | 1_u64 << index);
             Self { stripes: stripes as u32, repr: Repr::Word(word) }
         } else {
-            Self::collect_many(stripes, indices)
+            let mut set = Self::empty(stripes);
+            set.insert_each(indices);
+            set
         }
     }
 
+    /// In place: a set that was just written piece by piece is slow to copy.
     #[inline(never)]
-    fn collect_many(stripes: usize, indices: impl Iterator<Item = usize>) -> Self {
-        let mut set = Self::empty(stripes);
+    fn insert_each(&mut self, indices: impl Iterator<Item = usize>) {
         if indices.size_hint().0 > INLINE {
-            set.repr = Repr::Map(spread(&[], stripes));
+            self.repr = Repr::Map(spread(&[], self.stripes as usize));
         }
         for index in indices {
-            set.insert(index);
+            self.insert(index);
         }
-        set
     }
 
     /// The stripes as bits of one word, where there are at most 64 to choose from: the case that the fast paths are
