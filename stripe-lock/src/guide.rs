@@ -1,0 +1,16 @@
+//! Longer answers: how to choose, and what to watch.
+
+#[doc = include_str!("../docs/choosing-stripes.md")]
+pub mod choosing_stripes {}
+
+#[doc = include_str!("../docs/choosing-a-hasher.md")]
+pub mod choosing_a_hasher {}
+
+#[doc = include_str!("../docs/lock-order.md")]
+pub mod lock_order {}
+
+#[doc = include_str!("../docs/async-pitfalls.md")]
+pub mod async_pitfalls {}
+
+#[doc = include_str!("../docs/coming-from.md")]
+pub mod coming_from {}
