@@ -46,8 +46,21 @@ fn data_flows_down_through_the_crates() {
 #[test]
 fn contenders_are_dependencies_of_the_benches_alone() {
     let contenders = [
-        "async-lock", "dashmap", "fjall", "happylock", "heed", "keyed-lock", "lockable", "oxigraph", "redb", "rocksdb",
-        "rusqlite", "saa", "scc", "sled", "striped-lock",
+        "async-lock",
+        "dashmap",
+        "fjall",
+        "happylock",
+        "heed",
+        "keyed-lock",
+        "lockable",
+        "oxigraph",
+        "redb",
+        "rocksdb",
+        "rusqlite",
+        "saa",
+        "scc",
+        "sled",
+        "striped-lock",
     ];
     for (member, needs) in dependencies() {
         let found = contenders.iter().find(|contender| needs.contains(**contender));
@@ -64,7 +77,8 @@ fn the_locks_need_no_runtime() {
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read").path());
+    let entries =
+        fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read").path());
     entries
         .flat_map(|path| match path.extension() {
             None if path.is_dir() => sources(&path),
@@ -85,5 +99,8 @@ fn lock_order_exists_in_one_file() {
         assert!(!sorts || name == "stats.rs", "{name} sorts: order belongs to stripe_set.rs");
     }
     let striped = fs::read_to_string(root().join("stripe-lock/src/striped.rs")).expect("a source is text");
-    assert!(!striped.contains("raw::") && !striped.contains("lock_api"), "striped.rs knows no lock operation");
+    assert!(
+        !striped.contains("raw::") && !striped.contains("lock_api"),
+        "striped.rs knows no lock operation"
+    );
 }

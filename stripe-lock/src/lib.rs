@@ -9,7 +9,13 @@ mod capacity;
 #[cfg(feature = "async")]
 pub mod future;
 mod guard;
-#[cfg(all(any(doc, doctest), feature = "async", feature = "parking_lot", feature = "ahash", feature = "fnv"))]
+#[cfg(all(
+    any(doc, doctest),
+    feature = "async",
+    feature = "parking_lot",
+    feature = "ahash",
+    feature = "fnv"
+))]
 pub mod guide;
 mod hash;
 mod held;
