@@ -198,6 +198,21 @@ impl Delta {
         }
     }
 
+    /// Calls `problem` with each disagreement between the orders.
+    pub(crate) fn verify(&self, problem: &mut impl FnMut(String)) {
+        for (index, stripe) in self.stripes.iter().enumerate() {
+            let stripe = stripe.read();
+            let stray = |subject: &u64| self.stripe_of(*subject) != index;
+            if stripe.triples.lives.keys().map(|key| &key[0]).any(stray)
+                || stripe.named.lives.keys().map(|key| &key[0]).any(stray)
+            {
+                problem(format!("stripe {index} holds a subject of another stripe"));
+            }
+            stripe.triples.verify(problem);
+            stripe.named.verify(problem);
+        }
+    }
+
     /// The net changes of a transaction's delta, which has seen only its own: what it shows and what it hides.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.entries());
@@ -367,6 +382,18 @@ impl<K: Key> Orders<K> {
         self.others[range.order - 1].range(bounds).any(|arranged| {
             range.accepts(arranged) && self.lives[&arranged.restore(range.order)].last_change() > seq
         })
+    }
+
+    fn verify(&self, problem: &mut impl FnMut(String)) {
+        for (order, keys) in self.others.iter().enumerate() {
+            let order = order + 1;
+            if keys.len() != self.lives.len() {
+                problem(format!("order {order} holds {} quads, order 0 {}", keys.len(), self.lives.len()));
+            }
+            for key in self.lives.keys().filter(|key| !keys.contains(&key.arrange(order))) {
+                problem(format!("order {order} lacks {:?}", key.to_quad()));
+            }
+        }
     }
 
     fn changes(&self, changes: &mut Vec<Change>) {

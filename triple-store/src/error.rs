@@ -78,6 +78,9 @@ pub enum Error {
     /// A query or an update was cancelled, or ran out of the time given to it.
     #[error("the evaluation was cancelled or took too long")]
     Cancelled,
+    /// An update changes more quads than it was allowed to.
+    #[error("the update changes more than {0} quads")]
+    TooManyChanges(usize),
     /// The request asks for something that this store does not do.
     #[error("not supported: {0}")]
     Unsupported(String),

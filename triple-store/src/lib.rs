@@ -24,13 +24,14 @@
 //!
 //! Where the data exceeds the memory: the dictionary of terms is held in memory.
 
-#![allow(dead_code)]
-
+mod blank;
 mod codec;
 mod commit;
+mod compression;
 
 mod delta;
 mod dictionary;
+mod dump;
 mod engine;
 mod error;
 mod journal;
@@ -41,16 +42,24 @@ mod quad;
 mod record;
 mod snapshot;
 mod source;
+mod sparql;
+mod stats;
 mod store;
 mod term;
 mod transaction;
+mod verify;
 mod view;
 
 pub use error::{Error, Result};
-pub use load::Loaded;
+pub use load::{LoadOptions, Loaded};
 pub use options::{Durability, TripleStoreOptions};
 pub use oxrdfio::RdfFormat;
 pub use snapshot::Snapshot;
 pub use source::QuadIter;
+pub use sparesults::QueryResultsFormat;
+pub use spareval::{CancellationToken, QueryResults};
+pub use sparql::{QueryOptions, ResultFormat, UpdateOptions, Updated};
+pub use stats::Stats;
 pub use store::TripleStore;
 pub use transaction::{Isolation, Transaction};
+pub use verify::Verified;

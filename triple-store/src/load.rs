@@ -1,12 +1,26 @@
 //! Reading RDF documents into a store.
+//!
+//! A document is one transaction: it is parsed and encoded to its end before anything is written. Line formats are
+//! cut into blocks at line ends, and the blocks parsed by as many threads as there are cores; their terms meet in
+//! the striped dictionary.
 
-use crate::engine::Engine;
+use crate::blank::Scope;
+use crate::compression::Compression;
+use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
+use crate::quad::EncodedQuad;
 use crate::store::TripleStore;
+use oxrdf::{GraphName, Quad};
 use oxrdfio::{RdfFormat, RdfParseError, RdfParser};
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 /// What a load did.
 ///
@@ -30,9 +44,127 @@ pub struct Loaded {
     pub added: u64,
 }
 
+/// How a document is read.
+///
+/// # Examples
+///
+/// ```
+/// use oxrdf::NamedNode;
+/// use triple_store::{LoadOptions, RdfFormat, TripleStore};
+///
+/// let graph = NamedNode::new("http://example.com/graph")?;
+/// let options = LoadOptions::new().graph(graph.clone()).base_iri("http://example.com/");
+/// let store = TripleStore::in_memory();
+/// store.load_with("<s> <p> <o> .".as_bytes(), RdfFormat::Turtle, "example.ttl", &options)?;
+/// assert_eq!(store.clear(&graph)?, 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "options do nothing until a document is loaded with them"]
+pub struct LoadOptions {
+    lenient: bool,
+    graph: Option<GraphName>,
+    base_iri: Option<String>,
+    progress: Option<Progress>,
+}
+
+type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+impl LoadOptions {
+    /// The defaults: strict, into the graphs that the document names.
+    ///
+    /// # Examples
+    ///
+    /// See [`LoadOptions`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Skips checks that are not needed to understand the document, of IRIs and language tags above all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
+    ///
+    /// let (store, options) = (TripleStore::in_memory(), LoadOptions::new().lenient(true));
+    /// let line = "<http://example.com/s> <http://example.com/p> \"o\"@not_a_tag_at_all .";
+    /// assert!(store.load(line.as_bytes(), RdfFormat::NTriples, "odd.nt").is_err());
+    /// # let _ = store.load_with(line.as_bytes(), RdfFormat::NTriples, "odd.nt", &options);
+    /// ```
+    pub fn lenient(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+
+    /// The graph that takes what the document leaves in the default graph.
+    ///
+    /// # Examples
+    ///
+    /// See [`LoadOptions`].
+    pub fn graph(mut self, graph: impl Into<GraphName>) -> Self {
+        self.graph = Some(graph.into());
+        self
+    }
+
+    /// The IRI that relative IRIs of the document resolve against.
+    ///
+    /// # Examples
+    ///
+    /// See [`LoadOptions`].
+    pub fn base_iri(mut self, iri: impl Into<String>) -> Self {
+        self.base_iri = Some(iri.into());
+        self
+    }
+
+    /// Called with the number of bytes read since it was called last, compressed ones for a compressed file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
+    ///
+    /// let read = Arc::new(AtomicU64::new(0));
+    /// let counter = Arc::clone(&read);
+    /// let options = LoadOptions::new().progress(move |bytes| _ = counter.fetch_add(bytes, Ordering::Relaxed));
+    /// TripleStore::in_memory().load_with("<urn:s> <urn:p> 1 .".as_bytes(), RdfFormat::Turtle, "a.ttl", &options)?;
+    /// assert_eq!(read.load(Ordering::Relaxed), 19);
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn progress(mut self, progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(progress));
+        self
+    }
+
+    fn parser(&self, format: RdfFormat) -> Result<RdfParser> {
+        let mut parser = RdfParser::from_format(format);
+        if let Some(iri) = &self.base_iri {
+            parser = parser
+                .with_base_iri(iri)
+                .map_err(|error| Error::Unsupported(format!("the base IRI <{iri}>: {error}")))?;
+        }
+        if let Some(graph) = &self.graph {
+            parser = parser.with_default_graph(graph.clone());
+        }
+        Ok(if self.lenient { parser.lenient() } else { parser })
+    }
+}
+
+impl std::fmt::Debug for LoadOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadOptions")
+            .field("lenient", &self.lenient)
+            .field("graph", &self.graph)
+            .field("base_iri", &self.base_iri)
+            .finish_non_exhaustive()
+    }
+}
+
 impl TripleStore {
     /// Loads a document as one transaction. Its blank nodes are its own: none is the same as one loaded before.
-    /// `name` is what errors call it; if it is an IRI, relative IRIs resolve against it.
+    /// `name` is what errors call it.
     ///
     /// # Errors
     ///
@@ -50,12 +182,39 @@ impl TripleStore {
     /// # Ok::<_, triple_store::Error>(())
     /// ```
     pub fn load(&self, reader: impl Read, format: RdfFormat, name: &str) -> Result<Loaded> {
-        let parser = RdfParser::from_format(format).rename_blank_nodes();
-        let parser = parser.clone().with_base_iri(name).unwrap_or(parser);
-        load(&self.engine, parser.for_reader(reader), name)
+        self.load_with(reader, format, name, &LoadOptions::new())
     }
 
-    /// Loads a file as one transaction, in the syntax that its extension names.
+    /// [`load`](Self::load) with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), and [`Error::Unsupported`] for a base IRI that is none.
+    ///
+    /// # Examples
+    ///
+    /// See [`LoadOptions`].
+    pub fn load_with(
+        &self,
+        reader: impl Read,
+        format: RdfFormat,
+        name: &str,
+        options: &LoadOptions,
+    ) -> Result<Loaded> {
+        let parser = options.parser(format)?;
+        let document =
+            Document { dictionary: &self.engine.dictionary, parser, name, blanks: Scope::default() };
+        let reader = Counted { reader, progress: options.progress.as_deref() };
+        let encoded = match format {
+            RdfFormat::NTriples | RdfFormat::NQuads => document.lines(reader)?,
+            _ => document.encode(document.parser.clone().for_reader(reader), 0)?,
+        };
+        let quads = encoded.len() as u64;
+        Ok(Loaded { quads, added: self.engine.add_all(encoded)? })
+    }
+
+    /// Loads a file as one transaction, in the syntax that its extension names; with the feature `compression` that
+    /// may be followed by `.gz` or `.zst`.
     ///
     /// # Errors
     ///
@@ -72,43 +231,246 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Loaded> {
+        self.load_file_with(path, &LoadOptions::new())
+    }
+
+    /// [`load_file`](Self::load_file) with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_file`](Self::load_file).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Error, LoadOptions, TripleStore};
+    ///
+    /// let result = TripleStore::in_memory().load_file_with("data.doc", &LoadOptions::new());
+    /// assert!(matches!(result, Err(Error::UnknownFormat(_))));
+    /// ```
+    pub fn load_file_with(&self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<Loaded> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        let Some(format) = extension.and_then(RdfFormat::from_extension) else {
+        let extension =
+            |path: &Path| path.extension().and_then(|extension| Some(extension.to_str()?.to_owned()));
+        let compression = extension(path).and_then(|extension| Compression::from_extension(&extension));
+        let inner = if compression.is_some() { path.with_extension("") } else { path.to_owned() };
+        let Some(format) = extension(&inner).and_then(|extension| RdfFormat::from_extension(&extension))
+        else {
             return Err(Error::UnknownFormat(name));
         };
-        let file = File::open(path).map_err(|source| Error::Io { name: name.clone(), source })?;
-        self.load(file, format, &name)
+        let io = |source| Error::Io { name: name.clone(), source };
+        let file = Counted { reader: File::open(path).map_err(io)?, progress: options.progress.as_deref() };
+        let options = LoadOptions { progress: None, ..options.clone() };
+        match compression {
+            None => self.load_with(file, format, &name, &options),
+            Some(compression) => {
+                self.load_with(compression.reader(file).map_err(io)?, format, &name, &options)
+            }
+        }
     }
 }
 
-fn load(
-    engine: &Engine,
-    quads: impl Iterator<Item = Result<oxrdf::Quad, RdfParseError>>,
-    name: &str,
-) -> Result<Loaded> {
-    let mut encoded = Vec::new();
-    for quad in quads {
-        let quad = quad.map_err(|error| located(error, name))?;
-        encoded.push(engine.dictionary.intern_quad(quad.as_ref()));
-    }
-    let quads = encoded.len() as u64;
-    Ok(Loaded { quads, added: engine.add_all(encoded)? })
+/// One document on its way into the dictionary.
+struct Document<'a> {
+    dictionary: &'a Dictionary,
+    parser: RdfParser,
+    name: &'a str,
+    blanks: Scope,
 }
 
-/// A parser's error, with the place as editors count it.
-fn located(error: RdfParseError, name: &str) -> Error {
-    match error {
-        RdfParseError::Io(source) => Error::Io { name: name.into(), source },
-        RdfParseError::Syntax(error) => match error.location() {
-            Some(place) => Error::Syntax {
-                file: name.into(),
-                line: place.start.line + 1,
-                column: place.start.column + 1,
-                message: error.to_string(),
+/// A piece of a line format, from the start of a line to the end of one.
+struct Block {
+    number: usize,
+    /// Lines before it.
+    lines: u64,
+    text: Vec<u8>,
+}
+
+/// Bytes read at once; a block ends at the last line end in it.
+const BLOCK: usize = 1 << 20;
+
+impl Document<'_> {
+    /// Encodes parsed quads. `lines` are the lines before the parser's first.
+    fn encode(
+        &self,
+        quads: impl Iterator<Item = Result<Quad, RdfParseError>>,
+        lines: u64,
+    ) -> Result<Vec<EncodedQuad>> {
+        let mut encoded = Vec::new();
+        for quad in quads {
+            let mut quad = quad.map_err(|error| self.located(error, lines))?;
+            self.blanks.rename(&mut quad);
+            encoded.push(self.dictionary.intern_quad(quad.as_ref()));
+        }
+        Ok(encoded)
+    }
+
+    /// Encodes a line format, block by block in parallel. Of several errors the first in the document is reported.
+    fn lines(&self, mut reader: impl Read) -> Result<Vec<EncodedQuad>> {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        // At most a block waits per thread, so memory does not depend on the size of the document's text.
+        let (send, receive) = mpsc::sync_channel::<Block>(threads);
+        let receive = Arc::new(Mutex::new(receive));
+        let failed = &AtomicBool::new(false);
+        let mut encoded: Vec<(usize, Result<Vec<EncodedQuad>>)> = thread::scope(|scope| {
+            let work = |receive: Arc<Mutex<Receiver<Block>>>| {
+                let mut done = Vec::new();
+                // Blocks come in order, so the first error of the document is in a block that somebody has taken.
+                while !failed.load(Ordering::Relaxed)
+                    && let Ok(block) = { receive.lock().recv() }
+                {
+                    let quads =
+                        self.parser.clone().for_slice(&block.text).map(|quad| quad.map_err(Into::into));
+                    let result = self.encode(quads, block.lines);
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    done.push((block.number, result));
+                }
+                done
+            };
+            let spawn = |_| {
+                scope.spawn({
+                    let receive = Arc::clone(&receive);
+                    move || work(receive)
+                })
+            };
+            let workers: Vec<_> = (0..threads).map(spawn).collect();
+            // From here on the workers alone hold the receiver: once they have ended, sending fails.
+            drop(receive);
+            let read = self.cut(&mut reader, |block| send.send(block).is_ok());
+            drop(send);
+            let mut done: Vec<_> =
+                workers.into_iter().flat_map(|worker| worker.join().expect("parsers don't panic")).collect();
+            done.extend(read.err().map(|error| (usize::MAX, Err(error))));
+            done
+        });
+        encoded.sort_unstable_by_key(|(number, _)| *number);
+        let mut quads =
+            Vec::with_capacity(encoded.iter().map(|(_, part)| part.as_ref().map_or(0, Vec::len)).sum());
+        for (_, part) in encoded {
+            quads.append(&mut part?);
+        }
+        Ok(quads)
+    }
+
+    /// Cuts a text into blocks, until `take` takes no more.
+    fn cut(&self, reader: &mut impl Read, mut take: impl FnMut(Block) -> bool) -> Result<()> {
+        let (mut number, mut lines, mut rest) = (0, 0, Vec::new());
+        loop {
+            let mut text = std::mem::take(&mut rest);
+            let read = reader.by_ref().take(BLOCK as u64).read_to_end(&mut text);
+            let ended = read.map_err(|source| Error::Io { name: self.name.into(), source })? == 0;
+            if !ended {
+                // A line longer than a block waits for its end.
+                let end = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
+                rest = text.split_off(end);
+            }
+            let lines_in = memchr::memchr_iter(b'\n', &text).count() as u64;
+            if !text.is_empty() && !take(Block { number, lines, text }) || ended {
+                return Ok(());
+            }
+            number += 1;
+            lines += lines_in;
+        }
+    }
+
+    /// A parser's error, with the place as editors count it.
+    fn located(&self, error: RdfParseError, lines: u64) -> Error {
+        let name = || self.name.to_owned();
+        match error {
+            RdfParseError::Io(source) => Error::Io { name: name(), source },
+            RdfParseError::Syntax(error) => match error.location() {
+                Some(place) => Error::Syntax {
+                    file: name(),
+                    line: lines + place.start.line + 1,
+                    column: place.start.column + 1,
+                    message: error.to_string(),
+                },
+                None => Error::Io { name: name(), source: io::Error::from(error) },
             },
-            None => Error::Io { name: name.into(), source: io::Error::from(error) },
-        },
+        }
+    }
+}
+
+/// A reader that tells how far it has come.
+struct Counted<'a, R> {
+    reader: R,
+    progress: Option<&'a (dyn Fn(u64) + Send + Sync)>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        if let Some(progress) = self.progress {
+            progress(read as u64);
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::QuadIter;
+
+    /// About five blocks of lines that share blank nodes.
+    fn text() -> String {
+        let line = |i| format!("_:b{} <http://example.com/p> \"the text of number {i}\" .\n", i % 1000);
+        (0..60_000).map(line).collect()
+    }
+
+    fn subjects(quads: QuadIter) -> std::collections::HashSet<String> {
+        quads.map(|quad| quad.unwrap().subject.to_string()).collect()
+    }
+
+    #[test]
+    fn blocks_of_one_document_share_its_blank_nodes() {
+        let store = TripleStore::in_memory();
+        for round in 1..=2 {
+            assert_eq!(store.load(text().as_bytes(), RdfFormat::NTriples, "a.nt").unwrap().added, 60_000);
+            let subjects = subjects(store.quads_for_pattern(None, None, None, None));
+            assert_eq!(subjects.len(), round * 1000);
+        }
+    }
+
+    #[test]
+    fn an_error_in_any_block_names_its_line_and_leaves_nothing() {
+        let store = TripleStore::in_memory();
+        for line in [1, 20_000, 59_999, 60_001] {
+            let mut lines: Vec<_> = text().lines().map(str::to_owned).collect();
+            lines.insert(line - 1, "<http://example.com/s> <http://example.com/p> oops .".into());
+            lines.push("and another error".into());
+            match store.load(lines.join("\n").as_bytes(), RdfFormat::NTriples, "a.nt") {
+                Err(Error::Syntax { file, line: found, column, .. }) => {
+                    assert_eq!((&*file, found, column), ("a.nt", line as u64, 47));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(store.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_reader_that_fails_leaves_nothing() {
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+        }
+        let store = TripleStore::in_memory();
+        for format in [RdfFormat::NTriples, RdfFormat::Turtle] {
+            let text = "<urn:a> <urn:b> <urn:c> .\n".repeat(100_000);
+            let result = store.load(text.as_bytes().chain(Failing), format, "a");
+            assert!(matches!(result, Err(Error::Io { .. })), "{result:?}");
+            assert!(store.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_line_longer_than_a_block_is_one_line() {
+        let store = TripleStore::in_memory();
+        let text = format!("<urn:a> <urn:b> \"{}\" .\n<urn:a> <urn:b> <urn:c> .", "x".repeat(3 * BLOCK));
+        assert_eq!(store.load(text.as_bytes(), RdfFormat::NTriples, "long.nt").unwrap().added, 2);
     }
 }

@@ -106,6 +106,17 @@ impl TermId {
         self.0 == 0
     }
 
+    /// The value of a [`Kind::Integer`].
+    pub(crate) const fn integer(self) -> i64 {
+        self.signed(0)
+    }
+
+    /// The id of an `xsd:integer` in its canonical form, if it is small enough.
+    pub(crate) const fn of_integer(value: i64) -> Option<Self> {
+        let id = Self::new(Kind::Integer, value.cast_unsigned());
+        if id.integer() == value { Some(id) } else { None }
+    }
+
     /// The payload as a signed number of its low `bits` bits.
     const fn signed(self, shift: u32) -> i64 {
         (self.0 << (64 - PAYLOAD_BITS)).cast_signed() >> (64 - PAYLOAD_BITS + shift)
@@ -132,7 +143,7 @@ pub(crate) fn inline_literal(literal: LiteralRef<'_>) -> Option<TermId> {
         return None;
     }
     let id = match literal.datatype().as_str().strip_prefix(XSD)? {
-        "integer" => integer(value, PAYLOAD_BITS).map(|n| TermId::new(Kind::Integer, n.cast_unsigned()))?,
+        "integer" => TermId::of_integer(value.parse().ok()?)?,
         "boolean" => TermId::new(Kind::Boolean, u64::from(value == "true")),
         "decimal" => decimal(value)?,
         "date" => date(value)?,

@@ -205,6 +205,11 @@ impl Transaction {
         self.source.quads_for_pattern(subject, predicate, object, graph_name)
     }
 
+    /// How many quads it has touched.
+    pub(crate) fn size(&self) -> usize {
+        self.overlay.entries()
+    }
+
     /// What it comes to.
     pub(crate) fn into_changes(self) -> Vec<Change> {
         let mut changes = self.overlay.changes();
@@ -281,7 +286,7 @@ impl TripleStore {
                 return Ok(result);
             }
         }
-        self.exclusive(None, run)
+        Ok(self.exclusive(None, run)?.0)
     }
 
     /// Runs a transaction while holding the stripes of these subjects, so that it need not be repeated: it reads
@@ -320,7 +325,7 @@ impl TripleStore {
         run: impl FnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let intern = |subject: NamedOrBlankNodeRef<'_>| self.engine.dictionary.intern(subject.into()).0;
-        self.exclusive(Some(subjects.into_iter().map(intern).collect()), run)
+        Ok(self.exclusive(Some(subjects.into_iter().map(intern).collect()), run)?.0)
     }
 
     /// Runs a transaction under the stripes of these subjects, or under all.
@@ -328,7 +333,7 @@ impl TripleStore {
         &self,
         subjects: Option<Vec<u64>>,
         run: impl FnOnce(&mut Transaction) -> Result<T, E>,
-    ) -> Result<T, E> {
+    ) -> Result<(T, Outcome), E> {
         let engine = &self.engine;
         let held = match &subjects {
             Some(subjects) => engine.stripes.lock_many(subjects),
@@ -337,8 +342,8 @@ impl TripleStore {
         let view = View::clone(&engine.latest());
         let mut transaction = Transaction::new(engine, view, subjects.map(Reads::Within));
         let result = run(&mut transaction)?;
-        engine.commit_encoded(held, transaction.into_changes())?;
-        Ok(result)
+        let outcome = engine.commit_encoded(held, transaction.into_changes())?;
+        Ok((result, outcome))
     }
 }
 

@@ -1,0 +1,164 @@
+//! What each command does.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use oxrdf::{GraphName, NamedNode};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use triple_store::{
+    Error, LoadOptions, QueryOptions, RdfFormat, Result, ResultFormat, TripleStore, UpdateOptions,
+};
+
+/// A store that is there: a typing error in its name must not make an empty one.
+fn existing(path: &Path) -> Result<TripleStore> {
+    fs::metadata(path).map_err(|source| io_error(path, source))?;
+    TripleStore::open(path)
+}
+
+fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::Io { name: path.display().to_string(), source }
+}
+
+fn output_error(source: io::Error) -> Error {
+    Error::Io { name: "standard output".into(), source }
+}
+
+fn iri(text: &str) -> Result<NamedNode> {
+    NamedNode::new(text).map_err(|error| Error::Unsupported(format!("the IRI {text}: {error}")))
+}
+
+fn seconds(seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| Error::Unsupported(format!("the timeout {seconds}: {error}")))
+}
+
+/// The text itself, or what the file after an `@` holds.
+fn text_or_file(argument: &str) -> Result<String> {
+    let Some(name) = argument.strip_prefix('@') else { return Ok(argument.to_owned()) };
+    let read = if name == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(name)
+    };
+    read.map_err(|source| io_error(Path::new(name), source))
+}
+
+pub(crate) fn load(
+    store: &Path,
+    files: &[PathBuf],
+    graph: Option<String>,
+    base: Option<String>,
+    lenient: bool,
+    quiet: bool,
+) -> Result<()> {
+    let sizes =
+        files.iter().map(|file| fs::metadata(file).map(|data| data.len()).map_err(|e| io_error(file, e)));
+    let total = sizes.sum::<Result<u64>>()?;
+    let store = TripleStore::open(store)?;
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total) };
+    let style = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
+    let counter = bar.clone();
+    let mut options = LoadOptions::new().lenient(lenient).progress(move |bytes| counter.inc(bytes));
+    if let Some(graph) = graph {
+        options = options.graph(iri(&graph)?);
+    }
+    if let Some(base) = base {
+        options = options.base_iri(base);
+    }
+    for file in files {
+        bar.set_message(file.display().to_string());
+        let started = Instant::now();
+        let loaded = store.load_file_with(file, &options).inspect_err(|_| bar.abandon())?;
+        if !quiet {
+            let rate = loaded.quads as f64 / started.elapsed().as_secs_f64();
+            bar.suspend(|| {
+                eprintln!(
+                    "{}: {} quads, {} new, {rate:.0} quads/s",
+                    file.display(),
+                    loaded.quads,
+                    loaded.added
+                );
+            });
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+pub(crate) fn query(
+    store: &Path,
+    sparql: &str,
+    format: Option<&str>,
+    timeout: Option<f64>,
+    union: bool,
+    explain: bool,
+) -> Result<()> {
+    let format = match format {
+        None => ResultFormat::default(),
+        Some(name) => ResultFormat::from_extension(name)
+            .ok_or_else(|| Error::Unsupported(format!("the format {name}")))?,
+    };
+    let mut options = QueryOptions::new().union_default_graph(union);
+    if let Some(timeout) = timeout {
+        options = options.timeout(seconds(timeout)?);
+    }
+    let sparql = text_or_file(sparql)?;
+    let store = existing(store)?;
+    if explain {
+        return writeln!(io::stdout(), "{}", store.snapshot().explain(&sparql, &options)?)
+            .map_err(output_error);
+    }
+    let results = store.query_with(&sparql, &options)?;
+    format.write(results, BufWriter::new(io::stdout().lock()))?.flush().map_err(output_error)
+}
+
+pub(crate) fn update(store: &Path, sparql: &str, timeout: Option<f64>) -> Result<()> {
+    let mut options = UpdateOptions::new();
+    if let Some(timeout) = timeout {
+        options = options.timeout(seconds(timeout)?);
+    }
+    let sparql = text_or_file(sparql)?;
+    let updated = TripleStore::open(store)?.update_with(&sparql, &options)?;
+    eprintln!("{} added, {} removed", updated.added, updated.removed);
+    Ok(())
+}
+
+pub(crate) fn dump(store: &Path, format: &str, graph: Option<&str>, output: Option<&Path>) -> Result<()> {
+    let format = RdfFormat::from_extension(format)
+        .ok_or_else(|| Error::Unsupported(format!("the format {format}")))?;
+    let snapshot = existing(store)?.snapshot();
+    let writer: Box<dyn Write> = match output {
+        None => Box::new(io::stdout().lock()),
+        Some(path) => Box::new(File::create(path).map_err(|source| io_error(path, source))?),
+    };
+    let writer = BufWriter::new(writer);
+    let mut writer = match graph {
+        None => snapshot.dump(writer, format)?,
+        Some("default") => snapshot.dump_graph(writer, format, &GraphName::DefaultGraph)?,
+        Some(name) => snapshot.dump_graph(writer, format, &GraphName::from(iri(name)?))?,
+    };
+    writer.flush().map_err(output_error)
+}
+
+pub(crate) fn stats(store: &Path) -> Result<()> {
+    let store = existing(store)?;
+    let stats = store.stats();
+    let mut out = io::stdout().lock();
+    let lines = [("quads", stats.quads), ("terms", stats.terms), ("named graphs", stats.named_graphs)];
+    lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:13} {value}")).map_err(output_error)
+}
+
+pub(crate) fn verify(store: &Path) -> Result<()> {
+    let verified = existing(store)?.verify()?;
+    println!("{} quads, {} terms, {} problems", verified.quads, verified.terms, verified.problems.len());
+    match verified.problems.first() {
+        None => Ok(()),
+        Some(first) => {
+            verified.problems.iter().for_each(|problem| println!("{problem}"));
+            Err(Error::Corrupt(first.clone()))
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! `triples`: a quad store from the command line.
+
+mod commands;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use triple_store::Error;
+
+/// An RDF quad store in one file: load, query, update, dump.
+///
+/// Exit codes: 0 success, 1 failure, 2 input that is not understood (a document, a query, or these arguments).
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Load files; each is loaded whole or not at all.
+    Load {
+        /// The store; it is made if it does not exist.
+        store: PathBuf,
+        /// Files, with their syntax as extension: .nt .nq .ttl .trig .rdf .jsonld .n3, and .gz or .zst after it.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Put the triples that are in no named graph into this one.
+        #[arg(long, value_name = "IRI")]
+        graph: Option<String>,
+        /// Resolve relative IRIs against this one.
+        #[arg(long, value_name = "IRI")]
+        base: Option<String>,
+        /// Skip checks that are not needed to understand the documents.
+        #[arg(long)]
+        lenient: bool,
+        /// Show no progress.
+        #[arg(long, short)]
+        quiet: bool,
+    },
+    /// Evaluate a SPARQL query and write its results to the standard output.
+    Query {
+        /// The store.
+        store: PathBuf,
+        /// The query, or @FILE to read it from there, or @- for the standard input.
+        sparql: String,
+        /// csv, tsv, json or xml for solutions; nt, ttl and so on for graphs.
+        #[arg(long, short)]
+        format: Option<String>,
+        /// Give up after this many seconds.
+        #[arg(long, value_name = "SECONDS")]
+        timeout: Option<f64>,
+        /// Take all graphs together for the default graph.
+        #[arg(long)]
+        union: bool,
+        /// Write the plan with its times and row counts, as JSON, instead of the results.
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Run a SPARQL update, as one transaction.
+    Update {
+        /// The store; it is made if it does not exist.
+        store: PathBuf,
+        /// The update, or @FILE to read it from there, or @- for the standard input.
+        sparql: String,
+        /// Give up after this many seconds.
+        #[arg(long, value_name = "SECONDS")]
+        timeout: Option<f64>,
+    },
+    /// Write all quads, or one graph.
+    Dump {
+        /// The store.
+        store: PathBuf,
+        /// nq, trig, jsonld for all graphs; nt, ttl, rdf and so on for one.
+        #[arg(long, short, default_value = "nq")]
+        format: String,
+        /// This graph alone; `default` for the default graph.
+        #[arg(long, value_name = "IRI")]
+        graph: Option<String>,
+        /// Write here and not to the standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Count quads, terms and graphs.
+    Stats {
+        /// The store.
+        store: PathBuf,
+    },
+    /// Read everything and check it against itself.
+    Verify {
+        /// The store.
+        store: PathBuf,
+    },
+    /// Write the completion script of a shell to the standard output.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Load { store, files, graph, base, lenient, quiet } => {
+            commands::load(&store, &files, graph, base, lenient, quiet)
+        }
+        Command::Query { store, sparql, format, timeout, union, explain } => {
+            commands::query(&store, &sparql, format.as_deref(), timeout, union, explain)
+        }
+        Command::Update { store, sparql, timeout } => commands::update(&store, &sparql, timeout),
+        Command::Dump { store, format, graph, output } => {
+            commands::dump(&store, &format, graph.as_deref(), output.as_deref())
+        }
+        Command::Stats { store } => commands::stats(&store),
+        Command::Verify { store } => commands::verify(&store),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "triples", &mut io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has had enough.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("triples: {error}");
+            let misunderstood = matches!(
+                error,
+                Error::Syntax { .. } | Error::Sparql(_) | Error::UnknownFormat(_) | Error::Unsupported(_)
+            );
+            ExitCode::from(if misunderstood { 2 } else { 1 })
+        }
+    }
+}

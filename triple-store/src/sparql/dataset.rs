@@ -1,0 +1,172 @@
+//! A view as `spareval` wants to see it: patterns and terms by 64-bit id.
+
+use super::query::Watchdog;
+use crate::error::{Error, Result};
+use crate::pattern::{Graphs, Pattern};
+use crate::quad::EncodedQuad;
+use crate::source::{Reads, Source};
+use crate::term::{Kind, TermId};
+use oxrdf::{GraphName, Term};
+use oxsdatatypes::{Boolean, Integer};
+use spareval::{ExpressionTerm, InternalQuad, QueryDatasetSpecification, QueryableDataset};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A view during the evaluation of one query.
+#[derive(Clone)]
+pub(super) struct Dataset {
+    source: Source,
+    locals: Rc<RefCell<Locals>>,
+    /// The graphs whose merge the query takes for its default graph, unless that is a single one.
+    merged: Option<Rc<[Graphs]>>,
+    /// Stops when the results are dropped.
+    _watchdog: Option<Rc<Watchdog>>,
+}
+
+/// The terms that a query mentions or computes and no stored quad does.
+#[derive(Default)]
+struct Locals {
+    numbers: HashMap<Term, u64, ahash::RandomState>,
+    terms: Vec<Term>,
+}
+
+impl Dataset {
+    /// The view as a query wants it. Its specification of the default graph is taken over: the evaluator would not
+    /// merge graphs but string them together, and find a triple of two graphs twice.
+    pub(super) fn new(
+        source: Source,
+        specification: &mut QueryDatasetSpecification,
+        watchdog: Option<Watchdog>,
+    ) -> Self {
+        let dictionary = &source.engine.dictionary;
+        let merged: Option<Rc<[Graphs]>> = match specification.default_graph_graphs() {
+            None => Some(Rc::new([Graphs::All])),
+            Some([_]) => None,
+            // A graph without an id holds nothing.
+            Some(graphs) => Some(
+                graphs
+                    .iter()
+                    .filter_map(|graph| dictionary.lookup_graph(graph.as_ref()))
+                    .map(Graphs::One)
+                    .collect(),
+            ),
+        };
+        if merged.is_some() {
+            specification.set_default_graph(vec![GraphName::DefaultGraph]);
+        }
+        Self { source, locals: Rc::default(), merged, _watchdog: watchdog.map(Rc::new) }
+    }
+
+    /// A transaction has to note patterns by terms that are not there yet, so it gives them ids; a mere query must
+    /// not make the dictionary grow.
+    fn interns(&self) -> bool {
+        self.source.reads.as_ref().is_some_and(|reads| matches!(*reads.lock(), Reads::These(_)))
+    }
+}
+
+impl QueryableDataset<'static> for Dataset {
+    type InternalTerm = TermId;
+    type Error = Error;
+
+    fn internal_quads_for_pattern(
+        &self,
+        subject: Option<&TermId>,
+        predicate: Option<&TermId>,
+        object: Option<&TermId>,
+        graph_name: Option<Option<&TermId>>,
+    ) -> impl Iterator<Item = Result<InternalQuad<TermId>>> + use<> {
+        let pattern = |graphs| Pattern {
+            subject: subject.copied(),
+            predicate: predicate.copied(),
+            object: object.copied(),
+            graphs,
+        };
+        let merged = graph_name == Some(None) && self.merged.is_some();
+        let graphs = match (graph_name, &self.merged) {
+            (None, _) => vec![Graphs::Named],
+            (Some(None), None) => vec![Graphs::One(TermId::DEFAULT_GRAPH)],
+            (Some(None), Some(graphs)) => graphs.to_vec(),
+            (Some(Some(graph)), _) => vec![Graphs::One(*graph)],
+        };
+        let scans: Result<Vec<_>> =
+            graphs.into_iter().map(|graphs| self.source.scan(&pattern(graphs))).collect();
+        let (scans, error) = match scans {
+            Ok(scans) => (scans, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        // A triple that several of the merged graphs hold is one triple of their merge.
+        let mut seen = merged.then(HashSet::new);
+        let is_first = move |quad: &EncodedQuad| {
+            seen.as_mut().is_none_or(|seen| seen.insert([quad.subject, quad.predicate, quad.object]))
+        };
+        let quads = scans.into_iter().flatten().filter(is_first).map(move |quad| {
+            Ok(InternalQuad {
+                subject: quad.subject,
+                predicate: quad.predicate,
+                object: quad.object,
+                graph_name: Some(quad.graph).filter(|graph| !merged && !graph.is_default_graph()),
+            })
+        });
+        error.into_iter().chain(quads)
+    }
+
+    fn internal_named_graphs(&self) -> impl Iterator<Item = Result<TermId>> + use<> {
+        let (graphs, error) = match self.source.graphs() {
+            Ok(graphs) => (graphs, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        error.into_iter().chain(graphs.into_iter().map(|graph| Ok(TermId(graph))))
+    }
+
+    fn internalize_term(&self, term: Term) -> Result<TermId> {
+        // First the terms of this query: one of them may have entered the store since, and must keep its number.
+        let mut locals = self.locals.borrow_mut();
+        if let Some(number) = locals.numbers.get(&term) {
+            return Ok(TermId::new(Kind::Local, *number));
+        }
+        let dictionary = &self.source.engine.dictionary;
+        if self.interns() {
+            return Ok(dictionary.intern(term.as_ref()));
+        }
+        if let Some(id) = dictionary.lookup(term.as_ref()) {
+            return Ok(id);
+        }
+        let number = locals.terms.len() as u64;
+        locals.terms.push(term.clone());
+        locals.numbers.insert(term, number);
+        Ok(TermId::new(Kind::Local, number))
+    }
+
+    fn externalize_term(&self, term: TermId) -> Result<Term> {
+        if term.kind() == Some(Kind::Local) {
+            let term = self.locals.borrow().terms.get(term.payload() as usize).cloned();
+            return term.ok_or_else(|| Error::Corrupt("a query lost one of its terms".into()));
+        }
+        self.source.engine.dictionary.resolve(term)
+    }
+
+    fn externalize_expression_term(&self, term: TermId) -> Result<ExpressionTerm> {
+        Ok(match term.kind() {
+            Some(Kind::Integer) => ExpressionTerm::IntegerLiteral(Integer::from(term.integer())),
+            Some(Kind::Boolean) => ExpressionTerm::BooleanLiteral(Boolean::from(term.payload() == 1)),
+            _ => self.externalize_term(term)?.into(),
+        })
+    }
+
+    fn internalize_expression_term(&self, term: ExpressionTerm) -> Result<TermId> {
+        if let ExpressionTerm::IntegerLiteral(value) = &term
+            && let Some(id) = TermId::of_integer((*value).into())
+        {
+            return Ok(id);
+        }
+        self.internalize_term(term.into())
+    }
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dataset").field("engine", &Arc::as_ptr(&self.source.engine)).finish_non_exhaustive()
+    }
+}

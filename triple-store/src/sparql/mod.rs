@@ -1,0 +1,11 @@
+//! SPARQL 1.1: the parser is `spargebra`, the evaluator `spareval`; here are the data they run on, and the updates.
+
+mod dataset;
+mod query;
+mod results;
+mod scope;
+mod update;
+
+pub use query::QueryOptions;
+pub use results::ResultFormat;
+pub use update::{UpdateOptions, Updated};

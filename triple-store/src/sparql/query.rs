@@ -1,0 +1,337 @@
+//! Queries.
+
+use super::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::store::TripleStore;
+use crate::transaction::Transaction;
+use oxrdf::{GraphName, NamedOrBlankNode};
+use spareval::QueryEvaluationError::Cancelled;
+use spareval::{CancellationToken, QueryEvaluator, QueryResults, QuerySolutionIter};
+use spargebra::{Query, SparqlParser};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+/// How a query is evaluated.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use triple_store::{QueryOptions, QueryResults, TripleStore};
+///
+/// let store = TripleStore::in_memory();
+/// let options = QueryOptions::new().timeout(Duration::from_secs(10)).union_default_graph(true);
+/// let results = store.query_with("ASK { ?s ?p ?o }", &options)?;
+/// assert!(matches!(results, QueryResults::Boolean(false)));
+/// # Ok::<_, triple_store::Error>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "options do nothing until a query is run with them"]
+pub struct QueryOptions {
+    timeout: Option<Duration>,
+    cancellation: Option<CancellationToken>,
+    base_iri: Option<String>,
+    union_default_graph: bool,
+    default_graphs: Option<Vec<GraphName>>,
+    named_graphs: Option<Vec<NamedOrBlankNode>>,
+}
+
+impl QueryOptions {
+    /// The defaults: no limit of time, no base IRI, the dataset that the query names.
+    ///
+    /// # Examples
+    ///
+    /// See [`QueryOptions`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the evaluation, results included, with [`Error::Cancelled`] after this time. It is looked at whenever data
+    /// is read and for every row of the results; an aggregate over a product of large patterns can go on for longer.
+    ///
+    /// # Examples
+    ///
+    /// See [`QueryOptions`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Lets the holder of the token end the evaluation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{CancellationToken, Error, QueryOptions, TripleStore};
+    ///
+    /// let token = CancellationToken::new();
+    /// token.cancel();
+    /// let options = QueryOptions::new().cancellation(token);
+    /// let result = TripleStore::in_memory().query_with("ASK { ?s ?p ?o }", &options);
+    /// assert!(matches!(result, Err(Error::Cancelled)));
+    /// ```
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.cancellation = Some(token);
+        self
+    }
+
+    /// The IRI that relative IRIs of the query resolve against.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::QueryOptions::new().base_iri("http://example.com/");
+    /// triple_store::TripleStore::in_memory().query_with("ASK { <s> ?p ?o }", &options)?;
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn base_iri(mut self, iri: impl Into<String>) -> Self {
+        self.base_iri = Some(iri.into());
+        self
+    }
+
+    /// Takes the union of all graphs for the default graph.
+    ///
+    /// # Examples
+    ///
+    /// See [`QueryOptions`].
+    pub fn union_default_graph(mut self, union: bool) -> Self {
+        self.union_default_graph = union;
+        self
+    }
+
+    /// Takes these graphs for the dataset, whatever the query names: the union of the first for the default graph,
+    /// the second for the named graphs. It is how the SPARQL protocol gives a dataset with a query.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oxrdf::NamedNode;
+    ///
+    /// let graph = NamedNode::new("http://example.com/graph")?;
+    /// let options = triple_store::QueryOptions::new().dataset(vec![graph.into()], vec![]);
+    /// triple_store::TripleStore::in_memory().query_with("ASK { ?s ?p ?o }", &options)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dataset(mut self, default_graphs: Vec<GraphName>, named_graphs: Vec<NamedOrBlankNode>) -> Self {
+        self.default_graphs = Some(default_graphs);
+        self.named_graphs = Some(named_graphs);
+        self
+    }
+
+    pub(super) fn parser(&self) -> Result<SparqlParser> {
+        let parser = SparqlParser::new();
+        match &self.base_iri {
+            None => Ok(parser),
+            Some(iri) => parser
+                .with_base_iri(iri)
+                .map_err(|error| Error::Unsupported(format!("the base IRI <{iri}>: {error}"))),
+        }
+    }
+
+    /// An evaluator, the token that it looks at whenever it reads data, and what ends it in time.
+    pub(super) fn evaluator(&self) -> (QueryEvaluator, CancellationToken, Option<Watchdog>) {
+        let token = self.cancellation.clone().unwrap_or_default();
+        let evaluator = QueryEvaluator::new().with_cancellation_token(token.clone());
+        let watchdog = self.timeout.map(|timeout| Watchdog::new(token.clone(), timeout));
+        (evaluator, token, watchdog)
+    }
+
+    fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {
+        let query = self.parser()?.parse_query(query)?;
+        let (evaluator, token, watchdog) = self.evaluator();
+        if token.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let mut prepared = self.prepare(&evaluator, &query);
+        let dataset = Dataset::new(source, prepared.dataset_mut(), watchdog);
+        Ok(match prepared.execute(dataset)? {
+            // A product of large sides yields rows for long without reading data.
+            QueryResults::Solutions(rows) => {
+                let variables = rows.variables().into();
+                let checked = rows.map(move |row| if token.is_cancelled() { Err(Cancelled) } else { row });
+                QueryResults::Solutions(QuerySolutionIter::new(variables, checked))
+            }
+            results => results,
+        })
+    }
+
+    fn prepare<'a>(&self, evaluator: &'a QueryEvaluator, query: &'a Query) -> spareval::PreparedQuery<'a> {
+        let mut prepared = evaluator.prepare(query);
+        let dataset = prepared.dataset_mut();
+        if self.union_default_graph {
+            dataset.set_default_graph_as_union();
+        }
+        if let Some(graphs) = &self.default_graphs {
+            dataset.set_default_graph(graphs.clone());
+        }
+        if let Some(graphs) = &self.named_graphs {
+            dataset.set_available_named_graphs(graphs.clone());
+        }
+        prepared
+    }
+}
+
+impl std::fmt::Debug for QueryOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryOptions")
+            .field("timeout", &self.timeout)
+            .field("base_iri", &self.base_iri)
+            .field("union_default_graph", &self.union_default_graph)
+            .field("default_graphs", &self.default_graphs)
+            .field("named_graphs", &self.named_graphs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Cancels a token after a time, unless dropped before.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    _stop: Sender<()>,
+}
+
+impl Watchdog {
+    fn new(token: CancellationToken, timeout: Duration) -> Self {
+        let (stop, stopped) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if stopped.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
+                token.cancel();
+            }
+        });
+        Self { _stop: stop }
+    }
+}
+
+impl Snapshot {
+    /// Evaluates a SPARQL 1.1 query. The results are computed as they are asked for, and keep the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sparql`] if the query does not parse; [`Error::Evaluation`] or [`Error::Cancelled`], from here or
+    /// from the results.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{QueryResults, RdfFormat, TripleStore};
+    ///
+    /// let store = TripleStore::in_memory();
+    /// store.load("<urn:s> <urn:p> 1, 2, 3 .".as_bytes(), RdfFormat::Turtle, "numbers.ttl")?;
+    /// let results = store.snapshot().query("SELECT (SUM(?o) AS ?sum) WHERE { <urn:s> <urn:p> ?o }")?;
+    /// let QueryResults::Solutions(mut solutions) = results else { panic!("a SELECT has solutions") };
+    /// let solution = solutions.next().expect("one row")?;
+    /// assert_eq!(solution["sum"], oxrdf::Literal::from(6).into());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn query(&self, query: &str) -> Result<QueryResults<'static>> {
+        self.query_with(query, &QueryOptions::new())
+    }
+
+    /// [`query`](Self::query) with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    ///
+    /// # Examples
+    ///
+    /// See [`QueryOptions`].
+    pub fn query_with(&self, query: &str, options: &QueryOptions) -> Result<QueryResults<'static>> {
+        options.run(self.source.clone(), query)
+    }
+
+    /// How a query is evaluated, as JSON: the plan, and per node of it the rows and the time it took. The query is
+    /// evaluated for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{QueryOptions, TripleStore};
+    ///
+    /// let snapshot = TripleStore::in_memory().snapshot();
+    /// let plan = snapshot.explain("SELECT * WHERE { ?s <urn:p> ?o }", &QueryOptions::new())?;
+    /// assert!(plan.contains("urn:p"));
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn explain(&self, query: &str, options: &QueryOptions) -> Result<String> {
+        let query = options.parser()?.parse_query(query)?;
+        let (evaluator, _, watchdog) = options.evaluator();
+        let evaluator = evaluator.compute_statistics();
+        let mut prepared = options.prepare(&evaluator, &query);
+        let dataset = Dataset::new(self.source.clone(), prepared.dataset_mut(), watchdog);
+        let (results, explanation) = prepared.explain(dataset);
+        match results? {
+            QueryResults::Solutions(mut solutions) => solutions.try_for_each(|row| row.map(drop))?,
+            QueryResults::Graph(mut triples) => triples.try_for_each(|row| row.map(drop))?,
+            QueryResults::Boolean(_) => {}
+        }
+        let mut json = Vec::new();
+        explanation.write_in_json(&mut json).map_err(|source| Error::Io { name: "plan".into(), source })?;
+        Ok(String::from_utf8_lossy(&json).into_owned())
+    }
+}
+
+impl TripleStore {
+    /// Evaluates a SPARQL 1.1 query on a new snapshot: see [`Snapshot::query`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::query`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{QueryResults, TripleStore};
+    ///
+    /// let results = TripleStore::in_memory().query("ASK { ?s ?p ?o }")?;
+    /// assert!(matches!(results, QueryResults::Boolean(false)));
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn query(&self, query: &str) -> Result<QueryResults<'static>> {
+        self.snapshot().query(query)
+    }
+
+    /// [`query`](Self::query) with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::query`].
+    ///
+    /// # Examples
+    ///
+    /// See [`QueryOptions`].
+    pub fn query_with(&self, query: &str, options: &QueryOptions) -> Result<QueryResults<'static>> {
+        self.snapshot().query_with(query, options)
+    }
+}
+
+impl Transaction {
+    /// Evaluates a SPARQL 1.1 query on what the transaction sees, its own changes included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::query`], and [`Error::OutsideTransaction`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Error, QueryResults, TripleStore};
+    ///
+    /// let store = TripleStore::in_memory();
+    /// let empty = store.transaction(|tx| {
+    ///     let results = tx.query("ASK { ?s ?p ?o }")?;
+    ///     Ok::<_, Error>(matches!(results, QueryResults::Boolean(false)))
+    /// })?;
+    /// assert!(empty);
+    /// # Ok::<_, Error>(())
+    /// ```
+    pub fn query(&self, query: &str) -> Result<QueryResults<'static>> {
+        QueryOptions::new().run(self.source.clone(), query)
+    }
+}

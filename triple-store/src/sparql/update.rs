@@ -1,0 +1,332 @@
+//! Updates: each request is one serialisable transaction.
+
+use super::dataset::Dataset;
+use super::query::QueryOptions;
+use super::scope;
+use crate::blank::Scope;
+use crate::error::{Error, Result};
+use crate::pattern::Graphs;
+use crate::quad::EncodedQuad;
+use crate::store::TripleStore;
+use crate::term::TermId;
+use crate::transaction::Transaction;
+use oxrdf::{GraphName, Quad, Term};
+use spareval::{CancellationToken, DeleteInsertIter, DeleteInsertQuad};
+use spargebra::GraphUpdateOperation;
+use spargebra::Update;
+use spargebra::algebra::GraphTarget;
+use spargebra::term::{GroundTerm, GroundTriple};
+use std::time::Duration;
+
+/// How an update is evaluated.
+///
+/// # Examples
+///
+/// ```
+/// use triple_store::{Error, TripleStore, UpdateOptions};
+///
+/// let store = TripleStore::in_memory();
+/// let options = UpdateOptions::new().most_changes(1);
+/// let update = "INSERT DATA { <urn:s> <urn:p> 1, 2 }";
+/// assert!(matches!(store.update_with(update, &options), Err(Error::TooManyChanges(1))));
+/// assert!(store.is_empty());
+/// # Ok::<_, Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until an update is run with them"]
+pub struct UpdateOptions {
+    query: QueryOptions,
+    most_changes: Option<usize>,
+}
+
+impl UpdateOptions {
+    /// The defaults: no limits, no base IRI.
+    ///
+    /// # Examples
+    ///
+    /// See [`UpdateOptions`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the evaluation with [`Error::Cancelled`] after this time, with nothing changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let options = triple_store::UpdateOptions::new().timeout(Duration::from_secs(10));
+    /// triple_store::TripleStore::in_memory().update_with("DELETE WHERE { ?s ?p ?o }", &options)?;
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.query = self.query.timeout(timeout);
+        self
+    }
+
+    /// The IRI that relative IRIs resolve against.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::UpdateOptions::new().base_iri("http://example.com/");
+    /// triple_store::TripleStore::in_memory().update_with("INSERT DATA { <s> <p> <o> }", &options)?;
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn base_iri(mut self, iri: impl Into<String>) -> Self {
+        self.query = self.query.base_iri(iri);
+        self
+    }
+
+    /// Refuses an update that changes more quads than this, with [`Error::TooManyChanges`]: a bound on the memory
+    /// that it takes before it is committed.
+    ///
+    /// # Examples
+    ///
+    /// See [`UpdateOptions`].
+    pub fn most_changes(mut self, changes: usize) -> Self {
+        self.most_changes = Some(changes);
+        self
+    }
+}
+
+/// What an update came to.
+///
+/// # Examples
+///
+/// ```
+/// let store = triple_store::TripleStore::in_memory();
+/// let updated = store.update("INSERT DATA { <urn:s> <urn:p> 1, 2 }; DELETE DATA { <urn:s> <urn:p> 2 }")?;
+/// assert_eq!((updated.added, updated.removed), (1, 0));
+/// # Ok::<_, triple_store::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Updated {
+    /// Quads that are there now and were not before.
+    pub added: u64,
+    /// Quads that were there before and are not now.
+    pub removed: u64,
+}
+
+impl TripleStore {
+    /// Runs a SPARQL 1.1 Update request as one transaction, serialisable with all others: all of its operations
+    /// happen, at once, or none.
+    ///
+    /// Where every subject it reads or writes is named in its text, it holds their stripes alone from before it
+    /// reads until it is logged; otherwise all stripes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sparql`] if it does not parse, [`Error::Evaluation`], [`Error::Unsupported`] for `LOAD`; otherwise
+    /// as [`insert`](Self::insert). Nothing is changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::TripleStore;
+    ///
+    /// let store = TripleStore::in_memory();
+    /// store.update("INSERT DATA { <urn:counter> <urn:value> 0 }")?;
+    /// let increment = "DELETE { <urn:counter> <urn:value> ?n } INSERT { <urn:counter> <urn:value> ?next }
+    ///                  WHERE { <urn:counter> <urn:value> ?n BIND(?n + 1 AS ?next) }";
+    /// std::thread::scope(|scope| {
+    ///     let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| store.update(increment))).collect();
+    ///     threads.into_iter().try_for_each(|thread| thread.join().expect("no panic").map(drop))
+    /// })?;
+    /// let expected = oxrdf::Literal::from(4);
+    /// assert_eq!(store.quads_for_pattern(None, None, Some(expected.as_ref().into()), None).count(), 1);
+    /// assert_eq!(store.len(), 1);
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn update(&self, update: &str) -> Result<Updated> {
+        self.update_with(update, &UpdateOptions::new())
+    }
+
+    /// [`update`](Self::update) with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update), and [`Error::TooManyChanges`].
+    ///
+    /// # Examples
+    ///
+    /// See [`UpdateOptions`].
+    pub fn update_with(&self, update: &str, options: &UpdateOptions) -> Result<Updated> {
+        let update = parse(update, options)?;
+        let subjects = scope::subjects(&update.operations).map(|subjects| {
+            subjects.iter().map(|subject| self.engine.dictionary.intern(subject.as_ref().into()).0).collect()
+        });
+        let run = |transaction: &mut Transaction| transaction.run(&update, options);
+        let ((), outcome) = match self.exclusive(subjects, run) {
+            // The evaluator read something its text did not tell of.
+            Err(Error::OutsideTransaction) => self.exclusive(None, run),
+            result => result,
+        }?;
+        Ok(Updated { added: outcome.added, removed: outcome.removed })
+    }
+}
+
+impl Transaction {
+    /// Runs a SPARQL 1.1 Update request as a part of the transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`TripleStore::update`], and [`Error::OutsideTransaction`]. If it fails half way, what it did before stays
+    /// a part of the transaction: return the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStore::in_memory();
+    /// store.transaction(|tx| {
+    ///     tx.update("INSERT DATA { <urn:s> <urn:p> 1 }")?;
+    ///     tx.update("DELETE { ?s ?p 1 } INSERT { ?s ?p 2 } WHERE { ?s ?p 1 }")
+    /// })?;
+    /// assert_eq!(store.len(), 1);
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn update(&mut self, update: &str) -> Result<()> {
+        let options = UpdateOptions::new();
+        self.run(&parse(update, &options)?, &options)
+    }
+
+    fn run(&mut self, update: &Update, options: &UpdateOptions) -> Result<()> {
+        for operation in &update.operations {
+            self.operation(operation, update, options)?;
+        }
+        Ok(())
+    }
+
+    fn operation(
+        &mut self,
+        operation: &GraphUpdateOperation,
+        update: &Update,
+        options: &UpdateOptions,
+    ) -> Result<()> {
+        match operation {
+            GraphUpdateOperation::InsertData { data } => {
+                for quad in data {
+                    let (subject, predicate) = (quad.subject.clone(), quad.predicate.clone());
+                    self.insert(&Quad::new(
+                        subject,
+                        predicate,
+                        quad.object.clone(),
+                        graph(&quad.graph_name),
+                    ))?;
+                    self.check_size(options)?;
+                }
+            }
+            GraphUpdateOperation::DeleteData { data } => {
+                for quad in data {
+                    let object = ground(&quad.object);
+                    let (subject, predicate) = (quad.subject.clone(), quad.predicate.clone());
+                    self.remove(&Quad::new(subject, predicate, object, graph(&quad.graph_name)))?;
+                    self.check_size(options)?;
+                }
+            }
+            GraphUpdateOperation::DeleteInsert { delete, insert, using, pattern } => {
+                let (evaluator, token, watchdog) = options.query.evaluator();
+                let (delete, insert) = (delete.clone(), insert.clone());
+                let base = update.base_iri.clone();
+                let mut prepared =
+                    evaluator.prepare_delete_insert(delete, insert, base, using.clone(), pattern);
+                let dataset = Dataset::new(self.source.clone(), prepared.dataset_mut(), watchdog);
+                let changes = prepared.execute(dataset)?;
+                self.delete_insert(changes, &token, options)?;
+            }
+            GraphUpdateOperation::Clear { graph, .. } | GraphUpdateOperation::Drop { graph, .. } => {
+                let graphs = match graph {
+                    GraphTarget::DefaultGraph => Graphs::One(TermId::DEFAULT_GRAPH),
+                    GraphTarget::NamedNode(node) => {
+                        Graphs::One(self.source.engine.dictionary.intern(node.as_ref().into()))
+                    }
+                    GraphTarget::NamedGraphs => Graphs::Named,
+                    GraphTarget::AllGraphs => Graphs::All,
+                };
+                self.remove_graphs(graphs)?;
+                self.check_size(options)?;
+            }
+            // A graph exists as long as it holds a quad, so there is nothing to create.
+            GraphUpdateOperation::Create { .. } | GraphUpdateOperation::Load { silent: true, .. } => {}
+            GraphUpdateOperation::Load { source, .. } => {
+                return Err(Error::Unsupported(format!("LOAD {source}: load the document through the API")));
+            }
+        }
+        Ok(())
+    }
+
+    /// First all removals, then all additions, as they were found before either.
+    fn delete_insert(
+        &mut self,
+        changes: DeleteInsertIter<'_>,
+        token: &CancellationToken,
+        options: &UpdateOptions,
+    ) -> Result<()> {
+        let (mut removed, mut added): (Vec<EncodedQuad>, Vec<EncodedQuad>) = Default::default();
+        let dictionary = &self.source.engine.dictionary;
+        for change in changes {
+            if token.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            match change? {
+                DeleteInsertQuad::Delete(quad) => removed.extend(dictionary.lookup_quad(quad.as_ref())),
+                DeleteInsertQuad::Insert(quad) => added.push(dictionary.intern_quad(quad.as_ref())),
+            }
+            let found = removed.len() + added.len();
+            options
+                .most_changes
+                .filter(|most| found > 2 * most)
+                .map_or(Ok(()), |most| Err(Error::TooManyChanges(most)))?;
+        }
+        for quad in removed {
+            self.change(quad, false)?;
+        }
+        for quad in added {
+            self.change(quad, true)?;
+        }
+        self.check_size(options)
+    }
+
+    fn check_size(&self, options: &UpdateOptions) -> Result<()> {
+        match options.most_changes {
+            Some(most) if self.size() > most => Err(Error::TooManyChanges(most)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
+    let mut update = options.query.parser()?.parse_update(update)?;
+    update.operations.iter_mut().for_each(freshen);
+    Ok(update)
+}
+
+/// Gives the blank nodes of an `INSERT DATA` names that no other quad has.
+fn freshen(operation: &mut GraphUpdateOperation) {
+    let GraphUpdateOperation::InsertData { data } = operation else { return };
+    let scope = Scope::default();
+    for quad in data {
+        scope.rename_subject(&mut quad.subject);
+        scope.rename_term(&mut quad.object);
+    }
+}
+
+fn graph(name: &spargebra::term::GraphName) -> GraphName {
+    match name {
+        spargebra::term::GraphName::NamedNode(node) => node.clone().into(),
+        spargebra::term::GraphName::DefaultGraph => GraphName::DefaultGraph,
+    }
+}
+
+fn ground(term: &GroundTerm) -> Term {
+    match term {
+        GroundTerm::NamedNode(node) => node.clone().into(),
+        GroundTerm::Literal(literal) => literal.clone().into(),
+        GroundTerm::Triple(triple) => {
+            let GroundTriple { subject, predicate, object } = &**triple;
+            oxrdf::Triple::new(subject.clone(), predicate.clone(), ground(object)).into()
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What this crate adds around the evaluator: the dataset, its graphs, its terms, and the limits.
+
+use std::time::Duration;
+use triple_store::{Error, QueryOptions, QueryResults, RdfFormat, ResultFormat, TripleStore, UpdateOptions};
+
+fn store(trig: &str) -> TripleStore {
+    let store = TripleStore::in_memory();
+    store.load(trig.as_bytes(), RdfFormat::TriG, "test.trig").unwrap();
+    store
+}
+
+fn rows(store: &TripleStore, query: &str, options: &QueryOptions) -> Vec<String> {
+    let results = store.query_with(query, options).unwrap();
+    let text = ResultFormat::from_extension("tsv").unwrap().write(results, Vec::new()).unwrap();
+    let mut rows: Vec<_> = String::from_utf8(text).unwrap().lines().skip(1).map(str::to_owned).collect();
+    rows.sort();
+    rows
+}
+
+const GRAPHS: &str =
+    "<urn:s> <urn:p> 1, 2 . <urn:g> { <urn:s> <urn:p> 2, 3 } <urn:h> { <urn:s> <urn:p> 3, 4 }";
+
+#[test]
+fn merged_graphs_hold_a_triple_once() {
+    let store = store(GRAPHS);
+    let plain = QueryOptions::new();
+    assert_eq!(rows(&store, "SELECT ?o { ?s ?p ?o }", &plain), ["1", "2"]);
+    let union = plain.clone().union_default_graph(true);
+    assert_eq!(rows(&store, "SELECT ?o { ?s ?p ?o }", &union), ["1", "2", "3", "4"]);
+    assert_eq!(rows(&store, "SELECT ?o FROM <urn:g> FROM <urn:h> { ?s ?p ?o }", &plain), ["2", "3", "4"]);
+    assert_eq!(rows(&store, "SELECT ?o FROM <urn:g> FROM <urn:none> { ?s ?p ?o }", &plain), ["2", "3"]);
+    assert_eq!(rows(&store, "SELECT ?o FROM NAMED <urn:g> { ?s ?p ?o }", &plain), [""; 0]);
+    assert_eq!(rows(&store, "SELECT ?o { GRAPH ?g { ?s ?p ?o } }", &plain), ["2", "3", "3", "4"]);
+    assert_eq!(rows(&store, "SELECT ?g { GRAPH ?g {} }", &plain), ["<urn:g>", "<urn:h>"]);
+    let protocol = plain.dataset(vec![oxrdf::NamedNode::new_unchecked("urn:h").into()], vec![]);
+    assert_eq!(rows(&store, "SELECT ?o { ?s ?p ?o }", &protocol), ["3", "4"]);
+}
+
+#[test]
+fn a_graph_is_gone_with_its_last_quad() {
+    let store = store(GRAPHS);
+    store.update("DELETE WHERE { GRAPH <urn:g> { <urn:s> <urn:p> ?o } }").unwrap();
+    assert_eq!(rows(&store, "SELECT ?g { GRAPH ?g {} }", &QueryOptions::new()), ["<urn:h>"]);
+    store.update("CLEAR NAMED").unwrap();
+    assert_eq!(store.stats().named_graphs, 0);
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn terms_that_are_not_stored_can_be_computed_compared_and_joined() {
+    let store = store("<urn:s> <urn:p> 1, 2 .");
+    let plain = QueryOptions::new();
+    let query = "SELECT ?x { VALUES ?x { 'no such text is stored' <urn:s> } FILTER EXISTS { ?x ?p ?o } }";
+    assert_eq!(rows(&store, query, &plain), ["<urn:s>"]);
+    let query = "SELECT DISTINCT ?x { ?s ?p ?o BIND(CONCAT('a text ', 'longer than an id') AS ?x) }";
+    assert_eq!(rows(&store, query, &plain), ["\"a text longer than an id\""]);
+    let query = "SELECT ?x { ?s ?p ?o BIND(?o * 1000000000000000000000 AS ?x) }";
+    assert_eq!(rows(&store, query, &plain).len(), 2, "integers beyond 64 bits are an error of that row");
+    assert_eq!(rows(&store, "SELECT (SUM(?o) AS ?n) { ?s ?p ?o }", &plain), ["3"]);
+    assert_eq!(store.stats().terms, 2, "a query stores no terms");
+}
+
+#[test]
+fn blank_nodes_of_updates_are_new_ones() {
+    let store = TripleStore::in_memory();
+    for _ in 0..2 {
+        store.update("INSERT DATA { _:a <urn:p> _:a, _:b }").unwrap();
+    }
+    let query = "SELECT DISTINCT ?s { ?s <urn:p> ?s }";
+    assert_eq!(rows(&store, query, &QueryOptions::new()).len(), 2);
+    assert_eq!(store.len(), 4);
+}
+
+#[test]
+fn a_query_and_an_update_end_in_time() {
+    let store = store("<urn:s> <urn:p> 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 .");
+    let forever = "?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l . ?m ?n ?o . ?p ?q ?r . ?s ?t ?u . ?v ?w ?x .
+                   ?a1 ?b1 ?c1 . ?d1 ?e1 ?f1 . ?g1 ?h1 ?i1 . ?j1 ?k1 ?l1";
+    let options = QueryOptions::new().timeout(Duration::from_millis(50));
+    let results = store.query_with(&format!("SELECT * {{ {forever} }}"), &options);
+    let result = results.and_then(|results| ResultFormat::default().write(results, std::io::sink()));
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+    let options = UpdateOptions::new().timeout(Duration::from_millis(50));
+    let result =
+        store.update_with(&format!("INSERT {{ <urn:x> <urn:y> ?a }} WHERE {{ {forever} }}"), &options);
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+    assert_eq!(store.len(), 10);
+}
+
+#[test]
+fn errors_of_the_data_are_those_of_the_store() {
+    let store = TripleStore::in_memory();
+    assert!(matches!(store.query("SELEKT"), Err(Error::Sparql(_))));
+    assert!(matches!(store.update("INSERT"), Err(Error::Sparql(_))));
+    let result = store.query("SELECT * { SERVICE <urn:elsewhere> { ?s ?p ?o } }");
+    let result = result.and_then(|results| ResultFormat::default().write(results, Vec::new()));
+    assert!(matches!(result, Err(Error::Evaluation(_))), "{result:?}");
+    let silent = store.query("ASK { SERVICE SILENT <urn:elsewhere> { ?s ?p ?o } }").unwrap();
+    assert!(matches!(silent, QueryResults::Boolean(_)));
+}

@@ -1,0 +1,251 @@
+//! Transactions and updates at once: what isolation promises, and where a weaker one breaks.
+
+use oxrdf::{GraphName, Literal, NamedNode, Quad, Term};
+use std::cell::Cell;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use triple_store::{Error, Isolation, QueryResults, Transaction, TripleStore};
+
+fn node(name: impl std::fmt::Display) -> NamedNode {
+    NamedNode::new_unchecked(format!("urn:{name}"))
+}
+
+fn quad(subject: &str, object: i64) -> Quad {
+    Quad::new(node(subject), node("value"), Literal::from(object), GraphName::DefaultGraph)
+}
+
+/// The only value of a subject.
+fn value(store: &TripleStore, subject: &str) -> i64 {
+    let quads: Vec<_> =
+        store.quads_for_pattern(Some(node(subject).as_ref().into()), None, None, None).collect();
+    let [Ok(Quad { object: Term::Literal(value), .. })] = &*quads else { panic!("{quads:?}") };
+    value.value().parse().unwrap()
+}
+
+fn values(tx: &Transaction, subject: &str) -> Vec<i64> {
+    tx.quads_for_pattern(Some(node(subject).as_ref().into()), None, None, None)
+        .map(|quad| match quad.unwrap().object {
+            Term::Literal(value) => value.value().parse().unwrap(),
+            other => panic!("{other}"),
+        })
+        .collect()
+}
+
+const THREADS: i64 = 16;
+
+fn increments_are_not_lost(increment: impl Fn(&TripleStore) + Sync, each: i64) {
+    let store = TripleStore::in_memory();
+    store.insert(&quad("counter", 0)).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..each).for_each(|_| increment(&store)));
+        }
+    });
+    assert_eq!(value(&store, "counter"), THREADS * each);
+}
+
+#[test]
+fn no_increment_by_update_is_lost() {
+    let update = "DELETE { <urn:counter> ?p ?n } INSERT { <urn:counter> ?p ?next }
+                  WHERE { <urn:counter> ?p ?n BIND(?n + 1 AS ?next) }";
+    increments_are_not_lost(|store| assert_eq!(store.update(update).unwrap().added, 1), 125);
+}
+
+#[test]
+fn no_increment_by_an_update_that_does_not_name_its_subject_is_lost() {
+    let update = "DELETE { ?s ?p ?n } INSERT { ?s ?p ?next } WHERE { ?s ?p ?n BIND(?n + 1 AS ?next) }";
+    increments_are_not_lost(|store| assert_eq!(store.update(update).unwrap().removed, 1), 40);
+}
+
+fn increment(tx: &mut Transaction) -> Result<(), Error> {
+    let [n] = values(tx, "counter")[..] else { panic!("one value") };
+    assert!(tx.remove(&quad("counter", n))? && tx.insert(&quad("counter", n + 1))?);
+    Ok(())
+}
+
+#[test]
+fn no_increment_by_transaction_is_lost() {
+    increments_are_not_lost(|store| store.transaction(increment).unwrap(), 50);
+}
+
+#[test]
+fn no_increment_by_snapshot_transaction_is_lost() {
+    increments_are_not_lost(|store| store.transaction_with(Isolation::Snapshot, increment).unwrap(), 50);
+}
+
+#[test]
+fn no_increment_by_transaction_on_the_subject_is_lost() {
+    increments_are_not_lost(
+        |store| store.transaction_on([node("counter").as_ref().into()], increment).unwrap(),
+        125,
+    );
+}
+
+/// Two transactions that each add to one side only while the other is empty, made to overlap. Returns how many
+/// sides are taken at the end.
+fn write_skew(isolation: Isolation) -> usize {
+    let store = TripleStore::in_memory();
+    let both_have_read = Barrier::new(2);
+    thread::scope(|scope| {
+        for (mine, other) in [("left", "right"), ("right", "left")] {
+            let (store, both_have_read) = (&store, &both_have_read);
+            scope.spawn(move || {
+                let first_run = Cell::new(true);
+                store.transaction_with(isolation, |tx| {
+                    let free = values(tx, other).is_empty();
+                    if first_run.replace(false) {
+                        both_have_read.wait();
+                    }
+                    if free {
+                        tx.insert(&quad(mine, 1))?;
+                    }
+                    Ok::<_, Error>(())
+                })
+            });
+        }
+    });
+    store.len() as usize
+}
+
+#[test]
+fn serializable_transactions_do_not_skew() {
+    assert_eq!(write_skew(Isolation::Serializable), 1);
+}
+
+/// The control of the test above: what it looks for does happen where it is allowed.
+#[test]
+fn snapshot_transactions_do_skew() {
+    assert_eq!(write_skew(Isolation::Snapshot), 2);
+}
+
+/// Each of many adds a number that it believes to be the largest: it reads by a wildcard, so it must see those
+/// that others add meanwhile, though it never read them.
+#[test]
+fn serializable_transactions_see_no_phantoms() {
+    let store = TripleStore::in_memory();
+    thread::scope(|scope| {
+        for n in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    store
+                        .transaction(|tx| {
+                            let count = tx.quads_for_pattern(None, Some(node("value").as_ref()), None, None);
+                            let next = i64::try_from(count.count()).unwrap();
+                            tx.insert(&quad(&format!("{n}/{next}"), next))
+                        })
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let mut numbers: Vec<i64> = store
+        .snapshot()
+        .iter()
+        .map(|quad| match quad.unwrap().object {
+            Term::Literal(value) => value.value().parse().unwrap(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..160), "each count was seen once");
+}
+
+#[test]
+fn a_transaction_sees_its_own_changes_and_others_see_all_or_none() {
+    let store = TripleStore::in_memory();
+    store.extend([quad("a", 1), quad("b", 1)]).unwrap();
+    store
+        .transaction(|tx| {
+            assert!(tx.remove(&quad("a", 1))? && !tx.remove(&quad("a", 1))?);
+            assert!(tx.insert(&quad("a", 2))? && !tx.insert(&quad("a", 2))?);
+            assert!(tx.insert(&quad("a", 1))?, "removed and added again");
+            assert_eq!(tx.remove_matching(Some(node("b").as_ref().into()), None, None, None)?, 1);
+            assert_eq!(values(tx, "a").len(), 2);
+            assert!(values(tx, "b").is_empty() && !tx.contains(&quad("b", 1))?);
+            let QueryResults::Boolean(found) = tx.query("ASK { <urn:a> <urn:value> 2 }")? else { panic!() };
+            assert!(found);
+            assert!(store.contains(&quad("b", 1)) && !store.contains(&quad("a", 2)));
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    assert!(store.contains(&quad("a", 1)) && store.contains(&quad("a", 2)) && store.len() == 2);
+}
+
+#[test]
+fn an_error_leaves_nothing() {
+    let store = TripleStore::in_memory();
+    store.insert(&quad("a", 1)).unwrap();
+    let result: Result<(), Error> = store.transaction(|tx| {
+        tx.insert(&quad("a", 2))?;
+        tx.remove(&quad("a", 1))?;
+        Err(Error::Cancelled)
+    });
+    assert!(matches!(result, Err(Error::Cancelled)));
+    assert!(store.contains(&quad("a", 1)) && store.len() == 1);
+    let update = "INSERT DATA { <urn:a> <urn:value> 3 }; LOAD <urn:nowhere>";
+    assert!(matches!(store.update(update), Err(Error::Unsupported(_))));
+    assert_eq!(store.len(), 1, "the first operation did not happen either");
+}
+
+#[test]
+fn a_panic_in_a_transaction_releases_its_stripes() {
+    let store = TripleStore::in_memory();
+    let panicked = thread::scope(|scope| {
+        let run = || {
+            store.transaction_on([node("a").as_ref().into()], |_| -> Result<(), Error> {
+                panic!("on purpose")
+            })
+        };
+        scope.spawn(run).join()
+    });
+    assert!(panicked.is_err());
+    assert!(store.insert(&quad("a", 1)).unwrap());
+}
+
+#[test]
+fn a_transaction_on_subjects_touches_no_other() {
+    let store = TripleStore::in_memory();
+    let outside = |run: &dyn Fn(&mut Transaction) -> Result<(), Error>| {
+        let result = store.transaction_on([node("a").as_ref().into()], run);
+        assert!(matches!(result, Err(Error::OutsideTransaction)), "{result:?}");
+    };
+    outside(&|tx| tx.insert(&quad("b", 1)).map(drop));
+    outside(&|tx| tx.contains(&quad("b", 1)).map(drop));
+    outside(&|tx| tx.quads_for_pattern(None, None, None, None).try_for_each(|quad| quad.map(drop)));
+    outside(&|tx| tx.remove_matching(None, None, None, None).map(drop));
+    outside(&|tx| tx.update("DELETE WHERE { ?s ?p ?o }"));
+    assert!(store.is_empty());
+}
+
+#[test]
+fn an_update_never_shows_half() {
+    let store = TripleStore::in_memory();
+    store.update("INSERT DATA { <urn:left> <urn:value> 0 . <urn:right> <urn:value> 0 }").unwrap();
+    let update = "DELETE { <urn:left> ?p ?n } INSERT { <urn:left> ?p ?m } WHERE { <urn:left> ?p ?n BIND(?n + 1 AS ?m) };
+                  DELETE { <urn:right> ?p ?n } INSERT { <urn:right> ?p ?m } WHERE { <urn:right> ?p ?n BIND(?n + 1 AS ?m) }";
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        let query = "ASK { <urn:left> <urn:value> ?n . <urn:right> <urn:value> ?n }";
+                        assert!(matches!(store.query(query).unwrap(), QueryResults::Boolean(true)));
+                    }
+                })
+            })
+            .collect();
+        let writers: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..50).for_each(|_| _ = store.update(update).unwrap()))).collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    assert_eq!((value(&store, "left"), value(&store, "right")), (200, 200));
+}
