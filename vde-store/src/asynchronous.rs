@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::batch::Writes;
+use crate::engine::Next;
 use crate::error::Result;
 use crate::options::Durability;
-use crate::store::{Next, Vde};
+use crate::store::Vde;
 use crate::value::{Metadata, Value};
 use crate::view::{Entries, ReadView};
 

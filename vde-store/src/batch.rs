@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::options::Durability;
-use crate::store::{Vde, Write};
+use crate::store::Vde;
 
 /// A key and its new value; `None` deletes.
 type OwnedWrite = (Box<[u8]>, Option<Box<[u8]>>);
@@ -26,9 +26,8 @@ impl Writes {
 
     /// Logs them as one transaction; returns the sequence number that acknowledges it.
     pub(crate) fn log(&self, store: &Vde) -> Result<u64> {
-        let writes: Vec<_> =
-            self.0.iter().map(|(key, value)| Write { key, value: value.as_deref() }).collect();
-        store.shared().write_batch(&writes, store.durability())
+        let writes = self.0.iter().map(|(key, value)| (&**key, value.as_deref()));
+        store.shared().write_batch(writes, store.durability())
     }
 }
 

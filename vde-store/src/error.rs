@@ -89,6 +89,18 @@ pub enum Error {
         /// The longest that is allowed.
         max: u64,
     },
+    /// There is a snapshot of this name already.
+    #[error("there is a snapshot `{name}` already")]
+    SnapshotExists {
+        /// The name.
+        name: String,
+    },
+    /// There is no snapshot of this name.
+    #[error("there is no snapshot `{name}`")]
+    SnapshotNotFound {
+        /// The name.
+        name: String,
+    },
     /// An option is out of its range.
     #[error("option `{option}`: {reason}")]
     InvalidOption {

@@ -37,6 +37,17 @@ pub(crate) const LINK_RESERVE: usize = UNIT_HEAD + LINK_LEN;
 /// # Ok::<(), vde_store::Error>(())
 /// ```
 pub const MAX_KEY_LEN: usize = 64 * 1024;
+/// The longest value that is stored in a log record; longer ones are blobs beside the log.
+pub(crate) const MAX_RECORD_VALUE: usize = 64 * 1024;
+/// The longest encoded user metadata.
+pub(crate) const MAX_USER_LEN: usize = 64 * 1024;
+/// The longest value that a checkpoint copies into the index, so that the log's segments free whole.
+pub(crate) const MAX_LEAF_VALUE: usize = 256;
+
+/// The checksum of bytes that lie at `offset`, so that bytes in a wrong place never validate.
+pub(crate) fn extent_checksum(data: &[u8], offset: u64, salt: u64) -> u64 {
+    xxh3_64_with_seed(data, salt ^ offset)
+}
 
 pub(crate) fn checksum(data: &[u8]) -> u64 {
     xxh3_64(data)
@@ -161,6 +172,11 @@ impl Superblock {
         Some(Ok(Self { id, segment_size, generation, log, catalog }))
     }
 
+    /// Superblocks alternate, so that a torn write of one leaves the other.
+    pub(crate) fn offset(&self) -> u64 {
+        (self.generation % 2) * BLOCK
+    }
+
     pub(crate) fn geometry(&self) -> Geometry {
         let salt = xxh3_64(&self.id);
         Geometry { segment_size: self.segment_size, salt }
@@ -180,9 +196,13 @@ impl Geometry {
         DATA_START + u64::from(segment) * u64::from(self.segment_size)
     }
 
+    pub(crate) fn segment_of(self, offset: u64) -> u32 {
+        (offset.saturating_sub(DATA_START) / u64::from(self.segment_size)) as u32
+    }
+
     /// The longest value that fits into one record, whatever its key.
     pub(crate) fn max_value(self) -> usize {
-        self.segment_size as usize - UNIT_HEAD - RECORD_HEAD - MAX_KEY_LEN - LINK_RESERVE
+        self.segment_size as usize - UNIT_HEAD - RECORD_HEAD - 20 - MAX_KEY_LEN - MAX_USER_LEN - LINK_RESERVE
     }
 }
 
@@ -253,6 +273,8 @@ pub(crate) enum Kind {
 
 /// The record's transaction continues with the next record.
 pub(crate) const FLAG_MORE: u8 = 1;
+/// The value is the map of a blob.
+pub(crate) const FLAG_BLOB: u8 = 2;
 /// Version and creation time follow the head.
 pub(crate) const FLAG_ORIGIN: u8 = 4;
 /// User metadata follows.

@@ -33,28 +33,43 @@
 //! For joins, secondary indexes or transactions that span reads and writes, take a database. For data that several
 //! processes write, take a server: a container belongs to one process at a time.
 
+#![deny(unsafe_code)]
+
+mod admin;
 mod asynchronous;
 mod batch;
+mod blob;
+mod catalog;
+mod checkpoint;
+mod collect;
 mod device;
+mod engine;
 mod error;
 mod format;
 mod log;
+mod maintain;
 mod memtable;
 mod options;
+mod pages;
 mod recovery;
+mod segments;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tree;
 mod value;
+mod verify;
 mod view;
 
+pub use admin::{Health, Snapshot, Stats};
 pub use asynchronous::{AsyncBatch, AsyncVde};
 pub use batch::Batch;
-pub use device::{Device, FileDevice, MemoryDevice};
+pub use device::{Device, FileDevice, Mapping, MemoryDevice};
 pub use error::{Error, Result};
 pub use format::MAX_KEY_LEN;
 pub use options::{Durability, StripeHash, StripeHasher, VdeOptions};
 pub use recovery::Recovery;
 pub use store::Vde;
-pub use value::{Metadata, Value};
+pub use value::{Metadata, UserMetadata, Value, ValueReader};
+pub use verify::{Progress, Report};
 pub use view::{Entries, Entry, ReadView};

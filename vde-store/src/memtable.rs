@@ -39,23 +39,39 @@ impl Horizon {
     }
 }
 
+/// Where a value is.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    /// Here.
+    Memory(Arc<[u8]>),
+    /// In a blob with this map.
+    Blob(Arc<[u8]>),
+    /// In a record of the log, or in the blob that the record maps.
+    Record { location: Location, blob: bool },
+}
+
+/// A value's times and its user metadata.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) modified: u64,
+    pub(crate) user: Option<Arc<[u8]>>,
+}
+
 /// A value and what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
-    pub(crate) modified: u64,
+    pub(crate) len: u64,
     /// `None`: the version is the sequence number, and the creation time that of the entry before, if there is one.
     pub(crate) origin: Option<Origin>,
-    #[allow(dead_code, reason = "read once values carry user metadata")]
-    pub(crate) user: Option<Arc<[u8]>>,
-    pub(crate) value_checksum: u64,
-    pub(crate) bytes: Arc<[u8]>,
+    /// `None` where only the record tells.
+    pub(crate) facts: Option<Facts>,
+    pub(crate) payload: Payload,
 }
 
 /// One write of one key.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) seq: u64,
-    #[allow(dead_code, reason = "read by checkpoints")]
     pub(crate) location: Location,
     pub(crate) buffered: bool,
     /// `None`: the key was deleted.
@@ -144,15 +160,26 @@ const CHANGE_OVERHEAD: u64 = 160;
 
 impl Memtable {
     pub(crate) fn insert(&self, key: Box<[u8]>, change: Change) {
-        let value = change.stored.as_ref().map_or(0, |s| s.bytes.len());
+        let value = match change.stored.as_ref().map(|stored| &stored.payload) {
+            Some(Payload::Memory(bytes) | Payload::Blob(bytes)) => bytes.len(),
+            Some(Payload::Record { .. }) | None => 0,
+        };
         self.bytes.fetch_add(CHANGE_OVERHEAD + (key.len() + value) as u64, Relaxed);
         self.map.insert(Slot { key, seq: change.seq }, change);
     }
 
     /// Roughly how much memory it holds.
-    #[allow(dead_code, reason = "read by checkpoints")]
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// All changes: keys in order, the newest change of each key first.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Box<[u8]>, Change)> {
+        self.map.iter().map(|entry| (entry.key().key.clone(), entry.value().clone()))
     }
 
     /// The newest change of `key` within the horizon. O(log n).
@@ -192,17 +219,19 @@ mod tests {
 
     fn change(seq: u64, buffered: bool, value: Option<&[u8]>) -> Change {
         let stored = value.map(|bytes| Stored {
-            modified: 0,
+            len: bytes.len() as u64,
             origin: None,
-            user: None,
-            value_checksum: 0,
-            bytes: bytes.into(),
+            facts: None,
+            payload: Payload::Memory(bytes.into()),
         });
         Change { seq, location: Location { offset: 0, len: 0 }, buffered, stored }
     }
 
     fn value(change: Option<Change>) -> Option<Vec<u8>> {
-        change?.stored.map(|s| s.bytes.to_vec())
+        match change?.stored?.payload {
+            Payload::Memory(bytes) => Some(bytes.to_vec()),
+            Payload::Blob(_) | Payload::Record { .. } => None,
+        }
     }
 
     #[test]

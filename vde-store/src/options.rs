@@ -129,6 +129,7 @@ pub struct VdeOptions {
     pub(crate) hasher: StripeHasher,
     pub(crate) durability: Durability,
     pub(crate) sync_interval: Duration,
+    pub(crate) checkpoint_bytes: u64,
     pub(crate) segment_size: u32,
     pub(crate) read_only: bool,
     pub(crate) create_if_missing: bool,
@@ -156,6 +157,7 @@ impl VdeOptions {
             hasher: StripeHasher::default(),
             durability: Durability::Sync,
             sync_interval: Duration::from_millis(100),
+            checkpoint_bytes: 64 << 20,
             segment_size: 16 << 20,
             read_only: false,
             create_if_missing: true,
@@ -221,6 +223,20 @@ impl VdeOptions {
         self
     }
 
+    /// How many bytes of recent writes may gather in memory before a checkpoint persists their index, 64 KiB to 16 GiB.
+    /// Default 64 MiB. The memory that a store takes, and the time to open it after a crash, grow with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().checkpoint_bytes(16 << 20).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn checkpoint_bytes(mut self, bytes: u64) -> Self {
+        self.checkpoint_bytes = bytes;
+        self
+    }
+
     /// The size in bytes of the container's segments, the unit in which space is reused: a power of two from 256 KiB
     /// to 1 GiB, fixed when the container is created. Default 16 MiB.
     ///
@@ -270,7 +286,8 @@ impl VdeOptions {
     }
 
     /// Whether the store may run threads of its own. Default `true`. Without them, buffered writes are synced only by
-    /// [`Vde::flush`], and whoever awaits a durable write syncs on the executor's thread.
+    /// [`Vde::flush`], checkpoints happen only on demand, and whoever awaits a durable write syncs on the executor's
+    /// thread.
     ///
     /// # Examples
     ///
@@ -374,6 +391,9 @@ impl VdeOptions {
         }
         if !self.segment_size.is_power_of_two() || !(1 << 18..=1 << 30).contains(&self.segment_size) {
             return refuse("segment_size", "must be a power of two from 256 KiB to 1 GiB");
+        }
+        if !(64 << 10..=16 << 30).contains(&self.checkpoint_bytes) {
+            return refuse("checkpoint_bytes", "must be from 64 KiB to 16 GiB");
         }
         if !(Duration::from_millis(1)..=Duration::from_hours(1)).contains(&self.sync_interval) {
             return refuse("sync_interval", "must be from 1 ms to 1 hour");

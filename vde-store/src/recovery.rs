@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::blob::BlobMap;
+use crate::catalog::Catalog;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::format::{BLOCK, FLAG_MORE, FLAG_PRIOR, Geometry, Kind, LogPosition, Superblock};
+use crate::format::{BLOCK, FLAG_BLOB, FLAG_MORE, FLAG_PRIOR, Kind, LogPosition, Superblock};
 use crate::log::reader::LogReader;
 use crate::log::record::Record;
-use crate::memtable::{Change, Location, Memtable, Stored};
+use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
+use crate::pages::Pages;
+use crate::segments::Segments;
 
 /// What opening a store found in its log.
 ///
@@ -31,8 +35,46 @@ pub struct Recovery {
     pub torn_at: Option<u64>,
 }
 
-/// Reads both superblocks and returns the newest valid one.
-pub(crate) fn read_superblock(device: &dyn Device, write: bool) -> Result<Superblock> {
+/// The newest checkpoint of a container.
+pub(crate) struct Root {
+    pub(crate) superblock: Superblock,
+    pub(crate) catalog: Catalog,
+    pub(crate) segments: Segments,
+    pub(crate) pages: Arc<Pages>,
+}
+
+/// Finds the newest superblock that is whole and whose index begins with a whole page.
+pub(crate) fn read_root(device: &Arc<dyn Device>, write: bool) -> Result<Root> {
+    let mut superblocks = read_superblocks(&**device, write)?;
+    superblocks.sort_by_key(|superblock| std::cmp::Reverse(superblock.generation));
+    let mut first_error = None;
+    for superblock in superblocks {
+        match load_catalog(device, superblock) {
+            Ok(root) => return Ok(root),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or(Error::NotAStore { reason: "it has no superblock" }))
+}
+
+fn load_catalog(device: &Arc<dyn Device>, superblock: Superblock) -> Result<Root> {
+    let geometry = superblock.geometry();
+    let pages = Arc::new(Pages::new(device.clone(), geometry));
+    let at = superblock.catalog;
+    let (catalog, segments) = if at.len == 0 {
+        (Catalog::default(), Segments::new(geometry))
+    } else {
+        let bytes = pages.extent(at, "catalog")?;
+        Catalog::decode(&bytes, at.offset, geometry)?
+    };
+    if let Some(root) = catalog.root {
+        pages.extent(root, "index page")?;
+    }
+    Ok(Root { superblock, catalog, segments, pages })
+}
+
+/// The valid ones of the two superblocks.
+fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<Superblock>> {
     let len = device.len().map_err(|e| Error::io("measure the container", e))?;
     if len == 0 {
         return Err(Error::NotAStore { reason: "it is empty" });
@@ -40,68 +82,118 @@ pub(crate) fn read_superblock(device: &dyn Device, write: bool) -> Result<Superb
     let read = |offset: u64| {
         let mut block = vec![0; BLOCK as usize];
         if offset + BLOCK > len {
-            return Err(Error::NotAStore { reason: "it is shorter than a superblock" });
+            return Err(Error::NotAStore { reason: "it is shorter than its superblocks" });
         }
         device.read_at(&mut block, offset).map_err(|e| Error::io("read a superblock", e))?;
         Superblock::decode(&block, offset, write)
     };
     match (read(0), read(BLOCK)) {
-        (Ok(a), Ok(b)) => Ok(if a.generation > b.generation { a } else { b }),
+        (Ok(a), Ok(b)) => Ok(vec![a, b]),
         // A newer format may be all that the other one tells; falling back would undo what it holds.
         (Err(newer @ Error::NewerFormat { .. }), _) | (_, Err(newer @ Error::NewerFormat { .. })) => {
             Err(newer)
         }
-        (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(only),
+        (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(vec![only]),
         (Err(a), Err(b)) => Err(if matches!(a, Error::NotAStore { .. }) { b } else { a }),
     }
 }
 
-/// The log's end, and the highest segment that the log uses.
+/// The log's end.
 pub(crate) struct Replayed {
     pub(crate) position: LogPosition,
-    pub(crate) last_segment: u32,
     pub(crate) recovery: Recovery,
 }
 
-/// Replays the log from `start` into `memtable`.
+/// Replays the log from `start` into `memtable`, and tells `segments` what it uses.
 pub(crate) fn replay(
-    device: &dyn Device,
-    geometry: Geometry,
+    pages: &Arc<Pages>,
     start: LogPosition,
     memtable: &Memtable,
+    segments: &mut Segments,
 ) -> Result<Replayed> {
-    let mut reader = LogReader::new(device, geometry, start)?;
-    let mut transaction: Vec<(Box<[u8]>, Change)> = Vec::new();
+    // A first pass over the units alone: up to where was the log known to be durable?
+    let mut scout = LogReader::new(pages.device(), pages.geometry(), start)?;
+    while scout.next_unit(|_, _, _| Ok(true))? {}
+    let synced = scout.durable_seq();
+
+    let mut reader = LogReader::new(pages.device(), pages.geometry(), start)?;
     let mut recovery = Recovery::default();
-    let mut last_segment = start.segment;
-    while reader.next_unit(|record, seq, offset| {
-        if record.head.flags & FLAG_PRIOR == 0 {
-            // A transaction that a crash cut off was never acknowledged, and never continues.
-            transaction.clear();
+    let mut transaction: Vec<(Box<[u8]>, Change)> = Vec::new();
+    segments.mark_log(start.segment, start.ordinal, start.seq + 1);
+    loop {
+        let mut unit: Vec<(Box<[u8]>, Change, u8)> = Vec::new();
+        let whole = reader.next_unit(|record, seq, offset| {
+            // A crash may keep a record without the blob that it maps, if neither was synced.
+            if seq > synced && is_torn_blob(pages, record, offset)? {
+                return Ok(false);
+            }
+            unit.push((record.key.into(), change(record, seq, offset)?, record.head.flags));
+            Ok(true)
+        })?;
+        if !whole {
+            break;
         }
-        transaction.push((record.key.into(), change(record, seq, offset)));
-        if record.head.flags & FLAG_MORE == 0 {
-            for (key, change) in transaction.drain(..) {
-                memtable.insert(key, change);
-                recovery.records += 1;
+        for (key, change, flags) in unit {
+            if flags & FLAG_PRIOR == 0 {
+                // A transaction that a crash cut off was never acknowledged, and never continues.
+                transaction.clear();
+            }
+            transaction.push((key, change));
+            if flags & FLAG_MORE == 0 {
+                recovery.records += transaction.len() as u64;
+                apply(&mut transaction, memtable, segments)?;
             }
         }
-        Ok(())
-    })? {
-        last_segment = last_segment.max(reader.position().segment);
+        let position = reader.position();
+        segments.mark_log(position.segment, position.ordinal, position.seq + 1);
     }
     reader.check_end()?;
     recovery.torn_at = reader.torn_at();
-    Ok(Replayed { position: reader.position(), last_segment, recovery })
+    Ok(Replayed { position: reader.position(), recovery })
 }
 
-fn change(record: &Record<'_>, seq: u64, offset: u64) -> Change {
-    let stored = (record.head.kind == Kind::Put).then(|| Stored {
-        modified: record.head.modified,
-        origin: record.origin,
-        user: (!record.user.is_empty()).then(|| Arc::from(record.user)),
-        value_checksum: record.head.value_checksum,
-        bytes: record.value.into(),
-    });
-    Change { seq, location: Location { offset, len: record.len }, buffered: false, stored }
+/// Applies a whole transaction.
+fn apply(
+    transaction: &mut Vec<(Box<[u8]>, Change)>,
+    memtable: &Memtable,
+    segments: &mut Segments,
+) -> Result<()> {
+    for (key, change) in transaction.drain(..) {
+        segments.add_live(change.location.offset, u64::from(change.location.len));
+        if let Some(stored) = &change.stored
+            && let Payload::Blob(map) = &stored.payload
+        {
+            for run in BlobMap::decode(map, change.location.offset)?.runs() {
+                segments.mark_unborn(run, stored.origin.is_some())?;
+            }
+        }
+        memtable.insert(key, change);
+    }
+    Ok(())
+}
+
+fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64) -> Result<bool> {
+    if record.head.flags & FLAG_BLOB == 0 {
+        return Ok(false);
+    }
+    match BlobMap::decode(record.value, offset)?.verify(pages) {
+        Err(Error::Corrupt { .. }) => Ok(true),
+        other => other.map(|()| false),
+    }
+}
+
+fn change(record: &Record<'_>, seq: u64, offset: u64) -> Result<Change> {
+    let location = Location { offset, len: record.len };
+    let mut change = Change { seq, location, buffered: false, stored: None };
+    if record.head.kind == Kind::Put {
+        let (len, payload) = if record.head.flags & FLAG_BLOB == 0 {
+            (record.value.len() as u64, Payload::Memory(record.value.into()))
+        } else {
+            (BlobMap::decode(record.value, offset)?.len, Payload::Blob(record.value.into()))
+        };
+        let user = (!record.user.is_empty()).then(|| Arc::from(record.user));
+        let facts = Some(Facts { modified: record.head.modified, user });
+        change.stored = Some(Stored { len, origin: record.origin, facts, payload });
+    }
+    Ok(change)
 }

@@ -1,42 +1,25 @@
-//! `Vde`: the orchestrator. Every write takes the same path: its key's stripe, the log, the memtable; the stripe is
-//! released; then the wait for the disk.
+//! `Vde`: the store as its users hold it.
 
 use std::fmt;
+use std::io::Read;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arc_swap::ArcSwap;
-
 use crate::batch::Batch;
+use crate::checkpoint::Edit;
 use crate::device::Device;
+use crate::engine::{Next, Shared};
 use crate::error::{Error, Result};
-use crate::format::{Extent, FLAG_MORE, FLAG_PRIOR, Geometry, Kind, LogPosition, Superblock};
-use crate::log::commit::Line;
-use crate::log::record::{Draft, Parts};
-use crate::log::writer::Log;
-use crate::memtable::{Change, Horizon, Memtable, Stored};
-use crate::options::{Durability, StripeHasher, VdeOptions};
-use crate::recovery::{Recovery, read_superblock, replay};
-use crate::value::{Metadata, Value, now_micros};
-use crate::view::{Entries, Layers, ReadView, check_key};
+use crate::format::{Extent, LogPosition, Superblock};
+use crate::options::{Durability, VdeOptions};
+use crate::recovery::Recovery;
+use crate::value::{Metadata, UserMetadata, Value, ValueReader, encode_user, now_micros};
+use crate::view::{Entries, ReadView};
 
-type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, StripeHasher>;
-
-/// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
-const MAX_UNWRITTEN: usize = 8 << 20;
-
-/// The open store; shared by its handles, its views and its threads.
-pub(crate) struct Shared {
-    pub(crate) log: Log,
-    pub(crate) line: Line,
-    geometry: Geometry,
-    layers: ArcSwap<Layers>,
-    stripes: Stripes,
-    read_only: bool,
-    recovery: Recovery,
-}
+/// A store that is closed with more than this to replay is checkpointed first, so that it opens quickly.
+const REPLAY_AT_OPEN: u64 = 1 << 20;
 
 /// Owns the threads: dropped with the last handle, it ends them and brings the log to the disk.
 struct Engine {
@@ -44,16 +27,29 @@ struct Engine {
     threads: Vec<JoinHandle<()>>,
 }
 
+impl Engine {
+    fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&shared));
+        self.threads.push(thread.map_err(|e| Error::io("start a thread", e))?);
+        Ok(())
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         self.shared.line.stop();
+        self.shared.maintenance.stop();
         for thread in self.threads.drain(..) {
             // A panic there has been reported already, and what was acknowledged is in the log.
             let _ = thread.join();
         }
-        if !self.shared.read_only {
+        if !self.shared.options.read_only {
             // Whoever needs to know whether buffered writes reached the disk calls `flush`.
             let _ = self.shared.wait_durable(self.shared.log.published());
+            if self.shared.options.background && self.shared.layers.load().memtable.bytes() > REPLAY_AT_OPEN {
+                let _ = self.shared.checkpoint(&Edit::Nothing, false);
+            }
         }
     }
 }
@@ -88,160 +84,6 @@ impl fmt::Debug for Vde {
             .field("durability", &self.durability)
             .finish_non_exhaustive()
     }
-}
-
-/// One write, before it is given its place in the log.
-pub(crate) struct Write<'a> {
-    pub(crate) key: &'a [u8],
-    /// `None` deletes.
-    pub(crate) value: Option<&'a [u8]>,
-}
-
-impl Shared {
-    pub(crate) fn horizon(&self) -> Horizon {
-        Horizon { durable: self.log.durable(), published: self.log.published() }
-    }
-
-    pub(crate) fn view(&self) -> ReadView {
-        // The layers first: what becomes visible afterwards is missing from them, but never the other way round.
-        let layers = self.layers.load_full();
-        ReadView { layers, horizon: self.horizon() }
-    }
-
-    /// Logs and publishes `writes` as one transaction. The caller holds their stripes.
-    fn log(&self, writes: &[Write<'_>], durability: Durability) -> Result<u64> {
-        self.line.check()?;
-        let modified = now_micros();
-        let last = writes.len() - 1;
-        let drafts: Vec<_> = writes
-            .iter()
-            .enumerate()
-            .map(|(i, write)| self.draft(write, modified, (i > 0, i < last)))
-            .collect();
-        let mut entries: Vec<_> = writes
-            .iter()
-            .zip(&drafts)
-            .map(|(write, draft)| {
-                let stored = write.value.map(|bytes| Stored {
-                    modified,
-                    origin: None,
-                    user: None,
-                    value_checksum: draft.value_checksum(),
-                    bytes: bytes.into(),
-                });
-                Some((Box::<[u8]>::from(write.key), stored))
-            })
-            .collect();
-        let buffered = durability == Durability::Buffered;
-        let (seq, unwritten) = self.log.append(&drafts, |memtable, index, seq, location| {
-            if let Some((key, stored)) = entries[index].take() {
-                memtable.insert(key, Change { seq, location, buffered, stored });
-            }
-        });
-        if unwritten > MAX_UNWRITTEN {
-            self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
-        }
-        Ok(seq)
-    }
-
-    fn draft<'a>(&self, write: &Write<'a>, modified: u64, (prior, more): (bool, bool)) -> Draft<'a> {
-        let flags = if prior { FLAG_PRIOR } else { 0 } | if more { FLAG_MORE } else { 0 };
-        let kind = if write.value.is_some() { Kind::Put } else { Kind::Delete };
-        let value = write.value.unwrap_or_default();
-        let parts = Parts { kind, flags, modified, origin: None, user: &[], key: write.key, value };
-        Draft::new(&parts, self.geometry.salt)
-    }
-
-    fn fail(&self, action: &'static str, error: std::io::Error) -> Error {
-        let source = Arc::new(error);
-        self.line.poison(source.clone());
-        Error::Io { action, source }
-    }
-
-    fn check_writable(&self) -> Result<()> {
-        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
-    }
-
-    fn check_value(&self, value: &[u8]) -> Result<()> {
-        let max = self.geometry.max_value();
-        if value.len() <= max {
-            return Ok(());
-        }
-        Err(Error::TooLarge { what: "value", len: value.len() as u64, max: max as u64 })
-    }
-
-    pub(crate) fn wait_durable(&self, seq: u64) -> Result<()> {
-        self.line.wait(&self.log, seq)
-    }
-
-    /// Logs a put and returns the sequence number whose durability acknowledges it.
-    pub(crate) fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<u64> {
-        self.check_writable()?;
-        check_key(key)?;
-        self.check_value(value)?;
-        let _stripe = self.stripes.lock(key);
-        self.log(&[Write { key, value: Some(value) }], durability)
-    }
-
-    /// Logs a deletion. Returns whether there was something to delete, and the sequence number that acknowledges it.
-    pub(crate) fn delete(&self, key: &[u8], durability: Durability) -> Result<(bool, u64)> {
-        self.check_writable()?;
-        check_key(key)?;
-        let _stripe = self.stripes.lock(key);
-        let before = self.layers.load().change(key, Horizon::LATEST);
-        match before {
-            Some(Change { stored: Some(_), .. }) => {
-                Ok((true, self.log(&[Write { key, value: None }], durability)?))
-            }
-            // Even "there was nothing" may only be told once it is durable that there is nothing.
-            before => Ok((false, before.map_or(0, |change| change.seq))),
-        }
-    }
-
-    /// Logs what `change` makes of the value of `key`, if that is not `Keep`.
-    pub(crate) fn modify(
-        &self,
-        key: &[u8],
-        durability: Durability,
-        change: impl FnOnce(Option<&[u8]>) -> Next,
-    ) -> Result<(Option<Value>, u64)> {
-        self.check_writable()?;
-        check_key(key)?;
-        let _stripe = self.stripes.lock(key);
-        let before = self.layers.load().change(key, Horizon::LATEST);
-        let seen = before.as_ref().map_or(0, |change| change.seq);
-        let old = before.and_then(|change| change.stored).map(|stored| Value(stored.bytes));
-        let seq = match change(old.as_deref()) {
-            Next::Put(value) => {
-                self.check_value(&value)?;
-                self.log(&[Write { key, value: Some(&value) }], durability)?
-            }
-            Next::Delete if old.is_some() => self.log(&[Write { key, value: None }], durability)?,
-            Next::Delete | Next::Keep => seen,
-        };
-        Ok((old, seq))
-    }
-
-    /// Logs all of `writes` as one.
-    pub(crate) fn write_batch(&self, writes: &[Write<'_>], durability: Durability) -> Result<u64> {
-        self.check_writable()?;
-        for write in writes {
-            check_key(write.key)?;
-            self.check_value(write.value.unwrap_or_default())?;
-        }
-        if writes.is_empty() {
-            return Ok(0);
-        }
-        let _stripes = self.stripes.lock_many(writes.iter().map(|write| write.key));
-        self.log(writes, durability)
-    }
-}
-
-/// What a modification makes of a value.
-pub(crate) enum Next {
-    Put(Vec<u8>),
-    Delete,
-    Keep,
 }
 
 impl Vde {
@@ -299,32 +141,16 @@ impl Vde {
         if create {
             initialise(&*device, options.segment_size)?;
         }
-        let superblock = read_superblock(&*device, !options.read_only)?;
-        let geometry = superblock.geometry();
-        let memtable = Arc::new(Memtable::default());
-        let replayed = replay(&*device, geometry, superblock.log, &memtable)?;
-        if !options.read_only {
-            // What was replayed may be in the page cache only: nobody may see it before it is durable.
-            device.sync().map_err(|e| Error::io("sync the log", e))?;
+        let background = options.background && !options.read_only;
+        let (durability, interval) = (options.durability, options.sync_interval);
+        let mut engine = Engine { shared: Arc::new(Shared::open(options, device)?), threads: Vec::new() };
+        if background {
+            engine
+                .spawn("vde-commit", move |shared| shared.line.commit_until_stopped(&shared.log, interval))?;
+            engine.spawn("vde-maintain", Shared::maintain_until_stopped)?;
+            engine.shared.maintenance.wake();
         }
-        let log = Log::new(device, geometry, replayed.position, replayed.last_segment + 1, memtable.clone());
-        let shared = Arc::new(Shared {
-            log,
-            line: Line::new(),
-            geometry,
-            layers: ArcSwap::from_pointee(Layers { memtable }),
-            stripes: Stripes::with_hasher(options.stripes, options.hasher),
-            read_only: options.read_only,
-            recovery: replayed.recovery,
-        });
-        let mut threads = Vec::new();
-        if options.background && !options.read_only {
-            let shared = shared.clone();
-            let commit = move || shared.line.commit_until_stopped(&shared.log, options.sync_interval);
-            let thread = std::thread::Builder::new().name("vde-commit".into()).spawn(commit);
-            threads.push(thread.map_err(|e| Error::io("start the committer thread", e))?);
-        }
-        Ok(Self { engine: Arc::new(Engine { shared, threads }), durability: options.durability })
+        Ok(Self { engine: Arc::new(engine), durability })
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -401,6 +227,29 @@ impl Vde {
     /// ```
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let seq = self.shared().put(key.as_ref(), value.as_ref(), self.durability)?;
+        self.acknowledge(seq)
+    }
+
+    /// Stores what `source` yields under `key`, with `user` metadata. Values of any length pass through constant memory;
+    /// nothing is visible before all of it was read.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put), and [`Error::Io`] where `source` fails; nothing was changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{UserMetadata, Vde};
+    ///
+    /// let store = Vde::in_memory()?;
+    /// store.put_with("zeros", std::io::Read::take(std::io::repeat(0), 1 << 20), &UserMetadata::new())?;
+    /// assert_eq!(store.metadata("zeros")?.unwrap().len, 1 << 20);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn put_with(&self, key: impl AsRef<[u8]>, mut source: impl Read, user: &UserMetadata) -> Result<()> {
+        let user = encode_user(user);
+        let seq = self.shared().put_with(key.as_ref(), &mut source, &user, self.durability)?;
         self.acknowledge(seq)
     }
 
@@ -563,6 +412,43 @@ impl Vde {
         self.read_view().value(key)
     }
 
+    /// The bytes of the value of `key` that lie in `range`, as far as it is that long. What it skips is not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadView::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "0123456789")?;
+    /// assert_eq!(store.get_range("k", 8..)?.unwrap(), b"89");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn get_range(&self, key: impl AsRef<[u8]>, range: impl RangeBounds<u64>) -> Result<Option<Vec<u8>>> {
+        self.read_view().get_range(key, range)
+    }
+
+    /// A reader of the value of `key`, which holds no more than a chunk of it in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadView::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "value")?;
+    /// let text = std::io::read_to_string(store.reader("k")?.unwrap()).unwrap();
+    /// assert_eq!(text, "value");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn reader(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueReader>> {
+        self.read_view().reader(key)
+    }
+
     /// Whether `key` has a value.
     ///
     /// # Errors
@@ -621,28 +507,6 @@ impl Vde {
     /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Entries {
         self.read_view().range(range)
-    }
-}
-
-impl Shared {
-    pub(crate) fn swap(
-        &self,
-        key: &[u8],
-        expected: Option<&[u8]>,
-        new: Option<&[u8]>,
-        durability: Durability,
-    ) -> Result<(bool, u64)> {
-        let mut swapped = false;
-        let next = |old: Option<&[u8]>| {
-            swapped = old == expected;
-            match new {
-                _ if !swapped => Next::Keep,
-                Some(new) => Next::Put(new.to_vec()),
-                None => Next::Delete,
-            }
-        };
-        let (_, seq) = self.modify(key, durability, next)?;
-        Ok((swapped, seq))
     }
 }
 

@@ -6,51 +6,181 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::blob::{BlobMap, Reading, Source};
 use crate::error::{Error, Result};
-use crate::format::MAX_KEY_LEN;
-use crate::memtable::{Change, Horizon, Memtable, Stored};
-use crate::value::{Metadata, Value, time_from_micros};
+use crate::format::{FLAG_BLOB, MAX_KEY_LEN, checksum};
+use crate::log::record::{Origin, Record};
+use crate::memtable::{Change, Facts, Horizon, Location, Memtable, Payload, Stored};
+use crate::pages::{Bytes, Pages, PinnedBytes};
+use crate::tree::Tree;
+use crate::tree::node::{LeafValue, Place};
+use crate::value::{Metadata, Value, ValueReader, decode_user, time_from_micros};
 
 /// What the store consists of at a moment. Readers load it once and keep it as long as they need it.
 pub(crate) struct Layers {
     pub(crate) memtable: Arc<Memtable>,
+    /// What a checkpoint is merging into the index right now.
+    pub(crate) frozen: Option<Arc<Memtable>>,
+    pub(crate) tree: Arc<Tree>,
+}
+
+/// Reads and verifies the record of `key` at `location`, and hands it over with the bytes that it is read from.
+pub(crate) fn read_record<T>(
+    pages: &Pages,
+    key: &[u8],
+    location: Location,
+    use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
+) -> Result<T> {
+    let bytes = pages.read(location.offset, location.len as usize, "log record")?;
+    let read = || {
+        let record = Record::read(&bytes, location.offset, pages.geometry().salt)?;
+        if record.key != key {
+            return Err(Error::corrupt("log record", location.offset));
+        }
+        record.verify_value(location.offset)?;
+        Ok(record)
+    };
+    match read() {
+        Err(Error::Corrupt { what, offset }) => Err(pages.corrupt(what, offset)),
+        other => other.map(|record| use_it(&record, &bytes)),
+    }
+}
+
+/// Sequence number 0: what is in the index is durable and older than any sequence number that anyone waits for.
+fn indexed(value: LeafValue<'_>) -> Change {
+    let origin = Some(Origin { version: value.version, created: value.created });
+    let (facts, payload) = match value.place {
+        Place::Inline { modified, user, bytes } => {
+            let user = (!user.is_empty()).then(|| user.into());
+            (Some(Facts { modified, user }), Payload::Memory(bytes.into()))
+        }
+        Place::Record { location, blob } => (None, Payload::Record { location, blob }),
+    };
+    let stored = Some(Stored { len: value.len, origin, facts, payload });
+    Change { seq: 0, location: Location { offset: 0, len: 0 }, buffered: false, stored }
 }
 
 impl Layers {
-    pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Option<Stored> {
-        self.change(key, horizon)?.stored
+    fn memtables(&self) -> impl Iterator<Item = &Memtable> {
+        std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
     }
 
-    pub(crate) fn change(&self, key: &[u8], horizon: Horizon) -> Option<Change> {
-        self.memtable.find(key, horizon)
+    pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Result<Option<Stored>> {
+        Ok(self.change(key, horizon)?.and_then(|change| change.stored))
     }
 
-    pub(crate) fn metadata(&self, key: &[u8], horizon: Horizon) -> Option<Metadata> {
-        let change = self.change(key, horizon)?;
-        let stored = change.stored?;
-        let (mut version, mut created) = (change.seq, stored.modified);
-        if let Some(origin) = stored.origin {
-            (version, created) = (origin.version, origin.created);
-        } else {
-            // The creation time is that of the oldest write since the key was last absent.
-            let mut seq = change.seq;
-            while let Some(before) = self.change(key, Horizon { durable: seq - 1, published: seq - 1 }) {
-                let Some(stored) = before.stored else { break };
-                created = stored.modified;
-                seq = before.seq;
+    pub(crate) fn change(&self, key: &[u8], horizon: Horizon) -> Result<Option<Change>> {
+        match self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
+            Some(change) => Ok(Some(change)),
+            None => self.tree.find(key, indexed),
+        }
+    }
+
+    /// The bytes of a value.
+    pub(crate) fn value(&self, key: &[u8], stored: &Stored) -> Result<Value> {
+        let pages = &self.tree.pages;
+        let bytes = match &stored.payload {
+            Payload::Memory(bytes) => {
+                return Ok(Value { bytes: PinnedBytes::Owned(bytes.clone()), pin: None });
+            }
+            Payload::Blob(map) => BlobMap::decode(map, 0)?.pin(pages)?,
+            Payload::Record { location, blob: true } => self.blob_map(key, *location)?.pin(pages)?,
+            Payload::Record { location, blob: false } => {
+                read_record(pages, key, *location, |record, bytes| {
+                    let end = record.len as usize;
+                    bytes.pin(end - record.value.len(), end)
+                })?
+            }
+        };
+        Ok(Value { bytes, pin: Some(self.tree.clone()) })
+    }
+
+    fn blob_map(&self, key: &[u8], location: Location) -> Result<BlobMap> {
+        read_record(&self.tree.pages, key, location, |record, _| {
+            BlobMap::decode(record.value, location.offset)
+        })?
+    }
+
+    fn range(&self, key: &[u8], stored: &Stored, from: u64, to: u64) -> Result<Vec<u8>> {
+        match &stored.payload {
+            Payload::Blob(map) => BlobMap::decode(map, 0)?.range(&self.tree.pages, from, to),
+            Payload::Record { location, blob: true } => {
+                self.blob_map(key, *location)?.range(&self.tree.pages, from, to)
+            }
+            Payload::Memory(_) | Payload::Record { blob: false, .. } => {
+                let value = self.value(key, stored)?;
+                let len = value.len() as u64;
+                let (from, to) = (from.min(len) as usize, to.min(len) as usize);
+                Ok(value.get(from..to).unwrap_or_default().to_vec())
             }
         }
-        Some(Metadata {
-            len: stored.bytes.len() as u64,
-            created: time_from_micros(created),
-            modified: time_from_micros(stored.modified),
-            version,
-            checksum: stored.value_checksum,
-        })
     }
 
-    fn first(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<(Box<[u8]>, Change)> {
-        self.memtable.first(from, horizon)
+    fn reader(&self, key: &[u8], stored: &Stored) -> Result<ValueReader> {
+        let blob =
+            |map: BlobMap| Source::Blob { map: Arc::new(map), pages: self.tree.pages.clone(), chunk: None };
+        let source = match &stored.payload {
+            Payload::Blob(map) => blob(BlobMap::decode(map, 0)?),
+            Payload::Record { location, blob: true } => blob(self.blob_map(key, *location)?),
+            Payload::Memory(_) | Payload::Record { blob: false, .. } => {
+                Source::Bytes(self.value(key, stored)?.bytes)
+            }
+        };
+        Ok(ValueReader { reading: Reading { source, at: 0 }, _pin: self.tree.clone() })
+    }
+
+    /// When the key was first put since it was last absent, as far as the changes before `seq` tell.
+    fn created_before(&self, key: &[u8], mut seq: u64, mut created: u64) -> Result<u64> {
+        while seq > 0 {
+            let Some(before) = self.change(key, Horizon { durable: seq - 1, published: seq - 1 })? else {
+                break;
+            };
+            let Some(stored) = before.stored else { break };
+            if let Some(origin) = stored.origin {
+                return Ok(origin.created);
+            }
+            created = stored.facts.map_or(created, |facts| facts.modified);
+            seq = before.seq;
+        }
+        Ok(created)
+    }
+
+    /// Version and creation time of a value that is there.
+    pub(crate) fn origin(&self, key: &[u8], change: &Change, stored: &Stored) -> Result<Origin> {
+        if let Some(origin) = stored.origin {
+            return Ok(origin);
+        }
+        let modified = stored.facts.as_ref().map_or(0, |facts| facts.modified);
+        Ok(Origin { version: change.seq, created: self.created_before(key, change.seq, modified)? })
+    }
+
+    pub(crate) fn metadata(&self, key: &[u8], change: &Change, stored: &Stored) -> Result<Metadata> {
+        let origin = self.origin(key, change, stored)?;
+        let (facts, sum) = match &stored.payload {
+            Payload::Memory(bytes) => (stored.facts.clone(), checksum(bytes)),
+            Payload::Blob(map) => (stored.facts.clone(), BlobMap::decode(map, 0)?.checksum),
+            Payload::Record { location, blob } => {
+                read_record(&self.tree.pages, key, *location, |record, _| {
+                    debug_assert_eq!(*blob, record.head.flags & FLAG_BLOB != 0);
+                    let user = (!record.user.is_empty()).then(|| record.user.into());
+                    let sum = if *blob {
+                        BlobMap::decode(record.value, location.offset)?.checksum
+                    } else {
+                        record.head.value_checksum
+                    };
+                    Ok::<_, Error>((Some(Facts { modified: record.head.modified, user }), sum))
+                })??
+            }
+        };
+        let facts = facts.unwrap_or(Facts { modified: origin.created, user: None });
+        Ok(Metadata {
+            len: stored.len,
+            created: time_from_micros(origin.created),
+            modified: time_from_micros(facts.modified),
+            version: origin.version,
+            checksum: sum,
+            user: decode_user(facts.user.as_deref().unwrap_or_default()),
+        })
     }
 }
 
@@ -119,7 +249,64 @@ impl ReadView {
     pub fn value(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let key = key.as_ref();
         check_key(key)?;
-        Ok(self.layers.find(key, self.horizon).map(|stored| Value(stored.bytes)))
+        let found = self.layers.find(key, self.horizon)?;
+        found.map(|stored| self.layers.value(key, &stored)).transpose()
+    }
+
+    /// The bytes of the value of `key` that lie in `range`, as far as it is that long. What it skips is not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "0123456789")?;
+    /// assert_eq!(store.read_view().get_range("k", 3..5)?.unwrap(), b"34");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn get_range(&self, key: impl AsRef<[u8]>, range: impl RangeBounds<u64>) -> Result<Option<Vec<u8>>> {
+        let key = key.as_ref();
+        check_key(key)?;
+        let from = match range.start_bound() {
+            Bound::Unbounded => 0,
+            Bound::Included(from) => *from,
+            Bound::Excluded(before) => before.saturating_add(1),
+        };
+        let to = match range.end_bound() {
+            Bound::Unbounded => u64::MAX,
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(to) => *to,
+        };
+        let found = self.layers.find(key, self.horizon)?;
+        found.map(|stored| self.layers.range(key, &stored, from, to)).transpose()
+    }
+
+    /// A reader of the value of `key`, which holds no more than a chunk of it in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Read;
+    ///
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "value")?;
+    /// let mut text = String::new();
+    /// store.read_view().reader("k")?.unwrap().read_to_string(&mut text).unwrap();
+    /// assert_eq!(text, "value");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn reader(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueReader>> {
+        let key = key.as_ref();
+        check_key(key)?;
+        let found = self.layers.find(key, self.horizon)?;
+        found.map(|stored| self.layers.reader(key, &stored)).transpose()
     }
 
     /// Whether `key` has a value.
@@ -138,7 +325,7 @@ impl ReadView {
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let key = key.as_ref();
         check_key(key)?;
-        Ok(self.layers.find(key, self.horizon).is_some())
+        Ok(self.layers.find(key, self.horizon)?.is_some())
     }
 
     /// What is known of the value of `key` beside its bytes.
@@ -157,7 +344,13 @@ impl ReadView {
     pub fn metadata(&self, key: impl AsRef<[u8]>) -> Result<Option<Metadata>> {
         let key = key.as_ref();
         check_key(key)?;
-        Ok(self.layers.metadata(key, self.horizon))
+        match self.layers.change(key, self.horizon)? {
+            Some(change) => {
+                let stored = change.stored.as_ref();
+                stored.map(|stored| self.layers.metadata(key, &change, stored)).transpose()
+            }
+            None => Ok(None),
+        }
     }
 
     /// The entries whose keys begin with `prefix`, in key order.
@@ -223,14 +416,32 @@ fn end_of_prefix(prefix: &[u8]) -> Bound<Box<[u8]>> {
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Entries {
     view: ReadView,
-    next: Bound<Box<[u8]>>,
+    /// The next entry of each layer, the newest layer first.
+    heads: [Head; 3],
+    from: Bound<Box<[u8]>>,
     end: Bound<Box<[u8]>>,
     done: bool,
 }
 
+/// The next entry of one layer.
+enum Head {
+    Unread,
+    End,
+    At(Box<[u8]>, Change),
+}
+
+impl Head {
+    fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::At(key, _) => Some(key),
+            Self::Unread | Self::End => None,
+        }
+    }
+}
+
 impl fmt::Debug for Entries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entries").field("next", &self.next).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("Entries").field("from", &self.from).field("end", &self.end).finish_non_exhaustive()
     }
 }
 
@@ -239,8 +450,42 @@ fn as_slice(bound: &Bound<Box<[u8]>>) -> Bound<&[u8]> {
 }
 
 impl Entries {
-    fn new(view: ReadView, start: Bound<Box<[u8]>>, end: Bound<Box<[u8]>>) -> Self {
-        Self { view, next: start, end, done: false }
+    fn new(view: ReadView, from: Bound<Box<[u8]>>, end: Bound<Box<[u8]>>) -> Self {
+        Self { view, heads: [Head::Unread, Head::Unread, Head::Unread], from, end, done: false }
+    }
+
+    /// Reads the next entry of a layer.
+    fn read(&self, layer: usize) -> Result<Head> {
+        let layers = &self.view.layers;
+        let from = as_slice(&self.from);
+        let found = match layer {
+            0 => layers.memtable.first(from, self.view.horizon),
+            1 => layers.frozen.as_ref().and_then(|frozen| frozen.first(from, self.view.horizon)),
+            _ => layers.tree.first(from, |key, value| (key.into(), indexed(value)))?,
+        };
+        Ok(found.map_or(Head::End, |(key, change)| Head::At(key, change)))
+    }
+
+    /// The next key of any layer, with its newest change.
+    fn advance(&mut self) -> Result<Option<(Box<[u8]>, Change)>> {
+        for layer in 0..self.heads.len() {
+            if matches!(self.heads[layer], Head::Unread) {
+                self.heads[layer] = self.read(layer)?;
+            }
+        }
+        let Some(least) = self.heads.iter().filter_map(Head::key).min().map(Box::<[u8]>::from) else {
+            return Ok(None);
+        };
+        let mut newest = None;
+        for head in &mut self.heads {
+            if head.key() == Some(&*least)
+                && let Head::At(_, change) = std::mem::replace(head, Head::Unread)
+            {
+                newest.get_or_insert(change);
+            }
+        }
+        self.from = Bound::Excluded(least.clone());
+        Ok(newest.map(|change| (least, change)))
     }
 
     fn is_past_end(&self, key: &[u8]) -> bool {
@@ -257,18 +502,19 @@ impl Iterator for Entries {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.done {
-            let Some((key, change)) = self.view.layers.first(as_slice(&self.next), self.view.horizon) else {
-                break;
-            };
-            if self.is_past_end(&key) {
-                break;
-            }
-            self.next = Bound::Excluded(key.clone());
-            if let Some(stored) = change.stored {
-                return Some(Ok(Entry { view: self.view.clone(), key, stored }));
+            match self.advance() {
+                Ok(Some((key, change))) if !self.is_past_end(&key) => {
+                    if change.stored.is_some() {
+                        return Some(Ok(Entry { view: self.view.clone(), key, change }));
+                    }
+                }
+                Ok(_) => self.done = true,
+                Err(error) => {
+                    self.done = true;
+                    return Some(Err(error));
+                }
             }
         }
-        self.done = true;
         None
     }
 }
@@ -300,7 +546,7 @@ impl futures_core::Stream for Entries {
 pub struct Entry {
     view: ReadView,
     key: Box<[u8]>,
-    stored: Stored,
+    change: Change,
 }
 
 impl fmt::Debug for Entry {
@@ -349,7 +595,7 @@ impl Entry {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn len(&self) -> u64 {
-        self.stored.bytes.len() as u64
+        self.change.stored.as_ref().map_or(0, |stored| stored.len)
     }
 
     /// Whether the value has no bytes.
@@ -381,7 +627,28 @@ impl Entry {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn value(&self) -> Result<Value> {
-        Ok(Value(self.stored.bytes.clone()))
+        let stored = self.change.stored.as_ref().ok_or(Error::corrupt("index entry", 0))?;
+        self.view.layers.value(&self.key, stored)
+    }
+
+    /// A reader of the value, which holds no more than a chunk of it in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`value`](Self::value).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "v")?;
+    /// let entry = store.list("").next().unwrap()?;
+    /// assert_eq!(std::io::read_to_string(entry.reader()?).unwrap(), "v");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn reader(&self) -> Result<ValueReader> {
+        let stored = self.change.stored.as_ref().ok_or(Error::corrupt("index entry", 0))?;
+        self.view.layers.reader(&self.key, stored)
     }
 
     /// What is known of the value beside its bytes.
@@ -399,9 +666,8 @@ impl Entry {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn metadata(&self) -> Result<Metadata> {
-        let found = self.view.layers.metadata(&self.key, self.view.horizon);
-        // The entry came from this very view, which does not change.
-        found.ok_or(Error::Corrupt { what: "index entry", offset: 0 })
+        let stored = self.change.stored.as_ref().ok_or(Error::corrupt("index entry", 0))?;
+        self.view.layers.metadata(&self.key, &self.change, stored)
     }
 }
 

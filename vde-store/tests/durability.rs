@@ -121,7 +121,7 @@ fn damage_before_the_tail_is_corruption_and_not_a_torn_tail() {
 #[test]
 fn damage_in_an_earlier_segment_is_corruption_too() {
     let (_dir, path) = place();
-    let store = small().open(&path).unwrap();
+    let store = small().background(false).open(&path).unwrap();
     for i in 0..20 {
         store.put(format!("{i}"), vec![i; 60_000]).unwrap();
     }
@@ -134,7 +134,7 @@ fn damage_in_an_earlier_segment_is_corruption_too() {
 #[test]
 fn a_batch_is_whole_or_absent() {
     let (_dir, path) = place();
-    let store = small().open(&path).unwrap();
+    let store = small().background(false).open(&path).unwrap();
     store.put("before", "1").unwrap();
     let mut batch = store.batch();
     // More than one segment holds, so that it is written in several pieces.

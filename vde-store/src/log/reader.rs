@@ -13,12 +13,14 @@ pub(crate) struct LogReader<'a> {
     /// The rest of the segment, as far as the device has it.
     segment: Vec<u8>,
     device_len: u64,
+    durable_seq: u64,
 }
 
 impl<'a> LogReader<'a> {
     pub(crate) fn new(device: &'a dyn Device, geometry: Geometry, position: LogPosition) -> Result<Self> {
         let device_len = device.len().map_err(|e| Error::io("measure the container", e))?;
-        let mut reader = Self { device, geometry, position, segment: Vec::new(), device_len };
+        let mut reader =
+            Self { device, geometry, position, segment: Vec::new(), device_len, durable_seq: position.seq };
         reader.load()?;
         Ok(reader)
     }
@@ -33,21 +35,27 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// Hands the next unit's records to `each(record, seq, offset)`; `false` where the log ends.
+    /// The log was known to be durable up to here when the last unit was written.
+    pub(crate) fn durable_seq(&self) -> u64 {
+        self.durable_seq
+    }
+
+    /// Hands the next unit's records to `each(record, seq, offset)`, which tells whether the record is whole. Returns
+    /// `false`, and goes no further, where the log ends.
     pub(crate) fn next_unit(
         &mut self,
-        mut each: impl FnMut(&Record<'_>, u64, u64) -> Result<()>,
+        mut each: impl FnMut(&Record<'_>, u64, u64) -> Result<bool>,
     ) -> Result<bool> {
         let at = self.position.offset as usize;
         let rest = self.segment.get(at..).unwrap_or(&[]);
         let Some((head, mut records, sum)) = UnitHead::read(rest, self.geometry.salt) else {
             return Ok(false);
         };
-        let expected = (self.position.ordinal, self.position.chain, self.position.seq + 1);
-        if (head.ordinal, head.chain, head.first_seq) != expected {
+        if !self.is_next(&head) {
             return Ok(false);
         }
         let mut offset = self.geometry.segment_offset(self.position.segment) + (at + UNIT_HEAD) as u64;
+        let mut seq = self.position.seq;
         let mut link = None;
         while !records.is_empty() {
             let record = Record::read(records, offset, self.geometry.salt)?;
@@ -55,14 +63,17 @@ impl<'a> LogReader<'a> {
             if let Some(next) = record.link() {
                 link = Some(next);
             } else {
-                self.position.seq += 1;
-                each(&record, self.position.seq, offset)?;
+                seq += 1;
+                if !each(&record, seq, offset)? {
+                    return Ok(false);
+                }
             }
             records = &records[record.len as usize..];
             offset += u64::from(record.len);
         }
-        self.position.chain = sum;
-        self.position.offset += head.len;
+        self.durable_seq = head.durable_seq;
+        self.position =
+            LogPosition { offset: self.position.offset + head.len, chain: sum, seq, ..self.position };
         if let Some((segment, ordinal)) = link {
             self.position = LogPosition { segment, offset: 0, ordinal, ..self.position };
             self.load()?;
@@ -70,13 +81,23 @@ impl<'a> LogReader<'a> {
         Ok(true)
     }
 
+    /// Whether a unit with this header continues the log here.
+    fn is_next(&self, head: &UnitHead) -> bool {
+        let expected = (self.position.ordinal, self.position.chain, self.position.seq + 1);
+        (head.ordinal, head.chain, head.first_seq) == expected
+    }
+
     /// After the log has ended: where a unit lies that was not written whole, if one does.
     pub(crate) fn torn_at(&self) -> Option<u64> {
         let at = self.position.offset as usize;
         let head = UnitHead::decode(self.segment.get(at..)?)?;
-        let expected = (self.position.ordinal, self.position.chain, self.position.seq + 1);
-        ((head.ordinal, head.chain, head.first_seq) == expected)
-            .then(|| self.geometry.segment_offset(self.position.segment) + at as u64)
+        self.is_next(&head).then(|| self.geometry.segment_offset(self.position.segment) + at as u64)
+    }
+
+    /// What is damaged where the log ends before it should.
+    pub(crate) fn damage(&self) -> Error {
+        let offset = self.geometry.segment_offset(self.position.segment) + u64::from(self.position.offset);
+        Error::corrupt("log unit", offset)
     }
 
     /// After the log has ended: whether it ended early. A later unit that was written when the log was already durable

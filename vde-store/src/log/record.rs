@@ -21,7 +21,6 @@ pub(crate) struct Draft<'a> {
     user: &'a [u8],
     key: &'a [u8],
     value: &'a [u8],
-    value_checksum: u64,
 }
 
 /// What a draft is made of.
@@ -65,23 +64,11 @@ impl<'a> Draft<'a> {
         let mut bytes = [0; RECORD_HEAD];
         bytes[..24].copy_from_slice(&prefix);
         bytes[24..].copy_from_slice(&sum.to_le_bytes());
-        Self {
-            head: bytes,
-            extra,
-            extra_len,
-            user: parts.user,
-            key: parts.key,
-            value: parts.value,
-            value_checksum,
-        }
+        Self { head: bytes, extra, extra_len, user: parts.user, key: parts.key, value: parts.value }
     }
 
     pub(crate) fn len(&self) -> usize {
         RECORD_HEAD + self.extra_len + self.user.len() + self.key.len() + self.value.len()
-    }
-
-    pub(crate) fn value_checksum(&self) -> u64 {
-        self.value_checksum
     }
 
     pub(crate) fn append_to(&self, out: &mut Vec<u8>) {

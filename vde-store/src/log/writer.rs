@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::format::{Geometry, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead};
 use crate::log::record::{Draft, append_link};
 use crate::memtable::{Location, Memtable};
+use crate::segments::Segments;
 
 /// The log's tail in memory.
 pub(crate) struct Appender {
@@ -19,13 +20,14 @@ pub(crate) struct Appender {
     seq: u64,
     segment: u32,
     ordinal: u64,
-    /// The segment that follows when this one is full.
-    next_segment: u32,
+    segments: Arc<Mutex<Segments>>,
     /// Offset in the segment at which the open unit begins.
     unit_start: u32,
     /// The open unit, with room for its header; empty when it holds no record.
     open: Vec<u8>,
     open_first_seq: u64,
+    /// Bytes of records in the open unit.
+    open_records: u64,
     closed: Vec<Unit>,
     closed_bytes: usize,
 }
@@ -40,9 +42,19 @@ struct Unit {
 
 /// The state that only the one flush in flight touches.
 struct Written {
+    /// Checksum of the last unit.
     chain: u64,
-    /// Sequence number up to which the device has the log, synced or not.
-    seq: u64,
+}
+
+/// What appending a transaction led to.
+pub(crate) struct Appended {
+    /// Sequence number of its last record.
+    pub(crate) seq: u64,
+    /// How many bytes wait to be written.
+    pub(crate) unwritten: usize,
+    pub(crate) memtable_bytes: u64,
+    /// Whether the log went on to another segment.
+    pub(crate) new_segment: bool,
 }
 
 /// The log of an open store.
@@ -61,7 +73,7 @@ impl Log {
         device: Arc<dyn Device>,
         geometry: Geometry,
         position: LogPosition,
-        next_segment: u32,
+        segments: Arc<Mutex<Segments>>,
         memtable: Arc<Memtable>,
     ) -> Self {
         let appender = Appender {
@@ -69,10 +81,11 @@ impl Log {
             seq: position.seq,
             segment: position.segment,
             ordinal: position.ordinal,
-            next_segment,
+            segments,
             unit_start: position.offset,
             open: Vec::new(),
             open_first_seq: 0,
+            open_records: 0,
             closed: Vec::new(),
             closed_bytes: 0,
         };
@@ -80,27 +93,32 @@ impl Log {
             device,
             geometry,
             appender: Mutex::new(appender),
-            written: Mutex::new(Written { chain: position.chain, seq: position.seq }),
+            written: Mutex::new(Written { chain: position.chain }),
             published: AtomicU64::new(position.seq),
             durable: AtomicU64::new(position.seq),
         }
     }
 
-    /// Appends the records of one transaction, publishes each through `publish(memtable, index, seq, location)`, and
-    /// returns the sequence number of the last. With it returns how many bytes now wait to be written.
+    /// Appends the records of one transaction and publishes each through `publish(memtable, index, seq, location)`.
     pub(crate) fn append(
         &self,
         drafts: &[Draft<'_>],
         mut publish: impl FnMut(&Memtable, usize, u64, Location),
-    ) -> (u64, usize) {
+    ) -> Appended {
         let mut appender = self.appender.lock();
+        let ordinal = appender.ordinal;
         for (index, draft) in drafts.iter().enumerate() {
             let location = appender.copy(draft, self.geometry);
             publish(&appender.memtable, index, appender.seq, location);
         }
         // Pairs with the acquire in `published`: whoever reads this number finds the memtable filled up to it.
         self.published.store(appender.seq, Ordering::Release);
-        (appender.seq, appender.closed_bytes + appender.open.len())
+        Appended {
+            seq: appender.seq,
+            unwritten: appender.closed_bytes + appender.open.len(),
+            memtable_bytes: appender.memtable.bytes(),
+            new_segment: appender.ordinal != ordinal,
+        }
     }
 
     /// Every record up to here is in the memtable.
@@ -117,6 +135,24 @@ impl Log {
     pub(crate) fn flush(&self, sync: bool) -> io::Result<()> {
         let mut written = self.written.lock();
         let (units, seq) = self.appender.lock().take(self.geometry);
+        self.write(&mut written, units, seq, sync)
+    }
+
+    /// Makes everything logged so far durable and lets `memtable` receive what is logged from here on. `publish` lets
+    /// readers know of it before anything can be logged into it. Returns where the log continues.
+    pub(crate) fn rotate(&self, memtable: Arc<Memtable>, publish: impl FnOnce()) -> io::Result<LogPosition> {
+        let mut written = self.written.lock();
+        let mut appender = self.appender.lock();
+        let (units, seq) = appender.take(self.geometry);
+        appender.memtable = memtable;
+        publish();
+        let (segment, offset, ordinal) = (appender.segment, appender.unit_start, appender.ordinal);
+        drop(appender);
+        self.write(&mut written, units, seq, true)?;
+        Ok(LogPosition { segment, offset, ordinal, chain: written.chain, seq })
+    }
+
+    fn write(&self, written: &mut Written, units: Vec<Unit>, seq: u64, sync: bool) -> io::Result<()> {
         let durable_seq = self.durable();
         for mut unit in units {
             let len = unit.bytes.len() as u32;
@@ -130,7 +166,6 @@ impl Log {
             written.chain = head.stamp(&mut unit.bytes, self.geometry.salt);
             self.device.write_at(&unit.bytes, unit.offset)?;
         }
-        written.seq = seq;
         if sync && durable_seq < seq {
             self.device.sync()?;
             self.durable.store(seq, Ordering::Release);
@@ -147,6 +182,7 @@ impl Appender {
         let offset =
             geometry.segment_offset(self.segment) + u64::from(self.unit_start) + self.open.len() as u64;
         draft.append_to(&mut self.open);
+        self.open_records += draft.len() as u64;
         Location { offset, len: draft.len() as u32 }
     }
 
@@ -163,8 +199,7 @@ impl Appender {
         if used + len + LINK_RESERVE <= geometry.segment_size as usize {
             return;
         }
-        let next = self.next_segment;
-        self.next_segment += 1;
+        let next = self.segments.lock().take_log(self.ordinal + 1, self.seq + 1);
         self.begin_unit();
         append_link(&mut self.open, next, self.ordinal + 1, geometry.salt);
         self.close_unit(geometry);
@@ -179,6 +214,7 @@ impl Appender {
         }
         let bytes = std::mem::take(&mut self.open);
         let offset = geometry.segment_offset(self.segment) + u64::from(self.unit_start);
+        self.segments.lock().add_live(offset, std::mem::take(&mut self.open_records));
         self.unit_start += bytes.len() as u32;
         self.closed_bytes += bytes.len();
         self.closed.push(Unit { offset, ordinal: self.ordinal, first_seq: self.open_first_seq, bytes });

@@ -1,0 +1,465 @@
+//! Checkpoints: the memtable becomes index pages, and what nothing refers to any more becomes free.
+//!
+//! Durability order. The frozen memtable's log is synced before its index is written, so that the index never refers
+//! to records that a crash could lose. Pages and catalog are synced before the superblock is written, so that a
+//! superblock never refers to pages that were not. The superblock is synced before anything is reused that the one
+//! before it refers to.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::blob::BlobMap;
+use crate::catalog::{Catalog, Dead, SnapshotRecord};
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::format::{BLOCK, Extent, LogPosition, MAX_LEAF_VALUE, Superblock, extent_checksum};
+use crate::memtable::{Change, Location, Memtable, Payload};
+use crate::pages::Pages;
+use crate::segments::{Freed, PageRun, Segment, Segments};
+use crate::tree::Tree;
+use crate::tree::merge::{self, Merge, Output};
+use crate::tree::node::{LeafValue, Place};
+use crate::value::now_micros;
+use crate::view::{Layers, read_record};
+
+/// Index pages are written in pieces of about this size.
+const WRITE_PIECE: usize = 1 << 20;
+
+/// The state that only a checkpoint touches; its lock is what excludes checkpoints from each other.
+pub(crate) struct Checkpointer {
+    pub(crate) superblock: Superblock,
+    pub(crate) catalog: Catalog,
+    /// The index of each named snapshot, held so that its pages can be waited for when it is deleted.
+    pub(crate) snapshot_trees: HashMap<String, Arc<Tree>>,
+    retired: VecDeque<Retired>,
+}
+
+/// What a checkpoint made superfluous, and the readers that may still need it.
+struct Retired {
+    readers: Vec<Weak<Tree>>,
+    freed: Vec<Freed>,
+}
+
+/// What a checkpoint does to the named snapshots.
+pub(crate) enum Edit<'a> {
+    Nothing,
+    Add(&'a str),
+    Remove(&'a str),
+}
+
+/// What a merge finds out about records and blobs.
+#[derive(Default)]
+struct Ledger {
+    died: Vec<Location>,
+    /// Blobs that the index no longer refers to, with the version of the value.
+    dead_blobs: Vec<(PageRun, u64)>,
+    /// Blobs that it refers to now.
+    born: Vec<PageRun>,
+    added: u64,
+    removed: u64,
+}
+
+/// All changes of one key since the last checkpoint, the newest first.
+struct Group<'a> {
+    key: Box<[u8]>,
+    changes: Vec<Change>,
+    pages: &'a Pages,
+    ledger: &'a RefCell<Ledger>,
+}
+
+impl Ledger {
+    /// A change is superseded that no index ever referred to.
+    fn supersede(&mut self, change: &Change) -> Result<()> {
+        self.died.push(change.location);
+        if let Some(stored) = &change.stored
+            && let Payload::Blob(map) = &stored.payload
+        {
+            let version = stored.origin.map_or(change.seq, |origin| origin.version);
+            for run in BlobMap::decode(map, change.location.offset)?.runs() {
+                self.born.push(run);
+                self.dead_blobs.push((run, version));
+            }
+        }
+        Ok(())
+    }
+
+    /// The index no longer refers to `old`; unless it was only moved, its blob is dead.
+    fn replace(&mut self, key: &[u8], old: LeafValue<'_>, moved: bool, pages: &Pages) -> Result<()> {
+        if let Place::Record { location, blob } = old.place {
+            self.died.push(location);
+            if blob && !moved {
+                let map = read_record(pages, key, location, |record, _| {
+                    BlobMap::decode(record.value, location.offset)
+                })??;
+                self.dead_blobs.extend(map.runs().map(|run| (run, old.version)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Group<'_> {
+    /// When the key was first put since it was last absent.
+    fn created(&self, old: Option<LeafValue<'_>>) -> u64 {
+        let mut created = 0;
+        for change in &self.changes {
+            let Some(stored) = &change.stored else { return created };
+            if let Some(origin) = stored.origin {
+                return origin.created;
+            }
+            created = stored.facts.as_ref().map_or(0, |facts| facts.modified);
+        }
+        old.map_or(created, |old| old.created)
+    }
+}
+
+impl merge::Change for Group<'_> {
+    fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    fn resolve(self, old: Option<LeafValue<'_>>) -> Result<Option<Vec<u8>>> {
+        let mut ledger = self.ledger.borrow_mut();
+        let newest = &self.changes[0];
+        let version =
+            newest.stored.as_ref().map(|stored| stored.origin.map_or(newest.seq, |origin| origin.version));
+        for older in &self.changes[1..] {
+            // A collected value has been copied to a new place: the same version stands in both.
+            let same = older.stored.as_ref().map(|stored| stored.origin.map_or(older.seq, |o| o.version));
+            if version.is_some() && same == version {
+                ledger.died.push(older.location);
+            } else {
+                ledger.supersede(older)?;
+            }
+        }
+        if let Some(old) = old {
+            ledger.replace(&self.key, old, version == Some(old.version), self.pages)?;
+        }
+        let Some(stored) = &newest.stored else {
+            ledger.died.push(newest.location);
+            ledger.removed += u64::from(old.is_some());
+            return Ok(None);
+        };
+        ledger.added += u64::from(old.is_none());
+        let created = self.created(old);
+        let place = match (&stored.payload, &stored.facts) {
+            (Payload::Memory(bytes), Some(facts)) if bytes.len() <= MAX_LEAF_VALUE => {
+                ledger.died.push(newest.location);
+                Place::Inline {
+                    modified: facts.modified,
+                    user: facts.user.as_deref().unwrap_or_default(),
+                    bytes,
+                }
+            }
+            (Payload::Blob(map), _) => {
+                ledger.born.extend(BlobMap::decode(map, newest.location.offset)?.runs());
+                Place::Record { location: newest.location, blob: true }
+            }
+            _ => Place::Record { location: newest.location, blob: false },
+        };
+        let value = LeafValue { len: stored.len, version: version.unwrap_or(newest.seq), created, place };
+        let mut payload = Vec::new();
+        value.encode(&mut payload);
+        Ok(Some(payload))
+    }
+}
+
+/// Groups the changes of a memtable by key.
+fn groups<'a>(
+    memtable: &'a Memtable,
+    pages: &'a Pages,
+    ledger: &'a RefCell<Ledger>,
+) -> impl Iterator<Item = Group<'a>> {
+    let mut changes = memtable.changes().peekable();
+    std::iter::from_fn(move || {
+        let (key, newest) = changes.next()?;
+        let mut group = Group { key, changes: vec![newest], pages, ledger };
+        while let Some((_, older)) = changes.next_if(|(key, _)| *key == group.key) {
+            group.changes.push(older);
+        }
+        Some(group)
+    })
+}
+
+/// Allocates new pages and writes them in large pieces.
+struct PageWriter<'a> {
+    pages: &'a Pages,
+    segments: &'a Mutex<Segments>,
+    piece: Vec<u8>,
+    piece_offset: u64,
+    replaced: Vec<(PageRun, u64)>,
+}
+
+impl PageWriter<'_> {
+    fn flush(&mut self) -> Result<()> {
+        if !self.piece.is_empty() {
+            let written = self.pages.device().write_bulk(&self.piece, self.piece_offset);
+            written.map_err(|e| Error::io("write the index", e))?;
+            self.piece.clear();
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, bytes: &[u8], offset: u64) -> Result<Extent> {
+        self.pages.forget(offset);
+        let continues = self.piece_offset + self.piece.len() as u64 == offset;
+        if !continues || self.piece.len() >= WRITE_PIECE {
+            self.flush()?;
+        }
+        if self.piece.is_empty() {
+            self.piece_offset = offset;
+        }
+        self.piece.extend_from_slice(bytes);
+        self.piece.resize(self.piece.len().next_multiple_of(BLOCK as usize), 0);
+        let checksum = extent_checksum(bytes, offset, self.pages.geometry().salt);
+        Ok(Extent { offset, len: bytes.len() as u32, checksum })
+    }
+}
+
+impl Output for PageWriter<'_> {
+    fn write(&mut self, page: &[u8]) -> Result<Extent> {
+        let count = (page.len() as u64).div_ceil(BLOCK) as u32;
+        let offset = self.segments.lock().take_pages(count);
+        self.place(page, offset)
+    }
+
+    fn replace(&mut self, page: PageRun, generation: u64) {
+        self.replaced.push((page, generation));
+    }
+}
+
+impl Checkpointer {
+    pub(crate) fn new(superblock: Superblock, catalog: Catalog, pages: &Arc<Pages>) -> Self {
+        let tree = |snapshot: &SnapshotRecord| Arc::new(Tree { pages: pages.clone(), root: snapshot.root });
+        let snapshot_trees = catalog.snapshots.iter().map(|s| (s.name.clone(), tree(s))).collect();
+        Self { superblock, catalog, snapshot_trees, retired: VecDeque::new() }
+    }
+
+    /// Frees the run, or hands it to the snapshots that still refer to it.
+    fn bury(&mut self, run: PageRun, freed: &mut Vec<Freed>, is_older: impl Fn(&SnapshotRecord) -> bool) {
+        let mut holders = self.catalog.snapshots.iter().filter(|s| is_older(s)).map(|s| s.generation);
+        match holders.next() {
+            None => freed.push(Freed::Pages(run)),
+            Some(first) => {
+                let (first, last) = holders.fold((first, first), |(a, b), g| (a.min(g), b.max(g)));
+                self.catalog.dead.push(Dead { run, first, last });
+            }
+        }
+    }
+
+    /// Makes available what no reader needs any more.
+    pub(crate) fn reclaim(&mut self, segments: &Mutex<Segments>) {
+        while let Some(front) = self.retired.front()
+            && front.readers.iter().all(|reader| reader.strong_count() == 0)
+        {
+            segments.lock().release(&front.freed);
+            self.retired.pop_front();
+        }
+    }
+
+    fn check(&self, edit: &Edit<'_>) -> Result<()> {
+        let exists = |name: &str| self.catalog.snapshots.iter().any(|s| s.name == name);
+        match edit {
+            Edit::Add(name) if name.is_empty() || name.len() > 255 => {
+                Err(Error::InvalidOption { option: "snapshot name", reason: "must have 1 to 255 bytes" })
+            }
+            Edit::Add(name) if exists(name) => Err(Error::SnapshotExists { name: (*name).into() }),
+            Edit::Remove(name) if !exists(name) => Err(Error::SnapshotNotFound { name: (*name).into() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    /// Persists the index of everything logged so far. Writers go on meanwhile.
+    pub(crate) fn checkpoint(&self, edit: &Edit<'_>, rewrite: bool) -> Result<()> {
+        self.check_writable()?;
+        self.line.check()?;
+        let mut state = self.checkpoint.lock();
+        state.check(edit)?;
+        let layers = self.layers.load_full();
+        if matches!(edit, Edit::Nothing) && !rewrite && layers.memtable.is_empty() {
+            state.reclaim(&self.segments);
+            return Ok(());
+        }
+        let position = self.freeze(&layers)?;
+        let done = self.persist(&mut state, &layers, position, edit, rewrite);
+        done.inspect_err(|error| {
+            // The frozen memtable is in no index now, and no later checkpoint knows of it.
+            self.line.poison(match error {
+                Error::Io { source, .. } => source.clone(),
+                other => Arc::new(std::io::Error::other(other.clone())),
+            });
+        })?;
+        state.reclaim(&self.segments);
+        Ok(())
+    }
+
+    /// Begins a new memtable; everything in the old one is durable when this returns.
+    fn freeze(&self, layers: &Layers) -> Result<LogPosition> {
+        let fresh = Arc::new(Memtable::default());
+        let frozen = Layers {
+            memtable: fresh.clone(),
+            frozen: Some(layers.memtable.clone()),
+            tree: layers.tree.clone(),
+        };
+        let rotated = self.log.rotate(fresh, || self.layers.store(Arc::new(frozen)));
+        rotated.map_err(|e| self.fail("write the log", e))
+    }
+
+    fn persist(
+        &self,
+        state: &mut Checkpointer,
+        layers: &Layers,
+        position: LogPosition,
+        edit: &Edit<'_>,
+        rewrite: bool,
+    ) -> Result<()> {
+        let generation = state.superblock.generation + 1;
+        let ledger = RefCell::new(Ledger::default());
+        let mut writer = PageWriter {
+            pages: &self.pages,
+            segments: &self.segments,
+            piece: Vec::new(),
+            piece_offset: 0,
+            replaced: Vec::new(),
+        };
+        let merge = Merge {
+            tree: &layers.tree,
+            output: &mut writer,
+            changes: groups(&layers.memtable, &self.pages, &ledger).peekable(),
+            generation,
+            rewrite,
+            levels: Vec::new(),
+        };
+        let root = merge.run()?;
+        let ledger = ledger.into_inner();
+        state.catalog.root = root;
+        state.catalog.keys = state.catalog.keys + ledger.added - ledger.removed;
+
+        let mut freed = Vec::new();
+        let mut readers = vec![Arc::downgrade(&layers.tree)];
+        for (run, born) in std::mem::take(&mut writer.replaced) {
+            state.bury(run, &mut freed, |snapshot| born <= snapshot.generation);
+        }
+        for (run, version) in &ledger.dead_blobs {
+            state.bury(*run, &mut freed, |snapshot| *version <= snapshot.seq);
+        }
+        self.settle(state, &ledger, position, &mut freed);
+        let tree = Arc::new(Tree { pages: self.pages.clone(), root });
+        match edit {
+            Edit::Nothing => {}
+            Edit::Add(name) => {
+                state.catalog.snapshots.push(SnapshotRecord {
+                    name: (*name).into(),
+                    generation,
+                    seq: position.seq,
+                    created: now_micros(),
+                    keys: state.catalog.keys,
+                    root,
+                });
+                state.snapshot_trees.insert((*name).into(), tree.clone());
+            }
+            Edit::Remove(name) => readers.extend(state.forget_snapshot(name, &mut freed)),
+        }
+        let superblock = self.write_catalog(state, &mut writer, generation, position, &mut freed)?;
+        state.superblock = superblock;
+        self.publish(tree);
+        state.retired.push_back(Retired { readers, freed });
+        Ok(())
+    }
+
+    /// Brings the segment table up to date with what the merge found out.
+    fn settle(&self, state: &Checkpointer, ledger: &Ledger, position: LogPosition, freed: &mut Vec<Freed>) {
+        let mut segments = self.segments.lock();
+        for location in &ledger.died {
+            segments.sub_live(location.offset, u64::from(location.len));
+        }
+        for run in &ledger.born {
+            segments.end_unborn(*run);
+        }
+        let oldest_needed =
+            |first_seq| state.catalog.snapshots.iter().any(|snapshot| snapshot.seq >= first_seq);
+        let dead: Vec<u32> = (0u32..)
+            .zip(segments.table())
+            .filter_map(|(index, segment)| match segment {
+                Segment::Log(log) => {
+                    let dead =
+                        log.live == 0 && log.ordinal < position.ordinal && !oldest_needed(log.first_seq);
+                    dead.then_some(index)
+                }
+                _ => None,
+            })
+            .collect();
+        for segment in dead {
+            segments.retire(segment);
+            freed.push(Freed::Segment(segment));
+        }
+    }
+
+    /// Writes catalog and superblock; when this returns, the new index is what a crash would find.
+    fn write_catalog(
+        &self,
+        state: &mut Checkpointer,
+        writer: &mut PageWriter<'_>,
+        generation: u64,
+        log: LogPosition,
+        freed: &mut Vec<Freed>,
+    ) -> Result<Superblock> {
+        let old = state.superblock.catalog;
+        if old.len > 0 {
+            freed.push(Freed::Pages(PageRun::of(old.offset, u64::from(old.len))));
+        }
+        let retired = state.retired.iter().flat_map(|retired| &retired.freed);
+        let (offset, persistent) = {
+            let mut segments = self.segments.lock();
+            let bound = state.catalog.encoded_bound(&segments) as u64;
+            if bound > u64::from(self.pages.geometry().segment_size) {
+                let max = u64::from(self.pages.geometry().segment_size);
+                return Err(Error::TooLarge { what: "catalog", len: bound, max });
+            }
+            let run = PageRun { offset: 0, pages: bound.div_ceil(BLOCK) as u32 };
+            let offset = segments.take_pages(run.pages);
+            let used = PageRun { offset, ..run };
+            let persistent = segments.persistent(log.ordinal, retired.chain(&*freed).copied());
+            // Padding is written with it, so that the run that was taken is the run that will be freed.
+            (used, persistent)
+        };
+        let mut bytes = state.catalog.encode(&persistent);
+        bytes.resize((u64::from(offset.pages) * BLOCK) as usize, 0);
+        let catalog = writer.place(&bytes, offset.offset)?;
+        writer.flush()?;
+        let sync = || self.pages.device().sync().map_err(|e| Error::io("sync the index", e));
+        sync()?;
+        let superblock = Superblock { generation, log, catalog, ..state.superblock.clone() };
+        let written = self.pages.device().write_at(&superblock.encode(), superblock.offset());
+        written.map_err(|e| Error::io("write the superblock", e))?;
+        sync()?;
+        Ok(superblock)
+    }
+
+    /// Lets readers find the new index; the frozen memtable is part of it.
+    fn publish(&self, tree: Arc<Tree>) {
+        let memtable = self.layers.load().memtable.clone();
+        self.layers.store(Arc::new(Layers { memtable, frozen: None, tree }));
+    }
+}
+
+impl Checkpointer {
+    /// Takes a snapshot out of the catalog and frees what only it referred to. Returns its readers.
+    fn forget_snapshot(&mut self, name: &str, freed: &mut Vec<Freed>) -> Option<Weak<Tree>> {
+        self.catalog.snapshots.retain(|snapshot| snapshot.name != name);
+        let generations: Vec<u64> = self.catalog.snapshots.iter().map(|s| s.generation).collect();
+        self.catalog.dead.retain(|dead| {
+            let needed = generations.iter().any(|g| (dead.first..=dead.last).contains(g));
+            if !needed {
+                freed.push(Freed::Pages(dead.run));
+            }
+            needed
+        });
+        self.snapshot_trees.remove(name).map(|tree| Arc::downgrade(&tree))
+    }
+}

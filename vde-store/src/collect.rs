@@ -1,0 +1,143 @@
+//! Collecting: what is live in segments that are mostly dead is logged anew, so that they become free.
+//!
+//! A record is moved under its key's stripe and only if it is still the newest of its key, so that collecting is a
+//! writer like any other, to readers and to recovery. The segment itself is freed by the next checkpoint.
+
+use crate::blob::BlobMap;
+use crate::checkpoint::Edit;
+use crate::engine::{Content, Shared, Write};
+use crate::error::{Error, Result};
+use crate::format::{FLAG_BLOB, Kind, UNIT_HEAD, UnitHead};
+use crate::log::record::Record;
+use crate::memtable::{Horizon, Payload};
+use crate::options::Durability;
+use crate::segments::Segment;
+
+/// When and how much to collect.
+#[derive(Clone, Copy)]
+pub(crate) struct Policy {
+    /// Nothing is collected while less than this share of the log's bytes is dead.
+    pub(crate) tolerated: f64,
+    /// A segment with a greater live share is left alone.
+    pub(crate) sparse: f64,
+}
+
+/// Beside other work: space is worth less than writes.
+pub(crate) const BACKGROUND: Policy = Policy { tolerated: 0.2, sparse: 0.75 };
+/// On demand: everything that is not nearly whole.
+pub(crate) const THOROUGH: Policy = Policy { tolerated: 0.0, sparse: 0.97 };
+
+impl Shared {
+    /// Logs anew what is live in sparse segments. Returns how many segments were emptied.
+    pub(crate) fn collect(&self, policy: Policy) -> Result<usize> {
+        let victims = self.victims(policy);
+        for (segment, ordinal) in &victims {
+            self.empty_segment(*segment, *ordinal)?;
+        }
+        Ok(victims.len())
+    }
+
+    /// Sparse segments, the sparsest first, as many as it takes to get below the tolerated share.
+    fn victims(&self, policy: Policy) -> Vec<(u32, u64)> {
+        let (newest, oldest_snapshot) = {
+            let state = self.checkpoint.lock();
+            let snapshots = state.catalog.snapshots.iter().map(|snapshot| snapshot.seq);
+            (state.superblock.log.ordinal, snapshots.max())
+        };
+        let size = u64::from(self.pages.geometry().segment_size);
+        let segments = self.segments.lock();
+        let mut logs: Vec<_> = (0u32..)
+            .zip(segments.table())
+            .filter_map(|(index, segment)| match segment {
+                Segment::Log(log) if log.ordinal < newest => Some((index, *log)),
+                _ => None,
+            })
+            .collect();
+        let total = logs.len() as f64 * size as f64;
+        let live: u64 = logs.iter().map(|(_, log)| log.live).sum();
+        let mut dead = total - live as f64;
+        // A segment that a snapshot refers to would stay even if nothing else did.
+        logs.retain(|(_, log)| oldest_snapshot.is_none_or(|seq| log.first_seq > seq));
+        logs.sort_unstable_by_key(|(_, log)| log.live);
+        logs.into_iter()
+            .take_while(|(_, log)| {
+                let wanted =
+                    dead > policy.tolerated * total && (log.live as f64) < policy.sparse * size as f64;
+                dead -= (size - log.live.min(size)) as f64;
+                wanted
+            })
+            .map(|(index, log)| (index, log.ordinal))
+            .collect()
+    }
+
+    /// Moves every live record of a segment to the log's end.
+    fn empty_segment(&self, segment: u32, ordinal: u64) -> Result<()> {
+        let geometry = self.pages.geometry();
+        let start = geometry.segment_offset(segment);
+        let device_len = self.pages.device().len().map_err(|e| Error::io("measure the container", e))?;
+        let len = u64::from(geometry.segment_size).min(device_len.saturating_sub(start));
+        let bytes = self.pages.read(start, len as usize, "segment")?;
+        let mut at = 0;
+        while let Some((head, mut records, _)) = UnitHead::read(&bytes[at..], geometry.salt) {
+            if head.ordinal != ordinal {
+                break;
+            }
+            let mut offset = start + (at + UNIT_HEAD) as u64;
+            while !records.is_empty() {
+                let record = Record::read(records, offset, geometry.salt)?;
+                if record.head.kind == Kind::Put {
+                    self.move_record(&record, offset)?;
+                }
+                records = &records[record.len as usize..];
+                offset += u64::from(record.len);
+            }
+            at += head.len as usize;
+        }
+        Ok(())
+    }
+
+    fn move_record(&self, record: &Record<'_>, offset: u64) -> Result<()> {
+        self.throttle()?;
+        let _stripe = self.stripes.lock(record.key);
+        let layers = self.layers.load();
+        let Some(change) = layers.change(record.key, Horizon::LATEST)? else { return Ok(()) };
+        let Some(stored) = &change.stored else { return Ok(()) };
+        let Payload::Record { location, .. } = stored.payload else { return Ok(()) };
+        if location.offset != offset {
+            return Ok(());
+        }
+        record.verify_value(offset)?;
+        let origin = layers.origin(record.key, &change, stored)?;
+        let content = if record.head.flags & FLAG_BLOB == 0 {
+            Content::Bytes(record.value)
+        } else {
+            Content::Blob(record.value, BlobMap::decode(record.value, offset)?.len)
+        };
+        let origin = Some((origin, record.head.modified));
+        self.log(&[Write { key: record.key, content, user: record.user, origin }], Durability::Buffered)?;
+        Ok(())
+    }
+
+    /// Gives back what space can be given back: collects every segment that is not nearly whole, writes the index anew
+    /// without gaps, and cuts free segments off the container's end. Returns how many bytes the container lost.
+    pub(crate) fn compact(&self) -> Result<u64> {
+        let device = self.pages.device();
+        let len = || device.len().map_err(|e| Error::io("measure the container", e));
+        let before = len()?;
+        self.checkpoint(&Edit::Nothing, false)?;
+        self.collect(THOROUGH)?;
+        self.checkpoint(&Edit::Nothing, true)?;
+        // What the first one retired is free by now and lower, so that the second one can leave the container's end.
+        self.checkpoint(&Edit::Nothing, true)?;
+        // Checkpoints are excluded while the container is cut, and the log takes no segment.
+        let mut state = self.checkpoint.lock();
+        state.reclaim(&self.segments);
+        let mut segments = self.segments.lock();
+        let end = segments.trim();
+        if end < len()? {
+            self.pages.cut(end);
+            device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
+        }
+        Ok(before.saturating_sub(len()?))
+    }
+}

@@ -1,0 +1,104 @@
+//! The maintenance thread: writes segments beforehand, checkpoints, collects.
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint::Edit;
+use crate::engine::Shared;
+use crate::error::Result;
+
+/// How many segments are kept written beforehand for the log.
+const READY_SEGMENTS: usize = 2;
+
+/// Wakes the maintenance thread, and those who wait for it.
+#[derive(Default)]
+pub(crate) struct Maintenance {
+    state: Mutex<State>,
+    wake: Condvar,
+    /// Notified after each round.
+    round: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    running: bool,
+    wanted: bool,
+    stopping: bool,
+}
+
+impl Maintenance {
+    pub(crate) fn wake(&self) {
+        let mut state = self.state.lock();
+        if !state.wanted {
+            state.wanted = true;
+            self.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.wake.notify_one();
+        self.round.notify_all();
+    }
+}
+
+impl Shared {
+    /// Waits while the memtable is far beyond its size and a checkpoint is under way.
+    pub(crate) fn throttle(&self) -> Result<()> {
+        let is_behind = || {
+            let layers = self.layers.load();
+            layers.frozen.is_some() && layers.memtable.bytes() > self.options.checkpoint_bytes
+        };
+        while is_behind() {
+            let mut state = self.maintenance.state.lock();
+            if !state.running || state.stopping {
+                break;
+            }
+            self.line.check()?;
+            if is_behind() {
+                self.maintenance.round.wait_for(&mut state, std::time::Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    /// The maintenance thread.
+    pub(crate) fn maintain_until_stopped(&self) {
+        let mut state = self.maintenance.state.lock();
+        state.running = true;
+        while !state.stopping {
+            if !state.wanted {
+                self.maintenance.wake.wait(&mut state);
+                continue;
+            }
+            state.wanted = false;
+            drop(state);
+            // A failure has turned the store read-only, and every writer is told.
+            let _ = self.maintain();
+            state = self.maintenance.state.lock();
+            self.maintenance.round.notify_all();
+        }
+        state.running = false;
+    }
+
+    fn maintain(&self) -> Result<()> {
+        self.prepare_segments()?;
+        if self.layers.load().memtable.bytes() > self.options.checkpoint_bytes {
+            self.checkpoint(&Edit::Nothing, false)?;
+            self.maintenance.round.notify_all();
+            self.collect(crate::collect::BACKGROUND)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the segments that the log will need next, so that its syncs have no file-system metadata to commit.
+    pub(crate) fn prepare_segments(&self) -> Result<()> {
+        let size = u64::from(self.pages.geometry().segment_size);
+        loop {
+            let Some(segment) = self.segments.lock().next_to_prepare(READY_SEGMENTS) else { return Ok(()) };
+            let offset = self.pages.geometry().segment_offset(segment);
+            let prepared = self.pages.device().prepare(offset, size);
+            prepared.map_err(|e| self.fail("prepare a segment", e))?;
+            self.segments.lock().prepared(segment);
+        }
+    }
+}

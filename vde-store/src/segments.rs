@@ -1,0 +1,446 @@
+//! The container's segments: which are free, which hold log and how much of it is live, which hold pages.
+//!
+//! Knows nothing of readers or checkpoints: whoever frees something here has made sure that nobody needs it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::error::{Error, Result};
+use crate::format::{BLOCK, DATA_START, Fields, Geometry};
+
+/// What a segment is used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    Free,
+    Log(LogSegment),
+    Pages(PageMap),
+    /// Dead log that a reader may still need.
+    Retired,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSegment {
+    pub(crate) ordinal: u64,
+    /// No record in it is older.
+    pub(crate) first_seq: u64,
+    /// Bytes of records that the index or the memtables refer to.
+    pub(crate) live: u64,
+}
+
+/// Which pages of a segment are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PageMap {
+    words: Vec<u64>,
+    used: u32,
+    /// Where the next search begins.
+    next: u32,
+}
+
+impl PageMap {
+    fn new(pages: u32) -> Self {
+        Self { words: vec![0; pages.div_ceil(64) as usize], used: 0, next: 0 }
+    }
+
+    fn is_set(&self, page: u32) -> bool {
+        self.words[page as usize / 64] >> (page % 64) & 1 == 1
+    }
+
+    /// Sets or clears a run of pages; `false` where one of them was so already.
+    fn change(&mut self, first: u32, count: u32, set: bool) -> bool {
+        let fresh = (first..first + count).all(|page| self.is_set(page) != set);
+        for page in first..first + count {
+            let bit = 1 << (page % 64);
+            let word = &mut self.words[page as usize / 64];
+            if set { *word |= bit } else { *word &= !bit }
+        }
+        if fresh {
+            self.used = if set { self.used + count } else { self.used - count };
+        }
+        fresh
+    }
+
+    fn find(&self, from: u32, count: u32, pages: u32) -> Option<u32> {
+        let mut run = 0;
+        let mut page = from;
+        while page < pages {
+            if run == 0 && page.is_multiple_of(64) && self.words[page as usize / 64] == u64::MAX {
+                page += 64;
+                continue;
+            }
+            run = if self.is_set(page) { 0 } else { run + 1 };
+            page += 1;
+            if run == count {
+                return Some(page - count);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, count: u32, pages: u32) -> Option<u32> {
+        if pages - self.used < count {
+            return None;
+        }
+        let first = self.find(self.next, count, pages).or_else(|| self.find(0, count, pages))?;
+        self.change(first, count, true);
+        self.next = first + count;
+        Some(first)
+    }
+}
+
+/// A run of whole pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PageRun {
+    pub(crate) offset: u64,
+    pub(crate) pages: u32,
+}
+
+impl PageRun {
+    pub(crate) fn of(offset: u64, len: u64) -> Self {
+        Self { offset, pages: len.div_ceil(BLOCK) as u32 }
+    }
+}
+
+/// Something that nothing refers to any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freed {
+    Segment(u32),
+    Pages(PageRun),
+}
+
+/// How the container's space is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) segments: u64,
+    pub(crate) free_segments: u64,
+    pub(crate) retired_segments: u64,
+    pub(crate) log_segments: u64,
+    pub(crate) live_log_bytes: u64,
+    pub(crate) page_bytes: u64,
+}
+
+/// The segment table.
+pub(crate) struct Segments {
+    geometry: Geometry,
+    table: Vec<Segment>,
+    /// Free segments whose bytes were written beforehand, so that a sync has no file-system metadata to commit.
+    ready: VecDeque<u32>,
+    /// Runs that hold values which no persisted index refers to yet. A crash forgets them, so a catalog leaves them out.
+    unborn: BTreeMap<u64, u32>,
+}
+
+impl Segments {
+    pub(crate) fn new(geometry: Geometry) -> Self {
+        Self { geometry, table: Vec::new(), ready: VecDeque::new(), unborn: BTreeMap::new() }
+    }
+
+    fn pages_per_segment(&self) -> u32 {
+        self.geometry.segment_size / BLOCK as u32
+    }
+
+    /// The segment and the page in it at `offset`.
+    fn place(&self, offset: u64) -> (usize, u32) {
+        let in_data = offset.saturating_sub(DATA_START);
+        let size = u64::from(self.geometry.segment_size);
+        ((in_data / size) as usize, ((in_data % size) / BLOCK) as u32)
+    }
+
+    pub(crate) fn table(&self) -> &[Segment] {
+        &self.table
+    }
+
+    fn slot(&mut self, segment: u32) -> &mut Segment {
+        let index = segment as usize;
+        if self.table.len() <= index {
+            self.table.resize(index + 1, Segment::Free);
+        }
+        &mut self.table[index]
+    }
+
+    fn take_free(&mut self) -> u32 {
+        if let Some(ready) = self.ready.pop_front() {
+            return ready;
+        }
+        let free = self.table.iter().position(|segment| *segment == Segment::Free);
+        free.unwrap_or(self.table.len()) as u32
+    }
+
+    /// A segment for the log to continue in.
+    pub(crate) fn take_log(&mut self, ordinal: u64, first_seq: u64) -> u32 {
+        let segment = self.take_free();
+        *self.slot(segment) = Segment::Log(LogSegment { ordinal, first_seq, live: 0 });
+        segment
+    }
+
+    /// Recovery has found that the log uses `segment`.
+    pub(crate) fn mark_log(&mut self, segment: u32, ordinal: u64, first_seq: u64) {
+        let slot = self.slot(segment);
+        if !matches!(slot, Segment::Log(log) if log.ordinal == ordinal) {
+            *slot = Segment::Log(LogSegment { ordinal, first_seq, live: 0 });
+        }
+    }
+
+    /// Records of `bytes` at `offset` came to life.
+    pub(crate) fn add_live(&mut self, offset: u64, bytes: u64) {
+        let (segment, _) = self.place(offset);
+        if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
+            log.live += bytes;
+        }
+    }
+
+    /// Records of `bytes` at `offset` died.
+    pub(crate) fn sub_live(&mut self, offset: u64, bytes: u64) {
+        let (segment, _) = self.place(offset);
+        if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
+            log.live = log.live.saturating_sub(bytes);
+        }
+    }
+
+    /// A run of `count` pages, at most a segment's worth.
+    pub(crate) fn take_pages(&mut self, count: u32) -> u64 {
+        let pages = self.pages_per_segment();
+        let found = self.table.iter_mut().enumerate().find_map(|(index, segment)| match segment {
+            Segment::Pages(map) => map.take(count, pages).map(|page| (index as u32, page)),
+            _ => None,
+        });
+        let (segment, page) = found.unwrap_or_else(|| {
+            let segment = self.take_free();
+            let mut map = PageMap::new(pages);
+            let page = map.take(count, pages).unwrap_or(0);
+            *self.slot(segment) = Segment::Pages(map);
+            (segment, page)
+        });
+        self.geometry.segment_offset(segment) + u64::from(page) * BLOCK
+    }
+
+    /// As [`take_pages`](Self::take_pages), for a value that no persisted index refers to yet.
+    pub(crate) fn take_unborn(&mut self, count: u32) -> PageRun {
+        let run = PageRun { offset: self.take_pages(count), pages: count };
+        self.unborn.insert(run.offset, run.pages);
+        run
+    }
+
+    /// The persisted index refers to the runs inside `run` now, or nobody ever will.
+    pub(crate) fn end_unborn(&mut self, run: PageRun) {
+        let end = run.offset + u64::from(run.pages) * BLOCK;
+        while let Some((&offset, _)) = self.unborn.range(run.offset..end).next() {
+            self.unborn.remove(&offset);
+        }
+    }
+
+    /// The segment is dead, but not yet to be reused.
+    pub(crate) fn retire(&mut self, segment: u32) {
+        *self.slot(segment) = Segment::Retired;
+    }
+
+    /// Recovery has found that a replayed value uses `run`. A value that was only moved may have it already.
+    pub(crate) fn mark_unborn(&mut self, run: PageRun, moved: bool) -> Result<()> {
+        let pages = self.pages_per_segment();
+        let (segment, page) = self.place(run.offset);
+        if page + run.pages > pages {
+            return Err(Error::corrupt("blob extent", run.offset));
+        }
+        let slot = self.slot(segment as u32);
+        if *slot == Segment::Free {
+            *slot = Segment::Pages(PageMap::new(pages));
+        }
+        let Segment::Pages(map) = slot else { return Err(Error::corrupt("blob extent", run.offset)) };
+        if moved && (page..page + run.pages).all(|page| map.is_set(page)) {
+            return Ok(());
+        }
+        if !map.change(page, run.pages, true) {
+            return Err(Error::corrupt("blob extent", run.offset));
+        }
+        self.unborn.insert(run.offset, run.pages);
+        Ok(())
+    }
+
+    /// Whether all pages of the run are taken.
+    pub(crate) fn is_taken(&self, run: PageRun) -> bool {
+        let (segment, page) = self.place(run.offset);
+        match self.table.get(segment) {
+            Some(Segment::Pages(map)) if page + run.pages <= self.pages_per_segment() => {
+                (page..page + run.pages).all(|page| map.is_set(page))
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes what was freed available again.
+    pub(crate) fn release(&mut self, freed: &[Freed]) {
+        for freed in freed {
+            match *freed {
+                Freed::Segment(segment) => *self.slot(segment) = Segment::Free,
+                Freed::Pages(run) => {
+                    let (segment, page) = self.place(run.offset);
+                    if let Some(Segment::Pages(map)) = self.table.get_mut(segment) {
+                        map.change(page, run.pages, false);
+                        if map.used == 0 {
+                            self.table[segment] = Segment::Free;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Free segments that were not written beforehand yet, or where to grow: for the log to find one ready.
+    pub(crate) fn next_to_prepare(&self, wanted: usize) -> Option<u32> {
+        if self.ready.len() >= wanted {
+            return None;
+        }
+        let free = (0..self.table.len())
+            .find(|index| self.table[*index] == Segment::Free && !self.ready.contains(&(*index as u32)));
+        Some(free.unwrap_or(self.table.len()) as u32)
+    }
+
+    /// The bytes of `segment` were written; unless it was taken meanwhile, the log will find it ready.
+    pub(crate) fn prepared(&mut self, segment: u32) {
+        if *self.slot(segment) == Segment::Free {
+            self.ready.push_back(segment);
+        }
+    }
+
+    /// Forgets free segments at the container's end; returns how many bytes are left.
+    pub(crate) fn trim(&mut self) -> u64 {
+        self.ready.clear();
+        while self.table.last() == Some(&Segment::Free) {
+            self.table.pop();
+        }
+        self.geometry.segment_offset(self.table.len() as u32)
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage { segments: self.table.len() as u64, ..Usage::default() };
+        for segment in &self.table {
+            match segment {
+                Segment::Free => usage.free_segments += 1,
+                Segment::Retired => usage.retired_segments += 1,
+                Segment::Log(log) => {
+                    usage.log_segments += 1;
+                    usage.live_log_bytes += log.live;
+                }
+                Segment::Pages(map) => usage.page_bytes += u64::from(map.used) * BLOCK,
+            }
+        }
+        usage
+    }
+
+    /// The table as a checkpoint persists it: what a crash would forget, or nobody will need after one, is free.
+    pub(crate) fn persistent(&self, log_ordinal: u64, freed: impl Iterator<Item = Freed>) -> Self {
+        let mut copy = Self::new(self.geometry);
+        copy.table.clone_from(&self.table);
+        let unborn = self
+            .unborn
+            .iter()
+            .map(|(offset, pages)| Freed::Pages(PageRun { offset: *offset, pages: *pages }));
+        let gone: Vec<_> = freed.chain(unborn).collect();
+        copy.release(&gone);
+        for segment in &mut copy.table {
+            if matches!(segment, Segment::Log(log) if log.ordinal > log_ordinal) {
+                *segment = Segment::Free;
+            }
+        }
+        copy
+    }
+
+    /// The most bytes that [`encode`](Self::encode) will need, even if one more segment is taken for pages meanwhile.
+    pub(crate) fn encoded_bound(&self) -> usize {
+        let map = 1 + self.pages_per_segment().div_ceil(64) as usize * 8;
+        let of = |segment: &Segment| match segment {
+            Segment::Pages(_) => map,
+            Segment::Log(_) | Segment::Free | Segment::Retired => 25,
+        };
+        4 + self.table.iter().map(of).sum::<usize>() + map + 25
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.table.len() as u32).to_le_bytes());
+        for segment in &self.table {
+            match segment {
+                Segment::Free | Segment::Retired => out.push(0),
+                Segment::Log(log) => {
+                    out.push(1);
+                    for field in [log.ordinal, log.first_seq, log.live] {
+                        out.extend_from_slice(&field.to_le_bytes());
+                    }
+                }
+                Segment::Pages(map) => {
+                    out.push(2);
+                    for word in &map.words {
+                        out.extend_from_slice(&word.to_le_bytes());
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn decode(f: &mut Fields<'_>, geometry: Geometry) -> Option<Self> {
+        let mut segments = Self::new(geometry);
+        let pages = segments.pages_per_segment();
+        for _ in 0..f.u32()? {
+            segments.table.push(match f.u8()? {
+                0 => Segment::Free,
+                1 => Segment::Log(LogSegment { ordinal: f.u64()?, first_seq: f.u64()?, live: f.u64()? }),
+                2 => {
+                    let mut map = PageMap::new(pages);
+                    for word in &mut map.words {
+                        *word = f.u64()?;
+                        map.used += word.count_ones();
+                    }
+                    Segment::Pages(map)
+                }
+                _ => return None,
+            });
+        }
+        Some(segments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments() -> Segments {
+        Segments::new(Geometry { segment_size: 1 << 18, salt: 0 })
+    }
+
+    #[test]
+    fn runs_never_overlap_and_come_back() {
+        let mut segments = segments();
+        let mut runs: Vec<_> =
+            [1, 3, 60, 64, 1, 17].map(|n| PageRun { offset: segments.take_pages(n), pages: n }).into();
+        runs.sort_unstable();
+        for pair in runs.windows(2) {
+            assert!(pair[0].offset + u64::from(pair[0].pages) * BLOCK <= pair[1].offset);
+        }
+        let freed: Vec<_> = runs.iter().map(|run| Freed::Pages(*run)).collect();
+        segments.release(&freed);
+        assert!(segments.table().iter().all(|segment| *segment == Segment::Free));
+    }
+
+    #[test]
+    fn a_table_survives_its_encoding() {
+        let mut segments = segments();
+        segments.take_log(7, 100);
+        segments.add_live(DATA_START, 12);
+        segments.take_pages(5);
+        let mut bytes = Vec::new();
+        segments.encode(&mut bytes);
+        assert!(bytes.len() <= segments.encoded_bound());
+        let decoded = Segments::decode(&mut Fields(&bytes), segments.geometry).unwrap();
+        let used = |segments: &Segments| segments.usage();
+        assert_eq!(used(&decoded), used(&segments));
+    }
+
+    #[test]
+    fn a_crash_forgets_the_unborn_and_the_later_log() {
+        let mut segments = segments();
+        segments.take_log(0, 1);
+        let run = segments.take_unborn(3);
+        segments.take_log(1, 50);
+        let persistent = segments.persistent(0, std::iter::empty());
+        assert_eq!(persistent.usage().page_bytes, 0);
+        assert_eq!(persistent.usage().log_segments, 1);
+        segments.end_unborn(run);
+        assert_eq!(segments.persistent(0, std::iter::empty()).usage().page_bytes, 3 * BLOCK);
+    }
+}

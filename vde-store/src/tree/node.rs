@@ -1,0 +1,251 @@
+//! The pages of the index: a header, the cells' offsets, the cells in key order.
+//!
+//! A page is as many blocks long as its cells need, so that keys of any length fit without an exception.
+
+use crate::format::{Extent, Fields};
+use crate::memtable::Location;
+
+/// First four bytes of a page.
+const PAGE_MAGIC: u32 = 0x5045_4456; // "VDEP"
+/// Magic, level, count, padding; then the generation.
+const HEAD: usize = 24;
+
+const CELL_BLOB: u8 = 1;
+const CELL_INLINE: u8 = 2;
+const CELL_USER: u8 = 4;
+
+/// Appends an integer, seven bits a byte, lowest first.
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn varint(f: &mut Fields<'_>) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = f.u8()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// What a leaf knows of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeafValue<'a> {
+    pub(crate) len: u64,
+    pub(crate) version: u64,
+    pub(crate) created: u64,
+    pub(crate) place: Place<'a>,
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// In the leaf itself.
+    Inline { modified: u64, user: &'a [u8], bytes: &'a [u8] },
+    /// In a record of the log, or in the blob that the record maps.
+    Record { location: Location, blob: bool },
+}
+
+impl LeafValue<'_> {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let flags = match self.place {
+            Place::Inline { user, .. } => CELL_INLINE | if user.is_empty() { 0 } else { CELL_USER },
+            Place::Record { blob, .. } => u8::from(blob) * CELL_BLOB,
+        };
+        out.push(flags);
+        put_varint(out, self.len);
+        put_varint(out, self.version);
+        put_varint(out, self.created);
+        match self.place {
+            Place::Inline { modified, user, bytes } => {
+                put_varint(out, modified.wrapping_sub(self.created));
+                if !user.is_empty() {
+                    put_varint(out, user.len() as u64);
+                    out.extend_from_slice(user);
+                }
+                out.extend_from_slice(bytes);
+            }
+            Place::Record { location, .. } => {
+                put_varint(out, location.offset);
+                put_varint(out, u64::from(location.len));
+            }
+        }
+    }
+}
+
+impl<'a> LeafValue<'a> {
+    fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let mut f = Fields(bytes);
+        let flags = f.u8()?;
+        let (len, version, created) = (varint(&mut f)?, varint(&mut f)?, varint(&mut f)?);
+        let place = if flags & CELL_INLINE != 0 {
+            let modified = created.wrapping_add(varint(&mut f)?);
+            let user_len = if flags & CELL_USER != 0 { varint(&mut f)? } else { 0 };
+            let user = f.bytes(usize::try_from(user_len).ok()?)?;
+            Place::Inline { modified, user, bytes: f.bytes(usize::try_from(len).ok()?)? }
+        } else {
+            let (offset, len) = (varint(&mut f)?, u32::try_from(varint(&mut f)?).ok()?);
+            Place::Record { location: Location { offset, len }, blob: flags & CELL_BLOB != 0 }
+        };
+        Some(Self { len, version, created, place })
+    }
+}
+
+/// A page, read in place.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'a> {
+    bytes: &'a [u8],
+    pub(crate) level: u8,
+    pub(crate) count: usize,
+    /// The checkpoint that wrote it.
+    pub(crate) generation: u64,
+}
+
+impl<'a> Node<'a> {
+    /// `None` where the bytes contradict the format. Cells are checked as they are read.
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
+        let mut f = Fields(bytes);
+        if f.u32()? != PAGE_MAGIC {
+            return None;
+        }
+        let (level, _reserved) = (f.u8()?, f.bytes(3)?);
+        let count = f.u32()? as usize;
+        let _reserved = f.u32()?;
+        let generation = f.u64()?;
+        (bytes.len() >= HEAD + count.checked_mul(4)?).then_some(Self { bytes, level, count, generation })
+    }
+
+    fn cell(&self, index: usize) -> Option<Fields<'a>> {
+        let at = HEAD + index * 4;
+        let offset = u32::from_le_bytes(self.bytes.get(at..at + 4)?.try_into().ok()?);
+        Some(Fields(self.bytes.get(offset as usize..)?))
+    }
+
+    pub(crate) fn key(&self, index: usize) -> Option<&'a [u8]> {
+        let mut f = self.cell(index)?;
+        let len = f.u32()?;
+        f.bytes(len as usize)
+    }
+
+    pub(crate) fn value(&self, index: usize) -> Option<LeafValue<'a>> {
+        let mut f = self.cell(index)?;
+        let len = f.u32()?;
+        f.bytes(len as usize)?;
+        LeafValue::decode(f.0)
+    }
+
+    pub(crate) fn child(&self, index: usize) -> Option<Extent> {
+        let mut f = self.cell(index)?;
+        let len = f.u32()?;
+        f.bytes(len as usize)?;
+        child_of(&mut f)
+    }
+
+    /// The first cell whose key is not less than `key`, and whether it is `key`.
+    pub(crate) fn search(&self, key: &[u8]) -> Option<(usize, bool)> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.key(middle)?.cmp(key) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Some((middle, true)),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Some((low, false))
+    }
+
+    /// The child whose range holds `key`: the last whose separator is not greater.
+    pub(crate) fn descend(&self, key: &[u8]) -> Option<usize> {
+        let (index, exact) = self.search(key)?;
+        if exact { Some(index) } else { Some(index.saturating_sub(1)) }
+    }
+}
+
+/// The cells of a page that is being built.
+#[derive(Default)]
+pub(crate) struct Cells {
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Cells {
+    pub(crate) fn push(&mut self, key: &[u8], payload: &[u8]) {
+        self.starts.push(self.bytes.len() as u32);
+        self.bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(payload);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The child in the first cell of an inner page.
+    pub(crate) fn first_child(&self) -> Option<Extent> {
+        let mut f = Fields(&self.bytes);
+        let key_len = f.u32()?;
+        f.bytes(key_len as usize)?;
+        child_of(&mut f)
+    }
+
+    fn end(&self, index: usize) -> usize {
+        self.starts.get(index + 1).map_or(self.bytes.len(), |start| *start as usize)
+    }
+
+    /// How many bytes a page of all cells has.
+    pub(crate) fn page_len(&self) -> usize {
+        HEAD + self.starts.len() * 4 + self.bytes.len()
+    }
+
+    /// How many cells from the first on fit into a page of `limit` bytes; at least one.
+    pub(crate) fn fitting(&self, limit: usize) -> usize {
+        (1..self.len()).rfind(|count| HEAD + count * 4 + self.end(count - 1) <= limit).unwrap_or(1)
+    }
+
+    /// Builds a page of the first `count` cells and keeps the others. Returns the first key with the page.
+    pub(crate) fn build(&mut self, count: usize, level: u8, generation: u64) -> (Vec<u8>, Vec<u8>) {
+        let end = self.end(count - 1);
+        let mut page = Vec::with_capacity(HEAD + count * 4 + end);
+        page.extend_from_slice(&PAGE_MAGIC.to_le_bytes());
+        page.extend_from_slice(&[level, 0, 0, 0]);
+        page.extend_from_slice(&(count as u32).to_le_bytes());
+        page.extend_from_slice(&[0; 4]);
+        page.extend_from_slice(&generation.to_le_bytes());
+        let cells = (HEAD + count * 4) as u32;
+        for start in &self.starts[..count] {
+            page.extend_from_slice(&(cells + start).to_le_bytes());
+        }
+        page.extend_from_slice(&self.bytes[..end]);
+        let key_len =
+            u32::from_le_bytes([self.bytes[0], self.bytes[1], self.bytes[2], self.bytes[3]]) as usize;
+        let first_key = self.bytes[4..4 + key_len].to_vec();
+        self.bytes.drain(..end);
+        self.starts.drain(..count);
+        for start in &mut self.starts {
+            *start -= end as u32;
+        }
+        (first_key, page)
+    }
+}
+
+/// What the payload of an inner cell says.
+fn child_of(f: &mut Fields<'_>) -> Option<Extent> {
+    Some(Extent { offset: f.u64()?, len: f.u32()?, checksum: f.u64()? })
+}
+
+/// The payload of an inner cell.
+pub(crate) fn child_payload(child: Extent) -> [u8; 20] {
+    let mut out = [0; 20];
+    out[0..8].copy_from_slice(&child.offset.to_le_bytes());
+    out[8..12].copy_from_slice(&child.len.to_le_bytes());
+    out[12..20].copy_from_slice(&child.checksum.to_le_bytes());
+    out
+}

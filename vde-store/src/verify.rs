@@ -1,0 +1,212 @@
+//! The integrity scan: reads and checks everything that the store refers to.
+
+use crate::blob::BlobMap;
+use crate::error::{Error, Result};
+use crate::format::Extent;
+use crate::log::reader::LogReader;
+use crate::segments::PageRun;
+use crate::store::Vde;
+use crate::tree::Tree;
+use crate::tree::node::{LeafValue, Node, Place};
+use crate::view::read_record;
+
+/// How far a scan has come.
+///
+/// # Examples
+///
+/// ```
+/// let store = vde_store::Vde::in_memory()?;
+/// store.verify(|progress| assert!(progress.keys <= progress.total_keys))?;
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Keys checked so far, those of snapshots included.
+    pub keys: u64,
+    /// Keys to check in all.
+    pub total_keys: u64,
+}
+
+/// What a scan found.
+///
+/// # Examples
+///
+/// ```
+/// let store = vde_store::Vde::in_memory()?;
+/// store.put("k", "v")?;
+/// store.checkpoint()?;
+/// let report = store.verify(|_| {})?;
+/// assert_eq!((report.keys, report.problems.len()), (1, 0));
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// How many keys were checked, those of snapshots included.
+    pub keys: u64,
+    /// How many bytes of values were checked.
+    pub value_bytes: u64,
+    /// How many index pages were checked.
+    pub pages: u64,
+    /// How many log records behind the last checkpoint were checked.
+    pub log_records: u64,
+    /// Everything that is damaged, each with the place of the damage.
+    pub problems: Vec<Error>,
+}
+
+impl Report {
+    /// Whether nothing is damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(vde_store::Vde::in_memory()?.verify(|_| {})?.is_clean());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+struct Scan<'a, F> {
+    store: &'a Vde,
+    report: Report,
+    progress: Progress,
+    tell: F,
+}
+
+impl<F: FnMut(Progress)> Scan<'_, F> {
+    /// Damage goes into the report; anything else ends the scan.
+    fn note(&mut self, outcome: Result<()>) -> Result<()> {
+        match outcome {
+            Err(error @ Error::Corrupt { .. }) => {
+                self.report.problems.push(error);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn tree(&mut self, tree: &Tree) -> Result<()> {
+        match tree.root {
+            Some(root) => self.page(tree, root, None),
+            None => Ok(()),
+        }
+    }
+
+    fn page(&mut self, tree: &Tree, extent: Extent, level: Option<u8>) -> Result<()> {
+        let checked = self.checked_page(tree, extent, level);
+        self.note(checked)
+    }
+
+    fn checked_page(&mut self, tree: &Tree, extent: Extent, level: Option<u8>) -> Result<()> {
+        let corrupt = || Error::corrupt("index page", extent.offset);
+        // Not what an earlier reader found, but what is there now.
+        tree.pages.forget(extent.offset);
+        let bytes = tree.load(extent)?;
+        let node = Node::new(&bytes)
+            .filter(|node| level.is_none_or(|level| node.level == level))
+            .ok_or_else(corrupt)?;
+        self.report.pages += 1;
+        self.check_taken(PageRun::of(extent.offset, u64::from(extent.len)))?;
+        let mut before = None;
+        for index in 0..node.count {
+            let key = node.key(index).ok_or_else(corrupt)?;
+            if before.is_some_and(|before| before >= key) {
+                return Err(corrupt());
+            }
+            before = Some(key);
+            if node.level > 0 {
+                let child = node.child(index).ok_or_else(corrupt)?;
+                self.page(tree, child, Some(node.level - 1))?;
+            } else {
+                let value = node.value(index).ok_or_else(corrupt)?;
+                let checked = self.entry(tree, key, value);
+                self.note(checked)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, tree: &Tree, key: &[u8], value: LeafValue<'_>) -> Result<()> {
+        self.progress.keys += 1;
+        self.report.keys += 1;
+        self.report.value_bytes += value.len;
+        if self.progress.keys.is_multiple_of(1024) {
+            (self.tell)(self.progress);
+        }
+        let Place::Record { location, blob } = value.place else { return Ok(()) };
+        let map = read_record(&tree.pages, key, location, |record, _| {
+            if blob { BlobMap::decode(record.value, location.offset).map(Some) } else { Ok(None) }
+        })??;
+        if let Some(map) = map {
+            for run in map.runs() {
+                self.check_taken(run)?;
+            }
+            map.verify(&tree.pages)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the segment table knows that the pages are in use.
+    fn check_taken(&self, run: PageRun) -> Result<()> {
+        if self.store.shared().segments.lock().is_taken(run) {
+            Ok(())
+        } else {
+            Err(Error::corrupt("segment table", run.offset))
+        }
+    }
+
+    /// The log behind the last checkpoint, as far as it is durable.
+    fn log(&mut self) -> Result<()> {
+        let shared = self.store.shared();
+        let durable = shared.log.durable();
+        let start = shared.checkpoint.lock().superblock.log;
+        let mut reader = LogReader::new(shared.pages.device(), shared.pages.geometry(), start)?;
+        let mut records = 0;
+        while reader.position().seq < durable
+            && reader.next_unit(|_, _, _| {
+                records += 1;
+                Ok(true)
+            })?
+        {}
+        self.report.log_records += records;
+        if reader.position().seq < durable { Err(reader.damage()) } else { Ok(()) }
+    }
+}
+
+impl Vde {
+    /// Reads and checks everything that the store refers to: every index page and every value, those of snapshots
+    /// included, and the log behind the last checkpoint. `progress` is told how far it has come. Damage does not end the
+    /// scan; it is listed in the report. Readers and writers go on meanwhile; a checkpoint waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the container cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "v")?;
+    /// assert!(store.verify(|_| {})?.is_clean());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn verify(&self, progress: impl FnMut(Progress)) -> Result<Report> {
+        let mut scan =
+            Scan { store: self, report: Report::default(), progress: Progress::default(), tell: progress };
+        let log = scan.log();
+        scan.note(log)?;
+        let state = self.shared().checkpoint.lock();
+        let snapshots = state.catalog.snapshots.iter().map(|snapshot| snapshot.keys);
+        scan.progress.total_keys = state.catalog.keys + snapshots.sum::<u64>();
+        let tree = self.shared().layers.load().tree.clone();
+        scan.tree(&tree)?;
+        for tree in state.snapshot_trees.values() {
+            scan.tree(tree)?;
+        }
+        (scan.tell)(scan.progress);
+        Ok(scan.report)
+    }
+}
