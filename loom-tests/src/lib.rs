@@ -7,11 +7,13 @@
 //! The models are compiled and run by `cargo loom` (an alias of this workspace, which sets the cfg
 //! `stripe_lock_loom`); an ordinary `cargo test` runs none of them.
 
+mod mutants;
 mod raw;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub use mutants::{MUTANTS, Mutant};
 pub use raw::{LoomMutex, LoomRwLock};
 
 /// Explores every interleaving of `model`, with at most `preemptions` preemptions in each where a bound is given, and

@@ -11,15 +11,24 @@ use stripe_lock::{ExtendError, StripedMutex, StripedRwLock};
 
 const STRIPES: usize = 4;
 
-/// Sends key `n` to stripe `n`: the inverse of the multiplication that finalises a hash.
-#[derive(Clone, Default)]
-struct ByStripe(u64);
+/// Sends key `n` to stripe `n` of so many: the inverse of the multiplication that finalises a hash.
+#[derive(Clone)]
+struct ByStripe {
+    stripes: usize,
+    hash: u64,
+}
+
+impl ByStripe {
+    fn of(stripes: usize) -> Self {
+        Self { stripes, hash: 0 }
+    }
+}
 
 impl BuildHasher for ByStripe {
     type Hasher = Self;
 
     fn build_hasher(&self) -> Self {
-        Self(0)
+        self.clone()
     }
 }
 
@@ -31,11 +40,11 @@ impl Hasher for ByStripe {
     fn write_u64(&mut self, key: u64) {
         /// The inverse of `0x9e37_79b9_7f4a_7c15` modulo 2^64.
         const INVERSE: u64 = 0xf1de_83e1_9937_733d;
-        self.0 = (key * (u64::MAX / STRIPES as u64 + 1)).wrapping_mul(INVERSE);
+        self.hash = (key * (u64::MAX / self.stripes as u64 + 1)).wrapping_mul(INVERSE);
     }
 
     fn finish(&self) -> u64 {
-        self.0
+        self.hash
     }
 }
 
@@ -64,7 +73,7 @@ type Mutexes = Arc<StripedMutex<u64, Counter, LoomMutex, ByStripe>>;
 type RwLocks = Arc<StripedRwLock<u64, Counter, LoomRwLock, ByStripe>>;
 
 fn mutexes() -> Mutexes {
-    let locks = Arc::new(StripedMutex::with_hasher(STRIPES, ByStripe::default()));
+    let locks = Arc::new(StripedMutex::with_hasher(STRIPES, ByStripe::of(STRIPES)));
     drop(locks.lock_all());
     for key in 0..STRIPES as u64 {
         assert_eq!(locks.stripe_of(&key), key as usize, "the hasher does what its name says");
@@ -73,7 +82,7 @@ fn mutexes() -> Mutexes {
 }
 
 fn rwlocks() -> RwLocks {
-    let locks = Arc::new(StripedRwLock::with_hasher(STRIPES, ByStripe::default()));
+    let locks = Arc::new(StripedRwLock::with_hasher(STRIPES, ByStripe::of(STRIPES)));
     drop(locks.write_all());
     locks
 }
@@ -113,6 +122,19 @@ fn crossing_pairs_end() {
         drop(pair);
         join([other]);
         assert_eq!(locks.lock_all().iter().map(|(_, n)| n.get()).sum::<u32>(), 4);
+    });
+}
+
+#[test]
+fn crossing_pairs_among_many_stripes_end() {
+    const MANY: usize = 128;
+    explore("two crossing lock_many of 128 stripes", None, || {
+        let locks: Mutexes = Arc::new(StripedMutex::with_hasher(MANY, ByStripe::of(MANY)));
+        [1, 2].iter().for_each(|key| drop(locks.lock(key)));
+        let other = spawn(&locks, |locks| drop(locks.lock_many(&[2, 1])));
+        drop(locks.lock_many(&[1, 2]));
+        join([other]);
+        assert!(locks.try_lock_many(&[1, 2]).is_some());
     });
 }
 

@@ -1,0 +1,134 @@
+//! The negative controls: breaks the library in one place at a time and demands that a model finds it.
+//!
+//! Works on a copy of the two crates under `target/mutants`, so that the library carries no switches for it. Every
+//! model is first run on an unbroken copy, since a model that fails anyway finds nothing. A mutant has to compile, and
+//! the model has to fail with the words that belong to the defect.
+//!
+//! `cargo run -p loom-tests --bin mutants [NAME...]` runs all mutants, or those whose names contain one of the words.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+use std::{env, fs, io};
+
+use loom_tests::{MUTANTS, Mutant};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let chosen =
+        |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
+    let mutants: Vec<&Mutant> = MUTANTS.iter().filter(chosen).collect();
+    match run(&mutants) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mutants: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Returns how many mutants went unfound, of those and of the models that fail unbroken.
+fn run(mutants: &[&Mutant]) -> io::Result<usize> {
+    let copy = Copy::new()?;
+    let mut unfound = 0;
+    let models: BTreeSet<_> = mutants.iter().map(|mutant| (mutant.test, mutant.model)).collect();
+    for &(test, model) in &models {
+        if !copy.check(test, model)?.status.success() {
+            println!("BROKEN   {test}::{model} fails without any mutation");
+            unfound += 1;
+        }
+    }
+    for mutant in mutants {
+        let verdict = copy.with_mutation(mutant, || {
+            let built = copy.cargo(mutant.test).arg("--no-run").output()?;
+            if !built.status.success() {
+                return Ok(Err(format!("does not compile:\n{}", String::from_utf8_lossy(&built.stderr))));
+            }
+            let run = copy.check(mutant.test, mutant.model)?;
+            let said =
+                format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+            Ok(match (run.status.success(), said.contains(mutant.finds)) {
+                (true, _) => Err("the model passes".to_owned()),
+                (false, false) => Err(format!("the model fails, but not by {:?}:\n{said}", mutant.finds)),
+                (false, true) => Ok(()),
+            })
+        })?;
+        match verdict {
+            Ok(()) => println!("found    {}, by {}: {}", mutant.name, mutant.model, mutant.finds),
+            Err(why) => {
+                println!("UNFOUND  {}: {why}", mutant.name);
+                unfound += 1;
+            }
+        }
+    }
+    println!("{} passed, {unfound} failed", (models.len() + mutants.len()).saturating_sub(unfound));
+    Ok(unfound)
+}
+
+/// A workspace of the library and its models alone.
+struct Copy {
+    root: PathBuf,
+}
+
+impl Copy {
+    fn new() -> io::Result<Self> {
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = original.join("target/mutants");
+        for member in ["stripe-lock", "loom-tests"] {
+            match fs::remove_dir_all(root.join(member)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => copy_folder(&original.join(member), &root.join(member))?,
+            }
+        }
+        let manifest = fs::read_to_string(original.join("Cargo.toml"))?;
+        let lines = manifest.lines().map(|line| match line {
+            _ if line.starts_with("members = ") => "members = [\"stripe-lock\", \"loom-tests\"]\n".to_owned(),
+            _ if line.starts_with("default-members = ") => String::new(),
+            _ => format!("{line}\n"),
+        });
+        fs::write(root.join("Cargo.toml"), lines.collect::<String>())?;
+        fs::copy(original.join("Cargo.lock"), root.join("Cargo.lock"))?;
+        Ok(Self { root })
+    }
+
+    fn cargo(&self, test: &str) -> Command {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(&self.root).args(["test", "--release", "-p", "loom-tests", "--test", test]);
+        cargo.args(["--config", "build.rustflags=['--cfg', 'stripe_lock_loom']", "--offline"]);
+        cargo
+    }
+
+    fn check(&self, test: &str, model: &str) -> io::Result<Output> {
+        self.cargo(test).args(["--", "--exact", model]).output()
+    }
+
+    /// Runs `f` while the mutation is in place.
+    fn with_mutation<T>(&self, mutant: &Mutant, f: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let file = self.root.join("stripe-lock/src").join(mutant.file);
+        let source = fs::read_to_string(&file)?;
+        if source.matches(mutant.from).count() != 1 {
+            let text =
+                format!("{}: {:?} stands not exactly once in {}", mutant.name, mutant.from, mutant.file);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        fs::write(&file, source.replacen(mutant.from, mutant.to, 1))?;
+        let result = f();
+        fs::write(&file, source)?;
+        result
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
