@@ -17,6 +17,7 @@ pub mod harness;
 pub mod keys;
 pub mod model;
 pub mod rdf;
+pub mod report;
 pub mod spread;
 pub mod suites;
 pub mod workloads;

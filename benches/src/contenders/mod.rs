@@ -9,6 +9,7 @@ mod by_hand;
 mod foreign;
 mod others;
 mod ours;
+pub mod quads;
 pub mod stores;
 mod tasks;
 
@@ -16,6 +17,16 @@ pub use by_hand::{Bitmap, CasPair, GlobalMutex, SortDedup};
 pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StripedLock};
 pub use ours::{OurStore, Ours, OursRw};
 pub use tasks::{AsyncLockStriped, KeyedLockAsync, LockableAsync, StripedLockAsync, TokioStriped};
+
+/// No lock at all: for what needs none.
+pub struct Unlocked;
+
+impl<K: ?Sized> KeyLock<K> for Unlocked {
+    #[inline]
+    fn with<R>(&self, _key: &K, section: impl FnOnce() -> R) -> R {
+        section()
+    }
+}
 
 /// A lock for one key at a time.
 pub trait KeyLock<K: ?Sized>: Send + Sync {

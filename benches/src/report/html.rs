@@ -1,0 +1,135 @@
+//! The report as one page that needs nothing else.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{Colour, Plot, Report, Role, Section, Table, plot};
+use crate::contenders::stores::Failure;
+
+/// The report as one HTML page, for light and dark.
+///
+/// # Errors
+///
+/// Where a plot cannot be drawn.
+pub fn page(report: &Report) -> Result<String, Failure> {
+    let machine = &report.machine;
+    let sections: Vec<_> = (1..)
+        .zip(&report.sections)
+        .map(|(number, section)| show(number, section))
+        .collect::<Result<_, _>>()?;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "What striping buys" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                header {
+                    h1 { "What striping buys on this machine" }
+                    p.lead {
+                        "Locking by key with " code { "stripe-lock" } ", and what two stores built on it make of it. "
+                        "Every figure is the median of rounds in which all contenders took turns, with its quartiles; "
+                        "every ratio was taken within a round."
+                    }
+                    p.machine {
+                        (machine.processor) " · " (machine.cores) " cores · " (machine.system) " · one write of 4 KiB and its sync "
+                        (format!("{:.0} µs", machine.sync_us)) " · measured in " (format!("{:.0} s", report.seconds))
+                    }
+                    @if report.quick {
+                        p.note { "Measured in a hurry (" code { "--quick" } "): expect noise." }
+                    }
+                    nav {
+                        @for section in &report.sections {
+                            a.tile href={ "#" (section.id) } {
+                                strong { (section.headline.figure) }
+                                span { (section.headline.says) }
+                            }
+                        }
+                    }
+                }
+                main { @for section in &sections { (section) } }
+                footer {
+                    p { "Written by " code { "cargo run --release" } ". The same figures, for machines: " code { "--json" } "." }
+                }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn show(number: usize, section: &Section) -> Result<Markup, Failure> {
+    let plots: Vec<_> = section.plots.iter().map(figure).collect::<Result<_, _>>()?;
+    Ok(html! {
+        section id=(section.id) {
+            h2 { span.number { (number) } (section.title) }
+            p.method { (section.method) }
+            ul.findings { @for finding in &section.findings { li { (finding) } } }
+            @if !plots.is_empty() {
+                div.plots { @for plot in &plots { (plot) } }
+            }
+            div.tables { @for table in &section.tables { (rows(table)) } }
+        }
+    })
+}
+
+fn figure(plot: &Plot) -> Result<Markup, Failure> {
+    let svg = plot::svg(plot)?;
+    Ok(html! {
+        figure {
+            figcaption { (plot.title) }
+            ul.legend {
+                @for curve in &plot.curves {
+                    li.(class(curve.colour)).computed[curve.computed] { (curve.label) }
+                }
+            }
+            (PreEscaped(svg))
+        }
+    })
+}
+
+fn class(colour: Colour) -> &'static str {
+    match colour {
+        Colour::Ours => "ours",
+        Colour::Second => "second",
+        Colour::Before => "before",
+        Colour::Limit => "limit",
+    }
+}
+
+/// A table whose rows carry their own bars.
+fn rows(table: &Table) -> Markup {
+    let longest = table.rows.iter().map(|row| row.value.median).fold(f64::MIN_POSITIVE, f64::max);
+    let better = if table.unit.less_is_better() { "less is better" } else { "more is better" };
+    html! {
+        table {
+            caption { (table.title) span.better { (better) } }
+            thead {
+                tr { th {} th { "median" } th.spread { "quartiles" } th { "× " (table.base) } th.bars {} }
+            }
+            tbody {
+                @for row in &table.rows {
+                    tr.(role(row.role)) {
+                        th scope="row" { (row.label) }
+                        td { (table.unit.show(row.value.median)) }
+                        td.spread { (table.unit.show(row.value.low)) " – " (table.unit.show(row.value.high)) }
+                        td { (format!("{:.2}", row.ratio.median)) }
+                        td.bars { div.bar style={ "width:" (format!("{:.1}", row.value.median / longest * 100.0)) "%" } {} }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Ours => "ours",
+        Role::Limit => "limit",
+        Role::Peer => "peer",
+        Role::Before => "before",
+        Role::After => "second",
+    }
+}

@@ -1,0 +1,76 @@
+//! Measures the four parts of the report.
+
+mod disk;
+mod locks;
+mod parallelism;
+mod triples;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::{Machine, Report, Row, progress::Progress};
+use crate::{contenders::stores::Failure, harness::Plan, rdf::Input, spread::Spread};
+
+/// How to measure, and what.
+#[derive(Debug)]
+pub struct Settings {
+    /// In a hurry: fewer and shorter rounds.
+    pub quick: bool,
+    /// A directory on the disk to measure, for files that are removed afterwards.
+    pub dir: PathBuf,
+    /// What to load into the triple store.
+    pub input: Input,
+}
+
+impl Settings {
+    fn plan(&self, full: (usize, u64), quick: (usize, u64)) -> Plan {
+        let (rounds, sample) = if self.quick { quick } else { full };
+        Plan { rounds, sample: Duration::from_millis(sample) }
+    }
+}
+
+/// Measures everything, under a progress bar on standard error.
+///
+/// # Errors
+///
+/// Where the directory cannot be written, or a store in it fails.
+pub fn measure(settings: &Settings) -> Result<Report, Failure> {
+    let machine = Machine::here(&settings.dir)?;
+    let begun = Instant::now();
+    let expected = locks::expected(settings)
+        + parallelism::expected(settings)
+        + disk::expected(settings)
+        + triples::expected(settings);
+    let mut progress = Progress::new(expected);
+    let sections = vec![
+        locks::section(settings, &mut progress),
+        parallelism::section(settings, &mut progress),
+        disk::section(settings, &mut progress)?,
+        triples::section(settings, &mut progress)?,
+    ];
+    progress.finish();
+    Ok(Report {
+        format: 1,
+        machine,
+        quick: settings.quick,
+        input: settings.input.name.clone(),
+        seconds: begun.elapsed().as_secs_f64(),
+        sections,
+    })
+}
+
+/// `a, b and c`, or `otherwise` for nothing.
+fn listed(items: &[String], otherwise: &str) -> String {
+    match items {
+        [] => otherwise.to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+/// The labels of rows, each with how its figure relates to `ours`.
+fn with_ratios(rows: &[&Row], ours: Spread) -> Vec<String> {
+    rows.iter().map(|row| format!("{} ({:.2} of ours)", row.label, row.value.median / ours.median)).collect()
+}

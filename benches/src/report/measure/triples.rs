@@ -1,0 +1,140 @@
+//! Part four: RDF loaded into the triple store, before and after striping, and as it is.
+
+use std::time::Duration;
+
+use oxrdf::{NamedOrBlankNode, Quad};
+use parking_lot::Mutex;
+use stripe_lock::DefaultHasher;
+
+use super::{
+    super::{Headline, Section, Table, Unit, progress::Progress},
+    Settings,
+    disk::{AFTER, AS_IS, BEFORE, role},
+};
+use crate::{
+    contenders::{
+        GlobalMutex, KeyLock, Ours, Unlocked,
+        quads::OurQuads,
+        stores::{Durability, Failure},
+    },
+    harness::{Case, Plan},
+    workloads::load,
+};
+
+const WRITERS: usize = 16;
+const STRIPES: usize = 16;
+/// The validation that the last comparison does under the lock.
+const THINK: Duration = Duration::from_millis(1);
+
+/// At most so many quads are loaded each time; of a larger file, whole subjects spread evenly over it.
+fn limit(settings: &Settings) -> usize {
+    if settings.quick { 10_000 } else { 40_000 }
+}
+
+fn plan(settings: &Settings) -> Plan {
+    settings.plan((5, 600), (2, 180))
+}
+
+pub(super) fn expected(settings: &Settings) -> Duration {
+    plan(settings).expected(9)
+}
+
+pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Result<Section, Failure> {
+    progress.part("Triple store");
+    let subjects = settings.input.by_subject(limit(settings));
+    let loaded: usize = subjects.iter().map(Vec::len).sum();
+    let few: Vec<_> = subjects.iter().step_by(subjects.len().div_ceil(200)).cloned().collect();
+    // A directory that cannot be written is an error here, not a panic in the midst of a measurement.
+    drop(tempfile::tempdir_in(&settings.dir)?);
+
+    let plan = plan(settings);
+    let durable = progress.compare(&mut cases(settings, &subjects, Durability::Synced, Duration::ZERO), plan);
+    let buffered =
+        progress.compare(&mut cases(settings, &subjects, Durability::Buffered, Duration::ZERO), plan);
+    let thinking = progress.compare(&mut cases(settings, &few, Durability::Buffered, THINK), plan);
+    let table = |title: &str, result: &_| Table::of(title, Unit::PerSecond, result, BEFORE, role);
+    let tables = vec![
+        table("Quads loaded by 16 writers, each subject durable at its commit", &durable),
+        table("Quads loaded by 16 writers, logged but not synced", &buffered),
+        table("The same, with 1 ms of validation under the subject's lock", &thinking),
+    ];
+    let gain = |table: usize, label: &str| tables[table].row(label).ratio.median;
+    let findings = vec![
+        format!(
+            "With a sync for each commit, group commit does the work: stripes over the write load {:.1} times as fast as one lock, \
+             the store as it is {:.1} times.",
+            gain(0, AFTER),
+            gain(0, AS_IS)
+        ),
+        format!(
+            "Without syncs the two cores are the limit, and stripes bring {:.2} times ({:.2} as it is); {}.",
+            gain(1, AFTER),
+            gain(1, AS_IS),
+            if gain(1, AS_IS) < 1.0 {
+                "here one lock over everything is faster"
+            } else {
+                "no lock is the bottleneck"
+            }
+        ),
+        format!(
+            "Whatever holds the stripe longer shows what striping buys: with 1 ms of validation under the lock, {STRIPES} stripes do {:.1} \
+             times the work of one lock. That is the caller's lock; the store as it is needs none, and does {:.1} times.",
+            gain(2, AFTER),
+            gain(2, AS_IS)
+        ),
+    ];
+    let sample = if loaded < settings.input.quads.len() {
+        format!(" ({loaded} quads of {}, whole subjects taken evenly)", settings.input.quads.len())
+    } else {
+        format!(" ({loaded} quads)")
+    };
+    Ok(Section {
+        id: "triples",
+        title: "Triple store: what do stripes buy a load?",
+        method: format!(
+            "{}{sample}, {} subjects, loaded into a new triple-store by {WRITERS} writers; each takes the next subject and adds its \
+             quads as one transaction. {STRIPES} stripes by subject.",
+            settings.input.name,
+            subjects.len()
+        ),
+        headline: Headline {
+            figure: format!("{:.1} x", gain(0, AS_IS)),
+            says: "the durable load of one lock, by 16 writers into the store as it is".to_owned(),
+        },
+        findings,
+        tables,
+        plots: vec![],
+    })
+}
+
+fn cases<'a>(
+    settings: &'a Settings,
+    subjects: &'a [Vec<Quad>],
+    durability: Durability,
+    think: Duration,
+) -> Vec<Case<'a>> {
+    let open = move || {
+        let dir = tempfile::tempdir_in(&settings.dir)?;
+        Ok((OurQuads::open(dir.path(), durability)?, dir))
+    };
+    let stripes = Ours::<NamedOrBlankNode, _>::new(STRIPES, DefaultHasher::default());
+    vec![
+        load(BEFORE, open, Thinking(GlobalMutex(Mutex::new(())), think), subjects, WRITERS),
+        load(AFTER, open, Thinking(stripes, think), subjects, WRITERS),
+        load(AS_IS, open, Thinking(Unlocked, think), subjects, WRITERS),
+    ]
+}
+
+/// A lock whose sections begin with a sleep.
+struct Thinking<L>(L, Duration);
+
+impl<K: ?Sized, L: KeyLock<K>> KeyLock<K> for Thinking<L> {
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        self.0.with(key, || {
+            if !self.1.is_zero() {
+                std::thread::sleep(self.1);
+            }
+            section()
+        })
+    }
+}

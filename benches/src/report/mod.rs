@@ -1,0 +1,282 @@
+//! The report of what striping buys: what is in it, apart from how it is measured (`measure`) and shown (`terminal`,
+//! `html`, or JSON by `serde`).
+
+mod html;
+mod machine;
+mod measure;
+mod plot;
+mod progress;
+mod terminal;
+
+pub use html::page;
+pub use machine::Machine;
+pub use measure::{Settings, measure};
+use serde::Serialize;
+pub use terminal::text;
+
+use crate::{harness::Comparison, spread::Spread};
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The version of this form.
+    pub format: u32,
+    /// What it was measured on.
+    pub machine: Machine,
+    /// Whether it was measured in a hurry.
+    pub quick: bool,
+    /// What was loaded into the triple store.
+    pub input: String,
+    /// How long it took to measure, in seconds.
+    pub seconds: f64,
+    /// The parts.
+    pub sections: Vec<Section>,
+}
+
+/// One question, answered.
+#[derive(Debug, Serialize)]
+pub struct Section {
+    /// A short name, for links.
+    pub id: &'static str,
+    /// The title.
+    pub title: &'static str,
+    /// How it was measured.
+    pub method: String,
+    /// The figure that says most, and what it is.
+    pub headline: Headline,
+    /// What the figures say, the bad with the good.
+    pub findings: Vec<String>,
+    /// The figures.
+    pub tables: Vec<Table>,
+    /// The curves.
+    pub plots: Vec<Plot>,
+}
+
+/// A figure to remember.
+#[derive(Debug, Serialize)]
+pub struct Headline {
+    /// The figure.
+    pub figure: String,
+    /// What it is.
+    pub says: String,
+}
+
+/// What the figures of a table are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds for one operation: less is better.
+    Nanoseconds,
+    /// Operations per second: more is better.
+    PerSecond,
+    /// Times the base: more is better.
+    Times,
+}
+
+impl Unit {
+    /// A figure with its unit.
+    pub fn show(self, figure: f64) -> String {
+        match self {
+            Self::Nanoseconds => format!("{} ns", significant(figure)),
+            Self::PerSecond => format!("{}/s", significant(figure)),
+            Self::Times => format!("{figure:.2} x"),
+        }
+    }
+
+    /// Whether a smaller figure is the better one.
+    pub fn less_is_better(self) -> bool {
+        self == Self::Nanoseconds
+    }
+}
+
+/// What somebody in a table is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A crate of this workspace.
+    Ours,
+    /// What nobody can beat: a hand-written limit, a formula.
+    Limit,
+    /// Somebody else's, or a way of doing it by hand.
+    Peer,
+    /// One global lock.
+    Before,
+    /// Stripes held over the whole operation.
+    After,
+}
+
+/// The same work done by several.
+#[derive(Debug, Serialize)]
+pub struct Table {
+    /// What the work is.
+    pub title: String,
+    /// What the figures are.
+    pub unit: Unit,
+    /// Whom the ratios are to.
+    pub base: String,
+    /// One for each contender.
+    pub rows: Vec<Row>,
+}
+
+/// One contender's figures.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Who.
+    pub label: String,
+    /// What it is to us.
+    pub role: Role,
+    /// The figure.
+    pub value: Spread,
+    /// The figure divided by that of the base, round by round.
+    pub ratio: Spread,
+}
+
+impl Table {
+    /// The figures of a comparison, with ratios to the case called `base`.
+    pub fn of(
+        title: impl Into<String>,
+        unit: Unit,
+        result: &Comparison,
+        base: &str,
+        role: impl Fn(&str) -> Role,
+    ) -> Self {
+        let base_samples = result.of(base);
+        let rows = result.samples().iter().map(|samples| {
+            let (value, ratio) = match unit {
+                Unit::Nanoseconds => {
+                    (samples.time().map(|time| time * 1e9), samples.times_slower_than(base_samples))
+                }
+                Unit::PerSecond => (samples.rate(), base_samples.times_slower_than(samples)),
+                Unit::Times => {
+                    let gain = base_samples.times_slower_than(samples);
+                    (gain, gain)
+                }
+            };
+            Row { label: samples.label.clone(), role: role(&samples.label), value, ratio }
+        });
+        Self { title: title.into(), unit, base: base.to_owned(), rows: rows.collect() }
+    }
+
+    /// The row called `label`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such row.
+    pub fn row(&self, label: &str) -> &Row {
+        self.rows.iter().find(|row| row.label == label).unwrap_or_else(|| panic!("no row {label}"))
+    }
+
+    /// The peers that did better than `label`, the best first.
+    pub fn ahead_of(&self, label: &str) -> Vec<&Row> {
+        let ours = self.row(label).value.median;
+        let less = self.unit.less_is_better();
+        let better = |row: &&Row| {
+            let figure = row.value.median;
+            row.role == Role::Peer && if less { figure < ours } else { figure > ours }
+        };
+        let mut ahead: Vec<_> = self.rows.iter().filter(better).collect();
+        ahead.sort_by(|a, b| a.value.median.total_cmp(&b.value.median));
+        if !less {
+            ahead.reverse();
+        }
+        ahead
+    }
+}
+
+/// Curves over one axis.
+#[derive(Debug, Serialize)]
+pub struct Plot {
+    /// What is shown.
+    pub title: String,
+    /// What lies along the axis, which is logarithmic.
+    pub x: String,
+    /// What rises.
+    pub y: String,
+    /// Whether that axis is logarithmic as well.
+    pub log_y: bool,
+    /// A place on the axis with a name instead of a number.
+    pub named: Option<(f64, &'static str)>,
+    /// The curves.
+    pub curves: Vec<Curve>,
+}
+
+/// One curve.
+#[derive(Debug, Serialize)]
+pub struct Curve {
+    /// Whose.
+    pub label: String,
+    /// What colour.
+    pub colour: Colour,
+    /// Whether it was computed: a line without points.
+    pub computed: bool,
+    /// Its points, by rising x.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A colour by its meaning; the page says which it is, in light and in dark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// The thing itself.
+    Ours,
+    /// The same by other means.
+    Second,
+    /// What it was before.
+    Before,
+    /// What bounds it.
+    Limit,
+}
+
+/// Three significant digits, with separators between thousands.
+pub fn significant(figure: f64) -> String {
+    if figure == 0.0 || !figure.is_finite() {
+        return format!("{figure}");
+    }
+    let magnitude = figure.abs().log10().floor() as i32;
+    if magnitude < 2 {
+        return format!("{figure:.*}", (2 - magnitude) as usize);
+    }
+    let scale = 10_f64.powi(magnitude - 2);
+    let whole = format!("{:.0}", (figure / scale).round() * scale);
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_separators() {
+        let shown = [0.012_34, 1.0, 18.46, 123.4, 999.6, 12_817.0, 1_234_567.0].map(significant);
+        assert_eq!(shown, ["0.0123", "1.00", "18.5", "123", "1,000", "12,800", "1,230,000"]);
+    }
+
+    #[test]
+    fn losing_rows_are_found_whichever_way_is_better() {
+        let row = |label: &str, role, value| {
+            let value = Spread { low: value, median: value, high: value };
+            Row { label: label.to_owned(), role, value, ratio: value }
+        };
+        let table = |unit| Table {
+            title: String::new(),
+            unit,
+            base: "us".to_owned(),
+            rows: vec![
+                row("us", Role::Ours, 2.0),
+                row("low", Role::Peer, 1.0),
+                row("high", Role::Peer, 3.0),
+                row("limit", Role::Limit, 0.5),
+            ],
+        };
+        let ahead = |unit| table(unit).ahead_of("us").iter().map(|row| row.label.clone()).collect::<Vec<_>>();
+        assert_eq!(ahead(Unit::Nanoseconds), ["low"]);
+        assert_eq!(ahead(Unit::PerSecond), ["high"]);
+    }
+}
