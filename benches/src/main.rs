@@ -14,7 +14,7 @@ use benches::{
 };
 use clap::Parser;
 
-/// Products of the generated shop: about 62 quads each.
+/// Products of the generated shop: about 56 quads each.
 const PRODUCTS: usize = 500;
 
 /// Measures what striping buys on this machine: locks, parallelism, a disk engine, a triple store.

@@ -4,7 +4,7 @@
 //! Each writer thinks, draws a key, waits its turn on the key's stripe in order of arrival, holds it over a section, and
 //! starts over. Nothing else is modelled: taking a lock costs no time, and there are as many processors as writers. So
 //! the model says how much parallelism the *collisions* leave, and the measurements say what the lock itself costs.
-//! A test in `tests/model.rs` holds it to the measured sleep workload.
+//! Its tests hold it to queueing theory where that has an answer, and `targets --only asleep` to what is measured.
 
 use std::{
     cmp::Reverse,

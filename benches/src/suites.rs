@@ -9,7 +9,7 @@ use stripe_lock::{DefaultHasher, Fnv1a, SipHash};
 use crate::{
     contenders::{
         AsyncLockStriped, Bitmap, CasPair, Dashmap, GlobalMutex, Happylock, KeyLock, KeyedLock,
-        KeyedLockAsync, Lockable, LockableAsync, Ours, Scc, SortDedup, StdStriped, StripedLock,
+        KeyedLockAsync, Lockable, LockableAsync, Ours, OursAsync, Scc, SortDedup, StdStriped, StripedLock,
         StripedLockAsync, TokioStriped,
     },
     harness::Case,
@@ -98,6 +98,7 @@ pub fn many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
 pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
     vec![
+        polled_once(OURS, OursAsync::new(STRIPES, hasher()), keys),
         polled_once("tokio Mutex striped by hand", TokioStriped::new(STRIPES, hasher()), keys),
         polled_once("async-lock striped by hand", AsyncLockStriped::new(STRIPES, hasher()), keys),
         polled_once("striped-lock (tokio)", StripedLockAsync::new(STRIPES, hasher()), keys),
@@ -182,7 +183,7 @@ pub fn asleep(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
 /// The same with tasks, over async locks.
 pub fn asleep_awaited(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
     let striped = SLEEP_STRIPES.iter().map(|&stripes| {
-        let lock = TokioStriped::new(stripes, DefaultHasher::default());
+        let lock = OursAsync::new(stripes, DefaultHasher::default());
         sleeping_tasks(stripes.to_string(), lock, writers, sleep)
     });
     striped.chain([sleeping_tasks(EXACT, LockableAsync::default(), writers, sleep)]).collect()

@@ -8,6 +8,7 @@ use benches::{
     contenders::Ours,
     harness::{Case, Comparison, Plan},
     keys,
+    model::Model,
     spread::Spread,
     suites::{
         self, BITMAP, CAS_PAIR, DASHMAP, DASHMAP_SAME_HASHER, OURS, SORT_DEDUP, STRIPED_LOCK,
@@ -176,5 +177,10 @@ fn asleep(verdicts: &mut Verdicts) {
             gain.map(|gain| gain / form),
             format!("{:.2} and {form:.2} times one stripe", gain.median),
         );
+        let model = Model::sleeping(WRITERS, stripes).run(100_000, 1).parallelism;
+        let off = gain.map(|gain| (gain / model - 1.0).abs());
+        let figures = format!("{:.2} and {model:.2} times one stripe", gain.median);
+        let promise = format!("{WRITERS} sleeping writers, {stripes} stripes: off the model by");
+        verdicts.add(&promise, Bound::AtMost(0.05), off, figures);
     }
 }

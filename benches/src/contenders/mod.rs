@@ -15,7 +15,7 @@ mod tasks;
 
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, SortDedup};
 pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StripedLock};
-pub use ours::{OurStore, Ours, OursRw};
+pub use ours::{OurStore, Ours, OursAsync, OursRw};
 pub use tasks::{AsyncLockStriped, KeyedLockAsync, LockableAsync, StripedLockAsync, TokioStriped};
 
 /// No lock at all: for what needs none.

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Colour, Plot, Report, Role, Section, Table, plot};
+use super::{Colour, Plot, Report, Role, Row, Section, Table, plot};
 use crate::contenders::stores::Failure;
 
 /// The report as one HTML page, for light and dark.
@@ -31,7 +31,7 @@ pub fn page(report: &Report) -> Result<String, Failure> {
                     h1 { "What striping buys on this machine" }
                     p.lead {
                         "Locking by key with " code { "stripe-lock" } ", and what two stores built on it make of it. "
-                        "Every figure is the median of rounds in which all contenders took turns, with its quartiles; "
+                        "Every figure is the median of rounds in which all contenders took turns (point at it for its quartiles); "
                         "every ratio was taken within a round."
                     }
                     p.machine {
@@ -101,27 +101,36 @@ fn class(colour: Colour) -> &'static str {
 
 /// A table whose rows carry their own bars.
 fn rows(table: &Table) -> Markup {
+    // Where one contender needs a hundred times as long as ours, its bar is cut off rather than all others squeezed.
     let longest = table.rows.iter().map(|row| row.value.median).fold(f64::MIN_POSITIVE, f64::max);
+    let ours = table.rows.iter().find(|row| row.role == Role::Ours).map_or(longest, |row| row.value.median);
+    let full = if table.unit.less_is_better() { longest.min(6.0 * ours) } else { longest };
     let better = if table.unit.less_is_better() { "less is better" } else { "more is better" };
     html! {
         table {
             caption { (table.title) span.better { (better) } }
             thead {
-                tr { th {} th { "median" } th.spread { "quartiles" } th { "× " (table.base) } th.bars {} }
+                tr { th {} th { "median" } th { "× " (table.base) } th.bars {} }
             }
             tbody {
                 @for row in &table.rows {
                     tr.(role(row.role)) {
                         th scope="row" { (row.label) }
-                        td { (table.unit.show(row.value.median)) }
-                        td.spread { (table.unit.show(row.value.low)) " – " (table.unit.show(row.value.high)) }
+                        td title=(quartiles(table, row)) { (table.unit.show(row.value.median)) }
                         td { (format!("{:.2}", row.ratio.median)) }
-                        td.bars { div.bar style={ "width:" (format!("{:.1}", row.value.median / longest * 100.0)) "%" } {} }
+                        td.bars {
+                            div.bar.more[row.value.median > full]
+                                style={ "width:" (format!("{:.1}", (row.value.median / full).min(1.0) * 100.0)) "%" } {}
+                        }
                     }
                 }
             }
         }
     }
+}
+
+fn quartiles(table: &Table, row: &Row) -> String {
+    format!("quartiles {} to {}", table.unit.show(row.value.low), table.unit.show(row.value.high))
 }
 
 fn role(role: Role) -> &'static str {

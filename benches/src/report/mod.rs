@@ -157,6 +157,23 @@ impl Table {
         Self { title: title.into(), unit, base: base.to_owned(), rows: rows.collect() }
     }
 
+    /// The same table with another name for its base.
+    #[must_use]
+    pub fn with_base(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.base);
+        self
+    }
+
+    /// The same table with the best row first.
+    #[must_use]
+    pub fn best_first(mut self) -> Self {
+        self.rows.sort_by(|a, b| a.value.median.total_cmp(&b.value.median));
+        if !self.unit.less_is_better() {
+            self.rows.reverse();
+        }
+        self
+    }
+
     /// The row called `label`.
     ///
     /// # Panics

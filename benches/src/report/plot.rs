@@ -55,7 +55,8 @@ fn draw(plot: &Plot, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Fa
     let (low, high) = (bound(f64::min, |p| p.1), bound(f64::max, |p| p.1));
     let x = (left / 1.15..right * 1.15).log_scale().base(2.0);
     if plot.log_y {
-        chart(plot, area, x, (low / 1.3..high * 1.3).log_scale())
+        let base = if high > 100.0 * low { 10.0 } else { 2.0 };
+        chart(plot, area, x, (low / 1.3..high * 1.3).log_scale().base(base))
     } else {
         chart(plot, area, x, 0.0..high * 1.06)
     }

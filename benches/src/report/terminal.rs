@@ -36,7 +36,7 @@ pub fn text(report: &Report) -> String {
 
 fn grid(table: &Table) -> Grid {
     let mut grid = Grid::new();
-    grid.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    grid.load_style(presets::ASCII_MARKDOWN);
     grid.set_header(["", "median", "quartiles", &format!("x {}", table.base)]);
     for row in &table.rows {
         let show = |figure| table.unit.show(figure);

@@ -40,7 +40,6 @@ pub fn sleeping_tasks(
 ) -> Case<'static> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_time()
         .build()
         .expect("a runtime of two threads starts");
     let lock = Arc::new(lock);
@@ -53,7 +52,8 @@ pub fn sleeping_tasks(
                     let mut keys = Distinct::of_writer(writer);
                     while !window.is_over() {
                         let key = keys.next().expect("keys never end");
-                        lock.with(&key, tokio::time::sleep(sleep)).await;
+                        // Not tokio's sleep, which counts in whole milliseconds.
+                        lock.with(&key, futures_timer::Delay::new(sleep)).await;
                         window.completed_one();
                     }
                 })

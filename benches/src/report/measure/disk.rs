@@ -43,7 +43,7 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Result<Se
             let result = compare(settings, progress, writers, size)?;
             let title =
                 format!("Durable puts of {name} by {writers} writer{}", if writers == 1 { "" } else { "s" });
-            by_writers.push(Table::of(title, Unit::PerSecond, &result, BEFORE, role));
+            by_writers.push(Table::of(title, Unit::PerSecond, &result, BEFORE, role).with_base("before"));
         }
         plots.push(curves(name, &by_writers));
         tables.append(&mut by_writers);

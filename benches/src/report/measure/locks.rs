@@ -29,7 +29,8 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Section {
     let plan = plan(settings);
     let ring = keys::random(keys::RING, 1);
     let strings = keys::strings(keys::RING, 1);
-    let table = |title: &str, result: &_| Table::of(title, Unit::Nanoseconds, result, OURS, role);
+    let table =
+        |title: &str, result: &_| Table::of(title, Unit::Nanoseconds, result, OURS, role).best_first();
 
     let one =
         table("One u64 key, one thread: lock and unlock", &progress.compare(&mut suites::one(&ring), plan));
@@ -90,21 +91,25 @@ fn findings(tables: &[Table]) -> Vec<String> {
     let ours = one.row(OURS).value.median;
     let mut findings = vec![format!(
         "One key costs {:.2} times the pair of compare-and-swaps that no lock by key can do without. That pair also says \
-         what is out of reach: nothing can be more than {:.1} times faster than striped-lock here, or {:.1} times than \
-         dashmap's get_mut.",
+         what is out of reach: nothing can be more than {:.1} times as fast as striped-lock here, or {:.1} times as fast \
+         as dashmap's get_mut.",
         ours / one.row(CAS_PAIR).value.median,
         one.row(suites::STRIPED_LOCK).value.median / one.row(CAS_PAIR).value.median,
         one.row(suites::DASHMAP).value.median / one.row(CAS_PAIR).value.median,
     )];
-    for table in &tables[2..2 + BATCHES.len()] {
-        let ours = table.row(OURS).value.median;
-        findings.push(format!(
-            "{}: {:.2} times the bitmap loop by hand, and {:.2} times the speed of sorting.",
-            table.title,
-            ours / table.row(BITMAP).value.median,
-            table.row(SORT_DEDUP).value.median / ours,
-        ));
-    }
+    let over = |other: &str, less: bool| {
+        let ratios = tables[2..2 + BATCHES.len()].iter().map(|table| {
+            let ratio = table.row(OURS).value.median / table.row(other).value.median;
+            format!("{:.2}", if less { ratio } else { 1.0 / ratio })
+        });
+        ratios.collect::<Vec<_>>().join(" / ")
+    };
+    findings.push(format!(
+        "{} keys at once cost {} times the bitmap loop by hand, and are locked {} times as fast as by sorting.",
+        BATCHES.map(|count| count.to_string()).join(" / "),
+        over(BITMAP, true),
+        over(SORT_DEDUP, false),
+    ));
     for table in tables {
         let ahead = table.ahead_of(OURS);
         if !ahead.is_empty() {

@@ -54,8 +54,8 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Section {
             measured.row(EXACT).value.median
         ),
         format!("The measured figures are at least {worst:.3} of the form at every number of stripes."),
-        "Exact keys win where the number of writers is near that of stripes, and cost a map entry for each lock taken \
-         (see part one). Four times as many stripes as writers bring most of it; sixteen times nearly all."
+        "Four times as many stripes as writers bring most of what can be had, sixteen times nearly all. A lock for each exact \
+         key brings all of it, and costs several times as much to take (see part one)."
             .to_owned(),
     ];
     let plots = vec![curves(measured, &tables[1]), beyond()];
@@ -83,14 +83,18 @@ fn relative(stripes: usize) -> f64 {
 
 fn table(title: &str, result: &Comparison) -> Table {
     let role = |label: &str| if label == EXACT { Role::Peer } else { Role::Ours };
-    let mut table = Table::of(title, Unit::Times, result, "1", role);
-    "one stripe".clone_into(&mut table.base);
-    let forms = SLEEP_STRIPES.iter().filter(|stripes| **stripes > 1).map(|&stripes| {
+    let mut table = Table::of(title, Unit::Times, result, "1", role).with_base("one stripe");
+    // Each measured row is followed by what the form says of it.
+    for stripes in SLEEP_STRIPES.into_iter().filter(|&stripes| stripes > 1) {
+        let measured = table.rows.iter().position(|row| row.label == stripes.to_string());
+        let place = measured.expect("every number of stripes was measured") + 1;
         let form = relative(stripes);
         let value = Spread { low: form, median: form, high: form };
-        Row { label: format!("{stripes}, by the form"), role: Role::Limit, value, ratio: value }
-    });
-    table.rows.extend(forms);
+        table.rows.insert(
+            place,
+            Row { label: format!("{stripes}, by the form"), role: Role::Limit, value, ratio: value },
+        );
+    }
     table
 }
 
