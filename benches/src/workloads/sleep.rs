@@ -52,8 +52,8 @@ pub fn sleeping_tasks(
                     let mut keys = Distinct::of_writer(writer);
                     while !window.is_over() {
                         let key = keys.next().expect("keys never end");
-                        // Not tokio's sleep, which counts in whole milliseconds.
-                        lock.with(&key, futures_timer::Delay::new(sleep)).await;
+                        // The sleep begins under the lock. It isn't tokio's, which counts in whole milliseconds.
+                        lock.with(&key, async { futures_timer::Delay::new(sleep).await }).await;
                         window.completed_one();
                     }
                 })

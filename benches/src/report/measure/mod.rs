@@ -7,6 +7,7 @@ mod triples;
 
 use std::{
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -37,6 +38,9 @@ impl Settings {
 ///
 /// Where the directory cannot be written, or a store in it fails.
 pub fn measure(settings: &Settings) -> Result<Report, Failure> {
+    // What was built or copied just now would be written out in the midst of the measurements. Where there is no such
+    // command there is nothing to be done about it.
+    let _ = Command::new("sync").status();
     let machine = Machine::here(&settings.dir)?;
     let begun = Instant::now();
     let expected = locks::expected(settings)
