@@ -21,3 +21,8 @@ pub mod report;
 pub mod spread;
 pub mod suites;
 pub mod workloads;
+
+/// The code in the README of the workspace, so that it is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
