@@ -10,6 +10,7 @@
 
 use crate::pattern::Range;
 use crate::quad::{EncodedQuad, Key, QuadKey};
+use crate::run::{Run, Sorted};
 use parking_lot::RwLock;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap};
@@ -30,7 +31,7 @@ const ALIVE: Seq = Seq::MAX;
 const BELOW: Seq = 0;
 
 /// The order of named quads that begins with the graph.
-const GRAPH_FIRST: usize = 3;
+pub(crate) const GRAPH_FIRST: usize = 3;
 
 /// When a quad was there: from `added` until just before `removed`.
 ///
@@ -213,7 +214,8 @@ impl Delta {
         }
     }
 
-    /// The net changes of a transaction's delta, which has seen only its own: what it shows and what it hides.
+    /// What everything in this delta comes to, for whom sees all of it: what it adds to what lies below, and what it
+    /// removes from there.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.entries());
         for stripe in self.stripes.iter() {
@@ -225,21 +227,29 @@ impl Delta {
     }
 }
 
-/// The key types a stripe holds.
+/// The key types that stripes and runs hold.
 pub(crate) trait Held: Key {
-    #[doc(hidden)]
     fn orders(stripe: &Stripe) -> &Orders<Self>;
+    fn sorted(run: &Run) -> &Sorted<Self>;
 }
 
 impl Held for [u64; 3] {
     fn orders(stripe: &Stripe) -> &Orders<Self> {
         &stripe.triples
     }
+
+    fn sorted(run: &Run) -> &Sorted<Self> {
+        &run.triples
+    }
 }
 
 impl Held for [u64; 4] {
     fn orders(stripe: &Stripe) -> &Orders<Self> {
         &stripe.named
+    }
+
+    fn sorted(run: &Run) -> &Sorted<Self> {
+        &run.named
     }
 }
 

@@ -43,6 +43,15 @@ pub(crate) struct Entry {
     bytes: Box<[u8]>,
     /// Set once a durable record holds the term: before that, every transaction that uses it writes it too.
     persisted: AtomicBool,
+    /// Set once a checkpoint holds the term: from then on it does not depend on the records of commits.
+    archived: AtomicBool,
+}
+
+impl Entry {
+    fn new(kind: Kind, bytes: &[u8], persisted: bool) -> Self {
+        let flag = AtomicBool::new;
+        Self { kind, bytes: bytes.into(), persisted: flag(persisted), archived: flag(false) }
+    }
 }
 
 impl Dictionary {
@@ -189,6 +198,26 @@ impl Dictionary {
         }
     }
 
+    /// The terms that no checkpoint holds yet, in the order of their numbers, so that parts come before wholes.
+    pub(crate) fn unarchived(&self) -> Vec<TermId> {
+        let entries = (0..self.len()).filter_map(|number| Some((number, self.terms.get(number)?)));
+        let entries = entries.filter(|(_, entry)| !entry.archived.load(Ordering::Acquire));
+        entries.map(|(number, entry)| TermId::new(entry.kind, number)).collect()
+    }
+
+    /// Records that a checkpoint holds the term.
+    pub(crate) fn mark_archived(&self, id: TermId) {
+        if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) {
+            entry.archived.store(true, Ordering::Release);
+            entry.persisted.store(true, Ordering::Release);
+        }
+    }
+
+    /// The stored form of a term of the dictionary.
+    pub(crate) fn bytes(&self, id: TermId) -> Option<&[u8]> {
+        id.dictionary_index().and_then(|number| self.terms.get(number)).map(|entry| &*entry.bytes)
+    }
+
     /// Puts back a term read from a record. Records may repeat a term; they may not contradict each other.
     ///
     /// # Errors
@@ -211,7 +240,7 @@ impl Dictionary {
         match stripe.entry(hash, |found| self.is(*found, hash, id, bytes), |(hash, _)| *hash) {
             Slot::Occupied(_) => return Err(contradiction(id)),
             Slot::Vacant(slot) => {
-                self.terms.set(number, Entry { kind, bytes: bytes.into(), persisted: AtomicBool::new(true) });
+                self.terms.set(number, Entry::new(kind, bytes, true));
                 slot.insert((hash, id));
             }
         }
@@ -240,8 +269,7 @@ impl Dictionary {
             Slot::Vacant(slot) => {
                 let number = self.next.fetch_add(1, Ordering::AcqRel);
                 let id = TermId::new(kind, number);
-                self.terms
-                    .set(number, Entry { kind, bytes: bytes.into(), persisted: AtomicBool::new(false) });
+                self.terms.set(number, Entry::new(kind, bytes, false));
                 slot.insert((hash, id));
                 id
             }

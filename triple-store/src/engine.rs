@@ -9,16 +9,16 @@
 //! 5. Publish: the watermark moves over the commit, and readers see it whole.
 
 use crate::commit::Commits;
-use crate::delta::{Change, Delta, LATEST};
+use crate::delta::{Change, Delta, LATEST, Seq};
 use crate::dictionary::Dictionary;
 use crate::error::Result;
-use crate::journal::Journal;
+use crate::journal::{Journal, Manifest};
 use crate::options::TripleStoreOptions;
 use crate::pattern::Pattern;
 use crate::quad::EncodedQuad;
 use crate::record::{self, Record};
 use crate::view::{Layer, View};
-use parking_lot::{RawMutex, RwLock};
+use parking_lot::{Mutex, RawMutex, RwLock};
 use std::sync::Arc;
 use stripe_lock::StripedMutex;
 
@@ -31,8 +31,15 @@ pub(crate) struct Engine {
     /// What a writer that holds its stripes sees. Replaced only by one who holds all of them.
     latest: RwLock<Arc<View>>,
     pub(crate) commits: Commits,
-    journal: Journal,
+    pub(crate) journal: Journal,
+    /// The last checkpoint; locked while one is made.
+    pub(crate) manifest: Mutex<Manifest>,
+    /// Quads a delta may hold before it is merged.
+    pub(crate) checkpoint_after: usize,
 }
+
+/// Quads added at once that go into a run and not through a delta: from about here on merging is the faster way.
+const BULK: usize = 1 << 16;
 
 /// What became of a commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -47,10 +54,12 @@ impl Engine {
         let hasher = ahash::RandomState::new();
         let stripes = StripedMutex::with_hasher(options.stripes, hasher.clone());
         let dictionary = Dictionary::new();
+        let (manifest, run) = journal.restore(&dictionary)?;
         let delta = Arc::new(Delta::new(stripes.stripes(), hasher));
-        let view = View { layers: vec![Layer { delta: Arc::clone(&delta), seq: LATEST }] };
-        let (mut last, mut quads) = (0, 0i64);
-        journal.replay(|seq, bytes| {
+        let (mut last, mut quads) = (manifest.last, run.len().cast_signed());
+        let view =
+            View { layers: vec![Layer { delta: Arc::clone(&delta), seq: LATEST }], base: Arc::new(run) };
+        journal.replay(manifest.last, |seq, bytes| {
             let mut changes = record::decode(&dictionary, bytes)?;
             changes.retain(|change| view.contains(change.quad) != change.adds);
             quads += net(&changes);
@@ -58,8 +67,28 @@ impl Engine {
             last = seq;
             Ok(())
         })?;
-        let commits = Commits::new(last, quads.max(0).cast_unsigned());
-        Ok(Self { dictionary, stripes, latest: RwLock::new(Arc::new(view)), commits, journal })
+        Ok(Self {
+            dictionary,
+            stripes,
+            latest: RwLock::new(Arc::new(view)),
+            commits: Commits::new(last, quads.max(0).cast_unsigned()),
+            journal,
+            manifest: Mutex::new(manifest),
+            checkpoint_after: options.checkpoint_after,
+        })
+    }
+
+    /// Puts another view in the place of the newest one, which shows the same.
+    pub(crate) fn replace_view(&self, view: View) {
+        *self.latest.write() = Arc::new(view);
+    }
+
+    /// Puts a view in the place of the newest one that differs from it by a commit, and publishes that. No snapshot
+    /// is taken in between.
+    pub(crate) fn publish_view(&self, view: View, seq: Seq, added: i64) {
+        let mut latest = self.latest.write();
+        *latest = Arc::new(view);
+        self.commits.publish(seq, added);
     }
 
     /// What is published now, and how many quads that is.
@@ -70,7 +99,7 @@ impl Engine {
         let (seq, quads) = self.commits.now();
         let layers =
             latest.layers.iter().map(|layer| Layer { delta: Arc::clone(&layer.delta), seq }).collect();
-        (View { layers }, quads)
+        (View { layers, base: Arc::clone(&latest.base) }, quads)
     }
 
     /// Applies changes as one transaction, all or nothing. Each quad occurs once; sorted ones take less space.
@@ -88,6 +117,9 @@ impl Engine {
     pub(crate) fn add_all(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
         quads.sort_unstable();
         quads.dedup();
+        if quads.len() >= BULK {
+            return self.add_to_run(quads);
+        }
         Ok(self.commit(quads.into_iter().map(|quad| Change { quad, adds: true }).collect())?.added)
     }
 
@@ -158,6 +190,7 @@ impl Engine {
         record.terms.iter().for_each(|id| self.dictionary.mark_persisted(*id));
         self.commits.publish(seq, net(&changes));
         self.commits.wait(seq)?;
+        self.checkpoint_if_due();
         let added = changes.iter().filter(|change| change.adds).count() as u64;
         Ok(Outcome { added, removed: changes.len() as u64 - added })
     }
@@ -168,6 +201,6 @@ impl Engine {
     }
 }
 
-fn net(changes: &[Change]) -> i64 {
+pub(crate) fn net(changes: &[Change]) -> i64 {
     changes.iter().map(|change| if change.adds { 1 } else { -1 }).sum()
 }

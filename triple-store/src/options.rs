@@ -1,8 +1,10 @@
 //! How a store is opened.
 
 use crate::error::Result;
+use crate::journal::Journal;
 use crate::store::TripleStore;
 use std::path::Path;
+use vde_store::Vde;
 
 /// When a write is acknowledged.
 ///
@@ -45,16 +47,17 @@ pub enum Durability {
 pub struct TripleStoreOptions {
     pub(crate) stripes: usize,
     pub(crate) durability: Durability,
+    pub(crate) checkpoint_after: usize,
 }
 
 impl Default for TripleStoreOptions {
     fn default() -> Self {
-        Self { stripes: 16, durability: Durability::Sync }
+        Self { stripes: 16, durability: Durability::Sync, checkpoint_after: 1 << 20 }
     }
 }
 
 impl TripleStoreOptions {
-    /// The defaults: 16 stripes, [`Durability::Sync`].
+    /// The defaults: 16 stripes, [`Durability::Sync`], a checkpoint after a million recent quads.
     ///
     /// # Examples
     ///
@@ -99,6 +102,20 @@ impl TripleStoreOptions {
         self
     }
 
+    /// How many recent quads are held apart before the writer that adds the next one merges them into the run; see
+    /// [`TripleStore::checkpoint`]. Each takes about 150 bytes of memory until then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().checkpoint_after(10_000).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn checkpoint_after(mut self, quads: usize) -> Self {
+        self.checkpoint_after = quads.max(1);
+        self
+    }
+
     /// Opens the store in this file, which is made if it does not exist.
     ///
     /// # Errors
@@ -115,7 +132,26 @@ impl TripleStoreOptions {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<TripleStore> {
-        TripleStore::with_options(&self, path.as_ref())
+        self.open_in(&Vde::open(path)?)
+    }
+
+    /// Opens the store that a vde-store holds, or makes one in it if it is empty. The vde-store is the store's
+    /// alone from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let vde = vde_store::Vde::in_memory()?;
+    /// let store = triple_store::TripleStoreOptions::new().open_in(&vde)?;
+    /// assert_eq!(store.len(), 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_in(self, vde: &Vde) -> Result<TripleStore> {
+        TripleStore::with_journal(&self, Journal::open(vde, self.durability)?)
     }
 
     /// Makes an empty store that lives in memory alone.
@@ -127,6 +163,6 @@ impl TripleStoreOptions {
     /// assert_eq!(store.len(), 0);
     /// ```
     pub fn in_memory(self) -> TripleStore {
-        TripleStore::in_memory_with(&self)
+        TripleStore::with_empty_journal(&self)
     }
 }

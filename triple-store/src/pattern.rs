@@ -89,6 +89,23 @@ impl<K: Key> Range<K> {
         Self { order, low, high, subject: bound[0], rest, filters: rest != [None; 4] }
     }
 
+    /// All keys, in the order of your choice.
+    pub(crate) fn everything(order: usize) -> Self {
+        Self { order, low: K::MIN, high: K::MAX, subject: None, rest: [None; 4], filters: false }
+    }
+
+    /// The range of one key, in the first order.
+    pub(crate) fn exactly(key: K) -> Self {
+        Self {
+            order: 0,
+            low: key,
+            high: key,
+            subject: Some(key.columns()[0]),
+            rest: [None; 4],
+            filters: false,
+        }
+    }
+
     /// Whether a key of the range, in the arrangement of its order, matches the pattern.
     pub(crate) fn accepts(&self, arranged: &K) -> bool {
         !self.filters

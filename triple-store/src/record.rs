@@ -49,9 +49,7 @@ pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
         dictionary.unpersisted(id, &mut |id, bytes| {
             if seen.insert(id) {
                 terms.push(id);
-                put_varint(&mut definitions, rotate(id));
-                put_varint(&mut definitions, bytes.len() as u64);
-                definitions.extend_from_slice(bytes);
+                define(&mut definitions, id, bytes);
             }
         });
     }
@@ -71,6 +69,23 @@ pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
         last = terms;
     }
     Record { bytes, terms }
+}
+
+/// Encodes a record of terms alone.
+pub(crate) fn encode_terms(dictionary: &Dictionary, terms: &[TermId]) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    put_varint(&mut bytes, terms.len() as u64);
+    for id in terms {
+        define(&mut bytes, *id, dictionary.bytes(*id).unwrap_or_default());
+    }
+    put_varint(&mut bytes, 0);
+    bytes
+}
+
+fn define(out: &mut Vec<u8>, id: TermId, bytes: &[u8]) {
+    put_varint(out, rotate(id));
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 /// Decodes a record: its terms go into the dictionary, its changes are returned.

@@ -79,15 +79,13 @@ impl TripleStore {
         TripleStoreOptions::new().in_memory()
     }
 
-    pub(crate) fn in_memory_with(options: &TripleStoreOptions) -> Self {
-        let engine = Engine::new(options, Journal::in_memory())
-            .expect("an empty journal holds nothing to complain of");
-        Self { engine: Arc::new(engine) }
+    pub(crate) fn with_empty_journal(options: &TripleStoreOptions) -> Self {
+        Self::with_journal(options, Journal::in_memory())
+            .expect("an empty journal holds nothing to complain of")
     }
 
-    pub(crate) fn with_options(options: &TripleStoreOptions, path: &Path) -> Result<Self> {
-        let engine = Engine::new(options, Journal::open(path, options.durability)?)?;
-        Ok(Self { engine: Arc::new(engine) })
+    pub(crate) fn with_journal(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
+        Ok(Self { engine: Arc::new(Engine::new(options, journal)?) })
     }
 
     /// Adds a quad. Returns whether it was not there yet. Holds one stripe.
@@ -286,6 +284,29 @@ impl TripleStore {
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Merges the recent quads into a new compressed run, and cuts the journal off: what was held apart in memory
+    /// takes less of it, and opening the store need not replay it. Writers and readers go on meanwhile; snapshots
+    /// keep what they see. O(quads).
+    ///
+    /// It happens by itself every so many quads: see [`TripleStoreOptions::checkpoint_after`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`](crate::Error::Storage) or [`Error::Failed`](crate::Error::Failed); nothing is lost then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStore::in_memory();
+    /// store.update("INSERT DATA { <urn:s> <urn:p> 1, 2, 3 }")?;
+    /// store.checkpoint()?;
+    /// assert_eq!(store.len(), 3);
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn checkpoint(&self) -> Result<()> {
+        self.engine.checkpoint()
     }
 
     /// Waits until everything acknowledged before is durable, where writes are

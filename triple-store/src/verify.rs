@@ -55,6 +55,7 @@ impl TripleStore {
         for layer in &snapshot.source.view.layers {
             layer.delta.verify(&mut problem);
         }
+        snapshot.source.view.base.verify(&mut problem);
         verified.problems = problems;
         Ok(verified)
     }

@@ -1,11 +1,12 @@
-//! What a reader sees: layers of deltas, newest first, each at a sequence number.
+//! What a reader sees: layers of deltas, newest first, each at a sequence number, and below them a run.
 //!
-//! A row of a layer is visible if the layer shows it and no layer above hides it. A writer adds a quad only where
-//! it is absent, so no two layers show the same quad to one reader.
+//! A row is visible if its layer, or the run, shows it and no layer above hides it. A writer adds a quad only where
+//! it is absent, so no two of them show the same quad to one reader.
 
 use crate::delta::{Delta, Held, Seq};
 use crate::pattern::{Graphs, Pattern, Range};
 use crate::quad::EncodedQuad;
+use crate::run::Run;
 use crate::term::TermId;
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -22,11 +23,13 @@ pub(crate) struct Layer {
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) layers: Vec<Layer>,
+    pub(crate) base: Arc<Run>,
 }
 
 impl View {
     pub(crate) fn contains(&self, quad: EncodedQuad) -> bool {
-        self.layers.iter().find_map(|layer| layer.delta.shows(quad, layer.seq)).unwrap_or(false)
+        let shown = self.layers.iter().find_map(|layer| layer.delta.shows(quad, layer.seq));
+        shown.unwrap_or_else(|| self.base.contains(quad))
     }
 
     /// Whether a layer above `depth` hides the quad.
@@ -40,6 +43,7 @@ impl View {
         for layer in &self.layers {
             layer.delta.graphs(&mut graphs);
         }
+        self.base.graphs(&mut graphs);
         let holds = |graph: &u64| {
             let graphs = Graphs::One(TermId(*graph));
             self.scan(&Pattern { subject: None, predicate: None, object: None, graphs }).next().is_some()
@@ -133,13 +137,18 @@ impl<K: Held> Cursor<K> {
 
     /// Appends some visible rows to the buffer, or none at the end; returns whether this was the end.
     fn fill(&mut self, view: &View, buffer: &mut Vec<EncodedQuad>) -> bool {
-        while let Some(layer) = view.layers.get(self.depth) {
-            let next =
-                layer.delta.rows(self.stripe, &self.range, self.from, layer.seq, self.limit, &mut self.rows);
+        while self.depth <= view.layers.len() {
+            let (range, from, limit) = (&self.range, self.from, self.limit);
+            let (next, stripes) = if let Some(Layer { delta, seq }) = view.layers.get(self.depth) {
+                (delta.rows(self.stripe, range, from, *seq, limit, &mut self.rows), delta.stripes())
+            } else {
+                let order = &K::sorted(&view.base).orders[range.order];
+                (order.rows(range, from, limit, &mut self.rows), 1)
+            };
             let depth = self.depth;
             self.from = next.unwrap_or(Bound::Included(self.range.low));
             self.stripe += usize::from(next.is_none());
-            if next.is_none() && (self.range.subject.is_some() || self.stripe == layer.delta.stripes()) {
+            if next.is_none() && (self.range.subject.is_some() || self.stripe == stripes) {
                 self.enter(view, depth + 1);
             }
             let order = self.range.order;

@@ -210,3 +210,63 @@ fn snapshots_stay_constant_under_writers() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn snapshots_and_writers_outlive_checkpoints() {
+    let store = TripleStore::in_memory();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                store.checkpoint().unwrap();
+            }
+        });
+        let writers: Vec<_> = (0..4u64)
+            .map(|n| {
+                let store = &store;
+                scope.spawn(move || {
+                    for i in 0..2000 {
+                        let subject = format!("{n}/{}", i % 100);
+                        assert!(store.insert(&quad(&subject, i)).unwrap());
+                        if i >= 100 {
+                            assert!(store.remove(&quad(&subject, i - 100)).unwrap());
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut held = Vec::new();
+        while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            let snapshot = store.snapshot();
+            held.push((snapshot.iter().count() as u64, snapshot));
+            held.drain(..held.len().saturating_sub(20)).for_each(|(count, snapshot)| {
+                assert_eq!((snapshot.len(), snapshot.iter().count() as u64), (count, count));
+            });
+        }
+        for (count, snapshot) in held {
+            assert_eq!((snapshot.len(), snapshot.iter().count() as u64), (count, count));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(store.len(), 400);
+    assert!(store.verify().unwrap().problems.is_empty());
+}
+
+#[test]
+fn a_bulk_load_and_single_writers_lose_nothing_of_each_other() {
+    let store = TripleStore::in_memory();
+    let bulk =
+        |n: u64| -> Vec<Quad> { (0..70_000).map(|i| quad(format!("bulk/{n}/{}", i % 7000), i)).collect() };
+    thread::scope(|scope| {
+        for n in 0..2 {
+            let store = &store;
+            scope.spawn(move || assert_eq!(store.extend(bulk(n)).unwrap(), 70_000));
+            scope.spawn(move || {
+                (0..2000).for_each(|i| assert!(store.insert(&quad(format!("one/{n}/{i}"), i)).unwrap()));
+            });
+        }
+    });
+    assert_eq!(store.extend(bulk(0)).unwrap(), 0, "all of it was there");
+    assert_eq!((store.len(), store.snapshot().iter().count()), (144_000, 144_000));
+    assert!(store.verify().unwrap().problems.is_empty());
+}

@@ -91,6 +91,7 @@ fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
 /// One random change to both.
 fn step(store: &TripleStore, model: &mut Model, random: &mut Random) {
     match random.below(20) {
+        _ if random.below(200) == 0 => store.checkpoint().unwrap(),
         0..10 => {
             let quad = quad(random);
             assert_eq!(store.insert(&quad).unwrap(), model.insert(quad.to_string(), quad).is_none());
@@ -153,11 +154,13 @@ fn random_changes_with_reopening() {
     let mut model = Model::new();
     for round in 0..40 {
         let options = TripleStoreOptions::new().stripes(1 << (round % 7)).durability(Durability::Buffered);
+        let options = options.checkpoint_after(if round % 3 == 0 { 40 } else { usize::MAX });
         let store = options.open(&path).unwrap();
         check(&store.snapshot(), &model, &mut random);
         for _ in 0..100 {
             step(&store, &mut model, &mut random);
         }
         check(&store.snapshot(), &model, &mut random);
+        assert!(store.verify().unwrap().problems.is_empty());
     }
 }

@@ -151,6 +151,10 @@ pub(crate) fn stats(store: &Path) -> Result<()> {
     lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:13} {value}")).map_err(output_error)
 }
 
+pub(crate) fn checkpoint(store: &Path) -> Result<()> {
+    existing(store)?.checkpoint()
+}
+
 pub(crate) fn verify(store: &Path) -> Result<()> {
     let verified = existing(store)?.verify()?;
     println!("{} quads, {} terms, {} problems", verified.quads, verified.terms, verified.problems.len());

@@ -89,6 +89,11 @@ enum Command {
         /// The store.
         store: PathBuf,
     },
+    /// Merge recent quads into the compressed run, and cut the journal off.
+    Checkpoint {
+        /// The store.
+        store: PathBuf,
+    },
     /// Read everything and check it against itself.
     Verify {
         /// The store.
@@ -114,6 +119,7 @@ fn main() -> ExitCode {
             commands::dump(&store, &format, graph.as_deref(), output.as_deref())
         }
         Command::Stats { store } => commands::stats(&store),
+        Command::Checkpoint { store } => commands::checkpoint(&store),
         Command::Verify { store } => commands::verify(&store),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triples", &mut io::stdout());
