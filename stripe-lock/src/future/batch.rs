@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 use super::acquire::AcquireMany;
-use super::block::block_on;
 use super::plan::Mixed;
 use super::rwlock::{AsyncBatchGuard, AsyncStripedRwLock};
+use super::sync::block_on;
 use crate::StripeSet;
 
 /// Keys to read and keys to write, named before any of them is locked. Made by

@@ -4,10 +4,10 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll, Wake, Waker};
-
-use super::sync::{AtomicBool, Thread, current, park, thread_local};
+use std::thread::{Thread, current, park};
 
 struct Parker {
     thread: Thread,
@@ -41,7 +41,7 @@ thread_local! {
 }
 
 /// Runs a future on this thread.
-pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let (parker, waker) = PARKER.with(Cell::take).unwrap_or_else(|| {
         let parker = Arc::new(Parker { thread: current(), woken: AtomicBool::new(false) });
         (parker.clone(), parker.into())

@@ -75,15 +75,18 @@ impl Fields {
         Self { prev: None, next: None, sibling: None, waker, called, mode, phase, vain, plan }
     }
 
-    /// Whether a wake would reach the task of `waker`.
+    /// Whether `waker` belongs to the task that this was polled by last.
+    ///
+    /// Compares what the wakers point to, even after this one was moved out, and follows neither pointer. Not their
+    /// tables of functions, of which a program may have several that are equal: `will_wake` misses some siblings
+    /// for that reason, whereas to take a stranger for a sibling costs that one no more than its turn.
     pub(super) fn same_task(&self, waker: &Waker) -> bool {
-        // A waker that was moved out is compared by its two pointers, neither of which is followed.
-        self.waker.will_wake(waker)
+        self.waker.data() == waker.data()
     }
 
     /// Whether a wake would reach the task of `waker`, and can still be sent.
     pub(super) fn would_wake(&self, waker: &Waker) -> bool {
-        !self.called && self.same_task(waker)
+        !self.called && self.waker.will_wake(waker)
     }
 
     /// The waker, if it has not been taken since it was set.

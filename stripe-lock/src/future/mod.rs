@@ -29,6 +29,7 @@
 
 mod acquire;
 mod batch;
+#[cfg(not(stripe_lock_loom))]
 mod block;
 mod guard;
 mod kind;

@@ -5,11 +5,11 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use super::acquire::{Acquire, AcquireMany};
-use super::block::block_on;
 use super::guard::{AsyncGuard, AsyncMultiGuard};
 use super::kind::ForMutex;
 use super::plan::{Uniform, Write};
 use super::set::AsyncStriped;
+use super::sync::block_on;
 use super::timeout::{Elapsed, within};
 use crate::DefaultHasher;
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::acquire::{Acquire, AcquireMany};
 use super::batch::AsyncBatch;
-use super::block::block_on;
 use super::guard::{AsyncGuard, AsyncMultiGuard};
 use super::kind::ForRwLock;
 use super::plan::{Mixed, Read, Uniform, Write};
 use super::set::AsyncStriped;
+use super::sync::block_on;
 use super::timeout::{Elapsed, within};
 use crate::DefaultHasher;
 

@@ -1,36 +1,44 @@
 //! The one file that knows whether this is a program or a model of it.
 //!
 //! Everything under [`future`](super) that two threads touch comes from here: in a program it is the standard
-//! library's, under `--cfg stripe_lock_loom` it is loom's, and the code above is the same.
+//! library's and `parking_lot`'s, under `--cfg stripe_lock_loom` it is loom's, and the code above is the same.
 
 #[cfg(not(stripe_lock_loom))]
 mod imp {
-    use std::sync::PoisonError;
+    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 
-    pub(crate) use std::sync::MutexGuard;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize};
-    pub(crate) use std::thread::{Thread, current, park};
-    pub(crate) use std::thread_local;
+    pub(crate) use crate::future::block::block_on;
 
-    /// A mutex that a panic does not poison: no code of the user runs under it.
-    #[derive(Default)]
-    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+    #[cfg(feature = "parking_lot")]
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
 
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(std::sync::Mutex::new(value))
-        }
+    #[cfg(not(feature = "parking_lot"))]
+    mod mutex {
+        use std::sync::{self, PoisonError};
 
-        #[inline]
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        pub(crate) use std::sync::MutexGuard;
+
+        /// A mutex that a panic does not poison: no code of the user runs under it.
+        pub(crate) struct Mutex<T>(sync::Mutex<T>);
+
+        impl<T> Mutex<T> {
+            pub(crate) fn new(value: T) -> Self {
+                Self(sync::Mutex::new(value))
+            }
+
+            pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner)
+            }
         }
     }
+    #[cfg(not(feature = "parking_lot"))]
+    pub(crate) use mutex::{Mutex, MutexGuard};
 
     /// An `UnsafeCell` with the access form that loom can watch.
     pub(crate) struct Cell<T>(std::cell::UnsafeCell<T>);
 
     impl<T> Cell<T> {
+        #[inline]
         pub(crate) const fn new(value: T) -> Self {
             Self(std::cell::UnsafeCell::new(value))
         }
@@ -40,6 +48,9 @@ mod imp {
             access(self.0.get())
         }
     }
+
+    /// How often a waiter that is first in line and was woken is overtaken before the stripe is handed to it.
+    pub(crate) const OVERTAKES: u32 = 8;
 
     /// How many buckets a set has at most, a power of two: four for each thread that can run.
     pub(crate) fn most_buckets() -> usize {
@@ -52,10 +63,9 @@ mod imp {
     use std::sync::PoisonError;
 
     pub(crate) use loom::cell::UnsafeCell as Cell;
+    pub(crate) use loom::future::block_on;
     pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize};
-    pub(crate) use loom::thread::{Thread, current, park};
-    pub(crate) use loom::thread_local;
+    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -69,11 +79,8 @@ mod imp {
         }
     }
 
-    impl<T: Default> Default for Mutex<T> {
-        fn default() -> Self {
-            Self::new(T::default())
-        }
-    }
+    /// One, so that a model of three threads comes to the end of the count.
+    pub(crate) const OVERTAKES: u32 = 1;
 
     /// Two, so that a model of two stripes has one stripe in each.
     pub(crate) fn most_buckets() -> usize {

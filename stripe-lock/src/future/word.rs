@@ -37,10 +37,7 @@
 
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
-use super::sync::{AtomicU8, AtomicU32};
-
-/// How often a waiter that is first in line and was woken is overtaken before the stripe is handed to it.
-pub(crate) const OVERTAKES: u32 = 8;
+use super::sync::{AtomicU8, AtomicU32, OVERTAKES};
 
 const LINE: u32 = 0b1111;
 pub(super) const EMPTY: u32 = 0;
