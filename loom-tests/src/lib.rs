@@ -17,7 +17,7 @@ pub use mutants::{MUTANTS, Mutant};
 pub use raw::{LoomMutex, LoomRwLock};
 
 /// Explores every interleaving of `model`, with at most `preemptions` preemptions in each where a bound is given, and
-/// prints how many there were.
+/// prints how many there were. With the variable `LOOM_DEEPER` set, one more preemption than the bound.
 ///
 /// # Panics
 ///
@@ -31,6 +31,8 @@ pub use raw::{LoomMutex, LoomRwLock};
 pub fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let executions = Arc::new(AtomicUsize::new(0));
     let counted = executions.clone();
+    let deeper = std::env::var_os("LOOM_DEEPER").is_some();
+    let preemptions = preemptions.map(|bound| bound + usize::from(deeper));
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = preemptions;
     builder.check(move || {

@@ -1,42 +1,22 @@
-//! Models of the async striped locks, over the real code: `RUSTFLAGS="--cfg stripe_lock_loom"`.
+//! The async locks, from the futures down to the words of the stripes: the code itself, not a model of it.
 //!
-//! Each is explored in full where `EXHAUSTIVE` says so, else with at most so many preemptions, and prints how many
-//! executions that took. Under loom one newcomer may overtake instead of eight, so that three threads reach
-//! every state of the word.
+//! Under loom one newcomer may overtake instead of eight, so that three threads reach every state of a word.
 #![cfg(stripe_lock_loom)]
 
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use loom::cell::UnsafeCell;
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
+use loom_tests::explore;
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Striped};
 
 const EXHAUSTIVE: Option<usize> = None;
-
-/// Explores a model, with at most `preemptions` preemptions.
-///
-/// `STRIPE_LOCK_PREEMPTIONS` makes the bounded ones bounded by another number, `LOOM_MAX_DURATION` ends them early.
-fn model(name: &str, preemptions: Option<usize>, run: impl Fn() + Send + Sync + 'static) {
-    let count = std::sync::Arc::new(AtomicUsize::new(0));
-    let mut builder = loom::model::Builder::new();
-    let other = std::env::var("STRIPE_LOCK_PREEMPTIONS").ok().and_then(|bound| bound.parse().ok());
-    builder.preemption_bound = preemptions.map(|bound| other.unwrap_or(bound));
-    let counted = count.clone();
-    let since = std::time::Instant::now();
-    builder.check(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        run();
-    });
-    let bound = builder.preemption_bound.map_or("exhaustive".into(), |bound| format!("{bound} preemptions"));
-    let executions = count.load(Ordering::Relaxed);
-    println!("{name}: {executions} executions, {bound}, {:.1} s", since.elapsed().as_secs_f32());
-}
 
 /// A hasher that lets a model name its stripes.
 #[derive(Clone, Default)]
@@ -170,7 +150,7 @@ fn sum(locks: Arc<Mutexes>) -> usize {
 
 #[test]
 fn two_exclude_each_other() {
-    model("two_exclude_each_other", EXHAUSTIVE, || {
+    explore("two_exclude_each_other", EXHAUSTIVE, || {
         let locks = mutexes(1);
         all(&locks, vec![single, single]);
         assert_eq!(sum(locks), 2);
@@ -183,7 +163,7 @@ fn two_twice() {
         single(locks);
         single(locks);
     }
-    model("two_twice", Some(3), || {
+    explore("two_twice", Some(3), || {
         let locks = mutexes(1);
         all(&locks, vec![twice, twice]);
         assert_eq!(sum(locks), 4);
@@ -192,7 +172,7 @@ fn two_twice() {
 
 #[test]
 fn three_exclude_each_other() {
-    model("three_exclude_each_other", Some(3), || {
+    explore("three_exclude_each_other", Some(3), || {
         let locks = mutexes(1);
         all(&locks, vec![single, single, single]);
         assert_eq!(sum(locks), 3);
@@ -201,7 +181,7 @@ fn three_exclude_each_other() {
 
 #[test]
 fn three_in_strict_order() {
-    model("three_in_strict_order", Some(3), || {
+    explore("three_in_strict_order", Some(3), || {
         let locks = strict(1);
         all(&locks, vec![single, single, single]);
         assert_eq!(sum(locks), 3);
@@ -210,7 +190,7 @@ fn three_in_strict_order() {
 
 #[test]
 fn threads_and_tasks() {
-    model("threads_and_tasks", Some(3), || {
+    explore("threads_and_tasks", Some(3), || {
         let locks = mutexes(1);
         all(&locks, vec![single, blocking, single]);
         assert_eq!(sum(locks), 3);
@@ -220,7 +200,7 @@ fn threads_and_tasks() {
 /// One gives up while waiting, while woken or while handed the stripe: the other gets it all the same.
 #[test]
 fn giving_up_passes_the_turn_on() {
-    model("giving_up_passes_the_turn_on", Some(3), || {
+    explore("giving_up_passes_the_turn_on", Some(3), || {
         let locks = mutexes(1);
         all(&locks, vec![single, single, give_up]);
         assert!(sum(locks) >= 2);
@@ -229,7 +209,7 @@ fn giving_up_passes_the_turn_on() {
 
 #[test]
 fn giving_up_in_strict_order() {
-    model("giving_up_in_strict_order", Some(3), || {
+    explore("giving_up_in_strict_order", Some(3), || {
         let locks = strict(1);
         all(&locks, vec![single, single, give_up]);
         assert!(sum(locks) >= 2);
@@ -246,7 +226,7 @@ fn overtaken() {
             }
         }
     }
-    model("overtaken", Some(3), || {
+    explore("overtaken", Some(3), || {
         let locks = mutexes(1);
         all(&locks, vec![single, single, overtake]);
         assert!(sum(locks) >= 2);
@@ -255,7 +235,7 @@ fn overtaken() {
 
 #[test]
 fn two_crossing_multis() {
-    model("two_crossing_multis", EXHAUSTIVE, || {
+    explore("two_crossing_multis", EXHAUSTIVE, || {
         let locks = mutexes(2);
         all(&locks, vec![both, both_turned]);
         assert_eq!(sum(locks), 4);
@@ -264,7 +244,7 @@ fn two_crossing_multis() {
 
 #[test]
 fn three_multis() {
-    model("three_multis", Some(2), || {
+    explore("three_multis", Some(2), || {
         let locks = mutexes(2);
         all(&locks, vec![both, both_turned, both]);
         assert_eq!(sum(locks), 6);
@@ -273,7 +253,7 @@ fn three_multis() {
 
 #[test]
 fn a_multi_against_singles() {
-    model("a_multi_against_singles", Some(3), || {
+    explore("a_multi_against_singles", Some(3), || {
         let locks = mutexes(2);
         all(&locks, vec![both, low, high]);
         assert_eq!(sum(locks), 4);
@@ -296,7 +276,7 @@ fn a_multi_within_one_bucket() {
         let set = Striped::<u64, (), Identity>::from_fn(4, Identity::default(), |_| ());
         [0, 1].map(|stripe| (0..64).find(|key| set.stripe_of(key) == stripe).unwrap())
     }
-    model("a_multi_within_one_bucket", Some(2), || {
+    explore("a_multi_within_one_bucket", Some(2), || {
         let locks = mutexes(4);
         all(&locks, vec![first_two, first, second]);
         assert_eq!(sum(locks), 4);
@@ -308,7 +288,7 @@ fn all_against_singles() {
     fn every(locks: &Mutexes) {
         locks.blocking_lock_all().iter().for_each(|(_, data)| data.add());
     }
-    model("all_against_singles", Some(3), || {
+    explore("all_against_singles", Some(3), || {
         let locks = mutexes(2);
         all(&locks, vec![every, low, high]);
         assert_eq!(sum(locks), 4);
@@ -318,7 +298,7 @@ fn all_against_singles() {
 /// A multi gives up with nothing, with one stripe, or with all.
 #[test]
 fn a_multi_gives_up() {
-    model("a_multi_gives_up", Some(3), || {
+    explore("a_multi_gives_up", Some(3), || {
         let locks = mutexes(2);
         all(&locks, vec![give_up_both, low, high]);
         assert!(sum(locks) >= 2);
@@ -327,7 +307,7 @@ fn a_multi_gives_up() {
 
 #[test]
 fn a_multi_gives_up_beside_another() {
-    model("a_multi_gives_up_beside_another", Some(2), || {
+    explore("a_multi_gives_up_beside_another", Some(2), || {
         let locks = mutexes(2);
         all(&locks, vec![both, give_up_both, high]);
         assert!(sum(locks) >= 3);
@@ -344,7 +324,7 @@ fn the_last_waker_counts() {
             Poll::Pending => block_on(future).add(),
         }
     }
-    model("the_last_waker_counts", EXHAUSTIVE, || {
+    explore("the_last_waker_counts", EXHAUSTIVE, || {
         let locks = mutexes(1);
         all(&locks, vec![moved, single]);
         assert_eq!(sum(locks), 2);
@@ -369,7 +349,7 @@ fn no_futurelock() {
             polled.as_mut().poll(cx).map(|data| data.add())
         }));
     }
-    model("no_futurelock", Some(3), || {
+    explore("no_futurelock", Some(3), || {
         let locks = mutexes(1);
         all(&locks, vec![two_futures, single]);
         assert_eq!(sum(locks), 2);
@@ -395,7 +375,7 @@ fn no_futurelock_by_a_multi() {
             polled.as_mut().poll(cx).map(|data| data.add())
         }));
     }
-    model("no_futurelock_by_a_multi", Some(3), || {
+    explore("no_futurelock_by_a_multi", Some(3), || {
         let locks = mutexes(2);
         all(&locks, vec![two_futures, high]);
         assert!(sum(locks) >= 2);
@@ -412,7 +392,7 @@ fn write(locks: &RwLocks) {
 
 #[test]
 fn two_readers_and_a_writer() {
-    model("two_readers_and_a_writer", Some(3), || {
+    explore("two_readers_and_a_writer", Some(3), || {
         let locks = rwlocks(1);
         all(&locks, vec![read, read, write]);
         assert_eq!(locks.try_write(&0).expect("nothing stays held").get(), 1);
@@ -421,7 +401,7 @@ fn two_readers_and_a_writer() {
 
 #[test]
 fn two_writers_and_a_reader() {
-    model("two_writers_and_a_reader", Some(3), || {
+    explore("two_writers_and_a_reader", Some(3), || {
         let locks = rwlocks(1);
         all(&locks, vec![read, write, write]);
         assert_eq!(locks.try_write(&0).expect("nothing stays held").get(), 2);
@@ -435,7 +415,7 @@ fn a_writer_gives_up() {
             guard.add();
         }
     }
-    model("a_writer_gives_up", Some(3), || {
+    explore("a_writer_gives_up", Some(3), || {
         let locks = rwlocks(1);
         all(&locks, vec![read, read, give_up]);
         assert!(locks.try_write(&0).is_some(), "nothing stays held");
@@ -456,7 +436,7 @@ fn crossing_batches() {
         guard.get(&low).unwrap().get();
         guard.get_mut(&high).unwrap().add();
     }
-    model("crossing_batches", Some(3), || {
+    explore("crossing_batches", Some(3), || {
         let locks = rwlocks(2);
         all(&locks, vec![one, other]);
         assert!(locks.try_write_all().is_some(), "nothing stays held");
@@ -476,7 +456,7 @@ fn no_more_holders_than_permits() {
         limited.inside.fetch_sub(1, Ordering::Relaxed);
         drop(permit);
     }
-    model("no_more_holders_than_permits", Some(3), || {
+    explore("no_more_holders_than_permits", Some(3), || {
         let locks = Semaphores::with_hasher(1, 2, Identity::default());
         let limited = Arc::new(Limited { locks, inside: loom::sync::atomic::AtomicUsize::new(0) });
         all(&limited, vec![enter, enter, enter]);
@@ -492,7 +472,7 @@ fn one_permit_changes_hands() {
     fn give_up(locks: &Semaphores) {
         drop(poll_once(pin!(locks.acquire(&0))));
     }
-    model("one_permit_changes_hands", Some(3), || {
+    explore("one_permit_changes_hands", Some(3), || {
         let locks = Arc::new(Semaphores::with_hasher(1, 1, Identity::default()));
         all(&locks, vec![acquire, acquire, give_up]);
         assert_eq!(locks.available(&0), 1);
