@@ -1,6 +1,6 @@
 //! The async locks, from the futures down to the words of the stripes: the code itself, not a model of it.
 //!
-//! Under loom one newcomer may overtake instead of eight, so that three threads reach every state of a word.
+//! Under loom two newcomers may overtake instead of eight, so that three threads reach every state of a word.
 #![cfg(stripe_lock_loom)]
 
 use std::future::poll_fn;
@@ -220,7 +220,7 @@ fn giving_up_in_strict_order() {
 #[test]
 fn overtaken() {
     fn overtake(locks: &Mutexes) {
-        for _ in 0..2 {
+        for _ in 0..3 {
             if let Some(data) = locks.try_lock(&0) {
                 data.add();
             }

@@ -1,8 +1,12 @@
 //! The futures.
+//!
+//! Where a stripe is free, a future that is polled stores nothing between the exchange that takes it and the one that
+//! gives it back: a locked instruction waits for the stores before it.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::guard::{AsyncGuard, AsyncMultiGuard};
@@ -10,6 +14,30 @@ use super::lot::Lot;
 use super::plan::{Access, Plan};
 use super::turn;
 use super::waiter::{Held, Waiter};
+
+/// How a future or a guard reaches its set: by reference, or by an `Arc` that keeps it alive.
+pub trait Handle: Deref<Target: Lot> {
+    /// Moves out what is there, for the last time.
+    #[doc(hidden)]
+    fn depart(slot: &mut Option<Self>) -> Self
+    where
+        Self: Sized;
+}
+
+impl<L: Lot> Handle for &L {
+    #[inline(always)]
+    fn depart(slot: &mut Option<Self>) -> Self {
+        // Left where it is: that saves the store.
+        slot.expect("the future was not ready before")
+    }
+}
+
+impl<L: Lot> Handle for Arc<L> {
+    #[inline]
+    fn depart(slot: &mut Option<Self>) -> Self {
+        slot.take().expect("the future was not ready before")
+    }
+}
 
 /// Waits for the stripe of one key, and becomes its guard.
 ///
@@ -36,25 +64,22 @@ impl<P: Deref<Target: Lot>, A: Access> Acquire<P, A> {
     }
 }
 
-impl<P: Deref<Target: Lot>, A: Access> Future for Acquire<P, A> {
+impl<P: Handle, A: Access> Future for Acquire<P, A> {
     type Output = AsyncGuard<P, A>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: only the lot is moved out, which is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
         let lot = &**this.lot.as_ref().expect("polled after it was ready");
         let stripe = this.waiter.stripe();
-        let at = (stripe, A::MODE);
-        // SAFETY: the waiter is pinned with this, always gets the same arguments, and is cancelled when it is dropped.
-        unsafe {
-            if this.waiter.is_queued() {
-                ready!(this.waiter.look_again(lot, at, None, cx));
-            } else if !turn::try_enter(lot, stripe, A::MODE) {
-                ready!(this.waiter.join(lot, at, None, cx));
-            }
+        if this.waiter.is_queued() || !turn::try_enter(lot, stripe, A::MODE) {
+            let at = (stripe, A::MODE);
+            // SAFETY: the waiter is pinned with this, always gets the same arguments, and is cancelled when it is
+            // dropped.
+            ready!(unsafe { this.waiter.poll(lot, at, at, None, cx) });
         }
-        let lot = this.lot.take().expect("was there before");
+        let lot = P::depart(&mut this.lot);
         // SAFETY: the waiter has just got the stripe.
         Poll::Ready(unsafe { AsyncGuard::of(lot, stripe) })
     }
@@ -94,7 +119,7 @@ impl<P: Deref<Target: Lot>, N: Plan> AcquireMany<P, N> {
     }
 }
 
-impl<P: Deref<Target: Lot>, N: Plan> Future for AcquireMany<P, N> {
+impl<P: Handle, N: Plan> Future for AcquireMany<P, N> {
     type Output = AsyncMultiGuard<P, N>;
 
     #[inline]
@@ -102,15 +127,12 @@ impl<P: Deref<Target: Lot>, N: Plan> Future for AcquireMany<P, N> {
         // SAFETY: the plan is moved out only when nobody waits for it any more, the lot is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
         let (lot, plan) = this.wanted.as_ref().expect("polled after it was ready");
-        // SAFETY: waiter and plan are pinned with this, the arguments are always the same, and the waiter is cancelled when
-        // it is dropped.
-        unsafe {
-            if this.waiter.is_queued() {
-                let first = plan.next_from(0).expect("who waits has something to wait for");
-                ready!(this.waiter.look_again(&**lot, first, Some(plan), cx));
-            } else if let Some(at) = turn::enter_all(&**lot, plan) {
-                ready!(this.waiter.join(&**lot, at, Some(plan), cx));
-            }
+        let missed = if this.waiter.is_queued() { plan.next_from(0) } else { turn::enter_all(&**lot, plan) };
+        if let Some(at) = missed {
+            let first = plan.next_from(0).unwrap_or(at);
+            // SAFETY: waiter and plan are pinned with this, the arguments are always the same, and the waiter is
+            // cancelled when it is dropped.
+            ready!(unsafe { this.waiter.poll(&**lot, at, first, Some(plan), cx) });
         }
         let (lot, plan) = this.wanted.take().expect("was there before");
         // SAFETY: the waiter has just got all the stripes.

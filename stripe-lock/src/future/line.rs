@@ -20,6 +20,8 @@ use super::word::Mode;
 
 pub(super) type Link = Option<NonNull<Node>>;
 
+const QUEUED: u32 = 1 << 31;
+
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -39,9 +41,9 @@ pub(crate) struct Node {
     home: AtomicU32,
     /// Written by [`open`](Self::open), when the future first has to wait.
     fields: Cell<MaybeUninit<Fields>>,
-    /// The node is open, and perhaps linked. Only for the future that it is a part of; it lies here because here it
-    /// takes no room.
-    pub(super) queued: std::cell::Cell<bool>,
+    /// For the future that the node is a part of, and for nobody else: the stripe that it was made for and, in the top
+    /// bit, whether the node is open. It lies here because here it takes no room.
+    own: std::cell::Cell<u32>,
     _pinned: PhantomPinned,
 }
 
@@ -57,22 +59,22 @@ pub(super) struct Fields {
     called: bool,
     pub(super) mode: Mode,
     pub(super) phase: Phase,
-    /// Was woken, and found the stripe taken: the next time, it is handed over.
-    pub(super) vain: bool,
+    /// So many turns of the line are hand-overs, beginning with that of this node. Counts once it is first.
+    pub(super) turns: u8,
     /// The other stripes that are wanted, where there are some.
     pub(super) plan: Option<NonNull<AnyPlan>>,
 }
 
 // SAFETY: the fields are reached under the lock of the bucket, or by the one owner while the node is unlinked.
 unsafe impl Send for Node {}
-// SAFETY: as above; `home` is atomic, and `queued` is for the owner alone.
+// SAFETY: as above; `home` is atomic, and `own` is for the owner alone.
 unsafe impl Sync for Node {}
 
 impl Fields {
     pub(super) fn new(waker: Waker, plan: Option<NonNull<AnyPlan>>, mode: Mode) -> Self {
         let waker = ManuallyDrop::new(waker);
-        let (called, phase, vain) = (false, Phase::Waiting, false);
-        Self { prev: None, next: None, sibling: None, waker, called, mode, phase, vain, plan }
+        let (called, phase, turns) = (false, Phase::Waiting, 0);
+        Self { prev: None, next: None, sibling: None, waker, called, mode, phase, turns, plan }
     }
 
     /// Whether `waker` belongs to the task that this was polled by last.
@@ -115,13 +117,30 @@ impl Drop for Fields {
 }
 
 impl Node {
-    pub(super) fn new(home: usize) -> Self {
+    #[inline(always)]
+    pub(super) fn new(stripe: usize) -> Self {
         Self {
-            home: AtomicU32::new(home as u32),
+            home: AtomicU32::new(0),
             fields: Cell::new(MaybeUninit::uninit()),
-            queued: std::cell::Cell::new(false),
+            own: std::cell::Cell::new(stripe as u32),
             _pinned: PhantomPinned,
         }
+    }
+
+    /// The stripe that the node was made for.
+    #[inline(always)]
+    pub(super) fn stripe(&self) -> usize {
+        (self.own.get() & !QUEUED) as usize
+    }
+
+    /// Whether the future last left the node open, and perhaps linked.
+    #[inline(always)]
+    pub(super) fn is_queued(&self) -> bool {
+        self.own.get() & QUEUED != 0
+    }
+
+    pub(super) fn set_queued(&self, queued: bool) {
+        self.own.set(self.own.get() & !QUEUED | if queued { QUEUED } else { 0 });
     }
 
     pub(super) fn home(&self) -> usize {

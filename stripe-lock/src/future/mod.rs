@@ -47,7 +47,7 @@ mod turn;
 mod waiter;
 mod word;
 
-pub use acquire::{Acquire, AcquireMany};
+pub use acquire::{Acquire, AcquireMany, Handle};
 pub use batch::AsyncBatch;
 pub use guard::{AsyncGuard, AsyncMultiGuard};
 pub use kind::{ForMutex, ForRwLock, ForSemaphore, Guards, Kind};

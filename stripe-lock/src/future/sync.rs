@@ -79,8 +79,8 @@ mod imp {
         }
     }
 
-    /// One, so that a model of three threads comes to the end of the count.
-    pub(crate) const OVERTAKES: u32 = 1;
+    /// Two, so that a model of three threads is somewhere in the middle of the count and comes to its end.
+    pub(crate) const OVERTAKES: u32 = 2;
 
     /// Two, so that a model of two stripes has one stripe in each.
     pub(crate) fn most_buckets() -> usize {

@@ -10,13 +10,13 @@ use super::waiter::{Held, walk};
 use super::word::{self, ASLEEP, AWAKE, EMPTY, LAST, Mode, Word};
 
 /// Goes in without standing in line, if that is possible now.
-#[inline]
+#[inline(always)]
 pub(super) fn try_enter(lot: &impl Lot, stripe: usize, mode: Mode) -> bool {
     word::try_enter(lot.word(stripe), mode)
 }
 
 /// Leaves a stripe that the caller holds.
-#[inline]
+#[inline(always)]
 pub(super) fn release(lot: &impl Lot, stripe: usize, mode: Mode) {
     if !word::try_leave(lot.word(stripe), mode) {
         hand_on(lot, stripe, Some(mode));
@@ -118,7 +118,8 @@ unsafe fn judge(bucket: &Bucket, stripe: usize, word: u32, strict: bool, room: u
         let (Some(node), Some(first)) = (at, first) else { break EMPTY };
         // SAFETY: a node linked in the bucket, whose lock is held.
         let (mode, phase, at_once) = unsafe {
-            node.as_ref().with(|f| (f.mode, f.phase, f.vain || f.plan.is_some() || f.mode == Mode::Shared))
+            node.as_ref()
+                .with(|f| (f.mode, f.phase, f.turns > 0 || f.plan.is_some() || f.mode == Mode::Shared))
         };
         let notified = phase == Phase::Notified;
         let Some(entered) = word::admit(turn.word, mode) else {
@@ -169,6 +170,10 @@ pub(super) unsafe fn settle<L: Lot>(
         unsafe {
             if let Some(node) = bucket.first(stripe) {
                 bucket.quit(node, stripe);
+                let turns = node.as_ref().with(|fields| fields.turns);
+                if let Some(next) = bucket.first(stripe) {
+                    next.as_ref().with(|fields| fields.turns = fields.turns.max(turns.saturating_sub(1)));
+                }
                 give(lot, bucket, node, stripe, wakes);
             }
         }

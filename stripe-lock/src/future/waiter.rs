@@ -9,7 +9,11 @@ use super::lot::{Lot, Wakes};
 use super::plan::AnyPlan;
 use super::sibling::Sibling;
 use super::turn::{settle, try_enter};
-use super::word::{self, ASLEEP, EMPTY, Mode, Word};
+use super::word::{self, ASLEEP, AWAKE, EMPTY, Mode, Word};
+
+/// So many turns of a line are hand-overs once a woken waiter found the stripe still held by the first newcomer to come:
+/// sections are then longer than it takes to wake a task, so that competing would be in vain for the next ones, too.
+const HAND_OVERS: u8 = 16;
 
 /// What a waiter held when it gave up.
 #[derive(Clone, Copy)]
@@ -27,21 +31,46 @@ pub(super) struct Waiter {
 
 impl Waiter {
     /// A waiter, so far for `first`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(first: usize) -> Self {
         Self { node: Node::new(first) }
     }
 
-    /// The stripe that it waits for, if that is one only.
-    #[inline]
+    /// The stripe that it was made for.
+    #[inline(always)]
     pub(super) fn stripe(&self) -> usize {
-        self.node.home()
+        self.node.stripe()
     }
 
     /// Whether to [`look_again`](Self::look_again), and whether [`cancel`](Self::cancel) has anything to do.
     #[inline]
     pub(super) fn is_queued(&self) -> bool {
-        self.node.queued.get()
+        self.node.is_queued()
+    }
+
+    /// Begins to wait for `at`, or looks how the waiting goes. `first` is where the plan begins.
+    ///
+    /// # Safety
+    ///
+    /// As for [`join`](Self::join) and, while the waiter is queued, for [`look_again`](Self::look_again).
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn poll<L: Lot>(
+        &mut self,
+        lot: &L,
+        at: (usize, Mode),
+        first: (usize, Mode),
+        plan: Option<&AnyPlan>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        // SAFETY: passed on.
+        unsafe {
+            if self.is_queued() {
+                self.look_again(lot, first, plan, cx)
+            } else {
+                self.join(lot, at, plan, cx)
+            }
+        }
     }
 
     /// Waits for `at`, which was not to be had, and the stripes that follow it in the plan, if there is one.
@@ -51,8 +80,7 @@ impl Waiter {
     /// The waiter is pinned, not queued, and holds the stripes of the plan that are below `at`. The plan is pinned too,
     /// and is the same in every call. While [`is_queued`](Self::is_queued), neither is dropped or moved before
     /// [`cancel`](Self::cancel) is called.
-    #[cold]
-    pub(super) unsafe fn join<L: Lot>(
+    unsafe fn join<L: Lot>(
         &mut self,
         lot: &L,
         at: (usize, Mode),
@@ -82,7 +110,7 @@ impl Waiter {
         let node = NonNull::from(&self.node);
         // SAFETY: the node is pinned, open and ours.
         let walked = unsafe { walk(lot, node, plan, at, None, Some(&mut sibling)) };
-        self.node.queued.set(walked.is_pending());
+        self.node.set_queued(walked.is_pending());
         if walked.is_ready() {
             // SAFETY: the node is open and not linked.
             drop(unsafe { self.node.close() });
@@ -98,7 +126,7 @@ impl Waiter {
     /// # Safety
     ///
     /// As for [`join`](Self::join), and the waiter is queued.
-    pub(super) unsafe fn look_again<L: Lot>(
+    unsafe fn look_again<L: Lot>(
         &mut self,
         lot: &L,
         first: (usize, Mode),
@@ -114,7 +142,7 @@ impl Waiter {
                 Look::Passed => break Some(first),
                 Look::Entered(sibling) => {
                     drop(bucket);
-                    self.node.queued.set(false);
+                    self.node.set_queued(false);
                     sibling.clean_up(lot);
                     break plan.and_then(|plan| plan.next_from(home + 1));
                 }
@@ -134,7 +162,7 @@ impl Waiter {
                 }
             }
         };
-        self.node.queued.set(false);
+        self.node.set_queued(false);
         if at.is_none() {
             // SAFETY: the node is open and not linked any more.
             drop(unsafe { self.node.close() });
@@ -206,7 +234,7 @@ impl Waiter {
             }
         };
         drop(bucket);
-        self.node.queued.set(false);
+        self.node.set_queued(false);
         // SAFETY: the node is open and not linked any more.
         drop(unsafe { self.node.close() });
         held
@@ -273,9 +301,10 @@ unsafe fn enter_from_the_front<L: Lot>(lot: &L, node: NonNull<Node>, home: usize
         match word.exchange(now, next, ordering) {
             Ok(_) => {
                 if entered.is_none() {
+                    let turns = if word::line(now) == AWAKE + 1 { HAND_OVERS } else { 1 };
                     // SAFETY: as above.
                     unsafe {
-                        node.as_ref().with(|fields| (fields.phase, fields.vain) = (Phase::Waiting, true));
+                        node.as_ref().with(|fields| (fields.phase, fields.turns) = (Phase::Waiting, turns));
                     }
                 }
                 return entered.is_some();

@@ -154,13 +154,20 @@ word!(AtomicU8, u8);
 word!(AtomicU32, u32);
 
 /// Goes in without standing in line, if that is possible now.
-#[inline]
+#[inline(always)]
 pub(super) fn try_enter(word: &impl Word, mode: Mode) -> bool {
-    let mut now = match mode {
-        // A free stripe in one step; what else it may be, the exchange says.
-        Mode::Exclusive => 0,
-        Mode::Shared => word.load(),
-    };
+    match mode {
+        // Nearly always the stripe is free, so that is what is tried before the word is looked at.
+        Mode::Exclusive => match word.exchange(0, HELD, Acquire) {
+            Ok(_) => true,
+            Err(now) => try_enter_from(word, mode, now),
+        },
+        Mode::Shared => try_enter_from(word, mode, word.load()),
+    }
+}
+
+#[inline]
+fn try_enter_from(word: &impl Word, mode: Mode, mut now: u32) -> bool {
     while let Some(next) = enter(now, mode) {
         match word.exchange(now, next, Acquire) {
             Ok(_) => return true,
@@ -171,12 +178,19 @@ pub(super) fn try_enter(word: &impl Word, mode: Mode) -> bool {
 }
 
 /// Leaves, unless the line has to be looked after.
-#[inline]
+#[inline(always)]
 pub(super) fn try_leave(word: &impl Word, mode: Mode) -> bool {
-    let mut now = match mode {
-        Mode::Exclusive => HELD,
-        Mode::Shared => word.load(),
-    };
+    match mode {
+        Mode::Exclusive => match word.exchange(HELD, 0, Release) {
+            Ok(_) => true,
+            Err(now) => try_leave_from(word, mode, now),
+        },
+        Mode::Shared => try_leave_from(word, mode, word.load()),
+    }
+}
+
+#[inline]
+fn try_leave_from(word: &impl Word, mode: Mode, mut now: u32) -> bool {
     while !owes_a_turn(now) {
         match word.exchange(now, leave(now, mode), Release) {
             Ok(_) => return true,

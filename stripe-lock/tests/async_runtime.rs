@@ -1,0 +1,253 @@
+//! The async locks under a real runtime: what the suites of other async locks hold theirs to.
+#![cfg(feature = "async")]
+
+use std::future::{pending, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use stripe_lock::future::{Elapsed, within};
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock};
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{sleep, timeout};
+
+/// Long enough for anything here; a test that comes this far has hung.
+const HUNG: Duration = Duration::from_mins(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_update_is_lost() {
+    let counts = Arc::new(AsyncStripedMutex::<u64, u64>::new(4));
+    let mut tasks = JoinSet::new();
+    for task in 0..16_u64 {
+        let counts = counts.clone();
+        tasks.spawn(async move {
+            for n in 0..500 {
+                if n % 16 == task {
+                    let mut both = counts.lock_many(&[n, n + 1]).await;
+                    both.iter_mut().for_each(|(_, count)| *count += 1);
+                    // Two keys may share a stripe; the total is to come out all the same.
+                    *both.get_mut(&n).unwrap() += 2 - both.len() as u64;
+                } else {
+                    let mut count = counts.lock(&n).await;
+                    let before = *count;
+                    if n % 7 == 0 {
+                        yield_now().await;
+                    }
+                    *count = before + 1;
+                }
+            }
+        });
+    }
+    timeout(HUNG, tasks.join_all()).await.unwrap();
+    let multis: u64 = (0..16).map(|task| (0..500).filter(|n| n % 16 == task).count() as u64).sum();
+    let total: u64 = counts.lock_all().await.iter().map(|(_, n)| *n).sum();
+    assert_eq!(total, 16 * 500 + multis);
+}
+
+#[tokio::test]
+async fn an_aborted_waiter_is_passed_over() {
+    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
+    let held = locks.lock(&1).await;
+    let waiting = |locks: &Arc<AsyncStripedMutex<u64>>| {
+        let locks = locks.clone();
+        tokio::spawn(async move { drop(locks.lock(&1).await) })
+    };
+    let (aborted, next) = (waiting(&locks), waiting(&locks));
+    yield_now().await;
+    aborted.abort();
+    assert!(aborted.await.unwrap_err().is_cancelled());
+    drop(held);
+    timeout(HUNG, next).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aborting_many_at_random_leaves_nothing_held() {
+    let locks = Arc::new(AsyncStripedMutex::<u64, u64>::new(8));
+    for round in 0..200_u64 {
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let locks = locks.clone();
+                tokio::spawn(async move {
+                    for key in 0..4 {
+                        let _guard = locks.lock_many(&[task, key, round]).await;
+                        yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        yield_now().await;
+        tasks.iter().step_by(2).for_each(tokio::task::JoinHandle::abort);
+        for task in tasks {
+            let _ = timeout(HUNG, task).await.unwrap();
+        }
+        assert!(locks.try_lock_all().is_some(), "after round {round}");
+    }
+}
+
+/// The shape in which futurelock was found: a branch is put aside by `select!`, and another asks for the same lock.
+#[tokio::test]
+async fn select_over_two_futures_of_one_stripe_ends() {
+    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1).strict_fifo());
+    let holder = {
+        let locks = locks.clone();
+        tokio::spawn(async move {
+            let _guard = locks.lock(&1).await;
+            sleep(Duration::from_millis(20)).await;
+        })
+    };
+    yield_now().await;
+    let mut aside = pin!(locks.lock(&1));
+    tokio::select! {
+        biased;
+        _guard = &mut aside => unreachable!("it is held for longer"),
+        () = sleep(Duration::from_millis(5)) => {
+            let guard = timeout(HUNG, locks.lock(&1)).await.expect("its sibling was handed the stripe");
+            drop(guard);
+        }
+    }
+    drop(timeout(HUNG, aside).await.unwrap());
+    holder.await.unwrap();
+}
+
+#[tokio::test]
+async fn joined_futures_of_one_task_all_get_their_turn() {
+    let locks = AsyncStripedMutex::<u64, u32>::new(1).strict_fifo();
+    let work = || async {
+        for _ in 0..50 {
+            let mut count = locks.lock(&1).await;
+            yield_now().await;
+            *count += 1;
+        }
+    };
+    timeout(HUNG, async { tokio::join!(work(), work(), work()) })
+        .await
+        .expect("they take from each other in turn");
+    assert_eq!(*locks.lock(&1).await, 150);
+}
+
+#[tokio::test]
+async fn no_time_at_all_gets_what_is_free() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    let guard = locks.lock_timeout(&1, ready(())).await.unwrap();
+    assert_eq!(locks.lock_timeout(&1, ready(())).await.err(), Some(Elapsed));
+    drop(guard);
+    assert!(timeout(Duration::ZERO, locks.lock(&1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn endless_patience_ends_with_the_lock_or_with_being_dropped() {
+    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
+    let held = locks.lock(&1).await;
+    let mut patient = pin!(locks.lock_timeout(&1, pending::<()>()));
+    assert!(timeout(Duration::from_millis(5), patient.as_mut()).await.is_err());
+    drop(held);
+    drop(timeout(HUNG, patient).await.unwrap().unwrap());
+    let held = locks.lock(&1).await;
+    let patient = locks.lock_timeout(&1, pending::<()>());
+    assert!(timeout(Duration::from_millis(5), patient).await.is_err());
+    drop(held);
+    assert!(locks.try_lock(&1).is_some());
+}
+
+/// Each waits for the time in which the one before it gives up, so that grants and timeouts meet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timeouts_that_meet_grants_lose_neither() {
+    let locks = Arc::new(AsyncStripedRwLock::<u64, u64>::new(2));
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    for task in 0..8_u64 {
+        let (locks, done) = (locks.clone(), done.clone());
+        tasks.spawn(async move {
+            for n in 0..200 {
+                let brief = || within(sleep(Duration::from_micros(50 * (n % 3))), pending::<()>());
+                if (task + n) % 4 == 0 {
+                    if let Ok(mut guard) = locks.write_timeout(&n, brief()).await {
+                        *guard += 1;
+                        yield_now().await;
+                        done.fetch_add(1, SeqCst);
+                    }
+                } else if within(locks.read_many(&[n, n + 1]), brief()).await.is_ok() {
+                    yield_now().await;
+                }
+            }
+        });
+    }
+    timeout(HUNG, tasks.join_all()).await.unwrap();
+    let total: u64 = locks.try_write_all().expect("nothing stays held").iter().map(|(_, n)| *n).sum();
+    assert_eq!(total as usize, done.load(SeqCst));
+}
+
+/// A task that used up its budget still gets its turn, and in order.
+#[tokio::test]
+async fn order_does_not_depend_on_the_budget() {
+    let locks = Arc::new(AsyncStripedMutex::<u64, Vec<usize>>::new(1).strict_fifo());
+    let held = locks.lock(&1).await;
+    let mut tasks = JoinSet::new();
+    for task in 0..4 {
+        let locks = locks.clone();
+        tasks.spawn(async move {
+            for _ in 0..1000 {
+                tokio::task::consume_budget().await;
+            }
+            locks.lock(&1).await.push(task);
+        });
+        // Until it stands in line.
+        for _ in 0..50 {
+            yield_now().await;
+        }
+    }
+    drop(held);
+    timeout(HUNG, tasks.join_all()).await.unwrap();
+    assert_eq!(*locks.lock(&1).await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_section_releases_the_stripe() {
+    let locks = Arc::new(AsyncStripedMutex::<u64, u32>::new(1));
+    let panicking = {
+        let locks = locks.clone();
+        tokio::spawn(async move {
+            locks
+                .with(&1, async |count| {
+                    *count += 1;
+                    yield_now().await;
+                    panic!("in the section");
+                })
+                .await
+        })
+    };
+    assert!(panicking.await.unwrap_err().is_panic());
+    assert_eq!(*locks.try_lock(&1).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn guards_travel_between_tasks() {
+    let locks = Arc::new(AsyncStripedMutex::<String, u32>::new(16));
+    let mut guard = locks.lock_owned("a").await;
+    let mut many = locks.lock_many_owned(["b"]).await;
+    tokio::spawn(async move {
+        *guard += 1;
+        if let Some(count) = many.get_mut("b") {
+            *count += 1;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(locks.try_lock_all().is_some());
+}
+
+#[test]
+fn a_leaked_future_takes_its_turn_and_no_more() {
+    let locks = AsyncStripedMutex::<u64>::new(2);
+    let keys: Vec<u64> =
+        (0..2).map(|stripe| (0..1 << 20).find(|k| locks.stripe_of(k) == stripe).unwrap()).collect();
+    let held = locks.try_lock(&keys[0]).unwrap();
+    let mut leaked = Box::pin(locks.lock(&keys[0]));
+    let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(leaked.as_mut().poll(cx).is_pending());
+    std::mem::forget(leaked);
+    drop(held);
+    assert!(locks.try_lock(&keys[1]).is_some());
+    drop(locks);
+}
