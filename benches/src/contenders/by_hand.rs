@@ -13,7 +13,7 @@ use std::{
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{KeyLock, MultiLock};
+use super::{KeyLock, KeyRwLock, MultiLock};
 
 /// 2^64 divided by the golden ratio, made odd: Knuth's multiplier for hashing by multiplication.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -145,5 +145,23 @@ impl<K: ?Sized> KeyLock<K> for GlobalMutex<Mutex<()>> {
 
     fn apart(&self, _one: &K, _other: &K) -> bool {
         false
+    }
+}
+
+/// One read-write lock for all keys.
+#[derive(Default)]
+pub struct GlobalRwLock(parking_lot::RwLock<()>);
+
+impl<K: ?Sized> KeyRwLock<K> for GlobalRwLock {
+    #[inline]
+    fn read<R>(&self, _key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.read();
+        section()
+    }
+
+    #[inline]
+    fn write<R>(&self, _key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.write();
+        section()
     }
 }

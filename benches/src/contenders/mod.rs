@@ -13,8 +13,8 @@ pub mod quads;
 pub mod stores;
 mod tasks;
 
-pub use by_hand::{Bitmap, CasPair, GlobalMutex, SortDedup};
-pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StripedLock};
+pub use by_hand::{Bitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup};
+pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StdStripedRw, StripedLock};
 pub use ours::{OurStore, Ours, OursAsync, OursRw};
 pub use tasks::{AsyncLockStriped, KeyedLockAsync, LockableAsync, StripedLockAsync, TokioStriped};
 

@@ -11,7 +11,7 @@ use crossbeam_utils::CachePadded;
 use happylock::{LockCollection, ThreadKey};
 use lockable::LockPool;
 
-use super::{KeyLock, MultiLock};
+use super::{KeyLock, KeyRwLock, MultiLock};
 
 /// `std::sync::Mutex`, striped the way most first versions are: a vector, the standard hash, a remainder.
 pub struct StdStriped<S = std::hash::BuildHasherDefault<DefaultHasher>> {
@@ -41,6 +41,35 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for StdStriped<S
     }
 }
 
+/// `std::sync::RwLock`, striped the same way.
+pub struct StdStripedRw<S> {
+    stripes: Vec<std::sync::RwLock<()>>,
+    hasher: S,
+}
+
+impl<S: BuildHasher> StdStripedRw<S> {
+    /// Over so many stripes.
+    pub fn new(stripes: usize, hasher: S) -> Self {
+        Self { stripes: iter::repeat_with(Default::default).take(stripes).collect(), hasher }
+    }
+
+    fn stripe(&self, key: &(impl Hash + ?Sized)) -> &std::sync::RwLock<()> {
+        &self.stripes[(self.hasher.hash_one(key) % self.stripes.len() as u64) as usize]
+    }
+}
+
+impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyRwLock<K> for StdStripedRw<S> {
+    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.stripe(key).read().expect("sections do not panic");
+        section()
+    }
+
+    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.stripe(key).write().expect("sections do not panic");
+        section()
+    }
+}
+
 /// `dashmap`, whose `get_mut` locks the shard of an entry that is there.
 pub struct Dashmap<K, S>(dashmap::DashMap<K, (), S>);
 
@@ -63,6 +92,21 @@ where
     fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
         let _entry = self.0.get_mut(key).expect("every key was inserted");
         section()
+    }
+}
+
+impl<K, S> KeyRwLock<K> for Dashmap<K, S>
+where
+    K: Hash + Eq + Send + Sync,
+    S: BuildHasher + Clone + Send + Sync,
+{
+    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _entry = self.0.get(key).expect("every key was inserted");
+        section()
+    }
+
+    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        self.with(key, section)
     }
 }
 

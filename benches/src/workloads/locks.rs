@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    contenders::{AsyncKeyLock, KeyLock, MultiLock},
+    contenders::{AsyncKeyLock, KeyLock, KeyRwLock, MultiLock},
     harness::Case,
 };
 
@@ -64,27 +64,38 @@ pub fn threads<'a, K: Sync + 'a>(
     keys: Vec<Vec<K>>,
     section: impl Fn() + Sync + 'a,
 ) -> Case<'a> {
+    assert!(keys.iter().all(|keys| keys.len().is_power_of_two()), "the next key is found by a mask");
     Case::new(label, move |operations| {
         let each = operations.div_ceil(keys.len() as u64);
-        let barrier = Barrier::new(keys.len());
-        let work = |keys: &[K]| {
-            assert!(keys.len().is_power_of_two(), "the next key is found by a mask");
-            let mask = keys.len() - 1;
-            barrier.wait();
-            let start = Instant::now();
+        together(keys.len(), |thread| {
+            let keys = &keys[thread];
             for turn in 0..each as usize {
-                lock.with(&keys[turn & mask], &section);
+                lock.with(&keys[turn & (keys.len() - 1)], &section);
             }
-            (start, Instant::now())
-        };
-        let spans: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = keys.iter().map(|keys| scope.spawn(|| work(keys))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("workloads do not panic")).collect()
-        });
-        let start = spans.iter().map(|span| span.0).min().expect("at least one thread");
-        let end = spans.iter().map(|span| span.1).max().expect("at least one thread");
-        end - start
+        })
     })
+}
+
+/// Runs `work` on so many threads that begin together; the time from the first start to the last end.
+fn together(count: usize, work: impl Fn(usize) + Sync) -> Duration {
+    let barrier = Barrier::new(count);
+    let spans: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..count)
+            .map(|thread| {
+                let (barrier, work) = (&barrier, &work);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let start = Instant::now();
+                    work(thread);
+                    (start, Instant::now())
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("workloads do not panic")).collect()
+    });
+    let start = spans.iter().map(|span| span.0).min().expect("at least one thread");
+    let end = spans.iter().map(|span| span.1).max().expect("at least one thread");
+    end - start
 }
 
 /// One key for each of some threads, so that none ever waits for another.
@@ -109,4 +120,39 @@ pub fn busy(length: Duration) {
     while start.elapsed() < length {
         spin_loop();
     }
+}
+
+/// Threads that lock random keys of a ring, 95 of 100 times to read and 5 of 100 times to write, over nothing.
+pub fn read_mostly<'a, K: Sync>(
+    label: impl Into<String>,
+    lock: impl KeyRwLock<K> + 'a,
+    count: usize,
+    keys: &'a [K],
+) -> Case<'a> {
+    assert!(keys.len().is_power_of_two(), "the next key is found by a mask");
+    Case::new(label, move |operations| {
+        let each = operations.div_ceil(count as u64);
+        together(count, |thread| {
+            let first = thread * keys.len() / count;
+            for turn in 0..each as usize {
+                let key = &keys[(first + turn) & (keys.len() - 1)];
+                if turn % 20 == 0 {
+                    lock.write(key, || black_box(()));
+                } else {
+                    lock.read(key, || black_box(()));
+                }
+            }
+        })
+    })
+}
+
+/// Takes and releases all locks at once, again and again, on one thread.
+pub fn lock_all<'a>(label: impl Into<String>, take: impl Fn() + 'a) -> Case<'a> {
+    Case::new(label, move |operations| {
+        let start = Instant::now();
+        for _ in 0..operations {
+            take();
+        }
+        start.elapsed()
+    })
 }
