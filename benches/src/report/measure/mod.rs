@@ -41,7 +41,6 @@ pub fn measure(settings: &Settings) -> Result<Report, Failure> {
     // What was built or copied just now would be written out in the midst of the measurements. Where there is no such
     // command there is nothing to be done about it.
     let _ = Command::new("sync").status();
-    let machine = Machine::here(&settings.dir)?;
     let begun = Instant::now();
     let expected = locks::expected(settings)
         + parallelism::expected(settings)
@@ -57,7 +56,8 @@ pub fn measure(settings: &Settings) -> Result<Report, Failure> {
     progress.finish();
     Ok(Report {
         format: 1,
-        machine,
+        // Last, since the disk is still busy with what was written out before.
+        machine: Machine::here(&settings.dir)?,
         quick: settings.quick,
         input: settings.input.name.clone(),
         seconds: begun.elapsed().as_secs_f64(),
