@@ -221,7 +221,8 @@ impl Vde {
     }
 
     /// Gives space back to the file system: collects segments that are not nearly whole, writes the index anew without
-    /// gaps, and cuts what is free off the container's end. Returns how many bytes shorter the container is. Writers and
+    /// gaps, and cuts what is free off the container's end. Large values stay where they are. Returns how many bytes
+    /// shorter the container is. Writers and
     /// readers go on meanwhile; what readers still hold is not given back.
     ///
     /// # Errors
@@ -377,9 +378,8 @@ impl Vde {
         if entry.len() <= MAX_RECORD_VALUE as u64 {
             write(Content::Bytes(&entry.value()?))?;
         } else {
-            let max_map = shared.pages.geometry().max_value();
-            let unborn = blob::write(&shared.pages, &shared.segments, &[], &mut entry.reader()?, max_map)?;
-            write(Content::Blob(&unborn.map.encode(), unborn.map.len))?;
+            let mut unborn = blob::write(&shared.pages, &shared.segments, &[], &mut entry.reader()?)?;
+            write(Content::Blob(&unborn.finish(), unborn.map.len))?;
             unborn.keep();
         }
         Ok(())

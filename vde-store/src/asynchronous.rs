@@ -1,20 +1,33 @@
 //! The async twins: the same engine, the same names, waiting for the disk without holding a thread.
 
+use std::future::poll_fn;
+use std::io;
+use std::ops::RangeBounds;
 use std::path::Path;
+use std::pin::Pin;
 
+use blocking::unblock;
+use futures_io::AsyncRead;
+
+use crate::admin::{Health, Snapshot, Stats};
 use crate::batch::Writes;
-use crate::engine::Next;
-use crate::error::Result;
+use crate::blob::Unborn;
+use crate::engine::{Lifted, Next};
+use crate::error::{Error, Result};
+use crate::format::MAX_RECORD_VALUE;
 use crate::options::Durability;
 use crate::store::Vde;
-use crate::value::{Metadata, Value};
+use crate::value::{Metadata, UserMetadata, Value, ValueReader, encode_user};
+use crate::verify::Report;
 use crate::view::{Entries, ReadView};
 
 /// A handle whose methods are `async`; see [`Vde`], whose twin it is.
 ///
 /// It needs no particular runtime. What is awaited is the disk: a task that waits for a durable write stands in the
 /// same line as blocking writers, and the store's own committer thread syncs for it. Stripes are held for
-/// microseconds and never across an await. Reads run on the calling thread; what is not in memory is read there.
+/// microseconds and never across an await. Reads run on the calling thread; what is not in memory is read there. What
+/// takes long by nature (opening, checkpoints, snapshots, verify, backup, compact) runs on the thread pool of the crate
+/// `blocking`.
 ///
 /// # Cancel safety
 ///
@@ -48,7 +61,7 @@ impl From<Vde> for AsyncVde {
     reason = "a method is async where its twin may wait, now or once the store grows"
 )]
 impl AsyncVde {
-    /// As [`Vde::open`]. Recovery runs on the calling thread.
+    /// As [`Vde::open`].
     ///
     /// # Errors
     ///
@@ -63,7 +76,8 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Vde::open(path)?.into())
+        let path = path.as_ref().to_owned();
+        Ok(unblock(move || Vde::open(path)).await?.into())
     }
 
     /// As [`Vde::create`].
@@ -81,7 +95,8 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn create(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Vde::create(path)?.into())
+        let path = path.as_ref().to_owned();
+        Ok(unblock(move || Vde::create(path)).await?.into())
     }
 
     /// The blocking twin.
@@ -142,6 +157,62 @@ impl AsyncVde {
     /// ```
     pub async fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let seq = self.store.shared().put(key.as_ref(), value.as_ref(), self.store.durability())?;
+        self.acknowledge(seq).await
+    }
+
+    /// As [`Vde::put_with`], of what an async reader yields. The pages of a value too long for a log record are written
+    /// on the calling thread, a mebibyte at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::put_with`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the source has ended, nothing is stored and the space is free again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.put("a", "copied").await?;
+    /// let reader = store.reader("a").await?.unwrap();
+    /// store.put_with("b", reader, &Default::default()).await?;
+    /// assert_eq!(store.get("b").await?.unwrap(), b"copied");
+    /// # Ok(()) }
+    /// ```
+    pub async fn put_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        source: impl AsyncRead,
+        user: &UserMetadata,
+    ) -> Result<()> {
+        let mut source = std::pin::pin!(source);
+        let (key, user, shared) = (key.as_ref(), encode_user(user), self.store.shared());
+        shared.admit(key, &user)?;
+        let mut start = vec![0; MAX_RECORD_VALUE + 1];
+        let len = fill(source.as_mut(), &mut start).await?;
+        let value = if len <= MAX_RECORD_VALUE {
+            Lifted::Bytes(&start[..len])
+        } else {
+            let mut unborn = Unborn::new(&shared.pages, &shared.segments);
+            let mut piece = unborn.piece();
+            piece[..len].copy_from_slice(&start);
+            let mut held = len;
+            loop {
+                held += fill(source.as_mut(), &mut piece[held..]).await?;
+                if held > 0 {
+                    shared.noting_blob_failure(unborn.push(&mut piece, held))?;
+                }
+                if held < piece.len() {
+                    break;
+                }
+                held = 0;
+            }
+            Lifted::Blob(unborn.finish(), Box::new(unborn))
+        };
+        let seq = shared.put_lifted(key, value, &user, self.store.durability())?;
         self.acknowledge(seq).await
     }
 
@@ -295,6 +366,44 @@ impl AsyncVde {
         self.store.value(key)
     }
 
+    /// As [`Vde::get_range`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// assert_eq!(vde_store::Vde::in_memory()?.to_async().get_range("k", ..9).await?, None);
+    /// # Ok(()) }
+    /// ```
+    pub async fn get_range(
+        &self,
+        key: impl AsRef<[u8]>,
+        range: impl RangeBounds<u64>,
+    ) -> Result<Option<Vec<u8>>> {
+        self.store.get_range(key, range)
+    }
+
+    /// As [`Vde::reader`]; the reader is an [`AsyncRead`] and [`AsyncSeek`](futures_io::AsyncSeek) as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// assert!(vde_store::Vde::in_memory()?.to_async().reader("k").await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    pub async fn reader(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueReader>> {
+        self.store.reader(key)
+    }
+
     /// As [`Vde::contains`].
     ///
     /// # Errors
@@ -351,9 +460,214 @@ impl AsyncVde {
     /// assert_eq!(store.range("a".."b").count(), 0);
     /// # Ok::<(), vde_store::Error>(())
     /// ```
-    pub fn range<K: AsRef<[u8]>>(&self, range: impl std::ops::RangeBounds<K>) -> Entries {
+    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Entries {
         self.store.range(range)
     }
+
+    /// As [`Vde::checkpoint`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::checkpoint`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.checkpoint().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn checkpoint(&self) -> Result<()> {
+        let store = self.store.clone();
+        unblock(move || store.checkpoint()).await
+    }
+
+    /// As [`Vde::compact`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::checkpoint`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.compact().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn compact(&self) -> Result<u64> {
+        let store = self.store.clone();
+        unblock(move || store.compact()).await
+    }
+
+    /// As [`Vde::stats`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::stats`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert_eq!(store.stats().await?.writes, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn stats(&self) -> Result<Stats> {
+        let store = self.store.clone();
+        unblock(move || store.stats()).await
+    }
+
+    /// As [`Vde::health`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::stats`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.health().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn health(&self) -> Result<Health> {
+        let store = self.store.clone();
+        unblock(move || store.health()).await
+    }
+
+    /// As [`Vde::list_snapshots`].
+    ///
+    /// # Errors
+    ///
+    /// None; it is fallible so that the twins of all long operations look alike.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.list_snapshots().await?.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {
+        let store = self.store.clone();
+        unblock(move || Ok(store.list_snapshots())).await
+    }
+
+    /// As [`Vde::snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::snapshot`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.snapshot("monday").await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn snapshot(&self, name: &str) -> Result<Snapshot> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        unblock(move || store.snapshot(&name)).await
+    }
+
+    /// As [`Vde::delete_snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::delete_snapshot`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.delete_snapshot("monday").await.is_err());
+    /// # Ok(()) }
+    /// ```
+    pub async fn delete_snapshot(&self, name: &str) -> Result<()> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        unblock(move || store.delete_snapshot(&name)).await
+    }
+
+    /// As [`Vde::open_snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::open_snapshot`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.open_snapshot("monday").await.is_err());
+    /// # Ok(()) }
+    /// ```
+    pub async fn open_snapshot(&self, name: &str) -> Result<ReadView> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        unblock(move || store.open_snapshot(&name)).await
+    }
+
+    /// As [`Vde::backup`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::backup`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// let dir = tempfile::tempdir().unwrap();
+    /// store.backup(dir.path().join("copy.vde")).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
+        let (store, path) = (self.store.clone(), path.as_ref().to_owned());
+        unblock(move || store.backup(path)).await
+    }
+
+    /// As [`Vde::verify`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::verify`]; progress is told only by the blocking twin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.verify().await?.is_clean());
+    /// # Ok(()) }
+    /// ```
+    pub async fn verify(&self) -> Result<Report> {
+        let store = self.store.clone();
+        unblock(move || store.verify(|_| {})).await
+    }
+}
+
+/// Reads until `buffer` is full or the source ends.
+async fn fill(mut source: Pin<&mut impl AsyncRead>, buffer: &mut [u8]) -> Result<usize> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match poll_fn(|cx| source.as_mut().poll_read(cx, &mut buffer[len..])).await {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("read the value", e)),
+        }
+    }
+    Ok(len)
 }
 
 /// The async twin of [`Batch`](crate::Batch).

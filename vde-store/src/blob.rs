@@ -127,12 +127,49 @@ impl BlobMap {
 
 /// A blob that no record refers to yet. Dropped before one does, it gives its pages back.
 pub(crate) struct Unborn<'a> {
+    pages: &'a Pages,
     segments: &'a Mutex<Segments>,
     pub(crate) map: BlobMap,
     runs: Vec<PageRun>,
+    content: Xxh3,
 }
 
-impl Unborn<'_> {
+impl<'a> Unborn<'a> {
+    pub(crate) fn new(pages: &'a Pages, segments: &'a Mutex<Segments>) -> Self {
+        Self { pages, segments, map: BlobMap::default(), runs: Vec::new(), content: Xxh3::new() }
+    }
+
+    /// A buffer for [`push`](Self::push).
+    pub(crate) fn piece(&self) -> Vec<u8> {
+        vec![0; PIECE.min(self.pages.geometry().segment_size as usize)]
+    }
+
+    /// Writes the first `len` bytes of `piece`; only the last piece may be shorter than the buffer. Nothing is synced:
+    /// the sync that makes the record durable makes the blob durable as well.
+    pub(crate) fn push(&mut self, piece: &mut [u8], len: usize) -> Result<()> {
+        self.content.update(&piece[..len]);
+        let run = self.segments.lock().take_unborn((len as u64).div_ceil(BLOCK) as u32);
+        self.runs.push(run);
+        self.map.add(run, &piece[..len], self.pages.geometry());
+        let padded = len.next_multiple_of(BLOCK as usize);
+        piece[len..padded].fill(0);
+        self.pages.forget(run.offset);
+        let written = self.pages.device().write_bulk(&piece[..padded], run.offset);
+        written.map_err(|e| Error::io(crate::engine::WRITE_BLOB, e))?;
+        let max_map = self.pages.geometry().max_value();
+        if 20 + self.map.extents.len() * 16 + self.map.chunks.len() * 8 > max_map {
+            let max = max_map as u64 / 8 * CHUNK as u64;
+            return Err(Error::TooLarge { what: "value", len: self.map.len, max });
+        }
+        Ok(())
+    }
+
+    /// The map of what was pushed, for the record.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        self.map.checksum = self.content.digest();
+        self.map.encode()
+    }
+
     /// A record refers to the blob now.
     pub(crate) fn keep(mut self) {
         self.runs.clear();
@@ -150,43 +187,24 @@ impl Drop for Unborn<'_> {
 }
 
 /// What `source` yields beyond the `start` of it that was read already, written to the container in constant memory.
-/// Nothing is synced: the sync that makes the record durable makes the blob durable as well.
 pub(crate) fn write<'a>(
-    pages: &Pages,
+    pages: &'a Pages,
     segments: &'a Mutex<Segments>,
     start: &[u8],
     source: &mut dyn Read,
-    max_map: usize,
 ) -> Result<Unborn<'a>> {
-    let geometry = pages.geometry();
-    let mut blob = Unborn { segments, map: BlobMap::default(), runs: Vec::new() };
-    let mut content = Xxh3::new();
+    let mut blob = Unborn::new(pages, segments);
+    let mut piece = blob.piece();
     let mut source = start.chain(source);
-    let mut piece = vec![0; PIECE.min(geometry.segment_size as usize)];
     loop {
         let len = fill(&mut source, &mut piece).map_err(|e| Error::io("read the value", e))?;
-        if len == 0 {
-            break;
-        }
-        content.update(&piece[..len]);
-        let run = segments.lock().take_unborn((len as u64).div_ceil(BLOCK) as u32);
-        blob.runs.push(run);
-        blob.map.add(run, &piece[..len], geometry);
-        let padded = len.next_multiple_of(BLOCK as usize);
-        piece[len..padded].fill(0);
-        pages.forget(run.offset);
-        let written = pages.device().write_bulk(&piece[..padded], run.offset);
-        written.map_err(|e| Error::io(crate::engine::WRITE_BLOB, e))?;
-        if 20 + blob.map.extents.len() * 16 + blob.map.chunks.len() * 8 > max_map {
-            let max = max_map as u64 / 8 * CHUNK as u64;
-            return Err(Error::TooLarge { what: "value", len: blob.map.len, max });
+        if len > 0 {
+            blob.push(&mut piece, len)?;
         }
         if len < piece.len() {
-            break;
+            return Ok(blob);
         }
     }
-    blob.map.checksum = content.digest();
-    Ok(blob)
 }
 
 impl BlobMap {

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::format::{BLOCK, Extent, LogPosition, MAX_LEAF_VALUE, Superblock, extent_checksum};
 use crate::memtable::{Change, Location, Memtable, Payload};
 use crate::pages::Pages;
+use crate::planted::Bug;
 use crate::segments::{Freed, PageRun, Segment, Segments};
 use crate::tree::Tree;
 use crate::tree::merge::{self, Merge, Output};
@@ -365,6 +366,9 @@ impl Shared {
             }
             Edit::Remove(name) => readers.extend(state.forget_snapshot(name, &mut freed)),
         }
+        if self.options.planted.has(Bug::ReuseAtOnce) {
+            self.segments.lock().release(&freed);
+        }
         let superblock = self.write_catalog(state, &mut writer, generation, position, &mut freed)?;
         state.superblock = superblock;
         self.publish(tree);
@@ -433,7 +437,9 @@ impl Shared {
         let catalog = writer.place(&bytes, offset.offset)?;
         writer.flush()?;
         let sync = || self.pages.device().sync().map_err(|e| Error::io("sync the index", e));
-        sync()?;
+        if !self.options.planted.has(Bug::SuperblockFirst) {
+            sync()?;
+        }
         let superblock = Superblock { generation, log, catalog, ..state.superblock.clone() };
         let written = self.pages.device().write_at(&superblock.encode(), superblock.offset());
         written.map_err(|e| Error::io("write the superblock", e))?;

@@ -27,12 +27,18 @@ pub(crate) const BACKGROUND: Policy = Policy { tolerated: 0.2, sparse: 0.75 };
 /// On demand: everything that is not nearly whole.
 pub(crate) const THOROUGH: Policy = Policy { tolerated: 0.0, sparse: 0.97 };
 
+/// What one round of packing leaves behind is free only after it, so that another may be needed to fill that.
+const PACKING_ROUNDS: usize = 3;
+
 impl Shared {
     /// Logs anew what is live in sparse segments. Returns how many segments were emptied.
     pub(crate) fn collect(&self, policy: Policy) -> Result<usize> {
         let victims = self.victims(policy);
         for (segment, ordinal) in &victims {
             self.empty_segment(*segment, *ordinal)?;
+            if self.layers.load().memtable.bytes() > self.options.checkpoint_bytes {
+                self.checkpoint(&Edit::Nothing, false)?;
+            }
         }
         Ok(victims.len())
     }
@@ -97,7 +103,6 @@ impl Shared {
     }
 
     fn move_record(&self, record: &Record<'_>, offset: u64) -> Result<()> {
-        self.throttle()?;
         let _stripe = self.stripes.lock(record.key);
         let layers = self.layers.load();
         let Some(change) = layers.change(record.key, Horizon::LATEST)? else { return Ok(()) };
@@ -119,16 +124,26 @@ impl Shared {
     }
 
     /// Gives back what space can be given back: collects every segment that is not nearly whole, writes the index anew
-    /// without gaps, and cuts free segments off the container's end. Returns how many bytes the container lost.
+    /// without gaps, and cuts free segments off the container's end. Large values stay where they are. Returns how many
+    /// bytes the container lost.
     pub(crate) fn compact(&self) -> Result<u64> {
         let device = self.pages.device();
         let len = || device.len().map_err(|e| Error::io("measure the container", e));
         let before = len()?;
+        // What is dead becomes free; what is live leaves sparse segments, and those become free.
         self.checkpoint(&Edit::Nothing, false)?;
         self.collect(THOROUGH)?;
         self.checkpoint(&Edit::Nothing, true)?;
-        // What the first one retired is free by now and lower, so that the second one can leave the container's end.
-        self.checkpoint(&Edit::Nothing, true)?;
+        // What is left leaves the container's end for free segments before it.
+        for _ in 0..PACKING_ROUNDS {
+            self.segments.lock().begin_packing();
+            let packed = self.pack();
+            self.segments.lock().end_packing();
+            packed?;
+            if !self.segments.lock().has_gaps() {
+                break;
+            }
+        }
         // Checkpoints are excluded while the container is cut, and the log takes no segment.
         let mut state = self.checkpoint.lock();
         state.reclaim(&self.segments);
@@ -139,5 +154,15 @@ impl Shared {
             device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
         }
         Ok(before.saturating_sub(len()?))
+    }
+
+    fn pack(&self) -> Result<()> {
+        self.log.move_down();
+        self.checkpoint(&Edit::Nothing, false)?;
+        let tail = self.segments.lock().tail_logs();
+        for (segment, ordinal) in tail {
+            self.empty_segment(segment, ordinal)?;
+        }
+        self.checkpoint(&Edit::Nothing, true)
     }
 }

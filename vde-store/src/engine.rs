@@ -104,7 +104,7 @@ pub(crate) enum Next {
 /// A value on its way into the store: in hand, or streamed to its pages already.
 pub(crate) enum Lifted<'a> {
     Bytes(&'a [u8]),
-    Blob(Vec<u8>, Unborn<'a>),
+    Blob(Vec<u8>, Box<Unborn<'a>>),
 }
 
 impl Lifted<'_> {
@@ -130,13 +130,20 @@ impl Shared {
         let geometry = root.superblock.geometry();
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
-        let replayed = replay(&root.pages, root.superblock.log, &memtable, &mut segments)?;
+        let replayed = replay(&root.pages, root.superblock.log, &memtable, &mut segments, options.planted)?;
         if !options.read_only {
             // What was replayed may be in the page cache only: nobody may see it before it is durable.
             device.sync().map_err(|e| Error::io("sync the log", e))?;
         }
         let segments = Arc::new(Mutex::new(segments));
-        let log = Log::new(device, geometry, replayed.position, segments.clone(), memtable.clone());
+        let log = Log::new(
+            device,
+            geometry,
+            replayed.position,
+            segments.clone(),
+            memtable.clone(),
+            options.planted,
+        );
         let tree = Arc::new(Tree { pages: root.pages.clone(), root: root.catalog.root });
         let checkpointer = Checkpointer::new(root.superblock, root.catalog, &root.pages);
         Ok(Self {
@@ -183,7 +190,7 @@ impl Shared {
         if appended.unwritten > MAX_UNWRITTEN {
             self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
         }
-        if appended.new_segment || appended.memtable_bytes > self.options.checkpoint_bytes {
+        if appended.half_full || appended.memtable_bytes > self.options.checkpoint_bytes {
             self.maintenance.wake();
         }
         Ok(appended.seq)
@@ -201,7 +208,7 @@ impl Shared {
     }
 
     /// Before a write takes its stripe: whether it may be made at all. Waits while checkpoints lag far behind.
-    fn admit(&self, key: &[u8], user: &[u8]) -> Result<()> {
+    pub(crate) fn admit(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_writable()?;
         check_key(key)?;
         if user.len() > MAX_USER_LEN {
@@ -220,13 +227,17 @@ impl Shared {
     }
 
     fn lift_stream<'a>(&'a self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
-        let written = blob::write(&self.pages, &self.segments, start, source, self.geometry.max_value());
-        let unborn = written.inspect_err(|error| {
+        let mut unborn = self.noting_blob_failure(blob::write(&self.pages, &self.segments, start, source))?;
+        Ok(Lifted::Blob(unborn.finish(), Box::new(unborn)))
+    }
+
+    /// A page that could not be written turns the store read-only; a source that could not be read does not.
+    pub(crate) fn noting_blob_failure<T>(&self, written: Result<T>) -> Result<T> {
+        written.inspect_err(|error| {
             if let Error::Io { action: WRITE_BLOB, source } = error {
                 self.line.poison(source.clone());
             }
-        })?;
-        Ok(Lifted::Blob(unborn.map.encode(), unborn))
+        })
     }
 
     pub(crate) fn wait_durable(&self, seq: u64) -> Result<()> {
@@ -257,7 +268,13 @@ impl Shared {
         self.put_lifted(key, value, user, durability)
     }
 
-    fn put_lifted(&self, key: &[u8], value: Lifted<'_>, user: &[u8], durability: Durability) -> Result<u64> {
+    pub(crate) fn put_lifted(
+        &self,
+        key: &[u8],
+        value: Lifted<'_>,
+        user: &[u8],
+        durability: Durability,
+    ) -> Result<u64> {
         let _stripe = self.stripes.lock(key);
         let seq = self.log(&[Write { user, ..Write::new(key, value.content()) }], durability)?;
         value.keep();

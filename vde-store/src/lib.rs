@@ -46,11 +46,14 @@ mod device;
 mod engine;
 mod error;
 mod format;
+#[cfg(feature = "testing")]
+mod fuzzing;
 mod log;
 mod maintain;
 mod memtable;
 mod options;
 mod pages;
+mod planted;
 mod recovery;
 mod segments;
 mod store;

@@ -1,5 +1,7 @@
 //! The maintenance thread: writes segments beforehand, checkpoints, collects.
 
+use std::time::{Duration, Instant};
+
 use parking_lot::{Condvar, Mutex};
 
 use crate::checkpoint::Edit;
@@ -9,6 +11,11 @@ use crate::error::Result;
 /// How many segments are kept written beforehand for the log.
 const READY_SEGMENTS: usize = 2;
 
+/// A log that grows faster than this (bytes a second) is not written beforehand: its syncs are few and large, and would
+/// compete with the zeros for the disk. Measured on a disk of 1.1 GB/s: at 400 MB/s of 64 KiB values the zeros cost a
+/// third of the rate, at 50 MB/s of 1 KiB values they gain a third.
+const MAX_PREPARED_RATE: f64 = 64e6;
+
 /// Wakes the maintenance thread, and those who wait for it.
 #[derive(Default)]
 pub(crate) struct Maintenance {
@@ -16,6 +23,8 @@ pub(crate) struct Maintenance {
     wake: Condvar,
     /// Notified after each round.
     round: Condvar,
+    /// When the log last asked for a segment.
+    last_prepared: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -42,11 +51,12 @@ impl Maintenance {
 }
 
 impl Shared {
-    /// Waits while the memtable is far beyond its size and a checkpoint is under way.
+    /// Waits while the memtable is far beyond its size.
     pub(crate) fn throttle(&self) -> Result<()> {
         let is_behind = || {
-            let layers = self.layers.load();
-            layers.frozen.is_some() && layers.memtable.bytes() > self.options.checkpoint_bytes
+            let (layers, limit) = (self.layers.load(), self.options.checkpoint_bytes);
+            let allowed = if layers.frozen.is_some() { limit } else { limit.saturating_mul(3) };
+            layers.memtable.bytes() > allowed
         };
         while is_behind() {
             let mut state = self.maintenance.state.lock();
@@ -55,7 +65,7 @@ impl Shared {
             }
             self.line.check()?;
             if is_behind() {
-                self.maintenance.round.wait_for(&mut state, std::time::Duration::from_millis(20));
+                self.maintenance.round.wait_for(&mut state, Duration::from_millis(20));
             }
         }
         Ok(())
@@ -93,12 +103,20 @@ impl Shared {
     /// Writes the segments that the log will need next, so that its syncs have no file-system metadata to commit.
     pub(crate) fn prepare_segments(&self) -> Result<()> {
         let size = u64::from(self.pages.geometry().segment_size);
+        let rate = {
+            let mut last = self.maintenance.last_prepared.lock();
+            let since = last.replace(Instant::now()).map_or(Duration::MAX, |last| last.elapsed());
+            size as f64 / since.as_secs_f64()
+        };
+        if rate > MAX_PREPARED_RATE {
+            return Ok(());
+        }
         loop {
-            let Some(segment) = self.segments.lock().next_to_prepare(READY_SEGMENTS) else { return Ok(()) };
+            let Some(segment) = self.segments.lock().begin_preparing(READY_SEGMENTS) else { return Ok(()) };
             let offset = self.pages.geometry().segment_offset(segment);
             let prepared = self.pages.device().prepare(offset, size);
+            self.segments.lock().end_preparing(segment, prepared.is_ok());
             prepared.map_err(|e| self.fail("prepare a segment", e))?;
-            self.segments.lock().prepared(segment);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::device::{Device, FileDevice, MemoryDevice};
 use crate::error::{Error, Result};
+use crate::planted::Planted;
 use crate::store::Vde;
 
 /// When a write is acknowledged.
@@ -134,6 +135,7 @@ pub struct VdeOptions {
     pub(crate) read_only: bool,
     pub(crate) create_if_missing: bool,
     pub(crate) background: bool,
+    pub(crate) planted: Planted,
 }
 
 impl Default for VdeOptions {
@@ -162,6 +164,7 @@ impl VdeOptions {
             read_only: false,
             create_if_missing: true,
             background: true,
+            planted: Planted::default(),
         }
     }
 
@@ -297,6 +300,21 @@ impl VdeOptions {
     /// ```
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Opens the store with a bug, to see whether a test finds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{VdeOptions, testing::Bug};
+    /// let broken = VdeOptions::new().plant(Bug::HalfTransactions).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    #[cfg(feature = "testing")]
+    pub fn plant(mut self, bug: crate::testing::Bug) -> Self {
+        self.planted.bug = Some(bug);
         self
     }
 

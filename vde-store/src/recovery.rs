@@ -11,6 +11,7 @@ use crate::log::reader::LogReader;
 use crate::log::record::Record;
 use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
 use crate::pages::Pages;
+use crate::planted::{Bug, Planted};
 use crate::segments::Segments;
 
 /// What opening a store found in its log.
@@ -110,6 +111,7 @@ pub(crate) fn replay(
     start: LogPosition,
     memtable: &Memtable,
     segments: &mut Segments,
+    planted: Planted,
 ) -> Result<Replayed> {
     // A first pass over the units alone: up to where was the log known to be durable?
     let mut scout = LogReader::new(pages.device(), pages.geometry(), start)?;
@@ -124,7 +126,7 @@ pub(crate) fn replay(
         let mut unit: Vec<(Box<[u8]>, Change, u8)> = Vec::new();
         let whole = reader.next_unit(|record, seq, offset| {
             // A crash may keep a record without the blob that it maps, if neither was synced.
-            if seq > synced && is_torn_blob(pages, record, offset)? {
+            if seq > synced && !planted.has(Bug::TornBlobs) && is_torn_blob(pages, record, offset)? {
                 return Ok(false);
             }
             unit.push((record.key.into(), change(record, seq, offset)?, record.head.flags));
@@ -139,7 +141,7 @@ pub(crate) fn replay(
                 transaction.clear();
             }
             transaction.push((key, change));
-            if flags & FLAG_MORE == 0 {
+            if flags & FLAG_MORE == 0 || planted.has(Bug::HalfTransactions) {
                 recovery.records += transaction.len() as u64;
                 apply(&mut transaction, memtable, segments)?;
             }

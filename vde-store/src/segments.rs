@@ -15,6 +15,8 @@ pub(crate) enum Segment {
     Pages(PageMap),
     /// Dead log that a reader may still need.
     Retired,
+    /// Being written beforehand; nobody may take it meanwhile.
+    Preparing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +127,19 @@ pub(crate) struct Segments {
     ready: VecDeque<u32>,
     /// Runs that hold values which no persisted index refers to yet. A crash forgets them, so a catalog leaves them out.
     unborn: BTreeMap<u64, u32>,
+    /// Segments of pages from which none are to be taken.
+    closed: Vec<bool>,
 }
 
 impl Segments {
     pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, table: Vec::new(), ready: VecDeque::new(), unborn: BTreeMap::new() }
+        Self {
+            geometry,
+            table: Vec::new(),
+            ready: VecDeque::new(),
+            unborn: BTreeMap::new(),
+            closed: Vec::new(),
+        }
     }
 
     fn pages_per_segment(&self) -> u32 {
@@ -197,8 +207,10 @@ impl Segments {
     /// A run of `count` pages, at most a segment's worth.
     pub(crate) fn take_pages(&mut self, count: u32) -> u64 {
         let pages = self.pages_per_segment();
+        let closed = &self.closed;
+        let is_open = |index: usize| !closed.get(index).copied().unwrap_or(false);
         let found = self.table.iter_mut().enumerate().find_map(|(index, segment)| match segment {
-            Segment::Pages(map) => map.take(count, pages).map(|page| (index as u32, page)),
+            Segment::Pages(map) if is_open(index) => map.take(count, pages).map(|page| (index as u32, page)),
             _ => None,
         });
         let (segment, page) = found.unwrap_or_else(|| {
@@ -282,21 +294,57 @@ impl Segments {
         }
     }
 
-    /// Free segments that were not written beforehand yet, or where to grow: for the log to find one ready.
-    pub(crate) fn next_to_prepare(&self, wanted: usize) -> Option<u32> {
+    /// Sets a free segment aside to be written beforehand, unless enough are ready.
+    pub(crate) fn begin_preparing(&mut self, wanted: usize) -> Option<u32> {
         if self.ready.len() >= wanted {
             return None;
         }
-        let free = (0..self.table.len())
-            .find(|index| self.table[*index] == Segment::Free && !self.ready.contains(&(*index as u32)));
-        Some(free.unwrap_or(self.table.len()) as u32)
+        let is_raw =
+            |index: &usize| self.table[*index] == Segment::Free && !self.ready.contains(&(*index as u32));
+        let segment = (0..self.table.len()).find(is_raw).unwrap_or(self.table.len()) as u32;
+        *self.slot(segment) = Segment::Preparing;
+        Some(segment)
     }
 
-    /// The bytes of `segment` were written; unless it was taken meanwhile, the log will find it ready.
-    pub(crate) fn prepared(&mut self, segment: u32) {
-        if *self.slot(segment) == Segment::Free {
+    /// The bytes of `segment` were written, or could not be.
+    pub(crate) fn end_preparing(&mut self, segment: u32, is_ready: bool) {
+        *self.slot(segment) = Segment::Free;
+        if is_ready {
             self.ready.push_back(segment);
         }
+    }
+
+    /// From here on, pages are taken from the lowest free segments and not from those that hold pages already; until
+    /// [`end_packing`](Self::end_packing).
+    pub(crate) fn begin_packing(&mut self) {
+        self.ready.clear();
+        self.closed = self.table.iter().map(|segment| matches!(segment, Segment::Pages(_))).collect();
+    }
+
+    pub(crate) fn end_packing(&mut self) {
+        self.closed.clear();
+    }
+
+    /// The lowest free segment, if there is one below `segment`.
+    pub(crate) fn has_free_below(&self, segment: u32) -> bool {
+        self.table.iter().take(segment as usize).any(|segment| *segment == Segment::Free)
+    }
+
+    /// Whether a free segment lies before one that is not.
+    pub(crate) fn has_gaps(&self) -> bool {
+        let last = self.table.iter().rposition(|segment| *segment != Segment::Free);
+        last.is_some_and(|last| self.table[..last].contains(&Segment::Free))
+    }
+
+    /// Log segments that would fit into free ones before them.
+    pub(crate) fn tail_logs(&self) -> Vec<(u32, u64)> {
+        let used = self.table.iter().filter(|segment| **segment != Segment::Free).count();
+        let tail = (0u32..).zip(&self.table).skip(used);
+        tail.filter_map(|(index, segment)| match segment {
+            Segment::Log(log) => Some((index, log.ordinal)),
+            _ => None,
+        })
+        .collect()
     }
 
     /// Forgets free segments at the container's end; returns how many bytes are left.
@@ -312,7 +360,7 @@ impl Segments {
         let mut usage = Usage { segments: self.table.len() as u64, ..Usage::default() };
         for segment in &self.table {
             match segment {
-                Segment::Free => usage.free_segments += 1,
+                Segment::Free | Segment::Preparing => usage.free_segments += 1,
                 Segment::Retired => usage.retired_segments += 1,
                 Segment::Log(log) => {
                     usage.log_segments += 1;
@@ -347,7 +395,7 @@ impl Segments {
         let map = 1 + self.pages_per_segment().div_ceil(64) as usize * 8;
         let of = |segment: &Segment| match segment {
             Segment::Pages(_) => map,
-            Segment::Log(_) | Segment::Free | Segment::Retired => 25,
+            Segment::Log(_) | Segment::Free | Segment::Retired | Segment::Preparing => 25,
         };
         4 + self.table.iter().map(of).sum::<usize>() + map + 25
     }
@@ -356,7 +404,7 @@ impl Segments {
         out.extend_from_slice(&(self.table.len() as u32).to_le_bytes());
         for segment in &self.table {
             match segment {
-                Segment::Free | Segment::Retired => out.push(0),
+                Segment::Free | Segment::Retired | Segment::Preparing => out.push(0),
                 Segment::Log(log) => {
                     out.push(1);
                     for field in [log.ordinal, log.first_seq, log.live] {

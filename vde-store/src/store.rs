@@ -148,7 +148,6 @@ impl Vde {
             engine
                 .spawn("vde-commit", move |shared| shared.line.commit_until_stopped(&shared.log, interval))?;
             engine.spawn("vde-maintain", Shared::maintain_until_stopped)?;
-            engine.shared.maintenance.wake();
         }
         Ok(Self { engine: Arc::new(engine), durability })
     }
@@ -528,6 +527,11 @@ fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
     let mut blocks = superblock.encode();
     superblock.generation = 1;
     blocks.extend_from_slice(&superblock.encode());
-    let written = device.write_at(&blocks, 0).and_then(|()| device.sync());
+    // The log's first segment is made ready with it; the maintenance thread sees to the others.
+    let first_segment = superblock.geometry().segment_offset(0);
+    let written = device
+        .write_at(&blocks, 0)
+        .and_then(|()| device.prepare(first_segment, u64::from(segment_size)))
+        .and_then(|()| device.sync());
     written.map_err(|e| Error::io("write the first superblocks", e))
 }

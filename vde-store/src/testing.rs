@@ -12,6 +12,8 @@ use fastrand::Rng;
 use parking_lot::Mutex;
 
 use crate::device::Device;
+pub use crate::fuzzing::{fuzz_index, fuzz_log, fuzz_superblock};
+pub use crate::planted::Bug;
 
 /// The unit that a disk writes whole or not at all.
 const SECTOR: usize = 512;

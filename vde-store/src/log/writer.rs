@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::format::{Geometry, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead};
 use crate::log::record::{Draft, append_link};
 use crate::memtable::{Location, Memtable};
+use crate::planted::{Bug, Planted};
 use crate::segments::Segments;
 
 /// The log's tail in memory.
@@ -25,6 +26,8 @@ pub(crate) struct Appender {
     unit_start: u32,
     /// The open unit, with room for its header; empty when it holds no record.
     open: Vec<u8>,
+    /// An empty buffer for the unit after it.
+    spare: Vec<u8>,
     open_first_seq: u64,
     /// Bytes of records in the open unit.
     open_records: u64,
@@ -44,7 +47,12 @@ struct Unit {
 struct Written {
     /// Checksum of the last unit.
     chain: u64,
+    /// The buffer of a unit that was written, for one to come: fresh memory would cost a page fault every 4 KiB.
+    spare: Vec<u8>,
 }
+
+/// A buffer that has grown beyond this is given back to the system.
+const MAX_SPARE: usize = 8 << 20;
 
 /// What appending a transaction led to.
 pub(crate) struct Appended {
@@ -53,8 +61,8 @@ pub(crate) struct Appended {
     /// How many bytes wait to be written.
     pub(crate) unwritten: usize,
     pub(crate) memtable_bytes: u64,
-    /// Whether the log went on to another segment.
-    pub(crate) new_segment: bool,
+    /// Whether the segment has just become half full: time to make the next one ready.
+    pub(crate) half_full: bool,
 }
 
 /// The log of an open store.
@@ -65,6 +73,8 @@ pub(crate) struct Log {
     written: Mutex<Written>,
     published: AtomicU64,
     durable: AtomicU64,
+    planted: Planted,
+    segments: Arc<Mutex<Segments>>,
 }
 
 impl Log {
@@ -75,15 +85,17 @@ impl Log {
         position: LogPosition,
         segments: Arc<Mutex<Segments>>,
         memtable: Arc<Memtable>,
+        planted: Planted,
     ) -> Self {
         let appender = Appender {
             memtable,
             seq: position.seq,
             segment: position.segment,
             ordinal: position.ordinal,
-            segments,
+            segments: segments.clone(),
             unit_start: position.offset,
             open: Vec::new(),
+            spare: Vec::new(),
             open_first_seq: 0,
             open_records: 0,
             closed: Vec::new(),
@@ -93,9 +105,11 @@ impl Log {
             device,
             geometry,
             appender: Mutex::new(appender),
-            written: Mutex::new(Written { chain: position.chain }),
+            written: Mutex::new(Written { chain: position.chain, spare: Vec::new() }),
             published: AtomicU64::new(position.seq),
             durable: AtomicU64::new(position.seq),
+            planted,
+            segments,
         }
     }
 
@@ -106,7 +120,8 @@ impl Log {
         mut publish: impl FnMut(&Memtable, usize, u64, Location),
     ) -> Appended {
         let mut appender = self.appender.lock();
-        let ordinal = appender.ordinal;
+        let half = self.geometry.segment_size as usize / 2;
+        let was_half_full = appender.fill() >= half;
         for (index, draft) in drafts.iter().enumerate() {
             let location = appender.copy(draft, self.geometry);
             publish(&appender.memtable, index, appender.seq, location);
@@ -117,7 +132,15 @@ impl Log {
             seq: appender.seq,
             unwritten: appender.closed_bytes + appender.open.len(),
             memtable_bytes: appender.memtable.bytes(),
-            new_segment: appender.ordinal != ordinal,
+            half_full: !was_half_full && appender.fill() >= half,
+        }
+    }
+
+    /// Goes on in a lower segment, if one is free.
+    pub(crate) fn move_down(&self) {
+        let mut appender = self.appender.lock();
+        if self.segments.lock().has_free_below(appender.segment) {
+            appender.next_segment(self.geometry);
         }
     }
 
@@ -134,7 +157,13 @@ impl Log {
     /// Writes what was appended so far; with `sync`, makes it durable.
     pub(crate) fn flush(&self, sync: bool) -> io::Result<()> {
         let mut written = self.written.lock();
-        let (units, seq) = self.appender.lock().take(self.geometry);
+        let (units, seq) = {
+            let mut appender = self.appender.lock();
+            if appender.spare.capacity() == 0 {
+                appender.spare = std::mem::take(&mut written.spare);
+            }
+            appender.take(self.geometry)
+        };
         self.write(&mut written, units, seq, sync)
     }
 
@@ -165,9 +194,15 @@ impl Log {
             };
             written.chain = head.stamp(&mut unit.bytes, self.geometry.salt);
             self.device.write_at(&unit.bytes, unit.offset)?;
+            if (written.spare.capacity()..=MAX_SPARE).contains(&unit.bytes.capacity()) {
+                unit.bytes.clear();
+                written.spare = unit.bytes;
+            }
         }
         if sync && durable_seq < seq {
-            self.device.sync()?;
+            if !self.planted.has(Bug::AcknowledgeEarly) {
+                self.device.sync()?;
+            }
             self.durable.store(seq, Ordering::Release);
         }
         Ok(())
@@ -186,8 +221,14 @@ impl Appender {
         Location { offset, len: draft.len() as u32 }
     }
 
+    /// How much of the segment is used.
+    fn fill(&self) -> usize {
+        self.unit_start as usize + self.open.len()
+    }
+
     fn begin_unit(&mut self) {
         if self.open.is_empty() {
+            self.open = std::mem::take(&mut self.spare);
             self.open.resize(UNIT_HEAD, 0);
             self.open_first_seq = self.seq + 1;
         }
@@ -199,6 +240,10 @@ impl Appender {
         if used + len + LINK_RESERVE <= geometry.segment_size as usize {
             return;
         }
+        self.next_segment(geometry);
+    }
+
+    fn next_segment(&mut self, geometry: Geometry) {
         let next = self.segments.lock().take_log(self.ordinal + 1, self.seq + 1);
         self.begin_unit();
         append_link(&mut self.open, next, self.ordinal + 1, geometry.salt);

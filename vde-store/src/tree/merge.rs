@@ -128,11 +128,17 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
     fn push(&mut self, level: u8, key: &[u8], payload: &[u8]) -> Result<()> {
         self.cells(level).push(key, payload);
         // Two pages' worth is kept back, so that the last two share evenly what is left.
-        while self.cells(level).len() > 1 && self.cells(level).page_len() > 2 * TARGET {
-            let count = self.cells(level).fitting(TARGET);
+        let least = Self::least_cells(level);
+        while self.cells(level).len() >= 2 * least && self.cells(level).page_len() > 2 * TARGET {
+            let count = self.cells(level).fitting(TARGET).max(least);
             self.emit(level, count)?;
         }
         Ok(())
+    }
+
+    /// Inner pages have two children at least, however long the keys, so that every level is smaller than the one below.
+    fn least_cells(level: u8) -> usize {
+        if level == 0 { 1 } else { 2 }
     }
 
     fn emit(&mut self, level: u8, count: usize) -> Result<()> {
@@ -144,11 +150,12 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
 
     /// Writes what is left of a level.
     fn close(&mut self, level: u8) -> Result<()> {
+        let least = Self::least_cells(level);
         while self.cells(level).len() > 0 {
             let cells = self.cells(level);
             let count = match cells.page_len() {
-                len if len <= TARGET => cells.len(),
-                len => cells.fitting((len / 2 + 64).min(TARGET)),
+                len if len <= TARGET || cells.len() < 2 * least => cells.len(),
+                len => cells.fitting((len / 2 + 64).min(TARGET)).clamp(least, cells.len() - least),
             };
             self.emit(level, count)?;
         }

@@ -1,0 +1,55 @@
+//! Bugs on demand, to test the tests: what the simulated disk cannot find with a bug planted, it cannot find at all.
+//! Without the feature `testing` there are none, and asking for one costs nothing.
+
+/// A bug that a store can be opened with.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::VdeOptions;
+/// use vde_store::testing::{Bug, SimDisk};
+///
+/// let disk = SimDisk::new();
+/// let store = VdeOptions::new().plant(Bug::AcknowledgeEarly).open_device(disk.device())?;
+/// store.put("k", "v")?;
+/// let lost = (0..50).any(|seed| {
+///     let left = VdeOptions::new().open_device(disk.crash(seed).device()).unwrap();
+///     !left.contains("k").unwrap()
+/// });
+/// assert!(lost);
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "nobody can ask for them"))]
+pub enum Bug {
+    /// Writes are acknowledged without a sync.
+    AcknowledgeEarly,
+    /// The superblock is written before the index that it refers to is durable.
+    SuperblockFirst,
+    /// Space is reused before the superblock that no longer refers to it is durable.
+    ReuseAtOnce,
+    /// Recovery applies the records of a transaction that it found only in part.
+    HalfTransactions,
+    /// Recovery does not look whether the blobs of unsynced records are whole.
+    TornBlobs,
+}
+
+/// The bug that a store was opened with, if any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Planted {
+    #[cfg(feature = "testing")]
+    pub(crate) bug: Option<Bug>,
+}
+
+impl Planted {
+    #[cfg(feature = "testing")]
+    pub(crate) fn has(self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[allow(clippy::unused_self, reason = "its twin needs it")]
+    pub(crate) fn has(self, _: Bug) -> bool {
+        false
+    }
+}

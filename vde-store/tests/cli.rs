@@ -1,0 +1,100 @@
+//! The command `vde`, as a script would use it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn vde(dir: &Path, args: &[&str], input: Option<&[u8]>) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vde"))
+        .current_dir(dir)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.unwrap_or_default()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Runs a command that must succeed and returns what it printed.
+fn ok(dir: &Path, args: &[&str], input: Option<&[u8]>) -> Vec<u8> {
+    let output = vde(dir, args, input);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn values_go_in_and_come_out_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let binary: Vec<u8> = (0..200_000u32).map(|i| (i * 7 % 256) as u8).collect();
+    ok(dir, &["put", "s.vde", "bin/1"], Some(&binary));
+    std::fs::write(dir.join("file"), "from a file").unwrap();
+    ok(dir, &["put", "s.vde", "text", "file", "--meta", "type=text/plain"], None);
+    assert_eq!(ok(dir, &["get", "s.vde", "bin/1"], None), binary);
+    ok(dir, &["get", "s.vde", "text", "-o", "out"], None);
+    assert_eq!(std::fs::read(dir.join("out")).unwrap(), b"from a file");
+    assert_eq!(ok(dir, &["ls", "s.vde"], None), b"bin/1\ntext\n");
+    assert_eq!(ok(dir, &["ls", "s.vde", "bin/"], None), b"bin/1\n");
+    let stat: serde_json::Value =
+        serde_json::from_slice(&ok(dir, &["--json", "stat", "s.vde", "text"], None)).unwrap();
+    assert_eq!((&stat["len"], &stat["user"]["type"]), (&11.into(), &"text/plain".into()));
+    ok(dir, &["rm", "s.vde", "text"], None);
+    assert_eq!(vde(dir, &["rm", "s.vde", "text"], None).status.code(), Some(3));
+    assert_eq!(vde(dir, &["get", "s.vde", "text"], None).status.code(), Some(3));
+}
+
+#[test]
+fn looking_after_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::create_dir_all(dir.join("in/deep")).unwrap();
+    for (name, text) in [("in/a", "1"), ("in/deep/b", "22")] {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
+    ok(dir, &["import", "s.vde", "in"], None);
+    ok(dir, &["snapshot", "s.vde", "before"], None);
+    ok(dir, &["rm", "s.vde", "a"], None);
+    ok(dir, &["checkpoint", "s.vde"], None);
+    assert_eq!(ok(dir, &["ls", "s.vde", "--at", "before"], None), b"a\ndeep/b\n");
+    ok(dir, &["export", "s.vde", "out", "--at", "before"], None);
+    assert_eq!(std::fs::read(dir.join("out/deep/b")).unwrap(), b"22");
+    ok(dir, &["backup", "s.vde", "copy.vde"], None);
+    assert_eq!(ok(dir, &["ls", "copy.vde"], None), b"deep/b\n");
+    ok(dir, &["snapshot", "s.vde", "before", "--delete"], None);
+    assert_eq!(vde(dir, &["ls", "s.vde", "--at", "before"], None).status.code(), Some(3));
+    ok(dir, &["compact", "s.vde"], None);
+    let stat: serde_json::Value =
+        serde_json::from_slice(&ok(dir, &["stat", "s.vde", "--json"], None)).unwrap();
+    assert_eq!(stat["health"], "healthy");
+    ok(dir, &["verify", "s.vde"], None);
+    assert!(ok(dir, &["completions", "bash"], None).starts_with(b"_vde"));
+}
+
+#[test]
+fn a_key_that_leads_out_of_the_directory_is_not_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(dir.path(), &["put", "s.vde", "../escaped"], Some(b"x"));
+    assert_eq!(vde(dir.path(), &["export", "s.vde", "out"], None).status.code(), Some(1));
+    assert!(!dir.path().join("escaped").exists());
+}
+
+#[test]
+fn failures_have_codes_and_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let missing = vde(dir, &["get", "none.vde", "k"], None);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("open the container"));
+    assert!(!dir.join("none.vde").exists(), "reading creates nothing");
+    assert_eq!(vde(dir, &["put", "s.vde"], None).status.code(), Some(2));
+    ok(dir, &["put", "s.vde", "k"], Some(&vec![b'x'; 1000]));
+    ok(dir, &["checkpoint", "s.vde"], None);
+    let mut bytes = std::fs::read(dir.join("s.vde")).unwrap();
+    let at = bytes.windows(100).position(|window| window == [b'x'; 100]).unwrap();
+    bytes[at] = b'y';
+    std::fs::write(dir.join("s.vde"), bytes).unwrap();
+    assert_eq!(vde(dir, &["verify", "s.vde"], None).status.code(), Some(4));
+    assert_eq!(vde(dir, &["get", "s.vde", "k"], None).status.code(), Some(1));
+}

@@ -1,0 +1,96 @@
+//! A process that writes is killed, over and over: nothing that it said was durable is missing.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use vde_store::{Vde, VdeOptions};
+
+const ROLE: &str = "VDE_TEST_KILL";
+
+fn options() -> VdeOptions {
+    VdeOptions::new().segment_size(1 << 20).checkpoint_bytes(1 << 18)
+}
+
+fn value(i: u64) -> Vec<u8> {
+    let len = if i.is_multiple_of(50) { 100_000 } else { (i % 1500) as usize };
+    let mut value = vec![i as u8; len];
+    value.extend_from_slice(&i.to_le_bytes());
+    value
+}
+
+/// What the killed process does; in the test's own process it does nothing.
+#[test]
+fn write_until_killed() {
+    let Ok(path) = std::env::var(ROLE) else { return };
+    let store = options().open(path).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..4u64 {
+            let store = &store;
+            scope.spawn(move || {
+                let key = |i: u64| format!("{writer}/{}", i % 200);
+                let first = store.get(format!("next/{writer}")).unwrap();
+                let mut i = first.map_or(0, |next| u64::from_le_bytes(next.try_into().unwrap()));
+                loop {
+                    let mut batch = store.batch();
+                    batch.put(key(i), value(i)).put(format!("next/{writer}"), (i + 1).to_le_bytes());
+                    batch.commit().unwrap();
+                    i += 1;
+                    let mut out = std::io::stdout().lock();
+                    writeln!(out, "durable {writer} {i}").unwrap();
+                    out.flush().unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// Starts the writer, lets it work, kills it; returns how far each of its threads said that it had come.
+fn one_life(path: &Path, life: Duration) -> [u64; 4] {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "write_until_killed", "--nocapture", "--test-threads=1"])
+        .env(ROLE, path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut done = [0; 4];
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            let Some((_, told)) = line.split_once("durable ") else { continue };
+            let mut numbers = told.split(' ').filter_map(|number| number.parse::<u64>().ok());
+            if let (Some(writer), Some(i)) = (numbers.next(), numbers.next()) {
+                done[writer as usize] = i;
+            }
+        }
+        done
+    });
+    std::thread::sleep(life);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
+    let rounds = std::env::var("VDE_KILL_ROUNDS").map_or(10, |rounds| rounds.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let mut total = [0; 4];
+    for round in 0..rounds {
+        let told = one_life(&path, Duration::from_millis(60 + round * 37 % 300));
+        let store: Vde = options().open(&path).unwrap();
+        for writer in 0..4 {
+            let next = store.get(format!("next/{writer}")).unwrap();
+            let next = next.map_or(0, |next| u64::from_le_bytes(next.try_into().unwrap()));
+            assert!(next >= told[writer].max(total[writer]), "writer {writer}: {next} of {}", told[writer]);
+            for i in next.saturating_sub(200)..next {
+                assert_eq!(store.get(format!("{writer}/{}", i % 200)).unwrap(), Some(value(i)));
+            }
+            total[writer] = next;
+        }
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+    }
+    assert!(total.iter().sum::<u64>() > rounds, "the writers did write: {total:?}");
+}
