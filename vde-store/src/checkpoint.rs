@@ -125,19 +125,20 @@ impl merge::Change for Group<'_> {
     fn resolve(self, old: Option<LeafValue<'_>>) -> Result<Option<Vec<u8>>> {
         let mut ledger = self.ledger.borrow_mut();
         let newest = &self.changes[0];
-        let version =
-            newest.stored.as_ref().map(|stored| stored.origin.map_or(newest.seq, |origin| origin.version));
+        let version = newest.version();
+        let mut newer = version;
         for older in &self.changes[1..] {
-            // A collected value has been copied to a new place: the same version stands in both.
-            let same = older.stored.as_ref().map(|stored| stored.origin.map_or(older.seq, |o| o.version));
-            if version.is_some() && same == version {
+            // A value that was collected stands in several places, but it is one value, with one blob.
+            if older.version().is_some() && older.version() == newer {
                 ledger.died.push(older.location);
             } else {
                 ledger.supersede(older)?;
             }
+            newer = older.version();
         }
         if let Some(old) = old {
-            ledger.replace(&self.key, old, version == Some(old.version), self.pages)?;
+            let moved = self.changes.iter().any(|change| change.version() == Some(old.version));
+            ledger.replace(&self.key, old, moved, self.pages)?;
         }
         let Some(stored) = &newest.stored else {
             ledger.died.push(newest.location);

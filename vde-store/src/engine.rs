@@ -161,11 +161,20 @@ impl Shared {
         })
     }
 
+    fn horizon(&self) -> Horizon {
+        Horizon { durable: self.log.durable(), published: self.log.published() }
+    }
+
     pub(crate) fn view(&self) -> ReadView {
         // The layers first: what becomes visible afterwards is missing from them, but never the other way round.
         let layers = self.layers.load_full();
-        let horizon = Horizon { durable: self.log.durable(), published: self.log.published() };
-        ReadView { layers, horizon }
+        ReadView { layers, horizon: self.horizon() }
+    }
+
+    /// Reads from the store as it is now.
+    pub(crate) fn with_layers<T>(&self, read: impl FnOnce(&Layers, Horizon) -> T) -> T {
+        let layers = self.layers.load();
+        read(&layers, self.horizon())
     }
 
     /// Logs and publishes `writes` as one transaction. The caller holds their stripes.

@@ -78,6 +78,14 @@ pub(crate) struct Change {
     pub(crate) stored: Option<Stored>,
 }
 
+impl Change {
+    /// The version of the value, if it is one.
+    pub(crate) fn version(&self) -> Option<u64> {
+        let stored = self.stored.as_ref()?;
+        Some(stored.origin.map_or(self.seq, |origin| origin.version))
+    }
+}
+
 /// A key with a sequence number; newer ones sort first.
 struct Slot {
     key: Box<[u8]>,

@@ -114,11 +114,11 @@ pub(crate) fn replay(
     planted: Planted,
 ) -> Result<Replayed> {
     // A first pass over the units alone: up to where was the log known to be durable?
-    let mut scout = LogReader::new(pages.device(), pages.geometry(), start)?;
-    while scout.next_unit(|_, _, _| Ok(true))? {}
-    let synced = scout.durable_seq();
-
     let mut reader = LogReader::new(pages.device(), pages.geometry(), start)?;
+    while reader.next_unit(|_, _, _| Ok(true))? {}
+    let synced = reader.durable_seq();
+    reader.rewind(start)?;
+
     let mut recovery = Recovery::default();
     let mut transaction: Vec<(Box<[u8]>, Change)> = Vec::new();
     segments.mark_log(start.segment, start.ordinal, start.seq + 1);

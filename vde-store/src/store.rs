@@ -16,7 +16,7 @@ use crate::format::{Extent, LogPosition, Superblock};
 use crate::options::{Durability, VdeOptions};
 use crate::recovery::Recovery;
 use crate::value::{Metadata, UserMetadata, Value, ValueReader, encode_user, now_micros};
-use crate::view::{Entries, ReadView};
+use crate::view::{Entries, ReadView, check_key};
 
 /// A store that is closed with more than this to replay is checkpointed first, so that it opens quickly.
 const REPLAY_AT_OPEN: u64 = 1 << 20;
@@ -390,7 +390,10 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        self.read_view().get(key)
+        let key = key.as_ref();
+        check_key(key)?;
+        // Not a view: its reference count would be shared by all readers.
+        self.shared().with_layers(|layers, horizon| layers.get(key, horizon))
     }
 
     /// The value of `key`, pinned.
@@ -461,7 +464,9 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.read_view().contains(key)
+        let key = key.as_ref();
+        check_key(key)?;
+        self.shared().with_layers(|layers, horizon| Ok(layers.find(key, horizon)?.is_some()))
     }
 
     /// What is known of the value of `key` beside its bytes.

@@ -76,6 +76,38 @@ impl Layers {
         }
     }
 
+    /// A copy of the value of `key`, with no step in between where the index has it.
+    pub(crate) fn get(&self, key: &[u8], horizon: Horizon) -> Result<Option<Vec<u8>>> {
+        if let Some(change) = self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
+            return match change.stored.map(|stored| stored.payload) {
+                None => Ok(None),
+                Some(Payload::Memory(bytes)) => Ok(Some(bytes.to_vec())),
+                Some(Payload::Blob(map)) => self.whole_blob(&BlobMap::decode(&map, 0)?),
+                Some(Payload::Record { location, blob }) => self.get_record(key, location, blob),
+            };
+        }
+        let found = self.tree.find(key, |value| match value.place {
+            Place::Inline { bytes, .. } => Ok(bytes.to_vec()),
+            Place::Record { location, blob } => Err((location, blob)),
+        })?;
+        match found {
+            None => Ok(None),
+            Some(Ok(bytes)) => Ok(Some(bytes)),
+            Some(Err((location, blob))) => self.get_record(key, location, blob),
+        }
+    }
+
+    fn get_record(&self, key: &[u8], location: Location, blob: bool) -> Result<Option<Vec<u8>>> {
+        if blob {
+            return self.whole_blob(&self.blob_map(key, location)?);
+        }
+        read_record(&self.tree.pages, key, location, |record, _| Some(record.value.to_vec()))
+    }
+
+    fn whole_blob(&self, map: &BlobMap) -> Result<Option<Vec<u8>>> {
+        map.range(&self.tree.pages, 0, map.len).map(Some)
+    }
+
     /// The bytes of a value.
     pub(crate) fn value(&self, key: &[u8], stored: &Stored) -> Result<Value> {
         let pages = &self.tree.pages;
@@ -230,7 +262,9 @@ impl ReadView {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        Ok(self.value(key)?.map(|value| value.to_vec()))
+        let key = key.as_ref();
+        check_key(key)?;
+        self.layers.get(key, self.horizon)
     }
 
     /// The value of `key`, pinned.

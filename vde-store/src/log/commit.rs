@@ -170,8 +170,14 @@ impl Line {
             Who::Thread(thread) => Some(thread.clone()),
             Who::Task(_) => None,
         });
+        let mut released = released;
         if next.is_none() && !state.waiters.is_empty() {
-            self.request(&mut state);
+            if state.has_committer {
+                self.request(&mut state);
+            } else {
+                // Polled again, the task leads itself.
+                released.push(state.waiters.swap_remove(0));
+            }
         }
         drop(state);
         // The next leader first: it gathers while the others are being woken.

@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::format::{Geometry, LogPosition, UNIT_HEAD, UnitHead};
+use crate::format::{Geometry, LogPosition, UNIT_HEAD, UNIT_MAGIC, UnitHead};
 use crate::log::record::Record;
 
 /// Reads the log forward, unit by unit.
@@ -23,6 +23,13 @@ impl<'a> LogReader<'a> {
             Self { device, geometry, position, segment: Vec::new(), device_len, durable_seq: position.seq };
         reader.load()?;
         Ok(reader)
+    }
+
+    /// Goes back to `position`.
+    pub(crate) fn rewind(&mut self, position: LogPosition) -> Result<()> {
+        let is_elsewhere = self.position.segment != position.segment;
+        self.position = position;
+        if is_elsewhere { self.load() } else { Ok(()) }
     }
 
     /// Where the next unit would begin.
@@ -110,7 +117,8 @@ impl<'a> LogReader<'a> {
             UnitHead::read(bytes, self.geometry.salt)
                 .is_some_and(|(head, _, _)| head.ordinal >= ordinal && head.durable_seq > self.position.seq)
         };
-        if (0..rest.len()).any(|i| rest[i] == b'V' && proves_loss(&rest[i..], self.position.ordinal)) {
+        let magic = UNIT_MAGIC.to_le_bytes();
+        if memchr::memmem::find_iter(rest, &magic).any(|i| proves_loss(&rest[i..], self.position.ordinal)) {
             return Err(Error::corrupt("log unit", here));
         }
         let segments = self.device_len.saturating_sub(crate::format::DATA_START)
