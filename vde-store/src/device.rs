@@ -181,7 +181,7 @@ impl FileDevice {
     }
 }
 
-#[allow(unsafe_code, reason = "point reads through the map cost a third of what positioned reads cost")]
+#[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
 fn map_file(file: &File, len: u64) -> Option<Mapping> {
     let len = usize::try_from(len).ok()?;
     // SAFETY: the file's lock keeps other processes from writing it, and the engine writes no byte that a reader can

@@ -76,3 +76,7 @@ pub use store::Vde;
 pub use value::{Metadata, UserMetadata, Value, ValueReader};
 pub use verify::{Progress, Report};
 pub use view::{Entries, Entry, ReadView};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use crate::blob::BlobMap;
 use crate::error::{Error, Result};
-use crate::format::Extent;
+use crate::format::{Extent, FLAG_BLOB, LogPosition};
 use crate::log::reader::LogReader;
 use crate::segments::PageRun;
 use crate::store::Vde;
@@ -158,20 +158,26 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         }
     }
 
-    /// The log behind the last checkpoint, as far as it is durable.
-    fn log(&mut self) -> Result<()> {
+    /// The log behind the last checkpoint, as far as it is durable, with the large values that it maps.
+    fn log(&mut self, start: LogPosition) -> Result<()> {
         let shared = self.store.shared();
         let durable = shared.log.durable();
-        let start = shared.checkpoint.lock().superblock.log;
         let mut reader = LogReader::new(shared.pages.device(), shared.pages.geometry(), start)?;
+        let mut damaged = Vec::new();
         let mut records = 0;
         while reader.position().seq < durable
-            && reader.next_unit(|_, _, _| {
+            && reader.next_unit(|record, _, offset| {
                 records += 1;
+                if record.head.flags & FLAG_BLOB != 0 {
+                    damaged.push(BlobMap::decode(record.value, offset)?.verify(&shared.pages));
+                }
                 Ok(true)
             })?
         {}
         self.report.log_records += records;
+        for outcome in damaged {
+            self.note(outcome)?;
+        }
         if reader.position().seq < durable { Err(reader.damage()) } else { Ok(()) }
     }
 }
@@ -196,9 +202,10 @@ impl Vde {
     pub fn verify(&self, progress: impl FnMut(Progress)) -> Result<Report> {
         let mut scan =
             Scan { store: self, report: Report::default(), progress: Progress::default(), tell: progress };
-        let log = scan.log();
-        scan.note(log)?;
+        // Held throughout: a checkpoint could free, and others reuse, what is being read.
         let state = self.shared().checkpoint.lock();
+        let log = scan.log(state.superblock.log);
+        scan.note(log)?;
         let snapshots = state.catalog.snapshots.iter().map(|snapshot| snapshot.keys);
         scan.progress.total_keys = state.catalog.keys + snapshots.sum::<u64>();
         let tree = self.shared().layers.load().tree.clone();

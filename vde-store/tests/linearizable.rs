@@ -5,8 +5,8 @@
 //! operations done with the value they left.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use fastrand::Rng;
@@ -108,15 +108,20 @@ fn histories(
     const THREADS: usize = 4;
     let clock = AtomicU64::new(1);
     let unique = AtomicU64::new(1);
+    let pause = Barrier::new(THREADS);
     let histories: Mutex<HashMap<u8, Vec<Done>>> = Mutex::default();
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (clock, unique, histories, get) = (&clock, &unique, &histories, &get);
+            let (clock, unique, pause, histories, get) = (&clock, &unique, &pause, &histories, &get);
             scope.spawn(move || {
                 let mut rng = Rng::with_seed(seed * 31 + thread as u64);
                 let mut mine = Vec::new();
                 let mut last = None;
-                for _ in 0..operations / THREADS {
+                for step in 0..operations / THREADS {
+                    if step % 8 == 0 {
+                        // A moment without operations, so that histories fall into pieces that can be searched.
+                        pause.wait();
+                    }
                     let key = rng.u8(..8);
                     let new = unique.fetch_add(1, Ordering::Relaxed);
                     let begin = clock.fetch_add(1, Ordering::SeqCst);
