@@ -184,7 +184,7 @@ fn store() -> Vde {
 
 #[test]
 fn every_history_has_an_explanation() {
-    let operations = std::env::var("VDE_LINEARIZABLE").map_or(20_000, |n| n.parse().unwrap());
+    let operations = std::env::var("VDE_LINEARIZABLE").map_or(250_000, |n| n.parse().unwrap());
     for seed in 0..4 {
         let store = store();
         for history in histories(&store, seed, operations, read) {
