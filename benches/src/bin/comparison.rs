@@ -16,6 +16,8 @@ use benches::{
 };
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stripe_lock::{AsyncStripedMutex, DefaultHasher, Fnv1a, StripedMutex, StripedRwLock};
 
@@ -178,13 +180,12 @@ fn stripes(plan: Plan) {
 fn all(plan: Plan) {
     for count in [64, 1024] {
         let ours = StripedMutex::<u64>::new(count);
-        let by_hand = SortDedup::new(count, DefaultHasher::default());
-        // Every stripe is the stripe of some key; sorting them is what one pays for a list of keys.
-        let everything = keys::random(count * 16, 1);
+        let by_hand: Vec<_> = (0..count).map(|_| CachePadded::new(Mutex::new(()))).collect();
         let cases = vec![
             lock_all("stripe-lock lock_all", move || drop(black_box(ours.lock_all()))),
-            lock_all("sort + dedup by hand, of keys for all", move || {
-                by_hand.with_many(&everything, || black_box(()));
+            lock_all("padded parking_lot mutexes by hand, guards in a vector", move || {
+                let guards: Vec<_> = by_hand.iter().map(|mutex| mutex.lock()).collect();
+                drop(black_box(guards));
             }),
         ];
         print(&format!("All of {count} stripes, one thread"), plan, cases);

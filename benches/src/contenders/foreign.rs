@@ -38,7 +38,7 @@ impl Store for RocksDb {
 #[cfg(feature = "lmdb")]
 pub(super) struct Lmdb {
     environment: heed::Env,
-    database: heed::Database<heed::types::Bytes, heed::types::Bytes>,
+    database: heed::Database<'static, heed::types::Bytes, heed::types::Bytes>,
 }
 
 #[cfg(feature = "lmdb")]
@@ -49,9 +49,11 @@ impl Lmdb {
         options.map_size(16 << 30);
         // SAFETY: the directory was made for this store alone, so nobody else has the file open.
         let environment = unsafe { options.open(dir)? };
-        let mut write = environment.write_txn()?;
-        let database = environment.create_database(&mut write, None)?;
-        write.commit()?;
+        let database = environment
+            .create_databases_and_commit(environment.write_txn()?, |opener, write| {
+                opener.create_database(write, None).map(heed::CommitOrAbort::<_, ()>::Commit)
+            })?
+            .unwrap_commit();
         Ok(Self { environment, database })
     }
 }
