@@ -132,7 +132,8 @@ impl Shared {
         let mut segments = root.segments;
         let replayed = replay(&root.pages, root.superblock.log, &memtable, &mut segments, options.planted)?;
         if !options.read_only {
-            // What was replayed may be in the page cache only: nobody may see it before it is durable.
+            // What was read, the superblock included, may be in the page cache only: nothing may be built on it, and
+            // nobody may see it, before it is durable.
             device.sync().map_err(|e| Error::io("sync the log", e))?;
         }
         let segments = Arc::new(Mutex::new(segments));

@@ -213,6 +213,9 @@ impl Memtable {
             Bound::Excluded(slot) => Bound::Excluded(slot as &dyn AsSlot),
             Bound::Unbounded => Bound::Unbounded,
         };
+        if self.map.is_empty() {
+            return None;
+        }
         let mut entry = self.map.lower_bound(from)?;
         while !horizon.admits(entry.value().seq, entry.value().buffered) {
             entry = entry.next()?;

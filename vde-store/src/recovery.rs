@@ -114,7 +114,7 @@ pub(crate) fn replay(
     planted: Planted,
 ) -> Result<Replayed> {
     // A first pass over the units alone: up to where was the log known to be durable?
-    let mut reader = LogReader::new(pages.device(), pages.geometry(), start)?;
+    let mut reader = LogReader::new(pages, start)?;
     while reader.next_unit(|_, _, _| Ok(true))? {}
     let synced = reader.durable_seq();
     reader.rewind(start)?;

@@ -162,7 +162,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
     fn log(&mut self, start: LogPosition) -> Result<()> {
         let shared = self.store.shared();
         let durable = shared.log.durable();
-        let mut reader = LogReader::new(shared.pages.device(), shared.pages.geometry(), start)?;
+        let mut reader = LogReader::new(&shared.pages, start)?;
         let mut damaged = Vec::new();
         let mut records = 0;
         while reader.position().seq < durable

@@ -1,26 +1,33 @@
 //! Reading the log back: units in order from a position on, and why they end.
 
-use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::{Geometry, LogPosition, UNIT_HEAD, UNIT_MAGIC, UnitHead};
 use crate::log::record::Record;
+use crate::pages::{Bytes, Pages};
 
 /// Reads the log forward, unit by unit.
 pub(crate) struct LogReader<'a> {
-    device: &'a dyn Device,
+    pages: &'a Pages,
     geometry: Geometry,
     position: LogPosition,
     /// The rest of the segment, as far as the device has it.
-    segment: Vec<u8>,
+    segment: Bytes,
     device_len: u64,
     durable_seq: u64,
 }
 
 impl<'a> LogReader<'a> {
-    pub(crate) fn new(device: &'a dyn Device, geometry: Geometry, position: LogPosition) -> Result<Self> {
-        let device_len = device.len().map_err(|e| Error::io("measure the container", e))?;
-        let mut reader =
-            Self { device, geometry, position, segment: Vec::new(), device_len, durable_seq: position.seq };
+    pub(crate) fn new(pages: &'a Pages, position: LogPosition) -> Result<Self> {
+        let geometry = pages.geometry();
+        let device_len = pages.device().len().map_err(|e| Error::io("measure the container", e))?;
+        let mut reader = Self {
+            pages,
+            geometry,
+            position,
+            segment: Bytes::Copied(Vec::new()),
+            device_len,
+            durable_seq: position.seq,
+        };
         reader.load()?;
         Ok(reader)
     }
@@ -38,7 +45,7 @@ impl<'a> LogReader<'a> {
     }
 
     fn load(&mut self) -> Result<()> {
-        self.segment = read_segment(self.device, self.geometry, self.position.segment, self.device_len)?;
+        self.segment = read_segment(self.pages, self.geometry, self.position.segment, self.device_len)?;
         Ok(())
     }
 
@@ -125,7 +132,7 @@ impl<'a> LogReader<'a> {
             / u64::from(self.geometry.segment_size)
             + 1;
         for segment in (0..segments as u32).filter(|s| *s != self.position.segment) {
-            let first = read_first_unit(self.device, self.geometry, segment, self.device_len)?;
+            let first = read_first_unit(self.pages, self.geometry, segment, self.device_len)?;
             if proves_loss(&first, self.position.ordinal + 1) {
                 return Err(Error::corrupt("log unit", here));
             }
@@ -134,35 +141,28 @@ impl<'a> LogReader<'a> {
     }
 }
 
-fn read_segment(device: &dyn Device, geometry: Geometry, segment: u32, device_len: u64) -> Result<Vec<u8>> {
-    read_prefix(device, geometry.segment_offset(segment), geometry.segment_size as usize, device_len)
+fn read_segment(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64) -> Result<Bytes> {
+    read_prefix(pages, geometry.segment_offset(segment), geometry.segment_size as usize, device_len)
 }
 
 /// The first unit of a segment, or bytes that are none.
-fn read_first_unit(
-    device: &dyn Device,
-    geometry: Geometry,
-    segment: u32,
-    device_len: u64,
-) -> Result<Vec<u8>> {
+fn read_first_unit(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64) -> Result<Bytes> {
     let offset = geometry.segment_offset(segment);
-    let head = read_prefix(device, offset, UNIT_HEAD, device_len)?;
+    let head = read_prefix(pages, offset, UNIT_HEAD, device_len)?;
     match head.get(..8) {
         Some([b'V', b'D', b'E', b'U', len @ ..]) => {
             let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]).min(geometry.segment_size);
-            read_prefix(device, offset, len as usize, device_len)
+            read_prefix(pages, offset, len as usize, device_len)
         }
         _ => Ok(head),
     }
 }
 
 /// Up to `len` bytes from `offset` on, fewer where the device ends.
-fn read_prefix(device: &dyn Device, offset: u64, len: usize, device_len: u64) -> Result<Vec<u8>> {
+fn read_prefix(pages: &Pages, offset: u64, len: usize, device_len: u64) -> Result<Bytes> {
     let len = (len as u64).min(device_len.saturating_sub(offset)) as usize;
-    let mut bytes = vec![0; len];
     if len == 0 {
-        return Ok(bytes);
+        return Ok(Bytes::Copied(Vec::new()));
     }
-    device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the log", e))?;
-    Ok(bytes)
+    pages.read(offset, len, "log")
 }
