@@ -9,6 +9,8 @@ use alloc::vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
+use crate::striped::MAX_STRIPES;
+
 /// So many stripes are kept without a heap allocation where there are more than 64 to choose from.
 const INLINE: usize = 16;
 
@@ -49,6 +51,10 @@ enum Repr {
 impl StripeSet {
     /// No stripe yet, out of `stripes`.
     ///
+    /// # Panics
+    ///
+    /// If `stripes` is more than [`MAX_STRIPES`](crate::MAX_STRIPES).
+    ///
     /// # Examples
     ///
     /// ```
@@ -56,11 +62,20 @@ impl StripeSet {
     /// ```
     #[inline]
     pub fn empty(stripes: usize) -> Self {
-        let repr = if stripes <= WORD { Repr::Word(0) } else { Repr::Few { len: 0, sorted: [0; INLINE] } };
+        let repr = if stripes <= WORD {
+            Repr::Word(0)
+        } else {
+            check_count(stripes);
+            Repr::Few { len: 0, sorted: [0; INLINE] }
+        };
         Self { stripes: stripes as u32, repr }
     }
 
     /// Every one of `stripes`.
+    ///
+    /// # Panics
+    ///
+    /// If `stripes` is more than [`MAX_STRIPES`](crate::MAX_STRIPES).
     ///
     /// # Examples
     ///
@@ -72,6 +87,7 @@ impl StripeSet {
         let repr = if stripes <= WORD {
             Repr::Word(ones(stripes))
         } else {
+            check_count(stripes);
             let mut words = vec![u64::MAX; stripes.div_ceil(WORD)];
             if let Some(last) = words.last_mut() {
                 *last = ones(stripes - (stripes - 1) / WORD * WORD);
@@ -231,7 +247,8 @@ impl StripeSet {
     #[inline]
     pub fn next_from(&self, stripe: usize) -> Option<usize> {
         match &self.repr {
-            Repr::Word(word) => lowest(word.checked_shr(stripe as u32)?).map(|bit| bit + stripe),
+            Repr::Word(_) if stripe >= WORD => None,
+            Repr::Word(word) => lowest(word >> stripe).map(|bit| bit + stripe),
             Repr::Few { len, sorted } => {
                 let held = &sorted[..usize::from(*len)];
                 held.iter().map(|&held| held as usize).find(|&held| held >= stripe)
@@ -262,6 +279,11 @@ impl StripeSet {
             Repr::Map(words) => Walk::Map(Words { between: words, base: 0, front: Bits(0), back: Bits(0) }),
         })
     }
+}
+
+/// Keeps every index within the 32 bits that a set has for it.
+fn check_count(stripes: usize) {
+    assert!(stripes <= MAX_STRIPES, "a set has at most {MAX_STRIPES} stripes, got {stripes}");
 }
 
 /// Sets a bit; says whether it was clear.
@@ -447,7 +469,9 @@ mod tests {
             prop_assert!(set.iter().rev().eq(model.iter().rev().copied()));
             prop_assert_eq!(set.len(), model.len());
             prop_assert_eq!((set.first(), set.last()), (model.first().copied(), model.last().copied()));
-            for from in 0..=stripes {
+            // Where a `usize` has 64 bits, half of them give an index that would fit if its upper half were cut off.
+            let cut = 1 << (usize::BITS / 2);
+            for from in (0..=stripes).chain([cut, cut + 1, usize::MAX]) {
                 prop_assert_eq!(set.next_from(from), model.range(from..).next().copied());
                 prop_assert_eq!(set.contains(from), model.contains(&from));
             }
