@@ -57,7 +57,7 @@ where
     #[inline]
     pub(crate) fn take(stripe: P, way: &impl Way<L, M>) -> Option<Self> {
         let state = ManuallyDrop::new(stripe.take(way)?);
-        Some(Self { stripe, state, held: Held::default(), data: PhantomData })
+        Some(Self { stripe, state, held: Held::none(), data: PhantomData })
     }
 
     /// Takes the stripe, waiting as long as it needs.
@@ -93,6 +93,36 @@ where
         Self { stripe, state: ManuallyDrop::new(state), held, data: PhantomData }
     }
 
+    /// Takes the guard off this thread's record of debug builds, for guards that go to another thread.
+    ///
+    /// Otherwise a guard counts for the thread that took it until it is dropped, and that thread can't wait for the
+    /// same or a lower stripe meanwhile. Raw locks whose guards can't go to another thread have no use for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{Guard, StripedMutex, lock_api::RawMutex};
+    ///
+    /// fn work_elsewhere<R>(locks: &StripedMutex<u64, u32, R>)
+    /// where
+    ///     R: RawMutex<Guard: Send> + Sync,
+    /// {
+    ///     let mut guard = Guard::hand_over(locks.lock(&1));
+    ///     std::thread::scope(|scope| {
+    ///         scope.spawn(move || *guard += 1);
+    ///         // Waits for the other thread, and not for itself.
+    ///         *locks.lock(&1) += 1;
+    ///     });
+    /// }
+    /// ```
+    pub fn hand_over(mut guard: Self) -> Self
+    where
+        Self: Send,
+    {
+        guard.held.end();
+        guard
+    }
+
     /// Releases the stripe and hands it to whoever has waited longest, if anybody waits, so that no newcomer can
     /// overtake. Slower than dropping the guard where there are waiters.
     ///
@@ -110,7 +140,8 @@ where
     where
         L: AcquireFair<M>,
     {
-        let (stripe, state, _held) = guard.into_parts();
+        let (stripe, state, mut held) = guard.into_parts();
+        held.end();
         // SAFETY: `state` comes from this stripe, and the guard, which alone gave references to the data, is gone.
         unsafe { stripe.release_fair(state) }
     }
@@ -124,6 +155,7 @@ where
 {
     #[inline]
     fn drop(&mut self) {
+        self.held.end();
         // SAFETY: the state is taken out once, here, since every other way to do so forgets the guard; it comes from
         // this stripe, and references that the guard gave out can't outlive it.
         unsafe { self.stripe.release(ManuallyDrop::take(&mut self.state)) }
@@ -186,6 +218,14 @@ where
 {
     /// Makes an upgradable guard exclusive without letting go in between; waits for the readers to leave.
     ///
+    /// Since it waits, it can deadlock with a reader who waits for a stripe above this one that this thread holds:
+    /// upgrade before taking higher stripes, or use [`try_upgrade`](Self::try_upgrade).
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, instead of hanging, if this thread reads this stripe by another guard too, or holds a higher
+    /// one.
+    ///
     /// # Examples
     ///
     /// ```
@@ -199,7 +239,9 @@ where
     /// assert_eq!(*cache.read(&1), Some("computed once"));
     /// ```
     #[inline]
+    #[track_caller]
     pub fn upgrade(guard: Self) -> Guard<P, ForRwLock<R>, T, Exclusive> {
+        guard.held.check_upgrade();
         let (stripe, state, held) = guard.into_parts();
         // SAFETY: `state` is that of an upgradable acquisition of this raw lock.
         let state = unsafe { stripe.raw().0.upgrade(state) };

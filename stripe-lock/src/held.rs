@@ -2,7 +2,10 @@
 //!
 //! A thread that waits for a stripe must not hold that stripe, nor a higher one of the same set. Both happen without
 //! anybody meaning to, since two keys may share a stripe, and since nobody sees the order of stripes from the keys.
-//! Only waiting is checked: what a `try_` method takes is recorded, but trying can't deadlock.
+//! An upgrade waits too, for readers, and so has to be the highest. Only waiting is checked: what a `try_` method takes
+//! is recorded, but trying can't deadlock. Reentrant locks are exempt.
+//!
+//! A guard counts for the thread that took it until it is dropped, wherever that happens, or handed over.
 //!
 //! In release builds, without `std`, and under a model checker (whose threads share the thread-local record) all of
 //! this is empty types and empty functions.
@@ -15,11 +18,15 @@ pub(crate) use off::{Held, SetId};
 
 #[cfg(all(debug_assertions, feature = "std", not(stripe_lock_loom)))]
 mod on {
+    use std::format;
     use std::panic::Location;
+    use std::string::String;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::vec::Vec;
 
     use crate::StripeSet;
+    use crate::raw::RawLock;
 
     static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -38,38 +45,48 @@ mod on {
         at: &'static Location<'static>,
     }
 
-    /// The identity of a striped lock.
+    fn entries(list: &List) -> MutexGuard<'_, Vec<Entry>> {
+        list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why a thread that holds `held` must not wait for `wanted`, if that is so.
+    #[track_caller]
+    fn complaint<'e>(held: impl Iterator<Item = &'e Entry> + Clone, wanted: &StripeSet) -> Option<String> {
+        let here = Location::caller();
+        let advice = "keys that are needed together have to be taken together, or with try_extend";
+        let first = wanted.first()?;
+        let twice = |entry: &'e Entry| wanted.iter().find(|&stripe| entry.stripes.contains(stripe));
+        if let Some((stripe, at)) = held.clone().find_map(|entry| Some((twice(entry)?, entry.at))) {
+            return Some(format!(
+                "waiting for stripe {stripe} at {here} would never end, since this thread took it at {at}: {advice}"
+            ));
+        }
+        let above = held.filter_map(|entry| Some((entry.stripes.last()?, entry.at)));
+        let (highest, at) =
+            above.max_by_key(|&(highest, _)| highest).filter(|&(highest, _)| first < highest)?;
+        Some(format!(
+            "waiting for stripe {first} at {here} would break the order, since this thread took stripe {highest} at \
+             {at}: {advice}"
+        ))
+    }
+
+    /// The identity of a striped lock; none if it is exempt.
     #[derive(Debug)]
-    pub(crate) struct SetId(u64);
+    pub(crate) struct SetId(Option<u64>);
 
     impl SetId {
-        pub(crate) fn new() -> Self {
-            Self(NEXT.fetch_add(1, Relaxed))
+        pub(crate) fn new<L: RawLock>() -> Self {
+            Self((!L::REENTRANT).then(|| NEXT.fetch_add(1, Relaxed)))
         }
 
         /// Panics if waiting for `wanted` could be waiting for oneself.
         #[track_caller]
         pub(crate) fn check(&self, wanted: &StripeSet) {
-            let Some(first) = wanted.first() else { return };
-            let complaint = MINE.try_with(|mine| {
-                let mine = mine.lock().unwrap_or_else(PoisonError::into_inner);
-                mine.iter().filter(|entry| entry.set == self.0).find_map(|entry| {
-                    let highest = entry.stripes.last().filter(|&highest| first <= highest)?;
-                    let at = entry.at;
-                    Some(match wanted.iter().find(|&stripe| entry.stripes.contains(stripe)) {
-                        Some(stripe) => format!(
-                            "this thread already holds stripe {stripe}, taken at {at}, and would wait for itself: keys \
-                             that are needed together have to be taken together, or with try_extend"
-                        ),
-                        None => format!(
-                            "this thread holds stripe {highest}, taken at {at}, and would wait for stripe {first} \
-                             below it, against the order: keys that are needed together have to be taken together, or \
-                             with try_extend"
-                        ),
-                    })
-                })
-            });
-            if let Ok(Some(complaint)) = complaint {
+            let Some(set) = self.0 else { return };
+            // Without thread-local storage (the thread is ending) nothing is checked, and nothing was noted either.
+            let Ok(mine) = MINE.try_with(Clone::clone) else { return };
+            let complaint = complaint(entries(&mine).iter().filter(|entry| entry.set == set), wanted);
+            if let Some(complaint) = complaint {
                 panic!("{complaint}");
             }
         }
@@ -82,14 +99,10 @@ mod on {
         /// Notes that this thread holds `stripes`, until the record is dropped.
         #[track_caller]
         pub(crate) fn record(&self, stripes: &StripeSet) -> Held {
+            let (Some(set), Ok(list)) = (self.0, MINE.try_with(Clone::clone)) else { return Held::none() };
             let id = NEXT.fetch_add(1, Relaxed);
-            let entry = Entry { id, set: self.0, stripes: stripes.clone(), at: Location::caller() };
-            // Without thread-local storage (the thread is ending) nothing is noted, and nothing is checked either.
-            let list = MINE.try_with(|mine| {
-                mine.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-                mine.clone()
-            });
-            Held { id, list: list.unwrap_or_default() }
+            entries(&list).push(Entry { id, set, stripes: stripes.clone(), at: Location::caller() });
+            Held(Some((id, list)))
         }
 
         #[track_caller]
@@ -104,40 +117,66 @@ mod on {
         set
     }
 
-    /// Holds one entry of the record.
-    #[derive(Debug, Default)]
-    pub(crate) struct Held {
-        id: u64,
-        list: List,
-    }
+    /// Stands for one entry of a list, by its id.
+    #[derive(Debug)]
+    pub(crate) struct Held(Option<(u64, List)>);
 
     impl Held {
+        /// Stands for nothing.
+        pub(crate) fn none() -> Self {
+            Self(None)
+        }
+
+        /// Notes one more stripe.
         pub(crate) fn add(&self, stripe: usize) {
-            let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(entry) = list.iter_mut().find(|entry| entry.id == self.id) {
+            let Some((id, list)) = &self.0 else { return };
+            if let Some(entry) = entries(list).iter_mut().find(|entry| entry.id == *id) {
                 entry.stripes.insert(stripe);
+            }
+        }
+
+        /// Panics if waiting for the readers of what this stands for could be waiting for oneself.
+        #[track_caller]
+        pub(crate) fn check_upgrade(&self) {
+            let Some((id, list)) = &self.0 else { return };
+            let entries = entries(list);
+            let Some(own) = entries.iter().find(|entry| entry.id == *id) else { return };
+            let others = entries.iter().filter(|entry| entry.set == own.set && entry.id != own.id);
+            let complaint = complaint(others, &own.stripes);
+            drop(entries);
+            if let Some(complaint) = complaint {
+                panic!("{complaint}");
+            }
+        }
+
+        /// Ends the entry. To be called before the release: as soon as others can take the stripe, the thread that
+        /// held it may want it again.
+        pub(crate) fn end(&mut self) {
+            if let Some((id, list)) = self.0.take() {
+                entries(&list).retain(|entry| entry.id != id);
             }
         }
     }
 
     impl Drop for Held {
         fn drop(&mut self) {
-            self.list.lock().unwrap_or_else(PoisonError::into_inner).retain(|entry| entry.id != self.id);
+            self.end();
         }
     }
 }
 
 #[cfg(not(all(debug_assertions, feature = "std", not(stripe_lock_loom))))]
-#[allow(clippy::unused_self, reason = "the same face as `on`")]
+#[allow(clippy::unused_self, clippy::extra_unused_type_parameters, reason = "the same face as `on`")]
 mod off {
     use crate::StripeSet;
+    use crate::raw::RawLock;
 
     #[derive(Debug)]
     pub(crate) struct SetId;
 
     impl SetId {
         #[inline]
-        pub(crate) fn new() -> Self {
+        pub(crate) fn new<L: RawLock>() -> Self {
             Self
         }
 
@@ -149,20 +188,31 @@ mod off {
 
         #[inline]
         pub(crate) fn record(&self, _: &StripeSet) -> Held {
-            Held(())
+            Held
         }
 
         #[inline]
         pub(crate) fn record_one(&self, _: usize, _: usize) -> Held {
-            Held(())
+            Held
         }
     }
 
-    #[derive(Debug, Default)]
-    pub(crate) struct Held(());
+    #[derive(Debug)]
+    pub(crate) struct Held;
 
     impl Held {
         #[inline]
+        pub(crate) fn none() -> Self {
+            Self
+        }
+
+        #[inline]
         pub(crate) fn add(&self, _: usize) {}
+
+        #[inline]
+        pub(crate) fn check_upgrade(&self) {}
+
+        #[inline]
+        pub(crate) fn end(&mut self) {}
     }
 }

@@ -73,7 +73,7 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
     /// assert_eq!(*locks.lock(&9), format!("stripe {}", locks.stripe_of(&9)));
     /// ```
     pub fn from_fn(stripes: usize, hasher: S, mut make: impl FnMut(usize) -> T) -> Self {
-        Self { striped: Striped::from_fn(stripes, hasher, |i| Stripe::new(make(i))), id: SetId::new() }
+        Self { striped: Striped::from_fn(stripes, hasher, |i| Stripe::new(make(i))), id: SetId::new::<L>() }
     }
 
     /// Whether anybody holds the stripe of `key`, in any mode, at this moment. Good for metrics and assertions only:

@@ -100,6 +100,9 @@ pub trait RawLock {
     /// An unlocked one.
     const UNLOCKED: Self;
 
+    /// Whether a thread that holds it may take it again, which exempts it from the record of debug builds.
+    const REENTRANT: bool = false;
+
     /// Whether anybody holds it, at this moment.
     fn is_locked(&self) -> bool;
 }
@@ -251,6 +254,7 @@ impl<R: RawRwLock> RawLock for ForRwLock<R> {
 
 impl<R: RawMutex, G: GetThreadId> RawLock for ForReentrant<R, G> {
     const UNLOCKED: Self = Self(RawReentrantMutex::INIT);
+    const REENTRANT: bool = true;
 
     fn is_locked(&self) -> bool {
         self.0.is_locked()
