@@ -8,8 +8,8 @@ use crate::StripeSet;
 use crate::raw::{Acquire, AcquireFair, Exclusive, Mode, Shared, Way};
 use crate::stripe::Stripe;
 
-/// What a [`MultiGuard`](crate::MultiGuard) keeps of the acquisitions it stands for: a stack, since stripes are taken
-/// in ascending order and released in descending order.
+/// What a [`MultiGuard`](crate::MultiGuard) keeps of the acquisitions it stands for: a stack in the order of stripes,
+/// since they are released in descending order.
 ///
 /// # Safety
 ///
@@ -18,18 +18,18 @@ pub unsafe trait Holding<L> {
     /// Whether the stripe with this index, if held, is held exclusively.
     fn exclusive(&self, index: usize) -> bool;
 
-    /// Releases the stripe that was taken last.
+    /// Releases the highest stripe.
     ///
     /// # Safety
     ///
-    /// At least one stripe is held, `stripe` is the one taken last, its index is `index`, and no reference to its data
-    /// is used after this call.
+    /// At least one stripe is held, `stripe` is the highest of those, its index is `index`, and no reference to its
+    /// data is used after this call.
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize);
 }
 
 /// A [`Holding`] that hands its stripes over when it releases them.
 pub trait HoldingFair<L>: Holding<L> {
-    /// Releases the stripe that was taken last to whoever has waited longest.
+    /// Releases the highest stripe to whoever has waited longest.
     ///
     /// # Safety
     ///
@@ -85,7 +85,7 @@ impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
         Self(Stack(Vec::new()))
     }
 
-    /// Takes a stripe that has `rank` held ones below it; says whether it got it.
+    /// Takes a stripe that has `rank` held ones below it, and keeps its state at that place; says whether it got it.
     pub(crate) fn insert<T>(&mut self, stripe: &Stripe<L, T>, rank: usize, way: &impl Way<L, M>) -> bool {
         stripe.take(way).map(|state| self.0.insert(rank, state)).is_some()
     }
@@ -100,7 +100,7 @@ unsafe impl<L: Acquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
 
     #[inline]
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
-        // SAFETY: the caller names the stripe that was taken last, whose state is the last one here.
+        // SAFETY: the caller names the highest stripe, whose state is the last one here.
         unsafe { stripe.release(self.0.pop()) }
     }
 }
@@ -108,7 +108,7 @@ unsafe impl<L: Acquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
 impl<L: AcquireFair<M>, M: Mode> HoldingFair<L> for Uniform<L, M> {
     #[inline]
     unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
-        // SAFETY: the caller names the stripe that was taken last, whose state is the last one here.
+        // SAFETY: the caller names the highest stripe, whose state is the last one here.
         unsafe { stripe.release_fair(self.0.pop()) }
     }
 }
@@ -141,7 +141,7 @@ unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
     }
 
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
-        // SAFETY: the stripe that was taken last is the last one of its own mode too.
+        // SAFETY: the highest stripe of all is the highest one of its own mode too.
         unsafe {
             if self.exclusive(index) {
                 self.exclusive.pop(stripe, index);
@@ -154,7 +154,7 @@ unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
 
 impl<L: AcquireFair<Shared> + AcquireFair<Exclusive>> HoldingFair<L> for Mixed<L> {
     unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
-        // SAFETY: the stripe that was taken last is the last one of its own mode too.
+        // SAFETY: the highest stripe of all is the highest one of its own mode too.
         unsafe {
             if self.exclusive(index) {
                 self.exclusive.pop_fair(stripe, index);

@@ -73,16 +73,6 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
         H: Take<L, Wait>,
     {
         set.id.check(&wanted);
-        Self::wait_unchecked(set, wanted, holding)
-    }
-
-    /// As [`wait`](Self::wait), without looking at what the thread holds: for locks that may be taken again.
-    #[inline(always)]
-    #[track_caller]
-    pub(crate) fn wait_unchecked(set: &'a StripedLock<K, T, L, S>, wanted: StripeSet, holding: H) -> Self
-    where
-        H: Take<L, Wait>,
-    {
         let Some(guard) = Self::take(set, wanted, holding, &Wait) else {
             unreachable!("waiting ends with the stripes")
         };
@@ -158,6 +148,33 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
         })
     }
 
+    /// Takes the guard off this thread's record of debug builds, for guards that go to another thread: see
+    /// [`Guard::hand_over`](crate::Guard::hand_over).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{StripedMutex, lock_api::RawMutex};
+    ///
+    /// fn work_elsewhere<R>(locks: &StripedMutex<u64, u32, R>)
+    /// where
+    ///     R: RawMutex<Guard: Send> + Sync,
+    /// {
+    ///     let mut guard = locks.lock_many(&[1, 2]).hand_over();
+    ///     std::thread::scope(|scope| {
+    ///         scope.spawn(move || *guard.get_mut(&1).unwrap() += 1);
+    ///         *locks.lock(&1) += 1;
+    ///     });
+    /// }
+    /// ```
+    pub fn hand_over(mut self) -> Self
+    where
+        Self: Send,
+    {
+        self.record.end();
+        self
+    }
+
     /// Releases the stripes, the highest first, each to whoever has waited longest for it.
     ///
     /// # Examples
@@ -171,10 +188,12 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     where
         H: HoldingFair<L>,
     {
+        self.record.end();
         let stripes = mem::replace(&mut self.stripes, StripeSet::empty(0));
-        for index in stripes.iter().rev() {
-            // SAFETY: the stack was filled in the order of `stripes`; no reference to the data outlives `self`.
-            unsafe { self.holding.pop_fair(self.set.striped.stripe(index), index) }
+        let mut releasing = Releasing { set: self.set, rest: stripes.iter(), holding: &mut self.holding };
+        while let Some(index) = releasing.rest.next_back() {
+            // SAFETY: `holding` has the states of `stripes` in their order; no reference to the data outlives `self`.
+            unsafe { releasing.holding.pop_fair(self.set.striped.stripe(index), index) }
         }
     }
 }
@@ -290,7 +309,7 @@ where
     ///
     /// # Panics
     ///
-    /// In debug builds, if this thread holds that stripe, or a higher one, by another guard.
+    /// In debug builds, instead of hanging, if this thread holds that stripe, or a higher one, by another guard.
     ///
     /// # Examples
     ///
@@ -337,8 +356,9 @@ where
 impl<K: ?Sized, T, L, S, H: Holding<L>> Drop for MultiGuard<'_, K, T, L, S, H> {
     #[inline]
     fn drop(&mut self) {
-        let Self { set, stripes, holding, .. } = self;
-        // SAFETY: a guard holds all of its stripes, taken in ascending order; no reference to the data outlives it.
+        let Self { set, stripes, holding, record, .. } = self;
+        record.end();
+        // SAFETY: `holding` holds the stripes of the guard; no reference to the data outlives it.
         unsafe {
             match stripes.bits() {
                 Some(bits) => release_each(set, bits, holding),
@@ -383,17 +403,16 @@ fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
 ///
 /// # Safety
 ///
-/// They are what `holding` holds, taken in that order; no reference to their data is used after this call.
+/// They are what `holding` holds; no reference to their data is used after this call.
 #[inline(always)]
 unsafe fn release_each<K: ?Sized, T, L, S, H: Holding<L>>(
     set: &StripedLock<K, T, L, S>,
     stripes: impl DoubleEndedIterator<Item = usize>,
     holding: &mut H,
 ) {
-    for index in stripes.rev() {
-        // SAFETY: each is the last one taken of those still held.
-        unsafe { holding.pop(set.striped.stripe(index), index) }
-    }
+    let mut releasing = Releasing { set, rest: stripes, holding };
+    releasing.run();
+    mem::forget(releasing);
 }
 
 /// As [`release_each`], out of line to keep the fast path small.
@@ -411,6 +430,34 @@ unsafe fn release_many<K: ?Sized, T, L, S, H: Holding<L>>(
     unsafe { release_each(set, stripes.iter(), holding) }
 }
 
+/// A release that is under way. Dropped because a raw lock has panicked, it releases the rest.
+struct Releasing<'a, K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>> {
+    set: &'a StripedLock<K, T, L, S>,
+    rest: I,
+    holding: &'a mut H,
+}
+
+impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>>
+    Releasing<'_, K, T, L, S, H, I>
+{
+    #[inline(always)]
+    fn run(&mut self) {
+        while let Some(index) = self.rest.next_back() {
+            // SAFETY: who made this promised that `rest` is what `holding` holds.
+            unsafe { self.holding.pop(self.set.striped.stripe(index), index) }
+        }
+    }
+}
+
+impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>> Drop
+    for Releasing<'_, K, T, L, S, H, I>
+{
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.run();
+    }
+}
+
 /// An acquisition that is under way. Dropped before it is complete, it releases the stripes below the one it had
 /// `reached`.
 struct Taking<'a, K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + Clone> {
@@ -425,10 +472,9 @@ impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + C
 {
     #[cold]
     fn drop(&mut self) {
-        for index in self.stripes.clone().rev().skip_while(|&index| index >= self.reached) {
-            // SAFETY: the stripes below `reached` were taken in ascending order, and nobody saw their data.
-            unsafe { self.holding.pop(self.set.striped.stripe(index), index) }
-        }
+        let taken = self.stripes.clone().filter(|&index| index < self.reached);
+        // SAFETY: the stripes below `reached` were taken in ascending order, and nobody saw their data.
+        unsafe { release_each(self.set, taken, self.holding) }
     }
 }
 

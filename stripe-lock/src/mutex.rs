@@ -24,6 +24,9 @@ use crate::{DefaultHasher, StripeSet};
 /// Fairness is that of `R`. `parking_lot::RawMutex` lets newcomers overtake those who wait; `parking_lot::RawFairMutex`
 /// doesn't, and [`unlock_fair`](crate::Guard::unlock_fair) is the choice of each release.
 ///
+/// A panic in a section releases what its guards hold. There is no poisoning: the next holder finds the data as the
+/// panic left it.
+///
 /// # Panics
 ///
 /// In debug builds (with the feature `std`), the methods that wait for one more stripe panic instead of hanging if this
@@ -264,7 +267,8 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
     /// Locks the stripes of all `keys`, however many share a stripe, in ascending order of stripes: two such calls
     /// can't deadlock, whatever the order of their keys.
     ///
-    /// No heap allocation for up to 16 keys, or up to 64 stripes.
+    /// No heap allocation for up to 16 keys, or up to 64 stripes, where an acquisition of `R` leaves no state to keep:
+    /// so it is with `parking_lot`.
     ///
     /// # Panics
     ///

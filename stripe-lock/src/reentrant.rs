@@ -103,7 +103,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     ///
     /// # Panics
     ///
-    /// If this thread holds the stripe more often than a `usize` can count.
+    /// If this thread would hold the stripe more often than a `usize` can count.
     ///
     /// # Examples
     ///
@@ -112,13 +112,12 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     /// let twice = (locks.lock(&1), locks.lock(&1));
     /// ```
     #[inline]
-    #[track_caller]
     pub fn lock<Q>(&self, key: &Q) -> ReentrantMutexGuard<'_, T, R, G>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Guard::wait(self.striped.get(key))
+        self.wait(key)
     }
 
     /// Locks the stripe of `key` if no other thread holds it.
@@ -136,7 +135,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Guard::take(self.striped.get(key), &Try)
+        self.attempt(key, &Try)
     }
 
     /// Locks the stripe of `key` unless that takes longer than `timeout`.
@@ -156,7 +155,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         Q: Hash + ?Sized,
         R: RawMutexTimed<Duration: Copy>,
     {
-        Guard::take(self.striped.get(key), &For(timeout))
+        self.attempt(key, &For(timeout))
     }
 
     /// Locks the stripe of `key` unless `deadline` passes first.
@@ -176,7 +175,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         Q: Hash + ?Sized,
         R: RawMutexTimed<Instant: Copy>,
     {
-        Guard::take(self.striped.get(key), &Until(deadline))
+        self.attempt(key, &Until(deadline))
     }
 
     /// As [`lock`](Self::lock), with a guard that keeps the set alive.
@@ -192,7 +191,46 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Guard::wait(ArcStripe::new(self.clone(), self.stripe_of(key)))
+        self.wait_arc(key)
+    }
+
+    /// As [`try_lock`](Self::try_lock), with a guard that keeps the set alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = std::sync::Arc::new(stripe_lock::StripedReentrantMutex::<u64>::new(4));
+    /// assert!(locks.try_lock_arc(&1).is_some());
+    /// ```
+    pub fn try_lock_arc<Q>(self: &Arc<Self>, key: &Q) -> Option<ArcReentrantMutexGuard<K, T, R, G, S>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.attempt_arc(key, &Try)
+    }
+
+    /// As [`try_lock_until`](Self::try_lock_until), with a guard that keeps the set alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let locks = std::sync::Arc::new(stripe_lock::StripedReentrantMutex::<u64>::new(4));
+    /// assert!(locks.try_lock_arc_until(&1, Instant::now() + Duration::from_millis(5)).is_some());
+    /// ```
+    pub fn try_lock_arc_until<Q>(
+        self: &Arc<Self>,
+        key: &Q,
+        deadline: R::Instant,
+    ) -> Option<ArcReentrantMutexGuard<K, T, R, G, S>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+        R: RawMutexTimed<Instant: Copy>,
+    {
+        self.attempt_arc(key, &Until(deadline))
     }
 
     /// Locks the stripes of all `keys` in ascending order, those that this thread holds once more.
@@ -207,7 +245,6 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     /// let inner = locks.lock_many(&[2, 1]);
     /// ```
     #[inline]
-    #[track_caller]
     pub fn lock_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -216,7 +253,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         K: Borrow<Q>,
         Q: Hash + ?Sized + 'q,
     {
-        MultiGuard::wait_unchecked(self, self.set_of(keys), Uniform::new())
+        MultiGuard::wait(self, self.set_of(keys), Uniform::new())
     }
 
     /// Locks the stripes of all `keys` if no other thread holds any of them; none of them otherwise.
@@ -229,7 +266,6 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     /// assert!(locks.try_lock_many(&[1, 2]).is_some());
     /// ```
     #[inline]
-    #[track_caller]
     pub fn try_lock_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -241,6 +277,30 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Try)
     }
 
+    /// Locks the stripes of all `keys`, or none of them if `deadline` passes first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
+    /// let soon = Instant::now() + Duration::from_millis(5);
+    /// assert!(locks.try_lock_many_until(&[1, 2], soon).is_some());
+    /// ```
+    pub fn try_lock_many_until<'q, Q>(
+        &self,
+        keys: impl IntoIterator<Item = &'q Q>,
+        deadline: R::Instant,
+    ) -> Option<ReentrantMultiGuard<'_, K, T, R, G, S>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized + 'q,
+        R: RawMutexTimed<Instant: Copy>,
+    {
+        MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Until(deadline))
+    }
+
     /// Locks every stripe in ascending order, those that this thread holds once more.
     ///
     /// # Examples
@@ -249,9 +309,21 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
     /// assert_eq!(locks.lock_all().len(), 4);
     /// ```
-    #[track_caller]
     pub fn lock_all(&self) -> ReentrantMultiGuard<'_, K, T, R, G, S> {
-        MultiGuard::wait_unchecked(self, StripeSet::all(self.stripes()), Uniform::new())
+        MultiGuard::wait(self, StripeSet::all(self.stripes()), Uniform::new())
+    }
+
+    /// Locks every stripe if no other thread holds any of them; none of them otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
+    /// let guard = locks.lock(&1);
+    /// assert!(locks.try_lock_all().is_some());
+    /// ```
+    pub fn try_lock_all(&self) -> Option<ReentrantMultiGuard<'_, K, T, R, G, S>> {
+        MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), &Try)
     }
 
     /// Calls `f` with the data of the stripe of `key`, locked for just that long.

@@ -368,7 +368,8 @@ macro_rules! many_stripes {
             #[doc = concat!($does, " the stripes of all `keys` in ascending order of stripes: multi-acquires can't")]
             /// deadlock among each other, whatever the order of their keys.
             ///
-            /// No heap allocation for up to 16 keys, or up to 64 stripes.
+            /// No heap allocation for up to 16 keys, or up to 64 stripes, where an acquisition of `R` leaves no state to keep:
+            /// so it is with `parking_lot`.
             ///
             /// # Panics
             ///
