@@ -33,6 +33,27 @@ use crate::stripe::Stripe;
 /// drop(guard);
 /// assert_eq!(*stock.lock("apples"), 3);
 /// ```
+///
+/// A guard may go to another thread only if the raw lock admits that; those of `parking_lot` don't, since the thread
+/// that locked has to unlock:
+///
+/// ```compile_fail,E0277
+/// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
+/// let guard = stock.lock("apples");
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || drop(guard));
+/// });
+/// ```
+///
+/// Data can't be reached beyond its guard:
+///
+/// ```compile_fail,E0505
+/// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
+/// let mut guard = stock.lock("apples");
+/// let apples: &mut u32 = &mut guard;
+/// drop(guard);
+/// *apples += 1;
+/// ```
 #[must_use = "if unused, the stripe is released at once"]
 pub struct Guard<P, L, T, M>
 where

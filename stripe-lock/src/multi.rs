@@ -32,6 +32,14 @@ use crate::stripe::Stripe;
 /// *both.get_mut("bob").unwrap() += 5;
 /// assert!(both.holds("alice") && both.len() <= 2);
 /// ```
+///
+/// Two keys may share a stripe, so two `&mut` at a time can't be had:
+///
+/// ```compile_fail,E0499
+/// let balances = stripe_lock::StripedMutex::<str, i64>::new(64);
+/// let mut both = balances.lock_many(["alice", "bob"]);
+/// std::mem::swap(both.get_mut("alice").unwrap(), both.get_mut("bob").unwrap());
+/// ```
 #[must_use = "if unused, the stripes are released at once"]
 pub struct MultiGuard<'a, K: ?Sized, T, L, S, H: Holding<L>> {
     set: &'a StripedLock<K, T, L, S>,

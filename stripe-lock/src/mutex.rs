@@ -46,6 +46,20 @@ use crate::{DefaultHasher, StripeSet};
 /// });
 /// assert_eq!(*visits.lock("alice"), 4);
 /// ```
+///
+/// A key of another type, which might hash differently, is refused:
+///
+/// ```compile_fail,E0277
+/// let visits = stripe_lock::StripedMutex::<u64, u32>::new(64);
+/// visits.lock(&7_u32);
+/// ```
+///
+/// Threads share it only if its data may go from one to another:
+///
+/// ```compile_fail,E0277
+/// fn share<T: Sync>(_: T) {}
+/// share(stripe_lock::StripedMutex::<u64, std::rc::Rc<u32>>::new(64));
+/// ```
 pub type StripedMutex<K, T = (), R = DefaultRawMutex, S = DefaultHasher> = StripedLock<K, T, ForMutex<R>, S>;
 
 /// Holds one stripe of a [`StripedMutex`].

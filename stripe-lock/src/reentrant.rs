@@ -33,6 +33,19 @@ use crate::{DefaultHasher, StripeSet};
 /// inner.set(inner.get() + 1);
 /// assert_eq!(outer.get(), 1);
 /// ```
+///
+/// A guard gives nothing to change directly, and can't go to another thread, whatever the raw mutex:
+///
+/// ```compile_fail,E0594
+/// let counts = stripe_lock::StripedReentrantMutex::<str, u32>::new(64);
+/// *counts.lock("alice") += 1;
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>(_: T) {}
+/// let counts = stripe_lock::StripedReentrantMutex::<str, u32>::new(64);
+/// send(counts.lock("alice"));
+/// ```
 pub type StripedReentrantMutex<K, T = (), R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
     StripedLock<K, T, ForReentrant<R, G>, S>;
 

@@ -38,6 +38,13 @@ use crate::{DefaultHasher, StripeSet};
 /// config.write("hosts").push("localhost".into());
 /// assert_eq!(config.read("hosts").len(), 1);
 /// ```
+///
+/// Threads share it only if its data may be shared, since readers do:
+///
+/// ```compile_fail,E0277
+/// fn share<T: Sync>(_: T) {}
+/// share(stripe_lock::StripedRwLock::<u64, std::cell::Cell<u32>>::new(64));
+/// ```
 pub type StripedRwLock<K, T = (), R = DefaultRawRwLock, S = DefaultHasher> =
     StripedLock<K, T, ForRwLock<R>, S>;
 
@@ -51,6 +58,14 @@ pub type StripedRwLock<K, T = (), R = DefaultRawRwLock, S = DefaultHasher> =
 /// let counts = StripedRwLock::<u64, u32>::new(4);
 /// let guard: RwLockReadGuard<'_, u32> = counts.read(&1);
 /// assert_eq!(*guard, 0);
+/// ```
+///
+/// It gives nothing to change:
+///
+/// ```compile_fail,E0594
+/// let counts = stripe_lock::StripedRwLock::<u64, u32>::new(4);
+/// let mut guard = counts.read(&1);
+/// *guard += 1;
 /// ```
 pub type RwLockReadGuard<'a, T, R = DefaultRawRwLock> =
     Guard<&'a Stripe<ForRwLock<R>, T>, ForRwLock<R>, T, Shared>;
