@@ -1,0 +1,77 @@
+//! What the spin locks tell about their use on this thread, and the panics that can be planted in them.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What happened to the raw lock at an address. The stripes of a set lie at ascending addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Take(usize),
+    TakeShared(usize),
+    Release(usize),
+}
+
+thread_local! {
+    static EVENTS: RefCell<Option<Vec<Event>>> = const { RefCell::new(None) };
+    static TAKES_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    static RELEASES_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+
+/// A number for each acquisition, never 0.
+pub(super) fn serial() -> u64 {
+    SERIAL.fetch_add(1, Relaxed)
+}
+
+pub(super) fn note(event: Event) {
+    EVENTS.with_borrow_mut(|events| events.iter_mut().for_each(|events| events.push(event)));
+}
+
+/// The events of the spin locks while `body` runs, on this thread.
+pub fn observed(body: impl FnOnce()) -> Vec<Event> {
+    EVENTS.set(Some(Vec::new()));
+    body();
+    EVENTS.take().expect("it was set above")
+}
+
+/// Which addresses were taken, in the order of events.
+pub fn taken(events: &[Event]) -> Vec<usize> {
+    let take = |event: &Event| match *event {
+        Event::Take(at) | Event::TakeShared(at) => Some(at),
+        Event::Release(_) => None,
+    };
+    events.iter().filter_map(take).collect()
+}
+
+/// Which addresses were released, in the order of events.
+pub fn released(events: &[Event]) -> Vec<usize> {
+    let release = |event: &Event| if let Event::Release(at) = *event { Some(at) } else { None };
+    events.iter().filter_map(release).collect()
+}
+
+/// Lets this thread's next acquisition after `more` others panic, before it takes anything.
+pub fn panic_after_takes(more: u32) {
+    TAKES_LEFT.set(Some(more));
+}
+
+/// Lets this thread's next release after `more` others panic, after it has released.
+pub fn panic_after_releases(more: u32) {
+    RELEASES_LEFT.set(Some(more));
+}
+
+pub(super) fn about_to_take() {
+    count_down(&TAKES_LEFT, "planted in an acquisition");
+}
+
+pub(super) fn has_released() {
+    count_down(&RELEASES_LEFT, "planted in a release");
+}
+
+fn count_down(left: &'static std::thread::LocalKey<Cell<Option<u32>>>, message: &str) {
+    match left.take() {
+        Some(0) => panic!("{message}"),
+        Some(more) => left.set(Some(more - 1)),
+        None => {}
+    }
+}

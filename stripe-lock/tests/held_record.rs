@@ -1,0 +1,238 @@
+//! The record of debug builds: which waits become panics that name both places, and which are none of its business.
+
+mod common;
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use common::spin_mutex::SpinMutex;
+use common::{LONG, SHORT, elsewhere, keys};
+use stripe_lock::{DefaultHasher, Guard, StripedMutex, StripedReentrantMutex, StripedRwLock};
+
+/// A mutex whose guards can go to another thread.
+type Movable = StripedMutex<u64, u64, SpinMutex, DefaultHasher>;
+
+/// What the record says of `body`; none if `body` ends well.
+fn complaint<O>(body: impl FnOnce() -> O) -> Option<String> {
+    catch_unwind(AssertUnwindSafe(|| drop(body()))).err().map(|panic| common::message_of(&*panic))
+}
+
+/// The place `lines` below that of the caller, as panics name it.
+#[track_caller]
+fn place(below: u32) -> String {
+    let here = std::panic::Location::caller();
+    format!("{}:{}:", here.file(), here.line() + below)
+}
+
+#[cfg(debug_assertions)]
+mod with_debug_assertions {
+    use super::*;
+
+    #[test]
+    fn a_second_guard_of_one_stripe_is_refused_with_both_places() {
+        let locks = Arc::new(StripedMutex::<u64>::new(4));
+        let keys = keys(4, |key| locks.stripe_of(key));
+        let (first, second) = (place(1), place(2));
+        let guard = locks.lock(&keys[2]);
+        let said = complaint(|| locks.lock(&keys[2])).expect("it would hang");
+        assert!(said.contains("waiting for stripe 2") && said.contains("would never end"), "{said}");
+        assert!(said.contains(&format!("at {second}")), "{said}: not {second}");
+        assert!(said.contains(&format!("took it at {first}")), "{said}: not {first}");
+        assert!(complaint(|| locks.lock_arc(&keys[2])).is_some());
+        assert!(complaint(|| locks.with(&keys[2], |()| ())).is_some());
+        assert!(complaint(|| locks.lock_many(&keys)).is_some());
+        let all = place(1);
+        assert!(complaint(|| locks.lock_all()).unwrap().contains(&all));
+        drop(guard);
+        assert_eq!(complaint(|| locks.lock(&keys[2])), None, "the record ends with the guard");
+        assert_eq!(complaint(|| locks.lock_all()), None, "and so it does with a panic");
+    }
+
+    #[test]
+    fn every_kind_of_guard_is_on_record() {
+        let (locks, rw) = (Arc::new(StripedMutex::<u64>::new(4)), Arc::new(StripedRwLock::<u64>::new(4)));
+        macro_rules! on_record {
+            ($set:ident, $lock:ident: $($guard:expr),* $(,)?) => {
+                $({
+                    let guard = $guard;
+                    assert!(complaint(|| $set.$lock(&7)).is_some(), stringify!($guard));
+                    drop(guard);
+                    assert_eq!(complaint(|| $set.$lock(&7)), None, "after {}", stringify!($guard));
+                })*
+            };
+        }
+        on_record!(locks, lock: locks.lock(&7), locks.lock_arc(&7), locks.try_lock(&7), locks.try_lock_arc(&7),
+            locks.try_lock_for(&7, SHORT), locks.lock_many(&[7]), locks.try_lock_many(&[7]), locks.lock_all(),
+            locks.try_lock_all());
+        on_record!(rw, read: rw.read(&7), rw.write(&7), rw.upgradable_read(&7), rw.read_many(&[7]),
+            rw.batch().read(&7).lock(), Guard::upgrade(rw.upgradable_read(&7)), Guard::downgrade(rw.write(&7)));
+        on_record!(rw, write: rw.read(&7), rw.try_read(&7), rw.try_upgradable_read(&7), rw.try_write_all());
+    }
+
+    #[test]
+    fn a_stripe_below_is_refused_with_both_places() {
+        let locks = StripedMutex::<u64>::new(8);
+        let keys = keys(8, |key| locks.stripe_of(key));
+        let (third, fifth, late) = (place(1), place(2), place(3));
+        let _third = locks.lock(&keys[3]);
+        let _fifth = locks.lock(&keys[5]);
+        let said = complaint(|| locks.lock(&keys[4])).expect("against the order");
+        assert!(said.contains("waiting for stripe 4") && said.contains("would break the order"), "{said}");
+        assert!(said.contains(&late), "{said}: not {late}");
+        assert!(said.contains("stripe 5") && said.contains(&fifth), "{said}: not {fifth}");
+        assert!(complaint(|| locks.lock_many([&keys[4], &keys[6]])).is_some());
+        // One that is held is worse than one that is below.
+        assert!(complaint(|| locks.lock(&keys[3])).unwrap().contains(&third));
+        assert_eq!(complaint(|| locks.lock_many([&keys[6], &keys[7]])), None, "above all");
+    }
+
+    #[test]
+    fn extending_is_checked_against_other_guards_alone() {
+        let locks = StripedMutex::<u64>::new(8);
+        let keys = keys(8, |key| locks.stripe_of(key));
+        let mut guard = locks.lock_many(&keys[1..3]);
+        guard.extend(&keys[4]).unwrap();
+        let at = place(1);
+        let other = locks.lock(&keys[6]);
+        assert!(complaint(|| guard.extend(&keys[5])).unwrap().contains(&at), "below another guard's");
+        assert!(complaint(|| guard.extend(&keys[6])).unwrap().contains("never end"));
+        assert_eq!(guard.try_extend(&keys[5]), Ok(()), "trying is exempt");
+        drop(other);
+        guard.extend(&keys[6]).unwrap();
+        assert!(complaint(|| locks.lock(&keys[6])).is_some(), "what was added is on record");
+        assert_eq!(complaint(|| locks.lock(&keys[7])), None);
+        drop(guard);
+        assert_eq!(complaint(|| locks.lock_all()), None);
+    }
+
+    #[test]
+    fn an_upgrade_has_to_be_the_highest() {
+        let locks = StripedRwLock::<u64, u64>::new(8);
+        let keys = keys(8, |key| locks.stripe_of(key));
+        let upgradable = locks.upgradable_read(&keys[3]);
+        let (higher, late) = (place(1), place(2));
+        let above = locks.write(&keys[5]);
+        let said = complaint(|| Guard::upgrade(upgradable)).expect("a reader of 3 may wait for 5");
+        assert!(said.contains("break the order") && said.contains(&higher) && said.contains(&late), "{said}");
+        drop(above);
+        assert!(locks.try_write_all().is_some(), "the guard is gone with the panic");
+
+        let reader = locks.read(&keys[3]);
+        let upgradable = locks.try_upgradable_read(&keys[3]).unwrap();
+        assert!(complaint(|| Guard::upgrade(upgradable)).unwrap().contains("never end"), "its own reader");
+        let upgradable = locks.try_upgradable_read(&keys[3]).unwrap();
+        assert!(Guard::try_upgrade(upgradable).is_err(), "trying is exempt");
+        drop(reader);
+
+        let _below = locks.read(&keys[1]);
+        let upgradable = locks.upgradable_read(&keys[3]);
+        assert_eq!(complaint(|| Guard::upgrade(upgradable)), None);
+    }
+
+    #[test]
+    fn a_forgotten_guard_stays_on_record() {
+        let locks = StripedMutex::<u64>::new(4);
+        mem::forget(locks.lock(&7));
+        assert!(complaint(|| locks.lock(&7)).is_some(), "the stripe stays locked, so waiting would hang");
+        drop(locks);
+        let next = StripedMutex::<u64>::new(4);
+        assert_eq!(complaint(|| next.lock_all()), None, "another set, even at the same place");
+    }
+
+    #[test]
+    fn a_guard_that_went_away_counts_until_it_is_dropped_or_handed_over() {
+        let locks = Movable::with_hasher(4, DefaultHasher::default());
+        let guard = locks.lock(&7);
+        thread::scope(|scope| {
+            let (send, receive) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || {
+                receive.recv().unwrap();
+                drop(guard);
+            });
+            assert!(complaint(|| locks.lock(&7)).is_some(), "nobody said that it went away");
+            send.send(()).unwrap();
+        });
+        assert_eq!(complaint(|| locks.lock(&7)), None, "dropped on another thread");
+        let guard = locks.lock(&7);
+        elsewhere(|| drop(guard));
+        assert_eq!(complaint(|| locks.lock_all()), None, "dropped on another thread");
+    }
+}
+
+#[test]
+fn a_guard_that_was_handed_over_is_waited_for() {
+    let locks = Movable::with_hasher(4, DefaultHasher::default());
+    for round in 0..50 {
+        let mut guard = Guard::hand_over(locks.lock(&7));
+        thread::scope(|scope| {
+            scope.spawn(move || *guard += 1);
+            *locks.lock(&7) += 1;
+        });
+        let mut guard = locks.lock_many(&[7, 8, 9]).hand_over();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                *guard.get_mut(&7).unwrap() += 1;
+                guard.extend(&7).unwrap();
+            });
+            let mut all = locks.lock_all();
+            *all.get_mut(&7).unwrap() += 1;
+        });
+        assert_eq!(*locks.lock(&7), 4 * (round + 1));
+    }
+}
+
+#[test]
+fn trying_and_waiting_for_a_time_are_exempt() {
+    let (locks, rw) = (StripedMutex::<u64>::new(8), StripedRwLock::<u64>::new(8));
+    let several = keys(8, |key| locks.stripe_of(key));
+    let guard = locks.lock(&several[5]);
+    assert!(locks.try_lock(&several[5]).is_none() && locks.try_lock_for(&several[5], SHORT).is_none());
+    assert!(locks.try_lock_many(&several).is_none() && locks.try_lock_all().is_none());
+    assert!(locks.try_lock(&several[2]).is_some() && locks.try_lock_for(&several[2], LONG).is_some());
+    assert!(locks.try_lock_many(&several[..5]).is_some());
+    drop(guard);
+    let several = keys(8, |key| rw.stripe_of(key));
+    let reader = rw.read(&several[5]);
+    assert!(rw.try_read(&several[5]).is_some() && rw.try_write(&several[5]).is_none());
+    assert!(rw.batch().write(&several[2]).read(&several[5]).try_lock().is_some());
+    drop(reader);
+}
+
+#[test]
+fn other_sets_and_other_threads_are_independent() {
+    let (first, second) = (StripedMutex::<u64>::new(4), StripedMutex::<u64>::new(4));
+    let held = first.lock_all();
+    assert_eq!(complaint(|| second.lock_all()), None);
+    elsewhere(|| assert_eq!(complaint(|| second.lock(&7)), None));
+    drop(held);
+    let keys = keys(4, |key| first.stripe_of(key));
+    let high = first.lock(&keys[3]);
+    elsewhere(|| assert_eq!(complaint(|| first.lock(&keys[1])), None, "another thread holds nothing above"));
+    drop(high);
+}
+
+#[test]
+fn reentrant_locks_are_exempt() {
+    let locks = StripedReentrantMutex::<u64>::new(8);
+    let keys = keys(8, |key| locks.stripe_of(key));
+    let _high = locks.lock(&keys[6]);
+    let _again = locks.lock(&keys[6]);
+    let _low = locks.lock(&keys[1]);
+    let mut several = locks.lock_many(&keys[2..4]);
+    several.extend(&keys[6]).unwrap();
+    let _all = locks.lock_all();
+}
+
+/// Without debug assertions there is no record: waiting for oneself hangs, as with any mutex, until somebody helps.
+#[cfg(not(debug_assertions))]
+#[test]
+fn nothing_is_recorded_in_release_builds() {
+    let locks = Movable::with_hasher(4, DefaultHasher::default());
+    let keys = keys(4, |key| locks.stripe_of(key));
+    let high = locks.lock(&keys[3]);
+    assert_eq!(complaint(|| locks.lock(&keys[1])), None, "against the order, and nobody says so");
+    drop(high);
+    assert_eq!(size_of::<stripe_lock::MutexGuard<'_, u64>>(), size_of::<usize>(), "a guard is a reference");
+}
