@@ -59,8 +59,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a failed try keeps what it got",
         file: "multi.rs",
-        from: "skip_while(|&index| index >= self.reached)",
-        to: "skip_while(|_| true)",
+        from: "filter(|&index| index < self.reached)",
+        to: "filter(|_| false)",
         test: "blocking",
         model: "a_failed_try_gives_all_back",
         finds: "nothing is left locked",
