@@ -298,7 +298,7 @@ fn all_against_singles() {
 /// A multi gives up with nothing, with one stripe, or with all.
 #[test]
 fn a_multi_gives_up() {
-    explore("a_multi_gives_up", Some(3), || {
+    explore("a_multi_gives_up", Some(4), || {
         let locks = mutexes(2);
         all(&locks, vec![give_up_both, low, high]);
         assert!(sum(locks) >= 2);

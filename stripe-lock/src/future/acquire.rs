@@ -16,6 +16,16 @@ use super::turn;
 use super::waiter::{Held, Waiter};
 
 /// How a future or a guard reaches its set: by reference, or by an `Arc` that keeps it alive.
+///
+/// # Examples
+///
+/// ```
+/// fn handle<H: stripe_lock::future::Handle>(_: H) {}
+///
+/// let locks = std::sync::Arc::new(stripe_lock::AsyncStripedMutex::<u64>::new(4));
+/// handle(&*locks);
+/// handle(locks);
+/// ```
 pub trait Handle: Deref<Target: Lot> {
     /// Moves out what is there, for the last time.
     #[doc(hidden)]
@@ -49,6 +59,19 @@ impl<L: Lot> Handle for Arc<L> {
 /// Leaking it (`mem::forget` of a box, say) after it was polled leaves its place in the line. The stripe goes to it in
 /// its turn and is then lost, as with a leaked guard. Nothing else happens: a pinned future that is leaked
 /// keeps its memory, and the set never touches a waiter that it is not asked to wake.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use stripe_lock::AsyncStripedMutex;
+///
+/// let locks = AsyncStripedMutex::<u64>::new(64);
+/// let future = locks.lock(&1);
+/// assert!(locks.try_lock(&1).is_some(), "nothing happens before it is polled");
+/// let _guard = future.await;
+/// # }
+/// ```
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Acquire<P: Deref<Target: Lot>, A: Access> {
     /// Until it is ready.
@@ -105,6 +128,16 @@ impl<P: Deref<Target: Lot>, A: Access> Drop for Acquire<P, A> {
 /// # Cancel safety
 ///
 /// As for [`Acquire`]: whatever it holds by then goes to the next in line, the highest stripe first.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+/// let all = locks.lock_all();
+/// assert_eq!(all.await.len(), 64);
+/// # }
+/// ```
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct AcquireMany<P: Deref<Target: Lot>, N: Plan> {
     /// Until it is ready.

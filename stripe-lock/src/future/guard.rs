@@ -17,6 +17,18 @@ use crate::{ExtendError, StripeSet};
 /// Holds one stripe until it is dropped, and gives access to its data.
 ///
 /// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(64);
+/// let mut guard = counts.lock(&1).await;
+/// *guard += 1;
+/// drop(guard);
+/// assert_eq!(*counts.lock(&1).await, 1);
+/// # }
+/// ```
 #[must_use = "if unused, the stripe is released at once"]
 pub struct AsyncGuard<P: Deref<Target: Lot>, A: Access> {
     lot: P,
@@ -36,6 +48,13 @@ impl<P: Deref<Target: Lot>, A: Access> AsyncGuard<P, A> {
     }
 
     /// The index of the stripe that is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// assert_eq!(locks.blocking_lock(&1).stripe(), locks.stripe_of(&1));
+    /// ```
     pub fn stripe(&self) -> usize {
         self.stripe as usize
     }

@@ -6,20 +6,60 @@ use super::sync::{AtomicU8, AtomicU32};
 use super::word::Word;
 
 /// What sort of lock every stripe is: [`ForMutex`], [`ForRwLock`] or [`ForSemaphore`]. Nobody else can add one.
+///
+/// # Examples
+///
+/// ```
+/// fn kind<M: stripe_lock::future::Kind>() {}
+/// kind::<stripe_lock::future::ForSemaphore>();
+/// ```
 pub trait Kind: Send + Sync + 'static {
     #[doc(hidden)]
     type Word: Word + Send + Sync;
 }
 
 /// Stripes of one byte that are held exclusively.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::DefaultHasher;
+/// use stripe_lock::future::{AsyncStriped, ForMutex};
+///
+/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, ForMutex>) -> stripe_lock::AsyncStripedMutex<u64> {
+///     locks
+/// }
+/// ```
 #[derive(Debug)]
 pub enum ForMutex {}
 
 /// Stripes of 32 bits that are held by one writer or by any number of readers.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::DefaultHasher;
+/// use stripe_lock::future::{AsyncStriped, ForRwLock};
+///
+/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, ForRwLock>) -> stripe_lock::AsyncStripedRwLock<u64> {
+///     locks
+/// }
+/// ```
 #[derive(Debug)]
 pub enum ForRwLock {}
 
 /// Stripes of 32 bits that give out a fixed number of permits.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::DefaultHasher;
+/// use stripe_lock::future::{AsyncStriped, ForSemaphore};
+///
+/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, ForSemaphore>) -> stripe_lock::AsyncStripedSemaphore<u64> {
+///     locks
+/// }
+/// ```
 #[derive(Debug)]
 pub enum ForSemaphore {}
 
@@ -36,6 +76,13 @@ impl Kind for ForSemaphore {
 }
 
 /// The kinds whose stripes guard data.
+///
+/// # Examples
+///
+/// ```
+/// fn guards<M: stripe_lock::future::Guards>() {}
+/// guards::<stripe_lock::future::ForRwLock>();
+/// ```
 pub trait Guards: Kind {}
 
 impl Guards for ForMutex {}

@@ -17,6 +17,13 @@ pub(super) const LOBBY: usize = u32::MAX as usize;
 const BATCH: usize = 8;
 
 /// A set of stripes, as far as waiting is concerned.
+///
+/// # Examples
+///
+/// ```
+/// fn lot<L: stripe_lock::future::Lot>(_: &L) {}
+/// lot(&stripe_lock::AsyncStripedMutex::<u64>::new(4));
+/// ```
 pub trait Lot: Sized {
     #[doc(hidden)]
     type Word: Word;

@@ -23,6 +23,14 @@
 //! buckets are locked in ascending order too (neighbouring stripes share one, and the lobby, where the fully served
 //! multiple waiters sit, comes last), which is why neither can deadlock.
 //!
+//! # Futures that are not polled
+//!
+//! A future that was given its stripe and is not polled any more, as one put aside by `select!`, would block a second
+//! future of its task for ever. So a future that is about to wait takes over what another one of the same task was given
+//! and has not claimed. Two limits remain: a set of futures that wakes each by a waker of its own (`FuturesUnordered`)
+//! does not show that they belong together; and one that was given *several* stripes still holds those that the second
+//! does not ask for, until it is polled or dropped.
+//!
 //! [`AsyncStripedMutex`]: crate::AsyncStripedMutex
 //! [`AsyncStripedRwLock`]: crate::AsyncStripedRwLock
 //! [`AsyncStripedSemaphore`]: crate::AsyncStripedSemaphore

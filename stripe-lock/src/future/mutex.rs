@@ -49,18 +49,64 @@ use crate::DefaultHasher;
 pub type AsyncStripedMutex<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, ForMutex>;
 
 /// Holds a stripe of an [`AsyncStripedMutex`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::AsyncMutexGuard;
+///
+/// let locks = AsyncStripedMutex::<u64, u32>::new(4);
+/// let guard: AsyncMutexGuard<'_, u64, u32> = locks.blocking_lock(&1);
+/// ```
 pub type AsyncMutexGuard<'a, K, T = (), S = DefaultHasher> =
     AsyncGuard<&'a AsyncStripedMutex<K, T, S>, Write>;
 
 /// Holds a stripe of an [`AsyncStripedMutex`], and keeps the set alive.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::OwnedAsyncMutexGuard;
+///
+/// let locks = Arc::new(AsyncStripedMutex::<u64>::new(4));
+/// let guard: OwnedAsyncMutexGuard<u64> = locks.lock_owned(&1).await;
+/// # }
+/// ```
 pub type OwnedAsyncMutexGuard<K, T = (), S = DefaultHasher> =
     AsyncGuard<Arc<AsyncStripedMutex<K, T, S>>, Write>;
 
 /// Holds several stripes of an [`AsyncStripedMutex`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::AsyncMutexMultiGuard;
+///
+/// let locks = AsyncStripedMutex::<u64>::new(4);
+/// let guard: AsyncMutexMultiGuard<'_, u64> = locks.blocking_lock_all();
+/// ```
 pub type AsyncMutexMultiGuard<'a, K, T = (), S = DefaultHasher> =
     AsyncMultiGuard<&'a AsyncStripedMutex<K, T, S>, Uniform<Write>>;
 
 /// Holds several stripes of an [`AsyncStripedMutex`], and keeps the set alive.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::OwnedAsyncMutexMultiGuard;
+///
+/// let locks = Arc::new(AsyncStripedMutex::<u64>::new(4));
+/// let guard: OwnedAsyncMutexMultiGuard<u64> = locks.lock_many_owned(&[1, 2]).await;
+/// # }
+/// ```
 pub type OwnedAsyncMutexMultiGuard<K, T = (), S = DefaultHasher> =
     AsyncMultiGuard<Arc<AsyncStripedMutex<K, T, S>>, Uniform<Write>>;
 

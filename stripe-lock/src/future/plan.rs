@@ -6,6 +6,16 @@ use super::word::Mode;
 use crate::StripeSet;
 
 /// Several stripes, each with the way in which it is asked for.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::future::{Mixed, Plan, Uniform, Write};
+///
+/// fn plan<N: Plan>() {}
+/// plan::<Uniform<Write>>();
+/// plan::<Mixed>();
+/// ```
 pub trait Plan: Send + Sync + 'static {
     /// The stripes.
     #[doc(hidden)]
@@ -28,16 +38,43 @@ pub trait Plan: Send + Sync + 'static {
 pub(super) type AnyPlan = dyn Plan;
 
 /// A way of asking for a stripe, as a type: [`Read`] or [`Write`].
+///
+/// # Examples
+///
+/// ```
+/// fn access<A: stripe_lock::future::Access>() {}
+/// access::<stripe_lock::future::Read>();
+/// ```
 pub trait Access: Send + Sync + 'static {
     #[doc(hidden)]
     const MODE: Mode;
 }
 
 /// Shared access: many at a time may have it.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::{AsyncGuard, Read};
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let _guard: AsyncGuard<&AsyncStripedRwLock<u64>, Read> = locks.blocking_read(&1);
+/// ```
 #[derive(Debug)]
 pub enum Read {}
 
 /// Exclusive access: one at a time has it.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::{AsyncGuard, Write};
+///
+/// let locks = AsyncStripedMutex::<u64>::new(4);
+/// let _guard: AsyncGuard<&AsyncStripedMutex<u64>, Write> = locks.blocking_lock(&1);
+/// ```
 #[derive(Debug)]
 pub enum Write {}
 
@@ -50,6 +87,16 @@ impl Access for Write {
 }
 
 /// The plan that asks for all its stripes in one way.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::{AsyncMultiGuard, Uniform, Write};
+///
+/// let locks = AsyncStripedMutex::<u64>::new(4);
+/// let _all: AsyncMultiGuard<&AsyncStripedMutex<u64>, Uniform<Write>> = locks.blocking_lock_all();
+/// ```
 #[derive(Debug)]
 pub struct Uniform<A> {
     pub(super) stripes: StripeSet,
@@ -75,6 +122,16 @@ impl<A: Access> Plan for Uniform<A> {
 }
 
 /// The plan that reads some of its stripes and writes the others.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::{AsyncMultiGuard, Mixed};
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let _batch: AsyncMultiGuard<&AsyncStripedRwLock<u64>, Mixed> = locks.batch().read(&1).blocking_lock();
+/// ```
 #[derive(Debug)]
 pub struct Mixed {
     pub(super) stripes: StripeSet,

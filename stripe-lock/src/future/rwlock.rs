@@ -39,29 +39,105 @@ use crate::DefaultHasher;
 pub type AsyncStripedRwLock<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, ForRwLock>;
 
 /// Reads a stripe of an [`AsyncStripedRwLock`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::AsyncReadGuard;
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let guard: AsyncReadGuard<'_, u64> = locks.blocking_read(&1);
+/// ```
 pub type AsyncReadGuard<'a, K, T = (), S = DefaultHasher> = AsyncGuard<&'a AsyncStripedRwLock<K, T, S>, Read>;
 
 /// Writes a stripe of an [`AsyncStripedRwLock`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::AsyncWriteGuard;
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let guard: AsyncWriteGuard<'_, u64> = locks.blocking_write(&1);
+/// ```
 pub type AsyncWriteGuard<'a, K, T = (), S = DefaultHasher> =
     AsyncGuard<&'a AsyncStripedRwLock<K, T, S>, Write>;
 
 /// Reads a stripe of an [`AsyncStripedRwLock`], and keeps the set alive.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::OwnedAsyncReadGuard;
+///
+/// let locks = Arc::new(AsyncStripedRwLock::<u64>::new(4));
+/// let guard: OwnedAsyncReadGuard<u64> = locks.read_owned(&1).await;
+/// # }
+/// ```
 pub type OwnedAsyncReadGuard<K, T = (), S = DefaultHasher> =
     AsyncGuard<Arc<AsyncStripedRwLock<K, T, S>>, Read>;
 
 /// Writes a stripe of an [`AsyncStripedRwLock`], and keeps the set alive.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::OwnedAsyncWriteGuard;
+///
+/// let locks = Arc::new(AsyncStripedRwLock::<u64>::new(4));
+/// let guard: OwnedAsyncWriteGuard<u64> = locks.write_owned(&1).await;
+/// # }
+/// ```
 pub type OwnedAsyncWriteGuard<K, T = (), S = DefaultHasher> =
     AsyncGuard<Arc<AsyncStripedRwLock<K, T, S>>, Write>;
 
 /// Reads several stripes of an [`AsyncStripedRwLock`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::AsyncReadMultiGuard;
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let guard: AsyncReadMultiGuard<'_, u64> = locks.blocking_read_all();
+/// ```
 pub type AsyncReadMultiGuard<'a, K, T = (), S = DefaultHasher> =
     AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, Uniform<Read>>;
 
 /// Writes several stripes of an [`AsyncStripedRwLock`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::AsyncWriteMultiGuard;
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let guard: AsyncWriteMultiGuard<'_, u64> = locks.blocking_write_all();
+/// ```
 pub type AsyncWriteMultiGuard<'a, K, T = (), S = DefaultHasher> =
     AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, Uniform<Write>>;
 
 /// Reads some and writes other stripes of an [`AsyncStripedRwLock`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::AsyncBatchGuard;
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let guard: AsyncBatchGuard<'_, u64> = locks.batch().read(&1).blocking_lock();
+/// ```
 pub type AsyncBatchGuard<'a, K, T = (), S = DefaultHasher> =
     AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, Mixed>;
 

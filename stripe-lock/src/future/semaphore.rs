@@ -33,12 +33,45 @@ use crate::DefaultHasher;
 pub type AsyncStripedSemaphore<K, S = DefaultHasher> = AsyncStriped<K, (), S, ForSemaphore>;
 
 /// One permit of an [`AsyncStripedSemaphore`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedSemaphore;
+/// use stripe_lock::future::AsyncPermit;
+///
+/// let limits = AsyncStripedSemaphore::<u64>::new(4, 2);
+/// let permit: AsyncPermit<'_, u64> = limits.blocking_acquire(&1);
+/// ```
 pub type AsyncPermit<'a, K, S = DefaultHasher> = AsyncGuard<&'a AsyncStripedSemaphore<K, S>, Read>;
 
 /// One permit of an [`AsyncStripedSemaphore`]; keeps the set alive.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+/// use stripe_lock::AsyncStripedSemaphore;
+/// use stripe_lock::future::OwnedAsyncPermit;
+///
+/// let limits = Arc::new(AsyncStripedSemaphore::<u64>::new(4, 2));
+/// let permit: OwnedAsyncPermit<u64> = limits.acquire_owned(&1).await;
+/// # }
+/// ```
 pub type OwnedAsyncPermit<K, S = DefaultHasher> = AsyncGuard<Arc<AsyncStripedSemaphore<K, S>>, Read>;
 
 /// One permit of each of several stripes of an [`AsyncStripedSemaphore`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedSemaphore;
+/// use stripe_lock::future::AsyncMultiPermit;
+///
+/// let limits = AsyncStripedSemaphore::<u64>::new(4, 2);
+/// let permits: AsyncMultiPermit<'_, u64> = limits.blocking_acquire_many(&[1, 2]);
+/// ```
 pub type AsyncMultiPermit<'a, K, S = DefaultHasher> =
     AsyncMultiGuard<&'a AsyncStripedSemaphore<K, S>, Uniform<Read>>;
 
@@ -65,7 +98,13 @@ impl<K: ?Sized> AsyncStripedSemaphore<K> {
 }
 
 impl<K: ?Sized, S> AsyncStripedSemaphore<K, S> {
-    /// The most permits that a stripe can have.
+    /// The most permits that a stripe can have, 2^24 - 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::AsyncStripedSemaphore::<u64>::MAX_PERMITS, 16_777_215);
+    /// ```
     pub const MAX_PERMITS: u32 = MAX_SHARES;
 
     /// Creates `stripes` semaphores, rounded up to a power of two, of `permits` permits each.

@@ -1,8 +1,8 @@
 //! The word of a stripe: what its bits mean, and every change that they may undergo.
 //!
 //! ```text
-//! bit    0..4    4      5..8          8..32
-//!        LINE    HELD   FINGERPRINT   SHARES (words of 32 bits only)
+//! bit    0..4    4      5..8     8..32
+//!        LINE    HELD   unused   SHARES (words of 32 bits only)
 //! ```
 //!
 //! `HELD` is set while somebody holds the stripe exclusively, `SHARES` counts those who hold it together with others
@@ -45,7 +45,6 @@ pub(super) const ASLEEP: u32 = 1;
 pub(super) const AWAKE: u32 = 2;
 pub(super) const LAST: u32 = AWAKE + OVERTAKES;
 const HELD: u32 = 1 << 4;
-const FINGERPRINT: u32 = 0b111 << 5;
 const SHARE: u32 = 1 << 8;
 const SHARES: u32 = !0xFF;
 
@@ -96,7 +95,7 @@ pub(super) fn enter(word: u32, mode: Mode) -> Option<u32> {
 #[inline]
 pub(super) fn leave(word: u32, mode: Mode) -> u32 {
     match mode {
-        Mode::Exclusive => word & !(HELD | FINGERPRINT),
+        Mode::Exclusive => word & !HELD,
         Mode::Shared => word - SHARE,
     }
 }
@@ -241,6 +240,6 @@ mod tests {
 
     #[test]
     fn an_exclusive_word_fits_in_eight_bits() {
-        assert!(u8::try_from(LAST | HELD | FINGERPRINT).is_ok());
+        assert!(u8::try_from(LAST | HELD).is_ok());
     }
 }
