@@ -244,7 +244,7 @@ fn two_crossing_multis() {
 
 #[test]
 fn three_multis() {
-    explore("three_multis", Some(2), || {
+    explore("three_multis", Some(3), || {
         let locks = mutexes(2);
         all(&locks, vec![both, both_turned, both]);
         assert_eq!(sum(locks), 6);
@@ -276,7 +276,7 @@ fn a_multi_within_one_bucket() {
         let set = Striped::<u64, (), Identity>::from_fn(4, Identity::default(), |_| ());
         [0, 1].map(|stripe| (0..64).find(|key| set.stripe_of(key) == stripe).unwrap())
     }
-    explore("a_multi_within_one_bucket", Some(2), || {
+    explore("a_multi_within_one_bucket", Some(3), || {
         let locks = mutexes(4);
         all(&locks, vec![first_two, first, second]);
         assert_eq!(sum(locks), 4);
@@ -307,7 +307,7 @@ fn a_multi_gives_up() {
 
 #[test]
 fn a_multi_gives_up_beside_another() {
-    explore("a_multi_gives_up_beside_another", Some(2), || {
+    explore("a_multi_gives_up_beside_another", Some(3), || {
         let locks = mutexes(2);
         all(&locks, vec![both, give_up_both, high]);
         assert!(sum(locks) >= 3);
