@@ -20,7 +20,7 @@
 /// # Ok::<(), vde_store::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "nobody can ask for them"))]
+#[cfg_attr(not(feature = "testing"), allow(dead_code, unreachable_pub, reason = "nobody can ask for them"))]
 pub enum Bug {
     /// Writes are acknowledged without a sync.
     AcknowledgeEarly,
