@@ -127,6 +127,7 @@ impl Shared {
     /// without gaps, and cuts free segments off the container's end. Large values stay where they are. Returns how many
     /// bytes the container lost.
     pub(crate) fn compact(&self) -> Result<u64> {
+        let _collecting = self.collecting.lock();
         let device = self.pages.device();
         let len = || device.len().map_err(|e| Error::io("measure the container", e));
         let before = len()?;

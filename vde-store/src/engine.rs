@@ -39,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) layers: ArcSwap<Layers>,
     pub(crate) stripes: Stripes,
     pub(crate) checkpoint: Mutex<Checkpointer>,
+    /// Held by whoever reads segments through the map to empty them, so that nobody cuts the container meanwhile. Taken
+    /// before `checkpoint`.
+    pub(crate) collecting: Mutex<()>,
     pub(crate) maintenance: Maintenance,
     pub(crate) options: VdeOptions,
     pub(crate) recovery: Recovery,
@@ -155,6 +158,7 @@ impl Shared {
             layers: ArcSwap::from_pointee(Layers { memtable, frozen: None, tree }),
             stripes: Stripes::with_hasher(options.stripes, options.hasher.clone()),
             checkpoint: Mutex::new(checkpointer),
+            collecting: Mutex::new(()),
             maintenance: Maintenance::default(),
             options,
             recovery: replayed.recovery,

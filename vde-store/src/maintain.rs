@@ -95,6 +95,7 @@ impl Shared {
         if self.layers.load().memtable.bytes() > self.options.checkpoint_bytes {
             self.checkpoint(&Edit::Nothing, false)?;
             self.maintenance.round.notify_all();
+            let _collecting = self.collecting.lock();
             self.collect(crate::collect::BACKGROUND)?;
         }
         Ok(())
