@@ -225,7 +225,7 @@ async fn a_panic_in_a_section_releases_the_stripe() {
 async fn guards_travel_between_tasks() {
     let locks = Arc::new(AsyncStripedMutex::<String, u32>::new(16));
     let elsewhere = |key: &String| locks.stripe_of(key) != locks.stripe_of("a");
-    let b = (0..).map(|n: u32| n.to_string()).find(elsewhere).unwrap();
+    let b = (0..1_000).map(|n| n.to_string()).find(elsewhere).unwrap();
     let mut guard = locks.lock_owned("a").await;
     let mut many = locks.lock_many_owned([&b]).await;
     tokio::spawn(async move {
