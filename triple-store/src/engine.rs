@@ -19,6 +19,7 @@ use crate::quad::EncodedQuad;
 use crate::record::{self, Record};
 use crate::view::{Layer, View};
 use parking_lot::{Mutex, RawMutex, RwLock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use stripe_lock::StripedMutex;
 
@@ -34,6 +35,8 @@ pub(crate) struct Engine {
     pub(crate) journal: Journal,
     /// The last checkpoint; locked while one is made.
     pub(crate) manifest: Mutex<Manifest>,
+    /// What prefixes stand for.
+    pub(crate) namespaces: Mutex<BTreeMap<String, String>>,
     /// Quads a delta may hold before it is merged.
     pub(crate) checkpoint_after: usize,
 }
@@ -71,6 +74,7 @@ impl Engine {
             dictionary,
             stripes,
             latest: RwLock::new(Arc::new(view)),
+            namespaces: Mutex::new(journal.namespaces()?),
             commits: Commits::new(last, quads.max(0).cast_unsigned()),
             journal,
             manifest: Mutex::new(manifest),

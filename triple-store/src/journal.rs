@@ -6,6 +6,7 @@
 //! | `m` | the [manifest](Manifest) of the last checkpoint |
 //! | `r` run, width, order, number | a [chunk](crate::run::Chunk) of the run of a checkpoint |
 //! | `d` checkpoint, number | terms that a checkpoint added, as a [record](crate::record) without changes |
+//! | `n` prefix | the IRI it stands for |
 //! | `t` sequence number | the [record](crate::record) of one commit |
 //!
 //! Numbers in keys are big endian. What is logged is durable in the order in which it was logged, so a manifest is
@@ -20,7 +21,9 @@ use crate::quad::Key;
 use crate::record;
 use crate::run::{Chunk, Order, Run, Sorted};
 use crate::term::TermId;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use vde_store::Vde;
 
@@ -28,6 +31,7 @@ const FORMAT: &[u8] = b"f";
 const MANIFEST: &[u8] = b"m";
 const RUN: u8 = b'r';
 const TERMS: u8 = b'd';
+const NAMESPACE: u8 = b'n';
 const COMMIT: u8 = b't';
 
 /// The version of the stored format.
@@ -129,6 +133,40 @@ impl Journal {
             let number = number.ok_or_else(|| Error::Corrupt("a commit without a number".into()))?;
             replay(Seq::from_be_bytes(number), &entry.value()?)?;
         }
+        Ok(())
+    }
+
+    /// The prefix table.
+    pub(crate) fn namespaces(&self) -> Result<BTreeMap<String, String>> {
+        let Some(vde) = &self.vde else { return Ok(BTreeMap::new()) };
+        let text = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec()).map_err(|_| Error::Corrupt("a namespace is no text".into()))
+        };
+        let entries = vde.list([NAMESPACE]).map(|entry| {
+            let entry = entry?;
+            Ok((text(&entry.key()[1..])?, text(&entry.value()?)?))
+        });
+        entries.collect()
+    }
+
+    /// Stores an entry of the prefix table, or its absence.
+    pub(crate) fn set_namespace(&self, prefix: &str, iri: Option<&str>) -> Result<()> {
+        let Some(vde) = &self.vde else { return Ok(()) };
+        let key = [&[NAMESPACE], prefix.as_bytes()].concat();
+        match iri {
+            Some(iri) => vde.put(key, iri)?,
+            None => _ = vde.delete(key)?,
+        }
+        self.settle()
+    }
+
+    /// Copies the store into a new file.
+    pub(crate) fn backup(&self, path: &Path) -> Result<()> {
+        let Some(vde) = &self.vde else {
+            return Err(Error::Unsupported("a backup of a store in memory: dump it".into()));
+        };
+        vde.flush()?;
+        vde.backup(path)?;
         Ok(())
     }
 

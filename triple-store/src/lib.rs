@@ -39,6 +39,7 @@ mod error;
 mod journal;
 mod load;
 mod merge;
+mod namespaces;
 mod options;
 mod pattern;
 mod quad;

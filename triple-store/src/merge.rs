@@ -23,7 +23,10 @@ impl Engine {
     /// Merges if the newest delta has outgrown its bound, unless a merge is under way. A failure is one of the disk,
     /// and fails the writes that come after it, not the one before, which is durable.
     pub(crate) fn checkpoint_if_due(&self) {
-        if self.latest().layers[0].delta.entries() < self.checkpoint_after {
+        // A merge rewrites the whole run, so a large run waits for more: each quad is rewritten about eight times.
+        let view = self.latest();
+        let bound = self.checkpoint_after.max(view.base.len() as usize / 8);
+        if view.layers[0].delta.entries() < bound {
             return;
         }
         if let Some(mut manifest) = self.manifest.try_lock()

@@ -3,7 +3,8 @@
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::source::{QuadIter, Source};
-use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, Quad, QuadRef, TermRef};
+use crate::term::TermId;
+use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNode, NamedOrBlankNodeRef, Quad, QuadRef, TermRef};
 use std::sync::Arc;
 
 /// One moment of a store: the commits up to some point, whole, and nothing after it.
@@ -92,6 +93,25 @@ impl Snapshot {
         graph_name: Option<GraphNameRef<'_>>,
     ) -> QuadIter {
         self.source.quads_for_pattern(subject, predicate, object, graph_name)
+    }
+
+    /// The named graphs that hold a quad. O(named graphs).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if the store is damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStore::in_memory();
+    /// store.update("INSERT DATA { GRAPH <urn:g> { <urn:s> <urn:p> 1, 2 } }")?;
+    /// assert_eq!(store.snapshot().named_graphs()?[0].to_string(), "<urn:g>");
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn named_graphs(&self) -> Result<Vec<NamedOrBlankNode>> {
+        let graphs = self.source.view.graphs().into_iter();
+        graphs.map(|graph| self.source.engine.dictionary.resolve_subject(TermId(graph))).collect()
     }
 
     /// Every quad. In no particular order.

@@ -309,6 +309,28 @@ impl TripleStore {
         self.engine.checkpoint()
     }
 
+    /// Copies the store, as of now, into a new file, which can be opened like any other. Writers and readers go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`](crate::Error::Storage) if the file is there already or can't be written;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a store in memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir()?;
+    /// let store = triple_store::TripleStore::open(dir.path().join("data.vde"))?;
+    /// store.update("INSERT DATA { <urn:s> <urn:p> 1 }")?;
+    /// store.backup(dir.path().join("copy.vde"))?;
+    /// assert_eq!(triple_store::TripleStore::open(dir.path().join("copy.vde"))?.len(), 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.engine.commits.check()?;
+        self.engine.journal.backup(path.as_ref())
+    }
+
     /// Waits until everything acknowledged before is durable, where writes are
     /// [buffered](crate::Durability::Buffered).
     ///

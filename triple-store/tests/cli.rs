@@ -53,7 +53,9 @@ fn what_is_loaded_can_be_queried_updated_and_dumped() {
     succeed(dir, &["load", "-q", "copy.vde", "dump.trig"]);
     assert_eq!(succeed(dir, &["stats", "copy.vde"]), succeed(dir, &["stats", "copy.vde"]));
     assert!(succeed(dir, &["stats", "copy.vde"]).contains("quads         3"));
-    assert!(succeed(dir, &["verify", "copy.vde"]).starts_with("3 quads"));
+    succeed(dir, &["checkpoint", "copy.vde"]);
+    succeed(dir, &["backup", "copy.vde", "backup.vde"]);
+    assert!(succeed(dir, &["verify", "backup.vde"]).starts_with("3 quads"));
 }
 
 #[test]

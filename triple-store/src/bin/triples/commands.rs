@@ -155,6 +155,10 @@ pub(crate) fn checkpoint(store: &Path) -> Result<()> {
     existing(store)?.checkpoint()
 }
 
+pub(crate) fn backup(store: &Path, copy: &Path) -> Result<()> {
+    existing(store)?.backup(copy)
+}
+
 pub(crate) fn verify(store: &Path) -> Result<()> {
     let verified = existing(store)?.verify()?;
     println!("{} quads, {} terms, {} problems", verified.quads, verified.terms, verified.problems.len());

@@ -94,6 +94,13 @@ enum Command {
         /// The store.
         store: PathBuf,
     },
+    /// Copy the store into a new file, which can be opened like any other.
+    Backup {
+        /// The store.
+        store: PathBuf,
+        /// The new file.
+        copy: PathBuf,
+    },
     /// Read everything and check it against itself.
     Verify {
         /// The store.
@@ -120,6 +127,7 @@ fn main() -> ExitCode {
         }
         Command::Stats { store } => commands::stats(&store),
         Command::Checkpoint { store } => commands::checkpoint(&store),
+        Command::Backup { store, copy } => commands::backup(&store, &copy),
         Command::Verify { store } => commands::verify(&store),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triples", &mut io::stdout());
