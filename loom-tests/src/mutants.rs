@@ -68,8 +68,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "extending waits below what is held",
         file: "multi.rs",
-        from: "return if self.add(index, stripe, &Try) {",
-        to: "return if self.add(index, stripe, &Wait) {",
+        from: "if may_wait && !below {",
+        to: "if may_wait {",
         test: "blocking",
         model: "extending_keeps_the_order",
         finds: DEADLOCK,

@@ -298,14 +298,7 @@ where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let (index, stripe) = self.set.striped.find(key);
-        if self.stripes.contains(index) {
-            return Ok(());
-        }
-        if self.add(index, stripe, &Try) {
-            return Ok(());
-        }
-        Err(if self.is_below(index) { ExtendError::WouldInvert } else { ExtendError::WouldBlock })
+        self.extend_by(key, false)
     }
 
     /// Adds one more key, waiting for it where the order admits that: if its stripe is above all those held.
@@ -334,20 +327,30 @@ where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
+        self.extend_by(key, true)
+    }
+
+    #[track_caller]
+    fn extend_by<Q>(&mut self, key: &Q, may_wait: bool) -> Result<(), ExtendError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
         let (index, stripe) = self.set.striped.find(key);
         if self.stripes.contains(index) {
             return Ok(());
         }
-        if self.is_below(index) {
-            return if self.add(index, stripe, &Try) { Ok(()) } else { Err(ExtendError::WouldInvert) };
+        let below = self.stripes.last().is_some_and(|highest| index < highest);
+        if may_wait && !below {
+            self.set.id.check_one(index, self.set.stripes());
+            self.add(index, stripe, &Wait);
+            return Ok(());
         }
-        self.set.id.check_one(index, self.set.stripes());
-        self.add(index, stripe, &Wait);
-        Ok(())
-    }
-
-    fn is_below(&self, index: usize) -> bool {
-        self.stripes.last().is_some_and(|highest| index < highest)
+        match self.add(index, stripe, &Try) {
+            true => Ok(()),
+            false if below => Err(ExtendError::WouldInvert),
+            false => Err(ExtendError::WouldBlock),
+        }
     }
 
     fn add(&mut self, index: usize, stripe: &Stripe<L, T>, way: &impl Way<L, M>) -> bool {

@@ -1,5 +1,6 @@
 //! What a striped mutex promises, over several raw mutexes: exclusion by key, timeouts, trying, many keys, all keys.
 
+#[macro_use]
 mod common;
 
 use std::collections::HashMap;
@@ -264,36 +265,17 @@ fn fair_release_releases<R: Raw>() {
     drop(locks.lock_all());
 }
 
-/// Makes a test of each of these functions, for one raw lock.
-macro_rules! suite {
-    ($name:ident, $raw:ty; $($test:ident)*) => {
-        mod $name {
-            $(
-                #[test]
-                fn $test() {
-                    super::$test::<$raw>();
-                }
-            )*
-        }
-    };
-    ($($name:ident: $raw:ty),*) => {
-        $(
-            suite! {
-                $name, $raw;
-                same_key_is_serialised
-                different_stripes_are_held_at_the_same_time
-                keys_of_one_stripe_exclude_each_other_and_no_others
-                timed_attempts_give_up_on_a_held_stripe
-                timed_attempts_get_what_becomes_free
-                a_failed_attempt_on_many_takes_nothing
-                a_panic_in_a_section_releases
-                no_update_is_lost
-                all_excludes_every_single_and_every_many
-                owned_guards_outlive_every_other_owner
-                fair_release_releases
-            }
-        )*
-    };
+suite! {
+    parking_lot: ::parking_lot::RawMutex, parking_lot_fair: ::parking_lot::RawFairMutex, spin: super::SpinMutex;
+    same_key_is_serialised
+    different_stripes_are_held_at_the_same_time
+    keys_of_one_stripe_exclude_each_other_and_no_others
+    timed_attempts_give_up_on_a_held_stripe
+    timed_attempts_get_what_becomes_free
+    a_failed_attempt_on_many_takes_nothing
+    a_panic_in_a_section_releases
+    no_update_is_lost
+    all_excludes_every_single_and_every_many
+    owned_guards_outlive_every_other_owner
+    fair_release_releases
 }
-
-suite!(parking_lot: ::parking_lot::RawMutex, parking_lot_fair: ::parking_lot::RawFairMutex, spin: super::SpinMutex);

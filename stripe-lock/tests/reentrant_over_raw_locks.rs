@@ -1,5 +1,6 @@
 //! What a striped reentrant mutex promises, over several raw mutexes.
 
+#[macro_use]
 mod common;
 
 use std::cell::Cell;
@@ -155,30 +156,11 @@ fn a_panic_in_a_section_releases_as_often_as_it_took<R: Raw>() {
     assert!(elsewhere(|| locks.try_lock_all().is_some()));
 }
 
-/// Makes a test of each of these functions, for one raw lock.
-macro_rules! suite {
-    ($name:ident, $raw:ty; $($test:ident)*) => {
-        mod $name {
-            $(
-                #[test]
-                fn $test() {
-                    super::$test::<$raw>();
-                }
-            )*
-        }
-    };
-    ($($name:ident: $raw:ty),*) => {
-        $(
-            suite! {
-                $name, $raw;
-                its_thread_may_lock_again_and_others_wait_for_the_last_guard
-                a_guard_of_several_adds_what_its_thread_holds
-                no_update_is_lost
-                a_waiter_gets_it_in_time
-                a_panic_in_a_section_releases_as_often_as_it_took
-            }
-        )*
-    };
+suite! {
+    parking_lot: ::parking_lot::RawMutex, spin: super::SpinMutex;
+    its_thread_may_lock_again_and_others_wait_for_the_last_guard
+    a_guard_of_several_adds_what_its_thread_holds
+    no_update_is_lost
+    a_waiter_gets_it_in_time
+    a_panic_in_a_section_releases_as_often_as_it_took
 }
-
-suite!(parking_lot: ::parking_lot::RawMutex, spin: super::SpinMutex);

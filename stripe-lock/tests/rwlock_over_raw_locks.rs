@@ -1,5 +1,6 @@
 //! What a striped read-write lock promises, over several raw locks: who coexists with whom, upgrades, timeouts, panics.
 
+#[macro_use]
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -301,33 +302,14 @@ fn fair_release_releases<R: Raw>() {
     drop(locks.write_all());
 }
 
-/// Makes a test of each of these functions, for one raw lock.
-macro_rules! suite {
-    ($name:ident, $raw:ty; $($test:ident)*) => {
-        mod $name {
-            $(
-                #[test]
-                fn $test() {
-                    super::$test::<$raw>();
-                }
-            )*
-        }
-    };
-    ($($name:ident: $raw:ty),*) => {
-        $(
-            suite! {
-                $name, $raw;
-                modes_admit_whom_they_should
-                readers_are_inside_together_and_writers_alone
-                an_upgrade_lets_no_writer_in_between
-                a_refused_upgrade_keeps_the_guard
-                timed_attempts_give_up_on_a_held_stripe
-                a_failed_attempt_on_many_takes_nothing
-                a_panic_in_a_section_releases
-                fair_release_releases
-            }
-        )*
-    };
+suite! {
+    parking_lot: ::parking_lot::RawRwLock, spin: super::SpinRwLock;
+    modes_admit_whom_they_should
+    readers_are_inside_together_and_writers_alone
+    an_upgrade_lets_no_writer_in_between
+    a_refused_upgrade_keeps_the_guard
+    timed_attempts_give_up_on_a_held_stripe
+    a_failed_attempt_on_many_takes_nothing
+    a_panic_in_a_section_releases
+    fair_release_releases
 }
-
-suite!(parking_lot: ::parking_lot::RawRwLock, spin: super::SpinRwLock);

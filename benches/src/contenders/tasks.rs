@@ -14,52 +14,42 @@ fn remainder<S: BuildHasher>(hasher: &S, key: &(impl Hash + ?Sized), stripes: us
     (hasher.hash_one(key) % stripes as u64) as usize
 }
 
-/// `tokio::sync::Mutex`, striped by hand.
-pub struct TokioStriped<S> {
-    stripes: Box<[tokio::sync::Mutex<()>]>,
-    hasher: S,
+macro_rules! striped_by_hand {
+    ($(#[$docs:meta])* $name:ident($mutex:ty)) => {
+        $(#[$docs])*
+        pub struct $name<S> {
+            stripes: Box<[$mutex]>,
+            hasher: S,
+        }
+
+        impl<S: BuildHasher> $name<S> {
+            /// Over so many stripes.
+            pub fn new(stripes: usize, hasher: S) -> Self {
+                Self { stripes: iter::repeat_with(Default::default).take(stripes).collect(), hasher }
+            }
+        }
+
+        impl<K: Hash + Sync + ?Sized, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for $name<S> {
+            async fn with<F>(&self, key: &K, section: F) -> F::Output
+            where
+                F: Future + Send,
+                F::Output: Send,
+            {
+                let _guard = self.stripes[remainder(&self.hasher, key, self.stripes.len())].lock().await;
+                section.await
+            }
+        }
+    };
 }
 
-impl<S: BuildHasher> TokioStriped<S> {
-    /// Over so many stripes.
-    pub fn new(stripes: usize, hasher: S) -> Self {
-        Self { stripes: iter::repeat_with(Default::default).take(stripes).collect(), hasher }
-    }
+striped_by_hand! {
+    /// `tokio::sync::Mutex`, striped by hand.
+    TokioStriped(tokio::sync::Mutex<()>)
 }
 
-impl<K: Hash + Sync + ?Sized, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for TokioStriped<S> {
-    async fn with<F>(&self, key: &K, section: F) -> F::Output
-    where
-        F: Future + Send,
-        F::Output: Send,
-    {
-        let _guard = self.stripes[remainder(&self.hasher, key, self.stripes.len())].lock().await;
-        section.await
-    }
-}
-
-/// `async_lock::Mutex`, striped by hand.
-pub struct AsyncLockStriped<S> {
-    stripes: Box<[async_lock::Mutex<()>]>,
-    hasher: S,
-}
-
-impl<S: BuildHasher> AsyncLockStriped<S> {
-    /// Over so many stripes.
-    pub fn new(stripes: usize, hasher: S) -> Self {
-        Self { stripes: iter::repeat_with(Default::default).take(stripes).collect(), hasher }
-    }
-}
-
-impl<K: Hash + Sync + ?Sized, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for AsyncLockStriped<S> {
-    async fn with<F>(&self, key: &K, section: F) -> F::Output
-    where
-        F: Future + Send,
-        F::Output: Send,
-    {
-        let _guard = self.stripes[remainder(&self.hasher, key, self.stripes.len())].lock().await;
-        section.await
-    }
+striped_by_hand! {
+    /// `async_lock::Mutex`, striped by hand.
+    AsyncLockStriped(async_lock::Mutex<()>)
 }
 
 /// `lockable::LockPool`, awaited.

@@ -1,6 +1,27 @@
 //! What the suites share: raw locks that check their callers, a watchdog, and keys for chosen stripes.
 #![allow(dead_code, unreachable_pub, reason = "every suite uses a part of it, as a module of its own")]
 
+/// Makes a test of each of these functions for each of these raw locks.
+#[allow(unused_macros, reason = "not every suite is generic")]
+macro_rules! suite {
+    ($($name:ident: $raw:ty),*; $($test:ident)*) => {
+        suite! { @each ($($name: $raw),*) [$($test)*] }
+    };
+    (@each ($($name:ident: $raw:ty),*) $tests:tt) => {
+        $(suite! { @one $name, $raw, $tests })*
+    };
+    (@one $name:ident, $raw:ty, [$($test:ident)*]) => {
+        mod $name {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<$raw>();
+                }
+            )*
+        }
+    };
+}
+
 pub mod observe;
 pub mod spin_mutex;
 pub mod spin_rwlock;
