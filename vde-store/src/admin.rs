@@ -256,7 +256,7 @@ impl Vde {
         let shared = self.shared();
         let (keys, checkpoints, snapshots) = {
             let state = shared.checkpoint.lock();
-            (state.catalog.keys, state.superblock.generation - 1, state.catalog.snapshots.len())
+            (state.catalog.keys, state.superblock.checkpoints, state.catalog.snapshots.len())
         };
         let usage = shared.segments.lock().usage();
         let size = u64::from(shared.pages.geometry().segment_size);

@@ -370,7 +370,7 @@ impl Shared {
         if self.options.planted.has(Bug::ReuseAtOnce) {
             self.segments.lock().release(&freed);
         }
-        let superblock = self.write_catalog(state, &mut writer, generation, position, &mut freed)?;
+        let superblock = self.write_catalog(state, &mut writer, position, &mut freed)?;
         state.superblock = superblock;
         self.publish(tree);
         state.retired.push_back(Retired { readers, freed });
@@ -410,7 +410,6 @@ impl Shared {
         &self,
         state: &mut Checkpointer,
         writer: &mut PageWriter<'_>,
-        generation: u64,
         log: LogPosition,
         freed: &mut Vec<Freed>,
     ) -> Result<Superblock> {
@@ -441,9 +440,9 @@ impl Shared {
         if !self.options.planted.has(Bug::SuperblockFirst) {
             sync()?;
         }
-        let superblock = Superblock { generation, log, catalog, ..state.superblock.clone() };
-        let written = self.pages.device().write_at(&superblock.encode(), superblock.offset());
-        written.map_err(|e| Error::io("write the superblock", e))?;
+        let checkpoints = state.superblock.checkpoints + 1;
+        let superblock = Superblock { log, catalog, checkpoints, ..state.superblock.successor(None) };
+        superblock.write(self.pages.device())?;
         sync()?;
         Ok(superblock)
     }

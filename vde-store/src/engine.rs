@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::blob::{self, Unborn};
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::{Checkpointer, Edit};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::{FLAG_BLOB, FLAG_MORE, FLAG_PRIOR, Geometry, Kind, MAX_RECORD_VALUE, MAX_USER_LEN};
@@ -29,6 +29,9 @@ type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, Stripe
 
 /// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
 const MAX_UNWRITTEN: usize = 8 << 20;
+
+/// A store that is closed with more than this to replay is checkpointed first, so that it opens quickly.
+const REPLAY_AT_OPEN: u64 = 1 << 20;
 
 /// The open store; shared by its handles and its threads.
 pub(crate) struct Shared {
@@ -129,12 +132,16 @@ impl Lifted<'_> {
 impl Shared {
     /// Recovers what is on the device and goes on from there.
     pub(crate) fn open(options: VdeOptions, device: Arc<dyn Device>) -> Result<Self> {
-        let root = read_root(&device, !options.read_only)?;
+        let mut root = read_root(&device, !options.read_only)?;
         let geometry = root.superblock.geometry();
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
-        let replayed = replay(&root.pages, root.superblock.log, &memtable, &mut segments, options.planted)?;
+        let replayed = replay(&root.pages, &root.superblock, &memtable, &mut segments, options.planted)?;
         if !options.read_only {
+            if root.superblock.closed.is_some() {
+                root.superblock = root.superblock.successor(None);
+                root.superblock.write(&*device)?;
+            }
             // What was read, the superblock included, may be in the page cache only: nothing may be built on it, and
             // nobody may see it, before it is durable.
             device.sync().map_err(|e| Error::io("sync the log", e))?;
@@ -164,6 +171,20 @@ impl Shared {
             recovery: replayed.recovery,
             geometry,
         })
+    }
+
+    /// Brings everything to the disk, and notes that nothing lies behind the log's end, so that opening the store need
+    /// not look for it. The store's last handle is gone.
+    pub(crate) fn close(&self) -> Result<()> {
+        let end = self.log.published();
+        self.wait_durable(end)?;
+        if self.options.background && self.layers.load().memtable.bytes() > REPLAY_AT_OPEN {
+            self.checkpoint(&Edit::Nothing, false)?;
+        }
+        self.line.check()?;
+        let device = self.pages.device();
+        self.checkpoint.lock().superblock.successor(Some(end)).write(device)?;
+        device.sync().map_err(|e| Error::io("sync the superblock", e))
     }
 
     fn horizon(&self) -> Horizon {

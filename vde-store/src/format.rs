@@ -4,6 +4,7 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 
 /// First eight bytes of a superblock.
@@ -116,9 +117,26 @@ pub(crate) struct Superblock {
     pub(crate) log: LogPosition,
     /// The persisted index and segment table; of length 0 before the first checkpoint.
     pub(crate) catalog: Extent,
+    /// Set while the store is closed: the sequence number with which its log ends.
+    pub(crate) closed: Option<u64>,
+    /// How many checkpoints there were.
+    pub(crate) checkpoints: u64,
 }
 
 impl Superblock {
+    /// That of a new container.
+    pub(crate) fn new(id: [u8; 16], segment_size: u32) -> Self {
+        Self {
+            id,
+            segment_size,
+            generation: 0,
+            log: LogPosition::default(),
+            catalog: Extent::default(),
+            closed: None,
+            checkpoints: 0,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(BLOCK as usize);
         out.extend_from_slice(&MAGIC);
@@ -137,6 +155,9 @@ impl Superblock {
         out.extend_from_slice(&self.catalog.offset.to_le_bytes());
         out.extend_from_slice(&u64::from(self.catalog.len).to_le_bytes());
         out.extend_from_slice(&self.catalog.checksum.to_le_bytes());
+        out.extend_from_slice(&u64::from(self.closed.is_some()).to_le_bytes());
+        out.extend_from_slice(&self.closed.unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&self.checkpoints.to_le_bytes());
         out.resize(BLOCK as usize - 8, 0);
         out.extend_from_slice(&checksum(&out).to_le_bytes());
         out
@@ -169,7 +190,20 @@ impl Superblock {
         let log = LogPosition { segment, offset, ordinal: f.u64()?, chain: f.u64()?, seq: f.u64()? };
         let (offset, len, checksum) = (f.u64()?, f.u64()?, f.u64()?);
         let catalog = Extent { offset, len: u32::try_from(len).ok()?, checksum };
-        Some(Ok(Self { id, segment_size, generation, log, catalog }))
+        let (is_closed, end) = (f.u64()? != 0, f.u64()?);
+        let closed = is_closed.then_some(end);
+        Some(Ok(Self { id, segment_size, generation, log, catalog, closed, checkpoints: f.u64()? }))
+    }
+
+    /// The one that follows this one, which says the same but whether the store is closed.
+    pub(crate) fn successor(&self, closed: Option<u64>) -> Self {
+        Self { generation: self.generation + 1, closed, ..self.clone() }
+    }
+
+    /// Writes it to its place; nothing is synced.
+    pub(crate) fn write(&self, device: &dyn Device) -> Result<()> {
+        let written = device.write_at(&self.encode(), self.offset());
+        written.map_err(|e| Error::io("write the superblock", e))
     }
 
     /// Superblocks alternate, so that a torn write of one leaves the other.

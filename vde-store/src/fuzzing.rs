@@ -7,8 +7,8 @@ use crate::blob::BlobMap;
 use crate::catalog::Catalog;
 use crate::device::{Device, MemoryDevice};
 use crate::format::{
-    BLOCK, DATA_START, Extent, Geometry, LogPosition, RECORD_HEAD, RecordHead, Superblock, UNIT_HEAD,
-    UnitHead, checksum, head_checksum,
+    BLOCK, DATA_START, Geometry, RECORD_HEAD, RecordHead, Superblock, UNIT_HEAD, UnitHead, checksum,
+    head_checksum,
 };
 use crate::options::VdeOptions;
 use crate::tree::node::Node;
@@ -16,13 +16,7 @@ use crate::tree::node::Node;
 const SEGMENT: u32 = 1 << 18;
 
 fn superblock_of_fuzz() -> Superblock {
-    Superblock {
-        id: [7; 16],
-        segment_size: SEGMENT,
-        generation: 1,
-        log: LogPosition::default(),
-        catalog: Extent::default(),
-    }
+    Superblock { generation: 1, ..Superblock::new([7; 16], SEGMENT) }
 }
 
 /// Decodes `data` as a superblock and opens a container that begins with it.

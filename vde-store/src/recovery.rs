@@ -105,14 +105,15 @@ pub(crate) struct Replayed {
     pub(crate) recovery: Recovery,
 }
 
-/// Replays the log from `start` into `memtable`, and tells `segments` what it uses.
+/// Replays the log behind the checkpoint of `superblock` into `memtable`, and tells `segments` what it uses.
 pub(crate) fn replay(
     pages: &Arc<Pages>,
-    start: LogPosition,
+    superblock: &Superblock,
     memtable: &Memtable,
     segments: &mut Segments,
     planted: Planted,
 ) -> Result<Replayed> {
+    let start = superblock.log;
     // A first pass over the units alone: up to where was the log known to be durable?
     let mut reader = LogReader::new(pages, start)?;
     while reader.next_unit(|_, _, _| Ok(true))? {}
@@ -149,8 +150,15 @@ pub(crate) fn replay(
         let position = reader.position();
         segments.mark_log(position.segment, position.ordinal, position.seq + 1);
     }
-    reader.check_end()?;
-    recovery.torn_at = reader.torn_at();
+    match superblock.closed {
+        // Nothing was written after that, so there is nothing to look for.
+        Some(end) if end == reader.position().seq => {}
+        Some(end) if end > reader.position().seq => return Err(reader.damage()),
+        _ => {
+            reader.check_end()?;
+            recovery.torn_at = reader.torn_at();
+        }
+    }
     Ok(Replayed { position: reader.position(), recovery })
 }
 

@@ -8,18 +8,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::batch::Batch;
-use crate::checkpoint::Edit;
 use crate::device::Device;
 use crate::engine::{Next, Shared};
 use crate::error::{Error, Result};
-use crate::format::{Extent, LogPosition, Superblock};
+use crate::format::Superblock;
 use crate::options::{Durability, VdeOptions};
 use crate::recovery::Recovery;
 use crate::value::{Metadata, UserMetadata, Value, ValueReader, encode_user, now_micros};
 use crate::view::{Entries, ReadView, check_key};
-
-/// A store that is closed with more than this to replay is checkpointed first, so that it opens quickly.
-const REPLAY_AT_OPEN: u64 = 1 << 20;
 
 /// Owns the threads: dropped with the last handle, it ends them and brings the log to the disk.
 struct Engine {
@@ -46,10 +42,7 @@ impl Drop for Engine {
         }
         if !self.shared.options.read_only {
             // Whoever needs to know whether buffered writes reached the disk calls `flush`.
-            let _ = self.shared.wait_durable(self.shared.log.published());
-            if self.shared.options.background && self.shared.layers.load().memtable.bytes() > REPLAY_AT_OPEN {
-                let _ = self.shared.checkpoint(&Edit::Nothing, false);
-            }
+            let _ = self.shared.close();
         }
     }
 }
@@ -522,13 +515,7 @@ fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), now_micros());
         half.copy_from_slice(&random.to_le_bytes());
     }
-    let mut superblock = Superblock {
-        id,
-        segment_size,
-        generation: 0,
-        log: LogPosition::default(),
-        catalog: Extent::default(),
-    };
+    let mut superblock = Superblock::new(id, segment_size);
     let mut blocks = superblock.encode();
     superblock.generation = 1;
     blocks.extend_from_slice(&superblock.encode());

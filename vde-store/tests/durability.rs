@@ -28,6 +28,13 @@ fn find(path: &Path, needle: &[u8]) -> u64 {
     bytes.windows(needle.len()).position(|window| window == needle).expect("the needle is in the file") as u64
 }
 
+/// Ends the store as a crash would: the file stays as it is now.
+fn crash(store: Vde, path: &Path) {
+    let left = std::fs::read(path).unwrap();
+    drop(store);
+    std::fs::write(path, left).unwrap();
+}
+
 #[test]
 fn what_was_put_is_there_after_reopening() {
     let (_dir, path) = place();
@@ -76,6 +83,10 @@ fn one_damaged_superblock_is_survived_and_two_are_named() {
     Vde::open(&path).unwrap().put("k", "v").unwrap();
     overwrite(&path, 100, b"damage");
     assert_eq!(Vde::open(&path).unwrap().get("k").unwrap().as_deref(), Some(&b"v"[..]));
+    // Closing it has written the damaged one anew.
+    overwrite(&path, 4096 + 100, b"damage");
+    assert_eq!(Vde::open(&path).unwrap().get("k").unwrap().as_deref(), Some(&b"v"[..]));
+    overwrite(&path, 100, b"damage");
     overwrite(&path, 4096 + 100, b"damage");
     assert!(matches!(Vde::open(&path), Err(Error::Corrupt { what: "superblock", .. })));
 }
@@ -86,7 +97,7 @@ fn a_torn_tail_is_dropped_and_said_so() {
     let store = small().background(false).open(&path).unwrap();
     store.put("first", "acknowledged").unwrap();
     store.put("second", "this one is torn").unwrap();
-    drop(store);
+    crash(store, &path);
     let at = find(&path, b"this one is torn");
     overwrite(&path, at, b"THIS");
     let store = small().open(&path).unwrap();
@@ -100,6 +111,30 @@ fn a_torn_tail_is_dropped_and_said_so() {
     let store = small().open(&path).unwrap();
     assert_eq!(store.recovery().torn_at, None);
     assert_eq!(store.get("second").unwrap().as_deref(), Some(&b"again"[..]));
+}
+
+#[test]
+fn what_was_closed_has_no_torn_tail() {
+    let (_dir, path) = place();
+    let store = small().open(&path).unwrap();
+    store.put("first", "acknowledged").unwrap();
+    store.put("second", "acknowledged, too").unwrap();
+    drop(store);
+    let at = find(&path, b"acknowledged, too");
+    overwrite(&path, at, b"A");
+    match small().open(&path) {
+        Err(Error::Corrupt { what: "log unit", offset }) => assert!(offset < at),
+        other => panic!("expected corruption, got {other:?}"),
+    }
+    // Opened again, it is closed no longer, and what comes then may be torn.
+    overwrite(&path, at, b"a");
+    let store = small().open(&path).unwrap();
+    store.put("third", "not yet closed").unwrap();
+    crash(store, &path);
+    overwrite(&path, find(&path, b"not yet closed"), b"N");
+    let store = small().open(&path).unwrap();
+    assert!(store.recovery().torn_at.is_some());
+    assert_eq!(store.list("").count(), 2);
 }
 
 #[test]
@@ -143,7 +178,7 @@ fn a_batch_is_whole_or_absent() {
     }
     batch.delete("before");
     batch.commit().unwrap();
-    drop(store);
+    crash(store, &path);
     let whole = std::fs::read(&path).unwrap();
     let store = small().open(&path).unwrap();
     assert_eq!((store.list("b").count(), store.contains("before").unwrap()), (20, false));
