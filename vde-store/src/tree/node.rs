@@ -1,14 +1,23 @@
-//! The pages of the index: a header, the cells' offsets, the cells in key order.
+//! The pages of the index: a header, what all keys begin with, the keys' heads, the cells' offsets, the cells in key order.
 //!
 //! A page is as many blocks long as its cells need, so that keys of any length fit without an exception.
+//!
+//! A head is what follows the common prefix in a key, as far as it fits an integer. Heads lie side by side, so that a
+//! search stays within a few cache lines and looks at no cell but the one it finds; in a page of cells alone, every
+//! probe of a binary search would be a cache miss. (The "poor man's normalized keys" of Graefe and Larson, B-tree
+//! indexes and CPU caches, 2001.)
 
 use crate::format::{Extent, Fields};
 use crate::memtable::Location;
 
 /// First four bytes of a page.
 const PAGE_MAGIC: u32 = 0x5045_4456; // "VDEP"
-/// Magic, level, count, padding; then the generation.
+/// Magic, level, length of the prefix, count, padding; then the generation.
 const HEAD: usize = 24;
+/// Of a longer common prefix, only this much is taken out of the heads.
+const MAX_PREFIX: usize = 64;
+/// A key's head and its cell's offset.
+const SLOT: usize = 8;
 
 const CELL_BLOB: u8 = 1;
 const CELL_INLINE: u8 = 2;
@@ -98,10 +107,25 @@ impl<'a> LeafValue<'a> {
     }
 }
 
+/// What orders keys that begin with the same prefix, as far as it can: their next bytes as one integer.
+fn head_of(rest: &[u8]) -> u32 {
+    let mut head = [0; 4];
+    let len = rest.len().min(4);
+    head[..len].copy_from_slice(&rest[..len]);
+    u32::from_be_bytes(head)
+}
+
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take(MAX_PREFIX).take_while(|(a, b)| a == b).count()
+}
+
 /// A page, read in place.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a> {
     bytes: &'a [u8],
+    prefix: &'a [u8],
+    heads: &'a [[u8; 4]],
+    offsets: &'a [[u8; 4]],
     pub(crate) level: u8,
     pub(crate) count: usize,
     /// The checkpoint that wrote it.
@@ -115,16 +139,18 @@ impl<'a> Node<'a> {
         if f.u32()? != PAGE_MAGIC {
             return None;
         }
-        let (level, _reserved) = (f.u8()?, f.bytes(3)?);
+        let (level, prefix_len, _reserved) = (f.u8()?, f.u8()?, f.u16()?);
         let count = f.u32()? as usize;
         let _reserved = f.u32()?;
         let generation = f.u64()?;
-        (bytes.len() >= HEAD + count.checked_mul(4)?).then_some(Self { bytes, level, count, generation })
+        let prefix = f.bytes(usize::from(prefix_len))?;
+        let (heads, _) = f.bytes(count.checked_mul(4)?)?.as_chunks();
+        let (offsets, _) = f.bytes(count * 4)?.as_chunks();
+        Some(Self { bytes, prefix, heads, offsets, level, count, generation })
     }
 
     fn cell(&self, index: usize) -> Option<Fields<'a>> {
-        let at = HEAD + index * 4;
-        let offset = u32::from_le_bytes(self.bytes.get(at..at + 4)?.try_into().ok()?);
+        let offset = u32::from_le_bytes(*self.offsets.get(index)?);
         Some(Fields(self.bytes.get(offset as usize..)?))
     }
 
@@ -150,7 +176,13 @@ impl<'a> Node<'a> {
 
     /// The first cell whose key is not less than `key`, and whether it is `key`.
     pub(crate) fn search(&self, key: &[u8]) -> Option<(usize, bool)> {
-        let (mut low, mut high) = (0, self.count);
+        let Some(rest) = key.strip_prefix(self.prefix) else {
+            return Some((if key < self.prefix { 0 } else { self.count }, false));
+        };
+        let head = head_of(rest);
+        let mut low = self.heads.partition_point(|at| u32::from_le_bytes(*at) < head);
+        let equal = self.heads[low..].partition_point(|at| u32::from_le_bytes(*at) == head);
+        let mut high = low + equal;
         while low < high {
             let middle = usize::midpoint(low, high);
             match self.key(middle)?.cmp(key) {
@@ -166,6 +198,17 @@ impl<'a> Node<'a> {
     pub(crate) fn descend(&self, key: &[u8]) -> Option<usize> {
         let (index, exact) = self.search(key)?;
         if exact { Some(index) } else { Some(index.saturating_sub(1)) }
+    }
+
+    /// Whether searching finds every cell: keys ascend, and prefix and heads are theirs.
+    pub(crate) fn is_ordered(&self) -> bool {
+        let mut before = None;
+        (0..self.count).all(|index| {
+            let Some(key) = self.key(index) else { return false };
+            let ascends = before.replace(key).is_none_or(|before| before < key);
+            let head = u32::from_le_bytes(self.heads[index]);
+            ascends && key.strip_prefix(self.prefix).is_some_and(|rest| head_of(rest) == head)
+        })
     }
 }
 
@@ -200,33 +243,47 @@ impl Cells {
         self.starts.get(index + 1).map_or(self.bytes.len(), |start| *start as usize)
     }
 
-    /// How many bytes a page of all cells has.
+    fn key(&self, index: usize) -> &[u8] {
+        let cell = &self.bytes[self.starts[index] as usize..];
+        let len = u32::from_le_bytes([cell[0], cell[1], cell[2], cell[3]]);
+        &cell[4..4 + len as usize]
+    }
+
+    /// How many bytes a page of the first `count` cells has at most.
+    fn page_len_of(&self, count: usize) -> usize {
+        HEAD + MAX_PREFIX + count * SLOT + self.end(count - 1)
+    }
+
+    /// How many bytes a page of all cells has at most.
     pub(crate) fn page_len(&self) -> usize {
-        HEAD + self.starts.len() * 4 + self.bytes.len()
+        self.page_len_of(self.len())
     }
 
     /// How many cells from the first on fit into a page of `limit` bytes; at least one.
     pub(crate) fn fitting(&self, limit: usize) -> usize {
-        (1..self.len()).rfind(|count| HEAD + count * 4 + self.end(count - 1) <= limit).unwrap_or(1)
+        (1..self.len()).rfind(|count| self.page_len_of(*count) <= limit).unwrap_or(1)
     }
 
     /// Builds a page of the first `count` cells and keeps the others. Returns the first key with the page.
     pub(crate) fn build(&mut self, count: usize, level: u8, generation: u64) -> (Vec<u8>, Vec<u8>) {
         let end = self.end(count - 1);
-        let mut page = Vec::with_capacity(HEAD + count * 4 + end);
+        let prefix = common_prefix(self.key(0), self.key(count - 1));
+        let mut page = Vec::with_capacity(HEAD + prefix + count * SLOT + end);
         page.extend_from_slice(&PAGE_MAGIC.to_le_bytes());
-        page.extend_from_slice(&[level, 0, 0, 0]);
+        page.extend_from_slice(&[level, prefix as u8, 0, 0]);
         page.extend_from_slice(&(count as u32).to_le_bytes());
         page.extend_from_slice(&[0; 4]);
         page.extend_from_slice(&generation.to_le_bytes());
-        let cells = (HEAD + count * 4) as u32;
+        page.extend_from_slice(&self.key(0)[..prefix]);
+        for index in 0..count {
+            page.extend_from_slice(&head_of(&self.key(index)[prefix..]).to_le_bytes());
+        }
+        let cells = (HEAD + prefix + count * SLOT) as u32;
         for start in &self.starts[..count] {
             page.extend_from_slice(&(cells + start).to_le_bytes());
         }
         page.extend_from_slice(&self.bytes[..end]);
-        let key_len =
-            u32::from_le_bytes([self.bytes[0], self.bytes[1], self.bytes[2], self.bytes[3]]) as usize;
-        let first_key = self.bytes[4..4 + key_len].to_vec();
+        let first_key = self.key(0).to_vec();
         self.bytes.drain(..end);
         self.starts.drain(..count);
         for start in &mut self.starts {
@@ -248,4 +305,52 @@ pub(crate) fn child_payload(child: Extent) -> [u8; 20] {
     out[8..12].copy_from_slice(&child.len.to_le_bytes());
     out[12..20].copy_from_slice(&child.checksum.to_le_bytes());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(keys: &[&[u8]]) -> Vec<u8> {
+        let mut cells = Cells::default();
+        for key in keys {
+            cells.push(key, b"payload");
+        }
+        cells.build(keys.len(), 0, 1).1
+    }
+
+    #[test]
+    fn a_search_finds_what_a_binary_search_of_the_keys_finds() {
+        let long = [7; 200];
+        let pages: [&[&[u8]]; 5] = [
+            &[b"a", b"a\0", b"a\0\0\0\0", b"a\0\0\0\0\0", b"b"],
+            &[b"user:0001", b"user:0002", b"user:00020", b"user:1", b"user:\xff\xff\xff\xff\xff"],
+            &[b"", b"x"],
+            &[b"same head 1", b"same head 2", b"same head 3", b"same tail"],
+            &[&long[..100], &long[..101], &long[..199], &long],
+        ];
+        let probes: Vec<Vec<u8>> = pages
+            .iter()
+            .flat_map(|keys| keys.iter())
+            .flat_map(|key| [key.to_vec(), [key, &b"\0"[..]].concat(), key[..key.len() / 2].to_vec()])
+            .chain([vec![], vec![255; 9]])
+            .collect();
+        for keys in pages {
+            let bytes = page(keys);
+            let node = Node::new(&bytes).unwrap();
+            assert!(node.is_ordered());
+            for probe in &probes {
+                let expected = keys.binary_search(&probe.as_slice());
+                let found = node.search(probe).unwrap();
+                assert_eq!(found, expected.map_or_else(|at| (at, false), |at| (at, true)), "{probe:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_whose_heads_are_not_its_keys_is_not_ordered() {
+        let mut bytes = page(&[b"key 1", b"key 2"]);
+        bytes[HEAD + b"key ".len()] ^= 1;
+        assert!(!Node::new(&bytes).unwrap().is_ordered());
+    }
 }
