@@ -19,6 +19,7 @@ use crate::maintain::Maintenance;
 use crate::memtable::{Change, Facts, Horizon, Memtable, Payload, Stored};
 use crate::options::{Durability, StripeHasher, VdeOptions};
 use crate::pages::Pages;
+use crate::planted::Bug;
 use crate::recovery::{Recovery, read_root, replay};
 use crate::segments::Segments;
 use crate::tree::Tree;
@@ -337,13 +338,21 @@ impl Shared {
         change: impl FnOnce(Option<&[u8]>) -> Next,
     ) -> Result<(Option<Value>, u64)> {
         self.admit(key, &[])?;
-        let _stripe = self.stripes.lock(key);
+        let stripe = self.stripes.lock(key);
         let layers = self.layers.load_full();
         let before = layers.change(key, Horizon::LATEST)?;
         let seen = before.as_ref().map_or(0, |change| change.seq);
         let stored = before.and_then(|change| change.stored);
         let old = stored.map(|stored| layers.value(key, &stored)).transpose()?;
-        let seq = match change(old.as_deref()) {
+        let next = change(old.as_deref());
+        let _stripe = if self.options.planted.has(Bug::PublishOutOfOrder) {
+            drop(stripe);
+            std::thread::yield_now();
+            None
+        } else {
+            Some(stripe)
+        };
+        let seq = match next {
             Next::Put(value) => {
                 let value = self.lift(&value)?;
                 let seq = self.log(&[Write::new(key, value.content())], durability)?;

@@ -30,6 +30,9 @@ pub enum Bug {
     ReuseAtOnce,
     /// Recovery applies the records of a transaction that it found only in part.
     HalfTransactions,
+    /// Updates give their stripe back before they are logged, so that they are not published in the order in which they
+    /// were computed.
+    PublishOutOfOrder,
     /// Recovery does not look whether the blobs of unsynced records are whole.
     TornBlobs,
 }

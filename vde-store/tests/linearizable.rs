@@ -10,6 +10,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use fastrand::Rng;
+use vde_store::testing::Bug;
 use vde_store::{Vde, VdeOptions};
 
 type Value = Option<u64>;
@@ -178,8 +179,12 @@ fn read(store: &Vde, key: &[u8]) -> Value {
     store.get(key).unwrap().as_deref().map(number)
 }
 
+fn options() -> VdeOptions {
+    VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(1 << 17)
+}
+
 fn store() -> Vde {
-    VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(1 << 17).in_memory().unwrap()
+    options().in_memory().unwrap()
 }
 
 #[test]
@@ -209,6 +214,15 @@ fn reads_of_yesterday_are_caught() {
     };
     let broken = histories(&store, 1, 2000, stale).into_iter().filter_map(|history| check(history).err());
     assert!(broken.count() > 0);
+}
+
+#[test]
+fn updates_published_out_of_order_are_caught() {
+    let caught = (0..20).any(|seed| {
+        let store = options().plant(Bug::PublishOutOfOrder).in_memory().unwrap();
+        histories(&store, seed, 20_000, read).into_iter().any(|history| check(history).is_err())
+    });
+    assert!(caught);
 }
 
 #[test]
