@@ -53,7 +53,8 @@ mod on {
     #[track_caller]
     fn complaint<'e>(held: impl Iterator<Item = &'e Entry> + Clone, wanted: &StripeSet) -> Option<String> {
         let here = Location::caller();
-        let advice = "keys that are needed together have to be taken together, or with try_extend";
+        let advice = "keys that are needed together have to be taken together (lock_many), or added to the guard of \
+                      several keys (extend)";
         let first = wanted.first()?;
         let twice = |entry: &'e Entry| wanted.iter().find(|&stripe| entry.stripes.contains(stripe));
         if let Some((stripe, at)) = held.clone().find_map(|entry| Some((twice(entry)?, entry.at))) {

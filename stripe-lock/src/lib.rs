@@ -37,6 +37,7 @@ pub use batch::Batch;
 pub use capacity::expected_parallelism;
 pub use capacity::{Workload, recommended_stripes};
 #[cfg(feature = "async")]
+#[doc(inline)]
 pub use future::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 pub use guard::{ArcStripe, Guard};
 pub use hash::DefaultHasher;
@@ -48,6 +49,7 @@ pub use holding::{Holding, HoldingFair, Mixed, Take, Uniform};
 pub use lock::StripedLock;
 pub use multi::{ExtendError, MultiGuard};
 pub use mutex::{ArcMutexGuard, MutexGuard, MutexMultiGuard, StripedMutex};
+#[doc(inline)]
 pub use raw::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
 pub use reentrant::{
     ArcReentrantMutexGuard, ReentrantMultiGuard, ReentrantMutexGuard, StripedReentrantMutex,

@@ -24,21 +24,22 @@ use crate::stripe::Stripe;
 /// # Examples
 ///
 /// ```
+/// use std::collections::HashMap;
 /// use stripe_lock::StripedMutex;
 ///
-/// let balances = StripedMutex::<str, i64>::new(64);
-/// let mut both = balances.lock_many(["alice", "bob"]);
-/// *both.get_mut("alice").unwrap() -= 5;
-/// *both.get_mut("bob").unwrap() += 5;
-/// assert!(both.holds("alice") && both.len() <= 2);
+/// let stock = StripedMutex::<str, HashMap<String, u32>>::new(64);
+/// let mut both = stock.lock_many(["apples", "pears"]);
+/// both.get_mut("apples").unwrap().insert("apples".into(), 5);
+/// both.get_mut("pears").unwrap().insert("pears".into(), 2);
+/// assert!(both.holds("apples") && both.len() <= 2);
 /// ```
 ///
 /// Two keys may share a stripe, so two `&mut` at a time can't be had:
 ///
 /// ```compile_fail,E0499
-/// let balances = stripe_lock::StripedMutex::<str, i64>::new(64);
-/// let mut both = balances.lock_many(["alice", "bob"]);
-/// std::mem::swap(both.get_mut("alice").unwrap(), both.get_mut("bob").unwrap());
+/// let shelves = stripe_lock::StripedMutex::<str, Vec<u32>>::new(64);
+/// let mut both = shelves.lock_many(["apples", "pears"]);
+/// std::mem::swap(both.get_mut("apples").unwrap(), both.get_mut("pears").unwrap());
 /// ```
 #[must_use = "if unused, the stripes are released at once"]
 pub struct MultiGuard<'a, K: ?Sized, T, L, S, H: Holding<L>> {
@@ -279,10 +280,10 @@ where
     /// # Errors
     ///
     /// The guard keeps what it holds, and:
-    /// - [`ExtendError::WouldBlock`]: somebody else holds the stripe, which is above all those held, so that
-    ///   [`extend`](Self::extend) may wait for it.
-    /// - [`ExtendError::WouldInvert`]: somebody else holds the stripe, and waiting for it would break the order.
-    ///   Release the guard and take all the keys together.
+    /// - [`ExtendError::WouldBlock`]: another guard holds the stripe, which is above all those held, so that
+    ///   [`extend`](Self::extend) may wait for it (unless that guard is this thread's own).
+    /// - [`ExtendError::WouldInvert`]: another guard holds the stripe, and waiting for it would break the order.
+    ///   Release this one and take all the keys together.
     ///
     /// # Examples
     ///
@@ -305,8 +306,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if somebody else holds the stripe and it is
-    /// below the highest one held. Release the guard and take all the keys together.
+    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if another guard holds the stripe and it is
+    /// below the highest one held. Release this one and take all the keys together.
     ///
     /// # Panics
     ///
@@ -502,22 +503,22 @@ impl<K: ?Sized, T: fmt::Debug, L, S, H: Holding<L>> fmt::Debug for MultiGuard<'_
 /// ```
 /// use stripe_lock::ExtendError;
 ///
-/// assert_eq!(ExtendError::WouldBlock.to_string(), "the stripe is held by somebody else");
+/// assert_eq!(ExtendError::WouldBlock.to_string(), "the stripe is held by another guard");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExtendError {
-    /// Somebody else holds the stripe, and waiting for it would be safe.
+    /// Another guard holds the stripe, and waiting for it would be safe, if that guard is not this thread's (or task's) own.
     WouldBlock,
-    /// Somebody else holds the stripe, and waiting for it could deadlock, because a higher one is held.
+    /// Another guard holds the stripe, and waiting for it could deadlock, because a higher one is held.
     WouldInvert,
 }
 
 impl fmt::Display for ExtendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::WouldBlock => "the stripe is held by somebody else",
+            Self::WouldBlock => "the stripe is held by another guard",
             Self::WouldInvert => {
-                "the stripe is held by somebody else, and waiting for it would break the lock order"
+                "the stripe is held by another guard, and waiting for it would break the lock order"
             }
         })
     }

@@ -282,7 +282,8 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
     /// can't deadlock, whatever the order of their keys.
     ///
     /// No heap allocation for up to 16 keys, or up to 64 stripes, where an acquisition of `R` leaves no state to keep:
-    /// so it is with `parking_lot`.
+    /// so it is with `parking_lot`. With a limit in time: [`try_lock_many_until`](Self::try_lock_many_until). A key
+    /// that turns up later can be added by the guard's [`extend`](MultiGuard::extend).
     ///
     /// # Panics
     ///
@@ -291,10 +292,18 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
     /// # Examples
     ///
     /// ```
-    /// let balances = stripe_lock::StripedMutex::<str, i64>::new(64);
-    /// let mut accounts = balances.lock_many(["alice", "bob"]);
-    /// *accounts.get_mut("alice").unwrap() -= 5;
-    /// *accounts.get_mut("bob").unwrap() += 5;
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedMutex::<str, HashMap<String, u32>>::new(64);
+    /// let mut guard = stock.lock_many(["apples", "pears"]);
+    /// guard.get_mut("apples").unwrap().insert("apples".into(), 5);
+    /// guard.get_mut("pears").unwrap().insert("pears".into(), 2);
+    /// drop(guard);
+    ///
+    /// // Keys come as references, so owned ones are lent, and numbers take an ampersand.
+    /// let names = vec![String::from("apples"), String::from("figs")];
+    /// drop(stock.lock_many(names.iter().map(String::as_str)));
+    /// drop(stripe_lock::StripedMutex::<u64>::new(64).lock_many(&[1, 2]));
     /// ```
     #[inline]
     #[track_caller]

@@ -59,7 +59,7 @@ fn add<M: Mode>(counter: &AtomicU64, n: u64) {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StripeStats {
-    /// How often the stripe was taken, in any mode.
+    /// How often the stripe was taken, in any mode. Attempts that ended without it are counted nowhere.
     pub acquisitions: u64,
     /// How many of these did not find it free.
     pub contended: u64,

@@ -36,14 +36,15 @@ use crate::DefaultHasher;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::collections::HashMap;
 /// use stripe_lock::AsyncStripedMutex;
 ///
-/// let balances = AsyncStripedMutex::<str, i64>::new(64);
-/// *balances.lock("alice").await += 10;
+/// let stock = AsyncStripedMutex::<str, HashMap<String, u32>>::new(64);
+/// stock.lock("apples").await.insert("apples".into(), 3);
 ///
-/// let mut both = balances.lock_many(["alice", "bob"]).await;
-/// *both.get_mut("alice").unwrap() -= 5;
-/// *both.get_mut("bob").unwrap() += 5;
+/// let mut both = stock.lock_many(["apples", "pears"]).await;
+/// both.get_mut("apples").unwrap().insert("apples".into(), 5);
+/// both.get_mut("pears").unwrap().insert("pears".into(), 2);
 /// # }
 /// ```
 pub type AsyncStripedMutex<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, ForMutex>;
