@@ -95,8 +95,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a newcomer goes in without acquire",
         file: "future/word.rs",
-        from: "exchange(0, HELD, Acquire)",
-        to: "exchange(0, HELD, Ordering::Relaxed)",
+        from: "exchange(0, held(print), Acquire)",
+        to: "exchange(0, held(print), Ordering::Relaxed)",
         test: "async_locks",
         model: "two_exclude_each_other",
         finds: RACE,
@@ -104,8 +104,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a holder leaves without release",
         file: "future/word.rs",
-        from: "exchange(HELD, 0, Release)",
-        to: "exchange(HELD, 0, Ordering::Relaxed)",
+        from: "exchange(held(print), 0, Release)",
+        to: "exchange(held(print), 0, Ordering::Relaxed)",
         test: "async_locks",
         model: "two_exclude_each_other",
         finds: RACE,

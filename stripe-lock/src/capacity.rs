@@ -106,6 +106,15 @@ pub fn recommended_stripes(writers: usize) -> usize {
     writers.saturating_sub(1).saturating_mul(ONE_IN).clamp(1, MAX_STRIPES).next_power_of_two()
 }
 
+/// How many stripes to have instead of `stripes`, of which a fraction `chance` of the acquisitions found one held for
+/// another key, so that at most one in [`ONE_IN`] does.
+#[cfg(all(feature = "async", feature = "stats"))]
+pub(crate) fn stripes_for(stripes: usize, chance: f64) -> usize {
+    let wanted = (stripes as f64 * chance * ONE_IN as f64).ceil().clamp(1.0, MAX_STRIPES as f64);
+    #[allow(clippy::cast_sign_loss, reason = "clamped")]
+    (wanted as usize).next_power_of_two()
+}
+
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;

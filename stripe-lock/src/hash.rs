@@ -13,8 +13,15 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 /// throughout. The second product brings the top bits down; unlike a shift it needs no exception for one stripe.
 #[inline]
 pub(crate) fn index<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> usize {
+    locate(hasher, key, stripes).0
+}
+
+/// The stripe of `key`, and what its hash says beyond that: the bits that follow those of the index, at the top.
+#[inline]
+pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> (usize, u64) {
     let mixed = hasher.hash_one(key).wrapping_mul(GOLDEN);
-    ((u128::from(mixed) * stripes as u128) >> 64) as usize
+    let product = u128::from(mixed) * stripes as u128;
+    ((product >> 64) as usize, product as u64)
 }
 
 /// The hasher used where none is named: keyed, and seeded at random for each instance, so nobody outside can aim keys

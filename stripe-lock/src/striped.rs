@@ -224,6 +224,17 @@ impl<K: ?Sized, L, S: BuildHasher> Striped<K, L, S> {
         hash::index(&self.hasher, key, self.stripes())
     }
 
+    /// The index of the stripe that `key` belongs to, and what the hash says beyond that.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn locate<Q>(&self, key: &Q) -> (usize, u64)
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        hash::locate(&self.hasher, key, self.stripes())
+    }
+
     /// The value that `key` belongs to.
     ///
     /// # Examples

@@ -11,7 +11,10 @@ use std::task::{Context, Poll, ready};
 
 use super::guard::{AsyncGuard, AsyncMultiGuard};
 use super::lot::Lot;
+use super::place::Place;
 use super::plan::{Access, Plan};
+use super::record::Taker;
+use super::trace::Site;
 use super::turn;
 use super::waiter::{Held, Waiter};
 
@@ -82,8 +85,15 @@ pub struct Acquire<P: Deref<Target: Lot>, A: Access> {
 
 impl<P: Deref<Target: Lot>, A: Access> Acquire<P, A> {
     #[inline]
-    pub(super) fn new(lot: P, stripe: usize) -> Self {
-        Self { lot: Some(lot), waiter: Waiter::new(stripe), access: PhantomData }
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub(super) fn new(lot: P, place: Place) -> Self {
+        Self { lot: Some(lot), waiter: Waiter::new(place), access: PhantomData }
+    }
+
+    /// The same, asked for at another place in the program.
+    pub(super) fn asked_at(mut self, site: Site) -> Self {
+        self.waiter.site = site;
+        self
     }
 }
 
@@ -95,16 +105,16 @@ impl<P: Handle, A: Access> Future for Acquire<P, A> {
         // SAFETY: only the lot is moved out, which is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
         let lot = &**this.lot.as_ref().expect("polled after it was ready");
-        let stripe = this.waiter.stripe();
-        if this.waiter.is_queued() || !turn::try_enter(lot, stripe, A::MODE) {
-            let at = (stripe, A::MODE);
+        let place = this.waiter.place();
+        if this.waiter.is_queued() || !turn::try_enter(lot, place, A::MODE) {
+            let at = (place, A::MODE);
             // SAFETY: the waiter is pinned with this, always gets the same arguments, and is cancelled when it is
             // dropped.
             ready!(unsafe { this.waiter.poll(lot, at, at, None, cx) });
         }
         let lot = P::depart(&mut this.lot);
         // SAFETY: the waiter has just got the stripe.
-        Poll::Ready(unsafe { AsyncGuard::of(lot, stripe) })
+        Poll::Ready(unsafe { AsyncGuard::of(lot, place, Taker::polled(cx, this.waiter.site)) })
     }
 }
 
@@ -115,7 +125,7 @@ impl<P: Deref<Target: Lot>, A: Access> Drop for Acquire<P, A> {
             && let Some(lot) = &self.lot
             && let Held::All = self.waiter.cancel(&**lot)
         {
-            turn::release(&**lot, self.waiter.stripe(), A::MODE);
+            turn::release(&**lot, self.waiter.place(), A::MODE);
         }
     }
 }
@@ -147,8 +157,9 @@ pub struct AcquireMany<P: Deref<Target: Lot>, N: Plan> {
 
 impl<P: Deref<Target: Lot>, N: Plan> AcquireMany<P, N> {
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn new(lot: P, plan: N) -> Self {
-        Self { wanted: Some((lot, plan)), waiter: Waiter::new(0) }
+        Self { wanted: Some((lot, plan)), waiter: Waiter::new(Place::of_stripe(0)) }
     }
 }
 
@@ -169,7 +180,7 @@ impl<P: Handle, N: Plan> Future for AcquireMany<P, N> {
         }
         let (lot, plan) = this.wanted.take().expect("was there before");
         // SAFETY: the waiter has just got all the stripes.
-        Poll::Ready(unsafe { AsyncMultiGuard::of(lot, plan) })
+        Poll::Ready(unsafe { AsyncMultiGuard::of(lot, plan, Taker::polled(cx, this.waiter.site)) })
     }
 }
 

@@ -84,6 +84,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// assert!(guard.holds("a") && guard.holds("b"));
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock(self) -> AcquireMany<&'a AsyncStripedRwLock<K, T, S>, Mixed> {
         self.set.wait_for_all(self.plan)
     }
@@ -98,6 +99,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// assert!(locks.batch().read("a").try_lock().is_some());
     /// assert!(locks.batch().write("a").try_lock().is_none());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock(self) -> Option<AsyncBatchGuard<'a, K, T, S>> {
         self.set.try_for_all(self.plan)
     }
@@ -110,6 +112,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
     /// assert!(locks.batch().read("a").write("b").blocking_lock().holds("b"));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock(self) -> AsyncBatchGuard<'a, K, T, S> {
         block_on(self.lock())
     }

@@ -8,8 +8,11 @@ use std::ops::{Deref, DerefMut};
 
 use super::kind::Kind;
 use super::lot::Lot;
+use super::place::Place;
 use super::plan::{Access, Plan, Uniform, Write};
+use super::record::{Record, Taker};
 use super::set::AsyncStriped;
+use super::trace::Site;
 use super::turn;
 use super::word::Mode;
 use crate::{ExtendError, StripeSet};
@@ -32,7 +35,8 @@ use crate::{ExtendError, StripeSet};
 #[must_use = "if unused, the stripe is released at once"]
 pub struct AsyncGuard<P: Deref<Target: Lot>, A: Access> {
     lot: P,
-    stripe: u32,
+    place: Place,
+    record: Record,
     access: PhantomData<A>,
     /// Makes the guard `Sync` only where the data is, and `Send` only where the data is.
     data: PhantomData<<P::Target as Lot>::Value>,
@@ -43,8 +47,9 @@ impl<P: Deref<Target: Lot>, A: Access> AsyncGuard<P, A> {
     ///
     /// The stripe was acquired for this guard.
     #[inline]
-    pub(super) unsafe fn of(lot: P, stripe: usize) -> Self {
-        Self { lot, stripe: stripe as u32, access: PhantomData, data: PhantomData }
+    pub(super) unsafe fn of(lot: P, place: Place, taker: Taker) -> Self {
+        let record = lot.queue().registry.note(taker, std::iter::once((place.stripe(), A::MODE)));
+        Self { lot, place, record, access: PhantomData, data: PhantomData }
     }
 
     /// The index of the stripe that is held.
@@ -56,14 +61,15 @@ impl<P: Deref<Target: Lot>, A: Access> AsyncGuard<P, A> {
     /// assert_eq!(locks.blocking_lock(&1).stripe(), locks.stripe_of(&1));
     /// ```
     pub fn stripe(&self) -> usize {
-        self.stripe as usize
+        self.place.stripe()
     }
 }
 
 impl<P: Deref<Target: Lot>, A: Access> Drop for AsyncGuard<P, A> {
     #[inline]
     fn drop(&mut self) {
-        turn::release(&*self.lot, self.stripe as usize, A::MODE);
+        self.lot.queue().registry.end(&self.record);
+        turn::release(&*self.lot, self.place, A::MODE);
     }
 }
 
@@ -73,7 +79,7 @@ impl<P: Deref<Target: Lot>, A: Access> Deref for AsyncGuard<P, A> {
     #[inline]
     fn deref(&self) -> &Self::Target {
         // SAFETY: the guard's existence proves that the stripe is held, and `&mut` needs `&mut` of the guard.
-        unsafe { &*self.lot.value(self.stripe as usize) }
+        unsafe { &*self.lot.value(self.stripe()) }
     }
 }
 
@@ -81,7 +87,7 @@ impl<P: Deref<Target: Lot>> DerefMut for AsyncGuard<P, Write> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         // SAFETY: the guard's existence proves that the stripe is held exclusively.
-        unsafe { &mut *self.lot.value(self.stripe as usize) }
+        unsafe { &mut *self.lot.value(self.stripe()) }
     }
 }
 
@@ -113,6 +119,7 @@ where
 pub struct AsyncMultiGuard<P: Deref<Target: Lot>, N: Plan> {
     lot: P,
     plan: N,
+    record: Record,
     /// As in [`AsyncGuard`].
     data: PhantomData<<P::Target as Lot>::Value>,
 }
@@ -122,8 +129,10 @@ impl<P: Deref<Target: Lot>, N: Plan> AsyncMultiGuard<P, N> {
     ///
     /// The stripes of the plan were acquired for this guard.
     #[inline]
-    pub(super) unsafe fn of(lot: P, plan: N) -> Self {
-        Self { lot, plan, data: PhantomData }
+    pub(super) unsafe fn of(lot: P, plan: N, taker: Taker) -> Self {
+        let stripes = plan.stripes().iter().map(|stripe| (stripe, plan.mode(stripe)));
+        let record = lot.queue().registry.note(taker, stripes);
+        Self { lot, plan, record, data: PhantomData }
     }
 
     /// How many stripes are held: at most as many as keys were named, fewer where keys share a stripe.
@@ -296,8 +305,8 @@ where
         if self.stripes().contains(stripe) {
             return Ok(());
         }
-        if turn::try_enter(&*self.lot, stripe, A::MODE) {
-            self.plan.stripes.insert(stripe);
+        if turn::try_enter(&*self.lot, Place::of_stripe(stripe), A::MODE) {
+            self.add(stripe);
             return Ok(());
         }
         let below = self.stripes().last().is_some_and(|highest| stripe < highest);
@@ -325,28 +334,40 @@ where
     /// assert!(guard.holds(&2));
     /// # Ok(()) }
     /// ```
-    pub async fn extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn extend<Q>(&mut self, key: &Q) -> impl Future<Output = Result<(), ExtendError>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        match self.try_extend(key) {
-            Err(ExtendError::WouldBlock) => {
-                let lot: &AsyncStriped<K, T, S, M> = &self.lot;
-                let guard = lot.wait_for::<Q, A>(key).await;
-                let stripe = guard.stripe();
-                std::mem::forget(guard);
-                self.plan.stripes.insert(stripe);
-                Ok(())
+        let site = Site::here();
+        async move {
+            match self.try_extend(key) {
+                Err(ExtendError::WouldBlock) => {
+                    let lot: &AsyncStriped<K, T, S, M> = &self.lot;
+                    let guard = lot.wait_for::<Q, A>(key).asked_at(site).await;
+                    let stripe = guard.stripe();
+                    lot.queue().registry.end(&guard.record);
+                    std::mem::forget(guard);
+                    self.add(stripe);
+                    Ok(())
+                }
+                done => done,
             }
-            done => done,
         }
+    }
+
+    /// Notes a stripe that was acquired for this guard.
+    fn add(&mut self, stripe: usize) {
+        self.plan.stripes.insert(stripe);
+        self.lot.queue().registry.add(&self.record, stripe, A::MODE);
     }
 }
 
 impl<P: Deref<Target: Lot>, N: Plan> Drop for AsyncMultiGuard<P, N> {
     #[inline]
     fn drop(&mut self) {
+        self.lot.queue().registry.end(&self.record);
         turn::release_all(&*self.lot, &self.plan);
     }
 }

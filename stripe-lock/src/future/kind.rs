@@ -16,6 +16,9 @@ use super::word::Word;
 pub trait Kind: Send + Sync + 'static {
     #[doc(hidden)]
     type Word: Word + Send + Sync;
+    /// Whether those who share a stripe take from each other.
+    #[doc(hidden)]
+    const LIMITED: bool;
 }
 
 /// Stripes of one byte that are held exclusively.
@@ -65,14 +68,17 @@ pub enum ForSemaphore {}
 
 impl Kind for ForMutex {
     type Word = AtomicU8;
+    const LIMITED: bool = false;
 }
 
 impl Kind for ForRwLock {
     type Word = AtomicU32;
+    const LIMITED: bool = false;
 }
 
 impl Kind for ForSemaphore {
     type Word = AtomicU32;
+    const LIMITED: bool = true;
 }
 
 /// The kinds whose stripes guard data.

@@ -14,8 +14,11 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
+use super::place::{Place, Print};
 use super::plan::AnyPlan;
 use super::sync::{AtomicU32, Cell};
+use super::tally::Tally;
+use super::trace::{Moment, Site};
 use super::word::Mode;
 
 pub(super) type Link = Option<NonNull<Node>>;
@@ -41,7 +44,7 @@ pub(crate) struct Node {
     home: AtomicU32,
     /// Written by [`open`](Self::open), when the future first has to wait.
     fields: Cell<MaybeUninit<Fields>>,
-    /// For the future that the node is a part of, and for nobody else: the stripe that it was made for and, in the top
+    /// For the future that the node is a part of, and for nobody else: the place that it was made for and, in the top
     /// bit, whether the node is open. It lies here because here it takes no room.
     own: std::cell::Cell<u32>,
     _pinned: PhantomPinned,
@@ -61,6 +64,13 @@ pub(super) struct Fields {
     pub(super) phase: Phase,
     /// So many turns of the line are hand-overs, beginning with that of this node. Counts once it is first.
     pub(super) turns: u8,
+    /// Of the key that it asks for.
+    pub(super) print: Print,
+    /// When it joined the line.
+    pub(super) since: Moment,
+    /// Where it was asked for.
+    #[cfg_attr(not(feature = "diagnose"), expect(dead_code, reason = "empty, and nobody asks"))]
+    pub(super) site: Site,
     /// The other stripes that are wanted, where there are some.
     pub(super) plan: Option<NonNull<AnyPlan>>,
 }
@@ -71,10 +81,21 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Fields {
-    pub(super) fn new(waker: Waker, plan: Option<NonNull<AnyPlan>>, mode: Mode) -> Self {
-        let waker = ManuallyDrop::new(waker);
-        let (called, phase, turns) = (false, Phase::Waiting, 0);
-        Self { prev: None, next: None, sibling: None, waker, called, mode, phase, turns, plan }
+    pub(super) fn new(waker: Waker, plan: Option<NonNull<AnyPlan>>, mode: Mode, site: Site) -> Self {
+        Self {
+            prev: None,
+            next: None,
+            sibling: None,
+            waker: ManuallyDrop::new(waker),
+            called: false,
+            mode,
+            phase: Phase::Waiting,
+            turns: 0,
+            print: Print::UNKNOWN,
+            since: Moment::now(),
+            site,
+            plan,
+        }
     }
 
     /// Whether `waker` belongs to the task that this was polled by last.
@@ -84,6 +105,12 @@ impl Fields {
     /// for that reason, whereas to take a stranger for a sibling costs that one no more than its turn.
     pub(super) fn same_task(&self, waker: &Waker) -> bool {
         self.waker.data() == waker.data()
+    }
+
+    /// The task that this was polled by last.
+    #[cfg(feature = "diagnose")]
+    pub(super) fn task(&self) -> super::record::Task {
+        super::record::Task::of(&self.waker)
     }
 
     /// Whether a wake would reach the task of `waker`, and can still be sent.
@@ -118,19 +145,19 @@ impl Drop for Fields {
 
 impl Node {
     #[inline(always)]
-    pub(super) fn new(stripe: usize) -> Self {
+    pub(super) fn new(place: Place) -> Self {
         Self {
             home: AtomicU32::new(0),
             fields: Cell::new(MaybeUninit::uninit()),
-            own: std::cell::Cell::new(stripe as u32),
+            own: std::cell::Cell::new(place.to_bits()),
             _pinned: PhantomPinned,
         }
     }
 
-    /// The stripe that the node was made for.
+    /// The place that the node was made for.
     #[inline(always)]
-    pub(super) fn stripe(&self) -> usize {
-        (self.own.get() & !QUEUED) as usize
+    pub(super) fn place(&self) -> Place {
+        Place::from_bits(self.own.get() & !QUEUED)
     }
 
     /// Whether the future last left the node open, and perhaps linked.
@@ -186,13 +213,14 @@ pub(super) struct Bucket {
     lines: Link,
     /// A ring.
     granted: Link,
+    pub(super) tally: Tally,
 }
 
 // SAFETY: the nodes that a bucket leads to are touched under its lock, by whichever thread holds it.
 unsafe impl Send for Bucket {}
 
 /// All of these: `node` and every node linked in this bucket are alive, pinned and open, and the caller holds the lock
-/// of the bucket. Which is what [`Waiter`](super::wait::Waiter) makes sure of, and the only thing it has to.
+/// of the bucket. Which is what [`Waiter`](super::waiter::Waiter) makes sure of, and the only thing it has to.
 impl Bucket {
     /// The first in line of a stripe.
     pub(super) unsafe fn first(&self, stripe: usize) -> Link {
@@ -206,11 +234,15 @@ impl Bucket {
         unsafe { node.as_ref().with(|fields| fields.next).filter(|&next| next != first) }
     }
 
-    /// Puts `node` at the end of the line of its new home `stripe`.
-    pub(super) unsafe fn join(&mut self, node: NonNull<Node>, stripe: usize) {
+    /// Puts `node` at the end of the line of its new home `stripe`, of which it asks for `mode`, and whose word is `word`.
+    pub(super) unsafe fn join(&mut self, node: NonNull<Node>, stripe: usize, mode: Mode, word: u32) {
         // SAFETY: linked nodes of this bucket, whose lock is held, and one that is not linked and handed in.
         unsafe {
             node.as_ref().home.store(stripe as u32, Relaxed);
+            node.as_ref().with(|fields| {
+                (fields.mode, fields.phase, fields.since) = (mode, Phase::Waiting, Moment::now());
+                self.tally.joins(word, fields.print);
+            });
             let mut first = self.first(stripe);
             let new_line = first.is_none();
             push(&mut first, node);
@@ -225,6 +257,7 @@ impl Bucket {
     pub(super) unsafe fn quit(&mut self, node: NonNull<Node>, stripe: usize) -> bool {
         // SAFETY: linked nodes of this bucket, whose lock is held.
         unsafe {
+            self.tally.leaves(node.as_ref().with(|fields| fields.since));
             let (before, first) = self.find(stripe);
             let mut successor = first;
             unlink(&mut successor, node);
@@ -272,6 +305,31 @@ impl Bucket {
                 }
                 at = Self::behind(at, first)?;
             }
+        }
+    }
+
+    /// Shows every node of this bucket: line by line, each from its first on, then those who were given all.
+    #[cfg(feature = "diagnose")]
+    pub(super) unsafe fn each(&self, mut see: impl FnMut(&Node, &mut Fields)) {
+        let mut line = self.lines;
+        while let Some(first) = line {
+            let mut at = Some(first);
+            while let Some(node) = at {
+                // SAFETY: linked nodes of this bucket, whose lock is held.
+                unsafe {
+                    node.as_ref().with(|fields| see(node.as_ref(), fields));
+                    at = Self::behind(node, first);
+                }
+            }
+            // SAFETY: as above.
+            line = unsafe { first.as_ref().with(|fields| fields.sibling) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.find_granted(|node, fields| {
+                see(node, fields);
+                false
+            });
         }
     }
 

@@ -7,6 +7,7 @@ use std::task::Waker;
 use crossbeam_utils::CachePadded;
 
 use super::line::{Bucket, Node};
+use super::record::Registry;
 use super::sync::{AtomicUsize, Mutex, MutexGuard, most_buckets};
 use super::word::Word;
 
@@ -49,6 +50,8 @@ pub struct Queue {
     pub(super) strict: bool,
     /// How many are in the lobby, so that hardly anybody has to look.
     in_lobby: AtomicUsize,
+    /// The guards.
+    pub(super) registry: Registry,
 }
 
 impl Queue {
@@ -56,7 +59,7 @@ impl Queue {
         let buckets = most_buckets().min(stripes);
         let shift = (stripes / buckets).ilog2();
         let buckets = (0..=buckets).map(|_| CachePadded::new(Mutex::new(Bucket::default()))).collect();
-        Self { buckets, shift, strict: false, in_lobby: AtomicUsize::new(0) }
+        Self { buckets, shift, strict: false, in_lobby: AtomicUsize::new(0), registry: Registry::new() }
     }
 
     pub(super) fn make_strict(&mut self) {
@@ -101,6 +104,19 @@ impl Queue {
         if home == LOBBY {
             self.in_lobby.fetch_sub(1, Relaxed);
         }
+    }
+
+    /// What was counted in every bucket, by ascending stripes.
+    #[cfg(feature = "stats")]
+    pub(super) fn tallies(&self) -> Vec<super::stats::WaitStats> {
+        let (_lobby, buckets) = self.buckets.split_last().expect("there is a lobby");
+        buckets.iter().map(|bucket| bucket.lock().tally.snapshot()).collect()
+    }
+
+    /// Locks everything, in the order in which buckets are locked.
+    #[cfg(feature = "diagnose")]
+    pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, Bucket>> {
+        self.buckets.iter().map(|bucket| bucket.lock()).collect()
     }
 
     /// Locks the bucket that a node is in, or was in last.

@@ -39,24 +39,34 @@ mod acquire;
 mod batch;
 #[cfg(not(stripe_lock_loom))]
 mod block;
+#[cfg(feature = "diagnose")]
+mod diagnosis;
 mod guard;
 mod kind;
 mod line;
 mod lot;
 mod mutex;
+mod place;
 mod plan;
+mod record;
 mod rwlock;
 mod semaphore;
 mod set;
 mod sibling;
+#[cfg(feature = "stats")]
+mod stats;
 mod sync;
+mod tally;
 mod timeout;
+mod trace;
 mod turn;
 mod waiter;
 mod word;
 
 pub use acquire::{Acquire, AcquireMany, Handle};
 pub use batch::AsyncBatch;
+#[cfg(feature = "diagnose")]
+pub use diagnosis::{Blocked, Claim, Diagnosis, Standing, TaskId};
 pub use guard::{AsyncGuard, AsyncMultiGuard};
 pub use kind::{ForMutex, ForRwLock, ForSemaphore, Guards, Kind};
 pub use lot::Lot;
@@ -70,4 +80,6 @@ pub use rwlock::{
 };
 pub use semaphore::{AsyncMultiPermit, AsyncPermit, AsyncStripedSemaphore, OwnedAsyncPermit};
 pub use set::AsyncStriped;
+#[cfg(feature = "stats")]
+pub use stats::{AsyncStats, WaitStats};
 pub use timeout::{Elapsed, within};

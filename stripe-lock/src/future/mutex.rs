@@ -148,6 +148,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock<Q>(&self, key: &Q) -> Acquire<&Self, Write>
     where
         K: Borrow<Q>,
@@ -166,6 +167,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// assert!(locks.try_lock(&1).is_none());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock<Q>(&self, key: &Q) -> Option<AsyncMutexGuard<'_, K, T, S>>
     where
         K: Borrow<Q>,
@@ -188,12 +190,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// tokio::spawn(async move { drop(guard) });
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_owned<Q>(self: &Arc<Self>, key: &Q) -> Acquire<Arc<Self>, Write>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Acquire::new(self.clone(), self.stripe_of(key))
+        Acquire::new(self.clone(), self.place_of(key))
     }
 
     /// As [`lock`](Self::lock), waiting as a thread, in the same line as the tasks.
@@ -207,12 +210,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// *counts.blocking_lock(&1) += 1;
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock<Q>(&self, key: &Q) -> AsyncMutexGuard<'_, K, T, S>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.try_for(key).unwrap_or_else(|| block_on(self.lock(key)))
+        self.block_for(key)
     }
 
     /// Waits for the stripe of `key` until `sleep` is over, which is any future that takes as long as one is willing to
@@ -238,16 +242,17 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// assert!(timeout(Duration::from_millis(5), locks.lock(&1)).await.is_err());
     /// # }
     /// ```
-    pub async fn lock_timeout<Q>(
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn lock_timeout<Q>(
         &self,
         key: &Q,
         sleep: impl Future,
-    ) -> Result<AsyncMutexGuard<'_, K, T, S>, Elapsed>
+    ) -> impl Future<Output = Result<AsyncMutexGuard<'_, K, T, S>, Elapsed>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        within(self.lock(key), sleep).await
+        within(self.lock(key), sleep)
     }
 
     /// Waits for the stripes of several keys. Whatever the order of the keys, it can't deadlock with others of this
@@ -267,6 +272,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -288,6 +294,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// assert!(locks.try_lock_many(&[1, 2]).is_none());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -313,6 +320,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// tokio::spawn(async move { drop(guard) });
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_many_owned<'q, Q>(
         self: &Arc<Self>,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -332,6 +340,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
     /// assert!(locks.blocking_lock_many(&[1, 2]).holds(&2));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -354,6 +363,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// assert_eq!(total, 0);
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_all(&self) -> AcquireMany<&Self, Uniform<Write>> {
         self.wait_for_all(Uniform::new(self.every()))
     }
@@ -367,6 +377,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// let guard = locks.try_lock(&1).unwrap();
     /// assert!(locks.try_lock_all().is_none());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock_all(&self) -> Option<AsyncMutexMultiGuard<'_, K, T, S>> {
         self.try_for_all(Uniform::new(self.every()))
     }
@@ -379,6 +390,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(4);
     /// assert_eq!(locks.blocking_lock_all().len(), 4);
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock_all(&self) -> AsyncMutexMultiGuard<'_, K, T, S> {
         block_on(self.lock_all())
     }
@@ -400,12 +412,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     /// assert_eq!(count, 1);
     /// # }
     /// ```
-    pub async fn with<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&mut T) -> O) -> O
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn with<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&mut T) -> O) -> impl Future<Output = O>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let mut guard = self.lock(key).await;
-        section(&mut guard).await
+        let lock = self.lock(key);
+        async move { section(&mut *lock.await).await }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::place::Place;
 use super::word::Mode;
 use crate::StripeSet;
 
@@ -28,9 +29,9 @@ pub trait Plan: Send + Sync + 'static {
     /// The lowest stripe of the plan that is `stripe` or above.
     #[doc(hidden)]
     #[inline]
-    fn next_from(&self, stripe: usize) -> Option<(usize, Mode)> {
+    fn next_from(&self, stripe: usize) -> Option<(Place, Mode)> {
         let stripe = self.stripes().next_from(stripe)?;
-        Some((stripe, self.mode(stripe)))
+        Some((Place::of_stripe(stripe), self.mode(stripe)))
     }
 }
 

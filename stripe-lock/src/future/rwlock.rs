@@ -178,6 +178,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn read<Q>(&self, key: &Q) -> Acquire<&Self, Read>
     where
         K: Borrow<Q>,
@@ -196,6 +197,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert!(locks.try_read(&1).is_none());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_read<Q>(&self, key: &Q) -> Option<AsyncReadGuard<'_, K, T, S>>
     where
         K: Borrow<Q>,
@@ -218,12 +220,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// tokio::spawn(async move { drop(guard) });
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn read_owned<Q>(self: &Arc<Self>, key: &Q) -> Acquire<Arc<Self>, Read>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Acquire::new(self.clone(), self.stripe_of(key))
+        Acquire::new(self.clone(), self.place_of(key))
     }
 
     /// As [`read`](Self::read), waiting as a thread, in the same line as the tasks. Not to be called from a task.
@@ -235,12 +238,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert_eq!(*locks.blocking_read(&1), 0);
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_read<Q>(&self, key: &Q) -> AsyncReadGuard<'_, K, T, S>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.try_for(key).unwrap_or_else(|| block_on(self.read(key)))
+        self.block_for(key)
     }
 
     /// Waits for the stripe of `key` to read until `sleep` is over, which is any future that takes as long as one is
@@ -259,16 +263,17 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert!(locks.read_timeout(&1, std::future::ready(())).await.is_err());
     /// # }
     /// ```
-    pub async fn read_timeout<Q>(
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn read_timeout<Q>(
         &self,
         key: &Q,
         sleep: impl Future,
-    ) -> Result<AsyncReadGuard<'_, K, T, S>, Elapsed>
+    ) -> impl Future<Output = Result<AsyncReadGuard<'_, K, T, S>, Elapsed>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        within(self.read(key), sleep).await
+        within(self.read(key), sleep)
     }
 
     /// Waits for the stripes of several keys to read. Whatever the order of the keys, it can't deadlock with others of
@@ -287,6 +292,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn read_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> AcquireMany<&Self, Uniform<Read>>
     where
         K: Borrow<Q>,
@@ -305,6 +311,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert!(locks.try_read_many(&[1, 2]).is_none());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_read_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -324,6 +331,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// let locks = stripe_lock::AsyncStripedRwLock::<u64>::new(64);
     /// assert!(locks.blocking_read_many(&[1, 2]).holds(&2));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_read_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -345,6 +353,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert_eq!(locks.read_all().await.len(), 4);
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn read_all(&self) -> AcquireMany<&Self, Uniform<Read>> {
         self.wait_for_all(Uniform::new(self.every()))
     }
@@ -358,6 +367,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// let writer = locks.try_write(&1);
     /// assert!(locks.try_read_all().is_none());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_read_all(&self) -> Option<AsyncReadMultiGuard<'_, K, T, S>> {
         self.try_for_all(Uniform::new(self.every()))
     }
@@ -370,6 +380,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// let locks = stripe_lock::AsyncStripedRwLock::<u64>::new(4);
     /// assert_eq!(locks.blocking_read_all().len(), 4);
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_read_all(&self) -> AsyncReadMultiGuard<'_, K, T, S> {
         block_on(self.read_all())
     }
@@ -391,6 +402,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn write<Q>(&self, key: &Q) -> Acquire<&Self, Write>
     where
         K: Borrow<Q>,
@@ -409,6 +421,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert!(locks.try_write(&1).is_none());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_write<Q>(&self, key: &Q) -> Option<AsyncWriteGuard<'_, K, T, S>>
     where
         K: Borrow<Q>,
@@ -431,12 +444,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// tokio::spawn(async move { drop(guard) });
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn write_owned<Q>(self: &Arc<Self>, key: &Q) -> Acquire<Arc<Self>, Write>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Acquire::new(self.clone(), self.stripe_of(key))
+        Acquire::new(self.clone(), self.place_of(key))
     }
 
     /// As [`write`](Self::write), waiting as a thread, in the same line as the tasks. Not to be called from a task.
@@ -448,12 +462,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert_eq!(*locks.blocking_write(&1), 0);
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_write<Q>(&self, key: &Q) -> AsyncWriteGuard<'_, K, T, S>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.try_for(key).unwrap_or_else(|| block_on(self.write(key)))
+        self.block_for(key)
     }
 
     /// Waits for the stripe of `key` to write until `sleep` is over, which is any future that takes as long as one is
@@ -472,16 +487,17 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert!(locks.write_timeout(&1, std::future::ready(())).await.is_err());
     /// # }
     /// ```
-    pub async fn write_timeout<Q>(
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn write_timeout<Q>(
         &self,
         key: &Q,
         sleep: impl Future,
-    ) -> Result<AsyncWriteGuard<'_, K, T, S>, Elapsed>
+    ) -> impl Future<Output = Result<AsyncWriteGuard<'_, K, T, S>, Elapsed>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        within(self.write(key), sleep).await
+        within(self.write(key), sleep)
     }
 
     /// Waits for the stripes of several keys to write. Whatever the order of the keys, it can't deadlock with others of
@@ -500,6 +516,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn write_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -521,6 +538,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert!(locks.try_write_many(&[1, 2]).is_none());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_write_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -540,6 +558,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// let locks = stripe_lock::AsyncStripedRwLock::<u64>::new(64);
     /// assert!(locks.blocking_write_many(&[1, 2]).holds(&2));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_write_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -561,6 +580,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert_eq!(locks.write_all().await.len(), 4);
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn write_all(&self) -> AcquireMany<&Self, Uniform<Write>> {
         self.wait_for_all(Uniform::new(self.every()))
     }
@@ -574,6 +594,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// let writer = locks.try_write(&1);
     /// assert!(locks.try_write_all().is_none());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_write_all(&self) -> Option<AsyncWriteMultiGuard<'_, K, T, S>> {
         self.try_for_all(Uniform::new(self.every()))
     }
@@ -586,6 +607,7 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// let locks = stripe_lock::AsyncStripedRwLock::<u64>::new(4);
     /// assert_eq!(locks.blocking_write_all().len(), 4);
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_write_all(&self) -> AsyncWriteMultiGuard<'_, K, T, S> {
         block_on(self.write_all())
     }
@@ -617,13 +639,14 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// counts.with(&1, async |n| *n += 1).await;
     /// # }
     /// ```
-    pub async fn with<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&mut T) -> O) -> O
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn with<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&mut T) -> O) -> impl Future<Output = O>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let mut guard = self.write(key).await;
-        section(&mut guard).await
+        let lock = self.write(key);
+        async move { section(&mut *lock.await).await }
     }
 
     /// Runs `section` with the data of the stripe of `key`, which is held for reading meanwhile.
@@ -636,12 +659,13 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// assert_eq!(counts.with_read(&1, async |n| *n).await, 0);
     /// # }
     /// ```
-    pub async fn with_read<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&T) -> O) -> O
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn with_read<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&T) -> O) -> impl Future<Output = O>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let guard = self.read(key).await;
-        section(&guard).await
+        let lock = self.read(key);
+        async move { section(&*lock.await).await }
     }
 }

@@ -145,6 +145,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn acquire<Q>(&self, key: &Q) -> Acquire<&Self, Read>
     where
         K: Borrow<Q>,
@@ -163,6 +164,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// assert!(limits.try_acquire(&1).is_none());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_acquire<Q>(&self, key: &Q) -> Option<AsyncPermit<'_, K, S>>
     where
         K: Borrow<Q>,
@@ -185,12 +187,13 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// tokio::spawn(async move { drop(permit) });
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn acquire_owned<Q>(self: &Arc<Self>, key: &Q) -> Acquire<Arc<Self>, Read>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Acquire::new(self.clone(), self.stripe_of(key))
+        Acquire::new(self.clone(), self.place_of(key))
     }
 
     /// As [`acquire`](Self::acquire), waiting as a thread, in the same line as the tasks. Not to be called from a task.
@@ -201,12 +204,13 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// let limits = stripe_lock::AsyncStripedSemaphore::<u64>::new(64, 2);
     /// let _permit = limits.blocking_acquire(&1);
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_acquire<Q>(&self, key: &Q) -> AsyncPermit<'_, K, S>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        block_on(self.acquire(key))
+        self.block_for(key)
     }
 
     /// Waits for a permit of the stripe of `key` until `sleep` is over.
@@ -224,16 +228,17 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// assert!(limits.acquire_timeout(&1, std::future::ready(())).await.is_err());
     /// # }
     /// ```
-    pub async fn acquire_timeout<Q>(
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn acquire_timeout<Q>(
         &self,
         key: &Q,
         sleep: impl Future,
-    ) -> Result<AsyncPermit<'_, K, S>, Elapsed>
+    ) -> impl Future<Output = Result<AsyncPermit<'_, K, S>, Elapsed>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        within(self.acquire(key), sleep).await
+        within(self.acquire(key), sleep)
     }
 
     /// Waits for a permit of every stripe that one of `keys` belongs to: one for each stripe, however many of the
@@ -251,6 +256,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// assert!(limits.acquire_many(&[1, 2, 1]).await.holds(&2));
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn acquire_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -271,6 +277,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// let permit = limits.try_acquire(&1).unwrap();
     /// assert!(limits.try_acquire_many(&[1, 2]).is_none());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_acquire_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -290,6 +297,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
     /// let limits = stripe_lock::AsyncStripedSemaphore::<u64>::new(64, 1);
     /// assert!(limits.blocking_acquire_many(&[1, 2]).holds(&2));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_acquire_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,

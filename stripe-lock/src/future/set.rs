@@ -8,7 +8,10 @@ use super::acquire::{Acquire, AcquireMany};
 use super::guard::{AsyncGuard, AsyncMultiGuard};
 use super::kind::{Guards, Kind, Slot};
 use super::lot::{Lot, Queue};
+use super::place::Place;
 use super::plan::{Access, Plan};
+use super::record::Taker;
+use super::sync::block_on;
 use super::turn;
 use super::word::Word;
 use crate::striped::DEFAULT_STRIPES;
@@ -173,6 +176,42 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     }
 }
 
+impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
+    /// What was counted about those who had to wait (feature `stats`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// drop(locks.blocking_lock(&1));
+    /// assert_eq!(locks.stats().contended(), 0);
+    /// ```
+    #[cfg(feature = "stats")]
+    pub fn stats(&self) -> super::AsyncStats {
+        super::AsyncStats::new(self.stripes(), self.queue.tallies())
+    }
+
+    /// Who holds and who waits for what, since when and where it was asked for, and who waits in a circle (feature
+    /// `diagnose`).
+    ///
+    /// Stops every line of the set while it looks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// let guard = locks.blocking_lock(&1);
+    /// let diagnosis = locks.diagnose();
+    /// assert_eq!(diagnosis.claims()[0].stripe, guard.stripe());
+    /// assert!(diagnosis.cycles().is_empty());
+    /// println!("{diagnosis}");
+    /// ```
+    #[cfg(feature = "diagnose")]
+    pub fn diagnose(&self) -> super::Diagnosis {
+        super::Diagnosis::of(&self.queue, M::LIMITED)
+    }
+}
+
 impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
     /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys.
     ///
@@ -223,26 +262,55 @@ impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
         wanted
     }
 
+    #[inline]
+    pub(super) fn place_of<Q>(&self, key: &Q) -> Place
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let (stripe, rest) = self.striped.locate(key);
+        Place::of_key(stripe, rest)
+    }
+
     /// The stripe of `key`, when it is to be had.
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn wait_for<Q, A: Access>(&self, key: &Q) -> Acquire<&Self, A>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Acquire::new(self, self.stripe_of(key))
+        Acquire::new(self, self.place_of(key))
+    }
+
+    /// The stripe of `key`, when it is to be had, waiting as a thread.
+    #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub(super) fn block_for<Q, A: Access>(&self, key: &Q) -> AsyncGuard<&Self, A>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        // To diagnose, it has to be known who asks, which trying does not tell.
+        if cfg!(not(feature = "diagnose"))
+            && let Some(guard) = self.try_for(key)
+        {
+            return guard;
+        }
+        block_on(self.wait_for(key))
     }
 
     /// The stripe of `key`, if it is to be had at once.
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn try_for<Q, A: Access>(&self, key: &Q) -> Option<AsyncGuard<&Self, A>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let stripe = self.stripe_of(key);
+        let (place, taker) = (self.place_of(key), Taker::trying());
         // SAFETY: the stripe has just been entered.
-        turn::try_enter(self, stripe, A::MODE).then(|| unsafe { AsyncGuard::of(self, stripe) })
+        turn::try_enter(self, place, A::MODE).then(|| unsafe { AsyncGuard::of(self, place, taker) })
     }
 }
 
@@ -254,15 +322,18 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
 
     /// The stripes of a plan, when they are all to be had.
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn wait_for_all<N: Plan>(&self, plan: N) -> AcquireMany<&Self, N> {
         AcquireMany::new(self, plan)
     }
 
     /// The stripes of a plan, if they are all to be had at once.
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn try_for_all<N: Plan>(&self, plan: N) -> Option<AsyncMultiGuard<&Self, N>> {
+        let taker = Taker::trying();
         // SAFETY: the stripes have just been entered.
-        turn::try_enter_all(self, &plan).then(|| unsafe { AsyncMultiGuard::of(self, plan) })
+        turn::try_enter_all(self, &plan).then(|| unsafe { AsyncMultiGuard::of(self, plan, taker) })
     }
 
     /// Every stripe.

@@ -9,6 +9,7 @@ use std::task::Waker;
 
 use super::line::{Bucket, Fields, Node, Phase};
 use super::lot::{LOBBY, Lot};
+use super::place::Place;
 use super::turn::{hand_on, release};
 use super::word::{self, Mode, Word};
 
@@ -28,7 +29,7 @@ impl<'a> Sibling<'a> {
     pub(super) fn clean_up(self, lot: &impl Lot) {
         for (stripe, leaving) in self.chores {
             match leaving {
-                Some(mode) => release(lot, stripe, mode),
+                Some(mode) => release(lot, Place::of_stripe(stripe), mode),
                 None => hand_on(lot, stripe, None),
             }
         }
@@ -43,15 +44,16 @@ impl<'a> Sibling<'a> {
         &mut self,
         lot: &L,
         bucket: &mut Bucket,
-        stripe: usize,
+        place: Place,
         mode: Mode,
     ) -> bool {
         let queue = lot.queue();
+        let stripe = place.stripe();
         // SAFETY: the caller's promise; the lobby's lock comes after every other, and a plan lives as long as its node.
         unsafe {
             let single = |node: &Node, fields: &mut Fields| {
                 let ours = node.home() == stripe && fields.same_task(self.waker);
-                ours && trade(lot.word(stripe), fields.mode, mode) && {
+                ours && trade(lot.word(stripe), fields.mode, mode, place) && {
                     fields.phase = Phase::Passed;
                     true
                 }
@@ -69,7 +71,7 @@ impl<'a> Sibling<'a> {
             let several = |_: &Node, fields: &mut Fields| {
                 let Some(plan) = fields.plan.map(|plan| plan.as_ref()) else { return false };
                 let ours = plan.stripes().contains(stripe) && fields.same_task(self.waker);
-                ours && trade(lot.word(stripe), plan.mode(stripe), mode) && {
+                ours && trade(lot.word(stripe), plan.mode(stripe), mode, place) && {
                     fields.phase = Phase::Passed;
                     let others = plan.stripes().iter().rev().filter(|&other| other != stripe);
                     chores.extend(others.map(|other| (other, Some(plan.mode(other)))));
@@ -85,9 +87,9 @@ impl<'a> Sibling<'a> {
 }
 
 /// Puts one holder in the place of another, if the new one fits.
-fn trade(word: &impl Word, from: Mode, to: Mode) -> bool {
+fn trade(word: &impl Word, from: Mode, to: Mode, place: Place) -> bool {
     let mut now = word.load();
-    while let Some(next) = word::admit(word::leave(now, from), to) {
+    while let Some(next) = word::admit(word::leave(now, from), to, place.print()) {
         match word.exchange(now, next, AcqRel) {
             Ok(_) => return true,
             Err(other) => now = other,

@@ -5,21 +5,22 @@ use std::sync::atomic::Ordering::AcqRel;
 
 use super::line::{Bucket, Fields, Node, Phase};
 use super::lot::{LOBBY, Lot, Wakes};
+use super::place::Place;
 use super::plan::Plan;
 use super::waiter::{Held, walk};
 use super::word::{self, ASLEEP, AWAKE, EMPTY, LAST, Mode, Word};
 
 /// Goes in without standing in line, if that is possible now.
 #[inline(always)]
-pub(super) fn try_enter(lot: &impl Lot, stripe: usize, mode: Mode) -> bool {
-    word::try_enter(lot.word(stripe), mode)
+pub(super) fn try_enter(lot: &impl Lot, place: Place, mode: Mode) -> bool {
+    word::try_enter(lot.word(place.stripe()), mode, place.print())
 }
 
 /// Leaves a stripe that the caller holds.
 #[inline(always)]
-pub(super) fn release(lot: &impl Lot, stripe: usize, mode: Mode) {
-    if !word::try_leave(lot.word(stripe), mode) {
-        hand_on(lot, stripe, Some(mode));
+pub(super) fn release(lot: &impl Lot, place: Place, mode: Mode) {
+    if !word::try_leave(lot.word(place.stripe()), mode, place.print()) {
+        hand_on(lot, place.stripe(), Some(mode));
     }
 }
 
@@ -32,13 +33,13 @@ fn release_each<L: Lot, P: Plan>(lot: &L, plan: &P, stripes: impl Iterator<Item 
         #[inline]
         fn drop(&mut self) {
             for stripe in self.2.by_ref() {
-                release(self.0, stripe, self.1.mode(stripe));
+                release(self.0, Place::of_stripe(stripe), self.1.mode(stripe));
             }
         }
     }
     let mut rest = Rest(lot, plan, stripes);
     for stripe in rest.2.by_ref() {
-        release(lot, stripe, plan.mode(stripe));
+        release(lot, Place::of_stripe(stripe), plan.mode(stripe));
     }
 }
 
@@ -64,17 +65,17 @@ pub(super) fn release_held(lot: &impl Lot, plan: &impl Plan, held: Held) {
 
 /// Takes stripe by stripe of a plan from the lowest on, up to the first that is not to be had, which is returned.
 #[inline]
-pub(super) fn enter_all(lot: &impl Lot, plan: &impl Plan) -> Option<(usize, Mode)> {
-    let mut all = plan.stripes().iter().map(|stripe| (stripe, plan.mode(stripe)));
-    all.find(|&(stripe, mode)| !try_enter(lot, stripe, mode))
+pub(super) fn enter_all(lot: &impl Lot, plan: &impl Plan) -> Option<(Place, Mode)> {
+    let mut all = plan.stripes().iter().map(|stripe| (Place::of_stripe(stripe), plan.mode(stripe)));
+    all.find(|&(place, mode)| !try_enter(lot, place, mode))
 }
 
 /// Takes every stripe of a plan or none, without waiting.
 #[inline]
 pub(super) fn try_enter_all(lot: &impl Lot, plan: &impl Plan) -> bool {
     let missed = enter_all(lot, plan);
-    if let Some((stripe, _)) = missed {
-        release_below(lot, plan, stripe);
+    if let Some((place, _)) = missed {
+        release_below(lot, plan, place.stripe());
     }
     missed.is_none()
 }
@@ -117,12 +118,13 @@ unsafe fn judge(bucket: &Bucket, stripe: usize, word: u32, strict: bool, room: u
     let line = loop {
         let (Some(node), Some(first)) = (at, first) else { break EMPTY };
         // SAFETY: a node linked in the bucket, whose lock is held.
-        let (mode, phase, at_once) = unsafe {
-            node.as_ref()
-                .with(|f| (f.mode, f.phase, f.turns > 0 || f.plan.is_some() || f.mode == Mode::Shared))
+        let (mode, print, phase, at_once) = unsafe {
+            node.as_ref().with(|f| {
+                (f.mode, f.print, f.phase, f.turns > 0 || f.plan.is_some() || f.mode == Mode::Shared)
+            })
         };
         let notified = phase == Phase::Notified;
-        let Some(entered) = word::admit(turn.word, mode) else {
+        let Some(entered) = word::admit(turn.word, mode, print) else {
             break if notified { line } else { ASLEEP };
         };
         if strict || at_once || notified && line == LAST {

@@ -6,8 +6,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::line::{Bucket, Fields, Node, Phase};
 use super::lot::{Lot, Wakes};
+use super::place::Place;
 use super::plan::AnyPlan;
 use super::sibling::Sibling;
+use super::trace::Site;
 use super::turn::{settle, try_enter};
 use super::word::{self, ASLEEP, AWAKE, EMPTY, Mode, Word};
 
@@ -27,19 +29,22 @@ pub(super) enum Held {
 /// The part of a future that waits.
 pub(super) struct Waiter {
     node: Node,
+    /// Where it was made.
+    pub(super) site: Site,
 }
 
 impl Waiter {
     /// A waiter, so far for `first`.
     #[inline(always)]
-    pub(super) fn new(first: usize) -> Self {
-        Self { node: Node::new(first) }
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub(super) fn new(first: Place) -> Self {
+        Self { node: Node::new(first), site: Site::here() }
     }
 
-    /// The stripe that it was made for.
+    /// The place that it was made for.
     #[inline(always)]
-    pub(super) fn stripe(&self) -> usize {
-        self.node.stripe()
+    pub(super) fn place(&self) -> Place {
+        self.node.place()
     }
 
     /// Whether to [`look_again`](Self::look_again), and whether [`cancel`](Self::cancel) has anything to do.
@@ -58,8 +63,8 @@ impl Waiter {
     pub(super) unsafe fn poll<L: Lot>(
         &mut self,
         lot: &L,
-        at: (usize, Mode),
-        first: (usize, Mode),
+        at: (Place, Mode),
+        first: (Place, Mode),
         plan: Option<&AnyPlan>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
@@ -83,11 +88,11 @@ impl Waiter {
     unsafe fn join<L: Lot>(
         &mut self,
         lot: &L,
-        at: (usize, Mode),
+        at: (Place, Mode),
         plan: Option<&AnyPlan>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let fields = Fields::new(cx.waker().clone(), plan.map(NonNull::from), at.1);
+        let fields = Fields::new(cx.waker().clone(), plan.map(NonNull::from), at.1, self.site);
         // SAFETY: the node is not linked, and `queued` sees to its being closed.
         unsafe { self.node.open(fields) };
         // SAFETY: as for this function.
@@ -102,7 +107,7 @@ impl Waiter {
     unsafe fn walk<L: Lot>(
         &mut self,
         lot: &L,
-        at: Option<(usize, Mode)>,
+        at: Option<(Place, Mode)>,
         plan: Option<&AnyPlan>,
         waker: &Waker,
     ) -> Poll<()> {
@@ -129,7 +134,7 @@ impl Waiter {
     unsafe fn look_again<L: Lot>(
         &mut self,
         lot: &L,
-        first: (usize, Mode),
+        first: (Place, Mode),
         plan: Option<&AnyPlan>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
@@ -266,15 +271,16 @@ unsafe fn compete<L: Lot>(
     sibling: &mut Sibling<'_>,
 ) -> bool {
     // SAFETY: the caller's promise.
-    let (phase, mode) = unsafe { node.as_ref().with(|fields| (fields.phase, fields.mode)) };
+    let (phase, mode, place) =
+        unsafe { node.as_ref().with(|fields| (fields.phase, fields.mode, Place::new(home, fields.print))) };
     let entered = match phase {
         // SAFETY: as above; only who is first gets notified.
-        Phase::Notified => unsafe { enter_from_the_front(lot, node, home, mode) },
-        _ => try_enter(lot, home, mode),
+        Phase::Notified => unsafe { enter_from_the_front(lot, node, place, mode) },
+        _ => try_enter(lot, place, mode),
     };
     // SAFETY: as above.
     unsafe {
-        if entered || sibling.take_over(lot, bucket, home, mode) {
+        if entered || sibling.take_over(lot, bucket, place, mode) {
             bucket.quit(node, home);
             return true;
         }
@@ -286,14 +292,14 @@ unsafe fn compete<L: Lot>(
 ///
 /// # Safety
 ///
-/// The bucket is that of `home`, in whose line the node is first, and locked.
-unsafe fn enter_from_the_front<L: Lot>(lot: &L, node: NonNull<Node>, home: usize, mode: Mode) -> bool {
+/// The bucket is that of the place, in whose line the node is first, and locked.
+unsafe fn enter_from_the_front<L: Lot>(lot: &L, node: NonNull<Node>, place: Place, mode: Mode) -> bool {
     // SAFETY: the caller's promise.
     let line = if unsafe { Bucket::behind(node, node) }.is_none() { EMPTY } else { ASLEEP };
-    let word = lot.word(home);
+    let word = lot.word(place.stripe());
     let mut now = word.load();
     loop {
-        let entered = word::admit(now, mode);
+        let entered = word::admit(now, mode, place.print());
         let (next, ordering) = match entered {
             Some(entered) => (word::with_line(entered, line), Acquire),
             None => (word::with_line(now, ASLEEP), Relaxed),
@@ -324,22 +330,23 @@ pub(super) unsafe fn walk<L: Lot>(
     lot: &L,
     node: NonNull<Node>,
     plan: Option<&AnyPlan>,
-    mut at: Option<(usize, Mode)>,
+    mut at: Option<(Place, Mode)>,
     mut here: Option<(usize, &mut Bucket)>,
     mut sibling: Option<&mut Sibling<'_>>,
 ) -> Poll<()> {
     let queue = lot.queue();
-    while let Some((stripe, mode)) = at {
-        if !try_enter(lot, stripe, mode) {
+    while let Some((place, mode)) = at {
+        let stripe = place.stripe();
+        if !try_enter(lot, place, mode) {
             // SAFETY: the caller's promise.
             let entered = unsafe {
                 match &mut here {
                     Some((index, bucket)) if *index == queue.bucket_of(stripe) => {
-                        enter_or_join(lot, bucket, node, stripe, mode, sibling.as_deref_mut())
+                        enter_or_join(lot, bucket, node, place, mode, sibling.as_deref_mut())
                     }
                     _ => {
                         let bucket = &mut queue.lock(stripe);
-                        enter_or_join(lot, bucket, node, stripe, mode, sibling.as_deref_mut())
+                        enter_or_join(lot, bucket, node, place, mode, sibling.as_deref_mut())
                     }
                 }
             };
@@ -361,20 +368,20 @@ unsafe fn enter_or_join<L: Lot>(
     lot: &L,
     bucket: &mut Bucket,
     node: NonNull<Node>,
-    stripe: usize,
+    place: Place,
     mode: Mode,
     sibling: Option<&mut Sibling<'_>>,
 ) -> bool {
     if let Some(sibling) = sibling {
         // SAFETY: the caller's promise.
-        if unsafe { sibling.take_over(lot, bucket, stripe, mode) } {
+        if unsafe { sibling.take_over(lot, bucket, place, mode) } {
             return true;
         }
     }
-    let word = lot.word(stripe);
+    let word = lot.word(place.stripe());
     let mut now = word.load();
     loop {
-        let (next, ordering) = match word::enter(now, mode) {
+        let (next, ordering) = match word::enter(now, mode, place.print()) {
             Some(entered) => (entered, Acquire),
             None if word::line(now) == EMPTY => (word::with_line(now, ASLEEP), Relaxed),
             None => break,
@@ -387,8 +394,8 @@ unsafe fn enter_or_join<L: Lot>(
     }
     // SAFETY: the caller's promise.
     unsafe {
-        node.as_ref().with(|fields| (fields.mode, fields.phase) = (mode, Phase::Waiting));
-        bucket.join(node, stripe);
+        node.as_ref().with(|fields| fields.print = place.print());
+        bucket.join(node, place.stripe(), mode, now);
     }
     false
 }

@@ -1,11 +1,12 @@
 //! The word of a stripe: what its bits mean, and every change that they may undergo.
 //!
 //! ```text
-//! bit    0..4    4      5..8     8..32
-//!        LINE    HELD   unused   SHARES (words of 32 bits only)
+//! bit    0..4    4..8    8..32
+//!        LINE    HELD    SHARES (words of 32 bits only)
 //! ```
 //!
-//! `HELD` is set while somebody holds the stripe exclusively, `SHARES` counts those who hold it together with others
+//! `HELD` is not zero while somebody holds the stripe exclusively: 1, or with the feature `stats` 2 to 15 for whoever asked
+//! for one key, whose print it is. `SHARES` counts those who hold the stripe together with others
 //! (readers, or permits taken). `LINE` says who waits:
 //!
 //! | value | name | meaning | who may go in |
@@ -37,6 +38,7 @@
 
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
+use super::place::Print;
 use super::sync::{AtomicU8, AtomicU32, OVERTAKES};
 
 const LINE: u32 = 0b1111;
@@ -44,7 +46,8 @@ pub(super) const EMPTY: u32 = 0;
 pub(super) const ASLEEP: u32 = 1;
 pub(super) const AWAKE: u32 = 2;
 pub(super) const LAST: u32 = AWAKE + OVERTAKES;
-const HELD: u32 = 1 << 4;
+const HELD: u32 = 0b1111 << HELD_AT;
+const HELD_AT: u32 = 4;
 const SHARE: u32 = 1 << 8;
 const SHARES: u32 = !0xFF;
 
@@ -72,22 +75,34 @@ pub(super) fn with_line(word: u32, line: u32) -> u32 {
     word & !LINE | line
 }
 
+/// What an exclusive holder adds to a word.
+#[inline]
+fn held(print: Print) -> u32 {
+    print.to_bits() << HELD_AT
+}
+
+/// The print of who holds a stripe exclusively, 0 if nobody does.
+#[cfg(feature = "stats")]
+pub(super) fn holder(word: u32) -> u32 {
+    (word & HELD) >> HELD_AT
+}
+
 /// The word after `mode` has been let in, if that fits with who is in.
 #[inline]
-pub(super) fn admit(word: u32, mode: Mode) -> Option<u32> {
+pub(super) fn admit(word: u32, mode: Mode, print: Print) -> Option<u32> {
     match mode {
-        Mode::Exclusive => (word & (HELD | SHARES) == 0).then_some(word | HELD),
+        Mode::Exclusive => (word & (HELD | SHARES) == 0).then_some(word | held(print)),
         Mode::Shared => (word & HELD == 0 && word & SHARES != SHARES).then(|| word + SHARE),
     }
 }
 
 /// The word after `mode`, which has not stood in line, has gone in, if it may.
 #[inline]
-pub(super) fn enter(word: u32, mode: Mode) -> Option<u32> {
+pub(super) fn enter(word: u32, mode: Mode, print: Print) -> Option<u32> {
     match line(word) {
-        EMPTY => admit(word, mode),
+        EMPTY => admit(word, mode, print),
         ASLEEP | LAST => None,
-        _ => Some(admit(word, mode)? + 1),
+        _ => Some(admit(word, mode, print)? + 1),
     }
 }
 
@@ -154,20 +169,20 @@ word!(AtomicU32, u32);
 
 /// Goes in without standing in line, if that is possible now.
 #[inline(always)]
-pub(super) fn try_enter(word: &impl Word, mode: Mode) -> bool {
+pub(super) fn try_enter(word: &impl Word, mode: Mode, print: Print) -> bool {
     match mode {
         // Nearly always the stripe is free, so that is what is tried before the word is looked at.
-        Mode::Exclusive => match word.exchange(0, HELD, Acquire) {
+        Mode::Exclusive => match word.exchange(0, held(print), Acquire) {
             Ok(_) => true,
-            Err(now) => try_enter_from(word, mode, now),
+            Err(now) => try_enter_from(word, mode, print, now),
         },
-        Mode::Shared => try_enter_from(word, mode, word.load()),
+        Mode::Shared => try_enter_from(word, mode, print, word.load()),
     }
 }
 
 #[inline]
-fn try_enter_from(word: &impl Word, mode: Mode, mut now: u32) -> bool {
-    while let Some(next) = enter(now, mode) {
+fn try_enter_from(word: &impl Word, mode: Mode, print: Print, mut now: u32) -> bool {
+    while let Some(next) = enter(now, mode, print) {
         match word.exchange(now, next, Acquire) {
             Ok(_) => return true,
             Err(other) => now = other,
@@ -176,11 +191,11 @@ fn try_enter_from(word: &impl Word, mode: Mode, mut now: u32) -> bool {
     false
 }
 
-/// Leaves, unless the line has to be looked after.
+/// Leaves, unless the line has to be looked after. `print` is what was most likely left in the word, to save a look.
 #[inline(always)]
-pub(super) fn try_leave(word: &impl Word, mode: Mode) -> bool {
+pub(super) fn try_leave(word: &impl Word, mode: Mode, print: Print) -> bool {
     match mode {
-        Mode::Exclusive => match word.exchange(HELD, 0, Release) {
+        Mode::Exclusive => match word.exchange(held(print), 0, Release) {
             Ok(_) => true,
             Err(now) => try_leave_from(word, mode, now),
         },
@@ -203,6 +218,14 @@ fn try_leave_from(word: &impl Word, mode: Mode, mut now: u32) -> bool {
 mod tests {
     use super::*;
     use Mode::{Exclusive, Shared};
+
+    fn admit(word: u32, mode: Mode) -> Option<u32> {
+        super::admit(word, mode, Print::UNKNOWN)
+    }
+
+    fn enter(word: u32, mode: Mode) -> Option<u32> {
+        super::enter(word, mode, Print::UNKNOWN)
+    }
 
     #[test]
     fn who_fits_with_whom() {

@@ -1,0 +1,195 @@
+//! Feature `stats` of the async sets: who has to wait is counted, and true contention told from false.
+#![cfg(all(feature = "async", feature = "stats"))]
+
+use std::future::ready;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use stripe_lock::future::AsyncStats;
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Workload};
+
+/// A waker that is no other task's.
+struct Stranger;
+
+impl Wake for Stranger {
+    fn wake(self: Arc<Self>) {}
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Meets a holder of `held` with `wanted`, and gives up.
+fn meet(locks: &AsyncStripedMutex<u64>, held: u64, wanted: u64) {
+    let _guard = locks.try_lock(&held).unwrap();
+    assert!(poll(pin!(locks.lock(&wanted))).is_pending());
+}
+
+#[test]
+fn what_is_free_is_not_counted() {
+    let locks = AsyncStripedMutex::<u64>::new(64);
+    (0..100).for_each(|key| drop(locks.blocking_lock(&key)));
+    drop(locks.blocking_lock_all());
+    let held = locks.try_lock(&1).unwrap();
+    assert!(locks.try_lock(&1).is_none(), "trying does not stand in line");
+    drop(held);
+    let stats = locks.stats();
+    assert_eq!((stats.contended(), stats.waited()), (0, Duration::ZERO));
+    assert_eq!(
+        (stats.false_contention(), stats.same_key(), stats.recommended_stripes(100)),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn every_wait_counts_once_in_the_range_of_its_stripe() {
+    let locks = AsyncStripedMutex::<u64>::new(64);
+    let key = (0..).find(|key| locks.stripe_of(key) == 63).unwrap();
+    let held = locks.try_lock(&key).unwrap();
+    let mut waiting = pin!(locks.lock(&key));
+    for _ in 0..3 {
+        assert!(poll(waiting.as_mut()).is_pending());
+    }
+    assert_eq!((locks.stats().contended(), locks.stats().waited()), (1, Duration::ZERO), "it is not over");
+    std::thread::sleep(Duration::from_millis(2));
+    drop(held);
+    assert!(poll(waiting.as_mut()).is_ready());
+    let stats = locks.stats();
+    assert_eq!(stats.contended(), 1);
+    assert!(stats.waited() >= Duration::from_millis(2));
+    let (stripes, waits) = stats.ranges().last().unwrap();
+    assert!(stripes.contains(&63));
+    assert_eq!((waits.contended, waits.waited), (1, stats.waited()));
+    assert_eq!(stats.ranges().map(|(_, waits)| waits.contended).sum::<u64>(), 1);
+    assert!(stats.ranges().flat_map(|(stripes, _)| stripes).eq(0..64));
+}
+
+#[test]
+fn a_multi_counts_for_each_stripe_in_whose_line_it_stood() {
+    let locks = AsyncStripedMutex::<u64>::new(4);
+    let mut held: Vec<_> = (0..100).filter_map(|key| locks.try_lock(&key)).collect();
+    assert_eq!(held.len(), 4);
+    held.sort_by_key(stripe_lock::future::AsyncGuard::stripe);
+    let mut all = pin!(locks.lock_all());
+    assert!(poll(all.as_mut()).is_pending());
+    drop(held);
+    assert!(poll(all.as_mut()).is_ready());
+    let stats = locks.stats();
+    assert_eq!(stats.contended(), 4);
+    assert_eq!(stats.false_contention(), None, "it has no key of its own");
+}
+
+#[test]
+fn the_same_key_is_true_contention() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    (0..500).for_each(|key| meet(&locks, key, key));
+    let stats = locks.stats();
+    assert_eq!((stats.contended(), stats.false_contention(), stats.same_key()), (500, Some(0.0), Some(1.0)));
+    assert_eq!(stats.recommended_stripes(500), Some(1), "more stripes would be of no use");
+}
+
+/// With a hasher seeded at random, so the bounds are six standard deviations and more.
+#[test]
+fn other_keys_are_false_contention() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    (0..4_000).for_each(|key| meet(&locks, key, key + 1_000_000));
+    let stats = locks.stats();
+    let (_, waits) = stats.ranges().next().unwrap();
+    assert!(waits.same_print > 0, "prints meet by chance");
+    assert_eq!(waits.same_print + waits.other_print, 4_000);
+    assert!(stats.false_contention().unwrap() > 0.97, "{stats}");
+    assert!(stats.same_key().unwrap() < 0.03, "{stats}");
+    assert_eq!(stats.recommended_stripes(4_000), Some(8), "every one of them, so eight times as many");
+    assert_eq!(stats.recommended_stripes(64_000), Some(1));
+}
+
+#[test]
+fn a_mixture_is_told_apart() {
+    let locks = AsyncStripedMutex::<u64>::new(16);
+    // Keys that share stripe 3: a quarter of the meetings is for one key.
+    let keys: Vec<u64> = (0..).filter(|key| locks.stripe_of(key) == 3).take(4_001).collect();
+    for (n, pair) in keys.windows(2).enumerate() {
+        meet(&locks, pair[0], if n % 4 == 0 { pair[0] } else { pair[1] });
+    }
+    let stats = locks.stats();
+    let part = stats.false_contention().unwrap();
+    assert!((part - 0.75).abs() < 0.05, "{part}");
+    // What `same_key` says of a load has to give back the part that was seen.
+    let same_key = stats.same_key().unwrap();
+    let load = Workload { busy: 1.0, keys: 1.0, same_key };
+    let (here, floor) = (load.chance_to_block(16, 2), load.chance_to_block(usize::MAX, 2));
+    assert!((1.0 - floor / here - part).abs() < 1e-9, "{floor} of {here}");
+}
+
+#[test]
+fn holders_without_a_key_are_not_told_apart() {
+    let locks = AsyncStripedRwLock::<u64>::new(1);
+    let reader = locks.try_read(&1).unwrap();
+    assert!(poll(pin!(locks.write(&2))).is_pending());
+    drop(reader);
+    let both = locks.try_write_many(&[1, 2]).unwrap();
+    assert!(poll(pin!(locks.write(&1))).is_pending());
+    drop(both);
+    assert_eq!((locks.stats().contended(), locks.stats().false_contention()), (2, None));
+    let writer = locks.try_write(&1).unwrap();
+    assert!(poll(pin!(locks.read(&1))).is_pending());
+    drop(writer);
+    assert_eq!((locks.stats().contended(), locks.stats().false_contention()), (3, Some(0.0)));
+
+    let limits = AsyncStripedSemaphore::<u64>::new(1, 1);
+    let permit = limits.try_acquire(&1);
+    assert!(poll(pin!(limits.acquire(&1))).is_pending());
+    drop(permit);
+    assert_eq!((limits.stats().contended(), limits.stats().false_contention()), (1, None));
+}
+
+/// The print in the word is that of the one who holds it now, however it came to.
+#[test]
+fn a_stripe_that_is_handed_over_changes_its_print() {
+    let locks = AsyncStripedMutex::<u64>::new(1).strict_fifo();
+    let told =
+        || locks.stats().ranges().next().map(|(_, waits)| (waits.same_print, waits.other_print)).unwrap();
+    let (one, other) = distinct(&locks, told);
+    let before = told();
+    let held = locks.try_lock(&one).unwrap();
+    let mut next = pin!(locks.lock(&other));
+    assert!(poll(next.as_mut()).is_pending());
+    drop(held);
+    let stranger = Waker::from(Arc::new(Stranger));
+    let mut last = Box::pin(locks.lock(&other));
+    assert!(last.as_mut().poll(&mut Context::from_waker(&stranger)).is_pending(), "it was handed over");
+    assert!(poll(next.as_mut()).is_ready());
+    assert_eq!(told(), (before.0 + 1, before.1 + 1));
+}
+
+/// Two keys of different prints.
+fn distinct(locks: &AsyncStripedMutex<u64>, told: impl Fn() -> (u64, u64)) -> (u64, u64) {
+    let other = (2..).find(|&other| {
+        let before = told().1;
+        meet(locks, 1, other);
+        told().1 > before
+    });
+    (1, other.unwrap())
+}
+
+#[tokio::test]
+async fn shown_as_a_table() {
+    let locks = AsyncStripedMutex::<u64>::new(16);
+    let guard = locks.lock(&1).await;
+    assert!(locks.lock_timeout(&1, ready(())).await.is_err());
+    drop(guard);
+    let stats: AsyncStats = locks.stats();
+    let table = stats.to_string();
+    let lines: Vec<_> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("16 stripes, 1 contended, ") && lines[0].ends_with(", 0 % of it false"),
+        "{table}"
+    );
+    let (stripes, _) = stats.ranges().find(|(stripes, _)| stripes.contains(&locks.stripe_of(&1))).unwrap();
+    let hottest: Vec<_> = lines[2].split_whitespace().collect();
+    assert_eq!((hottest[0], hottest[1]), (&*format!("{}..{}", stripes.start, stripes.end), "1"));
+    assert_eq!(lines.len(), 2 + stats.ranges().len().min(8));
+    assert!(AsyncStripedMutex::<u64>::new(1).stats().to_string().contains("not told apart"));
+}
