@@ -128,6 +128,31 @@ impl StripeSet {
         if let Repr::Word(word) = self.repr { Some(Bits(word)) } else { None }
     }
 
+    /// The place, below 64, that a stripe of the set has among the others, where the set takes no heap memory; it moves when
+    /// stripes are added.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn seat(&self, stripe: usize) -> Option<usize> {
+        match &self.repr {
+            Repr::Word(_) => Some(stripe),
+            Repr::Few { len, sorted } => {
+                sorted[..usize::from(*len)].iter().position(|&held| held as usize == stripe)
+            }
+            Repr::Map(_) => None,
+        }
+    }
+
+    /// Moves the set out, and leaves an empty one or the same. A single word is made anew, because moving what was just
+    /// written piece by piece would copy all of its memory, and wait for the pieces.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn depart(&mut self) -> Self {
+        match self.bits() {
+            Some(bits) => bits.into(),
+            None => core::mem::replace(self, Self { stripes: self.stripes, repr: Repr::Word(0) }),
+        }
+    }
+
     /// Adds a stripe; says whether it was new.
     ///
     /// # Panics

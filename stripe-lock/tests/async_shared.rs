@@ -173,6 +173,54 @@ fn no_permits_are_refused() {
     let _ = AsyncStripedSemaphore::<u64>::new(1, 0);
 }
 
+/// The features that keep a record of waits need room for it.
+#[cfg(not(any(feature = "stats", feature = "diagnose")))]
+#[test]
+fn sizes() {
+    for stripes in [64, 1024] {
+        let locks = Arc::new(AsyncStripedRwLock::<u64>::new(stripes));
+        assert!(size_of_val(&locks.read(&1)) <= 80 && size_of_val(&locks.write_owned(&1)) <= 80);
+        assert!(size_of_val(&locks.write_many(&[1, 2, 3, 4, 5, 6, 7, 8])) <= 192);
+        let batch = (0..4).fold(locks.batch(), |batch, key| batch.read(&key).write(&(key + 4))).lock();
+        assert!(size_of_val(&batch) <= 192, "{}", size_of_val(&batch));
+        assert!(size_of_val(&locks.try_read(&1)) <= 16 && size_of_val(&locks.try_write(&1)) <= 16);
+        let limits = AsyncStripedSemaphore::<u64>::new(stripes, 1);
+        assert!(size_of_val(&limits.acquire(&1)) <= 80 && size_of_val(&limits.acquire_many(&[1, 2])) <= 192);
+        assert!(size_of_val(&limits.try_acquire(&1)) <= 16);
+    }
+}
+
+/// Whatever a set is made of (a word, a few stripes, a map), a batch writes what it was told to, and reads the rest.
+#[test]
+fn a_batch_keeps_its_modes_in_sets_of_every_form() {
+    for (stripes, count) in [(64, 40), (1024, 16), (1024, 17), (1024, 300)] {
+        let locks = AsyncStripedRwLock::<u64, u32>::new(stripes);
+        let (mut reads, mut writes) = (vec![], vec![]);
+        let batch = (0..count).rev().fold(locks.batch(), |batch, key| match key % 3 {
+            0 => {
+                writes.push(locks.stripe_of(&key));
+                batch.write(&key)
+            }
+            _ => {
+                reads.push(locks.stripe_of(&key));
+                batch.read(&key)
+            }
+        });
+        writes.sort_unstable();
+        writes.dedup();
+        reads.retain(|stripe| !writes.contains(stripe));
+        let mut guard = batch.try_lock().unwrap();
+        assert!(guard.iter_mut().map(|(stripe, _)| stripe).eq(writes.iter().copied()), "{stripes} {count}");
+        assert!(reads.iter().all(|stripe| guard.stripes().contains(*stripe)));
+        for key in 0..count {
+            let stripe = locks.stripe_of(&key);
+            assert_eq!(locks.try_read(&key).is_some(), !writes.contains(&stripe));
+        }
+        drop(guard);
+        assert!(locks.try_write_all().is_some());
+    }
+}
+
 #[test]
 fn a_future_that_is_dropped_unpolled_does_nothing() {
     let locks = AsyncStripedRwLock::<u64>::new(4);

@@ -151,7 +151,9 @@ impl<P: Deref<Target: Lot>, A: Access> Drop for Acquire<P, A> {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct AcquireMany<P: Deref<Target: Lot>, N: Plan> {
     /// Until it is ready.
-    wanted: Option<(P, N)>,
+    lot: Option<P>,
+    /// The same.
+    plan: N,
     waiter: Waiter,
 }
 
@@ -159,7 +161,7 @@ impl<P: Deref<Target: Lot>, N: Plan> AcquireMany<P, N> {
     #[inline]
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn new(lot: P, plan: N) -> Self {
-        Self { wanted: Some((lot, plan)), waiter: Waiter::new(Place::of_stripe(0)) }
+        Self { lot: Some(lot), plan, waiter: Waiter::new(Place::of_stripe(0)) }
     }
 }
 
@@ -170,15 +172,15 @@ impl<P: Handle, N: Plan> Future for AcquireMany<P, N> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: the plan is moved out only when nobody waits for it any more, the lot is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        let (lot, plan) = this.wanted.as_ref().expect("polled after it was ready");
-        let missed = if this.waiter.is_queued() { plan.next_from(0) } else { turn::enter_all(&**lot, plan) };
+        let (lot, plan) = (&**this.lot.as_ref().expect("polled after it was ready"), &this.plan);
+        let missed = if this.waiter.is_queued() { plan.next_from(0) } else { turn::enter_all(lot, plan) };
         if let Some(at) = missed {
             let first = plan.next_from(0).unwrap_or(at);
             // SAFETY: waiter and plan are pinned with this, the arguments are always the same, and the waiter is
             // cancelled when it is dropped.
-            ready!(unsafe { this.waiter.poll(&**lot, at, first, Some(plan), cx) });
+            ready!(unsafe { this.waiter.poll(lot, at, first, Some(plan), cx) });
         }
-        let (lot, plan) = this.wanted.take().expect("was there before");
+        let (lot, plan) = (this.lot.take().expect("it was there before"), this.plan.depart());
         // SAFETY: the waiter has just got all the stripes.
         Poll::Ready(unsafe { AsyncMultiGuard::of(lot, plan, Taker::polled(cx, this.waiter.site)) })
     }
@@ -188,10 +190,10 @@ impl<P: Deref<Target: Lot>, N: Plan> Drop for AcquireMany<P, N> {
     #[inline]
     fn drop(&mut self) {
         if self.waiter.is_queued()
-            && let Some((lot, plan)) = &self.wanted
+            && let Some(lot) = &self.lot
         {
             let held = self.waiter.cancel(&**lot);
-            turn::release_held(&**lot, plan, held);
+            turn::release_held(&**lot, &self.plan, held);
         }
     }
 }

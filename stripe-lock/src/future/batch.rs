@@ -24,13 +24,15 @@ use crate::StripeSet;
 #[must_use = "a batch locks nothing until `lock`, `try_lock` or `blocking_lock`"]
 pub struct AsyncBatch<'a, K: ?Sized, T, S> {
     set: &'a AsyncStripedRwLock<K, T, S>,
-    plan: Mixed,
+    stripes: StripeSet,
+    /// Those of `stripes` that are to be written.
+    writes: StripeSet,
 }
 
 impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     pub(super) fn new(set: &'a AsyncStripedRwLock<K, T, S>) -> Self {
         let none = StripeSet::empty(set.stripes());
-        Self { set, plan: Mixed { stripes: none.clone(), writes: none } }
+        Self { set, stripes: none.clone(), writes: none }
     }
 
     /// Names a key to read.
@@ -46,7 +48,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.plan.stripes.insert(self.set.stripe_of(key));
+        self.stripes.insert(self.set.stripe_of(key));
         self
     }
 
@@ -64,8 +66,8 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
         Q: Hash + ?Sized,
     {
         let stripe = self.set.stripe_of(key);
-        self.plan.stripes.insert(stripe);
-        self.plan.writes.insert(stripe);
+        self.stripes.insert(stripe);
+        self.writes.insert(stripe);
         self
     }
 
@@ -86,7 +88,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock(self) -> AcquireMany<&'a AsyncStripedRwLock<K, T, S>, Mixed> {
-        self.set.wait_for_all(self.plan)
+        self.set.wait_for_all(Mixed::new(self.stripes, self.writes))
     }
 
     /// Takes the stripes of all keys named if that needs no waiting; none of them otherwise.
@@ -101,7 +103,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock(self) -> Option<AsyncBatchGuard<'a, K, T, S>> {
-        self.set.try_for_all(self.plan)
+        self.set.try_for_all(Mixed::new(self.stripes, self.writes))
     }
 
     /// As [`lock`](Self::lock), waiting as a thread. Not to be called from a task.

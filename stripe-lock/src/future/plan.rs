@@ -26,6 +26,12 @@ pub trait Plan: Send + Sync + 'static {
     #[doc(hidden)]
     fn mode(&self, stripe: usize) -> Mode;
 
+    /// Moves out what is there, for the last time.
+    #[doc(hidden)]
+    fn depart(&mut self) -> Self
+    where
+        Self: Sized;
+
     /// The lowest stripe of the plan that is `stripe` or above.
     #[doc(hidden)]
     #[inline]
@@ -120,6 +126,11 @@ impl<A: Access> Plan for Uniform<A> {
     fn mode(&self, _stripe: usize) -> Mode {
         A::MODE
     }
+
+    #[inline]
+    fn depart(&mut self) -> Self {
+        Self::new(self.stripes.depart())
+    }
 }
 
 /// The plan that reads some of its stripes and writes the others.
@@ -135,9 +146,26 @@ impl<A: Access> Plan for Uniform<A> {
 /// ```
 #[derive(Debug)]
 pub struct Mixed {
-    pub(super) stripes: StripeSet,
-    /// Those of `stripes` that are written.
-    pub(super) writes: StripeSet,
+    stripes: StripeSet,
+    writes: Writes,
+}
+
+/// Which stripes of a set are written.
+#[derive(Debug)]
+enum Writes {
+    /// Those whose seat in the set has its bit set.
+    Seats(u64),
+    /// Of a set without seats.
+    Many(Box<StripeSet>),
+}
+
+impl Mixed {
+    /// `writes` are some of `stripes`.
+    pub(super) fn new(stripes: StripeSet, writes: StripeSet) -> Self {
+        let seats = writes.iter().try_fold(0, |seats, stripe| Some(seats | 1_u64 << stripes.seat(stripe)?));
+        let writes = seats.map_or_else(|| Writes::Many(Box::new(writes)), Writes::Seats);
+        Self { stripes, writes }
+    }
 }
 
 impl Plan for Mixed {
@@ -148,6 +176,16 @@ impl Plan for Mixed {
 
     #[inline]
     fn mode(&self, stripe: usize) -> Mode {
-        if self.writes.contains(stripe) { Mode::Exclusive } else { Mode::Shared }
+        let written = match &self.writes {
+            Writes::Seats(seats) => self.stripes.seat(stripe).is_some_and(|seat| seats >> seat & 1 == 1),
+            Writes::Many(writes) => writes.contains(stripe),
+        };
+        if written { Mode::Exclusive } else { Mode::Shared }
+    }
+
+    #[inline]
+    fn depart(&mut self) -> Self {
+        let writes = std::mem::replace(&mut self.writes, Writes::Seats(0));
+        Self { stripes: self.stripes.depart(), writes }
     }
 }

@@ -249,17 +249,13 @@ impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
     }
 
     /// The stripes of `keys`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_of<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> StripeSet
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized + 'q,
     {
-        let mut wanted = StripeSet::empty(self.stripes());
-        for key in keys {
-            wanted.insert(self.stripe_of(key));
-        }
-        wanted
+        StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.stripe_of(key)))
     }
 
     #[inline]

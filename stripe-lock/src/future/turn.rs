@@ -46,6 +46,15 @@ fn release_each<L: Lot, P: Plan>(lot: &L, plan: &P, stripes: impl Iterator<Item 
 /// Leaves all stripes of a plan.
 #[inline]
 pub(super) fn release_all(lot: &impl Lot, plan: &impl Plan) {
+    match plan.stripes().bits() {
+        Some(bits) => release_each(lot, plan, bits.rev()),
+        None => release_many(lot, plan),
+    }
+}
+
+/// As [`release_all`], out of line to keep the fast path small.
+#[inline(never)]
+fn release_many(lot: &impl Lot, plan: &impl Plan) {
     release_each(lot, plan, plan.stripes().iter().rev());
 }
 
@@ -66,7 +75,25 @@ pub(super) fn release_held(lot: &impl Lot, plan: &impl Plan, held: Held) {
 /// Takes stripe by stripe of a plan from the lowest on, up to the first that is not to be had, which is returned.
 #[inline]
 pub(super) fn enter_all(lot: &impl Lot, plan: &impl Plan) -> Option<(Place, Mode)> {
-    let mut all = plan.stripes().iter().map(|stripe| (Place::of_stripe(stripe), plan.mode(stripe)));
+    match plan.stripes().bits() {
+        Some(bits) => enter_each(lot, plan, bits),
+        None => enter_many(lot, plan),
+    }
+}
+
+/// As [`enter_all`], out of line to keep the fast path small.
+#[inline(never)]
+fn enter_many(lot: &impl Lot, plan: &impl Plan) -> Option<(Place, Mode)> {
+    enter_each(lot, plan, plan.stripes().iter())
+}
+
+#[inline(always)]
+fn enter_each(
+    lot: &impl Lot,
+    plan: &impl Plan,
+    stripes: impl Iterator<Item = usize>,
+) -> Option<(Place, Mode)> {
+    let mut all = stripes.map(|stripe| (Place::of_stripe(stripe), plan.mode(stripe)));
     all.find(|&(place, mode)| !try_enter(lot, place, mode))
 }
 
