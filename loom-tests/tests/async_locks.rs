@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use loom::cell::UnsafeCell;
@@ -231,6 +231,27 @@ fn overtaken() {
         all(&locks, vec![single, single, overtake]);
         assert!(sum(locks) >= 2);
     });
+}
+
+/// However the newcomers come, no more of them go before one who waits than may; and in some interleavings so many do.
+#[test]
+fn at_most_two_overtake() {
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    explore("at_most_two_overtake", Some(3), || {
+        let locks = std::sync::Arc::new(Mutexes::with_hasher(1, Identity::default()));
+        let held = locks.try_lock(&0).expect("it is new");
+        let mut waiting = Box::pin(locks.lock_owned(&0));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        let waiter = thread::spawn(move || block_on(waiting).add());
+        drop(held);
+        let before = |data: &Data| usize::from(data.get() == 0);
+        let overtaken: usize =
+            (0..4).filter_map(|_| locks.try_lock(&0)).map(|newcomer| before(&newcomer)).sum();
+        assert!(overtaken <= 2, "overtaken too often");
+        MOST.fetch_max(overtaken, Ordering::Relaxed);
+        waiter.join().expect("it is served");
+    });
+    assert_eq!(MOST.load(Ordering::Relaxed), 2);
 }
 
 #[test]
