@@ -196,15 +196,10 @@ fn a_batch_keeps_its_modes_in_sets_of_every_form() {
     for (stripes, count) in [(64, 40), (1024, 16), (1024, 17), (1024, 300)] {
         let locks = AsyncStripedRwLock::<u64, u32>::new(stripes);
         let (mut reads, mut writes) = (vec![], vec![]);
-        let batch = (0..count).rev().fold(locks.batch(), |batch, key| match key % 3 {
-            0 => {
-                writes.push(locks.stripe_of(&key));
-                batch.write(&key)
-            }
-            _ => {
-                reads.push(locks.stripe_of(&key));
-                batch.read(&key)
-            }
+        let batch = (0..count).rev().fold(locks.batch(), |batch, key| {
+            let write = key % 3 == 0;
+            if write { &mut writes } else { &mut reads }.push(locks.stripe_of(&key));
+            if write { batch.write(&key) } else { batch.read(&key) }
         });
         writes.sort_unstable();
         writes.dedup();

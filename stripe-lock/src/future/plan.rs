@@ -28,6 +28,7 @@ pub trait Plan: Send + Sync + 'static {
 
     /// Moves out what is there, for the last time.
     #[doc(hidden)]
+    #[must_use = "what is there may be gone afterwards"]
     fn depart(&mut self) -> Self
     where
         Self: Sized;
