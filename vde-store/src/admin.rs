@@ -221,7 +221,7 @@ impl Vde {
     }
 
     /// Gives space back to the file system: collects segments that are not nearly whole, writes the index anew without
-    /// gaps, and cuts what is free off the container's end. Large values stay where they are. Returns how many bytes
+    /// gaps, and cuts what is free off the container's end. Returns how many bytes
     /// shorter the container is. Writers and
     /// readers go on meanwhile; what readers still hold is not given back.
     ///
@@ -376,7 +376,7 @@ impl Vde {
             shared.log(&[Write { key: entry.key(), content, user: &user, origin }], Durability::Buffered)
         };
         if entry.len() <= MAX_RECORD_VALUE as u64 {
-            write(Content::Bytes(&entry.value()?))?;
+            write(shared.lift(&entry.value()?)?.content())?;
         } else {
             let mut unborn = blob::write(&shared.pages, &shared.segments, &[], &mut entry.reader()?)?;
             write(Content::Blob(&unborn.finish(), unborn.map.len))?;

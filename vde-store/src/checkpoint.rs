@@ -16,7 +16,7 @@ use crate::catalog::{Catalog, Dead, SnapshotRecord};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::format::{BLOCK, Extent, LogPosition, MAX_LEAF_VALUE, Superblock, extent_checksum};
-use crate::memtable::{Change, Location, Memtable, Payload};
+use crate::memtable::{Change, Location, Memtable, Payload, Stored};
 use crate::pages::Pages;
 use crate::planted::Bug;
 use crate::segments::{Freed, PageRun, Segment, Segments};
@@ -71,33 +71,49 @@ struct Group<'a> {
     ledger: &'a RefCell<Ledger>,
 }
 
-impl Ledger {
-    /// A change is superseded that no index ever referred to.
-    fn supersede(&mut self, change: &Change) -> Result<()> {
-        self.died.push(change.location);
-        if let Some(stored) = &change.stored
-            && let Payload::Blob(map) = &stored.payload
-        {
-            let version = stored.origin.map_or(change.seq, |origin| origin.version);
-            for run in BlobMap::decode(map, change.location.offset)?.runs() {
-                self.born.push(run);
-                self.dead_blobs.push((run, version));
-            }
+/// The pages of a change's blob, if it has one.
+fn blob_of(change: &Change) -> Result<Vec<PageRun>> {
+    match &change.stored {
+        Some(Stored { payload: Payload::Blob(map), .. }) => {
+            Ok(BlobMap::decode(map, change.location.offset)?.runs().collect())
         }
-        Ok(())
+        _ => Ok(Vec::new()),
     }
+}
 
-    /// The index no longer refers to `old`; unless it was only moved, its blob is dead.
-    fn replace(&mut self, key: &[u8], old: LeafValue<'_>, moved: bool, pages: &Pages) -> Result<()> {
-        if let Place::Record { location, blob } = old.place {
+impl Ledger {
+    /// The index refers to `newest` instead of `older` changes and of what it has. A value that was moved stands in several
+    /// places, with one blob in all of them or with a copy of it.
+    fn replace(
+        &mut self,
+        newest: &Change,
+        older: &[Change],
+        old: Option<LeafValue<'_>>,
+        key: &[u8],
+        pages: &Pages,
+    ) -> Result<()> {
+        let kept = blob_of(newest)?;
+        let mut dead = Vec::new();
+        for change in older {
+            self.died.push(change.location);
+            let version = change.version().unwrap_or(change.seq);
+            dead.extend(blob_of(change)?.into_iter().map(|run| (run, version)));
+        }
+        self.born.extend(dead.iter().map(|(run, _)| *run));
+        if let Some(LeafValue { version, place: Place::Record { location, blob }, .. }) = old {
             self.died.push(location);
-            if blob && !moved {
+            if blob {
                 let map = read_record(pages, key, location, |record, _| {
                     BlobMap::decode(record.value, location.offset)
                 })??;
-                self.dead_blobs.extend(map.runs().map(|run| (run, old.version)));
+                dead.extend(map.runs().map(|run| (run, version)));
             }
         }
+        dead.sort_unstable();
+        dead.dedup_by_key(|(run, _)| *run);
+        dead.retain(|(run, _)| !kept.contains(run));
+        self.born.extend(kept);
+        self.dead_blobs.extend(dead);
         Ok(())
     }
 }
@@ -126,20 +142,7 @@ impl merge::Change for Group<'_> {
         let mut ledger = self.ledger.borrow_mut();
         let newest = &self.changes[0];
         let version = newest.version();
-        let mut newer = version;
-        for older in &self.changes[1..] {
-            // A value that was collected stands in several places, but it is one value, with one blob.
-            if older.version().is_some() && older.version() == newer {
-                ledger.died.push(older.location);
-            } else {
-                ledger.supersede(older)?;
-            }
-            newer = older.version();
-        }
-        if let Some(old) = old {
-            let moved = self.changes.iter().any(|change| change.version() == Some(old.version));
-            ledger.replace(&self.key, old, moved, self.pages)?;
-        }
+        ledger.replace(newest, &self.changes[1..], old, &self.key, self.pages)?;
         let Some(stored) = &newest.stored else {
             ledger.died.push(newest.location);
             ledger.removed += u64::from(old.is_some());
@@ -156,10 +159,7 @@ impl merge::Change for Group<'_> {
                     bytes,
                 }
             }
-            (Payload::Blob(map), _) => {
-                ledger.born.extend(BlobMap::decode(map, newest.location.offset)?.runs());
-                Place::Record { location: newest.location, blob: true }
-            }
+            (Payload::Blob(_), _) => Place::Record { location: newest.location, blob: true },
             _ => Place::Record { location: newest.location, blob: false },
         };
         let value = LeafValue { len: stored.len, version: version.unwrap_or(newest.seq), created, place };

@@ -3,15 +3,16 @@
 //! A record is moved under its key's stripe and only if it is still the newest of its key, so that collecting is a
 //! writer like any other, to readers and to recovery. The segment itself is freed by the next checkpoint.
 
-use crate::blob::BlobMap;
+use crate::blob::{self, BlobMap};
 use crate::checkpoint::Edit;
 use crate::engine::{Content, Shared, Write};
 use crate::error::{Error, Result};
-use crate::format::{FLAG_BLOB, Kind, UNIT_HEAD, UnitHead};
+use crate::format::{FLAG_BLOB, FLAG_PACKED, Kind, UNIT_HEAD, UnitHead};
 use crate::log::record::Record;
 use crate::memtable::{Horizon, Payload};
 use crate::options::Durability;
 use crate::segments::Segment;
+use crate::view::{Entry, read_record};
 
 /// When and how much to collect.
 #[derive(Clone, Copy)]
@@ -113,10 +114,13 @@ impl Shared {
         }
         record.verify_value(offset)?;
         let origin = layers.origin(record.key, &change, stored)?;
-        let content = if record.head.flags & FLAG_BLOB == 0 {
-            Content::Bytes(record.value)
+        let bytes = record.content(offset)?;
+        let content = if record.head.flags & FLAG_BLOB != 0 {
+            Content::Blob(&bytes, BlobMap::decode(&bytes, offset)?.len)
+        } else if record.head.flags & FLAG_PACKED != 0 {
+            Content::Packed(record.value, &bytes)
         } else {
-            Content::Blob(record.value, BlobMap::decode(record.value, offset)?.len)
+            Content::Bytes(&bytes)
         };
         let origin = Some((origin, record.head.modified));
         self.log(&[Write { key: record.key, content, user: record.user, origin }], Durability::Buffered)?;
@@ -124,8 +128,8 @@ impl Shared {
     }
 
     /// Gives back what space can be given back: collects every segment that is not nearly whole, writes the index anew
-    /// without gaps, and cuts free segments off the container's end. Large values stay where they are. Returns how many
-    /// bytes the container lost.
+    /// without gaps, moves large values from the container's end into free segments before it, and cuts it. Returns how
+    /// many bytes the container lost.
     pub(crate) fn compact(&self) -> Result<u64> {
         let _collecting = self.collecting.lock();
         let device = self.pages.device();
@@ -145,21 +149,60 @@ impl Shared {
                 break;
             }
         }
+        self.cut_free_end()?;
+        Ok(before.saturating_sub(len()?))
+    }
+
+    /// Cuts free segments off the container's end.
+    pub(crate) fn cut_free_end(&self) -> Result<()> {
         // Checkpoints are excluded while the container is cut, and the log takes no segment.
         let mut state = self.checkpoint.lock();
         state.reclaim(&self.segments);
         let mut segments = self.segments.lock();
+        let device = self.pages.device();
         let end = segments.trim();
-        if end < len()? {
+        if end < device.len().map_err(|e| Error::io("measure the container", e))? {
             self.pages.cut(end);
             device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
         }
-        Ok(before.saturating_sub(len()?))
+        Ok(())
+    }
+
+    /// Copies a large value that reaches behind segment `end` to free pages, and logs it anew.
+    fn lower_blob(&self, entry: &Entry, end: u32) -> Result<()> {
+        let geometry = self.pages.geometry();
+        let Some((location, map)) = entry.recorded_blob()? else { return Ok(()) };
+        if map.runs().all(|run| geometry.segment_of(run.offset) < end) {
+            return Ok(());
+        }
+        let copied = blob::write(&self.pages, &self.segments, &[], &mut entry.reader()?);
+        let mut unborn = self.noting_blob_failure(copied)?;
+        let bytes = unborn.finish();
+        let key = entry.key();
+        let _stripe = self.stripes.lock(key);
+        let layers = self.layers.load();
+        let Some(change) = layers.change(key, Horizon::LATEST)? else { return Ok(()) };
+        let Some(stored) = &change.stored else { return Ok(()) };
+        if !matches!(stored.payload, Payload::Record { location: now, .. } if now == location) {
+            return Ok(());
+        }
+        let origin = layers.origin(key, &change, stored)?;
+        read_record(&self.pages, key, location, |record, _| {
+            let content = Content::Blob(&bytes, map.len);
+            let origin = Some((origin, record.head.modified));
+            self.log(&[Write { key, content, user: record.user, origin }], Durability::Buffered)
+        })??;
+        unborn.keep();
+        Ok(())
     }
 
     fn pack(&self) -> Result<()> {
         self.log.move_down();
         self.checkpoint(&Edit::Nothing, false)?;
+        let end = self.segments.lock().packed_end();
+        for entry in self.view().list("") {
+            self.lower_blob(&entry?, end)?;
+        }
         let tail = self.segments.lock().tail_logs();
         for (segment, ordinal) in tail {
             self.empty_segment(segment, ordinal)?;

@@ -9,15 +9,18 @@ use parking_lot::Mutex;
 
 use crate::blob::{self, Unborn};
 use crate::checkpoint::{Checkpointer, Edit};
+use crate::compress;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::format::{FLAG_BLOB, FLAG_MORE, FLAG_PRIOR, Geometry, Kind, MAX_RECORD_VALUE, MAX_USER_LEN};
+use crate::format::{
+    FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Geometry, Kind, MAX_RECORD_VALUE, MAX_USER_LEN,
+};
 use crate::log::commit::Line;
 use crate::log::record::{Draft, Origin, Parts};
 use crate::log::writer::Log;
 use crate::maintain::Maintenance;
 use crate::memtable::{Change, Facts, Horizon, Memtable, Payload, Stored};
-use crate::options::{Durability, StripeHasher, VdeOptions};
+use crate::options::{Compression, Durability, StripeHasher, VdeOptions};
 use crate::pages::Pages;
 use crate::planted::Bug;
 use crate::recovery::{Recovery, read_root, replay};
@@ -57,6 +60,8 @@ pub(crate) struct Shared {
 pub(crate) enum Content<'a> {
     Delete,
     Bytes(&'a [u8]),
+    /// The compressed form of the bytes, and the bytes.
+    Packed(&'a [u8], &'a [u8]),
     /// An encoded map, and the length of what it maps.
     Blob(&'a [u8], u64),
 }
@@ -81,6 +86,7 @@ impl<'a> Write<'a> {
         let (kind, flags, value) = match self.content {
             Content::Delete => (Kind::Delete, flags, &[][..]),
             Content::Bytes(bytes) => (Kind::Put, flags, bytes),
+            Content::Packed(packed, _) => (Kind::Put, flags | FLAG_PACKED, packed),
             Content::Blob(map, _) => (Kind::Put, flags | FLAG_BLOB, map),
         };
         let (origin, modified) =
@@ -91,7 +97,9 @@ impl<'a> Write<'a> {
     fn stored(&self, now: u64) -> Option<Stored> {
         let (len, payload) = match self.content {
             Content::Delete => return None,
-            Content::Bytes(bytes) => (bytes.len() as u64, Payload::Memory(bytes.into())),
+            Content::Bytes(bytes) | Content::Packed(_, bytes) => {
+                (bytes.len() as u64, Payload::Memory(bytes.into()))
+            }
             Content::Blob(map, len) => (len, Payload::Blob(map.into())),
         };
         let (origin, modified) =
@@ -111,6 +119,8 @@ pub(crate) enum Next {
 /// A value on its way into the store: in hand, or streamed to its pages already.
 pub(crate) enum Lifted<'a> {
     Bytes(&'a [u8]),
+    /// As [`Content::Packed`].
+    Packed(Vec<u8>, &'a [u8]),
     Blob(Vec<u8>, Box<Unborn<'a>>),
 }
 
@@ -118,6 +128,7 @@ impl Lifted<'_> {
     pub(crate) fn content(&self) -> Content<'_> {
         match self {
             Self::Bytes(bytes) => Content::Bytes(bytes),
+            Self::Packed(packed, bytes) => Content::Packed(packed, bytes),
             Self::Blob(map, unborn) => Content::Blob(map, unborn.map.len),
         }
     }
@@ -174,8 +185,8 @@ impl Shared {
         })
     }
 
-    /// Brings everything to the disk, and notes that nothing lies behind the log's end, so that opening the store need
-    /// not look for it. The store's last handle is gone.
+    /// Brings everything to the disk, gives back what is free at the container's end, and notes that nothing lies behind
+    /// the log's end, so that opening the store need not look for it. The store's last handle is gone.
     pub(crate) fn close(&self) -> Result<()> {
         let end = self.log.published();
         self.wait_durable(end)?;
@@ -183,6 +194,7 @@ impl Shared {
             self.checkpoint(&Edit::Nothing, false)?;
         }
         self.line.check()?;
+        self.cut_free_end()?;
         let device = self.pages.device();
         self.checkpoint.lock().superblock.successor(Some(end)).write(device)?;
         device.sync().map_err(|e| Error::io("sync the superblock", e))
@@ -254,12 +266,16 @@ impl Shared {
         self.throttle()
     }
 
-    /// Streams a value to its pages if it is too long for a record.
+    /// Streams a value to its pages if it is too long for a record, else compresses it if that is wanted and gains.
     pub(crate) fn lift<'a>(&'a self, value: &'a [u8]) -> Result<Lifted<'a>> {
-        if value.len() <= MAX_RECORD_VALUE {
-            return Ok(Lifted::Bytes(value));
+        if value.len() > MAX_RECORD_VALUE {
+            return self.lift_stream(value, &mut std::io::empty());
         }
-        self.lift_stream(value, &mut std::io::empty())
+        let packed = match self.options.compression {
+            Compression::None => None,
+            Compression::Lz4 => compress::pack(value),
+        };
+        Ok(packed.map_or(Lifted::Bytes(value), |packed| Lifted::Packed(packed, value)))
     }
 
     fn lift_stream<'a>(&'a self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
@@ -300,7 +316,7 @@ impl Shared {
         let len = blob::fill(source, &mut start).map_err(|e| Error::io("read the value", e))?;
         start.truncate(len);
         let value =
-            if len <= MAX_RECORD_VALUE { Lifted::Bytes(&start) } else { self.lift_stream(&start, source)? };
+            if len <= MAX_RECORD_VALUE { self.lift(&start)? } else { self.lift_stream(&start, source)? };
         self.put_lifted(key, value, user, durability)
     }
 

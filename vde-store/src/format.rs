@@ -316,6 +316,9 @@ pub(crate) const FLAG_USER: u8 = 8;
 /// The record's transaction began with an earlier record.
 pub(crate) const FLAG_PRIOR: u8 = 16;
 
+/// The value is compressed.
+pub(crate) const FLAG_PACKED: u8 = 32;
+
 /// The fixed part of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordHead {

@@ -34,6 +34,28 @@ pub enum Durability {
     Buffered,
 }
 
+/// Whether values are compressed before they are written.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Compression, VdeOptions};
+///
+/// let store = VdeOptions::new().compression(Compression::Lz4).in_memory()?;
+/// store.put("k", "over and over and ".repeat(1000))?;
+/// assert!(store.get("k")?.unwrap().starts_with(b"over and over"));
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// They are written as they are, and shown in place where the file is mapped.
+    #[default]
+    None,
+    /// By LZ4, each for itself, where that makes it an eighth shorter at least.
+    Lz4,
+}
+
 /// Which hash function chooses a key's stripe.
 ///
 /// # Examples
@@ -111,6 +133,10 @@ impl Hasher for StripeHash {
 
 /// How a store is opened. Every option is checked when it is.
 ///
+/// There is no size of a cache to choose: a container file is read through a map of it, so the operating system's page cache
+/// is the only one, and takes what memory is free. What a store takes itself grows with
+/// [`checkpoint_bytes`](Self::checkpoint_bytes).
+///
 /// # Examples
 ///
 /// ```
@@ -130,6 +156,7 @@ pub struct VdeOptions {
     pub(crate) hasher: StripeHasher,
     pub(crate) durability: Durability,
     pub(crate) sync_interval: Duration,
+    pub(crate) compression: Compression,
     pub(crate) checkpoint_bytes: u64,
     pub(crate) segment_size: u32,
     pub(crate) read_only: bool,
@@ -159,6 +186,7 @@ impl VdeOptions {
             hasher: StripeHasher::default(),
             durability: Durability::Sync,
             sync_interval: Duration::from_millis(100),
+            compression: Compression::None,
             checkpoint_bytes: 64 << 20,
             segment_size: 16 << 20,
             read_only: false,
@@ -223,6 +251,21 @@ impl VdeOptions {
     /// ```
     pub fn sync_interval(mut self, interval: Duration) -> Self {
         self.sync_interval = interval;
+        self
+    }
+
+    /// Whether values of 257 bytes to 64 KiB are compressed from now on; longer and shorter ones never are. What is
+    /// stored already can be read whatever is chosen here. Default [`Compression::None`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Compression, VdeOptions};
+    /// let store = VdeOptions::new().compression(Compression::Lz4).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
         self
     }
 

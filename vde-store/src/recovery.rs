@@ -197,7 +197,8 @@ fn change(record: &Record<'_>, seq: u64, offset: u64) -> Result<Change> {
     let mut change = Change { seq, location, buffered: false, stored: None };
     if record.head.kind == Kind::Put {
         let (len, payload) = if record.head.flags & FLAG_BLOB == 0 {
-            (record.value.len() as u64, Payload::Memory(record.value.into()))
+            let bytes = record.content(offset)?;
+            (bytes.len() as u64, Payload::Memory(bytes.into()))
         } else {
             (BlobMap::decode(record.value, offset)?.len, Payload::Blob(record.value.into()))
         };

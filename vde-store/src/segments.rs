@@ -336,10 +336,14 @@ impl Segments {
         last.is_some_and(|last| self.table[..last].contains(&Segment::Free))
     }
 
+    /// Where the container would end if no segment before were free.
+    pub(crate) fn packed_end(&self) -> u32 {
+        self.table.iter().filter(|segment| **segment != Segment::Free).count() as u32
+    }
+
     /// Log segments that would fit into free ones before them.
     pub(crate) fn tail_logs(&self) -> Vec<(u32, u64)> {
-        let used = self.table.iter().filter(|segment| **segment != Segment::Free).count();
-        let tail = (0u32..).zip(&self.table).skip(used);
+        let tail = (0u32..).zip(&self.table).skip(self.packed_end() as usize);
         tail.filter_map(|(index, segment)| match segment {
             Segment::Log(log) => Some((index, log.ordinal)),
             _ => None,

@@ -133,7 +133,8 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         }
         let Place::Record { location, blob } = value.place else { return Ok(()) };
         let map = read_record(&tree.pages, key, location, |record, _| {
-            if blob { BlobMap::decode(record.value, location.offset).map(Some) } else { Ok(None) }
+            let content = record.content(location.offset)?;
+            if blob { BlobMap::decode(&content, location.offset).map(Some) } else { Ok(None) }
         })??;
         if let Some(map) = map {
             for run in map.runs() {

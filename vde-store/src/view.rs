@@ -1,5 +1,6 @@
 //! Reading: one point in time, without a lock.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::pin::Pin;
@@ -101,7 +102,9 @@ impl Layers {
         if blob {
             return self.whole_blob(&self.blob_map(key, location)?);
         }
-        read_record(&self.tree.pages, key, location, |record, _| Some(record.value.to_vec()))
+        read_record(&self.tree.pages, key, location, |record, _| {
+            Ok(Some(record.content(location.offset)?.into_owned()))
+        })?
     }
 
     fn whole_blob(&self, map: &BlobMap) -> Result<Option<Vec<u8>>> {
@@ -120,8 +123,11 @@ impl Layers {
             Payload::Record { location, blob: false } => {
                 read_record(pages, key, *location, |record, bytes| {
                     let end = record.len as usize;
-                    bytes.pin(end - record.value.len(), end)
-                })?
+                    Ok::<_, Error>(match record.content(location.offset)? {
+                        Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
+                        Cow::Owned(value) => PinnedBytes::Owned(value.into()),
+                    })
+                })??
             }
         };
         Ok(Value { bytes, pin: Some(self.tree.clone()) })
@@ -198,7 +204,7 @@ impl Layers {
                     let sum = if *blob {
                         BlobMap::decode(record.value, location.offset)?.checksum
                     } else {
-                        record.head.value_checksum
+                        checksum(&record.content(location.offset)?)
                     };
                     Ok::<_, Error>((Some(Facts { modified: record.head.modified, user }), sum))
                 })??
@@ -683,6 +689,16 @@ impl Entry {
     pub fn reader(&self) -> Result<ValueReader> {
         let stored = self.change.stored.as_ref().ok_or(Error::corrupt("index entry", 0))?;
         self.view.layers.reader(&self.key, stored)
+    }
+
+    /// The map of a large value that the index knows, and the record that it lies in.
+    pub(crate) fn recorded_blob(&self) -> Result<Option<(Location, BlobMap)>> {
+        match self.change.stored.as_ref().map(|stored| &stored.payload) {
+            Some(Payload::Record { location, blob: true }) => {
+                Ok(Some((*location, self.view.layers.blob_map(&self.key, *location)?)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// What is known of the value beside its bytes.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 use vde_store::testing::{Bug, SimDisk};
-use vde_store::{Durability, ReadView, Vde, VdeOptions};
+use vde_store::{Compression, Durability, ReadView, Vde, VdeOptions};
 
 const THREADS: usize = 3;
 const KEYS: usize = 12;
@@ -214,7 +214,8 @@ fn work(store: &Vde, thread: usize, seed: u64, steps: usize, model: &Model) -> v
 
 /// Runs the workload of `seed`, cutting the power before every operation; returns how often, or what was lost.
 fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64, String> {
-    let options = VdeOptions::new().background(false).segment_size(1 << 18);
+    let compression = if seed.is_multiple_of(2) { Compression::None } else { Compression::Lz4 };
+    let options = VdeOptions::new().background(false).segment_size(1 << 18).compression(compression);
     let options = bug.map_or(options.clone(), |bug| options.plant(bug));
     let disk = SimDisk::new();
     let store = options.clone().open_device(disk.device()).unwrap();

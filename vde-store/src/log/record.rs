@@ -1,8 +1,12 @@
 //! Records: what a log unit carries.
 
+use std::borrow::Cow;
+
+use crate::compress;
 use crate::error::{Error, Result};
 use crate::format::{
-    FLAG_ORIGIN, FLAG_USER, Fields, Kind, LINK_LEN, RECORD_HEAD, RecordHead, checksum, head_checksum,
+    FLAG_ORIGIN, FLAG_PACKED, FLAG_USER, Fields, Kind, LINK_LEN, RECORD_HEAD, RecordHead, checksum,
+    head_checksum,
 };
 
 /// Version and creation time of an entry, where its record states them itself.
@@ -134,6 +138,14 @@ impl<'a> Record<'a> {
         } else {
             Err(Error::corrupt("value", offset))
         }
+    }
+
+    /// The value as it was put, or the map of the blob that it is. Its checksum was verified.
+    pub(crate) fn content(&self, offset: u64) -> Result<Cow<'a, [u8]>> {
+        if self.head.flags & FLAG_PACKED == 0 {
+            return Ok(Cow::Borrowed(self.value));
+        }
+        compress::unpack(self.value).map(Cow::Owned).ok_or(Error::corrupt("value", offset))
     }
 
     /// Where the log continues, if this is a link record.
