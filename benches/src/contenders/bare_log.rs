@@ -133,4 +133,8 @@ impl Store for BareLog {
     fn get(&self, _key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         Ok(None)
     }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        self.put(key, &[], Durability::Buffered)
+    }
 }

@@ -30,6 +30,14 @@ impl Store for RocksDb {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.0.get(key)?)
     }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        Ok(self.0.delete(key)?)
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(self.0.flush()?)
+    }
 }
 
 /// LMDB: one write transaction for each put, in an environment for its durability.
@@ -73,6 +81,20 @@ impl Store for Lmdb {
         let read = self.environment.read_txn()?;
         Ok(self.database.get(&read, key)?.map(<[u8]>::to_vec))
     }
+
+    fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        let mut write = self.environment.write_txn()?;
+        for (key, value) in pairs {
+            self.database.put(&mut write, key, value)?;
+        }
+        Ok(write.commit()?)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        let mut write = self.environment.write_txn()?;
+        self.database.delete(&mut write, key)?;
+        Ok(write.commit()?)
+    }
 }
 
 /// SQLite in write-ahead mode, synced at each commit; one connection, since it has one writer at a time.
@@ -84,21 +106,30 @@ impl Sqlite {
     pub(super) fn open(dir: &Path) -> Result<Self, Failure> {
         let connection = rusqlite::Connection::open(dir.join("store.sqlite"))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.execute("CREATE TABLE store (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID", [])?;
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS store (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID",
+            [],
+        )?;
         Ok(Self(Mutex::new(connection)))
+    }
+
+    fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+        let connection = self.0.lock().expect("puts do not panic");
+        connection
+            .prepare_cached("INSERT INTO store VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
+            .execute((key, value))?;
+        Ok(())
     }
 }
 
 #[cfg(feature = "sqlite")]
 impl Store for Sqlite {
     fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
-        let connection = self.0.lock().expect("puts do not panic");
         let synchronous = if durability == Durability::Synced { "FULL" } else { "OFF" };
+        let connection = self.0.lock().expect("puts do not panic");
         connection.pragma_update(None, "synchronous", synchronous)?;
-        connection
-            .prepare_cached("INSERT INTO store VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
-            .execute((key, value))?;
-        Ok(())
+        drop(connection);
+        self.insert(key, value)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
@@ -107,5 +138,24 @@ impl Store for Sqlite {
         let connection = self.0.lock().expect("puts do not panic");
         let mut find = connection.prepare_cached("SELECT value FROM store WHERE key = ?1")?;
         Ok(find.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        self.0.lock().expect("puts do not panic").execute_batch("BEGIN")?;
+        for (key, value) in pairs {
+            self.insert(key, value)?;
+        }
+        Ok(self.0.lock().expect("puts do not panic").execute_batch("COMMIT")?)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        let connection = self.0.lock().expect("puts do not panic");
+        connection.prepare_cached("DELETE FROM store WHERE key = ?1")?.execute([key])?;
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        let connection = self.0.lock().expect("puts do not panic");
+        Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
     }
 }

@@ -95,13 +95,13 @@ pub struct OurStore {
 }
 
 impl OurStore {
-    /// A new store in an empty directory.
+    /// The store in a directory, a new one where it is empty.
     ///
     /// # Errors
     ///
     /// Where the store cannot be created.
     pub fn open(dir: &Path) -> Result<Self, Failure> {
-        let synced = vde_store::Vde::create(dir.join("store.vde"))?;
+        let synced = vde_store::Vde::open(dir.join("store.vde"))?;
         let buffered = synced.with_durability(vde_store::Durability::Buffered);
         Ok(Self { synced, buffered })
     }
@@ -118,5 +118,14 @@ impl Store for OurStore {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.synced.get(key)?)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        self.buffered.delete(key)?;
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(self.synced.checkpoint()?)
     }
 }

@@ -33,14 +33,39 @@ pub trait Store: Send + Sync {
     ///
     /// Whatever the engine says.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Stores many values, without waiting for the disk where the engine can do without.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        pairs.iter().try_for_each(|(key, value)| self.put(key, value, Durability::Buffered))
+    }
+
+    /// Removes a value; as [`put_all`](Self::put_all).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn delete(&self, key: &[u8]) -> Result<(), Failure>;
+
+    /// Brings the store into the state in which it would be found at rest, as far as the engine does that on demand.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
-/// An engine that can be opened in an empty directory.
+/// An engine that keeps a store in a directory.
 #[derive(Clone, Copy)]
 pub struct Engine {
     /// What it is called in tables.
     pub name: &'static str,
-    /// Opens a new store in an empty directory.
+    /// Opens the store in a directory, a new one where it is empty.
     pub open: fn(&Path) -> Result<Box<dyn Store>, Failure>,
 }
 
@@ -87,6 +112,14 @@ impl Store for Fjall {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.keyspace.get(key)?.map(|value| value.to_vec()))
     }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        Ok(self.keyspace.remove(key)?)
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(self.database.persist(fjall::PersistMode::SyncData)?)
+    }
 }
 
 const TABLE: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("store");
@@ -117,6 +150,25 @@ impl Store for Redb {
         let value = self.0.begin_read()?.open_table(TABLE)?.get(key)?;
         Ok(value.map(|value| value.value().to_vec()))
     }
+
+    fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        let write = self.0.begin_write()?;
+        for (key, value) in pairs {
+            write.open_table(TABLE)?.insert(*key, *value)?;
+        }
+        Ok(write.commit()?)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        let mut write = self.0.begin_write()?;
+        write.set_durability(redb::Durability::None)?;
+        write.open_table(TABLE)?.remove(key)?;
+        Ok(write.commit()?)
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(self.0.begin_write()?.commit()?)
+    }
 }
 
 struct Sled(sled::Db);
@@ -138,6 +190,16 @@ impl Store for Sled {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.0.get(key)?.map(|value| value.to_vec()))
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        self.0.remove(key)?;
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        self.0.flush()?;
+        Ok(())
     }
 }
 
@@ -164,6 +226,15 @@ mod tests {
                 }
             }
             assert_eq!(store.get(b"absent").unwrap(), None, "{}", engine.name);
+            store.put_all(&[(b"three", b"value"), (b"four", b"value")]).unwrap();
+            store.delete(b"three").unwrap();
+            store.settle().unwrap();
+            drop(store);
+            if engine.name != BARE_LOG {
+                let store = (engine.open)(dir.path()).unwrap();
+                assert_eq!(store.get(b"three").unwrap(), None, "{}", engine.name);
+                assert_eq!(store.get(b"four").unwrap().as_deref(), Some(&b"value"[..]), "{}", engine.name);
+            }
         }
     }
 }

@@ -1,0 +1,107 @@
+//! What a disk engine promises beside puts: reads, updates, checkpoints, opening, space, memory; ours and the others'.
+//!
+//! `cargo run --release -p benches --bin engines -- --help`
+
+use std::path::{Path, PathBuf};
+
+use benches::contenders::stores::{BARE_LOG, ENGINES, Engine, Failure};
+use clap::{Parser, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+
+mod checkpoints;
+mod memory;
+mod opening;
+mod reads;
+mod space;
+mod updates;
+
+/// Disk engines beyond puts, side by side.
+#[derive(Parser)]
+struct Options {
+    /// What to measure (all by default).
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Part>,
+    /// Engines to measure (all by default).
+    #[arg(long, value_delimiter = ',')]
+    engines: Vec<String>,
+    /// Rounds of what is measured in rounds.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Milliseconds of one sample.
+    #[arg(long, default_value_t = 300)]
+    sample: u64,
+    /// Divides the amounts of data, for a first look.
+    #[arg(long, default_value_t = 1)]
+    divide: u64,
+    /// A directory on the disk to measure.
+    #[arg(long, default_value = "target")]
+    dir: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Durable updates that wait 200 us under their stripe: 64 stripes against one.
+    Updates,
+    /// Point reads of a million values of 100 bytes by two threads, alone and beside four durable writers.
+    Reads,
+    /// Durable puts by 16 writers while checkpoints run, and while none does.
+    Checkpoints,
+    /// Opening: after closing, and after a crash.
+    Opening,
+    /// The space that overwritten and deleted values leave behind.
+    Space,
+    /// Memory for one large value, and for very many keys.
+    Memory,
+}
+
+fn main() -> Result<(), Failure> {
+    let options = Options::parse();
+    if let Some(unknown) = options.engines.iter().find(|name| ENGINES.iter().all(|e| e.name != **name)) {
+        return Err(format!("no engine {unknown:?} in this build").into());
+    }
+    let engines: Vec<Engine> = ENGINES
+        .iter()
+        .filter(|engine| engine.name != BARE_LOG)
+        .filter(|engine| options.engines.is_empty() || options.engines.iter().any(|name| name == engine.name))
+        .copied()
+        .collect();
+    for part in Part::value_variants() {
+        if !options.only.is_empty() && !options.only.contains(part) {
+            continue;
+        }
+        match part {
+            Part::Updates => updates::measure(&options)?,
+            Part::Reads => reads::measure(&options, &engines)?,
+            Part::Checkpoints => checkpoints::measure(&options)?,
+            Part::Opening => opening::measure(&options, &engines)?,
+            Part::Space => space::measure(&options, &engines)?,
+            Part::Memory => memory::measure(&options)?,
+        }
+    }
+    Ok(())
+}
+
+/// Prints rows under a title: the first column left, the others right.
+fn print<const N: usize>(title: &str, header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{title}\n{table}");
+}
+
+/// The files of a store and the room that the file system gives them, in bytes.
+fn allocated(dir: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+
+    let mut total = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        total += if metadata.is_dir() { allocated(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(total)
+}

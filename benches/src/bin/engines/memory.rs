@@ -1,0 +1,85 @@
+//! Memory: one large value in and out, and very many keys.
+
+use std::{
+    fs,
+    io::{self, Read},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use benches::contenders::stores::Failure;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use vde_store::{Durability, UserMetadata, Vde};
+
+use crate::{Options, print};
+
+/// The process's memory that no file backs, in KiB. What a map of the container shows is the page cache's.
+fn anonymous() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// The most memory that `work` took beyond what was taken before, in MiB.
+fn peak(work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
+    let (before, most, done) = (anonymous(), AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                most.fetch_max(anonymous(), Relaxed);
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let worked = work();
+        done.store(true, Relaxed);
+        worked
+    })?;
+    Ok(most.into_inner().saturating_sub(before) as f64 / 1024.0)
+}
+
+pub(crate) fn measure(options: &Options) -> Result<(), Failure> {
+    let dir = tempfile::tempdir_in(&options.dir)?;
+    let path = dir.path().join("large.vde");
+    let len = (4 << 30) / options.divide;
+    let store = Vde::create(&path)?;
+    let put = peak(|| Ok(store.put_with("large", io::repeat(7).take(len), &UserMetadata::new())?))?;
+    let read = peak(|| {
+        let mut reader = store.reader("large")?.ok_or("the value is gone")?;
+        let copied = io::copy(&mut reader, &mut io::sink())?;
+        assert_eq!(copied, len);
+        Ok(())
+    })?;
+    drop(store);
+    fs::remove_file(&path)?;
+
+    let path = dir.path().join("many.vde");
+    let keys = 10_000_000 / options.divide;
+    let store = Vde::create(&path)?.with_durability(Durability::Buffered);
+    let fill = peak(|| {
+        for key in 0..keys {
+            store.put(key.to_be_bytes(), [7; 10])?;
+        }
+        Ok(())
+    })?;
+    drop(store);
+    let open = peak(|| {
+        let store = Vde::open(&path)?;
+        let mut rng = SmallRng::seed_from_u64(1);
+        for _ in 0..100_000 {
+            assert!(store.get(rng.random_range(..keys).to_be_bytes())?.is_some());
+        }
+        Ok(())
+    })?;
+    print(
+        "memory of vde-store",
+        ["", "MiB at most"],
+        [
+            [format!("put a value of {} MiB", len >> 20), format!("{put:.1}")],
+            ["read it".to_owned(), format!("{read:.1}")],
+            [format!("put {keys} keys, buffered"), format!("{fill:.1}")],
+            ["open them and read 100,000".to_owned(), format!("{open:.1}")],
+        ],
+    );
+    Ok(())
+}
