@@ -100,8 +100,8 @@ pub struct Blocked {
 ///
 /// A *cycle* is a row of tasks each of which waits for the next, and the last for the first: a deadlock, unless one of them has
 /// another way out, such as a timeout. A task that waits for what it holds itself is a cycle of one; it is one, too, where
-/// two branches of a `join!` meet, of which the one that holds the stripe may go on. Only what happens within one set is
-/// seen.
+/// two branches of a `join!` meet, of which the one that holds the stripe may go on. A guard counts for the task that took
+/// it, wherever it has gone since. Only what happens within one set is seen.
 ///
 /// # Examples
 ///
