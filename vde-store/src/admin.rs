@@ -8,14 +8,16 @@ use crate::blob;
 use crate::catalog::SnapshotRecord;
 use crate::checkpoint::Edit;
 use crate::engine::{Content, Write};
+use crate::entries::Entry;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
+use crate::layers::Layers;
 use crate::log::record::Origin;
 use crate::memtable::{Horizon, Memtable};
 use crate::options::{Durability, VdeOptions};
 use crate::store::Vde;
 use crate::value::{encode_user, micros_from_time, time_from_micros};
-use crate::view::{Entry, Layers, ReadView};
+use crate::view::ReadView;
 
 /// A named snapshot.
 ///

@@ -6,13 +6,14 @@
 use crate::blob::{self, BlobMap};
 use crate::checkpoint::Edit;
 use crate::engine::{Content, Shared, Write};
+use crate::entries::Entry;
 use crate::error::{Error, Result};
 use crate::format::{FLAG_BLOB, FLAG_PACKED, Kind, UNIT_HEAD, UnitHead};
+use crate::layers::read_record;
 use crate::log::record::Record;
 use crate::memtable::{Horizon, Payload};
 use crate::options::Durability;
 use crate::segments::Segment;
-use crate::view::{Entry, read_record};
 
 /// When and how much to collect.
 #[derive(Clone, Copy)]

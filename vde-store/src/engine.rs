@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Geometry, Kind, MAX_RECORD_VALUE, MAX_USER_LEN,
 };
+use crate::layers::Layers;
 use crate::log::commit::Line;
 use crate::log::record::{Draft, Origin, Parts};
 use crate::log::writer::Log;
@@ -27,7 +28,7 @@ use crate::recovery::{Recovery, read_root, replay};
 use crate::segments::Segments;
 use crate::tree::Tree;
 use crate::value::{Value, now_micros};
-use crate::view::{Layers, ReadView, check_key};
+use crate::view::{ReadView, check_key};
 
 type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, StripeHasher>;
 

@@ -45,10 +45,13 @@ mod collect;
 mod compress;
 mod device;
 mod engine;
+mod entries;
 mod error;
 mod format;
 #[cfg(feature = "testing")]
 mod fuzzing;
+mod layers;
+mod ledger;
 mod log;
 mod maintain;
 mod memtable;
@@ -69,6 +72,7 @@ pub use admin::{Health, Snapshot, Stats};
 pub use asynchronous::{AsyncBatch, AsyncVde};
 pub use batch::Batch;
 pub use device::{Device, FileDevice, Mapping, MemoryDevice};
+pub use entries::{Entries, Entry};
 pub use error::{Error, Result};
 pub use format::MAX_KEY_LEN;
 pub use options::{Compression, Durability, StripeHash, StripeHasher, VdeOptions};
@@ -76,7 +80,7 @@ pub use recovery::Recovery;
 pub use store::Vde;
 pub use value::{Metadata, UserMetadata, Value, ValueReader};
 pub use verify::{Progress, Report};
-pub use view::{Entries, Entry, ReadView};
+pub use view::ReadView;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -10,12 +10,13 @@ use std::thread::JoinHandle;
 use crate::batch::Batch;
 use crate::device::Device;
 use crate::engine::{Next, Shared};
+use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::format::Superblock;
 use crate::options::{Durability, VdeOptions};
 use crate::recovery::Recovery;
 use crate::value::{Metadata, UserMetadata, Value, ValueReader, encode_user, now_micros};
-use crate::view::{Entries, ReadView, check_key};
+use crate::view::{ReadView, check_key};
 
 /// Owns the threads: dropped with the last handle, it ends them and brings the log to the disk.
 struct Engine {

@@ -3,12 +3,12 @@
 use crate::blob::BlobMap;
 use crate::error::{Error, Result};
 use crate::format::{Extent, FLAG_BLOB, LogPosition};
+use crate::layers::read_record;
 use crate::log::reader::LogReader;
 use crate::segments::PageRun;
 use crate::store::Vde;
 use crate::tree::Tree;
 use crate::tree::node::{LeafValue, Node, Place};
-use crate::view::read_record;
 
 /// How far a scan has come.
 ///

@@ -1,5 +1,8 @@
 //! The fuzz targets on mutated seeds: a little of what `cargo fuzz run` does for hours, with the ordinary compiler.
 
+use std::fs;
+use std::path::Path;
+
 use fastrand::Rng;
 use vde_store::VdeOptions;
 use vde_store::testing::{SimDisk, fuzz_index, fuzz_log, fuzz_superblock};
@@ -39,19 +42,62 @@ fn mutate(seed: &[u8], rng: &mut Rng) -> Vec<u8> {
     data
 }
 
+/// A fuzz target and what to start from.
+struct Target<'a> {
+    name: &'static str,
+    run: fn(&[u8]),
+    seeds: Vec<&'a [u8]>,
+}
+
+/// The targets, with parts of a whole container.
+fn targets(image: &[u8]) -> [Target<'_>; 3] {
+    let pages = image.chunks(4096).filter(|page| page.starts_with(b"VDEP") || page.starts_with(b"VDEC"));
+    [
+        Target { name: "superblock", run: fuzz_superblock, seeds: vec![&image[4096..8184]] },
+        // Behind the first unit's header.
+        Target { name: "log", run: fuzz_log, seeds: vec![&image[8192 + 48..8192 + 3000]] },
+        Target { name: "index", run: fuzz_index, seeds: pages.collect() },
+    ]
+}
+
+/// Writes seeds for the fuzzers: `VDE_FUZZ_SEEDS=DIR cargo test -p vde-store --test fuzz`. Without the variable it does nothing.
+#[test]
+fn write_seeds() {
+    let Ok(dir) = std::env::var("VDE_FUZZ_SEEDS") else { return };
+    for target in targets(&seed()) {
+        let dir = Path::new(&dir).join(target.name);
+        fs::create_dir_all(&dir).unwrap();
+        for (i, seed) in target.seeds.iter().enumerate() {
+            fs::write(dir.join(format!("seed-{i}")), seed).unwrap();
+        }
+    }
+}
+
+/// What the fuzzers kept: each input reaches code that no other one reaches.
+#[test]
+fn what_fuzzers_kept_makes_no_decoder_panic() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions");
+    for target in targets(&seed()) {
+        let mut inputs = 0;
+        for entry in fs::read_dir(kept.join(target.name)).unwrap() {
+            (target.run)(&fs::read(entry.unwrap().path()).unwrap());
+            inputs += 1;
+        }
+        assert!(inputs > 0, "no inputs for {}", target.name);
+    }
+}
+
 #[test]
 fn no_bytes_make_a_decoder_panic() {
     let image = seed();
     let mut rng = Rng::with_seed(9);
-    let pages: Vec<&[u8]> =
-        image.chunks(4096).filter(|page| page.starts_with(b"VDEP") || page.starts_with(b"VDEC")).collect();
-    assert!(pages.len() > 2);
+    let targets = targets(&image);
+    assert!(targets[2].seeds.len() > 2);
     for _ in 0..300 {
-        fuzz_superblock(&mutate(&image[4096..8184], &mut rng));
-        // Behind the first unit's header.
-        fuzz_log(&mutate(&image[8192 + 48..8192 + 3000], &mut rng));
-        for page in &pages {
-            fuzz_index(&mutate(page, &mut rng));
+        for target in &targets {
+            for seed in &target.seeds {
+                (target.run)(&mutate(seed, &mut rng));
+            }
         }
     }
 }

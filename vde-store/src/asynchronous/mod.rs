@@ -1,5 +1,8 @@
 //! The async twins: the same engine, the same names, waiting for the disk without holding a thread.
 
+mod admin;
+mod batch;
+
 use std::future::poll_fn;
 use std::io;
 use std::ops::RangeBounds;
@@ -9,17 +12,18 @@ use std::pin::Pin;
 use blocking::unblock;
 use futures_io::AsyncRead;
 
-use crate::admin::{Health, Snapshot, Stats};
 use crate::batch::Writes;
 use crate::blob::Unborn;
 use crate::engine::{Lifted, Next};
+use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::options::Durability;
 use crate::store::Vde;
 use crate::value::{Metadata, UserMetadata, Value, ValueReader, encode_user};
-use crate::verify::Report;
-use crate::view::{Entries, ReadView};
+use crate::view::ReadView;
+
+pub use batch::AsyncBatch;
 
 /// A handle whose methods are `async`; see [`Vde`], whose twin it is.
 ///
@@ -463,197 +467,6 @@ impl AsyncVde {
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Entries {
         self.store.range(range)
     }
-
-    /// As [`Vde::checkpoint`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::checkpoint`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// store.checkpoint().await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn checkpoint(&self) -> Result<()> {
-        let store = self.store.clone();
-        unblock(move || store.checkpoint()).await
-    }
-
-    /// As [`Vde::compact`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::checkpoint`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// store.compact().await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn compact(&self) -> Result<u64> {
-        let store = self.store.clone();
-        unblock(move || store.compact()).await
-    }
-
-    /// As [`Vde::stats`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::stats`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert_eq!(store.stats().await?.writes, 0);
-    /// # Ok(()) }
-    /// ```
-    pub async fn stats(&self) -> Result<Stats> {
-        let store = self.store.clone();
-        unblock(move || store.stats()).await
-    }
-
-    /// As [`Vde::health`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::stats`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// store.health().await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn health(&self) -> Result<Health> {
-        let store = self.store.clone();
-        unblock(move || store.health()).await
-    }
-
-    /// As [`Vde::list_snapshots`].
-    ///
-    /// # Errors
-    ///
-    /// None; it is fallible so that the twins of all long operations look alike.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert!(store.list_snapshots().await?.is_empty());
-    /// # Ok(()) }
-    /// ```
-    pub async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {
-        let store = self.store.clone();
-        unblock(move || Ok(store.list_snapshots())).await
-    }
-
-    /// As [`Vde::snapshot`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::snapshot`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// store.snapshot("monday").await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn snapshot(&self, name: &str) -> Result<Snapshot> {
-        let (store, name) = (self.store.clone(), name.to_owned());
-        unblock(move || store.snapshot(&name)).await
-    }
-
-    /// As [`Vde::delete_snapshot`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::delete_snapshot`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert!(store.delete_snapshot("monday").await.is_err());
-    /// # Ok(()) }
-    /// ```
-    pub async fn delete_snapshot(&self, name: &str) -> Result<()> {
-        let (store, name) = (self.store.clone(), name.to_owned());
-        unblock(move || store.delete_snapshot(&name)).await
-    }
-
-    /// As [`Vde::open_snapshot`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::open_snapshot`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert!(store.open_snapshot("monday").await.is_err());
-    /// # Ok(()) }
-    /// ```
-    pub async fn open_snapshot(&self, name: &str) -> Result<ReadView> {
-        let (store, name) = (self.store.clone(), name.to_owned());
-        unblock(move || store.open_snapshot(&name)).await
-    }
-
-    /// As [`Vde::backup`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::backup`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// let dir = tempfile::tempdir().unwrap();
-    /// store.backup(dir.path().join("copy.vde")).await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
-        let (store, path) = (self.store.clone(), path.as_ref().to_owned());
-        unblock(move || store.backup(path)).await
-    }
-
-    /// As [`Vde::verify`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::verify`]; progress is told only by the blocking twin.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert!(store.verify().await?.is_clean());
-    /// # Ok(()) }
-    /// ```
-    pub async fn verify(&self) -> Result<Report> {
-        let store = self.store.clone();
-        unblock(move || store.verify(|_| {})).await
-    }
 }
 
 /// Reads until `buffer` is full or the source ends.
@@ -668,77 +481,4 @@ async fn fill(mut source: Pin<&mut impl AsyncRead>, buffer: &mut [u8]) -> Result
         }
     }
     Ok(len)
-}
-
-/// The async twin of [`Batch`](crate::Batch).
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-/// let store = vde_store::Vde::in_memory()?.to_async();
-/// let mut batch = store.batch();
-/// batch.put("a", "1").delete("b");
-/// batch.commit().await?;
-/// # Ok(()) }
-/// ```
-#[derive(Debug)]
-#[must_use = "a batch does nothing until it is committed"]
-pub struct AsyncBatch {
-    store: AsyncVde,
-    writes: Writes,
-}
-
-impl AsyncBatch {
-    /// Adds a put.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
-    /// batch.put("k", "v");
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
-        self.writes.put(key, value);
-        self
-    }
-
-    /// Adds a deletion.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
-    /// batch.delete("k");
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
-        self.writes.delete(key);
-        self
-    }
-
-    /// Makes all the writes as one.
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::put`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it resolves, the batch is made whole or not at all.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
-    /// batch.put("k", "v");
-    /// batch.commit().await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn commit(self) -> Result<()> {
-        let seq = self.writes.log(&self.store.store)?;
-        self.store.acknowledge(seq).await
-    }
 }

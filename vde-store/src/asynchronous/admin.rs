@@ -1,0 +1,204 @@
+//! What takes long by nature, on the thread pool of the crate `blocking`.
+
+use std::path::Path;
+
+use blocking::unblock;
+
+use crate::admin::{Health, Snapshot, Stats};
+use crate::asynchronous::AsyncVde;
+use crate::error::Result;
+use crate::verify::Report;
+use crate::view::ReadView;
+
+impl AsyncVde {
+    /// As [`Vde::checkpoint`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::checkpoint`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.checkpoint().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn checkpoint(&self) -> Result<()> {
+        let store = self.store.clone();
+        unblock(move || store.checkpoint()).await
+    }
+
+    /// As [`Vde::compact`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::checkpoint`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.compact().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn compact(&self) -> Result<u64> {
+        let store = self.store.clone();
+        unblock(move || store.compact()).await
+    }
+
+    /// As [`Vde::stats`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::stats`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert_eq!(store.stats().await?.writes, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn stats(&self) -> Result<Stats> {
+        let store = self.store.clone();
+        unblock(move || store.stats()).await
+    }
+
+    /// As [`Vde::health`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::stats`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.health().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn health(&self) -> Result<Health> {
+        let store = self.store.clone();
+        unblock(move || store.health()).await
+    }
+
+    /// As [`Vde::list_snapshots`].
+    ///
+    /// # Errors
+    ///
+    /// None; it is fallible so that the twins of all long operations look alike.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.list_snapshots().await?.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {
+        let store = self.store.clone();
+        unblock(move || Ok(store.list_snapshots())).await
+    }
+
+    /// As [`Vde::snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::snapshot`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.snapshot("monday").await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn snapshot(&self, name: &str) -> Result<Snapshot> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        unblock(move || store.snapshot(&name)).await
+    }
+
+    /// As [`Vde::delete_snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::delete_snapshot`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.delete_snapshot("monday").await.is_err());
+    /// # Ok(()) }
+    /// ```
+    pub async fn delete_snapshot(&self, name: &str) -> Result<()> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        unblock(move || store.delete_snapshot(&name)).await
+    }
+
+    /// As [`Vde::open_snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::open_snapshot`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.open_snapshot("monday").await.is_err());
+    /// # Ok(()) }
+    /// ```
+    pub async fn open_snapshot(&self, name: &str) -> Result<ReadView> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        unblock(move || store.open_snapshot(&name)).await
+    }
+
+    /// As [`Vde::backup`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::backup`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// let dir = tempfile::tempdir().unwrap();
+    /// store.backup(dir.path().join("copy.vde")).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
+        let (store, path) = (self.store.clone(), path.as_ref().to_owned());
+        unblock(move || store.backup(path)).await
+    }
+
+    /// As [`Vde::verify`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::verify`]; progress is told only by the blocking twin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// assert!(store.verify().await?.is_clean());
+    /// # Ok(()) }
+    /// ```
+    pub async fn verify(&self) -> Result<Report> {
+        let store = self.store.clone();
+        unblock(move || store.verify(|_| {})).await
+    }
+}

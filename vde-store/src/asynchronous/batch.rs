@@ -1,0 +1,78 @@
+//! Writes that happen together, awaited.
+
+use crate::asynchronous::AsyncVde;
+use crate::batch::Writes;
+use crate::error::Result;
+
+/// The async twin of [`Batch`](crate::Batch).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+/// let store = vde_store::Vde::in_memory()?.to_async();
+/// let mut batch = store.batch();
+/// batch.put("a", "1").delete("b");
+/// batch.commit().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "a batch does nothing until it is committed"]
+pub struct AsyncBatch {
+    pub(super) store: AsyncVde,
+    pub(super) writes: Writes,
+}
+
+impl AsyncBatch {
+    /// Adds a put.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
+    /// batch.put("k", "v");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        self.writes.put(key, value);
+        self
+    }
+
+    /// Adds a deletion.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
+    /// batch.delete("k");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
+        self.writes.delete(key);
+        self
+    }
+
+    /// Makes all the writes as one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::put`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, the batch is made whole or not at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
+    /// batch.put("k", "v");
+    /// batch.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn commit(self) -> Result<()> {
+        let seq = self.writes.log(&self.store.store)?;
+        self.store.acknowledge(seq).await
+    }
+}

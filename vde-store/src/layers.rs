@@ -1,0 +1,219 @@
+//! Where a key is looked for: the memtables first, then the index; and how what is found there is read.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::blob::{BlobMap, Reading, Source};
+use crate::error::{Error, Result};
+use crate::format::{FLAG_BLOB, checksum};
+use crate::log::record::{Origin, Record};
+use crate::memtable::{Change, Facts, Horizon, Location, Memtable, Payload, Stored};
+use crate::pages::{Bytes, Pages, PinnedBytes};
+use crate::tree::Tree;
+use crate::tree::node::{LeafValue, Place};
+use crate::value::{Metadata, Value, ValueReader, decode_user, time_from_micros};
+
+/// What the store consists of at a moment. Readers load it once and keep it as long as they need it.
+pub(crate) struct Layers {
+    pub(crate) memtable: Arc<Memtable>,
+    /// What a checkpoint is merging into the index right now.
+    pub(crate) frozen: Option<Arc<Memtable>>,
+    pub(crate) tree: Arc<Tree>,
+}
+
+/// Reads and verifies the record of `key` at `location`, and hands it over with the bytes that it is read from.
+pub(crate) fn read_record<T>(
+    pages: &Pages,
+    key: &[u8],
+    location: Location,
+    use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
+) -> Result<T> {
+    let bytes = pages.read(location.offset, location.len as usize, "log record")?;
+    let read = || {
+        let record = Record::read(&bytes, location.offset, pages.geometry().salt)?;
+        if record.key != key {
+            return Err(Error::corrupt("log record", location.offset));
+        }
+        record.verify_value(location.offset)?;
+        Ok(record)
+    };
+    match read() {
+        Err(Error::Corrupt { what, offset }) => Err(pages.corrupt(what, offset)),
+        other => other.map(|record| use_it(&record, &bytes)),
+    }
+}
+
+/// Sequence number 0: what is in the index is durable and older than any sequence number that anyone waits for.
+pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
+    let origin = Some(Origin { version: value.version, created: value.created });
+    let (facts, payload) = match value.place {
+        Place::Inline { modified, user, bytes } => {
+            let user = (!user.is_empty()).then(|| user.into());
+            (Some(Facts { modified, user }), Payload::Memory(bytes.into()))
+        }
+        Place::Record { location, blob } => (None, Payload::Record { location, blob }),
+    };
+    let stored = Some(Stored { len: value.len, origin, facts, payload });
+    Change { seq: 0, location: Location { offset: 0, len: 0 }, buffered: false, stored }
+}
+
+impl Layers {
+    fn memtables(&self) -> impl Iterator<Item = &Memtable> {
+        std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
+    }
+
+    pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Result<Option<Stored>> {
+        Ok(self.change(key, horizon)?.and_then(|change| change.stored))
+    }
+
+    pub(crate) fn change(&self, key: &[u8], horizon: Horizon) -> Result<Option<Change>> {
+        match self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
+            Some(change) => Ok(Some(change)),
+            None => self.tree.find(key, indexed),
+        }
+    }
+
+    /// A copy of the value of `key`, with no step in between where the index has it.
+    pub(crate) fn get(&self, key: &[u8], horizon: Horizon) -> Result<Option<Vec<u8>>> {
+        if let Some(change) = self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
+            return match change.stored.map(|stored| stored.payload) {
+                None => Ok(None),
+                Some(Payload::Memory(bytes)) => Ok(Some(bytes.to_vec())),
+                Some(Payload::Blob(map)) => self.whole_blob(&BlobMap::decode(&map, 0)?),
+                Some(Payload::Record { location, blob }) => self.get_record(key, location, blob),
+            };
+        }
+        let found = self.tree.find(key, |value| match value.place {
+            Place::Inline { bytes, .. } => Ok(bytes.to_vec()),
+            Place::Record { location, blob } => Err((location, blob)),
+        })?;
+        match found {
+            None => Ok(None),
+            Some(Ok(bytes)) => Ok(Some(bytes)),
+            Some(Err((location, blob))) => self.get_record(key, location, blob),
+        }
+    }
+
+    fn get_record(&self, key: &[u8], location: Location, blob: bool) -> Result<Option<Vec<u8>>> {
+        if blob {
+            return self.whole_blob(&self.blob_map(key, location)?);
+        }
+        read_record(&self.tree.pages, key, location, |record, _| {
+            Ok(Some(record.content(location.offset)?.into_owned()))
+        })?
+    }
+
+    fn whole_blob(&self, map: &BlobMap) -> Result<Option<Vec<u8>>> {
+        map.range(&self.tree.pages, 0, map.len).map(Some)
+    }
+
+    /// The bytes of a value.
+    pub(crate) fn value(&self, key: &[u8], stored: &Stored) -> Result<Value> {
+        let pages = &self.tree.pages;
+        let bytes = match &stored.payload {
+            Payload::Memory(bytes) => {
+                return Ok(Value { bytes: PinnedBytes::Owned(bytes.clone()), pin: None });
+            }
+            Payload::Blob(map) => BlobMap::decode(map, 0)?.pin(pages)?,
+            Payload::Record { location, blob: true } => self.blob_map(key, *location)?.pin(pages)?,
+            Payload::Record { location, blob: false } => {
+                read_record(pages, key, *location, |record, bytes| {
+                    let end = record.len as usize;
+                    Ok::<_, Error>(match record.content(location.offset)? {
+                        Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
+                        Cow::Owned(value) => PinnedBytes::Owned(value.into()),
+                    })
+                })??
+            }
+        };
+        Ok(Value { bytes, pin: Some(self.tree.clone()) })
+    }
+
+    pub(crate) fn blob_map(&self, key: &[u8], location: Location) -> Result<BlobMap> {
+        read_record(&self.tree.pages, key, location, |record, _| {
+            BlobMap::decode(record.value, location.offset)
+        })?
+    }
+
+    pub(crate) fn range(&self, key: &[u8], stored: &Stored, from: u64, to: u64) -> Result<Vec<u8>> {
+        match &stored.payload {
+            Payload::Blob(map) => BlobMap::decode(map, 0)?.range(&self.tree.pages, from, to),
+            Payload::Record { location, blob: true } => {
+                self.blob_map(key, *location)?.range(&self.tree.pages, from, to)
+            }
+            Payload::Memory(_) | Payload::Record { blob: false, .. } => {
+                let value = self.value(key, stored)?;
+                let len = value.len() as u64;
+                let (from, to) = (from.min(len) as usize, to.min(len) as usize);
+                Ok(value.get(from..to).unwrap_or_default().to_vec())
+            }
+        }
+    }
+
+    pub(crate) fn reader(&self, key: &[u8], stored: &Stored) -> Result<ValueReader> {
+        let blob =
+            |map: BlobMap| Source::Blob { map: Arc::new(map), pages: self.tree.pages.clone(), chunk: None };
+        let source = match &stored.payload {
+            Payload::Blob(map) => blob(BlobMap::decode(map, 0)?),
+            Payload::Record { location, blob: true } => blob(self.blob_map(key, *location)?),
+            Payload::Memory(_) | Payload::Record { blob: false, .. } => {
+                Source::Bytes(self.value(key, stored)?.bytes)
+            }
+        };
+        Ok(ValueReader { reading: Reading { source, at: 0 }, _pin: self.tree.clone() })
+    }
+
+    /// When the key was first put since it was last absent, as far as the changes before `seq` tell.
+    fn created_before(&self, key: &[u8], mut seq: u64, mut created: u64) -> Result<u64> {
+        while seq > 0 {
+            let Some(before) = self.change(key, Horizon { durable: seq - 1, published: seq - 1 })? else {
+                break;
+            };
+            let Some(stored) = before.stored else { break };
+            if let Some(origin) = stored.origin {
+                return Ok(origin.created);
+            }
+            created = stored.facts.map_or(created, |facts| facts.modified);
+            seq = before.seq;
+        }
+        Ok(created)
+    }
+
+    /// Version and creation time of a value that is there.
+    pub(crate) fn origin(&self, key: &[u8], change: &Change, stored: &Stored) -> Result<Origin> {
+        if let Some(origin) = stored.origin {
+            return Ok(origin);
+        }
+        let modified = stored.facts.as_ref().map_or(0, |facts| facts.modified);
+        Ok(Origin { version: change.seq, created: self.created_before(key, change.seq, modified)? })
+    }
+
+    pub(crate) fn metadata(&self, key: &[u8], change: &Change, stored: &Stored) -> Result<Metadata> {
+        let origin = self.origin(key, change, stored)?;
+        let (facts, sum) = match &stored.payload {
+            Payload::Memory(bytes) => (stored.facts.clone(), checksum(bytes)),
+            Payload::Blob(map) => (stored.facts.clone(), BlobMap::decode(map, 0)?.checksum),
+            Payload::Record { location, blob } => {
+                read_record(&self.tree.pages, key, *location, |record, _| {
+                    debug_assert_eq!(*blob, record.head.flags & FLAG_BLOB != 0);
+                    let user = (!record.user.is_empty()).then(|| record.user.into());
+                    let sum = if *blob {
+                        BlobMap::decode(record.value, location.offset)?.checksum
+                    } else {
+                        checksum(&record.content(location.offset)?)
+                    };
+                    Ok::<_, Error>((Some(Facts { modified: record.head.modified, user }), sum))
+                })??
+            }
+        };
+        let facts = facts.unwrap_or(Facts { modified: origin.created, user: None });
+        Ok(Metadata {
+            len: stored.len,
+            created: time_from_micros(origin.created),
+            modified: time_from_micros(facts.modified),
+            version: origin.version,
+            checksum: sum,
+            user: decode_user(facts.user.as_deref().unwrap_or_default()),
+        })
+    }
+}
