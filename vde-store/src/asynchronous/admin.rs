@@ -11,11 +11,11 @@ use crate::verify::Report;
 use crate::view::ReadView;
 
 impl AsyncVde {
-    /// As [`Vde::checkpoint`].
+    /// As [`Vde::checkpoint`](crate::Vde::checkpoint).
     ///
     /// # Errors
     ///
-    /// As [`Vde::checkpoint`].
+    /// As [`Vde::checkpoint`](crate::Vde::checkpoint).
     ///
     /// # Examples
     ///
@@ -30,11 +30,11 @@ impl AsyncVde {
         unblock(move || store.checkpoint()).await
     }
 
-    /// As [`Vde::compact`].
+    /// As [`Vde::compact`](crate::Vde::compact).
     ///
     /// # Errors
     ///
-    /// As [`Vde::checkpoint`].
+    /// As [`Vde::checkpoint`](crate::Vde::checkpoint).
     ///
     /// # Examples
     ///
@@ -49,11 +49,11 @@ impl AsyncVde {
         unblock(move || store.compact()).await
     }
 
-    /// As [`Vde::stats`].
+    /// As [`Vde::stats`](crate::Vde::stats).
     ///
     /// # Errors
     ///
-    /// As [`Vde::stats`].
+    /// As [`Vde::stats`](crate::Vde::stats).
     ///
     /// # Examples
     ///
@@ -68,11 +68,11 @@ impl AsyncVde {
         unblock(move || store.stats()).await
     }
 
-    /// As [`Vde::health`].
+    /// As [`Vde::health`](crate::Vde::health).
     ///
     /// # Errors
     ///
-    /// As [`Vde::stats`].
+    /// As [`Vde::stats`](crate::Vde::stats).
     ///
     /// # Examples
     ///
@@ -87,7 +87,7 @@ impl AsyncVde {
         unblock(move || store.health()).await
     }
 
-    /// As [`Vde::list_snapshots`].
+    /// As [`Vde::list_snapshots`](crate::Vde::list_snapshots).
     ///
     /// # Errors
     ///
@@ -106,11 +106,11 @@ impl AsyncVde {
         unblock(move || Ok(store.list_snapshots())).await
     }
 
-    /// As [`Vde::snapshot`].
+    /// As [`Vde::snapshot`](crate::Vde::snapshot).
     ///
     /// # Errors
     ///
-    /// As [`Vde::snapshot`].
+    /// As [`Vde::snapshot`](crate::Vde::snapshot).
     ///
     /// # Examples
     ///
@@ -125,11 +125,11 @@ impl AsyncVde {
         unblock(move || store.snapshot(&name)).await
     }
 
-    /// As [`Vde::delete_snapshot`].
+    /// As [`Vde::delete_snapshot`](crate::Vde::delete_snapshot).
     ///
     /// # Errors
     ///
-    /// As [`Vde::delete_snapshot`].
+    /// As [`Vde::delete_snapshot`](crate::Vde::delete_snapshot).
     ///
     /// # Examples
     ///
@@ -144,11 +144,11 @@ impl AsyncVde {
         unblock(move || store.delete_snapshot(&name)).await
     }
 
-    /// As [`Vde::open_snapshot`].
+    /// As [`Vde::open_snapshot`](crate::Vde::open_snapshot).
     ///
     /// # Errors
     ///
-    /// As [`Vde::open_snapshot`].
+    /// As [`Vde::open_snapshot`](crate::Vde::open_snapshot).
     ///
     /// # Examples
     ///
@@ -163,11 +163,11 @@ impl AsyncVde {
         unblock(move || store.open_snapshot(&name)).await
     }
 
-    /// As [`Vde::backup`].
+    /// As [`Vde::backup`](crate::Vde::backup).
     ///
     /// # Errors
     ///
-    /// As [`Vde::backup`].
+    /// As [`Vde::backup`](crate::Vde::backup).
     ///
     /// # Examples
     ///
@@ -183,11 +183,11 @@ impl AsyncVde {
         unblock(move || store.backup(path)).await
     }
 
-    /// As [`Vde::verify`].
+    /// As [`Vde::verify`](crate::Vde::verify).
     ///
     /// # Errors
     ///
-    /// As [`Vde::verify`]; progress is told only by the blocking twin.
+    /// As [`Vde::verify`](crate::Vde::verify); progress is told only by the blocking twin.
     ///
     /// # Examples
     ///

@@ -56,7 +56,7 @@ impl AsyncBatch {
     ///
     /// # Errors
     ///
-    /// As [`Vde::put`].
+    /// As [`Vde::put`](crate::Vde::put).
     ///
     /// # Cancel safety
     ///
