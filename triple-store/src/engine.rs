@@ -14,7 +14,7 @@ use crate::dictionary::Dictionary;
 use crate::error::Result;
 use crate::journal::{Journal, Manifest};
 use crate::options::TripleStoreOptions;
-use crate::pattern::Pattern;
+use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
 use crate::record::{self, Record};
 use crate::view::{Layer, View};
@@ -141,6 +141,20 @@ impl Engine {
         }
         let held = self.stripes.lock_all();
         self.commit_encoded(held, find())
+    }
+
+    /// Puts quads in the place of all that these graphs hold, as one transaction.
+    pub(crate) fn replace(&self, graphs: Graphs, mut quads: Vec<EncodedQuad>) -> Result<Outcome> {
+        quads.sort_unstable();
+        quads.dedup();
+        let held = self.stripes.lock_all();
+        let old = self.latest().scan(&Pattern { subject: None, predicate: None, object: None, graphs });
+        let kept = |quad: &EncodedQuad| quads.binary_search(quad).is_ok();
+        let mut changes: Vec<_> =
+            old.filter(|quad| !kept(quad)).map(|quad| Change { quad, adds: false }).collect();
+        changes.extend(quads.into_iter().map(|quad| Change { quad, adds: true }));
+        changes.sort_unstable_by_key(|change| change.quad);
+        self.commit_encoded(held, changes)
     }
 
     /// The newest state, as one sees it who holds the stripes of what he reads.

@@ -45,6 +45,8 @@ mod pattern;
 mod quad;
 mod record;
 mod run;
+#[cfg(feature = "server")]
+pub mod server;
 mod snapshot;
 mod source;
 mod sparql;

@@ -8,7 +8,9 @@ use crate::blank::Scope;
 use crate::compression::Compression;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
+use crate::pattern::Graphs;
 use crate::quad::EncodedQuad;
+use crate::sparql::Updated;
 use crate::store::TripleStore;
 use oxrdf::{GraphName, Quad};
 use oxrdfio::{RdfFormat, RdfParseError, RdfParser};
@@ -64,6 +66,7 @@ pub struct Loaded {
 pub struct LoadOptions {
     lenient: bool,
     graph: Option<GraphName>,
+    one_graph: bool,
     base_iri: Option<String>,
     progress: Option<Progress>,
 }
@@ -107,6 +110,22 @@ impl LoadOptions {
         self
     }
 
+    /// Takes a named graph in the document for an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
+    ///
+    /// let (store, options) = (TripleStore::in_memory(), LoadOptions::new().one_graph(true));
+    /// let line = "<urn:s> <urn:p> <urn:o> <urn:g> .";
+    /// assert!(store.load_with(line.as_bytes(), RdfFormat::NQuads, "one.nq", &options).is_err());
+    /// ```
+    pub fn one_graph(mut self, one_graph: bool) -> Self {
+        self.one_graph = one_graph;
+        self
+    }
+
     /// The IRI that relative IRIs of the document resolve against.
     ///
     /// # Examples
@@ -147,6 +166,9 @@ impl LoadOptions {
         }
         if let Some(graph) = &self.graph {
             parser = parser.with_default_graph(graph.clone());
+        }
+        if self.one_graph {
+            parser = parser.without_named_graphs();
         }
         Ok(if self.lenient { parser.lenient() } else { parser })
     }
@@ -201,16 +223,63 @@ impl TripleStore {
         name: &str,
         options: &LoadOptions,
     ) -> Result<Loaded> {
+        let encoded = self.encode(reader, format, name, options)?;
+        let quads = encoded.len() as u64;
+        Ok(Loaded { quads, added: self.engine.add_all(encoded)? })
+    }
+
+    /// Puts a document in the place of the graph that the [options](LoadOptions::graph) name, or of everything if
+    /// they name none, as one transaction: no reader sees the graph empty or half.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_with`](Self::load_with); everything is as it was then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
+    ///
+    /// let store = TripleStore::in_memory();
+    /// let replace = |text: &str| {
+    ///     store.replace_with(text.as_bytes(), RdfFormat::Turtle, "doc.ttl", &LoadOptions::new())
+    /// };
+    /// replace("<urn:s> <urn:p> 1, 2 .")?;
+    /// let replaced = replace("<urn:s> <urn:p> 2, 3, 4 .")?;
+    /// assert_eq!((replaced.added, replaced.removed, store.len()), (2, 1, 3));
+    /// assert!(replace("oops").is_err());
+    /// assert_eq!(store.len(), 3);
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn replace_with(
+        &self,
+        reader: impl Read,
+        format: RdfFormat,
+        name: &str,
+        options: &LoadOptions,
+    ) -> Result<Updated> {
+        let encoded = self.encode(reader, format, name, options)?;
+        let graph = options.graph.as_ref().map(|graph| self.engine.dictionary.intern_graph(graph.as_ref()));
+        let graphs = graph.map_or(Graphs::All, Graphs::One);
+        let outcome = self.engine.replace(graphs, encoded)?;
+        Ok(Updated { added: outcome.added, removed: outcome.removed })
+    }
+
+    fn encode(
+        &self,
+        reader: impl Read,
+        format: RdfFormat,
+        name: &str,
+        options: &LoadOptions,
+    ) -> Result<Vec<EncodedQuad>> {
         let parser = options.parser(format)?;
         let document =
             Document { dictionary: &self.engine.dictionary, parser, name, blanks: Scope::default() };
         let reader = Counted { reader, progress: options.progress.as_deref() };
-        let encoded = match format {
-            RdfFormat::NTriples | RdfFormat::NQuads => document.lines(reader)?,
-            _ => document.encode(document.parser.clone().for_reader(reader), 0)?,
-        };
-        let quads = encoded.len() as u64;
-        Ok(Loaded { quads, added: self.engine.add_all(encoded)? })
+        match format {
+            RdfFormat::NTriples | RdfFormat::NQuads => document.lines(reader),
+            _ => document.encode(document.parser.clone().for_reader(reader), 0),
+        }
     }
 
     /// Loads a file as one transaction, in the syntax that its extension names; with the feature `compression` that

@@ -114,6 +114,12 @@ impl Snapshot {
         graphs.map(|graph| self.source.engine.dictionary.resolve_subject(TermId(graph))).collect()
     }
 
+    /// Whether the graph holds a quad; the default graph is always there.
+    #[cfg(feature = "server")]
+    pub(crate) fn has_graph(&self, graph: GraphNameRef<'_>) -> bool {
+        graph.is_default_graph() || self.quads_for_pattern(None, None, None, Some(graph)).next().is_some()
+    }
+
     /// Every quad. In no particular order.
     ///
     /// # Examples

@@ -131,6 +131,10 @@ impl QueryOptions {
         }
     }
 
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancellation.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
     /// An evaluator, the token that it looks at whenever it reads data, and what ends it in time.
     pub(super) fn evaluator(&self) -> (QueryEvaluator, CancellationToken, Option<Watchdog>) {
         let token = self.cancellation.clone().unwrap_or_default();

@@ -10,11 +10,11 @@ use crate::quad::EncodedQuad;
 use crate::store::TripleStore;
 use crate::term::TermId;
 use crate::transaction::Transaction;
-use oxrdf::{GraphName, Quad, Term};
+use oxrdf::{GraphName, NamedNode, Quad, Term};
 use spareval::{CancellationToken, DeleteInsertIter, DeleteInsertQuad};
 use spargebra::GraphUpdateOperation;
 use spargebra::Update;
-use spargebra::algebra::GraphTarget;
+use spargebra::algebra::{GraphTarget, QueryDataset};
 use spargebra::term::{GroundTerm, GroundTriple};
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use std::time::Duration;
 #[must_use = "options do nothing until an update is run with them"]
 pub struct UpdateOptions {
     query: QueryOptions,
+    using: Option<QueryDataset>,
     most_changes: Option<usize>,
 }
 
@@ -62,6 +63,45 @@ impl UpdateOptions {
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.query = self.query.timeout(timeout);
+        self
+    }
+
+    /// Lets the holder of the token end the evaluation, with nothing changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{CancellationToken, Error, TripleStore, UpdateOptions};
+    ///
+    /// let token = CancellationToken::new();
+    /// token.cancel();
+    /// let options = UpdateOptions::new().cancellation(token);
+    /// let result = TripleStore::in_memory().update_with("INSERT DATA { <urn:s> <urn:p> 1 }", &options);
+    /// assert!(matches!(result, Err(Error::Cancelled)));
+    /// ```
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.query = self.query.cancellation(token);
+        self
+    }
+
+    /// Takes these graphs for the dataset of every `WHERE`: the union of the first for the default graph, the second
+    /// for the named graphs. It is how the SPARQL protocol gives a dataset with an update. One that names a dataset
+    /// itself, by `USING` or `WITH`, is refused with [`Error::Unsupported`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oxrdf::NamedNode;
+    ///
+    /// let store = triple_store::TripleStore::in_memory();
+    /// store.update("INSERT DATA { GRAPH <urn:g> { <urn:s> <urn:p> 1 } }")?;
+    /// let options = triple_store::UpdateOptions::new().dataset(vec![NamedNode::new("urn:g")?], vec![]);
+    /// let updated = store.update_with("INSERT { ?s ?p 2 } WHERE { ?s ?p 1 }", &options)?;
+    /// assert_eq!(updated.added, 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dataset(mut self, default_graphs: Vec<NamedNode>, named_graphs: Vec<NamedNode>) -> Self {
+        self.using = Some(QueryDataset { default: default_graphs, named: Some(named_graphs) });
         self
     }
 
@@ -194,6 +234,9 @@ impl Transaction {
 
     fn run(&mut self, update: &Update, options: &UpdateOptions) -> Result<()> {
         for operation in &update.operations {
+            if options.query.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
             self.operation(operation, update, options)?;
         }
         Ok(())
@@ -300,7 +343,24 @@ impl Transaction {
 fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
     let mut update = options.query.parser()?.parse_update(update)?;
     update.operations.iter_mut().for_each(freshen);
+    if let Some(dataset) = &options.using {
+        update.operations.iter_mut().try_for_each(|operation| use_dataset(operation, dataset))?;
+    }
     Ok(update)
+}
+
+/// Gives an operation the dataset that came with the request.
+fn use_dataset(operation: &mut GraphUpdateOperation, dataset: &QueryDataset) -> Result<()> {
+    match operation {
+        GraphUpdateOperation::DeleteInsert { using: Some(_), .. } => {
+            Err(Error::Unsupported("a dataset in the update, by USING or WITH, and another with it".into()))
+        }
+        GraphUpdateOperation::DeleteInsert { using, .. } => {
+            *using = Some(dataset.clone());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives the blank nodes of an `INSERT DATA` names that no other quad has.

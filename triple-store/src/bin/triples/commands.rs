@@ -11,12 +11,12 @@ use triple_store::{
 };
 
 /// A store that is there: a typing error in its name must not make an empty one.
-fn existing(path: &Path) -> Result<TripleStore> {
+pub(crate) fn existing(path: &Path) -> Result<TripleStore> {
     fs::metadata(path).map_err(|source| io_error(path, source))?;
     TripleStore::open(path)
 }
 
-fn io_error(path: &Path, source: io::Error) -> Error {
+pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
     Error::Io { name: path.display().to_string(), source }
 }
 
@@ -28,7 +28,7 @@ fn iri(text: &str) -> Result<NamedNode> {
     NamedNode::new(text).map_err(|error| Error::Unsupported(format!("the IRI {text}: {error}")))
 }
 
-fn seconds(seconds: f64) -> Result<Duration> {
+pub(crate) fn seconds(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|error| Error::Unsupported(format!("the timeout {seconds}: {error}")))
 }

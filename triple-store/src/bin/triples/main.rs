@@ -1,6 +1,8 @@
 //! `triples`: a quad store from the command line.
 
 mod commands;
+#[cfg(feature = "server")]
+mod serve;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -9,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use triple_store::Error;
 
-/// An RDF quad store in one file: load, query, update, dump.
+/// An RDF quad store in one file: load, query, update, dump, serve.
 ///
 /// Exit codes: 0 success, 1 failure, 2 input that is not understood (a document, a query, or these arguments).
 #[derive(Parser)]
@@ -84,6 +86,13 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Serve the store over HTTP, until interrupted: SPARQL 1.1 Protocol at /query and /update, Graph Store HTTP
+    /// Protocol at /store, a page to query it by at /, /health and /metrics.
+    ///
+    /// Whoever can reach the server may read it, and without a token also write to it; so on an address that other
+    /// machines can reach it takes --token-file or --read-only.
+    #[cfg(feature = "server")]
+    Serve(serve::Arguments),
     /// Count quads, terms and graphs.
     Stats {
         /// The store.
@@ -125,6 +134,8 @@ fn main() -> ExitCode {
         Command::Dump { store, format, graph, output } => {
             commands::dump(&store, &format, graph.as_deref(), output.as_deref())
         }
+        #[cfg(feature = "server")]
+        Command::Serve(arguments) => serve::run(arguments),
         Command::Stats { store } => commands::stats(&store),
         Command::Checkpoint { store } => commands::checkpoint(&store),
         Command::Backup { store, copy } => commands::backup(&store, &copy),

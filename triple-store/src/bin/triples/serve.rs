@@ -1,0 +1,112 @@
+//! `triples serve`.
+
+use crate::commands::{existing, io_error, seconds};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+use triple_store::server::{Server, ServerOptions};
+use triple_store::{Error, Result, TripleStore};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The store; it is made if it does not exist, unless --read-only.
+    store: PathBuf,
+    /// Listen at this address; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
+    bind: SocketAddr,
+    /// Refuse whatever would change the store.
+    #[arg(long)]
+    read_only: bool,
+    /// Ask whoever writes for the bearer token that this file holds.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Let pages of this origin use the server (`https://app.example.com`), or of any (`*`).
+    #[arg(long, value_name = "ORIGIN")]
+    cors: Option<String>,
+    /// Take all graphs together for the default graph of queries that name no dataset.
+    #[arg(long)]
+    union: bool,
+    /// Cancel a request that takes longer than this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    timeout: f64,
+    /// Give up on a client that keeps the server waiting for longer than this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    client_timeout: f64,
+    /// Refuse bodies of requests that are larger than this many MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    body_limit: u64,
+    /// Answer 503 to whatever comes while this many requests are worked on.
+    #[arg(long, value_name = "REQUESTS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+}
+
+/// How long a thread may still work for a request that was cut off, before the process ends.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    let mut options = ServerOptions::new()
+        .read_only(arguments.read_only)
+        .union_default_graph(arguments.union)
+        .timeout(seconds(arguments.timeout)?)
+        .client_timeout(seconds(arguments.client_timeout)?)
+        .body_limit(arguments.body_limit.saturating_mul(1 << 20))
+        .concurrency(arguments.concurrency.into());
+    if let Some(origin) = arguments.cors {
+        options = options.cors(origin);
+    }
+    if let Some(path) = &arguments.token_file {
+        options = options.token(token(path)?);
+    }
+    let store =
+        if arguments.read_only { existing(&arguments.store) } else { TripleStore::open(&arguments.store) }?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io { name: "threads".into(), source })?;
+    let result = runtime.block_on(async {
+        let server = Server::bind(store, arguments.bind, options).await?;
+        eprintln!("listening on http://{}/", server.local_addr());
+        server.run(stop_signal()?).await
+    });
+    runtime.shutdown_timeout(PATIENCE);
+    result
+}
+
+fn token(path: &Path) -> Result<String> {
+    let token = fs::read_to_string(path).map_err(|source| io_error(path, source))?.trim().to_owned();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("the token in {}: it must be one word of visible ASCII", path.display());
+        return Err(Error::Unsupported(message));
+    }
+    Ok(token)
+}
+
+/// Completes when the process is told to stop; told again, it ends at once.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let signals = || -> std::io::Result<_> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (mut interrupt, mut terminate) =
+                (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            Ok(async move || {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(async || {
+            let _ = tokio::signal::ctrl_c().await;
+        })
+    };
+    let mut next = signals().map_err(|source| Error::Io { name: "signals".into(), source })?;
+    Ok(async move {
+        next().await;
+        eprintln!("stopping");
+        tokio::spawn(async move {
+            next().await;
+            process::exit(130);
+        });
+    })
+}

@@ -1,0 +1,130 @@
+//! Who may write.
+
+use super::failure::Failure;
+use axum::http::{HeaderMap, StatusCode, header};
+use std::net::IpAddr;
+use subtle::ConstantTimeEq;
+
+/// What a request has to show before it may change anything.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Access {
+    pub(super) read_only: bool,
+    pub(super) token: Option<String>,
+    /// The origin whose pages may use the server, or `*`.
+    pub(super) origin: Option<String>,
+}
+
+impl Access {
+    /// Whether it is safe that strangers reach the server.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.read_only || self.token.is_some()
+    }
+
+    /// Lets a write pass, or says why not.
+    ///
+    /// Without a token the server trusts whoever can reach it, and that is every program of this machine. Pages that
+    /// a browser of this machine shows are not meant by that: a browser names the origin of the page that writes,
+    /// and a foreign one is refused.
+    pub(super) fn may_write(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        if self.read_only {
+            return Err(Failure::new(StatusCode::FORBIDDEN, "the server is read-only"));
+        }
+        match &self.token {
+            Some(token) => check_token(token, headers),
+            None if self.is_foreign(headers) => {
+                Err(Failure::new(StatusCode::FORBIDDEN, "pages of this origin may not write here"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn is_foreign(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return false };
+        let Ok(origin) = origin.to_str() else { return true };
+        if self.origin.as_deref().is_some_and(|allowed| allowed == "*" || allowed == origin) {
+            return false;
+        }
+        // The name must be one that leads to this machine, whoever is asked: any other might be a foreign page's,
+        // whose DNS was made to point here.
+        let authority = origin.strip_prefix("http://").unwrap_or_default();
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        !(host == Some(authority) && is_loopback(authority))
+    }
+}
+
+/// Whether the host of an authority (`host` or `host:port`) is this machine by definition.
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Failure> {
+    let refuse = |message, challenge| {
+        Err(Failure::new(StatusCode::UNAUTHORIZED, message).with(header::WWW_AUTHENTICATE, challenge))
+    };
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    match shown {
+        None => refuse("writing takes a bearer token", "Bearer realm=\"triples\""),
+        Some(shown) if bool::from(shown.as_bytes().ct_eq(token.as_bytes())) => Ok(()),
+        Some(_) => refuse("this is not the token", "Bearer realm=\"triples\", error=\"invalid_token\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(header::HeaderName, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    fn status(access: &Access, fields: &[(header::HeaderName, &str)]) -> u16 {
+        access.may_write(&headers(fields)).map_or_else(|failure| failure.status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn a_token_is_asked_for_and_compared_whole() {
+        let access = Access { token: Some("correct horse".into()), ..Access::default() };
+        for (shown, expected) in [
+            ("Bearer correct horse", 200),
+            ("bearer   correct horse ", 200),
+            ("Bearer correct", 401),
+            ("Bearer correct horses", 401),
+            ("Bearer ", 401),
+            ("Basic correct horse", 401),
+            ("correct horse", 401),
+        ] {
+            assert_eq!(status(&access, &[(header::AUTHORIZATION, shown)]), expected, "{shown}");
+        }
+        assert_eq!(status(&access, &[]), 401);
+        let read_only = Access { read_only: true, ..access };
+        assert_eq!(status(&read_only, &[(header::AUTHORIZATION, "Bearer correct horse")]), 403);
+    }
+
+    #[test]
+    fn without_a_token_only_our_own_pages_write() {
+        let access = Access { origin: Some("https://app.example".into()), ..Access::default() };
+        for (origin, host, expected) in [
+            ("http://localhost:7878", "localhost:7878", 200),
+            ("http://127.0.0.1:7878", "127.0.0.1:7878", 200),
+            ("http://[::1]:7878", "[::1]:7878", 200),
+            ("https://app.example", "127.0.0.1:7878", 200),
+            ("http://evil.example", "127.0.0.1:7878", 403),
+            ("http://evil.example:7878", "evil.example:7878", 403),
+            ("http://localhost:8000", "localhost:7878", 403),
+            ("http://localhost.evil.example", "localhost.evil.example", 403),
+            ("null", "localhost:7878", 403),
+        ] {
+            let fields = [(header::ORIGIN, origin), (header::HOST, host)];
+            assert_eq!(status(&access, &fields), expected, "{origin}");
+        }
+        assert_eq!(status(&access, &[(header::HOST, "evil.example")]), 200, "not from a page");
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a request was not done, as a response.
+
+use crate::error::Error;
+use axum::body::Body;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use std::fmt;
+
+/// A status, a sentence for the client, and at most one header that goes with the status.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) status: StatusCode,
+    message: String,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), header: None }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// All slots are taken.
+    pub(super) fn busy() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are being worked on; try again")
+            .with(header::RETRY_AFTER, "1")
+    }
+
+    /// The time given to a request is over.
+    pub(super) fn timed_out() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the request was cancelled, since it took too long")
+    }
+
+    /// The store takes no more writes.
+    pub(super) fn unhealthy(error: &Error) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+
+    /// The client is to know that it is our fault, and the operator what it is.
+    pub(super) fn internal(cause: &dyn fmt::Display) -> Self {
+        eprintln!("triples: {cause}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says more")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        use spareval::QueryEvaluationError as Evaluation;
+        match error {
+            // What our own readers and writers reported passes through the store as it is.
+            Error::Io { name, source } => {
+                source.downcast::<Self>().unwrap_or_else(|source| Self::internal(&Error::Io { name, source }))
+            }
+            Error::Cancelled => Self::timed_out(),
+            Error::TooManyChanges(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+            Error::Evaluation(Evaluation::Dataset(_) | Evaluation::Unexpected(_))
+            | Error::Storage(_)
+            | Error::Corrupt(_)
+            | Error::Failed(_)
+            | Error::OutsideTransaction => Self::internal(&error),
+            Error::Syntax { .. }
+            | Error::UnknownFormat(_)
+            | Error::Sparql(_)
+            | Error::Evaluation(_)
+            | Error::Unsupported(_) => Self::bad_request(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response<Body> {
+        let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+        (self.status, text, self.header.map(|header| [header]), format!("{}\n", self.message)).into_response()
+    }
+}

@@ -1,0 +1,166 @@
+//! Accepting connections, and seeing them to their end.
+
+use super::options::ServerOptions;
+use super::{Shared, router};
+use crate::error::{Error, Result};
+use crate::store::TripleStore;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+
+/// How long a server that is told to stop waits for the requests it has begun.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How long it waits then for the work of requests that were cut off to notice that.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait when no connection can be accepted, because files or memory ran out.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A store that listens.
+///
+/// # Examples
+///
+/// See the [module](crate::server).
+#[derive(Debug)]
+#[must_use = "a server serves nobody until it is run"]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Listens at an address; connections wait until the server is [run](Self::run). Port 0 is any free one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for an address that others than this machine can reach, with neither a
+    /// [token](ServerOptions::token) nor [read-only](ServerOptions::read_only); [`Error::Io`] if the address can't be
+    /// had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::TripleStore;
+    /// use triple_store::server::{Server, ServerOptions};
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let everywhere = "0.0.0.0:0".parse()?;
+    /// assert!(Server::bind(TripleStore::in_memory(), everywhere, ServerOptions::new()).await.is_err());
+    /// let options = ServerOptions::new().read_only(true);
+    /// let server = Server::bind(TripleStore::in_memory(), everywhere, options).await?;
+    /// assert_ne!(server.local_addr().port(), 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn bind(store: TripleStore, address: SocketAddr, options: ServerOptions) -> Result<Self> {
+        if !address.ip().is_loopback() && !options.access.is_guarded() {
+            return Err(Error::Unsupported(format!(
+                "to listen on {address}, where others than this machine can write, without a token: give one, or \
+                 serve read-only"
+            )));
+        }
+        let io = |source| Error::Io { name: address.to_string(), source };
+        let listener = TcpListener::bind(address).await.map_err(io)?;
+        let address = listener.local_addr().map_err(io)?;
+        Ok(Self { listener, address, shared: Shared::new(store, options) })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Examples
+    ///
+    /// See [`bind`](Self::bind).
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` completes. Then it accepts no more connections, closes idle ones, and gives requests that
+    /// it has begun ten seconds; what is left after that is cancelled. Every write that was answered is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] or [`Error::Failed`] if the store can't be flushed at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes all connections; the work of their requests is cancelled.
+    ///
+    /// # Examples
+    ///
+    /// See the [module](crate::server).
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let Self { listener, shared, .. } = self;
+        let places = Arc::new(Semaphore::new(shared.options.connections));
+        let service = TowerToHyperService::new(router(Arc::clone(&shared)));
+        let farewell = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut stop = pin!(stop);
+        loop {
+            let (stream, place) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_) = connections.join_next() => continue,
+                (stream, place) = accept(&listener, &places) => (stream, place),
+            };
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(shared.options.client_timeout)
+                .serve_connection(patient(stream, &shared.options), service.clone());
+            let connection = farewell.watch(connection);
+            let open = Arc::clone(&shared);
+            connections.spawn(async move {
+                open.metrics.connections.inc();
+                // What breaks a connection is the client's affair, and not ours.
+                let _ = connection.await;
+                open.metrics.connections.dec();
+                drop(place);
+            });
+        }
+        drop(listener);
+        // A connection that is cut off drops its request, and that cancels the work.
+        let _ = timeout(FAREWELL, farewell.shutdown()).await;
+        connections.shutdown().await;
+        let all = u32::try_from(shared.options.concurrency).unwrap_or(u32::MAX);
+        let _ = timeout(PATIENCE, shared.slots.acquire_many(all)).await;
+        shared.store.flush()
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let place = Arc::clone(places).acquire_owned().await.expect("nobody closes the places");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            // The client has gone already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+type Patient = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
+
+/// A stream that fails when the client takes nothing of what is sent to it. Silence of the client is looked after by
+/// those who wait for it: it is its right while a query is worked on.
+fn patient(stream: TcpStream, options: &ServerOptions) -> Patient {
+    // Responses are written whole, so waiting to send more at once would only delay them.
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(options.client_timeout));
+    TokioIo::new(Box::pin(stream))
+}

@@ -1,0 +1,91 @@
+//! What the server counts, for Prometheus to read.
+
+use super::Shared;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The format that Prometheus negotiates for and every version of it reads.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+/// The counters, and the registry that knows their names.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<Answer, Counter>,
+    durations: Family<Route, Histogram, fn() -> Histogram>,
+    quads: Gauge,
+    terms: Gauge,
+    running: Gauge,
+    pub(super) connections: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("triples");
+        let requests = Family::default();
+        // From a quarter of a millisecond to a minute.
+        let histogram = || Histogram::new(exponential_buckets(0.000_25, 4.0, 10));
+        let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
+        let [quads, terms, running, connections]: [Gauge; 4] = Default::default();
+        registry.register("requests", "Requests that were answered", requests.clone());
+        let help = "Time from the head of a request to the head of its response";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
+        registry.register("quads", "Quads in the store", quads.clone());
+        registry.register("terms", "Terms in the dictionary", terms.clone());
+        registry.register("running", "Requests that the store works for", running.clone());
+        registry.register("connections", "Open connections", connections.clone());
+        Self { registry, requests, durations, quads, terms, running, connections }
+    }
+}
+
+/// Counts a request and its answer.
+pub(super) async fn measure(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    // A client can invent methods, and must not make counters by that.
+    let method = match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS") => known.to_owned(),
+        _ => "other".to_owned(),
+    };
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let metrics = &shared.metrics;
+    metrics.durations.get_or_create(&Route { route: route.clone() }).observe(started.elapsed().as_secs_f64());
+    metrics.requests.get_or_create(&Answer { route, method, status }).inc();
+    response
+}
+
+/// `GET /metrics`.
+pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
+    let metrics = &shared.metrics;
+    metrics.quads.set(shared.store.len().cast_signed());
+    metrics.terms.set(shared.store.engine.dictionary.len().cast_signed());
+    let running = shared.options.concurrency - shared.slots.available_permits();
+    metrics.running.set(running.cast_signed() as i64);
+    let mut exposition = String::new();
+    text::encode(&mut exposition, &metrics.registry).expect("a string takes what is written to it");
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], exposition).into_response()
+}

@@ -1,0 +1,149 @@
+//! The store over HTTP: SPARQL 1.1 Protocol, Graph Store HTTP Protocol, and a page to query it by.
+//!
+//! | route | methods | what |
+//! |---|---|---|
+//! | `/` | GET | a page to write queries on |
+//! | `/query` | GET, POST | SPARQL queries; without a query a description of the service |
+//! | `/update` | POST | SPARQL updates |
+//! | `/sparql` | GET, POST | either |
+//! | `/store` | GET, HEAD, PUT, POST, DELETE | the graph that `?graph=IRI` or `?default` names, or all of them |
+//! | `/store/...` | the same | the graph whose IRI this address is |
+//! | `/health` | GET | 200 while the store takes writes |
+//! | `/metrics` | GET | counters, for Prometheus |
+//!
+//! Answers are given in the syntax that `Accept` asks for. What is wrong with a request is said in one line of text.
+//!
+//! # Who may do what
+//!
+//! Whoever can reach the server may read. Writing takes the [token](ServerOptions::token) if there is one; a server
+//! that others than this machine can reach must have one, or be [read-only](ServerOptions::read_only). There is no
+//! TLS: put a proxy in front where the network is not trusted.
+//!
+//! # What a client can use
+//!
+//! Every request has a limit of [size](ServerOptions::body_limit) and of [time](ServerOptions::timeout), every client
+//! one of [slowness](ServerOptions::client_timeout), and all together of [number](ServerOptions::concurrency). A query
+//! whose client has gone is cancelled. Large results are sent while they are computed and take memory for a few
+//! chunks only.
+//!
+//! # Examples
+//!
+//! ```
+//! use triple_store::TripleStore;
+//! use triple_store::server::{Server, ServerOptions};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let store = TripleStore::in_memory();
+//! let server = Server::bind(store, "127.0.0.1:0".parse()?, ServerOptions::new()).await?;
+//! println!("http://{}/", server.local_addr());
+//! let stop = async { /* await a signal here */ };
+//! server.run(stop).await?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod access;
+mod failure;
+mod graph_store;
+mod incoming;
+mod listen;
+mod metrics;
+mod negotiate;
+mod options;
+mod page;
+mod protocol;
+mod sparql;
+mod work;
+
+pub use listen::Server;
+pub use options::ServerOptions;
+
+use crate::store::TripleStore;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::routing::{get, post};
+use failure::Failure;
+use metrics::Metrics;
+use sparql::Endpoint;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use work::Slot;
+
+/// What all requests have in common.
+#[derive(Debug)]
+struct Shared {
+    store: TripleStore,
+    options: ServerOptions,
+    slots: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+impl Shared {
+    fn new(store: TripleStore, options: ServerOptions) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(options.concurrency));
+        Arc::new(Self { store, options, slots, metrics: Metrics::default() })
+    }
+
+    fn slot(&self, timeout: Duration) -> Result<Slot, Failure> {
+        Slot::take(&self.slots, timeout)
+    }
+}
+
+/// All routes.
+fn router(shared: Arc<Shared>) -> Router {
+    let endpoint = |endpoint| {
+        move |State(shared): State<Arc<Shared>>, request: Request| async move {
+            sparql::handle(&shared, endpoint, request).await
+        }
+    };
+    let graphs = get(graph_store::handle)
+        .put(graph_store::handle)
+        .post(graph_store::handle)
+        .delete(graph_store::handle);
+    let mut router = Router::new()
+        .route("/query", get(endpoint(Endpoint::Query)).post(endpoint(Endpoint::Query)))
+        .route("/update", post(endpoint(Endpoint::Update)))
+        .route("/sparql", get(endpoint(Endpoint::Either)).post(endpoint(Endpoint::Either)))
+        .route("/store", graphs.clone())
+        .route("/store/{*path}", graphs)
+        .route("/health", get(health))
+        .route("/metrics", get(metrics::show))
+        .merge(page::router());
+    if let Some(origin) = &shared.options.access.origin {
+        router = router.layer(cors(origin));
+    }
+    router.layer(middleware::from_fn_with_state(Arc::clone(&shared), metrics::measure)).with_state(shared)
+}
+
+/// What tells browsers that pages of an origin may use the server.
+fn cors(origin: &str) -> CorsLayer {
+    let origin = if origin == "*" {
+        AllowOrigin::from(Any)
+    } else {
+        HeaderValue::from_str(origin).map_or_else(|_| AllowOrigin::list([]), AllowOrigin::exact)
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods(Any)
+        .allow_headers([header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::LOCATION])
+        .max_age(Duration::from_hours(1))
+}
+
+/// `GET /health`.
+async fn health(State(shared): State<Arc<Shared>>) -> Result<&'static str, Failure> {
+    shared.store.engine.commits.check().map_err(|error| Failure::unhealthy(&error))?;
+    Ok("ok\n")
+}
+
+/// The address of a request, without its parameters, as the client wrote it.
+fn request_iri(parts: &Parts) -> String {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    format!("http://{}{}", host.unwrap_or("localhost"), parts.uri.path())
+}

@@ -1,0 +1,143 @@
+//! The endpoints of the SPARQL 1.1 Protocol.
+
+use super::failure::Failure;
+use super::incoming::Incoming;
+use super::negotiate::{GRAPH, SOLUTIONS, choose};
+use super::protocol::{self, Content, Dataset, Operation};
+use super::work::Slot;
+use super::{Shared, request_iri};
+use crate::sparql::{QueryOptions, ResultFormat, UpdateOptions};
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use oxrdf::vocab::rdf;
+use oxrdf::{NamedNode, TripleRef};
+use oxrdfio::RdfSerializer;
+use spareval::QueryResults;
+use std::collections::BTreeSet;
+
+/// The vocabulary of SPARQL 1.1 Service Description.
+const SD: &str = "http://www.w3.org/ns/sparql-service-description#";
+
+/// What an endpoint takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Query,
+    Update,
+    Either,
+}
+
+/// `GET` and `POST` of an endpoint.
+pub(super) async fn handle(
+    shared: &Shared,
+    endpoint: Endpoint,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let encoded = parts.uri.query().unwrap_or_default();
+    let by_get = parts.method != Method::POST;
+    if by_get && encoded.is_empty() && endpoint != Endpoint::Update {
+        return describe(shared, endpoint, &parts);
+    }
+    let slot = shared.slot(shared.options.timeout)?;
+    let mut parameters = protocol::parameters(encoded)?;
+    let mut sent = None;
+    if !by_get {
+        let content = Content::of(&parts.headers)?;
+        let text = Incoming::new(&parts.headers, body, &shared.options)?.text().await?;
+        match content {
+            Content::Form => parameters.extend(protocol::parameters(&text)?),
+            Content::Query | Content::Update => sent = Some((content, text)),
+        }
+    }
+    match protocol::operation(parameters, sent)? {
+        Operation::Query { text, dataset } if endpoint != Endpoint::Update => {
+            query(shared, slot, parts, text, dataset).await
+        }
+        Operation::Update { text, dataset } if endpoint != Endpoint::Query && !by_get => {
+            update(shared, slot, &parts, text, dataset).await
+        }
+        Operation::Query { .. } => Err(Failure::bad_request("this endpoint takes updates")),
+        Operation::Update { .. } if by_get => Err(Failure::bad_request("an update is sent by POST")),
+        Operation::Update { .. } => Err(Failure::bad_request("this endpoint takes queries")),
+    }
+}
+
+async fn query(
+    shared: &Shared,
+    slot: Slot,
+    parts: Parts,
+    text: String,
+    dataset: Option<Dataset>,
+) -> Result<Response, Failure> {
+    let mut options = QueryOptions::new().base_iri(request_iri(&parts)).cancellation(slot.cancellation());
+    options = match dataset {
+        None => options.union_default_graph(shared.options.union_default_graph),
+        Some(dataset) => {
+            let named = dataset.named.iter().cloned().map(Into::into).collect();
+            options.dataset(dataset.default_graphs(), named)
+        }
+    };
+    let store = shared.store.clone();
+    slot.respond(move |output| {
+        let results = store.query_with(&text, &options)?;
+        let format = if matches!(results, QueryResults::Graph(_)) {
+            let (media_type, format) = choose(&parts.headers, GRAPH)?;
+            output.media_type = media_type;
+            ResultFormat { solutions: None, graph: Some(format) }
+        } else {
+            let (media_type, format) = choose(&parts.headers, SOLUTIONS)?;
+            output.media_type = media_type;
+            ResultFormat { solutions: Some(format), graph: None }
+        };
+        format.write(results, output)?;
+        Ok(())
+    })
+    .await
+}
+
+async fn update(
+    shared: &Shared,
+    slot: Slot,
+    parts: &Parts,
+    text: String,
+    dataset: Option<Dataset>,
+) -> Result<Response, Failure> {
+    shared.options.access.may_write(&parts.headers)?;
+    let mut options = UpdateOptions::new().base_iri(request_iri(parts)).cancellation(slot.cancellation());
+    if let Some(dataset) = dataset {
+        options = options.dataset(dataset.default, dataset.named);
+    }
+    let store = shared.store.clone();
+    slot.run(move || Ok(store.update_with(&text, &options)?)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What the endpoint can do, in the vocabulary of SPARQL 1.1 Service Description.
+fn describe(shared: &Shared, endpoint: Endpoint, parts: &Parts) -> Result<Response, Failure> {
+    let (media_type, format) = choose(&parts.headers, GRAPH)?;
+    let service = protocol::graph("the address", &request_iri(parts))?;
+    let term = |name: &str| NamedNode::new_unchecked(format!("{SD}{name}"));
+    let mut statements = vec![(rdf::TYPE.into_owned(), term("Service")), (term("endpoint"), service.clone())];
+    statements.push((term("supportedLanguage"), term("SPARQL11Query")));
+    if endpoint == Endpoint::Either && !shared.options.access.read_only {
+        statements.push((term("supportedLanguage"), term("SPARQL11Update")));
+    }
+    if shared.options.union_default_graph {
+        statements.push((term("feature"), term("UnionDefaultGraph")));
+    }
+    let (solutions, graphs) = (SOLUTIONS.iter().map(|(_, f)| f.iri()), GRAPH.iter().map(|(_, f)| f.iri()));
+    for format in solutions.chain(graphs).collect::<BTreeSet<_>>() {
+        statements.push((term("resultFormat"), NamedNode::new_unchecked(format)));
+    }
+    let mut serializer = RdfSerializer::from_format(format).for_writer(Vec::new());
+    let written = statements
+        .iter()
+        .try_for_each(|(predicate, object)| {
+            serializer.serialize_triple(TripleRef::new(&service, predicate, object))
+        })
+        .and_then(|()| serializer.finish());
+    let document = written.map_err(|error| Failure::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, media_type)], document).into_response())
+}

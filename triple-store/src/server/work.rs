@@ -1,0 +1,187 @@
+//! The store's work for a request: it blocks, so it runs on a thread for that, in one of a limited number of slots,
+//! and ends when its time is over or nobody waits for it any more.
+
+use super::failure::Failure;
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use spareval::CancellationToken;
+use std::io::{self, Write};
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Bytes of a response that are sent together. A response that is no longer is sent when it is complete, with its
+/// length, and if it fails, with a status that says so.
+const CHUNK: usize = 64 << 10;
+
+/// Chunks that may wait for the client.
+const WAITING: usize = 2;
+
+/// How long after its end a request waits for its work to notice that.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A time no request lives to see, and every clock can tell.
+const NEVER: Duration = Duration::from_secs(1 << 30);
+
+/// The permission to let the store work for one request.
+pub(super) struct Slot {
+    permit: OwnedSemaphorePermit,
+    cancellation: CancellationToken,
+    deadline: Instant,
+}
+
+impl Slot {
+    /// # Errors
+    ///
+    /// 503 if none is free.
+    pub(super) fn take(slots: &Arc<Semaphore>, timeout: Duration) -> Result<Self, Failure> {
+        let permit = Arc::clone(slots).try_acquire_owned().map_err(|_| Failure::busy())?;
+        let now = Instant::now();
+        let deadline = now + timeout.min(NEVER);
+        Ok(Self { permit, cancellation: CancellationToken::new(), deadline })
+    }
+
+    /// The token that ends the work.
+    pub(super) fn cancellation(&self) -> CancellationToken {
+        self.cancellation.clone()
+    }
+
+    /// Does the work, and waits for it however long it takes to notice its end: what it says is what happened.
+    pub(super) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let Self { permit, cancellation, deadline } = self;
+        let _guard = Guard::new(cancellation, deadline);
+        finish(spawn_blocking(move || with_permit(permit, work))).await
+    }
+
+    /// Does work that writes a response, which is sent while it is written where it is large.
+    ///
+    /// # Errors
+    ///
+    /// What the work reports before anything is sent. If it fails later, the connection breaks off without the end
+    /// of the body, so that nobody takes what was sent for the whole.
+    pub(super) async fn respond(
+        self,
+        work: impl FnOnce(&mut Output) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let Self { permit, cancellation, deadline } = self;
+        let guard = Guard::new(cancellation, deadline);
+        let (sender, mut chunks) = mpsc::channel(WAITING);
+        let mut output =
+            Output { media_type: "", buffer: Vec::new(), sender, runtime: Handle::current(), deadline };
+        let work = spawn_blocking(move || {
+            with_permit(permit, || {
+                work(&mut output)?;
+                Ok((output.media_type, Bytes::from(mem::take(&mut output.buffer))))
+            })
+        });
+        let first = timeout_at(deadline + PATIENCE, chunks.recv()).await.map_err(|_| Failure::timed_out())?;
+        let Some((media_type, first)) = first else {
+            // The work is over, and what it wrote fits in its buffer.
+            let (media_type, all) = finish(work).await?;
+            return Ok(([(header::CONTENT_TYPE, media_type)], all).into_response());
+        };
+        let sending = Sending { first: Some(first), chunks, work: Some(work), _guard: guard };
+        let body = stream::unfold(sending, |mut sending| async { Some((sending.next().await?, sending)) });
+        Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(body)).into_response())
+    }
+}
+
+/// The slot is free again once the work is over, not once somebody no longer waits for it.
+fn with_permit<T>(permit: OwnedSemaphorePermit, work: impl FnOnce() -> T) -> T {
+    let result = work();
+    drop(permit);
+    result
+}
+
+async fn finish<T>(work: JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
+    work.await.unwrap_or_else(|error| Err(Failure::internal(&error)))
+}
+
+/// Ends the work when its time is over, or when this is dropped: the client has gone, or has everything.
+struct Guard {
+    cancellation: CancellationToken,
+    timer: AbortHandle,
+}
+
+impl Guard {
+    fn new(cancellation: CancellationToken, deadline: Instant) -> Self {
+        let timer = {
+            let cancellation = cancellation.clone();
+            async move {
+                sleep_until(deadline).await;
+                cancellation.cancel();
+            }
+        };
+        Self { cancellation, timer: tokio::spawn(timer).abort_handle() }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.cancellation.cancel();
+        self.timer.abort();
+    }
+}
+
+type Work = JoinHandle<Result<(&'static str, Bytes), Failure>>;
+
+/// A response on its way: chunks, then what the work left in its buffer.
+struct Sending {
+    first: Option<Bytes>,
+    chunks: mpsc::Receiver<(&'static str, Bytes)>,
+    work: Option<Work>,
+    _guard: Guard,
+}
+
+impl Sending {
+    async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        if let Some((_, chunk)) = self.chunks.recv().await {
+            return Some(Ok(chunk));
+        }
+        Some(finish(self.work.take()?).await.map(|(_, rest)| rest))
+    }
+}
+
+/// Where the work writes its response: in memory at first, and then to the client.
+#[derive(Debug)]
+pub(super) struct Output {
+    /// To be set before the first byte is written.
+    pub(super) media_type: &'static str,
+    buffer: Vec<u8>,
+    sender: mpsc::Sender<(&'static str, Bytes)>,
+    runtime: Handle,
+    deadline: Instant,
+}
+
+impl Write for Output {
+    /// Waits while the client is slow.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > CHUNK {
+            let chunk = Bytes::from(mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK)));
+            let send = async { timeout_at(self.deadline, self.sender.send((self.media_type, chunk))).await };
+            match self.runtime.block_on(send) {
+                Ok(Ok(())) => {}
+                Ok(Err(_gone)) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Err(_elapsed) => return Err(io::Error::other(Failure::timed_out())),
+            }
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
