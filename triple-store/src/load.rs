@@ -455,7 +455,7 @@ impl Document<'_> {
                     column: place.start.column + 1,
                     message: error.to_string(),
                 },
-                None => Error::Io { name: name(), source: io::Error::from(error) },
+                None => Error::Unsupported(format!("{}: {error}", self.name)),
             },
         }
     }

@@ -6,6 +6,7 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use std::fmt;
+use std::io::{self, Write};
 
 /// A status, a sentence for the client, and at most one header that goes with the status.
 #[derive(Debug)]
@@ -47,7 +48,8 @@ impl Failure {
 
     /// The client is to know that it is our fault, and the operator what it is.
     pub(super) fn internal(cause: &dyn fmt::Display) -> Self {
-        eprintln!("triples: {cause}");
+        // Nobody may be reading the log, and the server goes on all the same.
+        let _ = writeln!(io::stderr(), "triples: {cause}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says more")
     }
 }

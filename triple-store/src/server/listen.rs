@@ -76,7 +76,7 @@ impl Server {
         let io = |source| Error::Io { name: address.to_string(), source };
         let listener = TcpListener::bind(address).await.map_err(io)?;
         let address = listener.local_addr().map_err(io)?;
-        Ok(Self { listener, address, shared: Shared::new(store, options) })
+        Ok(Self { listener, address, shared: Shared::new(store, options).map_err(io)? })
     }
 
     /// Where it listens.

@@ -44,6 +44,7 @@
 //! ```
 
 mod access;
+mod depth;
 mod failure;
 mod graph_store;
 mod incoming;
@@ -69,11 +70,12 @@ use axum::routing::{get, post};
 use failure::Failure;
 use metrics::Metrics;
 use sparql::Endpoint;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
-use work::Slot;
+use work::{Slot, Threads};
 
 /// What all requests have in common.
 #[derive(Debug)]
@@ -81,17 +83,19 @@ struct Shared {
     store: TripleStore,
     options: ServerOptions,
     slots: Arc<Semaphore>,
+    threads: Threads,
     metrics: Metrics,
 }
 
 impl Shared {
-    fn new(store: TripleStore, options: ServerOptions) -> Arc<Self> {
+    fn new(store: TripleStore, options: ServerOptions) -> io::Result<Arc<Self>> {
         let slots = Arc::new(Semaphore::new(options.concurrency));
-        Arc::new(Self { store, options, slots, metrics: Metrics::default() })
+        let threads = Threads::new(options.concurrency)?;
+        Ok(Arc::new(Self { store, options, slots, threads, metrics: Metrics::default() }))
     }
 
     fn slot(&self, timeout: Duration) -> Result<Slot, Failure> {
-        Slot::take(&self.slots, timeout)
+        Slot::take(&self.slots, &self.threads, timeout)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The endpoints of the SPARQL 1.1 Protocol.
 
+use super::depth;
 use super::failure::Failure;
 use super::incoming::Incoming;
 use super::negotiate::{GRAPH, SOLUTIONS, choose};
@@ -51,7 +52,10 @@ pub(super) async fn handle(
             Content::Query | Content::Update => sent = Some((content, text)),
         }
     }
-    match protocol::operation(parameters, sent)? {
+    let operation = protocol::operation(parameters, sent)?;
+    let (Operation::Query { text, .. } | Operation::Update { text, .. }) = &operation;
+    depth::check(text)?;
+    match operation {
         Operation::Query { text, dataset } if endpoint != Endpoint::Update => {
             query(shared, slot, parts, text, dataset).await
         }

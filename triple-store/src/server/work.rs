@@ -1,6 +1,7 @@
 //! The store's work for a request: it blocks, so it runs on a thread for that, in one of a limited number of slots,
 //! and ends when its time is over or nobody waits for it any more.
 
+use super::depth::STACK;
 use super::failure::Failure;
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -11,9 +12,9 @@ use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Bytes of a response that are sent together. A response that is no longer is sent when it is complete, with its
@@ -29,9 +30,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A time no request lives to see, and every clock can tell.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
+/// Threads with room for deep queries, one for each slot. A runtime that runs no task keeps them: it starts and ends
+/// threads as they are needed.
+#[derive(Debug)]
+pub(super) struct Threads {
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    pub(super) fn new(slots: usize) -> io::Result<Self> {
+        let mut builder = Builder::new_current_thread();
+        builder.thread_name("triples-worker").thread_stack_size(STACK).max_blocking_threads(slots.max(1));
+        Ok(Self { runtime: Some(builder.build()?) })
+    }
+}
+
+impl Drop for Threads {
+    /// Does not wait for them: a server can be dropped where that is forbidden.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The permission to let the store work for one request.
 pub(super) struct Slot {
     permit: OwnedSemaphorePermit,
+    threads: Handle,
     cancellation: CancellationToken,
     deadline: Instant,
 }
@@ -40,11 +66,16 @@ impl Slot {
     /// # Errors
     ///
     /// 503 if none is free.
-    pub(super) fn take(slots: &Arc<Semaphore>, timeout: Duration) -> Result<Self, Failure> {
+    pub(super) fn take(
+        slots: &Arc<Semaphore>,
+        threads: &Threads,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
         let permit = Arc::clone(slots).try_acquire_owned().map_err(|_| Failure::busy())?;
         let now = Instant::now();
         let deadline = now + timeout.min(NEVER);
-        Ok(Self { permit, cancellation: CancellationToken::new(), deadline })
+        let threads = threads.runtime.as_ref().map(Runtime::handle).ok_or_else(Failure::busy)?.clone();
+        Ok(Self { permit, threads, cancellation: CancellationToken::new(), deadline })
     }
 
     /// The token that ends the work.
@@ -57,9 +88,9 @@ impl Slot {
         self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let Self { permit, cancellation, deadline } = self;
+        let Self { permit, threads, cancellation, deadline } = self;
         let _guard = Guard::new(cancellation, deadline);
-        finish(spawn_blocking(move || with_permit(permit, work))).await
+        finish(threads.spawn_blocking(move || with_permit(permit, work))).await
     }
 
     /// Does work that writes a response, which is sent while it is written where it is large.
@@ -72,12 +103,12 @@ impl Slot {
         self,
         work: impl FnOnce(&mut Output) -> Result<(), Failure> + Send + 'static,
     ) -> Result<Response, Failure> {
-        let Self { permit, cancellation, deadline } = self;
+        let Self { permit, threads, cancellation, deadline } = self;
         let guard = Guard::new(cancellation, deadline);
         let (sender, mut chunks) = mpsc::channel(WAITING);
         let mut output =
             Output { media_type: "", buffer: Vec::new(), sender, runtime: Handle::current(), deadline };
-        let work = spawn_blocking(move || {
+        let work = threads.spawn_blocking(move || {
             with_permit(permit, || {
                 work(&mut output)?;
                 Ok((output.media_type, Bytes::from(mem::take(&mut output.buffer))))
@@ -173,7 +204,9 @@ impl Write for Output {
             let send = async { timeout_at(self.deadline, self.sender.send((self.media_type, chunk))).await };
             match self.runtime.block_on(send) {
                 Ok(Ok(())) => {}
-                Ok(Err(_gone)) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Ok(Err(_)) => {
+                    return Err(io::Error::other(Failure::bad_request("the client has gone")));
+                }
                 Err(_elapsed) => return Err(io::Error::other(Failure::timed_out())),
             }
         }

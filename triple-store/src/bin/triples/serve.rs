@@ -1,7 +1,9 @@
 //! `triples serve`.
 
 use crate::commands::{existing, io_error, seconds};
+use std::fmt;
 use std::fs;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -67,11 +69,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         .map_err(|source| Error::Io { name: "threads".into(), source })?;
     let result = runtime.block_on(async {
         let server = Server::bind(store, arguments.bind, options).await?;
-        eprintln!("listening on http://{}/", server.local_addr());
+        say(format_args!("listening on http://{}/", server.local_addr()));
         server.run(stop_signal()?).await
     });
     runtime.shutdown_timeout(PATIENCE);
     result
+}
+
+/// Tells the operator, if somebody reads it: a server goes on when its log is closed.
+fn say(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 fn token(path: &Path) -> Result<String> {
@@ -85,7 +92,7 @@ fn token(path: &Path) -> Result<String> {
 
 /// Completes when the process is told to stop; told again, it ends at once.
 fn stop_signal() -> Result<impl Future<Output = ()>> {
-    let signals = || -> std::io::Result<_> {
+    let signals = || -> io::Result<_> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -103,7 +110,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     let mut next = signals().map_err(|source| Error::Io { name: "signals".into(), source })?;
     Ok(async move {
         next().await;
-        eprintln!("stopping");
+        say(format_args!("stopping"));
         tokio::spawn(async move {
             next().await;
             process::exit(130);

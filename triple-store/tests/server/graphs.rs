@@ -1,0 +1,115 @@
+//! SPARQL 1.1 Graph Store HTTP Protocol.
+
+use crate::client::Running;
+use triple_store::server::ServerOptions;
+
+const TURTLE: &str = "text/turtle";
+
+fn put(server: &Running, target: &str, body: &str) -> u16 {
+    server.send("PUT", target, &["Content-Type: text/turtle"], body).status
+}
+
+#[test]
+fn a_graph_is_made_read_added_to_replaced_and_deleted() {
+    let server = Running::new(ServerOptions::new());
+    let accept = ["Accept: application/n-triples"];
+    let graph = "/store?graph=urn%3Ag";
+    assert_eq!(server.get(graph, &[]).status, 404);
+    assert_eq!(server.send("HEAD", graph, &[], "").status, 404);
+    assert_eq!(put(&server, graph, "<#s> <urn:p> 1 ."), 201);
+    let answer = server.get(graph, &accept);
+    assert_eq!(answer.body, "<urn:g#s> <urn:p> \"1\"^^<http://www.w3.org/2001/XMLSchema#integer> .\n");
+    let head = server.send("HEAD", graph, &accept, "");
+    assert_eq!((head.status, head.field("content-length")), (200, Some(&*answer.body.len().to_string())));
+    assert_eq!(server.post(graph, TURTLE, "<#s> <urn:p> 2 .").status, 204);
+    assert_eq!(server.get(graph, &accept).body.lines().count(), 2);
+    assert_eq!(put(&server, graph, "<#s> <urn:p> 3 ."), 204);
+    assert_eq!(server.get(graph, &accept).body.lines().count(), 1);
+    assert_eq!(server.send("DELETE", graph, &[], "").status, 204);
+    assert_eq!(server.send("DELETE", graph, &[], "").status, 404);
+    assert_eq!(server.post("/store?graph=urn:other", TURTLE, "<#s> <urn:p> 1 .").status, 201);
+}
+
+#[test]
+fn the_default_graph_is_always_there_and_apart_from_the_named_ones() {
+    let server = Running::new(ServerOptions::new());
+    let accept = ["Accept: application/n-triples"];
+    assert_eq!(server.get("/store?default", &accept).status, 200);
+    assert_eq!(server.send("DELETE", "/store?default", &[], "").status, 204);
+    assert_eq!(put(&server, "/store?graph=urn:g", "<urn:s> <urn:p> <urn:named> ."), 201);
+    assert_eq!(put(&server, "/store?default", "<urn:s> <urn:p> <urn:o> ."), 204);
+    assert_eq!(server.get("/store?default", &accept).body, "<urn:s> <urn:p> <urn:o> .\n");
+    assert_eq!(put(&server, "/store?default", ""), 204);
+    assert_eq!(server.get("/store?default", &accept).body, "");
+    assert_eq!(server.store.len(), 1);
+}
+
+#[test]
+fn the_whole_store_is_a_resource_too() {
+    let server = Running::new(ServerOptions::new());
+    let quads = "<urn:s> <urn:p> \"1\" .\n<urn:s> <urn:p> \"2\" <urn:g> .\n";
+    assert_eq!(server.post("/store", "application/n-quads", quads).status, 204);
+    let mut lines: Vec<_> = server.get("/store", &[]).body.lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines.join("\n") + "\n", quads);
+    assert_eq!(server.get("/store", &["Accept: text/turtle"]).status, 406, "it holds one graph only");
+    let trig =
+        server.send("PUT", "/store", &["Content-Type: application/trig"], "<urn:x> { <urn:s> <urn:p> 1 }");
+    assert_eq!((trig.status, server.store.len()), (204, 1));
+    assert_eq!(server.send("DELETE", "/store", &[], "").status, 204);
+    assert!(server.store.is_empty());
+}
+
+#[test]
+fn a_graph_can_be_named_by_its_own_address_or_by_the_server() {
+    let server = Running::new(ServerOptions::new());
+    assert_eq!(put(&server, "/store/people/1.ttl", "<#me> <urn:p> <1.ttl> ."), 201);
+    let subject = server.query("SELECT * { GRAPH ?g { ?s <urn:p> ?o } }");
+    let graph = "http://localhost/store/people/1.ttl";
+    assert_eq!(subject, format!("g,o,s\r\n{graph},{graph},{graph}#me\r\n"));
+    let answer = server.post("/store", TURTLE, "<urn:s> <urn:p> 1 .");
+    let location = answer.field("location").unwrap().strip_prefix("http://localhost").unwrap();
+    assert_eq!((answer.status, server.get(location, &[]).status), (201, 200));
+}
+
+#[test]
+fn what_is_not_understood_changes_nothing() {
+    let server = Running::new(ServerOptions::new());
+    assert_eq!(put(&server, "/store?graph=urn:g", "<urn:s> <urn:p> 1 ."), 201);
+    for (method, target, media_type, body, expected) in [
+        ("PUT", "/store?graph=urn:g", "text/turtle", "<urn:s> <urn:p> 2 . oops", 400),
+        ("PUT", "/store?graph=urn:g", "application/n-triples", "<urn:s> <urn:p> \"2\" .\noops", 400),
+        ("PUT", "/store?graph=urn:g", "application/n-quads", "<urn:s> <urn:p> \"2\" <urn:h> .", 400),
+        ("PUT", "/store?graph=urn:g", "image/png", "", 415),
+        ("PUT", "/store?graph=urn:g&default", "text/turtle", "", 400),
+        ("POST", "/store?graph=relative", "text/turtle", "", 400),
+        ("PATCH", "/store?graph=urn:g", "text/turtle", "", 405),
+    ] {
+        let answer = server.send(method, target, &[&format!("Content-Type: {media_type}")], body);
+        assert_eq!(answer.status, expected, "{method} {target} {media_type} {body}: {}", answer.body);
+        if body.contains("oops") {
+            assert!(answer.body.starts_with("body:"), "the place of the error: {}", answer.body);
+        }
+    }
+    assert_eq!(server.query("SELECT ?o { GRAPH ?g { ?s ?p ?o } }"), "o\r\n1\r\n");
+}
+
+#[test]
+fn a_graph_that_is_replaced_is_never_seen_empty_or_half() {
+    let server = Running::new(ServerOptions::new());
+    let version = |n: usize| {
+        let line = |i| format!("<urn:s{i}> <urn:p> {n} .\n");
+        (0..50).map(line).collect::<String>()
+    };
+    assert_eq!(put(&server, "/store?graph=urn:g", &version(0)), 201);
+    std::thread::scope(|scope| {
+        let writer = scope
+            .spawn(|| (1..30).for_each(|n| assert_eq!(put(&server, "/store?graph=urn:g", &version(n)), 204)));
+        while !writer.is_finished() {
+            let body = server.get("/store?graph=urn:g", &["Accept: application/n-triples"]).body;
+            let objects: std::collections::BTreeSet<_> =
+                body.lines().map(|line| line.split(' ').nth(2)).collect();
+            assert_eq!((body.lines().count(), objects.len()), (50, 1), "{body}");
+        }
+    });
+}

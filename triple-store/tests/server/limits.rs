@@ -1,0 +1,206 @@
+//! What one client may use, and what bad clients can't take from others.
+
+use crate::client::{ENDLESS, Running, encode, many_triples};
+use std::time::Duration;
+use triple_store::server::ServerOptions;
+
+/// Short enough for a test, long enough for a machine that is busy with others.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// Waits until the store works for nobody.
+fn idle(server: &Running) {
+    while !server.get("/metrics", &[]).body.contains("triples_running 0\n") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn bodies_have_a_limit() {
+    let server = Running::new(ServerOptions::new().body_limit(100));
+    let fits = format!("{:100}", "<urn:s> <urn:p> <urn:o> .");
+    let target = "/store?graph=urn:g";
+    assert_eq!(server.post(target, "text/turtle", &fits).status, 201);
+    for (target, media_type) in
+        [(target, "text/turtle"), (target, "application/n-triples"), ("/update", "application/sparql-update")]
+    {
+        // One that says how long it is gets its answer before it is sent.
+        let mut connection = server.connect();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: 101\r\n\r\n"
+        );
+        connection.write(head).unwrap();
+        assert_eq!(connection.answer("POST").status, 413, "{media_type}");
+        // One that does not is read as far as the limit.
+        let mut connection = server.connect();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        connection.write(format!("{head}32\r\n{:50}\r\n33\r\n{:51}\r\n", "#", "#")).unwrap();
+        assert_eq!(connection.answer("POST").status, 413, "{media_type}");
+    }
+    assert_eq!(server.store.len(), 1);
+    idle(&server);
+}
+
+#[test]
+fn clients_that_stall_are_given_up() {
+    let server = Running::new(ServerOptions::new().client_timeout(SHORT).concurrency(4));
+    // Nothing at all, and half a head.
+    for text in ["", "GET / HTTP/1.1\r\nHost: local"] {
+        let mut connection = server.connect();
+        connection.write(text).unwrap();
+        assert!(connection.rest().is_empty() || !text.is_empty(), "{text:?}");
+    }
+    // Half a body, of a text and of a document that is parsed while it comes.
+    for (target, media_type) in
+        [("/update", "application/sparql-update"), ("/store?default", "application/n-triples")]
+    {
+        let mut connection = server.connect();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: 50\r\n\r\n<urn:s>"
+        );
+        connection.write(head).unwrap();
+        assert_eq!(connection.answer("POST").status, 408, "{target}");
+        assert!(connection.is_closed());
+    }
+    // A response that nobody takes: the sockets' buffers fill, and the connection is cut.
+    let busy = Running::with_store(many_triples(), ServerOptions::new().client_timeout(SHORT).concurrency(1));
+    let mut connection = busy.connect();
+    connection.send("GET", &format!("/query?query={}", encode(ENDLESS)), &[], "");
+    idle(&busy);
+    idle(&server);
+    assert!(server.store.is_empty());
+}
+
+#[test]
+fn a_query_that_takes_too_long_is_cancelled() {
+    let server = Running::with_store(many_triples(), ServerOptions::new().timeout(SHORT));
+    let count = "SELECT (COUNT(*) AS ?n) WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }";
+    let answer = server.get(&format!("/query?query={}", encode(count)), &[]);
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    // What is sent already can't be taken back, but it does not look whole.
+    let answer = server.get(&format!("/query?query={}", encode(ENDLESS)), &[]);
+    assert_eq!((answer.status, answer.whole), (200, false));
+    let insert = "INSERT { ?a <urn:p> ?i } WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }";
+    assert_eq!(server.update(insert).status, 503);
+    assert_eq!(server.store.len(), 3000, "nothing of it is kept");
+    idle(&server);
+}
+
+#[test]
+fn a_query_whose_client_has_gone_is_cancelled() {
+    let options = ServerOptions::new().timeout(Duration::from_hours(1));
+    let server = Running::with_store(many_triples(), options);
+    for query in ["SELECT (COUNT(*) AS ?n) WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }", ENDLESS] {
+        let mut connection = server.connect();
+        connection.send("GET", &format!("/query?query={}", encode(query)), &[], "");
+        while server.get("/metrics", &[]).body.contains("triples_running 0\n") {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(connection);
+        idle(&server);
+    }
+}
+
+#[test]
+fn more_requests_than_slots_are_told_to_come_back() {
+    let options = ServerOptions::new().concurrency(1).timeout(Duration::from_hours(1));
+    let server = Running::with_store(many_triples(), options);
+    let mut connection = server.connect();
+    connection.send("GET", &format!("/query?query={}", encode(ENDLESS)), &[], "");
+    let refused = loop {
+        let answer = server.get(&format!("/query?query={}", encode("ASK {}")), &[]);
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!((refused.status, refused.field("retry-after")), (503, Some("1")));
+    assert_eq!(server.get("/health", &[]).status, 200, "it is alive");
+    drop(connection);
+    idle(&server);
+    assert_eq!(server.get(&format!("/query?query={}", encode("ASK {}")), &[]).status, 200);
+}
+
+#[test]
+fn deep_nesting_is_refused_and_no_stack_overflows() {
+    let server = Running::new(ServerOptions::new());
+    let deep = |open: &str, middle: &str, close: &str, n: usize| {
+        format!("ASK {{ {}{middle}{} }}", open.repeat(n), close.repeat(n))
+    };
+    for (open, middle, close) in [
+        ("{", "?s ?p ?o", "}"),
+        ("FILTER EXISTS {", "?s ?p ?o", "}"),
+        ("FILTER(1 = (", "1", "))"),
+        ("?s ?p (", "1", ")"),
+        ("?s ^(", "<urn:p>", ") ?o ."),
+        ("FILTER(", "!".repeat(50_000).as_str(), " true)"),
+        ("", &format!("FILTER(1{})", " + 1".repeat(50_000)), ""),
+        ("", &format!("{{}}{}", " UNION {}".repeat(50_000)), ""),
+        ("", &format!("?s <urn:p>{} ?o", "/<urn:p>".repeat(50_000)), ""),
+        ("OPTIONAL {", "?s ?p ?o", "}"),
+        ("{ SELECT * {", "?s ?p ?o", "} }"),
+    ] {
+        for n in [1, 20, 100_000] {
+            let answer = server.post("/query", "application/sparql-query", &deep(open, middle, close, n));
+            assert!(
+                answer.status == 400 || n < 100_000 && answer.status == 200,
+                "{n} {open}: {}",
+                answer.status
+            );
+        }
+    }
+    assert_eq!(server.get("/health", &[]).status, 200);
+}
+
+#[test]
+fn data_is_no_nesting() {
+    let server = Running::new(ServerOptions::new());
+    let triple = |i| format!("<urn:s/a/b> <urn:p> -{i}, \"{{((\" .\n");
+    let triples: String = (0..50_000).map(triple).collect();
+    assert_eq!(server.update(&format!("INSERT DATA {{ {triples} }}")).status, 204);
+    assert_eq!(server.store.len(), 50_001);
+    let row = |i| format!("({i} -{i})");
+    let rows: String = (0..20_000).map(row).collect();
+    let count = server.query(&format!("SELECT (COUNT(*) AS ?n) {{ VALUES (?a ?b) {{ {rows} }} }}"));
+    assert_eq!(count, "n\r\n20000\r\n");
+}
+
+#[test]
+fn requests_that_come_at_once_are_answered_in_their_order() {
+    let server = Running::new(ServerOptions::new());
+    let mut connection = server.connect();
+    for n in 0..20 {
+        let query = encode(&format!("SELECT ({n} AS ?n) {{}}"));
+        connection.send("GET", &format!("/query?query={query}"), &["Accept: text/csv"], "");
+    }
+    for n in 0..20 {
+        assert_eq!(connection.answer("GET").body, format!("n\r\n{n}\r\n"));
+    }
+}
+
+#[test]
+fn what_is_no_http_ends_the_connection_and_nothing_else() {
+    let server = Running::new(ServerOptions::new());
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(1 << 20));
+    let fields = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(10_000));
+    for bytes in [
+        &b"\0\xff\x80"[..],
+        b"HELLO\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /query?query=\xff\xfe HTTP/1.1\r\n\r\n",
+        b"POST /query HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /query HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /query HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        long.as_bytes(),
+        fields.as_bytes(),
+    ] {
+        let mut connection = server.connect();
+        // The server may hang up before it has read everything.
+        let _ = connection.write(bytes);
+        connection.finish();
+        let status = connection.rest().split(' ').nth(1).map(|status| status.parse::<u16>().unwrap());
+        assert!(status.is_none_or(|status| (400..500).contains(&status)), "{bytes:?}: {status:?}");
+    }
+    assert_eq!(server.get("/health", &[]).status, 200);
+}

@@ -1,0 +1,8 @@
+//! The server from outside, over plain sockets: what clients may rely on, and what bad ones can't break.
+#![cfg(feature = "server")]
+
+mod client;
+mod graphs;
+mod limits;
+mod process;
+mod protocol;

@@ -1,0 +1,200 @@
+//! `triples serve` as a process: its signals, its files and threads.
+#![cfg(all(unix, feature = "cli"))]
+
+use crate::client::{Connection, ENDLESS, encode};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn new(dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_triples"));
+        command.current_dir(dir).args(["serve", "store.vde", "--bind", "127.0.0.1:0"]).args(arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("{line}"));
+        Self { child, address: address.trim().trim_end_matches('/').parse().unwrap() }
+    }
+
+    fn connect(&self) -> Connection {
+        Connection::new(self.address)
+    }
+
+    fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    }
+
+    /// What `/proc` counts for the process.
+    #[cfg(target_os = "linux")]
+    fn count(&self, what: &str) -> usize {
+        std::fs::read_dir(format!("/proc/{}/{what}", self.child.id())).unwrap().count()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn triples(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_triples")).current_dir(dir).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn what_was_acknowledged_before_a_signal_is_there_after_it() {
+    for signal in ["TERM", "INT"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = Process::new(dir.path(), &[]);
+        let acknowledged = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..8)
+                .map(|worker| {
+                    let (server, acknowledged) = (&server, &acknowledged);
+                    scope.spawn(move || {
+                        for n in 0.. {
+                            let mut connection = Connection::try_new(server.address)?;
+                            let insert = format!("INSERT DATA {{ <urn:{worker}> <urn:p> {n} }}");
+                            let fields = ["Content-Type: application/sparql-update"];
+                            connection.try_send("POST", "/update", &fields, &insert)?;
+                            // A request that was begun is answered; one that was not finds the connection closed.
+                            match connection.try_status()? {
+                                204 => acknowledged.fetch_add(1, Ordering::Relaxed),
+                                status => panic!("{status}"),
+                            };
+                        }
+                        None::<()>
+                    })
+                })
+                .collect();
+            while acknowledged.load(Ordering::Relaxed) < 50 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            server.signal(signal);
+            for worker in workers {
+                assert_eq!(worker.join().unwrap(), None);
+            }
+        });
+        assert!(server.child.wait().unwrap().success(), "SIG{signal}");
+        let (_, out, _) =
+            triples(dir.path(), &["query", "store.vde", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"]);
+        let found: u64 = out.lines().nth(1).unwrap().parse().unwrap();
+        // Eight more may have been committed whose answers nobody read.
+        let acknowledged = acknowledged.into_inner();
+        assert!((acknowledged..=acknowledged + 8).contains(&found), "{acknowledged} {found}");
+        assert!(triples(dir.path(), &["verify", "store.vde"]).1.contains("0 problems"));
+    }
+}
+
+#[test]
+fn a_request_that_was_begun_is_finished_after_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Process::new(dir.path(), &[]);
+    let mut idle = server.connect();
+    idle.send("GET", "/health", &[], "");
+    assert_eq!(idle.answer("GET").status, 200);
+    let mut busy = server.connect();
+    let body = "INSERT DATA { <urn:s> <urn:p> 1 }";
+    let length = body.len();
+    let head = "POST /update HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sparql-update\r\n";
+    busy.write(format!("{head}Content-Length: {length}\r\n\r\n{}", &body[..5])).unwrap();
+    // The server has the head once it counts a request as running.
+    loop {
+        let mut other = server.connect();
+        other.send("GET", "/metrics", &[], "");
+        if other.answer("GET").body.contains("triples_running 1\n") {
+            break;
+        }
+    }
+    server.signal("TERM");
+    assert!(idle.is_closed(), "an idle connection is closed at once");
+    assert!(server.child.try_wait().unwrap().is_none(), "it waits for the request");
+    busy.write(&body[5..]).unwrap();
+    assert_eq!(busy.answer("POST").status, 204);
+    assert!(server.child.wait().unwrap().success());
+    let (_, out, _) = triples(dir.path(), &["query", "store.vde", "SELECT * { <urn:s> ?p ?o }"]);
+    assert_eq!(out.lines().count(), 2);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bad_clients_leave_no_files_and_no_threads_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let triple =
+        |i| format!("<http://example.com/s{i}> <http://example.com/p> <http://example.com/o{i}> .\n");
+    std::fs::write(dir.path().join("many.nt"), (0..3000).map(triple).collect::<String>()).unwrap();
+    assert_eq!(triples(dir.path(), &["load", "-q", "store.vde", "many.nt"]).0, Some(0));
+    let server = Process::new(dir.path(), &["--concurrency", "4", "--client-timeout", "1", "--timeout", "1"]);
+    let endless = format!("/query?query={}", encode(ENDLESS));
+    let round = || {
+        for n in 0..60 {
+            let mut connection = server.connect();
+            match n % 4 {
+                0 => connection.send("GET", &endless, &[], ""),
+                1 => connection.write("POST /store?default HTTP/1.1\r\nContent-Type: text/turtle\r\nContent-Length: 9\r\n\r\n<").unwrap(),
+                2 => connection.write("GET / HT").unwrap(),
+                _ => connection.send("POST", "/update", &["Content-Type: application/sparql-update"], "oops"),
+            }
+        }
+        // The connections are dropped by now, and their work ends: it stands still when the files are closed.
+        let mut last = usize::MAX;
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let files = server.count("fd");
+            if files == last {
+                return (files, server.count("task"));
+            }
+            last = files;
+        }
+    };
+    let (files, threads) = round();
+    for _ in 0..3 {
+        let (files_now, threads_now) = round();
+        assert!(files_now <= files, "{files} files, then {files_now}");
+        // Threads for blocking work live on for a while, and there may be one for each slot, and a few more.
+        assert!(threads_now <= threads + 8, "{threads} threads, then {threads_now}");
+    }
+}
+
+#[test]
+fn others_may_reach_it_only_when_it_is_guarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let serve =
+        |more: &[&str]| triples(dir.path(), &[&["serve", "store.vde", "--bind", "0.0.0.0:0"], more].concat());
+    let (code, _, message) = serve(&[]);
+    assert_eq!(code, Some(2));
+    assert!(message.contains("without a token"), "{message}");
+    std::fs::write(dir.path().join("token"), " \n").unwrap();
+    let (code, _, message) = serve(&["--token-file", "token"]);
+    assert_eq!(code, Some(2), "an empty token guards nothing: {message}");
+    assert_eq!(serve(&["--token-file", "missing"]).0, Some(1));
+    assert_eq!(serve(&["--timeout", "-1"]).0, Some(2));
+    assert_eq!(serve(&["--concurrency", "0"]).0, Some(2));
+}
+
+#[test]
+fn the_token_is_read_from_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "xyzzy\n").unwrap();
+    let server = Process::new(dir.path(), &["--token-file", "token"]);
+    for (token, expected) in [("xyzzy", 204), ("plugh", 401)] {
+        let mut connection = server.connect();
+        let fields = ["Content-Type: application/sparql-update", &format!("Authorization: Bearer {token}")];
+        connection.send("POST", "/update", &fields, "CLEAR ALL");
+        assert_eq!(connection.answer("POST").status, expected);
+    }
+}
