@@ -26,6 +26,11 @@
 //!
 //! Where the data exceeds the memory: the dictionary of terms and the compressed run are held in memory.
 
+// The README's code is tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod blank;
 mod codec;
 mod commit;

@@ -6,3 +6,4 @@ mod graphs;
 mod limits;
 mod process;
 mod protocol;
+mod w3c;
