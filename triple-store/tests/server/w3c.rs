@@ -21,6 +21,12 @@ const CNT: &str = "http://www.w3.org/2011/content#";
 const UT: &str = "http://www.w3.org/2009/sparql/tests/test-update#";
 const LABEL: &str = "http://www.w3.org/2000/01/rdf-schema#label";
 
+/// Tests of what the server does not do, by the end of their IRI.
+const KNOWN: &[(&str, &str)] = &[
+    ("post_get_post_get_direct", "a form of several documents (multipart/form-data) is refused with 415"),
+    ("post_get_post_get_indirect", "a form of several documents (multipart/form-data) is refused with 415"),
+];
+
 /// A manifest, and the folder it stands in.
 struct Manifest {
     store: TripleStore,
@@ -102,10 +108,7 @@ impl Manifest {
         for request in self.list(&action, &format!("{HT}requests")) {
             // The suite's names for the endpoints, and what the server called a graph, become ours.
             let ours = |name: String| {
-                let name = name
-                    .replace("/sparql/", "/sparql")
-                    .replace("/gsp", "/store")
-                    .replace("%2Fgsp", "%2Fstore");
+                let name = name.replace("/gsp", "/store").replace("%2Fgsp", "%2Fstore");
                 match &location {
                     Some((template, value)) => name.replace(template, value),
                     None => name,
@@ -113,7 +116,10 @@ impl Manifest {
             };
             let method = self.text(&request, &format!("{HT}methodName")).unwrap();
             let target = ours(self.text(&request, &format!("{HT}absolutePath")).unwrap());
-            let target = target.strip_prefix(&format!("http://{authority}")).unwrap_or(&target);
+            let target = target
+                .strip_prefix(&format!("http://{authority}"))
+                .unwrap_or(&target)
+                .replacen("/sparql/", "/sparql", 1);
             let body = self.body(&request).unwrap_or_default();
             let body = String::from_utf8(body)
                 .map_or_else(FromUtf8Error::into_bytes, |body| ours(body).into_bytes());
@@ -216,9 +222,12 @@ fn the_suites_of_the_protocols_pass() {
             oxrdf::NamedNode::new(format!("file://{}", path.canonicalize().unwrap().display())).unwrap(),
         );
         for test in manifest.list(&itself, &format!("{MF}entries")) {
-            match manifest.run(&test) {
-                Ok(()) => passed += 1,
-                Err(error) => failed.push(format!("{test}: {error}")),
+            let known = KNOWN.iter().find(|(name, _)| text(&test).ends_with(&format!("#{name}")));
+            match (manifest.run(&test), known) {
+                (Ok(()), None) => passed += 1,
+                (Err(_), Some((name, reason))) => println!("{name}: {reason}"),
+                (Err(error), None) => failed.push(format!("{test}: {error}")),
+                (Ok(()), Some(_)) => failed.push(format!("{test} passes now")),
             }
         }
     }
