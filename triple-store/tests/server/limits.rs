@@ -44,27 +44,32 @@ fn bodies_have_a_limit() {
 
 #[test]
 fn clients_that_stall_are_given_up() {
-    let server = Running::new(ServerOptions::new().client_timeout(SHORT).concurrency(4));
-    // Nothing at all, and half a head.
-    for text in ["", "GET / HTTP/1.1\r\nHost: local"] {
-        let mut connection = server.connect();
-        connection.write(text).unwrap();
-        assert!(connection.rest().is_empty() || !text.is_empty(), "{text:?}");
-    }
-    // Half a body, of a text and of a document that is parsed while it comes.
-    for (target, media_type) in
-        [("/update", "application/sparql-update"), ("/store?default", "application/n-triples")]
-    {
-        let mut connection = server.connect();
-        let head = format!(
-            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: 50\r\n\r\n<urn:s>"
-        );
-        connection.write(head).unwrap();
-        assert_eq!(connection.answer("POST").status, 408, "{target}");
-        assert!(connection.is_closed());
-    }
+    let pace = Duration::from_secs(2);
+    let server = Running::new(ServerOptions::new().client_timeout(pace).concurrency(4));
+    std::thread::scope(|scope| {
+        // Nothing at all, and half a head.
+        for text in ["", "GET / HTTP/1.1\r\nHost: local"] {
+            let mut connection = server.connect();
+            connection.write(text).unwrap();
+            scope.spawn(move || assert!(connection.rest().is_empty() || !text.is_empty(), "{text:?}"));
+        }
+        // Half a body, of a text and of a document that is parsed while it comes.
+        for (target, media_type) in
+            [("/update", "application/sparql-update"), ("/store?default", "application/n-triples")]
+        {
+            let mut connection = server.connect();
+            let head = format!(
+                "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: 50\r\n\r\n<urn:s>"
+            );
+            connection.write(head).unwrap();
+            scope.spawn(move || {
+                assert_eq!(connection.answer("POST").status, 408, "{target}");
+                assert!(connection.is_closed());
+            });
+        }
+    });
     // A response that nobody takes: the sockets' buffers fill, and the connection is cut.
-    let busy = Running::with_store(many_triples(), ServerOptions::new().client_timeout(SHORT).concurrency(1));
+    let busy = Running::with_store(many_triples(), ServerOptions::new().client_timeout(pace).concurrency(1));
     let mut connection = busy.connect();
     connection.send("GET", &format!("/query?query={}", encode(ENDLESS)), &[], "");
     idle(&busy);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 struct Process {
     child: Child,
@@ -150,24 +150,21 @@ fn bad_clients_leave_no_files_and_no_threads_behind() {
                 _ => connection.send("POST", "/update", &["Content-Type: application/sparql-update"], "oops"),
             }
         }
-        // The connections are dropped by now, and their work ends: it stands still when the files are closed.
-        let mut last = usize::MAX;
-        loop {
-            std::thread::sleep(Duration::from_millis(100));
-            let files = server.count("fd");
-            if files == last {
-                return (files, server.count("task"));
-            }
-            last = files;
-        }
     };
-    let (files, threads) = round();
-    for _ in 0..3 {
-        let (files_now, threads_now) = round();
-        assert!(files_now <= files, "{files} files, then {files_now}");
-        // Threads for blocking work live on for a while, and there may be one for each slot, and a few more.
-        assert!(threads_now <= threads + 8, "{threads} threads, then {threads_now}");
+    let started = server.count("fd");
+    for _ in 0..4 {
+        round();
+        // The connections are dropped by now. What is left of them ends within seconds, or never.
+        let patience = Instant::now() + Duration::from_mins(1);
+        while server.count("fd") > started {
+            assert!(Instant::now() < patience, "{started} files at first, now {}", server.count("fd"));
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
+    // Those for blocking work live on for a while, one for each slot; the rest are the runtime's and the store's.
+    let threads = server.count("task");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!(threads <= 4 + 2 * cores + 4, "{threads} threads");
 }
 
 #[test]
