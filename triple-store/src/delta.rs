@@ -147,9 +147,14 @@ impl Delta {
         }
     }
 
+    /// Whether any quad held below is hidden from anybody.
+    pub(crate) fn hides_any(&self) -> bool {
+        self.hiding.load(Ordering::Acquire) > 0
+    }
+
     /// Whether a quad held below is hidden from a reader at `seq`.
     pub(crate) fn hides(&self, quad: EncodedQuad, seq: Seq) -> bool {
-        if self.hiding.load(Ordering::Acquire) == 0 {
+        if !self.hides_any() {
             return false;
         }
         let stripe = self.stripes.get(&quad.subject.0).read();

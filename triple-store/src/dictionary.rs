@@ -5,28 +5,26 @@
 //! back, from number to term, takes no lock at all.
 
 use crate::codec;
+use crate::entries::{Entries, Entry, MOST_TERMS};
 use crate::error::Error;
 use crate::quad::EncodedQuad;
-use crate::term::{Kind, TermId, inline_literal, inlined_literal};
+use crate::stored_term::{
+    Encoded, LEFT_TO_RIGHT, RIGHT_TO_LEFT, SIMPLE, TAGGED, TYPED, encode, parts, triple_parts,
+};
+use crate::term::{Kind, TermId, inlined_literal};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
-use oxrdf::vocab::xsd;
 use oxrdf::{
-    BaseDirection, BlankNode, GraphName, GraphNameRef, Literal, LiteralRef, NamedNode, NamedOrBlankNode,
-    Quad, QuadRef, Term, TermRef, Triple, TripleRef,
+    BaseDirection, BlankNode, GraphName, GraphNameRef, Literal, NamedNode, NamedOrBlankNode, Quad, QuadRef,
+    Term, TermRef, Triple,
 };
 use std::hash::{BuildHasher, Hasher};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use stripe_lock::StripedRwLock;
 
 /// Stripes of the interning table. Interning holds a stripe for well under a microsecond, so this only has to
 /// exceed the number of cores by some factor.
 const STRIPES: usize = 64;
-
-/// The dictionary is held in memory, and more terms than this would take hundreds of gigabytes: a larger number is
-/// damage.
-const MOST_TERMS: u64 = 1 << 32;
 
 /// The dictionary of one store.
 pub(crate) struct Dictionary {
@@ -35,23 +33,6 @@ pub(crate) struct Dictionary {
     numbers: StripedRwLock<u64, HashTable<(u64, TermId)>, parking_lot::RawRwLock, PassThrough>,
     terms: Entries,
     next: AtomicU64,
-}
-
-/// One term as the dictionary keeps it.
-pub(crate) struct Entry {
-    kind: Kind,
-    bytes: Box<[u8]>,
-    /// Set once a durable record holds the term: before that, every transaction that uses it writes it too.
-    persisted: AtomicBool,
-    /// Set once a checkpoint holds the term: from then on it does not depend on the records of commits.
-    archived: AtomicBool,
-}
-
-impl Entry {
-    fn new(kind: Kind, bytes: &[u8], persisted: bool) -> Self {
-        let flag = AtomicBool::new;
-        Self { kind, bytes: bytes.into(), persisted: flag(persisted), archived: flag(false) }
-    }
 }
 
 impl Dictionary {
@@ -351,91 +332,6 @@ fn contradiction(id: TermId) -> Error {
     Error::Corrupt(format!("two terms claim the number {id:?}"))
 }
 
-/// First byte of a stored literal. Part of the stored format.
-const SIMPLE: u8 = 0;
-const TYPED: u8 = 1;
-const TAGGED: u8 = 2;
-const LEFT_TO_RIGHT: u8 = 3;
-const RIGHT_TO_LEFT: u8 = 4;
-
-enum Encoded {
-    Inline(TermId),
-    Bytes(Kind),
-}
-
-/// Writes the stored form of a term, whose parts `id_of` turns into ids; `None` as soon as a part has none.
-fn encode(
-    term: TermRef<'_>,
-    out: &mut Vec<u8>,
-    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
-) -> Option<Encoded> {
-    Some(Encoded::Bytes(match term {
-        TermRef::NamedNode(node) => {
-            out.extend_from_slice(node.as_str().as_bytes());
-            Kind::NamedNode
-        }
-        TermRef::BlankNode(node) => {
-            out.extend_from_slice(node.as_str().as_bytes());
-            Kind::BlankNode
-        }
-        TermRef::Literal(literal) => match inline_literal(literal) {
-            Some(id) => return Some(Encoded::Inline(id)),
-            None => encode_literal(literal, out, id_of)?,
-        },
-        TermRef::Triple(triple) => {
-            let TripleRef { subject, predicate, object } = triple.as_ref();
-            for part in [subject.into(), predicate.into(), object] {
-                out.extend_from_slice(&id_of(part)?.0.to_le_bytes());
-            }
-            Kind::Triple
-        }
-    }))
-}
-
-fn encode_literal(
-    literal: LiteralRef<'_>,
-    out: &mut Vec<u8>,
-    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
-) -> Option<Kind> {
-    let value = literal.value().as_bytes();
-    match (literal.language(), literal.direction()) {
-        (Some(language), direction) => {
-            out.push(match direction {
-                None => TAGGED,
-                Some(BaseDirection::Ltr) => LEFT_TO_RIGHT,
-                Some(BaseDirection::Rtl) => RIGHT_TO_LEFT,
-            });
-            codec::put_varint(out, language.len() as u64);
-            out.extend_from_slice(language.as_bytes());
-        }
-        (None, _) if literal.datatype() == xsd::STRING => out.push(SIMPLE),
-        (None, _) => {
-            out.push(TYPED);
-            out.extend_from_slice(&id_of(literal.datatype().into())?.0.to_le_bytes());
-        }
-    }
-    out.extend_from_slice(value);
-    Some(Kind::Literal)
-}
-
-fn triple_parts(bytes: &[u8]) -> Option<[TermId; 3]> {
-    let (parts, rest) = bytes.as_chunks::<8>();
-    let parts: [[u8; 8]; 3] = parts.try_into().ok().filter(|_| rest.is_empty())?;
-    Some(parts.map(|part| TermId(u64::from_le_bytes(part))))
-}
-
-/// The ids inside the stored form of a term.
-fn parts(id: TermId, bytes: &[u8]) -> impl Iterator<Item = TermId> {
-    let datatype = match (id.kind(), bytes.split_first()) {
-        (Some(Kind::Literal), Some((&TYPED, rest))) => {
-            rest.first_chunk().map(|part| TermId(u64::from_le_bytes(*part)))
-        }
-        _ => None,
-    };
-    let triple = if id.kind() == Some(Kind::Triple) { triple_parts(bytes) } else { None };
-    datatype.into_iter().chain(triple.into_iter().flatten())
-}
-
 /// The hasher of keys that are hashes already.
 #[derive(Clone, Copy, Debug, Default)]
 struct PassThrough;
@@ -466,48 +362,10 @@ impl Hasher for Passed {
     }
 }
 
-/// Terms by number: a vector of chunks that grows without moving and is read without a lock. The chunks stand in
-/// buckets, of which bucket `b` holds `2^b`, from chunk `2^b - 1` on.
-struct Entries {
-    buckets: [OnceLock<Box<[OnceLock<Chunk>]>>; Self::BUCKETS],
-}
-
-type Chunk = Box<[OnceLock<Entry>]>;
-
-impl Entries {
-    const CHUNK: u64 = 1024;
-    const BUCKETS: usize = (MOST_TERMS / Self::CHUNK).ilog2() as usize + 1;
-
-    fn new() -> Self {
-        Self { buckets: [const { OnceLock::new() }; Self::BUCKETS] }
-    }
-
-    /// Bucket, chunk in the bucket, slot in the chunk.
-    fn place(number: u64) -> (usize, usize, usize) {
-        let chunk = number / Self::CHUNK + 1;
-        let bucket = chunk.ilog2();
-        (bucket as usize, (chunk - (1 << bucket)) as usize, (number % Self::CHUNK) as usize)
-    }
-
-    fn get(&self, number: u64) -> Option<&Entry> {
-        let (bucket, chunk, slot) = Self::place(number);
-        self.buckets.get(bucket)?.get()?.get(chunk)?.get()?.get(slot)?.get()
-    }
-
-    /// Fills an empty slot; the caller owns the number.
-    fn set(&self, number: u64, entry: Entry) {
-        assert!(number < MOST_TERMS, "the dictionary holds at most {MOST_TERMS} terms");
-        let (bucket, chunk, slot) = Self::place(number);
-        let bucket =
-            self.buckets[bucket].get_or_init(|| (0..1usize << bucket).map(|_| OnceLock::new()).collect());
-        let chunk = bucket[chunk].get_or_init(|| (0..Self::CHUNK).map(|_| OnceLock::new()).collect());
-        assert!(chunk[slot].set(entry).is_ok(), "a term number was given out twice");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use oxrdf::vocab::xsd;
 
     fn terms() -> Vec<Term> {
         let node = NamedNode::new_unchecked("http://example.com/a");

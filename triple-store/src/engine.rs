@@ -13,6 +13,7 @@ use crate::delta::{Change, Delta, LATEST, Seq};
 use crate::dictionary::Dictionary;
 use crate::error::Result;
 use crate::journal::{Journal, Manifest};
+use crate::merge::Merger;
 use crate::options::TripleStoreOptions;
 use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
@@ -20,12 +21,42 @@ use crate::record::{self, Record};
 use crate::view::{Layer, View};
 use parking_lot::{Mutex, RawMutex, RwLock};
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use stripe_lock::StripedMutex;
+
+/// An open store: what it consists of, and the thread that merges it. Dropping it waits for that thread.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    core: Arc<Core>,
+    merging: Option<JoinHandle<()>>,
+}
+
+impl Deref for Engine {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.merger.close();
+        if let Some(Err(panic)) = self.merging.take().map(JoinHandle::join) {
+            // A panic while panicking would abort.
+            if !thread::panicking() {
+                resume_unwind(panic);
+            }
+        }
+    }
+}
 
 /// What a store consists of.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub(crate) struct Core {
     pub(crate) dictionary: Dictionary,
     /// Whoever changes a quad holds the stripe of its subject. Readers take none.
     pub(crate) stripes: StripedMutex<u64, (), RawMutex, ahash::RandomState>,
@@ -39,6 +70,11 @@ pub(crate) struct Engine {
     pub(crate) namespaces: Mutex<BTreeMap<String, String>>,
     /// Quads a delta may hold before it is merged.
     pub(crate) checkpoint_after: usize,
+    /// Keys of a block of the run.
+    pub(crate) block_keys: usize,
+    pub(crate) merger: Merger,
+    /// Whether the merger has a thread, or writers merge themselves.
+    background: bool,
 }
 
 /// Quads added at once that go into a run and not through a delta: from about here on merging is the faster way.
@@ -52,8 +88,19 @@ pub(crate) struct Outcome {
 }
 
 impl Engine {
-    /// Reads back what the journal holds.
     pub(crate) fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
+        let core = Arc::new(Core::new(options, journal)?);
+        let merging = options.background.then(|| {
+            let core = Arc::clone(&core);
+            thread::spawn(move || core.merger.run(&core))
+        });
+        Ok(Self { core, merging })
+    }
+}
+
+impl Core {
+    /// Reads back what the journal holds.
+    fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
         let hasher = ahash::RandomState::new();
         let stripes = StripedMutex::with_hasher(options.stripes, hasher.clone());
         let dictionary = Dictionary::new();
@@ -79,6 +126,9 @@ impl Engine {
             journal,
             manifest: Mutex::new(manifest),
             checkpoint_after: options.checkpoint_after,
+            block_keys: options.run_block,
+            merger: Merger::default(),
+            background: options.background,
         })
     }
 
@@ -208,9 +258,20 @@ impl Engine {
         record.terms.iter().for_each(|id| self.dictionary.mark_persisted(*id));
         self.commits.publish(seq, net(&changes));
         self.commits.wait(seq)?;
-        self.checkpoint_if_due();
+        self.merge_if_due();
         let added = changes.iter().filter(|change| change.adds).count() as u64;
         Ok(Outcome { added, removed: changes.len() as u64 - added })
+    }
+
+    fn merge_if_due(&self) {
+        let (recent, bound) = self.recent();
+        if recent >= bound {
+            if self.background && recent / 2 < bound {
+                self.merger.wake();
+            } else {
+                self.checkpoint_if_due();
+            }
+        }
     }
 
     pub(crate) fn flush(&self) -> Result<()> {

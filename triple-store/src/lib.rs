@@ -20,7 +20,8 @@
 //! Readers take no stripe. Each quad knows the commits that added and removed it; a [`Snapshot`] reads as of a
 //! watermark that moves over commits in their order once they are durable.
 //!
-//! A checkpoint merges recent quads into a run: sorted in every order, delta-coded, about 15 bytes a triple.
+//! A checkpoint merges recent quads into a run: sorted in every order, delta-coded, about 15 bytes a
+//! triple; what it does not touch stays where it is.
 //!
 //! # When not to use it
 //!
@@ -32,14 +33,17 @@
 mod readme {}
 
 mod blank;
+mod chunk;
 mod codec;
 mod commit;
 mod compression;
-
+mod count;
 mod delta;
 mod dictionary;
+mod document;
 mod dump;
 mod engine;
+mod entries;
 mod error;
 mod journal;
 mod load;
@@ -57,6 +61,7 @@ mod source;
 mod sparql;
 mod stats;
 mod store;
+mod stored_term;
 mod term;
 mod transaction;
 mod verify;

@@ -1,28 +1,21 @@
 //! Reading RDF documents into a store.
 //!
-//! A document is one transaction: it is parsed and encoded to its end before anything is written. Line formats are
-//! cut into blocks at line ends, and the blocks parsed by as many threads as there are cores; their terms meet in
-//! the striped dictionary.
+//! A document is one transaction: it is [parsed and encoded](crate::document) to its end before anything is written.
 
 use crate::blank::Scope;
 use crate::compression::Compression;
-use crate::dictionary::Dictionary;
+use crate::document::{Counted, Document};
 use crate::error::{Error, Result};
 use crate::pattern::Graphs;
 use crate::quad::EncodedQuad;
 use crate::sparql::Updated;
 use crate::store::TripleStore;
-use oxrdf::{GraphName, Quad};
-use oxrdfio::{RdfFormat, RdfParseError, RdfParser};
-use parking_lot::Mutex;
+use oxrdf::GraphName;
+use oxrdfio::{RdfFormat, RdfParser};
 use std::fs::File;
-use std::io::{self, Read};
-use std::num::NonZero;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
 
 /// What a load did.
 ///
@@ -340,147 +333,12 @@ impl TripleStore {
     }
 }
 
-/// One document on its way into the dictionary.
-struct Document<'a> {
-    dictionary: &'a Dictionary,
-    parser: RdfParser,
-    name: &'a str,
-    blanks: Scope,
-}
-
-/// A piece of a line format, from the start of a line to the end of one.
-struct Block {
-    number: usize,
-    /// Lines before it.
-    lines: u64,
-    text: Vec<u8>,
-}
-
-/// Bytes read at once; a block ends at the last line end in it.
-const BLOCK: usize = 1 << 20;
-
-impl Document<'_> {
-    /// Encodes parsed quads. `lines` are the lines before the parser's first.
-    fn encode(
-        &self,
-        quads: impl Iterator<Item = Result<Quad, RdfParseError>>,
-        lines: u64,
-    ) -> Result<Vec<EncodedQuad>> {
-        let mut encoded = Vec::new();
-        for quad in quads {
-            let mut quad = quad.map_err(|error| self.located(error, lines))?;
-            self.blanks.rename(&mut quad);
-            encoded.push(self.dictionary.intern_quad(quad.as_ref()));
-        }
-        Ok(encoded)
-    }
-
-    /// Encodes a line format, block by block in parallel. Of several errors the first in the document is reported.
-    fn lines(&self, mut reader: impl Read) -> Result<Vec<EncodedQuad>> {
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        // At most a block waits per thread, so memory does not depend on the size of the document's text.
-        let (send, receive) = mpsc::sync_channel::<Block>(threads);
-        let receive = Arc::new(Mutex::new(receive));
-        let failed = &AtomicBool::new(false);
-        let mut encoded: Vec<(usize, Result<Vec<EncodedQuad>>)> = thread::scope(|scope| {
-            let work = |receive: Arc<Mutex<Receiver<Block>>>| {
-                let mut done = Vec::new();
-                // Blocks come in order, so the first error of the document is in a block that somebody has taken.
-                while !failed.load(Ordering::Relaxed)
-                    && let Ok(block) = { receive.lock().recv() }
-                {
-                    let quads =
-                        self.parser.clone().for_slice(&block.text).map(|quad| quad.map_err(Into::into));
-                    let result = self.encode(quads, block.lines);
-                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                    done.push((block.number, result));
-                }
-                done
-            };
-            let spawn = |_| {
-                scope.spawn({
-                    let receive = Arc::clone(&receive);
-                    move || work(receive)
-                })
-            };
-            let workers: Vec<_> = (0..threads).map(spawn).collect();
-            // From here on the workers alone hold the receiver: once they have ended, sending fails.
-            drop(receive);
-            let read = self.cut(&mut reader, |block| send.send(block).is_ok());
-            drop(send);
-            let mut done: Vec<_> =
-                workers.into_iter().flat_map(|worker| worker.join().expect("parsers don't panic")).collect();
-            done.extend(read.err().map(|error| (usize::MAX, Err(error))));
-            done
-        });
-        encoded.sort_unstable_by_key(|(number, _)| *number);
-        let mut quads =
-            Vec::with_capacity(encoded.iter().map(|(_, part)| part.as_ref().map_or(0, Vec::len)).sum());
-        for (_, part) in encoded {
-            quads.append(&mut part?);
-        }
-        Ok(quads)
-    }
-
-    /// Cuts a text into blocks, until `take` takes no more.
-    fn cut(&self, reader: &mut impl Read, mut take: impl FnMut(Block) -> bool) -> Result<()> {
-        let (mut number, mut lines, mut rest) = (0, 0, Vec::new());
-        loop {
-            let mut text = std::mem::take(&mut rest);
-            let read = reader.by_ref().take(BLOCK as u64).read_to_end(&mut text);
-            let ended = read.map_err(|source| Error::Io { name: self.name.into(), source })? == 0;
-            if !ended {
-                // A line longer than a block waits for its end.
-                let end = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
-                rest = text.split_off(end);
-            }
-            let lines_in = memchr::memchr_iter(b'\n', &text).count() as u64;
-            if !text.is_empty() && !take(Block { number, lines, text }) || ended {
-                return Ok(());
-            }
-            number += 1;
-            lines += lines_in;
-        }
-    }
-
-    /// A parser's error, with the place as editors count it.
-    fn located(&self, error: RdfParseError, lines: u64) -> Error {
-        let name = || self.name.to_owned();
-        match error {
-            RdfParseError::Io(source) => Error::Io { name: name(), source },
-            RdfParseError::Syntax(error) => match error.location() {
-                Some(place) => Error::Syntax {
-                    file: name(),
-                    line: lines + place.start.line + 1,
-                    column: place.start.column + 1,
-                    message: error.to_string(),
-                },
-                None => Error::Unsupported(format!("{}: {error}", self.name)),
-            },
-        }
-    }
-}
-
-/// A reader that tells how far it has come.
-struct Counted<'a, R> {
-    reader: R,
-    progress: Option<&'a (dyn Fn(u64) + Send + Sync)>,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        if let Some(progress) = self.progress {
-            progress(read as u64);
-        }
-        Ok(read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::QuadIter;
+    use crate::document::BLOCK;
+    use std::io;
 
     /// About five blocks of lines that share blank nodes.
     fn text() -> String {

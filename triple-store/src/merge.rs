@@ -4,32 +4,37 @@
 //! moment. From then on writers write above, readers read both, and the frozen ones are merged with the run at
 //! leisure. A reader keeps the view it began with. Only one checkpoint runs at a time.
 
-use crate::delta::{Change, Delta, LATEST};
-use crate::engine::{Engine, net};
+use crate::delta::{Change, Delta, LATEST, Seq};
+use crate::engine::{Core, net};
 use crate::error::Result;
 use crate::journal::Manifest;
 use crate::quad::EncodedQuad;
 use crate::run::Run;
 use crate::view::{Layer, View};
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 
-impl Engine {
+impl Core {
     /// Merges everything committed before into a new run. Writers and readers go on meanwhile.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let mut manifest = self.manifest.lock();
         self.checkpoint_under(&mut manifest)
     }
 
-    /// Merges if the newest delta has outgrown its bound, unless a merge is under way. A failure is one of the disk,
-    /// and fails the writes that come after it, not the one before, which is durable.
-    pub(crate) fn checkpoint_if_due(&self) {
-        // A merge rewrites the whole run, so a large run waits for more: each quad is rewritten about eight times.
+    /// Quads that the newest delta holds, and how many it may hold before it is merged.
+    pub(crate) fn recent(&self) -> (usize, usize) {
+        // A merge may have to write the whole run anew, so a large run waits for more: each quad is written about
+        // eight times.
         let view = self.latest();
-        let bound = self.checkpoint_after.max(view.base.len() as usize / 8);
-        if view.layers[0].delta.entries() < bound {
-            return;
-        }
-        if let Some(mut manifest) = self.manifest.try_lock()
+        (view.layers[0].delta.entries(), self.checkpoint_after.max(view.base.len() as usize / 8))
+    }
+
+    /// Merges if the newest delta has outgrown its bound. A failure is one of the disk, and fails the writes that
+    /// come after it, not the ones before, which are durable.
+    pub(crate) fn checkpoint_if_due(&self) {
+        let mut manifest = self.manifest.lock();
+        let (recent, bound) = self.recent();
+        if recent >= bound
             && let Err(error) = self.checkpoint_under(&mut manifest)
         {
             self.commits.fail(&error);
@@ -50,17 +55,15 @@ impl Engine {
 
         // What a run holds is seen by every reader of it, so all of it must be published first.
         self.commits.wait(last)?;
-        let run = Arc::new(flatten(&frozen));
+        let run = Arc::new(self.flatten(&frozen));
         let merged = frozen.layers.len();
         frozen.layers.clear();
-        let next = manifest.next(last, &run);
-        self.write_checkpoint(next, &run)?;
-        *manifest = next;
+        *manifest = self.write_checkpoint(manifest, last, &run)?;
         let mut view = View::clone(&self.latest());
         view.layers.truncate(view.layers.len() - merged);
         view.base = run;
         self.replace_view(view);
-        self.journal.clean(next)
+        self.journal.clean(manifest)
     }
 
     /// Adds very many quads as one transaction, straight into a new run. Holds all stripes throughout: a store that
@@ -75,15 +78,14 @@ impl Engine {
         if changes.is_empty() {
             return Ok(0);
         }
-        let run = Arc::new(flatten(&view).merged(&changes));
+        let run = Arc::new(self.flatten(&view).merged(&changes, self.block_keys));
         let seq = self.commits.begin()?;
-        let next = manifest.next(seq, &run);
-        self.write_checkpoint(next, &run).inspect_err(|error| self.commits.fail(error))?;
-        *manifest = next;
+        *manifest =
+            self.write_checkpoint(&manifest, seq, &run).inspect_err(|error| self.commits.fail(error))?;
         let view = View { layers: vec![self.empty_layer()], base: run };
         self.publish_view(view, seq, net(&changes));
         drop(held);
-        self.journal.clean(next)?;
+        self.journal.clean(&manifest)?;
         Ok(changes.len() as u64)
     }
 
@@ -92,19 +94,76 @@ impl Engine {
         Layer { delta: Arc::new(delta), seq: LATEST }
     }
 
-    fn write_checkpoint(&self, manifest: Manifest, run: &Run) -> Result<()> {
+    fn write_checkpoint(&self, previous: &Manifest, last: Seq, run: &Run) -> Result<Manifest> {
         let terms = self.dictionary.unarchived();
-        self.journal.checkpoint(manifest, run, &terms, &self.dictionary)?;
+        let manifest = self.journal.checkpoint(previous, last, run, &terms, &self.dictionary)?;
         for id in terms {
             self.dictionary.mark_archived(id);
         }
-        Ok(())
+        Ok(manifest)
+    }
+
+    /// The run that holds all that a view shows.
+    fn flatten(&self, view: &View) -> Run {
+        let mut layers = view.layers.iter().rev().map(|layer| layer.delta.changes());
+        let first = view.base.merged(&layers.next().unwrap_or_default(), self.block_keys);
+        layers.fold(first, |run, changes| run.merged(&changes, self.block_keys))
     }
 }
 
-/// The run that holds all that a view shows.
-fn flatten(view: &View) -> Run {
-    let mut layers = view.layers.iter().rev().map(|layer| layer.delta.changes());
-    let first = view.base.merged(&layers.next().unwrap_or_default());
-    layers.fold(first, |run, changes| run.merged(&changes))
+/// When the thread that merges in the background has to.
+///
+/// | state | the thread | writers |
+/// |---|---|---|
+/// | idle | waits | move on to due when the newest delta reaches its bound |
+/// | due | merges, then moves on to idle | leave it alone; at twice the bound they merge themselves |
+/// | closing | ends after the merge it is at | there are none left |
+#[derive(Debug, Default)]
+pub(crate) struct Merger {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Due,
+    Closing,
+}
+
+impl Merger {
+    /// Has the store merged soon.
+    pub(crate) fn wake(&self) {
+        self.advance(State::Idle, State::Due);
+    }
+
+    pub(crate) fn close(&self) {
+        *self.state.lock() = State::Closing;
+        self.changed.notify_one();
+    }
+
+    /// Merges whenever it is due, until the store is closed.
+    pub(crate) fn run(&self, core: &Core) {
+        while self.wait() == State::Due {
+            core.checkpoint_if_due();
+            self.advance(State::Due, State::Idle);
+        }
+    }
+
+    fn wait(&self) -> State {
+        let mut state = self.state.lock();
+        while *state == State::Idle {
+            self.changed.wait(&mut state);
+        }
+        *state
+    }
+
+    fn advance(&self, from: State, to: State) {
+        let mut state = self.state.lock();
+        if *state == from {
+            *state = to;
+            self.changed.notify_one();
+        }
+    }
 }

@@ -106,6 +106,11 @@ impl<K: Key> Range<K> {
         }
     }
 
+    /// Whether keys of the range may not match.
+    pub(crate) fn filters(&self) -> bool {
+        self.filters
+    }
+
     /// Whether a key of the range, in the arrangement of its order, matches the pattern.
     pub(crate) fn accepts(&self, arranged: &K) -> bool {
         !self.filters

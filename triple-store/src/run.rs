@@ -1,40 +1,33 @@
-//! The run: the quads that a checkpoint has merged, immutable, sorted in every order, delta-coded in blocks.
+//! The run: the quads that a checkpoint has merged, immutable, sorted in every order.
 //!
-//! ```text
-//! block:  the keys between one entry of the index and the next, but for the first, which is the index entry
-//! key:    how many leading columns are as in the key before (1 byte), the next column less that of the key
-//!         before, then the columns after it, as varints; ids are rotated so that their kind stands in the low bits
-//! chunk:  number of keys, number of blocks, then per block: its first key, its length; then the blocks
-//! ```
-//!
-//! A chunk is what is stored as one value. Chunks are checked to the last key when they are read, so that reading
-//! a run afterwards cannot fail.
+//! An order is a sequence of [chunks](crate::chunk). A merge writes those chunks anew whose keys change, and shares
+//! the others with the run before, in memory and on disk.
 
-use crate::codec::{put_varint, take, varint};
+use crate::chunk::{CHUNK_KEYS, Chunk, Writer};
+use crate::count::Fanouts;
 use crate::delta::{Change, GRAPH_FIRST};
-use crate::error::{Error, Result};
 use crate::pattern::Range;
 use crate::quad::{EncodedQuad, Key, QuadKey};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
-
-/// Keys in a block: a point lookup decodes half of one on average.
-const BLOCK_KEYS: usize = 128;
-
-/// Blocks in a chunk: about 100 KiB a value.
-const CHUNK_BLOCKS: usize = 128;
+use std::thread;
 
 /// The merged quads of a store.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) triples: Sorted<[u64; 3]>,
     pub(crate) named: Sorted<[u64; 4]>,
+    pub(crate) fanouts: Fanouts,
 }
 
 impl Run {
     pub(crate) fn empty() -> Self {
-        Self { triples: Sorted::empty(), named: Sorted::empty() }
+        Self::new(Sorted::empty(), Sorted::empty())
+    }
+
+    pub(crate) fn new(triples: Sorted<[u64; 3]>, named: Sorted<[u64; 4]>) -> Self {
+        Self { triples, named, fanouts: Fanouts::default() }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -66,8 +59,9 @@ impl Run {
         self.named.verify(problem);
     }
 
-    /// This run with changes applied: the quads they add are not in it, those they remove are.
-    pub(crate) fn merged(&self, changes: &[Change]) -> Self {
+    /// This run with changes applied: the quads they add are not in it, those they remove are. New blocks hold
+    /// `block_keys` keys.
+    pub(crate) fn merged(&self, changes: &[Change], block_keys: usize) -> Self {
         let (mut triples, mut named) = (Vec::new(), Vec::new());
         for change in changes {
             match change.quad.key() {
@@ -75,7 +69,7 @@ impl Run {
                 QuadKey::Named(key) => named.push((key, change.adds)),
             }
         }
-        Self { triples: self.triples.merged(&triples), named: self.named.merged(&named) }
+        Self::new(self.triples.merged(&triples, block_keys), self.named.merged(&named, block_keys))
     }
 }
 
@@ -85,9 +79,12 @@ pub(crate) struct Sorted<K> {
     pub(crate) orders: Vec<Order<K>>,
 }
 
+/// Changes that are merged into all orders at once: below, threads cost more than they bring.
+const PARALLEL: usize = 1 << 15;
+
 impl<K: Key> Sorted<K> {
     fn empty() -> Self {
-        Self { orders: K::ORDERS.iter().map(|_| Order { chunks: Vec::new() }).collect() }
+        Self { orders: K::ORDERS.iter().map(|_| Order::new(Vec::new())).collect() }
     }
 
     fn len(&self) -> u64 {
@@ -120,17 +117,22 @@ impl<K: Key> Sorted<K> {
         }
     }
 
-    fn merged(&self, changes: &[(K, bool)]) -> Self {
-        if changes.is_empty() {
-            return Self { orders: self.orders.clone() };
-        }
+    fn merged(&self, changes: &[(K, bool)], block_keys: usize) -> Self {
         let merge = |(number, order): (usize, &Order<K>)| {
             let mut changes: Vec<_> =
                 changes.iter().map(|(key, adds)| (key.arrange(number), *adds)).collect();
             changes.sort_unstable_by_key(|(key, _)| *key);
-            order.merged(&changes)
+            order.merged(&changes, block_keys)
         };
-        Self { orders: self.orders.iter().enumerate().map(merge).collect() }
+        let orders = self.orders.iter().enumerate();
+        if changes.len() < PARALLEL {
+            return Self { orders: orders.map(merge).collect() };
+        }
+        thread::scope(|scope| {
+            let threads: Vec<_> = orders.map(|order| scope.spawn(move || merge(order))).collect();
+            let joined = threads.into_iter().map(|thread| thread.join().expect("merging does not panic"));
+            Self { orders: joined.collect() }
+        })
     }
 }
 
@@ -138,20 +140,23 @@ impl<K: Key> Sorted<K> {
 #[derive(Clone, Debug)]
 pub(crate) struct Order<K> {
     pub(crate) chunks: Vec<Arc<Chunk<K>>>,
-}
-
-/// Some thousand successive keys.
-#[derive(Debug)]
-pub(crate) struct Chunk<K> {
-    keys: u64,
-    /// The first key of each block, and where the block begins.
-    index: Vec<(K, u32)>,
-    blocks: Vec<u8>,
+    /// Per chunk, how many keys come before it.
+    before: Vec<u64>,
 }
 
 impl<K: Key> Order<K> {
+    pub(crate) fn new(chunks: Vec<Arc<Chunk<K>>>) -> Self {
+        let mut keys = 0;
+        let before = |chunk: &Arc<Chunk<K>>| {
+            let before = keys;
+            keys += chunk.len() as u64;
+            before
+        };
+        Self { before: chunks.iter().map(before).collect(), chunks }
+    }
+
     pub(crate) fn len(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.keys).sum()
+        self.chunks.last().zip(self.before.last()).map_or(0, |(chunk, before)| before + chunk.len() as u64)
     }
 
     /// Appends up to `limit` keys of the range from the bound on; returns where to go on, or `None` at the end.
@@ -168,10 +173,8 @@ impl<K: Key> Order<K> {
             Bound::Excluded(last) => *key > last,
             _ => *key >= low,
         };
-        let first_chunk = self.chunks.partition_point(|chunk| chunk.first() <= low).saturating_sub(1);
-        for (number, chunk) in self.chunks.iter().enumerate().skip(first_chunk) {
-            let block = if number == first_chunk { chunk.block_of(low) } else { 0 };
-            for key in (block..chunk.index.len()).flat_map(|block| chunk.block(block)) {
+        for chunk in &self.chunks[self.chunk_of(low)..] {
+            for key in chunk.keys_around(low) {
                 if key > range.high {
                     return None;
                 }
@@ -186,226 +189,122 @@ impl<K: Key> Order<K> {
         None
     }
 
+    /// How many keys the range spans, whether its filter accepts them or not. Decodes two blocks.
+    pub(crate) fn span(&self, range: &Range<K>) -> u64 {
+        self.rank(range.high) + u64::from(self.holds(range.high)) - self.rank(range.low)
+    }
+
+    /// How many keys come before this one. Decodes one block.
+    pub(crate) fn rank(&self, key: K) -> u64 {
+        let number = self.chunk_of(key);
+        self.chunks.get(number).map_or(0, |chunk| self.before[number] + chunk.rank(key) as u64)
+    }
+
+    /// The key that so many come before.
+    pub(crate) fn key_at(&self, rank: u64) -> Option<K> {
+        let number = self.before.partition_point(|before| *before <= rank).checked_sub(1)?;
+        self.chunks[number].keys().nth((rank - self.before[number]) as usize)
+    }
+
+    fn holds(&self, key: K) -> bool {
+        let chunk = self.chunks.get(self.chunk_of(key));
+        chunk.is_some_and(|chunk| chunk.keys_around(key).find(|other| *other >= key) == Some(key))
+    }
+
+    /// The last chunk that begins at the key or before it.
+    fn chunk_of(&self, key: K) -> usize {
+        self.chunks.partition_point(|chunk| chunk.first() <= key).saturating_sub(1)
+    }
+
     fn keys(&self) -> impl Iterator<Item = K> {
-        self.chunks.iter().flat_map(|chunk| (0..chunk.index.len()).flat_map(|block| chunk.block(block)))
+        self.chunks.iter().flat_map(|chunk| chunk.keys())
     }
 
-    fn merged(&self, changes: &[(K, bool)]) -> Self {
-        let mut writer = Writer::default();
-        let mut changes = changes.iter().peekable();
-        for key in self.keys() {
-            while let Some((added, _)) = changes.next_if(|(change, _)| *change < key) {
-                writer.push(*added);
-            }
-            // A change of a key that is there removes it.
-            if changes.next_if(|(change, _)| *change == key).is_none() {
-                writer.push(key);
+    /// This order with changes applied, which are sorted: what it holds of them is removed, the rest added.
+    fn merged(&self, mut changes: &[(K, bool)], block_keys: usize) -> Self {
+        let (mut old, mut new) = (&*self.chunks, Vec::with_capacity(self.chunks.len()));
+        while !old.is_empty() || !changes.is_empty() {
+            let stretch = Stretch::next(old, changes);
+            let (touched, here);
+            (touched, old) = old.split_at(stretch.chunks);
+            (here, changes) = changes.split_at(stretch.changes);
+            if here.is_empty() && touched.len() == 1 {
+                new.extend_from_slice(touched);
+            } else {
+                new.extend(rewrite(touched, here, Writer::new(stretch.keys, block_keys)).map(Arc::new));
             }
         }
-        changes.for_each(|(added, _)| writer.push(*added));
-        writer.finish()
+        Self::new(new)
     }
 }
 
-impl<K: Key> Chunk<K> {
-    fn first(&self) -> K {
-        self.index[0].0
-    }
+/// Chunks at the front of an order that are written together, and the changes at the front that fall there.
+#[derive(Default)]
+struct Stretch {
+    chunks: usize,
+    changes: usize,
+    /// Keys that there will be.
+    keys: usize,
+}
 
-    /// The last block that begins at the key or before it.
-    fn block_of(&self, key: K) -> usize {
-        self.index.partition_point(|(first, _)| *first <= key).saturating_sub(1)
-    }
-
-    fn block(&self, block: usize) -> Block<'_, K> {
-        let (first, start) = self.index[block];
-        let end = self.index.get(block + 1).map_or(self.blocks.len(), |(_, start)| *start as usize);
-        Block { next: Some(first), bytes: &self.blocks[start as usize..end] }
-    }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.blocks.len() + 20 * self.index.len() + 20);
-        put_varint(&mut bytes, self.keys);
-        put_varint(&mut bytes, self.index.len() as u64);
-        for (block, (first, start)) in self.index.iter().enumerate() {
-            first.columns().iter().for_each(|column| put_varint(&mut bytes, column.rotate_left(4)));
-            let end = self.index.get(block + 1).map_or(self.blocks.len(), |(_, start)| *start as usize);
-            put_varint(&mut bytes, (end - *start as usize) as u64);
-        }
-        bytes.extend_from_slice(&self.blocks);
-        bytes
-    }
-
-    /// Reads a chunk, and every key in it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] unless [`encode`](Self::encode) could have written it.
-    pub(crate) fn decode(mut bytes: &[u8]) -> Result<Self> {
-        Self::decode_checked(&mut bytes)
-            .ok_or_else(|| Error::Corrupt("a chunk of a run can't be read".into()))
-    }
-
-    fn decode_checked(bytes: &mut &[u8]) -> Option<Self> {
-        let keys = varint(bytes)?;
-        let blocks = varint(bytes)?;
-        let mut index = Vec::with_capacity((blocks as usize).min(bytes.len()));
-        let mut start = 0u32;
-        for _ in 0..blocks {
-            let mut first = K::MIN;
-            for column in first.columns_mut() {
-                *column = varint(bytes)?.rotate_right(4);
-            }
-            index.push((first, start));
-            start = start.checked_add(u32::try_from(varint(bytes)?).ok()?)?;
-        }
-        let blocks = take(bytes, u64::from(start))?.to_vec();
-        let chunk = Self { keys, index, blocks };
-        let mut found = 0;
-        let mut last = None;
-        for block in 0..chunk.index.len() {
-            let mut block = chunk.block(block);
-            for key in &mut block {
-                if last.is_some_and(|last| last >= key) {
-                    return None;
-                }
-                (last, found) = (Some(key), found + 1);
-            }
-            if !block.bytes.is_empty() {
-                return None;
+impl Stretch {
+    /// One chunk, and those after it as long as too few keys would be left for a chunk of their own.
+    fn next<K: Key>(old: &[Arc<Chunk<K>>], changes: &[(K, bool)]) -> Self {
+        let mut stretch = Self::default();
+        loop {
+            let from = stretch.changes;
+            let here = old.get(stretch.chunks).map_or(0, |chunk| chunk.len());
+            stretch.chunks = (stretch.chunks + 1).min(old.len());
+            stretch.changes = match old.get(stretch.chunks) {
+                Some(next) => from + changes[from..].partition_point(|(key, _)| *key < next.first()),
+                None => changes.len(),
+            };
+            let added = changes[from..stretch.changes].iter().filter(|(_, adds)| *adds).count();
+            let removed = stretch.changes - from - added;
+            stretch.keys = (stretch.keys + here + added).saturating_sub(removed);
+            let untouched = stretch.changes == 0 && stretch.chunks == 1;
+            if untouched || stretch.keys >= CHUNK_KEYS / 2 || stretch.chunks == old.len() {
+                return stretch;
             }
         }
-        (bytes.is_empty() && found == keys && keys > 0).then_some(chunk)
     }
 }
 
-/// The keys of a block.
-struct Block<'a, K> {
-    next: Option<K>,
-    bytes: &'a [u8],
-}
-
-impl<K: Key> Iterator for Block<'_, K> {
-    type Item = K;
-
-    #[inline]
-    fn next(&mut self) -> Option<K> {
-        let key = self.next.take()?;
-        let rest = self.bytes;
-        self.next = follow(key, &mut self.bytes);
-        if self.next.is_none() {
-            // The end, or damage, which leaves bytes behind.
-            self.bytes = rest;
+fn rewrite<K: Key>(
+    chunks: &[Arc<Chunk<K>>],
+    changes: &[(K, bool)],
+    mut writer: Writer<K>,
+) -> impl Iterator<Item = Chunk<K>> {
+    let mut changes = changes.iter().map(|(key, _)| *key).peekable();
+    for key in chunks.iter().flat_map(|chunk| chunk.keys()) {
+        while let Some(added) = changes.next_if(|change| *change < key) {
+            writer.push(added);
         }
-        Some(key)
-    }
-}
-
-/// The key after `key`, or `None` if there is none to be read.
-#[inline]
-fn follow<K: Key>(mut key: K, bytes: &mut &[u8]) -> Option<K> {
-    let (same, rest) = bytes.split_first()?;
-    *bytes = rest;
-    let (changed, after) = key.columns_mut().get_mut(usize::from(*same)..)?.split_first_mut()?;
-    *changed = changed.checked_add(varint(bytes)?)?;
-    for column in after {
-        *column = varint(bytes)?.rotate_right(4);
-    }
-    Some(key)
-}
-
-/// Writes keys, in ascending order, into chunks.
-#[derive(Debug)]
-struct Writer<K> {
-    done: Vec<Arc<Chunk<K>>>,
-    chunk: Chunk<K>,
-    in_block: usize,
-    last: Option<K>,
-}
-
-impl<K> Default for Writer<K> {
-    fn default() -> Self {
-        let chunk = Chunk { keys: 0, index: Vec::new(), blocks: Vec::new() };
-        Self { done: Vec::new(), chunk, in_block: 0, last: None }
-    }
-}
-
-impl<K: Key> Writer<K> {
-    fn push(&mut self, key: K) {
-        debug_assert!(self.last.is_none_or(|last| last < key), "keys come in order");
-        if let Some(last) = self.last.filter(|_| (1..BLOCK_KEYS).contains(&self.in_block)) {
-            let same = last.columns().iter().zip(key.columns()).take_while(|(a, b)| a == b).count();
-            self.chunk.blocks.push(same as u8);
-            put_varint(&mut self.chunk.blocks, key.columns()[same] - last.columns()[same]);
-            for column in &key.columns()[same + 1..] {
-                put_varint(&mut self.chunk.blocks, column.rotate_left(4));
-            }
-            self.in_block += 1;
-        } else {
-            if self.chunk.index.len() == CHUNK_BLOCKS {
-                self.end_chunk();
-            }
-            self.chunk.index.push((key, self.chunk.blocks.len() as u32));
-            self.in_block = 1;
+        if changes.next_if_eq(&key).is_none() {
+            writer.push(key);
         }
-        self.chunk.keys += 1;
-        self.last = Some(key);
     }
-
-    fn end_chunk(&mut self) {
-        let mut chunk =
-            std::mem::replace(&mut self.chunk, Chunk { keys: 0, index: Vec::new(), blocks: Vec::new() });
-        chunk.index.shrink_to_fit();
-        chunk.blocks.shrink_to_fit();
-        self.done.push(Arc::new(chunk));
-    }
-
-    fn finish(mut self) -> Order<K> {
-        if self.chunk.keys > 0 {
-            self.end_chunk();
-        }
-        Order { chunks: self.done }
-    }
+    changes.for_each(|added| writer.push(added));
+    writer.finish().into_iter()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Keys that repeat columns, leap far, and need all 64 bits.
-    fn keys(count: u64) -> BTreeSet<[u64; 3]> {
-        let mix = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (0..count).map(|n| [mix(n / 7) >> (n % 50), n % 5, mix(n)]).collect()
-    }
+    use crate::chunk::tests::keys;
 
     fn order(keys: &BTreeSet<[u64; 3]>) -> Order<[u64; 3]> {
-        let mut writer = Writer::default();
-        for key in keys {
-            writer.push(*key);
-        }
-        writer.finish()
+        let added: Vec<_> = keys.iter().map(|key| (*key, true)).collect();
+        Order::new(Vec::new()).merged(&added, 64)
     }
 
     #[test]
-    fn keys_come_back_through_their_stored_form() {
-        for count in [0, 1, 127, 128, 129, 50_000] {
-            let keys = keys(count);
-            let written = order(&keys);
-            let chunks = written
-                .chunks
-                .iter()
-                .map(|chunk| Arc::new(Chunk::<[u64; 3]>::decode(&chunk.encode()).unwrap()));
-            let read = Order { chunks: chunks.collect() };
-            assert!(read.keys().eq(keys.iter().copied()));
-            assert_eq!(read.len(), keys.len() as u64);
-        }
-    }
-
-    #[test]
-    fn ranges_are_those_of_a_set() {
-        let keys = keys(20_000);
+    fn ranges_are_those_of_a_set_and_their_spans_are_counted() {
+        let keys = keys(50_000);
         let order = order(&keys);
-        for key in keys.iter().step_by(97) {
+        assert!(order.chunks.len() > 2);
+        let absent = [[0; 3], [u64::MAX; 3], [7, 7, 7]];
+        for key in keys.iter().step_by(97).chain(&absent) {
             for pattern in [[Some(key[0]), None, None], [Some(key[0]), Some(key[1]), None], key.map(Some)] {
                 let range = Range::<[u64; 3]>::new(pattern);
                 assert_eq!(range.order, 0);
@@ -414,8 +313,12 @@ mod tests {
                     from = order.rows(&range, bound, 3, &mut found);
                 }
                 assert!(found.iter().eq(keys.range(range.low..=range.high)));
+                assert_eq!(order.span(&range), found.len() as u64);
+                assert_eq!(order.key_at(order.rank(range.low)), keys.range(range.low..).next().copied());
             }
         }
+        assert_eq!(order.span(&Range::everything(0)), keys.len() as u64);
+        assert_eq!(Order::<[u64; 3]>::new(Vec::new()).span(&Range::everything(0)), 0);
     }
 
     #[test]
@@ -425,8 +328,9 @@ mod tests {
         let change = |(key, adds): (&[u64; 3], bool)| Change { quad: key.to_quad(), adds };
         let added = after.difference(&before).map(|key| (key, true));
         let changes: Vec<_> = added.chain(removed.iter().map(|key| (key, false))).map(change).collect();
-        let base = Run::empty().merged(&before.iter().map(|key| change((key, true))).collect::<Vec<_>>());
-        let merged = base.merged(&changes);
+        let base =
+            Run::empty().merged(&before.iter().map(|key| change((key, true))).collect::<Vec<_>>(), 128);
+        let merged = base.merged(&changes, 64);
         let expected: BTreeSet<_> = after.difference(&removed).copied().collect();
         for (number, order) in merged.triples.orders.iter().enumerate() {
             let mut arranged: Vec<_> = expected.iter().map(|key| key.arrange(number)).collect();
@@ -439,20 +343,23 @@ mod tests {
     }
 
     #[test]
-    fn every_damaged_chunk_is_refused_or_can_be_read() {
-        let bytes = order(&keys(300)).chunks[0].encode();
-        for end in 0..bytes.len() {
-            assert!(Chunk::<[u64; 3]>::decode(&bytes[..end]).is_err(), "cut at {end}");
-        }
-        for at in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut damaged = bytes.clone();
-                damaged[at] ^= 1 << bit;
-                if let Ok(chunk) = Chunk::<[u64; 3]>::decode(&damaged) {
-                    let order = Order { chunks: vec![Arc::new(chunk)] };
-                    assert!(order.keys().is_sorted_by(|a, b| a < b));
-                }
-            }
-        }
+    fn a_small_change_leaves_all_chunks_but_one_and_crumbs_are_swept_up() {
+        let keys = keys(200_000);
+        let order = order(&keys);
+        let shared = |other: &Order<[u64; 3]>| {
+            let is_shared = |chunk: &&Arc<Chunk<_>>| order.chunks.iter().any(|old| Arc::ptr_eq(old, chunk));
+            other.chunks.iter().filter(is_shared).count()
+        };
+        let middle = *keys.iter().nth(100_000).unwrap();
+        let added = order.merged(&[([middle[0], middle[1], middle[2] + 1], true)], 64);
+        assert_eq!((added.len(), shared(&added)), (order.len() + 1, order.chunks.len() - 1));
+
+        let emptied: Vec<_> = keys.iter().skip(50_000).take(60_000).map(|key| (*key, false)).collect();
+        let removed = order.merged(&emptied, 64);
+        assert_eq!(removed.len(), order.len() - 60_000);
+        assert!(shared(&removed) >= 6);
+        assert!(removed.chunks.iter().rev().skip(1).all(|chunk| chunk.len() >= CHUNK_KEYS / 2));
+        let all: Vec<_> = keys.iter().map(|key| (*key, false)).collect();
+        assert!(order.merged(&all, 64).chunks.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! One view with its dictionary: what patterns and queries read from.
 
-use crate::engine::Engine;
+use crate::engine::{Core, Engine};
 use crate::error::{Error, Result};
 use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
@@ -57,6 +57,11 @@ impl Source {
         Ok(self.view.scan(pattern))
     }
 
+    pub(crate) fn count(&self, pattern: &Pattern) -> Result<u64> {
+        self.note(*pattern)?;
+        Ok(self.view.count(pattern))
+    }
+
     pub(crate) fn graphs(&self) -> Result<Vec<u64>> {
         self.note(Pattern { subject: None, predicate: None, object: None, graphs: Graphs::Named })?;
         Ok(self.view.graphs())
@@ -97,7 +102,7 @@ impl Source {
     }
 }
 
-impl Engine {
+impl Core {
     /// The pattern in ids, or `None` if a term of it occurs nowhere, so that nothing can match.
     pub(crate) fn pattern(
         &self,

@@ -6,6 +6,7 @@
 
 use oxrdf::vocab::xsd;
 use oxrdf::{Literal, LiteralRef, NamedNodeRef};
+use oxsdatatypes::Decimal;
 use std::fmt::Write as _;
 
 /// An RDF term, or the default graph, in 64 bits.
@@ -109,6 +110,11 @@ impl TermId {
     /// The value of a [`Kind::Integer`].
     pub(crate) const fn integer(self) -> i64 {
         self.signed(0)
+    }
+
+    /// The value of a [`Kind::Decimal`], which fits unless the bits are damaged.
+    pub(crate) fn decimal(self) -> Option<Decimal> {
+        Decimal::new(self.signed(4).into(), (self.payload() & 0xf) as u32).ok()
     }
 
     /// The id of an `xsd:integer` in its canonical form, if it is small enough.
@@ -290,6 +296,9 @@ mod tests {
         let id = inline_literal(literal);
         if let Some(id) = id {
             assert_eq!(inlined_literal(id).unwrap().as_ref(), literal, "{id:?}");
+            if id.kind() == Some(Kind::Decimal) {
+                assert_eq!(id.decimal(), value.parse().ok(), "{value}");
+            }
         }
         id.is_some()
     }

@@ -11,7 +11,7 @@
 //! One that fails its check a few times is run exclusively, so every transaction ends.
 
 use crate::delta::{Change, Delta, LATEST, Seq};
-use crate::engine::{Engine, Outcome};
+use crate::engine::{Core, Engine, Outcome};
 use crate::error::{Error, Result};
 use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
@@ -347,7 +347,7 @@ impl TripleStore {
     }
 }
 
-impl Engine {
+impl Core {
     /// Commits an optimistic transaction begun on a view, or returns `None` if what it relies on changed since.
     fn commit_if_unchanged(
         &self,

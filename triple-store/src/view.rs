@@ -126,9 +126,13 @@ impl<K: Held> Cursor<K> {
         cursor
     }
 
-    /// Goes to the first stripe of a layer that may hold rows of the range.
+    /// Goes to the first stripe that may hold rows of the range, in this layer or below.
     fn enter(&mut self, view: &View, depth: usize) {
-        self.depth = depth;
+        let filled = |layer: &Layer| layer.delta.entries() > 0;
+        let skipped =
+            view.layers.get(depth..).map_or(0, |layers| layers.iter().take_while(|l| !filled(l)).count());
+        self.depth = depth + skipped;
+        let depth = self.depth;
         self.stripe = match (view.layers.get(depth), self.range.subject) {
             (Some(layer), Some(subject)) => layer.delta.stripe_of(subject),
             _ => 0,

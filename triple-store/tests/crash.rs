@@ -15,7 +15,7 @@ type Quads = BTreeSet<String>;
 fn open(disk: &SimDisk, durability: Durability) -> Result<TripleStore, Error> {
     // No threads of its own, so that a seed names one course of events; and small segments, so that they change.
     let vde = VdeOptions::new().background(false).segment_size(1 << 18).open_device(disk.device())?;
-    TripleStoreOptions::new().stripes(4).durability(durability).open_in(&vde)
+    TripleStoreOptions::new().stripes(4).background(false).durability(durability).open_in(&vde)
 }
 
 fn quad(subject: u64, object: u64, graph: bool) -> Quad {

@@ -98,3 +98,77 @@ fn errors_of_the_data_are_those_of_the_store() {
     let silent = store.query("ASK { SERVICE SILENT <urn:elsewhere> { ?s ?p ?o } }").unwrap();
     assert!(matches!(silent, QueryResults::Boolean(_)));
 }
+
+/// Joins give the rows that trying every triple for every pattern gives, whatever order the planner chose: with
+/// constants, shared and repeated variables, blank nodes, and patterns that have nothing in common.
+#[test]
+fn joins_are_those_of_brute_force() {
+    let mut seed = 0x5eed_0003_u64;
+    let mut below = |n: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % n
+    };
+    let mut triples: Vec<[String; 3]> =
+        (0..40).map(|_| [below(6), below(3), below(6)].map(|n| format!("<urn:{n}>"))).collect();
+    triples.sort();
+    triples.dedup();
+    let text: Vec<_> = triples.iter().map(|triple| triple.join(" ")).collect();
+    let store = TripleStore::in_memory();
+    store.update(&format!("INSERT DATA {{ {} }}", text.join(" . "))).unwrap();
+    for round in 0..200 {
+        if round == 100 {
+            store.checkpoint().unwrap();
+        }
+        let mut patterns = Vec::new();
+        for _ in 0..=below(3) {
+            let node = |n| match n {
+                0..4 => format!("?v{n}"),
+                4 => "_:b".to_owned(),
+                _ => format!("<urn:{n}>"),
+            };
+            let predicate = |n| if n == 3 { "?v0".to_owned() } else { format!("<urn:{n}>") };
+            patterns.push([node(below(7)), predicate(below(4)), node(below(7))]);
+        }
+        let group: Vec<_> = patterns.iter().map(|pattern| pattern.join(" ")).collect();
+        let query = format!("SELECT (COUNT(*) AS ?n) WHERE {{ {} }}", group.join(" . "));
+        let expected = brute_force(&triples, &patterns, &mut std::collections::HashMap::new());
+        assert_eq!(number(&store, &query), expected, "{query}");
+        let rows = format!("SELECT * WHERE {{ {} }}", group.join(" . "));
+        let QueryResults::Solutions(rows) = store.query(&rows).unwrap() else {
+            panic!("a SELECT has solutions")
+        };
+        let rows: Vec<_> = rows.collect::<Result<_, _>>().unwrap();
+        assert_eq!(rows.len() as u64, expected, "{query}");
+    }
+}
+
+fn brute_force<'a>(
+    triples: &'a [[String; 3]],
+    patterns: &'a [[String; 3]],
+    bound: &mut std::collections::HashMap<&'a str, &'a str>,
+) -> u64 {
+    let Some((pattern, rest)) = patterns.split_first() else { return 1 };
+    let mut found = 0;
+    for triple in triples {
+        let before = bound.clone();
+        let fits = pattern.iter().zip(triple).all(|(term, value)| {
+            if term.starts_with('<') { term == value } else { *bound.entry(term).or_insert(value) == value }
+        });
+        if fits {
+            found += brute_force(triples, rest, bound);
+        }
+        *bound = before;
+    }
+    found
+}
+
+fn number(store: &TripleStore, query: &str) -> u64 {
+    let QueryResults::Solutions(mut rows) = store.query(query).unwrap() else {
+        panic!("a SELECT has solutions")
+    };
+    let row = rows.next().unwrap().unwrap();
+    let oxrdf::Term::Literal(value) = &row[0] else { panic!("a count is a literal") };
+    value.value().parse().unwrap()
+}

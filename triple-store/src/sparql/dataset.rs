@@ -83,25 +83,28 @@ impl QueryableDataset<'static> for Dataset {
             object: object.copied(),
             graphs,
         };
-        let merged = graph_name == Some(None) && self.merged.is_some();
-        let graphs = match (graph_name, &self.merged) {
-            (None, _) => vec![Graphs::Named],
-            (Some(None), None) => vec![Graphs::One(TermId::DEFAULT_GRAPH)],
-            (Some(None), Some(graphs)) => graphs.to_vec(),
-            (Some(Some(graph)), _) => vec![Graphs::One(*graph)],
+        let scan = |graphs: &Graphs| self.source.scan(&pattern(*graphs));
+        let merged = self.merged.as_deref().filter(|_| graph_name == Some(None));
+        // Joins ask for one graph so often that it must not take a vector.
+        let scans = match (graph_name, merged) {
+            (_, Some(graphs)) => {
+                graphs.iter().map(scan).collect::<Result<Vec<_>>>().map(|scans| (None, scans))
+            }
+            (None, _) => scan(&Graphs::Named).map(|scan| (Some(scan), Vec::new())),
+            (Some(graph), _) => scan(&Graphs::One(graph.copied().unwrap_or(TermId::DEFAULT_GRAPH)))
+                .map(|scan| (Some(scan), Vec::new())),
         };
-        let scans: Result<Vec<_>> =
-            graphs.into_iter().map(|graphs| self.source.scan(&pattern(graphs))).collect();
-        let (scans, error) = match scans {
+        let ((one, many), error) = match scans {
             Ok(scans) => (scans, None),
-            Err(error) => (Vec::new(), Some(Err(error))),
+            Err(error) => ((None, Vec::new()), Some(Err(error))),
         };
+        let (scans, merged) = (one.into_iter().chain(many), merged.is_some());
         // A triple that several of the merged graphs hold is one triple of their merge.
         let mut seen = merged.then(HashSet::new);
         let is_first = move |quad: &EncodedQuad| {
             seen.as_mut().is_none_or(|seen| seen.insert([quad.subject, quad.predicate, quad.object]))
         };
-        let quads = scans.into_iter().flatten().filter(is_first).map(move |quad| {
+        let quads = scans.flatten().filter(is_first).map(move |quad| {
             Ok(InternalQuad {
                 subject: quad.subject,
                 predicate: quad.predicate,
@@ -151,6 +154,10 @@ impl QueryableDataset<'static> for Dataset {
         Ok(match term.kind() {
             Some(Kind::Integer) => ExpressionTerm::IntegerLiteral(Integer::from(term.integer())),
             Some(Kind::Boolean) => ExpressionTerm::BooleanLiteral(Boolean::from(term.payload() == 1)),
+            Some(Kind::Decimal) => match term.decimal() {
+                Some(value) => ExpressionTerm::DecimalLiteral(value),
+                None => self.externalize_term(term)?.into(),
+            },
             _ => self.externalize_term(term)?.into(),
         })
     }

@@ -1,6 +1,7 @@
 //! Queries.
 
 use super::dataset::Dataset;
+use super::plan;
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -143,8 +144,15 @@ impl QueryOptions {
         (evaluator, token, watchdog)
     }
 
+    fn parse(&self, query: &str, source: &Source) -> Result<Query> {
+        let mut query = self.parser()?.parse_query(query)?;
+        let plain = query.dataset().is_none() && self.default_graphs.is_none() && !self.union_default_graph;
+        plan::improve_query(&mut query, source, plain);
+        Ok(query)
+    }
+
     fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {
-        let query = self.parser()?.parse_query(query)?;
+        let query = self.parse(query, &source)?;
         let (evaluator, token, watchdog) = self.evaluator();
         if token.is_cancelled() {
             return Err(Error::Cancelled);
@@ -264,7 +272,7 @@ impl Snapshot {
     /// # Ok::<_, triple_store::Error>(())
     /// ```
     pub fn explain(&self, query: &str, options: &QueryOptions) -> Result<String> {
-        let query = options.parser()?.parse_query(query)?;
+        let query = options.parse(query, &self.source)?;
         let (evaluator, _, watchdog) = options.evaluator();
         let evaluator = evaluator.compute_statistics();
         let mut prepared = options.prepare(&evaluator, &query);

@@ -1,6 +1,7 @@
 //! Updates: each request is one serialisable transaction.
 
 use super::dataset::Dataset;
+use super::plan;
 use super::query::QueryOptions;
 use super::scope;
 use crate::blank::Scope;
@@ -14,7 +15,7 @@ use oxrdf::{GraphName, NamedNode, Quad, Term};
 use spareval::{CancellationToken, DeleteInsertIter, DeleteInsertQuad};
 use spargebra::GraphUpdateOperation;
 use spargebra::Update;
-use spargebra::algebra::{GraphTarget, QueryDataset};
+use spargebra::algebra::{GraphPattern, GraphTarget, QueryDataset};
 use spargebra::term::{GroundTerm, GroundTriple};
 use std::time::Duration;
 
@@ -273,8 +274,10 @@ impl Transaction {
                 let (evaluator, token, watchdog) = options.query.evaluator();
                 let (delete, insert) = (delete.clone(), insert.clone());
                 let base = update.base_iri.clone();
+                let mut pattern = GraphPattern::clone(pattern);
+                plan::improve(&mut pattern, &self.source, using.is_none());
                 let mut prepared =
-                    evaluator.prepare_delete_insert(delete, insert, base, using.clone(), pattern);
+                    evaluator.prepare_delete_insert(delete, insert, base, using.clone(), &pattern);
                 let dataset = Dataset::new(self.source.clone(), prepared.dataset_mut(), watchdog);
                 let changes = prepared.execute(dataset)?;
                 self.delete_insert(changes, &token, options)?;

@@ -1,0 +1,65 @@
+//! Terms by number, read without a lock.
+
+use crate::term::Kind;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+
+/// The dictionary is held in memory, and more terms than this would take hundreds of gigabytes: a larger number is
+/// damage.
+pub(crate) const MOST_TERMS: u64 = 1 << 32;
+
+/// One term as the dictionary keeps it.
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Box<[u8]>,
+    /// Set once a durable record holds the term: before that, every transaction that uses it writes it too.
+    pub(crate) persisted: AtomicBool,
+    /// Set once a checkpoint holds the term: from then on it does not depend on the records of commits.
+    pub(crate) archived: AtomicBool,
+}
+
+impl Entry {
+    pub(crate) fn new(kind: Kind, bytes: &[u8], persisted: bool) -> Self {
+        let flag = AtomicBool::new;
+        Self { kind, bytes: bytes.into(), persisted: flag(persisted), archived: flag(false) }
+    }
+}
+
+/// Terms by number: a vector of chunks that grows without moving and is read without a lock. The chunks stand in
+/// buckets, of which bucket `b` holds `2^b`, from chunk `2^b - 1` on.
+pub(crate) struct Entries {
+    buckets: [OnceLock<Box<[OnceLock<Chunk>]>>; Self::BUCKETS],
+}
+
+type Chunk = Box<[OnceLock<Entry>]>;
+
+impl Entries {
+    const CHUNK: u64 = 1024;
+    const BUCKETS: usize = (MOST_TERMS / Self::CHUNK).ilog2() as usize + 1;
+
+    pub(crate) fn new() -> Self {
+        Self { buckets: [const { OnceLock::new() }; Self::BUCKETS] }
+    }
+
+    /// Bucket, chunk in the bucket, slot in the chunk.
+    fn place(number: u64) -> (usize, usize, usize) {
+        let chunk = number / Self::CHUNK + 1;
+        let bucket = chunk.ilog2();
+        (bucket as usize, (chunk - (1 << bucket)) as usize, (number % Self::CHUNK) as usize)
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Entry> {
+        let (bucket, chunk, slot) = Self::place(number);
+        self.buckets.get(bucket)?.get()?.get(chunk)?.get()?.get(slot)?.get()
+    }
+
+    /// Fills an empty slot; the caller owns the number.
+    pub(crate) fn set(&self, number: u64, entry: Entry) {
+        assert!(number < MOST_TERMS, "the dictionary holds at most {MOST_TERMS} terms");
+        let (bucket, chunk, slot) = Self::place(number);
+        let bucket =
+            self.buckets[bucket].get_or_init(|| (0..1usize << bucket).map(|_| OnceLock::new()).collect());
+        let chunk = bucket[chunk].get_or_init(|| (0..Self::CHUNK).map(|_| OnceLock::new()).collect());
+        assert!(chunk[slot].set(entry).is_ok(), "a term number was given out twice");
+    }
+}

@@ -1,0 +1,95 @@
+//! The bytes of a term that is not its own id.
+//!
+//! IRIs and blank nodes are their text; a literal is a tag, then its datatype's id or its language, then its text; a
+//! triple is the ids of its parts.
+
+use crate::codec;
+use crate::term::{Kind, TermId, inline_literal};
+use oxrdf::vocab::xsd;
+use oxrdf::{BaseDirection, LiteralRef, TermRef, TripleRef};
+
+/// First byte of a stored literal. Part of the stored format.
+pub(crate) const SIMPLE: u8 = 0;
+pub(crate) const TYPED: u8 = 1;
+pub(crate) const TAGGED: u8 = 2;
+pub(crate) const LEFT_TO_RIGHT: u8 = 3;
+pub(crate) const RIGHT_TO_LEFT: u8 = 4;
+
+/// What a term comes to.
+pub(crate) enum Encoded {
+    Inline(TermId),
+    Bytes(Kind),
+}
+
+/// Writes the stored form of a term, whose parts `id_of` turns into ids; `None` as soon as a part has none.
+pub(crate) fn encode(
+    term: TermRef<'_>,
+    out: &mut Vec<u8>,
+    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
+) -> Option<Encoded> {
+    Some(Encoded::Bytes(match term {
+        TermRef::NamedNode(node) => {
+            out.extend_from_slice(node.as_str().as_bytes());
+            Kind::NamedNode
+        }
+        TermRef::BlankNode(node) => {
+            out.extend_from_slice(node.as_str().as_bytes());
+            Kind::BlankNode
+        }
+        TermRef::Literal(literal) => match inline_literal(literal) {
+            Some(id) => return Some(Encoded::Inline(id)),
+            None => encode_literal(literal, out, id_of)?,
+        },
+        TermRef::Triple(triple) => {
+            let TripleRef { subject, predicate, object } = triple.as_ref();
+            for part in [subject.into(), predicate.into(), object] {
+                out.extend_from_slice(&id_of(part)?.0.to_le_bytes());
+            }
+            Kind::Triple
+        }
+    }))
+}
+
+fn encode_literal(
+    literal: LiteralRef<'_>,
+    out: &mut Vec<u8>,
+    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
+) -> Option<Kind> {
+    let value = literal.value().as_bytes();
+    match (literal.language(), literal.direction()) {
+        (Some(language), direction) => {
+            out.push(match direction {
+                None => TAGGED,
+                Some(BaseDirection::Ltr) => LEFT_TO_RIGHT,
+                Some(BaseDirection::Rtl) => RIGHT_TO_LEFT,
+            });
+            codec::put_varint(out, language.len() as u64);
+            out.extend_from_slice(language.as_bytes());
+        }
+        (None, _) if literal.datatype() == xsd::STRING => out.push(SIMPLE),
+        (None, _) => {
+            out.push(TYPED);
+            out.extend_from_slice(&id_of(literal.datatype().into())?.0.to_le_bytes());
+        }
+    }
+    out.extend_from_slice(value);
+    Some(Kind::Literal)
+}
+
+pub(crate) fn triple_parts(bytes: &[u8]) -> Option<[TermId; 3]> {
+    let (parts, rest) = bytes.as_chunks::<8>();
+    let parts: [[u8; 8]; 3] = parts.try_into().ok().filter(|_| rest.is_empty())?;
+    Some(parts.map(|part| TermId(u64::from_le_bytes(part))))
+}
+
+/// The ids inside the stored form of a term.
+pub(crate) fn parts(id: TermId, bytes: &[u8]) -> impl Iterator<Item = TermId> {
+    let datatype = match (id.kind(), bytes.split_first()) {
+        (Some(Kind::Literal), Some((&TYPED, rest))) => {
+            rest.first_chunk().map(|part| TermId(u64::from_le_bytes(*part)))
+        }
+        _ => None,
+    };
+    let triple = if id.kind() == Some(Kind::Triple) { triple_parts(bytes) } else { None };
+    datatype.into_iter().chain(triple.into_iter().flatten())
+}
