@@ -146,8 +146,10 @@ fn random_changes_in_memory() {
     }
 }
 
+/// The number of changes is `TRIPLES_MODEL_CHANGES`, if that is set: a million take some minutes.
 #[test]
 fn random_changes_with_reopening() {
+    let changes = std::env::var("TRIPLES_MODEL_CHANGES").map_or(4000, |text| text.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
     let mut random = Random(0x5eed_0002);
@@ -157,8 +159,11 @@ fn random_changes_with_reopening() {
         let options = options.checkpoint_after(if round % 3 == 0 { 40 } else { usize::MAX });
         let store = options.open(&path).unwrap();
         check(&store.snapshot(), &model, &mut random);
-        for _ in 0..100 {
+        for i in 0..changes / 40 {
             step(&store, &mut model, &mut random);
+            if i % 100 == 0 {
+                check(&store.snapshot(), &model, &mut random);
+            }
         }
         check(&store.snapshot(), &model, &mut random);
         assert!(store.verify().unwrap().problems.is_empty());
