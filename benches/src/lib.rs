@@ -4,6 +4,7 @@
 //! - [`workloads`]: what contenders are asked to do, over [`keys`];
 //! - [`harness`]: the one way of measuring: interleaved rounds, and every figure a [`spread::Spread`];
 //! - [`rdf`]: quads to load, generated or from a file;
+//! - [`quads`]: the comparison of quad stores, for this crate's binary and for one that brings more contenders;
 //! - [`model`]: a simulation that carries the measured curves past this machine.
 //!
 //! The criterion targets (`cargo bench -p benches`) and the report (`cargo run --release`) both run the cases that
@@ -16,6 +17,7 @@ pub mod contenders;
 pub mod harness;
 pub mod keys;
 pub mod model;
+pub mod quads;
 pub mod rdf;
 pub mod report;
 pub mod spread;

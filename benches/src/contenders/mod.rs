@@ -7,6 +7,7 @@ mod bare_log;
 mod by_hand;
 #[cfg(any(feature = "rocksdb", feature = "lmdb", feature = "sqlite"))]
 mod foreign;
+mod naive_quads;
 mod others;
 mod ours;
 pub mod quads;

@@ -38,8 +38,21 @@ const COUNTRIES: [&str; 8] = ["AT", "BR", "DE", "FR", "IN", "JP", "KE", "US"];
 ///
 /// Panics for no products.
 pub fn shop(products: usize, seed: u64) -> String {
+    generate(products, seed, true)
+}
+
+/// The same shop with everything in the default graph, as the benchmark's own data: N-Triples.
+///
+/// # Panics
+///
+/// Panics for no products.
+pub fn shop_without_graphs(products: usize, seed: u64) -> String {
+    generate(products, seed, false)
+}
+
+fn generate(products: usize, seed: u64, graphs: bool) -> String {
     assert!(products > 0, "a shop without products is empty");
-    let mut shop = Shop { text: String::new(), rng: SmallRng::seed_from_u64(seed) };
+    let mut shop = Shop { text: String::new(), rng: SmallRng::seed_from_u64(seed), graphs };
     let (producers, vendors, reviewers) =
         (products.div_ceil(40), products.div_ceil(50), products.div_ceil(10));
     for (kind, count) in [("Producer", producers), ("Vendor", vendors), ("Reviewer", reviewers)] {
@@ -64,6 +77,8 @@ pub fn shop(products: usize, seed: u64) -> String {
 struct Shop {
     text: String,
     rng: SmallRng,
+    /// Whether the graphs are named, or left out.
+    graphs: bool,
 }
 
 /// The quads of one subject, in one graph.
@@ -95,7 +110,7 @@ fn typed(value: impl std::fmt::Display, datatype: &str) -> String {
 
 impl Shop {
     fn subject(&mut self, kind: &str, number: usize, graph: Option<String>) -> Subject<'_> {
-        let graph = graph.map_or_else(String::new, |graph| format!(" {graph}"));
+        let graph = graph.filter(|_| self.graphs).map_or_else(String::new, |graph| format!(" {graph}"));
         let mut subject = Subject { text: &mut self.text, name: node(kind, number), graph };
         subject.add(TYPE, &term(kind));
         subject

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use generate::shop;
+pub use generate::{shop, shop_without_graphs};
 use oxrdf::{NamedOrBlankNode, Quad};
 use oxrdfio::{RdfFormat, RdfParseError, RdfParser};
 

@@ -13,7 +13,7 @@ use std::{
 use oxrdf::{NamedOrBlankNode, Quad};
 
 use crate::{
-    contenders::{KeyLock, quads::QuadStore, stores::Failure},
+    contenders::{KeyLock, quads::ReadableQuads, stores::Failure},
     harness::Case,
 };
 
@@ -30,7 +30,7 @@ pub fn load<'a, Store, Keep>(
     writers: usize,
 ) -> Case<'a>
 where
-    Store: QuadStore,
+    Store: ReadableQuads,
 {
     let total: usize = subjects.iter().map(Vec::len).sum();
     let distinct = subjects.iter().flatten().collect::<HashSet<_>>().len();

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Quad stores side by side, Oxigraph among them. Building it takes a C++ compiler, libclang (on Debian: libclang-dev) and some
+# minutes, and needs no more afterwards. The arguments are those of the `quads` binary.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root"
+export CARGO_TARGET_DIR=$root/target/oxigraph
+cargo build --release --manifest-path benches/oxigraph/Cargo.toml
+exec "$CARGO_TARGET_DIR/release/quads-with-oxigraph" "$@"

@@ -1,0 +1,207 @@
+//! The comparison of quad stores.
+//!
+//! A binary calls [`main`] with the stores it knows: `quads` with those of this crate, and the package beside this one
+//! with Oxigraph among them, which links a RocksDB of its own and so cannot be in one workspace with ours.
+
+mod load;
+mod queries;
+mod reads;
+mod writes;
+
+use std::{fs, path::Path, path::PathBuf, time::Duration};
+
+use clap::{Parser, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use tempfile::TempDir;
+
+use crate::{
+    contenders::{
+        quads::{OURS, QuadEngine, QuadStore},
+        stores::{Durability, Failure},
+    },
+    harness::{Case, Comparison, Plan},
+    rdf::shop_without_graphs,
+    workloads::sync_time,
+};
+
+/// Quad stores side by side: interleaved rounds, medians and quartiles.
+#[derive(Parser)]
+struct Options {
+    /// Only these.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "load,inserts,stripes,extend,reads,queries,beside,delta"
+    )]
+    only: Vec<Part>,
+    /// Products of the generated shop, 56 triples each.
+    #[arg(long, default_value_t = 14_300)]
+    products: usize,
+    /// Stores to measure (all by default).
+    #[arg(long, value_delimiter = ',')]
+    engines: Vec<String>,
+    /// Rounds.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Milliseconds of one sample.
+    #[arg(long, default_value_t = 300)]
+    sample: u64,
+    /// A directory on the disk to measure.
+    #[arg(long, default_value = "target")]
+    dir: PathBuf,
+    /// Loads FILE into the store NAME in DIR, for the process that measures this one.
+    #[arg(long, hide = true, num_args = 3, value_names = ["NAME", "FILE", "DIR"])]
+    load: Option<Vec<String>>,
+    /// Fills the delta of a store in memory, for the process that measures this one.
+    #[arg(long, hide = true)]
+    fill_delta: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Bulk load: rate, peak memory, bytes on disk, time to open.
+    Load,
+    /// Single inserts by 1, 4 and 16 threads, durable and buffered.
+    Inserts,
+    /// 16 stripes against one.
+    Stripes,
+    /// 1,000 quads a transaction.
+    Extend,
+    /// Lookups, ranges, full scan.
+    Reads,
+    /// Twelve queries.
+    Queries,
+    /// A reader beside four writers.
+    Beside,
+    /// Memory of recent quads.
+    Delta,
+}
+
+/// What the parts share.
+struct Bench {
+    options: Options,
+    engines: Vec<QuadEngine>,
+    dir: TempDir,
+    plan: Plan,
+}
+
+/// Measures what the command line asks for.
+///
+/// # Errors
+///
+/// Whatever a store says.
+pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
+    let options = Options::parse();
+    if let Some(arguments) = &options.load {
+        let [name, file, dir] = &**arguments else { return Err("NAME, FILE and DIR".into()) };
+        return load::load_in_this_process(engine(engines, name)?, Path::new(file), Path::new(dir));
+    }
+    if let Some(quads) = options.fill_delta {
+        return load::fill_delta_in_this_process(quads);
+    }
+    let engines = match &*options.engines {
+        [] => engines.to_vec(),
+        names => names.iter().map(|name| engine(engines, name)).collect::<Result<_, _>>()?,
+    };
+    let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
+    let bench = Bench { dir: tempfile::tempdir_in(&options.dir)?, engines, plan, options };
+    println!("one 4 KiB write and its sync: {:?}", sync_time(&bench.options.dir, 200)?);
+    let asks = |parts: &[Part]| bench.options.only.iter().any(|part| parts.contains(part));
+    if asks(&[Part::Load]) {
+        load::loads(&bench)?;
+    }
+    if asks(&[Part::Inserts]) {
+        writes::inserts(&bench)?;
+    }
+    if asks(&[Part::Extend]) {
+        writes::extends(&bench)?;
+    }
+    if asks(&[Part::Stripes]) {
+        writes::stripes(&bench)?;
+    }
+    if asks(&[Part::Reads, Part::Queries, Part::Beside]) {
+        reads::reads(&bench)?;
+    }
+    if asks(&[Part::Delta]) {
+        load::delta()?;
+    }
+    Ok(())
+}
+
+fn engine(engines: &[QuadEngine], name: &str) -> Result<QuadEngine, Failure> {
+    engines.iter().find(|engine| engine.name == name).copied().ok_or_else(|| {
+        let known: Vec<_> = engines.iter().map(|engine| engine.name).collect();
+        format!("no store {name:?} in this build; there are {}", known.join(", ")).into()
+    })
+}
+
+impl Bench {
+    /// The generated shop, as a file of N-Triples, and how many triples that is.
+    fn shop(&self) -> Result<(PathBuf, u64), Failure> {
+        let file = self.dir.path().join("shop.nt");
+        let text = if file.exists() {
+            fs::read_to_string(&file)?
+        } else {
+            let text = shop_without_graphs(self.options.products, 1);
+            fs::write(&file, &text)?;
+            text
+        };
+        Ok((file, text.lines().count() as u64))
+    }
+
+    /// A new directory.
+    fn fresh(&self) -> Result<TempDir, Failure> {
+        Ok(tempfile::tempdir_in(self.dir.path())?)
+    }
+
+    /// New, empty stores of every engine that is on disk.
+    fn on_disk(&self, durability: Durability) -> Result<Vec<Fresh>, Failure> {
+        let engines = self.engines.iter().filter(|engine| engine.on_disk);
+        engines.map(|engine| self.open(*engine, durability)).collect()
+    }
+
+    fn open(&self, engine: QuadEngine, durability: Durability) -> Result<Fresh, Failure> {
+        let dir = self.fresh()?;
+        Ok(Fresh { name: engine.name, store: (engine.open)(dir.path(), durability)?, _dir: dir })
+    }
+}
+
+/// A new store, and the directory that goes with it.
+struct Fresh {
+    name: &'static str,
+    store: Box<dyn QuadStore>,
+    _dir: TempDir,
+}
+
+/// Measures cases, prints their rates and how many times ours is as fast, and returns the samples.
+fn compare(title: &str, unit: &str, plan: Plan, mut cases: Vec<Case<'_>>) -> Comparison {
+    let result = Comparison::measure(&mut cases, plan, |_| ());
+    let mut table = table([title, unit, "quartiles", "ours, times as fast"]);
+    let ours = result.samples().iter().find(|samples| samples.label == OURS).unwrap_or(&result.samples()[0]);
+    for samples in result.samples() {
+        let rate = samples.rate();
+        table.add_row([
+            samples.label.clone(),
+            format!("{:.0}", rate.median),
+            format!("{:.0} .. {:.0}", rate.low, rate.high),
+            format!("{:.2}", samples.times_slower_than(ours).median),
+        ]);
+    }
+    print(table);
+    result
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(header);
+    table
+}
+
+fn print(mut table: Table) {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{table}");
+}

@@ -1,0 +1,117 @@
+//! Inserts, one by one and by the thousand.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use oxrdf::{GraphName, Literal, NamedNode, Quad};
+use triple_store::{Error, TripleStoreOptions};
+
+use super::{Bench, OURS, compare};
+use crate::{
+    contenders::{
+        quads::{OurQuads, QuadStore},
+        stores::{Durability, Failure},
+    },
+    harness::Case,
+    workloads::closed_loop,
+};
+
+/// Fresh subjects, one quad each.
+#[derive(Default)]
+pub(super) struct Subjects(AtomicU64);
+
+impl Subjects {
+    pub(super) fn next(&self) -> Quad {
+        Self::quad(self.0.fetch_add(1, Relaxed))
+    }
+
+    fn quad(number: u64) -> Quad {
+        let node = |kind: &str, n: u64| NamedNode::new_unchecked(format!("http://shop.example/{kind}/{n}"));
+        let price = Literal::from((number % 1000).cast_signed());
+        Quad::new(node("Visitor", number), node("vocabulary", 1), price, GraphName::DefaultGraph)
+    }
+
+    fn thousand(&self) -> Vec<Quad> {
+        let first = self.0.fetch_add(1000, Relaxed);
+        (first..first + 1000).map(Self::quad).collect()
+    }
+}
+
+pub(super) fn inserts(bench: &Bench) -> Result<(), Failure> {
+    for (durability, kind) in [(Durability::Synced, "durable"), (Durability::Buffered, "logged, unsynced")] {
+        for threads in [1, 4, 16] {
+            let stores = bench.on_disk(durability)?;
+            let cases = stores.iter().map(|fresh| inserting(fresh.name, &*fresh.store, threads)).collect();
+            compare(&format!("{kind} inserts, {threads} threads"), "inserts/s", bench.plan, cases);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn inserting<'a>(name: &'static str, store: &'a dyn QuadStore, threads: usize) -> Case<'a> {
+    let subjects = Subjects::default();
+    Case::new(name, move |operations| {
+        let insert = |(): &mut ()| store.insert(subjects.next()).expect("the store takes every quad");
+        closed_loop(threads, operations, |_| (), insert)
+    })
+}
+
+pub(super) fn extends(bench: &Bench) -> Result<(), Failure> {
+    for threads in [1, 16] {
+        let stores = bench.on_disk(Durability::Synced)?;
+        let cases = stores.iter().map(|fresh| adding(fresh.name, &*fresh.store, threads)).collect();
+        let title = format!("durable transactions of 1,000, {threads} threads");
+        compare(&title, "transactions/s", bench.plan, cases);
+    }
+    Ok(())
+}
+
+fn adding<'a>(name: &'static str, store: &'a dyn QuadStore, threads: usize) -> Case<'a> {
+    let subjects = Subjects::default();
+    Case::new(name, move |operations| {
+        let add = |(): &mut ()| store.add(subjects.thousand()).expect("the store takes every quad");
+        closed_loop(threads, operations, |_| (), add)
+    })
+}
+
+/// How long the validation of a transaction takes.
+const VALIDATION: Duration = Duration::from_millis(1);
+
+pub(super) fn stripes(bench: &Bench) -> Result<(), Failure> {
+    let options = |stripes: usize| TripleStoreOptions::new().stripes(stripes);
+    for (title, threads) in [("logged, unsynced inserts, 4 threads", 4), ("the same, 1 thread", 1)] {
+        let (one_dir, many_dir) = (bench.fresh()?, bench.fresh()?);
+        let one = OurQuads::with_options(one_dir.path(), Durability::Buffered, options(1))?;
+        let many = OurQuads::with_options(many_dir.path(), Durability::Buffered, options(16))?;
+        let cases = vec![inserting(OURS, &many, threads), inserting("one stripe", &one, threads)];
+        compare(title, "inserts/s", bench.plan, cases);
+    }
+    let (one, many) = (OurQuads::in_memory(options(1)), OurQuads::in_memory(options(16)));
+    let cases = vec![inserting(OURS, &many, 4), inserting("one stripe", &one, 4)];
+    compare("inserts in memory, 4 threads", "inserts/s", bench.plan, cases);
+
+    let (one, many) = (OurQuads::in_memory(options(1)), OurQuads::in_memory(options(16)));
+    let cases = vec![validated(OURS, &many), validated("one stripe", &one)];
+    compare("validated for 1 ms under the stripe, 16 threads", "inserts/s", bench.plan, cases);
+    Ok(())
+}
+
+/// Transactions that hold the stripe of their subject while they are validated.
+fn validated<'a>(name: &'static str, store: &'a OurQuads) -> Case<'a> {
+    let subjects = Subjects::default();
+    Case::new(name, move |operations| {
+        let insert = |(): &mut ()| {
+            let quad = subjects.next();
+            let run = |tx: &mut triple_store::Transaction| {
+                thread::sleep(VALIDATION);
+                tx.insert(&quad)
+            };
+            let done: Result<bool, Error> = store.store().transaction_on([quad.subject.as_ref()], run);
+            done.expect("the store takes every quad");
+        };
+        closed_loop(16, operations, |_| (), insert)
+    })
+}
