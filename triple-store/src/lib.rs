@@ -10,6 +10,27 @@
 //! # Ok::<_, triple_store::Error>(())
 //! ```
 //!
+//! Terms and quads are those of [`oxrdf`], which is exported here in the version that fits:
+//!
+//! ```
+//! use triple_store::oxrdf::{GraphNameRef, NamedNodeRef, QuadRef};
+//! use triple_store::{QueryResults, TripleStore};
+//!
+//! let store = TripleStore::in_memory();
+//! let knows = NamedNodeRef::new("http://example.com/knows")?;
+//! let (ada, bob) = (NamedNodeRef::new("http://example.com/ada")?, NamedNodeRef::new("http://example.com/bob")?);
+//! store.insert(QuadRef::new(ada, knows, bob, GraphNameRef::DefaultGraph))?;
+//!
+//! let results = store.query("SELECT ?whom { <http://example.com/ada> <http://example.com/knows> ?whom }")?;
+//! let QueryResults::Solutions(solutions) = results else { panic!("SELECT gives solutions") };
+//! for solution in solutions {
+//!     assert_eq!(solution?.get("whom"), Some(&bob.into_owned().into()));
+//! }
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! All calls block; from async code call them by `spawn_blocking` or the like.
+//!
 //! # How it works
 //!
 //! Terms become 64-bit ids. Subjects are spread over stripes ([`stripe_lock`]); whoever changes a quad holds the
@@ -70,6 +91,8 @@ mod view;
 pub use error::{Error, Result};
 pub use load::{LoadOptions, Loaded};
 pub use options::{Durability, TripleStoreOptions};
+/// The RDF terms of this crate's interface.
+pub use oxrdf;
 pub use oxrdfio::RdfFormat;
 pub use snapshot::Snapshot;
 pub use source::QuadIter;

@@ -1,11 +1,13 @@
-//! The prefix table: names for IRIs, kept beside the quads.
+//! The prefix table: names for IRIs, kept beside the quads for whoever shows them. Queries have their own `PREFIX`, and loads
+//! and dumps don't look at it.
 
 use crate::error::{Error, Result};
 use crate::store::TripleStore;
 use oxrdf::NamedNode;
 
 impl TripleStore {
-    /// Lets a prefix stand for an IRI, in place of what it stood for; durable when it returns.
+    /// Lets a prefix stand for an IRI, in place of what it stood for; durable when it returns. The table is kept for
+    /// callers: queries, loads and dumps don't look at it.
     ///
     /// # Errors
     ///

@@ -158,8 +158,8 @@ impl TripleStoreOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`](crate::Error::Storage) if the file can't be opened, is open elsewhere, or is damaged;
-    /// [`Error::Corrupt`](crate::Error::Corrupt) if it holds something else than a store.
+    /// [`Error::Storage`](crate::Error::Storage) if the file can't be opened, is open elsewhere, is no container of
+    /// `vde-store`, or is damaged; [`Error::Corrupt`](crate::Error::Corrupt) if it is a container of something else.
     ///
     /// # Examples
     ///

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// One moment of a store: the commits up to some point, whole, and nothing after it.
 ///
 /// A snapshot blocks nobody and waits for nobody, and never changes, whatever writers do. It keeps the memory of
-/// what it sees for as long as it lives. Cloning is cheap.
+/// what it sees for as long as it lives, and the store's file open and locked. Cloning is cheap.
 ///
 /// # Examples
 ///

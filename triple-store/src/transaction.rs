@@ -223,7 +223,8 @@ impl TripleStore {
     /// closure returned, once its changes are durable.
     ///
     /// The closure may run several times, if others change what it read; only the last run counts. It must write
-    /// to the store through its argument alone.
+    /// to the store through its argument alone: a write past it is no part of the transaction, stays even if the
+    /// transaction fails, happens once for each run, and may deadlock.
     ///
     /// # Errors
     ///
@@ -231,8 +232,7 @@ impl TripleStore {
     ///
     /// # Panics
     ///
-    /// If the closure does, with nothing changed. A write to the store in the closure, past its argument, may
-    /// deadlock; debug builds panic instead.
+    /// If the closure does, with nothing changed by the transaction; in debug builds instead of a deadlock.
     ///
     /// # Examples
     ///

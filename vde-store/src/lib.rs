@@ -1,4 +1,5 @@
-//! A crash-safe disk engine in one container file: keys to byte values, whose writers never wait for each other.
+//! A crash-safe disk engine in one container file: keys to byte values, whose
+//! writers wait for each other only where their keys share a stripe, and never for each other's syncs.
 //!
 //! ```
 //! use vde_store::Vde;
@@ -15,8 +16,9 @@
 //!
 //! # Which type do I want?
 //!
-//! - [`Vde`]: a handle whose methods block the calling thread. [`AsyncVde`] has the same methods under the same names
-//!   as `async fn`, over the same engine; [`Vde::to_async`] and [`AsyncVde::blocking`] lead from one to the other.
+//! - [`Vde`]: a handle whose methods block the calling thread. [`AsyncVde`] has its methods under the same names,
+//!   those that wait as `async fn`, over the same engine; [`Vde::to_async`] and [`AsyncVde::blocking`] lead from one to the
+//!   other. A store with options is opened by [`VdeOptions::open`], which blocks, and then made async.
 //! - [`VdeOptions`] where the defaults do not fit; [`Vde::with_durability`] for writes that need not wait for the disk.
 //! - [`Batch`] for writes that must happen together, [`Vde::update`] and [`Vde::compare_and_swap`] for writes that
 //!   depend on what is there, [`ReadView`] for reads that must agree with each other.

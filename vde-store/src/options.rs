@@ -29,8 +29,8 @@ pub enum Durability {
     /// Once it survives a crash.
     #[default]
     Sync,
-    /// Once it is logged. It is synced within [`VdeOptions::sync_interval`] and by [`Vde::flush`]; a crash before that
-    /// loses it, but never one of two buffered writes that came before the other.
+    /// Once it is logged. It is synced within [`VdeOptions::sync_interval`] and by [`Vde::flush`]; a power cut before that loses it, and every
+    /// write after it; the end of the process does not.
     Buffered,
 }
 
@@ -197,7 +197,8 @@ impl VdeOptions {
     }
 
     /// How many locks the keys are spread over, 1 to 65,536; rounded up to a power of two. Default 64.
-    /// Two writers wait for each other only while one computes an update of a key of the same stripe.
+    /// A write holds the stripe of its key while it is appended to the log, some microseconds; an update holds it while
+    /// it computes, too. Nobody holds one over a sync.
     ///
     /// # Examples
     ///

@@ -271,7 +271,8 @@ impl Vde {
     /// the value before.
     ///
     /// `new` runs under the key's stripe: no other write of the key comes between, and writers of keys on other
-    /// stripes go on. It must not write to the same store.
+    /// stripes go on. Keep it short: every write to a key of that stripe, and every batch that has one, waits for it. It
+    /// may read the store, but must not write to it: that hangs, if the stripes are the same, and panics in debug builds.
     ///
     /// # Errors
     ///

@@ -49,7 +49,7 @@ pub struct Report {
     pub value_bytes: u64,
     /// How many index pages were checked.
     pub pages: u64,
-    /// How many log records behind the last checkpoint were checked.
+    /// How many log records after the last checkpoint were checked.
     pub log_records: u64,
     /// Everything that is damaged, each with the place of the damage.
     pub problems: Vec<Error>,

@@ -283,9 +283,9 @@ where
     /// # Errors
     ///
     /// The guard keeps what it holds, and:
-    /// - [`ExtendError::WouldBlock`]: somebody else holds the stripe, which is above all those held, so that
+    /// - [`ExtendError::WouldBlock`]: another guard holds the stripe, which is above all those held, so that
     ///   [`extend`](Self::extend) may wait for it.
-    /// - [`ExtendError::WouldInvert`]: somebody else holds the stripe, and waiting for it would break the order.
+    /// - [`ExtendError::WouldInvert`]: another guard holds the stripe, and waiting for it would break the order.
     ///   Release the guard and take all the keys together.
     ///
     /// # Examples
@@ -317,7 +317,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if somebody else holds the stripe and it is
+    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if another guard holds the stripe and it is
     /// below the highest one held. Release the guard and take all the keys together.
     ///
     /// # Cancel safety

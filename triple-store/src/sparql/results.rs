@@ -26,6 +26,7 @@ pub struct ResultFormat {
     pub graph: Option<RdfFormat>,
 }
 
+/// TSV, and N-Triples for graphs.
 impl Default for ResultFormat {
     fn default() -> Self {
         Self { solutions: Some(QueryResultsFormat::Tsv), graph: Some(RdfFormat::NTriples) }
@@ -33,7 +34,7 @@ impl Default for ResultFormat {
 }
 
 impl ResultFormat {
-    /// The syntaxes that a file extension names; `None` if it names none.
+    /// The syntaxes that a file extension names (`json`, `xml`, `csv`, `tsv`, `nt`, `ttl`, ...); `None` if it names none.
     ///
     /// # Examples
     ///

@@ -164,7 +164,8 @@ impl AsyncVde {
         self.acknowledge(seq).await
     }
 
-    /// As [`Vde::put_with`], of what an async reader yields. The pages of a value too long for a log record are written
+    /// As [`Vde::put_with`], of what an async reader yields: a [`futures_io::AsyncRead`], which `tokio_util::compat` makes
+    /// of tokio's. The pages of a value too long for a log record are written
     /// on the calling thread, a mebibyte at a time.
     ///
     /// # Errors
@@ -442,7 +443,8 @@ impl AsyncVde {
         self.store.metadata(key)
     }
 
-    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator.
+    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator. With both
+    /// `Iterator` and a `StreamExt` in scope a call like `.next()` has to say whose it is: `StreamExt::next(&mut entries)`.
     ///
     /// # Examples
     ///
