@@ -185,8 +185,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a future walks down",
         file: "future/turn.rs",
-        from: "plan.stripes().iter().map",
-        to: "plan.stripes().iter().rev().map",
+        from: "Some(bits) => enter_each(lot, plan, bits),",
+        to: "Some(bits) => enter_each(lot, plan, bits.rev()),",
         test: "async_locks",
         model: "two_crossing_multis",
         finds: DEADLOCK,
