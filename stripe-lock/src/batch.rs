@@ -102,7 +102,7 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     /// ```
     #[track_caller]
     pub fn try_lock(self) -> Option<BatchGuard<'a, K, T, R, S>> {
-        MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), &Try)
+        MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), Try)
     }
 
     /// Locks the stripes of all keys named, or none of them if `deadline` passes first.
@@ -121,6 +121,6 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     where
         R: RawRwLockTimed<Instant: Copy>,
     {
-        MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), &Until(deadline))
+        MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), Until(deadline))
     }
 }

@@ -11,7 +11,7 @@ use lock_api::{RawRwLockDowngrade, RawRwLockUpgrade, RawRwLockUpgradeDowngrade};
 
 use crate::held::Held;
 use crate::lock::StripedLock;
-use crate::raw::{Acquire, AcquireFair, Exclusive, ForRwLock, Mode, Shared, Upgradable, Wait, Way};
+use crate::raw::{Acquire, AcquireFair, Exclusive, ForRwLock, Mode, Shared, Upgradable, Way};
 use crate::stripe::Stripe;
 
 /// Holds one stripe in mode `M` until it is dropped, and gives access to the stripe's data.
@@ -74,18 +74,11 @@ where
     L: Acquire<M>,
     M: Mode,
 {
-    /// Takes the stripe, or `None` if `way` ended without it.
+    /// Takes the stripe, which is the one with this index, or `None` if `way` ended without it.
     #[inline]
-    pub(crate) fn take(stripe: P, way: &impl Way<L, M>) -> Option<Self> {
-        let state = ManuallyDrop::new(stripe.take(way)?);
+    pub(crate) fn take(stripe: P, index: usize, way: &impl Way<L, M>) -> Option<Self> {
+        let state = ManuallyDrop::new(stripe.take(way, index)?);
         Some(Self { stripe, state, held: Held::none(), data: PhantomData })
-    }
-
-    /// Takes the stripe, waiting as long as it needs.
-    #[inline]
-    pub(crate) fn wait(stripe: P) -> Self {
-        let Some(guard) = Self::take(stripe, &Wait) else { unreachable!("waiting ends with the stripe") };
-        guard
     }
 
     #[inline]

@@ -12,5 +12,8 @@ pub mod lock_order {}
 #[doc = include_str!("../docs/async-pitfalls.md")]
 pub mod async_pitfalls {}
 
+#[doc = include_str!("../docs/seeing-what-waits.md")]
+pub mod seeing_what_waits {}
+
 #[doc = include_str!("../docs/coming-from.md")]
 pub mod coming_from {}

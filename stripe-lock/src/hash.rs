@@ -2,6 +2,8 @@
 
 use core::hash::{BuildHasher, Hash};
 
+use crate::waits::KeyHash;
+
 /// 2^64 divided by the golden ratio, made odd: the multiplier of Fibonacci hashing (Knuth, The Art of Computer
 /// Programming, volume 3, section 6.4).
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -13,15 +15,32 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 /// throughout. The second product brings the top bits down; unlike a shift it needs no exception for one stripe.
 #[inline]
 pub(crate) fn index<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> usize {
-    locate(hasher, key, stripes).0
+    locate(hasher, key, stripes).stripe
 }
 
-/// The stripe of `key`, and what its hash says beyond that: the bits that follow those of the index, at the top.
+/// What the hash of a key says.
+#[derive(Clone, Copy)]
+pub(crate) struct Located {
+    /// The stripe of the key.
+    pub(crate) stripe: usize,
+    /// The bits that follow those which chose the stripe, at the top.
+    #[cfg(feature = "async")]
+    pub(crate) rest: u64,
+    /// The hash itself.
+    pub(crate) hash: KeyHash,
+}
+
+/// As [`index`], with what the hash says beyond the stripe.
 #[inline]
-pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> (usize, u64) {
-    let mixed = hasher.hash_one(key).wrapping_mul(GOLDEN);
-    let product = u128::from(mixed) * stripes as u128;
-    ((product >> 64) as usize, product as u64)
+pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> Located {
+    let hash = hasher.hash_one(key);
+    let product = u128::from(hash.wrapping_mul(GOLDEN)) * stripes as u128;
+    Located {
+        stripe: (product >> 64) as usize,
+        #[cfg(feature = "async")]
+        rest: product as u64,
+        hash: KeyHash::of(hash),
+    }
 }
 
 /// The hasher used where none is named: keyed, and seeded at random for each instance, so nobody outside can aim keys

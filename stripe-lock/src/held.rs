@@ -21,6 +21,8 @@ mod on {
     use std::format;
     use std::panic::Location;
     use std::string::String;
+    #[cfg(feature = "tracing")]
+    use std::sync::Weak;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
     use std::vec::Vec;
@@ -34,7 +36,22 @@ mod on {
     type List = Arc<Mutex<Vec<Entry>>>;
 
     thread_local! {
-        static MINE: List = List::default();
+        static MINE: List = new_list();
+    }
+
+    /// The lists of all threads, for who wants to know who holds a stripe.
+    #[cfg(feature = "tracing")]
+    static LISTS: Mutex<Vec<Weak<Mutex<Vec<Entry>>>>> = Mutex::new(Vec::new());
+
+    fn new_list() -> List {
+        let list = List::default();
+        #[cfg(feature = "tracing")]
+        {
+            let mut lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.retain(|list| list.strong_count() > 0);
+            lists.push(Arc::downgrade(&list));
+        }
+        list
     }
 
     #[derive(Debug)]
@@ -72,7 +89,7 @@ mod on {
     }
 
     /// The identity of a striped lock; none if it is exempt.
-    #[derive(Debug)]
+    #[derive(Clone, Copy, Debug)]
     pub(crate) struct SetId(Option<u64>);
 
     impl SetId {
@@ -95,6 +112,18 @@ mod on {
         #[track_caller]
         pub(crate) fn check_one(&self, stripe: usize, stripes: usize) {
             self.check(&one(stripe, stripes));
+        }
+
+        /// Where somebody who holds this stripe has taken it.
+        #[cfg(feature = "tracing")]
+        pub(crate) fn holder_of(self, stripe: usize) -> Option<&'static Location<'static>> {
+            let set = self.0?;
+            let lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.iter().filter_map(Weak::upgrade).find_map(|list| {
+                let entries = entries(&list);
+                let holds = |entry: &&Entry| entry.set == set && entry.stripes.contains(stripe);
+                entries.iter().find(holds).map(|entry| entry.at)
+            })
         }
 
         /// Notes that this thread holds `stripes`, until the record is dropped.
@@ -172,7 +201,7 @@ mod off {
     use crate::StripeSet;
     use crate::raw::RawLock;
 
-    #[derive(Debug)]
+    #[derive(Clone, Copy, Debug)]
     pub(crate) struct SetId;
 
     impl SetId {
@@ -186,6 +215,11 @@ mod off {
 
         #[inline]
         pub(crate) fn check_one(&self, _: usize, _: usize) {}
+
+        #[cfg(feature = "tracing")]
+        pub(crate) fn holder_of(self, _: usize) -> Option<&'static core::panic::Location<'static>> {
+            None
+        }
 
         #[inline]
         pub(crate) fn record(&self, _: &StripeSet) -> Held {

@@ -86,8 +86,14 @@ impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
     }
 
     /// Takes a stripe that has `rank` held ones below it, and keeps its state at that place; says whether it got it.
-    pub(crate) fn insert<T>(&mut self, stripe: &Stripe<L, T>, rank: usize, way: &impl Way<L, M>) -> bool {
-        stripe.take(way).map(|state| self.0.insert(rank, state)).is_some()
+    pub(crate) fn insert<T>(
+        &mut self,
+        stripe: &Stripe<L, T>,
+        index: usize,
+        rank: usize,
+        way: &impl Way<L, M>,
+    ) -> bool {
+        stripe.take(way, index).map(|state| self.0.insert(rank, state)).is_some()
     }
 }
 
@@ -115,8 +121,8 @@ impl<L: AcquireFair<M>, M: Mode> HoldingFair<L> for Uniform<L, M> {
 
 impl<L: Acquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
     #[inline]
-    fn push<T>(&mut self, stripe: &Stripe<L, T>, _: usize, way: &W) -> bool {
-        stripe.take(way).map(|state| self.0.push(state)).is_some()
+    fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool {
+        stripe.take(way, index).map(|state| self.0.push(state)).is_some()
     }
 }
 

@@ -31,6 +31,7 @@ mod stats;
 mod stripe;
 mod stripe_set;
 mod striped;
+mod waits;
 
 pub use batch::Batch;
 #[cfg(feature = "std")]

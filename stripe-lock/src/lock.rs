@@ -6,12 +6,15 @@ use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
 
 use crate::guard::{ArcStripe, Guard};
+use crate::hash::Located;
 use crate::held::SetId;
-use crate::raw::{Acquire, Mode, RawLock, Way};
+use crate::raw::{Acquire, Mode, RawLock, Wait, Way};
 use crate::stripe::Stripe;
 use crate::striped::DEFAULT_STRIPES;
+use crate::waits::{Patience, watch};
 use crate::{StripeSet, Striped};
 
 /// A fixed number of locks, one of which belongs to every key, each over a `T` of its own.
@@ -30,7 +33,11 @@ use crate::{StripeSet, Striped};
 pub struct StripedLock<K: ?Sized, T, L, S> {
     pub(crate) striped: Striped<K, Stripe<L, T>, S>,
     pub(crate) id: SetId,
+    pub(crate) patience: Patience,
 }
+
+/// What holds of a wait without a limit.
+const WAITED: &str = "waiting ends with the stripe";
 
 /// A guard that keeps the whole set alive.
 type ArcGuard<K, T, L, S, M> = Guard<ArcStripe<K, T, L, S>, L, T, M>;
@@ -73,7 +80,11 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
     /// assert_eq!(*locks.lock(&9), format!("stripe {}", locks.stripe_of(&9)));
     /// ```
     pub fn from_fn(stripes: usize, hasher: S, mut make: impl FnMut(usize) -> T) -> Self {
-        Self { striped: Striped::from_fn(stripes, hasher, |i| Stripe::new(make(i))), id: SetId::new::<L>() }
+        Self {
+            striped: Striped::from_fn(stripes, hasher, |i| Stripe::new(make(i))),
+            id: SetId::new::<L>(),
+            patience: Patience::ENDLESS,
+        }
     }
 
     /// Whether anybody holds the stripe of `key`, in any mode, at this moment. Good for metrics and assertions only:
@@ -156,6 +167,40 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.into_inner().into_iter().map(Stripe::into_inner).collect()
     }
 
+    /// Makes each wait in this set that lasts longer than `patience` an event of [`tracing`](https://docs.rs/tracing)
+    /// (feature `tracing`). Where nothing is said, none is.
+    ///
+    /// The event has the level `WARN`, the target `stripe_lock`, and the fields
+    /// - `stripe`: its index;
+    /// - `key_hash`: what the [`hasher`](Self::hasher) makes of the key; not there where several were named together;
+    /// - `waited_us`: the length of the wait in microseconds;
+    /// - `acquired`: whether it ended with the stripe, or by a timeout;
+    /// - `at`: the place in the program that waited;
+    /// - `holder`: the place that had taken the stripe when the wait began. Only in debug builds, and not of reentrant
+    ///   sets, whose holders are on no record.
+    ///
+    /// It is sent when the wait is over, in the span in which the thread waited. That thread holds what it waited for by
+    /// then: a subscriber that waits for stripes of the same set can deadlock. A wait inside
+    /// [`upgrade`](crate::RwLockUpgradableReadGuard::upgrade) is not watched.
+    ///
+    /// A set without patience costs nothing but a look at that; one with it reads the clock twice for each wait, and
+    /// tries a stripe once before it waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let locks = stripe_lock::StripedMutex::<str>::new(64).warn_after(Duration::from_millis(50));
+    /// let _guard = locks.lock("alice"); // free at once: no event
+    /// ```
+    #[cfg(feature = "tracing")]
+    #[must_use = "it is the set returned that has the patience"]
+    pub fn warn_after(mut self, patience: core::time::Duration) -> Self {
+        self.patience = Patience::ending_after(patience);
+        self
+    }
+
     /// What the counters say about every stripe (feature `stats`).
     ///
     /// # Examples
@@ -217,6 +262,18 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.stripe_of(key)))
     }
 
+    /// Takes a stripe in mode `M`, if `way` ends with it.
+    #[inline]
+    #[track_caller]
+    fn take<P, M: Mode>(&self, stripe: P, at: Located, way: impl Way<L, M>) -> Option<Guard<P, L, T, M>>
+    where
+        P: Deref<Target = Stripe<L, T>>,
+        L: Acquire<M>,
+    {
+        let guard = Guard::take(stripe, at.stripe, &watch(way, self.patience, self.id, at.hash))?;
+        Some(guard.recorded(self.id.record_one(at.stripe, self.stripes())))
+    }
+
     /// Waits for the stripe of `key` in mode `M`.
     #[inline]
     #[track_caller]
@@ -226,9 +283,9 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let (index, stripe) = self.striped.find(key);
-        self.id.check_one(index, self.stripes());
-        Guard::wait(stripe).recorded(self.id.record_one(index, self.stripes()))
+        let at = self.striped.locate(key);
+        self.id.check_one(at.stripe, self.stripes());
+        self.take(self.striped.stripe(at.stripe), at, Wait).expect(WAITED)
     }
 
     /// Takes the stripe of `key` in mode `M` if `way` ends with it.
@@ -237,16 +294,15 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
     pub(crate) fn attempt<Q, M: Mode>(
         &self,
         key: &Q,
-        way: &impl Way<L, M>,
+        way: impl Way<L, M>,
     ) -> Option<Guard<&Stripe<L, T>, L, T, M>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let (index, stripe) = self.striped.find(key);
-        let guard = Guard::take(stripe, way)?;
-        Some(guard.recorded(self.id.record_one(index, self.stripes())))
+        let at = self.striped.locate(key);
+        self.take(self.striped.stripe(at.stripe), at, way)
     }
 
     /// As [`wait`](Self::wait), with a guard that keeps the set alive.
@@ -257,9 +313,9 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let index = self.stripe_of(key);
-        self.id.check_one(index, self.stripes());
-        Guard::wait(ArcStripe::new(self.clone(), index)).recorded(self.id.record_one(index, self.stripes()))
+        let at = self.striped.locate(key);
+        self.id.check_one(at.stripe, self.stripes());
+        self.take(ArcStripe::new(self.clone(), at.stripe), at, Wait).expect(WAITED)
     }
 
     /// As [`attempt`](Self::attempt), with a guard that keeps the set alive.
@@ -267,16 +323,15 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
     pub(crate) fn attempt_arc<Q, M: Mode>(
         self: &Arc<Self>,
         key: &Q,
-        way: &impl Way<L, M>,
+        way: impl Way<L, M>,
     ) -> Option<ArcGuard<K, T, L, S, M>>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let index = self.stripe_of(key);
-        let guard = Guard::take(ArcStripe::new(self.clone(), index), way)?;
-        Some(guard.recorded(self.id.record_one(index, self.stripes())))
+        let at = self.striped.locate(key);
+        self.take(ArcStripe::new(self.clone(), at.stripe), at, way)
     }
 }
 

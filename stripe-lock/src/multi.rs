@@ -7,11 +7,13 @@ use core::marker::PhantomData;
 use core::mem;
 
 use crate::StripeSet;
+use crate::hash::Located;
 use crate::held::Held;
 use crate::holding::{Holding, HoldingFair, Take, Uniform};
 use crate::lock::StripedLock;
 use crate::raw::{Acquire, Mode, Try, Wait, Way};
 use crate::stripe::Stripe;
+use crate::waits::{KeyHash, Watched, watch};
 
 /// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
 ///
@@ -59,11 +61,12 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
         set: &'a StripedLock<K, T, L, S>,
         wanted: StripeSet,
         mut holding: H,
-        way: &W,
+        way: W,
     ) -> Option<Self>
     where
-        H: Take<L, W>,
+        H: Take<L, Watched<W>>,
     {
+        let way = &watch(way, set.patience, set.id, KeyHash::NONE);
         // Few stripes are made into a set anew, because moving the one that came would copy all of its memory.
         let stripes = if let Some(bits) = wanted.bits() {
             take_each(set, bits.clone(), &mut holding, way).then(|| StripeSet::from(bits))?
@@ -79,10 +82,10 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     #[track_caller]
     pub(crate) fn wait(set: &'a StripedLock<K, T, L, S>, wanted: StripeSet, holding: H) -> Self
     where
-        H: Take<L, Wait>,
+        H: Take<L, Watched<Wait>>,
     {
         set.id.check(&wanted);
-        let Some(guard) = Self::take(set, wanted, holding, &Wait) else {
+        let Some(guard) = Self::take(set, wanted, holding, Wait) else {
             unreachable!("waiting ends with the stripes")
         };
         guard
@@ -337,14 +340,15 @@ where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let (index, stripe) = self.set.striped.find(key);
+        let Located { stripe: index, hash, .. } = self.set.striped.locate(key);
         if self.stripes.contains(index) {
             return Ok(());
         }
+        let stripe = self.set.striped.stripe(index);
         let below = self.stripes.last().is_some_and(|highest| index < highest);
         if may_wait && !below {
             self.set.id.check_one(index, self.set.stripes());
-            self.add(index, stripe, &Wait);
+            self.add(index, stripe, &watch(Wait, self.set.patience, self.set.id, hash));
             return Ok(());
         }
         match self.add(index, stripe, &Try) {
@@ -356,7 +360,7 @@ where
 
     fn add(&mut self, index: usize, stripe: &Stripe<L, T>, way: &impl Way<L, M>) -> bool {
         let rank = self.stripes.iter().take_while(|&held| held < index).count();
-        let taken = self.holding.insert(stripe, rank, way);
+        let taken = self.holding.insert(stripe, index, rank, way);
         if taken {
             self.stripes.insert(index);
             self.record.add(index);

@@ -166,7 +166,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.attempt(key, &Try)
+        self.attempt(key, Try)
     }
 
     /// Locks the stripe of `key` unless that takes longer than `timeout`.
@@ -187,7 +187,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
         Q: Hash + ?Sized,
         R: RawMutexTimed<Duration: Copy>,
     {
-        self.attempt(key, &For(timeout))
+        self.attempt(key, For(timeout))
     }
 
     /// Locks the stripe of `key` unless `deadline` passes first.
@@ -208,7 +208,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
         Q: Hash + ?Sized,
         R: RawMutexTimed<Instant: Copy>,
     {
-        self.attempt(key, &Until(deadline))
+        self.attempt(key, Until(deadline))
     }
 
     /// As [`lock`](Self::lock), with a guard that keeps the set alive and so can be stored or returned freely.
@@ -251,7 +251,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.attempt_arc(key, &Try)
+        self.attempt_arc(key, Try)
     }
 
     /// As [`try_lock_until`](Self::try_lock_until), with a guard that keeps the set alive.
@@ -275,7 +275,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
         Q: Hash + ?Sized,
         R: RawMutexTimed<Instant: Copy>,
     {
-        self.attempt_arc(key, &Until(deadline))
+        self.attempt_arc(key, Until(deadline))
     }
 
     /// Locks the stripes of all `keys`, however many share a stripe, in ascending order of stripes: two such calls
@@ -334,7 +334,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized + 'q,
     {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Try)
+        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Try)
     }
 
     /// Locks the stripes of all `keys`, or none of them if `deadline` passes first.
@@ -359,7 +359,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
         Q: Hash + ?Sized + 'q,
         R: RawMutexTimed<Instant: Copy>,
     {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Until(deadline))
+        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Until(deadline))
     }
 
     /// Locks every stripe: excludes all other holders, of one key or of many.
@@ -390,7 +390,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
     /// ```
     #[track_caller]
     pub fn try_lock_all(&self) -> Option<MutexMultiGuard<'_, K, T, R, S>> {
-        MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), &Try)
+        MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), Try)
     }
 
     /// Calls `f` with the data of the stripe of `key`, locked for just that long.

@@ -174,8 +174,12 @@ pub unsafe trait AcquireFair<M: Mode>: Acquire<M> {
 
 /// How to take a lock: [`Wait`], [`Try`], [`For`] or [`Until`].
 pub trait Way<L: Acquire<M>, M: Mode> {
-    /// The state of the acquisition, or `None` if this way ended without one.
-    fn take(&self, raw: &L) -> Option<L::State>;
+    /// Whether it may wait.
+    const WAITS: bool = true;
+
+    /// The state of the acquisition, or `None` if this way ended without one. `stripe` is the index of the stripe that
+    /// the lock belongs to.
+    fn take(&self, raw: &L, stripe: usize) -> Option<L::State>;
 }
 
 /// As long as it needs.
@@ -196,28 +200,30 @@ pub struct Until<I>(pub I);
 
 impl<L: Acquire<M>, M: Mode> Way<L, M> for Wait {
     #[inline]
-    fn take(&self, raw: &L) -> Option<L::State> {
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
         Some(raw.acquire())
     }
 }
 
 impl<L: Acquire<M>, M: Mode> Way<L, M> for Try {
+    const WAITS: bool = false;
+
     #[inline]
-    fn take(&self, raw: &L) -> Option<L::State> {
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
         raw.try_acquire()
     }
 }
 
 impl<L: AcquireTimed<M, Duration = D>, M: Mode, D: Copy> Way<L, M> for For<D> {
     #[inline]
-    fn take(&self, raw: &L) -> Option<L::State> {
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
         raw.try_acquire_for(self.0)
     }
 }
 
 impl<L: AcquireTimed<M, Instant = I>, M: Mode, I: Copy> Way<L, M> for Until<I> {
     #[inline]
-    fn take(&self, raw: &L) -> Option<L::State> {
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
         raw.try_acquire_until(self.0)
     }
 }

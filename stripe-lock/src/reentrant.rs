@@ -148,7 +148,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.attempt(key, &Try)
+        self.attempt(key, Try)
     }
 
     /// Locks the stripe of `key` unless that takes longer than `timeout`.
@@ -168,7 +168,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         Q: Hash + ?Sized,
         R: RawMutexTimed<Duration: Copy>,
     {
-        self.attempt(key, &For(timeout))
+        self.attempt(key, For(timeout))
     }
 
     /// Locks the stripe of `key` unless `deadline` passes first.
@@ -188,7 +188,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         Q: Hash + ?Sized,
         R: RawMutexTimed<Instant: Copy>,
     {
-        self.attempt(key, &Until(deadline))
+        self.attempt(key, Until(deadline))
     }
 
     /// As [`lock`](Self::lock), with a guard that keeps the set alive.
@@ -220,7 +220,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.attempt_arc(key, &Try)
+        self.attempt_arc(key, Try)
     }
 
     /// As [`try_lock_until`](Self::try_lock_until), with a guard that keeps the set alive.
@@ -243,7 +243,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         Q: Hash + ?Sized,
         R: RawMutexTimed<Instant: Copy>,
     {
-        self.attempt_arc(key, &Until(deadline))
+        self.attempt_arc(key, Until(deadline))
     }
 
     /// Locks the stripes of all `keys` in ascending order, those that this thread holds once more.
@@ -287,7 +287,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         K: Borrow<Q>,
         Q: Hash + ?Sized + 'q,
     {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Try)
+        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Try)
     }
 
     /// Locks the stripes of all `keys`, or none of them if `deadline` passes first.
@@ -311,7 +311,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
         Q: Hash + ?Sized + 'q,
         R: RawMutexTimed<Instant: Copy>,
     {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Until(deadline))
+        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Until(deadline))
     }
 
     /// Locks every stripe in ascending order, those that this thread holds once more.
@@ -336,7 +336,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     /// assert!(locks.try_lock_all().is_some());
     /// ```
     pub fn try_lock_all(&self) -> Option<ReentrantMultiGuard<'_, K, T, R, G, S>> {
-        MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), &Try)
+        MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), Try)
     }
 
     /// Calls `f` with the data of the stripe of `key`, locked for just that long.

@@ -250,7 +250,7 @@ macro_rules! one_stripe {
                 K: Borrow<Q>,
                 Q: Hash + ?Sized,
             {
-                self.attempt(key, &Try)
+                self.attempt(key, Try)
             }
 
             #[doc = concat!($does, " the stripe of `key` unless that takes longer than `timeout`.")]
@@ -272,7 +272,7 @@ macro_rules! one_stripe {
                 R: $timed,
                 R::Duration: Copy,
             {
-                self.attempt(key, &For(timeout))
+                self.attempt(key, For(timeout))
             }
 
             #[doc = concat!($does, " the stripe of `key` unless `deadline` passes first.")]
@@ -295,7 +295,7 @@ macro_rules! one_stripe {
                 R: $timed,
                 R::Instant: Copy,
             {
-                self.attempt(key, &Until(deadline))
+                self.attempt(key, Until(deadline))
             }
 
             #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), with a guard that keeps the set alive.")]
@@ -335,7 +335,7 @@ macro_rules! one_stripe {
                 K: Borrow<Q>,
                 Q: Hash + ?Sized,
             {
-                self.attempt_arc(key, &Try)
+                self.attempt_arc(key, Try)
             }
 
             #[doc = concat!("As [`", stringify!($until), "`](Self::", stringify!($until), "), with a guard that keeps the set alive.")]
@@ -361,7 +361,7 @@ macro_rules! one_stripe {
                 R: $timed,
                 R::Instant: Copy,
             {
-                self.attempt_arc(key, &Until(deadline))
+                self.attempt_arc(key, Until(deadline))
             }
         }
     };
@@ -421,7 +421,7 @@ macro_rules! many_stripes {
                 K: Borrow<Q>,
                 Q: Hash + ?Sized + 'q,
             {
-                MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Try)
+                MultiGuard::take(self, self.set_of(keys), Uniform::new(), Try)
             }
 
             #[doc = concat!($does, " the stripes of all `keys`, or none of them if `deadline` passes first.")]
@@ -447,7 +447,7 @@ macro_rules! many_stripes {
                 R: RawRwLockTimed,
                 R::Instant: Copy,
             {
-                MultiGuard::take(self, self.set_of(keys), Uniform::new(), &Until(deadline))
+                MultiGuard::take(self, self.set_of(keys), Uniform::new(), Until(deadline))
             }
 
             #[doc = concat!($does, " every stripe in ascending order.")]
@@ -477,7 +477,7 @@ macro_rules! many_stripes {
             /// ```
             #[track_caller]
             pub fn $try_all(&self) -> Option<$guard<'_, K, T, R, S>> {
-                MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), &Try)
+                MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), Try)
             }
         }
     };

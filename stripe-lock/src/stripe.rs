@@ -30,20 +30,20 @@ impl<L, T> Stripe<L, T> {
         }
     }
 
-    /// Takes the stripe in mode `M`; the state has to be given to [`release`](Self::release).
+    /// Takes the stripe, which is the one with this index, in mode `M`; the state has to be given to [`release`](Self::release).
     #[inline]
     #[cfg(not(feature = "stats"))]
-    pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>) -> Option<L::State>
+    pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>, index: usize) -> Option<L::State>
     where
         L: Acquire<M>,
     {
-        way.take(&self.raw)
+        way.take(&self.raw, index)
     }
 
-    /// Takes the stripe in mode `M`; the state has to be given to [`release`](Self::release).
+    /// Takes the stripe, which is the one with this index, in mode `M`; the state has to be given to [`release`](Self::release).
     #[inline]
     #[cfg(feature = "stats")]
-    pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>) -> Option<L::State>
+    pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>, index: usize) -> Option<L::State>
     where
         L: Acquire<M>,
     {
@@ -52,7 +52,7 @@ impl<L, T> Stripe<L, T> {
             return Some(state);
         }
         let since = std::time::Instant::now();
-        let state = way.take(&self.raw)?;
+        let state = way.take(&self.raw, index)?;
         self.counters.acquired::<M>();
         self.counters.waited::<M>(since.elapsed());
         Some(state)

@@ -9,7 +9,7 @@ use core::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
-use crate::hash;
+use crate::hash::{self, Located};
 
 /// The most stripes a set can have, 2^20.
 ///
@@ -225,9 +225,8 @@ impl<K: ?Sized, L, S: BuildHasher> Striped<K, L, S> {
     }
 
     /// The index of the stripe that `key` belongs to, and what the hash says beyond that.
-    #[cfg(feature = "async")]
     #[inline]
-    pub(crate) fn locate<Q>(&self, key: &Q) -> (usize, u64)
+    pub(crate) fn locate<Q>(&self, key: &Q) -> Located
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,

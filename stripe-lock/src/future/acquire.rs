@@ -114,7 +114,9 @@ impl<P: Handle, A: Access> Future for Acquire<P, A> {
         }
         let lot = P::depart(&mut this.lot);
         // SAFETY: the waiter has just got the stripe.
-        Poll::Ready(unsafe { AsyncGuard::of(lot, place, Taker::polled(cx, this.waiter.site)) })
+        let guard = unsafe { AsyncGuard::of(lot, place, Taker::polled(cx, this.waiter.site)) };
+        this.waiter.watch.end(this.waiter.site, true);
+        Poll::Ready(guard)
     }
 }
 
@@ -123,9 +125,11 @@ impl<P: Deref<Target: Lot>, A: Access> Drop for Acquire<P, A> {
     fn drop(&mut self) {
         if self.waiter.is_queued()
             && let Some(lot) = &self.lot
-            && let Held::All = self.waiter.cancel(&**lot)
         {
-            turn::release(&**lot, self.waiter.place(), A::MODE);
+            if let Held::All = self.waiter.cancel(&**lot) {
+                turn::release(&**lot, self.waiter.place(), A::MODE);
+            }
+            self.waiter.watch.end(self.waiter.site, false);
         }
     }
 }
@@ -182,7 +186,9 @@ impl<P: Handle, N: Plan> Future for AcquireMany<P, N> {
         }
         let (lot, plan) = (this.lot.take().expect("it was there before"), this.plan.depart());
         // SAFETY: the waiter has just got all the stripes.
-        Poll::Ready(unsafe { AsyncMultiGuard::of(lot, plan, Taker::polled(cx, this.waiter.site)) })
+        let guard = unsafe { AsyncMultiGuard::of(lot, plan, Taker::polled(cx, this.waiter.site)) };
+        this.waiter.watch.end(this.waiter.site, true);
+        Poll::Ready(guard)
     }
 }
 
@@ -194,6 +200,7 @@ impl<P: Deref<Target: Lot>, N: Plan> Drop for AcquireMany<P, N> {
         {
             let held = self.waiter.cancel(&**lot);
             turn::release_held(&**lot, &self.plan, held);
+            self.waiter.watch.end(self.waiter.site, false);
         }
     }
 }

@@ -48,6 +48,9 @@ pub struct Queue {
     shift: u32,
     /// Every stripe goes to the first in line: nobody overtakes.
     pub(super) strict: bool,
+    /// How long a wait may last before it is told of.
+    #[cfg(feature = "tracing")]
+    pub(super) patience: crate::waits::Patience,
     /// How many are in the lobby, so that hardly anybody has to look.
     in_lobby: AtomicUsize,
     /// The guards.
@@ -59,7 +62,15 @@ impl Queue {
         let buckets = most_buckets().min(stripes);
         let shift = (stripes / buckets).ilog2();
         let buckets = (0..=buckets).map(|_| CachePadded::new(Mutex::new(Bucket::default()))).collect();
-        Self { buckets, shift, strict: false, in_lobby: AtomicUsize::new(0), registry: Registry::new() }
+        Self {
+            buckets,
+            shift,
+            strict: false,
+            #[cfg(feature = "tracing")]
+            patience: crate::waits::Patience::ENDLESS,
+            in_lobby: AtomicUsize::new(0),
+            registry: Registry::new(),
+        }
     }
 
     pub(super) fn make_strict(&mut self) {

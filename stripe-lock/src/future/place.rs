@@ -3,6 +3,8 @@
 //! A print is four bits of the hash, those that follow the ones which chose the stripe. A holder leaves it in the word, so
 //! that whoever has to wait can tell whether it met its own key there or another one.
 
+use crate::waits::KeyHash;
+
 #[cfg(feature = "stats")]
 pub(super) use on::Print;
 
@@ -11,7 +13,7 @@ pub(super) use off::Print;
 
 /// A stripe, and whose it is to be.
 #[derive(Clone, Copy, Debug)]
-pub struct Place(u32);
+pub struct Place(u32, KeyHash);
 
 impl Place {
     /// The place of a key, by its stripe and by what its hash says beyond that.
@@ -28,7 +30,18 @@ impl Place {
 
     #[inline]
     pub(super) fn new(stripe: usize, print: Print) -> Self {
-        Self(stripe as u32 | print.pack())
+        Self(stripe as u32 | print.pack(), KeyHash::NONE)
+    }
+
+    /// The same, of the key with this hash.
+    #[inline]
+    pub(super) fn asked_for_by(self, hash: KeyHash) -> Self {
+        Self(self.0, hash)
+    }
+
+    #[inline]
+    pub(super) fn hash(self) -> KeyHash {
+        self.1
     }
 
     #[inline]
@@ -41,7 +54,7 @@ impl Place {
         Print::unpack(self.0)
     }
 
-    /// All of it, with the top bit clear.
+    /// All of it but the hash, with the top bit clear.
     #[inline]
     pub(super) fn to_bits(self) -> u32 {
         self.0
@@ -50,7 +63,7 @@ impl Place {
     /// What [`to_bits`](Self::to_bits) gave.
     #[inline]
     pub(super) fn from_bits(bits: u32) -> Self {
-        Self(bits)
+        Self(bits, KeyHash::NONE)
     }
 }
 

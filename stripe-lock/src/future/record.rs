@@ -89,6 +89,15 @@ mod on {
             self.0.lock().by_id.remove(&record.0);
         }
 
+        /// Where somebody who holds this stripe has asked for it.
+        #[cfg(feature = "tracing")]
+        pub(in crate::future) fn holder_of(&self, stripe: usize) -> Option<Site> {
+            let holders = self.0.lock();
+            let holder =
+                holders.by_id.values().find(|holder| holder.stripes.iter().any(|held| held.0 == stripe));
+            holder.map(|holder| holder.taker.site)
+        }
+
         pub(in crate::future) fn each(&self, mut see: impl FnMut(&Holder)) {
             self.0.lock().by_id.values().for_each(&mut see);
         }
@@ -142,6 +151,11 @@ mod off {
 
         #[inline]
         pub(in crate::future) fn end(&self, _record: &Record) {}
+
+        #[cfg(feature = "tracing")]
+        pub(in crate::future) fn holder_of(&self, _stripe: usize) -> Option<Site> {
+            None
+        }
     }
 
     pub(in crate::future) struct Record;

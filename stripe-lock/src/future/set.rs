@@ -123,6 +123,27 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         self
     }
 
+    /// Makes each wait in this set that lasts longer than `patience` an event of [`tracing`](https://docs.rs/tracing)
+    /// (feature `tracing`), as described at [`StripedLock::warn_after`](crate::StripedLock::warn_after).
+    ///
+    /// A future that is dropped while it waits counts as a wait that ended without the stripe. `at` and `holder` are there
+    /// with the feature `diagnose`, which keeps the record they are taken from, in every build.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let locks = stripe_lock::AsyncStripedMutex::<str>::new(64).warn_after(Duration::from_millis(50));
+    /// assert!(locks.try_lock("alice").is_some()); // free at once: no event
+    /// ```
+    #[cfg(feature = "tracing")]
+    #[must_use = "it is the set returned that has the patience"]
+    pub fn warn_after(mut self, patience: std::time::Duration) -> Self {
+        self.queue.patience = crate::waits::Patience::ending_after(patience);
+        self
+    }
+
     /// The number of stripes, a power of two.
     ///
     /// # Examples
@@ -264,8 +285,8 @@ impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let (stripe, rest) = self.striped.locate(key);
-        Place::of_key(stripe, rest)
+        let at = self.striped.locate(key);
+        Place::of_key(at.stripe, at.rest).asked_for_by(at.hash)
     }
 
     /// The stripe of `key`, when it is to be had.

@@ -9,7 +9,7 @@ use super::lot::{Lot, Wakes};
 use super::place::Place;
 use super::plan::AnyPlan;
 use super::sibling::Sibling;
-use super::trace::Site;
+use super::trace::{Site, Watch};
 use super::turn::{settle, try_enter};
 use super::word::{self, ASLEEP, AWAKE, EMPTY, Mode, Word};
 
@@ -31,6 +31,7 @@ pub(super) struct Waiter {
     node: Node,
     /// Where it was made.
     pub(super) site: Site,
+    pub(super) watch: Watch,
 }
 
 impl Waiter {
@@ -38,7 +39,7 @@ impl Waiter {
     #[inline(always)]
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn new(first: Place) -> Self {
-        Self { node: Node::new(first), site: Site::here() }
+        Self { node: Node::new(first), site: Site::here(), watch: Watch::new(first.hash()) }
     }
 
     /// The place that it was made for.
@@ -73,6 +74,7 @@ impl Waiter {
             if self.is_queued() {
                 self.look_again(lot, first, plan, cx)
             } else {
+                self.watch.begin(lot.queue(), at.0.stripe());
                 self.join(lot, at, plan, cx)
             }
         }
