@@ -1,22 +1,15 @@
-//! Looking after a store: checkpoints, snapshots, space, figures, health, copies.
+//! Looking after a store: checkpoints, snapshots, space, figures, health.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::blob;
 use crate::catalog::SnapshotRecord;
 use crate::checkpoint::Edit;
-use crate::engine::{Content, Write};
-use crate::entries::Entry;
 use crate::error::{Error, Result};
-use crate::format::MAX_RECORD_VALUE;
 use crate::layers::Layers;
-use crate::log::record::Origin;
 use crate::memtable::{Horizon, Memtable};
-use crate::options::{Durability, VdeOptions};
 use crate::store::Vde;
-use crate::value::{encode_user, micros_from_time, time_from_micros};
+use crate::value::time_from_micros;
 use crate::view::ReadView;
 
 /// A named snapshot.
@@ -327,63 +320,5 @@ impl Vde {
         } else {
             Health::Healthy
         })
-    }
-
-    /// Copies the store, as it is now, into a new container at `path`. Readers and writers go on meanwhile. Values keep
-    /// their metadata; named snapshots are not copied. Returns how many keys were.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] where `path` exists already or cannot be written; as [`ReadView::get`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use vde_store::Vde;
-    ///
-    /// let dir = tempfile::tempdir().unwrap();
-    /// let store = Vde::in_memory()?;
-    /// store.put("k", "v")?;
-    /// assert_eq!(store.backup(dir.path().join("copy.vde"))?, 1);
-    /// assert!(Vde::open(dir.path().join("copy.vde"))?.contains("k")?);
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
-        let options = VdeOptions { read_only: false, background: true, ..self.shared().options.clone() };
-        let copy = options
-            .segment_size(self.shared().pages.geometry().segment_size)
-            .durability(Durability::Buffered)
-            .create(path)?;
-        let mut keys = 0;
-        for entry in self.read_view().list("") {
-            copy.adopt(&entry?)?;
-            keys += 1;
-        }
-        copy.flush()?;
-        copy.checkpoint()?;
-        Ok(keys)
-    }
-
-    /// Puts an entry of another store with all that is known of it.
-    fn adopt(&self, entry: &Entry) -> Result<()> {
-        let metadata = entry.metadata()?;
-        let user = encode_user(&metadata.user);
-        let created = micros_from_time(metadata.created);
-        let origin =
-            Some((Origin { version: metadata.version, created }, micros_from_time(metadata.modified)));
-        let shared = self.shared();
-        shared.throttle()?;
-        let write = |content| {
-            let _stripe = shared.stripes.lock(entry.key());
-            shared.log(&[Write { key: entry.key(), content, user: &user, origin }], Durability::Buffered)
-        };
-        if entry.len() <= MAX_RECORD_VALUE as u64 {
-            write(shared.lift(&entry.value()?)?.content())?;
-        } else {
-            let mut unborn = blob::write(&shared.pages, &shared.segments, &[], &mut entry.reader()?)?;
-            write(Content::Blob(&unborn.finish(), unborn.map.len))?;
-            unborn.keep();
-        }
-        Ok(())
     }
 }

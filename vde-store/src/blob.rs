@@ -197,7 +197,7 @@ pub(crate) fn write<'a>(
     let mut piece = blob.piece();
     let mut source = start.chain(source);
     loop {
-        let len = fill(&mut source, &mut piece).map_err(|e| Error::io("read the value", e))?;
+        let len = fill(&mut source, &mut piece).map_err(Error::source)?;
         if len > 0 {
             blob.push(&mut piece, len)?;
         }

@@ -2,7 +2,7 @@
 //! superblock points to it.
 
 use crate::error::{Error, Result};
-use crate::format::{Extent, Fields, Geometry};
+use crate::format::{Extent, Fields, Geometry, MAX_COUNT};
 use crate::segments::{PageRun, Segments};
 
 /// First four bytes of a catalog.
@@ -115,6 +115,15 @@ impl Catalog {
             catalog.dead.push(Dead { run, first: f.u64()?, last: f.u64()? });
         }
         let segments = Segments::decode(f, geometry)?;
-        Some((catalog, segments))
+        catalog.is_plausible(geometry).then_some((catalog, segments))
+    }
+
+    /// Whether what it says can be true; its checksum only says that it is what was written.
+    fn is_plausible(&self, geometry: Geometry) -> bool {
+        let roots = self.snapshots.iter().map(|snapshot| snapshot.root).chain([self.root]).flatten();
+        let runs = roots.map(|root| PageRun::of(root.offset, u64::from(root.len)));
+        let counters = self.snapshots.iter().flat_map(|s| [s.generation, s.seq, s.keys]).chain([self.keys]);
+        runs.chain(self.dead.iter().map(|dead| dead.run)).all(|run| run.is_valid(geometry))
+            && counters.into_iter().all(|count| count < MAX_COUNT)
     }
 }

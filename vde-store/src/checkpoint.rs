@@ -204,7 +204,8 @@ impl Shared {
         let root = merge.run()?;
         let ledger = ledger.into_inner();
         state.catalog.root = root;
-        state.catalog.keys = state.catalog.keys + ledger.added - ledger.removed;
+        let keys = (state.catalog.keys + ledger.added).checked_sub(ledger.removed);
+        state.catalog.keys = keys.ok_or(Error::corrupt("catalog", state.superblock.catalog.offset))?;
 
         let mut freed = Vec::new();
         let mut readers = vec![Arc::downgrade(&layers.tree)];

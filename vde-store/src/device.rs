@@ -224,8 +224,8 @@ fn write_direct(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the directory entry of a new file durable, without which a crash could lose the whole file.
-fn sync_parent(path: &Path) -> Result<()> {
+/// Makes the directory entry of a file durable, without which a crash could lose the whole file.
+pub(crate) fn sync_parent(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let synced = File::open(parent).and_then(|dir| dir.sync_all());
     synced.map_err(|e| Error::io("sync the container's directory", e))

@@ -21,11 +21,12 @@ use crate::log::record::{Draft, Origin, Parts};
 use crate::log::writer::Log;
 use crate::maintain::Maintenance;
 use crate::memtable::{Change, Facts, Horizon, Memtable, Payload, Stored};
-use crate::options::{Compression, Durability, StripeHasher, VdeOptions};
+use crate::options::{Compression, Durability, VdeOptions};
 use crate::pages::Pages;
 use crate::planted::Bug;
 use crate::recovery::{Recovery, read_root, replay};
 use crate::segments::Segments;
+use crate::stripes::StripeHasher;
 use crate::tree::Tree;
 use crate::value::{Value, now_micros};
 use crate::view::{ReadView, check_key};
@@ -149,7 +150,7 @@ impl Shared {
         let geometry = root.superblock.geometry();
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
-        let replayed = replay(&root.pages, &root.superblock, &memtable, &mut segments, options.planted)?;
+        let replayed = replay(&root.pages, &root.superblock, &memtable, &mut segments, &options)?;
         if !options.read_only {
             if root.superblock.closed.is_some() {
                 root.superblock = root.superblock.successor(None);
@@ -314,7 +315,7 @@ impl Shared {
     ) -> Result<u64> {
         self.admit(key, user)?;
         let mut start = vec![0; MAX_RECORD_VALUE + 1];
-        let len = blob::fill(source, &mut start).map_err(|e| Error::io("read the value", e))?;
+        let len = blob::fill(source, &mut start).map_err(Error::source)?;
         start.truncate(len);
         let value =
             if len <= MAX_RECORD_VALUE { self.lift(&start)? } else { self.lift_stream(&start, source)? };

@@ -9,6 +9,7 @@ use crate::blob::BlobMap;
 use crate::error::{Error, Result};
 use crate::layers::indexed;
 use crate::memtable::{Change, Location, Payload};
+use crate::tree::Unread;
 use crate::value::{Metadata, Value, ValueReader};
 use crate::view::ReadView;
 
@@ -26,6 +27,8 @@ pub(crate) fn end_of_prefix(prefix: &[u8]) -> Bound<Box<[u8]>> {
 
 /// Entries in key order, all of one point in time.
 ///
+/// A page of the index that cannot be read is an item with the error; what comes behind it follows.
+///
 /// # Examples
 ///
 /// ```
@@ -42,6 +45,8 @@ pub struct Entries {
     /// The next entry of each layer, the newest layer first.
     heads: [Head; 3],
     from: Bound<Box<[u8]>>,
+    /// Where the index goes on behind a page that could not be read.
+    behind_damage: Option<Box<[u8]>>,
     end: Bound<Box<[u8]>>,
     done: bool,
 }
@@ -72,19 +77,47 @@ fn as_slice(bound: &Bound<Box<[u8]>>) -> Bound<&[u8]> {
     bound.as_ref().map(|key| &**key)
 }
 
+/// The later one of two places to begin.
+fn later<'a>(from: Bound<&'a [u8]>, key: Option<&'a [u8]>) -> Bound<&'a [u8]> {
+    match (from, key) {
+        (Bound::Included(from) | Bound::Excluded(from), Some(key)) if key > from => Bound::Included(key),
+        (Bound::Unbounded, Some(key)) => Bound::Included(key),
+        _ => from,
+    }
+}
+
 impl Entries {
     pub(crate) fn new(view: ReadView, from: Bound<Box<[u8]>>, end: Bound<Box<[u8]>>) -> Self {
-        Self { view, heads: [Head::Unread, Head::Unread, Head::Unread], from, end, done: false }
+        Self {
+            view,
+            heads: [Head::Unread, Head::Unread, Head::Unread],
+            from,
+            behind_damage: None,
+            end,
+            done: false,
+        }
     }
 
     /// Reads the next entry of a layer.
-    fn read(&self, layer: usize) -> Result<Head> {
+    fn read(&mut self, layer: usize) -> Result<Head> {
         let layers = &self.view.layers;
         let from = as_slice(&self.from);
         let found = match layer {
             0 => layers.memtable.first(from, self.view.horizon),
             1 => layers.frozen.as_ref().and_then(|frozen| frozen.first(from, self.view.horizon)),
-            _ => layers.tree.first(from, |key, value| (key.into(), indexed(value)))?,
+            _ => {
+                let from = later(from, self.behind_damage.as_deref());
+                match layers.tree.first(from, |key, value| (key.into(), indexed(value))) {
+                    Ok(found) => found,
+                    Err(Unread { error, behind }) => {
+                        // Nothing comes behind, or pages contradict each other.
+                        let behind = behind.filter(|behind| later(from, Some(behind)) != from);
+                        self.heads[layer] = if behind.is_some() { Head::Unread } else { Head::End };
+                        self.behind_damage = behind.map(Box::from);
+                        return Err(error);
+                    }
+                }
+            }
         };
         Ok(found.map_or(Head::End, |(key, change)| Head::At(key, change)))
     }
@@ -132,10 +165,7 @@ impl Iterator for Entries {
                     }
                 }
                 Ok(_) => self.done = true,
-                Err(error) => {
-                    self.done = true;
-                    return Some(Err(error));
-                }
+                Err(error) => return Some(Err(error)),
             }
         }
         None

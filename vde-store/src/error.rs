@@ -116,6 +116,14 @@ impl Error {
         Self::Io { action, source: Arc::new(source) }
     }
 
+    /// Why a value could not be read to be stored. A reader of a stored value wraps the store's own error.
+    pub(crate) fn source(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(inner) => inner.clone(),
+            None => Self::io("read the value", error),
+        }
+    }
+
     pub(crate) fn corrupt(what: &'static str, offset: u64) -> Self {
         Self::Corrupt { what, offset }
     }

@@ -2,6 +2,8 @@
 //!
 //! All integers are little-endian. All checksums are 64-bit XXH3.
 
+use std::ops::RangeInclusive;
+
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::device::Device;
@@ -15,6 +17,15 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) const BLOCK: u64 = 4096;
 /// Where the segments begin: behind the two superblocks.
 pub(crate) const DATA_START: u64 = 2 * BLOCK;
+
+/// What a container's segments may measure; always a power of two.
+pub(crate) const SEGMENT_SIZES: RangeInclusive<u32> = 1 << 18..=1 << 30;
+/// No counter of a container ever gets here. What claims to be beyond it is no container of this crate, and nothing that
+/// is counted on overflows.
+pub(crate) const MAX_COUNT: u64 = 1 << 62;
+/// How many segments beyond the container's end a structure may refer to: a crash may have kept the structure and lost the
+/// length.
+pub(crate) const MAX_BEYOND_END: u64 = 1 << 16;
 
 /// First four bytes of a log unit.
 pub(crate) const UNIT_MAGIC: u32 = 0x5545_4456; // "VDEU"
@@ -173,7 +184,22 @@ impl Superblock {
         if sum != checksum(body).to_le_bytes() {
             return Err(Error::corrupt("superblock", offset));
         }
-        Self::fields(&body[8..], write).unwrap_or(Err(not_ours))
+        let superblock = Self::fields(&body[8..], write).unwrap_or(Err(not_ours))?;
+        // Its checksum is right, so if this is wrong, it was not written by this crate.
+        if superblock.is_plausible() && superblock.offset() == offset {
+            Ok(superblock)
+        } else {
+            Err(Error::corrupt("superblock", offset))
+        }
+    }
+
+    fn is_plausible(&self) -> bool {
+        let log = self.log;
+        let counters = [self.generation, self.checkpoints, log.ordinal, log.seq, self.closed.unwrap_or(0)];
+        self.segment_size.is_power_of_two()
+            && SEGMENT_SIZES.contains(&self.segment_size)
+            && counters.iter().all(|count| *count < MAX_COUNT)
+            && log.offset <= self.segment_size
     }
 
     fn fields(body: &[u8], write: bool) -> Option<Result<Self>> {
@@ -232,6 +258,11 @@ impl Geometry {
 
     pub(crate) fn segment_of(self, offset: u64) -> u32 {
         (offset.saturating_sub(DATA_START) / u64::from(self.segment_size)) as u32
+    }
+
+    /// How many segments a container of `len` bytes has, and may refer to.
+    pub(crate) fn segments_within_reach(self, len: u64) -> u64 {
+        len.saturating_sub(DATA_START).div_ceil(u64::from(self.segment_size)) + MAX_BEYOND_END
     }
 
     /// The longest value that fits into one record, whatever its key.

@@ -1,16 +1,18 @@
 //! The decoders of everything that is read from a container, as fuzz targets call them: any bytes may come, and nothing
 //! may panic. Checksums are put right first, where there are any, since no fuzzer gets past them.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::blob::BlobMap;
 use crate::catalog::Catalog;
 use crate::device::{Device, MemoryDevice};
 use crate::format::{
-    BLOCK, DATA_START, Geometry, RECORD_HEAD, RecordHead, Superblock, UNIT_HEAD, UnitHead, checksum,
-    head_checksum,
+    BLOCK, DATA_START, Extent, RECORD_HEAD, RecordHead, Superblock, UNIT_HEAD, UnitHead, checksum,
+    extent_checksum, head_checksum,
 };
 use crate::options::VdeOptions;
+use crate::segments::Segments;
 use crate::tree::node::Node;
 
 const SEGMENT: u32 = 1 << 18;
@@ -30,14 +32,13 @@ pub fn fuzz_superblock(data: &[u8]) {
     let mut block = data.to_vec();
     block.resize(BLOCK as usize - 8, 0);
     block.extend_from_slice(&checksum(&block).to_le_bytes());
-    if let Ok(superblock) = Superblock::decode(&block, 0, true) {
-        // The sizes that a container is created with; others would only make the target slow.
-        if superblock.segment_size != SEGMENT {
-            return;
-        }
+    // Where it counts only if its generation says so.
+    for offset in [0, BLOCK] {
+        let mut image = vec![0; offset as usize];
+        image.extend_from_slice(&block);
+        image.resize(DATA_START as usize, 0);
+        open_and_read(&image);
     }
-    block.resize(DATA_START as usize, 0);
-    open_and_read(&block);
 }
 
 /// Replays `data` as the records of a log.
@@ -89,7 +90,8 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) {
     }
 }
 
-/// Decodes `data` as an index page, a catalog and the map of a blob.
+/// Decodes `data` as an index page, a catalog and the map of a blob, and opens containers that have the page for the root
+/// of their index, or the catalog.
 ///
 /// # Examples
 ///
@@ -97,19 +99,87 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) {
 /// vde_store::testing::fuzz_index(b"VDEP");
 /// ```
 pub fn fuzz_index(data: &[u8]) {
+    let data = &data[..data.len().min(SEGMENT as usize)];
     if let Some(node) = Node::new(data) {
         for index in 0..node.count {
             let key = node.key(index).unwrap_or_default();
             let _ = (node.value(index), node.child(index), node.search(key), node.descend(key));
         }
+        open_and_read(&container_with_root(data));
     }
-    let _ = Catalog::decode(data, 0, Geometry { segment_size: SEGMENT, salt: 0 });
+    let geometry = superblock_of_fuzz().geometry();
+    if Catalog::decode(data, 0, geometry).is_ok() {
+        open_and_read(&container_with_catalog(data, Vec::new()));
+    }
     let _ = BlobMap::decode(data, 0).map(|map| map.runs().count());
+}
+
+/// The index page, in a container whose segment table knows of it.
+fn container_with_root(page: &[u8]) -> Vec<u8> {
+    let geometry = superblock_of_fuzz().geometry();
+    let mut segments = Segments::new(geometry);
+    segments.take_log(0, 1);
+    let offset = segments.take_pages((page.len() as u64).div_ceil(BLOCK) as u32);
+    let checksum = extent_checksum(page, offset, geometry.salt);
+    let root = Some(Extent { offset, len: page.len() as u32, checksum });
+    let catalog = Catalog { root, ..Catalog::default() };
+    let mut pages = vec![0; (offset - DATA_START) as usize];
+    pages.extend_from_slice(page);
+    container_with_catalog(&catalog.encode(&segments), pages)
+}
+
+/// A container with `segments`, and behind them the catalog.
+fn container_with_catalog(catalog: &[u8], mut segments: Vec<u8>) -> Vec<u8> {
+    let mut superblock = superblock_of_fuzz();
+    segments.resize(segments.len().next_multiple_of(SEGMENT as usize).max(2 * SEGMENT as usize), 0);
+    let offset = DATA_START + segments.len() as u64;
+    let checksum = extent_checksum(catalog, offset, superblock.geometry().salt);
+    superblock.catalog = Extent { offset, len: catalog.len() as u32, checksum };
+    let mut image = vec![0; BLOCK as usize];
+    image.extend_from_slice(&superblock.encode());
+    image.extend_from_slice(&segments);
+    image.extend_from_slice(catalog);
+    image
+}
+
+/// A device that is full early: what bytes make of a container must not decide how much memory a fuzzer takes.
+struct Small(MemoryDevice);
+
+impl Small {
+    const LEN: u64 = 64 << 20;
+
+    fn admit(end: u64) -> io::Result<()> {
+        if end <= Self::LEN { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+}
+
+impl Device for Small {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        Self::admit(offset.saturating_add(data.len() as u64))?;
+        self.0.write_at(data, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        Self::admit(len)?;
+        self.0.set_len(len)
+    }
 }
 
 /// Opening may fail, reading may fail; neither may panic.
 fn open_and_read(image: &[u8]) {
-    let device = Arc::new(MemoryDevice::new());
+    let device = Arc::new(Small(MemoryDevice::new()));
     if device.write_at(image, 0).is_err() {
         return;
     }
@@ -117,6 +187,10 @@ fn open_and_read(image: &[u8]) {
     for entry in store.list("").flatten().take(1000) {
         let _ = (entry.value(), entry.metadata(), entry.reader());
     }
+    for snapshot in store.list_snapshots() {
+        let _ = store.open_snapshot(&snapshot.name).map(|view| view.list("").take(1000).count());
+    }
     let _ = store.put("k", "v").and_then(|()| store.checkpoint());
     let _ = store.verify(|_| {});
+    let _ = store.compact();
 }

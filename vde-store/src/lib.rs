@@ -39,6 +39,7 @@
 
 mod admin;
 mod asynchronous;
+mod backup;
 mod batch;
 mod blob;
 mod catalog;
@@ -60,9 +61,11 @@ mod memtable;
 mod options;
 mod pages;
 mod planted;
+mod reads;
 mod recovery;
 mod segments;
 mod store;
+mod stripes;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tree;
@@ -77,9 +80,10 @@ pub use device::{Device, FileDevice, Mapping, MemoryDevice};
 pub use entries::{Entries, Entry};
 pub use error::{Error, Result};
 pub use format::MAX_KEY_LEN;
-pub use options::{Compression, Durability, StripeHash, StripeHasher, VdeOptions};
+pub use options::{Compression, Durability, VdeOptions};
 pub use recovery::Recovery;
 pub use store::Vde;
+pub use stripes::{StripeHash, StripeHasher};
 pub use value::{Metadata, UserMetadata, Value, ValueReader};
 pub use verify::{Progress, Report};
 pub use view::ReadView;

@@ -1,15 +1,16 @@
 //! How a store is opened.
 
-use std::fmt;
-use std::hash::{BuildHasher, Hasher};
+use std::io::ErrorKind::NotFound;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::device::{Device, FileDevice, MemoryDevice};
 use crate::error::{Error, Result};
+use crate::format::SEGMENT_SIZES;
 use crate::planted::Planted;
 use crate::store::Vde;
+use crate::stripes::StripeHasher;
 
 /// When a write is acknowledged.
 ///
@@ -56,81 +57,6 @@ pub enum Compression {
     Lz4,
 }
 
-/// Which hash function chooses a key's stripe.
-///
-/// # Examples
-///
-/// ```
-/// use vde_store::{StripeHasher, VdeOptions};
-///
-/// // Keys chosen by strangers: they must not be able to aim them all at one stripe.
-/// let store = VdeOptions::new().hasher(StripeHasher::keyed()).in_memory()?;
-/// # Ok::<(), vde_store::Error>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub enum StripeHasher {
-    /// FNV-1a: the same in every process, fast on short keys.
-    #[default]
-    Fnv1a,
-    /// Keyed at random for each store: strangers cannot aim their keys at one stripe.
-    Keyed(stripe_lock::DefaultHasher),
-}
-
-impl StripeHasher {
-    /// A keyed hasher with a fresh random key.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use vde_store::StripeHasher;
-    /// assert!(matches!(StripeHasher::keyed(), StripeHasher::Keyed(_)));
-    /// ```
-    pub fn keyed() -> Self {
-        Self::Keyed(stripe_lock::DefaultHasher::default())
-    }
-}
-
-/// The state of a [`StripeHasher`].
-pub struct StripeHash(Inner);
-
-impl fmt::Debug for StripeHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StripeHash").finish_non_exhaustive()
-    }
-}
-
-enum Inner {
-    Fnv1a(<stripe_lock::Fnv1a as BuildHasher>::Hasher),
-    Keyed(<stripe_lock::DefaultHasher as BuildHasher>::Hasher),
-}
-
-impl BuildHasher for StripeHasher {
-    type Hasher = StripeHash;
-
-    fn build_hasher(&self) -> StripeHash {
-        StripeHash(match self {
-            Self::Fnv1a => Inner::Fnv1a(stripe_lock::Fnv1a::default().build_hasher()),
-            Self::Keyed(state) => Inner::Keyed(state.build_hasher()),
-        })
-    }
-}
-
-impl Hasher for StripeHash {
-    fn write(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            Inner::Fnv1a(hasher) => hasher.write(bytes),
-            Inner::Keyed(hasher) => hasher.write(bytes),
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        match &self.0 {
-            Inner::Fnv1a(hasher) => hasher.finish(),
-            Inner::Keyed(hasher) => hasher.finish(),
-        }
-    }
-}
-
 /// How a store is opened. Every option is checked when it is.
 ///
 /// There is no size of a cache to choose: a container file is read through a map of it, so the operating system's page cache
@@ -150,6 +76,7 @@ impl Hasher for StripeHash {
 /// # Ok::<(), vde_store::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[must_use = "options do nothing until a store is opened with them"]
 pub struct VdeOptions {
     pub(crate) stripes: usize,
@@ -160,6 +87,7 @@ pub struct VdeOptions {
     pub(crate) checkpoint_bytes: u64,
     pub(crate) segment_size: u32,
     pub(crate) read_only: bool,
+    pub(crate) salvage: bool,
     pub(crate) create_if_missing: bool,
     pub(crate) background: bool,
     pub(crate) planted: Planted,
@@ -190,6 +118,7 @@ impl VdeOptions {
             checkpoint_bytes: 64 << 20,
             segment_size: 16 << 20,
             read_only: false,
+            salvage: false,
             create_if_missing: true,
             background: true,
             planted: Planted::default(),
@@ -318,6 +247,28 @@ impl VdeOptions {
         self
     }
 
+    /// Opens what a damaged log leaves: instead of refusing, the store shows what was logged before the damage, and
+    /// [`Recovery::damaged_at`](crate::Recovery::damaged_at) says where that is. Only for reading. [`Vde::backup`] then
+    /// copies what can be read, and leaves out what cannot; [`Vde::verify`] lists it. Default `false`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Vde, VdeOptions};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// Vde::create(&path)?.put("k", "v")?;
+    /// let store = VdeOptions::new().read_only(true).salvage(true).open(&path)?;
+    /// assert_eq!(store.recovery().damaged_at, None);
+    /// store.backup(dir.path().join("whole.vde"))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn salvage(mut self, salvage: bool) -> Self {
+        self.salvage = salvage;
+        self
+    }
+
     /// Whether [`open`](Self::open) creates a container where there is none. Default `true`.
     ///
     /// # Examples
@@ -382,10 +333,12 @@ impl VdeOptions {
         if self.read_only {
             return Vde::start(self, Arc::new(FileDevice::open_read_only(path)?), false);
         }
-        if self.create_if_missing && !path.exists() {
-            return self.create(path);
+        match FileDevice::open(path) {
+            Err(Error::Io { source, .. }) if self.create_if_missing && source.kind() == NotFound => {
+                self.create(path)
+            }
+            opened => Vde::start(self, Arc::new(opened?), false),
         }
-        Vde::start(self, Arc::new(FileDevice::open(path)?), false)
     }
 
     /// Creates a container at `path`, where nothing may be yet.
@@ -407,6 +360,12 @@ impl VdeOptions {
     /// ```
     pub fn create(self, path: impl AsRef<Path>) -> Result<Vde> {
         self.validate()?;
+        if self.read_only {
+            return Err(Error::InvalidOption {
+                option: "read_only",
+                reason: "must be off to create a store",
+            });
+        }
         Vde::start(self, Arc::new(FileDevice::create(path.as_ref())?), true)
     }
 
@@ -427,7 +386,8 @@ impl VdeOptions {
     pub fn open_device(self, device: Arc<dyn Device>) -> Result<Vde> {
         self.validate()?;
         let empty = device.is_empty().map_err(|e| Error::io("measure the container", e))?;
-        Vde::start(self, device, empty)
+        let create = empty && !self.read_only;
+        Vde::start(self, device, create)
     }
 
     /// A store in memory, gone when its last handle is dropped.
@@ -451,7 +411,7 @@ impl VdeOptions {
         if !(1..=65_536).contains(&self.stripes) {
             return refuse("stripes", "must be from 1 to 65,536");
         }
-        if !self.segment_size.is_power_of_two() || !(1 << 18..=1 << 30).contains(&self.segment_size) {
+        if !self.segment_size.is_power_of_two() || !SEGMENT_SIZES.contains(&self.segment_size) {
             return refuse("segment_size", "must be a power of two from 256 KiB to 1 GiB");
         }
         if !(64 << 10..=16 << 30).contains(&self.checkpoint_bytes) {
@@ -459,6 +419,9 @@ impl VdeOptions {
         }
         if !(Duration::from_millis(1)..=Duration::from_hours(1)).contains(&self.sync_interval) {
             return refuse("sync_interval", "must be from 1 ms to 1 hour");
+        }
+        if self.salvage && !self.read_only {
+            return refuse("salvage", "needs read_only");
         }
         Ok(())
     }

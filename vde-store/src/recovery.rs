@@ -10,8 +10,9 @@ use crate::format::{BLOCK, FLAG_BLOB, FLAG_MORE, FLAG_PRIOR, Kind, LogPosition, 
 use crate::log::reader::LogReader;
 use crate::log::record::Record;
 use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
+use crate::options::VdeOptions;
 use crate::pages::Pages;
-use crate::planted::{Bug, Planted};
+use crate::planted::Bug;
 use crate::segments::Segments;
 
 /// What opening a store found in its log.
@@ -28,12 +29,16 @@ use crate::segments::Segments;
 /// # Ok::<(), vde_store::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recovery {
     /// How many records were replayed.
     pub records: u64,
     /// Where in the container a torn write was found, if one was: a crash interrupted it before it was acknowledged,
     /// and it was dropped.
     pub torn_at: Option<u64>,
+    /// Where in the container damage ended the replay early, in a store that was opened to
+    /// [`salvage`](crate::VdeOptions::salvage) it. What was logged from there on is missing.
+    pub damaged_at: Option<u64>,
 }
 
 /// The newest checkpoint of a container.
@@ -60,6 +65,10 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, write: bool) -> Result<Root> {
 
 fn load_catalog(device: &Arc<dyn Device>, superblock: Superblock) -> Result<Root> {
     let geometry = superblock.geometry();
+    let len = device.len().map_err(|e| Error::io("measure the container", e))?;
+    if u64::from(superblock.log.segment) >= geometry.segments_within_reach(len) {
+        return Err(Error::corrupt("superblock", superblock.offset()));
+    }
     let pages = Arc::new(Pages::new(device.clone(), geometry));
     let at = superblock.catalog;
     let (catalog, segments) = if at.len == 0 {
@@ -111,8 +120,9 @@ pub(crate) fn replay(
     superblock: &Superblock,
     memtable: &Memtable,
     segments: &mut Segments,
-    planted: Planted,
+    options: &VdeOptions,
 ) -> Result<Replayed> {
+    let planted = options.planted;
     let start = superblock.log;
     // A first pass over the units alone: up to where was the log known to be durable?
     let mut reader = LogReader::new(pages, start)?;
@@ -123,6 +133,8 @@ pub(crate) fn replay(
     let mut recovery = Recovery::default();
     let mut transaction: Vec<(Box<[u8]>, Change)> = Vec::new();
     segments.mark_log(start.segment, start.ordinal, start.seq + 1);
+    let len = pages.device().len().map_err(|e| Error::io("measure the container", e))?;
+    let reach = pages.geometry().segments_within_reach(len);
     loop {
         let mut unit: Vec<(Box<[u8]>, Change, u8)> = Vec::new();
         let whole = reader.next_unit(|record, seq, offset| {
@@ -144,29 +156,35 @@ pub(crate) fn replay(
             transaction.push((key, change));
             if flags & FLAG_MORE == 0 || planted.has(Bug::HalfTransactions) {
                 recovery.records += transaction.len() as u64;
-                apply(&mut transaction, memtable, segments)?;
+                apply(&mut transaction, memtable, segments, reach)?;
             }
         }
         let position = reader.position();
         segments.mark_log(position.segment, position.ordinal, position.seq + 1);
     }
-    match superblock.closed {
+    let ended_early = match superblock.closed {
         // Nothing was written after that, so there is nothing to look for.
-        Some(end) if end == reader.position().seq => {}
-        Some(end) if end > reader.position().seq => return Err(reader.damage()),
+        Some(end) if end == reader.position().seq => None,
+        Some(end) if end > reader.position().seq => Some(reader.damage()),
         _ => {
-            reader.check_end()?;
             recovery.torn_at = reader.torn_at();
+            reader.check_end().err()
         }
+    };
+    match ended_early {
+        Some(Error::Corrupt { offset, .. }) if options.salvage => recovery.damaged_at = Some(offset),
+        Some(error) => return Err(error),
+        None => {}
     }
     Ok(Replayed { position: reader.position(), recovery })
 }
 
-/// Applies a whole transaction.
+/// Applies a whole transaction, in a container that may refer to `reach` segments.
 fn apply(
     transaction: &mut Vec<(Box<[u8]>, Change)>,
     memtable: &Memtable,
     segments: &mut Segments,
+    reach: u64,
 ) -> Result<()> {
     for (key, change) in transaction.drain(..) {
         segments.add_live(change.location.offset, u64::from(change.location.len));
@@ -174,7 +192,7 @@ fn apply(
             && let Payload::Blob(map) = &stored.payload
         {
             for run in BlobMap::decode(map, change.location.offset)?.runs() {
-                segments.mark_unborn(run, stored.origin.is_some())?;
+                segments.mark_unborn(run, stored.origin.is_some(), reach)?;
             }
         }
         memtable.insert(key, change);

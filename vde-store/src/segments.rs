@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::{Error, Result};
-use crate::format::{BLOCK, DATA_START, Fields, Geometry};
+use crate::format::{BLOCK, DATA_START, Fields, Geometry, MAX_COUNT};
 
 /// What a segment is used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,17 @@ pub(crate) struct PageRun {
 
 impl PageRun {
     pub(crate) fn of(offset: u64, len: u64) -> Self {
-        Self { offset, pages: len.div_ceil(BLOCK) as u32 }
+        Self { offset, pages: u32::try_from(len.div_ceil(BLOCK)).unwrap_or(u32::MAX) }
+    }
+
+    /// Whether it lies in one segment, and only there.
+    pub(crate) fn is_valid(self, geometry: Geometry) -> bool {
+        let at = self.offset.wrapping_sub(DATA_START);
+        let size = u64::from(geometry.segment_size);
+        self.offset >= DATA_START
+            && at.is_multiple_of(BLOCK)
+            && at % size + u64::from(self.pages) * BLOCK <= size
+            && u32::try_from(at / size).is_ok()
     }
 }
 
@@ -243,11 +253,12 @@ impl Segments {
         *self.slot(segment) = Segment::Retired;
     }
 
-    /// Recovery has found that a replayed value uses `run`. A value that was only moved may have it already.
-    pub(crate) fn mark_unborn(&mut self, run: PageRun, moved: bool) -> Result<()> {
+    /// Recovery has found that a replayed value uses `run`, in one of the first `reach` segments. A value that was only
+    /// moved may have it already.
+    pub(crate) fn mark_unborn(&mut self, run: PageRun, moved: bool, reach: u64) -> Result<()> {
         let pages = self.pages_per_segment();
         let (segment, page) = self.place(run.offset);
-        if page + run.pages > pages {
+        if !run.is_valid(self.geometry) || segment as u64 >= reach {
             return Err(Error::corrupt("blob extent", run.offset));
         }
         let slot = self.slot(segment as u32);
@@ -269,7 +280,7 @@ impl Segments {
     pub(crate) fn is_taken(&self, run: PageRun) -> bool {
         let (segment, page) = self.place(run.offset);
         match self.table.get(segment) {
-            Some(Segment::Pages(map)) if page + run.pages <= self.pages_per_segment() => {
+            Some(Segment::Pages(map)) if run.is_valid(self.geometry) => {
                 (page..page + run.pages).all(|page| map.is_set(page))
             }
             _ => false,
@@ -431,7 +442,14 @@ impl Segments {
         for _ in 0..f.u32()? {
             segments.table.push(match f.u8()? {
                 0 => Segment::Free,
-                1 => Segment::Log(LogSegment { ordinal: f.u64()?, first_seq: f.u64()?, live: f.u64()? }),
+                1 => {
+                    let log = LogSegment { ordinal: f.u64()?, first_seq: f.u64()?, live: f.u64()? };
+                    let size = u64::from(geometry.segment_size);
+                    if log.ordinal.max(log.first_seq) >= MAX_COUNT || log.live > size {
+                        return None;
+                    }
+                    Segment::Log(log)
+                }
                 2 => {
                     let mut map = PageMap::new(pages);
                     for word in &mut map.words {

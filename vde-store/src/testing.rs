@@ -11,9 +11,12 @@ use std::sync::Arc;
 use fastrand::Rng;
 use parking_lot::Mutex;
 
+mod image;
+
 use crate::device::Device;
 pub use crate::fuzzing::{fuzz_index, fuzz_log, fuzz_superblock};
 pub use crate::planted::Bug;
+use image::Image;
 
 /// The unit that a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -69,19 +72,12 @@ enum Pending {
 }
 
 impl Pending {
-    fn apply(&self, image: &mut Vec<u8>) {
+    fn apply(&self, image: &mut Image) {
         match self {
-            Self::Write { offset, data } => write_into(image, *offset, data),
-            Self::SetLen(len) => image.resize(*len, 0),
+            Self::Write { offset, data } => image.write(*offset, data),
+            Self::SetLen(len) => image.set_len(*len),
         }
     }
-}
-
-fn write_into(image: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    if image.len() < offset + data.len() {
-        image.resize(offset + data.len(), 0);
-    }
-    image[offset..offset + data.len()].copy_from_slice(data);
 }
 
 type Hook = Arc<dyn Fn(&PowerCut<'_>) + Send + Sync>;
@@ -89,9 +85,9 @@ type Hook = Arc<dyn Fn(&PowerCut<'_>) + Send + Sync>;
 #[derive(Default)]
 struct State {
     /// What every crash keeps.
-    durable: Vec<u8>,
+    durable: Image,
     /// What reads see.
-    current: Vec<u8>,
+    current: Image,
     pending: Vec<Pending>,
     operations: u64,
     fault: Option<(Fault, Option<Operation>)>,
@@ -184,13 +180,13 @@ impl State {
                 Pending::Write { offset, data } => {
                     for (from, to) in sectors_of(*offset, data.len()) {
                         if rng.f64() < sectors {
-                            write_into(&mut image, offset + from, &data[from..to]);
+                            image.write(offset + from, &data[from..to]);
                         }
                     }
                 }
             }
         }
-        SimDisk::holding(image)
+        SimDisk::of(image)
     }
 
     /// Counts the operation, lets the hook see the disk before it, and decides whether it fails.
@@ -248,7 +244,11 @@ impl SimDisk {
     /// use vde_store::testing::SimDisk;
     /// assert_eq!(SimDisk::holding(vec![1, 2]).contents(), [1, 2]);
     /// ```
-    pub fn holding(image: Vec<u8>) -> Self {
+    pub fn holding(image: impl AsRef<[u8]>) -> Self {
+        Self::of(Image::from(image.as_ref()))
+    }
+
+    fn of(image: Image) -> Self {
         let state = State { durable: image.clone(), current: image, ..State::default() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -274,7 +274,7 @@ impl SimDisk {
     /// assert!(vde_store::testing::SimDisk::new().contents().is_empty());
     /// ```
     pub fn contents(&self) -> Vec<u8> {
-        self.state.lock().current.clone()
+        self.state.lock().current.to_vec()
     }
 
     /// How many operations were asked of the disk so far; the next one has this number.
@@ -342,10 +342,7 @@ impl Device for SimDisk {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         state.begin(Operation::Read)?;
-        let start = offset as usize;
-        let source = state.current.get(start..start + buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        buf.copy_from_slice(source);
-        Ok(())
+        state.current.read(offset as usize, buf).ok_or(io::ErrorKind::UnexpectedEof.into())
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {

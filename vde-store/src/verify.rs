@@ -88,11 +88,16 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         }
     }
 
-    fn tree(&mut self, tree: &Tree) -> Result<()> {
-        match tree.root {
-            Some(root) => self.page(tree, root, None),
-            None => Ok(()),
+    /// An index that has `keys` keys, as the catalog at `catalog` says.
+    fn tree(&mut self, tree: &Tree, keys: u64, catalog: u64) -> Result<()> {
+        let (keys_before, problems_before) = (self.report.keys, self.report.problems.len());
+        if let Some(root) = tree.root {
+            self.page(tree, root, None)?;
         }
+        if self.report.problems.len() == problems_before && self.report.keys - keys_before != keys {
+            self.report.problems.push(Error::corrupt("catalog", catalog));
+        }
+        Ok(())
     }
 
     fn page(&mut self, tree: &Tree, extent: Extent, level: Option<u8>) -> Result<()> {
@@ -117,25 +122,35 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
                 self.page(tree, child, Some(node.level - 1))?;
             } else {
                 let value = node.value(index).ok_or_else(corrupt)?;
-                let checked = self.entry(tree, key, value);
+                let checked = self.entry(tree, key, value, extent.offset);
                 self.note(checked)?;
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, tree: &Tree, key: &[u8], value: LeafValue<'_>) -> Result<()> {
+    /// An entry of the leaf at `page`.
+    fn entry(&mut self, tree: &Tree, key: &[u8], value: LeafValue<'_>, page: u64) -> Result<()> {
         self.progress.keys += 1;
         self.report.keys += 1;
-        self.report.value_bytes += value.len;
         if self.progress.keys.is_multiple_of(1024) {
             (self.tell)(self.progress);
         }
-        let Place::Record { location, blob } = value.place else { return Ok(()) };
-        let map = read_record(&tree.pages, key, location, |record, _| {
-            let content = record.content(location.offset)?;
-            if blob { BlobMap::decode(&content, location.offset).map(Some) } else { Ok(None) }
-        })??;
+        let (len, map) = match value.place {
+            Place::Inline { bytes, .. } => (bytes.len() as u64, None),
+            Place::Record { location, blob } => read_record(&tree.pages, key, location, |record, _| {
+                let content = record.content(location.offset)?;
+                if blob {
+                    BlobMap::decode(&content, location.offset).map(|map| (map.len, Some(map)))
+                } else {
+                    Ok((content.len() as u64, None))
+                }
+            })??,
+        };
+        if len != value.len {
+            return Err(Error::corrupt("index entry", page));
+        }
+        self.report.value_bytes += len;
         if let Some(map) = map {
             for run in map.runs() {
                 self.check_taken(run)?;
@@ -202,12 +217,18 @@ impl Vde {
         let state = self.shared().checkpoint.lock();
         let log = scan.log(state.superblock.log);
         scan.note(log)?;
-        let snapshots = state.catalog.snapshots.iter().map(|snapshot| snapshot.keys);
-        scan.progress.total_keys = state.catalog.keys + snapshots.sum::<u64>();
+        let damaged = self.recovery().damaged_at.map(|offset| Error::corrupt("log unit", offset));
+        scan.report.problems.extend(damaged);
+        let catalog = &state.catalog;
+        let keys = catalog.snapshots.iter().map(|snapshot| snapshot.keys).chain([catalog.keys]);
+        scan.progress.total_keys = keys.fold(0, u64::saturating_add);
+        let at = state.superblock.catalog.offset;
         let tree = self.shared().layers.load().tree.clone();
-        scan.tree(&tree)?;
-        for tree in state.snapshot_trees.values() {
-            scan.tree(tree)?;
+        scan.tree(&tree, catalog.keys, at)?;
+        for snapshot in &catalog.snapshots {
+            if let Some(tree) = state.snapshot_trees.get(&snapshot.name) {
+                scan.tree(tree, snapshot.keys, at)?;
+            }
         }
         (scan.tell)(scan.progress);
         Ok(scan.report)

@@ -434,7 +434,7 @@ async fn the_async_twin_does_the_same() {
     }
     assert_eq!(keys, [Box::from(*b"copy"), Box::from(*b"large")]);
     assert_eq!(store.backup(dir.path().join("backup.vde")).await.unwrap(), 1);
-    assert!(store.verify().await.unwrap().is_clean());
+    assert!(store.verify(|_| {}).await.unwrap().is_clean());
     store.compact().await.unwrap();
 }
 

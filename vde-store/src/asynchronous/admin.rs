@@ -7,7 +7,7 @@ use blocking::unblock;
 use crate::admin::{Health, Snapshot, Stats};
 use crate::asynchronous::AsyncVde;
 use crate::error::Result;
-use crate::verify::Report;
+use crate::verify::{Progress, Report};
 use crate::view::ReadView;
 
 impl AsyncVde {
@@ -183,22 +183,22 @@ impl AsyncVde {
         unblock(move || store.backup(path)).await
     }
 
-    /// As [`Vde::verify`](crate::Vde::verify).
+    /// As [`Vde::verify`](crate::Vde::verify); `progress` is called on the pool's thread.
     ///
     /// # Errors
     ///
-    /// As [`Vde::verify`](crate::Vde::verify); progress is told only by the blocking twin.
+    /// As [`Vde::verify`](crate::Vde::verify).
     ///
     /// # Examples
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
     /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert!(store.verify().await?.is_clean());
+    /// assert!(store.verify(|_| {}).await?.is_clean());
     /// # Ok(()) }
     /// ```
-    pub async fn verify(&self) -> Result<Report> {
+    pub async fn verify(&self, progress: impl FnMut(Progress) + Send + 'static) -> Result<Report> {
         let store = self.store.clone();
-        unblock(move || store.verify(|_| {})).await
+        unblock(move || store.verify(progress)).await
     }
 }

@@ -2,10 +2,10 @@
 
 mod admin;
 mod batch;
+mod reads;
 
 use std::future::poll_fn;
 use std::io;
-use std::ops::RangeBounds;
 use std::path::Path;
 use std::pin::Pin;
 
@@ -15,13 +15,11 @@ use futures_io::AsyncRead;
 use crate::batch::Writes;
 use crate::blob::Unborn;
 use crate::engine::{Lifted, Next};
-use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::options::Durability;
 use crate::store::Vde;
-use crate::value::{Metadata, UserMetadata, Value, ValueReader, encode_user};
-use crate::view::ReadView;
+use crate::value::{UserMetadata, Value, encode_user};
 
 pub use batch::AsyncBatch;
 
@@ -60,10 +58,6 @@ impl From<Vde> for AsyncVde {
     }
 }
 
-#[allow(
-    clippy::unused_async,
-    reason = "a method is async where its twin may wait, now or once the store grows"
-)]
 impl AsyncVde {
     /// As [`Vde::open`].
     ///
@@ -323,152 +317,6 @@ impl AsyncVde {
     pub async fn flush(&self) -> Result<()> {
         self.wait_durable(self.store.shared().log.published()).await
     }
-
-    /// As [`Vde::read_view`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let view = vde_store::Vde::in_memory()?.to_async().read_view();
-    /// assert!(!view.contains("k")?);
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn read_view(&self) -> ReadView {
-        self.store.read_view()
-    }
-
-    /// As [`Vde::get`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::get`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// assert_eq!(vde_store::Vde::in_memory()?.to_async().get("k").await?, None);
-    /// # Ok(()) }
-    /// ```
-    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        self.store.get(key)
-    }
-
-    /// As [`Vde::value`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::get`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// assert_eq!(vde_store::Vde::in_memory()?.to_async().value("k").await?, None);
-    /// # Ok(()) }
-    /// ```
-    pub async fn value(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.store.value(key)
-    }
-
-    /// As [`Vde::get_range`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::get`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// assert_eq!(vde_store::Vde::in_memory()?.to_async().get_range("k", ..9).await?, None);
-    /// # Ok(()) }
-    /// ```
-    pub async fn get_range(
-        &self,
-        key: impl AsRef<[u8]>,
-        range: impl RangeBounds<u64>,
-    ) -> Result<Option<Vec<u8>>> {
-        self.store.get_range(key, range)
-    }
-
-    /// As [`Vde::reader`]; the reader is an [`AsyncRead`] and [`AsyncSeek`](futures_io::AsyncSeek) as well.
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::get`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// assert!(vde_store::Vde::in_memory()?.to_async().reader("k").await?.is_none());
-    /// # Ok(()) }
-    /// ```
-    pub async fn reader(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueReader>> {
-        self.store.reader(key)
-    }
-
-    /// As [`Vde::contains`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::get`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// assert!(!vde_store::Vde::in_memory()?.to_async().contains("k").await?);
-    /// # Ok(()) }
-    /// ```
-    pub async fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.store.contains(key)
-    }
-
-    /// As [`Vde::metadata`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Vde::get`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
-    /// assert_eq!(vde_store::Vde::in_memory()?.to_async().metadata("k").await?, None);
-    /// # Ok(()) }
-    /// ```
-    pub async fn metadata(&self, key: impl AsRef<[u8]>) -> Result<Option<Metadata>> {
-        self.store.metadata(key)
-    }
-
-    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator. With both
-    /// `Iterator` and a `StreamExt` in scope a call like `.next()` has to say whose it is: `StreamExt::next(&mut entries)`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert_eq!(store.list("").count(), 0);
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn list(&self, prefix: impl AsRef<[u8]>) -> Entries {
-        self.store.list(prefix)
-    }
-
-    /// As [`Vde::range`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// assert_eq!(store.range("a".."b").count(), 0);
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Entries {
-        self.store.range(range)
-    }
 }
 
 /// Reads until `buffer` is full or the source ends.
@@ -479,7 +327,7 @@ async fn fill(mut source: Pin<&mut impl AsyncRead>, buffer: &mut [u8]) -> Result
             Ok(0) => break,
             Ok(n) => len += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io("read the value", e)),
+            Err(e) => return Err(Error::source(e)),
         }
     }
     Ok(len)

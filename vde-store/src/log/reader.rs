@@ -75,6 +75,9 @@ impl<'a> LogReader<'a> {
             let record = Record::read(records, offset, self.geometry.salt)?;
             record.verify_value(offset)?;
             if let Some(next) = record.link() {
+                if !self.can_lead_to(next) {
+                    return Ok(false);
+                }
                 link = Some(next);
             } else {
                 seq += 1;
@@ -93,6 +96,12 @@ impl<'a> LogReader<'a> {
             self.load()?;
         }
         Ok(true)
+    }
+
+    /// Whether the log can continue there: a link that a crash kept may lead beyond the container's end, but not far.
+    fn can_lead_to(&self, (segment, ordinal): (u32, u64)) -> bool {
+        ordinal == self.position.ordinal + 1
+            && u64::from(segment) < self.geometry.segments_within_reach(self.device_len)
     }
 
     /// Whether a unit with this header continues the log here.

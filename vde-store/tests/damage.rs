@@ -1,0 +1,303 @@
+//! Damaged containers: what is wrong is found and named, wrong data is never returned, and what is whole can be read.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use vde_store::testing::SimDisk;
+use vde_store::{Durability, Error, Vde, VdeOptions};
+
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+
+const BLOCK: usize = 4096;
+
+fn options() -> VdeOptions {
+    VdeOptions::new().background(false).segment_size(1 << 18)
+}
+
+fn contents(store: &Vde) -> Contents {
+    store
+        .list("")
+        .map(|entry| entry.and_then(|entry| Ok((entry.key().to_vec(), entry.value()?.to_vec()))))
+        .collect::<vde_store::Result<_>>()
+        .unwrap()
+}
+
+/// A container with everything in it: overwritten, deleted, compacted, in snapshots, checkpointed and not yet; and what it
+/// holds.
+fn busy_container() -> (SimDisk, Contents) {
+    let disk = SimDisk::new();
+    let store = options().open_device(disk.device()).unwrap();
+    for round in 0..3u8 {
+        for (i, len) in [10, 300, 5000, 70_000, 200, 150_000].into_iter().enumerate() {
+            store.put([b'k', i as u8], vec![round * 16 + i as u8; len]).unwrap();
+        }
+        if round < 2 {
+            store.snapshot(&round.to_string()).unwrap();
+        }
+        if round == 1 {
+            store.delete_snapshot("0").unwrap();
+            store.compact().unwrap();
+        }
+    }
+    let buffered = store.with_durability(Durability::Buffered);
+    for i in 0..600u32 {
+        buffered.put(i.to_be_bytes(), vec![i as u8; 100]).unwrap();
+    }
+    store.checkpoint().unwrap();
+    for i in 0..30u32 {
+        store.put(i.to_be_bytes(), vec![i as u8; 400]).unwrap();
+    }
+    let truth = contents(&store);
+    (SimDisk::holding(disk.contents()), truth)
+}
+
+/// A copy of the disk with other bytes at `at`.
+fn overwritten(disk: &SimDisk, at: usize, bytes: &[u8]) -> SimDisk {
+    let copy = disk.crash(0);
+    copy.device().write_at(bytes, at as u64).unwrap();
+    copy.device().sync().unwrap();
+    copy
+}
+
+fn flipped(disk: &SimDisk, at: usize, bit: u8) -> SimDisk {
+    let mut byte = [0];
+    disk.device().read_at(&mut byte, at as u64).unwrap();
+    overwritten(disk, at, &[byte[0] ^ 1 << bit])
+}
+
+/// Opens what is damaged. Whatever it answers, it answers the truth, or that it cannot. Returns what was found damaged.
+fn interrogate(disk: &SimDisk, truth: &Contents, place: &str) -> Option<String> {
+    let store = match options().open_device(disk.device()) {
+        Ok(store) => store,
+        Err(error) => return Some(error.to_string()),
+    };
+    let mut damage = None;
+    for (key, value) in truth {
+        match store.get(key) {
+            Ok(found) => {
+                // A damaged tail of the log is a torn tail: the last writes may be missing, but nothing is ever invented.
+                let is_old = store.recovery().records < 30;
+                assert!(found.as_ref() == Some(value) || is_old, "{place}: wrong value of {key:?}");
+            }
+            Err(error @ Error::Corrupt { .. }) => damage = Some(error.to_string()),
+            Err(other) => panic!("{place}: {other}"),
+        }
+    }
+    for entry in store.list("") {
+        match entry.and_then(|entry| Ok((entry.key().to_vec(), entry.value()?))) {
+            Ok((key, _)) => assert!(truth.contains_key(&key), "{place}: invented {key:?}"),
+            Err(Error::Corrupt { .. }) => {}
+            Err(other) => panic!("{place}: {other}"),
+        }
+    }
+    let report = store.verify(|_| {}).unwrap();
+    if let Some(problem) = report.problems.first() {
+        damage = Some(problem.to_string());
+    }
+    assert!(damage.is_none() || !report.is_clean(), "{place}: verify missed {damage:?}");
+    damage
+}
+
+#[test]
+fn flipped_bits_are_named_and_never_returned() {
+    let (disk, truth) = busy_container();
+    let len = disk.device().len().unwrap() as usize;
+    assert_eq!(interrogate(&disk.crash(0), &truth, "untouched"), None);
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    let mut rng = Rng::with_seed(1);
+    let mut at = 0;
+    while at < len {
+        if let Some(error) = interrogate(&flipped(&disk, at, rng.u8(..8)), &truth, &format!("byte {at}")) {
+            let what = error.split(" at byte").next().unwrap_or_default().to_owned();
+            *found.entry(what).or_default() += 1;
+        }
+        // Denser at the front, where the superblocks are.
+        at += if at < 2 * BLOCK { rng.usize(1..60) } else { rng.usize(1..6000) };
+    }
+    for what in ["index page", "log unit", "blob chunk"] {
+        let name = format!("corrupt {what}");
+        assert!(found.contains_key(&name), "no {what} was ever found damaged: {found:?}");
+    }
+}
+
+#[test]
+fn both_superblocks_damaged_is_an_error_and_one_is_not() {
+    let (disk, truth) = busy_container();
+    for at in [0, 9, 40, 100, 4090] {
+        assert!(options().open_device(flipped(&flipped(&disk, at, 0), BLOCK + at, 0).device()).is_err());
+    }
+    // Closed, so that both superblocks refer to the newest index.
+    drop(options().open_device(disk.device()).unwrap());
+    for at in [0, 9, 40, 100, 4090] {
+        for half in [0, BLOCK] {
+            let place = format!("superblock at {half}, byte {at}");
+            assert_eq!(interrogate(&flipped(&disk, half + at, 0), &truth, &place), None);
+        }
+    }
+}
+
+#[test]
+fn truncated_containers_are_refused_or_read_truly() {
+    let (disk, truth) = busy_container();
+    let whole = disk.device().len().unwrap() as usize;
+    let mut rng = Rng::with_seed(2);
+    for _ in 0..300 {
+        let len = rng.usize(..whole);
+        let cut = disk.crash(0);
+        cut.device().set_len(len as u64).unwrap();
+        cut.device().sync().unwrap();
+        let damage = interrogate(&cut, &truth, &format!("cut to {len}"));
+        assert!(len > whole / 2 || damage.is_some(), "cut to {len} bytes went unnoticed");
+    }
+}
+
+#[test]
+fn bytes_of_another_container_never_validate() {
+    let (disk, truth) = busy_container();
+    let other = busy_container().0.contents();
+    let blocks = other.len().min(disk.contents().len()) / BLOCK;
+    let mut rng = Rng::with_seed(3);
+    for _ in 0..60 {
+        let at = rng.usize(2..blocks) * BLOCK;
+        let damaged = overwritten(&disk, at, &other[at..at + BLOCK]);
+        interrogate(&damaged, &truth, &format!("block at {at} of another container"));
+    }
+}
+
+/// A container with one of each structure, closed, so that nothing in it is stale; and what it holds.
+fn one_of_each() -> (SimDisk, Contents) {
+    let disk = SimDisk::new();
+    let store = options().open_device(disk.device()).unwrap();
+    let buffered = store.with_durability(Durability::Buffered);
+    // More than one leaf.
+    for i in 0..200u8 {
+        buffered.put([b'i', i], vec![i; 90]).unwrap();
+    }
+    buffered.put("record", "RECORD, ".repeat(100)).unwrap();
+    buffered.put("blob", (0..40_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    store.checkpoint().unwrap();
+    store.put("tail/1", "the first behind the checkpoint").unwrap();
+    store.put("tail/2", "the second").unwrap();
+    let truth = contents(&store);
+    (disk, truth)
+}
+
+/// What a damaged byte led to: refusal to open, or the keys that could not be read.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Refused,
+    Unreadable(Vec<Vec<u8>>),
+}
+
+/// Flips a bit; checks that all errors name `what`, that `verify` finds it, and that whatever can be read is true.
+fn outcome(disk: &SimDisk, truth: &Contents, at: usize, what: &str) -> Outcome {
+    let damaged = flipped(disk, at, 3);
+    let is_named = |error: &Error| matches!(error, Error::Corrupt { what: named, .. } if *named == what);
+    let store = match options().read_only(true).open_device(damaged.device()) {
+        Ok(store) => store,
+        Err(error) if is_named(&error) => {
+            // Whoever wants what is left of it gets that, and nothing else.
+            if let Ok(store) = options().read_only(true).salvage(true).open_device(damaged.device()) {
+                let left = store.list("").flatten();
+                assert!(
+                    left.map(|entry| (entry.key().to_vec(), entry.value().unwrap().to_vec())).eq(truth
+                        .iter()
+                        .filter(|(key, _)| !key.starts_with(b"tail"))
+                        .map(|(key, value)| (key.clone(), value.clone())))
+                );
+                assert!(store.recovery().damaged_at.is_some());
+            }
+            return Outcome::Refused;
+        }
+        Err(error) => panic!("{what} damaged at byte {at}: {error}"),
+    };
+    let mut unreadable = Vec::new();
+    for (key, value) in truth {
+        match store.get(key) {
+            Ok(found) => assert_eq!(found.as_ref(), Some(value), "{what} damaged at byte {at}: {key:?}"),
+            Err(error) if is_named(&error) => unreadable.push(key.clone()),
+            Err(error) => panic!("{what} damaged at byte {at}: {error}"),
+        }
+    }
+    // A walk goes on behind what it cannot read.
+    let walked = store.list("").flatten().filter_map(|entry| {
+        let value = entry.value().ok()?.to_vec();
+        Some((entry.into_key().into_vec(), value))
+    });
+    let readable = truth.iter().filter(|(key, _)| !unreadable.contains(*key));
+    assert!(walked.eq(readable.map(|(key, value)| (key.clone(), value.clone()))), "{what} at byte {at}");
+    let report = store.verify(|_| {}).unwrap();
+    assert!(report.problems.iter().all(is_named), "{what} damaged at byte {at}: {:?}", report.problems);
+    assert_eq!(report.is_clean(), unreadable.is_empty(), "{what} damaged at byte {at}");
+    Outcome::Unreadable(unreadable)
+}
+
+#[test]
+fn each_structure_when_damaged_is_named_and_spares_the_rest() {
+    let (disk, truth) = one_of_each();
+    let image = disk.contents();
+    let find = |needle: &[u8]| image.windows(needle.len()).position(|window| window == needle).unwrap();
+    let pages = |magic: &'static [u8]| {
+        image
+            .chunks(BLOCK)
+            .enumerate()
+            .filter(move |(_, page)| page.starts_with(magic))
+            .map(|(i, _)| i * BLOCK)
+    };
+    let unreadable =
+        |keys: &[&str]| Outcome::Unreadable(keys.iter().map(|key| key.as_bytes().to_vec()).collect());
+
+    let catalog: Vec<_> = pages(b"VDEC").collect();
+    let [catalog] = catalog[..] else { panic!("{} catalogs", catalog.len()) };
+    // Magic, root, number of keys; then the segment table.
+    for at in [0, 5, 20, 28, 36, 40, 44, 60] {
+        assert_eq!(outcome(&disk, &truth, catalog + at, "catalog"), Outcome::Refused);
+    }
+
+    let (leaves, inner): (Vec<_>, Vec<_>) = pages(b"VDEP").partition(|page| image[page + 4] == 0);
+    assert!(leaves.len() > 2 && inner.len() == 1, "{} leaves, {} inner pages", leaves.len(), inner.len());
+    for at in [0, 4, 8, 16, 30] {
+        // The root is looked at when the store is opened.
+        assert_eq!(outcome(&disk, &truth, inner[0] + at, "index page"), Outcome::Refused);
+        let mut lost = Vec::new();
+        for leaf in &leaves {
+            let Outcome::Unreadable(keys) = outcome(&disk, &truth, leaf + at, "index page") else {
+                panic!("a damaged leaf at {leaf} spares the others");
+            };
+            assert!(keys.len() > 1 && keys.len() < truth.len() / 2, "{} keys", keys.len());
+            lost.extend(keys);
+        }
+        let indexed = truth.keys().filter(|key| !key.starts_with(b"tail"));
+        lost.sort();
+        assert!(lost.iter().eq(indexed), "each key lies in one leaf");
+    }
+
+    // A record: its head lies 32 bytes before the key.
+    let value = find(b"RECORD, RECORD");
+    let key = value - "record".len();
+    for at in [key - 32, key - 20, key - 8, key, key + 3] {
+        assert_eq!(outcome(&disk, &truth, at, "log record"), unreadable(&["record"]));
+    }
+    for at in [value, value + 500] {
+        assert_eq!(outcome(&disk, &truth, at, "value"), unreadable(&["record"]));
+    }
+
+    // The chunks of a large value, and the map of them, which is the value of a record.
+    let chunk = find(&[3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0]) - 12;
+    for at in [chunk, chunk + 65_536, chunk + 159_000] {
+        assert_eq!(outcome(&disk, &truth, at, "blob chunk"), unreadable(&["blob"]));
+    }
+    let damaged = options().open_device(flipped(&disk, chunk + 65_536, 0).device()).unwrap();
+    assert_eq!(damaged.get_range("blob", 0..65_536).unwrap().unwrap(), truth[&b"blob"[..]][..65_536]);
+    assert!(damaged.get_range("blob", 70_000..70_001).is_err());
+    let map = find(&160_000u64.to_le_bytes());
+    for at in [map, map + 8, map + 20, map + 36] {
+        assert_eq!(outcome(&disk, &truth, at, "value"), unreadable(&["blob"]));
+    }
+
+    // The log behind the checkpoint: its units, and the records in them.
+    let tail = find(b"tail/1the first") - 32;
+    for at in [tail - 48, tail - 30, tail - 8, tail, tail + 31, tail + 33, tail + 50] {
+        assert_eq!(outcome(&disk, &truth, at, "log unit"), Outcome::Refused);
+    }
+}
