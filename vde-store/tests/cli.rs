@@ -96,5 +96,55 @@ fn failures_have_codes_and_say_why() {
     bytes[at] = b'y';
     std::fs::write(dir.join("s.vde"), bytes).unwrap();
     assert_eq!(vde(dir, &["verify", "s.vde"], None).status.code(), Some(4));
-    assert_eq!(vde(dir, &["get", "s.vde", "k"], None).status.code(), Some(1));
+    let damaged = vde(dir, &["get", "s.vde", "k"], None);
+    assert_eq!(damaged.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("corrupt value at byte"));
+    ok(dir, &["put", "s.vde", "l"], Some(b"whole"));
+    assert_eq!(vde(dir, &["backup", "s.vde", "copy.vde"], None).status.code(), Some(4));
+    assert!(!dir.join("copy.vde").exists() && !dir.join("copy.vde.partial").exists(), "half a copy is none");
+    ok(dir, &["backup", "s.vde", "copy.vde", "--salvage"], None);
+    assert_eq!(ok(dir, &["ls", "copy.vde"], None), b"l\n");
+}
+
+#[test]
+fn what_is_no_text_stays_what_it_is() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let key = OsStr::from_bytes(b"a\n\xff");
+    let mut put = Command::new(env!("CARGO_BIN_EXE_vde"));
+    put.current_dir(dir).args(["put", "s.vde"]).arg(key).stdin(Stdio::null());
+    assert!(put.status().unwrap().success());
+    ok(dir, &["put", "s.vde", "b"], Some(b"text"));
+    assert_eq!(ok(dir, &["ls", "s.vde", "-0"], None), b"a\n\xff\0b\0");
+    let listed = ok(dir, &["ls", "s.vde", "--json"], None);
+    let lines: Vec<serde_json::Value> =
+        listed.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!((&lines[0]["escaped_key"], &lines[1]["key"]), (&"a\\n\\xff".into(), &"b".into()));
+    let stat: serde_json::Value =
+        serde_json::from_slice(&ok(dir, &["stat", "s.vde", "--json"], None)).unwrap();
+    assert_eq!(stat["keys"], 2, "those that no checkpoint knows of, too");
+}
+
+#[test]
+fn mistakes_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    assert_eq!(vde(dir, &["put", "s.vde", "k", "missing"], None).status.code(), Some(1));
+    assert!(!dir.join("s.vde").exists());
+    // The container lies in the directory, beside a link that leads round in circles.
+    std::fs::create_dir(dir.join("in")).unwrap();
+    std::fs::write(dir.join("in/file"), "1").unwrap();
+    std::os::unix::fs::symlink(".", dir.join("in/circle")).unwrap();
+    ok(dir, &["import", "in/s.vde", "in"], None);
+    ok(dir, &["import", "in/s.vde", "in"], None);
+    assert_eq!(ok(dir, &["ls", "in/s.vde"], None), b"file\n");
+    for nonsense in [&["bench", "b.vde", "--writers", "0"], &["bench", "b.vde", "--seconds", "-1"]] {
+        assert_eq!(vde(dir, nonsense, None).status.code(), Some(2));
+    }
+    let bench = ok(dir, &["bench", "b.vde", "--writers", "2", "--seconds", "0.05", "--json"], None);
+    let bench: serde_json::Value = serde_json::from_slice(&bench).unwrap();
+    assert!(bench["puts"].as_u64() > Some(0) && bench["p99_micros"].as_u64() >= bench["p50_micros"].as_u64());
+    assert_eq!(vde(dir, &["bench", "b.vde"], None).status.code(), Some(1), "what is there is left alone");
 }

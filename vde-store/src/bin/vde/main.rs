@@ -1,0 +1,329 @@
+//! The command line of vde-store.
+
+mod bench;
+mod files;
+mod maintain;
+mod values;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use vde_store::{Error, ReadView, Vde, VdeOptions};
+
+/// A crash-safe store of keys and values in one file.
+///
+/// Keys and values are bytes; where a terminal or JSON cannot show a key as text, it is escaped.
+///
+/// Exit codes: 0 done; 1 the operation failed; 2 the command line is wrong; 3 there is no such key or snapshot; 4 stored
+/// bytes are damaged.
+#[derive(Parser)]
+#[command(name = "vde", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Store a value, read from FILE or from standard input
+    Put {
+        /// The container; created if there is none
+        store: PathBuf,
+        key: OsString,
+        /// The file to read; `-` is standard input
+        #[arg(default_value = "-")]
+        file: PathBuf,
+        /// User metadata as NAME=VALUE, any number of times
+        #[arg(short, long, value_parser = parse_meta)]
+        meta: Vec<(String, String)>,
+    },
+    /// Write a value to standard output or to a file
+    Get {
+        /// The container
+        store: PathBuf,
+        key: OsString,
+        /// The file to write instead of standard output
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Remove a key
+    Rm {
+        /// The container
+        store: PathBuf,
+        key: OsString,
+    },
+    /// List keys in order, byte for byte, one a line
+    Ls {
+        /// The container
+        store: PathBuf,
+        /// Only keys that begin with this
+        #[arg(default_value = "")]
+        prefix: OsString,
+        /// End each key with a NUL instead of a newline, for keys that contain newlines
+        #[arg(short = '0', long, conflicts_with = "json")]
+        null: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Show the figures of a store, or what is known of a key
+    Stat {
+        /// The container
+        store: PathBuf,
+        key: Option<OsString>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Read and check everything
+    Verify {
+        /// The container
+        store: PathBuf,
+    },
+    /// Store every file below a directory under its relative path
+    Import {
+        /// The container; created if there is none
+        store: PathBuf,
+        dir: PathBuf,
+    },
+    /// Write every value to a file below a directory
+    Export {
+        /// The container
+        store: PathBuf,
+        /// Created if there is none
+        dir: PathBuf,
+        #[command(flatten)]
+        at: At,
+    },
+    /// List, take or delete named snapshots
+    Snapshot {
+        /// The container
+        store: PathBuf,
+        /// The snapshot to take
+        name: Option<String>,
+        /// Delete it instead
+        #[arg(short, long, requires = "name")]
+        delete: bool,
+    },
+    /// Persist the index, so that opening the store replays nothing
+    Checkpoint {
+        /// The container
+        store: PathBuf,
+    },
+    /// Copy the store into a new file
+    Backup {
+        /// The container
+        store: PathBuf,
+        /// The copy, where nothing may be yet
+        path: PathBuf,
+        /// Copy what a damaged store still holds
+        #[arg(long)]
+        salvage: bool,
+    },
+    /// Give space back to the file system
+    Compact {
+        /// The container
+        store: PathBuf,
+    },
+    /// Measure puts into a new store
+    Bench(bench::Workload),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Args)]
+struct At {
+    /// Read from this snapshot
+    #[arg(long, value_name = "SNAPSHOT")]
+    at: Option<String>,
+    /// Read what a damaged store still holds
+    #[arg(long)]
+    salvage: bool,
+}
+
+impl At {
+    /// A view of a store that must exist.
+    fn open(&self, store: &Path) -> Result<ReadView, Failure> {
+        let store = reading().salvage(self.salvage).open(store)?;
+        Ok(self.at.as_ref().map_or_else(|| Ok(store.read_view()), |name| store.open_snapshot(name))?)
+    }
+}
+
+fn parse_meta(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.into(), value.into()))
+}
+
+/// Why a command ended early.
+enum Failure {
+    Store(Error),
+    /// A file, or what was being done, with the system's reason.
+    Io(String, io::Error),
+    Missing(String),
+    Damaged,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::SnapshotNotFound { .. } => Self::Missing(error.to_string()),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl Failure {
+    fn missing(key: &[u8]) -> Self {
+        Self::Missing(format!("no such key: {}", key.escape_ascii()))
+    }
+
+    /// What copying a value came to: the store's own errors come wrapped in those of the system.
+    fn copying(place: &str, error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(inner) => Self::Store(inner.clone()),
+            None => Self::Io(place.into(), error),
+        }
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    let name = path.display().to_string();
+    move |error| Failure::copying(&name, error)
+}
+
+fn stdout(error: io::Error) -> Failure {
+    Failure::copying("standard output", error)
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output has seen enough.
+        Err(Failure::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (code, message) = match failure {
+                Failure::Store(error @ Error::Corrupt { .. }) => (4, error.to_string()),
+                Failure::Store(error) => (1, error.to_string()),
+                Failure::Io(place, error) => (1, format!("{place}: {error}")),
+                Failure::Missing(what) => (3, what),
+                Failure::Damaged => return ExitCode::from(4),
+            };
+            eprintln!("vde: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let json = cli.json;
+    match &cli.command {
+        Command::Put { store, key, file, meta } => {
+            values::put(store, key.as_bytes(), file, &meta.iter().cloned().collect())
+        }
+        Command::Get { store, key, output, at } => {
+            values::get(&at.open(store)?, key.as_bytes(), output.as_deref())
+        }
+        Command::Rm { store, key } => values::rm(&open(store)?, key.as_bytes()),
+        Command::Ls { store, prefix, null, at } => {
+            values::ls(&at.open(store)?, prefix.as_bytes(), if *null { b"\0" } else { b"\n" }, json)
+        }
+        Command::Stat { key: None, at: At { at: Some(_), .. }, .. } => {
+            Err(Error::InvalidOption { option: "--at", reason: "needs a key" }.into())
+        }
+        Command::Stat { store, key: None, at } => {
+            maintain::stat(&reading().salvage(at.salvage).open(store)?, json)
+        }
+        Command::Stat { store, key: Some(key), at } => values::stat(&at.open(store)?, key.as_bytes(), json),
+        Command::Verify { store } => maintain::verify(&reading().salvage(true).open(store)?, json),
+        Command::Import { store, dir } => files::import(store, dir, json),
+        Command::Export { store, dir, at } => files::export(&at.open(store)?, dir, json),
+        Command::Snapshot { store, name, delete } => {
+            maintain::snapshot(store, name.as_deref(), *delete, json)
+        }
+        Command::Checkpoint { store } => busy("writing the index", || Ok(open(store)?.checkpoint()?)),
+        Command::Backup { store, path, salvage } => {
+            let keys = busy("copying", || Ok(reading().salvage(*salvage).open(store)?.backup(path)?))?;
+            tell(json, &json!({ "keys": keys }), &format!("{keys} keys copied"))
+        }
+        Command::Compact { store } => {
+            let bytes = busy("compacting", || Ok(open(store)?.compact()?))?;
+            tell(json, &json!({ "bytes": bytes }), &format!("{bytes} bytes given back"))
+        }
+        Command::Bench(workload) => bench::run(workload, json),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "vde", &mut io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Opens a store that must exist, for writing.
+fn open(path: &Path) -> Result<Vde, Failure> {
+    Ok(VdeOptions::new().create_if_missing(false).open(path)?)
+}
+
+/// For reading, next to other readers.
+fn reading() -> VdeOptions {
+    VdeOptions::new().read_only(true)
+}
+
+fn tell(as_json: bool, value: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if as_json { writeln!(out, "{value}") } else { writeln!(out, "{text}") }.map_err(stdout)
+}
+
+/// One figure a line, for people.
+fn table(value: &serde_json::Value) -> String {
+    let line = |(name, value): (&String, &serde_json::Value)| match value {
+        serde_json::Value::Null => format!("{name:>20}  -"),
+        serde_json::Value::String(text) => format!("{name:>20}  {text}"),
+        other => format!("{name:>20}  {other}"),
+    };
+    value.as_object().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+/// A bar on standard error, if that is a terminal. The template is one of ours, so it cannot be refused.
+fn bar(total: Option<u64>, template: &str) -> ProgressBar {
+    let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// For so many things.
+fn counting(total: u64) -> ProgressBar {
+    bar(Some(total), "{bar:40} {pos}/{len} {eta}")
+}
+
+/// For bytes, of which there are so many, if that is known.
+fn bytes(total: Option<u64>) -> ProgressBar {
+    match total {
+        Some(_) => bar(total, "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}"),
+        None => bar(None, "{spinner} {bytes} {bytes_per_sec}"),
+    }
+}
+
+/// Shows that something is going on of which nobody knows how long it takes.
+fn busy<T>(what: &'static str, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let bar = ProgressBar::new_spinner().with_message(what);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let done = work();
+    bar.finish_and_clear();
+    done
+}
