@@ -3,6 +3,7 @@
 //! thread's writes are there up to some point and not beyond, and `verify` finds nothing.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -298,17 +299,24 @@ fn a_torn_large_value_is_found() {
     find(Bug::TornBlobs);
 }
 
-/// Millions of power cuts, each run with seeds of its own: `VDE_SOAK_SECONDS=300 cargo test --release -p vde-store --test
-/// crash soak -- --nocapture`. Without the variable it does nothing.
+/// Power cuts for as long as you like, on all cores, each run with seeds of its own: `VDE_SOAK_SECONDS=300 cargo test
+/// --release -p vde-store --test crash soak -- --nocapture`. Without the variable it does nothing.
 #[test]
 fn soak() {
     let Ok(seconds) = std::env::var("VDE_SOAK_SECONDS") else { return };
     let end = Instant::now() + Duration::from_secs(seconds.parse().unwrap());
     let first = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() << 20;
-    let (mut cuts, mut seed) = (0, first);
-    while Instant::now() < end {
-        cuts += crashes(seed, 60, 6, None).unwrap();
-        seed += 1;
-    }
-    println!("{cuts} power cuts, seeds {first} to {seed}");
+    let (next, cuts) = (AtomicU64::new(first), AtomicU64::new(0));
+    let soak = || {
+        while Instant::now() < end {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            cuts.fetch_add(crashes(seed, 60, 6, None).unwrap(), Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(soak);
+        }
+    });
+    println!("{} power cuts, seeds {first} to {}", cuts.into_inner(), next.into_inner() - 1);
 }

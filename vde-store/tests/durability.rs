@@ -230,12 +230,72 @@ fn options_are_checked() {
         ("segment_size", VdeOptions::new().segment_size(300_000)),
         ("segment_size", VdeOptions::new().segment_size(1 << 17)),
         ("sync_interval", VdeOptions::new().sync_interval(std::time::Duration::ZERO)),
+        ("sync_interval", VdeOptions::new().sync_interval(std::time::Duration::from_hours(2))),
+        ("checkpoint_bytes", VdeOptions::new().checkpoint_bytes(1000)),
+        ("checkpoint_bytes", VdeOptions::new().checkpoint_bytes(1 << 40)),
+        ("salvage", VdeOptions::new().salvage(true)),
     ] {
         match options.in_memory() {
             Err(Error::InvalidOption { option, .. }) => assert_eq!(option, name),
             other => panic!("{name}: {other:?}"),
         }
     }
+    let (_dir, path) = place();
+    let created = VdeOptions::new().read_only(true).create(&path);
+    assert!(matches!(created, Err(Error::InvalidOption { option: "read_only", .. })) && !path.exists());
+    assert!(matches!(VdeOptions::new().read_only(true).in_memory(), Err(Error::NotAStore { .. })));
+    assert!(matches!(Vde::open(path.join("no/such/directory")), Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_newer_format_is_refused_whatever_the_other_superblock_says() {
+    let (_dir, path) = place();
+    Vde::open(&path).unwrap().put("k", "v").unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    // A version further at byte 8 says who wrote it, at 12 who may read it, at 16 who may write it.
+    for (at, may_read) in [(8, true), (12, false), (16, true)] {
+        let mut newer = bytes.clone();
+        newer[at] += 1;
+        let sum = xxhash_rust::xxh3::xxh3_64(&newer[..4088]);
+        newer[4088..4096].copy_from_slice(&sum.to_le_bytes());
+        std::fs::write(&path, newer).unwrap();
+        let read = VdeOptions::new().read_only(true).open(&path).map(drop);
+        assert_eq!(read.is_ok(), may_read, "byte {at}: {read:?}");
+        let written = Vde::open(&path).map(drop);
+        assert_eq!(matches!(written, Err(Error::NewerFormat { needed: 2, known: 1 })), at != 8, "byte {at}");
+    }
+}
+
+#[test]
+fn a_backup_holds_one_moment_while_writers_write() {
+    let (dir, path) = place();
+    let store = small().open(&path).unwrap();
+    let pair = |store: &Vde, i: u32| {
+        let mut batch = store.batch();
+        batch.put("left", i.to_le_bytes()).put("right", i.to_le_bytes());
+        batch.commit().unwrap();
+    };
+    pair(&store, 0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut i = 1;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                pair(&store, i);
+                i += 1;
+            }
+            i
+        });
+        for round in 0..5 {
+            let copy = dir.path().join(format!("copy-{round}.vde"));
+            assert_eq!(store.backup(&copy).unwrap(), 2);
+            assert!(matches!(store.backup(&copy), Err(Error::Io { .. })), "what is there is left alone");
+            let copy = small().open(copy).unwrap();
+            assert_eq!(copy.get("left").unwrap(), copy.get("right").unwrap());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 5, "the writer went on meanwhile");
+    });
 }
 
 #[tokio::test]

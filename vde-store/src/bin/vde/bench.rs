@@ -68,9 +68,10 @@ pub(crate) fn run(workload: &Workload, as_json: bool) -> Result<(), Failure> {
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let elapsed = start.elapsed();
-    let mut times = times.into_iter().collect::<vde_store::Result<Vec<_>>>()?.concat();
+    let mut times: Times = times.into_iter().collect::<vde_store::Result<Vec<_>>>()?.concat();
     times.sort_unstable();
-    let micros = |percent| times.get(times.len() * percent / 100).map(|time| time.as_micros() as u64);
+    let micros =
+        |percent| times.get(times.len() * percent / 100).map(|time: &Duration| time.as_micros() as u64);
     let (puts, rate) = (times.len(), times.len() as f64 / elapsed.as_secs_f64());
     let (p50, p99) = (micros(50), micros(99));
     let value = json!({
