@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use super::acquire::Acquire;
 use super::kind::Kind;
 use super::lot::Lot;
 use super::place::Place;
@@ -345,8 +346,9 @@ where
             match self.try_extend(key) {
                 Err(ExtendError::WouldBlock) => {
                     let lot: &AsyncStriped<K, T, S, M> = &self.lot;
-                    let guard = lot.wait_for::<Q, A>(key).asked_at(site).await;
-                    let stripe = guard.stripe();
+                    let stripe = lot.stripe_of(key);
+                    // Not the place of the key, for the stripe will be left together with the others.
+                    let guard = Acquire::<_, A>::new(lot, Place::of_stripe(stripe)).asked_at(site).await;
                     lot.queue().registry.end(&guard.record);
                     std::mem::forget(guard);
                     self.add(stripe);

@@ -7,10 +7,11 @@
 //! # How it works
 //!
 //! The parts: a queue of buckets beside the stripes, a waiter in every future, and three moves.
-//! A newcomer *enters* by one exchange on the word, or *joins* the line under the lock of the stripe's bucket. A holder
-//! leaves by one exchange, or, where the line wants looking after, *settles* it under that lock: those first in line who
-//! are to be handed the stripe get it in the same exchange by which the holder leaves, or the first in line is woken to
-//! compete for it. A waiter that *looks again* claims what it was given, competes, or goes back to sleep.
+//! A newcomer *enters* by one exchange on the word or, after a few more looks, *joins* the line under the lock of the
+//! stripe's bucket. A holder leaves by one subtraction and, where the line wants looking after, *settles* it under that
+//! lock: those first in line who are to be handed the stripe get it in one exchange, before any newcomer can, or
+//! the first in line is woken to compete for it. A waiter that *looks again* claims what it was given, competes, or goes
+//! back to sleep.
 //!
 //! Who is handed the stripe, and who is only woken? Handing over is fair but leaves the stripe idle until the new
 //! holder's task gets to run, so one who asks for a single stripe exclusively is first woken, and may be overtaken by

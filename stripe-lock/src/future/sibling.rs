@@ -30,7 +30,7 @@ impl<'a> Sibling<'a> {
         for (stripe, leaving) in self.chores {
             match leaving {
                 Some(mode) => release(lot, Place::of_stripe(stripe), mode),
-                None => hand_on(lot, stripe, None),
+                None => hand_on(lot, stripe),
             }
         }
     }
@@ -89,7 +89,7 @@ impl<'a> Sibling<'a> {
 /// Puts one holder in the place of another, if the new one fits.
 fn trade(word: &impl Word, from: Mode, to: Mode, place: Place) -> bool {
     let mut now = word.load();
-    while let Some(next) = word::admit(word::leave(now, from), to, place.print()) {
+    while let Some(next) = word::admit(word::without(now, from), to, place.print()) {
         match word.exchange(now, next, AcqRel) {
             Ok(_) => return true,
             Err(other) => now = other,

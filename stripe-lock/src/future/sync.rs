@@ -52,6 +52,9 @@ mod imp {
     /// How often a waiter that is first in line and was woken is overtaken before the stripe is handed to it.
     pub(crate) const OVERTAKES: u32 = 8;
 
+    /// How often a newcomer looks again before it joins a line, each time after twice as long as before.
+    pub(crate) const PATIENCE: u32 = 4;
+
     /// How many buckets a set has at most, a power of two: four for each thread that can run.
     pub(crate) fn most_buckets() -> usize {
         std::thread::available_parallelism().map_or(16, |threads| (4 * threads.get()).next_power_of_two())
@@ -81,6 +84,9 @@ mod imp {
 
     /// Two, so that a model of three threads is somewhere in the middle of the count and comes to its end.
     pub(crate) const OVERTAKES: u32 = 2;
+
+    /// None: to look again is nothing new to a model, in which anything can happen between two looks.
+    pub(crate) const PATIENCE: u32 = 0;
 
     /// Two, so that a model of two stripes has one stripe in each.
     pub(crate) fn most_buckets() -> usize {

@@ -1,7 +1,7 @@
 //! The holder's side: entering, leaving, and giving the line its turn.
 
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::AcqRel;
+use std::sync::atomic::Ordering::Acquire;
 
 use super::line::{Bucket, Fields, Node, Phase};
 use super::lot::{LOBBY, Lot, Wakes};
@@ -19,8 +19,8 @@ pub(super) fn try_enter(lot: &impl Lot, place: Place, mode: Mode) -> bool {
 /// Leaves a stripe that the caller holds.
 #[inline(always)]
 pub(super) fn release(lot: &impl Lot, place: Place, mode: Mode) {
-    if !word::try_leave(lot.word(place.stripe()), mode, place.print()) {
-        hand_on(lot, place.stripe(), Some(mode));
+    if word::leave(lot.word(place.stripe()), mode, place.print()) {
+        hand_on(lot, place.stripe());
     }
 }
 
@@ -107,14 +107,14 @@ pub(super) fn try_enter_all(lot: &impl Lot, plan: &impl Plan) -> bool {
     missed.is_none()
 }
 
-/// Leaves, if anybody is leaving, and gives the line its turn.
+/// Gives the line its turn.
 #[cold]
-pub(super) fn hand_on(lot: &impl Lot, stripe: usize, mut leaving: Option<Mode>) {
+pub(super) fn hand_on(lot: &impl Lot, stripe: usize) {
     loop {
         let mut wakes = Wakes::default();
         let mut bucket = lot.queue().lock(stripe);
         // SAFETY: the bucket is that of the stripe, and locked.
-        if !unsafe { settle(lot, &mut bucket, stripe, leaving.take(), &mut wakes) } {
+        if !unsafe { settle(lot, &mut bucket, stripe, &mut wakes) } {
             return;
         }
     }
@@ -171,25 +171,18 @@ unsafe fn judge(bucket: &Bucket, stripe: usize, word: u32, strict: bool, room: u
     turn
 }
 
-/// Leaves, if anybody is leaving, and gives the line its turn; says whether there is more to settle.
+/// Gives the line its turn; says whether there is more to settle.
 ///
 /// # Safety
 ///
 /// The bucket is that of the stripe, and locked.
-pub(super) unsafe fn settle<L: Lot>(
-    lot: &L,
-    bucket: &mut Bucket,
-    stripe: usize,
-    leaving: Option<Mode>,
-    wakes: &mut Wakes,
-) -> bool {
+pub(super) unsafe fn settle<L: Lot>(lot: &L, bucket: &mut Bucket, stripe: usize, wakes: &mut Wakes) -> bool {
     let word = lot.word(stripe);
     let mut now = word.load();
     let turn = loop {
-        let left = leaving.map_or(now, |mode| word::leave(now, mode));
         // SAFETY: the caller's promise.
-        let turn = unsafe { judge(bucket, stripe, left, lot.queue().strict, wakes.room()) };
-        match word.exchange(now, turn.word, AcqRel) {
+        let turn = unsafe { judge(bucket, stripe, now, lot.queue().strict, wakes.room()) };
+        match word.exchange(now, turn.word, Acquire) {
             Ok(_) => break turn,
             Err(other) => now = other,
         }

@@ -15,7 +15,7 @@ use super::word::{self, ASLEEP, AWAKE, EMPTY, Mode, Word};
 
 /// So many turns of a line are hand-overs once a woken waiter found the stripe still held by the first newcomer to come:
 /// sections are then longer than it takes to wake a task, so that competing would be in vain for the next ones, too.
-const HAND_OVERS: u8 = 16;
+const HAND_OVERS: u8 = 64;
 
 /// What a waiter held when it gave up.
 #[derive(Clone, Copy)]
@@ -72,10 +72,18 @@ impl Waiter {
         // SAFETY: passed on.
         unsafe {
             if self.is_queued() {
-                self.look_again(lot, first, plan, cx)
-            } else {
-                self.watch.begin(lot.queue(), at.0.stripe());
-                self.join(lot, at, plan, cx)
+                return self.look_again(lot, first, plan, cx);
+            }
+            let ((place, mode), mut at) = (at, Some(at));
+            if word::try_enter_soon(lot.word(place.stripe()), mode, place.print()) {
+                at = plan.and_then(|plan| plan.next_from(place.stripe() + 1));
+            }
+            match at {
+                Some(at) => {
+                    self.watch.begin(lot.queue(), at.0.stripe());
+                    self.join(lot, at, plan, cx)
+                }
+                None => Poll::Ready(()),
             }
         }
     }
@@ -230,7 +238,7 @@ impl Waiter {
                 Phase::Passed => Held::Nothing,
                 Phase::Waiting | Phase::Notified => {
                     if bucket.quit(node, home) {
-                        while settle(lot, &mut bucket, home, None, &mut wakes) {
+                        while settle(lot, &mut bucket, home, &mut wakes) {
                             drop(bucket);
                             drop(std::mem::take(&mut wakes));
                             bucket = queue.lock(home);

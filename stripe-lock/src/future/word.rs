@@ -16,15 +16,16 @@
 //! | 2 + n | `AWAKE` + n | the first in line was woken, and n newcomers have gone in since | whoever fits, counted |
 //! | 10 | `LAST` | as above, and the eight that may overtake have | nobody: the next release hands over |
 //!
-//! Changes of the word (every one a compare-and-exchange; *line lock* = the bucket of the stripe is locked meanwhile):
+//! Changes of the word (each a compare-and-exchange, but for the leave, which is a subtraction; *line lock* = the bucket of
+//! the stripe is locked meanwhile):
 //!
 //! | change | by | line lock | ordering | pairs with |
 //! |---|---|---|---|---|
 //! | enter: `HELD` or a share on, `AWAKE` + 1 | newcomer | no | Acquire | the leave before it: what was done under the lock is seen |
-//! | leave: `HELD` or a share off, line `EMPTY` or `AWAKE` below `LAST` | holder | no | Release | the next enter |
+//! | leave: `HELD` or a share off, whatever the line | holder | no | Release | the next enter |
 //! | join: `EMPTY` to `ASLEEP` | waiter | yes | Relaxed | the lock of the bucket: who sees `ASLEEP` takes it and finds the waiter |
-//! | leave and hand over: the line's first goes in as the holder leaves | holder | yes | `AcqRel` | the lock of the bucket, under which the waiter claims |
-//! | leave and wake: `ASLEEP` to `AWAKE` | holder | yes | `AcqRel` | the next enter |
+//! | hand over: the line's first goes in | who left and found `ASLEEP` or `LAST` | yes | Acquire | the leave before it, and for what comes after it the lock of the bucket, under which the waiter claims |
+//! | wake: `ASLEEP` to `AWAKE` | the same | yes | Acquire | nothing; it is the same exchange |
 //! | enter from the line: `HELD` on, `AWAKE` + n to `ASLEEP` or `EMPTY` | waiter that was woken | yes | Acquire | the leave before it |
 //! | woken in vain: `AWAKE` + n to `ASLEEP` | waiter | yes | Relaxed | the lock of the bucket |
 //!
@@ -33,13 +34,15 @@
 //! feeds the expected value of an exchange is Relaxed everywhere: a stale one makes the exchange fail.
 //!
 //! Two rules keep wake-ups from getting lost. A line that is not `EMPTY` is found by every release that the line's
-//! first could be waiting for: in `ASLEEP` and `LAST` the release goes by way of the bucket, and in `AWAKE` somebody
-//! was woken who will look again before sleeping. And a free stripe is never `ASLEEP` once the bucket is unlocked.
+//! first could be waiting for: in `ASLEEP` and `LAST` whoever leaves goes on to the bucket, and in `AWAKE` somebody
+//! was woken who will look again before sleeping. And where a stripe is free and its line `ASLEEP` or `LAST`, so that nobody
+//! may go in, somebody is on the way to its bucket or holds it.
 
+use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
 use super::place::Print;
-use super::sync::{AtomicU8, AtomicU32, OVERTAKES};
+use super::sync::{AtomicU8, AtomicU32, OVERTAKES, PATIENCE};
 
 const LINE: u32 = 0b1111;
 pub(super) const EMPTY: u32 = 0;
@@ -108,17 +111,11 @@ pub(super) fn enter(word: u32, mode: Mode, print: Print) -> Option<u32> {
 
 /// The word after `mode` has left.
 #[inline]
-pub(super) fn leave(word: u32, mode: Mode) -> u32 {
+pub(super) fn without(word: u32, mode: Mode) -> u32 {
     match mode {
         Mode::Exclusive => word & !HELD,
         Mode::Shared => word - SHARE,
     }
-}
-
-/// Whether whoever leaves has to look after the line.
-#[inline]
-pub(super) fn owes_a_turn(word: u32) -> bool {
-    matches!(line(word), ASLEEP | LAST)
 }
 
 /// The word of a free stripe that gives out at most `shares` shares.
@@ -139,6 +136,8 @@ pub trait Word {
     fn load(&self) -> u32;
     #[doc(hidden)]
     fn exchange(&self, current: u32, new: u32, success: Ordering) -> Result<u32, u32>;
+    #[doc(hidden)]
+    fn subtract(&self, part: u32) -> u32;
 }
 
 macro_rules! word {
@@ -159,6 +158,11 @@ macro_rules! word {
                     Ok(before) => Ok(u32::from(before)),
                     Err(now) => Err(u32::from(now)),
                 }
+            }
+
+            #[inline]
+            fn subtract(&self, part: u32) -> u32 {
+                u32::from(self.fetch_sub(part as $int, Release))
             }
         }
     };
@@ -191,27 +195,34 @@ fn try_enter_from(word: &impl Word, mode: Mode, print: Print, mut now: u32) -> b
     false
 }
 
-/// Leaves, unless the line has to be looked after. `print` is what was most likely left in the word, to save a look.
-#[inline(always)]
-pub(super) fn try_leave(word: &impl Word, mode: Mode, print: Print) -> bool {
-    match mode {
-        Mode::Exclusive => match word.exchange(held(print), 0, Release) {
-            Ok(_) => true,
-            Err(now) => try_leave_from(word, mode, now),
-        },
-        Mode::Shared => try_leave_from(word, mode, word.load()),
-    }
-}
-
-#[inline]
-fn try_leave_from(word: &impl Word, mode: Mode, mut now: u32) -> bool {
-    while !owes_a_turn(now) {
-        match word.exchange(now, leave(now, mode), Release) {
-            Ok(_) => return true,
-            Err(other) => now = other,
+/// Goes in within the time of a few sections that are as short as sections can be, if that is possible without passing
+/// a line that is asleep. Where sections are so short, to wait in line takes many times as long.
+pub(super) fn try_enter_soon(word: &impl Word, mode: Mode, print: Print) -> bool {
+    for round in 0..PATIENCE {
+        (0..1 << round).for_each(|_| spin_loop());
+        let now = word.load();
+        if matches!(line(now), ASLEEP | LAST) {
+            break;
+        }
+        if try_enter_from(word, mode, print, now) {
+            return true;
         }
     }
     false
+}
+
+/// Leaves. Says whether the line is to be given its turn now. `print` is the one with which the stripe was entered.
+#[inline(always)]
+pub(super) fn leave(word: &impl Word, mode: Mode, print: Print) -> bool {
+    let before = match mode {
+        Mode::Exclusive => {
+            let before = word.subtract(held(print));
+            debug_assert_eq!(before & HELD, held(print), "the stripe is held by somebody else");
+            before
+        }
+        Mode::Shared => word.subtract(SHARE),
+    };
+    matches!(line(before), ASLEEP | LAST)
 }
 
 #[cfg(test)]
@@ -231,17 +242,17 @@ mod tests {
     fn who_fits_with_whom() {
         let held = admit(EMPTY, Exclusive).unwrap();
         assert_eq!((admit(held, Exclusive), admit(held, Shared)), (None, None));
-        assert_eq!(leave(held, Exclusive), EMPTY);
+        assert_eq!(without(held, Exclusive), EMPTY);
         let read = admit(admit(EMPTY, Shared).unwrap(), Shared).unwrap();
         assert_eq!(admit(read, Exclusive), None);
-        assert_eq!(leave(leave(read, Shared), Shared), EMPTY);
+        assert_eq!(without(without(read, Shared), Shared), EMPTY);
     }
 
     #[test]
     fn at_most_eight_overtake() {
         let mut word = AWAKE;
         for _ in 0..OVERTAKES {
-            word = leave(enter(word, Exclusive).unwrap(), Exclusive);
+            word = without(enter(word, Exclusive).unwrap(), Exclusive);
         }
         assert_eq!(line(word), LAST);
         assert_eq!((enter(word, Exclusive), enter(word, Shared)), (None, None));
@@ -257,8 +268,27 @@ mod tests {
         let word = with_shares(2);
         let taken = admit(admit(word, Shared).unwrap(), Shared).unwrap();
         assert_eq!(admit(taken, Shared), None);
-        assert_eq!(leave(leave(taken, Shared), Shared), word);
+        assert_eq!(without(without(taken, Shared), Shared), word);
         assert_eq!(admit(with_shares(0), Shared), None);
+    }
+
+    #[test]
+    fn who_leaves_owes_a_turn_where_the_line_sleeps_or_was_overtaken_enough() {
+        for at in EMPTY..=LAST {
+            for mode in [Exclusive, Shared] {
+                let word = <AtomicU32 as Word>::new(admit(at, mode).unwrap());
+                assert_eq!(leave(&word, mode, Print::UNKNOWN), at == ASLEEP || at == LAST, "{at} {mode:?}");
+                assert_eq!(Word::load(&word), at);
+            }
+        }
+    }
+
+    #[test]
+    fn patience_does_not_pass_a_line() {
+        let enters = |word| try_enter_soon(&<AtomicU32 as Word>::new(word), Exclusive, Print::UNKNOWN);
+        assert!(enters(EMPTY) && enters(AWAKE));
+        assert!(!enters(ASLEEP) && !enters(LAST));
+        assert!(!enters(admit(EMPTY, Exclusive).unwrap()), "and ends");
     }
 
     #[test]
