@@ -8,6 +8,7 @@ use benches::{
     harness::Case,
     keys,
     suites::{self, Sharing},
+    workloads::busy,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -36,16 +37,46 @@ fn many_keys(criterion: &mut Criterion) {
     }
 }
 
-fn two_threads(criterion: &mut Criterion) {
-    let ring = keys::random(keys::RING, 2);
-    for sharing in [Sharing::Disjoint, Sharing::Random, Sharing::Same] {
-        group(criterion, &format!("2 threads, {sharing:?} keys"), suites::threaded(2, sharing, &ring, || ()));
+fn all_keys(criterion: &mut Criterion) {
+    for count in [64, 1024] {
+        group(criterion, &format!("all of {count} stripes"), suites::all_of(count));
+    }
+}
+
+fn by_stripes(criterion: &mut Criterion) {
+    let ring = keys::random(keys::RING, 1);
+    for count in [1].into_iter().chain(suites::thread_counts()) {
+        group(criterion, &format!("threads by stripes: {count}"), suites::by_stripes(count, &ring));
+    }
+}
+
+fn several_threads(criterion: &mut Criterion) {
+    let random = keys::random(keys::RING, 2);
+    let popular = keys::zipf(keys::RING, 10_000, 0.99, 2);
+    for count in suites::thread_counts() {
+        for (name, keys, sharing) in [
+            ("a key each", &random, Sharing::Disjoint),
+            ("random keys", &random, Sharing::Random),
+            ("keys by Zipf", &popular, Sharing::Random),
+            ("one key", &random, Sharing::Same),
+        ] {
+            let threads = format!("{count} threads, {name}");
+            group(criterion, &threads, suites::threaded(count, sharing, keys, || ()));
+            for length in [Duration::from_micros(1), Duration::from_micros(100)] {
+                let cases = suites::threaded(count, sharing, keys, || busy(length));
+                group(criterion, &format!("{threads}, over {length:?}"), cases);
+            }
+        }
+        group(criterion, &format!("{count} threads, 95 of 100 read"), suites::read_by(count, &random));
     }
 }
 
 fn asleep(criterion: &mut Criterion) {
-    group(criterion, "16 writers asleep", suites::asleep(16, Duration::from_millis(1)));
+    let section = Duration::from_millis(1);
+    group(criterion, "16 writers asleep", suites::asleep(16, section));
+    group(criterion, "16 writers asleep, awaited", suites::asleep_awaited(16, section));
+    group(criterion, "16 writers asleep, attacked", suites::attacked(16, section));
 }
 
-criterion_group!(locks, one_key, many_keys, two_threads, asleep);
+criterion_group!(locks, one_key, many_keys, all_keys, by_stripes, several_threads, asleep);
 criterion_main!(locks);

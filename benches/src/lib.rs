@@ -3,6 +3,7 @@
 //! - [`contenders`]: everything that is measured, each kind behind one small trait;
 //! - [`workloads`]: what contenders are asked to do, over [`keys`];
 //! - [`harness`]: the one way of measuring: interleaved rounds, and every figure a [`spread::Spread`];
+//! - [`cli`]: what the command lines have in common;
 //! - [`rdf`]: quads to load, generated or from a file;
 //! - [`quads`]: the comparison of quad stores, for this crate's binary and for one that brings more contenders;
 //! - [`model`]: a simulation that carries the measured curves past this machine.
@@ -13,6 +14,7 @@
 #![allow(clippy::missing_panics_doc, reason = "measuring code asserts its own bookkeeping")]
 #![allow(clippy::cast_sign_loss, reason = "times and counts are positive")]
 
+pub mod cli;
 pub mod contenders;
 pub mod harness;
 pub mod keys;

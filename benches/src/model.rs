@@ -280,6 +280,8 @@ impl<'a> Simulation<'a> {
 
 #[cfg(test)]
 mod tests {
+    use stripe_lock::recommended_stripes;
+
     use super::*;
 
     fn mean_field(stripes: f64, writers: f64) -> f64 {
@@ -333,6 +335,17 @@ mod tests {
                 "{writers} writers, {stripes} stripes: {} against {form}",
                 outcome.parallelism
             );
+        }
+    }
+
+    /// What the documentation of `recommended_stripes` says of this model.
+    #[test]
+    fn the_recommended_stripes_keep_their_promise() {
+        for writers in [2, 16, 256, 1000, 10_000] {
+            let outcome = Model::sleeping(writers, recommended_stripes(writers)).run(200_000, 1);
+            assert!(outcome.blocked < 0.125, "{writers} writers: {outcome:?}");
+            let at_work = outcome.parallelism / writers as f64;
+            assert!((0.93..0.97).contains(&at_work), "{writers} writers: {outcome:?}");
         }
     }
 

@@ -1,19 +1,29 @@
 //! Which contenders meet on which workload: the lists that the criterion targets, the table of targets and the report
 //! all measure.
 
-use std::{hash::BuildHasherDefault, time::Duration};
+use std::{
+    hash::{BuildHasherDefault, RandomState},
+    hint::black_box,
+    thread::{self, available_parallelism},
+    time::Duration,
+};
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use stripe_lock::{DefaultHasher, Fnv1a, SipHash};
+use stripe_lock::{DefaultHasher, DefaultRawMutex, Fnv1a, SipHash, StripedMutex};
 
 use crate::{
     contenders::{
-        AsyncLockStriped, Bitmap, CasPair, Dashmap, GlobalMutex, Happylock, KeyLock, KeyedLock,
-        KeyedLockAsync, Lockable, LockableAsync, Ours, OursAsync, Scc, SortDedup, StdStriped, StripedLock,
-        StripedLockAsync, TokioStriped,
+        AsyncLockStriped, Bitmap, CasPair, Dashmap, GlobalMutex, GlobalRwLock, Happylock, KeyLock, KeyRwLock,
+        KeyedLock, KeyedLockAsync, Lockable, LockableAsync, Ours, OursAsync, OursRw, Scc, SortDedup,
+        StdStriped, StdStripedRw, StripedLock, StripedLockAsync, TokioStriped,
     },
     harness::Case,
-    workloads::{many_keys, one_key, one_key_each, polled_once, sleeping_tasks, sleeping_threads, threads},
+    keys::Distinct,
+    workloads::{
+        closed_loop, lock_all, many_keys, one_key, one_key_each, polled_once, read_mostly, sleeping_tasks,
+        sleeping_threads, threads,
+    },
 };
 
 /// Ours, in every list.
@@ -50,9 +60,9 @@ pub fn one(keys: &[u64]) -> Vec<Case<'_>> {
         one_key("std Mutex, one for all", GlobalMutex(std::sync::Mutex::new(())), keys),
         one_key("parking_lot Mutex, one for all", GlobalMutex(Mutex::new(())), keys),
         one_key("std Mutex striped by hand", StdStriped::new(STRIPES, StdHash::default()), keys),
-        one_key(DASHMAP, Dashmap::new(all(), std::hash::RandomState::new()), keys),
+        one_key(DASHMAP, Dashmap::new(all(), RandomState::new()), keys),
         one_key(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), keys),
-        one_key("scc get_sync", Scc::new(all(), std::hash::RandomState::new()), keys),
+        one_key("scc get_sync", Scc::new(all(), RandomState::new()), keys),
         one_key(STRIPED_LOCK, StripedLock::new(STRIPES, StdHash::default()), keys),
         one_key(STRIPED_LOCK_SAME_HASHER, StripedLock::new(STRIPES, hasher()), keys),
         one_key("happylock striped by hand", Happylock::new(STRIPES, hasher()), keys),
@@ -70,8 +80,8 @@ pub fn one_string(keys: &[String]) -> Vec<Case<'_>> {
         one_key(CAS_PAIR, CasPair::new(STRIPES, hasher()), keys),
         one_key("stripe-lock, FNV-1a", Ours::new(STRIPES, Fnv1a::default()), keys),
         one_key("stripe-lock, SipHash", Ours::new(STRIPES, SipHash::default()), keys),
-        one_key(DASHMAP, Dashmap::new(all(), std::hash::RandomState::new()), keys),
-        one_key("scc get_sync", Scc::new(all(), std::hash::RandomState::new()), keys),
+        one_key(DASHMAP, Dashmap::new(all(), RandomState::new()), keys),
+        one_key("scc get_sync", Scc::new(all(), RandomState::new()), keys),
         one_key(STRIPED_LOCK, StripedLock::new(STRIPES, StdHash::default()), keys),
         one_key("keyed-lock", KeyedLock::default(), keys),
         one_key("lockable", Lockable::default(), keys),
@@ -158,6 +168,95 @@ pub fn threaded<'a>(
         cases.push(case("parking_lot Mutex, one for all", one, count, sharing, keys, section));
     }
     cases
+}
+
+/// Numbers of threads worth comparing on this machine: 2, 4 and so on, up to its processors.
+pub fn thread_counts() -> impl Iterator<Item = usize> {
+    let most = available_parallelism().map_or(2, |count| count.get().max(2));
+    (1..).map(|power| 1 << power).take_while(move |&count| count <= most)
+}
+
+/// `count` threads, of whose sections 95 of 100 only read.
+pub fn read_by(count: usize, keys: &[u64]) -> Vec<Case<'_>> {
+    let hasher = DefaultHasher::default;
+    let mutex = Ours::new(STRIPES, hasher());
+    let dashmap = Dashmap::new(keys.iter().copied(), hasher());
+    vec![
+        read_mostly("stripe-lock StripedRwLock", OursRw::new(STRIPES, hasher()), count, keys),
+        read_mostly("stripe-lock StripedMutex", Exclusive(mutex), count, keys),
+        read_mostly("std RwLock striped by hand", StdStripedRw::new(STRIPES, hasher()), count, keys),
+        read_mostly("parking_lot RwLock, one for all", GlobalRwLock::default(), count, keys),
+        read_mostly("dashmap get and get_mut, same hasher", dashmap, count, keys),
+    ]
+}
+
+/// A lock that does not know readers.
+struct Exclusive<L>(L);
+
+impl<K: ?Sized, L: KeyLock<K>> KeyRwLock<K> for Exclusive<L> {
+    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        self.0.with(key, section)
+    }
+
+    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        self.0.with(key, section)
+    }
+}
+
+/// Ours by number of stripes, locked and unlocked by `count` threads.
+pub fn by_stripes(count: usize, keys: &[u64]) -> Vec<Case<'_>> {
+    let each = [1, 4, 16, 64, 256, 1024, 4096].into_iter();
+    each.map(|stripes| {
+        let (label, lock) = (format!("{stripes} stripes"), Ours::new(stripes, DefaultHasher::default()));
+        let lists = (0..count).map(|thread| rotated(keys, thread * keys.len() / count)).collect();
+        threads(label, lock, lists, || ())
+    })
+    .collect()
+}
+
+/// All of `count` stripes at once.
+pub fn all_of(count: usize) -> Vec<Case<'static>> {
+    let ours = StripedMutex::<u64>::new(count);
+    let by_hand: Vec<_> = (0..count).map(|_| CachePadded::new(Mutex::new(()))).collect();
+    vec![
+        lock_all("stripe-lock lock_all", move || drop(black_box(ours.lock_all()))),
+        lock_all("padded parking_lot mutexes by hand, guards in a vector", move || {
+            let guards: Vec<_> = by_hand.iter().map(|mutex| mutex.lock()).collect();
+            drop(black_box(guards));
+        }),
+    ]
+}
+
+/// Writers that hold a key over a sleep, under an attacker who knows the hash function and draws keys until they fall on one
+/// stripe. A hasher keyed at random leaves nothing to draw for.
+pub fn attacked(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
+    fn case<Keys: Iterator<Item = u64>>(
+        label: &str,
+        lock: impl KeyLock<u64> + 'static,
+        draw: impl Fn(usize) -> Keys + Sync + 'static,
+        (writers, sleep): (usize, Duration),
+    ) -> Case<'static> {
+        Case::new(label, move |operations| {
+            closed_loop(writers, operations, &draw, |keys| {
+                let key = keys.next().expect("keys never end");
+                lock.with(&key, || thread::sleep(sleep));
+            })
+        })
+    }
+
+    let crafted = |writer| {
+        let known = StripedMutex::<u64, (), DefaultRawMutex, Fnv1a>::with_hasher(STRIPES, Fnv1a::default());
+        Distinct::of_writer(writer).filter(move |key| known.stripe_of(key) == 0)
+    };
+    let fnv = || Ours::new(STRIPES, Fnv1a::default());
+    let keyed = Ours::new(STRIPES, DefaultHasher::default());
+    let load = (writers, sleep);
+    vec![
+        case("FNV-1a, honest keys", fnv(), Distinct::of_writer, load),
+        case("FNV-1a, crafted keys", fnv(), crafted, load),
+        case("keyed default, the same crafted keys", keyed, crafted, load),
+        case("exact locks, the same crafted keys", Lockable::default(), crafted, load),
+    ]
 }
 
 fn rotated(keys: &[u64], by: usize) -> Vec<u64> {

@@ -94,6 +94,10 @@ const ONE_IN: usize = 8;
 /// operation ask for `k * k` times the writers, for writers inside a tenth of their time a tenth of them. `writers` are
 /// those at work at one time (threads for blocking locks, tasks for async ones), not all there are.
 ///
+/// The simulation in the repository (`benches/src/model.rs`, from which 16 measured writers that sleep under the lock are
+/// less than 5 % off) has writers queue where the estimate has them only meet. With this number of stripes 6 to 12 % of its
+/// acquisitions wait, and 94 to 96 % of its writers are at work at a time, from 2 writers to 10,000.
+///
 /// # Examples
 ///
 /// ```

@@ -1,33 +1,15 @@
 //! The async striped mutex as its users see it: exclusion, order, cancellation, sizes.
 #![cfg(feature = "async")]
 
+#[path = "common/bell.rs"]
+mod bell;
+
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
+use bell::Bell;
 use stripe_lock::AsyncStripedMutex;
-
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Bell(AtomicUsize);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
-
-impl Bell {
-    fn new() -> (Arc<Self>, Waker) {
-        let bell = Arc::new(Self::default());
-        (bell.clone(), bell.into())
-    }
-
-    fn rings(&self) -> usize {
-        self.0.load(SeqCst)
-    }
-}
 
 fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))

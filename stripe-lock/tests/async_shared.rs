@@ -1,43 +1,38 @@
 //! The async read-write lock, its batches, and the semaphore, as their users see them.
 #![cfg(feature = "async")]
 
+#[path = "common/bell.rs"]
+mod bell;
+
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
+use bell::Bell;
 use stripe_lock::{AsyncStripedRwLock, AsyncStripedSemaphore};
-
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Bell(AtomicUsize);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
 
 /// A future with a task of its own.
 struct Task<F> {
     future: Pin<Box<F>>,
     bell: Arc<Bell>,
+    waker: Waker,
 }
 
 impl<F: Future> Task<F> {
     /// The future after its first poll, which is pending.
     fn waiting(future: F) -> Self {
-        let mut task = Self { future: Box::pin(future), bell: Arc::default() };
+        let (bell, waker) = Bell::new();
+        let mut task = Self { future: Box::pin(future), bell, waker };
         assert!(task.poll().is_pending());
         task
     }
 
     fn poll(&mut self) -> Poll<F::Output> {
-        self.future.as_mut().poll(&mut Context::from_waker(&Waker::from(self.bell.clone())))
+        self.future.as_mut().poll(&mut Context::from_waker(&self.waker))
     }
 
     fn woken(&self) -> usize {
-        self.bell.0.load(SeqCst)
+        self.bell.rings()
     }
 
     fn done(&mut self) -> F::Output {

@@ -2,16 +2,14 @@
 //!
 //! `cargo run --release -p benches --bin stores -- --help`
 
-use std::{path::PathBuf, time::Duration};
-
 use benches::{
+    cli::{self, Measure},
     contenders::stores::{BARE_LOG, Durability, ENGINES, Engine, Failure, Store},
-    harness::{Comparison, Plan},
+    harness::Comparison,
     spread::quantile,
     workloads::{Latencies, puts, sync_time},
 };
 use clap::Parser;
-use comfy_table::{CellAlignment, Table, presets};
 
 /// Puts into disk engines, side by side: interleaved rounds, medians and quartiles.
 #[derive(Parser)]
@@ -22,35 +20,17 @@ struct Options {
     /// Value sizes in bytes.
     #[arg(long, value_delimiter = ',', default_value = "1024,65536")]
     sizes: Vec<usize>,
-    /// Engines to measure (all by default).
-    #[arg(long, value_delimiter = ',')]
-    engines: Vec<String>,
     /// Acknowledge puts before they are durable.
     #[arg(long)]
     buffered: bool,
-    /// Rounds.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Milliseconds of one sample.
-    #[arg(long, default_value_t = 300)]
-    sample: u64,
-    /// A directory on the disk to measure.
-    #[arg(long, default_value = "target")]
-    dir: PathBuf,
+    #[command(flatten)]
+    measure: Measure,
 }
 
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    if let Some(unknown) = options.engines.iter().find(|name| ENGINES.iter().all(|e| e.name != **name)) {
-        let known: Vec<_> = ENGINES.iter().map(|engine| engine.name).collect();
-        return Err(format!("no engine {unknown:?} in this build; there are {}", known.join(", ")).into());
-    }
-    let engines: Vec<_> = ENGINES
-        .iter()
-        .filter(|engine| options.engines.is_empty() || options.engines.iter().any(|name| name == engine.name))
-        .copied()
-        .collect();
-    println!("one 4 KiB write and its sync: {:?}", sync_time(&options.dir, 200)?);
+    let engines = options.measure.chosen(ENGINES, |engine| engine.name)?;
+    println!("one 4 KiB write and its sync: {:?}", sync_time(&options.measure.dir, 200)?);
     for &size in &options.sizes {
         for &writers in &options.writers {
             compare(&options, &engines, writers, size)?;
@@ -61,7 +41,7 @@ fn main() -> Result<(), Failure> {
 
 fn compare(options: &Options, engines: &[Engine], writers: usize, size: usize) -> Result<(), Failure> {
     let dirs: Vec<_> =
-        engines.iter().map(|_| tempfile::tempdir_in(&options.dir)).collect::<Result<_, _>>()?;
+        engines.iter().map(|_| tempfile::tempdir_in(&options.measure.dir)).collect::<Result<_, _>>()?;
     let stores: Vec<Box<dyn Store>> =
         engines.iter().zip(&dirs).map(|(engine, dir)| (engine.open)(dir.path())).collect::<Result<_, _>>()?;
     let latencies: Vec<_> = engines.iter().map(|_| Latencies::default()).collect();
@@ -72,12 +52,9 @@ fn compare(options: &Options, engines: &[Engine], writers: usize, size: usize) -
             puts(engine.name, put, writers, size, latencies)
         })
         .collect();
-    let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
-    let result = Comparison::measure(&mut cases, plan, |_| ());
+    let result = Comparison::measure(&mut cases, options.measure.plan(), |_| ());
 
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["engine", "puts/s", "quartiles", "p50 us", "p99 us", "of the bare log"]);
+    let mut table = cli::table(["engine", "puts/s", "quartiles", "p50 us", "p99 us", "of the bare log"]);
     for (samples, latencies) in result.samples().iter().zip(&latencies) {
         let (rate, times) = (samples.rate(), latencies.sorted());
         let of_limit = result
@@ -94,10 +71,8 @@ fn compare(options: &Options, engines: &[Engine], writers: usize, size: usize) -
             of_limit,
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
     let kind = if options.buffered { "buffered" } else { "durable" };
-    println!("\n{kind} puts of {size} bytes by {writers} writers\n{table}");
+    println!("\n{kind} puts of {size} bytes by {writers} writers");
+    cli::print(table);
     Ok(())
 }

@@ -52,9 +52,13 @@ pub(super) struct Lmdb {
 #[cfg(feature = "lmdb")]
 impl Lmdb {
     #[allow(unsafe_code, reason = "heed's open is unsafe, since a process must not map one file twice")]
-    pub(super) fn open(dir: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(dir: &Path, durability: Durability) -> Result<Self, Failure> {
         let mut options = heed::EnvOpenOptions::new();
         options.map_size(16 << 30);
+        if durability == Durability::Buffered {
+            // SAFETY: a crash of the machine may cost this store's data, and nobody will miss them.
+            unsafe { options.flags(heed::EnvFlags::NO_SYNC) };
+        }
         // SAFETY: the directory was made for this store alone, so nobody else has the file open.
         let environment = unsafe { options.open(dir)? };
         let database = environment

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use oxrdf::Quad;
 
+#[cfg(feature = "lmdb")]
+use super::{foreign::Lmdb, stores::Store};
 use super::{
     quads::QuadStore,
     stores::{Durability, Failure},
@@ -113,38 +115,15 @@ impl Batches for Redb {
 }
 
 #[cfg(feature = "lmdb")]
-struct Lmdb {
-    environment: heed::Env,
-    database: heed::Database<'static, heed::types::Bytes, heed::types::Bytes>,
-}
-
-#[cfg(feature = "lmdb")]
-#[allow(unsafe_code, reason = "heed's open is unsafe, since a process must not map one file twice")]
 pub(super) fn over_lmdb(dir: &Path, durability: Durability) -> Result<Box<dyn QuadStore>, Failure> {
-    let mut options = heed::EnvOpenOptions::new();
-    options.map_size(16 << 30);
-    if durability == Durability::Buffered {
-        // SAFETY: a crash of the machine may cost this store's data, and nobody will miss them.
-        unsafe { options.flags(heed::EnvFlags::NO_SYNC) };
-    }
-    // SAFETY: the directory was made for this store alone, so nobody else has the file open.
-    let environment = unsafe { options.open(dir)? };
-    let database = environment
-        .create_databases_and_commit(environment.write_txn()?, |opener, write| {
-            opener.create_database(write, None).map(heed::CommitOrAbort::<_, ()>::Commit)
-        })?
-        .unwrap_commit();
-    Ok(NaiveQuads::boxed(Lmdb { environment, database }))
+    Ok(NaiveQuads::boxed(Lmdb::open(dir, durability)?))
 }
 
 #[cfg(feature = "lmdb")]
 impl Batches for Lmdb {
     fn put_all(&self, entries: Entries) -> Result<(), Failure> {
-        let mut write = self.environment.write_txn()?;
-        for (key, value) in &entries {
-            self.database.put(&mut write, key, value)?;
-        }
-        Ok(write.commit()?)
+        let pairs: Vec<_> = entries.iter().map(|(key, value)| (&**key, &**value)).collect();
+        Store::put_all(self, &pairs)
     }
 }
 

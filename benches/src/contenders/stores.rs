@@ -79,7 +79,7 @@ pub const ENGINES: &[Engine] = &[
     #[cfg(feature = "rocksdb")]
     Engine { name: "rocksdb", open: |dir| Ok(Box::new(super::foreign::RocksDb::open(dir)?)) },
     #[cfg(feature = "lmdb")]
-    Engine { name: "lmdb", open: |dir| Ok(Box::new(super::foreign::Lmdb::open(dir)?)) },
+    Engine { name: "lmdb", open: |dir| Ok(Box::new(super::foreign::Lmdb::open(dir, Durability::Synced)?)) },
     #[cfg(feature = "sqlite")]
     Engine { name: "sqlite", open: |dir| Ok(Box::new(super::foreign::Sqlite::open(dir)?)) },
 ];

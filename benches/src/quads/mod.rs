@@ -8,13 +8,16 @@ mod queries;
 mod reads;
 mod writes;
 
-use std::{fs, path::Path, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, ValueEnum};
-use comfy_table::{CellAlignment, Table, presets};
 use tempfile::TempDir;
 
 use crate::{
+    cli::{Measure, print, table},
     contenders::{
         quads::{OURS, QuadEngine, QuadStore},
         stores::{Durability, Failure},
@@ -38,18 +41,8 @@ struct Options {
     /// Products of the generated shop, 56 triples each.
     #[arg(long, default_value_t = 14_300)]
     products: usize,
-    /// Stores to measure (all by default).
-    #[arg(long, value_delimiter = ',')]
-    engines: Vec<String>,
-    /// Rounds.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Milliseconds of one sample.
-    #[arg(long, default_value_t = 300)]
-    sample: u64,
-    /// A directory on the disk to measure.
-    #[arg(long, default_value = "target")]
-    dir: PathBuf,
+    #[command(flatten)]
+    measure: Measure,
     /// Loads FILE into the store NAME in DIR, for the process that measures this one.
     #[arg(long, hide = true, num_args = 3, value_names = ["NAME", "FILE", "DIR"])]
     load: Option<Vec<String>>,
@@ -95,18 +88,16 @@ pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
     let options = Options::parse();
     if let Some(arguments) = &options.load {
         let [name, file, dir] = &**arguments else { return Err("NAME, FILE and DIR".into()) };
-        return load::load_in_this_process(engine(engines, name)?, Path::new(file), Path::new(dir));
+        let engine = engines.iter().find(|engine| engine.name == name).ok_or("no store of that name")?;
+        return load::load_in_this_process(*engine, Path::new(file), Path::new(dir));
     }
     if let Some(quads) = options.fill_delta {
         return load::fill_delta_in_this_process(quads);
     }
-    let engines = match &*options.engines {
-        [] => engines.to_vec(),
-        names => names.iter().map(|name| engine(engines, name)).collect::<Result<_, _>>()?,
-    };
-    let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
-    let bench = Bench { dir: tempfile::tempdir_in(&options.dir)?, engines, plan, options };
-    println!("one 4 KiB write and its sync: {:?}", sync_time(&bench.options.dir, 200)?);
+    let engines = options.measure.chosen(engines, |engine| engine.name)?;
+    let (dir, plan) = (tempfile::tempdir_in(&options.measure.dir)?, options.measure.plan());
+    println!("one 4 KiB write and its sync: {:?}", sync_time(&options.measure.dir, 200)?);
+    let bench = Bench { options, engines, dir, plan };
     let asks = |parts: &[Part]| bench.options.only.iter().any(|part| parts.contains(part));
     if asks(&[Part::Load]) {
         load::loads(&bench)?;
@@ -127,13 +118,6 @@ pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
         load::delta()?;
     }
     Ok(())
-}
-
-fn engine(engines: &[QuadEngine], name: &str) -> Result<QuadEngine, Failure> {
-    engines.iter().find(|engine| engine.name == name).copied().ok_or_else(|| {
-        let known: Vec<_> = engines.iter().map(|engine| engine.name).collect();
-        format!("no store {name:?} in this build; there are {}", known.join(", ")).into()
-    })
 }
 
 impl Bench {
@@ -190,18 +174,4 @@ fn compare(title: &str, unit: &str, plan: Plan, mut cases: Vec<Case<'_>>) -> Com
     }
     print(table);
     result
-}
-
-fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(header);
-    table
-}
-
-fn print(mut table: Table) {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("\n{table}");
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use benches::{
@@ -44,11 +44,11 @@ fn sample(store: &Vde, is_over: impl Fn() -> bool + Sync) -> (f64, f64) {
 }
 
 pub(crate) fn measure(options: &Options) -> Result<(), Failure> {
-    let dir = tempfile::tempdir_in(&options.dir)?;
+    let dir = tempfile::tempdir_in(&options.measure.dir)?;
     let store = Vde::create(dir.path().join("store.vde"))?;
-    let time = Duration::from_millis(options.sample);
+    let time = options.measure.sample();
     let mut figures = [const { Vec::new() }; 4];
-    for _ in 0..options.rounds {
+    for _ in 0..options.measure.rounds {
         // 40 MiB of recent writes: enough for a checkpoint of some length, too few for one by itself.
         let buffered = store.with_durability(Durability::Buffered);
         store.checkpoint()?;

@@ -2,11 +2,13 @@
 //!
 //! `cargo run --release -p benches --bin engines -- --help`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use benches::contenders::stores::{BARE_LOG, ENGINES, Engine, Failure};
+use benches::{
+    cli::{self, Measure},
+    contenders::stores::{BARE_LOG, ENGINES, Failure},
+};
 use clap::{Parser, ValueEnum};
-use comfy_table::{CellAlignment, Table, presets};
 
 mod checkpoints;
 mod memory;
@@ -21,21 +23,11 @@ struct Options {
     /// What to measure (all by default).
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Part>,
-    /// Engines to measure (all by default).
-    #[arg(long, value_delimiter = ',')]
-    engines: Vec<String>,
-    /// Rounds of what is measured in rounds.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Milliseconds of one sample.
-    #[arg(long, default_value_t = 300)]
-    sample: u64,
     /// Divides the amounts of data, for a first look.
     #[arg(long, default_value_t = 1)]
     divide: u64,
-    /// A directory on the disk to measure.
-    #[arg(long, default_value = "target")]
-    dir: PathBuf,
+    #[command(flatten)]
+    measure: Measure,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,15 +48,8 @@ enum Part {
 
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    if let Some(unknown) = options.engines.iter().find(|name| ENGINES.iter().all(|e| e.name != **name)) {
-        return Err(format!("no engine {unknown:?} in this build").into());
-    }
-    let engines: Vec<Engine> = ENGINES
-        .iter()
-        .filter(|engine| engine.name != BARE_LOG)
-        .filter(|engine| options.engines.is_empty() || options.engines.iter().any(|name| name == engine.name))
-        .copied()
-        .collect();
+    let mut engines = options.measure.chosen(ENGINES, |engine| engine.name)?;
+    engines.retain(|engine| engine.name != BARE_LOG);
     for part in Part::value_variants() {
         if !options.only.is_empty() && !options.only.contains(part) {
             continue;
@@ -81,16 +66,12 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints rows under a title: the first column left, the others right.
+/// Prints rows under a title.
 fn print<const N: usize>(title: &str, header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(header);
+    let mut table = cli::table(header);
     table.add_rows(rows);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("\n{title}\n{table}");
+    println!("\n{title}");
+    cli::print(table);
 }
 
 /// The files of a store and the room that the file system gives them, in bytes.

@@ -39,7 +39,7 @@ fn peak(work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
 }
 
 pub(crate) fn measure(options: &Options) -> Result<(), Failure> {
-    let dir = tempfile::tempdir_in(&options.dir)?;
+    let dir = tempfile::tempdir_in(&options.measure.dir)?;
     let path = dir.path().join("large.vde");
     let len = (4 << 30) / options.divide;
     let store = Vde::create(&path)?;

@@ -38,7 +38,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
     let puts = 500_000 / options.divide;
     let mut rows = Vec::new();
     for engine in engines {
-        let dir = tempfile::tempdir_in(&options.dir)?;
+        let dir = tempfile::tempdir_in(&options.measure.dir)?;
         let (live, dead) = (dir.path().join("live"), dir.path().join("dead"));
         fs::create_dir(&live)?;
         let store = (engine.open)(&live)?;
@@ -60,7 +60,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
         drop(store);
         let after_crash = time(engine, &dead, &last)?;
         let after_closing: Vec<f64> =
-            (0..options.rounds).map(|_| time(engine, &live, &last)).collect::<Result<_, _>>()?;
+            (0..options.measure.rounds).map(|_| time(engine, &live, &last)).collect::<Result<_, _>>()?;
         let closing = Spread::of(after_closing);
         rows.push([
             engine.name.to_owned(),

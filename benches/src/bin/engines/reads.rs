@@ -70,9 +70,9 @@ fn sample(store: &dyn Store, keys: u64, writers: u64, time: Duration) -> (f64, f
 
 pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failure> {
     let keys = 1_000_000 / options.divide;
-    let time = Duration::from_millis(options.sample);
+    let time = options.measure.sample();
     let dirs: Vec<_> =
-        engines.iter().map(|_| tempfile::tempdir_in(&options.dir)).collect::<Result<_, _>>()?;
+        engines.iter().map(|_| tempfile::tempdir_in(&options.measure.dir)).collect::<Result<_, _>>()?;
     let mut stores = Vec::new();
     for (engine, dir) in engines.iter().zip(&dirs) {
         let store = (engine.open)(dir.path())?;
@@ -81,7 +81,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
         stores.push(store);
     }
     let mut figures = vec![[const { Vec::new() }; 3]; engines.len()];
-    for round in 0..options.rounds {
+    for round in 0..options.measure.rounds {
         for turn in 0..engines.len() {
             let index = (turn + round) % engines.len();
             let (alone, _) = sample(&*stores[index], keys, 0, time);

@@ -10,7 +10,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
     let live = keys * 4 / 5 * 1024;
     let mut rows = Vec::new();
     for engine in engines {
-        let dir = tempfile::tempdir_in(&options.dir)?;
+        let dir = tempfile::tempdir_in(&options.measure.dir)?;
         let store = (engine.open)(dir.path())?;
         let mut rng = SmallRng::seed_from_u64(1);
         let mut value = [0; 1024];

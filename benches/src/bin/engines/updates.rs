@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use benches::{
     contenders::stores::Failure,
-    harness::{Case, Comparison, Plan},
+    harness::{Case, Comparison},
     keys::Distinct,
     workloads::closed_loop,
 };
@@ -30,11 +30,11 @@ fn case(label: &str, store: Vde) -> Case<'_> {
 }
 
 pub(crate) fn measure(options: &Options) -> Result<(), Failure> {
-    let dir = tempfile::tempdir_in(&options.dir)?;
+    let dir = tempfile::tempdir_in(&options.measure.dir)?;
     let store =
         |stripes: usize| VdeOptions::new().stripes(stripes).create(dir.path().join(stripes.to_string()));
     let mut cases = [case("1 stripe", store(1)?), case("64 stripes", store(64)?)];
-    let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
+    let plan = options.measure.plan();
     let result = Comparison::measure(&mut cases, plan, |_| ());
     let base = result.of("1 stripe");
     print(

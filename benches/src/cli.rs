@@ -1,0 +1,87 @@
+//! What the command lines of the comparisons have in common: the options of stores, and tables in Markdown.
+
+use std::{path::PathBuf, time::Duration};
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::{contenders::stores::Failure, harness::Plan};
+
+/// How to compare stores.
+#[derive(clap::Args)]
+pub struct Measure {
+    /// Stores to measure (all by default).
+    #[arg(long, value_delimiter = ',')]
+    pub engines: Vec<String>,
+    /// Rounds of what is measured in rounds.
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Milliseconds of one sample.
+    #[arg(long, default_value_t = 300)]
+    pub sample: u64,
+    /// A directory on the disk to measure.
+    #[arg(long, default_value = "target")]
+    pub dir: PathBuf,
+}
+
+impl Measure {
+    /// The plan of the rounds.
+    pub fn plan(&self) -> Plan {
+        Plan { rounds: self.rounds, sample: self.sample() }
+    }
+
+    /// The length of one sample.
+    pub fn sample(&self) -> Duration {
+        Duration::from_millis(self.sample)
+    }
+
+    /// Those of `all` that were asked for.
+    ///
+    /// # Errors
+    ///
+    /// If one that was asked for is not in this build.
+    pub fn chosen<E: Copy>(&self, all: &[E], name: impl Fn(&E) -> &'static str) -> Result<Vec<E>, Failure> {
+        if let Some(unknown) = self.engines.iter().find(|asked| all.iter().all(|e| name(e) != **asked)) {
+            let known: Vec<_> = all.iter().map(name).collect();
+            return Err(format!("no store {unknown:?} in this build; there are {}", known.join(", ")).into());
+        }
+        let asked =
+            |engine: &&E| self.engines.is_empty() || self.engines.iter().any(|asked| asked == name(engine));
+        Ok(all.iter().filter(asked).copied().collect())
+    }
+}
+
+/// An empty table in Markdown.
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(header);
+    table
+}
+
+/// Prints a table: the first column left, the others right.
+pub fn print(mut table: Table) {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{table}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_in_the_build_is_named() {
+        let asking = |names: &[&str]| Measure {
+            engines: names.iter().map(|&name| name.to_owned()).collect(),
+            rounds: 1,
+            sample: 1,
+            dir: PathBuf::new(),
+        };
+        let all = ["vde-store", "fjall"];
+        assert_eq!(asking(&[]).chosen(&all, |name| name).unwrap(), all);
+        assert_eq!(asking(&["fjall"]).chosen(&all, |name| name).unwrap(), ["fjall"]);
+        let error = asking(&["fjall", "rocksdb"]).chosen(&all, |name| name).unwrap_err().to_string();
+        assert_eq!(error, "no store \"rocksdb\" in this build; there are vde-store, fjall");
+    }
+}
