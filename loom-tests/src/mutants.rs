@@ -194,8 +194,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the first waker is kept",
         file: "future/waiter.rs",
-        from: "Look::Waiting { current: self.node.with(|fields| fields.would_wake(waker)) }\n",
-        to: "Look::Waiting { current: true }\n",
+        from: "Look::Waiting { current: self.node.with(|fields| fields.would_wake(waker)), sibling }\n",
+        to: "Look::Waiting { current: true, sibling }\n",
         test: "async_locks",
         model: "the_last_waker_counts",
         finds: DEADLOCK,

@@ -2,13 +2,15 @@
 #![cfg(feature = "async")]
 
 use std::future::{pending, ready};
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use stripe_lock::future::{Elapsed, within};
-use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock};
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
@@ -150,6 +152,115 @@ async fn endless_patience_ends_with_the_lock_or_with_being_dropped() {
     assert!(locks.try_lock(&1).is_some());
 }
 
+/// Every way to wait: with no patience and with endless patience, for what is free and for what is held, given up before it
+/// is polled, while it waits, or when it was handed all it waits for.
+#[test]
+fn patience_crossed_with_giving_up() {
+    let mutex = AsyncStripedMutex::<u64>::new(4);
+    let rwlock = AsyncStripedRwLock::<u64>::new(4);
+    let limits = AsyncStripedSemaphore::<u64>::new(4, 1);
+    let patience = |endless: bool| async move {
+        if endless {
+            pending().await
+        }
+    };
+    for (endless, held, polls, released) in
+        (0..24).map(|n| (n % 2 == 0, n / 2 % 2 == 0, n / 4 % 3, n / 12 == 0))
+    {
+        let case = format!("endless: {endless}, held: {held}, polls: {polls}, released: {released}");
+        let time = || patience(endless);
+        let mut ways: [Pin<Box<dyn Future<Output = bool>>>; 8] = [
+            Box::pin(async { mutex.lock_timeout(&1, time()).await.is_ok() }),
+            Box::pin(async { within(mutex.lock_many(&[1, 2, 3]), time()).await.is_ok() }),
+            Box::pin(async { within(mutex.lock_all(), time()).await.is_ok() }),
+            Box::pin(async { rwlock.read_timeout(&1, time()).await.is_ok() }),
+            Box::pin(async { rwlock.write_timeout(&1, time()).await.is_ok() }),
+            Box::pin(async { within(rwlock.batch().read(&1).write(&2).lock(), time()).await.is_ok() }),
+            Box::pin(async { limits.acquire_timeout(&1, time()).await.is_ok() }),
+            Box::pin(async { within(limits.acquire_many(&[1, 2, 3]), time()).await.is_ok() }),
+        ];
+        let holders = held.then(|| {
+            let permits: Vec<_> = (0..64).filter_map(|key| limits.try_acquire(&key)).collect();
+            assert_eq!(permits.len(), 4);
+            (mutex.try_lock_all().unwrap(), rwlock.try_write_all().unwrap(), permits)
+        });
+        for (way, waiting) in ways.iter_mut().enumerate() {
+            let cx = &mut Context::from_waker(Waker::noop());
+            let polled = (0..polls).map(|_| waiting.as_mut().poll(cx)).find(Poll::is_ready);
+            let expected = match (polls, held, endless) {
+                (0, ..) | (_, true, true) => None,
+                _ => Some(Poll::Ready(!held)),
+            };
+            assert_eq!(polled, expected, "way {way}, {case}");
+        }
+        if released {
+            drop(holders);
+            drop(ways);
+        } else {
+            drop(ways);
+            drop(holders);
+        }
+        assert!(mutex.try_lock_all().is_some() && rwlock.try_write_all().is_some(), "{case}");
+        assert!((0..64).all(|key| limits.available(&key) == 1), "{case}");
+    }
+}
+
+/// In two threads at once some give up, while a third lets go: who stays is woken and served, and nothing stays held.
+#[test]
+fn those_who_give_up_at_once_take_nobody_along() {
+    struct Bell(AtomicBool);
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+    for round in 0..100 {
+        let locks = Arc::new(AsyncStripedMutex::<u64>::new(2));
+        let locks = if round % 2 == 0 { locks } else { Arc::new(AsyncStripedMutex::new(2).strict_fifo()) };
+        let held = locks.try_lock_all();
+        let mut waiting: Vec<_> = (0..24)
+            .map(|task| {
+                let locks = locks.clone();
+                let mut waiting: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+                    if task % 4 == 0 {
+                        drop(locks.lock_many(&[task, task + 1]).await);
+                    } else {
+                        drop(locks.lock(&task).await);
+                    }
+                });
+                let bell = Arc::new(Bell(AtomicBool::new(false)));
+                let waker = Waker::from(bell.clone());
+                assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                (waiting, bell)
+            })
+            .collect();
+        let mut staying = waiting.split_off(16);
+        let others = waiting.split_off(8);
+        let start = Barrier::new(3);
+        thread::scope(|scope| {
+            for leaving in [waiting, others] {
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    drop(leaving);
+                });
+            }
+            start.wait();
+            drop(held);
+        });
+        while !staying.is_empty() {
+            let before = staying.len();
+            staying.retain_mut(|(waiting, bell)| {
+                let woken = bell.0.swap(false, SeqCst);
+                let waker = Waker::from(bell.clone());
+                !(woken && waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready())
+            });
+            assert!(staying.len() < before, "nobody is served any more");
+        }
+        assert!(locks.try_lock_all().is_some());
+    }
+}
+
 /// Each waits for the time in which the one before it gives up, so that grants and timeouts meet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timeouts_that_meet_grants_lose_neither() {
@@ -246,7 +357,7 @@ fn a_leaked_future_takes_its_turn_and_no_more() {
         (0..2).map(|stripe| (0..1 << 20).find(|k| locks.stripe_of(k) == stripe).unwrap()).collect();
     let held = locks.try_lock(&keys[0]).unwrap();
     let mut leaked = Box::pin(locks.lock(&keys[0]));
-    let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    let cx = &mut Context::from_waker(Waker::noop());
     assert!(leaked.as_mut().poll(cx).is_pending());
     std::mem::forget(leaked);
     drop(held);

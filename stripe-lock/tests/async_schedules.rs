@@ -1,4 +1,5 @@
-//! Random schedules of eight tasks over the whole async face: exclusion holds, nobody is forgotten, nothing stays held.
+//! Random schedules of eight tasks over the whole async face, but for what blocks the thread: exclusion holds, nobody is
+//! forgotten, nothing stays held.
 //!
 //! One thread plays the executor: it polls the woken tasks in a random order, now and then one that was not woken, and
 //! drops some in the middle. So every run is repeated by its seed, which is printed where one fails. Set
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 
 use stripe_lock::future::{AsyncBatch, within};
-use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, DefaultHasher};
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, DefaultHasher, StripeSet};
 
 const TASKS: usize = 8;
 const STRIPES: usize = 4;
@@ -82,9 +83,9 @@ impl Drop for Mark<'_> {
 }
 
 struct World {
-    mutex: AsyncStripedMutex<u64>,
-    rwlock: AsyncStripedRwLock<u64>,
-    semaphore: AsyncStripedSemaphore<u64>,
+    mutex: Arc<AsyncStripedMutex<u64>>,
+    rwlock: Arc<AsyncStripedRwLock<u64>>,
+    semaphore: Arc<AsyncStripedSemaphore<u64>>,
     inside: Inside,
     random: Random,
 }
@@ -93,12 +94,11 @@ impl World {
     fn new(random: &Random) -> Self {
         let mutex = AsyncStripedMutex::from_fn(STRIPES, DefaultHasher::default(), |_| ());
         let rwlock = AsyncStripedRwLock::from_fn(STRIPES, DefaultHasher::default(), |_| ());
-        let semaphore = AsyncStripedSemaphore::new(STRIPES, PERMITS);
         let strict = random.below(3) == 0;
         Self {
-            mutex: if strict { mutex.strict_fifo() } else { mutex },
-            rwlock: if strict { rwlock.strict_fifo() } else { rwlock },
-            semaphore,
+            mutex: Arc::new(if strict { mutex.strict_fifo() } else { mutex }),
+            rwlock: Arc::new(if strict { rwlock.strict_fifo() } else { rwlock }),
+            semaphore: Arc::new(AsyncStripedSemaphore::new(STRIPES, PERMITS)),
             inside: Inside::default(),
             random: random.clone(),
         }
@@ -119,27 +119,59 @@ impl World {
         Mark::new(&self.inside.readers[stripe], u32::MAX)
     }
 
+    /// In which way to ask for the same thing.
+    fn way(&self) -> u64 {
+        self.random.below(4)
+    }
+
+    fn patience(&self) -> impl Future<Output = ()> + use<> {
+        pause(self.random.below(4))
+    }
+
+    fn single(&self, stripe: usize) -> Mark<'_> {
+        Mark::new(&self.inside.mutex[stripe], 1)
+    }
+
+    fn singles(&self, stripes: &StripeSet) -> Vec<Mark<'_>> {
+        stripes.iter().map(|stripe| self.single(stripe)).collect()
+    }
+
+    /// Is inside, as the only one, for a while.
+    async fn alone(&self, stripe: usize) {
+        let _mark = self.single(stripe);
+        self.section().await;
+    }
+
     async fn mutex_step(&self, what: u64) {
         let (locks, random) = (&self.mutex, &self.random);
-        let single = |stripe: usize| Mark::new(&self.inside.mutex[stripe], 1);
-        match what {
-            0 | 1 => {
-                let guard = locks.lock(&random.below(KEYS)).await;
-                let _mark = single(guard.stripe());
-                self.section().await;
+        let (key, keys) = (random.below(KEYS), random.keys());
+        let stripe = locks.stripe_of(&key);
+        match (what, self.way()) {
+            (0, 0) => {
+                let _guard = locks.lock_owned(&key).await;
+                self.alone(stripe).await;
             }
-            2 | 3 => {
-                let many = async {
-                    if random.below(4) == 0 {
-                        locks.lock_all().await
-                    } else {
-                        locks.lock_many(&random.keys()).await
-                    }
-                };
+            (0, 1) => locks.with(&key, async |()| self.alone(stripe).await).await,
+            (0, 2) => {
+                if let Some(_guard) = locks.try_lock(&key) {
+                    self.alone(stripe).await;
+                }
+            }
+            (0, _) => {
+                if let Ok(_guard) = locks.lock_timeout(&key, self.patience()).await {
+                    self.alone(stripe).await;
+                }
+            }
+            (1, _) => {
+                let _guard = locks.lock(&key).await;
+                self.alone(stripe).await;
+            }
+            (2 | 3, way) => {
+                let many =
+                    async { if way == 0 { locks.lock_all().await } else { locks.lock_many(&keys).await } };
                 let mut guard = many.await;
-                let mut marks: Vec<_> = guard.stripes().iter().map(single).collect();
+                let mut marks = self.singles(guard.stripes());
                 self.section().await;
-                let key = random.below(KEYS);
                 let extended = if guard.holds(&key) {
                     false
                 } else if random.below(2) == 0 {
@@ -148,20 +180,20 @@ impl World {
                     guard.extend(&key).await.is_ok()
                 };
                 if extended {
-                    marks.push(single(locks.stripe_of(&key)));
+                    marks.push(self.single(stripe));
                 }
                 self.section().await;
             }
-            4 => {
-                if let Some(guard) = locks.try_lock_many(&random.keys()) {
-                    let _marks: Vec<_> = guard.stripes().iter().map(single).collect();
+            (4, way) => {
+                let guard = if way == 0 { locks.try_lock_all() } else { locks.try_lock_many(&keys) };
+                if let Some(guard) = guard {
+                    let _marks = self.singles(guard.stripes());
                     self.section().await;
                 }
             }
             _ => {
-                let patience = pause(random.below(4));
-                if let Ok(guard) = within(locks.lock_many(&random.keys()), patience).await {
-                    let _marks: Vec<_> = guard.stripes().iter().map(single).collect();
+                if let Ok(guard) = within(locks.lock_many_owned(&keys), self.patience()).await {
+                    let _marks = self.singles(guard.stripes());
                     self.section().await;
                 }
             }
@@ -175,66 +207,160 @@ impl World {
         let mut forgotten = pin!(locks.lock_many(&keys));
         let patience = pause(random.below(3));
         if let Ok(guard) = within(forgotten.as_mut(), patience).await {
-            let _marks: Vec<_> =
-                guard.stripes().iter().map(|stripe| Mark::new(&self.inside.mutex[stripe], 1)).collect();
+            let _marks = self.singles(guard.stripes());
             return self.section().await;
         }
         let polled = locks.lock(&keys[random.below(keys.len() as u64) as usize]).await;
-        let _mark = Mark::new(&self.inside.mutex[polled.stripe()], 1);
+        self.alone(polled.stripe()).await;
+    }
+
+    /// Is inside, as a reader of these stripes, for a while.
+    async fn reading(&self, stripes: impl IntoIterator<Item = usize>) {
+        let _marks: Vec<_> = stripes.into_iter().map(|stripe| self.reads(stripe)).collect();
         self.section().await;
     }
 
-    async fn rwlock_step(&self, what: u64) {
+    /// Is inside, as their writer, for a while.
+    async fn writing(&self, stripes: impl IntoIterator<Item = usize>) {
+        let _marks: Vec<_> = stripes.into_iter().map(|stripe| self.writes(stripe)).collect();
+        self.section().await;
+    }
+
+    async fn read_step(&self, way: u64) {
         let (locks, random) = (&self.rwlock, &self.random);
-        match what {
-            0 | 1 => {
-                let guard = locks.read(&random.below(KEYS)).await;
-                let _mark = self.reads(guard.stripe());
-                self.section().await;
+        let (key, keys) = (random.below(KEYS), random.keys());
+        let stripe = [locks.stripe_of(&key)];
+        match way {
+            0 => {
+                let _guard = locks.read_owned(&key).await;
+                self.reading(stripe).await;
             }
+            1 => locks.with_read(&key, async |()| self.reading(stripe).await).await,
             2 => {
-                let guard = locks.write(&random.below(KEYS)).await;
-                let _mark = self.writes(guard.stripe());
-                self.section().await;
+                if let Some(_guard) = locks.try_read(&key) {
+                    self.reading(stripe).await;
+                }
             }
             3 => {
-                let guard = if random.below(4) == 0 {
-                    locks.read_all().await
-                } else {
-                    locks.read_many(&random.keys()).await
-                };
-                let _marks: Vec<_> = guard.stripes().iter().map(|stripe| self.reads(stripe)).collect();
-                self.section().await;
+                if let Ok(_guard) = locks.read_timeout(&key, self.patience()).await {
+                    self.reading(stripe).await;
+                }
+            }
+            4 => {
+                let guard = locks.read_all().await;
+                self.reading(guard.stripes()).await;
+            }
+            5 => {
+                let guard =
+                    if random.below(4) == 0 { locks.try_read_all() } else { locks.try_read_many(&keys) };
+                if let Some(guard) = guard {
+                    self.reading(guard.stripes()).await;
+                }
+            }
+            6 | 7 => {
+                let guard = locks.read_many(&keys).await;
+                self.reading(guard.stripes()).await;
             }
             _ => {
-                let (reads, writes) = (random.keys(), random.keys());
-                let batch = reads.iter().fold(locks.batch(), AsyncBatch::read);
-                let mut guard = writes.iter().fold(batch, AsyncBatch::write).lock().await;
-                let written: Vec<_> = guard.iter_mut().map(|(stripe, ())| stripe).collect();
-                let _marks: Vec<_> = guard
-                    .stripes()
-                    .iter()
-                    .map(
-                        |stripe| {
-                            if written.contains(&stripe) { self.writes(stripe) } else { self.reads(stripe) }
-                        },
-                    )
-                    .collect();
-                self.section().await;
+                let _guard = locks.read(&key).await;
+                self.reading(stripe).await;
             }
         }
+    }
+
+    async fn write_step(&self, way: u64) {
+        let (locks, random) = (&self.rwlock, &self.random);
+        let (key, keys) = (random.below(KEYS), random.keys());
+        let stripe = [locks.stripe_of(&key)];
+        match way {
+            0 => {
+                let _guard = locks.write_owned(&key).await;
+                self.writing(stripe).await;
+            }
+            1 => locks.with(&key, async |()| self.writing(stripe).await).await,
+            2 => {
+                if let Some(_guard) = locks.try_write(&key) {
+                    self.writing(stripe).await;
+                }
+            }
+            3 => {
+                if let Ok(_guard) = locks.write_timeout(&key, self.patience()).await {
+                    self.writing(stripe).await;
+                }
+            }
+            4 => {
+                let guard = locks.write_all().await;
+                self.writing(guard.stripes()).await;
+            }
+            5 => {
+                let guard =
+                    if random.below(4) == 0 { locks.try_write_all() } else { locks.try_write_many(&keys) };
+                if let Some(guard) = guard {
+                    self.writing(guard.stripes()).await;
+                }
+            }
+            6 | 7 => {
+                let guard = locks.write_many(&keys).await;
+                self.writing(guard.stripes()).await;
+            }
+            _ => {
+                let _guard = locks.write(&key).await;
+                self.writing(stripe).await;
+            }
+        }
+    }
+
+    async fn batch_step(&self) {
+        let (reads, writes) = (self.random.keys(), self.random.keys());
+        let batch =
+            writes.iter().fold(reads.iter().fold(self.rwlock.batch(), AsyncBatch::read), AsyncBatch::write);
+        let guard = if self.way() == 0 { batch.try_lock() } else { Some(batch.lock().await) };
+        let Some(mut guard) = guard else { return };
+        let written: Vec<_> = guard.iter_mut().map(|(stripe, ())| stripe).collect();
+        let _writing: Vec<_> = written.iter().map(|&stripe| self.writes(stripe)).collect();
+        self.reading(guard.stripes().iter().filter(|stripe| !written.contains(stripe))).await;
     }
 
     async fn semaphore_step(&self, what: u64) {
         let (limits, random) = (&self.semaphore, &self.random);
-        let permits = if what == 0 {
-            limits.acquire_many(&[random.below(KEYS)]).await
-        } else {
-            limits.acquire_many(&random.keys()).await
-        };
+        let (key, keys) = (random.below(KEYS), random.keys());
         let mark = |stripe: usize| Mark::new(&self.inside.permits[stripe], PERMITS);
-        let _marks: Vec<_> = permits.stripes().iter().map(mark).collect();
-        self.section().await;
+        let stripe = limits.stripe_of(&key);
+        match (what, self.way()) {
+            (0, 0) => {
+                if let Some(permits) = limits.try_acquire_many(&keys) {
+                    let _marks: Vec<_> = permits.stripes().iter().map(mark).collect();
+                    self.section().await;
+                }
+            }
+            (0, _) => {
+                let permits = limits.acquire_many(&keys).await;
+                let _marks: Vec<_> = permits.stripes().iter().map(mark).collect();
+                self.section().await;
+            }
+            (_, 0) => {
+                let _permit = limits.acquire_owned(&key).await;
+                let _mark = mark(stripe);
+                self.section().await;
+            }
+            (_, 1) => {
+                if let Some(_permit) = limits.try_acquire(&key) {
+                    let _mark = mark(stripe);
+                    self.section().await;
+                }
+            }
+            (_, 2) => {
+                if let Ok(_permit) = limits.acquire_timeout(&key, self.patience()).await {
+                    let _mark = mark(stripe);
+                    self.section().await;
+                }
+            }
+            _ => {
+                let _permit = limits.acquire(&key).await;
+                let _mark = mark(stripe);
+                self.section().await;
+            }
+        }
     }
 
     async fn task(&self) {
@@ -242,7 +368,9 @@ impl World {
             match self.random.below(16) {
                 what @ 0..6 => self.mutex_step(what).await,
                 6 => self.forgetful_step().await,
-                what @ 7..12 => self.rwlock_step(what - 7).await,
+                7 | 8 => self.read_step(self.random.below(10)).await,
+                9 | 10 => self.write_step(self.random.below(10)).await,
+                11 => self.batch_step().await,
                 what => self.semaphore_step(what % 2).await,
             }
         }

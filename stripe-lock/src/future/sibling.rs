@@ -2,7 +2,7 @@
 //!
 //! A future that was granted its stripe but is not polled would block a sibling in the same task for ever
 //! ("futurelock"). So who is about to sleep first looks whether a future of its own task sits on a grant that it has not
-//! claimed, and takes that over; the sibling starts anew when it is polled.
+//! claimed, and takes that over, or has it given back where others share it; the sibling starts anew when it is polled.
 
 use std::sync::atomic::Ordering::AcqRel;
 use std::task::Waker;
@@ -35,7 +35,8 @@ impl<'a> Sibling<'a> {
         }
     }
 
-    /// Takes over a stripe that was granted to a future of the same task and not claimed.
+    /// Takes over a stripe that was granted to a future of the same task and not claimed. Where others share that
+    /// stripe and so can't be joined by `mode`, it is given back by [`clean_up`](Self::clean_up), not to be waited for.
     ///
     /// # Safety
     ///
@@ -51,39 +52,43 @@ impl<'a> Sibling<'a> {
         let stripe = place.stripe();
         // SAFETY: the caller's promise; the lobby's lock comes after every other, and a plan lives as long as its node.
         unsafe {
-            let single = |node: &Node, fields: &mut Fields| {
-                let ours = node.home() == stripe && fields.same_task(self.waker);
-                ours && trade(lot.word(stripe), fields.mode, mode, place) && {
-                    fields.phase = Phase::Passed;
-                    true
-                }
-            };
+            let single =
+                |node: &Node, fields: &mut Fields| node.home() == stripe && fields.same_task(self.waker);
             if let Some(node) = bucket.find_granted(single) {
                 queue.claim(bucket, node, stripe);
-                self.chores.push((stripe, None));
-                return true;
+                let from = node.as_ref().with(pass_over);
+                let traded = trade(lot.word(stripe), from, mode, place);
+                self.chores.push((stripe, (!traded).then_some(from)));
+                return traded;
             }
             if queue.lobby_is_empty() {
                 return false;
             }
             let mut lobby = queue.lock(LOBBY);
-            let chores = &mut self.chores;
             let several = |_: &Node, fields: &mut Fields| {
-                let Some(plan) = fields.plan.map(|plan| plan.as_ref()) else { return false };
-                let ours = plan.stripes().contains(stripe) && fields.same_task(self.waker);
-                ours && trade(lot.word(stripe), plan.mode(stripe), mode, place) && {
-                    fields.phase = Phase::Passed;
-                    let others = plan.stripes().iter().rev().filter(|&other| other != stripe);
-                    chores.extend(others.map(|other| (other, Some(plan.mode(other)))));
-                    chores.push((stripe, None));
-                    true
-                }
+                let ours = fields.plan.is_some_and(|plan| plan.as_ref().stripes().contains(stripe));
+                ours && fields.same_task(self.waker)
             };
             let Some(node) = lobby.find_granted(several) else { return false };
+            let Some(plan) = node.as_ref().with(|fields| fields.plan) else { return false };
             queue.claim(&mut lobby, node, LOBBY);
-            true
+            node.as_ref().with(pass_over);
+            let plan = plan.as_ref();
+            let traded = trade(lot.word(stripe), plan.mode(stripe), mode, place);
+            let rest = plan.stripes().iter().rev().filter(|&other| !traded || other != stripe);
+            self.chores.extend(rest.map(|other| (other, Some(plan.mode(other)))));
+            if traded {
+                self.chores.push((stripe, None));
+            }
+            traded
         }
     }
+}
+
+/// Lets a waiter begin anew; returns how it held what it was granted, if that was one stripe.
+fn pass_over(fields: &mut Fields) -> Mode {
+    fields.phase = Phase::Passed;
+    fields.mode
 }
 
 /// Puts one holder in the place of another, if the new one fits.

@@ -161,19 +161,21 @@ impl Waiter {
                     sibling.clean_up(lot);
                     break plan.and_then(|plan| plan.next_from(home + 1));
                 }
-                Look::Waiting { current: true } => return Poll::Pending,
-                Look::Waiting { current: false } => {
-                    let Some(fresh) = fresh.take() else {
-                        // Cloning runs the user's code, so not under the lock; then everything is looked at again.
-                        drop(bucket);
-                        fresh = Some(cx.waker().clone());
-                        continue;
-                    };
-                    // SAFETY: as above.
-                    let stale = unsafe { self.node.with(|fields| fields.set_waker(fresh)) };
+                Look::Waiting { mut current, sibling } => {
+                    let mut stale = None;
+                    if let Some(fresh) = fresh.take().filter(|_| !current) {
+                        // SAFETY: as above.
+                        stale = unsafe { self.node.with(|fields| fields.set_waker(fresh)) };
+                        current = true;
+                    }
                     drop(bucket);
                     drop(stale);
-                    return Poll::Pending;
+                    sibling.clean_up(lot);
+                    if current {
+                        return Poll::Pending;
+                    }
+                    // Cloning runs the user's code, so not under the lock; then everything is looked at again.
+                    fresh = Some(cx.waker().clone());
                 }
             }
         };
@@ -215,7 +217,7 @@ impl Waiter {
                     if compete(lot, bucket, node, home, &mut sibling) {
                         return Look::Entered(sibling);
                     }
-                    Look::Waiting { current: self.node.with(|fields| fields.would_wake(waker)) }
+                    Look::Waiting { current: self.node.with(|fields| fields.would_wake(waker)), sibling }
                 }
             }
         }
@@ -265,6 +267,7 @@ enum Look<'a> {
     /// `current`: it would be woken by the right waker.
     Waiting {
         current: bool,
+        sibling: Sibling<'a>,
     },
 }
 
