@@ -161,7 +161,7 @@ fn patience_crossed_with_giving_up() {
     let limits = AsyncStripedSemaphore::<u64>::new(4, 1);
     let patience = |endless: bool| async move {
         if endless {
-            pending().await;
+            pending::<()>().await;
         }
     };
     for (endless, held, polls, released) in
