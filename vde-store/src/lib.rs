@@ -30,6 +30,22 @@
 //! - After a crash, what is there is a prefix of what was written, with every acknowledged write in it; batches are
 //!   there whole or not at all.
 //!
+//! # How it ends
+//!
+//! The last handle to go, with all views, readers and pinned values, closes the store and brings what is buffered to the
+//! disk. Nobody is told if that fails: call [`Vde::flush`] first where it matters. A process that is killed loses nothing
+//! that was acknowledged, buffered or not; a power cut loses what was buffered and not yet synced.
+//!
+//! # When something is damaged
+//!
+//! Every byte is covered by a checksum, and an [`Error::Corrupt`] names the structure and the byte. Opening refuses a damaged
+//! log; [`VdeOptions::salvage`] opens what it leaves, for reading, and [`Vde::backup`] of that is a whole store again.
+//!
+//! # Features
+//!
+//! `cli` (default): the command `vde`; turn the default features off where only the library is wanted. `testing`: the
+//! simulated disk of the crash tests. Unix only.
+//!
 //! # When not to use it
 //!
 //! For joins, secondary indexes or transactions that span reads and writes, take a database. For data that several

@@ -45,9 +45,10 @@ impl Drop for Engine {
     }
 }
 
-/// A handle to an open store. Clones are cheap and share the store; it is closed when the last one is dropped.
+/// A handle to an open store. Clones are cheap and share the store, between threads too; it is closed when the last one is
+/// dropped.
 ///
-/// Its methods block; [`AsyncVde`](crate::AsyncVde) has the same ones as `async fn`.
+/// A write is seen by every read that begins after it was acknowledged. Its methods block; [`AsyncVde`](crate::AsyncVde) has the same ones as `async fn`.
 ///
 /// # Examples
 ///

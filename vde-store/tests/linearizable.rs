@@ -5,11 +5,12 @@
 //! operations done with the value they left.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use fastrand::Rng;
+use parking_lot::Mutex;
 use vde_store::testing::Bug;
 use vde_store::{Vde, VdeOptions};
 
@@ -110,11 +111,11 @@ fn histories(
     let clock = AtomicU64::new(1);
     let unique = AtomicU64::new(1);
     let pause = Barrier::new(THREADS);
-    let histories: Mutex<HashMap<u8, Vec<Done>>> = Mutex::default();
+    let mut histories: HashMap<u8, Vec<Done>> = HashMap::new();
     thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (clock, unique, pause, histories, get) = (&clock, &unique, &pause, &histories, &get);
-            scope.spawn(move || {
+        let work = |thread| {
+            let (clock, unique, pause, get) = (&clock, &unique, &pause, &get);
+            move || {
                 let mut rng = Rng::with_seed(seed * 31 + thread as u64);
                 let mut mine = Vec::new();
                 let mut last = None;
@@ -130,14 +131,15 @@ fn histories(
                     let end = clock.fetch_add(1, Ordering::SeqCst);
                     mine.push((key, Done { begin, end, action }));
                 }
-                let mut histories = histories.lock().unwrap();
-                for (key, done) in mine {
-                    histories.entry(key).or_default().push(done);
-                }
-            });
+                mine
+            }
+        };
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(work(thread))).collect();
+        for (key, done) in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
+            histories.entry(key).or_default().push(done);
         }
     });
-    histories.into_inner().unwrap().into_values().collect()
+    histories.into_values().collect()
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -205,7 +207,7 @@ fn reads_of_yesterday_are_caught() {
     let store = store();
     let view = Mutex::new((store.read_view(), 0));
     let stale = |store: &Vde, key: &[u8]| {
-        let mut view = view.lock().unwrap();
+        let mut view = view.lock();
         view.1 += 1;
         if view.1 % 8 == 0 {
             view.0 = store.read_view();
