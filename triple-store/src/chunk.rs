@@ -13,6 +13,7 @@
 use crate::codec::{put_varint, take, varint};
 use crate::error::{Error, Result};
 use crate::quad::Key;
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
 /// Keys a chunk holds at most: about 80 KiB a value.
@@ -43,19 +44,32 @@ impl<K: Key> Chunk<K> {
         self.index[0].0
     }
 
-    /// The keys, from the block on that holds the last key before `from`, or `from` itself.
-    pub(crate) fn keys_around(&self, from: K) -> impl Iterator<Item = K> {
-        (self.block_of(from)..self.index.len()).flat_map(|block| self.block(block))
+    /// Calls `visit` with the keys from `from` on, until it breaks.
+    #[inline]
+    pub(crate) fn visit_from(&self, from: K, mut visit: impl FnMut(K) -> ControlFlow<()>) -> ControlFlow<()> {
+        let first = self.block_of(from);
+        for key in self.block(first) {
+            if key >= from {
+                visit(key)?;
+            }
+        }
+        (first + 1..self.index.len()).try_for_each(|block| self.block(block).try_for_each(&mut visit))
+    }
+
+    /// The key that so many of this chunk come before.
+    pub(crate) fn key_at(&self, rank: usize) -> Option<K> {
+        let block = rank / self.block_keys;
+        (block < self.index.len()).then(|| self.block(block).nth(rank % self.block_keys))?
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
         (0..self.index.len()).flat_map(|block| self.block(block))
     }
 
-    /// How many keys come before this one. Decodes one block.
-    pub(crate) fn rank(&self, key: K) -> usize {
+    /// How many keys there are for which `is_before` holds: all that come before `key`, it too or not. Decodes one block.
+    pub(crate) fn count_while(&self, key: K, is_before: impl Fn(&K) -> bool) -> usize {
         let block = self.block_of(key);
-        block * self.block_keys + self.block(block).take_while(|other| *other < key).count()
+        block * self.block_keys + self.block(block).take_while(is_before).count()
     }
 
     /// The last block that begins at the key or before it.
@@ -156,7 +170,7 @@ impl<K: Key> Iterator for Block<'_, K> {
 }
 
 /// The key after `key`, or `None` if there is none to be read.
-#[inline]
+#[inline(always)]
 fn follow<K: Key>(mut key: K, bytes: &mut &[u8]) -> Option<K> {
     let (same, rest) = bytes.split_first()?;
     *bytes = rest;
@@ -256,14 +270,18 @@ pub(crate) mod tests {
 
     #[test]
     fn the_rank_of_a_key_is_how_many_come_before_it() {
+        let rank = |chunk: &Chunk<_>, key: [u64; 3]| chunk.count_while(key, |other| *other < key);
         let keys = keys(1000);
         for block_keys in [1, 7, 128, 2000] {
             let [chunk] = &*chunks(&keys, block_keys) else { panic!("a thousand keys are one chunk") };
-            for (rank, key) in keys.iter().enumerate() {
-                assert_eq!(chunk.rank(*key), rank);
-                assert_eq!(chunk.rank([key[0], key[1], key[2].saturating_add(1)]), rank + 1);
+            for (place, key) in keys.iter().enumerate() {
+                assert_eq!(rank(chunk, *key), place);
+                assert_eq!(chunk.count_while(*key, |other| *other <= *key), place + 1);
+                assert_eq!(chunk.key_at(place), Some(*key));
+                assert_eq!(rank(chunk, [key[0], key[1], key[2].saturating_add(1)]), place + 1);
             }
-            assert_eq!((chunk.rank([0; 3]), chunk.rank([u64::MAX; 3])), (0, 1000));
+            assert_eq!((rank(chunk, [0; 3]), rank(chunk, [u64::MAX; 3])), (0, 1000));
+            assert_eq!(chunk.key_at(1000), None);
         }
     }
 

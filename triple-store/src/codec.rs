@@ -10,7 +10,35 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
 }
 
 /// Takes a number off the front of `bytes`; `None` if they end before it does, or if it exceeds 64 bits.
+#[inline]
 pub(crate) fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let (first, rest) = bytes.split_first()?;
+    if *first < 0x80 {
+        *bytes = rest;
+        return Some(u64::from(*first));
+    }
+    // Most numbers of a run end within eight bytes, which are read at once: the first clear top bit is the end.
+    if let Some(word) = bytes.first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends != 0 {
+            *bytes = &bytes[(ends.trailing_zeros() / 8 + 1) as usize..];
+            return Some(squeeze(word & (ends ^ (ends - 1))));
+        }
+    }
+    long_varint(bytes)
+}
+
+/// Eight groups of seven bits, next to each other.
+#[inline]
+const fn squeeze(word: u64) -> u64 {
+    let bytes = word & 0x7f7f_7f7f_7f7f_7f7f;
+    let pairs = bytes & 0x00ff_00ff_00ff_00ff | (bytes & 0xff00_ff00_ff00_ff00) >> 1;
+    let fours = pairs & 0x0000_ffff_0000_ffff | (pairs & 0xffff_0000_ffff_0000) >> 2;
+    fours & 0x0000_0000_ffff_ffff | (fours & 0xffff_ffff_0000_0000) >> 4
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut n = 0u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;
@@ -40,13 +68,21 @@ mod tests {
 
     #[test]
     fn numbers_come_back() {
-        for n in (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) - 1]).chain([u64::MAX]) {
-            let mut out = Vec::new();
-            put_varint(&mut out, n);
-            let mut bytes = &*out;
-            assert_eq!(varint(&mut bytes), Some(n));
-            assert!(bytes.is_empty());
-            assert_eq!(varint(&mut &out[..out.len() - 1]), None, "cut short");
+        let mixed = 0x9e37_79b9_7f4a_7c15u64;
+        for n in (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) - 1, mixed >> bit]).chain([u64::MAX]) {
+            // What stands behind a number, and whether it stands there at all, must not matter.
+            for behind in [0, 8] {
+                for byte in [0x00, 0x7f, 0x80, 0xff] {
+                    let mut out = Vec::new();
+                    put_varint(&mut out, n);
+                    let length = out.len();
+                    out.resize(length + behind, byte);
+                    let mut bytes = &*out;
+                    assert_eq!(varint(&mut bytes), Some(n));
+                    assert_eq!(bytes.len(), behind);
+                    assert_eq!(varint(&mut &out[..length - 1]), None, "cut short");
+                }
+            }
         }
     }
 

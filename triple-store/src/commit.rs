@@ -8,7 +8,9 @@ use crate::delta::Seq;
 use crate::error::{Error, Result};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::hint;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 /// The commits of one store.
 #[derive(Debug)]
@@ -28,6 +30,11 @@ struct State {
     /// Why no commit can succeed any more.
     failure: Option<String>,
 }
+
+/// How often a commit looks whether those before it are published before it sleeps: they are as a rule a microsecond
+/// from it, or wait for a core, and to be woken takes longer.
+const SPINS: u32 = 32;
+const YIELDS: u32 = 4;
 
 impl Commits {
     /// The order of commits of a store that holds `quads` quads as of commit `watermark`.
@@ -85,8 +92,15 @@ impl Commits {
     ///
     /// [`Error::Failed`] if it never will be.
     pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
-        if self.watermark() >= seq {
-            return Ok(());
+        for round in 0..SPINS + YIELDS {
+            if self.watermark() >= seq {
+                return Ok(());
+            }
+            if round < SPINS {
+                hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
         }
         let mut state = self.state.lock();
         while state.watermark < seq {

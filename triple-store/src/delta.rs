@@ -12,8 +12,8 @@ use crate::pattern::Range;
 use crate::quad::{EncodedQuad, Key, QuadKey};
 use crate::run::{Run, Sorted};
 use parking_lot::RwLock;
+use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use stripe_lock::Striped;
@@ -113,12 +113,11 @@ impl Delta {
             let stripe = self.stripe_of(change.quad.subject.0);
             return self.apply_to(stripe, seq, [change].into_iter());
         }
-        let mut by_stripe: HashMap<usize, Vec<&Change>> = HashMap::new();
-        for change in changes {
-            by_stripe.entry(self.stripe_of(change.quad.subject.0)).or_default().push(change);
-        }
-        for (stripe, changes) in by_stripe {
-            self.apply_to(stripe, seq, changes.into_iter());
+        let mut by_stripe: Vec<_> =
+            changes.iter().map(|change| (self.stripe_of(change.quad.subject.0), change)).collect();
+        by_stripe.sort_by_key(|(stripe, _)| *stripe);
+        for changes in by_stripe.chunk_by(|(a, _), (b, _)| a == b) {
+            self.apply_to(changes[0].0, seq, changes.iter().map(|(_, change)| *change));
         }
     }
 
@@ -134,7 +133,9 @@ impl Delta {
             hiding += usize::from(outcome.hides);
         }
         // Before the latch is released: whoever sees the change must see that there is something to ask for.
-        self.hiding.fetch_add(hiding, Ordering::Release);
+        if hiding > 0 {
+            self.hiding.fetch_add(hiding, Ordering::Release);
+        }
         self.entries.fetch_add(new, Ordering::Relaxed);
     }
 
@@ -164,8 +165,8 @@ impl Delta {
         }
     }
 
-    /// Appends up to `limit` rows of one stripe that a reader at `seq` sees, in the arrangement of the range, from
-    /// the bound on. Returns where to go on, or `None` at the end.
+    /// Calls `row` with up to `limit` rows of one stripe that a reader at `seq` sees, in the arrangement of the range,
+    /// from the bound on. Returns where to go on, or `None` at the end.
     pub(crate) fn rows<K: Held>(
         &self,
         stripe: usize,
@@ -173,10 +174,10 @@ impl Delta {
         from: Bound<K>,
         seq: Seq,
         limit: usize,
-        rows: &mut Vec<K>,
+        row: impl FnMut(K),
     ) -> Option<Bound<K>> {
         let stripe = self.stripes.stripe(stripe).read();
-        K::orders(&stripe).rows(range, from, seq, limit, rows)
+        K::orders(&stripe).rows(range, from, seq, limit, row)
     }
 
     /// Whether a commit after `seq` changed a quad in the range.
@@ -220,7 +221,7 @@ impl Delta {
     }
 
     /// What everything in this delta comes to, for whom sees all of it: what it adds to what lies below, and what it
-    /// removes from there.
+    /// removes from there. Sorted by quad.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.entries());
         for stripe in self.stripes.iter() {
@@ -228,6 +229,7 @@ impl Delta {
             stripe.triples.changes(&mut changes);
             stripe.named.changes(&mut changes);
         }
+        changes.sort_unstable_by_key(|change| change.quad);
         changes
     }
 }
@@ -352,35 +354,28 @@ impl<K: Key> Orders<K> {
         from: Bound<K>,
         seq: Seq,
         limit: usize,
-        rows: &mut Vec<K>,
+        mut row: impl FnMut(K),
     ) -> Option<Bound<K>> {
-        let to = Bound::Included(range.high);
-        let end = rows.len() + limit;
+        let bounds = (from, Bound::Included(range.high));
+        let mut left = limit;
+        let mut show = |arranged: &K| {
+            row(*arranged);
+            left -= 1;
+            (left == 0).then_some(Bound::Excluded(*arranged))
+        };
         if range.order == 0 {
-            for (key, life) in self.lives.range((from, to)) {
-                if range.accepts(key) && self.is_shown(*key, *life, seq) {
-                    rows.push(*key);
-                    if rows.len() == end {
-                        return Some(Bound::Excluded(*key));
-                    }
-                }
-            }
-            return None;
+            let shown = |(key, life): &(&K, &Life)| range.accepts(key) && self.is_shown(**key, **life, seq);
+            return self.lives.range(bounds).filter(shown).find_map(|(key, _)| show(key));
         }
         let settled = !self.removals && self.newest <= seq;
-        for arranged in self.others[range.order - 1].range((from, to)) {
-            let shown = || {
-                let key = arranged.restore(range.order);
-                self.is_shown(key, self.lives[&key], seq)
-            };
-            if range.accepts(arranged) && (settled || shown()) {
-                rows.push(*arranged);
-                if rows.len() == end {
-                    return Some(Bound::Excluded(*arranged));
-                }
-            }
-        }
-        None
+        let shown = |arranged: &&K| {
+            range.accepts(arranged)
+                && (settled || {
+                    let key = arranged.restore(range.order);
+                    self.is_shown(key, self.lives[&key], seq)
+                })
+        };
+        self.others[range.order - 1].range(bounds).filter(shown).find_map(show)
     }
 
     fn changed_since(&self, range: &Range<K>, seq: Seq) -> bool {
@@ -413,14 +408,11 @@ impl<K: Key> Orders<K> {
 
     fn changes(&self, changes: &mut Vec<Change>) {
         for (key, life) in &self.lives {
-            if life.removed == ALIVE {
-                // Removed from below and added again: nothing changes.
-                let was_below = self.hides(*key, LATEST);
-                if !was_below {
-                    changes.push(Change { quad: key.to_quad(), adds: true });
-                }
-            } else if self.hides(*key, LATEST) {
-                changes.push(Change { quad: key.to_quad(), adds: false });
+            let was_below = self.hides(*key, LATEST);
+            let is_there = life.removed == ALIVE;
+            // Removed from below and added again: nothing changes. Added here and removed: neither.
+            if was_below != is_there {
+                changes.push(Change { quad: key.to_quad(), adds: is_there });
             }
         }
     }

@@ -6,12 +6,12 @@
 use crate::blank::Scope;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::quad::EncodedQuad;
 use oxrdf::Quad;
 use oxrdfio::{RdfParseError, RdfParser};
 use parking_lot::Mutex;
 use std::io::{self, Read};
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -37,42 +37,44 @@ struct Block {
 pub(crate) const BLOCK: usize = 1 << 20;
 
 impl Document<'_> {
-    /// Encodes parsed quads. `lines` are the lines before the parser's first.
+    /// Appends parsed quads, encoded. `lines` are the lines before the parser's first.
     pub(crate) fn encode(
         &self,
         quads: impl Iterator<Item = Result<Quad, RdfParseError>>,
         lines: u64,
-    ) -> Result<Vec<EncodedQuad>> {
-        let mut encoded = Vec::new();
+        encoded: &mut Vec<EncodedQuad>,
+    ) -> Result<()> {
         for quad in quads {
             let mut quad = quad.map_err(|error| self.located(error, lines))?;
             self.blanks.rename(&mut quad);
             encoded.push(self.dictionary.intern_quad(quad.as_ref()));
         }
-        Ok(encoded)
+        Ok(())
     }
 
-    /// Encodes a line format, block by block in parallel. Of several errors the first in the document is reported.
+    /// Encodes a line format, block by block in parallel, in no particular order. Of several errors the first in the
+    /// document is reported.
     pub(crate) fn lines(&self, mut reader: impl Read) -> Result<Vec<EncodedQuad>> {
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = parallel::threads();
         // At most a block waits per thread, so memory does not depend on the size of the document's text.
         let (send, receive) = mpsc::sync_channel::<Block>(threads);
         let receive = Arc::new(Mutex::new(receive));
         let failed = &AtomicBool::new(false);
-        let mut encoded: Vec<(usize, Result<Vec<EncodedQuad>>)> = thread::scope(|scope| {
+        thread::scope(|scope| {
             let work = |receive: Arc<Mutex<Receiver<Block>>>| {
-                let mut done = Vec::new();
+                let mut encoded = Vec::new();
                 // Blocks come in order, so the first error of the document is in a block that somebody has taken.
                 while !failed.load(Ordering::Relaxed)
                     && let Ok(block) = { receive.lock().recv() }
                 {
                     let quads =
                         self.parser.clone().for_slice(&block.text).map(|quad| quad.map_err(Into::into));
-                    let result = self.encode(quads, block.lines);
-                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                    done.push((block.number, result));
+                    if let Err(error) = self.encode(quads, block.lines, &mut encoded) {
+                        failed.store(true, Ordering::Relaxed);
+                        return Err((block.number, error));
+                    }
                 }
-                done
+                Ok(encoded)
             };
             let spawn = |_| {
                 scope.spawn({
@@ -85,18 +87,19 @@ impl Document<'_> {
             drop(receive);
             let read = self.cut(&mut reader, |block| send.send(block).is_ok());
             drop(send);
-            let mut done: Vec<_> =
-                workers.into_iter().flat_map(|worker| worker.join().expect("parsers don't panic")).collect();
-            done.extend(read.err().map(|error| (usize::MAX, Err(error))));
-            done
-        });
-        encoded.sort_unstable_by_key(|(number, _)| *number);
-        let mut quads =
-            Vec::with_capacity(encoded.iter().map(|(_, part)| part.as_ref().map_or(0, Vec::len)).sum());
-        for (_, part) in encoded {
-            quads.append(&mut part?);
-        }
-        Ok(quads)
+            let (mut parts, mut errors) = (Vec::new(), Vec::new());
+            for worker in workers {
+                match worker.join().expect("parsers don't panic") {
+                    Ok(part) => parts.push(part),
+                    Err(error) => errors.push(error),
+                }
+            }
+            errors.extend(read.err().map(|error| (usize::MAX, error)));
+            match errors.into_iter().min_by_key(|(number, _)| *number) {
+                Some((_, error)) => Err(error),
+                None => Ok(joined(parts)),
+            }
+        })
     }
 
     /// Cuts a text into blocks, until `take` takes no more.
@@ -136,6 +139,16 @@ impl Document<'_> {
             },
         }
     }
+}
+
+/// All parts in the largest one.
+fn joined(mut parts: Vec<Vec<EncodedQuad>>) -> Vec<EncodedQuad> {
+    parts.sort_unstable_by_key(Vec::len);
+    let mut all = parts.pop().unwrap_or_default();
+    for mut part in parts {
+        all.append(&mut part);
+    }
+    all
 }
 
 /// A reader that tells how far it has come.

@@ -19,6 +19,7 @@ use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
 use crate::record::{self, Record};
 use crate::view::{Layer, View};
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RawMutex, RwLock};
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -60,8 +61,11 @@ pub(crate) struct Core {
     pub(crate) dictionary: Dictionary,
     /// Whoever changes a quad holds the stripe of its subject. Readers take none.
     pub(crate) stripes: StripedMutex<u64, (), RawMutex, ahash::RandomState>,
-    /// What a writer that holds its stripes sees. Replaced only by one who holds all of them.
-    latest: RwLock<Arc<View>>,
+    /// What a writer that holds its stripes sees: a layer is put on top only by one who holds all of them. Every
+    /// commit reads it, so reading must not write to memory that others read.
+    latest: ArcSwap<View>,
+    /// Held while the newest view is replaced; shared while a snapshot is taken.
+    replacing: RwLock<()>,
     pub(crate) commits: Commits,
     pub(crate) journal: Journal,
     /// The last checkpoint; locked while one is made.
@@ -120,7 +124,8 @@ impl Core {
         Ok(Self {
             dictionary,
             stripes,
-            latest: RwLock::new(Arc::new(view)),
+            latest: ArcSwap::from_pointee(view),
+            replacing: RwLock::new(()),
             namespaces: Mutex::new(journal.namespaces()?),
             commits: Commits::new(last, quads.max(0).cast_unsigned()),
             journal,
@@ -134,14 +139,15 @@ impl Core {
 
     /// Puts another view in the place of the newest one, which shows the same.
     pub(crate) fn replace_view(&self, view: View) {
-        *self.latest.write() = Arc::new(view);
+        let _replacing = self.replacing.write();
+        self.latest.store(Arc::new(view));
     }
 
     /// Puts a view in the place of the newest one that differs from it by a commit, and publishes that. No snapshot
     /// is taken in between.
     pub(crate) fn publish_view(&self, view: View, seq: Seq, added: i64) {
-        let mut latest = self.latest.write();
-        *latest = Arc::new(view);
+        let _replacing = self.replacing.write();
+        self.latest.store(Arc::new(view));
         self.commits.publish(seq, added);
     }
 
@@ -149,7 +155,8 @@ impl Core {
     pub(crate) fn snapshot(&self) -> (View, u64) {
         // The lock is held over both reads: while it is, no checkpoint puts a layer on top of this view, so every
         // commit up to the watermark is in it.
-        let latest = self.latest.read();
+        let _taking = self.replacing.read();
+        let latest = self.latest();
         let (seq, quads) = self.commits.now();
         let layers =
             latest.layers.iter().map(|layer| Layer { delta: Arc::clone(&layer.delta), seq }).collect();
@@ -158,7 +165,7 @@ impl Core {
 
     /// Applies changes as one transaction, all or nothing. Each quad occurs once; sorted ones take less space.
     pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<Outcome> {
-        let record = record::encode(&self.dictionary, &changes);
+        let record = self.record(&changes);
         if let [change] = *changes {
             let held = self.stripes.lock(&change.quad.subject.0);
             return self.commit_held(held, changes, &record);
@@ -208,8 +215,8 @@ impl Core {
     }
 
     /// The newest state, as one sees it who holds the stripes of what he reads.
-    pub(crate) fn latest(&self) -> Arc<View> {
-        Arc::clone(&self.latest.read())
+    pub(crate) fn latest(&self) -> Guard<Arc<View>> {
+        self.latest.load()
     }
 
     /// Whether a commit that the view does not show changed anything the patterns match. The caller holds the
@@ -232,8 +239,13 @@ impl Core {
 
     /// [`commit_held`](Self::commit_held) for changes that were found under the stripes.
     pub(crate) fn commit_encoded<G>(&self, held: G, changes: Vec<Change>) -> Result<Outcome> {
-        let record = record::encode(&self.dictionary, &changes);
+        let record = self.record(&changes);
         self.commit_held(held, changes, &record)
+    }
+
+    /// What the journal is to hold of changes: nothing, if it holds nothing at all.
+    fn record(&self, changes: &[Change]) -> Record {
+        if self.journal.is_kept() { record::encode(&self.dictionary, changes) } else { Record::default() }
     }
 
     /// Commits under the stripes that `held` holds, which cover the subjects of the changes, and releases them
@@ -258,13 +270,13 @@ impl Core {
         record.terms.iter().for_each(|id| self.dictionary.mark_persisted(*id));
         self.commits.publish(seq, net(&changes));
         self.commits.wait(seq)?;
-        self.merge_if_due();
+        self.merge_if_due(&view);
         let added = changes.iter().filter(|change| change.adds).count() as u64;
         Ok(Outcome { added, removed: changes.len() as u64 - added })
     }
 
-    fn merge_if_due(&self) {
-        let (recent, bound) = self.recent();
+    fn merge_if_due(&self, view: &View) {
+        let (recent, bound) = self.recent(view);
         if recent >= bound {
             if self.background && recent / 2 < bound {
                 self.merger.wake();

@@ -18,10 +18,21 @@ pub(crate) struct Entry {
     pub(crate) archived: AtomicBool,
 }
 
+/// Where a term is kept that comes into the dictionary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kept {
+    Nowhere,
+    /// In the record of a commit.
+    InRecord,
+    /// In a checkpoint.
+    InArchive,
+}
+
 impl Entry {
-    pub(crate) fn new(kind: Kind, bytes: &[u8], persisted: bool) -> Self {
+    pub(crate) fn new(kind: Kind, bytes: &[u8], kept: Kept) -> Self {
+        let (persisted, archived) = (kept != Kept::Nowhere, kept == Kept::InArchive);
         let flag = AtomicBool::new;
-        Self { kind, bytes: bytes.into(), persisted: flag(persisted), archived: flag(false) }
+        Self { kind, bytes: bytes.into(), persisted: flag(persisted), archived: flag(archived) }
     }
 }
 
@@ -53,13 +64,13 @@ impl Entries {
         self.buckets.get(bucket)?.get()?.get(chunk)?.get()?.get(slot)?.get()
     }
 
-    /// Fills an empty slot; the caller owns the number.
-    pub(crate) fn set(&self, number: u64, entry: Entry) {
+    /// Fills a slot; returns whether it was empty.
+    pub(crate) fn set(&self, number: u64, entry: Entry) -> bool {
         assert!(number < MOST_TERMS, "the dictionary holds at most {MOST_TERMS} terms");
         let (bucket, chunk, slot) = Self::place(number);
         let bucket =
             self.buckets[bucket].get_or_init(|| (0..1usize << bucket).map(|_| OnceLock::new()).collect());
         let chunk = bucket[chunk].get_or_init(|| (0..Self::CHUNK).map(|_| OnceLock::new()).collect());
-        assert!(chunk[slot].set(entry).is_ok(), "a term number was given out twice");
+        chunk[slot].set(entry).is_ok()
     }
 }

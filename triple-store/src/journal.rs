@@ -19,6 +19,7 @@ use crate::delta::Seq;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
 use crate::options::Durability;
+use crate::parallel;
 use crate::quad::Key;
 use crate::record;
 use crate::run::{Order, Run, Sorted};
@@ -105,6 +106,11 @@ impl Journal {
         Self { vde: None, durability: Durability::Buffered }
     }
 
+    /// Whether anything is kept of what it is given.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.vde.is_some()
+    }
+
     /// Takes a vde-store that holds a store, or nothing.
     pub(crate) fn open(vde: &Vde, durability: Durability) -> Result<Self> {
         let vde = vde.with_durability(vde_store::Durability::Buffered);
@@ -128,11 +134,11 @@ impl Journal {
         };
         // What a checkpoint left that did not happen is in the way of the next one of that number.
         self.clean(&manifest)?;
-        for entry in vde.list([TERMS]) {
-            record::decode(dictionary, &decompress(&entry?.value()?)?)?;
-        }
-        for id in dictionary.unarchived() {
-            dictionary.mark_archived(id);
+        let archives = vde.list([TERMS]).collect::<vde_store::Result<Vec<_>>>()?;
+        let restore =
+            |entry: &vde_store::Entry| record::decode_archive(dictionary, &decompress(&entry.value()?)?);
+        for composed in parallel::map(&archives, restore).into_iter().collect::<Result<Vec<_>>>()? {
+            composed.into_iter().try_for_each(|id| dictionary.check_parts(id))?;
         }
         let mut chunks = manifest.chunks.iter();
         let run = Run::new(read_sorted(vde, &mut chunks)?, read_sorted(vde, &mut chunks)?);
@@ -272,7 +278,7 @@ fn read_sorted<'a, K: Key>(vde: &Vde, chunks: &mut impl Iterator<Item = &'a Vec<
     // A store without a checkpoint has no chunks in any order.
     let mut order = |_| {
         let numbers = chunks.next().map_or(&[][..], |numbers| numbers);
-        Ok(Order::new(numbers.iter().map(read).collect::<Result<_>>()?))
+        Ok(Order::new(parallel::map(numbers, read).into_iter().collect::<Result<_>>()?))
     };
     Ok(Sorted { orders: (0..K::ORDERS.len()).map(&mut order).collect::<Result<_>>()? })
 }

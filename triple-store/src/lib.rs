@@ -71,6 +71,7 @@ mod load;
 mod merge;
 mod namespaces;
 mod options;
+mod parallel;
 mod pattern;
 mod quad;
 mod record;

@@ -271,7 +271,11 @@ impl TripleStore {
         let reader = Counted { reader, progress: options.progress.as_deref() };
         match format {
             RdfFormat::NTriples | RdfFormat::NQuads => document.lines(reader),
-            _ => document.encode(document.parser.clone().for_reader(reader), 0),
+            _ => {
+                let mut encoded = Vec::new();
+                document.encode(document.parser.clone().for_reader(reader), 0, &mut encoded)?;
+                Ok(encoded)
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! leisure. A reader keeps the view it began with. Only one checkpoint runs at a time.
 
 use crate::delta::{Change, Delta, LATEST, Seq};
-use crate::engine::{Core, net};
+use crate::engine::Core;
 use crate::error::Result;
 use crate::journal::Manifest;
 use crate::quad::EncodedQuad;
@@ -21,11 +21,10 @@ impl Core {
         self.checkpoint_under(&mut manifest)
     }
 
-    /// Quads that the newest delta holds, and how many it may hold before it is merged.
-    pub(crate) fn recent(&self) -> (usize, usize) {
+    /// Quads that the newest delta of a view holds, and how many it may hold before it is merged.
+    pub(crate) fn recent(&self, view: &View) -> (usize, usize) {
         // A merge may have to write the whole run anew, so a large run waits for more: each quad is written about
         // eight times.
-        let view = self.latest();
         (view.layers[0].delta.entries(), self.checkpoint_after.max(view.base.len() as usize / 8))
     }
 
@@ -33,7 +32,7 @@ impl Core {
     /// come after it, not the ones before, which are durable.
     pub(crate) fn checkpoint_if_due(&self) {
         let mut manifest = self.manifest.lock();
-        let (recent, bound) = self.recent();
+        let (recent, bound) = self.recent(&self.latest());
         if recent >= bound
             && let Err(error) = self.checkpoint_under(&mut manifest)
         {
@@ -55,7 +54,7 @@ impl Core {
 
         // What a run holds is seen by every reader of it, so all of it must be published first.
         self.commits.wait(last)?;
-        let run = Arc::new(self.flatten(&frozen));
+        let run = self.flatten(&frozen);
         let merged = frozen.layers.len();
         frozen.layers.clear();
         *manifest = self.write_checkpoint(manifest, last, &run)?;
@@ -68,25 +67,27 @@ impl Core {
 
     /// Adds very many quads as one transaction, straight into a new run. Holds all stripes throughout: a store that
     /// takes so many at once has no better use for its cores.
-    pub(crate) fn add_to_run(&self, quads: Vec<EncodedQuad>) -> Result<u64> {
+    pub(crate) fn add_to_run(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
         let mut manifest = self.manifest.lock();
         let held = self.stripes.lock_all();
         self.commits.wait(self.commits.last_begun())?;
         let view = self.latest();
-        let changes = quads.into_iter().filter(|quad| !view.contains(*quad));
-        let changes: Vec<_> = changes.map(|quad| Change { quad, adds: true }).collect();
-        if changes.is_empty() {
+        if !view.is_empty() {
+            quads.retain(|quad| !view.contains(*quad));
+        }
+        let added = quads.len() as u64;
+        if added == 0 {
             return Ok(0);
         }
-        let run = Arc::new(self.flatten(&view).merged(&changes, self.block_keys));
+        let run = Arc::new(self.flatten(&view).merged(quads, Vec::new(), self.block_keys));
         let seq = self.commits.begin()?;
         *manifest =
             self.write_checkpoint(&manifest, seq, &run).inspect_err(|error| self.commits.fail(error))?;
         let view = View { layers: vec![self.empty_layer()], base: run };
-        self.publish_view(view, seq, net(&changes));
+        self.publish_view(view, seq, added.cast_signed());
         drop(held);
         self.journal.clean(&manifest)?;
-        Ok(changes.len() as u64)
+        Ok(added)
     }
 
     fn empty_layer(&self) -> Layer {
@@ -104,10 +105,16 @@ impl Core {
     }
 
     /// The run that holds all that a view shows.
-    fn flatten(&self, view: &View) -> Run {
-        let mut layers = view.layers.iter().rev().map(|layer| layer.delta.changes());
-        let first = view.base.merged(&layers.next().unwrap_or_default(), self.block_keys);
-        layers.fold(first, |run, changes| run.merged(&changes, self.block_keys))
+    fn flatten(&self, view: &View) -> Arc<Run> {
+        view.layers.iter().rev().fold(Arc::clone(&view.base), |run, layer| {
+            if layer.delta.entries() == 0 {
+                return run;
+            }
+            let (added, removed): (Vec<_>, Vec<_>) =
+                layer.delta.changes().into_iter().partition(|change| change.adds);
+            let quads = |changes: Vec<Change>| changes.into_iter().map(|change| change.quad).collect();
+            Arc::new(run.merged(quads(added), quads(removed), self.block_keys))
+        })
     }
 }
 

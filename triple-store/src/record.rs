@@ -14,9 +14,11 @@
 use crate::codec::{put_varint, take, varint};
 use crate::delta::Change;
 use crate::dictionary::Dictionary;
+use crate::entries::Kept;
 use crate::error::{Error, Result};
 use crate::quad::EncodedQuad;
-use crate::term::{Kind, TermId};
+use crate::stored_term::parts;
+use crate::term::TermId;
 
 const VERSION: u8 = 1;
 
@@ -34,7 +36,7 @@ const ORIGIN: EncodedQuad = EncodedQuad {
 };
 
 /// An encoded record, and the terms that are durable once it is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) bytes: Vec<u8>,
     pub(crate) terms: Vec<TermId>,
@@ -95,14 +97,10 @@ fn define(out: &mut Vec<u8>, id: TermId, bytes: &[u8]) {
 /// [`Error::Corrupt`] unless [`encode`] could have written it.
 pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Change>> {
     let bytes = &mut bytes;
-    if take(bytes, 1).ok_or_else(short)? != [VERSION] {
-        return Err(Error::Corrupt("a record of an unknown version".into()));
-    }
-    for _ in 0..varint(bytes).ok_or_else(short)? {
-        let id = TermId(varint(bytes).ok_or_else(short)?.rotate_right(4));
-        let length = varint(bytes).ok_or_else(short)?;
-        dictionary.restore(id, take(bytes, length).ok_or_else(short)?)?;
-    }
+    decode_terms(bytes, |id, bytes| {
+        dictionary.restore(id, bytes, Kept::InRecord)?;
+        dictionary.check_parts(id)
+    })?;
     let count = varint(bytes).ok_or_else(short)?;
     let mut changes = Vec::with_capacity((count as usize).min(bytes.len()));
     let mut last = ORIGIN;
@@ -117,7 +115,7 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
         }
         let [subject, predicate, object, graph] = terms;
         let quad = EncodedQuad { subject, predicate, object, graph };
-        check(dictionary, quad)?;
+        dictionary.check(quad)?;
         changes.push(Change { quad, adds: flags & ADDS != 0 });
         last = quad;
     }
@@ -128,19 +126,38 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
     }
 }
 
-/// Checks that each term of a quad is of a kind that may stand there, and known.
-pub(crate) fn check(dictionary: &Dictionary, quad: EncodedQuad) -> Result<()> {
-    let node = |id: TermId| matches!(id.kind(), Some(Kind::NamedNode | Kind::BlankNode));
-    let object = |id: TermId| !matches!(id.kind(), None | Some(Kind::DefaultGraph | Kind::Local));
-    let fits = node(quad.subject)
-        && quad.predicate.kind() == Some(Kind::NamedNode)
-        && object(quad.object)
-        && (quad.graph.is_default_graph() || node(quad.graph));
-    if fits && quad.terms().into_iter().all(|id| dictionary.knows(id)) {
+/// Decodes what [`encode_terms`] wrote into the dictionary. The parts of its terms may be in records that others decode
+/// meanwhile: to be checked are those that are returned, once all are there.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] unless [`encode_terms`] could have written it.
+pub(crate) fn decode_archive(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<TermId>> {
+    let bytes = &mut bytes;
+    let mut composed = Vec::new();
+    decode_terms(bytes, |id, bytes| {
+        dictionary.restore(id, bytes, Kept::InArchive)?;
+        if parts(id, bytes).next().is_some() {
+            composed.push(id);
+        }
         Ok(())
-    } else {
-        Err(Error::Corrupt(format!("{quad:?} is no quad")))
+    })?;
+    match **bytes {
+        [0] => Ok(composed),
+        _ => Err(Error::Corrupt("an archive of terms that holds something else".into())),
     }
+}
+
+fn decode_terms(bytes: &mut &[u8], mut restore: impl FnMut(TermId, &[u8]) -> Result<()>) -> Result<()> {
+    if take(bytes, 1).ok_or_else(short)? != [VERSION] {
+        return Err(Error::Corrupt("a record of an unknown version".into()));
+    }
+    for _ in 0..varint(bytes).ok_or_else(short)? {
+        let id = TermId(varint(bytes).ok_or_else(short)?.rotate_right(4));
+        let length = varint(bytes).ok_or_else(short)?;
+        restore(id, take(bytes, length).ok_or_else(short)?)?;
+    }
+    Ok(())
 }
 
 const fn rotate(id: TermId) -> u64 {

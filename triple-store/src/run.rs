@@ -5,11 +5,12 @@
 
 use crate::chunk::{CHUNK_KEYS, Chunk, Writer};
 use crate::count::Fanouts;
-use crate::delta::{Change, GRAPH_FIRST};
+use crate::delta::GRAPH_FIRST;
+use crate::parallel;
 use crate::pattern::Range;
 use crate::quad::{EncodedQuad, Key, QuadKey};
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::thread;
 
@@ -45,12 +46,11 @@ impl Run {
     pub(crate) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
         let order = &self.named.orders[GRAPH_FIRST];
         let everything = Range::everything(GRAPH_FIRST);
-        let (mut from, mut row) = (Bound::Included([0; 4]), Vec::new());
-        while order.rows(&everything, from, 1, &mut row).is_some() {
-            let [graph, ..] = row[0];
+        let (mut from, mut last) = (Bound::Included([0; 4]), None);
+        while order.rows(&everything, from, 1, |[graph, ..]| last = Some(graph)).is_some() {
+            let Some(graph) = last else { return };
             graphs.insert(graph);
             from = Bound::Excluded([graph, u64::MAX, u64::MAX, u64::MAX]);
-            row.clear();
         }
     }
 
@@ -59,17 +59,43 @@ impl Run {
         self.named.verify(problem);
     }
 
-    /// This run with changes applied: the quads they add are not in it, those they remove are. New blocks hold
-    /// `block_keys` keys.
-    pub(crate) fn merged(&self, changes: &[Change], block_keys: usize) -> Self {
-        let (mut triples, mut named) = (Vec::new(), Vec::new());
-        for change in changes {
-            match change.quad.key() {
-                QuadKey::Triple(key) => triples.push((key, change.adds)),
-                QuadKey::Named(key) => named.push((key, change.adds)),
-            }
+    /// This run with changes applied: the quads they add are not in it, those they remove are. Both are sorted and
+    /// consumed. New blocks hold `block_keys` keys.
+    pub(crate) fn merged(
+        &self,
+        added: Vec<EncodedQuad>,
+        removed: Vec<EncodedQuad>,
+        block_keys: usize,
+    ) -> Self {
+        let (added, removed) = (Keys::of(added), Keys::of(removed));
+        Self::new(
+            self.triples.merged(added.triples, removed.triples, block_keys),
+            self.named.merged(added.named, removed.named, block_keys),
+        )
+    }
+}
+
+/// Quads as their keys, by width.
+struct Keys {
+    triples: Vec<[u64; 3]>,
+    named: Vec<[u64; 4]>,
+}
+
+impl Keys {
+    fn of(quads: Vec<EncodedQuad>) -> Self {
+        let named = |quad: &EncodedQuad| match quad.key() {
+            QuadKey::Named(key) => Some(key),
+            QuadKey::Triple(_) => None,
+        };
+        let triple = |quad: EncodedQuad| match quad.key() {
+            QuadKey::Triple(key) => Some(key),
+            QuadKey::Named(_) => None,
+        };
+        // The triples take the place of the quads: a bulk load has no memory to spare.
+        Self {
+            named: quads.iter().filter_map(named).collect(),
+            triples: quads.into_iter().filter_map(triple).collect(),
         }
-        Self::new(self.triples.merged(&triples, block_keys), self.named.merged(&named, block_keys))
     }
 }
 
@@ -78,9 +104,6 @@ impl Run {
 pub(crate) struct Sorted<K> {
     pub(crate) orders: Vec<Order<K>>,
 }
-
-/// Changes that are merged into all orders at once: below, threads cost more than they bring.
-const PARALLEL: usize = 1 << 15;
 
 impl<K: Key> Sorted<K> {
     fn empty() -> Self {
@@ -92,9 +115,7 @@ impl<K: Key> Sorted<K> {
     }
 
     fn contains(&self, key: K) -> bool {
-        let mut rows = Vec::new();
-        self.orders[0].rows(&Range::exactly(key), Bound::Included(key), 1, &mut rows);
-        !rows.is_empty()
+        self.orders[0].holds(key)
     }
 
     fn verify(&self, problem: &mut impl FnMut(String)) {
@@ -117,22 +138,20 @@ impl<K: Key> Sorted<K> {
         }
     }
 
-    fn merged(&self, changes: &[(K, bool)], block_keys: usize) -> Self {
+    fn merged(&self, mut added: Vec<K>, mut removed: Vec<K>, block_keys: usize) -> Self {
         let merge = |(number, order): (usize, &Order<K>)| {
-            let mut changes: Vec<_> =
-                changes.iter().map(|(key, adds)| (key.arrange(number), *adds)).collect();
-            changes.sort_unstable_by_key(|(key, _)| *key);
-            order.merged(&changes, block_keys)
+            // From one order to the next in place, so that all of them take the memory of one.
+            if number > 0 {
+                for keys in [&mut added, &mut removed] {
+                    for key in keys.iter_mut() {
+                        *key = key.restore(number - 1).arrange(number);
+                    }
+                    sort(keys);
+                }
+            }
+            order.merged(&added, &removed, block_keys)
         };
-        let orders = self.orders.iter().enumerate();
-        if changes.len() < PARALLEL {
-            return Self { orders: orders.map(merge).collect() };
-        }
-        thread::scope(|scope| {
-            let threads: Vec<_> = orders.map(|order| scope.spawn(move || merge(order))).collect();
-            let joined = threads.into_iter().map(|thread| thread.join().expect("merging does not panic"));
-            Self { orders: joined.collect() }
-        })
+        Self { orders: self.orders.iter().enumerate().map(merge).collect() }
     }
 }
 
@@ -140,6 +159,8 @@ impl<K: Key> Sorted<K> {
 #[derive(Clone, Debug)]
 pub(crate) struct Order<K> {
     pub(crate) chunks: Vec<Arc<Chunk<K>>>,
+    /// Per chunk, its first key: side by side, for the search.
+    firsts: Vec<K>,
     /// Per chunk, how many keys come before it.
     before: Vec<u64>,
 }
@@ -152,140 +173,177 @@ impl<K: Key> Order<K> {
             keys += chunk.len() as u64;
             before
         };
-        Self { before: chunks.iter().map(before).collect(), chunks }
+        let before = chunks.iter().map(before).collect();
+        Self { firsts: chunks.iter().map(|chunk| chunk.first()).collect(), before, chunks }
     }
 
     pub(crate) fn len(&self) -> u64 {
         self.chunks.last().zip(self.before.last()).map_or(0, |(chunk, before)| before + chunk.len() as u64)
     }
 
-    /// Appends up to `limit` keys of the range from the bound on; returns where to go on, or `None` at the end.
+    /// Calls `row` with up to `limit` keys of the range from the bound on; returns where to go on, or `None` at the end.
+    #[inline]
     pub(crate) fn rows(
         &self,
         range: &Range<K>,
         from: Bound<K>,
         limit: usize,
-        rows: &mut Vec<K>,
+        mut row: impl FnMut(K),
     ) -> Option<Bound<K>> {
         let (Bound::Included(low) | Bound::Excluded(low)) = from else { return None };
-        let end = rows.len() + limit;
-        let is_after = |key: &K| match from {
-            Bound::Excluded(last) => *key > last,
-            _ => *key >= low,
-        };
-        for chunk in &self.chunks[self.chunk_of(low)..] {
-            for key in chunk.keys_around(low) {
-                if key > range.high {
-                    return None;
-                }
-                if is_after(&key) && range.accepts(&key) {
-                    rows.push(key);
-                    if rows.len() == end {
-                        return Some(Bound::Excluded(key));
-                    }
+        let excluded = matches!(from, Bound::Excluded(_)).then_some(low);
+        let (mut left, mut next) = (limit, None);
+        let mut visit = |key| {
+            if key > range.high {
+                return ControlFlow::Break(());
+            }
+            if range.accepts(&key) && Some(key) != excluded {
+                row(key);
+                left -= 1;
+                if left == 0 {
+                    next = Some(Bound::Excluded(key));
+                    return ControlFlow::Break(());
                 }
             }
-        }
-        None
+            ControlFlow::Continue(())
+        };
+        _ = self.chunks[self.chunk_of(low)..].iter().try_for_each(|chunk| chunk.visit_from(low, &mut visit));
+        next
     }
 
     /// How many keys the range spans, whether its filter accepts them or not. Decodes two blocks.
     pub(crate) fn span(&self, range: &Range<K>) -> u64 {
-        self.rank(range.high) + u64::from(self.holds(range.high)) - self.rank(range.low)
+        self.count_while(range.high, |key| *key <= range.high) - self.rank(range.low)
     }
 
     /// How many keys come before this one. Decodes one block.
     pub(crate) fn rank(&self, key: K) -> u64 {
+        self.count_while(key, |other| *other < key)
+    }
+
+    /// How many keys there are for which `is_before` holds: all that come before `key`, it too or not.
+    fn count_while(&self, key: K, is_before: impl Fn(&K) -> bool) -> u64 {
         let number = self.chunk_of(key);
-        self.chunks.get(number).map_or(0, |chunk| self.before[number] + chunk.rank(key) as u64)
+        self.chunks
+            .get(number)
+            .map_or(0, |chunk| self.before[number] + chunk.count_while(key, is_before) as u64)
     }
 
     /// The key that so many come before.
     pub(crate) fn key_at(&self, rank: u64) -> Option<K> {
         let number = self.before.partition_point(|before| *before <= rank).checked_sub(1)?;
-        self.chunks[number].keys().nth((rank - self.before[number]) as usize)
+        self.chunks[number].key_at((rank - self.before[number]) as usize)
     }
 
     fn holds(&self, key: K) -> bool {
-        let chunk = self.chunks.get(self.chunk_of(key));
-        chunk.is_some_and(|chunk| chunk.keys_around(key).find(|other| *other >= key) == Some(key))
+        let mut found = false;
+        self.rows(&Range::exactly(key), Bound::Included(key), 1, |_| found = true);
+        found
     }
 
     /// The last chunk that begins at the key or before it.
     fn chunk_of(&self, key: K) -> usize {
-        self.chunks.partition_point(|chunk| chunk.first() <= key).saturating_sub(1)
+        self.firsts.partition_point(|first| *first <= key).saturating_sub(1)
     }
 
     fn keys(&self) -> impl Iterator<Item = K> {
         self.chunks.iter().flat_map(|chunk| chunk.keys())
     }
 
-    /// This order with changes applied, which are sorted: what it holds of them is removed, the rest added.
-    fn merged(&self, mut changes: &[(K, bool)], block_keys: usize) -> Self {
-        let (mut old, mut new) = (&*self.chunks, Vec::with_capacity(self.chunks.len()));
-        while !old.is_empty() || !changes.is_empty() {
-            let stretch = Stretch::next(old, changes);
-            let (touched, here);
-            (touched, old) = old.split_at(stretch.chunks);
-            (here, changes) = changes.split_at(stretch.changes);
-            if here.is_empty() && touched.len() == 1 {
-                new.extend_from_slice(touched);
-            } else {
-                new.extend(rewrite(touched, here, Writer::new(stretch.keys, block_keys)).map(Arc::new));
-            }
+    /// This order with sorted keys added that it does not hold, and others removed that it does.
+    fn merged<'a>(&'a self, mut added: &'a [K], mut removed: &'a [K], block_keys: usize) -> Self {
+        let mut old = &*self.chunks;
+        let mut stretches = Vec::new();
+        while !old.is_empty() || !added.is_empty() {
+            stretches.push(Stretch::take(&mut old, &mut added, &mut removed));
         }
-        Self::new(new)
+        let rewrite = |stretch: &Stretch<'_, K>| stretch.rewrite(block_keys);
+        Self::new(parallel::map(&stretches, rewrite).into_iter().flatten().collect())
     }
 }
 
-/// Chunks at the front of an order that are written together, and the changes at the front that fall there.
-#[derive(Default)]
-struct Stretch {
-    chunks: usize,
-    changes: usize,
+/// Chunks of an order that are written together, with the changes that fall there.
+struct Stretch<'a, K> {
+    chunks: &'a [Arc<Chunk<K>>],
+    added: &'a [K],
+    removed: &'a [K],
     /// Keys that there will be.
     keys: usize,
 }
 
-impl Stretch {
-    /// One chunk, and those after it as long as too few keys would be left for a chunk of their own.
-    fn next<K: Key>(old: &[Arc<Chunk<K>>], changes: &[(K, bool)]) -> Self {
-        let mut stretch = Self::default();
-        loop {
-            let from = stretch.changes;
-            let here = old.get(stretch.chunks).map_or(0, |chunk| chunk.len());
-            stretch.chunks = (stretch.chunks + 1).min(old.len());
-            stretch.changes = match old.get(stretch.chunks) {
-                Some(next) => from + changes[from..].partition_point(|(key, _)| *key < next.first()),
-                None => changes.len(),
+/// Keys of a stretch that consists of new keys alone: it is what a thread writes at once.
+const NEW_KEYS: usize = 16 * CHUNK_KEYS;
+
+impl<'a, K: Key> Stretch<'a, K> {
+    /// Takes one chunk, and those after it as long as too few keys would be left for a chunk of their own.
+    fn take(old: &mut &'a [Arc<Chunk<K>>], added: &mut &'a [K], removed: &mut &'a [K]) -> Self {
+        if old.is_empty() {
+            let pieces = added.len().div_ceil(NEW_KEYS);
+            let (here, rest) = added.split_at(added.len().div_ceil(pieces));
+            *added = rest;
+            return Self { chunks: &[], added: here, removed: &[], keys: here.len() };
+        }
+        let (mut chunks, mut here, mut gone, mut keys) = (0, 0, 0, 0);
+        while chunks < old.len() {
+            keys += old[chunks].len();
+            chunks += 1;
+            let end = |keys: &[K]| match old.get(chunks) {
+                Some(next) => keys.partition_point(|key| *key < next.first()),
+                None => keys.len(),
             };
-            let added = changes[from..stretch.changes].iter().filter(|(_, adds)| *adds).count();
-            let removed = stretch.changes - from - added;
-            stretch.keys = (stretch.keys + here + added).saturating_sub(removed);
-            let untouched = stretch.changes == 0 && stretch.chunks == 1;
-            if untouched || stretch.keys >= CHUNK_KEYS / 2 || stretch.chunks == old.len() {
-                return stretch;
+            (here, gone) = (end(added), end(removed));
+            let untouched = here + gone == 0 && chunks == 1;
+            if untouched || keys + here - gone >= CHUNK_KEYS / 2 {
+                break;
             }
         }
+        let stretch = Self {
+            chunks: &old[..chunks],
+            added: &added[..here],
+            removed: &removed[..gone],
+            keys: keys + here - gone,
+        };
+        (*old, *added, *removed) = (&old[chunks..], &added[here..], &removed[gone..]);
+        stretch
+    }
+
+    /// The chunks that take the place of these: the same one where nothing changes.
+    fn rewrite(&self, block_keys: usize) -> Vec<Arc<Chunk<K>>> {
+        if self.added.is_empty() && self.removed.is_empty() && self.chunks.len() == 1 {
+            return self.chunks.to_vec();
+        }
+        let mut writer = Writer::new(self.keys, block_keys);
+        let mut added = self.added.iter().copied().peekable();
+        let mut removed = self.removed.iter().peekable();
+        for key in self.chunks.iter().flat_map(|chunk| chunk.keys()) {
+            while let Some(added) = added.next_if(|added| *added < key) {
+                writer.push(added);
+            }
+            if removed.next_if_eq(&&key).is_none() {
+                writer.push(key);
+            }
+        }
+        added.for_each(|added| writer.push(added));
+        writer.finish().into_iter().map(Arc::new).collect()
     }
 }
 
-fn rewrite<K: Key>(
-    chunks: &[Arc<Chunk<K>>],
-    changes: &[(K, bool)],
-    mut writer: Writer<K>,
-) -> impl Iterator<Item = Chunk<K>> {
-    let mut changes = changes.iter().map(|(key, _)| *key).peekable();
-    for key in chunks.iter().flat_map(|chunk| chunk.keys()) {
-        while let Some(added) = changes.next_if(|change| *change < key) {
-            writer.push(added);
+/// Keys that two threads sort faster than one.
+const PARALLEL: usize = 1 << 15;
+
+/// Sorts keys on all cores, in place.
+fn sort<K: Key>(keys: &mut [K]) {
+    fn sort_with<K: Key>(threads: usize, keys: &mut [K]) {
+        if threads < 2 || keys.len() < PARALLEL {
+            return keys.sort_unstable();
         }
-        if changes.next_if_eq(&key).is_none() {
-            writer.push(key);
-        }
+        let (left, _, right) = keys.select_nth_unstable(keys.len() / 2);
+        thread::scope(|scope| {
+            scope.spawn(|| sort_with(threads / 2, left));
+            sort_with(threads - threads / 2, right);
+        });
     }
-    changes.for_each(|added| writer.push(added));
-    writer.finish().into_iter()
+    sort_with(parallel::threads(), keys);
 }
 
 #[cfg(test)]
@@ -294,8 +352,8 @@ mod tests {
     use crate::chunk::tests::keys;
 
     fn order(keys: &BTreeSet<[u64; 3]>) -> Order<[u64; 3]> {
-        let added: Vec<_> = keys.iter().map(|key| (*key, true)).collect();
-        Order::new(Vec::new()).merged(&added, 64)
+        let added: Vec<_> = keys.iter().copied().collect();
+        Order::new(Vec::new()).merged(&added, &[], 64)
     }
 
     #[test]
@@ -310,7 +368,7 @@ mod tests {
                 assert_eq!(range.order, 0);
                 let (mut found, mut from) = (Vec::new(), Some(Bound::Included(range.low)));
                 while let Some(bound) = from {
-                    from = order.rows(&range, bound, 3, &mut found);
+                    from = order.rows(&range, bound, 3, |key| found.push(key));
                 }
                 assert!(found.iter().eq(keys.range(range.low..=range.high)));
                 assert_eq!(order.span(&range), found.len() as u64);
@@ -325,12 +383,9 @@ mod tests {
     fn a_merge_is_the_run_with_the_changes() {
         let (before, after) = (keys(30_000), keys(40_000));
         let removed: BTreeSet<_> = before.iter().step_by(3).copied().collect();
-        let change = |(key, adds): (&[u64; 3], bool)| Change { quad: key.to_quad(), adds };
-        let added = after.difference(&before).map(|key| (key, true));
-        let changes: Vec<_> = added.chain(removed.iter().map(|key| (key, false))).map(change).collect();
-        let base =
-            Run::empty().merged(&before.iter().map(|key| change((key, true))).collect::<Vec<_>>(), 128);
-        let merged = base.merged(&changes, 64);
+        let quads = |keys: &BTreeSet<[u64; 3]>| keys.iter().map(|key| key.to_quad()).collect::<Vec<_>>();
+        let base = Run::empty().merged(quads(&before), Vec::new(), 128);
+        let merged = base.merged(quads(&(&after - &before)), quads(&removed), 64);
         let expected: BTreeSet<_> = after.difference(&removed).copied().collect();
         for (number, order) in merged.triples.orders.iter().enumerate() {
             let mut arranged: Vec<_> = expected.iter().map(|key| key.arrange(number)).collect();
@@ -351,15 +406,15 @@ mod tests {
             other.chunks.iter().filter(is_shared).count()
         };
         let middle = *keys.iter().nth(100_000).unwrap();
-        let added = order.merged(&[([middle[0], middle[1], middle[2] + 1], true)], 64);
+        let added = order.merged(&[[middle[0], middle[1], middle[2] + 1]], &[], 64);
         assert_eq!((added.len(), shared(&added)), (order.len() + 1, order.chunks.len() - 1));
 
-        let emptied: Vec<_> = keys.iter().skip(50_000).take(60_000).map(|key| (*key, false)).collect();
-        let removed = order.merged(&emptied, 64);
+        let emptied: Vec<_> = keys.iter().skip(50_000).take(60_000).copied().collect();
+        let removed = order.merged(&[], &emptied, 64);
         assert_eq!(removed.len(), order.len() - 60_000);
         assert!(shared(&removed) >= 6);
         assert!(removed.chunks.iter().rev().skip(1).all(|chunk| chunk.len() >= CHUNK_KEYS / 2));
-        let all: Vec<_> = keys.iter().map(|key| (*key, false)).collect();
-        assert!(order.merged(&all, 64).chunks.is_empty());
+        let all: Vec<_> = keys.iter().copied().collect();
+        assert!(order.merged(&[], &all, 64).chunks.is_empty());
     }
 }

@@ -7,6 +7,7 @@ use crate::codec;
 use crate::term::{Kind, TermId, inline_literal};
 use oxrdf::vocab::xsd;
 use oxrdf::{BaseDirection, LiteralRef, TermRef, TripleRef};
+use std::borrow::Cow;
 
 /// First byte of a stored literal. Part of the stored format.
 pub(crate) const SIMPLE: u8 = 0;
@@ -16,46 +17,40 @@ pub(crate) const LEFT_TO_RIGHT: u8 = 3;
 pub(crate) const RIGHT_TO_LEFT: u8 = 4;
 
 /// What a term comes to.
-pub(crate) enum Encoded {
+pub(crate) enum Encoded<'a> {
     Inline(TermId),
-    Bytes(Kind),
+    Bytes(Kind, Cow<'a, [u8]>),
 }
 
-/// Writes the stored form of a term, whose parts `id_of` turns into ids; `None` as soon as a part has none.
-pub(crate) fn encode(
-    term: TermRef<'_>,
-    out: &mut Vec<u8>,
+/// The stored form of a term, whose parts `id_of` turns into ids; `None` as soon as a part has none.
+pub(crate) fn encode<'a>(
+    term: TermRef<'a>,
     id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
-) -> Option<Encoded> {
-    Some(Encoded::Bytes(match term {
-        TermRef::NamedNode(node) => {
-            out.extend_from_slice(node.as_str().as_bytes());
-            Kind::NamedNode
-        }
-        TermRef::BlankNode(node) => {
-            out.extend_from_slice(node.as_str().as_bytes());
-            Kind::BlankNode
-        }
+) -> Option<Encoded<'a>> {
+    Some(match term {
+        TermRef::NamedNode(node) => Encoded::Bytes(Kind::NamedNode, node.as_str().as_bytes().into()),
+        TermRef::BlankNode(node) => Encoded::Bytes(Kind::BlankNode, node.as_str().as_bytes().into()),
         TermRef::Literal(literal) => match inline_literal(literal) {
-            Some(id) => return Some(Encoded::Inline(id)),
-            None => encode_literal(literal, out, id_of)?,
+            Some(id) => Encoded::Inline(id),
+            None => Encoded::Bytes(Kind::Literal, encode_literal(literal, id_of)?.into()),
         },
         TermRef::Triple(triple) => {
             let TripleRef { subject, predicate, object } = triple.as_ref();
+            let mut out = Vec::with_capacity(24);
             for part in [subject.into(), predicate.into(), object] {
                 out.extend_from_slice(&id_of(part)?.0.to_le_bytes());
             }
-            Kind::Triple
+            Encoded::Bytes(Kind::Triple, out.into())
         }
-    }))
+    })
 }
 
 fn encode_literal(
     literal: LiteralRef<'_>,
-    out: &mut Vec<u8>,
     id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
-) -> Option<Kind> {
+) -> Option<Vec<u8>> {
     let value = literal.value().as_bytes();
+    let mut out = Vec::with_capacity(value.len() + 16);
     match (literal.language(), literal.direction()) {
         (Some(language), direction) => {
             out.push(match direction {
@@ -63,7 +58,7 @@ fn encode_literal(
                 Some(BaseDirection::Ltr) => LEFT_TO_RIGHT,
                 Some(BaseDirection::Rtl) => RIGHT_TO_LEFT,
             });
-            codec::put_varint(out, language.len() as u64);
+            codec::put_varint(&mut out, language.len() as u64);
             out.extend_from_slice(language.as_bytes());
         }
         (None, _) if literal.datatype() == xsd::STRING => out.push(SIMPLE),
@@ -73,7 +68,7 @@ fn encode_literal(
         }
     }
     out.extend_from_slice(value);
-    Some(Kind::Literal)
+    Some(out)
 }
 
 pub(crate) fn triple_parts(bytes: &[u8]) -> Option<[TermId; 3]> {

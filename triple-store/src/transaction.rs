@@ -212,9 +212,7 @@ impl Transaction {
 
     /// What it comes to.
     pub(crate) fn into_changes(self) -> Vec<Change> {
-        let mut changes = self.overlay.changes();
-        changes.sort_unstable_by_key(|change| change.quad);
-        changes
+        self.overlay.changes()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::pattern::Pattern;
-use crate::record;
 use crate::snapshot::Snapshot;
 use crate::store::TripleStore;
 
@@ -77,7 +76,7 @@ fn verify_quads(snapshot: &Snapshot, verified: &mut Verified, problem: &mut impl
     let source = &snapshot.source;
     for quad in source.view.scan(&Pattern::ALL) {
         verified.quads += 1;
-        if let Err(error) = record::check(&source.engine.dictionary, quad) {
+        if let Err(error) = source.engine.dictionary.check(quad) {
             problem(error.to_string());
         }
         if !source.view.contains(quad) {

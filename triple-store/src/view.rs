@@ -11,6 +11,7 @@ use crate::term::TermId;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::vec;
 
 /// One delta as of one commit.
 #[derive(Clone, Debug)]
@@ -32,6 +33,11 @@ impl View {
         shown.unwrap_or_else(|| self.base.contains(quad))
     }
 
+    /// Whether it certainly shows nothing: there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.base.len() == 0 && self.layers.iter().all(|layer| layer.delta.entries() == 0)
+    }
+
     /// Whether a layer above `depth` hides the quad.
     fn is_hidden(&self, depth: usize, quad: EncodedQuad) -> bool {
         self.layers[..depth].iter().any(|layer| layer.delta.hides(quad, layer.seq))
@@ -51,55 +57,86 @@ impl View {
         graphs.into_iter().filter(holds).collect()
     }
 
-    /// The quads that match, in no particular order.
+    /// The quads that match, in no particular order. Reads the first of them at once: most patterns of a query match
+    /// few quads, or are asked for one.
     pub(crate) fn scan(self: &Arc<Self>, pattern: &Pattern) -> Scan {
-        Scan {
-            view: Arc::clone(self),
+        let mut cursors = Cursors {
             triples: pattern.triples().map(|range| Cursor::new(self, range)),
             named: pattern.quads().map(|range| Cursor::new(self, range)),
-            buffer: Vec::new(),
-        }
+        };
+        let mut rows = Vec::new();
+        cursors.fill(self, FIRST_ROWS, &mut rows);
+        let rest = (!cursors.are_done())
+            .then(|| Box::new(Rest { view: Arc::clone(self), cursors, limit: 4 * FIRST_ROWS }));
+        Scan { rows: rows.into_iter(), rest }
     }
 }
 
-/// The quads of a view that match a pattern; owns the view, so it outlives every checkpoint.
+/// Rows that are read first, and rows that are read at once later: they grow from the one to the other.
+const FIRST_ROWS: usize = 16;
+const MOST_ROWS: usize = 1024;
+
+/// The quads of a view that match a pattern.
 #[derive(Debug)]
 pub(crate) struct Scan {
+    /// Rows read ahead.
+    rows: vec::IntoIter<EncodedQuad>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What is left of a scan; owns the view, so it outlives every checkpoint.
+#[derive(Debug)]
+struct Rest {
     view: Arc<View>,
-    triples: Option<Cursor<[u64; 3]>>,
-    named: Option<Cursor<[u64; 4]>>,
-    /// Rows read ahead, last first.
-    buffer: Vec<EncodedQuad>,
+    cursors: Cursors,
+    limit: usize,
 }
 
 impl Iterator for Scan {
     type Item = EncodedQuad;
 
+    #[inline]
     fn next(&mut self) -> Option<EncodedQuad> {
-        loop {
-            if let Some(quad) = self.buffer.pop() {
-                return Some(quad);
-            }
-            if let Some(cursor) = &mut self.triples {
-                if cursor.fill(&self.view, &mut self.buffer) {
-                    self.triples = None;
-                }
-            } else if let Some(cursor) = &mut self.named {
-                if cursor.fill(&self.view, &mut self.buffer) {
-                    self.named = None;
-                }
-            } else {
-                return None;
-            }
-            self.buffer.reverse();
-        }
+        self.rows.next().or_else(|| self.more())
     }
 }
 
-/// Rows a cursor reads under one latch. The first fill is small, since most patterns of a query match few rows or
-/// are asked for one; then it grows.
-const FIRST_ROWS: usize = 16;
-const MOST_ROWS: usize = 1024;
+impl Scan {
+    fn more(&mut self) -> Option<EncodedQuad> {
+        let rest = self.rest.as_mut()?;
+        let mut rows = Vec::with_capacity(rest.limit);
+        rest.cursors.fill(&rest.view, rest.limit, &mut rows);
+        rest.limit = (rest.limit * 4).min(MOST_ROWS);
+        if rest.cursors.are_done() {
+            self.rest = None;
+        }
+        self.rows = rows.into_iter();
+        self.rows.next()
+    }
+}
+
+/// The positions of a scan in the triples of the default graph and in the quads of the named ones, until their ends.
+#[derive(Debug)]
+struct Cursors {
+    triples: Option<Cursor<[u64; 3]>>,
+    named: Option<Cursor<[u64; 4]>>,
+}
+
+impl Cursors {
+    /// Appends `limit` visible rows, or all that are left.
+    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) {
+        if self.triples.as_mut().is_some_and(|cursor| cursor.fill(view, limit, rows)) {
+            self.triples = None;
+        }
+        if rows.len() < limit && self.named.as_mut().is_some_and(|cursor| cursor.fill(view, limit, rows)) {
+            self.named = None;
+        }
+    }
+
+    fn are_done(&self) -> bool {
+        self.triples.is_none() && self.named.is_none()
+    }
+}
 
 /// A position in the scan of one range.
 #[derive(Debug)]
@@ -108,20 +145,11 @@ struct Cursor<K> {
     depth: usize,
     stripe: usize,
     from: Bound<K>,
-    limit: usize,
-    rows: Vec<K>,
 }
 
 impl<K: Held> Cursor<K> {
     fn new(view: &View, range: Range<K>) -> Self {
-        let mut cursor = Self {
-            range,
-            depth: 0,
-            stripe: 0,
-            from: Bound::Included(range.low),
-            limit: FIRST_ROWS,
-            rows: Vec::new(),
-        };
+        let mut cursor = Self { range, depth: 0, stripe: 0, from: Bound::Included(range.low) };
         cursor.enter(view, 0);
         cursor
     }
@@ -139,32 +167,29 @@ impl<K: Held> Cursor<K> {
         };
     }
 
-    /// Appends some visible rows to the buffer, or none at the end; returns whether this was the end.
-    fn fill(&mut self, view: &View, buffer: &mut Vec<EncodedQuad>) -> bool {
+    /// Appends visible rows until there are `limit`, or to the end; returns whether this was the end. The latch of a
+    /// stripe is held for as many rows at most.
+    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) -> bool {
         while self.depth <= view.layers.len() {
-            let (range, from, limit) = (&self.range, self.from, self.limit);
-            let (next, stripes) = if let Some(Layer { delta, seq }) = view.layers.get(self.depth) {
-                (delta.rows(self.stripe, range, from, *seq, limit, &mut self.rows), delta.stripes())
+            let (range, from, depth, start) = (&self.range, self.from, self.depth, rows.len());
+            let (order, left) = (range.order, limit - start);
+            let show = |row: K| rows.push(row.restore(order).to_quad());
+            let (next, stripes) = if let Some(Layer { delta, seq }) = view.layers.get(depth) {
+                (delta.rows(self.stripe, range, from, *seq, left, show), delta.stripes())
             } else {
-                let order = &K::sorted(&view.base).orders[range.order];
-                (order.rows(range, from, limit, &mut self.rows), 1)
+                (K::sorted(&view.base).orders[order].rows(range, from, left, show), 1)
             };
-            let depth = self.depth;
             self.from = next.unwrap_or(Bound::Included(self.range.low));
             self.stripe += usize::from(next.is_none());
             if next.is_none() && (self.range.subject.is_some() || self.stripe == stripes) {
                 self.enter(view, depth + 1);
             }
-            let order = self.range.order;
-            buffer.extend(
-                self.rows
-                    .drain(..)
-                    .map(|row| row.restore(order).to_quad())
-                    .filter(|quad| !view.is_hidden(depth, *quad)),
-            );
-            if !buffer.is_empty() {
-                self.limit = (self.limit * 4).min(MOST_ROWS);
-                return false;
+            if view.layers[..depth].iter().any(|layer| layer.delta.hides_any()) {
+                let shown = rows.split_off(start).into_iter().filter(|quad| !view.is_hidden(depth, *quad));
+                rows.extend(shown);
+            }
+            if rows.len() == limit {
+                return self.depth > view.layers.len();
             }
         }
         true

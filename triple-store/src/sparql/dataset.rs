@@ -6,6 +6,7 @@ use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
 use crate::source::{Reads, Source};
 use crate::term::{Kind, TermId};
+use crate::view::Scan;
 use oxrdf::{GraphName, Term};
 use oxsdatatypes::{Boolean, Integer};
 use spareval::{ExpressionTerm, InternalQuad, QueryDatasetSpecification, QueryableDataset};
@@ -13,6 +14,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::vec;
 
 /// A view during the evaluation of one query.
 #[derive(Clone)]
@@ -83,36 +85,22 @@ impl QueryableDataset<'static> for Dataset {
             object: object.copied(),
             graphs,
         };
-        let scan = |graphs: &Graphs| self.source.scan(&pattern(*graphs));
-        let merged = self.merged.as_deref().filter(|_| graph_name == Some(None));
-        // Joins ask for one graph so often that it must not take a vector.
-        let scans = match (graph_name, merged) {
-            (_, Some(graphs)) => {
-                graphs.iter().map(scan).collect::<Result<Vec<_>>>().map(|scans| (None, scans))
+        let scan = |graphs| self.source.scan(&pattern(graphs));
+        let scans = match (graph_name, &self.merged) {
+            (Some(None), Some(graphs)) => {
+                let scans = graphs.iter().map(|graphs| scan(*graphs)).collect::<Result<Vec<_>>>();
+                scans.map(|scans| {
+                    (None, Some(Box::new(Merge { rest: scans.into_iter(), seen: HashSet::default() })))
+                })
             }
-            (None, _) => scan(&Graphs::Named).map(|scan| (Some(scan), Vec::new())),
-            (Some(graph), _) => scan(&Graphs::One(graph.copied().unwrap_or(TermId::DEFAULT_GRAPH)))
-                .map(|scan| (Some(scan), Vec::new())),
+            (None, _) => scan(Graphs::Named).map(|scan| (Some(scan), None)),
+            (Some(graph), _) => scan(Graphs::One(graph.copied().unwrap_or(TermId::DEFAULT_GRAPH)))
+                .map(|scan| (Some(scan), None)),
         };
-        let ((one, many), error) = match scans {
-            Ok(scans) => (scans, None),
-            Err(error) => ((None, Vec::new()), Some(Err(error))),
-        };
-        let (scans, merged) = (one.into_iter().chain(many), merged.is_some());
-        // A triple that several of the merged graphs hold is one triple of their merge.
-        let mut seen = merged.then(HashSet::new);
-        let is_first = move |quad: &EncodedQuad| {
-            seen.as_mut().is_none_or(|seen| seen.insert([quad.subject, quad.predicate, quad.object]))
-        };
-        let quads = scans.flatten().filter(is_first).map(move |quad| {
-            Ok(InternalQuad {
-                subject: quad.subject,
-                predicate: quad.predicate,
-                object: quad.object,
-                graph_name: Some(quad.graph).filter(|graph| !merged && !graph.is_default_graph()),
-            })
-        });
-        error.into_iter().chain(quads)
+        match scans {
+            Ok((scan, merge)) => Quads { scan, merge, error: None },
+            Err(error) => Quads { scan: None, merge: None, error: Some(error) },
+        }
     }
 
     fn internal_named_graphs(&self) -> impl Iterator<Item = Result<TermId>> + use<> {
@@ -169,6 +157,41 @@ impl QueryableDataset<'static> for Dataset {
             return Ok(id);
         }
         self.internalize_term(term.into())
+    }
+}
+
+/// What a pattern finds. Joins make one for every row, so it is kept small.
+struct Quads {
+    scan: Option<Scan>,
+    merge: Option<Box<Merge>>,
+    error: Option<Error>,
+}
+
+/// The graphs still to be merged, and the triples they have been found to hold: a triple of several is one triple.
+struct Merge {
+    rest: vec::IntoIter<Scan>,
+    seen: HashSet<[TermId; 3], ahash::RandomState>,
+}
+
+impl Iterator for Quads {
+    type Item = Result<InternalQuad<TermId>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.error.take() {
+            return Some(Err(error));
+        }
+        loop {
+            match (self.scan.as_mut().and_then(Scan::next), &mut self.merge) {
+                (Some(EncodedQuad { subject, predicate, object, graph }), merge) => {
+                    let graph_name = Some(graph).filter(|graph| merge.is_none() && !graph.is_default_graph());
+                    if merge.as_mut().is_none_or(|merge| merge.seen.insert([subject, predicate, object])) {
+                        return Some(Ok(InternalQuad { subject, predicate, object, graph_name }));
+                    }
+                }
+                (None, Some(merge)) => self.scan = Some(merge.rest.next()?),
+                (None, None) => return None,
+            }
+        }
     }
 }
 

@@ -80,12 +80,14 @@ impl Planner<'_> {
     }
 
     /// Patterns as a chain of joins, or as several that share no variable.
-    fn chain(&self, mut patterns: Vec<TriplePattern>, mut bound: Names) -> GraphPattern {
+    fn chain(&self, patterns: Vec<TriplePattern>, mut bound: Names) -> GraphPattern {
+        let expect = |pattern: TriplePattern| (self.expected(&pattern), pattern);
+        let mut patterns: Vec<_> = patterns.into_iter().map(expect).collect();
         let mut unconnected: Option<GraphPattern> = None;
         while !patterns.is_empty() {
             let mut chain: Option<GraphPattern> = None;
-            while let Some(next) = self.cheapest(&patterns, &bound, chain.is_some()) {
-                let next = patterns.swap_remove(next);
+            while let Some(next) = cheapest(&patterns, &bound, chain.is_some()) {
+                let (_, next) = patterns.swap_remove(next);
                 bound.extend(names(&next));
                 let next = GraphPattern::Bgp { patterns: vec![next] };
                 chain = Some(match chain {
@@ -103,21 +105,9 @@ impl Planner<'_> {
         unconnected.unwrap_or_default()
     }
 
-    /// The pattern that the fewest rows are expected of; of those only that have a variable in common with what is
-    /// bound, if that is asked for.
-    fn cheapest(&self, patterns: &[TriplePattern], bound: &Names, connected: bool) -> Option<usize> {
-        let costs = patterns.iter().enumerate().filter_map(|(number, pattern)| {
-            let mut names = names(pattern).peekable();
-            let is_connected = names.peek().is_none() || names.any(|name| bound.contains(&name));
-            (is_connected || !connected).then(|| (number, self.rows(pattern, bound)))
-        });
-        costs.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(number, _)| number)
-    }
-
-    /// Rows expected of a pattern for each row before it.
-    fn rows(&self, pattern: &TriplePattern, bound: &Names) -> f64 {
-        let Some(constants) = self.constants(pattern, Graphs::All) else { return 0.0 };
-        let is_bound = |term: &TermPattern| name(term).is_some_and(|name| bound.contains(&name));
+    /// What is expected of a pattern, by what the indexes count.
+    fn expected(&self, pattern: &TriplePattern) -> Expected {
+        let Some(constants) = self.constants(pattern, Graphs::All) else { return Expected::NOTHING };
         let rows = self.source.view.estimate(&constants);
         let (per_subject, per_object) = match constants.predicate {
             Some(predicate) => self.source.view.fanouts(predicate),
@@ -129,15 +119,8 @@ impl Planner<'_> {
             }
             _ => rows,
         };
-        // The share of the predicate's quads that one value of a bound variable is expected to have.
-        let share = |bound: bool, fanout: f64| if bound { (fanout / all.max(1.0)).min(1.0) } else { 1.0 };
-        let predicate = match &pattern.predicate {
-            NamedNodePattern::Variable(variable) if bound.contains(&variable.to_string()) => PER_PREDICATE,
-            _ => 1.0,
-        };
-        rows * share(is_bound(&pattern.subject), per_subject)
-            * share(is_bound(&pattern.object), per_object)
-            * predicate
+        let share = |fanout: f64| (fanout / all.max(1.0)).min(1.0);
+        Expected { rows, of_a_subject: share(per_subject), of_an_object: share(per_object) }
     }
 
     /// The pattern of a triple pattern's constants, or `None` if one of them occurs nowhere.
@@ -191,6 +174,43 @@ impl Planner<'_> {
 const PER_SUBJECT: f64 = 8.0;
 const PER_OBJECT: f64 = 4.0;
 const PER_PREDICATE: f64 = 0.1;
+
+/// Quads expected to match a pattern, and the share of its predicate's quads that one value of a bound variable is
+/// expected to have.
+struct Expected {
+    rows: f64,
+    of_a_subject: f64,
+    of_an_object: f64,
+}
+
+impl Expected {
+    const NOTHING: Self = Self { rows: 0.0, of_a_subject: 1.0, of_an_object: 1.0 };
+
+    /// Rows of the pattern for each row before it.
+    fn per_row(&self, pattern: &TriplePattern, bound: &Names) -> f64 {
+        let is_bound = |term: &TermPattern| name(term).is_some_and(|name| bound.contains(&name));
+        let share = |is_bound: bool, share: f64| if is_bound { share } else { 1.0 };
+        let predicate = match &pattern.predicate {
+            NamedNodePattern::Variable(variable) => bound.contains(&variable.to_string()),
+            NamedNodePattern::NamedNode(_) => false,
+        };
+        self.rows
+            * share(is_bound(&pattern.subject), self.of_a_subject)
+            * share(is_bound(&pattern.object), self.of_an_object)
+            * share(predicate, PER_PREDICATE)
+    }
+}
+
+/// The pattern that the fewest rows are expected of; of those only that have a variable in common with what is bound, if
+/// that is asked for.
+fn cheapest(patterns: &[(Expected, TriplePattern)], bound: &Names, connected: bool) -> Option<usize> {
+    let costs = patterns.iter().enumerate().filter_map(|(number, (expected, pattern))| {
+        let mut names = names(pattern).peekable();
+        let is_connected = names.peek().is_none() || names.any(|name| bound.contains(&name));
+        (is_connected || !connected).then(|| (number, expected.per_row(pattern, bound)))
+    });
+    costs.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(number, _)| number)
+}
 
 fn constant(variable: Variable, count: u64) -> GraphPattern {
     let count = GroundTerm::Literal(Literal::from(count.cast_signed()));
