@@ -211,7 +211,8 @@ impl Vde {
         let state = self.shared().checkpoint.lock();
         let tree = state.snapshot_trees.get(name).cloned();
         let tree = tree.ok_or_else(|| Error::SnapshotNotFound { name: name.into() })?;
-        let layers = Arc::new(Layers { memtable: Arc::new(Memtable::default()), frozen: None, tree });
+        let memtable = Arc::new(Memtable::default());
+        let layers = Arc::new(Layers { memtable, frozen: None, tree, log: None });
         Ok(ReadView { layers, horizon: Horizon::LATEST })
     }
 

@@ -171,6 +171,7 @@ impl Shared {
             memtable: fresh.clone(),
             frozen: Some(layers.memtable.clone()),
             tree: layers.tree.clone(),
+            log: layers.log.clone(),
         };
         let rotated = self.log.rotate(fresh, || self.layers.store(Arc::new(frozen)));
         rotated.map_err(|e| self.fail("write the log", e))
@@ -314,8 +315,8 @@ impl Shared {
 
     /// Lets readers find the new index; the frozen memtable is part of it.
     fn publish(&self, tree: Arc<Tree>) {
-        let memtable = self.layers.load().memtable.clone();
-        self.layers.store(Arc::new(Layers { memtable, frozen: None, tree }));
+        let (memtable, log) = (self.layers.load().memtable.clone(), Some(self.log.clone()));
+        self.layers.store(Arc::new(Layers { memtable, frozen: None, tree, log }));
     }
 }
 

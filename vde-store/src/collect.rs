@@ -8,9 +8,10 @@ use crate::checkpoint::Edit;
 use crate::engine::{Content, Shared, Write};
 use crate::entries::Entry;
 use crate::error::{Error, Result};
-use crate::format::{FLAG_BLOB, FLAG_PACKED, Kind, UNIT_HEAD, UnitHead};
+use crate::format::{FLAG_BLOB, FLAG_PACKED, Kind};
 use crate::layers::read_record;
 use crate::log::record::Record;
+use crate::log::unit::Unit;
 use crate::memtable::{Horizon, Payload};
 use crate::options::Durability;
 use crate::segments::Segment;
@@ -86,20 +87,16 @@ impl Shared {
         let len = u64::from(geometry.segment_size).min(device_len.saturating_sub(start));
         let bytes = self.pages.read(start, len as usize, "segment")?;
         let mut at = 0;
-        while let Some((head, mut records, _)) = UnitHead::read(&bytes[at..], geometry.salt) {
-            if head.ordinal != ordinal {
+        while let Some(unit) = bytes.get(at as usize..).and_then(|rest| Unit::read(rest, geometry.salt)) {
+            if unit.head.ordinal != ordinal {
                 break;
             }
-            let mut offset = start + (at + UNIT_HEAD) as u64;
-            while !records.is_empty() {
-                let record = Record::read(records, offset, geometry.salt)?;
+            for (place, record) in &unit.records {
                 if record.head.kind == Kind::Put {
-                    self.move_record(&record, offset)?;
+                    self.move_record(record, start + u64::from(at) + place)?;
                 }
-                records = &records[record.len as usize..];
-                offset += u64::from(record.len);
             }
-            at += head.len as usize;
+            at = unit.head.end(at);
         }
         Ok(())
     }
@@ -165,6 +162,17 @@ impl Shared {
         if end < device.len().map_err(|e| Error::io("measure the container", e))? {
             self.pages.cut(end);
             device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the space of free segments back to the file system. Nobody takes one meanwhile.
+    pub(crate) fn give_back_free(&self) -> Result<()> {
+        let geometry = self.pages.geometry();
+        for segment in self.segments.lock().free() {
+            let offset = geometry.segment_offset(segment);
+            let given = self.pages.device().discard(offset, u64::from(geometry.segment_size));
+            given.map_err(|e| self.fail("give space back", e))?;
         }
         Ok(())
     }

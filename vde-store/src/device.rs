@@ -65,6 +65,16 @@ pub trait Device: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Gives the range's space back, where the system can do that inside of a file. Its bytes may become anything; nothing in
+    /// it is in use.
+    ///
+    /// # Errors
+    ///
+    /// The system's error.
+    fn discard(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// A map of the first `len` bytes, written or not yet, if the device can be mapped.
     fn map(&self, _len: u64) -> Option<Mapping> {
         None
@@ -212,6 +222,9 @@ const BULK: usize = 1 << 20;
 const ALIGNMENT: usize = 4096;
 
 fn write_direct(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    if data.as_ptr().align_offset(ALIGNMENT) == 0 {
+        return file.write_all_at(data, offset);
+    }
     let mut buffer = vec![0; data.len().min(BULK) + ALIGNMENT];
     let start = buffer.as_ptr().align_offset(ALIGNMENT);
     let mut at = offset;
@@ -262,6 +275,16 @@ impl Device for FileDevice {
             self.write_bulk(&zeros[..piece], at)?;
         }
         self.file.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+
+        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(error) if error != rustix::io::Errno::OPNOTSUPP => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     fn map(&self, len: u64) -> Option<Mapping> {

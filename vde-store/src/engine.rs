@@ -41,7 +41,7 @@ const REPLAY_AT_OPEN: u64 = 1 << 20;
 
 /// The open store; shared by its handles and its threads.
 pub(crate) struct Shared {
-    pub(crate) log: Log,
+    pub(crate) log: Arc<Log>,
     pub(crate) line: Line,
     pub(crate) pages: Arc<Pages>,
     pub(crate) segments: Arc<Mutex<Segments>>,
@@ -96,12 +96,11 @@ impl<'a> Write<'a> {
         Draft::new(&Parts { kind, flags, modified, origin, user: self.user, key: self.key, value }, salt)
     }
 
+    /// What the memtable keeps; the log has the longer values.
     fn stored(&self, now: u64) -> Option<Stored> {
         let (len, payload) = match self.content {
             Content::Delete => return None,
-            Content::Bytes(bytes) | Content::Packed(_, bytes) => {
-                (bytes.len() as u64, Payload::Memory(bytes.into()))
-            }
+            Content::Bytes(bytes) | Content::Packed(_, bytes) => (bytes.len() as u64, Payload::of(bytes)),
             Content::Blob(map, len) => (len, Payload::Blob(map.into())),
         };
         let (origin, modified) =
@@ -161,22 +160,23 @@ impl Shared {
             device.sync().map_err(|e| Error::io("sync the log", e))?;
         }
         let segments = Arc::new(Mutex::new(segments));
-        let log = Log::new(
+        let log = Arc::new(Log::new(
             device,
             geometry,
             replayed.position,
             segments.clone(),
             memtable.clone(),
             options.planted,
-        );
+        ));
         let tree = Arc::new(Tree { pages: root.pages.clone(), root: root.catalog.root });
         let checkpointer = Checkpointer::new(root.superblock, root.catalog, &root.pages);
+        let layers = Layers { memtable, frozen: None, tree, log: Some(log.clone()) };
         Ok(Self {
             log,
-            line: Line::new(),
+            line: Line::default(),
             pages: root.pages,
             segments,
-            layers: ArcSwap::from_pointee(Layers { memtable, frozen: None, tree }),
+            layers: ArcSwap::from_pointee(layers),
             stripes: Stripes::with_hasher(options.stripes, options.hasher.clone()),
             checkpoint: Mutex::new(checkpointer),
             collecting: Mutex::new(()),
@@ -190,13 +190,19 @@ impl Shared {
     /// Brings everything to the disk, gives back what is free at the container's end, and notes that nothing lies behind
     /// the log's end, so that opening the store need not look for it. The store's last handle is gone.
     pub(crate) fn close(&self) -> Result<()> {
+        self.wait_durable(self.log.published())?;
+        if self.options.background {
+            let _collecting = self.collecting.lock();
+            self.collect(crate::collect::BACKGROUND)?;
+            if self.layers.load().memtable.bytes() > REPLAY_AT_OPEN {
+                self.checkpoint(&Edit::Nothing, false)?;
+            }
+        }
         let end = self.log.published();
         self.wait_durable(end)?;
-        if self.options.background && self.layers.load().memtable.bytes() > REPLAY_AT_OPEN {
-            self.checkpoint(&Edit::Nothing, false)?;
-        }
         self.line.check()?;
         self.cut_free_end()?;
+        self.give_back_free()?;
         let device = self.pages.device();
         self.checkpoint.lock().superblock.successor(Some(end)).write(device)?;
         device.sync().map_err(|e| Error::io("sync the superblock", e))
@@ -232,11 +238,14 @@ impl Shared {
         let mut entries: Vec<_> =
             writes.iter().map(|write| Some((Box::<[u8]>::from(write.key), write.stored(now)))).collect();
         let buffered = durability == Durability::Buffered;
-        let appended = self.log.append(&drafts, |memtable, index, seq, location| {
+        let appended = self.log.append(&drafts, !buffered, |memtable, index, seq, location| {
             if let Some((key, stored)) = entries[index].take() {
-                memtable.insert(key, Change { seq, location, buffered, stored });
+                memtable.insert(key, Change::new(seq, location, buffered, stored));
             }
         });
+        if !buffered {
+            self.line.arrived(&self.log);
+        }
         if appended.unwritten > MAX_UNWRITTEN {
             self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
         }

@@ -307,7 +307,7 @@ impl Entry {
     /// The map of a large value that the index knows, and the record that it lies in.
     pub(crate) fn recorded_blob(&self) -> Result<Option<(Location, BlobMap)>> {
         match self.change.stored.as_ref().map(|stored| &stored.payload) {
-            Some(Payload::Record { location, blob: true }) => {
+            Some(Payload::Record { location, blob: true, .. }) => {
                 Ok(Some((*location, self.view.layers.blob_map(&self.key, *location)?)))
             }
             _ => Ok(None),

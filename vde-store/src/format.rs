@@ -37,6 +37,9 @@ pub(crate) const RECORD_HEAD: usize = 32;
 pub(crate) const LINK_LEN: usize = RECORD_HEAD + 16;
 /// Room that a segment always keeps for the unit that links it to the next one.
 pub(crate) const LINK_RESERVE: usize = UNIT_HEAD + LINK_LEN;
+/// A unit of at least so many bytes is followed by zeros up to a multiple of [`BLOCK`], so that units that are written
+/// past the page cache follow each other. Measured: from here on that is faster, up to twice as fast at 1 MiB.
+pub(crate) const LARGE_UNIT: usize = 128 << 10;
 
 /// The longest key in bytes.
 ///
@@ -267,14 +270,15 @@ impl Geometry {
 
     /// The longest value that fits into one record, whatever its key.
     pub(crate) fn max_value(self) -> usize {
-        self.segment_size as usize - UNIT_HEAD - RECORD_HEAD - 20 - MAX_KEY_LEN - MAX_USER_LEN - LINK_RESERVE
+        let around = UNIT_HEAD + RECORD_HEAD + 20 + BLOCK as usize + LINK_RESERVE;
+        self.segment_size as usize - around - MAX_KEY_LEN - MAX_USER_LEN
     }
 }
 
 /// The header of a log unit: what one flush wrote in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnitHead {
-    /// Length of the unit with this header.
+    /// Length of the unit with this header, without the zeros behind it.
     pub(crate) len: u32,
     /// Which segment of the log this is, counted from the container's first.
     pub(crate) ordinal: u64,
@@ -288,44 +292,52 @@ pub(crate) struct UnitHead {
 }
 
 impl UnitHead {
-    /// Fills in the header of `unit` and returns its checksum.
-    pub(crate) fn stamp(self, unit: &mut [u8], salt: u64) -> u64 {
-        unit[0..4].copy_from_slice(&UNIT_MAGIC.to_le_bytes());
-        unit[4..8].copy_from_slice(&self.len.to_le_bytes());
-        unit[8..16].copy_from_slice(&self.ordinal.to_le_bytes());
-        unit[16..24].copy_from_slice(&self.first_seq.to_le_bytes());
-        unit[24..32].copy_from_slice(&self.durable_seq.to_le_bytes());
-        unit[32..40].copy_from_slice(&self.chain.to_le_bytes());
-        let sum = Self::checksum(unit, self.chain, salt);
-        unit[40..48].copy_from_slice(&sum.to_le_bytes());
-        sum
+    /// The header with its checksum, which it ends with, and that checksum. `sums` are those of the records.
+    pub(crate) fn encode(self, sums: &[u8], salt: u64) -> ([u8; UNIT_HEAD], u64) {
+        let mut out = [0; UNIT_HEAD];
+        out[0..4].copy_from_slice(&UNIT_MAGIC.to_le_bytes());
+        out[4..8].copy_from_slice(&self.len.to_le_bytes());
+        out[8..16].copy_from_slice(&self.ordinal.to_le_bytes());
+        out[16..24].copy_from_slice(&self.first_seq.to_le_bytes());
+        out[24..32].copy_from_slice(&self.durable_seq.to_le_bytes());
+        out[32..40].copy_from_slice(&self.chain.to_le_bytes());
+        let mut hash = self.hash(&out, salt);
+        hash.update(sums);
+        let sum = hash.digest();
+        out[40..48].copy_from_slice(&sum.to_le_bytes());
+        (out, sum)
     }
 
-    fn checksum(unit: &[u8], chain: u64, salt: u64) -> u64 {
-        let mut hash = Xxh3::with_seed(chain ^ salt);
-        hash.update(&unit[..40]);
-        hash.update(&unit[UNIT_HEAD..]);
-        hash.digest()
+    /// The unit's checksum before the first record: with the checksums of its records, in order, it becomes the unit's.
+    /// They cover the records, so that no byte is hashed twice.
+    pub(crate) fn hash(&self, bytes: &[u8], salt: u64) -> Xxh3 {
+        let mut hash = Xxh3::with_seed(self.chain ^ salt);
+        hash.update(&bytes[..UNIT_HEAD - 8]);
+        hash
     }
 
-    /// The header at the front of `bytes`, if one is there; nothing is verified.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// The header at the front of `bytes`, if one is there, and the checksum that it ends with; nothing is verified.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, u64)> {
         let mut f = Fields(bytes);
         if f.u32()? != UNIT_MAGIC {
             return None;
         }
         let len = f.u32()?;
-        Some(Self { len, ordinal: f.u64()?, first_seq: f.u64()?, durable_seq: f.u64()?, chain: f.u64()? })
+        let head =
+            Self { len, ordinal: f.u64()?, first_seq: f.u64()?, durable_seq: f.u64()?, chain: f.u64()? };
+        Some((head, f.u64()?))
     }
 
-    /// The unit at the front of `bytes`, if one is there whole and intact: its header, its records, its checksum.
-    pub(crate) fn read(bytes: &[u8], salt: u64) -> Option<(Self, &[u8], u64)> {
-        let head = Self::decode(bytes)?;
-        let unit = bytes.get(..head.len as usize)?;
-        let records = unit.get(UNIT_HEAD..)?;
-        let sum = Fields(&unit[UNIT_HEAD - 8..]).u64()?;
-        (Self::checksum(unit, head.chain, salt) == sum).then_some((head, records, sum))
+    /// Where the next unit begins, if this one begins at `start`.
+    pub(crate) fn end(&self, start: u32) -> u32 {
+        unit_end(start, self.len)
     }
+}
+
+/// Where the unit behind one of `len` bytes at `start` begins; offsets are those in a segment.
+pub(crate) fn unit_end(start: u32, len: u32) -> u32 {
+    let end = start.saturating_add(len);
+    if (len as usize) < LARGE_UNIT { end } else { end.checked_next_multiple_of(BLOCK as u32).unwrap_or(end) }
 }
 
 /// What a record does.

@@ -56,15 +56,16 @@ pub fn fuzz_log(data: &[u8]) {
     let salt = superblock.geometry().salt;
     let mut unit = vec![0; UNIT_HEAD];
     unit.extend_from_slice(&data[..data.len().min(SEGMENT as usize - UNIT_HEAD)]);
-    stamp_records(&mut unit[UNIT_HEAD..], salt);
+    let sums = stamp_records(&mut unit[UNIT_HEAD..], salt);
     let head = UnitHead { len: unit.len() as u32, ordinal: 0, first_seq: 1, durable_seq: 0, chain: 0 };
-    head.stamp(&mut unit, salt);
+    unit[..UNIT_HEAD].copy_from_slice(&head.encode(&sums, salt).0);
     image.extend_from_slice(&unit);
     open_and_read(&image);
 }
 
-/// Puts the checksums of records right, as far as their lengths make sense.
-fn stamp_records(mut bytes: &mut [u8], salt: u64) {
+/// Puts the checksums of records right, as far as their lengths make sense. Returns those of the records.
+fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
+    let mut sums = Vec::new();
     while let Some((head, _)) = RecordHead::decode(bytes) {
         let value_len = head.value_len as usize;
         let user_len = match (head.flags & 8 != 0, head.flags & 4 != 0) {
@@ -78,16 +79,20 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) {
         let Some(value_at) =
             user_len.and_then(|len| len.checked_add(RECORD_HEAD + extra + head.key_len as usize))
         else {
-            return;
+            return sums;
         };
-        let Some(len) = value_at.checked_add(value_len).filter(|len| *len <= bytes.len()) else { return };
+        let Some(len) = value_at.checked_add(value_len).filter(|len| *len <= bytes.len()) else {
+            return sums;
+        };
         let (record, rest) = bytes.split_at_mut(len);
         let sum = checksum(&record[value_at..]);
         record[16..24].copy_from_slice(&sum.to_le_bytes());
         let sum = head_checksum(&record[..24], [&record[RECORD_HEAD..value_at], &[], &[]], salt);
         record[24..32].copy_from_slice(&sum.to_le_bytes());
+        sums.extend_from_slice(&sum.to_le_bytes());
         bytes = rest;
     }
+    sums
 }
 
 /// Decodes `data` as an index page, a catalog and the map of a blob, and opens containers that have the page for the root

@@ -7,6 +7,7 @@ use crate::blob::{BlobMap, Reading, Source};
 use crate::error::{Error, Result};
 use crate::format::{FLAG_BLOB, checksum};
 use crate::log::record::{Origin, Record};
+use crate::log::writer::Log;
 use crate::memtable::{Change, Facts, Horizon, Location, Memtable, Payload, Stored};
 use crate::pages::{Bytes, Pages, PinnedBytes};
 use crate::tree::Tree;
@@ -19,6 +20,8 @@ pub(crate) struct Layers {
     /// What a checkpoint is merging into the index right now.
     pub(crate) frozen: Option<Arc<Memtable>>,
     pub(crate) tree: Arc<Tree>,
+    /// Has what was logged and isn't on the device yet. Snapshots have no such thing.
+    pub(crate) log: Option<Arc<Log>>,
 }
 
 /// Reads and verifies the record of `key` at `location`, and hands it over with the bytes that it is read from.
@@ -29,8 +32,18 @@ pub(crate) fn read_record<T>(
     use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
 ) -> Result<T> {
     let bytes = pages.read(location.offset, location.len as usize, "log record")?;
+    parse_record(pages, key, location, &bytes, use_it)
+}
+
+fn parse_record<T>(
+    pages: &Pages,
+    key: &[u8],
+    location: Location,
+    bytes: &Bytes,
+    use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
+) -> Result<T> {
     let read = || {
-        let record = Record::read(&bytes, location.offset, pages.geometry().salt)?;
+        let record = Record::read(bytes, location.offset, pages.geometry().salt)?;
         if record.key != key {
             return Err(Error::corrupt("log record", location.offset));
         }
@@ -39,7 +52,7 @@ pub(crate) fn read_record<T>(
     };
     match read() {
         Err(Error::Corrupt { what, offset }) => Err(pages.corrupt(what, offset)),
-        other => other.map(|record| use_it(&record, &bytes)),
+        other => other.map(|record| use_it(&record, bytes)),
     }
 }
 
@@ -51,7 +64,7 @@ pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
             let user = (!user.is_empty()).then(|| user.into());
             (Some(Facts { modified, user }), Payload::Memory(bytes.into()))
         }
-        Place::Record { location, blob } => (None, Payload::Record { location, blob }),
+        Place::Record { location, blob } => (None, Payload::Record { location, blob, seq: 0 }),
     };
     let stored = Some(Stored { len: value.len, origin, facts, payload });
     Change { seq: 0, location: Location { offset: 0, len: 0 }, buffered: false, stored }
@@ -60,6 +73,21 @@ pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
 impl Layers {
     fn memtables(&self) -> impl Iterator<Item = &Memtable> {
         std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
+    }
+
+    /// As [`read_record`], of a record that may not be on the device yet.
+    fn record<T>(
+        &self,
+        key: &[u8],
+        location: Location,
+        seq: u64,
+        use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
+    ) -> Result<T> {
+        let pages = &self.tree.pages;
+        match self.log.as_ref().and_then(|log| log.unwritten(location, seq)) {
+            Some(bytes) => parse_record(pages, key, location, &Bytes::Copied(bytes), use_it),
+            None => read_record(pages, key, location, use_it),
+        }
     }
 
     pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Result<Option<Stored>> {
@@ -80,7 +108,7 @@ impl Layers {
                 None => Ok(None),
                 Some(Payload::Memory(bytes)) => Ok(Some(bytes.to_vec())),
                 Some(Payload::Blob(map)) => self.whole_blob(&BlobMap::decode(&map, 0)?),
-                Some(Payload::Record { location, blob }) => self.get_record(key, location, blob),
+                Some(Payload::Record { location, blob, seq }) => self.get_record(key, location, seq, blob),
             };
         }
         let found = self.tree.find(key, |value| match value.place {
@@ -90,15 +118,15 @@ impl Layers {
         match found {
             None => Ok(None),
             Some(Ok(bytes)) => Ok(Some(bytes)),
-            Some(Err((location, blob))) => self.get_record(key, location, blob),
+            Some(Err((location, blob))) => self.get_record(key, location, 0, blob),
         }
     }
 
-    fn get_record(&self, key: &[u8], location: Location, blob: bool) -> Result<Option<Vec<u8>>> {
+    fn get_record(&self, key: &[u8], location: Location, seq: u64, blob: bool) -> Result<Option<Vec<u8>>> {
         if blob {
             return self.whole_blob(&self.blob_map(key, location)?);
         }
-        read_record(&self.tree.pages, key, location, |record, _| {
+        self.record(key, location, seq, |record, _| {
             Ok(Some(record.content(location.offset)?.into_owned()))
         })?
     }
@@ -115,9 +143,9 @@ impl Layers {
                 return Ok(Value { bytes: PinnedBytes::Owned(bytes.clone()), pin: None });
             }
             Payload::Blob(map) => BlobMap::decode(map, 0)?.pin(pages)?,
-            Payload::Record { location, blob: true } => self.blob_map(key, *location)?.pin(pages)?,
-            Payload::Record { location, blob: false } => {
-                read_record(pages, key, *location, |record, bytes| {
+            Payload::Record { location, blob: true, .. } => self.blob_map(key, *location)?.pin(pages)?,
+            Payload::Record { location, blob: false, seq } => {
+                self.record(key, *location, *seq, |record, bytes| {
                     let end = record.len as usize;
                     Ok::<_, Error>(match record.content(location.offset)? {
                         Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
@@ -138,7 +166,7 @@ impl Layers {
     pub(crate) fn range(&self, key: &[u8], stored: &Stored, from: u64, to: u64) -> Result<Vec<u8>> {
         match &stored.payload {
             Payload::Blob(map) => BlobMap::decode(map, 0)?.range(&self.tree.pages, from, to),
-            Payload::Record { location, blob: true } => {
+            Payload::Record { location, blob: true, .. } => {
                 self.blob_map(key, *location)?.range(&self.tree.pages, from, to)
             }
             Payload::Memory(_) | Payload::Record { blob: false, .. } => {
@@ -155,7 +183,7 @@ impl Layers {
             |map: BlobMap| Source::Blob { map: Arc::new(map), pages: self.tree.pages.clone(), chunk: None };
         let source = match &stored.payload {
             Payload::Blob(map) => blob(BlobMap::decode(map, 0)?),
-            Payload::Record { location, blob: true } => blob(self.blob_map(key, *location)?),
+            Payload::Record { location, blob: true, .. } => blob(self.blob_map(key, *location)?),
             Payload::Memory(_) | Payload::Record { blob: false, .. } => {
                 Source::Bytes(self.value(key, stored)?.bytes)
             }
@@ -193,8 +221,8 @@ impl Layers {
         let (facts, sum) = match &stored.payload {
             Payload::Memory(bytes) => (stored.facts.clone(), checksum(bytes)),
             Payload::Blob(map) => (stored.facts.clone(), BlobMap::decode(map, 0)?.checksum),
-            Payload::Record { location, blob } => {
-                read_record(&self.tree.pages, key, *location, |record, _| {
+            Payload::Record { location, blob, seq } => {
+                self.record(key, *location, *seq, |record, _| {
                     debug_assert_eq!(*blob, record.head.flags & FLAG_BLOB != 0);
                     let user = (!record.user.is_empty()).then(|| record.user.into());
                     let sum = if *blob {

@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_skiplist::SkipMap;
 
+use crate::format::MAX_LEAF_VALUE;
 use crate::log::record::Origin;
 
 /// Where a record lies in the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) offset: u64,
     pub(crate) len: u32,
@@ -46,8 +47,20 @@ pub(crate) enum Payload {
     Memory(Arc<[u8]>),
     /// In a blob with this map.
     Blob(Arc<[u8]>),
-    /// In a record of the log, or in the blob that the record maps.
-    Record { location: Location, blob: bool },
+    /// In a record of the log, or in the blob that the record maps. The record has this sequence number, or 0 if the
+    /// device has it for certain.
+    Record { location: Location, blob: bool, seq: u64 },
+}
+
+impl Payload {
+    /// That of a value: in memory what goes into the index, the rest where it is logged.
+    pub(crate) fn of(value: &[u8]) -> Self {
+        if value.len() <= MAX_LEAF_VALUE {
+            Self::Memory(value.into())
+        } else {
+            Self::Record { location: Location::default(), blob: false, seq: 0 }
+        }
+    }
 }
 
 /// A value's times and its user metadata.
@@ -79,6 +92,14 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    /// A change that was logged at `location`.
+    pub(crate) fn new(seq: u64, at: Location, buffered: bool, mut stored: Option<Stored>) -> Self {
+        if let Some(Stored { payload: Payload::Record { location, seq: of_record, .. }, .. }) = &mut stored {
+            (*location, *of_record) = (at, seq);
+        }
+        Self { seq, location: at, buffered, stored }
+    }
+
     /// The version of the value, if it is one.
     pub(crate) fn version(&self) -> Option<u64> {
         let stored = self.stored.as_ref()?;
@@ -166,17 +187,22 @@ pub(crate) struct Memtable {
 /// What a change weighs in memory beside its key and value.
 const CHANGE_OVERHEAD: u64 = 160;
 
+/// Changes count as half of their records at least, so that checkpoints, and the collecting after them, keep up with a log
+/// whose values aren't in memory.
+const LOG_PER_BYTE: u64 = 2;
+
 impl Memtable {
     pub(crate) fn insert(&self, key: Box<[u8]>, change: Change) {
         let value = match change.stored.as_ref().map(|stored| &stored.payload) {
             Some(Payload::Memory(bytes) | Payload::Blob(bytes)) => bytes.len(),
             Some(Payload::Record { .. }) | None => 0,
         };
-        self.bytes.fetch_add(CHANGE_OVERHEAD + (key.len() + value) as u64, Relaxed);
+        let bytes = CHANGE_OVERHEAD + (key.len() + value) as u64;
+        self.bytes.fetch_add(bytes.max(u64::from(change.location.len) / LOG_PER_BYTE), Relaxed);
         self.map.insert(Slot { key, seq: change.seq }, change);
     }
 
-    /// Roughly how much memory it holds.
+    /// Roughly how much memory it holds, or half of the log that it stands for, where that is more.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }

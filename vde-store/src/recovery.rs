@@ -138,6 +138,9 @@ pub(crate) fn replay(
     loop {
         let mut unit: Vec<(Box<[u8]>, Change, u8)> = Vec::new();
         let whole = reader.next_unit(|record, seq, offset| {
+            if !record.has_whole_value() {
+                return Ok(false);
+            }
             // A crash may keep a record without the blob that it maps, if neither was synced.
             if seq > synced && !planted.has(Bug::TornBlobs) && is_torn_blob(pages, record, offset)? {
                 return Ok(false);
@@ -212,17 +215,17 @@ fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64) -> Result<bool>
 
 fn change(record: &Record<'_>, seq: u64, offset: u64) -> Result<Change> {
     let location = Location { offset, len: record.len };
-    let mut change = Change { seq, location, buffered: false, stored: None };
+    let mut stored = None;
     if record.head.kind == Kind::Put {
         let (len, payload) = if record.head.flags & FLAG_BLOB == 0 {
             let bytes = record.content(offset)?;
-            (bytes.len() as u64, Payload::Memory(bytes.into()))
+            (bytes.len() as u64, Payload::of(&bytes))
         } else {
             (BlobMap::decode(record.value, offset)?.len, Payload::Blob(record.value.into()))
         };
         let user = (!record.user.is_empty()).then(|| Arc::from(record.user));
         let facts = Some(Facts { modified: record.head.modified, user });
-        change.stored = Some(Stored { len, origin: record.origin, facts, payload });
+        stored = Some(Stored { len, origin: record.origin, facts, payload });
     }
-    Ok(change)
+    Ok(Change::new(seq, location, false, stored))
 }

@@ -341,6 +341,11 @@ impl Segments {
         self.table.iter().take(segment as usize).any(|segment| *segment == Segment::Free)
     }
 
+    /// The free segments.
+    pub(crate) fn free(&self) -> Vec<u32> {
+        (0u32..).zip(&self.table).filter(|(_, segment)| **segment == Segment::Free).map(|(i, _)| i).collect()
+    }
+
     /// Whether a free segment lies before one that is not.
     pub(crate) fn has_gaps(&self) -> bool {
         let last = self.table.iter().rposition(|segment| *segment != Segment::Free);

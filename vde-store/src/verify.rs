@@ -179,6 +179,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         while reader.position().seq < durable
             && reader.next_unit(|record, _, offset| {
                 records += 1;
+                record.verify_value(offset)?;
                 if record.head.flags & FLAG_BLOB != 0 {
                     damaged.push(BlobMap::decode(record.value, offset)?.verify(&shared.pages));
                 }

@@ -183,13 +183,18 @@ fn work(store: &Vde, thread: usize, seed: u64, steps: usize, model: &Model) -> v
             }
             6..=7 => {
                 let mut batch = store.batch();
+                // Enough for a unit that is written past the page cache, and for a transaction that spans segments.
+                let heavy = rng.u8(..10) == 0;
                 for _ in 0..rng.usize(2..6) {
                     let key = key(&mut rng);
                     if rng.u8(..3) == 0 {
                         state.remove(&key);
                         batch.delete(key);
                     } else {
-                        let value = value(&mut rng);
+                        let mut value = value(&mut rng);
+                        if heavy {
+                            value.resize(rng.usize(40_000..60_000), 7);
+                        }
                         state.insert(key.clone(), value.clone());
                         batch.put(key, value);
                     }
@@ -241,8 +246,13 @@ fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64
     }
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (store, model) = (&store, &model);
-            scope.spawn(move || work(store, thread, seed, steps, model).unwrap());
+            let (store, model, failure) = (&store, &model, &failure);
+            scope.spawn(move || {
+                // Some bugs show before any power cut.
+                if let Err(error) = work(store, thread, seed, steps, model) {
+                    failure.lock().unwrap().get_or_insert(format!("seed {seed}, thread {thread}: {error}"));
+                }
+            });
         }
     });
     match failure.lock().unwrap().take() {

@@ -52,6 +52,51 @@ fn what_was_put_is_there_after_reopening() {
     assert_eq!(store.list("key/").count(), 999);
 }
 
+/// Batches that are written past the page cache, and small writes that are not, one after the other.
+fn put_large_and_small(store: &Vde) {
+    for i in 0..12_u8 {
+        let mut batch = store.batch();
+        for j in 0..3 {
+            batch.put([b'l', i, j], vec![i ^ j; 50_000 + usize::from(i)]);
+        }
+        batch.commit().unwrap();
+        store.put([b's', i], vec![i; usize::from(i) * 100]).unwrap();
+    }
+}
+
+#[test]
+fn large_and_small_units_follow_each_other() {
+    let (_dir, path) = place();
+    let options = VdeOptions::new().background(false).segment_size(1 << 20);
+    let store = options.clone().open(&path).unwrap();
+    put_large_and_small(&store);
+    crash(store, &path);
+    let store = options.open(&path).unwrap();
+    assert_eq!(store.recovery().torn_at, None);
+    for i in 0..12_u8 {
+        for j in 0..3 {
+            assert_eq!(store.get([b'l', i, j]).unwrap(), Some(vec![i ^ j; 50_000 + usize::from(i)]));
+        }
+        assert_eq!(store.get([b's', i]).unwrap(), Some(vec![i; usize::from(i) * 100]));
+    }
+    assert!(store.verify(|_| {}).unwrap().is_clean());
+}
+
+#[test]
+fn a_damaged_value_in_the_middle_of_the_log_is_corruption() {
+    let (_dir, path) = place();
+    let options = VdeOptions::new().background(false).segment_size(1 << 20);
+    let store = options.clone().open(&path).unwrap();
+    put_large_and_small(&store);
+    let at = find(&path, &[5 ^ 2; 40_000]);
+    crash(store, &path);
+    overwrite(&path, at + 20_000, &[0xEE]);
+    match options.open(&path) {
+        Err(Error::Corrupt { offset, .. }) => assert!(offset < at, "{offset}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_second_opener_is_refused_until_the_first_is_gone() {
     let (_dir, path) = place();

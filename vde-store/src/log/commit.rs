@@ -6,95 +6,171 @@
 //!
 //! Gathering: right after a sync, the writers it released are about to come back, and those who arrived during it
 //! wait already. A leader that started at once would carry the second half only, and the first half would carry the
-//! next sync, and so on. So the leader waits until as many writers stand in line as that, but never longer than
-//! [`GATHER_LIMIT`].
+//! next sync, and so on. So the leader waits until as many writes are in the log as that, but never longer than
+//! [`GATHER_LIMIT`]. Where they don't come, since writers do something else between two writes, it soon stops waiting for
+//! them, and tries again now and then. It sleeps meanwhile: a leader that spun and yielded would, beside a busy thread,
+//! give that one a whole time slice.
+//!
+//! Waking: threads that wait for the flush in flight sit on one bench, those that wait for the next one on the other.
+//! So a flush wakes those it released, all by one system call, and one of the others to lead.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{self, Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 use crate::log::writer::Log;
 
-/// The longest that a leader waits for company: less than one sync of a fast disk.
+/// The longest that a leader waits for company: about one sync of a fast disk.
 const GATHER_LIMIT: Duration = Duration::from_micros(300);
+
+/// After waiting in vain, so many flushes at most go without.
+const MAX_SKIPPED: usize = 64;
 
 /// The line of those who wait for the disk.
 pub(crate) struct Line {
+    /// Somebody leads.
+    flushing: AtomicBool,
+    /// How many writes the next leader may expect.
+    expected: AtomicUsize,
+    /// How many the leader waits for right now; `usize::MAX` while it waits for nobody.
+    target: AtomicUsize,
+    /// Where the leader waits for them.
+    gathering: Bench,
+    /// How many flushes are still to go without gathering, and how many went after the last time it was in vain. Only the
+    /// leader touches them.
+    skip: AtomicUsize,
+    skipped: AtomicUsize,
+    benches: [Bench; 2],
     state: Mutex<State>,
-    /// How many stand in line; read by a gathering leader without the mutex.
-    waiting: AtomicUsize,
     /// Wakes the committer thread.
     committer: Condvar,
+    /// The log has failed; `State` says how.
+    failed: AtomicBool,
+}
+
+/// Threads that wait for one flush.
+#[derive(Default)]
+struct Bench {
+    /// How many sit here. The standard library's lock, since its condition variable wakes all by one system call.
+    seated: sync::Mutex<usize>,
+    woken: sync::Condvar,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            flushing: AtomicBool::new(false),
+            expected: AtomicUsize::new(0),
+            target: AtomicUsize::new(usize::MAX),
+            gathering: Bench::default(),
+            skip: AtomicUsize::new(0),
+            skipped: AtomicUsize::new(0),
+            benches: Default::default(),
+            state: Mutex::default(),
+            committer: Condvar::new(),
+            failed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Bench {
+    /// Blocks while `must_wait`. Whoever changes what that depends on wakes afterwards.
+    fn sit(&self, must_wait: impl Fn() -> bool) {
+        let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
+        *seated += 1;
+        while must_wait() {
+            seated = self.woken.wait(seated).unwrap_or_else(PoisonError::into_inner);
+        }
+        *seated -= 1;
+    }
+
+    /// As [`sit`](Self::sit), for no longer than `limit`. Tells whether it was shorter.
+    fn sit_for(&self, limit: Duration, must_wait: impl Fn() -> bool) -> bool {
+        let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
+        *seated += 1;
+        let (mut seated, timed_out) = self
+            .woken
+            .wait_timeout_while(seated, limit, |_| must_wait())
+            .unwrap_or_else(PoisonError::into_inner);
+        *seated -= 1;
+        !timed_out.timed_out()
+    }
+
+    fn is_empty(&self) -> bool {
+        *self.seated.lock().unwrap_or_else(PoisonError::into_inner) == 0
+    }
+
+    fn wake_one(&self) {
+        if !self.is_empty() {
+            self.woken.notify_one();
+        }
+    }
+
+    fn wake_all(&self) {
+        if !self.is_empty() {
+            self.woken.notify_all();
+        }
+    }
+}
+
+/// The lead, which ends however its holder's work ends.
+struct Lead<'a>(&'a Line);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.poison(Arc::new(io::Error::other("the device panicked while it was written to")));
+        }
+        self.0.flushing.store(false, Ordering::Release);
+    }
 }
 
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts, not one state")]
 struct State {
-    flushing: bool,
-    waiters: Vec<Waiter>,
+    tasks: Vec<Task>,
     next_id: u64,
-    /// How many writers the next leader may expect.
-    expected: usize,
     failure: Option<Arc<io::Error>>,
     has_committer: bool,
     lead_requested: bool,
     stopping: bool,
 }
 
-struct Waiter {
+/// A task that waits.
+struct Task {
     id: u64,
     seq: u64,
-    who: Who,
-}
-
-enum Who {
-    Thread(Thread),
-    Task(Waker),
-}
-
-impl Who {
-    fn wake(self) {
-        match self {
-            Self::Thread(thread) => thread.unpark(),
-            Self::Task(waker) => waker.wake(),
-        }
-    }
+    waker: Waker,
 }
 
 impl State {
-    fn join(&mut self, seq: u64, who: Who) -> u64 {
+    fn join(&mut self, seq: u64, waker: Waker) -> u64 {
         self.next_id += 1;
-        self.waiters.push(Waiter { id: self.next_id, seq, who });
+        self.tasks.push(Task { id: self.next_id, seq, waker });
         self.next_id
     }
 
     fn leave(&mut self, id: u64) {
-        if let Some(at) = self.waiters.iter().position(|w| w.id == id) {
-            self.waiters.swap_remove(at);
+        if let Some(at) = self.tasks.iter().position(|task| task.id == id) {
+            self.tasks.swap_remove(at);
         }
     }
 }
 
 impl Line {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::default()), waiting: AtomicUsize::new(0), committer: Condvar::new() }
-    }
-
     /// Fails once any write or sync of the log has failed: it is never tried again as if it had worked.
     pub(crate) fn check(&self) -> Result<()> {
-        Self::checked(&self.state.lock())
-    }
-
-    fn checked(state: &State) -> Result<()> {
-        match &state.failure {
+        if !self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match &self.state.lock().failure {
             Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
             None => Ok(()),
         }
@@ -104,42 +180,43 @@ impl Line {
     pub(crate) fn poison(&self, cause: Arc<io::Error>) {
         let mut state = self.state.lock();
         state.failure.get_or_insert(cause);
-        let waiters = std::mem::take(&mut state.waiters);
-        self.waiting.store(0, Ordering::Relaxed);
+        self.failed.store(true, Ordering::Release);
+        let tasks = std::mem::take(&mut state.tasks);
         drop(state);
-        for waiter in waiters {
-            waiter.who.wake();
+        for bench in &self.benches {
+            bench.wake_all();
         }
+        for task in tasks {
+            task.waker.wake();
+        }
+    }
+
+    /// Takes the lead, unless somebody has it.
+    fn try_lead(&self) -> bool {
+        !self.flushing.load(Ordering::Acquire) && !self.flushing.swap(true, Ordering::Acquire)
     }
 
     /// Blocks until the log is durable up to `seq`, leading a flush where nobody else does.
     pub(crate) fn wait(&self, log: &Log, seq: u64) -> Result<()> {
-        let mut joined = None;
+        let mut bench = None;
         while log.durable() < seq {
-            let mut state = self.state.lock();
-            Self::checked(&state)?;
-            if log.durable() >= seq {
-                if let Some(id) = joined {
-                    state.leave(id);
-                }
-                break;
+            self.check()?;
+            if self.try_lead() {
+                self.lead(log, true);
+                continue;
             }
-            if state.flushing {
-                if joined.is_none_or(|id| state.waiters.iter().all(|w| w.id != id)) {
-                    joined = Some(state.join(seq, Who::Thread(thread::current())));
-                    self.waiting.store(state.waiters.len(), Ordering::Relaxed);
-                }
-                drop(state);
-                thread::park();
-            } else {
-                if let Some(id) = joined.take() {
-                    state.leave(id);
-                }
-                state.flushing = true;
-                let expected = state.expected;
-                drop(state);
-                self.lead(log, expected);
-            }
+            let sat = bench.insert(&self.benches[log.flush_of(seq)]);
+            sat.sit(|| {
+                log.durable() < seq
+                    && self.flushing.load(Ordering::Acquire)
+                    && !self.failed.load(Ordering::Acquire)
+            });
+        }
+        if let Some(bench) = bench
+            && !log.is_taken(seq)
+        {
+            // A checkpoint has made it durable. If this thread was woken to lead, another has to.
+            bench.wake_one();
         }
         Ok(())
     }
@@ -149,55 +226,67 @@ impl Line {
         Waiting { line: self, log, seq, joined: None }
     }
 
-    /// Flushes for everybody in line. The caller has set `flushing`.
-    fn lead(&self, log: &Log, expected: usize) {
-        self.gather(expected);
-        let flushed = log.flush(true);
-        let mut state = self.state.lock();
-        state.flushing = false;
-        if let Err(error) = flushed {
-            state.failure.get_or_insert(Arc::new(error));
+    /// Flushes for everybody in line. The caller has taken the lead.
+    fn lead(&self, log: &Log, gather: bool) {
+        let lead = Lead(self);
+        if gather {
+            self.gather(log);
         }
-        let failed = state.failure.is_some();
-        let durable = log.durable();
-        let (released, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut state.waiters).into_iter().partition(|w| failed || w.seq <= durable);
-        state.waiters = left;
-        self.waiting.store(state.waiters.len(), Ordering::Relaxed);
-        // The leader itself comes back too.
-        state.expected = released.len() + state.waiters.len() + 1;
-        let next = state.waiters.iter().find_map(|w| match &w.who {
-            Who::Thread(thread) => Some(thread.clone()),
-            Who::Task(_) => None,
-        });
-        let mut released = released;
-        if next.is_none() && !state.waiters.is_empty() {
-            if state.has_committer {
-                self.request(&mut state);
-            } else {
-                // Polled again, the task leads itself.
-                released.push(state.waiters.swap_remove(0));
-            }
+        let flushed = log.flush(true);
+        let (flush, carried) = match flushed {
+            Ok(flush) => flush,
+            Err(error) => return self.poison(Arc::new(error)),
+        };
+        self.expected.store(carried + log.wanted(), Ordering::Relaxed);
+        drop(lead);
+        // The next leader first: it gathers while the others are being woken.
+        self.benches[1 - flush].wake_one();
+        self.benches[flush].wake_all();
+        self.wake_tasks(log.durable());
+    }
+
+    fn wake_tasks(&self, durable: u64) {
+        let mut state = self.state.lock();
+        if state.tasks.is_empty() {
+            return;
+        }
+        let (mut released, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.tasks).into_iter().partition(|task| task.seq <= durable);
+        state.tasks = left;
+        if state.has_committer && !state.tasks.is_empty() {
+            self.request(&mut state);
+        } else if let Some(next) = state.tasks.pop() {
+            // Polled again, the task leads itself.
+            released.push(next);
         }
         drop(state);
-        // The next leader first: it gathers while the others are being woken.
-        if let Some(thread) = next {
-            thread.unpark();
-        }
-        for waiter in released {
-            waiter.who.wake();
+        for task in released {
+            task.waker.wake();
         }
     }
 
-    fn gather(&self, expected: usize) {
-        // The leader has left the line, so it does not count itself.
-        let company = expected.saturating_sub(1);
-        if company == 0 || self.waiting.load(Ordering::Relaxed) >= company {
+    fn gather(&self, log: &Log) {
+        let expected = self.expected.load(Ordering::Relaxed);
+        if log.wanted() >= expected {
             return;
         }
-        let start = Instant::now();
-        while self.waiting.load(Ordering::Relaxed) < company && start.elapsed() < GATHER_LIMIT {
-            thread::yield_now();
+        let skip = self.skip.load(Ordering::Relaxed);
+        if skip > 0 {
+            self.skip.store(skip - 1, Ordering::Relaxed);
+            return;
+        }
+        self.target.store(expected, Ordering::SeqCst);
+        let came = self.gathering.sit_for(GATHER_LIMIT, || log.wanted() < expected);
+        self.target.store(usize::MAX, Ordering::Relaxed);
+        let skip = if came { 0 } else { MAX_SKIPPED.min(2 * self.skipped.load(Ordering::Relaxed) + 1) };
+        self.skip.store(skip, Ordering::Relaxed);
+        self.skipped.store(skip, Ordering::Relaxed);
+    }
+
+    /// A write that wants to be durable was logged; a leader may be waiting for it.
+    pub(crate) fn arrived(&self, log: &Log) {
+        if log.wanted() >= self.target.load(Ordering::SeqCst) {
+            self.gathering.wake_all();
         }
     }
 
@@ -215,12 +304,10 @@ impl Line {
                 !state.lead_requested && self.committer.wait_for(&mut state, interval).timed_out();
             let wanted = state.lead_requested || (timed_out && log.durable() < log.published());
             state.lead_requested = false;
-            if wanted && !state.flushing && state.failure.is_none() {
-                state.flushing = true;
-                // Tasks stand in line themselves while the committer leads for them.
-                let expected = if timed_out { 0 } else { state.expected + 1 };
+            if wanted && state.failure.is_none() && self.try_lead() {
                 drop(state);
-                self.lead(log, expected);
+                // Nobody in particular waits for writes that are buffered.
+                self.lead(log, !timed_out);
                 state = self.state.lock();
             }
         }
@@ -251,39 +338,34 @@ impl Future for Waiting<'_> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            if self.log.durable() >= self.seq {
-                return Poll::Ready(Ok(()));
-            }
+        while self.log.durable() < self.seq {
+            self.line.check()?;
             let mut state = self.line.state.lock();
-            Line::checked(&state)?;
             if let Some(id) = self.joined.take() {
                 state.leave(id);
             }
-            if self.log.durable() >= self.seq {
-                return Poll::Ready(Ok(()));
-            }
-            if state.flushing || state.has_committer {
-                self.joined = Some(state.join(self.seq, Who::Task(cx.waker().clone())));
-                self.line.waiting.store(state.waiters.len(), Ordering::Relaxed);
-                if !state.flushing {
+            // Whoever leads gives up the lead before it looks for tasks: one that joins here is seen, or sees that.
+            let is_led = self.line.flushing.load(Ordering::Acquire);
+            if self.log.durable() < self.seq && state.failure.is_none() && (is_led || state.has_committer) {
+                self.joined = Some(state.join(self.seq, cx.waker().clone()));
+                if !is_led {
                     self.line.request(&mut state);
                 }
                 return Poll::Pending;
             }
-            state.flushing = true;
             drop(state);
-            self.line.lead(self.log, 0);
+            if self.log.durable() < self.seq && self.line.try_lead() {
+                self.line.lead(self.log, false);
+            }
         }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.joined.take() {
-            let mut state = self.line.state.lock();
-            state.leave(id);
-            self.line.waiting.store(state.waiters.len(), Ordering::Relaxed);
+            self.line.state.lock().leave(id);
         }
     }
 }

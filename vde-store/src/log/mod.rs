@@ -3,7 +3,9 @@
 //! A writer copies its records into the open unit and publishes them under one short mutex ([`writer`]); a leader
 //! writes and syncs what has gathered, for all who wait ([`commit`]); recovery reads it back ([`reader`]).
 
+mod buffer;
 pub(crate) mod commit;
 pub(crate) mod reader;
 pub(crate) mod record;
+pub(crate) mod unit;
 pub(crate) mod writer;

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::{Geometry, LogPosition, UNIT_HEAD, UNIT_MAGIC, UnitHead};
 use crate::log::record::Record;
+use crate::log::unit::Unit;
 use crate::pages::{Bytes, Pages};
 
 /// Reads the log forward, unit by unit.
@@ -60,20 +61,16 @@ impl<'a> LogReader<'a> {
         &mut self,
         mut each: impl FnMut(&Record<'_>, u64, u64) -> Result<bool>,
     ) -> Result<bool> {
-        let at = self.position.offset as usize;
-        let rest = self.segment.get(at..).unwrap_or(&[]);
-        let Some((head, mut records, sum)) = UnitHead::read(rest, self.geometry.salt) else {
-            return Ok(false);
-        };
-        if !self.is_next(&head) {
+        let at = self.position.offset;
+        let rest = self.segment.get(at as usize..).unwrap_or(&[]);
+        if !UnitHead::decode(rest).is_some_and(|(head, _)| self.is_next(&head)) {
             return Ok(false);
         }
-        let mut offset = self.geometry.segment_offset(self.position.segment) + (at + UNIT_HEAD) as u64;
+        let Some(unit) = Unit::read(rest, self.geometry.salt) else { return Ok(false) };
+        let start = self.geometry.segment_offset(self.position.segment) + u64::from(at);
         let mut seq = self.position.seq;
         let mut link = None;
-        while !records.is_empty() {
-            let record = Record::read(records, offset, self.geometry.salt)?;
-            record.verify_value(offset)?;
+        for (place, record) in &unit.records {
             if let Some(next) = record.link() {
                 if !self.can_lead_to(next) {
                     return Ok(false);
@@ -81,16 +78,13 @@ impl<'a> LogReader<'a> {
                 link = Some(next);
             } else {
                 seq += 1;
-                if !each(&record, seq, offset)? {
+                if !each(record, seq, start + place)? {
                     return Ok(false);
                 }
             }
-            records = &records[record.len as usize..];
-            offset += u64::from(record.len);
         }
-        self.durable_seq = head.durable_seq;
-        self.position =
-            LogPosition { offset: self.position.offset + head.len, chain: sum, seq, ..self.position };
+        self.durable_seq = unit.head.durable_seq;
+        self.position = LogPosition { offset: unit.head.end(at), chain: unit.sum, seq, ..self.position };
         if let Some((segment, ordinal)) = link {
             self.position = LogPosition { segment, offset: 0, ordinal, ..self.position };
             self.load()?;
@@ -113,7 +107,7 @@ impl<'a> LogReader<'a> {
     /// After the log has ended: where a unit lies that was not written whole, if one does.
     pub(crate) fn torn_at(&self) -> Option<u64> {
         let at = self.position.offset as usize;
-        let head = UnitHead::decode(self.segment.get(at..)?)?;
+        let (head, _) = UnitHead::decode(self.segment.get(at..)?)?;
         self.is_next(&head).then(|| self.geometry.segment_offset(self.position.segment) + at as u64)
     }
 
@@ -130,8 +124,8 @@ impl<'a> LogReader<'a> {
         let here = self.geometry.segment_offset(self.position.segment) + at as u64;
         let rest = self.segment.get(at..).unwrap_or(&[]);
         let proves_loss = |bytes: &[u8], ordinal: u64| {
-            UnitHead::read(bytes, self.geometry.salt)
-                .is_some_and(|(head, _, _)| head.ordinal >= ordinal && head.durable_seq > self.position.seq)
+            Unit::read(bytes, self.geometry.salt)
+                .is_some_and(|unit| unit.head.ordinal >= ordinal && unit.head.durable_seq > self.position.seq)
         };
         let magic = UNIT_MAGIC.to_le_bytes();
         if memchr::memmem::find_iter(rest, &magic).any(|i| proves_loss(&rest[i..], self.position.ordinal)) {

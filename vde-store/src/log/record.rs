@@ -39,6 +39,13 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Draft<'a> {
+    /// The record with a [`link_value`].
+    pub(crate) fn link(value: &'a [u8], salt: u64) -> Self {
+        let parts =
+            Parts { kind: Kind::Link, flags: 0, modified: 0, origin: None, user: &[], key: &[], value };
+        Self::new(&parts, salt)
+    }
+
     pub(crate) fn new(parts: &Parts<'a>, salt: u64) -> Self {
         let mut flags = parts.flags;
         let mut extra = [0; 20];
@@ -75,23 +82,23 @@ impl<'a> Draft<'a> {
         RECORD_HEAD + self.extra_len + self.user.len() + self.key.len() + self.value.len()
     }
 
-    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        out.extend_from_slice(&self.extra[..self.extra_len]);
-        out.extend_from_slice(self.user);
-        out.extend_from_slice(self.key);
-        out.extend_from_slice(self.value);
+    /// What it is made of, in order.
+    pub(crate) fn parts(&self) -> [&[u8]; 5] {
+        [&self.head, &self.extra[..self.extra_len], self.user, self.key, self.value]
+    }
+
+    /// Checksum of everything but the value, whose checksum it covers.
+    pub(crate) fn sum(&self) -> &[u8] {
+        &self.head[RECORD_HEAD - 8..]
     }
 }
 
-/// Appends the record that says in which segment the log continues.
-pub(crate) fn append_link(out: &mut Vec<u8>, segment: u32, ordinal: u64, salt: u64) {
+/// The value of a record that says in which segment the log continues.
+pub(crate) fn link_value(segment: u32, ordinal: u64) -> [u8; LINK_LEN - RECORD_HEAD] {
     let mut value = [0; LINK_LEN - RECORD_HEAD];
     value[0..4].copy_from_slice(&segment.to_le_bytes());
     value[8..16].copy_from_slice(&ordinal.to_le_bytes());
-    let parts =
-        Parts { kind: Kind::Link, flags: 0, modified: 0, origin: None, user: &[], key: &[], value: &value };
-    Draft::new(&parts, salt).append_to(out);
+    value
 }
 
 /// A record as it lies in the log.
@@ -104,6 +111,8 @@ pub(crate) struct Record<'a> {
     pub(crate) value: &'a [u8],
     /// Length of the whole record in bytes.
     pub(crate) len: u32,
+    /// Checksum of everything but the value, whose checksum it covers.
+    pub(crate) sum: u64,
 }
 
 impl<'a> Record<'a> {
@@ -112,7 +121,8 @@ impl<'a> Record<'a> {
         Self::parse(bytes, salt).ok_or(Error::corrupt("log record", offset))
     }
 
-    fn parse(bytes: &'a [u8], salt: u64) -> Option<Self> {
+    /// As [`read`](Self::read).
+    pub(crate) fn parse(bytes: &'a [u8], salt: u64) -> Option<Self> {
         let (head, sum) = RecordHead::decode(bytes)?;
         let mut f = Fields(&bytes[RECORD_HEAD..]);
         let before_extra = f.0;
@@ -129,11 +139,15 @@ impl<'a> Record<'a> {
             return None;
         }
         let len = (bytes.len() - f.0.len()) as u32;
-        Some(Self { head, origin, user, key, value, len })
+        Some(Self { head, origin, user, key, value, len, sum })
+    }
+
+    pub(crate) fn has_whole_value(&self) -> bool {
+        checksum(self.value) == self.head.value_checksum
     }
 
     pub(crate) fn verify_value(&self, offset: u64) -> Result<()> {
-        if checksum(self.value) == self.head.value_checksum {
+        if self.has_whole_value() {
             Ok(())
         } else {
             Err(Error::corrupt("value", offset))

@@ -1,14 +1,17 @@
 //! Appending to the log, and bringing to the device what was appended.
+//!
+//! A record is copied once, into the unit that waits to be written; until the device has it, it is read from there.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::device::Device;
-use crate::format::{Geometry, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead};
-use crate::log::record::{Draft, append_link};
+use crate::format::{BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead, unit_end};
+use crate::log::buffer::Buffer;
+use crate::log::record::{Draft, link_value};
 use crate::memtable::{Location, Memtable};
 use crate::planted::{Bug, Planted};
 use crate::segments::Segments;
@@ -24,35 +27,36 @@ pub(crate) struct Appender {
     segments: Arc<Mutex<Segments>>,
     /// Offset in the segment at which the open unit begins.
     unit_start: u32,
-    /// The open unit, with room for its header; empty when it holds no record.
-    open: Vec<u8>,
-    /// An empty buffer for the unit after it.
-    spare: Vec<u8>,
-    open_first_seq: u64,
+    /// Without a record, it is empty.
+    open: Unit,
     /// Bytes of records in the open unit.
     open_records: u64,
     closed: Vec<Unit>,
     closed_bytes: usize,
+    /// What is being written.
+    in_flight: Vec<Arc<Unit>>,
+    /// The memory of a unit that was written, for one to come: fresh memory would cost a page fault every 4 KiB.
+    spare: Vec<Unit>,
 }
 
 /// A unit that waits to be written.
+#[derive(Default)]
 struct Unit {
     offset: u64,
     ordinal: u64,
     first_seq: u64,
-    bytes: Vec<u8>,
-}
-
-/// The state that only the one flush in flight touches.
-struct Written {
-    /// Checksum of the last unit.
-    chain: u64,
-    /// The buffer of a unit that was written, for one to come: fresh memory would cost a page fault every 4 KiB.
-    spare: Vec<u8>,
+    /// Header and records, and zeros up to the end of a page.
+    bytes: Buffer,
+    /// Length of header and records.
+    len: u32,
+    /// Checksums of the records.
+    sums: Vec<u8>,
 }
 
 /// A buffer that has grown beyond this is given back to the system.
-const MAX_SPARE: usize = 8 << 20;
+const MAX_SPARE: usize = 9 << 20;
+/// One unit is written while another is filled.
+const SPARES: usize = 2;
 
 /// What appending a transaction led to.
 pub(crate) struct Appended {
@@ -70,8 +74,18 @@ pub(crate) struct Log {
     device: Arc<dyn Device>,
     geometry: Geometry,
     appender: Mutex<Appender>,
-    written: Mutex<Written>,
+    /// Checksum of the last unit that was written, or how writing failed: nothing is written after that, since what comes
+    /// later could be acknowledged and what was lost with it. Held by the one flush in flight.
+    chain: Mutex<Result<u64, (io::ErrorKind, String)>>,
     published: AtomicU64,
+    /// Every record up to here is on the device, durable or not.
+    written: AtomicU64,
+    /// How many writes wait to be made durable by the next flush.
+    wanted: AtomicUsize,
+    /// Sequence number of the last record that a durable flush took, times two; plus one if that flush is odd.
+    taken: AtomicU64,
+    /// Length of the largest unit of the last flush that was to be durable.
+    usual_unit: AtomicU32,
     durable: AtomicU64,
     planted: Planted,
     segments: Arc<Mutex<Segments>>,
@@ -94,19 +108,23 @@ impl Log {
             ordinal: position.ordinal,
             segments: segments.clone(),
             unit_start: position.offset,
-            open: Vec::new(),
-            spare: Vec::new(),
-            open_first_seq: 0,
+            open: Unit::default(),
             open_records: 0,
             closed: Vec::new(),
             closed_bytes: 0,
+            in_flight: Vec::new(),
+            spare: Vec::new(),
         };
         Self {
             device,
             geometry,
             appender: Mutex::new(appender),
-            written: Mutex::new(Written { chain: position.chain, spare: Vec::new() }),
+            chain: Mutex::new(Ok(position.chain)),
             published: AtomicU64::new(position.seq),
+            written: AtomicU64::new(position.seq),
+            wanted: AtomicUsize::new(0),
+            taken: AtomicU64::new(position.seq << 1),
+            usual_unit: AtomicU32::new(0),
             durable: AtomicU64::new(position.seq),
             planted,
             segments,
@@ -114,9 +132,11 @@ impl Log {
     }
 
     /// Appends the records of one transaction and publishes each through `publish(memtable, index, seq, location)`.
+    /// `durable`: whether somebody will wait until it is durable.
     pub(crate) fn append(
         &self,
         drafts: &[Draft<'_>],
+        durable: bool,
         mut publish: impl FnMut(&Memtable, usize, u64, Location),
     ) -> Appended {
         let mut appender = self.appender.lock();
@@ -128,9 +148,13 @@ impl Log {
         }
         // Pairs with the acquire in `published`: whoever reads this number finds the memtable filled up to it.
         self.published.store(appender.seq, Ordering::Release);
+        if durable {
+            // Counted in the same breath, so that no flush carries a writer that it has not counted.
+            self.wanted.fetch_add(1, Ordering::SeqCst);
+        }
         Appended {
             seq: appender.seq,
-            unwritten: appender.closed_bytes + appender.open.len(),
+            unwritten: appender.closed_bytes + appender.open.bytes.len(),
             memtable_bytes: appender.memtable.bytes(),
             half_full: !was_half_full && appender.fill() >= half,
         }
@@ -154,52 +178,104 @@ impl Log {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Writes what was appended so far; with `sync`, makes it durable.
-    pub(crate) fn flush(&self, sync: bool) -> io::Result<()> {
-        let mut written = self.written.lock();
-        let (units, seq) = {
-            let mut appender = self.appender.lock();
-            if appender.spare.capacity() == 0 {
-                appender.spare = std::mem::take(&mut written.spare);
+    /// Whether syncs carry so much at a time that bandwidth limits them, and not what the file system adds to each.
+    pub(crate) fn has_large_syncs(&self) -> bool {
+        self.usual_unit.load(Ordering::Relaxed) as usize >= LARGE_UNIT
+    }
+
+    /// The record at `location`, with this sequence number, if it isn't on the device yet.
+    pub(crate) fn unwritten(&self, location: Location, seq: u64) -> Option<Vec<u8>> {
+        // Pairs with the release in `write_units`: what was written can be read from the device.
+        if seq <= self.written.load(Ordering::Acquire) {
+            return None;
+        }
+        let appender = self.appender.lock();
+        let in_flight = appender.in_flight.iter().map(|unit| &**unit);
+        let mut units = in_flight.chain(&appender.closed).chain(std::iter::once(&appender.open));
+        units.find_map(|unit| {
+            let from = usize::try_from(location.offset.checked_sub(unit.offset)?).ok()?;
+            unit.bytes.get(from..from + location.len as usize).map(<[u8]>::to_vec)
+        })
+    }
+
+    /// How many writes wait to be made durable by the next flush.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::SeqCst)
+    }
+
+    /// Whether a durable flush has taken `seq`. Checkpoints don't count.
+    pub(crate) fn is_taken(&self, seq: u64) -> bool {
+        seq <= self.taken.load(Ordering::Acquire) >> 1
+    }
+
+    /// Whether the flush that makes `seq` durable is an even one (0) or an odd one (1).
+    pub(crate) fn flush_of(&self, seq: u64) -> usize {
+        let taken = self.taken.load(Ordering::Acquire);
+        let next = u64::from(seq > taken >> 1);
+        ((taken + next) & 1) as usize
+    }
+
+    /// Writes what was appended so far; with `sync`, makes it durable. Returns whether this durable flush is an even or an
+    /// odd one, and how many writes were waiting for it.
+    pub(crate) fn flush(&self, sync: bool) -> io::Result<(usize, usize)> {
+        self.write(sync, |appender| {
+            if !sync {
+                return (0, 0);
             }
-            appender.take(self.geometry)
-        };
-        self.write(&mut written, units, seq, sync)
+            let odd = (self.taken.load(Ordering::Relaxed) & 1) ^ 1;
+            self.taken.store(appender.seq << 1 | odd, Ordering::Release);
+            (odd as usize, self.wanted.swap(0, Ordering::Relaxed))
+        })
+        .map(|(flush, _)| flush)
     }
 
     /// Makes everything logged so far durable and lets `memtable` receive what is logged from here on. `publish` lets
     /// readers know of it before anything can be logged into it. Returns where the log continues.
     pub(crate) fn rotate(&self, memtable: Arc<Memtable>, publish: impl FnOnce()) -> io::Result<LogPosition> {
-        let mut written = self.written.lock();
-        let mut appender = self.appender.lock();
-        let (units, seq) = appender.take(self.geometry);
-        appender.memtable = memtable;
-        publish();
-        let (segment, offset, ordinal) = (appender.segment, appender.unit_start, appender.ordinal);
-        drop(appender);
-        self.write(&mut written, units, seq, true)?;
-        Ok(LogPosition { segment, offset, ordinal, chain: written.chain, seq })
+        let (position, chain) = self.write(true, |appender| {
+            appender.memtable = memtable;
+            publish();
+            let (segment, offset, ordinal) = (appender.segment, appender.unit_start, appender.ordinal);
+            LogPosition { segment, offset, ordinal, chain: 0, seq: appender.seq }
+        })?;
+        Ok(LogPosition { chain, ..position })
     }
 
-    fn write(&self, written: &mut Written, units: Vec<Unit>, seq: u64, sync: bool) -> io::Result<()> {
-        let durable_seq = self.durable();
-        for mut unit in units {
-            let len = unit.bytes.len() as u32;
-            let head = UnitHead {
-                len,
-                ordinal: unit.ordinal,
-                first_seq: unit.first_seq,
-                durable_seq,
-                chain: written.chain,
-            };
-            written.chain = head.stamp(&mut unit.bytes, self.geometry.salt);
-            self.device.write_at(&unit.bytes, unit.offset)?;
-            if (written.spare.capacity()..=MAX_SPARE).contains(&unit.bytes.capacity()) {
-                unit.bytes.clear();
-                written.spare = unit.bytes;
+    /// Writes what was appended so far. Nothing is appended between that and `mark`. Returns the checksum of the last unit
+    /// as well.
+    fn write<T>(&self, sync: bool, mark: impl FnOnce(&mut Appender) -> T) -> io::Result<(T, u64)> {
+        let mut state = self.chain.lock();
+        let chain = match &mut *state {
+            Ok(chain) => chain,
+            Err((kind, cause)) => return Err(io::Error::new(*kind, cause.clone())),
+        };
+        let mut appender = self.appender.lock();
+        let units = appender.take(self.geometry, chain, self.durable());
+        let (seq, chain) = (appender.seq, *chain);
+        let marked = mark(&mut appender);
+        drop(appender);
+        let written = self.write_units(units, seq, sync);
+        if let Err(error) = &written {
+            *state = Err((error.kind(), error.to_string()));
+        }
+        written.map(|()| (marked, chain))
+    }
+
+    /// Only the one flush in flight calls it.
+    fn write_units(&self, units: Vec<Arc<Unit>>, seq: u64, sync: bool) -> io::Result<()> {
+        for unit in &units {
+            if unit.len as usize >= LARGE_UNIT && unit.offset.is_multiple_of(BLOCK) {
+                self.device.write_bulk(&unit.bytes, unit.offset)?;
+            } else {
+                self.device.write_at(&unit.bytes, unit.offset)?;
             }
         }
-        if sync && durable_seq < seq {
+        self.written.store(seq, Ordering::Release);
+        if sync && let Some(largest) = units.iter().map(|unit| unit.len).max() {
+            self.usual_unit.store(largest, Ordering::Relaxed);
+        }
+        self.appender.lock().put_away(units);
+        if sync && self.durable() < seq {
             if !self.planted.has(Bug::AcknowledgeEarly) {
                 self.device.sync()?;
             }
@@ -212,32 +288,34 @@ impl Log {
 impl Appender {
     fn copy(&mut self, draft: &Draft<'_>, geometry: Geometry) -> Location {
         self.make_room(draft.len(), geometry);
-        self.begin_unit();
+        self.begin_unit(geometry);
         self.seq += 1;
-        let offset =
-            geometry.segment_offset(self.segment) + u64::from(self.unit_start) + self.open.len() as u64;
-        draft.append_to(&mut self.open);
+        let offset = self.open.offset + self.open.bytes.len() as u64;
+        self.open.push(draft);
         self.open_records += draft.len() as u64;
         Location { offset, len: draft.len() as u32 }
     }
 
     /// How much of the segment is used.
     fn fill(&self) -> usize {
-        self.unit_start as usize + self.open.len()
+        self.unit_start as usize + self.open.bytes.len()
     }
 
-    fn begin_unit(&mut self) {
-        if self.open.is_empty() {
-            self.open = std::mem::take(&mut self.spare);
-            self.open.resize(UNIT_HEAD, 0);
-            self.open_first_seq = self.seq + 1;
+    fn begin_unit(&mut self, geometry: Geometry) {
+        if self.open.bytes.is_empty() {
+            self.open = self.spare.pop().unwrap_or_default();
+            self.open.offset = geometry.segment_offset(self.segment) + u64::from(self.unit_start);
+            self.open.ordinal = self.ordinal;
+            self.open.first_seq = self.seq + 1;
+            self.open.bytes.extend_zeros(UNIT_HEAD);
         }
     }
 
     /// Moves on to the next segment where this one cannot take `len` more bytes and still link to its successor.
     fn make_room(&mut self, len: usize, geometry: Geometry) {
-        let used = self.unit_start as usize + self.open.len().max(UNIT_HEAD);
-        if used + len + LINK_RESERVE <= geometry.segment_size as usize {
+        let used = self.unit_start as usize + self.open.bytes.len().max(UNIT_HEAD);
+        let end = (used + len).next_multiple_of(BLOCK as usize);
+        if end + LINK_RESERVE <= geometry.segment_size as usize {
             return;
         }
         self.next_segment(geometry);
@@ -245,29 +323,66 @@ impl Appender {
 
     fn next_segment(&mut self, geometry: Geometry) {
         let next = self.segments.lock().take_log(self.ordinal + 1, self.seq + 1);
-        self.begin_unit();
-        append_link(&mut self.open, next, self.ordinal + 1, geometry.salt);
-        self.close_unit(geometry);
+        self.begin_unit(geometry);
+        self.open.push(&Draft::link(&link_value(next, self.ordinal + 1), geometry.salt));
+        self.close_unit();
         self.segment = next;
         self.ordinal += 1;
         self.unit_start = 0;
     }
 
-    fn close_unit(&mut self, geometry: Geometry) {
-        if self.open.is_empty() {
+    fn close_unit(&mut self) {
+        if self.open.bytes.is_empty() {
             return;
         }
-        let bytes = std::mem::take(&mut self.open);
-        let offset = geometry.segment_offset(self.segment) + u64::from(self.unit_start);
-        self.segments.lock().add_live(offset, std::mem::take(&mut self.open_records));
-        self.unit_start += bytes.len() as u32;
-        self.closed_bytes += bytes.len();
-        self.closed.push(Unit { offset, ordinal: self.ordinal, first_seq: self.open_first_seq, bytes });
+        let mut unit = std::mem::take(&mut self.open);
+        self.segments.lock().add_live(unit.offset, std::mem::take(&mut self.open_records));
+        unit.len = unit.bytes.len() as u32;
+        // The last page is written whole: the system would have to read it from the disk first, if it was never read.
+        let end = self.unit_start as usize + unit.bytes.len();
+        unit.bytes.extend_zeros(end.next_multiple_of(BLOCK as usize) - end);
+        self.unit_start = unit_end(self.unit_start, unit.len);
+        self.closed_bytes += unit.bytes.len();
+        self.closed.push(unit);
     }
 
-    fn take(&mut self, geometry: Geometry) -> (Vec<Unit>, u64) {
-        self.close_unit(geometry);
+    /// Hands over all that is to be written. Readers find it here until it is [put away](Self::put_away).
+    fn take(&mut self, geometry: Geometry, chain: &mut u64, durable_seq: u64) -> Vec<Arc<Unit>> {
+        self.close_unit();
         self.closed_bytes = 0;
-        (std::mem::take(&mut self.closed), self.seq)
+        let units: Vec<_> = std::mem::take(&mut self.closed)
+            .into_iter()
+            .map(|mut unit| {
+                let (ordinal, first_seq) = (unit.ordinal, unit.first_seq);
+                let head = UnitHead { len: unit.len, ordinal, first_seq, durable_seq, chain: *chain };
+                let (bytes, sum) = head.encode(&unit.sums, geometry.salt);
+                unit.bytes[..UNIT_HEAD].copy_from_slice(&bytes);
+                *chain = sum;
+                Arc::new(unit)
+            })
+            .collect();
+        self.in_flight.extend_from_slice(&units);
+        units
+    }
+
+    /// The device has what was taken.
+    fn put_away(&mut self, units: Vec<Arc<Unit>>) {
+        self.in_flight.clear();
+        for mut unit in units.into_iter().filter_map(Arc::into_inner) {
+            if unit.bytes.capacity() <= MAX_SPARE && self.spare.len() < SPARES {
+                unit.bytes.clear();
+                unit.sums.clear();
+                self.spare.push(unit);
+            }
+        }
+    }
+}
+
+impl Unit {
+    fn push(&mut self, draft: &Draft<'_>) {
+        for part in draft.parts() {
+            self.bytes.extend(part);
+        }
+        self.sums.extend_from_slice(draft.sum());
     }
 }
