@@ -126,9 +126,7 @@ impl Layers {
         if blob {
             return self.whole_blob(&self.blob_map(key, location)?);
         }
-        self.record(key, location, seq, |record, _| {
-            Ok(Some(record.content(location.offset)?.into_owned()))
-        })?
+        self.record(key, location, seq, |record, _| Ok(Some(record.content(location.offset)?.into_owned())))?
     }
 
     fn whole_blob(&self, map: &BlobMap) -> Result<Option<Vec<u8>>> {

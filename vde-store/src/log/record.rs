@@ -147,11 +147,7 @@ impl<'a> Record<'a> {
     }
 
     pub(crate) fn verify_value(&self, offset: u64) -> Result<()> {
-        if self.has_whole_value() {
-            Ok(())
-        } else {
-            Err(Error::corrupt("value", offset))
-        }
+        if self.has_whole_value() { Ok(()) } else { Err(Error::corrupt("value", offset)) }
     }
 
     /// The value as it was put, or the map of the blob that it is. Its checksum was verified.

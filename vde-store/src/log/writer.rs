@@ -193,8 +193,10 @@ impl Log {
         let in_flight = appender.in_flight.iter().map(|unit| &**unit);
         let mut units = in_flight.chain(&appender.closed).chain(std::iter::once(&appender.open));
         units.find_map(|unit| {
+            // Zeros behind a unit lie where the next one begins.
+            let records = unit.bytes.get(..unit.len as usize)?;
             let from = usize::try_from(location.offset.checked_sub(unit.offset)?).ok()?;
-            unit.bytes.get(from..from + location.len as usize).map(<[u8]>::to_vec)
+            records.get(from..from + location.len as usize).map(<[u8]>::to_vec)
         })
     }
 
@@ -308,6 +310,7 @@ impl Appender {
             self.open.ordinal = self.ordinal;
             self.open.first_seq = self.seq + 1;
             self.open.bytes.extend_zeros(UNIT_HEAD);
+            self.open.len = UNIT_HEAD as u32;
         }
     }
 
@@ -337,7 +340,6 @@ impl Appender {
         }
         let mut unit = std::mem::take(&mut self.open);
         self.segments.lock().add_live(unit.offset, std::mem::take(&mut self.open_records));
-        unit.len = unit.bytes.len() as u32;
         // The last page is written whole: the system would have to read it from the disk first, if it was never read.
         let end = self.unit_start as usize + unit.bytes.len();
         unit.bytes.extend_zeros(end.next_multiple_of(BLOCK as usize) - end);
@@ -384,5 +386,6 @@ impl Unit {
             self.bytes.extend(part);
         }
         self.sums.extend_from_slice(draft.sum());
+        self.len = self.bytes.len() as u32;
     }
 }
