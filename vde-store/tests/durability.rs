@@ -88,7 +88,7 @@ fn a_damaged_value_in_the_middle_of_the_log_is_corruption() {
     let options = VdeOptions::new().background(false).segment_size(1 << 20);
     let store = options.clone().open(&path).unwrap();
     put_large_and_small(&store);
-    let at = find(&path, &[5 ^ 2; 40_000]);
+    let at = find(&path, &[5 ^ 2].repeat(40_000));
     crash(store, &path);
     overwrite(&path, at + 20_000, &[0xEE]);
     match options.open(&path) {
