@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -26,7 +27,7 @@ use crate::tree::merge::{Merge, Output};
 use crate::value::now_micros;
 
 /// Index pages are written in pieces of about this size.
-const WRITE_PIECE: usize = 1 << 20;
+const WRITE_PIECE: usize = 256 << 10;
 
 /// The state that only a checkpoint touches; its lock is what excludes checkpoints from each other.
 pub(crate) struct Checkpointer {
@@ -50,8 +51,36 @@ pub(crate) enum Edit<'a> {
     Remove(&'a str),
 }
 
+/// What lets writers have the processor and the disk while a checkpoint is made: it works for a short time, then rests
+/// for twice as long. Not while nobody writes, and not if writers would soon have to wait for the checkpoint.
+struct Pace<'a> {
+    shared: &'a Shared,
+    since: Instant,
+    published: u64,
+}
+
+/// Far below the time for which the system lets one thread run before another that has just been woken.
+const WORK: Duration = Duration::from_micros(300);
+
+impl Pace<'_> {
+    fn keep(&mut self) {
+        let worked = self.since.elapsed();
+        if worked < WORK {
+            return;
+        }
+        let published = self.shared.log.published();
+        let is_urgent = self.shared.layers.load().memtable.bytes() > self.shared.options.checkpoint_bytes / 2;
+        if published != self.published && !is_urgent {
+            std::thread::sleep(worked.min(10 * WORK) * 2);
+        }
+        self.published = published;
+        self.since = Instant::now();
+    }
+}
+
 /// Allocates new pages and writes them in large pieces.
 struct PageWriter<'a> {
+    pace: Pace<'a>,
     pages: &'a Pages,
     segments: &'a Mutex<Segments>,
     piece: Vec<u8>,
@@ -87,6 +116,7 @@ impl PageWriter<'_> {
 
 impl Output for PageWriter<'_> {
     fn write(&mut self, page: &[u8]) -> Result<Extent> {
+        self.pace.keep();
         let count = (page.len() as u64).div_ceil(BLOCK) as u32;
         let offset = self.segments.lock().take_pages(count);
         self.place(page, offset)
@@ -188,6 +218,7 @@ impl Shared {
         let generation = state.superblock.generation + 1;
         let ledger = RefCell::new(Ledger::default());
         let mut writer = PageWriter {
+            pace: Pace { shared: self, since: Instant::now(), published: position.seq },
             pages: &self.pages,
             segments: &self.segments,
             piece: Vec::new(),

@@ -8,7 +8,7 @@ use crate::checkpoint::Edit;
 use crate::engine::{Content, Shared, Write};
 use crate::entries::Entry;
 use crate::error::{Error, Result};
-use crate::format::{FLAG_BLOB, FLAG_PACKED, Kind};
+use crate::format::{BLOCK, FLAG_BLOB, FLAG_PACKED, Kind};
 use crate::layers::read_record;
 use crate::log::record::Record;
 use crate::log::unit::Unit;
@@ -29,6 +29,12 @@ pub(crate) struct Policy {
 pub(crate) const BACKGROUND: Policy = Policy { tolerated: 0.2, sparse: 0.75 };
 /// On demand: everything that is not nearly whole.
 pub(crate) const THOROUGH: Policy = Policy { tolerated: 0.0, sparse: 0.97 };
+
+/// When a store is closed: what stays then stays for long.
+pub(crate) const CLOSING: Policy = Policy { tolerated: 0.1, sparse: 0.9 };
+
+/// Fewer free pages than these are not worth a hole in the file.
+const LEAST_GIVEN_BACK: u32 = 16;
 
 /// What one round of packing leaves behind is free only after it, so that another may be needed to fill that.
 const PACKING_ROUNDS: usize = 3;
@@ -166,12 +172,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives the space of free segments back to the file system. Nobody takes one meanwhile.
+    /// Gives the space of what is free back to the file system. Nobody takes any of it meanwhile.
     pub(crate) fn give_back_free(&self) -> Result<()> {
-        let geometry = self.pages.geometry();
-        for segment in self.segments.lock().free() {
-            let offset = geometry.segment_offset(segment);
-            let given = self.pages.device().discard(offset, u64::from(geometry.segment_size));
+        for run in self.segments.lock().unused(LEAST_GIVEN_BACK) {
+            let given = self.pages.device().discard(run.offset, u64::from(run.pages) * BLOCK);
             given.map_err(|e| self.fail("give space back", e))?;
         }
         Ok(())

@@ -193,7 +193,7 @@ impl Shared {
         self.wait_durable(self.log.published())?;
         if self.options.background {
             let _collecting = self.collecting.lock();
-            self.collect(crate::collect::BACKGROUND)?;
+            self.collect(crate::collect::CLOSING)?;
             if self.layers.load().memtable.bytes() > REPLAY_AT_OPEN {
                 self.checkpoint(&Edit::Nothing, false)?;
             }

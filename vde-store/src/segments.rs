@@ -77,6 +77,18 @@ impl PageMap {
         None
     }
 
+    /// Runs of pages that are not taken: the first page and the count of each.
+    fn unused(&self, pages: u32) -> Vec<(u32, u32)> {
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        for page in (0..pages).filter(|page| !self.is_set(*page)) {
+            match runs.last_mut() {
+                Some((first, count)) if *first + *count == page => *count += 1,
+                _ => runs.push((page, 1)),
+            }
+        }
+        runs
+    }
+
     fn take(&mut self, count: u32, pages: u32) -> Option<u32> {
         if pages - self.used < count {
             return None;
@@ -341,9 +353,25 @@ impl Segments {
         self.table.iter().take(segment as usize).any(|segment| *segment == Segment::Free)
     }
 
-    /// The free segments.
-    pub(crate) fn free(&self) -> Vec<u32> {
-        (0u32..).zip(&self.table).filter(|(_, segment)| **segment == Segment::Free).map(|(i, _)| i).collect()
+    /// Runs of the container that hold nothing: free segments, and free pages of at least so many at a time.
+    pub(crate) fn unused(&self, least: u32) -> Vec<PageRun> {
+        let pages = self.pages_per_segment();
+        let mut runs = Vec::new();
+        for (index, segment) in (0u32..).zip(&self.table) {
+            let offset = self.geometry.segment_offset(index);
+            match segment {
+                Segment::Free => runs.push(PageRun { offset, pages }),
+                Segment::Pages(map) => {
+                    let free = map.unused(pages).into_iter().filter(|(_, count)| *count >= least);
+                    runs.extend(free.map(|(first, count)| PageRun {
+                        offset: offset + u64::from(first) * BLOCK,
+                        pages: count,
+                    }));
+                }
+                _ => {}
+            }
+        }
+        runs
     }
 
     /// Whether a free segment lies before one that is not.
@@ -490,6 +518,20 @@ mod tests {
         let freed: Vec<_> = runs.iter().map(|run| Freed::Pages(*run)).collect();
         segments.release(&freed);
         assert!(segments.table().iter().all(|segment| *segment == Segment::Free));
+    }
+
+    #[test]
+    fn what_is_unused_is_what_is_not_taken() {
+        let mut segments = segments();
+        let runs = [5, 2, 30, 10].map(|n| PageRun { offset: segments.take_pages(n), pages: n });
+        segments.take_log(0, 1);
+        segments.release(&[Freed::Pages(runs[0]), Freed::Pages(runs[1]), Freed::Pages(runs[3])]);
+        let expected = [
+            PageRun { offset: DATA_START, pages: 7 },
+            PageRun { offset: DATA_START + 37 * BLOCK, pages: 64 - 37 },
+        ];
+        assert_eq!(segments.unused(1), expected);
+        assert_eq!(segments.unused(8), expected[1..]);
     }
 
     #[test]
