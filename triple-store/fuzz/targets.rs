@@ -6,20 +6,14 @@ use std::time::Duration;
 use triple_store::{Error, QueryOptions, QueryResults, RdfFormat, TripleStoreOptions, UpdateOptions};
 use vde_store::{Vde, VdeOptions};
 
-const FORMATS: [RdfFormat; 6] = [
-    RdfFormat::NTriples,
-    RdfFormat::NQuads,
-    RdfFormat::Turtle,
-    RdfFormat::TriG,
-    RdfFormat::RdfXml,
-    RdfFormat::N3,
-];
+const SYNTAXES: [&str; 7] = ["nt", "nq", "ttl", "trig", "rdf", "n3", "jsonld"];
 
 /// Loads a document, whose syntax the first byte chooses; dumps what was loaded, and loads that.
 pub(crate) fn load(data: &[u8]) {
     let Some((format, document)) = data.split_first() else { return };
     let store = TripleStoreOptions::new().background(false).in_memory();
-    if store.load(document, FORMATS[usize::from(*format) % FORMATS.len()], "hostile").is_err() {
+    let format = RdfFormat::from_extension(SYNTAXES[usize::from(*format) % SYNTAXES.len()]);
+    if store.load(document, format.expect("a known extension"), "hostile").is_err() {
         assert!(store.is_empty(), "a refused document leaves nothing");
         return;
     }

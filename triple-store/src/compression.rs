@@ -1,6 +1,9 @@
 //! Compressed files, by their extension.
 
-use std::io::{self, Read};
+use oxrdfio::RdfFormat;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
 
 /// A way in which a file may be compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,9 +14,18 @@ pub(crate) enum Compression {
     Zstandard,
 }
 
+/// What the extensions of a file name: its syntax, and how it is compressed.
+pub(crate) fn of_file(path: &Path) -> (Option<RdfFormat>, Option<Compression>) {
+    let extension = |path: &Path| path.extension().and_then(|extension| Some(extension.to_str()?.to_owned()));
+    let compression = extension(path).and_then(|extension| Compression::from_extension(&extension));
+    let inner = if compression.is_some() { path.with_extension("") } else { path.to_owned() };
+    let format = extension(&inner).and_then(|extension| RdfFormat::from_extension(&extension));
+    (format, compression)
+}
+
 impl Compression {
     #[cfg(feature = "compression")]
-    pub(crate) fn from_extension(extension: &str) -> Option<Self> {
+    fn from_extension(extension: &str) -> Option<Self> {
         match extension {
             "gz" => Some(Self::Gzip),
             "zst" => Some(Self::Zstandard),
@@ -22,7 +34,7 @@ impl Compression {
     }
 
     #[cfg(not(feature = "compression"))]
-    pub(crate) fn from_extension(_: &str) -> Option<Self> {
+    fn from_extension(_: &str) -> Option<Self> {
         None
     }
 
@@ -40,28 +52,83 @@ impl Compression {
     }
 }
 
+/// A file that is written.
+pub(crate) enum Writer {
+    Plain(BufWriter<File>),
+    #[cfg(feature = "compression")]
+    Gzip(BufWriter<flate2::write::GzEncoder<File>>),
+    #[cfg(feature = "compression")]
+    Zstandard(BufWriter<zstd::Encoder<'static, File>>),
+}
+
+impl Writer {
+    pub(crate) fn new(file: File, compression: Option<Compression>) -> io::Result<Self> {
+        Ok(match compression {
+            None => Self::Plain(BufWriter::new(file)),
+            #[cfg(feature = "compression")]
+            Some(Compression::Gzip) => {
+                let level = flate2::Compression::default();
+                Self::Gzip(BufWriter::new(flate2::write::GzEncoder::new(file, level)))
+            }
+            #[cfg(feature = "compression")]
+            Some(Compression::Zstandard) => {
+                Self::Zstandard(BufWriter::new(zstd::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?))
+            }
+        })
+    }
+
+    /// Writes what is left, and what ends the file.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Plain(mut writer) => writer.flush(),
+            #[cfg(feature = "compression")]
+            Self::Gzip(writer) => writer.into_inner()?.finish().map(drop),
+            #[cfg(feature = "compression")]
+            Self::Zstandard(writer) => writer.into_inner()?.finish().map(drop),
+        }
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(writer) => writer.write(bytes),
+            #[cfg(feature = "compression")]
+            Self::Gzip(writer) => writer.write(bytes),
+            #[cfg(feature = "compression")]
+            Self::Zstandard(writer) => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(writer) => writer.flush(),
+            #[cfg(feature = "compression")]
+            Self::Gzip(writer) => writer.flush(),
+            #[cfg(feature = "compression")]
+            Self::Zstandard(writer) => writer.flush(),
+        }
+    }
+}
+
 #[cfg(all(test, feature = "compression"))]
 mod tests {
     use crate::TripleStore;
-    use std::io::Write;
 
     #[test]
-    fn compressed_files_are_read_by_their_extension() {
+    fn compressed_files_are_written_and_read_by_their_extension() {
         let dir = tempfile::tempdir().unwrap();
-        let text = "<urn:s> <urn:p> \"o\" .\n";
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(text.as_bytes()).unwrap();
-        let files = [
-            ("a.nt.gz", gzip.finish().unwrap()),
-            ("a.ttl.zst", zstd::encode_all(text.as_bytes(), 1).unwrap()),
-        ];
-        for (name, bytes) in files {
+        let store = TripleStore::in_memory();
+        store.update("INSERT DATA { <urn:s> <urn:p> 'o' }").unwrap();
+        for (name, magic) in [("a.nt.gz", &[0x1f, 0x8b][..]), ("a.ttl.zst", &[0x28, 0xb5, 0x2f, 0xfd])] {
             let path = dir.path().join(name);
-            std::fs::write(&path, &bytes).unwrap();
+            store.snapshot().dump_file(&path).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(bytes.starts_with(magic), "{name}");
             assert_eq!(TripleStore::in_memory().load_file(&path).unwrap().added, 1);
             std::fs::write(&path, &bytes[..bytes.len() - 4]).unwrap();
-            let store = TripleStore::in_memory();
-            assert!(store.load_file(&path).is_err() && store.is_empty(), "{name} cut short");
+            let cut = TripleStore::in_memory();
+            assert!(cut.load_file(&path).is_err() && cut.is_empty(), "{name} cut short");
         }
     }
 }

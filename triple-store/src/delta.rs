@@ -17,6 +17,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use stripe_lock::Striped;
+use vde_store::StripeHasher;
 
 /// The position of a commit in the order of commits. 0 is before all of them.
 pub(crate) type Seq = u64;
@@ -71,7 +72,7 @@ pub(crate) struct Change {
 /// The recent quads of a store, or the pending changes of one transaction.
 #[derive(Debug)]
 pub(crate) struct Delta {
-    stripes: Striped<u64, RwLock<Stripe>, ahash::RandomState>,
+    stripes: Striped<u64, RwLock<Stripe>, StripeHasher>,
     /// Quads that were ever recorded as removed from below: while there are none, no reader has to ask.
     hiding: AtomicUsize,
     entries: AtomicUsize,
@@ -85,7 +86,7 @@ pub(crate) struct Stripe {
 
 impl Delta {
     /// An empty delta whose stripes are those of a lock with as many stripes and the same hasher.
-    pub(crate) fn new(stripes: usize, hasher: ahash::RandomState) -> Self {
+    pub(crate) fn new(stripes: usize, hasher: StripeHasher) -> Self {
         Self {
             stripes: Striped::from_fn(stripes, hasher, |_| RwLock::default()),
             hiding: AtomicUsize::new(0),

@@ -6,14 +6,15 @@
 use crate::blank::Scope;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
+use crate::nesting::Nesting;
 use crate::parallel;
 use crate::quad::EncodedQuad;
 use oxrdf::Quad;
 use oxrdfio::{RdfParseError, RdfParser};
 use parking_lot::Mutex;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -23,6 +24,8 @@ pub(crate) struct Document<'a> {
     pub(crate) parser: RdfParser,
     pub(crate) name: &'a str,
     pub(crate) blanks: Scope,
+    /// The line that is read, where the parser does not tell it.
+    pub(crate) line: AtomicU64,
 }
 
 /// A piece of a line format, from the start of a line to the end of one.
@@ -114,6 +117,7 @@ impl Document<'_> {
                 let end = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
                 rest = text.split_off(end);
             }
+            Nesting::check(&text)?;
             let lines_in = memchr::memchr_iter(b'\n', &text).count() as u64;
             if !text.is_empty() && !take(Block { number, lines, text }) || ended {
                 return Ok(());
@@ -127,7 +131,10 @@ impl Document<'_> {
     fn located(&self, error: RdfParseError, lines: u64) -> Error {
         let name = || self.name.to_owned();
         match error {
-            RdfParseError::Io(source) => Error::Io { name: name(), source },
+            RdfParseError::Io(source) => match source.downcast::<Error>() {
+                Ok(error) => error,
+                Err(source) => Error::Io { name: name(), source },
+            },
             RdfParseError::Syntax(error) => match error.location() {
                 Some(place) => Error::Syntax {
                     file: name(),
@@ -135,7 +142,12 @@ impl Document<'_> {
                     column: place.start.column + 1,
                     message: error.to_string(),
                 },
-                None => Error::Unsupported(format!("{}: {error}", self.name)),
+                None => Error::Syntax {
+                    file: name(),
+                    line: self.line.load(Ordering::Relaxed),
+                    column: 1,
+                    message: error.to_string(),
+                },
             },
         }
     }
@@ -149,6 +161,34 @@ fn joined(mut parts: Vec<Vec<EncodedQuad>>) -> Vec<EncodedQuad> {
         all.append(&mut part);
     }
     all
+}
+
+/// A reader that hands out a line at a time, so that its number is known when the parser finds an error in it.
+pub(crate) struct ByLine<'a, R> {
+    reader: BufReader<R>,
+    line: &'a AtomicU64,
+    ended: bool,
+}
+
+impl<'a, R: Read> ByLine<'a, R> {
+    pub(crate) fn new(reader: R, line: &'a AtomicU64) -> Self {
+        Self { reader: BufReader::new(reader), line, ended: true }
+    }
+}
+
+impl<R: Read> Read for ByLine<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let text = self.reader.fill_buf()?;
+        let text = &text[..text.len().min(buffer.len())];
+        let length = memchr::memchr(b'\n', text).map_or(text.len(), |end| end + 1);
+        buffer[..length].copy_from_slice(&text[..length]);
+        if length > 0 {
+            self.line.fetch_add(u64::from(self.ended), Ordering::Relaxed);
+            self.ended = buffer[length - 1] == b'\n';
+        }
+        self.reader.consume(length);
+        Ok(length)
+    }
 }
 
 /// A reader that tells how far it has come.

@@ -27,6 +27,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use stripe_lock::StripedMutex;
+use vde_store::StripeHasher;
 
 /// An open store: what it consists of, and the thread that merges it. Dropping it waits for that thread.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Drop for Engine {
 pub(crate) struct Core {
     pub(crate) dictionary: Dictionary,
     /// Whoever changes a quad holds the stripe of its subject. Readers take none.
-    pub(crate) stripes: StripedMutex<u64, (), RawMutex, ahash::RandomState>,
+    pub(crate) stripes: StripedMutex<u64, (), RawMutex, StripeHasher>,
     /// What a writer that holds its stripes sees: a layer is put on top only by one who holds all of them. Every
     /// commit reads it, so reading must not write to memory that others read.
     latest: ArcSwap<View>,
@@ -105,7 +106,7 @@ impl Engine {
 impl Core {
     /// Reads back what the journal holds.
     fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
-        let hasher = ahash::RandomState::new();
+        let hasher = options.hasher.clone();
         let stripes = StripedMutex::with_hasher(options.stripes, hasher.clone());
         let dictionary = Dictionary::new();
         let (manifest, run) = journal.restore(&dictionary)?;

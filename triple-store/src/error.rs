@@ -40,7 +40,7 @@ pub enum Error {
         file: String,
         /// The line, from 1.
         line: u64,
-        /// The column in characters, from 1.
+        /// The column in characters, from 1; 1 where the parser tells no more than the line.
         column: u64,
         /// What is wrong there.
         message: String,
@@ -72,6 +72,22 @@ pub enum Error {
     /// A query or an update does not follow the syntax of SPARQL.
     #[error("SPARQL syntax: {0}")]
     Sparql(#[from] spargebra::SparqlSyntaxError),
+    /// An option of the store is out of its range.
+    #[error("option `{option}`: {reason}")]
+    InvalidOption {
+        /// The name of the option.
+        option: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+    /// A query, an update or a term is nested more deeply than anybody writes it: what reads it recurses.
+    #[error("nested too deeply: more than {most} {what}")]
+    TooDeep {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it there may be.
+        most: usize,
+    },
     /// A query or an update could not be evaluated.
     #[error(transparent)]
     Evaluation(spareval::QueryEvaluationError),

@@ -2,20 +2,24 @@
 //!
 //! A document is one transaction: it is [parsed and encoded](crate::document) to its end before anything is written.
 
+mod options;
+
 use crate::blank::Scope;
-use crate::compression::Compression;
-use crate::document::{Counted, Document};
+use crate::compression;
+use crate::document::{ByLine, Counted, Document};
 use crate::error::{Error, Result};
+use crate::nesting::Flat;
 use crate::pattern::Graphs;
 use crate::quad::EncodedQuad;
 use crate::sparql::Updated;
 use crate::store::TripleStore;
-use oxrdf::GraphName;
-use oxrdfio::{RdfFormat, RdfParser};
+use oxrdfio::RdfFormat;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+pub use options::LoadOptions;
 
 /// What a load did.
 ///
@@ -39,152 +43,14 @@ pub struct Loaded {
     pub added: u64,
 }
 
-/// How a document is read.
-///
-/// # Examples
-///
-/// ```
-/// use oxrdf::NamedNode;
-/// use triple_store::{LoadOptions, RdfFormat, TripleStore};
-///
-/// let graph = NamedNode::new("http://example.com/graph")?;
-/// let options = LoadOptions::new().graph(graph.clone()).base_iri("http://example.com/");
-/// let store = TripleStore::in_memory();
-/// store.load_with("<s> <p> <o> .".as_bytes(), RdfFormat::Turtle, "example.ttl", &options)?;
-/// assert_eq!(store.clear(&graph)?, 1);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Default)]
-#[must_use = "options do nothing until a document is loaded with them"]
-pub struct LoadOptions {
-    lenient: bool,
-    graph: Option<GraphName>,
-    one_graph: bool,
-    base_iri: Option<String>,
-    progress: Option<Progress>,
-}
-
-type Progress = Arc<dyn Fn(u64) + Send + Sync>;
-
-impl LoadOptions {
-    /// The defaults: strict, into the graphs that the document names.
-    ///
-    /// # Examples
-    ///
-    /// See [`LoadOptions`].
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Skips checks that are not needed to understand the document, of IRIs and language tags above all.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
-    ///
-    /// let (store, options) = (TripleStore::in_memory(), LoadOptions::new().lenient(true));
-    /// let line = "<http://example.com/s> <http://example.com/p> \"o\"@not_a_tag_at_all .";
-    /// assert!(store.load(line.as_bytes(), RdfFormat::NTriples, "odd.nt").is_err());
-    /// # let _ = store.load_with(line.as_bytes(), RdfFormat::NTriples, "odd.nt", &options);
-    /// ```
-    pub fn lenient(mut self, lenient: bool) -> Self {
-        self.lenient = lenient;
-        self
-    }
-
-    /// The graph that takes what the document leaves in the default graph.
-    ///
-    /// # Examples
-    ///
-    /// See [`LoadOptions`].
-    pub fn graph(mut self, graph: impl Into<GraphName>) -> Self {
-        self.graph = Some(graph.into());
-        self
-    }
-
-    /// Takes a named graph in the document for an error.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
-    ///
-    /// let (store, options) = (TripleStore::in_memory(), LoadOptions::new().one_graph(true));
-    /// let line = "<urn:s> <urn:p> <urn:o> <urn:g> .";
-    /// assert!(store.load_with(line.as_bytes(), RdfFormat::NQuads, "one.nq", &options).is_err());
-    /// ```
-    pub fn one_graph(mut self, one_graph: bool) -> Self {
-        self.one_graph = one_graph;
-        self
-    }
-
-    /// The IRI that relative IRIs of the document resolve against.
-    ///
-    /// # Examples
-    ///
-    /// See [`LoadOptions`].
-    pub fn base_iri(mut self, iri: impl Into<String>) -> Self {
-        self.base_iri = Some(iri.into());
-        self
-    }
-
-    /// Called with the number of bytes read since it was called last, compressed ones for a compressed file.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use std::sync::atomic::{AtomicU64, Ordering};
-    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
-    ///
-    /// let read = Arc::new(AtomicU64::new(0));
-    /// let counter = Arc::clone(&read);
-    /// let options = LoadOptions::new().progress(move |bytes| _ = counter.fetch_add(bytes, Ordering::Relaxed));
-    /// TripleStore::in_memory().load_with("<urn:s> <urn:p> 1 .".as_bytes(), RdfFormat::Turtle, "a.ttl", &options)?;
-    /// assert_eq!(read.load(Ordering::Relaxed), 19);
-    /// # Ok::<_, triple_store::Error>(())
-    /// ```
-    pub fn progress(mut self, progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
-        self.progress = Some(Arc::new(progress));
-        self
-    }
-
-    fn parser(&self, format: RdfFormat) -> Result<RdfParser> {
-        let mut parser = RdfParser::from_format(format);
-        if let Some(iri) = &self.base_iri {
-            parser = parser
-                .with_base_iri(iri)
-                .map_err(|error| Error::Unsupported(format!("the base IRI <{iri}>: {error}")))?;
-        }
-        if let Some(graph) = &self.graph {
-            parser = parser.with_default_graph(graph.clone());
-        }
-        if self.one_graph {
-            parser = parser.without_named_graphs();
-        }
-        Ok(if self.lenient { parser.lenient() } else { parser })
-    }
-}
-
-impl std::fmt::Debug for LoadOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadOptions")
-            .field("lenient", &self.lenient)
-            .field("graph", &self.graph)
-            .field("base_iri", &self.base_iri)
-            .finish_non_exhaustive()
-    }
-}
-
 impl TripleStore {
     /// Loads a document as one transaction. Its blank nodes are its own: none is the same as one loaded before.
     /// `name` is what errors call it.
     ///
     /// # Errors
     ///
-    /// [`Error::Syntax`] names the line and column, [`Error::Io`] what the reader reported; nothing of the document
-    /// is kept. Otherwise as [`insert`](Self::insert).
+    /// [`Error::Syntax`] names the line and column, [`Error::Io`] what the reader reported, [`Error::TooDeep`] that
+    /// triple terms nest too deeply; nothing of the document is kept. Otherwise as [`insert`](Self::insert).
     ///
     /// # Examples
     ///
@@ -216,9 +82,10 @@ impl TripleStore {
         name: &str,
         options: &LoadOptions,
     ) -> Result<Loaded> {
-        let encoded = self.encode(reader, format, name, options)?;
+        let (encoded, error) = self.encode(reader, format, name, options)?;
         let quads = encoded.len() as u64;
-        Ok(Loaded { quads, added: self.engine.add_all(encoded)? })
+        let added = self.engine.add_all(encoded)?;
+        error.map_or(Ok(Loaded { quads, added }), Err)
     }
 
     /// Puts a document in the place of the graph that the [options](LoadOptions::graph) name, or of everything if
@@ -251,31 +118,40 @@ impl TripleStore {
         name: &str,
         options: &LoadOptions,
     ) -> Result<Updated> {
-        let encoded = self.encode(reader, format, name, options)?;
+        let (quads, error) = self.encode(reader, format, name, options)?;
+        error.map_or(Ok(()), Err)?;
         let graph = options.graph.as_ref().map(|graph| self.engine.dictionary.intern_graph(graph.as_ref()));
         let graphs = graph.map_or(Graphs::All, Graphs::One);
-        let outcome = self.engine.replace(graphs, encoded)?;
+        let outcome = self.engine.replace(graphs, quads)?;
         Ok(Updated { added: outcome.added, removed: outcome.removed })
     }
 
+    /// The quads of a document; or those before an error, with the error, if they are to be kept.
     fn encode(
         &self,
         reader: impl Read,
         format: RdfFormat,
         name: &str,
         options: &LoadOptions,
-    ) -> Result<Vec<EncodedQuad>> {
+    ) -> Result<(Vec<EncodedQuad>, Option<Error>)> {
         let parser = options.parser(format)?;
+        let dictionary = &self.engine.dictionary;
         let document =
-            Document { dictionary: &self.engine.dictionary, parser, name, blanks: Scope::default() };
+            Document { dictionary, parser, name, blanks: Scope::default(), line: AtomicU64::new(0) };
         let reader = Counted { reader, progress: options.progress.as_deref() };
+        let parser = document.parser.clone();
         match format {
-            RdfFormat::NTriples | RdfFormat::NQuads => document.lines(reader),
-            _ => {
-                let mut encoded = Vec::new();
-                document.encode(document.parser.clone().for_reader(reader), 0, &mut encoded)?;
-                Ok(encoded)
+            // Blocks are done in no order, so none can be told to come before an error.
+            RdfFormat::NTriples | RdfFormat::NQuads if !options.keep_partial => {
+                Ok((document.lines(reader)?, None))
             }
+            RdfFormat::NTriples | RdfFormat::NQuads | RdfFormat::Turtle | RdfFormat::TriG => {
+                options.encode(&document, parser.for_reader(Flat::new(reader)))
+            }
+            RdfFormat::RdfXml | RdfFormat::JsonLd { .. } => {
+                options.encode(&document, parser.for_reader(ByLine::new(reader, &document.line)))
+            }
+            _ => options.encode(&document, parser.for_reader(reader)),
         }
     }
 
@@ -317,17 +193,12 @@ impl TripleStore {
     pub fn load_file_with(&self, path: impl AsRef<Path>, options: &LoadOptions) -> Result<Loaded> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let extension =
-            |path: &Path| path.extension().and_then(|extension| Some(extension.to_str()?.to_owned()));
-        let compression = extension(path).and_then(|extension| Compression::from_extension(&extension));
-        let inner = if compression.is_some() { path.with_extension("") } else { path.to_owned() };
-        let Some(format) = extension(&inner).and_then(|extension| RdfFormat::from_extension(&extension))
-        else {
-            return Err(Error::UnknownFormat(name));
-        };
+        let (format, compression) = compression::of_file(path);
+        let Some(format) = options.format.or(format) else { return Err(Error::UnknownFormat(name)) };
         let io = |source| Error::Io { name: name.clone(), source };
         let file = Counted { reader: File::open(path).map_err(io)?, progress: options.progress.as_deref() };
-        let options = LoadOptions { progress: None, ..options.clone() };
+        let mut options = options.clone();
+        options.progress = None;
         match compression {
             None => self.load_with(file, format, &name, &options),
             Some(compression) => {
@@ -342,6 +213,7 @@ mod tests {
     use super::*;
     use crate::QuadIter;
     use crate::document::BLOCK;
+    use oxrdf::GraphName;
     use std::io;
 
     /// About five blocks of lines that share blank nodes.
@@ -378,6 +250,11 @@ mod tests {
                 other => panic!("{other:?}"),
             }
             assert!(store.is_empty());
+            let options = LoadOptions::new().keep_partial(true);
+            let kept = store.load_with(lines.join("\n").as_bytes(), RdfFormat::NTriples, "a.nt", &options);
+            assert!(matches!(kept, Err(Error::Syntax { line: found, .. }) if found == line as u64));
+            assert_eq!(store.len(), line as u64 - 1, "what stands before the error");
+            store.clear(GraphName::DefaultGraph.as_ref()).unwrap();
         }
     }
 

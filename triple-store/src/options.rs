@@ -1,10 +1,13 @@
 //! How a store is opened.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journal::Journal;
 use crate::store::TripleStore;
 use std::path::Path;
-use vde_store::Vde;
+use vde_store::{StripeHasher, Vde};
+
+/// Quads that a block of the run may hold.
+const MOST_IN_BLOCK: usize = 1 << 14;
 
 /// When a write is acknowledged.
 ///
@@ -46,6 +49,7 @@ pub enum Durability {
 #[must_use = "options do nothing until a store is opened with them"]
 pub struct TripleStoreOptions {
     pub(crate) stripes: usize,
+    pub(crate) hasher: StripeHasher,
     pub(crate) durability: Durability,
     pub(crate) checkpoint_after: usize,
     pub(crate) run_block: usize,
@@ -56,6 +60,7 @@ impl Default for TripleStoreOptions {
     fn default() -> Self {
         Self {
             stripes: 16,
+            hasher: StripeHasher::keyed(),
             durability: Durability::Sync,
             checkpoint_after: 1 << 20,
             run_block: 64,
@@ -77,21 +82,39 @@ impl TripleStoreOptions {
         Self::default()
     }
 
-    /// How many stripes the subjects are spread over, rounded up to a power of two. Nothing that is stored depends
-    /// on it, so a store may be opened with another number each time.
-    ///
-    /// # Panics
-    ///
-    /// Opening the store panics if this is 0, or more than `stripe_lock` takes.
+    /// How many stripes the subjects are spread over: from 1 to [`stripe_lock::MAX_STRIPES`], rounded up to a power of
+    /// two. Nothing that is stored depends on it, so a store may be opened with another number each time.
     ///
     /// # Examples
     ///
     /// ```
-    /// let store = triple_store::TripleStoreOptions::new().stripes(1).in_memory();
+    /// use triple_store::{Error, TripleStoreOptions};
+    ///
+    /// let store = TripleStoreOptions::new().stripes(1).in_memory();
     /// assert_eq!(store.len(), 0);
+    /// let dir = tempfile::tempdir()?;
+    /// let refused = TripleStoreOptions::new().stripes(0).open(dir.path().join("data.vde"));
+    /// assert!(matches!(refused, Err(Error::InvalidOption { option: "stripes", .. })));
+    /// # Ok::<_, std::io::Error>(())
     /// ```
     pub fn stripes(mut self, stripes: usize) -> Self {
         self.stripes = stripes;
+        self
+    }
+
+    /// Which hash function chooses the stripe of a subject: [keyed](StripeHasher::keyed) by default, so that nobody can
+    /// choose subjects that all meet on one stripe. Nothing that is stored depends on it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{StripeHasher, TripleStoreOptions};
+    ///
+    /// let store = TripleStoreOptions::new().hasher(StripeHasher::Fnv1a).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn hasher(mut self, hasher: StripeHasher) -> Self {
+        self.hasher = hasher;
         self
     }
 
@@ -110,7 +133,7 @@ impl TripleStoreOptions {
         self
     }
 
-    /// How many recent quads are held apart before they are merged into the run, in the background; see
+    /// How many recent quads, at least one, are held apart before they are merged into the run, in the background; see
     /// [`TripleStore::checkpoint`]. Each takes about 150 bytes of memory until then. A run that holds more than eight
     /// times as many waits for an eighth of its size. Writers that outrun the merge by as many again wait for it.
     ///
@@ -121,12 +144,12 @@ impl TripleStoreOptions {
     /// assert_eq!(store.len(), 0);
     /// ```
     pub fn checkpoint_after(mut self, quads: usize) -> Self {
-        self.checkpoint_after = quads.max(1);
+        self.checkpoint_after = quads;
         self
     }
 
-    /// How many quads a block of the run holds from the next merge on; blocks that are there stay as they are. A
-    /// lookup decodes half a block on average, so small blocks are faster to look up in; each takes about 28 bytes of
+    /// How many quads a block of the run holds from the next merge on, from 1 to 16,384; blocks that are there stay as
+    /// they are. A lookup decodes half a block on average, so small blocks are faster to look up in; each takes about 28 bytes of
     /// memory in each of the three or four orders.
     ///
     /// # Examples
@@ -136,7 +159,7 @@ impl TripleStoreOptions {
     /// assert_eq!(store.len(), 0);
     /// ```
     pub fn run_block(mut self, quads: usize) -> Self {
-        self.run_block = quads.clamp(1, 1 << 14);
+        self.run_block = quads;
         self
     }
 
@@ -158,8 +181,9 @@ impl TripleStoreOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`](crate::Error::Storage) if the file can't be opened, is open elsewhere, is no container of
-    /// `vde-store`, or is damaged; [`Error::Corrupt`](crate::Error::Corrupt) if it is a container of something else.
+    /// [`Error::InvalidOption`] if an option is out of its range; [`Error::Storage`] if the file can't be opened, is
+    /// open elsewhere, is no container of `vde-store`, or is damaged; [`Error::Corrupt`] if it is a container of
+    /// something else.
     ///
     /// # Examples
     ///
@@ -170,6 +194,7 @@ impl TripleStoreOptions {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<TripleStore> {
+        self.check()?;
         self.open_in(&Vde::open(path)?)
     }
 
@@ -189,10 +214,15 @@ impl TripleStoreOptions {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn open_in(self, vde: &Vde) -> Result<TripleStore> {
+        self.check()?;
         TripleStore::with_journal(&self, Journal::open(vde, self.durability)?)
     }
 
     /// Makes an empty store that lives in memory alone.
+    ///
+    /// # Panics
+    ///
+    /// If an option is out of its range.
     ///
     /// # Examples
     ///
@@ -201,6 +231,46 @@ impl TripleStoreOptions {
     /// assert_eq!(store.len(), 0);
     /// ```
     pub fn in_memory(self) -> TripleStore {
+        self.check().unwrap_or_else(|error| panic!("{error}"));
         TripleStore::with_empty_journal(&self)
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |option, reason| Err(Error::InvalidOption { option, reason });
+        if !(1..=stripe_lock::MAX_STRIPES).contains(&self.stripes) {
+            return wrong("stripes", "must be from 1 to 1,048,576");
+        }
+        if !(1..=MOST_IN_BLOCK).contains(&self.run_block) {
+            return wrong("run_block", "must be from 1 to 16,384");
+        }
+        if self.checkpoint_after == 0 {
+            return wrong("checkpoint_after", "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_their_range_open_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.vde");
+        let new = TripleStoreOptions::new;
+        for (options, wrong) in [
+            (new().stripes(0), "stripes"),
+            (new().stripes(stripe_lock::MAX_STRIPES + 1), "stripes"),
+            (new().run_block(0), "run_block"),
+            (new().run_block(MOST_IN_BLOCK + 1), "run_block"),
+            (new().checkpoint_after(0), "checkpoint_after"),
+        ] {
+            match options.open(&path) {
+                Err(Error::InvalidOption { option, .. }) => assert_eq!(option, wrong),
+                other => panic!("{other:?}"),
+            }
+            assert!(!path.exists(), "{wrong}");
+        }
     }
 }

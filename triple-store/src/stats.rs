@@ -11,6 +11,7 @@ use crate::store::TripleStore;
 /// store.update("INSERT DATA { GRAPH <urn:g> { <urn:s> <urn:p> 1 } }")?;
 /// let stats = store.stats();
 /// assert_eq!((stats.quads, stats.terms, stats.named_graphs), (1, 3, 1));
+/// assert_eq!(stats.recent, 1);
 /// # Ok::<_, triple_store::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -18,6 +19,8 @@ use crate::store::TripleStore;
 pub struct Stats {
     /// Quads in all graphs together.
     pub quads: u64,
+    /// Changes since the last checkpoint, which are held apart in memory.
+    pub recent: u64,
     /// Terms of the dictionary; small literals are none, since they are their own ids.
     pub terms: u64,
     /// Named graphs that hold a quad.
@@ -34,6 +37,7 @@ impl TripleStore {
         let snapshot = self.snapshot();
         Stats {
             quads: snapshot.len(),
+            recent: snapshot.source.view.layers.iter().map(|layer| layer.delta.entries() as u64).sum(),
             terms: self.engine.dictionary.len(),
             named_graphs: snapshot.source.view.graphs().len() as u64,
         }

@@ -4,6 +4,7 @@ use crate::delta::Change;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::journal::Journal;
+use crate::nesting;
 use crate::options::TripleStoreOptions;
 use crate::snapshot::Snapshot;
 use crate::source::QuadIter;
@@ -93,7 +94,8 @@ impl TripleStore {
     /// # Errors
     ///
     /// [`Error::Storage`](crate::Error::Storage) or [`Error::Failed`](crate::Error::Failed) if it can't be made
-    /// durable; readers never see it then.
+    /// durable; readers never see it then. [`Error::TooDeep`](crate::Error::TooDeep) if it holds more than 64 triple
+    /// terms inside each other.
     ///
     /// # Examples
     ///
@@ -108,7 +110,7 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn insert<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
-        let quad = self.engine.dictionary.intern_quad(quad.into());
+        let quad = self.engine.dictionary.intern_quad(nesting::checked(quad.into())?);
         Ok(self.engine.commit(vec![Change { quad, adds: true }])?.added == 1)
     }
 
@@ -132,8 +134,8 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn extend(&self, quads: impl IntoIterator<Item = Quad>) -> Result<u64> {
-        let intern = |quad: Quad| self.engine.dictionary.intern_quad(quad.as_ref());
-        self.engine.add_all(quads.into_iter().map(intern).collect())
+        let intern = |quad: Quad| Ok(self.engine.dictionary.intern_quad(nesting::checked(quad.as_ref())?));
+        self.engine.add_all(quads.into_iter().map(intern).collect::<Result<_>>()?)
     }
 
     /// Removes a quad. Returns whether it was there. Holds one stripe.

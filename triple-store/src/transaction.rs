@@ -13,6 +13,7 @@
 use crate::delta::{Change, Delta, LATEST, Seq};
 use crate::engine::{Core, Engine, Outcome};
 use crate::error::{Error, Result};
+use crate::nesting;
 use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
 use crate::source::{QuadIter, Reads, Source};
@@ -21,6 +22,7 @@ use crate::view::{Layer, View};
 use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, QuadRef, TermRef};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use vde_store::StripeHasher;
 
 /// What a transaction is protected from.
 ///
@@ -83,7 +85,7 @@ const OWN: Seq = 1;
 impl Transaction {
     /// A transaction on top of a view.
     pub(crate) fn new(engine: &Arc<Engine>, mut view: View, reads: Option<Reads>) -> Self {
-        let overlay = Arc::new(Delta::new(1, ahash::RandomState::with_seed(0)));
+        let overlay = Arc::new(Delta::new(1, StripeHasher::Fnv1a));
         view.layers.insert(0, Layer { delta: Arc::clone(&overlay), seq: LATEST });
         let reads = reads.map(|reads| Arc::new(Mutex::new(reads)));
         Self { source: Source { engine: Arc::clone(engine), view: Arc::new(view), reads }, overlay }
@@ -93,13 +95,14 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::OutsideTransaction`] in a [`transaction_on`](TripleStore::transaction_on) other subjects.
+    /// [`Error::OutsideTransaction`] in a [`transaction_on`](TripleStore::transaction_on) other subjects;
+    /// [`Error::TooDeep`].
     ///
     /// # Examples
     ///
     /// See [`Transaction`].
     pub fn insert<'a>(&mut self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
-        let quad = self.source.engine.dictionary.intern_quad(quad.into());
+        let quad = self.source.engine.dictionary.intern_quad(nesting::checked(quad.into())?);
         self.change(quad, true)
     }
 

@@ -70,6 +70,72 @@ fn a_file_that_does_not_parse_is_named_with_its_line_and_leaves_nothing() {
 }
 
 #[test]
+fn what_is_kept_of_a_file_with_an_error_is_as_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("good.nt"), "<urn:a> <urn:p> <urn:o> .\n").unwrap();
+    std::fs::write(dir.join("bad.ttl"), "<urn:s> <urn:p> 1 .\n<urn:s> <urn:p> 2 .\n  <urn:s> oops .")
+        .unwrap();
+    std::fs::write(dir.join("odd.nt"), "<urn:s> <urn:p> \"o\"@muchtoolong .\n").unwrap();
+    let (code, message) = fail(dir, &["load", "store.vde", "good.nt", "bad.ttl"]);
+    assert_eq!(code, 2);
+    assert!(message.contains("bad.ttl:3:11"), "{message}");
+    assert!(
+        succeed(dir, &["stats", "store.vde"]).contains("quads         1\n"),
+        "the file before it is there"
+    );
+    assert_eq!(fail(dir, &["load", "--keep-partial", "store.vde", "bad.ttl"]).0, 2);
+    assert!(succeed(dir, &["stats", "store.vde"]).contains("quads         3\n"));
+    assert_eq!(fail(dir, &["load", "store.vde", "odd.nt"]).0, 2);
+    succeed(dir, &["load", "--lenient", "-q", "store.vde", "odd.nt"]);
+}
+
+#[test]
+fn files_are_compressed_and_named_as_one_likes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let update = "INSERT DATA { <urn:s> <urn:p> 1 . GRAPH <urn:g> { <urn:s> <urn:p> 2 } }";
+    succeed(dir, &["update", "store.vde", update]);
+    for file in ["all.nq.gz", "all.trig.zst", "all.jsonld"] {
+        succeed(dir, &["dump", "store.vde", "-o", file]);
+        let copy = format!("{file}.vde");
+        succeed(dir, &["load", "-q", &copy, file]);
+        assert_eq!(succeed(dir, &["dump", &copy]).lines().count(), 2, "{file}");
+    }
+    std::fs::write(dir.join("kept.nt"), "as it was").unwrap();
+    assert_eq!(fail(dir, &["dump", "store.vde", "-o", "kept.nt"]).0, 2, "it holds one graph");
+    assert_eq!(fail(dir, &["dump", "store.vde", "-o", "kept.doc"]).0, 2);
+    assert_eq!(std::fs::read_to_string(dir.join("kept.nt")).unwrap(), "as it was");
+    succeed(dir, &["dump", "store.vde", "--graph", "default", "-f", "nt", "-o", "some.txt"]);
+    succeed(dir, &["load", "-q", "-f", "nt", "some.vde", "some.txt"]);
+    let mut load = Command::new(env!("CARGO_BIN_EXE_triples"))
+        .current_dir(dir)
+        .args(["load", "-q", "-f", "ttl", "some.vde", "-"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(load.stdin.as_mut().unwrap(), b"<urn:s> <urn:p> 3 .").unwrap();
+    assert!(load.wait().unwrap().success());
+    assert_eq!(succeed(dir, &["dump", "some.vde"]).lines().count(), 2);
+    assert_eq!(fail(dir, &["load", "some.vde", "-"]).0, 2, "the standard input has no extension");
+}
+
+#[test]
+fn a_bench_measures_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let report =
+        succeed(dir, &["bench", "new.vde", "--triples", "800", "--threads", "2", "--seconds", "0.01"]);
+    for what in ["loaded", "synced", "logged", "lookups", "ranges", "scanned", "join"] {
+        assert!(report.lines().any(|line| line.contains(what) && line.ends_with("/s")), "{what}: {report}");
+    }
+    assert!(!dir.join("new.vde").exists());
+    std::fs::write(dir.join("taken"), "text").unwrap();
+    assert_eq!(fail(dir, &["bench", "taken"]).0, 1);
+    assert_eq!(std::fs::read_to_string(dir.join("taken")).unwrap(), "text");
+}
+
+#[test]
 fn mistakes_have_exit_codes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -86,5 +152,9 @@ fn mistakes_have_exit_codes() {
     assert_eq!(fail(dir, &["frobnicate"]).0, 2);
     std::fs::write(dir.join("text.vde"), "this is no store, but it is long enough to look at").unwrap();
     assert_eq!(fail(dir, &["stats", "text.vde"]).0, 1);
-    assert!(succeed(dir, &["completion", "bash"]).contains("triples"));
+    let nested = format!("ASK {}", "{".repeat(100_000));
+    assert_eq!(fail(dir, &["query", "store.vde", &nested]).0, 2);
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(succeed(dir, &["completion", shell]).contains("checkpoint"), "{shell}");
+    }
 }

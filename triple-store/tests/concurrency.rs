@@ -58,14 +58,15 @@ fn eight_threads_add_and_remove_what_the_others_add_and_remove() {
     assert_eq!((store.len(), store.snapshot().iter().count() as u64), (left, left));
 }
 
-/// No quad survives a removal that began after its addition was acknowledged, unless it was added again after the
-/// removal had ended; and none that was added after all removals is missing.
+/// No quad survives a removal that began after its addition was acknowledged and ended before it was added again; and
+/// none is missing that no removal can have met. Each quad is added twice: the second addition tells whether it was
+/// there, and the end whether it is.
 #[test]
 fn additions_and_wildcard_removals_exclude_each_other() {
     let store = TripleStore::in_memory();
     let (clock, stop) = (AtomicU64::new(1), AtomicBool::new(false));
     let tick = || clock.fetch_add(1, Ordering::SeqCst);
-    let (removals, writes) = thread::scope(|scope| {
+    let (removals, written) = thread::scope(|scope| {
         let remover = scope.spawn(|| {
             let mut removals = Vec::new();
             while !stop.load(Ordering::Relaxed) {
@@ -80,30 +81,47 @@ fn additions_and_wildcard_removals_exclude_each_other() {
             .map(|n| {
                 let (store, tick) = (&store, &tick);
                 scope.spawn(move || {
-                    let write = |i: u64| {
-                        let subject = format!("{n}/{i}");
+                    let add = |i: u64| {
                         let began = tick();
-                        store.insert(&quad(&subject, 1)).unwrap();
-                        (subject, began, tick())
+                        let was_there = !store.insert(&quad(format!("{n}/{i}"), 1)).unwrap();
+                        (was_there, began, tick())
                     };
-                    (0..2000).map(write).collect::<Vec<_>>()
+                    let mut first = Vec::new();
+                    let mut again = Vec::new();
+                    for i in 0..1000 {
+                        first.push(add(i));
+                        if i >= 5 {
+                            again.push(add(i - 5));
+                        }
+                    }
+                    again.extend((995..1000).map(add));
+                    (n, first, again)
                 })
             })
             .collect();
-        let done: Vec<_> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        let written: Vec<_> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
         stop.store(true, Ordering::Relaxed);
-        (remover.join().unwrap(), done)
+        (remover.join().unwrap(), written)
     });
     assert!(removals.len() > 1, "the removals ran beside the writes");
-    for (subject, began, acknowledged) in writes {
-        let there = store.contains(&quad(&subject, 1));
-        if removals.iter().any(|(start, _)| *start > acknowledged) {
-            assert!(!there, "{subject} survived a removal");
-        }
-        if removals.iter().all(|(_, end)| *end < began) {
-            assert!(there, "{subject} was lost");
+    // Whether a quad must be gone, or must be there, at a time, after it was added at another.
+    let gone = |added: u64, now: u64| removals.iter().any(|(began, ended)| *began > added && *ended < now);
+    let there = |added: u64, now: u64| !removals.iter().any(|(began, ended)| *ended > added && *began < now);
+    let (mut seen_gone, mut seen_there) = (0, 0);
+    for (n, first, again) in written {
+        for (i, ((_, began, added), (was_there, again_began, again_added))) in
+            first.into_iter().zip(again).enumerate()
+        {
+            assert!(!(gone(added, again_began) && was_there), "{n}/{i} survived a removal");
+            assert!(!there(began, again_added) || was_there, "{n}/{i} was lost");
+            let is_there = store.contains(&quad(format!("{n}/{i}"), 1));
+            assert!(!(gone(again_added, u64::MAX) && is_there), "{n}/{i} survived a removal");
+            assert!(!there(again_began, u64::MAX) || is_there, "{n}/{i} was lost");
+            seen_gone += u64::from(gone(added, again_began) || gone(again_added, u64::MAX));
+            seen_there += u64::from(there(began, again_added) || there(again_began, u64::MAX));
         }
     }
+    assert!(seen_gone > 0 && seen_there > 0, "both were to be seen: {seen_gone} {seen_there}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use oxrdf::{GraphName, Literal, NamedNode, NamedOrBlankNode, Quad, Term};
 use std::collections::BTreeMap;
-use triple_store::{Durability, Snapshot, TripleStore, TripleStoreOptions};
+use triple_store::{Durability, Snapshot, StripeHasher, TripleStore, TripleStoreOptions};
 
 /// xorshift64*: the tests must be repeatable, and need no better numbers.
 struct Random(u64);
@@ -155,7 +155,9 @@ fn random_changes_with_reopening() {
     let mut random = Random(0x5eed_0002);
     let mut model = Model::new();
     for round in 0..40 {
-        let options = TripleStoreOptions::new().stripes(1 << (round % 7)).durability(Durability::Buffered);
+        let hasher = if round % 2 == 0 { StripeHasher::Fnv1a } else { StripeHasher::keyed() };
+        let options = TripleStoreOptions::new().stripes(1 << (round % 7)).hasher(hasher);
+        let options = options.durability(Durability::Buffered).run_block(1 + round * 3 % 64);
         let options = options.checkpoint_after(if round % 3 == 0 { 40 } else { usize::MAX });
         let store = options.open(&path).unwrap();
         check(&store.snapshot(), &model, &mut random);

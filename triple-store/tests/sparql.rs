@@ -99,6 +99,91 @@ fn errors_of_the_data_are_those_of_the_store() {
     assert!(matches!(silent, QueryResults::Boolean(_)));
 }
 
+/// On a thread with less stack than anybody has who does not ask for it.
+fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, work);
+        thread.unwrap().join().unwrap()
+    })
+}
+
+#[test]
+fn what_is_deep_is_evaluated_or_refused_and_no_stack_overflows() {
+    let many = |part: &str, count: usize| part.repeat(count);
+    let nested =
+        |open: &str, middle: &str, close: &str, n| format!("{}{middle}{}", many(open, n), many(close, n));
+    // Each with the most that is taken, about, and with more than that.
+    let groups: [(&(dyn Fn(usize) -> String + Sync), usize); 15] = [
+        (&|n| nested("{", "?s ?p ?o", "}", n), 120),
+        (&|n| nested("FILTER EXISTS {", "?s ?p ?o", "}", n), 120),
+        (&|n| nested("FILTER NOT EXISTS { ?s ?p ?o ", "", "}", n), 120),
+        (&|n| nested("OPTIONAL { ?s ?p ?o ", "", "}", n), 12),
+        (&|n| nested("{ SELECT * {", "?s ?p ?o", "} }", n), 60),
+        (&|n| format!("FILTER(1 = ({}))", nested("(", "1", ")", n)), 120),
+        (&|n| format!("FILTER(1<{}>2)", nested("(", "1", ")", n)), 120),
+        (&|n| format!("?s ?p {} .", nested("(", "1", ")", n)), 120),
+        (&|n| format!("?s {} ?o .", nested("^(", "<urn:p>", ")", n)), 120),
+        (&|n| format!("?s ?p {} .", nested("<<( <urn:s> <urn:p> ", "1", ")>>", n)), 60),
+        (&|n| format!("FILTER({} true)", many("!", n)), 4000),
+        (&|n| format!("FILTER(1 = 1{})", many(" + 1", n)), 2000),
+        (&|n| format!("{{}}{}", many(" UNION {}", n)), 4000),
+        (&|n| format!("?s <urn:p>{} ?o", many("/<urn:p>", n)), 200),
+        (&|n| many("?s <urn:p> 1 . ", n), 200),
+    ];
+    let store = store("<urn:s> <urn:p> 1, 2 .");
+    on_a_small_stack(|| {
+        for (number, (group, most)) in groups.iter().enumerate() {
+            let ask = |n| {
+                let results = store.query(&format!("SELECT * {{ {} }}", group(n)));
+                results.and_then(|results| ResultFormat::default().write(results, std::io::sink()))
+            };
+            // Some are no queries, which has to be found out on the same stack.
+            let result = ask(*most);
+            assert!(matches!(result, Ok(_) | Err(Error::Sparql(_))), "{number}: {result:?}");
+            let result = ask(100_000);
+            assert!(matches!(result, Err(Error::TooDeep { .. })), "{number}: {result:?}");
+            for update in ["INSERT { <urn:x> <urn:y> 1 } WHERE { ", "DELETE { ?s ?p ?o } WHERE { "] {
+                let result = store.update(&format!("{update}{} FILTER(false) }}", group(*most / 2)));
+                assert!(matches!(result, Ok(_) | Err(Error::Sparql(_))), "{number}: {result:?}");
+                let result = store.update(&format!("{update}{} }}", group(100_000)));
+                assert!(matches!(result, Err(Error::TooDeep { .. })), "{number}: {result:?}");
+            }
+        }
+    });
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn the_plan_names_its_steps_with_their_rows() {
+    let store = store("<urn:s> <urn:p> 1, 2 ; <urn:q> 3 .");
+    let query = "SELECT ?a ?b { ?s <urn:p> ?a ; <urn:q> ?b FILTER(?a > 1) }";
+    let plan = store.snapshot().explain(query, &QueryOptions::new()).unwrap();
+    for part in ["urn:p", "urn:q", "Filter", "number of results", "duration in seconds"] {
+        assert!(plan.contains(part), "{part}: {plan}");
+    }
+    assert!(matches!(store.snapshot().explain("SELEKT", &QueryOptions::new()), Err(Error::Sparql(_))));
+}
+
+#[test]
+fn an_update_that_changes_too_much_changes_nothing() {
+    let store = store("<urn:s> <urn:p> 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 .");
+    let product =
+        "INSERT { ?a <urn:q> ?f } WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l . ?m ?n ?o . ?p ?q ?r }";
+    for (update, changes) in [
+        ("INSERT DATA { <urn:s> <urn:p> 11, 12, 13 }", 3),
+        ("DELETE DATA { <urn:s> <urn:p> 1, 2, 3 }", 3),
+        ("DELETE WHERE { ?s ?p ?o }", 10),
+        ("CLEAR ALL", 10),
+        (product, 10),
+    ] {
+        let refused = store.update_with(update, &UpdateOptions::new().most_changes(changes - 1));
+        assert!(matches!(refused, Err(Error::TooManyChanges(most)) if most == changes - 1), "{refused:?}");
+        assert_eq!(store.len(), 10, "{update}");
+    }
+    // A million solutions that come to ten changes are refused as well, before they are all in memory.
+    assert!(store.update_with("CLEAR ALL", &UpdateOptions::new().most_changes(10)).is_ok());
+}
+
 /// Joins give the rows that trying every triple for every pattern gives, whatever order the planner chose: with
 /// constants, shared and repeated variables, blank nodes, and patterns that have nothing in common.
 #[test]

@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use triple_store::{Error, Isolation, QueryResults, Transaction, TripleStore};
+use triple_store::{
+    Durability, Error, Isolation, QueryResults, Transaction, TripleStore, TripleStoreOptions,
+};
 
 fn node(name: impl std::fmt::Display) -> NamedNode {
     NamedNode::new_unchecked(format!("urn:{name}"))
@@ -35,7 +37,9 @@ fn values(tx: &Transaction, subject: &str) -> Vec<i64> {
 const THREADS: i64 = 16;
 
 fn increments_are_not_lost(increment: impl Fn(&TripleStore) + Sync, each: i64) {
-    let store = TripleStore::in_memory();
+    let dir = tempfile::tempdir().unwrap();
+    let options = TripleStoreOptions::new().durability(Durability::Buffered);
+    let store = options.open(dir.path().join("counter.vde")).unwrap();
     store.insert(&quad("counter", 0)).unwrap();
     thread::scope(|scope| {
         for _ in 0..THREADS {

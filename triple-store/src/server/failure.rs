@@ -76,10 +76,12 @@ impl From<Error> for Failure {
             | Error::Storage(_)
             | Error::Corrupt(_)
             | Error::Failed(_)
-            | Error::OutsideTransaction => Self::internal(&error),
+            | Error::OutsideTransaction
+            | Error::InvalidOption { .. } => Self::internal(&error),
             Error::Syntax { .. }
             | Error::UnknownFormat(_)
             | Error::Sparql(_)
+            | Error::TooDeep { .. }
             | Error::Evaluation(_)
             | Error::Unsupported(_) => Self::bad_request(error.to_string()),
         }

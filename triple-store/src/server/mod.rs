@@ -44,7 +44,6 @@
 //! ```
 
 mod access;
-mod depth;
 mod failure;
 mod graph_store;
 mod incoming;

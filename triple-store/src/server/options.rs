@@ -24,6 +24,7 @@ pub struct ServerOptions {
     pub(super) concurrency: usize,
     pub(super) connections: usize,
     pub(super) union_default_graph: bool,
+    pub(super) most_changes: usize,
 }
 
 impl Default for ServerOptions {
@@ -36,13 +37,14 @@ impl Default for ServerOptions {
             concurrency: 64,
             connections: 1024,
             union_default_graph: false,
+            most_changes: 10_000_000,
         }
     }
 }
 
 impl ServerOptions {
     /// The defaults: writes from this machine, no other origins, 64 MiB a body, 60 seconds a request, 64 requests at
-    /// once.
+    /// once, ten million changes an update.
     ///
     /// # Examples
     ///
@@ -141,6 +143,20 @@ impl ServerOptions {
     /// ```
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests;
+        self
+    }
+
+    /// Refuses an update that changes more quads than this, with 413: until it is committed they are held in memory, at
+    /// about 150 bytes each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::server::ServerOptions::new().most_changes(1_000_000);
+    /// # let _ = options;
+    /// ```
+    pub fn most_changes(mut self, quads: usize) -> Self {
+        self.most_changes = quads;
         self
     }
 

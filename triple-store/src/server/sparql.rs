@@ -1,6 +1,5 @@
 //! The endpoints of the SPARQL 1.1 Protocol.
 
-use super::depth;
 use super::failure::Failure;
 use super::incoming::Incoming;
 use super::negotiate::{GRAPH, SOLUTIONS, choose};
@@ -53,8 +52,6 @@ pub(super) async fn handle(
         }
     }
     let operation = protocol::operation(parameters, sent)?;
-    let (Operation::Query { text, .. } | Operation::Update { text, .. }) = &operation;
-    depth::check(text)?;
     match operation {
         Operation::Query { text, dataset } if endpoint != Endpoint::Update => {
             query(shared, slot, parts, text, dataset).await
@@ -109,7 +106,10 @@ async fn update(
     dataset: Option<Dataset>,
 ) -> Result<Response, Failure> {
     shared.options.access.may_write(&parts.headers)?;
-    let mut options = UpdateOptions::new().base_iri(request_iri(parts)).cancellation(slot.cancellation());
+    let mut options = UpdateOptions::new()
+        .base_iri(request_iri(parts))
+        .cancellation(slot.cancellation())
+        .most_changes(shared.options.most_changes);
     if let Some(dataset) = dataset {
         options = options.dataset(dataset.default, dataset.named);
     }

@@ -1,7 +1,6 @@
 //! The store's work for a request: it blocks, so it runs on a thread for that, in one of a limited number of slots,
 //! and ends when its time is over or nobody waits for it any more.
 
-use super::depth::STACK;
 use super::failure::Failure;
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -30,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A time no request lives to see, and every clock can tell.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
-/// Threads with room for deep queries, one for each slot. A runtime that runs no task keeps them: it starts and ends
+/// Threads for what blocks, one for each slot. A runtime that runs no task keeps them: it starts and ends
 /// threads as they are needed.
 #[derive(Debug)]
 pub(super) struct Threads {
@@ -40,7 +39,7 @@ pub(super) struct Threads {
 impl Threads {
     pub(super) fn new(slots: usize) -> io::Result<Self> {
         let mut builder = Builder::new_current_thread();
-        builder.thread_name("triples-worker").thread_stack_size(STACK).max_blocking_threads(slots.max(1));
+        builder.thread_name("triples-worker").max_blocking_threads(slots.max(1));
         Ok(Self { runtime: Some(builder.build()?) })
     }
 }

@@ -1,6 +1,7 @@
 //! SPARQL 1.1: the parser is `spargebra`, the evaluator `spareval`; here are the data they run on, and the updates.
 
 mod dataset;
+mod depth;
 mod plan;
 mod query;
 mod results;

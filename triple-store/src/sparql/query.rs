@@ -1,6 +1,7 @@
 //! Queries.
 
 use super::dataset::Dataset;
+use super::depth::Room;
 use super::plan;
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
@@ -8,8 +9,9 @@ use crate::source::Source;
 use crate::store::TripleStore;
 use crate::transaction::Transaction;
 use oxrdf::{GraphName, NamedOrBlankNode};
-use spareval::QueryEvaluationError::Cancelled;
-use spareval::{CancellationToken, QueryEvaluator, QueryResults, QuerySolutionIter};
+use spareval::{
+    CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults, QuerySolutionIter, QueryTripleIter,
+};
 use spargebra::{Query, SparqlParser};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -152,6 +154,11 @@ impl QueryOptions {
     }
 
     fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {
+        let room = Room::of(query)?;
+        room.run(|| self.evaluate(source, query, room))
+    }
+
+    fn evaluate(&self, source: Source, query: &str, room: Room) -> Result<QueryResults<'static>> {
         let query = self.parse(query, &source)?;
         let (evaluator, token, watchdog) = self.evaluator();
         if token.is_cancelled() {
@@ -160,13 +167,14 @@ impl QueryOptions {
         let mut prepared = self.prepare(&evaluator, &query);
         let dataset = Dataset::new(source, prepared.dataset_mut(), watchdog);
         Ok(match prepared.execute(dataset)? {
-            // A product of large sides yields rows for long without reading data.
             QueryResults::Solutions(rows) => {
                 let variables = rows.variables().into();
-                let checked = rows.map(move |row| if token.is_cancelled() { Err(Cancelled) } else { row });
-                QueryResults::Solutions(QuerySolutionIter::new(variables, checked))
+                QueryResults::Solutions(QuerySolutionIter::new(variables, Steps::new(rows, token, room)))
             }
-            results => results,
+            QueryResults::Graph(triples) => {
+                QueryResults::Graph(QueryTripleIter::new(Steps::new(triples, token, room)))
+            }
+            QueryResults::Boolean(value) => QueryResults::Boolean(value),
         })
     }
 
@@ -198,6 +206,37 @@ impl std::fmt::Debug for QueryOptions {
     }
 }
 
+/// Results that are computed as they are asked for: each with the stack that this takes, and none once the query is
+/// cancelled, since a product of large sides yields rows for long without reading data.
+struct Steps<I> {
+    /// `None` once dropped.
+    results: Option<I>,
+    token: CancellationToken,
+    room: Room,
+}
+
+impl<I> Steps<I> {
+    fn new(results: I, token: CancellationToken, room: Room) -> Self {
+        Self { results: Some(results), token, room }
+    }
+}
+
+impl<T, I: Iterator<Item = Result<T, QueryEvaluationError>>> Iterator for Steps<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        let results = self.results.as_mut()?;
+        let result = self.room.run(|| results.next())?;
+        Some(if self.token.is_cancelled() { Err(QueryEvaluationError::Cancelled) } else { result })
+    }
+}
+
+impl<I> Drop for Steps<I> {
+    fn drop(&mut self) {
+        self.room.run(|| drop(self.results.take()));
+    }
+}
+
 /// Cancels a token after a time, unless dropped before.
 #[derive(Debug)]
 pub(super) struct Watchdog {
@@ -221,8 +260,9 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::Sparql`] if the query does not parse; [`Error::Evaluation`] or [`Error::Cancelled`], from here or
-    /// from the results.
+    /// [`Error::Sparql`] if the query does not parse, [`Error::TooDeep`] if it nests more than 128 brackets or 12
+    /// `OPTIONAL`s, or links more than 4096 parts, of which a triple pattern is four; [`Error::Evaluation`] or
+    /// [`Error::Cancelled`], from here or from the results.
     ///
     /// # Examples
     ///
@@ -272,6 +312,10 @@ impl Snapshot {
     /// # Ok::<_, triple_store::Error>(())
     /// ```
     pub fn explain(&self, query: &str, options: &QueryOptions) -> Result<String> {
+        Room::of(query)?.run(|| self.explained(query, options))
+    }
+
+    fn explained(&self, query: &str, options: &QueryOptions) -> Result<String> {
         let query = options.parse(query, &self.source)?;
         let (evaluator, _, watchdog) = options.evaluator();
         let evaluator = evaluator.compute_statistics();

@@ -1,11 +1,13 @@
 //! Updates: each request is one serialisable transaction.
 
 use super::dataset::Dataset;
+use super::depth::Room;
 use super::plan;
 use super::query::QueryOptions;
 use super::scope;
 use crate::blank::Scope;
 use crate::error::{Error, Result};
+use crate::nesting;
 use crate::pattern::Graphs;
 use crate::quad::EncodedQuad;
 use crate::store::TripleStore;
@@ -160,8 +162,9 @@ impl TripleStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Sparql`] if it does not parse, [`Error::Evaluation`], [`Error::Unsupported`] for `LOAD`; otherwise
-    /// as [`insert`](Self::insert). Nothing is changed then.
+    /// [`Error::Sparql`] if it does not parse, [`Error::TooDeep`] as for a [query](crate::Snapshot::query),
+    /// [`Error::Evaluation`], [`Error::Unsupported`] for `LOAD`; otherwise as [`insert`](Self::insert). Nothing is
+    /// changed then.
     ///
     /// # Examples
     ///
@@ -195,6 +198,10 @@ impl TripleStore {
     ///
     /// See [`UpdateOptions`].
     pub fn update_with(&self, update: &str, options: &UpdateOptions) -> Result<Updated> {
+        Room::of(update)?.run(|| self.run_update(update, options))
+    }
+
+    fn run_update(&self, update: &str, options: &UpdateOptions) -> Result<Updated> {
         let update = parse(update, options)?;
         let subjects = scope::subjects(&update.operations).map(|subjects| {
             subjects.iter().map(|subject| self.engine.dictionary.intern(subject.as_ref().into()).0).collect()
@@ -230,7 +237,7 @@ impl Transaction {
     /// ```
     pub fn update(&mut self, update: &str) -> Result<()> {
         let options = UpdateOptions::new();
-        self.run(&parse(update, &options)?, &options)
+        Room::of(update)?.run(|| self.run(&parse(update, &options)?, &options))
     }
 
     fn run(&mut self, update: &Update, options: &UpdateOptions) -> Result<()> {
@@ -318,7 +325,9 @@ impl Transaction {
             }
             match change? {
                 DeleteInsertQuad::Delete(quad) => removed.extend(dictionary.lookup_quad(quad.as_ref())),
-                DeleteInsertQuad::Insert(quad) => added.push(dictionary.intern_quad(quad.as_ref())),
+                DeleteInsertQuad::Insert(quad) => {
+                    added.push(dictionary.intern_quad(nesting::checked(quad.as_ref())?));
+                }
             }
             let found = removed.len() + added.len();
             options

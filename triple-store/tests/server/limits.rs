@@ -72,6 +72,7 @@ fn clients_that_stall_are_given_up() {
     let busy = Running::with_store(many_triples(), ServerOptions::new().client_timeout(pace).concurrency(1));
     let mut connection = busy.connect();
     connection.send("GET", &format!("/query?query={}", encode(ENDLESS)), &[], "");
+    assert_eq!(connection.try_status(), Some(200), "it has begun");
     until_running(&busy, 0);
     until_running(&server, 0);
     assert!(server.store.is_empty());
@@ -90,6 +91,16 @@ fn a_query_that_takes_too_long_is_cancelled() {
     assert_eq!(server.update(insert).status, 503);
     assert_eq!(server.store.len(), 3000, "nothing of it is kept");
     until_running(&server, 0);
+}
+
+#[test]
+fn an_update_that_changes_too_much_is_refused() {
+    let server = Running::with_store(many_triples(), ServerOptions::new().most_changes(1000));
+    for update in ["CLEAR ALL", "INSERT { ?a <urn:p> ?i } WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"] {
+        assert_eq!(server.update(update).status, 413, "{update}");
+    }
+    assert_eq!(server.store.len(), 3000);
+    assert_eq!(server.update("INSERT DATA { <urn:s> <urn:p> 1 }").status, 204);
 }
 
 #[test]

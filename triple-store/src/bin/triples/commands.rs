@@ -2,12 +2,13 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use oxrdf::{GraphName, NamedNode};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use triple_store::{
-    Error, LoadOptions, QueryOptions, RdfFormat, Result, ResultFormat, TripleStore, UpdateOptions,
+    DumpOptions, Error, LoadOptions, QueryOptions, RdfFormat, Result, ResultFormat, TripleStore,
+    UpdateOptions,
 };
 
 /// A store that is there: a typing error in its name must not make an empty one.
@@ -45,33 +46,80 @@ fn text_or_file(argument: &str) -> Result<String> {
     read.map_err(|source| io_error(Path::new(name), source))
 }
 
-pub(crate) fn load(
-    store: &Path,
-    files: &[PathBuf],
+#[derive(clap::Args)]
+pub(crate) struct Load {
+    /// The store; it is made if it does not exist.
+    store: PathBuf,
+    /// Files, with their syntax as extension: .nt .nq .ttl .trig .rdf .jsonld .n3, and .gz or .zst after it; - for the
+    /// standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The syntax of all files, whatever their extension: nt, nq, ttl, trig, rdf, jsonld or n3.
+    #[arg(long, short)]
+    format: Option<String>,
+    /// Put the triples that are in no named graph into this one.
+    #[arg(long, value_name = "IRI")]
     graph: Option<String>,
+    /// Resolve relative IRIs against this one.
+    #[arg(long, value_name = "IRI")]
     base: Option<String>,
+    /// Skip checks that are not needed to understand the documents.
+    #[arg(long)]
     lenient: bool,
+    /// Of a file with an error, keep what stands before it.
+    #[arg(long)]
+    keep_partial: bool,
+    /// Show no progress.
+    #[arg(long, short)]
     quiet: bool,
-) -> Result<()> {
-    let sizes =
-        files.iter().map(|file| fs::metadata(file).map(|data| data.len()).map_err(|e| io_error(file, e)));
-    let total = sizes.sum::<Result<u64>>()?;
-    let store = TripleStore::open(store)?;
+}
+
+/// What stands for the standard input in place of a file.
+const STDIN: &str = "-";
+
+fn rdf_format(name: &str) -> Result<RdfFormat> {
+    RdfFormat::from_extension(name).ok_or_else(|| Error::Unsupported(format!("the format {name}")))
+}
+
+pub(crate) fn load(arguments: Load) -> Result<()> {
+    let Load { store, files, format, graph, base, lenient, keep_partial, quiet } = arguments;
+    // How much there is to read is known of files alone.
+    let size = |file: &PathBuf| {
+        if file.as_os_str() == STDIN {
+            return Ok(0);
+        }
+        fs::metadata(file).map(|data| data.len()).map_err(|error| io_error(file, error))
+    };
+    let total = files.iter().map(size).sum::<Result<u64>>()?;
+    let format = format.map(|name| rdf_format(&name)).transpose()?;
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total) };
     let style = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
     let counter = bar.clone();
-    let mut options = LoadOptions::new().lenient(lenient).progress(move |bytes| counter.inc(bytes));
+    let mut options = LoadOptions::new()
+        .lenient(lenient)
+        .keep_partial(keep_partial)
+        .progress(move |bytes| counter.inc(bytes));
     if let Some(graph) = graph {
         options = options.graph(iri(&graph)?);
     }
     if let Some(base) = base {
         options = options.base_iri(base);
     }
-    for file in files {
+    if let Some(format) = format {
+        options = options.format(format);
+    }
+    let store = TripleStore::open(store)?;
+    for file in &files {
         bar.set_message(file.display().to_string());
         let started = Instant::now();
-        let loaded = store.load_file_with(file, &options).inspect_err(|_| bar.abandon())?;
+        let loaded = if file.as_os_str() == STDIN {
+            let format = format.ok_or_else(|| Error::UnknownFormat("the standard input".into()))?;
+            store.load_with(io::stdin().lock(), format, "standard input", &options)
+        } else {
+            store.load_file_with(file, &options)
+        };
+        let loaded = loaded.inspect_err(|_| bar.abandon())?;
         if !quiet {
             let rate = loaded.quads as f64 / started.elapsed().as_secs_f64();
             bar.suspend(|| {
@@ -126,28 +174,50 @@ pub(crate) fn update(store: &Path, sparql: &str, timeout: Option<f64>) -> Result
     Ok(())
 }
 
-pub(crate) fn dump(store: &Path, format: &str, graph: Option<&str>, output: Option<&Path>) -> Result<()> {
-    let format = RdfFormat::from_extension(format)
-        .ok_or_else(|| Error::Unsupported(format!("the format {format}")))?;
-    let snapshot = existing(store)?.snapshot();
-    let writer: Box<dyn Write> = match output {
-        None => Box::new(io::stdout().lock()),
-        Some(path) => Box::new(File::create(path).map_err(|source| io_error(path, source))?),
+pub(crate) fn dump(
+    store: &Path,
+    format: Option<&str>,
+    graph: Option<&str>,
+    output: Option<&Path>,
+) -> Result<()> {
+    let format = format.map(rdf_format).transpose()?;
+    let graph = match graph {
+        None => None,
+        Some("default") => Some(GraphName::DefaultGraph),
+        Some(name) => Some(GraphName::from(iri(name)?)),
     };
-    let writer = BufWriter::new(writer);
+    let snapshot = existing(store)?.snapshot();
+    if let Some(path) = output {
+        let mut options = DumpOptions::new();
+        if let Some(format) = format {
+            options = options.format(format);
+        }
+        if let Some(graph) = graph {
+            options = options.graph(graph);
+        }
+        return snapshot.dump_file_with(path, &options);
+    }
+    let (format, writer) = (format.unwrap_or(RdfFormat::NQuads), BufWriter::new(io::stdout().lock()));
     let mut writer = match graph {
         None => snapshot.dump(writer, format)?,
-        Some("default") => snapshot.dump_graph(writer, format, &GraphName::DefaultGraph)?,
-        Some(name) => snapshot.dump_graph(writer, format, &GraphName::from(iri(name)?))?,
+        Some(graph) => snapshot.dump_graph(writer, format, &graph)?,
     };
     writer.flush().map_err(output_error)
 }
 
-pub(crate) fn stats(store: &Path) -> Result<()> {
-    let store = existing(store)?;
+pub(crate) fn stats(path: &Path) -> Result<()> {
+    let store = existing(path)?;
     let stats = store.stats();
+    let bytes = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
     let mut out = io::stdout().lock();
-    let lines = [("quads", stats.quads), ("terms", stats.terms), ("named graphs", stats.named_graphs)];
+    let lines = [
+        ("quads", stats.quads),
+        ("recent", stats.recent),
+        ("terms", stats.terms),
+        ("named graphs", stats.named_graphs),
+        ("prefixes", store.namespaces().len() as u64),
+        ("bytes", bytes),
+    ];
     lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:13} {value}")).map_err(output_error)
 }
 

@@ -1,5 +1,6 @@
 //! `triples`: a quad store from the command line.
 
+mod bench;
 mod commands;
 #[cfg(feature = "server")]
 mod serve;
@@ -23,26 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Load files; each is loaded whole or not at all.
-    Load {
-        /// The store; it is made if it does not exist.
-        store: PathBuf,
-        /// Files, with their syntax as extension: .nt .nq .ttl .trig .rdf .jsonld .n3, and .gz or .zst after it.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Put the triples that are in no named graph into this one.
-        #[arg(long, value_name = "IRI")]
-        graph: Option<String>,
-        /// Resolve relative IRIs against this one.
-        #[arg(long, value_name = "IRI")]
-        base: Option<String>,
-        /// Skip checks that are not needed to understand the documents.
-        #[arg(long)]
-        lenient: bool,
-        /// Show no progress.
-        #[arg(long, short)]
-        quiet: bool,
-    },
+    /// Load files; each is loaded whole, or, if there is an error in it, not at all.
+    Load(commands::Load),
     /// Evaluate a SPARQL query and write its results to the standard output.
     Query {
         /// The store.
@@ -76,13 +59,14 @@ enum Command {
     Dump {
         /// The store.
         store: PathBuf,
-        /// nq, trig, jsonld for all graphs; nt, ttl, rdf and so on for one.
-        #[arg(long, short, default_value = "nq")]
-        format: String,
+        /// nq, trig, jsonld for all graphs; nt, ttl, rdf and so on for one. By default what the extension of the output
+        /// names, and nq on the standard output.
+        #[arg(long, short)]
+        format: Option<String>,
         /// This graph alone; `default` for the default graph.
         #[arg(long, value_name = "IRI")]
         graph: Option<String>,
-        /// Write here and not to the standard output.
+        /// Write here and not to the standard output; compressed, if the name ends in .gz or .zst.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -93,7 +77,7 @@ enum Command {
     /// machines can reach it takes --token-file or --read-only.
     #[cfg(feature = "server")]
     Serve(serve::Arguments),
-    /// Count quads, terms and graphs.
+    /// Count quads, terms, graphs and bytes.
     Stats {
         /// The store.
         store: PathBuf,
@@ -115,6 +99,8 @@ enum Command {
         /// The store.
         store: PathBuf,
     },
+    /// Measure this machine: load, insert, look up and query generated data in a new store, and write how often a second.
+    Bench(bench::Arguments),
     /// Write the completion script of a shell to the standard output.
     Completion {
         /// The shell.
@@ -124,15 +110,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Load { store, files, graph, base, lenient, quiet } => {
-            commands::load(&store, &files, graph, base, lenient, quiet)
-        }
+        Command::Load(arguments) => commands::load(arguments),
         Command::Query { store, sparql, format, timeout, union, explain } => {
             commands::query(&store, &sparql, format.as_deref(), timeout, union, explain)
         }
         Command::Update { store, sparql, timeout } => commands::update(&store, &sparql, timeout),
         Command::Dump { store, format, graph, output } => {
-            commands::dump(&store, &format, graph.as_deref(), output.as_deref())
+            commands::dump(&store, format.as_deref(), graph.as_deref(), output.as_deref())
         }
         #[cfg(feature = "server")]
         Command::Serve(arguments) => serve::run(arguments),
@@ -140,6 +124,7 @@ fn main() -> ExitCode {
         Command::Checkpoint { store } => commands::checkpoint(&store),
         Command::Backup { store, copy } => commands::backup(&store, &copy),
         Command::Verify { store } => commands::verify(&store),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triples", &mut io::stdout());
             Ok(())
@@ -153,7 +138,12 @@ fn main() -> ExitCode {
             eprintln!("triples: {error}");
             let misunderstood = matches!(
                 error,
-                Error::Syntax { .. } | Error::Sparql(_) | Error::UnknownFormat(_) | Error::Unsupported(_)
+                Error::Syntax { .. }
+                    | Error::Sparql(_)
+                    | Error::TooDeep { .. }
+                    | Error::InvalidOption { .. }
+                    | Error::UnknownFormat(_)
+                    | Error::Unsupported(_)
             );
             ExitCode::from(if misunderstood { 2 } else { 1 })
         }

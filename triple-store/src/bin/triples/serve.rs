@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Refuse bodies of requests that are larger than this many MiB.
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     body_limit: u64,
+    /// Refuse updates that change more quads than this.
+    #[arg(long, value_name = "QUADS", default_value_t = 10_000_000)]
+    most_changes: usize,
     /// Answer 503 to whatever comes while this many requests are worked on.
     #[arg(long, value_name = "REQUESTS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -53,6 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         .union_default_graph(arguments.union)
         .timeout(seconds(arguments.timeout)?)
         .client_timeout(seconds(arguments.client_timeout)?)
+        .most_changes(arguments.most_changes)
         .body_limit(arguments.body_limit.saturating_mul(1 << 20))
         .concurrency(arguments.concurrency.into());
     if let Some(origin) = arguments.cors {

@@ -1,0 +1,171 @@
+//! `triples bench`: what this machine makes of the store, on generated data.
+
+use crate::commands::{io_error, seconds};
+use oxrdf::{GraphName, Literal, NamedNode, Quad};
+use std::fmt::Write;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+use triple_store::{Durability, QueryResults, RdfFormat, Result, TripleStore, TripleStoreOptions};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where to make the store: a file that is not there, on the disk to be measured. It is removed at the end.
+    store: PathBuf,
+    /// Load about as many triples before the rest is measured.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    triples: u64,
+    /// Insert by as many threads at once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Measure each kind of work for as many seconds.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+}
+
+/// Triples that describe one product.
+const OF_PRODUCT: u64 = 8;
+/// Products of one producer, and features of one product.
+const OF_PRODUCER: u64 = 20;
+const FEATURES: u64 = 500;
+
+/// The file, removed when this is dropped.
+struct Temporary<'a>(&'a Path);
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        // It may not have been made.
+        let _ = fs::remove_file(self.0);
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let path = &*arguments.store;
+    if path.exists() {
+        return Err(io_error(path, io::ErrorKind::AlreadyExists.into()));
+    }
+    let time = seconds(arguments.seconds)?;
+    let _temporary = Temporary(path);
+    let open = |durability| TripleStoreOptions::new().durability(durability).open(path);
+    let products = arguments.triples.div_ceil(OF_PRODUCT);
+
+    let store = open(Durability::Sync)?;
+    let text: String = (0..products).map(product).collect();
+    let started = Instant::now();
+    let loaded = store.load(text.as_bytes(), RdfFormat::NTriples, "generated triples")?;
+    say("triples loaded", loaded.quads, started.elapsed())?;
+    drop(text);
+
+    inserts(&store, "inserts, each synced", arguments.threads, time)?;
+    drop(store);
+    let store = open(Durability::Buffered)?;
+    inserts(&store, "inserts, logged only", arguments.threads, time)?;
+    store.checkpoint()?;
+    reads(&store, products, time)
+}
+
+fn inserts(store: &TripleStore, what: &str, threads: u16, time: Duration) -> Result<()> {
+    for threads in if threads == 1 { vec![1] } else { vec![1, threads] } {
+        let insert = |thread: u64, i: u64| {
+            let subject = NamedNode::new_unchecked(format!("{BASE}{what}/{threads}/{thread}/{i}"));
+            let quad = Quad::new(subject, node("number"), Literal::from(i), GraphName::DefaultGraph);
+            store.insert(&quad).map(u64::from)
+        };
+        measure(&format!("{what}, threads: {threads}"), threads, time, insert)?;
+    }
+    Ok(())
+}
+
+fn reads(store: &TripleStore, products: u64, time: Duration) -> Result<()> {
+    let (offers, producer) = (node("feature"), node("producer"));
+    measure("lookups (s, p, ?)", 1, time, |_, i| {
+        let subject = node(format_args!("product/{}", mixed(i) % products));
+        let mut found =
+            store.quads_for_pattern(Some(subject.as_ref().into()), Some(offers.as_ref()), None, None);
+        found.try_for_each(|quad| quad.map(drop)).map(|()| 1)
+    })?;
+    measure("ranges (?, p, o) of 20", 1, time, |_, i| {
+        let object = node(format_args!("producer/{}", mixed(i) % products.div_ceil(OF_PRODUCER)));
+        let mut found =
+            store.quads_for_pattern(None, Some(producer.as_ref()), Some(object.as_ref().into()), None);
+        found.try_for_each(|quad| quad.map(drop)).map(|()| 1)
+    })?;
+    measure("quads scanned", 1, time, |_, _| {
+        store.snapshot().iter().try_fold(0, |count, quad| quad.map(|_| count + 1))
+    })?;
+    measure("queries that join three patterns", 1, time, |_, i| {
+        let query = format!(
+            "PREFIX : <{BASE}> SELECT ?label ?price {{
+               ?product :producer <{BASE}producer/{}> ; :label ?label ; :price ?price FILTER(?price > 500) }}",
+            mixed(i) % products.div_ceil(OF_PRODUCER)
+        );
+        let QueryResults::Solutions(mut rows) = store.query(&query)? else {
+            unreachable!("a SELECT has rows")
+        };
+        rows.try_for_each(|row| row.map(drop))?;
+        Ok(1)
+    })
+}
+
+/// Does a piece of work over and over, in so many threads, and says how often that was a second. The work gets the
+/// numbers of its thread and of its turn, and returns what it is to count for.
+fn measure(
+    what: &str,
+    threads: u16,
+    time: Duration,
+    work: impl Fn(u64, u64) -> Result<u64> + Sync,
+) -> Result<()> {
+    let started = Instant::now();
+    let turns = |thread: u16| {
+        let mut count = 0;
+        for turn in 0.. {
+            if started.elapsed() >= time {
+                break;
+            }
+            count += work(thread.into(), turn)?;
+        }
+        Ok(count)
+    };
+    let count: Result<u64> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || turns(thread))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("the work does not panic")).sum()
+    });
+    say(what, count?, started.elapsed())
+}
+
+fn say(what: &str, count: u64, time: Duration) -> Result<()> {
+    let rate = count as f64 / time.as_secs_f64();
+    writeln!(io::stdout(), "{what:38} {rate:>12.0}/s")
+        .map_err(|source| io_error(Path::new("standard output"), source))
+}
+
+const BASE: &str = "http://example.com/";
+
+fn node(name: impl std::fmt::Display) -> NamedNode {
+    NamedNode::new_unchecked(format!("{BASE}{name}"))
+}
+
+/// Numbers in an order that is not that of the data.
+fn mixed(i: u64) -> u64 {
+    i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+}
+
+/// A product of a shop, as N-Triples.
+fn product(n: u64) -> String {
+    const XSD: &str = "http://www.w3.org/2001/XMLSchema#";
+    let mut text = String::new();
+    let mut triple = |predicate: &str, object: std::fmt::Arguments<'_>| {
+        writeln!(text, "<{BASE}product/{n}> <{BASE}{predicate}> {object} .").expect("memory takes it");
+    };
+    triple("type", format_args!("<{BASE}Product>"));
+    triple("label", format_args!("\"product number {n} of this shop\"@en"));
+    triple("producer", format_args!("<{BASE}producer/{}>", n / OF_PRODUCER));
+    triple("price", format_args!("\"{}.{:02}\"^^<{XSD}decimal>", mixed(n) % 1000, n % 100));
+    triple("since", format_args!("\"20{:02}-{:02}-{:02}\"^^<{XSD}date>", n % 25, n % 12 + 1, n % 28 + 1));
+    for i in 0..OF_PRODUCT - 5 {
+        triple("feature", format_args!("<{BASE}feature/{}>", mixed(n * OF_PRODUCT + i) % FEATURES));
+    }
+    text
+}

@@ -1,0 +1,376 @@
+//! How deep a query may be. Parser, optimizer and evaluator recurse over it, and a stack that overflows ends the
+//! process. So a text is measured before it is parsed, by a scan that does not recurse; it is refused if it is deeper
+//! than anybody writes, and otherwise worked on with as much stack as its depth may take.
+//!
+//! The scan reads the tokens that the parser reads. Where the parser might read them in another way, it counts what
+//! either way comes to, so that the measure is too large at times and never too small.
+
+use crate::error::{Error, Result};
+
+/// Brackets that may be open at once.
+const NESTING: usize = 128;
+
+/// `OPTIONAL`s that may stand inside each other: the optimizer takes twice as long with each, and can't be cancelled.
+const OPTIONALS: usize = 12;
+
+/// What makes a tree deep without being open at once: brackets one after the other, operators, and the signs that part
+/// triples.
+const LINKS: usize = 4096;
+
+/// What a triple counts for: planning takes a time that grows with their square at the least, and can't be cancelled.
+const TRIPLE: usize = 4;
+
+/// Stack for what is not nested at all, for each open bracket, and for each link. An unoptimized build takes a quarter
+/// of it at the most.
+const FLAT: usize = 128 << 10;
+const PER_BRACKET: usize = 192 << 10;
+const PER_LINK: usize = 12 << 10;
+
+/// What blocks without expressions follow: quads and rows stand in them one beside the other.
+const BLOCKS: [&[u8]; 5] = [b"DATA", b"VALUES", b"INSERT", b"DELETE", b"CONSTRUCT"];
+
+const OPTIONAL: &[u8] = b"OPTIONAL";
+
+/// The stack that a text may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room(usize);
+
+impl Room {
+    /// Measures a text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooDeep`].
+    pub(crate) fn of(text: &str) -> Result<Self> {
+        let mut scan = Scan { rest: text.as_bytes(), ..Scan::default() };
+        while let [byte, ..] = scan.rest {
+            scan.token(*byte)?;
+        }
+        Ok(Self(FLAT + PER_BRACKET * scan.most_open + PER_LINK * scan.most_links.max(scan.links)))
+    }
+
+    /// Does work on the text with that much stack: this thread's if it has as much left, and else one of its own.
+    pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
+        stacker::maybe_grow(self.0, self.0 + FLAT, work)
+    }
+}
+
+#[derive(Default)]
+struct Scan<'a> {
+    rest: &'a [u8],
+    /// The byte before.
+    before: u8,
+    /// Terms side by side up to here.
+    terms: usize,
+    /// The open brackets, and how many there were at the most.
+    open: Vec<u8>,
+    most_open: usize,
+    /// Links so far; in an update, of its operation.
+    links: usize,
+    most_links: usize,
+    /// The depth of the block that has no expressions, while one is open; and whether the next block is one.
+    block: Option<usize>,
+    block_follows: bool,
+    /// Whether the next block is an `OPTIONAL`; and the depths of those that are open.
+    optional_follows: bool,
+    optionals: Vec<usize>,
+    /// Set where the parser may read on in another way. From there on nothing is text, and nothing is closed.
+    doubt: bool,
+}
+
+impl Scan<'_> {
+    fn token(&mut self, byte: u8) -> Result<()> {
+        let mut length = 1;
+        let terms = self.terms;
+        match byte {
+            b'#' if !self.doubt => {
+                length = memchr::memchr2(b'\n', b'\r', self.rest).unwrap_or(self.rest.len());
+            }
+            b'"' | b'\'' if !self.doubt => {
+                self.term()?;
+                match string(self.rest) {
+                    Some(all) => length = all,
+                    None => self.doubt = true,
+                }
+            }
+            b'<' => length = self.less()?,
+            b'{' | b'(' | b'[' => {
+                self.link(1)?;
+                self.open(byte)?;
+                if byte == b'{' {
+                    self.begin()?;
+                }
+            }
+            b'}' | b')' | b']' => self.close(),
+            b'>' if self.rest.starts_with(b">>") && self.open.last() == Some(&b'<') => {
+                length = 2;
+                self.close();
+            }
+            // An escape in a name, which is no sign of its own.
+            b'\\' if !self.doubt => length = self.rest.len().min(2),
+            // A datatype is no operator.
+            b'^' if self.rest.starts_with(b"^^") => length = 2,
+            b'+' | b'-' | b'*' | b'|' | b'&' | b'!' | b'^' => self.link(1)?,
+            b';' if self.open.is_empty() => self.end_operation(),
+            // With the term before it, which was counted.
+            b',' if self.is_list() => self.links = self.links.saturating_sub(1),
+            // A path is triples as well.
+            b'.' | b',' | b';' | b'/' | b'~' => self.link(TRIPLE)?,
+            _ if is_word(byte) => length = self.word()?,
+            _ => {}
+        }
+        if self.terms == terms && !byte.is_ascii_whitespace() && byte != b'#' {
+            self.terms = 0;
+        }
+        (self.before, self.rest) = (self.rest[length - 1], &self.rest[length..]);
+        Ok(())
+    }
+
+    fn open(&mut self, bracket: u8) -> Result<()> {
+        self.open.push(bracket);
+        self.most_open = self.most_open.max(self.open.len());
+        if self.most_open > NESTING {
+            return Err(Error::TooDeep { what: "open brackets", most: NESTING });
+        }
+        Ok(())
+    }
+
+    /// Begins a block in braces.
+    fn begin(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.block_follows) {
+            self.block = self.block.or(Some(self.open.len()));
+        }
+        if std::mem::take(&mut self.optional_follows) {
+            self.optionals.push(self.open.len());
+        }
+        if self.optionals.len() > OPTIONALS {
+            return Err(Error::TooDeep { what: "OPTIONALs inside each other", most: OPTIONALS });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if !self.doubt {
+            if self.optionals.last() == Some(&self.open.len()) {
+                self.optionals.pop();
+            }
+            if self.block == Some(self.open.len()) {
+                self.block = None;
+            }
+            self.open.pop();
+        }
+    }
+
+    fn link(&mut self, links: usize) -> Result<()> {
+        if self.block.is_none() || self.doubt {
+            self.links += links;
+        }
+        if self.links > LINKS {
+            return Err(Error::TooDeep { what: "linked parts", most: LINKS });
+        }
+        Ok(())
+    }
+
+    /// Whether what stands here are terms of a list, and not of triples.
+    fn is_list(&self) -> bool {
+        !self.doubt && matches!(self.open.last(), None | Some(b'('))
+    }
+
+    fn term(&mut self) -> Result<()> {
+        self.terms += 1;
+        // Two terms side by side are those of a collection, which is triples, or have a keyword between them.
+        let is_triple = self.terms > 1 && self.open.last() == Some(&b'(');
+        match self.is_list() {
+            true if is_triple => self.link(TRIPLE),
+            true => self.link(1),
+            false => Ok(()),
+        }
+    }
+
+    /// Operations of an update are parsed and run one after the other.
+    fn end_operation(&mut self) {
+        self.most_links = self.most_links.max(self.links);
+        (self.links, self.block_follows) = (0, false);
+    }
+
+    fn word(&mut self) -> Result<usize> {
+        let length = self.rest.iter().position(|byte| !is_word(*byte)).unwrap_or(self.rest.len());
+        let word = &self.rest[..length];
+        self.term()?;
+        if !self.is_list() {
+            self.link(TRIPLE * memchr::memchr_iter(b'.', word).count())?;
+        }
+        // The parser takes the keyword off a number before it as well.
+        let end = &word[length.saturating_sub(OPTIONAL.len())..];
+        self.optional_follows = end.eq_ignore_ascii_case(OPTIONAL);
+        // A word, and not the end of a name like `ex:some-data` or of a tag like `@values`.
+        if self.before.is_ascii_whitespace() || matches!(self.before, 0 | b'{' | b'}' | b')' | b';') {
+            self.block_follows |= BLOCKS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword));
+            self.block_follows &= !word.eq_ignore_ascii_case(b"WHERE");
+        }
+        Ok(length)
+    }
+
+    /// What starts with `<`: an IRI, a triple, or the operator.
+    fn less(&mut self) -> Result<usize> {
+        let outside =
+            |byte: &u8| matches!(byte, b'<' | b'>' | b'"' | b'{' | b'}' | b'|' | b'^' | b'`' | 0..=b' ');
+        let text = &self.rest[1..];
+        match text.iter().position(outside) {
+            Some(length) if text[length] == b'>' && !self.doubt => {
+                let iri = &text[..length];
+                // In a block no operator stands, and after an operator no name with two slashes.
+                if self.block.is_none() && !has_authority(iri) {
+                    if iri.iter().any(|byte| matches!(byte, b'\'' | b'(' | b'[' | b'#' | b'\\')) {
+                        self.doubt = true;
+                        return Ok(1);
+                    }
+                    let signs = |byte: &&u8| {
+                        matches!(byte, b'+' | b'-' | b'*' | b'/' | b'&' | b'!' | b'.' | b',' | b';')
+                    };
+                    self.link(iri.iter().filter(signs).count())?;
+                }
+                self.term()?;
+                Ok(length + 2)
+            }
+            _ if text.starts_with(b"<") => {
+                self.link(1)?;
+                self.open(b'<')?;
+                Ok(2)
+            }
+            _ => Ok(1),
+        }
+    }
+}
+
+/// Whether an IRI begins like `http://`.
+fn has_authority(iri: &[u8]) -> bool {
+    let scheme = iri.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(iri.len());
+    iri[scheme..].starts_with(b"://")
+}
+
+/// Bytes of names, of variables and of prefixed names up to their hyphens.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'?' | b'$' | b'.' | 0x80..)
+}
+
+/// The length of the string that starts here, short or long; `None` if it is not well formed.
+fn string(text: &[u8]) -> Option<usize> {
+    let quote = text[0];
+    let long = text.starts_with(&[quote; 3]);
+    let (mut at, end): (usize, &[u8]) = if long { (3, &[quote; 3]) } else { (1, &[quote]) };
+    loop {
+        match *text.get(at)? {
+            b'\\' => at += escape(&text[at + 1..])?,
+            b'\n' | b'\r' if !long => return None,
+            _ if text[at..].starts_with(end) => return Some(at + end.len()),
+            _ => at += 1,
+        }
+    }
+}
+
+/// The length of an escape, given what follows its backslash.
+fn escape(text: &[u8]) -> Option<usize> {
+    let digits = match text.first()? {
+        b'u' => 4,
+        b'U' => 8,
+        b't' | b'b' | b'n' | b'r' | b'f' | b'"' | b'\'' | b'\\' => return Some(2),
+        _ => return None,
+    };
+    let code = text.get(1..=digits).filter(|code| code.iter().all(u8::is_ascii_hexdigit))?;
+    let code = u32::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok()?;
+    char::from_u32(code).map(|_| digits + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(text: &str) -> bool {
+        Room::of(text).is_ok()
+    }
+
+    #[test]
+    fn nesting_and_links_are_bounded_wherever_they_hide() {
+        for bracket in ["{", "(", "[", "<<", "1 < (", "<a(b> (", "\"\\u+123\" ("] {
+            assert!(!passes(&bracket.repeat(NESTING + 1)), "{bracket}");
+        }
+        assert!(passes(&"{".repeat(NESTING)));
+        for part in ["OPTIONAL {", "?s ?p 1optional#\n{", "<a'b> OPTIONAL { }"] {
+            assert!(passes(&part.repeat(OPTIONALS)) && !passes(&part.repeat(OPTIONALS + 1)), "{part}");
+        }
+        assert!(passes(&"OPTIONAL { ?s ?p ?o } ".repeat(100)));
+        assert!(passes(&"{}".repeat(LINKS)) && !passes(&"{}".repeat(LINKS + 1)));
+        for part in [
+            "!",
+            "/<urn:p>",
+            " || ?a",
+            " - 1",
+            "-1",
+            "?s ?p ?o . ",
+            "?s ?p ?o.",
+            "?o, ",
+            "?p ?o ; ",
+            "FILTER f(1)",
+            "BIND (1 AS ?x)",
+            "(1)",
+            "~?r ",
+            "{} UNION ",
+        ] {
+            assert!(!passes(&format!("{{ {}", part.repeat(LINKS + 1))), "{part}");
+        }
+        assert!(!passes(&format!("{{ ?s ?p ({}) }}", "1 ".repeat(LINKS + 1))), "a collection");
+        assert!(!passes(&format!("DESCRIBE {}", "<urn:a> ".repeat(LINKS + 1))));
+        let after_data = format!("INSERT DATA {{ }} ; DELETE WHERE {{ {} }}", "!".repeat(LINKS + 1));
+        assert!(!passes(&after_data), "the block of data has ended");
+        for name in ["?data", "ex:data", "ex:some-data", "\"\"@values", "_:data", "$values", "DELETE WHERE"] {
+            assert!(!passes(&format!("{name} {{ {} }}", "!".repeat(LINKS + 1))), "{name} opens no block");
+        }
+    }
+
+    #[test]
+    fn what_the_parser_may_read_in_two_ways_counts_in_both() {
+        let deep = "(".repeat(NESTING + 1);
+        for text in [
+            format!("FILTER(1<{deep}1>2)"),
+            format!("FILTER(1<'>'{deep}')"),
+            format!("FILTER(1<a:#> '''\n {deep} '''"),
+            format!("(''' ' {deep}"),
+            format!("(\"\"\"a\" {deep} \\q\"\"\""),
+            format!("ex:a\\'{deep}'"),
+            format!("FILTER(1<a:\\'>{deep}')"),
+            format!("FILTER(1<((1://>{deep}"),
+        ] {
+            assert!(!passes(&text), "{text}");
+        }
+        assert!(!passes(&format!("{{ FILTER(1<-{}1>2)", "-".repeat(LINKS))));
+    }
+
+    #[test]
+    fn what_is_text_or_data_is_no_structure() {
+        let many = |part: &str| part.repeat(LINKS + 1);
+        for text in [
+            format!("\"{}\"", many("{")),
+            format!("'''{}'\\''''", many("{\"")),
+            format!("\"{}\"", many("\\u00e9\\t(")),
+            format!("<http://example.com/{}>", many("(-/'#")),
+            format!("#{}\n", many("{")),
+            format!("{{ {} }}", many("\"1\"^^<urn:t> ")),
+            format!("{{ {} }}", many("?union ex:union ")),
+            format!("FILTER(?x IN ({}))", many("<http://example.com/a-b>, ")),
+            format!("VALUES (?a ?b) {{ {} }}", many("(-1 +1) ")),
+            format!("INSERT # {{\n data {{ GRAPH <urn:g> {{ {} }} }}", many("<urn:s> <urn:p> -1, <#it's>. ")),
+            format!("DELETE {{ {} }} WHERE {{ }}", many("<s> <urn:p> 1 . ")),
+            many("INSERT DATA { <urn:s> <urn:p> 1 } ; "),
+        ] {
+            assert!(passes(&text), "{}", &text[..40]);
+        }
+    }
+
+    #[test]
+    fn texts_that_break_off_end_the_scan() {
+        for text in ["\"", "'''", "'\\", "'\\u12", "<", "<urn", "#", "é", "\"\\\"", "}", "\\", ">>", "<<"] {
+            assert!(passes(text), "{text}");
+        }
+    }
+}
