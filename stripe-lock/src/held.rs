@@ -99,7 +99,7 @@ mod on {
 
         /// Panics if waiting for `wanted` could be waiting for oneself.
         #[track_caller]
-        pub(crate) fn check(&self, wanted: &StripeSet) {
+        pub(crate) fn check(self, wanted: &StripeSet) {
             let Some(set) = self.0 else { return };
             // Without thread-local storage (the thread is ending) nothing is checked, and nothing was noted either.
             let Ok(mine) = MINE.try_with(Clone::clone) else { return };
@@ -110,7 +110,7 @@ mod on {
         }
 
         #[track_caller]
-        pub(crate) fn check_one(&self, stripe: usize, stripes: usize) {
+        pub(crate) fn check_one(self, stripe: usize, stripes: usize) {
             self.check(&one(stripe, stripes));
         }
 
@@ -128,7 +128,7 @@ mod on {
 
         /// Notes that this thread holds `stripes`, until the record is dropped.
         #[track_caller]
-        pub(crate) fn record(&self, stripes: &StripeSet) -> Held {
+        pub(crate) fn record(self, stripes: &StripeSet) -> Held {
             let (Some(set), Ok(list)) = (self.0, MINE.try_with(Clone::clone)) else { return Held::none() };
             let id = NEXT.fetch_add(1, Relaxed);
             entries(&list).push(Entry { id, set, stripes: stripes.clone(), at: Location::caller() });
@@ -136,7 +136,7 @@ mod on {
         }
 
         #[track_caller]
-        pub(crate) fn record_one(&self, stripe: usize, stripes: usize) -> Held {
+        pub(crate) fn record_one(self, stripe: usize, stripes: usize) -> Held {
             self.record(&one(stripe, stripes))
         }
     }
@@ -211,10 +211,10 @@ mod off {
         }
 
         #[inline]
-        pub(crate) fn check(&self, _: &StripeSet) {}
+        pub(crate) fn check(self, _: &StripeSet) {}
 
         #[inline]
-        pub(crate) fn check_one(&self, _: usize, _: usize) {}
+        pub(crate) fn check_one(self, _: usize, _: usize) {}
 
         #[cfg(feature = "tracing")]
         pub(crate) fn holder_of(self, _: usize) -> Option<&'static core::panic::Location<'static>> {
@@ -222,12 +222,12 @@ mod off {
         }
 
         #[inline]
-        pub(crate) fn record(&self, _: &StripeSet) -> Held {
+        pub(crate) fn record(self, _: &StripeSet) -> Held {
             Held
         }
 
         #[inline]
-        pub(crate) fn record_one(&self, _: usize, _: usize) -> Held {
+        pub(crate) fn record_one(self, _: usize, _: usize) -> Held {
             Held
         }
     }

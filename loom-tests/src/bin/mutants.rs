@@ -4,7 +4,8 @@
 //! model is first run on an unbroken copy, since a model that fails anyway finds nothing. A mutant has to compile, and
 //! the model has to fail with the words that belong to the defect.
 //!
-//! `cargo run -p loom-tests --bin mutants [NAME...]` runs all mutants, or those whose names contain one of the words.
+//! `cargo loom-mutants [NAME...]` runs all mutants, or those whose names contain one of the words. With `--unbroken-pass` it
+//! takes for granted that the models pass unbroken, as where `cargo loom` has just shown it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,12 +14,20 @@ use std::{env, fs, io};
 
 use loom_tests::{MUTANTS, Mutant};
 
+const UNBROKEN_PASS: &str = "--unbroken-pass";
+
 fn main() -> ExitCode {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let (options, words): (Vec<String>, Vec<String>) =
+        env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    if let Some(unknown) = options.iter().find(|option| *option != UNBROKEN_PASS) {
+        eprintln!("mutants: {unknown} is no option; there is {UNBROKEN_PASS}");
+        return ExitCode::from(2);
+    }
     let chosen =
         |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
     let mutants: Vec<&Mutant> = MUTANTS.iter().filter(chosen).collect();
-    match run(&mutants) {
+    let models: BTreeSet<_> = mutants.iter().map(|mutant| (mutant.test, mutant.model)).collect();
+    match run(&mutants, &if options.is_empty() { models } else { BTreeSet::new() }) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -28,12 +37,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns how many mutants went unfound, of those and of the models that fail unbroken.
-fn run(mutants: &[&Mutant]) -> io::Result<usize> {
+/// Returns how many mutants went unfound, together with those of `models` that fail unbroken.
+fn run(mutants: &[&Mutant], models: &BTreeSet<(&str, &str)>) -> io::Result<usize> {
     let copy = Copy::new()?;
     let mut unfound = 0;
-    let models: BTreeSet<_> = mutants.iter().map(|mutant| (mutant.test, mutant.model)).collect();
-    for &(test, model) in &models {
+    for &(test, model) in models {
         if !copy.check(test, model)?.status.success() {
             println!("BROKEN   {test}::{model} fails without any mutation");
             unfound += 1;
@@ -81,6 +89,8 @@ impl Copy {
                 _ => copy_folder(&original.join(member), &root.join(member))?,
             }
         }
+        // This program: the models don't need it, and it would be built anew with each mutant.
+        fs::remove_dir_all(root.join("loom-tests/src/bin"))?;
         let manifest = fs::read_to_string(original.join("Cargo.toml"))?;
         let lines = manifest.lines().map(|line| match line {
             _ if line.starts_with("members = ") => "members = [\"stripe-lock\", \"loom-tests\"]\n".to_owned(),
@@ -89,6 +99,16 @@ impl Copy {
         });
         fs::write(root.join("Cargo.toml"), lines.collect::<String>())?;
         fs::copy(original.join("Cargo.lock"), root.join("Cargo.lock"))?;
+        // What the models depend on is the same here, so what `cargo loom` has built of it is taken over, times and all. The two
+        // crates themselves are newer here, so they are built.
+        let built = original.join("target/loom/release");
+        if built.exists() && !root.join("target").exists() {
+            fs::create_dir(root.join("target"))?;
+            let copied = Command::new("cp").arg("-a").args([built, root.join("target/release")]).status()?;
+            if !copied.success() {
+                return Err(io::Error::other("what cargo loom has built can't be copied"));
+            }
+        }
         Ok(Self { root })
     }
 
@@ -96,6 +116,13 @@ impl Copy {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(&self.root).args(["test", "--release", "-p", "loom-tests", "--test", test]);
         cargo.args(["--config", "build.rustflags=['--cfg', 'stripe_lock_loom']", "--offline"]);
+        // One line changes from build to build.
+        cargo.args([
+            "--config",
+            "profile.release.incremental=true",
+            "--config",
+            "profile.release.debug=false",
+        ]);
         cargo
     }
 

@@ -41,7 +41,11 @@ impl Site {
 
     /// The place, where it is known.
     #[cfg(feature = "tracing")]
-    #[allow(clippy::unnecessary_wraps, reason = "it is known with the feature `diagnose` alone")]
+    #[allow(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "it is known with the feature `diagnose` alone"
+    )]
     fn known(self) -> Option<crate::waits::Site> {
         #[cfg(feature = "diagnose")]
         return Some(self.0);
