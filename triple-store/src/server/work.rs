@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A time no request lives to see, and every clock can tell.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
+/// The stack of a thread: enough for the deepest query, so that none has to get one for each row. Memory is taken for
+/// what is used of it.
+const STACK: usize = 80 << 20;
+
 /// Threads for what blocks, one for each slot. A runtime that runs no task keeps them: it starts and ends
 /// threads as they are needed.
 #[derive(Debug)]
@@ -39,7 +43,7 @@ pub(super) struct Threads {
 impl Threads {
     pub(super) fn new(slots: usize) -> io::Result<Self> {
         let mut builder = Builder::new_current_thread();
-        builder.thread_name("triples-worker").max_blocking_threads(slots.max(1));
+        builder.thread_name("triples-worker").thread_stack_size(STACK).max_blocking_threads(slots.max(1));
         Ok(Self { runtime: Some(builder.build()?) })
     }
 }
