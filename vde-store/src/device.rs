@@ -1,14 +1,14 @@
 //! The seam between the engine and the disk: everything that the engine ever does to storage goes through [`Device`].
 
-use std::fs::{File, OpenOptions, TryLockError};
+mod file;
+
 use std::io;
 use std::ops::Deref;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use parking_lot::RwLock;
 
-use crate::error::{Error, Result};
+pub use file::FileDevice;
+pub(crate) use file::sync_parent;
 
 /// Positioned storage. Writes become durable only through [`sync`](Device::sync); until then a crash may keep
 /// any part of them, in any order.
@@ -31,6 +31,18 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`io::ErrorKind::UnexpectedEof`] where the range reaches beyond the end; else the system's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.write_at(b"abc", 0).unwrap();
+    /// let mut two = [0; 2];
+    /// device.read_at(&mut two, 1).unwrap();
+    /// assert_eq!(&two, b"bc");
+    /// assert!(device.read_at(&mut two, 2).is_err());
+    /// ```
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// Writes all of `data` at byte `offset`, lengthening the storage where needed.
@@ -38,6 +50,15 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// The system's error; how much was written is then unknown.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.write_at(b"abc", 4).unwrap();
+    /// assert_eq!(device.len().unwrap(), 7);
+    /// ```
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
     /// As [`write_at`](Self::write_at), for large writes that should not burden the syncs of others: a file is
@@ -46,11 +67,28 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// As [`write_at`](Self::write_at).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.write_bulk(&[7; 4096], 4096).unwrap();
+    /// assert_eq!(device.len().unwrap(), 8192);
+    /// ```
     fn write_bulk(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.write_at(data, offset)
     }
 
     /// How many bytes more it could hold, if it can tell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// assert_eq!(device.available(), None);
+    /// ```
     fn available(&self) -> Option<u64> {
         None
     }
@@ -61,6 +99,14 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// The system's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.prepare(8192, 1 << 20).unwrap();
+    /// ```
     fn prepare(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Ok(())
     }
@@ -71,11 +117,29 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// The system's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.write_at(b"abc", 0).unwrap();
+    /// device.discard(0, 3).unwrap();
+    /// assert_eq!(device.len().unwrap(), 3);
+    /// ```
     fn discard(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Ok(())
     }
 
     /// A map of the first `len` bytes, written or not yet, if the device can be mapped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// assert!(device.map(4096).is_none());
+    /// ```
     fn map(&self, _len: u64) -> Option<Mapping> {
         None
     }
@@ -85,6 +149,15 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// The system's error; what became durable is then unknown.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.write_at(b"abc", 0).unwrap();
+    /// device.sync().unwrap();
+    /// ```
     fn sync(&self) -> io::Result<()>;
 
     /// The length in bytes.
@@ -92,6 +165,14 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// The system's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// assert_eq!(device.len().unwrap(), 0);
+    /// ```
     fn len(&self) -> io::Result<u64>;
 
     /// Whether nothing has been written yet.
@@ -99,6 +180,14 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// The system's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// assert!(device.is_empty().unwrap());
+    /// ```
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -108,10 +197,31 @@ pub trait Device: Send + Sync + 'static {
     /// # Errors
     ///
     /// The system's error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.set_len(3).unwrap();
+    /// assert_eq!(device.len().unwrap(), 3);
+    /// ```
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
 /// The bytes of a device, mapped into memory. Those beyond the device's end must not be touched.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Device, FileDevice};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let device = FileDevice::create(&dir.path().join("store.vde"))?;
+/// device.write_at(b"abc", 0).unwrap();
+/// assert!(device.map(3).is_none_or(|map| &map[..3] == b"abc"));
+/// # Ok::<(), vde_store::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Mapping(memmap2::Mmap);
 
@@ -120,187 +230,6 @@ impl Deref for Mapping {
 
     fn deref(&self) -> &[u8] {
         &self.0
-    }
-}
-
-/// A container file, held under the operating system's file lock for as long as it is open.
-///
-/// # Examples
-///
-/// ```
-/// use vde_store::{Error, FileDevice};
-///
-/// let dir = tempfile::tempdir().unwrap();
-/// let path = dir.path().join("store.vde");
-/// let held = FileDevice::create(&path)?;
-/// assert!(matches!(FileDevice::open(&path), Err(Error::AlreadyOpen)));
-/// # Ok::<(), Error>(())
-/// ```
-#[derive(Debug)]
-pub struct FileDevice {
-    file: File,
-    /// The same file past the page cache, where the file system allows that.
-    direct: Option<File>,
-}
-
-impl FileDevice {
-    /// Creates a new file at `path` and locks it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] where the file exists already or cannot be created.
-    pub fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|e| Error::io("create the container", e))?;
-        let device = Self::locked(file, path, false)?;
-        sync_parent(path)?;
-        Ok(device)
-    }
-
-    /// Opens the file at `path` and locks it against every other opener.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::AlreadyOpen`] where it is open elsewhere; [`Error::Io`] where it cannot be opened.
-    pub fn open(path: &Path) -> Result<Self> {
-        let opened = OpenOptions::new().read(true).write(true).open(path);
-        Self::locked(opened.map_err(|e| Error::io("open the container", e))?, path, false)
-    }
-
-    /// Opens the file at `path` for reading, shared with other readers but with no writer.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::AlreadyOpen`] where a writer has it open; [`Error::Io`] where it cannot be opened.
-    pub fn open_read_only(path: &Path) -> Result<Self> {
-        let opened = OpenOptions::new().read(true).open(path);
-        Self::locked(opened.map_err(|e| Error::io("open the container", e))?, path, true)
-    }
-
-    fn locked(file: File, path: &Path, shared: bool) -> Result<Self> {
-        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
-        match locked {
-            Ok(()) => Ok(Self { direct: if shared { None } else { open_direct(path) }, file }),
-            Err(TryLockError::WouldBlock) => Err(Error::AlreadyOpen),
-            Err(TryLockError::Error(e)) => Err(Error::io("lock the container", e)),
-        }
-    }
-}
-
-#[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
-fn map_file(file: &File, len: u64) -> Option<Mapping> {
-    let len = usize::try_from(len).ok()?;
-    // SAFETY: the file's lock keeps other processes from writing it, and the engine writes no byte that a reader can
-    // still reach, so that what the map shows does not change while it is borrowed.
-    let mapped = unsafe { memmap2::MmapOptions::new().len(len).map(file) };
-    mapped.ok().map(Mapping)
-}
-
-/// The flag that makes the system write past its page cache.
-#[cfg(target_os = "linux")]
-fn open_direct(path: &Path) -> Option<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed())
-        .open(path)
-        .ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_direct(_: &Path) -> Option<File> {
-    None
-}
-
-/// Direct writes go out in pieces of this size, through one aligned buffer.
-const BULK: usize = 1 << 20;
-/// What direct writes must be aligned to, in memory and on the device.
-const ALIGNMENT: usize = 4096;
-
-fn write_direct(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
-    if data.as_ptr().align_offset(ALIGNMENT) == 0 {
-        return file.write_all_at(data, offset);
-    }
-    let mut buffer = vec![0; data.len().min(BULK) + ALIGNMENT];
-    let start = buffer.as_ptr().align_offset(ALIGNMENT);
-    let mut at = offset;
-    for piece in data.chunks(BULK) {
-        let aligned = &mut buffer[start..start + piece.len()];
-        aligned.copy_from_slice(piece);
-        file.write_all_at(aligned, at)?;
-        at += piece.len() as u64;
-    }
-    Ok(())
-}
-
-/// Makes the directory entry of a file durable, without which a crash could lose the whole file.
-pub(crate) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = File::open(parent).and_then(|dir| dir.sync_all());
-    synced.map_err(|e| Error::io("sync the container's directory", e))
-}
-
-impl Device for FileDevice {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
-    }
-
-    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
-    }
-
-    fn write_bulk(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        match &self.direct {
-            Some(direct) => write_direct(direct, data, offset),
-            None => self.write_at(data, offset),
-        }
-    }
-
-    fn available(&self) -> Option<u64> {
-        let stat = rustix::fs::fstatvfs(&self.file).ok()?;
-        stat.f_bavail.checked_mul(stat.f_frsize)
-    }
-
-    fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
-        if self.file.metadata()?.len() >= offset + len {
-            return Ok(());
-        }
-        let zeros = vec![0; BULK];
-        for at in (offset..offset + len).step_by(BULK) {
-            let piece = (offset + len - at).min(BULK as u64) as usize;
-            self.write_bulk(&zeros[..piece], at)?;
-        }
-        self.file.sync_data()
-    }
-
-    #[cfg(target_os = "linux")]
-    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
-        use rustix::fs::{FallocateFlags, fallocate};
-
-        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
-            Err(error) if error != rustix::io::Errno::OPNOTSUPP => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn map(&self, len: u64) -> Option<Mapping> {
-        map_file(&self.file, len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
     }
 }
 

@@ -38,6 +38,16 @@ impl StripeHasher {
 }
 
 /// The state of a [`StripeHasher`].
+///
+/// # Examples
+///
+/// ```
+/// use std::hash::BuildHasher;
+/// use vde_store::StripeHasher;
+///
+/// let hasher = StripeHasher::default();
+/// assert_eq!(hasher.hash_one("k"), hasher.hash_one("k"));
+/// ```
 pub struct StripeHash(Inner);
 
 impl fmt::Debug for StripeHash {

@@ -129,6 +129,16 @@ impl fmt::Debug for SimDisk {
 }
 
 /// The moment before a write, sync or change of length, at which the power could be cut.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::testing::SimDisk;
+///
+/// let disk = SimDisk::new();
+/// disk.before_each_operation(|cut| println!("{:?} {}", cut.operation(), cut.number()));
+/// disk.device().write_at(b"abc", 0).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct PowerCut<'a> {
     disk: &'a State,
@@ -143,17 +153,46 @@ impl fmt::Debug for State {
 
 impl PowerCut<'_> {
     /// The operation that the cut would prevent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::testing::{Operation, SimDisk};
+    /// let disk = SimDisk::new();
+    /// disk.before_each_operation(|cut| assert_eq!(cut.operation(), Operation::Sync));
+    /// disk.device().sync().unwrap();
+    /// ```
     pub fn operation(&self) -> Operation {
         self.operation
     }
 
     /// The number of that operation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::testing::SimDisk;
+    /// let disk = SimDisk::new();
+    /// disk.before_each_operation(|cut| assert_eq!(cut.number(), 0));
+    /// disk.device().sync().unwrap();
+    /// ```
     pub fn number(&self) -> u64 {
         self.disk.operations
     }
 
     /// A disk with what is left if the power is cut here. Which of the unsynced sectors survive follows from `seed`;
     /// equal seeds leave equal disks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::testing::SimDisk;
+    /// let disk = SimDisk::new();
+    /// disk.before_each_operation(|cut| {
+    ///     assert_eq!(cut.image(7).contents(), cut.image(7).contents());
+    /// });
+    /// disk.device().write_at(b"abc", 0).unwrap();
+    /// ```
     pub fn image(&self, seed: u64) -> SimDisk {
         self.disk.image(seed)
     }

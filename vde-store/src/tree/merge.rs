@@ -57,7 +57,8 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
 
     fn visit(&mut self, page: Extent, upper: Option<&[u8]>) -> Result<()> {
         let bytes = self.tree.load(page)?;
-        let node = Node::new(&bytes).ok_or(corrupt(page))?;
+        // What is written anew relies on the order of the keys.
+        let node = Node::new(&bytes).filter(Node::is_ordered).ok_or(corrupt(page))?;
         self.output.replace(PageRun::of(page.offset, u64::from(page.len)), node.generation);
         for index in 0..node.count {
             let key = node.key(index).ok_or(corrupt(page))?;

@@ -16,6 +16,8 @@ const PAGE_MAGIC: u32 = 0x5045_4456; // "VDEP"
 const HEAD: usize = 24;
 /// Of a longer common prefix, only this much is taken out of the heads.
 const MAX_PREFIX: usize = 64;
+/// Inner pages have two children at least, so no index is higher.
+const MAX_LEVEL: u8 = 63;
 /// A key's head and its cell's offset.
 const SLOT: usize = 8;
 
@@ -140,6 +142,9 @@ impl<'a> Node<'a> {
             return None;
         }
         let (level, prefix_len, _reserved) = (f.u8()?, f.u8()?, f.u16()?);
+        if level > MAX_LEVEL {
+            return None;
+        }
         let count = f.u32()? as usize;
         let _reserved = f.u32()?;
         let generation = f.u64()?;

@@ -1,0 +1,225 @@
+//! The device that a container file is.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::device::{Device, Mapping};
+use crate::error::{Error, Result};
+
+/// A container file, held under the operating system's file lock for as long as it is open.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Error, FileDevice};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("store.vde");
+/// let held = FileDevice::create(&path)?;
+/// assert!(matches!(FileDevice::open(&path), Err(Error::AlreadyOpen)));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FileDevice {
+    file: File,
+    /// The same file past the page cache, where the file system allows that.
+    direct: Option<File>,
+}
+
+impl FileDevice {
+    /// Creates a new file at `path` and locks it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the file exists already or cannot be created.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// let device = vde_store::FileDevice::create(&path)?;
+    /// assert!(vde_store::FileDevice::create(&path).is_err());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|e| Error::io("create the container", e))?;
+        let device = Self::locked(file, path, false)?;
+        sync_parent(path)?;
+        Ok(device)
+    }
+
+    /// Opens the file at `path` and locks it against every other opener.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyOpen`] where it is open elsewhere; [`Error::Io`] where it cannot be opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::FileDevice;
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// assert!(FileDevice::open(&path).is_err());
+    /// drop(FileDevice::create(&path)?);
+    /// let device = FileDevice::open(&path)?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn open(path: &Path) -> Result<Self> {
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        Self::locked(opened.map_err(|e| Error::io("open the container", e))?, path, false)
+    }
+
+    /// Opens the file at `path` for reading, shared with other readers but with no writer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyOpen`] where a writer has it open; [`Error::Io`] where it cannot be opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::FileDevice;
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// drop(FileDevice::create(&path)?);
+    /// let (one, other) = (FileDevice::open_read_only(&path)?, FileDevice::open_read_only(&path)?);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        let opened = OpenOptions::new().read(true).open(path);
+        Self::locked(opened.map_err(|e| Error::io("open the container", e))?, path, true)
+    }
+
+    fn locked(file: File, path: &Path, shared: bool) -> Result<Self> {
+        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
+        match locked {
+            Ok(()) => Ok(Self { direct: if shared { None } else { open_direct(path) }, file }),
+            Err(TryLockError::WouldBlock) => Err(Error::AlreadyOpen),
+            Err(TryLockError::Error(e)) => Err(Error::io("lock the container", e)),
+        }
+    }
+}
+
+#[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
+fn map_file(file: &File, len: u64) -> Option<Mapping> {
+    let len = usize::try_from(len).ok()?;
+    // SAFETY: the file's lock keeps other processes from writing it, and the engine writes no byte that a reader can
+    // still reach, so that what the map shows does not change while it is borrowed.
+    let mapped = unsafe { memmap2::MmapOptions::new().len(len).map(file) };
+    mapped.ok().map(Mapping)
+}
+
+/// The flag that makes the system write past its page cache.
+#[cfg(target_os = "linux")]
+fn open_direct(path: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed())
+        .open(path)
+        .ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &Path) -> Option<File> {
+    None
+}
+
+/// Direct writes go out in pieces of this size, through one aligned buffer.
+const BULK: usize = 1 << 20;
+/// What direct writes must be aligned to, in memory and on the device.
+const ALIGNMENT: usize = 4096;
+
+fn write_direct(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    if data.as_ptr().align_offset(ALIGNMENT) == 0 {
+        return file.write_all_at(data, offset);
+    }
+    let mut buffer = vec![0; data.len().min(BULK) + ALIGNMENT];
+    let start = buffer.as_ptr().align_offset(ALIGNMENT);
+    let mut at = offset;
+    for piece in data.chunks(BULK) {
+        let aligned = &mut buffer[start..start + piece.len()];
+        aligned.copy_from_slice(piece);
+        file.write_all_at(aligned, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// Makes the directory entry of a file durable, without which a crash could lose the whole file.
+pub(crate) fn sync_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(parent).and_then(|dir| dir.sync_all());
+    synced.map_err(|e| Error::io("sync the container's directory", e))
+}
+
+impl Device for FileDevice {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(data, offset)
+    }
+
+    fn write_bulk(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        match &self.direct {
+            Some(direct) => write_direct(direct, data, offset),
+            None => self.write_at(data, offset),
+        }
+    }
+
+    fn available(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(&self.file).ok()?;
+        stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+
+    fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
+        if self.file.metadata()?.len() >= offset + len {
+            return Ok(());
+        }
+        let zeros = vec![0; BULK];
+        for at in (offset..offset + len).step_by(BULK) {
+            let piece = (offset + len - at).min(BULK as u64) as usize;
+            self.write_bulk(&zeros[..piece], at)?;
+        }
+        self.file.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+
+        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(error) if error != rustix::io::Errno::OPNOTSUPP => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn map(&self, len: u64) -> Option<Mapping> {
+        map_file(&self.file, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+}
