@@ -99,6 +99,68 @@ fn woken_in_vain_once_then_handed_over() {
 }
 
 #[test]
+fn who_joins_the_line_does_not_end_the_overtaking() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    let (one, two) = (Bell::new().1, Bell::new().1);
+    let (mut first, mut second) = (pin!(locks.lock(&1)), pin!(locks.lock(&1)));
+    let held = locks.try_lock(&1).unwrap();
+    assert!(poll(first.as_mut(), &one).is_pending());
+    drop(held);
+    let overtaker = locks.try_lock(&1).unwrap();
+    assert!(poll(second.as_mut(), &two).is_pending());
+    drop(overtaker);
+    assert_eq!((0..100).take_while(|_| locks.try_lock(&1).is_some()).count(), 7);
+}
+
+/// One newcomer who still holds the stripe when a task gets to run means that sections are long: then the line is served
+/// for a while without competition. Several newcomers mean that they are short.
+#[test]
+fn sections_that_outlast_a_wake_are_handed_over_for_a_while() {
+    for (newcomers, for_a_while) in [(1, true), (2, false)] {
+        let locks = AsyncStripedMutex::<u64>::new(1);
+        let (_bell, waker) = Bell::new();
+        let held = locks.try_lock(&1).unwrap();
+        let mut line: Vec<_> = (0..3).map(|_| Box::pin(locks.lock(&1))).collect();
+        let others: Vec<_> = line.iter().map(|_| Bell::new()).collect();
+        for (waiting, (_, waker)) in line.iter_mut().zip(&others) {
+            assert!(poll(waiting.as_mut(), waker).is_pending());
+        }
+        drop(held);
+        (1..newcomers).for_each(|_| drop(locks.try_lock(&1).unwrap()));
+        let overtaker = locks.try_lock(&1).unwrap();
+        assert!(poll(line[0].as_mut(), &waker).is_pending());
+        drop(overtaker);
+        let Poll::Ready(first) = poll(line[0].as_mut(), &waker) else { panic!("it was handed over") };
+        drop(first);
+        assert_eq!(others[1].0.rings(), 1);
+        assert_eq!(locks.try_lock(&1).is_none(), for_a_while, "after {newcomers}");
+    }
+}
+
+/// What was given to one task is not taken by another one, and wakers are not kept for longer than the waiting lasts.
+#[test]
+fn a_stranger_takes_nothing_over_and_no_waker_is_kept() {
+    let locks = AsyncStripedMutex::<u64>::new(2);
+    let keys = keys(&locks, 2);
+    let ((bell, waker), (other_bell, other)) = (Bell::new(), Bell::new());
+    let counts = || (Arc::strong_count(&bell), Arc::strong_count(&other_bell));
+    let before = counts();
+    let held = locks.try_lock_all();
+    let mut both = Box::pin(locks.lock_all());
+    let mut single = Box::pin(locks.lock(&keys[1]));
+    assert!(poll(both.as_mut(), &waker).is_pending());
+    drop(held);
+    assert!(poll(single.as_mut(), &other).is_pending(), "both stripes were given to another task");
+    assert!(poll(both.as_mut(), &waker).is_ready());
+    assert!(poll(single.as_mut(), &other).is_ready());
+    let held = locks.try_lock_all();
+    let mut given_up = Box::pin(locks.lock_all());
+    assert!(poll(given_up.as_mut(), &waker).is_pending());
+    drop((given_up, held));
+    assert_eq!(counts(), before);
+}
+
+#[test]
 fn whoever_gives_up_passes_the_turn_on() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     let ((_one, one), (two, second)) = (Bell::new(), Bell::new());
@@ -191,6 +253,21 @@ fn futures_of_one_task_do_not_block_each_other() {
     drop(guard);
     drop(forgotten);
     assert!(locks.try_lock_all().is_some());
+}
+
+/// Also where the forgotten one was overtaken so often that the stripe is handed to it before it looks again.
+#[test]
+fn a_future_that_was_overtaken_enough_does_not_block_a_sibling() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    let (_bell, waker) = Bell::new();
+    let held = locks.try_lock(&1).unwrap();
+    let mut forgotten = Box::pin(locks.lock(&1));
+    assert!(poll(forgotten.as_mut(), &waker).is_pending());
+    drop(held);
+    (0..8).for_each(|_| drop(locks.try_lock(&1).unwrap()));
+    assert!(locks.try_lock(&1).is_none());
+    assert!(poll(pin!(locks.lock(&1)), &waker).is_ready(), "its sibling holds it");
+    assert!(poll(forgotten.as_mut(), &waker).is_ready());
 }
 
 #[test]

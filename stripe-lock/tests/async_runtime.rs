@@ -1,14 +1,18 @@
 //! The async locks under a real runtime: what the suites of other async locks hold theirs to.
 #![cfg(feature = "async")]
 
+#[path = "common/bell.rs"]
+mod bell;
+
 use std::future::{pending, ready};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use bell::Bell;
 use stripe_lock::future::{Elapsed, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use tokio::task::{JoinSet, yield_now};
@@ -208,12 +212,6 @@ fn patience_crossed_with_giving_up() {
 /// In two threads at once some give up, while a third lets go: who stays is woken and served, and nothing stays held.
 #[test]
 fn those_who_give_up_at_once_take_nobody_along() {
-    struct Bell(AtomicBool);
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, SeqCst);
-        }
-    }
     for round in 0..100 {
         let locks = Arc::new(AsyncStripedMutex::<u64>::new(2));
         let locks = if round % 2 == 0 { locks } else { Arc::new(AsyncStripedMutex::new(2).strict_fifo()) };
@@ -228,10 +226,9 @@ fn those_who_give_up_at_once_take_nobody_along() {
                         drop(locks.lock(&task).await);
                     }
                 });
-                let bell = Arc::new(Bell(AtomicBool::new(false)));
-                let waker = Waker::from(bell.clone());
+                let (bell, waker) = Bell::new();
                 assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-                (waiting, bell)
+                (waiting, bell, waker, 0)
             })
             .collect();
         let mut staying = waiting.split_off(16);
@@ -250,10 +247,9 @@ fn those_who_give_up_at_once_take_nobody_along() {
         });
         while !staying.is_empty() {
             let before = staying.len();
-            staying.retain_mut(|(waiting, bell)| {
-                let woken = bell.0.swap(false, SeqCst);
-                let waker = Waker::from(bell.clone());
-                !(woken && waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready())
+            staying.retain_mut(|(waiting, bell, waker, heard)| {
+                let woken = std::mem::replace(heard, bell.rings()) < bell.rings();
+                !(woken && waiting.as_mut().poll(&mut Context::from_waker(waker)).is_ready())
             });
             assert!(staying.len() < before, "nobody is served any more");
         }

@@ -137,12 +137,6 @@ impl Fields {
     }
 }
 
-impl Drop for Fields {
-    fn drop(&mut self) {
-        drop(self.take_waker());
-    }
-}
-
 impl Node {
     #[inline(always)]
     pub(super) fn new(place: Place) -> Self {

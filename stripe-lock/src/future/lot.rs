@@ -15,7 +15,7 @@ use super::word::Word;
 pub(super) const LOBBY: usize = u32::MAX as usize;
 
 /// So many wakes are sent for one lock of a bucket.
-const BATCH: usize = 8;
+pub(super) const BATCH: usize = 8;
 
 /// A set of stripes, as far as waiting is concerned.
 ///
@@ -152,10 +152,6 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
-    pub(super) fn room(&self) -> usize {
-        BATCH - self.len
-    }
-
     pub(super) fn push(&mut self, waker: Option<Waker>) {
         if waker.is_some() {
             self.wakers[self.len] = waker;

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Acquire;
 
 use super::line::{Bucket, Fields, Node, Phase};
-use super::lot::{LOBBY, Lot, Wakes};
+use super::lot::{BATCH, LOBBY, Lot, Wakes};
 use super::place::Place;
 use super::plan::Plan;
 use super::waiter::{Held, walk};
@@ -136,7 +136,7 @@ struct Turn {
 /// # Safety
 ///
 /// The bucket is that of the stripe, and locked.
-unsafe fn judge(bucket: &Bucket, stripe: usize, word: u32, strict: bool, room: usize) -> Turn {
+unsafe fn judge(bucket: &Bucket, stripe: usize, word: u32, strict: bool) -> Turn {
     let line = word::line(word);
     let mut turn = Turn { word, given: 0, wake: false, more: false };
     // SAFETY: the caller's promise.
@@ -155,7 +155,7 @@ unsafe fn judge(bucket: &Bucket, stripe: usize, word: u32, strict: bool, room: u
             break if notified { line } else { ASLEEP };
         };
         if strict || at_once || notified && line == LAST {
-            if turn.given == room {
+            if turn.given == BATCH {
                 turn.more = true;
                 break ASLEEP;
             }
@@ -171,7 +171,7 @@ unsafe fn judge(bucket: &Bucket, stripe: usize, word: u32, strict: bool, room: u
     turn
 }
 
-/// Gives the line its turn; says whether there is more to settle.
+/// Gives the line its turn; says whether there is more to settle. `wakes` has to be empty.
 ///
 /// # Safety
 ///
@@ -181,7 +181,7 @@ pub(super) unsafe fn settle<L: Lot>(lot: &L, bucket: &mut Bucket, stripe: usize,
     let mut now = word.load();
     let turn = loop {
         // SAFETY: the caller's promise.
-        let turn = unsafe { judge(bucket, stripe, now, lot.queue().strict, wakes.room()) };
+        let turn = unsafe { judge(bucket, stripe, now, lot.queue().strict) };
         match word.exchange(now, turn.word, Acquire) {
             Ok(_) => break turn,
             Err(other) => now = other,

@@ -15,7 +15,7 @@ use super::word::{self, ASLEEP, AWAKE, EMPTY, Mode, Word};
 
 /// So many turns of a line are hand-overs once a woken waiter found the stripe still held by the first newcomer to come:
 /// sections are then longer than it takes to wake a task, so that competing would be in vain for the next ones, too.
-const HAND_OVERS: u8 = 64;
+const HAND_OVERS: u8 = 16;
 
 /// What a waiter held when it gave up.
 #[derive(Clone, Copy)]
@@ -74,17 +74,12 @@ impl Waiter {
             if self.is_queued() {
                 return self.look_again(lot, first, plan, cx);
             }
-            let ((place, mode), mut at) = (at, Some(at));
-            if word::try_enter_soon(lot.word(place.stripe()), mode, place.print()) {
-                at = plan.and_then(|plan| plan.next_from(place.stripe() + 1));
+            let (place, mode) = at;
+            if plan.is_none() && word::try_enter_soon(lot.word(place.stripe()), mode, place.print()) {
+                return Poll::Ready(());
             }
-            match at {
-                Some(at) => {
-                    self.watch.begin(lot.queue(), at.0.stripe());
-                    self.join(lot, at, plan, cx)
-                }
-                None => Poll::Ready(()),
-            }
+            self.watch.begin(lot.queue(), place.stripe());
+            self.join(lot, at, plan, cx)
         }
     }
 
