@@ -63,7 +63,7 @@ impl Default for TripleStoreOptions {
             hasher: StripeHasher::keyed(),
             durability: Durability::Sync,
             checkpoint_after: 1 << 20,
-            run_block: 64,
+            run_block: 16,
             background: true,
         }
     }
@@ -155,7 +155,7 @@ impl TripleStoreOptions {
     /// # Examples
     ///
     /// ```
-    /// let store = triple_store::TripleStoreOptions::new().run_block(16).in_memory();
+    /// let store = triple_store::TripleStoreOptions::new().run_block(64).in_memory();
     /// assert_eq!(store.len(), 0);
     /// ```
     pub fn run_block(mut self, quads: usize) -> Self {
