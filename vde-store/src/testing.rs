@@ -395,6 +395,12 @@ impl Device for SimDisk {
         begun
     }
 
+    /// What is given back becomes noise, so that whoever still needs it notices.
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        let len = len.min(self.len()?.saturating_sub(offset));
+        self.write_at(&vec![0xD5; len as usize], offset)
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         let begun = state.begin(Operation::Sync);
