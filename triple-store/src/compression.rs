@@ -62,6 +62,10 @@ pub(crate) enum Writer {
 }
 
 impl Writer {
+    #[cfg_attr(
+        not(feature = "compression"),
+        expect(clippy::unnecessary_wraps, reason = "only an encoder can fail to begin")
+    )]
     pub(crate) fn new(file: File, compression: Option<Compression>) -> io::Result<Self> {
         Ok(match compression {
             None => Self::Plain(BufWriter::new(file)),
