@@ -111,15 +111,6 @@ pub const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
-        name: "the last reader hands over without acquire",
-        file: "future/turn.rs",
-        from: "turn.word, Acquire)",
-        to: "turn.word, std::sync::atomic::Ordering::Relaxed)",
-        test: "async_locks",
-        model: "two_readers_and_a_writer",
-        finds: RACE,
-    },
-    Mutant {
         name: "a woken waiter goes in without acquire",
         file: "future/waiter.rs",
         from: "with_line(entered, line), Acquire)",
