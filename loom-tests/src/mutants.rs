@@ -120,6 +120,15 @@ pub const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
+        name: "the stripe is handed over without acquire",
+        file: "future/turn.rs",
+        from: "exchange(now, turn.word, Acquire)",
+        to: "exchange(now, turn.word, std::sync::atomic::Ordering::Relaxed)",
+        test: "async_locks",
+        model: "a_writer_is_handed_what_two_readers_leave",
+        finds: RACE,
+    },
+    Mutant {
         name: "no second look before sleeping",
         file: "future/waiter.rs",
         from: "Ok(_) => break,\n            Err(other) => now = other,",

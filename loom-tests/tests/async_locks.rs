@@ -445,6 +445,25 @@ fn two_readers_and_a_writer() {
     });
 }
 
+/// Who hands the stripe over need not be who left it first: what the others did under the lock has to be seen as well.
+#[test]
+fn a_writer_is_handed_what_two_readers_leave() {
+    explore("a_writer_is_handed_what_two_readers_leave", Some(3), || {
+        let locks = std::sync::Arc::new(RwLocks::with_hasher(1, Identity::default()).strict_fifo());
+        let readers = [(); 2].map(|()| {
+            let guard = block_on(locks.read_owned(&0));
+            thread::spawn(move || {
+                guard.get();
+            })
+        });
+        write(&locks);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        assert_eq!(locks.try_write(&0).expect("nothing stays held").get(), 1);
+    });
+}
+
 #[test]
 fn two_writers_and_a_reader() {
     explore("two_writers_and_a_reader", Some(3), || {
