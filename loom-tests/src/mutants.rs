@@ -180,7 +180,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "let next = plan.as_ref().next_from(usize::MAX);",
         test: "async_locks",
         model: "a_multi_against_singles",
-        finds: RACE,
+        finds: DEADLOCK,
     },
     Mutant {
         name: "a future walks down",
