@@ -117,7 +117,8 @@ const CRITICAL_BACKLOG: u64 = 8;
 
 impl Vde {
     /// Persists the index of everything logged so far, so that opening the store need not replay it. Writers go on
-    /// meanwhile. Happens by itself whenever [`VdeOptions::checkpoint_bytes`] have gathered.
+    /// meanwhile. Happens by itself whenever
+    /// [`VdeOptions::checkpoint_bytes`](crate::VdeOptions::checkpoint_bytes) have gathered.
     ///
     /// # Errors
     ///
@@ -281,8 +282,8 @@ impl Vde {
     ///
     /// Critical: a write or sync has failed; a checksum did not match; less than 1/64 of the container's length is left
     /// on the file system, or less than one segment; recent writes are more than eight times
-    /// [`VdeOptions::checkpoint_bytes`]. Degraded: less than 1/8 of the length is left; recent writes are more than
-    /// twice that.
+    /// [`VdeOptions::checkpoint_bytes`](crate::VdeOptions::checkpoint_bytes). Degraded: less than 1/8 of the length is left;
+    /// recent writes are more than twice that.
     ///
     /// # Errors
     ///
