@@ -109,6 +109,12 @@ pub(super) fn enter(word: u32, mode: Mode, print: Print) -> Option<u32> {
     }
 }
 
+/// Whether nobody may go in before whoever leaves has given the line its turn.
+#[inline]
+fn owes_a_turn(word: u32) -> bool {
+    matches!(line(word), ASLEEP | LAST)
+}
+
 /// The word after `mode` has left.
 #[inline]
 pub(super) fn without(word: u32, mode: Mode) -> u32 {
@@ -201,7 +207,7 @@ pub(super) fn try_enter_soon(word: &impl Word, mode: Mode, print: Print) -> bool
     for round in 0..PATIENCE {
         (0..1 << round).for_each(|_| spin_loop());
         let now = word.load();
-        if matches!(line(now), ASLEEP | LAST) {
+        if owes_a_turn(now) {
             break;
         }
         if try_enter_from(word, mode, print, now) {
@@ -222,7 +228,7 @@ pub(super) fn leave(word: &impl Word, mode: Mode, print: Print) -> bool {
         }
         Mode::Shared => word.subtract(SHARE),
     };
-    matches!(line(before), ASLEEP | LAST)
+    owes_a_turn(before)
 }
 
 #[cfg(test)]
