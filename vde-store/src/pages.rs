@@ -1,5 +1,6 @@
 //! Reading what the container holds: through a map of the file where the device has one, else by copying.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,9 @@ pub(crate) struct Map {
     mapping: Mapping,
     verified: Box<[AtomicU64]>,
 }
+
+/// The map of the container as it is at a moment, if there is one.
+pub(crate) struct Shown(Guard<Option<Arc<Map>>>);
 
 /// The container, for reading.
 pub(crate) struct Pages {
@@ -101,6 +105,17 @@ impl Pages {
 
     /// Reads `len` bytes at `offset`; what they are is the caller's to verify.
     pub(crate) fn read(&self, offset: u64, len: usize, what: &'static str) -> Result<Bytes> {
+        let end = self.end_of(offset, len, what)?;
+        if let Some(map) = self.map_to(end) {
+            return Ok(Bytes::Mapped { map, start: offset as usize, end: end as usize });
+        }
+        let mut bytes = vec![0; len];
+        self.device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the container", e))?;
+        Ok(Bytes::Copied(bytes))
+    }
+
+    /// The end of a run of bytes that the device has.
+    fn end_of(&self, offset: u64, len: usize, what: &'static str) -> Result<u64> {
         let end = offset.checked_add(len as u64).ok_or(Error::corrupt(what, offset))?;
         if end > self.len.load(Ordering::Relaxed) {
             let actual = self.device.len().map_err(|e| Error::io("measure the container", e))?;
@@ -109,12 +124,7 @@ impl Pages {
             }
             self.len.store(actual, Ordering::Relaxed);
         }
-        if let Some(map) = self.map_to(end) {
-            return Ok(Bytes::Mapped { map, start: offset as usize, end: end as usize });
-        }
-        let mut bytes = vec![0; len];
-        self.device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the container", e))?;
-        Ok(Bytes::Copied(bytes))
+        Ok(end)
     }
 
     /// A map of at least `end` bytes, if the device can be mapped.
@@ -144,20 +154,48 @@ impl Pages {
     /// Reads and verifies the run of bytes that `extent` describes.
     pub(crate) fn extent(&self, extent: Extent, what: &'static str) -> Result<Bytes> {
         let bytes = self.read(extent.offset, extent.len as usize, what)?;
-        let known = match &bytes {
-            Bytes::Mapped { map, .. } => map.as_ref().map(|map| map.verified_bit(extent.offset)),
+        let map = match &bytes {
+            Bytes::Mapped { map, .. } => map.as_deref(),
             Bytes::Copied(_) => None,
         };
+        self.verify(extent, &bytes, map, what)?;
+        Ok(bytes)
+    }
+
+    /// What [`extent_in`](Self::extent_in) reads from. To take it once for several runs is cheaper than once for each.
+    pub(crate) fn shown(&self) -> Shown {
+        Shown(self.map.load())
+    }
+
+    /// As [`extent`](Self::extent).
+    pub(crate) fn extent_in<'a>(
+        &self,
+        shown: &'a Shown,
+        extent: Extent,
+        what: &'static str,
+    ) -> Result<Cow<'a, [u8]>> {
+        let end = self.end_of(extent.offset, extent.len as usize, what)?;
+        let Some(map) = shown.0.as_deref().filter(|map| end <= map.mapping.len() as u64) else {
+            return Ok(Cow::Owned(self.extent(extent, what)?.to_vec()));
+        };
+        let bytes = &map.mapping[extent.offset as usize..end as usize];
+        self.verify(extent, bytes, Some(map), what)?;
+        Ok(Cow::Borrowed(bytes))
+    }
+
+    /// Checks what was read, unless it was read from a map and is known to be right.
+    fn verify(&self, extent: Extent, bytes: &[u8], map: Option<&Map>, what: &'static str) -> Result<()> {
+        let known = map.map(|map| map.verified_bit(extent.offset));
         if known.is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0) {
-            return Ok(bytes);
+            return Ok(());
         }
-        if extent_checksum(&bytes, extent.offset, self.geometry.salt) != extent.checksum {
+        if extent_checksum(bytes, extent.offset, self.geometry.salt) != extent.checksum {
             return Err(self.corrupt(what, extent.offset));
         }
         if let Some((word, bit)) = known {
             word.fetch_or(bit, Ordering::Relaxed);
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Counts a checksum that did not match.

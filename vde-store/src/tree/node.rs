@@ -186,8 +186,15 @@ impl<'a> Node<'a> {
         };
         let head = head_of(rest);
         let mut low = self.heads.partition_point(|at| u32::from_le_bytes(*at) < head);
-        let equal = self.heads[low..].partition_point(|at| u32::from_le_bytes(*at) == head);
-        let mut high = low + equal;
+        let equals = |at: &[u8; 4]| u32::from_le_bytes(*at) == head;
+        // Most heads are one key's alone, and one more probe shows it.
+        let mut high = match self.heads[low..] {
+            [one, other, ..] if equals(&one) && equals(&other) => {
+                low + self.heads[low..].partition_point(equals)
+            }
+            [one, ..] if equals(&one) => low + 1,
+            _ => low,
+        };
         while low < high {
             let middle = usize::midpoint(low, high);
             match self.key(middle)?.cmp(key) {
