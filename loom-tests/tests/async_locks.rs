@@ -1,6 +1,6 @@
 //! The async locks, from the futures down to the words of the stripes: the code itself, not a model of it.
 //!
-//! Under loom two newcomers may overtake instead of eight, so that three threads reach every state of a word.
+//! Under loom two newcomers may overtake instead of twelve, so that three threads reach every state of a word.
 #![cfg(stripe_lock_loom)]
 
 use std::future::poll_fn;

@@ -98,13 +98,13 @@ fn readers_go_on_when_the_writer_before_them_gives_up() {
 }
 
 #[test]
-fn at_most_eight_readers_overtake_a_woken_writer() {
+fn at_most_twelve_readers_overtake_a_woken_writer() {
     let locks = AsyncStripedRwLock::<u64>::new(1);
     let first = locks.try_write(&1);
     let mut writer = Task::waiting(locks.write(&1));
     drop(first);
     let overtakers: Vec<_> = (0..100).map_while(|_| locks.try_read(&1)).collect();
-    assert_eq!(overtakers.len(), 8);
+    assert_eq!(overtakers.len(), 12);
     drop(overtakers);
     assert!(locks.try_read(&1).is_none(), "it was handed over");
     drop(writer.done());

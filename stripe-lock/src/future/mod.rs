@@ -15,7 +15,7 @@
 //!
 //! Who is handed the stripe, and who is only woken? Handing over is fair but leaves the stripe idle until the new
 //! holder's task gets to run, so one who asks for a single stripe exclusively is first woken, and may be overtaken by
-//! eight newcomers; if it then finds the stripe taken, or if the count is full, the next
+//! twelve newcomers; if it then finds the stripe taken, or if the count is full, the next
 //! release hands it over. Readers, permits and all who wait for several stripes are handed theirs at once.
 //!
 //! A waiter for several stripes has one node, which waits at one stripe at a time. Whoever hands it that stripe also

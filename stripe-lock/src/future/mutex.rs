@@ -21,7 +21,7 @@ use crate::DefaultHasher;
 /// # Fairness
 ///
 /// A stripe that is released while others wait for it goes to whoever comes first, for a while: the first in line is
-/// woken to compete for it, at most eight newcomers overtake it, and if it finds the stripe taken when it runs,
+/// woken to compete for it, at most twelve newcomers overtake it, and if it finds the stripe taken when it runs,
 /// the next release hands it over. [`strict_fifo`](AsyncStriped::strict_fifo) does away with overtaking.
 /// Whoever waits for several stripes is handed each in its turn.
 ///

@@ -21,7 +21,7 @@ use crate::DefaultHasher;
 /// # Fairness
 ///
 /// Neither readers nor writers starve. While somebody waits, newcomers of either sort wait behind; only when a
-/// writer that waits alone was woken to a free stripe may up to eight newcomers overtake it. Readers that are next to
+/// writer that waits alone was woken to a free stripe may up to twelve newcomers overtake it. Readers that are next to
 /// each other in the line go in together.
 ///
 /// # Examples

@@ -109,7 +109,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// later overtakes.
     ///
     /// That costs throughput on short sections, for a stripe then stays idle while the task that it was handed to
-    /// gets to run. Without it, up to eight newcomers overtake the first in line before the stripe is handed over.
+    /// gets to run. Without it, up to twelve newcomers overtake the first in line before the stripe is handed over.
     ///
     /// # Examples
     ///

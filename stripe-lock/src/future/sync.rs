@@ -50,7 +50,7 @@ mod imp {
     }
 
     /// How often a waiter that is first in line and was woken is overtaken before the stripe is handed to it.
-    pub(crate) const OVERTAKES: u32 = 8;
+    pub(crate) const OVERTAKES: u32 = 12;
 
     /// How often a newcomer looks again before it joins a line, each time after twice as long as before.
     pub(crate) const PATIENCE: u32 = 4;

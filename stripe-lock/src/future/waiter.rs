@@ -10,7 +10,7 @@ use super::place::Place;
 use super::plan::AnyPlan;
 use super::sibling::Sibling;
 use super::trace::{Site, Watch};
-use super::turn::{settle, try_enter};
+use super::turn::settle;
 use super::word::{self, ASLEEP, AWAKE, EMPTY, Mode, Word};
 
 /// So many turns of a line are hand-overs once a woken waiter found the stripe still held by the first newcomer to come:
@@ -284,7 +284,7 @@ unsafe fn compete<L: Lot>(
     let entered = match phase {
         // SAFETY: as above; only who is first gets notified.
         Phase::Notified => unsafe { enter_from_the_front(lot, node, place, mode) },
-        _ => try_enter(lot, place, mode),
+        _ => word::try_enter_looking(lot.word(home), mode, place.print()),
     };
     // SAFETY: as above.
     unsafe {
@@ -345,7 +345,7 @@ pub(super) unsafe fn walk<L: Lot>(
     let queue = lot.queue();
     while let Some((place, mode)) = at {
         let stripe = place.stripe();
-        if !try_enter(lot, place, mode) {
+        if !word::try_enter_looking(lot.word(stripe), mode, place.print()) {
             // SAFETY: the caller's promise.
             let entered = unsafe {
                 match &mut here {
