@@ -77,7 +77,7 @@ pub fn threads<'a, K: Sync + 'a>(
 }
 
 /// Runs `work` on so many threads that begin together; the time from the first start to the last end.
-fn together(count: usize, work: impl Fn(usize) + Sync) -> Duration {
+pub fn together(count: usize, work: impl Fn(usize) + Sync) -> Duration {
     let barrier = Barrier::new(count);
     let spans: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..count)
