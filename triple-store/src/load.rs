@@ -13,6 +13,7 @@ use crate::pattern::Graphs;
 use crate::quad::EncodedQuad;
 use crate::sparql::Updated;
 use crate::store::TripleStore;
+use oxrdf::GraphName;
 use oxrdfio::RdfFormat;
 use std::fs::File;
 use std::io::Read;
@@ -118,12 +119,27 @@ impl TripleStore {
         name: &str,
         options: &LoadOptions,
     ) -> Result<Updated> {
-        let (quads, error) = self.encode(reader, format, name, options)?;
-        error.map_or(Ok(()), Err)?;
-        let graph = options.graph.as_ref().map(|graph| self.engine.dictionary.intern_graph(graph.as_ref()));
-        let graphs = graph.map_or(Graphs::All, Graphs::One);
-        let outcome = self.engine.replace(graphs, quads)?;
+        let quads = self.encode_whole(reader, format, name, options)?;
+        self.replace(options.graph.as_ref(), quads)
+    }
+
+    /// Puts quads in the place of a graph, or of everything.
+    pub(crate) fn replace(&self, graph: Option<&GraphName>, quads: Vec<EncodedQuad>) -> Result<Updated> {
+        let graph = graph.map(|graph| self.engine.dictionary.intern_graph(graph.as_ref()));
+        let outcome = self.engine.replace(graph.map_or(Graphs::All, Graphs::One), quads)?;
         Ok(Updated { added: outcome.added, removed: outcome.removed })
+    }
+
+    /// The quads of a document, which is read to its end.
+    pub(crate) fn encode_whole(
+        &self,
+        reader: impl Read,
+        format: RdfFormat,
+        name: &str,
+        options: &LoadOptions,
+    ) -> Result<Vec<EncodedQuad>> {
+        let (quads, error) = self.encode(reader, format, name, options)?;
+        error.map_or(Ok(quads), Err)
     }
 
     /// The quads of a document; or those before an error, with the error, if they are to be kept.
@@ -213,7 +229,6 @@ mod tests {
     use super::*;
     use crate::QuadIter;
     use crate::document::BLOCK;
-    use oxrdf::GraphName;
     use std::io;
 
     /// About five blocks of lines that share blank nodes.

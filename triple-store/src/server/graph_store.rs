@@ -1,11 +1,14 @@
 //! SPARQL 1.1 Graph Store HTTP Protocol: graphs as resources.
 
 use super::failure::Failure;
-use super::incoming::Incoming;
+use super::form::Form;
+use super::incoming::{Incoming, Reader};
 use super::negotiate::{DATASET, GRAPH, choose};
 use super::protocol;
 use super::{Shared, request_iri};
 use crate::load::LoadOptions;
+use crate::quad::EncodedQuad;
+use crate::store::TripleStore;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -13,6 +16,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oxrdf::{BlankNode, GraphName, GraphNameRef, NamedNode};
 use oxrdfio::RdfFormat;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,57 +98,123 @@ async fn read(shared: &Shared, parts: &Parts, target: Target) -> Result<Response
     .await
 }
 
+/// How a body holds what is to be stored.
+enum Sent {
+    Document(RdfFormat),
+    /// A form, whose parts this separates.
+    Form(String),
+}
+
+impl Sent {
+    /// # Errors
+    ///
+    /// 415 for every type that is neither RDF nor a form.
+    fn of(parts: &Parts) -> Result<Self, Failure> {
+        let value = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let value = value.unwrap_or_default();
+        if let Some(format) = RdfFormat::from_media_type(value) {
+            return Ok(Self::Document(format));
+        }
+        match multer::parse_boundary(value) {
+            Ok(boundary) => Ok(Self::Form(boundary)),
+            Err(multer::Error::NoBoundary) => Err(Failure::bad_request("the form names no boundary")),
+            Err(_) => Err(unsupported("the body")),
+        }
+    }
+}
+
+/// Documents on their way into one target, all of them or none.
+struct Documents<'a> {
+    store: &'a TripleStore,
+    target: &'a Target,
+    base: String,
+    /// The graph for triples that are sent to no graph.
+    fresh: Option<&'a NamedNode>,
+    is_fresh_used: bool,
+    quads: Vec<EncodedQuad>,
+}
+
+impl Documents<'_> {
+    fn read(&mut self, reader: impl Read, format: RdfFormat, name: &str) -> Result<(), Failure> {
+        let mut options = LoadOptions::new();
+        options = match (self.target, self.fresh) {
+            (Target::Graph(graph), _) => options.base_iri(&self.base).graph(graph.clone()).one_graph(true),
+            (Target::Everything, Some(fresh)) if !format.supports_datasets() => {
+                self.is_fresh_used = true;
+                options.base_iri(fresh.as_str()).graph(fresh.clone()).one_graph(true)
+            }
+            (Target::Everything, _) => options.base_iri(&self.base),
+        };
+        self.quads.append(&mut self.store.encode_whole(reader, format, name, &options)?);
+        Ok(())
+    }
+
+    fn read_all(&mut self, sent: Sent, mut body: Reader) -> Result<(), Failure> {
+        match sent {
+            Sent::Document(format) => self.read(&mut body, format, NAME),
+            Sent::Form(boundary) => {
+                let mut form = Form::new(boundary, body);
+                while let Some(mut part) = form.next()? {
+                    let name = part.name();
+                    let format = part.format().ok_or_else(|| unsupported(&name))?;
+                    self.read(&mut part, format, &name)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 /// `PUT` and `POST`.
 async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Result<Response, Failure> {
-    let format = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| RdfFormat::from_media_type(value.to_str().ok()?))
-        .ok_or_else(|| {
-            Failure::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be RDF in a syntax that has a media type",
-            )
-        })?;
+    let sent = Sent::of(parts)?;
     let replaces = parts.method == Method::PUT;
-    let (target, created) = match target {
-        // Triples that are posted to no graph get one of their own.
-        Target::Everything if !replaces && !format.supports_datasets() => {
-            let name = BlankNode::default();
-            let graph =
-                NamedNode::new(format!("{}/{}", request_iri(parts).trim_end_matches('/'), name.as_str()));
-            let graph = graph.map_err(|error| Failure::bad_request(error.to_string()))?;
-            (Target::Graph(graph.clone().into()), Some(graph))
-        }
-        target => (target, None),
-    };
-    let mut options = LoadOptions::new().base_iri(target.base(parts));
-    if let Target::Graph(graph) = &target {
-        options = options.graph(graph.clone()).one_graph(true);
-    }
+    // Triples that are posted to no graph get one of their own.
+    let fresh = (target == Target::Everything && !replaces).then(|| fresh_graph(parts)).transpose()?;
+    let base = target.base(parts);
     // How long it takes is up to the client, whose pace is watched.
     let slot = shared.slot(Duration::MAX)?;
     let reader = Incoming::new(&parts.headers, body, &shared.options)?.into_reader();
     let store = shared.store.clone();
-    let existed = slot
-        .run(move || {
-            let existed = match &target {
-                Target::Graph(graph) => store.snapshot().has_graph(graph.as_ref()),
-                Target::Everything => true,
-            };
-            if replaces {
-                store.replace_with(reader, format, NAME, &options)?;
-            } else {
-                store.load_with(reader, format, NAME, &options)?;
-            }
-            Ok(existed)
-        })
-        .await?;
-    Ok(match created {
-        Some(graph) => (StatusCode::CREATED, [(header::LOCATION, graph.into_string())]).into_response(),
-        None if existed => StatusCode::NO_CONTENT.into_response(),
-        None => StatusCode::CREATED.into_response(),
+    let work = move || {
+        let existed = match &target {
+            Target::Graph(graph) => store.snapshot().has_graph(graph.as_ref()),
+            Target::Everything => true,
+        };
+        let mut documents = Documents {
+            store: &store,
+            target: &target,
+            base,
+            fresh: fresh.as_ref(),
+            is_fresh_used: false,
+            quads: Vec::new(),
+        };
+        documents.read_all(sent, reader)?;
+        let Documents { is_fresh_used, quads, .. } = documents;
+        match &target {
+            _ if !replaces => _ = store.engine.add_all(quads)?,
+            Target::Graph(graph) => _ = store.replace(Some(graph), quads)?,
+            Target::Everything => _ = store.replace(None, quads)?,
+        }
+        Ok((existed, fresh.filter(|_| is_fresh_used)))
+    };
+    Ok(match slot.run(work).await? {
+        (_, Some(graph)) => (StatusCode::CREATED, [(header::LOCATION, graph.into_string())]).into_response(),
+        (true, None) => StatusCode::NO_CONTENT.into_response(),
+        (false, None) => StatusCode::CREATED.into_response(),
     })
+}
+
+/// A graph below the address of the request that nobody has named yet.
+fn fresh_graph(parts: &Parts) -> Result<NamedNode, Failure> {
+    let name = BlankNode::default();
+    NamedNode::new(format!("{}/{}", request_iri(parts).trim_end_matches('/'), name.as_str()))
+        .map_err(|error| Failure::bad_request(error.to_string()))
+}
+
+fn unsupported(what: &str) -> Failure {
+    let message = format!("{what} must be RDF in a syntax that has a media type");
+    Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
 }
 
 async fn delete(shared: &Shared, target: Target) -> Result<Response, Failure> {

@@ -89,10 +89,17 @@ pub(super) struct Reader {
     runtime: Handle,
 }
 
+impl Reader {
+    /// The next bytes as they came; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        self.runtime.block_on(self.incoming.next())
+    }
+}
+
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.data.is_empty() {
-            match self.runtime.block_on(self.incoming.next()).map_err(io::Error::other)? {
+            match self.next().map_err(io::Error::other)? {
                 None => return Ok(0),
                 Some(data) => self.data = data,
             }

@@ -11,7 +11,8 @@
 //! | `/health` | GET | 200 while the store takes writes |
 //! | `/metrics` | GET | counters, for Prometheus |
 //!
-//! Answers are given in the syntax that `Accept` asks for. What is wrong with a request is said in one line of text.
+//! Answers are given in the syntax that `Accept` asks for. Several documents can be sent to `/store` at once, as
+//! `multipart/form-data`: all of them are stored, or none. What is wrong with a request is said in one line of text.
 //!
 //! # Who may do what
 //!
@@ -45,6 +46,7 @@
 
 mod access;
 mod failure;
+mod form;
 mod graph_store;
 mod incoming;
 mod listen;

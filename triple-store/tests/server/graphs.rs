@@ -72,6 +72,93 @@ fn a_graph_can_be_named_by_its_own_address_or_by_the_server() {
     assert_eq!((answer.status, server.get(location, &[]).status), (201, 200));
 }
 
+const FORM: &str = "multipart/form-data; boundary=AaB03x";
+
+/// A form of parts, each with the fields of its head and its document.
+fn form(parts: &[(&str, &str)]) -> String {
+    let part = |(fields, document): &(&str, &str)| format!("--AaB03x\r\n{fields}\r\n\r\n{document}\r\n");
+    parts.iter().map(part).collect::<String>() + "--AaB03x--\r\n"
+}
+
+const PART: &str = "Content-Disposition: form-data; name=\"one\"\r\nContent-Type: text/turtle; charset=utf-8";
+const FILE: &str = "Content-Disposition: form-data; name=\"two\"; filename=\"two.nt\"\r\n\
+                    Content-Type: application/octet-stream";
+
+#[test]
+fn a_form_holds_several_documents_that_are_stored_together() {
+    let server = Running::new(ServerOptions::new());
+    let turtle = "PREFIX : <urn:> :s :p 1, _:b .";
+    let both = form(&[(PART, turtle), (FILE, "<urn:s> <urn:p> _:b .\n")]);
+    assert_eq!(server.post("/store?graph=urn:g", FORM, &both).status, 201);
+    let count = "SELECT (COUNT(*) AS ?n) (SUM(IF(isBlank(?o), 1, 0)) AS ?b) { GRAPH <urn:g> { ?s ?p ?o } }";
+    assert_eq!(server.query(count), "n,b\r\n3,2\r\n", "each document has its own blank nodes");
+    // One more of each, then all replaced by less.
+    assert_eq!(server.post("/store?graph=urn:g", FORM, &both).status, 204);
+    assert_eq!(server.query(count), "n,b\r\n5,4\r\n");
+    let put =
+        |body: &str| server.send("PUT", "/store?graph=urn:g", &[&format!("Content-Type: {FORM}")], body);
+    assert_eq!(put(&form(&[(PART, turtle)])).status, 204);
+    assert_eq!(server.query(count), "n,b\r\n2,1\r\n");
+    assert_eq!(put(&form(&[])).status, 204);
+    assert!(server.store.is_empty());
+    // To no graph: quads go where they say, triples into a graph of their own.
+    let trig = "Content-Disposition: form-data; name=three\r\nContent-Type: application/trig";
+    let answer = server.post(
+        "/store",
+        FORM,
+        &form(&[(PART, "<#s> <urn:p> 1 ."), (trig, "<urn:x> { <urn:s> <urn:p> 2 }")]),
+    );
+    let graph = answer.field("location").unwrap();
+    let expected = format!("g,s,o\r\n{graph},{graph}#s,1\r\nurn:x,urn:s,2\r\n");
+    assert_eq!(server.query("SELECT ?g ?s ?o { GRAPH ?g { ?s ?p ?o } } ORDER BY ?o"), expected);
+}
+
+#[test]
+fn a_form_is_stored_whole_or_refused() {
+    let server = Running::new(ServerOptions::new());
+    let (good, text) = ("<urn:s> <urn:p> 1 .", "Content-Disposition: form-data; name=\"text\"");
+    let whole = form(&[(PART, good), (FILE, "<urn:s> <urn:p> <urn:o> .")]);
+    for (body, status, says) in [
+        (form(&[(PART, good), (FILE, "<urn:s> <urn:p> .")]), 400, "two.nt:1:"),
+        (form(&[(PART, good), (text, "free text")]), 415, "text must be RDF"),
+        (whole[..whole.len() - 6].to_owned(), 400, "broken"),
+        (whole[..40].to_owned(), 400, "broken"),
+        (good.to_owned(), 400, "broken"),
+        (String::new(), 400, "broken"),
+        (whole.replace("form-data; name=\"two\"", &"x".repeat(1 << 20)), 413, "head of a part"),
+    ] {
+        let answer = server.post("/store?default", FORM, &body);
+        assert_eq!(answer.status, status, "{says}: {}", answer.body);
+        assert!(answer.body.contains(says), "{says} {}", answer.body);
+    }
+    assert_eq!(server.post("/store?default", "multipart/form-data", &whole).status, 400);
+    assert_eq!(server.post("/store?default", "multipart/mixed; boundary=AaB03x", &whole).status, 415);
+    assert!(server.store.is_empty());
+    assert_eq!(server.post("/store?default", FORM, &whole).status, 204);
+    assert_eq!(server.store.len(), 2);
+}
+
+#[test]
+fn a_form_is_the_same_however_it_is_cut() {
+    let server = Running::new(ServerOptions::new());
+    let line = |i| format!("<urn:s{i}> <urn:p> \"--AaB03\\r\\n\" .\r\n");
+    let (small, large) = (line(0), (0..20_000).map(line).collect::<String>());
+    for (documents, expected) in [([&*small, &*small], 1), ([&*large, &*small], 20_000)] {
+        let body = form(&documents.map(|document| (FILE, document)));
+        let pieces = if expected == 1 { 1 } else { 5_000 };
+        let mut connection = server.connect();
+        let head = format!("PUT /store?default HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\n");
+        connection.write(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).unwrap();
+        for piece in body.as_bytes().chunks(pieces) {
+            let length = format!("{:x}\r\n", piece.len());
+            connection.write([length.as_bytes(), piece, b"\r\n"].concat()).unwrap();
+        }
+        connection.write("0\r\n\r\n").unwrap();
+        assert_eq!(connection.answer("PUT").status, 204);
+        assert_eq!(server.store.len(), expected);
+    }
+}
+
 #[test]
 fn what_is_not_understood_changes_nothing() {
     let server = Running::new(ServerOptions::new());

@@ -20,9 +20,12 @@ fn bodies_have_a_limit() {
     let fits = format!("{:100}", "<urn:s> <urn:p> <urn:o> .");
     let target = "/store?graph=urn:g";
     assert_eq!(server.post(target, "text/turtle", &fits).status, 201);
-    for (target, media_type) in
-        [(target, "text/turtle"), (target, "application/n-triples"), ("/update", "application/sparql-update")]
-    {
+    for (target, media_type) in [
+        (target, "text/turtle"),
+        (target, "application/n-triples"),
+        (target, "multipart/form-data; boundary=#"),
+        ("/update", "application/sparql-update"),
+    ] {
         // One that says how long it is gets its answer before it is sent.
         let mut connection = server.connect();
         let head = format!(
@@ -54,9 +57,11 @@ fn clients_that_stall_are_given_up() {
             scope.spawn(move || assert!(connection.rest().is_empty() || !text.is_empty(), "{text:?}"));
         }
         // Half a body, of a text and of a document that is parsed while it comes.
-        for (target, media_type) in
-            [("/update", "application/sparql-update"), ("/store?default", "application/n-triples")]
-        {
+        for (target, media_type) in [
+            ("/update", "application/sparql-update"),
+            ("/store?default", "application/n-triples"),
+            ("/store?default", "multipart/form-data; boundary=x"),
+        ] {
             let mut connection = server.connect();
             let head = format!(
                 "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: 50\r\n\r\n<urn:s>"
