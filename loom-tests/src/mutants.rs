@@ -58,7 +58,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a failed try keeps what it got",
-        file: "multi.rs",
+        file: "multi/taking.rs",
         from: "filter(|&index| index < self.reached)",
         to: "filter(|_| false)",
         test: "blocking",
@@ -98,7 +98,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "exchange(0, held(print), Acquire)",
         to: "exchange(0, held(print), Ordering::Relaxed)",
         test: "async_locks",
-        model: "two_exclude_each_other",
+        model: "single::two_exclude_each_other",
         finds: RACE,
     },
     Mutant {
@@ -107,7 +107,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "fetch_sub(part as $int, Release)",
         to: "fetch_sub(part as $int, Relaxed)",
         test: "async_locks",
-        model: "two_exclude_each_other",
+        model: "single::two_exclude_each_other",
         finds: RACE,
     },
     Mutant {
@@ -116,7 +116,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "with_line(entered, line), Acquire)",
         to: "with_line(entered, line), Relaxed)",
         test: "async_locks",
-        model: "overtaken",
+        model: "single::overtaken",
         finds: RACE,
     },
     Mutant {
@@ -125,7 +125,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "exchange(now, turn.word, Acquire)",
         to: "exchange(now, turn.word, std::sync::atomic::Ordering::Relaxed)",
         test: "async_locks",
-        model: "a_writer_is_handed_what_two_readers_leave",
+        model: "shared::a_writer_is_handed_what_two_readers_leave",
         finds: RACE,
     },
     Mutant {
@@ -134,7 +134,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "Ok(_) => break,\n            Err(other) => now = other,",
         to: "Ok(_) => break,\n            Err(_) => break,",
         test: "async_locks",
-        model: "two_exclude_each_other",
+        model: "single::two_exclude_each_other",
         finds: DEADLOCK,
     },
     Mutant {
@@ -143,7 +143,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "None => (word::with_line(now, ASLEEP), Relaxed),\n        };",
         to: "None => (now, Relaxed),\n        };",
         test: "async_locks",
-        model: "overtaken",
+        model: "single::overtaken",
         finds: DEADLOCK,
     },
     Mutant {
@@ -152,7 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "if bucket.quit(node, home) {",
         to: "if bucket.quit(node, home) && home > 64 {",
         test: "async_locks",
-        model: "giving_up_passes_the_turn_on",
+        model: "single::giving_up_passes_the_turn_on",
         finds: DEADLOCK,
     },
     Mutant {
@@ -161,7 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "Held::Below(home)\n",
         to: "Held::Nothing\n",
         test: "async_locks",
-        model: "a_multi_gives_up",
+        model: "multi::a_multi_gives_up",
         finds: DEADLOCK,
     },
     Mutant {
@@ -170,7 +170,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "wakes.push(caller);",
         to: "drop(caller);",
         test: "async_locks",
-        model: "three_in_strict_order",
+        model: "single::three_in_strict_order",
         finds: DEADLOCK,
     },
     Mutant {
@@ -179,7 +179,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "let next = plan.as_ref().next_from(stripe + 1);",
         to: "let next = plan.as_ref().next_from(usize::MAX);",
         test: "async_locks",
-        model: "a_multi_against_singles",
+        model: "multi::a_multi_against_singles",
         finds: DEADLOCK,
     },
     Mutant {
@@ -188,7 +188,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "Some(bits) => enter_each(lot, plan, bits),",
         to: "Some(bits) => enter_each(lot, plan, bits.rev()),",
         test: "async_locks",
-        model: "two_crossing_multis",
+        model: "multi::two_crossing_multis",
         finds: DEADLOCK,
     },
     Mutant {
@@ -197,7 +197,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "Look::Waiting { current: self.node.with(|fields| fields.would_wake(waker)), sibling }\n",
         to: "Look::Waiting { current: true, sibling }\n",
         test: "async_locks",
-        model: "the_last_waker_counts",
+        model: "single::the_last_waker_counts",
         finds: DEADLOCK,
     },
     Mutant {
@@ -206,7 +206,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "const LAST: u32 = AWAKE + OVERTAKES;",
         to: "const LAST: u32 = AWAKE + OVERTAKES + 1;",
         test: "async_locks",
-        model: "at_most_two_overtake",
+        model: "single::at_most_two_overtake",
         finds: "overtaken too often",
     },
     Mutant {
@@ -215,7 +215,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "if self.bucket_of(now) == self.bucket_of(home) {",
         to: "if self.bucket_of(now) <= self.buckets.len() {",
         test: "async_locks",
-        model: "a_multi_gives_up",
+        model: "multi::a_multi_gives_up",
         finds: RACE,
     },
     Mutant {
@@ -224,7 +224,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "self.in_lobby.load(Relaxed) == 0",
         to: "self.in_lobby.load(Relaxed) < 64",
         test: "async_locks",
-        model: "no_futurelock_by_a_multi",
+        model: "multi::no_futurelock_by_a_multi",
         finds: DEADLOCK,
     },
 ];

@@ -320,19 +320,6 @@ fn threads_and_tasks_stand_in_one_line() {
     assert_eq!(locks.blocking_lock_all().iter().map(|(_, n)| n).sum::<u64>(), 3000);
 }
 
-/// The features that keep a record of waits need room for it.
-#[cfg(not(any(feature = "stats", feature = "diagnose")))]
-#[test]
-fn sizes() {
-    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1024));
-    assert!(size_of_val(&locks.lock(&1)) <= 80, "{}", size_of_val(&locks.lock(&1)));
-    assert!(size_of_val(&locks.lock_owned(&1)) <= 80);
-    let many = locks.lock_many(&[1, 2, 3, 4, 5, 6, 7, 8]);
-    assert!(size_of_val(&many) <= 192, "{}", size_of_val(&many));
-    assert!(size_of_val(&locks.try_lock(&1).unwrap()) <= 16);
-    assert!(size_of_val(&locks.try_lock(&1)) <= 16);
-}
-
 #[test]
 fn send_and_sync() {
     fn send<T: Send>(_: &T) {}

@@ -218,23 +218,6 @@ fn a_writer_that_looks_again_takes_back_what_its_sibling_was_given() {
     assert!(locks.try_write(&1).is_some());
 }
 
-/// The features that keep a record of waits need room for it.
-#[cfg(not(any(feature = "stats", feature = "diagnose")))]
-#[test]
-fn sizes() {
-    for stripes in [64, 1024] {
-        let locks = Arc::new(AsyncStripedRwLock::<u64>::new(stripes));
-        assert!(size_of_val(&locks.read(&1)) <= 80 && size_of_val(&locks.write_owned(&1)) <= 80);
-        assert!(size_of_val(&locks.write_many(&[1, 2, 3, 4, 5, 6, 7, 8])) <= 192);
-        let batch = (0..4).fold(locks.batch(), |batch, key| batch.read(&key).write(&(key + 4))).lock();
-        assert!(size_of_val(&batch) <= 192, "{}", size_of_val(&batch));
-        assert!(size_of_val(&locks.try_read(&1)) <= 16 && size_of_val(&locks.try_write(&1)) <= 16);
-        let limits = AsyncStripedSemaphore::<u64>::new(stripes, 1);
-        assert!(size_of_val(&limits.acquire(&1)) <= 80 && size_of_val(&limits.acquire_many(&[1, 2])) <= 192);
-        assert!(size_of_val(&limits.try_acquire(&1)) <= 16);
-    }
-}
-
 /// Whatever a set is made of (a word, a few stripes, a map), a batch writes what it was told to, and reads the rest.
 #[test]
 fn a_batch_keeps_its_modes_in_sets_of_every_form() {

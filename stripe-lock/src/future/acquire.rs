@@ -204,3 +204,18 @@ impl<P: Deref<Target: Lot>, N: Plan> Drop for AcquireMany<P, N> {
         }
     }
 }
+
+/// What a future may take. The features that keep a record of waits need more room.
+#[cfg(not(any(stripe_lock_loom, feature = "stats", feature = "diagnose", feature = "tracing")))]
+const _: () = {
+    use super::plan::{Mixed, Read, Uniform, Write};
+    use crate::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
+
+    assert!(size_of::<Acquire<&AsyncStripedMutex<u64>, Write>>() <= 80);
+    assert!(size_of::<Acquire<Arc<AsyncStripedMutex<u64>>, Write>>() <= 80);
+    assert!(size_of::<Acquire<&AsyncStripedRwLock<u64>, Read>>() <= 80);
+    assert!(size_of::<Acquire<&AsyncStripedSemaphore<u64>, Read>>() <= 80);
+    assert!(size_of::<AcquireMany<&AsyncStripedMutex<u64>, Uniform<Write>>>() <= 192);
+    assert!(size_of::<AcquireMany<&AsyncStripedSemaphore<u64>, Uniform<Read>>>() <= 192);
+    assert!(size_of::<AcquireMany<&AsyncStripedRwLock<u64>, Mixed>>() <= 192);
+};

@@ -382,3 +382,13 @@ where
         f.debug_map().entries(self.iter()).finish()
     }
 }
+
+/// What a guard may take. The feature `diagnose` needs more room.
+#[cfg(not(feature = "diagnose"))]
+const _: () = {
+    use super::plan::Read;
+    use crate::{AsyncStripedMutex, AsyncStripedSemaphore};
+
+    assert!(size_of::<Option<AsyncGuard<&AsyncStripedMutex<u64>, Write>>>() <= 16);
+    assert!(size_of::<AsyncGuard<&AsyncStripedSemaphore<u64>, Read>>() <= 16);
+};

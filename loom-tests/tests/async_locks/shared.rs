@@ -1,0 +1,162 @@
+//! Stripes that are shared: by readers, or as permits.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use loom::future::block_on;
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::explore;
+use stripe_lock::{AsyncStripedRwLock, AsyncStripedSemaphore};
+
+use super::{Data, Identity, all, poll_once, two_keys};
+
+type RwLocks = AsyncStripedRwLock<u64, Data, Identity>;
+type Semaphores = AsyncStripedSemaphore<u64, Identity>;
+
+fn rwlocks(stripes: usize) -> Arc<RwLocks> {
+    Arc::new(RwLocks::with_hasher(stripes, Identity::default()))
+}
+
+fn read(locks: &RwLocks) {
+    block_on(locks.read(&0)).get();
+}
+
+fn write(locks: &RwLocks) {
+    block_on(locks.write(&0)).add();
+}
+
+/// A future that was given the stripe to read, and is never polled again, is no reader that a writer of its task waits for.
+#[test]
+fn no_futurelock_by_a_reader() {
+    explore("no_futurelock_by_a_reader", Some(3), || {
+        let locks = rwlocks(1);
+        let held = locks.try_write(&0).expect("it is new");
+        let elsewhere = {
+            let locks = locks.clone();
+            thread::spawn(move || read(&locks))
+        };
+        let mut forgotten = pin!(locks.read(&0));
+        let mut polled = pin!(locks.write(&0));
+        let (mut held, mut begun) = (Some(held), false);
+        block_on(poll_fn(|cx| {
+            if !begun {
+                begun = true;
+                assert!(forgotten.as_mut().poll(cx).is_pending());
+            }
+            held = None;
+            polled.as_mut().poll(cx).map(|data| data.add())
+        }));
+        elsewhere.join().unwrap();
+    });
+}
+
+#[test]
+fn two_readers_and_a_writer() {
+    explore("two_readers_and_a_writer", Some(3), || {
+        let locks = rwlocks(1);
+        all(&locks, vec![read, read, write]);
+        assert_eq!(locks.try_write(&0).expect("nothing stays held").get(), 1);
+    });
+}
+
+/// Who hands the stripe over need not be who left it first: what the others did under the lock has to be seen as well.
+#[test]
+fn a_writer_is_handed_what_two_readers_leave() {
+    explore("a_writer_is_handed_what_two_readers_leave", Some(3), || {
+        let locks = std::sync::Arc::new(RwLocks::with_hasher(1, Identity::default()).strict_fifo());
+        let readers = [(); 2].map(|()| {
+            let guard = block_on(locks.read_owned(&0));
+            thread::spawn(move || {
+                guard.get();
+            })
+        });
+        write(&locks);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        assert_eq!(locks.try_write(&0).expect("nothing stays held").get(), 1);
+    });
+}
+
+#[test]
+fn two_writers_and_a_reader() {
+    explore("two_writers_and_a_reader", Some(3), || {
+        let locks = rwlocks(1);
+        all(&locks, vec![read, write, write]);
+        assert_eq!(locks.try_write(&0).expect("nothing stays held").get(), 2);
+    });
+}
+
+#[test]
+fn a_writer_gives_up() {
+    fn give_up(locks: &RwLocks) {
+        if let Poll::Ready(guard) = poll_once(pin!(locks.write(&0))) {
+            guard.add();
+        }
+    }
+    explore("a_writer_gives_up", Some(3), || {
+        let locks = rwlocks(1);
+        all(&locks, vec![read, read, give_up]);
+        assert!(locks.try_write(&0).is_some(), "nothing stays held");
+    });
+}
+
+#[test]
+fn crossing_batches() {
+    fn one(locks: &RwLocks) {
+        let [low, high] = two_keys();
+        let mut guard = block_on(locks.batch().write(&low).read(&high).lock());
+        guard.get(&high).unwrap().get();
+        guard.get_mut(&low).unwrap().add();
+    }
+    fn other(locks: &RwLocks) {
+        let [low, high] = two_keys();
+        let mut guard = block_on(locks.batch().write(&high).read(&low).lock());
+        guard.get(&low).unwrap().get();
+        guard.get_mut(&high).unwrap().add();
+    }
+    explore("crossing_batches", Some(3), || {
+        let locks = rwlocks(2);
+        all(&locks, vec![one, other]);
+        assert!(locks.try_write_all().is_some(), "nothing stays held");
+    });
+}
+
+/// Three take two permits, each holds its own while it looks how many are in.
+#[test]
+fn no_more_holders_than_permits() {
+    struct Limited {
+        locks: Semaphores,
+        inside: loom::sync::atomic::AtomicUsize,
+    }
+    fn enter(limited: &Limited) {
+        let permit = block_on(limited.locks.acquire(&0));
+        assert!(limited.inside.fetch_add(1, Ordering::Relaxed) < 2);
+        limited.inside.fetch_sub(1, Ordering::Relaxed);
+        drop(permit);
+    }
+    explore("no_more_holders_than_permits", Some(3), || {
+        let locks = Semaphores::with_hasher(1, 2, Identity::default());
+        let limited = Arc::new(Limited { locks, inside: loom::sync::atomic::AtomicUsize::new(0) });
+        all(&limited, vec![enter, enter, enter]);
+        assert_eq!(limited.locks.available(&0), 2);
+    });
+}
+
+#[test]
+fn one_permit_changes_hands() {
+    fn acquire(locks: &Semaphores) {
+        drop(block_on(locks.acquire(&0)));
+    }
+    fn give_up(locks: &Semaphores) {
+        drop(poll_once(pin!(locks.acquire(&0))));
+    }
+    explore("one_permit_changes_hands", Some(3), || {
+        let locks = Arc::new(Semaphores::with_hasher(1, 1, Identity::default()));
+        all(&locks, vec![acquire, acquire, give_up]);
+        assert_eq!(locks.available(&0), 1);
+    });
+}

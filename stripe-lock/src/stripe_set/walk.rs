@@ -1,0 +1,121 @@
+//! Walking over the stripes of a set, from either end.
+
+use core::iter::FusedIterator;
+
+use super::WORD;
+
+/// The lowest bit that is set.
+#[inline]
+pub(super) fn lowest(word: u64) -> Option<usize> {
+    (word != 0).then(|| word.trailing_zeros() as usize)
+}
+
+/// The stripes of a [`StripeSet`], ascending. Made by [`StripeSet::iter`].
+///
+/// # Examples
+///
+/// ```
+/// let set = stripe_lock::StripeSet::all(3);
+/// assert_eq!(set.iter().sum::<usize>(), 3);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Iter<'a>(pub(super) Walk<'a>);
+
+/// The bits of a word, ascending.
+#[derive(Clone, Debug)]
+pub(crate) struct Bits(pub(super) u64);
+
+impl Iterator for Bits {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let bit = lowest(self.0)?;
+        self.0 &= self.0 - 1;
+        Some(bit)
+    }
+}
+
+impl DoubleEndedIterator for Bits {
+    #[inline]
+    fn next_back(&mut self) -> Option<usize> {
+        let bit = self.0.checked_ilog2()?;
+        self.0 &= !(1 << bit);
+        Some(bit as usize)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Walk<'a> {
+    Word(Bits),
+    Few(core::slice::Iter<'a, u32>),
+    Map(Words<'a>),
+}
+
+/// A walk over a bit map from both ends. The bits left to visit are `front` (of the word before `between`), then
+/// `between`, then `back` (of the word after them); `base` is the index of the first of `between`.
+#[derive(Clone, Debug)]
+pub(super) struct Words<'a> {
+    between: &'a [u64],
+    base: usize,
+    front: Bits,
+    back: Bits,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn new(words: &'a [u64]) -> Self {
+        Self { between: words, base: 0, front: Bits(0), back: Bits(0) }
+    }
+}
+
+impl Words<'_> {
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            if let Some(bit) = self.front.next() {
+                return Some((self.base - 1) * WORD + bit);
+            }
+            let Some((&first, rest)) = self.between.split_first() else {
+                return self.back.next().map(|bit| self.base * WORD + bit);
+            };
+            (self.front, self.between, self.base) = (Bits(first), rest, self.base + 1);
+        }
+    }
+
+    fn next_back(&mut self) -> Option<usize> {
+        loop {
+            if let Some(bit) = self.back.next_back() {
+                return Some((self.base + self.between.len()) * WORD + bit);
+            }
+            let Some((&last, rest)) = self.between.split_last() else {
+                return self.front.next_back().map(|bit| (self.base - 1) * WORD + bit);
+            };
+            (self.back, self.between) = (Bits(last), rest);
+        }
+    }
+}
+
+impl Iterator for Iter<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        match &mut self.0 {
+            Walk::Word(bits) => bits.next(),
+            Walk::Few(sorted) => sorted.next().map(|&stripe| stripe as usize),
+            Walk::Map(words) => words.next(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<usize> {
+        match &mut self.0 {
+            Walk::Word(bits) => bits.next_back(),
+            Walk::Few(sorted) => sorted.next_back().map(|&stripe| stripe as usize),
+            Walk::Map(words) => words.next_back(),
+        }
+    }
+}
+
+impl FusedIterator for Iter<'_> {}
