@@ -134,7 +134,7 @@ fn no_futurelock_by_a_multi() {
             polled.as_mut().poll(cx).map(|data| data.add())
         }));
     }
-    explore("no_futurelock_by_a_multi", Some(3), || {
+    explore("no_futurelock_by_a_multi", EXHAUSTIVE, || {
         let locks = mutexes(2);
         all(&locks, vec![two_futures, high]);
         assert!(sum(locks) >= 2);

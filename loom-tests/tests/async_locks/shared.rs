@@ -11,7 +11,7 @@ use loom::thread;
 use loom_tests::explore;
 use stripe_lock::{AsyncStripedRwLock, AsyncStripedSemaphore};
 
-use super::{Data, Identity, all, poll_once, two_keys};
+use super::{Data, EXHAUSTIVE, Identity, all, poll_once, two_keys};
 
 type RwLocks = AsyncStripedRwLock<u64, Data, Identity>;
 type Semaphores = AsyncStripedSemaphore<u64, Identity>;
@@ -118,7 +118,7 @@ fn crossing_batches() {
         guard.get(&low).unwrap().get();
         guard.get_mut(&high).unwrap().add();
     }
-    explore("crossing_batches", Some(3), || {
+    explore("crossing_batches", EXHAUSTIVE, || {
         let locks = rwlocks(2);
         all(&locks, vec![one, other]);
         assert!(locks.try_write_all().is_some(), "nothing stays held");

@@ -43,7 +43,7 @@ fn two_twice() {
         single(locks);
         single(locks);
     }
-    explore("two_twice", Some(3), || {
+    explore("two_twice", EXHAUSTIVE, || {
         let locks = mutexes(1);
         all(&locks, vec![twice, twice]);
         assert_eq!(sum(locks), 4);
@@ -169,7 +169,7 @@ fn no_futurelock() {
             polled.as_mut().poll(cx).map(|data| data.add())
         }));
     }
-    explore("no_futurelock", Some(3), || {
+    explore("no_futurelock", EXHAUSTIVE, || {
         let locks = mutexes(1);
         all(&locks, vec![two_futures, single]);
         assert_eq!(sum(locks), 2);
