@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::holding::Uniform;
 use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
-use crate::raw::{DefaultRawRwLock, Exclusive, For, ForRwLock, Shared, Try, Until, Upgradable};
+use crate::raw::{DefaultRawRwLock, For, ForRwLock, Try, Until};
 use crate::{DefaultHasher, StripeSet};
 
 mod guards;
