@@ -10,7 +10,7 @@ pub(super) fn lowest(word: u64) -> Option<usize> {
     (word != 0).then(|| word.trailing_zeros() as usize)
 }
 
-/// The stripes of a [`StripeSet`], ascending. Made by [`StripeSet::iter`].
+/// The stripes of a [`StripeSet`](crate::StripeSet), ascending. Made by [`iter`](crate::StripeSet::iter).
 ///
 /// # Examples
 ///
