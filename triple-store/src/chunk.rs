@@ -44,6 +44,10 @@ impl<K: Key> Chunk<K> {
         self.index[0].0
     }
 
+    pub(crate) fn last(&self) -> Option<K> {
+        self.block(self.index.len() - 1).last()
+    }
+
     /// Calls `visit` with the keys from `from` on, until it breaks.
     #[inline]
     pub(crate) fn visit_from(&self, from: K, mut visit: impl FnMut(K) -> ControlFlow<()>) -> ControlFlow<()> {

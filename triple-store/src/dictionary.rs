@@ -179,7 +179,8 @@ impl Dictionary {
 
     /// The terms that no checkpoint holds yet, in the order of their numbers, so that parts come before wholes.
     pub(crate) fn unarchived(&self) -> Vec<TermId> {
-        let entries = (0..self.len()).filter_map(|number| Some((number, self.terms.get(number)?)));
+        let end = self.len();
+        let entries = self.terms.iter().take_while(|(number, _)| *number < end);
         let entries = entries.filter(|(_, entry)| !entry.archived.load(Ordering::Acquire));
         entries.map(|(number, entry)| TermId::new(entry.kind, number)).collect()
     }
@@ -268,11 +269,9 @@ impl Dictionary {
         }
     }
 
-    /// Every term with a number below `end` that is there, in ascending order.
-    pub(crate) fn entries(&self, range: std::ops::Range<u64>) -> impl Iterator<Item = (TermId, &[u8])> {
-        range.filter_map(|number| {
-            self.terms.get(number).map(|entry| (TermId::new(entry.kind, number), &*entry.bytes))
-        })
+    /// Every term, in the order of their numbers.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (TermId, &[u8])> {
+        self.terms.iter().map(|(number, entry)| (TermId::new(entry.kind, number), &*entry.bytes))
     }
 
     fn intern_bytes(&self, kind: Kind, bytes: &[u8]) -> TermId {

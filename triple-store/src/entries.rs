@@ -64,6 +64,18 @@ impl Entries {
         self.buckets.get(bucket)?.get()?.get(chunk)?.get()?.get(slot)?.get()
     }
 
+    /// The terms that are there, by ascending number. Numbers that are in no chunk cost nothing.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        let chunks = self.buckets.iter().enumerate().flat_map(|(bucket, chunks)| {
+            let chunks = chunks.get().into_iter().flatten().enumerate();
+            chunks.filter_map(move |(place, chunk)| Some(((1 << bucket) - 1 + place as u64, chunk.get()?)))
+        });
+        chunks.flat_map(|(chunk, slots)| {
+            let slots = slots.iter().enumerate();
+            slots.filter_map(move |(slot, entry)| Some((chunk * Self::CHUNK + slot as u64, entry.get()?)))
+        })
+    }
+
     /// Fills a slot; returns whether it was empty.
     pub(crate) fn set(&self, number: u64, entry: Entry) -> bool {
         assert!(number < MOST_TERMS, "the dictionary holds at most {MOST_TERMS} terms");

@@ -278,9 +278,15 @@ fn read_sorted<'a, K: Key>(vde: &Vde, chunks: &mut impl Iterator<Item = &'a Vec<
     // A store without a checkpoint has no chunks in any order.
     let mut order = |_| {
         let numbers = chunks.next().map_or(&[][..], |numbers| numbers);
-        Ok(Order::new(parallel::map(numbers, read).into_iter().collect::<Result<_>>()?))
+        let order = Order::new(parallel::map(numbers, read).into_iter().collect::<Result<_>>()?);
+        if order.ascends() { Ok(order) } else { Err(Error::Corrupt("a run whose chunks overlap".into())) }
     };
-    Ok(Sorted { orders: (0..K::ORDERS.len()).map(&mut order).collect::<Result<_>>()? })
+    let orders: Vec<_> = (0..K::ORDERS.len()).map(&mut order).collect::<Result<_>>()?;
+    if orders.iter().all(|order: &Order<K>| order.len() == orders[0].len()) {
+        Ok(Sorted { orders })
+    } else {
+        Err(Error::Corrupt("a run whose orders are not equally long".into()))
+    }
 }
 
 fn write_sorted<K: Key>(vde: &Vde, manifest: &mut Manifest, sorted: &Sorted<K>) -> Result<()> {

@@ -119,10 +119,15 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
         changes.push(Change { quad, adds: flags & ADDS != 0 });
         last = quad;
     }
-    if bytes.is_empty() {
+    if !bytes.is_empty() {
+        return Err(Error::Corrupt("a record with bytes behind its end".into()));
+    }
+    let mut quads: Vec<_> = changes.iter().map(|change| change.quad).collect();
+    quads.sort_unstable();
+    if quads.is_sorted_by(|a, b| a < b) {
         Ok(changes)
     } else {
-        Err(Error::Corrupt("a record with bytes behind its end".into()))
+        Err(Error::Corrupt("a record that changes a quad twice".into()))
     }
 }
 

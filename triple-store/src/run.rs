@@ -177,6 +177,14 @@ impl<K: Key> Order<K> {
         Self { firsts: chunks.iter().map(|chunk| chunk.first()).collect(), before, chunks }
     }
 
+    /// Whether each chunk begins after the end of the one before.
+    pub(crate) fn ascends(&self) -> bool {
+        self.chunks
+            .iter()
+            .zip(self.firsts.get(1..).unwrap_or_default())
+            .all(|(chunk, next)| chunk.last() < Some(*next))
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.chunks.last().zip(self.before.last()).map_or(0, |(chunk, before)| before + chunk.len() as u64)
     }
@@ -293,7 +301,7 @@ impl<'a, K: Key> Stretch<'a, K> {
             };
             (here, gone) = (end(added), end(removed));
             let untouched = here + gone == 0 && chunks == 1;
-            if untouched || keys + here - gone >= CHUNK_KEYS / 2 {
+            if untouched || (keys + here).saturating_sub(gone) >= CHUNK_KEYS / 2 {
                 break;
             }
         }
@@ -301,7 +309,8 @@ impl<'a, K: Key> Stretch<'a, K> {
             chunks: &old[..chunks],
             added: &added[..here],
             removed: &removed[..gone],
-            keys: keys + here - gone,
+            // Fewer than none only where damage has made the orders differ.
+            keys: (keys + here).saturating_sub(gone),
         };
         (*old, *added, *removed) = (&old[chunks..], &added[here..], &removed[gone..]);
         stretch
@@ -319,6 +328,8 @@ impl<'a, K: Key> Stretch<'a, K> {
             while let Some(added) = added.next_if(|added| *added < key) {
                 writer.push(added);
             }
+            // Here already only where damage has made the orders differ.
+            _ = added.next_if_eq(&key);
             if removed.next_if_eq(&&key).is_none() {
                 writer.push(key);
             }

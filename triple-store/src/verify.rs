@@ -62,7 +62,7 @@ impl TripleStore {
 
 fn verify_terms(snapshot: &Snapshot, verified: &mut Verified, problem: &mut impl FnMut(String)) {
     let dictionary = &snapshot.source.engine.dictionary;
-    for (id, _) in dictionary.entries(0..dictionary.len()) {
+    for (id, _) in dictionary.entries() {
         verified.terms += 1;
         match dictionary.resolve(id) {
             Ok(term) if dictionary.lookup(term.as_ref()) == Some(id) => {}

@@ -29,6 +29,11 @@ fn queries_and_updates_answer_or_are_refused() {
 }
 
 #[test]
+fn stored_values_that_were_made_up_are_refused_or_do_no_harm() {
+    replay("stored", targets::stored);
+}
+
+#[test]
 fn a_damaged_value_is_refused_or_does_no_harm() {
     for (number, (_, value)) in targets::values().iter().enumerate() {
         let with = |change: &dyn Fn(&mut Vec<u8>)| {

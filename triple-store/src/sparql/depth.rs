@@ -13,6 +13,9 @@ const NESTING: usize = 128;
 /// `OPTIONAL`s that may stand inside each other: the optimizer takes twice as long with each, and can't be cancelled.
 const OPTIONALS: usize = 12;
 
+/// Negated brackets that may stand inside each other: the parser reads each twice where the text is wrong inside.
+const NEGATIONS: usize = 8;
+
 /// What makes a tree deep without being open at once: brackets one after the other, operators, and the signs that part
 /// triples.
 const LINKS: usize = 4096;
@@ -55,6 +58,15 @@ impl Room {
     }
 }
 
+/// What a bracket is.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Next {
+    #[default]
+    Plain,
+    Optional,
+    Negated,
+}
+
 #[derive(Default)]
 struct Scan<'a> {
     rest: &'a [u8],
@@ -71,9 +83,10 @@ struct Scan<'a> {
     /// The depth of the block that has no expressions, while one is open; and whether the next block is one.
     block: Option<usize>,
     block_follows: bool,
-    /// Whether the next block is an `OPTIONAL`; and the depths of those that are open.
-    optional_follows: bool,
+    /// What the next bracket is; and the depths of the open ones that are such.
+    next: Next,
     optionals: Vec<usize>,
+    negations: Vec<usize>,
     /// Set where the parser may read on in another way. From there on nothing is text, and nothing is closed.
     doubt: bool,
 }
@@ -119,6 +132,15 @@ impl Scan<'_> {
             _ if is_word(byte) => length = self.word()?,
             _ => {}
         }
+        // Between it and its bracket may stand the name of a function.
+        if !is_word(byte) && !byte.is_ascii_whitespace() && !matches!(byte, b'#' | b'<') {
+            let negates = byte == b'!' && self.rest.get(1) != Some(&b'=');
+            match self.next {
+                _ if negates => self.next = Next::Negated,
+                Next::Negated => self.next = Next::Plain,
+                Next::Plain | Next::Optional => {}
+            }
+        }
         if self.terms == terms && !byte.is_ascii_whitespace() && byte != b'#' {
             self.terms = 0;
         }
@@ -132,6 +154,13 @@ impl Scan<'_> {
         if self.most_open > NESTING {
             return Err(Error::TooDeep { what: "open brackets", most: NESTING });
         }
+        if self.next == Next::Negated {
+            self.next = Next::Plain;
+            self.negations.push(self.open.len());
+        }
+        if self.negations.len() > NEGATIONS {
+            return Err(Error::TooDeep { what: "negations inside each other", most: NEGATIONS });
+        }
         Ok(())
     }
 
@@ -140,7 +169,7 @@ impl Scan<'_> {
         if std::mem::take(&mut self.block_follows) {
             self.block = self.block.or(Some(self.open.len()));
         }
-        if std::mem::take(&mut self.optional_follows) {
+        if std::mem::take(&mut self.next) == Next::Optional {
             self.optionals.push(self.open.len());
         }
         if self.optionals.len() > OPTIONALS {
@@ -151,8 +180,8 @@ impl Scan<'_> {
 
     fn close(&mut self) {
         if !self.doubt {
-            if self.optionals.last() == Some(&self.open.len()) {
-                self.optionals.pop();
+            for open in [&mut self.optionals, &mut self.negations] {
+                open.pop_if(|depth| *depth == self.open.len());
             }
             if self.block == Some(self.open.len()) {
                 self.block = None;
@@ -202,7 +231,11 @@ impl Scan<'_> {
         }
         // The parser takes the keyword off a number before it as well.
         let end = &word[length.saturating_sub(OPTIONAL.len())..];
-        self.optional_follows = end.eq_ignore_ascii_case(OPTIONAL);
+        match self.next {
+            _ if end.eq_ignore_ascii_case(OPTIONAL) => self.next = Next::Optional,
+            Next::Optional => self.next = Next::Plain,
+            Next::Plain | Next::Negated => {}
+        }
         // A word, and not the end of a name like `ex:some-data` or of a tag like `@values`.
         if self.before.is_ascii_whitespace() || matches!(self.before, 0 | b'{' | b'}' | b')' | b';') {
             self.block_follows |= BLOCKS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword));
@@ -300,6 +333,12 @@ mod tests {
             assert!(passes(&part.repeat(OPTIONALS)) && !passes(&part.repeat(OPTIONALS + 1)), "{part}");
         }
         assert!(passes(&"OPTIONAL { ?s ?p ?o } ".repeat(100)));
+        for part in ["!(", "! # (\n (", "!!(", "!ex:f(", "!<urn:f>(", "!EXISTS {", "(!("] {
+            assert!(passes(&part.repeat(NEGATIONS)) && !passes(&part.repeat(NEGATIONS + 1)), "{part}");
+        }
+        for text in ["!(1) && ", "!?a || (1) || ", "?a != (1) && ", "!bound(?a) && "] {
+            assert!(passes(&text.repeat(100)), "{text}");
+        }
         assert!(passes(&"{}".repeat(LINKS)) && !passes(&"{}".repeat(LINKS + 1)));
         for part in [
             "!",
