@@ -43,7 +43,7 @@ fn two_twice() {
         single(locks);
         single(locks);
     }
-    explore("two_twice", Some(4), || {
+    explore("two_twice", Some(5), || {
         let locks = mutexes(1);
         all(&locks, vec![twice, twice]);
         assert_eq!(sum(locks), 4);
