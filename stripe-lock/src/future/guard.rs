@@ -383,8 +383,8 @@ where
     }
 }
 
-/// What a guard may take. The feature `diagnose` needs more room.
-#[cfg(not(feature = "diagnose"))]
+/// What a guard may take. The features `diagnose` and `tracing` need more room.
+#[cfg(not(any(feature = "diagnose", feature = "tracing")))]
 const _: () = {
     use super::plan::Read;
     use crate::{AsyncStripedMutex, AsyncStripedSemaphore};
