@@ -151,6 +151,8 @@ pub(crate) struct Segments {
     unborn: BTreeMap<u64, u32>,
     /// Segments of pages from which none are to be taken.
     closed: Vec<bool>,
+    /// The segment in which the newest checkpoint ends, and the bytes of records that came to life in it since.
+    behind: (u32, u64),
 }
 
 impl Segments {
@@ -161,6 +163,7 @@ impl Segments {
             ready: VecDeque::new(),
             unborn: BTreeMap::new(),
             closed: Vec::new(),
+            behind: (0, 0),
         }
     }
 
@@ -215,7 +218,15 @@ impl Segments {
         let (segment, _) = self.place(offset);
         if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
             log.live += bytes;
+            if segment == self.behind.0 as usize {
+                self.behind.1 += bytes;
+            }
         }
+    }
+
+    /// A checkpoint ends here, in `segment`: what comes to life from now on is left to the replay of the log to count.
+    pub(crate) fn end_checkpoint_in(&mut self, segment: u32) {
+        self.behind = (segment, 0);
     }
 
     /// Records of `bytes` at `offset` died.
@@ -431,8 +442,12 @@ impl Segments {
         let gone: Vec<_> = freed.chain(unborn).collect();
         copy.release(&gone);
         for segment in &mut copy.table {
-            if matches!(segment, Segment::Log(log) if log.ordinal > log_ordinal) {
-                *segment = Segment::Free;
+            match segment {
+                Segment::Log(log) if log.ordinal > log_ordinal => *segment = Segment::Free,
+                Segment::Log(log) if log.ordinal == log_ordinal => {
+                    log.live = log.live.saturating_sub(self.behind.1);
+                }
+                _ => {}
             }
         }
         copy
@@ -559,5 +574,19 @@ mod tests {
         assert_eq!(persistent.usage().log_segments, 1);
         segments.end_unborn(run);
         assert_eq!(segments.persistent(0, std::iter::empty()).usage().page_bytes, 3 * BLOCK);
+    }
+
+    #[test]
+    fn what_a_replay_will_count_is_not_persisted() {
+        let mut segments = segments();
+        let segment = segments.take_log(0, 1);
+        segments.add_live(DATA_START, 100);
+        segments.end_checkpoint_in(segment);
+        segments.add_live(DATA_START + 100, 40);
+        segments.sub_live(DATA_START, 30);
+        assert_eq!(segments.usage().live_log_bytes, 110);
+        assert_eq!(segments.persistent(0, std::iter::empty()).usage().live_log_bytes, 70);
+        segments.end_checkpoint_in(segment);
+        assert_eq!(segments.persistent(0, std::iter::empty()).usage().live_log_bytes, 110);
     }
 }

@@ -238,6 +238,7 @@ impl Log {
             appender.memtable = memtable;
             publish();
             let (segment, offset, ordinal) = (appender.segment, appender.unit_start, appender.ordinal);
+            appender.segments.lock().end_checkpoint_in(segment);
             LogPosition { segment, offset, ordinal, chain: 0, seq: appender.seq }
         })?;
         Ok(LogPosition { chain, ..position })
