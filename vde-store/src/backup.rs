@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use crate::blob;
 use crate::device::sync_parent;
 use crate::engine::{Content, Write};
 use crate::entries::Entry;
@@ -102,8 +101,8 @@ impl Vde {
         if entry.len() <= MAX_RECORD_VALUE as u64 {
             write(shared.lift(&entry.value()?)?.content())?;
         } else {
-            let mut unborn = blob::write(&shared.pages, &shared.segments, &[], &mut entry.reader()?)?;
-            write(Content::Blob(&unborn.finish(), unborn.map.len))?;
+            let (map, unborn) = shared.write_blob(&[], &mut entry.reader()?)?;
+            write(Content::Blob(&map, unborn.len))?;
             unborn.keep();
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! A record is moved under its key's stripe and only if it is still the newest of its key, so that collecting is a
 //! writer like any other, to readers and to recovery. The segment itself is freed by the next checkpoint.
 
-use crate::blob::{self, BlobMap};
+use crate::blob::BlobMap;
 use crate::checkpoint::Edit;
 use crate::engine::{Content, Shared, Write};
 use crate::entries::Entry;
@@ -185,12 +185,10 @@ impl Shared {
     fn lower_blob(&self, entry: &Entry, end: u32) -> Result<()> {
         let geometry = self.pages.geometry();
         let Some((location, map)) = entry.recorded_blob()? else { return Ok(()) };
-        if map.runs().all(|run| geometry.segment_of(run.offset) < end) {
+        if map.runs(&self.pages)?.iter().all(|run| geometry.segment_of(run.offset) < end) {
             return Ok(());
         }
-        let copied = blob::write(&self.pages, &self.segments, &[], &mut entry.reader()?);
-        let mut unborn = self.noting_blob_failure(copied)?;
-        let bytes = unborn.finish();
+        let (bytes, unborn) = self.write_blob(&[], &mut entry.reader()?)?;
         let key = entry.key();
         let _stripe = self.stripes.lock(key);
         let layers = self.layers.load();

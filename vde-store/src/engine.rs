@@ -13,7 +13,7 @@ use crate::compress;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::{
-    FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Geometry, Kind, MAX_RECORD_VALUE, MAX_USER_LEN,
+    FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, FORMAT, Geometry, Kind, MAX_RECORD_VALUE, MAX_USER_LEN,
 };
 use crate::layers::Layers;
 use crate::log::commit::Line;
@@ -130,7 +130,7 @@ impl Lifted<'_> {
         match self {
             Self::Bytes(bytes) => Content::Bytes(bytes),
             Self::Packed(packed, bytes) => Content::Packed(packed, bytes),
-            Self::Blob(map, unborn) => Content::Blob(map, unborn.map.len),
+            Self::Blob(map, unborn) => Content::Blob(map, unborn.len),
         }
     }
 
@@ -151,7 +151,7 @@ impl Shared {
         let mut segments = root.segments;
         let replayed = replay(&root.pages, &root.superblock, &memtable, &mut segments, &options)?;
         if !options.read_only {
-            if root.superblock.closed.is_some() {
+            if root.superblock.closed.is_some() || root.superblock.format < FORMAT {
                 root.superblock = root.superblock.successor(None);
                 root.superblock.write(&*device)?;
             }
@@ -290,8 +290,17 @@ impl Shared {
     }
 
     fn lift_stream<'a>(&'a self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
-        let mut unborn = self.noting_blob_failure(blob::write(&self.pages, &self.segments, start, source))?;
-        Ok(Lifted::Blob(unborn.finish(), Box::new(unborn)))
+        let (map, unborn) = self.write_blob(start, source)?;
+        Ok(Lifted::Blob(map, Box::new(unborn)))
+    }
+
+    pub(crate) fn unborn(&self) -> Unborn<'_> {
+        Unborn::new(&self.pages, &self.segments, self.options.part_pieces)
+    }
+
+    /// Streams a value to its pages. Returns its map as well.
+    pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, Unborn<'_>)> {
+        self.noting_blob_failure(blob::write(self.unborn(), start, source))
     }
 
     /// A page that could not be written turns the store read-only; a source that could not be read does not.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// First eight bytes of a superblock.
 pub(crate) const MAGIC: [u8; 8] = *b"VDEstore";
 /// The format that this build writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 /// Size of a superblock, and the unit in which pages are allocated.
 pub(crate) const BLOCK: u64 = 4096;
 /// Where the segments begin: behind the two superblocks.
@@ -54,6 +54,8 @@ pub(crate) const LARGE_UNIT: usize = 128 << 10;
 pub const MAX_KEY_LEN: usize = 64 * 1024;
 /// The longest value that is stored in a log record; longer ones are blobs beside the log.
 pub(crate) const MAX_RECORD_VALUE: usize = 64 * 1024;
+/// The longest value.
+pub(crate) const MAX_VALUE: u64 = 1 << 48;
 /// The longest encoded user metadata.
 pub(crate) const MAX_USER_LEN: usize = 64 * 1024;
 /// The longest value that a checkpoint copies into the index, so that the log's segments free whole.
@@ -122,9 +124,25 @@ pub(crate) struct Extent {
     pub(crate) checksum: u64,
 }
 
+impl Extent {
+    pub(crate) fn encode(self) -> [u8; 20] {
+        let mut out = [0; 20];
+        out[0..8].copy_from_slice(&self.offset.to_le_bytes());
+        out[8..12].copy_from_slice(&self.len.to_le_bytes());
+        out[12..20].copy_from_slice(&self.checksum.to_le_bytes());
+        out
+    }
+
+    pub(crate) fn decode(f: &mut Fields<'_>) -> Option<Self> {
+        Some(Self { offset: f.u64()?, len: f.u32()?, checksum: f.u64()? })
+    }
+}
+
 /// The root of everything: one of two, written alternately, the newer valid one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
+    /// The format of whoever wrote it; what this build writes has its own.
+    pub(crate) format: u32,
     pub(crate) id: [u8; 16],
     pub(crate) segment_size: u32,
     pub(crate) generation: u64,
@@ -141,6 +159,7 @@ impl Superblock {
     /// That of a new container.
     pub(crate) fn new(id: [u8; 16], segment_size: u32) -> Self {
         Self {
+            format: FORMAT,
             id,
             segment_size,
             generation: 0,
@@ -207,7 +226,7 @@ impl Superblock {
 
     fn fields(body: &[u8], write: bool) -> Option<Result<Self>> {
         let mut f = Fields(body);
-        let (_format, min_reader, min_writer) = (f.u32()?, f.u32()?, f.u32()?);
+        let (format, min_reader, min_writer) = (f.u32()?, f.u32()?, f.u32()?);
         let needed = if write { min_writer.max(min_reader) } else { min_reader };
         if needed > FORMAT {
             return Some(Err(Error::NewerFormat { needed, known: FORMAT }));
@@ -221,12 +240,12 @@ impl Superblock {
         let catalog = Extent { offset, len: u32::try_from(len).ok()?, checksum };
         let (is_closed, end) = (f.u64()? != 0, f.u64()?);
         let closed = is_closed.then_some(end);
-        Some(Ok(Self { id, segment_size, generation, log, catalog, closed, checkpoints: f.u64()? }))
+        Some(Ok(Self { format, id, segment_size, generation, log, catalog, closed, checkpoints: f.u64()? }))
     }
 
     /// The one that follows this one, which says the same but whether the store is closed.
     pub(crate) fn successor(&self, closed: Option<u64>) -> Self {
-        Self { generation: self.generation + 1, closed, ..self.clone() }
+        Self { format: FORMAT, generation: self.generation + 1, closed, ..self.clone() }
     }
 
     /// Writes it to its place; nothing is synced.

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::blob::BlobMap;
+use crate::blob::{BlobMap, decode_part};
 use crate::catalog::Catalog;
 use crate::device::{Device, MemoryDevice};
 use crate::format::{
@@ -12,6 +12,7 @@ use crate::format::{
     extent_checksum, head_checksum,
 };
 use crate::options::VdeOptions;
+use crate::pages::Pages;
 use crate::segments::Segments;
 use crate::tree::node::Node;
 
@@ -116,7 +117,13 @@ pub fn fuzz_index(data: &[u8]) {
     if Catalog::decode(data, 0, geometry).is_ok() {
         open_and_read(&container_with_catalog(data, Vec::new()));
     }
-    let _ = BlobMap::decode(data, 0).map(|map| map.runs().count());
+    if let Ok(map) = BlobMap::decode(data, 0) {
+        let device = Arc::new(MemoryDevice::new());
+        let written = device.write_at(data, 0);
+        let pages = Pages::new(device, geometry);
+        let _ = (written, map.runs(&pages), map.range(&pages, map.len.saturating_sub(1), map.len));
+    }
+    decode_part(data);
 }
 
 /// The index page, in a container whose segment table knows of it.

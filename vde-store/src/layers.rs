@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::blob::{BlobMap, Reading, Source};
+use crate::blob::{BlobMap, Held, Reading, Source};
 use crate::error::{Error, Result};
 use crate::format::{FLAG_BLOB, checksum};
 use crate::log::record::{Origin, Record};
@@ -177,8 +177,12 @@ impl Layers {
     }
 
     pub(crate) fn reader(&self, key: &[u8], stored: &Stored) -> Result<ValueReader> {
-        let blob =
-            |map: BlobMap| Source::Blob { map: Arc::new(map), pages: self.tree.pages.clone(), chunk: None };
+        let blob = |map: BlobMap| Source::Blob {
+            map: Arc::new(map),
+            pages: self.tree.pages.clone(),
+            part: Held::default(),
+            chunk: None,
+        };
         let source = match &stored.payload {
             Payload::Blob(map) => blob(BlobMap::decode(map, 0)?),
             Payload::Record { location, blob: true, .. } => blob(self.blob_map(key, *location)?),

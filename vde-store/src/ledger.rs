@@ -34,10 +34,10 @@ pub(crate) struct Group<'a> {
 }
 
 /// The pages of a change's blob, if it has one.
-fn blob_of(change: &Change) -> Result<Vec<PageRun>> {
+fn blob_of(change: &Change, pages: &Pages) -> Result<Vec<PageRun>> {
     match &change.stored {
         Some(Stored { payload: Payload::Blob(map), .. }) => {
-            Ok(BlobMap::decode(map, change.location.offset)?.runs().collect())
+            BlobMap::decode(map, change.location.offset)?.runs(pages)
         }
         _ => Ok(Vec::new()),
     }
@@ -54,12 +54,12 @@ impl Ledger {
         key: &[u8],
         pages: &Pages,
     ) -> Result<()> {
-        let kept = blob_of(newest)?;
+        let mut kept = blob_of(newest, pages)?;
         let mut dead = Vec::new();
         for change in older {
             self.died.push(change.location);
             let version = change.version().unwrap_or(change.seq);
-            dead.extend(blob_of(change)?.into_iter().map(|run| (run, version)));
+            dead.extend(blob_of(change, pages)?.into_iter().map(|run| (run, version)));
         }
         self.born.extend(dead.iter().map(|(run, _)| *run));
         if let Some(LeafValue { version, place: Place::Record { location, blob }, .. }) = old {
@@ -68,12 +68,13 @@ impl Ledger {
                 let map = read_record(pages, key, location, |record, _| {
                     BlobMap::decode(record.value, location.offset)
                 })??;
-                dead.extend(map.runs().map(|run| (run, version)));
+                dead.extend(map.runs(pages)?.into_iter().map(|run| (run, version)));
             }
         }
         dead.sort_unstable();
         dead.dedup_by_key(|(run, _)| *run);
-        dead.retain(|(run, _)| !kept.contains(run));
+        kept.sort_unstable();
+        dead.retain(|(run, _)| kept.binary_search(run).is_err());
         self.born.extend(kept);
         self.dead_blobs.extend(dead);
         Ok(())

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blob::PART_PIECES;
 use crate::device::{Device, FileDevice, MemoryDevice};
 use crate::error::{Error, Result};
 use crate::format::SEGMENT_SIZES;
@@ -90,6 +91,8 @@ pub struct VdeOptions {
     pub(crate) salvage: bool,
     pub(crate) create_if_missing: bool,
     pub(crate) background: bool,
+    /// How many pieces a part of a large value has.
+    pub(crate) part_pieces: u64,
     pub(crate) planted: Planted,
 }
 
@@ -121,6 +124,7 @@ impl VdeOptions {
             salvage: false,
             create_if_missing: true,
             background: true,
+            part_pieces: PART_PIECES,
             planted: Planted::default(),
         }
     }
@@ -295,6 +299,22 @@ impl VdeOptions {
     /// ```
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
+        self
+    }
+
+    /// How many pieces of at most 1 MiB, and one segment, a part of a large value has, to have values in many parts that are
+    /// not very long. Default 512.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().part_pieces(1).in_memory()?;
+    /// store.put("k", vec![7; 3 << 20])?; // in three parts
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    #[cfg(feature = "testing")]
+    pub fn part_pieces(mut self, pieces: u64) -> Self {
+        self.part_pieces = pieces;
         self
     }
 

@@ -159,7 +159,7 @@ pub(crate) fn replay(
             transaction.push((key, change));
             if flags & FLAG_MORE == 0 || planted.has(Bug::HalfTransactions) {
                 recovery.records += transaction.len() as u64;
-                apply(&mut transaction, memtable, segments, reach)?;
+                apply(&mut transaction, pages, memtable, segments, reach, options.salvage)?;
             }
         }
         let position = reader.position();
@@ -185,16 +185,23 @@ pub(crate) fn replay(
 /// Applies a whole transaction, in a container that may refer to `reach` segments.
 fn apply(
     transaction: &mut Vec<(Box<[u8]>, Change)>,
+    pages: &Pages,
     memtable: &Memtable,
     segments: &mut Segments,
     reach: u64,
+    salvage: bool,
 ) -> Result<()> {
     for (key, change) in transaction.drain(..) {
         segments.add_live(change.location.offset, u64::from(change.location.len));
         if let Some(stored) = &change.stored
             && let Payload::Blob(map) = &stored.payload
         {
-            for run in BlobMap::decode(map, change.location.offset)?.runs() {
+            let runs = match BlobMap::decode(map, change.location.offset)?.runs(pages) {
+                // Nothing will be written, so nobody needs to know which pages are taken.
+                Err(Error::Corrupt { .. }) if salvage => Vec::new(),
+                runs => runs?,
+            };
+            for run in runs {
                 segments.mark_unborn(run, stored.origin.is_some(), reach)?;
             }
         }

@@ -152,10 +152,10 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         }
         self.report.value_bytes += len;
         if let Some(map) = map {
-            for run in map.runs() {
+            map.verify(&tree.pages)?;
+            for run in map.runs(&tree.pages)? {
                 self.check_taken(run)?;
             }
-            map.verify(&tree.pages)?;
         }
         Ok(())
     }

@@ -145,6 +145,11 @@ fn look_after(
     Ok(())
 }
 
+/// Whether the large values of this workload have parts, of 256 KiB.
+fn in_parts(seed: u64) -> bool {
+    seed % 3 == 2
+}
+
 /// One thread's share of the workload.
 fn work(store: &Vde, thread: usize, seed: u64, steps: usize, model: &Model) -> vde_store::Result<()> {
     let history = &model.histories[thread];
@@ -158,6 +163,7 @@ fn work(store: &Vde, thread: usize, seed: u64, steps: usize, model: &Model) -> v
         let store = if relaxed { &buffered } else { store };
         let value = |rng: &mut Rng| {
             let len = match rng.u8(..16) {
+                0 if in_parts(seed) => rng.usize(60_000..600_000),
                 0 => rng.usize(60_000..150_000),
                 1..=2 => rng.usize(..20_000),
                 _ => rng.usize(..300),
@@ -225,6 +231,7 @@ fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64
     let compress = bug.is_none() && seed % 4 == 1;
     let compression = if compress { Compression::Lz4 } else { Compression::None };
     let options = VdeOptions::new().background(false).segment_size(1 << 18).compression(compression);
+    let options = if in_parts(seed) { options.part_pieces(1) } else { options };
     let options = bug.map_or(options.clone(), |bug| options.plant(bug));
     let disk = SimDisk::new();
     let store = options.clone().open_device(disk.device()).unwrap();

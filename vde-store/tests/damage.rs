@@ -121,6 +121,34 @@ fn flipped_bits_are_named_and_never_returned() {
 }
 
 #[test]
+fn a_damaged_map_of_a_part_is_named_and_costs_one_value() {
+    let disk = SimDisk::new();
+    let options = options().part_pieces(1);
+    let store = options.clone().open_device(disk.device()).unwrap();
+    let value: Vec<u8> = (0..700_000u32).map(|i| ((i / 256) ^ i) as u8).collect();
+    store.put("parts", &value).unwrap();
+    store.put("other", "whole").unwrap();
+    assert_eq!(store.get_range("parts", 262_140..262_150).unwrap().unwrap(), value[262_140..262_150]);
+    assert!(
+        matches!(options.clone().open_device(disk.crash(1).device()), Ok(store) if store.get("parts").unwrap().unwrap() == value)
+    );
+    store.checkpoint().unwrap();
+    drop(store);
+    let contents = disk.contents();
+    let maps: Vec<usize> =
+        (0..contents.len()).step_by(BLOCK).filter(|at| contents[*at..].starts_with(b"VDEM")).collect();
+    assert_eq!(maps.len(), 3);
+    for map in maps {
+        let store = options.clone().open_device(flipped(&disk, map + 9, 3).device()).unwrap();
+        assert_eq!(store.get("other").unwrap().unwrap(), b"whole");
+        let is_named = |error: &Error| matches!(error, Error::Corrupt { what: "blob map", offset } if *offset == map as u64);
+        assert!(store.get("parts").is_err_and(|error| is_named(&error)));
+        let report = store.verify(|_| {}).unwrap();
+        assert!(matches!(&report.problems[..], [error] if is_named(error)), "{:?}", report.problems);
+    }
+}
+
+#[test]
 fn both_superblocks_damaged_is_an_error_and_one_is_not() {
     let (disk, truth) = busy_container();
     for at in [0, 9, 40, 100, 4090] {

@@ -13,7 +13,6 @@ use blocking::unblock;
 use futures_io::AsyncRead;
 
 use crate::batch::Writes;
-use crate::blob::Unborn;
 use crate::engine::{Lifted, Next};
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
@@ -195,7 +194,7 @@ impl AsyncVde {
         let value = if len <= MAX_RECORD_VALUE {
             Lifted::Bytes(&start[..len])
         } else {
-            let mut unborn = Unborn::new(&shared.pages, &shared.segments);
+            let mut unborn = shared.unborn();
             let mut piece = unborn.piece();
             piece[..len].copy_from_slice(&start);
             let mut held = len;
@@ -209,7 +208,8 @@ impl AsyncVde {
                 }
                 held = 0;
             }
-            Lifted::Blob(unborn.finish(), Box::new(unborn))
+            let map = shared.noting_blob_failure(unborn.finish())?;
+            Lifted::Blob(map, Box::new(unborn))
         };
         let seq = shared.put_lifted(key, value, &user, self.store.durability())?;
         self.acknowledge(seq).await

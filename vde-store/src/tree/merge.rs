@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use crate::error::Result;
 use crate::format::{BLOCK, Extent};
 use crate::segments::PageRun;
-use crate::tree::node::{Cells, LeafValue, Node, child_payload};
+use crate::tree::node::{Cells, LeafValue, Node};
 use crate::tree::{Tree, corrupt};
 
 /// How long a page may be that has more than one cell.
@@ -115,7 +115,7 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
         for below in 0..level {
             self.close(below)?;
         }
-        self.push(level, key, &child_payload(child))
+        self.push(level, key, &child.encode())
     }
 
     fn cells(&mut self, level: u8) -> &mut Cells {
@@ -146,7 +146,7 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
         let generation = self.generation;
         let (first_key, page) = self.cells(level).build(count, level, generation);
         let extent = self.output.write(&page)?;
-        self.push(level + 1, &first_key, &child_payload(extent))
+        self.push(level + 1, &first_key, &extent.encode())
     }
 
     /// Writes what is left of a level.

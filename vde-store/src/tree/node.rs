@@ -176,7 +176,7 @@ impl<'a> Node<'a> {
         let mut f = self.cell(index)?;
         let len = f.u32()?;
         f.bytes(len as usize)?;
-        child_of(&mut f)
+        Extent::decode(&mut f)
     }
 
     /// The first cell whose key is not less than `key`, and whether it is `key`.
@@ -248,7 +248,7 @@ impl Cells {
         let mut f = Fields(&self.bytes);
         let key_len = f.u32()?;
         f.bytes(key_len as usize)?;
-        child_of(&mut f)
+        Extent::decode(&mut f)
     }
 
     fn end(&self, index: usize) -> usize {
@@ -303,20 +303,6 @@ impl Cells {
         }
         (first_key, page)
     }
-}
-
-/// What the payload of an inner cell says.
-fn child_of(f: &mut Fields<'_>) -> Option<Extent> {
-    Some(Extent { offset: f.u64()?, len: f.u32()?, checksum: f.u64()? })
-}
-
-/// The payload of an inner cell.
-pub(crate) fn child_payload(child: Extent) -> [u8; 20] {
-    let mut out = [0; 20];
-    out[0..8].copy_from_slice(&child.offset.to_le_bytes());
-    out[8..12].copy_from_slice(&child.len.to_le_bytes());
-    out[12..20].copy_from_slice(&child.checksum.to_le_bytes());
-    out
 }
 
 #[cfg(test)]

@@ -112,6 +112,12 @@ impl PageRun {
         Self { offset, pages: u32::try_from(len.div_ceil(BLOCK)).unwrap_or(u32::MAX) }
     }
 
+    /// Whether `next` continues it in the same segment.
+    pub(crate) fn is_followed_by(self, next: Self, geometry: Geometry) -> bool {
+        self.offset + u64::from(self.pages) * BLOCK == next.offset
+            && geometry.segment_of(self.offset) == geometry.segment_of(next.offset)
+    }
+
     /// Whether it lies in one segment, and only there.
     pub(crate) fn is_valid(self, geometry: Geometry) -> bool {
         let at = self.offset.wrapping_sub(DATA_START);
