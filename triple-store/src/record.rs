@@ -35,6 +35,9 @@ const ORIGIN: EncodedQuad = EncodedQuad {
     graph: TermId::DEFAULT_GRAPH,
 };
 
+/// What a term takes beside its bytes, about.
+const DEFINITION: usize = 12;
+
 /// An encoded record, and the terms that are durable once it is.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
@@ -44,21 +47,20 @@ pub(crate) struct Record {
 
 /// Encodes changes; sorted ones make the shorter record.
 pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
-    let mut terms = Vec::new();
-    let mut definitions = Vec::new();
+    let (mut terms, mut length) = (Vec::new(), 0);
     let mut seen = ahash::HashSet::default();
     for id in changes.iter().flat_map(|change| change.quad.terms()) {
         dictionary.unpersisted(id, &mut |id, bytes| {
-            if seen.insert(id) {
+            // The terms of one quad are found faster than hashed.
+            let is_new = if changes.len() == 1 { !terms.contains(&id) } else { seen.insert(id) };
+            if is_new {
                 terms.push(id);
-                define(&mut definitions, id, bytes);
+                length += bytes.len() + DEFINITION;
             }
         });
     }
-    let mut bytes = Vec::with_capacity(definitions.len() + 16 * changes.len() + 16);
-    bytes.push(VERSION);
-    put_varint(&mut bytes, terms.len() as u64);
-    bytes.append(&mut definitions);
+    let mut bytes = Vec::with_capacity(length + 16 * changes.len() + 16);
+    put_terms(&mut bytes, dictionary, &terms);
     put_varint(&mut bytes, changes.len() as u64);
     let mut last = ORIGIN.terms();
     for Change { quad, adds } in changes {
@@ -75,19 +77,21 @@ pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
 
 /// Encodes a record of terms alone.
 pub(crate) fn encode_terms(dictionary: &Dictionary, terms: &[TermId]) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    put_varint(&mut bytes, terms.len() as u64);
-    for id in terms {
-        define(&mut bytes, *id, dictionary.bytes(*id).unwrap_or_default());
-    }
+    let mut bytes = Vec::new();
+    put_terms(&mut bytes, dictionary, terms);
     put_varint(&mut bytes, 0);
     bytes
 }
 
-fn define(out: &mut Vec<u8>, id: TermId, bytes: &[u8]) {
-    put_varint(out, rotate(id));
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) {
+    out.push(VERSION);
+    put_varint(out, terms.len() as u64);
+    for id in terms {
+        let bytes = dictionary.bytes(*id).unwrap_or_default();
+        put_varint(out, rotate(*id));
+        put_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
 }
 
 /// Decodes a record: its terms go into the dictionary, its changes are returned.

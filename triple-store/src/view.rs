@@ -185,8 +185,7 @@ impl<K: Held> Cursor<K> {
                 self.enter(view, depth + 1);
             }
             if view.layers[..depth].iter().any(|layer| layer.delta.hides_any()) {
-                let shown = rows.split_off(start).into_iter().filter(|quad| !view.is_hidden(depth, *quad));
-                rows.extend(shown);
+                rows.extract_if(start.., |quad| view.is_hidden(depth, *quad)).for_each(drop);
             }
             if rows.len() == limit {
                 return self.depth > view.layers.len();
