@@ -2,10 +2,15 @@
 //!
 //! Knows nothing of readers or checkpoints: whoever frees something here has made sure that nobody needs it.
 
+mod codec;
+mod page_map;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::{Error, Result};
-use crate::format::{BLOCK, DATA_START, Fields, Geometry, MAX_COUNT};
+use crate::format::{BLOCK, DATA_START, Geometry};
+
+pub(crate) use page_map::{PageMap, PageRun};
 
 /// What a segment is used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,107 +31,6 @@ pub(crate) struct LogSegment {
     pub(crate) first_seq: u64,
     /// Bytes of records that the index or the memtables refer to.
     pub(crate) live: u64,
-}
-
-/// Which pages of a segment are taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PageMap {
-    words: Vec<u64>,
-    used: u32,
-    /// Where the next search begins.
-    next: u32,
-}
-
-impl PageMap {
-    fn new(pages: u32) -> Self {
-        Self { words: vec![0; pages.div_ceil(64) as usize], used: 0, next: 0 }
-    }
-
-    fn is_set(&self, page: u32) -> bool {
-        self.words[page as usize / 64] >> (page % 64) & 1 == 1
-    }
-
-    /// Sets or clears a run of pages; `false` where one of them was so already.
-    fn change(&mut self, first: u32, count: u32, set: bool) -> bool {
-        let fresh = (first..first + count).all(|page| self.is_set(page) != set);
-        for page in first..first + count {
-            let bit = 1 << (page % 64);
-            let word = &mut self.words[page as usize / 64];
-            if set { *word |= bit } else { *word &= !bit }
-        }
-        if fresh {
-            self.used = if set { self.used + count } else { self.used - count };
-        }
-        fresh
-    }
-
-    fn find(&self, from: u32, count: u32, pages: u32) -> Option<u32> {
-        let mut run = 0;
-        let mut page = from;
-        while page < pages {
-            if run == 0 && page.is_multiple_of(64) && self.words[page as usize / 64] == u64::MAX {
-                page += 64;
-                continue;
-            }
-            run = if self.is_set(page) { 0 } else { run + 1 };
-            page += 1;
-            if run == count {
-                return Some(page - count);
-            }
-        }
-        None
-    }
-
-    /// Runs of pages that are not taken: the first page and the count of each.
-    fn unused(&self, pages: u32) -> Vec<(u32, u32)> {
-        let mut runs: Vec<(u32, u32)> = Vec::new();
-        for page in (0..pages).filter(|page| !self.is_set(*page)) {
-            match runs.last_mut() {
-                Some((first, count)) if *first + *count == page => *count += 1,
-                _ => runs.push((page, 1)),
-            }
-        }
-        runs
-    }
-
-    fn take(&mut self, count: u32, pages: u32) -> Option<u32> {
-        if pages - self.used < count {
-            return None;
-        }
-        let first = self.find(self.next, count, pages).or_else(|| self.find(0, count, pages))?;
-        self.change(first, count, true);
-        self.next = first + count;
-        Some(first)
-    }
-}
-
-/// A run of whole pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct PageRun {
-    pub(crate) offset: u64,
-    pub(crate) pages: u32,
-}
-
-impl PageRun {
-    pub(crate) fn of(offset: u64, len: u64) -> Self {
-        Self { offset, pages: u32::try_from(len.div_ceil(BLOCK)).unwrap_or(u32::MAX) }
-    }
-
-    /// Whether `next` continues it in the same segment.
-    pub(crate) fn is_followed_by(self, next: Self, geometry: Geometry) -> bool {
-        self.offset + u64::from(self.pages) * BLOCK == next.offset
-            && geometry.segment_of(self.offset) == geometry.segment_of(next.offset)
-    }
-
-    /// Whether it lies in one segment, and only there.
-    pub(crate) fn is_valid(self, geometry: Geometry) -> bool {
-        let at = self.offset.wrapping_sub(DATA_START);
-        let size = u64::from(geometry.segment_size);
-        self.offset >= DATA_START
-            && at.is_multiple_of(BLOCK)
-            && at % size + u64::from(self.pages) * BLOCK <= size
-            && u32::try_from(at / size).is_ok()
-    }
 }
 
 /// Something that nothing refers to any more.
@@ -458,70 +362,12 @@ impl Segments {
         }
         copy
     }
-
-    /// The most bytes that [`encode`](Self::encode) will need, even if one more segment is taken for pages meanwhile.
-    pub(crate) fn encoded_bound(&self) -> usize {
-        let map = 1 + self.pages_per_segment().div_ceil(64) as usize * 8;
-        let of = |segment: &Segment| match segment {
-            Segment::Pages(_) => map,
-            Segment::Log(_) | Segment::Free | Segment::Retired | Segment::Preparing => 25,
-        };
-        4 + self.table.iter().map(of).sum::<usize>() + map + 25
-    }
-
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.table.len() as u32).to_le_bytes());
-        for segment in &self.table {
-            match segment {
-                Segment::Free | Segment::Retired | Segment::Preparing => out.push(0),
-                Segment::Log(log) => {
-                    out.push(1);
-                    for field in [log.ordinal, log.first_seq, log.live] {
-                        out.extend_from_slice(&field.to_le_bytes());
-                    }
-                }
-                Segment::Pages(map) => {
-                    out.push(2);
-                    for word in &map.words {
-                        out.extend_from_slice(&word.to_le_bytes());
-                    }
-                }
-            }
-        }
-    }
-
-    pub(crate) fn decode(f: &mut Fields<'_>, geometry: Geometry) -> Option<Self> {
-        let mut segments = Self::new(geometry);
-        let pages = segments.pages_per_segment();
-        for _ in 0..f.u32()? {
-            segments.table.push(match f.u8()? {
-                0 => Segment::Free,
-                1 => {
-                    let log = LogSegment { ordinal: f.u64()?, first_seq: f.u64()?, live: f.u64()? };
-                    let size = u64::from(geometry.segment_size);
-                    if log.ordinal.max(log.first_seq) >= MAX_COUNT || log.live > size {
-                        return None;
-                    }
-                    Segment::Log(log)
-                }
-                2 => {
-                    let mut map = PageMap::new(pages);
-                    for word in &mut map.words {
-                        *word = f.u64()?;
-                        map.used += word.count_ones();
-                    }
-                    Segment::Pages(map)
-                }
-                _ => return None,
-            });
-        }
-        Some(segments)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Fields;
 
     fn segments() -> Segments {
         Segments::new(Geometry { segment_size: 1 << 18, salt: 0 })
