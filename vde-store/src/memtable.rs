@@ -7,8 +7,8 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 
 use crossbeam_skiplist::{SkipMap, map::Entry};
 use xxhash_rust::xxh3::xxh3_64;
@@ -190,8 +190,13 @@ pub(crate) struct Memtable {
 /// Which keys may be there. A search of the map that finds nothing costs as many cache misses as one that finds something,
 /// and most keys that are read were not written lately: with 60,000 changes in the map, it would take more than the index
 /// after it.
-#[derive(Default)]
-struct Filter(OnceLock<Box<[AtomicU64]>>);
+struct Filter(Box<[AtomicU64]>);
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self((0..Self::WORDS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
 
 impl Filter {
     /// One word for each key, so that a look costs one cache miss at most. 256 KiB: the changes that
@@ -205,15 +210,13 @@ impl Filter {
     }
 
     fn note(&self, key: &[u8]) {
-        let words = self.0.get_or_init(|| (0..Self::WORDS).map(|_| AtomicU64::new(0)).collect());
         let (word, bits) = Self::place(key);
-        words[word].fetch_or(bits, Relaxed);
+        self.0[word].fetch_or(bits, Relaxed);
     }
 
     fn may_have(&self, key: &[u8]) -> bool {
-        let Some(words) = self.0.get() else { return false };
         let (word, bits) = Self::place(key);
-        words[word].load(Relaxed) & bits == bits
+        self.0[word].load(Relaxed) & bits == bits
     }
 }
 
@@ -253,7 +256,7 @@ impl Memtable {
 
     /// The newest change of `key` within the horizon. O(log n).
     pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Option<Change> {
-        if !self.filter.may_have(key) {
+        if self.map.is_empty() || !self.filter.may_have(key) {
             return None;
         }
         self.visible(Bound::Included(&(key, u64::MAX)), horizon)
