@@ -125,6 +125,9 @@ fn one_key(plan: Plan, verdicts: &mut Verdicts) {
     }
 }
 
+/// It takes the system milliseconds to give each thread a processor of its own.
+const TO_SPREAD: Duration = Duration::from_millis(60);
+
 fn two_threads(plan: Plan, verdicts: &mut Verdicts) {
     let ring = keys::random(keys::RING, 2);
     let case = |label: &str, count| {
@@ -133,7 +136,7 @@ fn two_threads(plan: Plan, verdicts: &mut Verdicts) {
         threads(label, lock, lists, || ())
     };
     let mut cases: [Case<'_>; 2] = [case("one", 1), case("two", 2)];
-    let result = Comparison::measure(&mut cases, plan, |_| ());
+    let result = Comparison::measure(&mut cases, Plan { sample: TO_SPREAD, ..plan }, |_| ());
     let gain = result.of("one").times_slower_than(result.of("two")).map(|ratio| ratio / 2.0);
     let figures = format!("{:.2} and {:.2} ns", nanos(&result, "one"), nanos(&result, "two"));
     verdicts.add("two threads, disjoint keys: of twice one thread", Bound::AtLeast(0.95), gain, figures);
