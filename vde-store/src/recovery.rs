@@ -214,7 +214,8 @@ fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64) -> Result<bool>
     if record.head.flags & FLAG_BLOB == 0 {
         return Ok(false);
     }
-    match BlobMap::decode(record.value, offset)?.verify(pages) {
+    let map = BlobMap::decode(record.value, offset)?;
+    match pages.overlooking(|| map.verify(pages)) {
         Err(Error::Corrupt { .. }) => Ok(true),
         other => other.map(|()| false),
     }

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use vde_store::testing::{Bug, SimDisk};
-use vde_store::{Compression, Durability, ReadView, Vde, VdeOptions};
+use vde_store::testing::{Bug, Operation, SimDisk};
+use vde_store::{Compression, Durability, Health, ReadView, Vde, VdeOptions};
 
 const THREADS: usize = 3;
 const KEYS: usize = 12;
@@ -77,6 +77,10 @@ fn check(options: &VdeOptions, disk: &SimDisk, model: &Model) -> Result<(), Stri
         }
     }
     check_snapshots(&store, model)?;
+    let corruptions = store.stats().map_err(|e| format!("stats: {e}"))?.corruptions;
+    if corruptions > 0 {
+        return Err(format!("{corruptions} structures are said to be damaged"));
+    }
     let report = store.verify(|_| {}).map_err(|e| format!("verify: {e}"))?;
     if report.is_clean() { Ok(()) } else { Err(format!("verify: {:?}", report.problems)) }
 }
@@ -283,6 +287,36 @@ fn no_power_cut_loses_what_was_acknowledged() {
 #[test]
 fn no_power_cut_loses_what_was_acknowledged_either() {
     many(6..12);
+}
+
+#[test]
+fn a_large_value_that_was_cut_off_is_not_taken_for_damage() {
+    for part_pieces in [512, 1] {
+        let options = VdeOptions::new().background(false).segment_size(1 << 18).part_pieces(part_pieces);
+        let disk = SimDisk::new();
+        let store = options.clone().open_device(disk.device()).unwrap();
+        let left = Arc::new(Mutex::new(Vec::new()));
+        let images = left.clone();
+        disk.before_each_operation(move |cut| {
+            if cut.operation() == Operation::Sync {
+                images.lock().unwrap().extend((0..200).map(|seed| cut.image(seed)));
+            }
+        });
+        let value = vec![7; 600_000];
+        store.put("large", &value).unwrap();
+        let images = std::mem::take(&mut *left.lock().unwrap());
+        let mut lost = 0;
+        for image in images {
+            let store = options.clone().open_device(image.device()).unwrap();
+            match store.get("large").unwrap() {
+                None => lost += u32::from(store.recovery().torn_at.is_some()),
+                found => assert_eq!(found.as_ref(), Some(&value)),
+            }
+            assert_eq!(store.health().unwrap(), Health::Healthy);
+            assert!(store.verify(|_| {}).unwrap().is_clean());
+        }
+        assert!(lost > 50, "{lost} torn values");
+    }
 }
 
 /// Whether the power cuts of some seed find the bug.
