@@ -1,12 +1,16 @@
 //! The catalog: what a checkpoint persists beside the index pages. It is written anew by each checkpoint, and the
-//! superblock points to it.
+//! superblock points to it: to the catalog itself where that fits a segment, else to a list of its pieces.
 
 use crate::error::{Error, Result};
-use crate::format::{Extent, Fields, Geometry, MAX_COUNT};
+use crate::format::{BLOCK, Extent, Fields, Geometry, MAX_COUNT};
+use crate::pages::Pages;
 use crate::segments::{PageRun, Segments};
 
 /// First four bytes of a catalog.
 const CATALOG_MAGIC: u32 = 0x4345_4456; // "VDEC"
+/// First four bytes of a list of a catalog's pieces.
+const LIST_MAGIC: u32 = 0x4c45_4456; // "VDEL"
+const CATALOG: &str = "catalog";
 
 /// A named snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,33 +45,85 @@ pub(crate) struct Catalog {
     pub(crate) dead: Vec<Dead>,
 }
 
-fn put_extent(out: &mut Vec<u8>, extent: Option<Extent>) {
-    let extent = extent.unwrap_or_default();
-    out.extend_from_slice(&extent.offset.to_le_bytes());
-    out.extend_from_slice(&extent.len.to_le_bytes());
-    out.extend_from_slice(&extent.checksum.to_le_bytes());
-}
-
-fn extent(f: &mut Fields<'_>) -> Option<Extent> {
-    Some(Extent { offset: f.u64()?, len: f.u32()?, checksum: f.u64()? })
-}
-
 /// The root of an empty index is written as an extent without bytes.
 fn root(extent: Extent) -> Option<Extent> {
     (extent.len > 0).then_some(extent)
 }
 
+/// A list of pieces, to fill the pages of `run`.
+pub(crate) fn encode_list(pieces: &[Extent], run: PageRun) -> Vec<u8> {
+    let mut out = LIST_MAGIC.to_le_bytes().to_vec();
+    out.extend_from_slice(&(pieces.len() as u32).to_le_bytes());
+    out.extend(pieces.iter().flat_map(|piece| piece.encode()));
+    out.resize((u64::from(run.pages) * BLOCK) as usize, 0);
+    out
+}
+
+fn decode_list(bytes: &[u8]) -> Option<Vec<Extent>> {
+    let mut f = Fields(bytes.get(4..)?);
+    (0..f.u32()?).map(|_| Extent::decode(&mut f)).collect()
+}
+
+/// Where a catalog is to be written.
+pub(crate) struct Placed {
+    /// What to write, as long as all pieces together.
+    pub(crate) bytes: Vec<u8>,
+    /// Whole segments, but for the last.
+    pub(crate) pieces: Vec<PageRun>,
+    /// Where their list goes, if there are several.
+    pub(crate) list: Option<PageRun>,
+}
+
+impl Placed {
+    /// The pages that it occupies.
+    pub(crate) fn runs(&self) -> Vec<PageRun> {
+        self.list.iter().chain(&self.pieces).copied().collect()
+    }
+}
+
 impl Catalog {
-    /// The most bytes that [`encode`](Self::encode) will need.
-    pub(crate) fn encoded_bound(&self, segments: &Segments) -> usize {
-        let snapshots: usize = self.snapshots.iter().map(|snapshot| snapshot.name.len() + 60).sum();
-        48 + snapshots + self.dead.len() * 28 + segments.encoded_bound()
+    /// Finds pages for the catalog with `segments`, the table to be persisted, in which they are noted too. `take` takes so
+    /// many pages.
+    pub(crate) fn place(
+        &self,
+        segments: &mut Segments,
+        geometry: Geometry,
+        mut take: impl FnMut(u32) -> u64,
+    ) -> Result<Placed> {
+        let max = u64::from(geometry.segment_size);
+        // To note that pages are taken can lengthen the table.
+        let margin = segments.encoded_map_len() as u64;
+        let mut take = |len: u64, segments: &mut Segments| {
+            let pages = len.div_ceil(BLOCK) as u32;
+            let run = PageRun { offset: take(pages), pages };
+            segments.mark_pages(run);
+            run
+        };
+        let mut bytes = self.encode(segments);
+        let mut list = None;
+        if bytes.len() as u64 + margin > max {
+            let len = 8 + 20 * (bytes.len() as u64 / (max - margin) + 2);
+            if len > max {
+                return Err(Error::TooLarge { what: CATALOG, len: bytes.len() as u64, max: max * max / 20 });
+            }
+            list = Some(take(len, segments));
+        }
+        let (mut pieces, mut room) = (Vec::new(), 0);
+        while room < bytes.len() as u64 {
+            let run = take((bytes.len() as u64 + margin - room).min(max), segments);
+            room += u64::from(run.pages) * BLOCK;
+            pieces.push(run);
+            bytes = self.encode(segments);
+        }
+        // Padding is written with it, so that the runs that were taken are the runs that will be freed.
+        bytes.resize(room as usize, 0);
+        Ok(Placed { bytes, pieces, list })
     }
 
     pub(crate) fn encode(&self, segments: &Segments) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(&CATALOG_MAGIC.to_le_bytes());
-        put_extent(&mut out, self.root);
+        out.extend_from_slice(&self.root.unwrap_or_default().encode());
         out.extend_from_slice(&self.keys.to_le_bytes());
         out.extend_from_slice(&(self.snapshots.len() as u32).to_le_bytes());
         for snapshot in &self.snapshots {
@@ -76,7 +132,7 @@ impl Catalog {
             for field in [snapshot.generation, snapshot.seq, snapshot.created, snapshot.keys] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
-            put_extent(&mut out, snapshot.root);
+            out.extend_from_slice(&snapshot.root.unwrap_or_default().encode());
         }
         out.extend_from_slice(&(self.dead.len() as u32).to_le_bytes());
         for dead in &self.dead {
@@ -89,16 +145,41 @@ impl Catalog {
         out
     }
 
+    /// Reads the catalog that a superblock refers to. Returns the pages that it occupies, too.
+    pub(crate) fn read(pages: &Pages, at: Extent) -> Result<(Self, Segments, Vec<PageRun>)> {
+        let geometry = pages.geometry();
+        let first = pages.extent(at, CATALOG)?;
+        let mut runs = vec![PageRun::of(at.offset, u64::from(at.len))];
+        let corrupt = || Error::corrupt(CATALOG, at.offset);
+        if first.get(..4) != Some(&LIST_MAGIC.to_le_bytes()) {
+            let (catalog, segments) = Self::decode(&first, at.offset, geometry)?;
+            return Ok((catalog, segments, runs));
+        }
+        let pieces = decode_list(&first).ok_or_else(corrupt)?;
+        runs.extend(pieces.iter().map(|piece| PageRun::of(piece.offset, u64::from(piece.len))));
+        let total: u64 = pieces.iter().map(|piece| u64::from(piece.len)).sum();
+        let len = pages.device().len().map_err(|e| Error::io("measure the container", e))?;
+        if total > len || !runs.iter().all(|run| run.is_valid(geometry)) {
+            return Err(corrupt());
+        }
+        let mut whole = Vec::with_capacity(total as usize);
+        for piece in pieces {
+            whole.extend_from_slice(&pages.extent(piece, CATALOG)?);
+        }
+        let (catalog, segments) = Self::decode(&whole, at.offset, geometry)?;
+        Ok((catalog, segments, runs))
+    }
+
     /// Decodes the catalog that was read from `offset`.
     pub(crate) fn decode(bytes: &[u8], offset: u64, geometry: Geometry) -> Result<(Self, Segments)> {
-        Self::fields(&mut Fields(bytes), geometry).ok_or(Error::corrupt("catalog", offset))
+        Self::fields(&mut Fields(bytes), geometry).ok_or(Error::corrupt(CATALOG, offset))
     }
 
     fn fields(f: &mut Fields<'_>, geometry: Geometry) -> Option<(Self, Segments)> {
         if f.u32()? != CATALOG_MAGIC {
             return None;
         }
-        let mut catalog = Self { root: root(extent(f)?), keys: f.u64()?, ..Self::default() };
+        let mut catalog = Self { root: root(Extent::decode(f)?), keys: f.u64()?, ..Self::default() };
         for _ in 0..f.u32()? {
             let name_len = f.u32()? as usize;
             catalog.snapshots.push(SnapshotRecord {
@@ -107,7 +188,7 @@ impl Catalog {
                 seq: f.u64()?,
                 created: f.u64()?,
                 keys: f.u64()?,
-                root: root(extent(f)?),
+                root: root(Extent::decode(f)?),
             });
         }
         for _ in 0..f.u32()? {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, Dead, SnapshotRecord};
+use crate::catalog::{Catalog, Dead, SnapshotRecord, encode_list};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::format::{BLOCK, Extent, LogPosition, Superblock, extent_checksum};
@@ -33,6 +33,8 @@ const WRITE_PIECE: usize = 256 << 10;
 pub(crate) struct Checkpointer {
     pub(crate) superblock: Superblock,
     pub(crate) catalog: Catalog,
+    /// The pages of the persisted catalog.
+    pub(crate) catalog_runs: Vec<PageRun>,
     /// The index of each named snapshot, held so that its pages can be waited for when it is deleted.
     pub(crate) snapshot_trees: HashMap<String, Arc<Tree>>,
     retired: VecDeque<Retired>,
@@ -128,10 +130,15 @@ impl Output for PageWriter<'_> {
 }
 
 impl Checkpointer {
-    pub(crate) fn new(superblock: Superblock, catalog: Catalog, pages: &Arc<Pages>) -> Self {
+    pub(crate) fn new(
+        superblock: Superblock,
+        catalog: Catalog,
+        catalog_runs: Vec<PageRun>,
+        pages: &Arc<Pages>,
+    ) -> Self {
         let tree = |snapshot: &SnapshotRecord| Arc::new(Tree { pages: pages.clone(), root: snapshot.root });
         let snapshot_trees = catalog.snapshots.iter().map(|s| (s.name.clone(), tree(s))).collect();
-        Self { superblock, catalog, snapshot_trees, retired: VecDeque::new() }
+        Self { superblock, catalog, catalog_runs, snapshot_trees, retired: VecDeque::new() }
     }
 
     /// Frees the run, or hands it to the snapshots that still refer to it.
@@ -248,7 +255,7 @@ impl Shared {
             state.bury(*run, &mut freed, |snapshot| *version <= snapshot.seq);
         }
         self.settle(state, &ledger, position, &mut freed);
-        let tree = Arc::new(Tree { pages: self.pages.clone(), root });
+        let tree = || Arc::new(Tree { pages: self.pages.clone(), root });
         match edit {
             Edit::Nothing => {}
             Edit::Add(name) => {
@@ -260,7 +267,8 @@ impl Shared {
                     keys: state.catalog.keys,
                     root,
                 });
-                state.snapshot_trees.insert((*name).into(), tree.clone());
+                // Not the tree that readers hold, for what they are done with is not to wait for the snapshot.
+                state.snapshot_trees.insert((*name).into(), tree());
             }
             Edit::Remove(name) => readers.extend(state.forget_snapshot(name, &mut freed)),
         }
@@ -269,7 +277,7 @@ impl Shared {
         }
         let superblock = self.write_catalog(state, &mut writer, position, &mut freed)?;
         state.superblock = superblock;
-        self.publish(tree);
+        self.publish(tree());
         state.retired.push_back(Retired { readers, freed });
         Ok(())
     }
@@ -310,28 +318,22 @@ impl Shared {
         log: LogPosition,
         freed: &mut Vec<Freed>,
     ) -> Result<Superblock> {
-        let old = state.superblock.catalog;
-        if old.len > 0 {
-            freed.push(Freed::Pages(PageRun::of(old.offset, u64::from(old.len))));
-        }
+        freed.extend(std::mem::take(&mut state.catalog_runs).into_iter().map(Freed::Pages));
         let retired = state.retired.iter().flat_map(|retired| &retired.freed);
-        let (offset, persistent) = {
-            let mut segments = self.segments.lock();
-            let bound = state.catalog.encoded_bound(&segments) as u64;
-            if bound > u64::from(self.pages.geometry().segment_size) {
-                let max = u64::from(self.pages.geometry().segment_size);
-                return Err(Error::TooLarge { what: "catalog", len: bound, max });
-            }
-            let run = PageRun { offset: 0, pages: bound.div_ceil(BLOCK) as u32 };
-            let offset = segments.take_pages(run.pages);
-            let used = PageRun { offset, ..run };
-            let persistent = segments.persistent(log.ordinal, retired.chain(&*freed).copied());
-            // Padding is written with it, so that the run that was taken is the run that will be freed.
-            (used, persistent)
+        let mut persistent = self.segments.lock().persistent(log.ordinal, retired.chain(&*freed).copied());
+        let geometry = self.pages.geometry();
+        let take = |pages| self.segments.lock().take_pages(pages);
+        let placed = state.catalog.place(&mut persistent, geometry, take)?;
+        state.catalog_runs = placed.runs();
+        let pieces = placed.bytes.chunks(geometry.segment_size as usize);
+        let pieces: Vec<_> = pieces
+            .zip(&placed.pieces)
+            .map(|(bytes, run)| writer.place(bytes, run.offset))
+            .collect::<Result<_>>()?;
+        let catalog = match placed.list {
+            Some(list) => writer.place(&encode_list(&pieces, list), list.offset)?,
+            None => pieces[0],
         };
-        let mut bytes = state.catalog.encode(&persistent);
-        bytes.resize((u64::from(offset.pages) * BLOCK) as usize, 0);
-        let catalog = writer.place(&bytes, offset.offset)?;
         writer.flush()?;
         let sync = || self.pages.device().sync().map_err(|e| Error::io("sync the index", e));
         if !self.options.planted.has(Bug::SuperblockFirst) {

@@ -169,7 +169,7 @@ impl Shared {
             options.planted,
         ));
         let tree = Arc::new(Tree { pages: root.pages.clone(), root: root.catalog.root });
-        let checkpointer = Checkpointer::new(root.superblock, root.catalog, &root.pages);
+        let checkpointer = Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
         let layers = Layers { memtable, frozen: None, tree, log: Some(log.clone()) };
         Ok(Self {
             log,

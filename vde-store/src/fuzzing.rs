@@ -96,7 +96,7 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
     sums
 }
 
-/// Decodes `data` as an index page, a catalog and the map of a blob, and opens containers that have the page for the root
+/// Decodes `data` as an index page, a catalog or a list of its pieces, and the map of a blob, and opens containers that have the page for the root
 /// of their index, or the catalog.
 ///
 /// # Examples
@@ -114,7 +114,7 @@ pub fn fuzz_index(data: &[u8]) {
         open_and_read(&container_with_root(data));
     }
     let geometry = superblock_of_fuzz().geometry();
-    if Catalog::decode(data, 0, geometry).is_ok() {
+    if data.starts_with(b"VDEL") || Catalog::decode(data, 0, geometry).is_ok() {
         open_and_read(&container_with_catalog(data, Vec::new()));
     }
     if let Ok(map) = BlobMap::decode(data, 0) {

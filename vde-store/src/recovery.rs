@@ -13,7 +13,7 @@ use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
 use crate::options::VdeOptions;
 use crate::pages::Pages;
 use crate::planted::Bug;
-use crate::segments::Segments;
+use crate::segments::{PageRun, Segments};
 
 /// What opening a store found in its log.
 ///
@@ -45,6 +45,7 @@ pub struct Recovery {
 pub(crate) struct Root {
     pub(crate) superblock: Superblock,
     pub(crate) catalog: Catalog,
+    pub(crate) catalog_runs: Vec<PageRun>,
     pub(crate) segments: Segments,
     pub(crate) pages: Arc<Pages>,
 }
@@ -70,17 +71,15 @@ fn load_catalog(device: &Arc<dyn Device>, superblock: Superblock) -> Result<Root
         return Err(Error::corrupt("superblock", superblock.offset()));
     }
     let pages = Arc::new(Pages::new(device.clone(), geometry));
-    let at = superblock.catalog;
-    let (catalog, segments) = if at.len == 0 {
-        (Catalog::default(), Segments::new(geometry))
+    let (catalog, segments, catalog_runs) = if superblock.catalog.len == 0 {
+        (Catalog::default(), Segments::new(geometry), Vec::new())
     } else {
-        let bytes = pages.extent(at, "catalog")?;
-        Catalog::decode(&bytes, at.offset, geometry)?
+        Catalog::read(&pages, superblock.catalog)?
     };
     if let Some(root) = catalog.root {
         pages.extent(root, "index page")?;
     }
-    Ok(Root { superblock, catalog, segments, pages })
+    Ok(Root { superblock, catalog, catalog_runs, segments, pages })
 }
 
 /// The valid ones of the two superblocks.

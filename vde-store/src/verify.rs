@@ -1,6 +1,7 @@
 //! The integrity scan: reads and checks everything that the store refers to.
 
 use crate::blob::BlobMap;
+use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::format::{Extent, FLAG_BLOB, LogPosition};
 use crate::layers::read_record;
@@ -86,6 +87,18 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
             }
             other => other,
         }
+    }
+
+    /// The persisted catalog, in `runs`.
+    fn catalog(&mut self, at: Extent, runs: &[PageRun]) -> Result<()> {
+        let pages = &self.store.shared().pages;
+        for run in runs {
+            pages.forget(run.offset);
+        }
+        if at.len > 0 {
+            Catalog::read(pages, at)?;
+        }
+        runs.iter().try_for_each(|run| self.check_taken(*run))
     }
 
     /// An index that has `keys` keys, as the catalog at `catalog` says.
@@ -223,6 +236,8 @@ impl Vde {
         let catalog = &state.catalog;
         let keys = catalog.snapshots.iter().map(|snapshot| snapshot.keys).chain([catalog.keys]);
         scan.progress.total_keys = keys.fold(0, u64::saturating_add);
+        let read = scan.catalog(state.superblock.catalog, &state.catalog_runs);
+        scan.note(read)?;
         let at = state.superblock.catalog.offset;
         let tree = self.shared().layers.load().tree.clone();
         scan.tree(&tree, catalog.keys, at)?;

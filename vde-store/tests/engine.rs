@@ -282,6 +282,34 @@ fn snapshots_stay_until_deleted_and_then_give_their_space_back() {
 }
 
 #[test]
+fn a_snapshot_keeps_what_it_shows_and_nothing_that_came_later() {
+    let (_dir, path) = place();
+    let store = busy().background(false).open(&path).unwrap().with_durability(Durability::Buffered);
+    let mut rng = Rng::with_seed(5);
+    let mut overwrite = || {
+        for key in 0..100u32 {
+            store.put(key.to_be_bytes(), bytes(&mut rng, 1000)).unwrap();
+        }
+        store.put("large", bytes(&mut rng, 200_000)).unwrap();
+        store.checkpoint().unwrap();
+    };
+    overwrite();
+    store.snapshot("s").unwrap();
+    for _ in 0..5 {
+        overwrite();
+    }
+    let before = store.stats().unwrap().container_bytes;
+    for _ in 0..50 {
+        overwrite();
+    }
+    let after = store.stats().unwrap().container_bytes;
+    assert!(
+        after <= before + (2 << 18),
+        "50 times 300 kB were written beside a snapshot: {before} to {after} bytes"
+    );
+}
+
+#[test]
 fn large_values_stream_in_and_out() {
     let (dir, path) = place();
     let store = busy().open(&path).unwrap();

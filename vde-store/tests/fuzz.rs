@@ -7,14 +7,19 @@ use fastrand::Rng;
 use vde_store::VdeOptions;
 use vde_store::testing::{SimDisk, fuzz_index, fuzz_log, fuzz_superblock};
 
+/// The length of a value of three parts.
+const PARTED: u64 = 600_000;
+
 /// A container with something of everything.
 fn seed() -> Vec<u8> {
     let disk = SimDisk::new();
-    let store = VdeOptions::new().background(false).segment_size(1 << 18).open_device(disk.device()).unwrap();
+    let options = VdeOptions::new().background(false).segment_size(1 << 18).part_pieces(1);
+    let store = options.open_device(disk.device()).unwrap();
     for i in 0..60u32 {
         store.put(i.to_be_bytes(), vec![i as u8; i as usize * 9]).unwrap();
     }
     store.put("large", vec![1; 100_000]).unwrap();
+    store.put("in parts", vec![2; PARTED as usize]).unwrap();
     store.snapshot("s").unwrap();
     store.put("tail", "1").unwrap();
     store.delete("tail").unwrap();
@@ -49,9 +54,26 @@ struct Target<'a> {
     seeds: Vec<&'a [u8]>,
 }
 
+/// The map of a part, without what follows in its page.
+fn part(page: &[u8]) -> Option<&[u8]> {
+    let u64_at = |at: usize| u64::from_le_bytes(page[at..at + 8].try_into().unwrap()) as usize;
+    let extents = page.strip_prefix(b"VDEM")?[0] as usize;
+    let len: usize = (0..extents).map(|i| u64_at(8 + i * 16 + 8)).sum();
+    Some(&page[..8 + extents * 16 + len.div_ceil(65_536) * 8])
+}
+
+/// The map of the value that has parts.
+fn map_of_parts(image: &[u8]) -> &[u8] {
+    let is_map = |bytes: &[u8]| bytes[..8] == PARTED.to_le_bytes() && bytes[16..20] == [0xff; 4];
+    let at = image.windows(20).position(is_map).unwrap();
+    &image[at..at + 28 + 3 * 20]
+}
+
 /// The targets, with parts of a whole container.
 fn targets(image: &[u8]) -> [Target<'_>; 3] {
-    let pages = image.chunks(4096).filter(|page| page.starts_with(b"VDEP") || page.starts_with(b"VDEC"));
+    let is_seed = |page: &&[u8]| page.starts_with(b"VDEP") || page.starts_with(b"VDEC");
+    let pages = image.chunks(4096).filter(is_seed).chain(image.chunks(4096).filter_map(part));
+    let pages = pages.chain([map_of_parts(image), b"VDEL\x01\0\0\0\0\x20\0\0\0\0\0\0\0\x10\0\0sumsumsu"]);
     [
         Target { name: "superblock", run: fuzz_superblock, seeds: vec![&image[4096..8184]] },
         // Behind the first unit's header.
@@ -92,7 +114,9 @@ fn no_bytes_make_a_decoder_panic() {
     let image = seed();
     let mut rng = Rng::with_seed(9);
     let targets = targets(&image);
-    assert!(targets[2].seeds.len() > 2);
+    for magic in [b"VDEP", b"VDEC", b"VDEM", b"VDEL"] {
+        assert!(targets[2].seeds.iter().any(|page| page.starts_with(magic)), "{}", magic.escape_ascii());
+    }
     for _ in 0..100 {
         for target in &targets {
             for seed in &target.seeds {

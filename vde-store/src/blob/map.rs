@@ -101,7 +101,7 @@ impl Part {
     fn locate(&self, mut at: u64) -> Option<u64> {
         for (offset, len) in &self.extents {
             if at < *len {
-                return Some(offset + at);
+                return offset.checked_add(at);
             }
             at -= len;
         }
@@ -125,8 +125,10 @@ impl Part {
 /// Decodes any bytes as a part's map, for a fuzzer.
 #[cfg(feature = "testing")]
 pub(crate) fn decode_part(bytes: &[u8]) {
-    for len in [0, 1, CHUNK as u64, PART_MAGIC.into()] {
-        let _ = Part::decode_page(bytes, len);
+    for len in [0, 1, 4 * CHUNK as u64, PART_MAGIC.into()] {
+        if let Some(part) = Part::decode_page(bytes, len) {
+            let _ = (part.runs().count(), part.locate(len.saturating_sub(1)));
+        }
     }
 }
 

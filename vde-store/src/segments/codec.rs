@@ -4,14 +4,9 @@ use super::{LogSegment, PageMap, Segment, Segments};
 use crate::format::{Fields, Geometry, MAX_COUNT};
 
 impl Segments {
-    /// The most bytes that [`encode`](Self::encode) will need, even if one more segment is taken for pages meanwhile.
-    pub(crate) fn encoded_bound(&self) -> usize {
-        let map = 1 + self.pages_per_segment().div_ceil(64) as usize * 8;
-        let of = |segment: &Segment| match segment {
-            Segment::Pages(_) => map,
-            Segment::Log(_) | Segment::Free | Segment::Retired | Segment::Preparing => 25,
-        };
-        4 + self.table.iter().map(of).sum::<usize>() + map + 25
+    /// By how many bytes one segment can lengthen the encoding when pages of it are taken.
+    pub(crate) fn encoded_map_len(&self) -> usize {
+        1 + self.pages_per_segment().div_ceil(64) as usize * 8
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -25,9 +20,10 @@ impl Segments {
                         out.extend_from_slice(&field.to_le_bytes());
                     }
                 }
+                Segment::Pages(map) if map.is_full() => out.push(3),
                 Segment::Pages(map) => {
                     out.push(2);
-                    for word in &map.words {
+                    for word in map.words() {
                         out.extend_from_slice(&word.to_le_bytes());
                     }
                 }
@@ -50,13 +46,10 @@ impl Segments {
                     Segment::Log(log)
                 }
                 2 => {
-                    let mut map = PageMap::new(pages);
-                    for word in &mut map.words {
-                        *word = f.u64()?;
-                        map.used += word.count_ones();
-                    }
-                    Segment::Pages(map)
+                    let words = (0..pages.div_ceil(64)).map(|_| f.u64()).collect::<Option<_>>()?;
+                    Segment::Pages(PageMap::of_words(words, pages))
                 }
+                3 => Segment::Pages(PageMap::full(pages)),
                 _ => return None,
             });
         }

@@ -5,7 +5,8 @@
 mod codec;
 mod page_map;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use crate::error::{Error, Result};
 use crate::format::{BLOCK, DATA_START, Geometry};
@@ -57,12 +58,21 @@ pub(crate) struct Segments {
     table: Vec<Segment>,
     /// Free segments whose bytes were written beforehand, so that a sync has no file-system metadata to commit.
     ready: VecDeque<u32>,
-    /// Runs that hold values which no persisted index refers to yet. A crash forgets them, so a catalog leaves them out.
-    unborn: BTreeMap<u64, u32>,
+    /// The pages of each segment that hold values which no persisted index refers to yet. A crash forgets them, so a
+    /// catalog leaves them out.
+    unborn: BTreeMap<u32, PageMap>,
     /// Segments of pages from which none are to be taken.
     closed: Vec<bool>,
-    /// The segment in which the newest checkpoint ends, and the bytes of records that came to life in it since.
-    behind: (u32, u64),
+    /// No segment before this one is free or has free pages.
+    open_from: usize,
+    behind: Behind,
+}
+
+/// What came to life since the newest checkpoint in the segment in which that ends.
+#[derive(Default)]
+struct Behind {
+    segment: u32,
+    bytes: u64,
 }
 
 impl Segments {
@@ -73,7 +83,8 @@ impl Segments {
             ready: VecDeque::new(),
             unborn: BTreeMap::new(),
             closed: Vec::new(),
-            behind: (0, 0),
+            open_from: 0,
+            behind: Behind::default(),
         }
     }
 
@@ -100,12 +111,34 @@ impl Segments {
         &mut self.table[index]
     }
 
+    /// The segment is free, or has free pages.
+    fn reopen(&mut self, segment: usize) {
+        self.open_from = self.open_from.min(segment);
+    }
+
+    fn skip_full(&mut self) {
+        let has_room = |segment: &Segment| match segment {
+            Segment::Free => true,
+            Segment::Pages(map) => !map.is_full(),
+            _ => false,
+        };
+        let rest = self.table.iter().skip(self.open_from);
+        self.open_from += rest.take_while(|segment| !has_room(segment)).count();
+    }
+
     fn take_free(&mut self) -> u32 {
         if let Some(ready) = self.ready.pop_front() {
             return ready;
         }
-        let free = self.table.iter().position(|segment| *segment == Segment::Free);
-        free.unwrap_or(self.table.len()) as u32
+        self.skip_full();
+        self.first(|_, segment| *segment == Segment::Free)
+    }
+
+    /// The first of the segments with room that is as wanted, or else the one behind the container's end.
+    fn first(&self, is_wanted: impl Fn(u32, &Segment) -> bool) -> u32 {
+        let mut open = (0u32..).zip(&self.table).skip(self.open_from);
+        open.find(|(index, segment)| is_wanted(*index, segment))
+            .map_or(self.table.len() as u32, |(index, _)| index)
     }
 
     /// A segment for the log to continue in.
@@ -128,15 +161,15 @@ impl Segments {
         let (segment, _) = self.place(offset);
         if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
             log.live += bytes;
-            if segment == self.behind.0 as usize {
-                self.behind.1 += bytes;
+            if segment == self.behind.segment as usize {
+                self.behind.bytes += bytes;
             }
         }
     }
 
     /// A checkpoint ends here, in `segment`: what comes to life from now on is left to the replay of the log to count.
     pub(crate) fn end_checkpoint_in(&mut self, segment: u32) {
-        self.behind = (segment, 0);
+        self.behind = Behind { segment, bytes: 0 };
     }
 
     /// Records of `bytes` at `offset` died.
@@ -149,17 +182,20 @@ impl Segments {
 
     /// A run of `count` pages, at most a segment's worth.
     pub(crate) fn take_pages(&mut self, count: u32) -> u64 {
-        let pages = self.pages_per_segment();
+        self.skip_full();
         let closed = &self.closed;
         let is_open = |index: usize| !closed.get(index).copied().unwrap_or(false);
-        let found = self.table.iter_mut().enumerate().find_map(|(index, segment)| match segment {
-            Segment::Pages(map) if is_open(index) => map.take(count, pages).map(|page| (index as u32, page)),
-            _ => None,
-        });
+        let found =
+            self.table.iter_mut().enumerate().skip(self.open_from).find_map(
+                |(index, segment)| match segment {
+                    Segment::Pages(map) if is_open(index) => map.take(count).map(|page| (index as u32, page)),
+                    _ => None,
+                },
+            );
         let (segment, page) = found.unwrap_or_else(|| {
             let segment = self.take_free();
-            let mut map = PageMap::new(pages);
-            let page = map.take(count, pages).unwrap_or(0);
+            let mut map = PageMap::new(self.pages_per_segment());
+            let page = map.take(count).unwrap_or(0);
             *self.slot(segment) = Segment::Pages(map);
             (segment, page)
         });
@@ -169,15 +205,24 @@ impl Segments {
     /// As [`take_pages`](Self::take_pages), for a value that no persisted index refers to yet.
     pub(crate) fn take_unborn(&mut self, count: u32) -> PageRun {
         let run = PageRun { offset: self.take_pages(count), pages: count };
-        self.unborn.insert(run.offset, run.pages);
+        self.begin_unborn(run);
         run
     }
 
-    /// The persisted index refers to the runs inside `run` now, or nobody ever will.
+    fn begin_unborn(&mut self, run: PageRun) {
+        let (segment, page) = self.place(run.offset);
+        let none = PageMap::new(self.pages_per_segment());
+        self.unborn.entry(segment as u32).or_insert(none).change(page, run.pages, true);
+    }
+
+    /// The persisted index refers to `run` now, or nobody ever will.
     pub(crate) fn end_unborn(&mut self, run: PageRun) {
-        let end = run.offset + u64::from(run.pages) * BLOCK;
-        while let Some((&offset, _)) = self.unborn.range(run.offset..end).next() {
-            self.unborn.remove(&offset);
+        let (segment, page) = self.place(run.offset);
+        if let Entry::Occupied(mut unborn) = self.unborn.entry(segment as u32) {
+            unborn.get_mut().change(page, run.pages, false);
+            if unborn.get().used() == 0 {
+                unborn.remove();
+            }
         }
     }
 
@@ -186,26 +231,34 @@ impl Segments {
         *self.slot(segment) = Segment::Retired;
     }
 
-    /// Recovery has found that a replayed value uses `run`, in one of the first `reach` segments. A value that was only
-    /// moved may have it already.
-    pub(crate) fn mark_unborn(&mut self, run: PageRun, moved: bool, reach: u64) -> Result<()> {
+    /// Takes the pages of `run`; `false` where one of them is not free.
+    pub(crate) fn mark_pages(&mut self, run: PageRun) -> bool {
         let pages = self.pages_per_segment();
         let (segment, page) = self.place(run.offset);
-        if !run.is_valid(self.geometry) || segment as u64 >= reach {
-            return Err(Error::corrupt("blob extent", run.offset));
-        }
         let slot = self.slot(segment as u32);
         if *slot == Segment::Free {
             *slot = Segment::Pages(PageMap::new(pages));
         }
-        let Segment::Pages(map) = slot else { return Err(Error::corrupt("blob extent", run.offset)) };
-        if moved && (page..page + run.pages).all(|page| map.is_set(page)) {
+        let taken = match slot {
+            Segment::Pages(map) => map.change(page, run.pages, true),
+            _ => false,
+        };
+        self.reopen(segment);
+        taken
+    }
+
+    /// Recovery has found that a replayed value uses `run`, in one of the first `reach` segments. A value that was only
+    /// moved may have it already.
+    pub(crate) fn mark_unborn(&mut self, run: PageRun, moved: bool, reach: u64) -> Result<()> {
+        let (segment, _) = self.place(run.offset);
+        let is_possible = run.is_valid(self.geometry) && (segment as u64) < reach;
+        if is_possible && moved && self.is_taken(run) {
             return Ok(());
         }
-        if !map.change(page, run.pages, true) {
+        if !is_possible || !self.mark_pages(run) {
             return Err(Error::corrupt("blob extent", run.offset));
         }
-        self.unborn.insert(run.offset, run.pages);
+        self.begin_unborn(run);
         Ok(())
     }
 
@@ -224,14 +277,18 @@ impl Segments {
     pub(crate) fn release(&mut self, freed: &[Freed]) {
         for freed in freed {
             match *freed {
-                Freed::Segment(segment) => *self.slot(segment) = Segment::Free,
+                Freed::Segment(segment) => {
+                    *self.slot(segment) = Segment::Free;
+                    self.reopen(segment as usize);
+                }
                 Freed::Pages(run) => {
                     let (segment, page) = self.place(run.offset);
                     if let Some(Segment::Pages(map)) = self.table.get_mut(segment) {
                         map.change(page, run.pages, false);
-                        if map.used == 0 {
+                        if map.used() == 0 {
                             self.table[segment] = Segment::Free;
                         }
+                        self.reopen(segment);
                     }
                 }
             }
@@ -243,9 +300,7 @@ impl Segments {
         if self.ready.len() >= wanted {
             return None;
         }
-        let is_raw =
-            |index: &usize| self.table[*index] == Segment::Free && !self.ready.contains(&(*index as u32));
-        let segment = (0..self.table.len()).find(is_raw).unwrap_or(self.table.len()) as u32;
+        let segment = self.first(|index, segment| *segment == Segment::Free && !self.ready.contains(&index));
         *self.slot(segment) = Segment::Preparing;
         Some(segment)
     }
@@ -253,6 +308,7 @@ impl Segments {
     /// The bytes of `segment` were written, or could not be.
     pub(crate) fn end_preparing(&mut self, segment: u32, is_ready: bool) {
         *self.slot(segment) = Segment::Free;
+        self.reopen(segment as usize);
         if is_ready {
             self.ready.push_back(segment);
         }
@@ -283,7 +339,7 @@ impl Segments {
             match segment {
                 Segment::Free => runs.push(PageRun { offset, pages }),
                 Segment::Pages(map) => {
-                    let free = map.unused(pages).into_iter().filter(|(_, count)| *count >= least);
+                    let free = map.runs(false).into_iter().filter(|(_, count)| *count >= least);
                     runs.extend(free.map(|(first, count)| PageRun {
                         offset: offset + u64::from(first) * BLOCK,
                         pages: count,
@@ -322,6 +378,7 @@ impl Segments {
         while self.table.last() == Some(&Segment::Free) {
             self.table.pop();
         }
+        self.reopen(self.table.len());
         self.geometry.segment_offset(self.table.len() as u32)
     }
 
@@ -335,7 +392,7 @@ impl Segments {
                     usage.log_segments += 1;
                     usage.live_log_bytes += log.live;
                 }
-                Segment::Pages(map) => usage.page_bytes += u64::from(map.used) * BLOCK,
+                Segment::Pages(map) => usage.page_bytes += u64::from(map.used()) * BLOCK,
             }
         }
         usage
@@ -345,17 +402,19 @@ impl Segments {
     pub(crate) fn persistent(&self, log_ordinal: u64, freed: impl Iterator<Item = Freed>) -> Self {
         let mut copy = Self::new(self.geometry);
         copy.table.clone_from(&self.table);
-        let unborn = self
-            .unborn
-            .iter()
-            .map(|(offset, pages)| Freed::Pages(PageRun { offset: *offset, pages: *pages }));
+        let unborn = self.unborn.iter().flat_map(|(segment, map)| {
+            let start = self.geometry.segment_offset(*segment);
+            map.runs(true).into_iter().map(move |(page, pages)| {
+                Freed::Pages(PageRun { offset: start + u64::from(page) * BLOCK, pages })
+            })
+        });
         let gone: Vec<_> = freed.chain(unborn).collect();
         copy.release(&gone);
         for segment in &mut copy.table {
             match segment {
                 Segment::Log(log) if log.ordinal > log_ordinal => *segment = Segment::Free,
                 Segment::Log(log) if log.ordinal == log_ordinal => {
-                    log.live = log.live.saturating_sub(self.behind.1);
+                    log.live = log.live.saturating_sub(self.behind.bytes);
                 }
                 _ => {}
             }
@@ -409,10 +468,33 @@ mod tests {
         segments.take_pages(5);
         let mut bytes = Vec::new();
         segments.encode(&mut bytes);
-        assert!(bytes.len() <= segments.encoded_bound());
         let decoded = Segments::decode(&mut Fields(&bytes), segments.geometry).unwrap();
         let used = |segments: &Segments| segments.usage();
         assert_eq!(used(&decoded), used(&segments));
+    }
+
+    #[test]
+    fn a_segment_whose_pages_are_all_taken_takes_one_byte_and_no_memory() {
+        let mut segments = Segments::new(Geometry { segment_size: 16 << 20, salt: 0 });
+        // 80 GB of them, and what is freed again in the middle.
+        let offsets: Vec<_> = (0..5_000).map(|_| segments.take_pages(4096)).collect();
+        segments.take_pages(1);
+        let encode = |segments: &Segments| {
+            let mut bytes = Vec::new();
+            segments.encode(&mut bytes);
+            bytes
+        };
+        assert_eq!(encode(&segments).len(), 4 + 5_000 + 513);
+        let hole = PageRun { offset: offsets[777] + 10 * BLOCK, pages: 5 };
+        segments.release(&[Freed::Pages(hole)]);
+        let decoded = Segments::decode(&mut Fields(&encode(&segments)), segments.geometry).unwrap();
+        assert_eq!(decoded.table().len(), 5_001);
+        let (first, last) =
+            (PageRun { offset: offsets[777], pages: 10 }, PageRun { offset: offsets[778], pages: 4096 });
+        for segments in [&decoded, &segments] {
+            assert!(segments.is_taken(first) && !segments.is_taken(hole) && segments.is_taken(last));
+        }
+        assert_eq!(segments.take_pages(5), hole.offset, "what is freed is found again");
     }
 
     #[test]
@@ -424,6 +506,10 @@ mod tests {
         let persistent = segments.persistent(0, std::iter::empty());
         assert_eq!(persistent.usage().page_bytes, 0);
         assert_eq!(persistent.usage().log_segments, 1);
+        segments.end_unborn(PageRun { offset: run.offset + BLOCK, pages: 1 });
+        let persistent = segments.persistent(0, std::iter::empty());
+        assert!(persistent.is_taken(PageRun { offset: run.offset + BLOCK, pages: 1 }));
+        assert_eq!(persistent.usage().page_bytes, BLOCK);
         segments.end_unborn(run);
         assert_eq!(segments.persistent(0, std::iter::empty()).usage().page_bytes, 3 * BLOCK);
     }

@@ -5,40 +5,77 @@ use crate::format::{BLOCK, DATA_START, Geometry};
 /// Which pages of a segment are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PageMap {
-    pub(super) words: Vec<u64>,
-    pub(super) used: u32,
+    /// A bit for each page; nothing where all are taken or none is, as in most segments of a long container.
+    words: Vec<u64>,
+    pages: u32,
+    used: u32,
     /// Where the next search begins.
     next: u32,
 }
 
 impl PageMap {
     pub(super) fn new(pages: u32) -> Self {
-        Self { words: vec![0; pages.div_ceil(64) as usize], used: 0, next: 0 }
+        Self { words: Vec::new(), pages, used: 0, next: 0 }
+    }
+
+    /// That of a segment all of whose pages are taken.
+    pub(super) fn full(pages: u32) -> Self {
+        Self { used: pages, ..Self::new(pages) }
+    }
+
+    pub(super) fn of_words(words: Vec<u64>, pages: u32) -> Self {
+        let used = words.iter().map(|word| word.count_ones()).sum();
+        let mut map = Self { words, used, ..Self::new(pages) };
+        map.shorten();
+        map
+    }
+
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.used == self.pages
+    }
+
+    /// One bit for each page.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
+        let all = if self.is_full() { u64::MAX } else { 0 };
+        (0..self.pages.div_ceil(64) as usize).map(move |i| self.words.get(i).copied().unwrap_or(all))
+    }
+
+    fn shorten(&mut self) {
+        if self.used == 0 || self.is_full() {
+            self.words = Vec::new();
+        }
     }
 
     pub(super) fn is_set(&self, page: u32) -> bool {
-        self.words[page as usize / 64] >> (page % 64) & 1 == 1
+        self.words.get(page as usize / 64).map_or(self.is_full(), |word| word >> (page % 64) & 1 == 1)
     }
 
-    /// Sets or clears a run of pages; `false` where one of them was so already.
+    /// Sets or clears a run of pages; `false` where one of them was so already, or is none of the segment's.
     pub(super) fn change(&mut self, first: u32, count: u32, set: bool) -> bool {
-        let fresh = (first..first + count).all(|page| self.is_set(page) != set);
-        for page in first..first + count {
+        if self.words.is_empty() {
+            self.words = self.words().collect();
+        }
+        let mut changed = 0;
+        for page in first..first.saturating_add(count).min(self.pages) {
             let bit = 1 << (page % 64);
             let word = &mut self.words[page as usize / 64];
+            changed += u32::from((*word & bit != 0) != set);
             if set { *word |= bit } else { *word &= !bit }
         }
-        if fresh {
-            self.used = if set { self.used + count } else { self.used - count };
-        }
-        fresh
+        self.used = if set { self.used + changed } else { self.used - changed };
+        self.shorten();
+        changed == count
     }
 
-    fn find(&self, from: u32, count: u32, pages: u32) -> Option<u32> {
+    fn find(&self, from: u32, count: u32) -> Option<u32> {
         let mut run = 0;
         let mut page = from;
-        while page < pages {
-            if run == 0 && page.is_multiple_of(64) && self.words[page as usize / 64] == u64::MAX {
+        while page < self.pages {
+            if run == 0 && page.is_multiple_of(64) && self.words.get(page as usize / 64) == Some(&u64::MAX) {
                 page += 64;
                 continue;
             }
@@ -51,10 +88,10 @@ impl PageMap {
         None
     }
 
-    /// Runs of pages that are not taken: the first page and the count of each.
-    pub(super) fn unused(&self, pages: u32) -> Vec<(u32, u32)> {
+    /// Runs of pages that are taken, or that are not: the first page and the count of each.
+    pub(super) fn runs(&self, taken: bool) -> Vec<(u32, u32)> {
         let mut runs: Vec<(u32, u32)> = Vec::new();
-        for page in (0..pages).filter(|page| !self.is_set(*page)) {
+        for page in (0..self.pages).filter(|page| self.is_set(*page) == taken) {
             match runs.last_mut() {
                 Some((first, count)) if *first + *count == page => *count += 1,
                 _ => runs.push((page, 1)),
@@ -63,11 +100,11 @@ impl PageMap {
         runs
     }
 
-    pub(super) fn take(&mut self, count: u32, pages: u32) -> Option<u32> {
-        if pages - self.used < count {
+    pub(super) fn take(&mut self, count: u32) -> Option<u32> {
+        if self.pages - self.used < count {
             return None;
         }
-        let first = self.find(self.next, count, pages).or_else(|| self.find(0, count, pages))?;
+        let first = self.find(self.next, count).or_else(|| self.find(0, count))?;
         self.change(first, count, true);
         self.next = first + count;
         Some(first)
