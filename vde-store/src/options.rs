@@ -1,6 +1,6 @@
 //! How a store is opened.
 
-use std::io::ErrorKind::NotFound;
+use std::io::ErrorKind::{AlreadyExists, NotFound};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::device::{Device, FileDevice, MemoryDevice};
 use crate::error::{Error, Result};
 use crate::format::SEGMENT_SIZES;
 use crate::planted::Planted;
-use crate::store::Vde;
+use crate::store::{Vde, initialise};
 use crate::stripes::StripeHasher;
 
 /// When a write is acknowledged.
@@ -351,17 +351,23 @@ impl VdeOptions {
         let path = path.as_ref();
         self.validate()?;
         if self.read_only {
-            return Vde::start(self, Arc::new(FileDevice::open_read_only(path)?), false);
+            return Vde::start(self, Arc::new(FileDevice::open_read_only(path)?));
         }
-        match FileDevice::open(path) {
+        let device = match FileDevice::open(path) {
             Err(Error::Io { source, .. }) if self.create_if_missing && source.kind() == NotFound => {
-                self.create(path)
+                match self.create_device(path) {
+                    // Somebody else was faster.
+                    Err(Error::Io { source, .. }) if source.kind() == AlreadyExists => FileDevice::open(path),
+                    created => created,
+                }
             }
-            opened => Vde::start(self, Arc::new(opened?), false),
-        }
+            opened => opened,
+        };
+        Vde::start(self, Arc::new(device?))
     }
 
-    /// Creates a container at `path`, where nothing may be yet.
+    /// Creates a container at `path`, where nothing may be yet. It appears there once it is whole and durable; what a crash
+    /// leaves of one that is being created is a file beside it whose name ends in `.partial`, which nobody needs.
     ///
     /// # Errors
     ///
@@ -386,14 +392,20 @@ impl VdeOptions {
                 reason: "must be off to create a store",
             });
         }
-        Vde::start(self, Arc::new(FileDevice::create(path.as_ref())?), true)
+        let device = self.create_device(path.as_ref())?;
+        Vde::start(self, Arc::new(device))
+    }
+
+    fn create_device(&self, path: &Path) -> Result<FileDevice> {
+        FileDevice::create_with(path, |device| initialise(device, self.segment_size))
     }
 
     /// Opens the container on `device`, creating it where the device is empty.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open). A device whose container was being created when the power was cut may be refused as
+    /// [`Error::NotAStore`] or for a corrupt superblock; there was nothing in it.
     ///
     /// # Examples
     ///
@@ -406,8 +418,10 @@ impl VdeOptions {
     pub fn open_device(self, device: Arc<dyn Device>) -> Result<Vde> {
         self.validate()?;
         let empty = device.is_empty().map_err(|e| Error::io("measure the container", e))?;
-        let create = empty && !self.read_only;
-        Vde::start(self, device, create)
+        if empty && !self.read_only {
+            initialise(&*device, self.segment_size)?;
+        }
+        Vde::start(self, device)
     }
 
     /// A store in memory, gone when its last handle is dropped.

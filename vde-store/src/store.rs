@@ -129,10 +129,7 @@ impl Vde {
         VdeOptions::new().in_memory()
     }
 
-    pub(crate) fn start(options: VdeOptions, device: Arc<dyn Device>, create: bool) -> Result<Self> {
-        if create {
-            initialise(&*device, options.segment_size)?;
-        }
+    pub(crate) fn start(options: VdeOptions, device: Arc<dyn Device>) -> Result<Self> {
         let background = options.background && !options.read_only;
         let (durability, interval) = (options.durability, options.sync_interval);
         let mut engine = Engine { shared: Arc::new(Shared::open(options, device)?), threads: Vec::new() };
@@ -358,7 +355,7 @@ impl Vde {
 }
 
 /// Writes the first superblocks of a new container.
-fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
+pub(crate) fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
     let mut id = [0; 16];
     for half in id.chunks_exact_mut(8) {
         // A fresh `RandomState` is the standard library's source of randomness.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use vde_store::{Vde, VdeOptions};
@@ -46,14 +46,19 @@ fn write_until_killed() {
     });
 }
 
-/// Starts the writer, lets it work, kills it; returns how far each of its threads said that it had come.
-fn one_life(path: &Path, life: Duration) -> [u64; 4] {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "write_until_killed", "--nocapture", "--test-threads=1"])
+/// This process again, as one of those that are killed.
+fn start(test: &str, path: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(ROLE, path)
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Starts the writer, lets it work, kills it; returns how far each of its threads said that it had come.
+fn one_life(path: &Path, life: Duration) -> [u64; 4] {
+    let mut child = start("write_until_killed", path);
     let out = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut done = [0; 4];
@@ -101,4 +106,43 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
     }
     store.checkpoint().unwrap();
     assert_eq!(store.stats().unwrap().live_log_bytes, 0);
+}
+
+/// Another one.
+#[test]
+fn create_until_killed() {
+    let Ok(dir) = std::env::var(ROLE) else { return };
+    for i in 0.. {
+        drop(VdeOptions::new().create(Path::new(&dir).join(format!("{i}.vde"))).unwrap());
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_no_half_of_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut whole, mut partial) = (0, 0);
+    for round in 0..12 {
+        let dir = dir.path().join(round.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        let mut child = start("create_until_killed", &dir);
+        while !dir.join("0.vde").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it ends only when it is killed");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(round * 3));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for file in std::fs::read_dir(&dir).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().unwrap() == "vde" {
+                VdeOptions::new().create_if_missing(false).open(&path).unwrap().put("k", "v").unwrap();
+                whole += 1;
+            } else {
+                assert_eq!(path.extension().unwrap(), "partial");
+                partial += 1;
+            }
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+    assert!(whole > 0 && partial > 0, "{whole} stores, {partial} that were not done");
 }

@@ -1,6 +1,7 @@
 //! The device that a container file is.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub struct FileDevice {
 }
 
 impl FileDevice {
-    /// Creates a new file at `path` and locks it.
+    /// Creates a new, empty file at `path` and locks it.
     ///
     /// # Errors
     ///
@@ -45,15 +46,32 @@ impl FileDevice {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|e| Error::io("create the container", e))?;
-        let device = Self::locked(file, path, false)?;
-        sync_parent(path)?;
-        Ok(device)
+        Self::create_with(path, |_| Ok(()))
+    }
+
+    /// Creates a new file that `write` makes durable. It has another name until then, so that neither a crash nor a failure
+    /// leaves half of it at `path`.
+    pub(crate) fn create_with(path: &Path, write: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
+        let failed = |e| Error::io("create the container", e);
+        if path.symlink_metadata().is_ok() {
+            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        }
+        // Nobody else's: whatever has an expected name could be somebody's.
+        let unique = std::hash::RandomState::new().build_hasher().finish();
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(format!(".{unique:016x}.partial"));
+        let partial = Path::new(&partial);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(partial);
+        let device = Self::locked(file.map_err(failed)?, partial, false).and_then(|device| {
+            write(&device)?;
+            rename_to_new(partial, path).map_err(failed)?;
+            sync_parent(path)?;
+            Ok(device)
+        });
+        if device.is_err() {
+            let _ = fs::remove_file(partial);
+        }
+        device
     }
 
     /// Opens the file at `path` and locks it against every other opener.
@@ -157,6 +175,23 @@ fn write_direct(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives a file a name that no file has.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Not every file system can.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            renamed => return renamed.map_err(Into::into),
+        }
+    }
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
+}
+
 /// Makes the directory entry of a file durable, without which a crash could lose the whole file.
 pub(crate) fn sync_parent(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -221,5 +256,42 @@ impl Device for FileDevice {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_filled_leaves_no_file_and_what_is_there_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.vde");
+        let files = || fs::read_dir(dir.path()).unwrap().count();
+        let failed = FileDevice::create_with(&path, |_| Err(Error::ReadOnly));
+        assert!(matches!(failed, Err(Error::ReadOnly)));
+        assert_eq!(files(), 0);
+        // Somebody else is faster.
+        let late = FileDevice::create_with(&path, |_| {
+            fs::write(&path, "theirs").unwrap();
+            Ok(())
+        });
+        let Err(Error::Io { source, .. }) = late else { panic!("{late:?}") };
+        assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap(), files()), (b"theirs".to_vec(), 1));
+        fs::remove_file(&path).unwrap();
+        drop(FileDevice::create_with(&path, |_| Ok(())).unwrap());
+        assert_eq!((files(), path.exists()), (1, true));
+    }
+
+    #[test]
+    fn a_rename_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, "1").unwrap();
+        rename_to_new(&from, &to).unwrap();
+        fs::write(&from, "2").unwrap();
+        assert!(rename_to_new(&from, &to).is_err());
+        assert_eq!(fs::read(&to).unwrap(), b"1");
     }
 }
