@@ -57,6 +57,8 @@ enum Part {
     Load,
     /// Single inserts by 1, 4 and 16 threads, durable and buffered.
     Inserts,
+    /// Of these, the buffered ones.
+    Unsynced,
     /// 16 stripes against one.
     Stripes,
     /// 1,000 quads a transaction.
@@ -103,7 +105,10 @@ pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
         load::loads(&bench)?;
     }
     if asks(&[Part::Inserts]) {
-        writes::inserts(&bench)?;
+        writes::inserts(&bench, Durability::Synced)?;
+    }
+    if asks(&[Part::Inserts, Part::Unsynced]) {
+        writes::inserts(&bench, Durability::Buffered)?;
     }
     if asks(&[Part::Extend]) {
         writes::extends(&bench)?;

@@ -40,13 +40,15 @@ impl Subjects {
     }
 }
 
-pub(super) fn inserts(bench: &Bench) -> Result<(), Failure> {
-    for (durability, kind) in [(Durability::Synced, "durable"), (Durability::Buffered, "logged, unsynced")] {
-        for threads in [1, 4, 16] {
-            let stores = bench.on_disk(durability)?;
-            let cases = stores.iter().map(|fresh| inserting(fresh.name, &*fresh.store, threads)).collect();
-            compare(&format!("{kind} inserts, {threads} threads"), "inserts/s", bench.plan, cases);
-        }
+pub(super) fn inserts(bench: &Bench, durability: Durability) -> Result<(), Failure> {
+    let kind = match durability {
+        Durability::Synced => "durable",
+        Durability::Buffered => "logged, unsynced",
+    };
+    for threads in [1, 4, 16] {
+        let stores = bench.on_disk(durability)?;
+        let cases = stores.iter().map(|fresh| inserting(fresh.name, &*fresh.store, threads)).collect();
+        compare(&format!("{kind} inserts, {threads} threads"), "inserts/s", bench.plan, cases);
     }
     Ok(())
 }
