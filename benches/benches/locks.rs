@@ -2,38 +2,26 @@
 //!
 //! Criterion measures one contender after the other; for ratios within interleaved rounds, see the `targets` binary.
 
+mod criterion_group;
+
 use std::time::Duration;
 
 use benches::{
-    harness::Case,
     keys,
     suites::{self, Sharing},
-    workloads::busy,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
-
-fn group(criterion: &mut Criterion, name: &str, cases: Vec<Case<'_>>) {
-    let mut group = criterion.benchmark_group(name);
-    group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1)).sample_size(30);
-    for mut case in cases {
-        let label = case.label().to_owned();
-        group.bench_function(label, |bencher| bencher.iter_custom(|operations| case.run(operations)));
-    }
-    group.finish();
-}
+use criterion_group::group;
 
 fn one_key(criterion: &mut Criterion) {
     let ring = keys::random(keys::RING, 1);
     group(criterion, "one u64 key", suites::one(&ring));
     group(criterion, "one key of 32 bytes", suites::one_string(&keys::strings(keys::RING, 1)));
-    group(criterion, "one u64 key, awaited", suites::awaited(&ring));
 }
 
 fn many_keys(criterion: &mut Criterion) {
     for count in [2, 4, 8, 16, 64] {
-        let ring = keys::random(keys::RING * count, count as u64);
-        let batches: Vec<_> = ring.chunks(count).map(<[u64]>::to_vec).collect();
-        group(criterion, &format!("{count} keys"), suites::many(&batches));
+        group(criterion, &format!("{count} keys"), suites::many(&keys::batches(count)));
     }
 }
 
@@ -60,11 +48,9 @@ fn several_threads(criterion: &mut Criterion) {
             ("keys by Zipf", &popular, Sharing::Random),
             ("one key", &random, Sharing::Same),
         ] {
-            let threads = format!("{count} threads, {name}");
-            group(criterion, &threads, suites::threaded(count, sharing, keys, || ()));
-            for length in [Duration::from_micros(1), Duration::from_micros(100)] {
-                let cases = suites::threaded(count, sharing, keys, || busy(length));
-                group(criterion, &format!("{threads}, over {length:?}"), cases);
+            for section in suites::SECTIONS {
+                let name = format!("{count} threads, {name}, over {section:?}");
+                group(criterion, &name, suites::threaded(count, sharing, keys, section));
             }
         }
         group(criterion, &format!("{count} threads, 95 of 100 read"), suites::read_by(count, &random));

@@ -13,6 +13,11 @@ pub fn random(count: usize, seed: u64) -> Vec<u64> {
     (0..count).map(|_| rng.next_u64()).collect()
 }
 
+/// Batches of so many random keys each, [`RING`] of them.
+pub fn batches(count: usize) -> Vec<Vec<u64>> {
+    random(RING * count, count as u64).chunks(count).map(<[u64]>::to_vec).collect()
+}
+
 /// Random keys as 32-byte strings, such as identifiers in hexadecimal.
 pub fn strings(count: usize, seed: u64) -> Vec<String> {
     let mut rng = SmallRng::seed_from_u64(seed);

@@ -2,15 +2,15 @@
 //!
 //! `cargo run --release -p benches --bin comparison -- --help`
 
-use std::{alloc::System, hint::black_box, time::Duration};
+use std::{alloc::System, hint::black_box, iter, time::Duration};
 
 use benches::{
     cli,
-    contenders::{Lockable, MultiLock, Ours, SortDedup, StdStriped, TokioStriped},
+    contenders::{Lockable, MultiLock, Ours, SortDedup, StdStriped},
     harness::{Case, Comparison, Plan},
     keys,
-    suites::{self, STRIPES, Sharing},
-    workloads::busy,
+    suites::{self, STRIPES, Sharing, one_in_twenty},
+    workloads::Held,
 };
 use clap::{Parser, ValueEnum};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -27,7 +27,7 @@ struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "threads,reads,stripes,all,adversary,memory"
+        default_value = "threads,reads,stripes,all,adversary,memory,awaited,awaiting,apart,tasks,layouts"
     )]
     only: Vec<Part>,
     /// Rounds.
@@ -42,7 +42,7 @@ struct Options {
 enum Part {
     /// Threads on disjoint, random, popular and single keys, over sections of 0, 1 and 100 microseconds.
     Threads,
-    /// Threads, of whose sections 95 of 100 only read.
+    /// Threads that only read in 95 of 100 sections, or always, with blocking and with async locks.
     Reads,
     /// Ours by number of stripes.
     Stripes,
@@ -52,6 +52,16 @@ enum Part {
     Adversary,
     /// Bytes and allocations.
     Memory,
+    /// Async locks that are found free, of one key and of several.
+    Awaited,
+    /// Threads that await async locks, as in `threads`.
+    Awaiting,
+    /// Threads that await async locks on disjoint keys, against one thread.
+    Apart,
+    /// Tasks of a runtime on one key.
+    Tasks,
+    /// Stripes of one byte, side by side or on cache lines of their own.
+    Layouts,
 }
 
 fn main() {
@@ -59,12 +69,17 @@ fn main() {
     let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
     for part in options.only {
         match part {
-            Part::Threads => shared_keys(plan),
+            Part::Threads => on_keys(plan, "", suites::threaded),
             Part::Reads => reads(plan),
             Part::Stripes => stripes(plan),
             Part::All => all(plan),
             Part::Adversary => adversary(plan),
             Part::Memory => memory(),
+            Part::Awaited => awaited(plan),
+            Part::Awaiting => on_keys(plan, " that await", suites::threaded_awaited),
+            Part::Apart => apart(plan),
+            Part::Tasks => tasks(plan),
+            Part::Layouts => layouts(plan),
         }
     }
 }
@@ -87,7 +102,8 @@ fn print(title: &str, plan: Plan, mut cases: Vec<Case<'_>>) {
     cli::print(table);
 }
 
-fn shared_keys(plan: Plan) {
+/// Threads on keys of every kind, over sections of every length.
+fn on_keys(plan: Plan, how: &str, cases: impl Fn(usize, Sharing, &[u64], Duration) -> Vec<Case<'static>>) {
     let random = keys::random(keys::RING, 1);
     let popular = keys::zipf(keys::RING, 10_000, 0.99, 1);
     for count in suites::thread_counts() {
@@ -97,12 +113,9 @@ fn shared_keys(plan: Plan) {
             ("10,000 keys by Zipf(0.99)", &popular, Sharing::Random),
             ("one key", &random, Sharing::Same),
         ] {
-            let threads = format!("{count} threads, {name}");
-            let cases = suites::threaded(count, sharing, keys, || ());
-            print(&format!("{threads}, empty section"), plan, cases);
-            for length in [Duration::from_micros(1), Duration::from_micros(100)] {
-                let cases = suites::threaded(count, sharing, keys, || busy(length));
-                print(&format!("{threads}, section of {length:?}"), plan, cases);
+            for section in suites::SECTIONS {
+                let title = format!("{count} threads{how}, {name}, section of {section:?}");
+                print(&title, plan, cases(count, sharing, keys, section));
             }
         }
     }
@@ -115,7 +128,45 @@ fn reads(plan: Plan) {
         for (name, keys) in [("random keys", &random), ("10,000 keys by Zipf(0.99)", &popular)] {
             let title = format!("{count} threads, {name}, 95 of 100 sections only read");
             print(&title, plan, suites::read_by(count, keys));
+            let title = format!("{count} threads that await, {name}, 95 of 100 sections only read");
+            print(&title, plan, suites::read_awaited(count, keys, one_in_twenty));
         }
+        let one = [random[0]];
+        let title = format!("{count} threads that await, one key, which they only read");
+        print(&title, plan, suites::read_awaited(count, &one, |_| false));
+    }
+}
+
+fn awaited(plan: Plan) {
+    print("One key, awaited, free", plan, suites::awaited(&keys::random(keys::RING, 1)));
+    for count in [2, 4, 8, 16, 64] {
+        print(&format!("{count} keys, awaited, free"), plan, suites::awaited_many(&keys::batches(count)));
+    }
+}
+
+/// It takes the system milliseconds to give each thread a processor of its own.
+fn to_spread(plan: Plan) -> Plan {
+    Plan { sample: plan.sample.max(Duration::from_millis(60)), ..plan }
+}
+
+fn apart(plan: Plan) {
+    for count in suites::thread_counts() {
+        let cases = suites::apart(count, &keys::random(keys::RING, 1));
+        print(&format!("One thread, and {count} on disjoint keys, awaited"), to_spread(plan), cases);
+    }
+}
+
+fn tasks(plan: Plan) {
+    for (held, over) in [(Held::Briefly, "nothing"), (Held::OverAYield, "one yield")] {
+        let title = format!("8 tasks, 2 workers, one key, held over {over}");
+        print(&title, to_spread(plan), suites::one_key_by_tasks(8, held));
+    }
+}
+
+fn layouts(plan: Plan) {
+    for stripes in (6..=16).step_by(2).map(|bits| 1 << bits) {
+        let title = format!("2 threads, {stripes} stripes of a byte");
+        print(&title, to_spread(plan), suites::layouts(2, stripes));
     }
 }
 
@@ -154,8 +205,10 @@ fn memory() {
     row("std Mutex in a vector", &|stripes| {
         drop(black_box(StdStriped::new(stripes, DefaultHasher::default())));
     });
-    row("tokio Mutex in a slice", &|stripes| {
-        drop(black_box(TokioStriped::new(stripes, DefaultHasher::default())));
+    row("tokio Mutex in a vector", &|stripes| {
+        drop(black_box(
+            iter::repeat_with(tokio::sync::Mutex::<()>::default).take(stripes).collect::<Vec<_>>(),
+        ));
     });
     println!("\nMemory of a set of locks");
     cli::print(table);

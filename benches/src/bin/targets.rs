@@ -143,9 +143,7 @@ fn two_threads(plan: Plan, verdicts: &mut Verdicts) {
 }
 
 fn many_keys(count: usize, plan: Plan, verdicts: &mut Verdicts) {
-    let ring = keys::random(keys::RING * count, count as u64);
-    let batches: Vec<_> = ring.chunks(count).map(<[u64]>::to_vec).collect();
-    let result = Comparison::measure(&mut suites::many(&batches), plan, |_| ());
+    let result = Comparison::measure(&mut suites::many(&keys::batches(count)), plan, |_| ());
     for samples in result.samples() {
         eprintln!("{count:2} keys {:32} {:6.1} ns", samples.label, samples.time().median * 1e9);
     }

@@ -1,8 +1,9 @@
 //! What is compared: each kind of contender behind one small trait.
 //!
-//! A contender takes a closure instead of returning a guard, so that locks with guards of every shape, locks without
+//! A blocking contender takes a closure instead of returning a guard, so that locks with guards of every shape, locks without
 //! guards and map entries fit the same trait; the closure is inlined away.
 
+mod awaited;
 mod bare_log;
 mod by_hand;
 #[cfg(any(feature = "rocksdb", feature = "lmdb", feature = "sqlite"))]
@@ -12,12 +13,13 @@ mod others;
 mod ours;
 pub mod quads;
 pub mod stores;
-mod tasks;
 
+pub use awaited::{
+    AsyncMutex, AsyncRwLock, BlockedOn, KeyedLockAsync, LockableAsync, Padded, StripedLockAsync, padded,
+};
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup};
 pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StdStripedRw, StripedLock};
-pub use ours::{OurStore, Ours, OursAsync, OursRw};
-pub use tasks::{AsyncLockStriped, KeyedLockAsync, LockableAsync, StripedLockAsync, TokioStriped};
+pub use ours::{OurStore, Ours, OursRw};
 
 /// No lock at all: for what needs none.
 pub struct Unlocked;
@@ -55,11 +57,51 @@ pub trait MultiLock<K>: Send + Sync {
     fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R;
 }
 
-/// A lock for one key at a time, awaited.
-pub trait AsyncKeyLock<K: ?Sized>: Send + Sync {
-    /// Runs `section` to its end while `key` is locked.
-    fn with<F>(&self, key: &K, section: F) -> impl Future<Output = F::Output> + Send
+/// A lock for one key at a time, awaited. It gives a guard, since what is done under it may be awaited as well.
+pub trait AsyncKeyLock<K>: Send + Sync {
+    /// Holds the lock of a key.
+    type Guard<'a>: Send
     where
-        F: Future + Send,
-        F::Output: Send;
+        Self: 'a,
+        K: 'a;
+
+    /// Waits for `key`.
+    fn lock<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Guard<'a>> + Send;
+
+    /// Whether two keys can be held by two tasks at once. Exact locks answer yes for every two different keys.
+    fn apart(&self, _one: &K, _other: &K) -> bool {
+        true
+    }
+}
+
+/// A lock for several keys at once, awaited.
+pub trait AsyncMultiLock<K>: Send + Sync {
+    /// Holds the locks of several keys.
+    type Guards<'a>: Send
+    where
+        Self: 'a,
+        K: 'a;
+
+    /// Waits for all of `keys`.
+    fn lock_many<'a>(&'a self, keys: &'a [K]) -> impl Future<Output = Self::Guards<'a>> + Send;
+}
+
+/// A read-write lock for one key at a time, awaited.
+pub trait AsyncKeyRwLock<K>: Send + Sync {
+    /// Holds the lock of a key together with other readers.
+    type Reading<'a>: Send
+    where
+        Self: 'a,
+        K: 'a;
+    /// Holds the lock of a key alone.
+    type Writing<'a>: Send
+    where
+        Self: 'a,
+        K: 'a;
+
+    /// Waits until nobody writes under `key`.
+    fn read<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Reading<'a>> + Send;
+
+    /// Waits until nobody else holds `key`.
+    fn write<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Writing<'a>> + Send;
 }

@@ -5,10 +5,10 @@ use std::{
     path::Path,
 };
 
-use stripe_lock::{AsyncStripedMutex, DefaultHasher, DefaultRawMutex, StripedMutex, StripedRwLock};
+use stripe_lock::{DefaultHasher, DefaultRawMutex, StripedMutex, StripedRwLock};
 
 use super::{
-    AsyncKeyLock, KeyLock, KeyRwLock, MultiLock,
+    KeyLock, KeyRwLock, MultiLock,
     stores::{Durability, Failure, Store},
 };
 
@@ -63,28 +63,6 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyRwLock<K> for OursRw<K, 
     fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.write(key);
         section()
-    }
-}
-
-/// `stripe_lock::AsyncStripedMutex`.
-pub struct OursAsync<K: ?Sized, S = DefaultHasher>(AsyncStripedMutex<K, (), S>);
-
-impl<K: ?Sized, S: BuildHasher> OursAsync<K, S> {
-    /// Over so many stripes.
-    pub fn new(stripes: usize, hasher: S) -> Self {
-        Self(AsyncStripedMutex::with_hasher(stripes, hasher))
-    }
-}
-
-impl<K: Hash + Sync + ?Sized, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for OursAsync<K, S> {
-    #[inline]
-    async fn with<F>(&self, key: &K, section: F) -> F::Output
-    where
-        F: Future + Send,
-        F::Output: Send,
-    {
-        let _guard = self.0.lock(key).await;
-        section.await
     }
 }
 

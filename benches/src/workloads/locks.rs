@@ -2,15 +2,13 @@
 
 use std::{
     hint::{black_box, spin_loop},
-    pin::pin,
     sync::Barrier,
-    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    contenders::{AsyncKeyLock, KeyLock, KeyRwLock, MultiLock},
+    contenders::{KeyLock, KeyRwLock, MultiLock},
     harness::Case,
 };
 
@@ -30,22 +28,7 @@ pub fn many_keys<'a, K>(
     })
 }
 
-/// Lock and unlock one key after another by futures that are ready when first polled.
-pub fn polled_once<'a, K: Sync>(
-    label: impl Into<String>,
-    lock: impl AsyncKeyLock<K> + 'a,
-    keys: &'a [K],
-) -> Case<'a> {
-    Case::new(label, move |operations| {
-        let mut context = Context::from_waker(Waker::noop());
-        timed(operations, keys, |key| {
-            let future = pin!(lock.with(key, async { black_box(()) }));
-            let Poll::Ready(()) = future.poll(&mut context) else { unreachable!("nobody else holds a key") };
-        })
-    })
-}
-
-fn timed<T>(operations: u64, items: &[T], mut operation: impl FnMut(&T)) -> Duration {
+pub(super) fn timed<T>(operations: u64, items: &[T], mut operation: impl FnMut(&T)) -> Duration {
     assert!(items.len().is_power_of_two(), "the next item is found by a mask");
     let mask = items.len() - 1;
     let start = Instant::now();
@@ -122,12 +105,13 @@ pub fn busy(length: Duration) {
     }
 }
 
-/// Threads that lock random keys of a ring, 95 of 100 times to read and 5 of 100 times to write, over nothing.
+/// Threads that lock random keys of a ring over nothing: in the turns that `writes` names to write, otherwise to read.
 pub fn read_mostly<'a, K: Sync>(
     label: impl Into<String>,
     lock: impl KeyRwLock<K> + 'a,
     count: usize,
     keys: &'a [K],
+    writes: impl Fn(usize) -> bool + Sync + 'a,
 ) -> Case<'a> {
     assert!(keys.len().is_power_of_two(), "the next key is found by a mask");
     Case::new(label, move |operations| {
@@ -136,7 +120,7 @@ pub fn read_mostly<'a, K: Sync>(
             let first = thread * keys.len() / count;
             for turn in 0..each as usize {
                 let key = &keys[(first + turn) & (keys.len() - 1)];
-                if turn % 20 == 0 {
+                if writes(turn) {
                     lock.write(key, || black_box(()));
                 } else {
                     lock.read(key, || black_box(()));

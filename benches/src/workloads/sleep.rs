@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use super::closed_loop::{Window, closed_loop};
+use super::{
+    awaited::two_workers,
+    closed_loop::{Window, closed_loop},
+};
 use crate::{
     contenders::{AsyncKeyLock, KeyLock},
     harness::Case,
@@ -38,11 +41,7 @@ pub fn sleeping_tasks(
     writers: usize,
     sleep: Duration,
 ) -> Case<'static> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .expect("a runtime of two threads starts");
-    let lock = Arc::new(lock);
+    let (runtime, lock) = (two_workers(), Arc::new(lock));
     Case::new(label, move |operations| {
         let window = Arc::new(Window::new(2 * writers as u64, operations));
         let tasks: Vec<_> = (0..writers)
@@ -52,8 +51,10 @@ pub fn sleeping_tasks(
                     let mut keys = Distinct::of_writer(writer);
                     while !window.is_over() {
                         let key = keys.next().expect("keys never end");
-                        // The sleep begins under the lock. It isn't tokio's, which counts in whole milliseconds.
-                        lock.with(&key, async { futures_timer::Delay::new(sleep).await }).await;
+                        // It isn't tokio's sleep, which counts in whole milliseconds.
+                        let guard = lock.lock(&key).await;
+                        futures_timer::Delay::new(sleep).await;
+                        drop(guard);
                         window.completed_one();
                     }
                 })

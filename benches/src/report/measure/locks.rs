@@ -14,7 +14,7 @@ use crate::{
 
 const BATCHES: [usize; 3] = [2, 8, 64];
 /// About so many cases, to tell how long the part takes.
-const CASES: usize = 66;
+const CASES: usize = 69;
 
 fn plan(settings: &Settings) -> Plan {
     settings.plan((15, 15), (5, 5))
@@ -40,9 +40,7 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Section {
     );
     let mut tables = vec![one, string];
     for count in BATCHES {
-        let ring = keys::random(keys::RING * count, count as u64);
-        let batches: Vec<_> = ring.chunks(count).map(<[u64]>::to_vec).collect();
-        let result = progress.compare(&mut suites::many(&batches), plan);
+        let result = progress.compare(&mut suites::many(&keys::batches(count)), plan);
         tables.push(table(&format!("{count} keys at once, one thread: lock and unlock all"), &result));
     }
     let awaited = progress.compare(&mut suites::awaited(&ring), plan);
@@ -51,7 +49,7 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Section {
         (Sharing::Random, "Two threads, random keys, nothing under the lock"),
         (Sharing::Same, "Two threads, one key, nothing under the lock"),
     ] {
-        let result = progress.compare(&mut suites::threaded(2, sharing, &ring, || ()), plan);
+        let result = progress.compare(&mut suites::threaded(2, sharing, &ring, Duration::ZERO), plan);
         tables.push(table(title, &result));
     }
 

@@ -1,6 +1,8 @@
 //! Which contenders meet on which workload: the lists that the criterion targets, the table of targets and the report
 //! all measure.
 
+mod awaited;
+
 use std::{
     hash::{BuildHasherDefault, RandomState},
     hint::black_box,
@@ -12,17 +14,20 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use stripe_lock::{DefaultHasher, DefaultRawMutex, Fnv1a, SipHash, StripedMutex};
 
+pub use awaited::{
+    TOKIO, apart, asleep_awaited, awaited, awaited_many, layouts, one_key_by_tasks, read_awaited,
+    threaded_awaited,
+};
+
 use crate::{
     contenders::{
-        AsyncLockStriped, Bitmap, CasPair, Dashmap, GlobalMutex, GlobalRwLock, Happylock, KeyLock, KeyRwLock,
-        KeyedLock, KeyedLockAsync, Lockable, LockableAsync, Ours, OursAsync, OursRw, Scc, SortDedup,
-        StdStriped, StdStripedRw, StripedLock, StripedLockAsync, TokioStriped,
+        Bitmap, CasPair, Dashmap, GlobalMutex, GlobalRwLock, Happylock, KeyLock, KeyRwLock, KeyedLock,
+        Lockable, Ours, OursRw, Scc, SortDedup, StdStriped, StdStripedRw, StripedLock,
     },
     harness::Case,
     keys::Distinct,
     workloads::{
-        closed_loop, lock_all, many_keys, one_key, one_key_each, polled_once, read_mostly, sleeping_tasks,
-        sleeping_threads, threads,
+        busy, closed_loop, lock_all, many_keys, one_key, one_key_each, read_mostly, sleeping_threads, threads,
     },
 };
 
@@ -104,19 +109,6 @@ pub fn many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
     cases
 }
 
-/// Lock and unlock by futures that are ready when first polled, all with our default hasher.
-pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
-    let hasher = DefaultHasher::default;
-    vec![
-        polled_once(OURS, OursAsync::new(STRIPES, hasher()), keys),
-        polled_once("tokio Mutex striped by hand", TokioStriped::new(STRIPES, hasher()), keys),
-        polled_once("async-lock striped by hand", AsyncLockStriped::new(STRIPES, hasher()), keys),
-        polled_once("striped-lock (tokio)", StripedLockAsync::new(STRIPES, hasher()), keys),
-        polled_once("keyed-lock (async)", KeyedLockAsync::default(), keys),
-        polled_once("lockable (async)", LockableAsync::default(), keys),
-    ]
-}
-
 /// Which keys several threads lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -128,47 +120,56 @@ pub enum Sharing {
     Same,
 }
 
-/// `count` threads that lock and unlock, with `section` under the lock.
-pub fn threaded<'a>(
+fn shared<'a>(
+    label: &str,
+    lock: impl KeyLock<u64> + 'a,
     count: usize,
     sharing: Sharing,
     keys: &[u64],
-    section: impl Fn() + Sync + Copy + 'a,
-) -> Vec<Case<'a>> {
-    fn case<'a>(
-        label: &str,
-        lock: impl KeyLock<u64> + 'a,
-        count: usize,
-        sharing: Sharing,
-        keys: &[u64],
-        section: impl Fn() + Sync + 'a,
-    ) -> Case<'a> {
-        let lists = match sharing {
-            Sharing::Disjoint => one_key_each(&lock, count, keys),
-            // Each thread starts elsewhere in the ring, so that they do not march in step.
-            Sharing::Random => (0..count).map(|thread| rotated(keys, thread * keys.len() / count)).collect(),
-            Sharing::Same => vec![vec![keys[0]]; count],
-        };
-        threads(label, lock, lists, section)
+    section: Duration,
+) -> Case<'a> {
+    let lists = match sharing {
+        Sharing::Disjoint => one_key_each(&lock, count, keys),
+        // Each thread starts elsewhere in the ring, so that they do not march in step.
+        Sharing::Random => (0..count).map(|thread| rotated(keys, thread * keys.len() / count)).collect(),
+        Sharing::Same => vec![vec![keys[0]]; count],
+    };
+    if section.is_zero() {
+        threads(label, lock, lists, || ())
+    } else {
+        threads(label, lock, lists, move || busy(section))
     }
+}
 
+/// `count` threads that lock and unlock, and are busy for so long under the lock.
+pub fn threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration) -> Vec<Case<'static>> {
     let hasher = DefaultHasher::default;
     let all = || keys.iter().copied();
     let mut cases = vec![
-        case(OURS, Ours::new(STRIPES, hasher()), count, sharing, keys, section),
-        case("std Mutex striped by hand", StdStriped::new(STRIPES, hasher()), count, sharing, keys, section),
-        case(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), count, sharing, keys, section),
-        case("scc get_sync, same hasher", Scc::new(all(), hasher()), count, sharing, keys, section),
-        case("happylock striped by hand", Happylock::new(STRIPES, hasher()), count, sharing, keys, section),
-        case("keyed-lock", KeyedLock::default(), count, sharing, keys, section),
-        case("lockable", Lockable::default(), count, sharing, keys, section),
+        shared(OURS, Ours::new(STRIPES, hasher()), count, sharing, keys, section),
+        shared(
+            "std Mutex striped by hand",
+            StdStriped::new(STRIPES, hasher()),
+            count,
+            sharing,
+            keys,
+            section,
+        ),
+        shared(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), count, sharing, keys, section),
+        shared("scc get_sync, same hasher", Scc::new(all(), hasher()), count, sharing, keys, section),
+        shared("happylock striped by hand", Happylock::new(STRIPES, hasher()), count, sharing, keys, section),
+        shared("keyed-lock", KeyedLock::default(), count, sharing, keys, section),
+        shared("lockable", Lockable::default(), count, sharing, keys, section),
     ];
     if sharing != Sharing::Disjoint {
         let one = GlobalMutex(Mutex::new(()));
-        cases.push(case("parking_lot Mutex, one for all", one, count, sharing, keys, section));
+        cases.push(shared("parking_lot Mutex, one for all", one, count, sharing, keys, section));
     }
     cases
 }
+
+/// Lengths of sections worth comparing.
+pub const SECTIONS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(1), Duration::from_micros(100)];
 
 /// Numbers of threads worth comparing on this machine: 2, 4 and so on, up to its processors.
 pub fn thread_counts() -> impl Iterator<Item = usize> {
@@ -182,12 +183,23 @@ pub fn read_by(count: usize, keys: &[u64]) -> Vec<Case<'_>> {
     let mutex = Ours::new(STRIPES, hasher());
     let dashmap = Dashmap::new(keys.iter().copied(), hasher());
     vec![
-        read_mostly("stripe-lock StripedRwLock", OursRw::new(STRIPES, hasher()), count, keys),
-        read_mostly("stripe-lock StripedMutex", Exclusive(mutex), count, keys),
-        read_mostly("std RwLock striped by hand", StdStripedRw::new(STRIPES, hasher()), count, keys),
-        read_mostly("parking_lot RwLock, one for all", GlobalRwLock::default(), count, keys),
-        read_mostly("dashmap get and get_mut, same hasher", dashmap, count, keys),
+        read_mostly("stripe-lock StripedRwLock", OursRw::new(STRIPES, hasher()), count, keys, one_in_twenty),
+        read_mostly("stripe-lock StripedMutex", Exclusive(mutex), count, keys, one_in_twenty),
+        read_mostly(
+            "std RwLock striped by hand",
+            StdStripedRw::new(STRIPES, hasher()),
+            count,
+            keys,
+            one_in_twenty,
+        ),
+        read_mostly("parking_lot RwLock, one for all", GlobalRwLock::default(), count, keys, one_in_twenty),
+        read_mostly("dashmap get and get_mut, same hasher", dashmap, count, keys, one_in_twenty),
     ]
+}
+
+/// Whether a turn is one of the 5 in 100 that write, where 95 only read.
+pub fn one_in_twenty(turn: usize) -> bool {
+    turn.is_multiple_of(20)
 }
 
 /// A lock that does not know readers.
@@ -277,13 +289,4 @@ pub fn asleep(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
         sleeping_threads(stripes.to_string(), lock, writers, sleep)
     });
     striped.chain([sleeping_threads(EXACT, Lockable::default(), writers, sleep)]).collect()
-}
-
-/// The same with tasks, over async locks.
-pub fn asleep_awaited(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
-    let striped = SLEEP_STRIPES.iter().map(|&stripes| {
-        let lock = OursAsync::new(stripes, DefaultHasher::default());
-        sleeping_tasks(stripes.to_string(), lock, writers, sleep)
-    });
-    striped.chain([sleeping_tasks(EXACT, LockableAsync::default(), writers, sleep)]).collect()
 }

@@ -1,0 +1,219 @@
+//! Which async locks meet on which workload. Those of other crates are striped by hand, with the same hasher, unless they
+//! know keys themselves.
+
+use std::{
+    hint::black_box,
+    iter,
+    sync::atomic::{
+        AtomicU8,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    thread,
+    time::Duration,
+};
+
+use crossbeam_utils::CachePadded;
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher};
+
+use super::{BITMAP, CAS_PAIR, EXACT, OURS, SLEEP_STRIPES, STRIPES, Sharing, shared};
+use crate::{
+    contenders::{
+        AsyncKeyLock, AsyncRwLock, Bitmap, BlockedOn, CasPair, KeyedLockAsync, LockableAsync, Padded,
+        StripedLockAsync, Unlocked, padded,
+    },
+    harness::Case,
+    workloads::{
+        Held, many_keys, many_polled_once, one_key, polled_once, read_mostly, sleeping_tasks, tasks, threads,
+        together, token_ring,
+    },
+};
+
+/// `tokio`'s lock, striped by hand.
+pub const TOKIO: &str = "tokio, striped by hand";
+const ASYNC_LOCK: &str = "async-lock, striped by hand";
+const FUTURES: &str = "futures, striped by hand";
+const SAA: &str = "saa, striped by hand";
+const STRIPED_LOCK: &str = "striped-lock (tokio)";
+const KEYED_LOCK: &str = "keyed-lock (async)";
+const LOCKABLE: &str = "lockable (async)";
+
+type Tokio = Padded<tokio::sync::Mutex<()>>;
+type AsyncLock = Padded<async_lock::Mutex<()>>;
+type Futures = Padded<futures_util::lock::Mutex<()>>;
+type Saa = Padded<saa::Lock>;
+
+fn ours() -> AsyncStripedMutex<u64> {
+    AsyncStripedMutex::new(STRIPES)
+}
+
+fn tokio() -> Tokio {
+    padded(STRIPES)
+}
+
+fn async_lock() -> AsyncLock {
+    padded(STRIPES)
+}
+
+fn futures() -> Futures {
+    padded(STRIPES)
+}
+
+fn saa() -> Saa {
+    padded(STRIPES)
+}
+
+fn striped_lock() -> StripedLockAsync<u64, DefaultHasher> {
+    StripedLockAsync::new(STRIPES, DefaultHasher::default())
+}
+
+/// Lock and unlock by futures that are ready when first polled.
+pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
+    vec![
+        polled_once(OURS, ours(), keys),
+        one_key(CAS_PAIR, CasPair::new(STRIPES, DefaultHasher::default()), keys),
+        polled_once(SAA, saa(), keys),
+        polled_once(FUTURES, futures(), keys),
+        polled_once(ASYNC_LOCK, async_lock(), keys),
+        polled_once(TOKIO, tokio(), keys),
+        polled_once(STRIPED_LOCK, striped_lock(), keys),
+        polled_once(KEYED_LOCK, KeyedLockAsync::default(), keys),
+        polled_once(LOCKABLE, LockableAsync::default(), keys),
+    ]
+}
+
+/// Lock and unlock several keys at once in the same way.
+pub fn awaited_many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
+    let mut cases = vec![
+        many_polled_once(OURS, ours(), batches),
+        many_keys(BITMAP, Bitmap::new(DefaultHasher::default()), batches),
+        many_polled_once(SAA, saa(), batches),
+        many_polled_once(FUTURES, futures(), batches),
+        many_polled_once(ASYNC_LOCK, async_lock(), batches),
+        many_polled_once(TOKIO, tokio(), batches),
+        many_polled_once(LOCKABLE, LockableAsync::default(), batches),
+    ];
+    if matches!(batches[0].len(), 2 | 4) {
+        cases.push(many_polled_once(STRIPED_LOCK, striped_lock(), batches));
+    }
+    cases
+}
+
+/// `count` threads that await the lock, and are busy for so long under it.
+pub fn threaded_awaited(
+    count: usize,
+    sharing: Sharing,
+    keys: &[u64],
+    section: Duration,
+) -> Vec<Case<'static>> {
+    fn case(
+        (label, lock): (&str, impl AsyncKeyLock<u64> + 'static),
+        (count, sharing, keys, section): (usize, Sharing, &[u64], Duration),
+    ) -> Case<'static> {
+        shared(label, BlockedOn(lock), count, sharing, keys, section)
+    }
+    let load = (count, sharing, keys, section);
+    vec![
+        case((OURS, ours()), load),
+        case((SAA, saa()), load),
+        case((FUTURES, futures()), load),
+        case((ASYNC_LOCK, async_lock()), load),
+        case((TOKIO, tokio()), load),
+        case((KEYED_LOCK, KeyedLockAsync::default()), load),
+        case((LOCKABLE, LockableAsync::default()), load),
+    ]
+}
+
+/// One thread and `count` threads on disjoint keys; and as many that only multiply in registers, which shows what so many
+/// threads are worth on this machine.
+pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
+    fn multiply() {
+        let mut product = 3_u64;
+        (0..16).for_each(|_| product = black_box(product.wrapping_mul(3)));
+    }
+    let mut cases = Vec::new();
+    for count in [1, count] {
+        let (sharing, label) = (Sharing::Disjoint, |name: &str| format!("{name}, threads: {count}"));
+        let empty = Duration::ZERO;
+        cases.push(shared(&label(OURS), BlockedOn(ours()), count, sharing, keys, empty));
+        cases.push(shared(&label(SAA), BlockedOn(saa()), count, sharing, keys, empty));
+        cases.push(shared(&label(ASYNC_LOCK), BlockedOn(async_lock()), count, sharing, keys, empty));
+        cases.push(shared(&label(TOKIO), BlockedOn(tokio()), count, sharing, keys, empty));
+        cases.push(threads(label("registers"), Unlocked, vec![vec![0_u64]; count], multiply));
+    }
+    cases
+}
+
+/// `count` threads that await the lock to read, and to write in the turns that `writes` names.
+pub fn read_awaited<'a>(
+    count: usize,
+    keys: &'a [u64],
+    writes: impl Fn(usize) -> bool + Sync + Copy + 'a,
+) -> Vec<Case<'a>> {
+    fn padded_rw<L: AsyncRwLock>() -> BlockedOn<Padded<L>> {
+        BlockedOn(padded(STRIPES))
+    }
+    vec![
+        read_mostly(OURS, BlockedOn(AsyncStripedRwLock::<u64>::new(STRIPES)), count, keys, writes),
+        read_mostly(SAA, padded_rw::<saa::Lock>(), count, keys, writes),
+        read_mostly(ASYNC_LOCK, padded_rw::<async_lock::RwLock<()>>(), count, keys, writes),
+        read_mostly(TOKIO, padded_rw::<tokio::sync::RwLock<()>>(), count, keys, writes),
+    ]
+}
+
+/// Tasks that lock one key.
+pub fn one_key_by_tasks(count: usize, held: Held) -> Vec<Case<'static>> {
+    let mut cases = vec![
+        tasks(OURS, ours(), count, held),
+        tasks(SAA, saa(), count, held),
+        tasks(FUTURES, futures(), count, held),
+        tasks(ASYNC_LOCK, async_lock(), count, held),
+        tasks(TOKIO, tokio(), count, held),
+    ];
+    if held == Held::OverAYield {
+        cases.push(token_ring("token ring (limit)", count));
+    }
+    cases
+}
+
+/// Tasks that hold a fresh key over a sleep, by number of stripes, and exact keys. Labelled by the number.
+pub fn asleep_awaited(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
+    let striped = SLEEP_STRIPES.iter().map(|&stripes| {
+        sleeping_tasks(stripes.to_string(), AsyncStripedMutex::<u64>::new(stripes), writers, sleep)
+    });
+    striped.chain([sleeping_tasks(EXACT, LockableAsync::default(), writers, sleep)]).collect()
+}
+
+/// One byte for each stripe, side by side (dense), on cache lines of their own (padded), or padded and so few that they take as
+/// much memory as dense ones: `count` threads on random stripes, each locked by an exchange and unlocked by another.
+pub fn layouts(count: usize, stripes: usize) -> Vec<Case<'static>> {
+    fn case<L: Default + Send + Sync + 'static>(
+        label: &str,
+        count: usize,
+        stripes: usize,
+        byte: fn(&L) -> &AtomicU8,
+    ) -> Case<'static> {
+        let locks: Vec<L> = iter::repeat_with(L::default).take(stripes).collect();
+        Case::new(label, move |operations| {
+            together(count, |thread| {
+                let mut random = thread as u64 + 1;
+                for _ in 0..operations.div_ceil(count as u64) {
+                    // Knuth's MMIX generator, of which the upper bits are the random ones.
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    let lock = byte(&locks[(random >> 33) as usize & (stripes - 1)]);
+                    while lock.compare_exchange_weak(0, 1, Acquire, Relaxed).is_err() {
+                        thread::yield_now();
+                    }
+                    let _ = lock.compare_exchange(1, 0, Release, Relaxed);
+                }
+            })
+        })
+    }
+    assert!(stripes.is_power_of_two(), "the next stripe is found by a mask");
+    vec![
+        case::<CachePadded<AtomicU8>>("padded", count, stripes, |byte| byte),
+        case::<AtomicU8>("dense", count, stripes, |byte| byte),
+        case::<CachePadded<AtomicU8>>("padded, same memory", count, (stripes / 128).max(1), |byte| byte),
+    ]
+}

@@ -1,0 +1,128 @@
+//! Locks that are awaited: by a poll that finds them free, and by tasks that contend.
+
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime, sync::Notify, task};
+
+use super::locks::timed;
+use crate::{
+    contenders::{AsyncKeyLock, AsyncMultiLock},
+    harness::Case,
+};
+
+/// Lock and unlock one key after another by futures that are ready when first polled.
+pub fn polled_once<'a, K: Sync>(
+    label: impl Into<String>,
+    lock: impl AsyncKeyLock<K> + 'a,
+    keys: &'a [K],
+) -> Case<'a> {
+    Case::new(label, move |operations| timed(operations, keys, |key| drop(now(lock.lock(key)))))
+}
+
+/// Lock and unlock one batch of keys after another in the same way. An operation is one batch.
+pub fn many_polled_once<'a, K: Sync>(
+    label: impl Into<String>,
+    lock: impl AsyncMultiLock<K> + 'a,
+    batches: &'a [Vec<K>],
+) -> Case<'a> {
+    Case::new(label, move |operations| timed(operations, batches, |batch| drop(now(lock.lock_many(batch)))))
+}
+
+#[inline]
+fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("nobody else holds a key"),
+    }
+}
+
+/// Worker threads of every runtime here.
+const WORKERS: usize = 2;
+
+pub(super) fn two_workers() -> runtime::Runtime {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .build()
+        .expect("a runtime of two threads starts")
+}
+
+/// What a task does under a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    Briefly,
+    /// It yields to the runtime once.
+    OverAYield,
+}
+
+/// Tasks on two worker threads that lock and unlock one key, `held` in between. The operations are divided among the tasks.
+///
+/// # Panics
+///
+/// Panics if the runtime cannot be started.
+pub fn tasks(
+    label: impl Into<String>,
+    lock: impl AsyncKeyLock<u64> + 'static,
+    tasks: usize,
+    held: Held,
+) -> Case<'static> {
+    let (runtime, lock) = (two_workers(), Arc::new(lock));
+    Case::new(label, move |operations| {
+        let each = operations.div_ceil(tasks as u64);
+        all(&runtime, tasks, |_| {
+            let lock = Arc::clone(&lock);
+            async move {
+                for _ in 0..each {
+                    let _guard = lock.lock(&1).await;
+                    if held == Held::OverAYield {
+                        task::yield_now().await;
+                    }
+                }
+            }
+        })
+    })
+}
+
+/// The least that it costs to hand something from task to task: each wakes the next, and yields once while it has the token.
+///
+/// # Panics
+///
+/// Panics if the runtime cannot be started.
+pub fn token_ring(label: impl Into<String>, tasks: usize) -> Case<'static> {
+    let runtime = two_workers();
+    Case::new(label, move |operations| {
+        let bells: Arc<Vec<_>> = Arc::new((0..tasks).map(|_| Notify::new()).collect());
+        let rounds = operations.div_ceil(tasks as u64);
+        bells[0].notify_one();
+        all(&runtime, tasks, |number| {
+            let bells = Arc::clone(&bells);
+            async move {
+                for _ in 0..rounds {
+                    bells[number].notified().await;
+                    task::yield_now().await;
+                    bells[(number + 1) % tasks].notify_one();
+                }
+            }
+        })
+    })
+}
+
+/// Runs so many tasks to their ends.
+fn all<F>(runtime: &runtime::Runtime, tasks: usize, task: impl Fn(usize) -> F) -> Duration
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let start = Instant::now();
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..tasks).map(|number| tokio::spawn(task(number))).collect();
+        for task in tasks {
+            task.await.expect("workloads do not panic");
+        }
+    });
+    start.elapsed()
+}
