@@ -64,7 +64,11 @@ struct Pace<'a> {
 /// Far below the time for which the system lets one thread run before another that has just been woken.
 const WORK: Duration = Duration::from_micros(300);
 
-impl Pace<'_> {
+impl<'a> Pace<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, since: Instant::now(), published: shared.log.published() }
+    }
+
     fn keep(&mut self) {
         let worked = self.since.elapsed();
         if worked < WORK {
@@ -197,7 +201,15 @@ impl Shared {
                 other => Arc::new(std::io::Error::other(other.clone())),
             });
         })?;
+        // Readers may still have the layers; this is not one of them.
+        let memtable = layers.memtable.clone();
+        drop(layers);
         state.reclaim(&self.segments);
+        drop(state);
+        if let Some(memtable) = Arc::into_inner(memtable) {
+            let mut pace = Pace::new(self);
+            memtable.end(|| pace.keep());
+        }
         Ok(())
     }
 
@@ -225,7 +237,7 @@ impl Shared {
         let generation = state.superblock.generation + 1;
         let ledger = RefCell::new(Ledger::default());
         let mut writer = PageWriter {
-            pace: Pace { shared: self, since: Instant::now(), published: position.seq },
+            pace: Pace::new(self),
             pages: &self.pages,
             segments: &self.segments,
             piece: Vec::new(),

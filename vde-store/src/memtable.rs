@@ -254,6 +254,16 @@ impl Memtable {
         self.map.iter().map(|entry| (entry.key().key.clone(), entry.value().clone()))
     }
 
+    /// Drops it, which takes so long that others may want the processor meanwhile: `rest` is called all the time.
+    pub(crate) fn end(self, mut rest: impl FnMut()) {
+        for (i, change) in self.map.into_iter().enumerate() {
+            drop(change);
+            if i.is_multiple_of(64) {
+                rest();
+            }
+        }
+    }
+
     /// The newest change of `key` within the horizon. O(log n).
     pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Option<Change> {
         if self.map.is_empty() || !self.filter.may_have(key) {
