@@ -8,7 +8,6 @@ use crate::delta::Seq;
 use crate::error::{Error, Result};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::hint;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -31,9 +30,9 @@ struct State {
     failure: Option<String>,
 }
 
-/// How often a commit looks whether those before it are published before it sleeps: they are as a rule a microsecond
-/// from it, or wait for a core, and to be woken takes longer.
-const SPINS: u32 = 32;
+/// How often a commit lets others run before it sleeps until those before it are published: they are as a rule a microsecond
+/// from it, or wait for a core, and to be woken takes longer. By 16 writers four times bring 1.6 times as many inserts as
+/// none; to spin as well brings nothing.
 const YIELDS: u32 = 4;
 
 impl Commits {
@@ -92,15 +91,11 @@ impl Commits {
     ///
     /// [`Error::Failed`] if it never will be.
     pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
-        for round in 0..SPINS + YIELDS {
+        for _ in 0..YIELDS {
             if self.watermark() >= seq {
                 return Ok(());
             }
-            if round < SPINS {
-                hint::spin_loop();
-            } else {
-                thread::yield_now();
-            }
+            thread::yield_now();
         }
         let mut state = self.state.lock();
         while state.watermark < seq {
