@@ -18,7 +18,7 @@ use crate::format::{
 use crate::layers::Layers;
 use crate::log::commit::Line;
 use crate::log::record::{Draft, Origin, Parts};
-use crate::log::writer::Log;
+use crate::log::writer::{Entry, Log};
 use crate::maintain::Maintenance;
 use crate::memtable::{Change, Facts, Horizon, Memtable, Payload, Stored};
 use crate::options::{Compression, Durability, VdeOptions};
@@ -230,22 +230,15 @@ impl Shared {
         let now = now_micros();
         let last = writes.len() - 1;
         let flags = |i: usize| if i > 0 { FLAG_PRIOR } else { 0 } | if i < last { FLAG_MORE } else { 0 };
-        let drafts: Vec<_> = writes
-            .iter()
-            .enumerate()
-            .map(|(i, write)| write.draft(now, flags(i), self.geometry.salt))
-            .collect();
-        let mut entries: Vec<_> =
-            writes.iter().map(|write| Some((Box::<[u8]>::from(write.key), write.stored(now)))).collect();
-        let buffered = durability == Durability::Buffered;
-        let appended = self.log.append(&drafts, !buffered, |memtable, index, seq, location| {
-            if let Some((key, stored)) = entries[index].take() {
-                memtable.insert(key, Change::new(seq, location, buffered, stored));
+        let entries = writes.iter().enumerate().map(|(i, write)| {
+            Entry::new(write.draft(now, flags(i), self.geometry.salt), write.key, write.stored(now))
+        });
+        let durable = durability != Durability::Buffered;
+        let appended = self.log.append(entries.collect(), durable, || {
+            if durable {
+                self.line.arrived(&self.log);
             }
         });
-        if !buffered {
-            self.line.arrived(&self.log);
-        }
         if appended.unwritten > MAX_UNWRITTEN {
             self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
         }

@@ -110,23 +110,37 @@ impl Change {
 
 /// A key with a sequence number; newer ones sort first.
 struct Slot {
+    /// Decides most comparisons without a look at the key, which lies elsewhere.
+    start: u64,
     key: Box<[u8]>,
     seq: u64,
 }
 
-/// Lets the map be searched by a borrowed key.
-trait AsSlot {
-    fn parts(&self) -> (&[u8], u64);
-}
-
-impl AsSlot for Slot {
-    fn parts(&self) -> (&[u8], u64) {
-        (&self.key, self.seq)
+/// The start of a key as a number, which sorts as the key does where it differs.
+fn start(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut first = [0; 8];
+            first[..key.len()].copy_from_slice(key);
+            u64::from_be_bytes(first)
+        }
     }
 }
 
-impl AsSlot for (&[u8], u64) {
-    fn parts(&self) -> (&[u8], u64) {
+/// Lets the map be searched by a borrowed key.
+trait AsSlot {
+    fn parts(&self) -> (u64, &[u8], u64);
+}
+
+impl AsSlot for Slot {
+    fn parts(&self) -> (u64, &[u8], u64) {
+        (self.start, &self.key, self.seq)
+    }
+}
+
+impl AsSlot for (u64, &[u8], u64) {
+    fn parts(&self) -> (u64, &[u8], u64) {
         *self
     }
 }
@@ -139,8 +153,8 @@ impl<'a> Borrow<dyn AsSlot + 'a> for Slot {
 
 impl Ord for dyn AsSlot + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
-        let ((key, seq), (other_key, other_seq)) = (self.parts(), other.parts());
-        key.cmp(other_key).then(other_seq.cmp(&seq))
+        let ((start, key, seq), (other_start, other_key, other_seq)) = (self.parts(), other.parts());
+        start.cmp(&other_start).then_with(|| key.cmp(other_key)).then(other_seq.cmp(&seq))
     }
 }
 
@@ -237,7 +251,7 @@ impl Memtable {
         self.bytes.fetch_add(bytes.max(u64::from(change.location.len) / LOG_PER_BYTE), Relaxed);
         // First, so that whoever sees the change, by the log's counters or under the stripe, sees this too.
         self.filter.note(&key);
-        self.map.insert(Slot { key, seq: change.seq }, change);
+        self.map.insert(Slot { start: start(&key), key, seq: change.seq }, change);
     }
 
     /// Roughly how much memory it holds, or half of the log that it stands for, where that is more.
@@ -269,7 +283,7 @@ impl Memtable {
         if self.map.is_empty() || !self.filter.may_have(key) {
             return None;
         }
-        self.visible(Bound::Included(&(key, u64::MAX)), horizon)
+        self.visible(Bound::Included(&(start(key), key, u64::MAX)), horizon)
             .filter(|entry| *entry.key().key == *key)
             .map(|entry| entry.value().clone())
     }
@@ -278,14 +292,14 @@ impl Memtable {
     pub(crate) fn first(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<(Box<[u8]>, Change)> {
         let entry = match from {
             Bound::Unbounded => self.visible(Bound::Unbounded, horizon),
-            Bound::Included(key) => self.visible(Bound::Included(&(key, u64::MAX)), horizon),
+            Bound::Included(key) => self.visible(Bound::Included(&(start(key), key, u64::MAX)), horizon),
             // Behind the oldest slot of the key.
-            Bound::Excluded(key) => self.visible(Bound::Excluded(&(key, 0)), horizon),
+            Bound::Excluded(key) => self.visible(Bound::Excluded(&(start(key), key, 0)), horizon),
         }?;
         Some((entry.key().key.clone(), entry.value().clone()))
     }
 
-    fn visible(&self, from: Bound<&(&[u8], u64)>, horizon: Horizon) -> Option<Entry<'_, Slot, Change>> {
+    fn visible(&self, from: Bound<&(u64, &[u8], u64)>, horizon: Horizon) -> Option<Entry<'_, Slot, Change>> {
         let from = match from {
             Bound::Included(slot) => Bound::Included(slot as &dyn AsSlot),
             Bound::Excluded(slot) => Bound::Excluded(slot as &dyn AsSlot),

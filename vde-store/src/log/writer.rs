@@ -6,22 +6,25 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::device::Device;
 use crate::format::{BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead, unit_end};
 use crate::log::buffer::Buffer;
+use crate::log::publication::Publication;
 use crate::log::record::{Draft, link_value};
-use crate::memtable::{Location, Memtable};
+use crate::memtable::{Change, Location, Memtable, Stored};
 use crate::planted::{Bug, Planted};
 use crate::segments::Segments;
 
 /// The log's tail in memory.
 pub(crate) struct Appender {
-    /// Where records are published; belongs here because log order and publication order are one.
+    /// Where what is logged now will be found.
     memtable: Arc<Memtable>,
     /// Sequence number of the newest record.
     seq: u64,
+    /// The next transaction's, in the order of publication.
+    turn: u64,
     segment: u32,
     ordinal: u64,
     segments: Arc<Mutex<Segments>>,
@@ -58,6 +61,21 @@ const MAX_SPARE: usize = 9 << 20;
 /// One unit is written while another is filled.
 const SPARES: usize = 2;
 
+/// A record on its way into the log and into the memtable.
+pub(crate) struct Entry<'a> {
+    draft: Draft<'a>,
+    key: Box<[u8]>,
+    stored: Option<Stored>,
+    /// Its sequence number and where it was logged.
+    place: (u64, Location),
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn new(draft: Draft<'a>, key: &[u8], stored: Option<Stored>) -> Self {
+        Self { draft, key: key.into(), stored, place: Default::default() }
+    }
+}
+
 /// What appending a transaction led to.
 pub(crate) struct Appended {
     /// Sequence number of its last record.
@@ -77,7 +95,7 @@ pub(crate) struct Log {
     /// Checksum of the last unit that was written, or how writing failed: nothing is written after that, since what comes
     /// later could be acknowledged and what was lost with it. Held by the one flush in flight.
     chain: Mutex<Result<u64, (io::ErrorKind, String)>>,
-    published: AtomicU64,
+    publication: Publication,
     /// Every record up to here is on the device, durable or not.
     written: AtomicU64,
     /// How many writes wait to be made durable by the next flush.
@@ -104,6 +122,7 @@ impl Log {
         let appender = Appender {
             memtable,
             seq: position.seq,
+            turn: 0,
             segment: position.segment,
             ordinal: position.ordinal,
             segments: segments.clone(),
@@ -120,7 +139,7 @@ impl Log {
             geometry,
             appender: Mutex::new(appender),
             chain: Mutex::new(Ok(position.chain)),
-            published: AtomicU64::new(position.seq),
+            publication: Publication::new(position.seq),
             written: AtomicU64::new(position.seq),
             wanted: AtomicUsize::new(0),
             taken: AtomicU64::new(position.seq << 1),
@@ -131,33 +150,44 @@ impl Log {
         }
     }
 
-    /// Appends the records of one transaction and publishes each through `publish(memtable, index, seq, location)`.
-    /// `durable`: whether somebody will wait until it is durable.
+    /// Appends the records of one transaction, calls `logged`, and publishes the transaction. `durable`: whether somebody
+    /// will wait until it is durable; else it is visible when this returns.
     pub(crate) fn append(
         &self,
-        drafts: &[Draft<'_>],
+        mut entries: Vec<Entry<'_>>,
         durable: bool,
-        mut publish: impl FnMut(&Memtable, usize, u64, Location),
+        logged: impl FnOnce(),
     ) -> Appended {
         let mut appender = self.appender.lock();
+        while !self.publication.has_room(appender.turn) {
+            MutexGuard::unlocked_fair(&mut appender, std::thread::yield_now);
+        }
         let half = self.geometry.segment_size as usize / 2;
         let was_half_full = appender.fill() >= half;
-        for (index, draft) in drafts.iter().enumerate() {
-            let location = appender.copy(draft, self.geometry);
-            publish(&appender.memtable, index, appender.seq, location);
+        for entry in &mut entries {
+            let location = appender.copy(&entry.draft, self.geometry);
+            entry.place = (appender.seq, location);
         }
-        // Pairs with the acquire in `published`: whoever reads this number finds the memtable filled up to it.
-        self.published.store(appender.seq, Ordering::Release);
+        let (seq, turn) = (appender.seq, appender.turn);
+        appender.turn += 1;
         if durable {
             // Counted in the same breath, so that no flush carries a writer that it has not counted.
             self.wanted.fetch_add(1, Ordering::SeqCst);
         }
-        Appended {
-            seq: appender.seq,
-            unwritten: appender.closed_bytes + appender.open.bytes.len(),
-            memtable_bytes: appender.memtable.bytes(),
-            half_full: !was_half_full && appender.fill() >= half,
+        let unwritten = appender.closed_bytes + appender.open.bytes.len();
+        let half_full = !was_half_full && appender.fill() >= half;
+        let memtable = appender.memtable.clone();
+        drop(appender);
+
+        logged();
+        for Entry { key, stored, place: (seq, location), .. } in entries {
+            memtable.insert(key, Change::new(seq, location, !durable, stored));
         }
+        self.publication.finish(turn, seq);
+        if !durable {
+            self.publication.wait(seq);
+        }
+        Appended { seq, unwritten, memtable_bytes: memtable.bytes(), half_full }
     }
 
     /// Goes on in a lower segment, if one is free.
@@ -170,7 +200,7 @@ impl Log {
 
     /// Every record up to here is in the memtable.
     pub(crate) fn published(&self) -> u64 {
-        self.published.load(Ordering::Acquire)
+        self.publication.published()
     }
 
     /// Every record up to here survives a crash.
@@ -282,6 +312,8 @@ impl Log {
             if !self.planted.has(Bug::AcknowledgeEarly) {
                 self.device.sync()?;
             }
+            // What is durable is visible, and a memtable that was rotated out is complete.
+            self.publication.wait(seq);
             self.durable.store(seq, Ordering::Release);
         }
         Ok(())
