@@ -35,6 +35,8 @@ type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, Stripe
 
 /// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
 const MAX_UNWRITTEN: usize = 8 << 20;
+/// The same where nobody waits for a sync that will write them: what still lies in the processor's cache is written sooner.
+const MAX_BUFFERED: usize = 1 << 20;
 
 /// A store that is closed with more than this to replay is checkpointed first, so that it opens quickly.
 const REPLAY_AT_OPEN: u64 = 1 << 20;
@@ -239,7 +241,7 @@ impl Shared {
                 self.line.arrived(&self.log);
             }
         });
-        if appended.unwritten > MAX_UNWRITTEN {
+        if appended.unwritten > if durable { MAX_UNWRITTEN } else { MAX_BUFFERED } {
             self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
         }
         if appended.half_full || appended.memtable_bytes > self.options.checkpoint_bytes {

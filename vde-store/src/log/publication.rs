@@ -126,7 +126,9 @@ mod tests {
                             *tail = (turn + 1, seq + 1 + turn % 3);
                             (turn, seq + 1, tail.1)
                         };
-                        filled[first as usize..=last as usize].iter().for_each(|f| f.store(1, Ordering::Relaxed));
+                        filled[first as usize..=last as usize]
+                            .iter()
+                            .for_each(|f| f.store(1, Ordering::Relaxed));
                         publication.finish(turn, last);
                         let seen = publication.published();
                         let mut recent = filled[1..=seen as usize].iter().rev().take(16);
