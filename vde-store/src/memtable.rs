@@ -118,14 +118,10 @@ struct Slot {
 
 /// The start of a key as a number, which sorts as the key does where it differs.
 fn start(key: &[u8]) -> u64 {
-    match key.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => {
-            let mut first = [0; 8];
-            first[..key.len()].copy_from_slice(key);
-            u64::from_be_bytes(first)
-        }
-    }
+    let len = key.len().min(8);
+    let mut first = [0; 8];
+    first[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(first)
 }
 
 /// Lets the map be searched by a borrowed key.
@@ -375,6 +371,18 @@ mod tests {
         table.insert(b"kk"[..].into(), change(1, false, Some(b"v")));
         assert!(table.find(b"k", Horizon::LATEST).is_none());
         assert!(table.find(b"kl", Horizon::LATEST).is_none());
+    }
+
+    #[test]
+    fn keys_sort_as_bytes_whatever_their_first_ones() {
+        let table = Memtable::default();
+        let mut keys: [&[u8]; 8] =
+            [b"12345678b", b"\0\0", b"12345678", b"\xff", b"\0", b"1234567", b"12345678a", b"1234567\0"];
+        for (seq, key) in (1..).zip(keys) {
+            table.insert(key.into(), change(seq, false, Some(b"v")));
+        }
+        keys.sort_unstable();
+        assert!(table.changes().map(|(key, _)| key).eq(keys.map(Box::from)));
     }
 
     #[test]
