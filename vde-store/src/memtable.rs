@@ -39,6 +39,11 @@ impl Horizon {
     fn admits(self, seq: u64, buffered: bool) -> bool {
         seq <= self.durable || (buffered && seq <= self.published)
     }
+
+    /// Nothing newer is admitted, so a search need not begin before it.
+    fn newest(self) -> u64 {
+        self.durable.max(self.published)
+    }
 }
 
 /// Where a value is.
@@ -279,7 +284,7 @@ impl Memtable {
         if self.map.is_empty() || !self.filter.may_have(key) {
             return None;
         }
-        self.visible(Bound::Included(&(start(key), key, u64::MAX)), horizon)
+        self.visible(Bound::Included(&(start(key), key, horizon.newest())), horizon)
             .filter(|entry| *entry.key().key == *key)
             .map(|entry| entry.value().clone())
     }
@@ -288,7 +293,9 @@ impl Memtable {
     pub(crate) fn first(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<(Box<[u8]>, Change)> {
         let entry = match from {
             Bound::Unbounded => self.visible(Bound::Unbounded, horizon),
-            Bound::Included(key) => self.visible(Bound::Included(&(start(key), key, u64::MAX)), horizon),
+            Bound::Included(key) => {
+                self.visible(Bound::Included(&(start(key), key, horizon.newest())), horizon)
+            }
             // Behind the oldest slot of the key.
             Bound::Excluded(key) => self.visible(Bound::Excluded(&(start(key), key, 0)), horizon),
         }?;
