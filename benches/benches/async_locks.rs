@@ -6,7 +6,7 @@ mod criterion_group;
 
 use benches::{
     keys,
-    suites::{self, Sharing, one_in_twenty},
+    suites::{self, one_in_twenty},
     workloads::Held,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -20,20 +20,9 @@ fn free(criterion: &mut Criterion) {
 }
 
 fn several_threads(criterion: &mut Criterion) {
-    let random = keys::random(keys::RING, 2);
-    let popular = keys::zipf(keys::RING, 10_000, 0.99, 2);
+    suites::on_keys(" that await", suites::threaded_awaited, |title, cases| group(criterion, title, cases));
+    let random = keys::random(keys::RING, 1);
     for count in suites::thread_counts() {
-        for (name, keys, sharing) in [
-            ("a key each", &random, Sharing::Disjoint),
-            ("random keys", &random, Sharing::Random),
-            ("keys by Zipf", &popular, Sharing::Random),
-            ("one key", &random, Sharing::Same),
-        ] {
-            for section in suites::SECTIONS {
-                let name = format!("{count} threads that await, {name}, over {section:?}");
-                group(criterion, &name, suites::threaded_awaited(count, sharing, keys, section));
-            }
-        }
         let name = format!("{count} threads that await, 95 of 100 read");
         group(criterion, &name, suites::read_awaited(count, &random, one_in_twenty));
     }

@@ -6,10 +6,7 @@ mod criterion_group;
 
 use std::time::Duration;
 
-use benches::{
-    keys,
-    suites::{self, Sharing},
-};
+use benches::{keys, suites};
 use criterion::{Criterion, criterion_group, criterion_main};
 use criterion_group::group;
 
@@ -39,20 +36,9 @@ fn by_stripes(criterion: &mut Criterion) {
 }
 
 fn several_threads(criterion: &mut Criterion) {
-    let random = keys::random(keys::RING, 2);
-    let popular = keys::zipf(keys::RING, 10_000, 0.99, 2);
+    suites::on_keys("", suites::threaded, |title, cases| group(criterion, title, cases));
+    let random = keys::random(keys::RING, 1);
     for count in suites::thread_counts() {
-        for (name, keys, sharing) in [
-            ("a key each", &random, Sharing::Disjoint),
-            ("random keys", &random, Sharing::Random),
-            ("keys by Zipf", &popular, Sharing::Random),
-            ("one key", &random, Sharing::Same),
-        ] {
-            for section in suites::SECTIONS {
-                let name = format!("{count} threads, {name}, over {section:?}");
-                group(criterion, &name, suites::threaded(count, sharing, keys, section));
-            }
-        }
         group(criterion, &format!("{count} threads, 95 of 100 read"), suites::read_by(count, &random));
     }
 }

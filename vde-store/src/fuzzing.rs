@@ -96,8 +96,8 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
     sums
 }
 
-/// Decodes `data` as an index page, a catalog or a list of its pieces, and the map of a blob, and opens containers that have the page for the root
-/// of their index, or the catalog.
+/// Decodes `data` as an index page, a catalog or a list of its pieces, and the map of a blob, and opens containers that have
+/// the page for the root of their index, or the catalog.
 ///
 /// # Examples
 ///

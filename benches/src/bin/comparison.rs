@@ -9,7 +9,7 @@ use benches::{
     contenders::{Lockable, MultiLock, Ours, SortDedup, StdStriped},
     harness::{Case, Comparison, Plan},
     keys,
-    suites::{self, STRIPES, Sharing, one_in_twenty},
+    suites::{self, STRIPES, one_in_twenty},
     workloads::Held,
 };
 use clap::{Parser, ValueEnum};
@@ -69,14 +69,20 @@ fn main() {
     let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
     for part in options.only {
         match part {
-            Part::Threads => on_keys(plan, "", suites::threaded),
+            Part::Threads => {
+                suites::on_keys("", suites::threaded, |title, cases| print(title, plan, cases));
+            }
             Part::Reads => reads(plan),
             Part::Stripes => stripes(plan),
             Part::All => all(plan),
             Part::Adversary => adversary(plan),
             Part::Memory => memory(),
             Part::Awaited => awaited(plan),
-            Part::Awaiting => on_keys(plan, " that await", suites::threaded_awaited),
+            Part::Awaiting => {
+                suites::on_keys(" that await", suites::threaded_awaited, |title, cases| {
+                    print(title, plan, cases);
+                });
+            }
             Part::Apart => apart(plan),
             Part::Tasks => tasks(plan),
             Part::Layouts => layouts(plan),
@@ -100,25 +106,6 @@ fn print(title: &str, plan: Plan, mut cases: Vec<Case<'_>>) {
     }
     println!("\n{title}");
     cli::print(table);
-}
-
-/// Threads on keys of every kind, over sections of every length.
-fn on_keys(plan: Plan, how: &str, cases: impl Fn(usize, Sharing, &[u64], Duration) -> Vec<Case<'static>>) {
-    let random = keys::random(keys::RING, 1);
-    let popular = keys::zipf(keys::RING, 10_000, 0.99, 1);
-    for count in suites::thread_counts() {
-        for (name, keys, sharing) in [
-            ("a key each", &random, Sharing::Disjoint),
-            ("random keys", &random, Sharing::Random),
-            ("10,000 keys by Zipf(0.99)", &popular, Sharing::Random),
-            ("one key", &random, Sharing::Same),
-        ] {
-            for section in suites::SECTIONS {
-                let title = format!("{count} threads{how}, {name}, section of {section:?}");
-                print(&title, plan, cases(count, sharing, keys, section));
-            }
-        }
-    }
 }
 
 fn reads(plan: Plan) {

@@ -28,8 +28,7 @@ use crate::{
     },
 };
 
-/// `tokio`'s lock, striped by hand.
-pub const TOKIO: &str = "tokio, striped by hand";
+const TOKIO: &str = "tokio, striped by hand";
 const ASYNC_LOCK: &str = "async-lock, striped by hand";
 const FUTURES: &str = "futures, striped by hand";
 const SAA: &str = "saa, striped by hand";

@@ -15,8 +15,7 @@ use parking_lot::Mutex;
 use stripe_lock::{DefaultHasher, DefaultRawMutex, Fnv1a, SipHash, StripedMutex};
 
 pub use awaited::{
-    TOKIO, apart, asleep_awaited, awaited, awaited_many, layouts, one_key_by_tasks, read_awaited,
-    threaded_awaited,
+    apart, asleep_awaited, awaited, awaited_many, layouts, one_key_by_tasks, read_awaited, threaded_awaited,
 };
 
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
         Lockable, Ours, OursRw, Scc, SortDedup, StdStriped, StdStripedRw, StripedLock,
     },
     harness::Case,
-    keys::Distinct,
+    keys::{self, Distinct},
     workloads::{
         busy, closed_loop, lock_all, many_keys, one_key, one_key_each, read_mostly, sleeping_threads, threads,
     },
@@ -169,7 +168,31 @@ pub fn threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration)
 }
 
 /// Lengths of sections worth comparing.
-pub const SECTIONS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(1), Duration::from_micros(100)];
+const SECTIONS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(1), Duration::from_micros(100)];
+
+/// Threads on keys of every kind, over sections of every length: `measure` gets each of the lists that `cases` makes, with a
+/// title. `how` is what the title says of the threads.
+pub fn on_keys(
+    how: &str,
+    cases: impl Fn(usize, Sharing, &[u64], Duration) -> Vec<Case<'static>>,
+    mut measure: impl FnMut(&str, Vec<Case<'static>>),
+) {
+    let random = keys::random(keys::RING, 1);
+    let popular = keys::zipf(keys::RING, 10_000, 0.99, 1);
+    for count in thread_counts() {
+        for (name, keys, sharing) in [
+            ("a key each", &random, Sharing::Disjoint),
+            ("random keys", &random, Sharing::Random),
+            ("10,000 keys by Zipf(0.99)", &popular, Sharing::Random),
+            ("one key", &random, Sharing::Same),
+        ] {
+            for section in SECTIONS {
+                let title = format!("{count} threads{how}, {name}, section of {section:?}");
+                measure(&title, cases(count, sharing, keys, section));
+            }
+        }
+    }
+}
 
 /// Numbers of threads worth comparing on this machine: 2, 4 and so on, up to its processors.
 pub fn thread_counts() -> impl Iterator<Item = usize> {

@@ -6,7 +6,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use super::{
-    awaited::two_workers,
+    awaited::{all, two_workers},
     closed_loop::{Window, closed_loop},
 };
 use crate::{
@@ -44,25 +44,18 @@ pub fn sleeping_tasks(
     let (runtime, lock) = (two_workers(), Arc::new(lock));
     Case::new(label, move |operations| {
         let window = Arc::new(Window::new(2 * writers as u64, operations));
-        let tasks: Vec<_> = (0..writers)
-            .map(|writer| {
-                let (lock, window) = (Arc::clone(&lock), Arc::clone(&window));
-                runtime.spawn(async move {
-                    let mut keys = Distinct::of_writer(writer);
-                    while !window.is_over() {
-                        let key = keys.next().expect("keys never end");
-                        // It isn't tokio's sleep, which counts in whole milliseconds.
-                        let guard = lock.lock(&key).await;
-                        futures_timer::Delay::new(sleep).await;
-                        drop(guard);
-                        window.completed_one();
-                    }
-                })
-            })
-            .collect();
-        runtime.block_on(async {
-            for task in tasks {
-                task.await.expect("workloads do not panic");
+        all(&runtime, writers, |writer| {
+            let (lock, window) = (Arc::clone(&lock), Arc::clone(&window));
+            async move {
+                let mut keys = Distinct::of_writer(writer);
+                while !window.is_over() {
+                    let key = keys.next().expect("keys never end");
+                    // It isn't tokio's sleep, which counts in whole milliseconds.
+                    let guard = lock.lock(&key).await;
+                    futures_timer::Delay::new(sleep).await;
+                    drop(guard);
+                    window.completed_one();
+                }
             }
         });
         window.length()
