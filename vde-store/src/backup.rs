@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use crate::device::sync_parent;
-use crate::engine::{Content, Write};
+
 use crate::entries::Entry;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
@@ -13,6 +13,7 @@ use crate::log::record::Origin;
 use crate::options::{Durability, VdeOptions};
 use crate::store::Vde;
 use crate::value::{encode_user, micros_from_time};
+use crate::writes::{Content, Write};
 
 /// A name beside `path`.
 fn beside(path: &Path) -> PathBuf {

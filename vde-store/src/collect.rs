@@ -5,7 +5,7 @@
 
 use crate::blob::BlobMap;
 use crate::checkpoint::Edit;
-use crate::engine::{Content, Shared, Write};
+use crate::engine::Shared;
 use crate::entries::Entry;
 use crate::error::{Error, Result};
 use crate::format::{BLOCK, FLAG_BLOB, FLAG_PACKED, Kind};
@@ -15,23 +15,24 @@ use crate::log::unit::Unit;
 use crate::memtable::{Horizon, Payload};
 use crate::options::Durability;
 use crate::segments::Segment;
+use crate::writes::{Content, Write};
 
 /// When and how much to collect.
 #[derive(Clone, Copy)]
 pub(crate) struct Policy {
-    /// Nothing is collected while less than this share of the log's bytes is dead.
-    pub(crate) tolerated: f64,
-    /// A segment with a greater live share is left alone.
-    pub(crate) sparse: f64,
+    /// So many dead bytes may lie in the log for a hundred live ones.
+    tolerated: u64,
+    /// A segment of which so many percent are live is left alone.
+    sparse: u64,
 }
 
 /// Beside other work: space is worth less than writes.
-pub(crate) const BACKGROUND: Policy = Policy { tolerated: 0.2, sparse: 0.75 };
+pub(crate) const BACKGROUND: Policy = Policy { tolerated: 25, sparse: 75 };
 /// On demand: everything that is not nearly whole.
-pub(crate) const THOROUGH: Policy = Policy { tolerated: 0.0, sparse: 0.97 };
+pub(crate) const THOROUGH: Policy = Policy { tolerated: 0, sparse: 97 };
 
 /// When a store is closed: what stays then stays for long.
-pub(crate) const CLOSING: Policy = Policy { tolerated: 0.1, sparse: 0.9 };
+pub(crate) const CLOSING: Policy = Policy { tolerated: 25, sparse: 90 };
 
 /// Fewer free pages than these are not worth a hole in the file.
 const LEAST_GIVEN_BACK: u32 = 16;
@@ -52,7 +53,7 @@ impl Shared {
         Ok(victims.len())
     }
 
-    /// Sparse segments, the sparsest first, as many as it takes to get below the tolerated share.
+    /// Sparse segments, the sparsest first, as many as it takes for no more to be dead than is tolerated.
     fn victims(&self, policy: Policy) -> Vec<(u32, u64)> {
         let (newest, oldest_snapshot) = {
             let state = self.checkpoint.lock();
@@ -68,17 +69,17 @@ impl Shared {
                 _ => None,
             })
             .collect();
-        let total = logs.len() as f64 * size as f64;
         let live: u64 = logs.iter().map(|(_, log)| log.live).sum();
-        let mut dead = total - live as f64;
+        let mut dead = (logs.len() as u64 * size).saturating_sub(live);
+        let tolerated = live * policy.tolerated / 100;
+        let sparse = size * policy.sparse / 100;
         // A segment that a snapshot refers to would stay even if nothing else did.
         logs.retain(|(_, log)| oldest_snapshot.is_none_or(|seq| log.first_seq > seq));
         logs.sort_unstable_by_key(|(_, log)| log.live);
         logs.into_iter()
             .take_while(|(_, log)| {
-                let wanted =
-                    dead > policy.tolerated * total && (log.live as f64) < policy.sparse * size as f64;
-                dead -= (size - log.live.min(size)) as f64;
+                let wanted = dead > tolerated && log.live < sparse;
+                dead = dead.saturating_sub(size.saturating_sub(log.live));
                 wanted
             })
             .map(|(index, log)| (index, log.ordinal))

@@ -74,6 +74,7 @@ mod ledger;
 mod log;
 mod maintain;
 mod memtable;
+mod opening;
 mod options;
 mod pages;
 mod planted;
@@ -88,6 +89,7 @@ mod tree;
 mod value;
 mod verify;
 mod view;
+mod writes;
 
 pub use admin::{Health, Snapshot, Stats};
 pub use asynchronous::{AsyncBatch, AsyncVde};

@@ -76,6 +76,12 @@ pub(crate) struct Facts {
     pub(crate) user: Option<Arc<[u8]>>,
 }
 
+impl Facts {
+    pub(crate) fn new(modified: u64, user: &[u8]) -> Self {
+        Self { modified, user: (!user.is_empty()).then(|| user.into()) }
+    }
+}
+
 /// A value and what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
@@ -284,29 +290,30 @@ impl Memtable {
         if self.map.is_empty() || !self.filter.may_have(key) {
             return None;
         }
-        self.visible(Bound::Included(&(start(key), key, horizon.newest())), horizon)
+        self.visible(Bound::Included(key), horizon)
             .filter(|entry| *entry.key().key == *key)
             .map(|entry| entry.value().clone())
     }
 
     /// The first key from `from` on that has a change within the horizon, with the newest such change. O(log n).
     pub(crate) fn first(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<(Box<[u8]>, Change)> {
-        let entry = match from {
-            Bound::Unbounded => self.visible(Bound::Unbounded, horizon),
-            Bound::Included(key) => {
-                self.visible(Bound::Included(&(start(key), key, horizon.newest())), horizon)
-            }
-            // Behind the oldest slot of the key.
-            Bound::Excluded(key) => self.visible(Bound::Excluded(&(start(key), key, 0)), horizon),
-        }?;
+        let entry = self.visible(from, horizon)?;
         Some((entry.key().key.clone(), entry.value().clone()))
     }
 
-    fn visible(&self, from: Bound<&(u64, &[u8], u64)>, horizon: Horizon) -> Option<Entry<'_, Slot, Change>> {
+    fn visible(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<Entry<'_, Slot, Change>> {
+        let slot;
         let from = match from {
-            Bound::Included(slot) => Bound::Included(slot as &dyn AsSlot),
-            Bound::Excluded(slot) => Bound::Excluded(slot as &dyn AsSlot),
             Bound::Unbounded => Bound::Unbounded,
+            Bound::Included(key) => {
+                slot = (start(key), key, horizon.newest());
+                Bound::Included(&slot as &dyn AsSlot)
+            }
+            // Behind the oldest slot of the key.
+            Bound::Excluded(key) => {
+                slot = (start(key), key, 0);
+                Bound::Excluded(&slot as &dyn AsSlot)
+            }
         };
         if self.map.is_empty() {
             return None;

@@ -1,16 +1,11 @@
-//! How a store is opened.
+//! What can be chosen when a store is opened.
 
-use std::io::ErrorKind::{AlreadyExists, NotFound};
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blob::PART_PIECES;
-use crate::device::{Device, FileDevice, MemoryDevice};
 use crate::error::{Error, Result};
 use crate::format::SEGMENT_SIZES;
 use crate::planted::Planted;
-use crate::store::{Vde, initialise};
 use crate::stripes::StripeHasher;
 
 /// When a write is acknowledged.
@@ -31,7 +26,7 @@ pub enum Durability {
     /// Once it survives a crash.
     #[default]
     Sync,
-    /// Once it is logged. It is synced within [`VdeOptions::sync_interval`] and by [`Vde::flush`]; a power cut before that loses it, and every
+    /// Once it is logged. It is synced within [`VdeOptions::sync_interval`] and by [`Vde::flush`](crate::Vde::flush); a power cut before that loses it, and every
     /// write after it; the end of the process does not.
     Buffered,
 }
@@ -252,8 +247,8 @@ impl VdeOptions {
     }
 
     /// Opens what a damaged log leaves: instead of refusing, the store shows what was logged before the damage, and
-    /// [`Recovery::damaged_at`](crate::Recovery::damaged_at) says where that is. Only for reading. [`Vde::backup`] then
-    /// copies what can be read, and leaves out what cannot; [`Vde::verify`] lists it. Default `false`.
+    /// [`Recovery::damaged_at`](crate::Recovery::damaged_at) says where that is. Only for reading. [`Vde::backup`](crate::Vde::backup) then
+    /// copies what can be read, and leaves out what cannot; [`Vde::verify`](crate::Vde::verify) lists it. Default `false`.
     ///
     /// # Examples
     ///
@@ -288,7 +283,7 @@ impl VdeOptions {
     }
 
     /// Whether the store may run threads of its own. Default `true`. Without them, buffered writes are synced only by
-    /// [`Vde::flush`], checkpoints happen only on demand, and whoever awaits a durable write syncs on the executor's
+    /// [`Vde::flush`](crate::Vde::flush), checkpoints happen only on demand, and whoever awaits a durable write syncs on the executor's
     /// thread.
     ///
     /// # Examples
@@ -333,114 +328,7 @@ impl VdeOptions {
         self
     }
 
-    /// Opens the container at `path`, creating it where it is missing and that is allowed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::AlreadyOpen`], [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`] where the container
-    /// cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let dir = tempfile::tempdir().unwrap();
-    /// let store = vde_store::VdeOptions::new().open(dir.path().join("store.vde"))?;
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Vde> {
-        let path = path.as_ref();
-        self.validate()?;
-        if self.read_only {
-            return Vde::start(self, Arc::new(FileDevice::open_read_only(path)?));
-        }
-        let device = match FileDevice::open(path) {
-            Err(Error::Io { source, .. }) if self.create_if_missing && source.kind() == NotFound => {
-                match self.create_device(path) {
-                    // Somebody else was faster.
-                    Err(Error::Io { source, .. }) if source.kind() == AlreadyExists => FileDevice::open(path),
-                    created => created,
-                }
-            }
-            opened => opened,
-        };
-        Vde::start(self, Arc::new(device?))
-    }
-
-    /// Creates a container at `path`, where nothing may be yet. It appears there once it is whole and durable; what a crash
-    /// leaves of one that is being created is a file beside it whose name ends in `.partial`, which nobody needs.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] where something is there already; [`Error::InvalidOption`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use vde_store::VdeOptions;
-    ///
-    /// let dir = tempfile::tempdir().unwrap();
-    /// let path = dir.path().join("store.vde");
-    /// drop(VdeOptions::new().create(&path)?);
-    /// assert!(VdeOptions::new().create(&path).is_err());
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn create(self, path: impl AsRef<Path>) -> Result<Vde> {
-        self.validate()?;
-        if self.read_only {
-            return Err(Error::InvalidOption {
-                option: "read_only",
-                reason: "must be off to create a store",
-            });
-        }
-        let device = self.create_device(path.as_ref())?;
-        Vde::start(self, Arc::new(device))
-    }
-
-    fn create_device(&self, path: &Path) -> Result<FileDevice> {
-        FileDevice::create_with(path, |device| initialise(device, self.segment_size))
-    }
-
-    /// Opens the container on `device`, creating it where the device is empty.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open). A device whose container was being created when the power was cut may be refused as
-    /// [`Error::NotAStore`] or for a corrupt superblock; there was nothing in it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use vde_store::{MemoryDevice, VdeOptions};
-    /// let store = VdeOptions::new().open_device(Arc::new(MemoryDevice::new()))?;
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn open_device(self, device: Arc<dyn Device>) -> Result<Vde> {
-        self.validate()?;
-        let empty = device.is_empty().map_err(|e| Error::io("measure the container", e))?;
-        if empty && !self.read_only {
-            initialise(&*device, self.segment_size)?;
-        }
-        Vde::start(self, device)
-    }
-
-    /// A store in memory, gone when its last handle is dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidOption`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let store = vde_store::VdeOptions::new().in_memory()?;
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn in_memory(self) -> Result<Vde> {
-        self.open_device(Arc::new(MemoryDevice::new()))
-    }
-
-    fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let refuse = |option, reason| Err(Error::InvalidOption { option, reason });
         if !(1..=65_536).contains(&self.stripes) {
             return refuse("stripes", "must be from 1 to 65,536");

@@ -6,7 +6,7 @@ use crate::blob::BlobMap;
 use crate::catalog::Catalog;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::format::{BLOCK, FLAG_BLOB, FLAG_MORE, FLAG_PRIOR, Kind, LogPosition, Superblock};
+use crate::format::{BLOCK, DATA_START, FLAG_BLOB, FLAG_MORE, FLAG_PRIOR, Kind, LogPosition, Superblock};
 use crate::log::reader::LogReader;
 use crate::log::record::Record;
 use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
@@ -103,7 +103,13 @@ fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<Superblock>>
             Err(newer)
         }
         (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(vec![only]),
-        (Err(a), Err(b)) => Err(if matches!(a, Error::NotAStore { .. }) { b } else { a }),
+        (Err(a), Err(b)) => match if matches!(a, Error::NotAStore { .. }) { b } else { a } {
+            // Whoever creates a container writes nothing behind the superblocks before they are durable.
+            Error::Corrupt { .. } if len <= DATA_START => {
+                Err(Error::NotAStore { reason: "it was never finished" })
+            }
+            error => Err(error),
+        },
     }
 }
 
@@ -230,8 +236,7 @@ fn change(record: &Record<'_>, seq: u64, offset: u64) -> Result<Change> {
         } else {
             (BlobMap::decode(record.value, offset)?.len, Payload::Blob(record.value.into()))
         };
-        let user = (!record.user.is_empty()).then(|| Arc::from(record.user));
-        let facts = Some(Facts { modified: record.head.modified, user });
+        let facts = Some(Facts::new(record.head.modified, record.user));
         stored = Some(Stored { len, origin: record.origin, facts, payload });
     }
     Ok(Change::new(seq, location, false, stored))

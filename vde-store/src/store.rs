@@ -8,12 +8,12 @@ use std::thread::JoinHandle;
 
 use crate::batch::Batch;
 use crate::device::Device;
-use crate::engine::{Next, Shared};
+use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::format::Superblock;
 use crate::options::{Durability, VdeOptions};
 use crate::recovery::Recovery;
-use crate::value::{UserMetadata, Value, encode_user, now_micros};
+use crate::value::{UserMetadata, Value, encode_user};
+use crate::writes::Next;
 
 /// Owns the threads: dropped with the last handle, it ends them and brings the log to the disk.
 struct Engine {
@@ -352,25 +352,4 @@ impl Vde {
     pub fn flush(&self) -> Result<()> {
         self.shared().wait_durable(self.shared().log.published())
     }
-}
-
-/// Writes the first superblocks of a new container.
-pub(crate) fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
-    let mut id = [0; 16];
-    for half in id.chunks_exact_mut(8) {
-        // A fresh `RandomState` is the standard library's source of randomness.
-        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), now_micros());
-        half.copy_from_slice(&random.to_le_bytes());
-    }
-    let mut superblock = Superblock::new(id, segment_size);
-    let mut blocks = superblock.encode();
-    superblock.generation = 1;
-    blocks.extend_from_slice(&superblock.encode());
-    // The log's first segment is made ready with it; the maintenance thread sees to the others.
-    let first_segment = superblock.geometry().segment_offset(0);
-    let written = device
-        .write_at(&blocks, 0)
-        .and_then(|()| device.prepare(first_segment, u64::from(segment_size)))
-        .and_then(|()| device.sync());
-    written.map_err(|e| Error::io("write the first superblocks", e))
 }

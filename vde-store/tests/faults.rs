@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
 
 use vde_store::testing::{Fault, SimDisk};
 use vde_store::{Error, Health, Vde, VdeOptions};
@@ -96,4 +97,31 @@ fn a_failed_sync_makes_the_store_read_only_and_is_never_retried() {
     let store = options().open_device(disk.crash(5).device()).unwrap();
     assert_eq!(store.get("before").unwrap().unwrap(), b"1");
     store.put("after", "3").unwrap();
+}
+
+#[test]
+fn a_device_that_was_being_created_is_empty_or_refused_by_name() {
+    let disk = SimDisk::new();
+    let outcomes = Arc::new(Mutex::new([0; 2]));
+    let seen = outcomes.clone();
+    disk.before_each_operation(move |cut| {
+        for seed in 0..100 {
+            let left = cut.image(seed);
+            let opened = match options().open_device(left.device()) {
+                Ok(store) => {
+                    assert_eq!(store.list("").count(), 0);
+                    store.put("k", "v").unwrap();
+                    drop(store);
+                    assert!(options().open_device(left.device()).unwrap().contains("k").unwrap());
+                    true
+                }
+                Err(Error::NotAStore { .. }) => false,
+                Err(error) => panic!("{:?} {}, seed {seed}: {error}", cut.operation(), cut.number()),
+            };
+            seen.lock().unwrap()[usize::from(opened)] += 1;
+        }
+    });
+    drop(options().open_device(disk.device()).unwrap());
+    let outcomes = outcomes.lock().unwrap();
+    assert!(outcomes.iter().all(|count| *count > 0), "refused and opened: {outcomes:?}");
 }

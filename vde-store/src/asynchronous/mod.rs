@@ -13,12 +13,13 @@ use blocking::unblock;
 use futures_io::AsyncRead;
 
 use crate::batch::Writes;
-use crate::engine::{Lifted, Next};
+
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::options::Durability;
 use crate::store::Vde;
 use crate::value::{UserMetadata, Value, encode_user};
+use crate::writes::{Lifted, Next};
 
 pub use batch::AsyncBatch;
 

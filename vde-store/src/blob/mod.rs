@@ -96,7 +96,7 @@ impl<'a> Unborn<'a> {
         }
         self.pages.forget(run.offset);
         let written = self.pages.device().write_bulk(bytes, run.offset);
-        written.map_err(|e| Error::io(crate::engine::WRITE_BLOB, e))?;
+        written.map_err(|e| Error::io(crate::writes::WRITE_BLOB, e))?;
         Ok(run)
     }
 

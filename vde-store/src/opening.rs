@@ -1,0 +1,142 @@
+//! From a path or a device to an open store; the first bytes of a new one.
+
+use std::io::ErrorKind::{AlreadyExists, NotFound};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::device::{Device, FileDevice, MemoryDevice};
+use crate::error::{Error, Result};
+use crate::format::Superblock;
+use crate::options::VdeOptions;
+use crate::store::Vde;
+use crate::value::now_micros;
+
+impl VdeOptions {
+    /// Opens the container at `path`, creating it where it is missing and that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyOpen`], [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`] where the container
+    /// cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = vde_store::VdeOptions::new().open(dir.path().join("store.vde"))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Vde> {
+        let path = path.as_ref();
+        self.validate()?;
+        if self.read_only {
+            return Vde::start(self, Arc::new(FileDevice::open_read_only(path)?));
+        }
+        let device = match FileDevice::open(path) {
+            Err(Error::Io { source, .. }) if self.create_if_missing && source.kind() == NotFound => {
+                match self.create_device(path) {
+                    // Somebody else was faster.
+                    Err(Error::Io { source, .. }) if source.kind() == AlreadyExists => FileDevice::open(path),
+                    created => created,
+                }
+            }
+            opened => opened,
+        };
+        Vde::start(self, Arc::new(device?))
+    }
+
+    /// Creates a container at `path`, where nothing may be yet. It appears there once it is whole and durable; what a crash
+    /// leaves of one that is being created is a file beside it whose name ends in `.partial`, which nobody needs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where something is there already; [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::VdeOptions;
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// drop(VdeOptions::new().create(&path)?);
+    /// assert!(VdeOptions::new().create(&path).is_err());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn create(self, path: impl AsRef<Path>) -> Result<Vde> {
+        self.validate()?;
+        if self.read_only {
+            return Err(Error::InvalidOption {
+                option: "read_only",
+                reason: "must be off to create a store",
+            });
+        }
+        let device = self.create_device(path.as_ref())?;
+        Vde::start(self, Arc::new(device))
+    }
+
+    fn create_device(&self, path: &Path) -> Result<FileDevice> {
+        FileDevice::create_with(path, |device| initialise(device, self.segment_size))
+    }
+
+    /// Opens the container on `device`, creating it where the device is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open). A device whose container was being created when the power was cut may be refused as
+    /// [`Error::NotAStore`]; there was nothing in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use vde_store::{MemoryDevice, VdeOptions};
+    /// let store = VdeOptions::new().open_device(Arc::new(MemoryDevice::new()))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn open_device(self, device: Arc<dyn Device>) -> Result<Vde> {
+        self.validate()?;
+        let empty = device.is_empty().map_err(|e| Error::io("measure the container", e))?;
+        if empty && !self.read_only {
+            initialise(&*device, self.segment_size)?;
+        }
+        Vde::start(self, device)
+    }
+
+    /// A store in memory, gone when its last handle is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn in_memory(self) -> Result<Vde> {
+        self.open_device(Arc::new(MemoryDevice::new()))
+    }
+}
+
+/// Writes the first superblocks of a new container.
+fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
+    let mut id = [0; 16];
+    for half in id.chunks_exact_mut(8) {
+        // A fresh `RandomState` is the standard library's source of randomness.
+        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), now_micros());
+        half.copy_from_slice(&random.to_le_bytes());
+    }
+    let mut superblock = Superblock::new(id, segment_size);
+    let mut blocks = superblock.encode();
+    superblock.generation = 1;
+    blocks.extend_from_slice(&superblock.encode());
+    // Nothing lies behind superblocks that may be torn, so that they are not taken for damaged ones.
+    let written = device.write_at(&blocks, 0).and_then(|()| device.sync());
+    written.map_err(|e| Error::io("write the first superblocks", e))?;
+    // The maintenance thread sees to the other segments.
+    let first_segment = superblock.geometry().segment_offset(0);
+    let prepared = device.prepare(first_segment, u64::from(segment_size));
+    prepared.map_err(|e| Error::io("prepare a segment", e))
+}

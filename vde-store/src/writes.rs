@@ -1,0 +1,315 @@
+//! The write path. Every write takes the same one: its key's stripe, the log, the memtable; the stripe is released;
+//! then the wait for the disk.
+
+use std::io::Read;
+
+use crate::blob::{self, Unborn};
+use crate::compress;
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::format::{FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Kind, MAX_RECORD_VALUE, MAX_USER_LEN};
+use crate::log::record::{Draft, Origin, Parts};
+use crate::log::writer::Entry;
+use crate::memtable::{Change, Facts, Horizon, Payload, Stored};
+use crate::options::{Compression, Durability};
+use crate::planted::Bug;
+use crate::value::{Value, now_micros};
+use crate::view::check_key;
+
+/// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
+const MAX_UNWRITTEN: usize = 8 << 20;
+/// The same where nobody waits for a sync that will write them: what still lies in the processor's cache is written sooner.
+const MAX_BUFFERED: usize = 1 << 20;
+
+/// The action named when a blob's pages cannot be written.
+pub(crate) const WRITE_BLOB: &str = "write the value";
+
+/// What a write makes of its key.
+#[derive(Clone, Copy)]
+pub(crate) enum Content<'a> {
+    Delete,
+    Bytes(&'a [u8]),
+    /// The compressed form of the bytes, and the bytes.
+    Packed(&'a [u8], &'a [u8]),
+    /// An encoded map, and the length of what it maps.
+    Blob(&'a [u8], u64),
+}
+
+/// One write, before it is given its place in the log.
+#[derive(Clone, Copy)]
+pub(crate) struct Write<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) content: Content<'a>,
+    /// Encoded user metadata.
+    pub(crate) user: &'a [u8],
+    /// For a value that was stored before: what it keeps. With it comes its modification time.
+    pub(crate) origin: Option<(Origin, u64)>,
+}
+
+impl<'a> Write<'a> {
+    pub(crate) fn new(key: &'a [u8], content: Content<'a>) -> Self {
+        Self { key, content, user: &[], origin: None }
+    }
+
+    fn draft(&self, now: u64, flags: u8, salt: u64) -> Draft<'a> {
+        let (kind, flags, value) = match self.content {
+            Content::Delete => (Kind::Delete, flags, &[][..]),
+            Content::Bytes(bytes) => (Kind::Put, flags, bytes),
+            Content::Packed(packed, _) => (Kind::Put, flags | FLAG_PACKED, packed),
+            Content::Blob(map, _) => (Kind::Put, flags | FLAG_BLOB, map),
+        };
+        let (origin, modified) =
+            self.origin.map_or((None, now), |(origin, modified)| (Some(origin), modified));
+        Draft::new(&Parts { kind, flags, modified, origin, user: self.user, key: self.key, value }, salt)
+    }
+
+    /// What the memtable keeps; the log has the longer values.
+    fn stored(&self, now: u64) -> Option<Stored> {
+        let (len, payload) = match self.content {
+            Content::Delete => return None,
+            Content::Bytes(bytes) | Content::Packed(_, bytes) => (bytes.len() as u64, Payload::of(bytes)),
+            Content::Blob(map, len) => (len, Payload::Blob(map.into())),
+        };
+        let (origin, modified) =
+            self.origin.map_or((None, now), |(origin, modified)| (Some(origin), modified));
+        Some(Stored { len, origin, facts: Some(Facts::new(modified, self.user)), payload })
+    }
+}
+
+/// What a modification makes of a value.
+pub(crate) enum Next {
+    Put(Vec<u8>),
+    Delete,
+    Keep,
+}
+
+/// A value on its way into the store: in hand, or streamed to its pages already.
+pub(crate) enum Lifted<'a> {
+    Bytes(&'a [u8]),
+    /// As [`Content::Packed`].
+    Packed(Vec<u8>, &'a [u8]),
+    Blob(Vec<u8>, Box<Unborn<'a>>),
+}
+
+impl Lifted<'_> {
+    pub(crate) fn content(&self) -> Content<'_> {
+        match self {
+            Self::Bytes(bytes) => Content::Bytes(bytes),
+            Self::Packed(packed, bytes) => Content::Packed(packed, bytes),
+            Self::Blob(map, unborn) => Content::Blob(map, unborn.len),
+        }
+    }
+
+    /// A record refers to the value now.
+    pub(crate) fn keep(self) {
+        if let Self::Blob(_, unborn) = self {
+            unborn.keep();
+        }
+    }
+}
+
+impl Shared {
+    /// Logs and publishes `writes` as one transaction. The caller holds their stripes.
+    pub(crate) fn log(&self, writes: &[Write<'_>], durability: Durability) -> Result<u64> {
+        self.line.check()?;
+        let now = now_micros();
+        let last = writes.len() - 1;
+        let flags = |i: usize| if i > 0 { FLAG_PRIOR } else { 0 } | if i < last { FLAG_MORE } else { 0 };
+        let entries = writes.iter().enumerate().map(|(i, write)| {
+            Entry::new(write.draft(now, flags(i), self.geometry.salt), write.key, write.stored(now))
+        });
+        let durable = durability != Durability::Buffered;
+        let appended = self.log.append(entries.collect(), durable, || {
+            if durable {
+                self.line.arrived(&self.log);
+            }
+        });
+        if appended.unwritten > if durable { MAX_UNWRITTEN } else { MAX_BUFFERED } {
+            self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
+        }
+        if appended.half_full || appended.memtable_bytes > self.options.checkpoint_bytes {
+            self.maintenance.wake();
+        }
+        Ok(appended.seq)
+    }
+
+    /// Before a write takes its stripe: whether it may be made at all. Waits while checkpoints lag far behind.
+    pub(crate) fn admit(&self, key: &[u8], user: &[u8]) -> Result<()> {
+        self.check_writable()?;
+        check_key(key)?;
+        if user.len() > MAX_USER_LEN {
+            let (len, max) = (user.len() as u64, MAX_USER_LEN as u64);
+            return Err(Error::TooLarge { what: "user metadata", len, max });
+        }
+        self.throttle()
+    }
+
+    /// Streams a value to its pages if it is too long for a record, else compresses it if that is wanted and gains.
+    pub(crate) fn lift<'a>(&'a self, value: &'a [u8]) -> Result<Lifted<'a>> {
+        if value.len() > MAX_RECORD_VALUE {
+            return self.lift_stream(value, &mut std::io::empty());
+        }
+        let packed = match self.options.compression {
+            Compression::None => None,
+            Compression::Lz4 => compress::pack(value),
+        };
+        Ok(packed.map_or(Lifted::Bytes(value), |packed| Lifted::Packed(packed, value)))
+    }
+
+    fn lift_stream<'a>(&'a self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
+        let (map, unborn) = self.write_blob(start, source)?;
+        Ok(Lifted::Blob(map, Box::new(unborn)))
+    }
+
+    pub(crate) fn unborn(&self) -> Unborn<'_> {
+        Unborn::new(&self.pages, &self.segments, self.options.part_pieces)
+    }
+
+    /// Streams a value to its pages. Returns its map as well.
+    pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, Unborn<'_>)> {
+        self.noting_blob_failure(blob::write(self.unborn(), start, source))
+    }
+
+    /// A page that could not be written turns the store read-only; a source that could not be read does not.
+    pub(crate) fn noting_blob_failure<T>(&self, written: Result<T>) -> Result<T> {
+        written.inspect_err(|error| {
+            if let Error::Io { action: WRITE_BLOB, source } = error {
+                self.line.poison(source.clone());
+            }
+        })
+    }
+
+    /// Logs a put and returns the sequence number whose durability acknowledges it.
+    pub(crate) fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<u64> {
+        self.admit(key, &[])?;
+        let value = self.lift(value)?;
+        self.put_lifted(key, value, &[], durability)
+    }
+
+    /// As [`put`](Self::put), of what a reader yields.
+    pub(crate) fn put_with(
+        &self,
+        key: &[u8],
+        source: &mut dyn Read,
+        user: &[u8],
+        durability: Durability,
+    ) -> Result<u64> {
+        self.admit(key, user)?;
+        let mut start = vec![0; MAX_RECORD_VALUE + 1];
+        let len = blob::fill(source, &mut start).map_err(Error::source)?;
+        start.truncate(len);
+        let value =
+            if len <= MAX_RECORD_VALUE { self.lift(&start)? } else { self.lift_stream(&start, source)? };
+        self.put_lifted(key, value, user, durability)
+    }
+
+    pub(crate) fn put_lifted(
+        &self,
+        key: &[u8],
+        value: Lifted<'_>,
+        user: &[u8],
+        durability: Durability,
+    ) -> Result<u64> {
+        let _stripe = self.stripes.lock(key);
+        let seq = self.log(&[Write { user, ..Write::new(key, value.content()) }], durability)?;
+        value.keep();
+        Ok(seq)
+    }
+
+    /// Logs a deletion. Returns whether there was something to delete, and the sequence number that acknowledges it.
+    pub(crate) fn delete(&self, key: &[u8], durability: Durability) -> Result<(bool, u64)> {
+        self.admit(key, &[])?;
+        let _stripe = self.stripes.lock(key);
+        match self.layers.load().change(key, Horizon::LATEST)? {
+            Some(Change { stored: Some(_), .. }) => {
+                Ok((true, self.log(&[Write::new(key, Content::Delete)], durability)?))
+            }
+            // Even "there was nothing" may only be told once it is durable that there is nothing.
+            before => Ok((false, before.map_or(0, |change| change.seq))),
+        }
+    }
+
+    /// Logs what `change` makes of the value of `key`, if that is not `Keep`.
+    pub(crate) fn modify(
+        &self,
+        key: &[u8],
+        durability: Durability,
+        change: impl FnOnce(Option<&[u8]>) -> Next,
+    ) -> Result<(Option<Value>, u64)> {
+        self.admit(key, &[])?;
+        let stripe = self.stripes.lock(key);
+        let layers = self.layers.load_full();
+        let before = layers.change(key, Horizon::LATEST)?;
+        let seen = before.as_ref().map_or(0, |change| change.seq);
+        let stored = before.and_then(|change| change.stored);
+        let old = stored.map(|stored| layers.value(key, &stored)).transpose()?;
+        let next = change(old.as_deref());
+        let _stripe = if self.options.planted.has(Bug::PublishOutOfOrder) {
+            drop(stripe);
+            std::thread::yield_now();
+            None
+        } else {
+            Some(stripe)
+        };
+        let seq = match next {
+            Next::Put(value) => {
+                let value = self.lift(&value)?;
+                let seq = self.log(&[Write::new(key, value.content())], durability)?;
+                value.keep();
+                seq
+            }
+            Next::Delete if old.is_some() => self.log(&[Write::new(key, Content::Delete)], durability)?,
+            Next::Delete | Next::Keep => seen,
+        };
+        Ok((old, seq))
+    }
+
+    /// Puts `new` in the place of `expected`, if that is there.
+    pub(crate) fn swap(
+        &self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<(bool, u64)> {
+        let mut swapped = false;
+        let next = |old: Option<&[u8]>| {
+            swapped = old == expected;
+            match new {
+                _ if !swapped => Next::Keep,
+                Some(new) => Next::Put(new.to_vec()),
+                None => Next::Delete,
+            }
+        };
+        let (_, seq) = self.modify(key, durability, next)?;
+        Ok((swapped, seq))
+    }
+
+    /// Logs all of `writes` as one; `None` deletes.
+    pub(crate) fn write_batch<'a>(
+        &'a self,
+        writes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        durability: Durability,
+    ) -> Result<u64> {
+        let mut lifted = Vec::new();
+        for (key, value) in writes {
+            self.admit(key, &[])?;
+            lifted.push((key, value.map(|value| self.lift(value)).transpose()?));
+        }
+        if lifted.is_empty() {
+            self.check_writable()?;
+            return Ok(0);
+        }
+        let writes: Vec<_> = lifted
+            .iter()
+            .map(|(key, value)| Write::new(key, value.as_ref().map_or(Content::Delete, Lifted::content)))
+            .collect();
+        let stripes = self.stripes.lock_many(writes.iter().map(|write| write.key));
+        let seq = self.log(&writes, durability)?;
+        drop(stripes);
+        for value in lifted.into_iter().filter_map(|(_, value)| value) {
+            value.keep();
+        }
+        Ok(seq)
+    }
+}
