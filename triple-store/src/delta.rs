@@ -6,14 +6,18 @@
 //! keeps it.
 //!
 //! Two writers never meet in a stripe, because they hold the stripe's lock of the store. Readers take only the
-//! latch here, for the length of one buffer of rows, and a writer holds it only while it inserts into the orders.
+//! latch here, for the length of one buffer of rows. A writer holds it alone only while it adds to the orders; while it
+//! merges what it added with what was there before, it shares it with readers.
+
+mod orders;
+mod tiers;
 
 use crate::pattern::Range;
 use crate::quad::{EncodedQuad, Key, QuadKey};
 use crate::run::{Run, Sorted};
-use parking_lot::RwLock;
+use orders::Orders;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
 use std::collections::BTreeSet;
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use stripe_lock::Striped;
@@ -25,42 +29,8 @@ pub(crate) type Seq = u64;
 /// A reader that sees everything applied, committed or not: one that holds the stripes it reads.
 pub(crate) const LATEST: Seq = Seq::MAX - 1;
 
-/// The end of a life that has not ended.
-const ALIVE: Seq = Seq::MAX;
-
-/// The beginning of a life that began below the delta that records it: in an older delta, or in a run.
-const BELOW: Seq = 0;
-
 /// The order of named quads that begins with the graph.
 pub(crate) const GRAPH_FIRST: usize = 3;
-
-/// When a quad was there: from `added` until just before `removed`.
-///
-/// | added   | removed | meaning in a delta |
-/// |---------|---------|--------------------|
-/// | `n > 0` | `ALIVE` | added by commit n |
-/// | `n > 0` | `m > n` | added by commit n, removed by commit m |
-/// | `BELOW` | `m`     | held by what lies below, removed by commit m: hides it from m on |
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Life {
-    added: Seq,
-    removed: Seq,
-}
-
-impl Life {
-    /// Whether the delta itself shows the quad to a reader at `seq`.
-    fn is_shown_at(self, seq: Seq) -> bool {
-        self.added != BELOW && self.added <= seq && seq < self.removed
-    }
-
-    fn hides_below_at(self, seq: Seq) -> bool {
-        self.added == BELOW && self.removed <= seq
-    }
-
-    fn last_change(self) -> Seq {
-        if self.removed == ALIVE { self.added } else { self.removed }
-    }
-}
 
 /// One kind of change to one quad.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,21 +93,30 @@ impl Delta {
     }
 
     fn apply_to<'a>(&self, stripe: usize, seq: Seq, changes: impl Iterator<Item = &'a Change>) {
-        let (mut new, mut hiding) = (0, 0);
-        let mut stripe = self.stripes.stripe(stripe).write();
-        for change in changes {
-            let outcome = match change.quad.key() {
-                QuadKey::Triple(key) => stripe.triples.apply(seq, key, change.adds),
-                QuadKey::Named(key) => stripe.named.apply(seq, key, change.adds),
-            };
-            new += usize::from(outcome.new);
-            hiding += usize::from(outcome.hides);
+        let latch = self.stripes.stripe(stripe);
+        let mut changes = changes.peekable();
+        while changes.peek().is_some() {
+            let (mut new, mut hiding) = (0, 0);
+            let mut stripe = latch.write();
+            while !stripe.is_full()
+                && let Some(change) = changes.next()
+            {
+                let outcome = match change.quad.key() {
+                    QuadKey::Triple(key) => stripe.triples.apply(seq, key, change.adds),
+                    QuadKey::Named(key) => stripe.named.apply(seq, key, change.adds),
+                };
+                new += usize::from(outcome.new);
+                hiding += usize::from(outcome.hides);
+            }
+            // Before the latch is released: whoever sees the change must see that there is something to ask for.
+            if hiding > 0 {
+                self.hiding.fetch_add(hiding, Ordering::Release);
+            }
+            self.entries.fetch_add(new, Ordering::Relaxed);
+            if stripe.is_full() {
+                merge(stripe);
+            }
         }
-        // Before the latch is released: whoever sees the change must see that there is something to ask for.
-        if hiding > 0 {
-            self.hiding.fetch_add(hiding, Ordering::Release);
-        }
-        self.entries.fetch_add(new, Ordering::Relaxed);
     }
 
     /// Whether the quad is there at `seq`, as far as this delta knows: `None` leaves it to what lies below.
@@ -196,13 +175,7 @@ impl Delta {
     /// Adds the named graphs that any quad known here is in, visible or not.
     pub(crate) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
         for stripe in self.stripes.iter() {
-            let stripe = stripe.read();
-            let by_graph = &stripe.named.others[GRAPH_FIRST - 1];
-            let mut next = by_graph.first();
-            while let Some([graph, ..]) = next {
-                graphs.insert(*graph);
-                next = by_graph.range([*graph, u64::MAX, u64::MAX, u64::MAX]..).next();
-            }
+            stripe.read().named.graphs(graphs);
         }
     }
 
@@ -210,10 +183,8 @@ impl Delta {
     pub(crate) fn verify(&self, problem: &mut impl FnMut(String)) {
         for (index, stripe) in self.stripes.iter().enumerate() {
             let stripe = stripe.read();
-            let stray = |subject: &u64| self.stripe_of(*subject) != index;
-            if stripe.triples.lives.keys().map(|key| &key[0]).any(stray)
-                || stripe.named.lives.keys().map(|key| &key[0]).any(stray)
-            {
+            let mut subjects = stripe.triples.subjects().chain(stripe.named.subjects());
+            if subjects.any(|subject| self.stripe_of(subject) != index) {
                 problem(format!("stripe {index} holds a subject of another stripe"));
             }
             stripe.triples.verify(problem);
@@ -233,6 +204,22 @@ impl Delta {
         changes.sort_unstable_by_key(|change| change.quad);
         changes
     }
+}
+
+impl Stripe {
+    fn is_full(&self) -> bool {
+        self.triples.is_full() || self.named.is_full()
+    }
+}
+
+/// Merges what is full. Readers read on meanwhile; nobody else writes.
+fn merge(stripe: RwLockWriteGuard<'_, Stripe>) {
+    let stripe = RwLockWriteGuard::downgrade_to_upgradable(stripe);
+    let (triples, named) = (stripe.triples.merge(), stripe.named.merge());
+    let mut stripe = RwLockUpgradableReadGuard::upgrade(stripe);
+    let replaced = (stripe.triples.put(triples), stripe.named.put(named));
+    drop(stripe);
+    drop(replaced);
 }
 
 /// The key types that stripes and runs hold.
@@ -258,163 +245,5 @@ impl Held for [u64; 4] {
 
     fn sorted(run: &Run) -> &Sorted<Self> {
         &run.named
-    }
-}
-
-struct Outcome {
-    new: bool,
-    hides: bool,
-}
-
-/// The quads of one stripe and one width, in every order.
-#[derive(Debug)]
-pub(crate) struct Orders<K> {
-    /// The first order, with the latest life of each quad.
-    lives: BTreeMap<K, Life>,
-    /// The lives before the latest one, of quads that were removed and added again.
-    earlier: BTreeMap<K, Vec<Life>>,
-    others: Vec<BTreeSet<K>>,
-    /// The latest commit here, and whether any removed something: a reader that sees all of it need not look at
-    /// the lives.
-    newest: Seq,
-    removals: bool,
-}
-
-impl<K: Key> Default for Orders<K> {
-    fn default() -> Self {
-        Self {
-            lives: BTreeMap::new(),
-            earlier: BTreeMap::new(),
-            others: vec![BTreeSet::new(); K::ORDERS.len() - 1],
-            newest: 0,
-            removals: false,
-        }
-    }
-}
-
-impl<K: Key> Orders<K> {
-    fn apply(&mut self, seq: Seq, key: K, adds: bool) -> Outcome {
-        self.newest = self.newest.max(seq);
-        self.removals |= !adds;
-        match self.lives.entry(key) {
-            Entry::Vacant(slot) => {
-                slot.insert(if adds {
-                    Life { added: seq, removed: ALIVE }
-                } else {
-                    Life { added: BELOW, removed: seq }
-                });
-                for (order, keys) in self.others.iter_mut().enumerate() {
-                    keys.insert(key.arrange(order + 1));
-                }
-                Outcome { new: true, hides: !adds }
-            }
-            Entry::Occupied(mut slot) => {
-                let life = slot.get_mut();
-                debug_assert_eq!(adds, life.removed != ALIVE, "a change must change something");
-                if adds {
-                    let ended = std::mem::replace(life, Life { added: seq, removed: ALIVE });
-                    self.earlier.entry(key).or_default().push(ended);
-                } else {
-                    life.removed = seq;
-                }
-                Outcome { new: false, hides: false }
-            }
-        }
-    }
-
-    fn lives(&self, key: K) -> impl Iterator<Item = Life> {
-        let earlier = if self.removals { self.earlier.get(&key) } else { None };
-        earlier.into_iter().flatten().chain(self.lives.get(&key)).copied()
-    }
-
-    fn shows(&self, key: K, seq: Seq) -> Option<bool> {
-        let mut verdict = None;
-        for life in self.lives(key) {
-            if life.is_shown_at(seq) {
-                return Some(true);
-            }
-            if life.hides_below_at(seq) {
-                verdict = Some(false);
-            }
-        }
-        verdict
-    }
-
-    fn hides(&self, key: K, seq: Seq) -> bool {
-        self.lives(key).any(|life| life.hides_below_at(seq))
-    }
-
-    fn is_shown(&self, key: K, life: Life, seq: Seq) -> bool {
-        life.is_shown_at(seq)
-            || self.earlier.get(&key).is_some_and(|lives| lives.iter().any(|life| life.is_shown_at(seq)))
-    }
-
-    fn rows(
-        &self,
-        range: &Range<K>,
-        from: Bound<K>,
-        seq: Seq,
-        limit: usize,
-        mut row: impl FnMut(K),
-    ) -> Option<Bound<K>> {
-        let bounds = (from, Bound::Included(range.high));
-        let mut left = limit;
-        let mut show = |arranged: &K| {
-            row(*arranged);
-            left -= 1;
-            (left == 0).then_some(Bound::Excluded(*arranged))
-        };
-        if range.order == 0 {
-            let shown = |(key, life): &(&K, &Life)| range.accepts(key) && self.is_shown(**key, **life, seq);
-            return self.lives.range(bounds).filter(shown).find_map(|(key, _)| show(key));
-        }
-        let settled = !self.removals && self.newest <= seq;
-        let shown = |arranged: &&K| {
-            range.accepts(arranged)
-                && (settled || {
-                    let key = arranged.restore(range.order);
-                    self.is_shown(key, self.lives[&key], seq)
-                })
-        };
-        self.others[range.order - 1].range(bounds).filter(shown).find_map(show)
-    }
-
-    fn changed_since(&self, range: &Range<K>, seq: Seq) -> bool {
-        if self.newest <= seq {
-            return false;
-        }
-        let bounds = (Bound::Included(range.low), Bound::Included(range.high));
-        if range.order == 0 {
-            return self
-                .lives
-                .range(bounds)
-                .any(|(key, life)| range.accepts(key) && life.last_change() > seq);
-        }
-        self.others[range.order - 1].range(bounds).any(|arranged| {
-            range.accepts(arranged) && self.lives[&arranged.restore(range.order)].last_change() > seq
-        })
-    }
-
-    fn verify(&self, problem: &mut impl FnMut(String)) {
-        for (order, keys) in self.others.iter().enumerate() {
-            let order = order + 1;
-            if keys.len() != self.lives.len() {
-                problem(format!("order {order} holds {} quads, order 0 {}", keys.len(), self.lives.len()));
-            }
-            for key in self.lives.keys().filter(|key| !keys.contains(&key.arrange(order))) {
-                problem(format!("order {order} lacks {:?}", key.to_quad()));
-            }
-        }
-    }
-
-    fn changes(&self, changes: &mut Vec<Change>) {
-        for (key, life) in &self.lives {
-            let was_below = self.hides(*key, LATEST);
-            let is_there = life.removed == ALIVE;
-            // Removed from below and added again: nothing changes. Added here and removed: neither.
-            if was_below != is_there {
-                changes.push(Change { quad: key.to_quad(), adds: is_there });
-            }
-        }
     }
 }
