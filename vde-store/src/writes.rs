@@ -18,7 +18,8 @@ use crate::view::check_key;
 
 /// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
 const MAX_UNWRITTEN: usize = 8 << 20;
-/// The same where nobody waits for a sync that will write them: what still lies in the processor's cache is written sooner.
+/// Where nobody waits for a sync that will write them, the committer thread is asked to: what still lies in the processor's
+/// cache is written sooner, and a writer that did it itself would keep others from its stripe meanwhile.
 const MAX_BUFFERED: usize = 1 << 20;
 
 /// The action named when a blob's pages cannot be written.
@@ -124,7 +125,11 @@ impl Shared {
                 self.line.arrived(&self.log);
             }
         });
-        if appended.unwritten > if durable { MAX_UNWRITTEN } else { MAX_BUFFERED } {
+        // Whatever takes what is unwritten leaves nothing, so that the bound is passed once for each time it is written.
+        if !durable && (MAX_BUFFERED..MAX_BUFFERED + appended.added).contains(&appended.unwritten) {
+            self.line.write_soon();
+        }
+        if appended.unwritten > MAX_UNWRITTEN {
             self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
         }
         if appended.half_full || appended.memtable_bytes > self.options.checkpoint_bytes {

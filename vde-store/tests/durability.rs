@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use vde_store::{Durability, Error, Vde, VdeOptions};
@@ -50,6 +51,27 @@ fn what_was_put_is_there_after_reopening() {
     }
     assert_eq!(store.get("key/0500").unwrap(), None);
     assert_eq!(store.list("key/").count(), 999);
+}
+
+#[test]
+fn what_is_buffered_is_written_long_before_it_is_synced() {
+    let (_dir, path) = place();
+    let store = VdeOptions::new().sync_interval(Duration::from_hours(1)).open(&path).unwrap();
+    for i in 0..1100 {
+        store.with_durability(Durability::Buffered).put(format!("key/{i:04}"), [b'v'; 1000]).unwrap();
+    }
+    // Nobody puts any more, so only the store itself can do it.
+    let begun = Instant::now();
+    loop {
+        let copy = path.with_extension("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        let there = Vde::open(&copy).unwrap().list("key/").count();
+        if there >= 1000 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{there} values were written");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Batches that are written past the page cache, and small writes that are not, one after the other.

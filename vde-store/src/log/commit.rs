@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{self, Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -142,8 +142,18 @@ struct State {
     next_id: u64,
     failure: Option<Arc<io::Error>>,
     has_committer: bool,
-    lead_requested: bool,
+    /// What the committer thread is asked for.
+    requested: Request,
     stopping: bool,
+}
+
+/// Work for the committer thread. Each includes those before it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Request {
+    #[default]
+    Nothing,
+    Write,
+    Sync,
 }
 
 /// A task that waits.
@@ -257,7 +267,7 @@ impl Line {
             std::mem::take(&mut state.tasks).into_iter().partition(|task| task.seq <= durable);
         state.tasks = left;
         if state.has_committer && !state.tasks.is_empty() {
-            self.request(&mut state);
+            self.request(&mut state, Request::Sync);
         } else if let Some(next) = state.tasks.pop() {
             // Polled again, the task leads itself.
             released.push(next);
@@ -293,26 +303,45 @@ impl Line {
         }
     }
 
-    fn request(&self, state: &mut State) {
-        state.lead_requested = true;
+    fn request(&self, state: &mut State, request: Request) {
+        state.requested = state.requested.max(request);
         self.committer.notify_one();
     }
 
-    /// The committer thread: leads for tasks, and syncs buffered writes every `interval`.
+    /// Has the committer thread write what was logged. Without one, writers do so themselves, later.
+    pub(crate) fn write_soon(&self) {
+        self.request(&mut self.state.lock(), Request::Write);
+    }
+
+    /// The committer thread: leads for tasks, writes what is buffered, and syncs it every `interval`.
     pub(crate) fn commit_until_stopped(&self, log: &Log, interval: Duration) {
+        let mut synced = Instant::now();
         let mut state = self.state.lock();
         state.has_committer = true;
         while !state.stopping {
-            let timed_out =
-                !state.lead_requested && self.committer.wait_for(&mut state, interval).timed_out();
-            let wanted = state.lead_requested || (timed_out && log.durable() < log.published());
-            state.lead_requested = false;
-            if wanted && state.failure.is_none() && self.try_lead() {
-                drop(state);
-                // Nobody in particular waits for writes that are buffered.
-                self.lead(log, !timed_out);
-                state = self.state.lock();
+            if state.requested == Request::Nothing {
+                self.committer.wait_for(&mut state, interval.saturating_sub(synced.elapsed()));
             }
+            let requested = std::mem::take(&mut state.requested);
+            let is_due = synced.elapsed() >= interval;
+            if is_due {
+                synced = Instant::now();
+            }
+            if state.failure.is_some() {
+                continue;
+            }
+            drop(state);
+            let is_behind = is_due && log.durable() < log.published();
+            if (requested == Request::Sync || is_behind) && self.try_lead() {
+                // Nobody in particular waits for writes that are buffered.
+                self.lead(log, requested == Request::Sync);
+                synced = Instant::now();
+            } else if requested == Request::Write
+                && let Err(error) = log.flush(false)
+            {
+                self.poison(Arc::new(error));
+            }
+            state = self.state.lock();
         }
         state.has_committer = false;
     }
@@ -352,7 +381,7 @@ impl Future for Waiting<'_> {
             if self.log.durable() < self.seq && state.failure.is_none() && (is_led || state.has_committer) {
                 self.joined = Some(state.join(self.seq, cx.waker().clone()));
                 if !is_led {
-                    self.line.request(&mut state);
+                    self.line.request(&mut state, Request::Sync);
                 }
                 return Poll::Pending;
             }

@@ -80,8 +80,9 @@ impl<'a> Entry<'a> {
 pub(crate) struct Appended {
     /// Sequence number of its last record.
     pub(crate) seq: u64,
-    /// How many bytes wait to be written.
+    /// How many bytes wait to be written, and how many of them the transaction has.
     pub(crate) unwritten: usize,
+    pub(crate) added: usize,
     pub(crate) memtable_bytes: u64,
     /// Whether the segment has just become half full: time to make the next one ready.
     pub(crate) half_full: bool,
@@ -162,6 +163,7 @@ impl Log {
         while !self.publication.has_room(appender.turn) {
             MutexGuard::unlocked_fair(&mut appender, std::thread::yield_now);
         }
+        let before = appender.unwritten();
         let half = self.geometry.segment_size as usize / 2;
         let was_half_full = appender.fill() >= half;
         for entry in &mut entries {
@@ -174,7 +176,7 @@ impl Log {
             // Counted in the same breath, so that no flush carries a writer that it has not counted.
             self.wanted.fetch_add(1, Ordering::SeqCst);
         }
-        let unwritten = appender.closed_bytes + appender.open.bytes.len();
+        let unwritten = appender.unwritten();
         let half_full = !was_half_full && appender.fill() >= half;
         let memtable = appender.memtable.clone();
         drop(appender);
@@ -187,7 +189,7 @@ impl Log {
         if !durable {
             self.publication.wait(seq);
         }
-        Appended { seq, unwritten, memtable_bytes: memtable.bytes(), half_full }
+        Appended { seq, unwritten, added: unwritten - before, memtable_bytes: memtable.bytes(), half_full }
     }
 
     /// Goes on in a lower segment, if one is free.
@@ -329,6 +331,10 @@ impl Appender {
         self.open.push(draft);
         self.open_records += draft.len() as u64;
         Location { offset, len: draft.len() as u32 }
+    }
+
+    fn unwritten(&self) -> usize {
+        self.closed_bytes + self.open.bytes.len()
     }
 
     /// How much of the segment is used.
