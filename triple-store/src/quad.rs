@@ -45,12 +45,6 @@ pub(crate) trait Key: Copy + Ord + Send + Sync + 'static {
     fn columns_mut(&mut self) -> &mut [u64];
     fn to_quad(self) -> EncodedQuad;
 
-    /// Whether this key is less than another. Compares without branches, which no processor foresees in a merge.
-    fn is_before(&self, other: &Self) -> bool {
-        let columns = self.columns().iter().zip(other.columns()).rev();
-        columns.fold(false, |before, (a, b)| if a == b { before } else { a < b })
-    }
-
     /// This key with its columns placed as `order` has them.
     fn arrange(self, order: usize) -> Self {
         let mut arranged = self;

@@ -48,11 +48,14 @@ pub(crate) struct Record {
 /// Encodes changes; sorted ones make the shorter record.
 pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
     let (mut terms, mut length) = (Vec::new(), 0);
-    let mut seen = ahash::HashSet::default();
+    // The terms of one quad are found faster than hashed.
+    let mut seen = (changes.len() > 1).then(ahash::HashSet::default);
     for id in changes.iter().flat_map(|change| change.quad.terms()) {
         dictionary.unpersisted(id, &mut |id, bytes| {
-            // The terms of one quad are found faster than hashed.
-            let is_new = if changes.len() == 1 { !terms.contains(&id) } else { seen.insert(id) };
+            let is_new = match &mut seen {
+                Some(seen) => seen.insert(id),
+                None => !terms.contains(&id),
+            };
             if is_new {
                 terms.push(id);
                 length += bytes.len() + DEFINITION;
