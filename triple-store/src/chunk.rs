@@ -76,6 +76,15 @@ impl<K: Key> Chunk<K> {
         block * self.block_keys + self.block(block).take_while(is_before).count()
     }
 
+    /// How many keys there are from `low` to `high`. Decodes one block where they end in the one they begin in.
+    pub(crate) fn span(&self, low: K, high: K) -> usize {
+        let block = self.block_of(low);
+        if block == self.block_of(high) {
+            return self.block(block).skip_while(|key| *key < low).take_while(|key| *key <= high).count();
+        }
+        self.count_while(high, |key| *key <= high) - self.count_while(low, |key| *key < low)
+    }
+
     /// The last block that begins at the key or before it.
     fn block_of(&self, key: K) -> usize {
         self.index.partition_point(|(first, _)| *first <= key).saturating_sub(1)

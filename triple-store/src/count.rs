@@ -16,9 +16,17 @@ const SAMPLE: u64 = 24;
 /// Rows of one stripe of a delta that are counted before they are called many.
 const COUNTED_ROWS: usize = 64;
 
-/// Per predicate, how many of its quads share a subject, and how many an object; filled as queries ask.
+/// The quads of a predicate in a run, and how many of them share a subject or an object with one of them, on average.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Fanout {
+    pub(crate) quads: f64,
+    pub(crate) of_a_subject: f64,
+    pub(crate) of_an_object: f64,
+}
+
+/// What is known of predicates; filled as queries ask.
 #[derive(Debug, Default)]
-pub(crate) struct Fanouts(Mutex<HashMap<TermId, (f64, f64), ahash::RandomState>>);
+pub(crate) struct Fanouts(Mutex<HashMap<TermId, Fanout, ahash::RandomState>>);
 
 impl View {
     /// How many quads match. Counts recent ones one by one, those of the run from its index.
@@ -42,9 +50,14 @@ impl View {
     /// About how many quads match. What is removed from the run, or filtered out of a range, counts; of many recent
     /// quads, not all do.
     pub(crate) fn estimate(&self, pattern: &Pattern) -> f64 {
+        self.merged(pattern) as f64 + self.estimate_recent(pattern)
+    }
+
+    /// Of these, the recent ones.
+    pub(crate) fn estimate_recent(&self, pattern: &Pattern) -> f64 {
         let triples = pattern.triples().map_or(0, |range| self.recent(&range));
         let named = pattern.quads().map_or(0, |range| self.recent(&range));
-        (self.merged(pattern) + triples + named) as f64
+        (triples + named) as f64
     }
 
     fn recent<K: Held>(&self, range: &Range<K>) -> u64 {
@@ -62,9 +75,8 @@ impl View {
         rows
     }
 
-    /// How many quads of this predicate share a subject with a quad of it, and how many an object, on average over
-    /// its quads in the run.
-    pub(crate) fn fanouts(&self, predicate: TermId) -> (f64, f64) {
+    /// What is known of a predicate, whose quads in the run are counted and drawn from the first time.
+    pub(crate) fn fanout(&self, predicate: TermId) -> Fanout {
         let mut known = self.base.fanouts.0.lock();
         *known.entry(predicate).or_insert_with(|| {
             let pattern = Pattern { predicate: Some(predicate), ..Pattern::ALL };
@@ -75,7 +87,8 @@ impl View {
                 .flatten()
                 .fold([0; 3], |sum, one| [sum[0] + one[0], sum[1] + one[1], sum[2] + one[2]]);
             let mean = |sum: u64| if drawn == 0 { 1.0 } else { sum as f64 / drawn as f64 };
-            (mean(subjects), mean(objects))
+            let quads = self.merged(&pattern) as f64;
+            Fanout { quads, of_a_subject: mean(subjects), of_an_object: mean(objects) }
         })
     }
 }
@@ -163,8 +176,12 @@ mod tests {
             let node = oxrdf::NamedNode::new_unchecked(iri);
             store.engine.dictionary.lookup(node.as_ref().into()).unwrap()
         };
-        assert_eq!(view.fanouts(id("urn:p")), (5.0, 1.0));
-        assert_eq!(view.fanouts(id("urn:q")), (1.0, 200.0));
-        assert_eq!(view.fanouts(TermId::new(Kind::NamedNode, 1 << 30)), (1.0, 1.0));
+        let fanout = |predicate| {
+            let Fanout { quads, of_a_subject, of_an_object } = view.fanout(predicate);
+            [quads, of_a_subject, of_an_object]
+        };
+        assert_eq!(fanout(id("urn:p")), [200.0, 5.0, 1.0]);
+        assert_eq!(fanout(id("urn:q")), [200.0, 1.0, 200.0]);
+        assert_eq!(fanout(TermId::new(Kind::NamedNode, 1 << 30)), [0.0, 1.0, 1.0]);
     }
 }

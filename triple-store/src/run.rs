@@ -219,8 +219,12 @@ impl<K: Key> Order<K> {
         next
     }
 
-    /// How many keys the range spans, whether its filter accepts them or not. Decodes two blocks.
+    /// How many keys the range spans, whether its filter accepts them or not. Decodes two blocks, or one.
     pub(crate) fn span(&self, range: &Range<K>) -> u64 {
+        let chunk = self.chunk_of(range.low);
+        if chunk == self.chunk_of(range.high) {
+            return self.chunks.get(chunk).map_or(0, |chunk| chunk.span(range.low, range.high) as u64);
+        }
         self.count_while(range.high, |key| *key <= range.high) - self.rank(range.low)
     }
 

@@ -6,6 +6,7 @@ mod plan;
 mod query;
 mod results;
 mod scope;
+mod simple;
 mod update;
 
 pub use query::QueryOptions;

@@ -6,6 +6,8 @@
 //! far, given the quads that match its constants and, for variables bound by then, how many quads of the predicate
 //! share a subject or an object. A count of one pattern is answered by the index altogether.
 
+use super::simple;
+use crate::count::Fanout;
 use crate::pattern::{Graphs, Pattern};
 use crate::source::Source;
 use crate::term::TermId;
@@ -15,26 +17,31 @@ use spargebra::algebra::{AggregateExpression, AggregateFunction, Expression, Gra
 use spargebra::term::{GroundTerm, NamedNodePattern, TermPattern, TriplePattern};
 use std::collections::HashSet;
 
-/// Rewrites the pattern of a query. `plain` says that its default graph is the store's, and that alone.
-pub(super) fn improve_query(query: &mut Query, source: &Source, plain: bool) {
+/// Rewrites the pattern of a query. `plain` says that its default graph is the store's, and that alone. Returns whether
+/// there is anything left to optimize.
+pub(super) fn improve_query(query: &mut Query, source: &Source, plain: bool) -> bool {
     let (Query::Select { pattern, .. }
     | Query::Construct { pattern, .. }
     | Query::Describe { pattern, .. }
     | Query::Ask { pattern, .. }) = query;
-    improve(pattern, source, plain);
+    let simple = simple::is_simple(pattern);
+    Planner { source, plain, simple }.visit(pattern, &Names::default());
+    !(simple && simple::is_connected(pattern))
 }
 
-/// Rewrites a pattern; see [`improve_query`].
+/// Rewrites the pattern of an update; see [`improve_query`].
 pub(super) fn improve(pattern: &mut GraphPattern, source: &Source, plain: bool) {
-    Planner { source, plain }.visit(pattern, &HashSet::new());
+    Planner { source, plain, simple: false }.visit(pattern, &Names::default());
 }
 
 /// Variables by their names, and blank nodes, which are variables here.
-type Names = HashSet<String>;
+pub(super) type Names = HashSet<String, ahash::RandomState>;
 
 struct Planner<'a> {
     source: &'a Source,
     plain: bool,
+    /// Whether the optimizer is not to see the pattern.
+    simple: bool,
 }
 
 impl Planner<'_> {
@@ -51,6 +58,9 @@ impl Planner<'_> {
                 let mut bound = bound.clone();
                 left.on_in_scope_variable(|variable| _ = bound.insert(variable.to_string()));
                 self.visit(right, &bound);
+                if self.simple {
+                    *pattern = simple::row_by_row(std::mem::take(left), std::mem::take(right));
+                }
             }
             GraphPattern::Join { left, right }
             | GraphPattern::Union { left, right }
@@ -81,20 +91,20 @@ impl Planner<'_> {
 
     /// Patterns as a chain of joins, or as several that share no variable.
     fn chain(&self, patterns: Vec<TriplePattern>, mut bound: Names) -> GraphPattern {
-        let expect = |pattern: TriplePattern| (self.expected(&pattern), pattern);
-        let mut patterns: Vec<_> = patterns.into_iter().map(expect).collect();
+        let mut links: Vec<_> = patterns.into_iter().map(|pattern| self.link(pattern)).collect();
         let mut unconnected: Option<GraphPattern> = None;
-        while !patterns.is_empty() {
-            let mut chain: Option<GraphPattern> = None;
-            while let Some(next) = cheapest(&patterns, &bound, chain.is_some()) {
-                let (_, next) = patterns.swap_remove(next);
-                bound.extend(names(&next));
-                let next = GraphPattern::Bgp { patterns: vec![next] };
-                chain = Some(match chain {
-                    None => next,
-                    Some(left) => GraphPattern::Lateral { left: left.into(), right: next.into() },
-                });
+        while !links.is_empty() {
+            let mut chain = Vec::new();
+            while let Some(next) = cheapest(&links, &bound, !chain.is_empty()) {
+                let next = links.swap_remove(next);
+                bound.extend(next.names.into_iter().flatten());
+                chain.push(GraphPattern::Bgp { patterns: vec![next.pattern] });
             }
+            // The optimizer infers the types of the left side of each join anew: the shorter they are, the faster.
+            let chain = chain
+                .into_iter()
+                .rev()
+                .reduce(|rest, next| GraphPattern::Lateral { left: next.into(), right: rest.into() });
             unconnected = match (unconnected, chain) {
                 (Some(left), Some(right)) => {
                     Some(GraphPattern::Join { left: left.into(), right: right.into() })
@@ -105,22 +115,28 @@ impl Planner<'_> {
         unconnected.unwrap_or_default()
     }
 
+    fn link(&self, pattern: TriplePattern) -> Link {
+        Link { expected: self.expected(&pattern), names: names(&pattern), pattern }
+    }
+
     /// What is expected of a pattern, by what the indexes count.
     fn expected(&self, pattern: &TriplePattern) -> Expected {
         let Some(constants) = self.constants(pattern, Graphs::All) else { return Expected::NOTHING };
-        let rows = self.source.view.estimate(&constants);
-        let (per_subject, per_object) = match constants.predicate {
-            Some(predicate) => self.source.view.fanouts(predicate),
-            None => (PER_SUBJECT, PER_OBJECT),
-        };
-        let all = match constants.predicate {
-            Some(_) if constants.subject.is_some() || constants.object.is_some() => {
-                self.source.view.estimate(&Pattern { predicate: constants.predicate, ..Pattern::ALL })
+        let view = &self.source.view;
+        let (all, of_a_subject, of_an_object) = match constants.predicate {
+            Some(predicate) => {
+                let Fanout { quads, of_a_subject, of_an_object } = view.fanout(predicate);
+                let recent = view.estimate_recent(&Pattern { predicate: Some(predicate), ..Pattern::ALL });
+                (Some(quads + recent), of_a_subject, of_an_object)
             }
-            _ => rows,
+            None => (None, PER_SUBJECT, PER_OBJECT),
         };
-        let share = |fanout: f64| (fanout / all.max(1.0)).min(1.0);
-        Expected { rows, of_a_subject: share(per_subject), of_an_object: share(per_object) }
+        let rows = match (constants, all) {
+            (Pattern { subject: None, object: None, .. }, Some(all)) => all,
+            _ => view.estimate(&constants),
+        };
+        let share = |fanout: f64| (fanout / all.unwrap_or(rows).max(1.0)).min(1.0);
+        Expected { rows, of_a_subject: share(of_a_subject), of_an_object: share(of_an_object) }
     }
 
     /// The pattern of a triple pattern's constants, or `None` if one of them occurs nowhere.
@@ -144,19 +160,18 @@ impl Planner<'_> {
     /// The value of an aggregate that counts the matches of one pattern, in the store's default graph.
     fn count(&self, patterns: &[TriplePattern], aggregate: &AggregateExpression) -> Option<u64> {
         let [pattern] = patterns else { return None };
+        let names = names(pattern);
         let counts = match aggregate {
             AggregateExpression::CountSolutions { distinct } => !distinct,
             AggregateExpression::FunctionCall {
                 name: AggregateFunction::Count,
                 expr: Expression::Variable(counted),
                 distinct: false,
-            } => names(pattern).any(|name| name == counted.to_string()),
+            } => names.contains(&Some(counted.to_string())),
             AggregateExpression::FunctionCall { .. } => false,
         };
-        let distinct: Names = names(pattern).collect();
-        let open = usize::from(constant_term(&pattern.subject).is_none())
-            + usize::from(matches!(pattern.predicate, NamedNodePattern::Variable(_)))
-            + usize::from(constant_term(&pattern.object).is_none());
+        let open = names.iter().flatten().count();
+        let distinct = names.into_iter().flatten().collect::<Names>();
         // A variable that occurs twice asks for more than a range.
         if !(self.plain && counts && is_flat(pattern) && distinct.len() == open) {
             return None;
@@ -185,30 +200,36 @@ struct Expected {
 
 impl Expected {
     const NOTHING: Self = Self { rows: 0.0, of_a_subject: 1.0, of_an_object: 1.0 };
+}
 
+/// A pattern that is to be joined: what is expected of it, and the names of its variables by column.
+struct Link {
+    pattern: TriplePattern,
+    expected: Expected,
+    names: [Option<String>; 3],
+}
+
+impl Link {
     /// Rows of the pattern for each row before it.
-    fn per_row(&self, pattern: &TriplePattern, bound: &Names) -> f64 {
-        let is_bound = |term: &TermPattern| name(term).is_some_and(|name| bound.contains(&name));
-        let share = |is_bound: bool, share: f64| if is_bound { share } else { 1.0 };
-        let predicate = match &pattern.predicate {
-            NamedNodePattern::Variable(variable) => bound.contains(&variable.to_string()),
-            NamedNodePattern::NamedNode(_) => false,
-        };
-        self.rows
-            * share(is_bound(&pattern.subject), self.of_a_subject)
-            * share(is_bound(&pattern.object), self.of_an_object)
-            * share(predicate, PER_PREDICATE)
+    fn rows_per_row(&self, bound: &Names) -> f64 {
+        let Expected { rows, of_a_subject, of_an_object } = self.expected;
+        let shares = self.names.iter().zip([of_a_subject, PER_PREDICATE, of_an_object]);
+        let is_bound = |name: &Option<String>| name.as_ref().is_some_and(|name| bound.contains(name));
+        shares.filter(|(name, _)| is_bound(name)).fold(rows, |rows, (_, share)| rows * share)
+    }
+
+    /// Whether it has a variable in common with what is bound, or none at all.
+    fn is_connected(&self, bound: &Names) -> bool {
+        let mut names = self.names.iter().flatten().peekable();
+        names.peek().is_none() || names.any(|name| bound.contains(name))
     }
 }
 
 /// The pattern that the fewest rows are expected of; of those only that have a variable in common with what is bound, if
 /// that is asked for.
-fn cheapest(patterns: &[(Expected, TriplePattern)], bound: &Names, connected: bool) -> Option<usize> {
-    let costs = patterns.iter().enumerate().filter_map(|(number, (expected, pattern))| {
-        let mut names = names(pattern).peekable();
-        let is_connected = names.peek().is_none() || names.any(|name| bound.contains(&name));
-        (is_connected || !connected).then(|| (number, expected.per_row(pattern, bound)))
-    });
+fn cheapest(links: &[Link], bound: &Names, connected: bool) -> Option<usize> {
+    let able = links.iter().enumerate().filter(|(_, link)| !connected || link.is_connected(bound));
+    let costs = able.map(|(number, link)| (number, link.rows_per_row(bound)));
     costs.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(number, _)| number)
 }
 
@@ -218,7 +239,7 @@ fn constant(variable: Variable, count: u64) -> GraphPattern {
 }
 
 /// Whether no triple is quoted in it.
-fn is_flat(pattern: &TriplePattern) -> bool {
+pub(super) fn is_flat(pattern: &TriplePattern) -> bool {
     !matches!(pattern.subject, TermPattern::Triple(_)) && !matches!(pattern.object, TermPattern::Triple(_))
 }
 
@@ -237,10 +258,11 @@ fn name(term: &TermPattern) -> Option<String> {
     }
 }
 
-fn names(pattern: &TriplePattern) -> impl Iterator<Item = String> {
+/// Of subject, predicate and object, those that are variables.
+pub(super) fn names(pattern: &TriplePattern) -> [Option<String>; 3] {
     let predicate = match &pattern.predicate {
         NamedNodePattern::Variable(variable) => Some(variable.to_string()),
         NamedNodePattern::NamedNode(_) => None,
     };
-    [name(&pattern.subject), predicate, name(&pattern.object)].into_iter().flatten()
+    [name(&pattern.subject), predicate, name(&pattern.object)]
 }

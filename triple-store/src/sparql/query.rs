@@ -139,18 +139,21 @@ impl QueryOptions {
     }
 
     /// An evaluator, the token that it looks at whenever it reads data, and what ends it in time.
-    pub(super) fn evaluator(&self) -> (QueryEvaluator, CancellationToken, Option<Watchdog>) {
+    pub(super) fn evaluator(&self) -> Evaluator {
         let token = self.cancellation.clone().unwrap_or_default();
         let evaluator = QueryEvaluator::new().with_cancellation_token(token.clone());
         let watchdog = self.timeout.map(|timeout| Watchdog::new(token.clone(), timeout));
         (evaluator, token, watchdog)
     }
 
-    fn parse(&self, query: &str, source: &Source) -> Result<Query> {
+    /// The query, its joins in order, and an evaluator that optimizes it as far as that is left to do.
+    fn plan(&self, query: &str, source: &Source) -> Result<(Query, Evaluator)> {
         let mut query = self.parser()?.parse_query(query)?;
         let plain = query.dataset().is_none() && self.default_graphs.is_none() && !self.union_default_graph;
-        plan::improve_query(&mut query, source, plain);
-        Ok(query)
+        let is_unfinished = plan::improve_query(&mut query, source, plain);
+        let (evaluator, token, watchdog) = self.evaluator();
+        let evaluator = if is_unfinished { evaluator } else { evaluator.without_optimizations() };
+        Ok((query, (evaluator, token, watchdog)))
     }
 
     fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {
@@ -159,8 +162,7 @@ impl QueryOptions {
     }
 
     fn evaluate(&self, source: Source, query: &str, room: Room) -> Result<QueryResults<'static>> {
-        let query = self.parse(query, &source)?;
-        let (evaluator, token, watchdog) = self.evaluator();
+        let (query, (evaluator, token, watchdog)) = self.plan(query, &source)?;
         if token.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -236,6 +238,9 @@ impl<I> Drop for Steps<I> {
         self.room.run(|| drop(self.results.take()));
     }
 }
+
+/// An evaluator, the token that it looks at, and what cancels that in time.
+type Evaluator = (QueryEvaluator, CancellationToken, Option<Watchdog>);
 
 /// Cancels a token after a time, unless dropped before.
 #[derive(Debug)]
@@ -316,8 +321,7 @@ impl Snapshot {
     }
 
     fn explained(&self, query: &str, options: &QueryOptions) -> Result<String> {
-        let query = options.parse(query, &self.source)?;
-        let (evaluator, _, watchdog) = options.evaluator();
+        let (query, (evaluator, _, watchdog)) = options.plan(query, &self.source)?;
         let evaluator = evaluator.compute_statistics();
         let mut prepared = options.prepare(&evaluator, &query);
         let dataset = Dataset::new(self.source.clone(), prepared.dataset_mut(), watchdog);
