@@ -176,12 +176,9 @@ mod tests {
             let node = oxrdf::NamedNode::new_unchecked(iri);
             store.engine.dictionary.lookup(node.as_ref().into()).unwrap()
         };
-        let fanout = |predicate| {
-            let Fanout { quads, of_a_subject, of_an_object } = view.fanout(predicate);
-            [quads, of_a_subject, of_an_object]
-        };
-        assert_eq!(fanout(id("urn:p")), [200.0, 5.0, 1.0]);
-        assert_eq!(fanout(id("urn:q")), [200.0, 1.0, 200.0]);
-        assert_eq!(fanout(TermId::new(Kind::NamedNode, 1 << 30)), [0.0, 1.0, 1.0]);
+        let of = |quads, of_a_subject, of_an_object| Fanout { quads, of_a_subject, of_an_object };
+        assert_eq!(view.fanout(id("urn:p")), of(200.0, 5.0, 1.0));
+        assert_eq!(view.fanout(id("urn:q")), of(200.0, 1.0, 200.0));
+        assert_eq!(view.fanout(TermId::new(Kind::NamedNode, 1 << 30)), of(0.0, 1.0, 1.0));
     }
 }

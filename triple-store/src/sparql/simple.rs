@@ -79,7 +79,6 @@ pub(super) fn is_connected(pattern: &GraphPattern) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::TripleStore;
     use oxrdf::Dataset;
     use proptest::collection::vec;
