@@ -126,7 +126,7 @@ impl merge::Change for Group<'_> {
             _ => Place::Record { location: newest.location, blob: false },
         };
         let value = LeafValue { len: stored.len, version: version.unwrap_or(newest.seq), created, place };
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(LeafValue::USUAL_LEN);
         value.encode(&mut payload);
         Ok(Some(payload))
     }

@@ -75,7 +75,8 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
                     self.keep(node.level, key, child)?;
                 }
             } else {
-                self.merge_cell(key, node.value(index).ok_or(corrupt(page))?)?;
+                let (value, encoded) = node.leaf_cell(index).ok_or(corrupt(page))?;
+                self.merge_cell(key, value, encoded)?;
             }
         }
         if node.level == 0 {
@@ -91,14 +92,12 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
         Ok(())
     }
 
-    fn merge_cell(&mut self, key: &[u8], value: LeafValue<'_>) -> Result<()> {
+    fn merge_cell(&mut self, key: &[u8], value: LeafValue<'_>, encoded: &[u8]) -> Result<()> {
         self.insert_before(Some(key))?;
         if self.changes.peek().is_some_and(|change| change.key() == key) {
             return self.apply_next(Some(value));
         }
-        let mut payload = Vec::new();
-        value.encode(&mut payload);
-        self.push(0, key, &payload)
+        self.push(0, key, encoded)
     }
 
     fn apply_next(&mut self, old: Option<LeafValue<'_>>) -> Result<()> {

@@ -65,6 +65,9 @@ pub(crate) enum Place<'a> {
 }
 
 impl LeafValue<'_> {
+    /// No record's place is encoded in more.
+    pub(crate) const USUAL_LEN: usize = 48;
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let flags = match self.place {
             Place::Inline { user, .. } => CELL_INLINE | if user.is_empty() { 0 } else { CELL_USER },
@@ -92,17 +95,16 @@ impl LeafValue<'_> {
 }
 
 impl<'a> LeafValue<'a> {
-    fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let mut f = Fields(bytes);
+    fn decode(f: &mut Fields<'a>) -> Option<Self> {
         let flags = f.u8()?;
-        let (len, version, created) = (varint(&mut f)?, varint(&mut f)?, varint(&mut f)?);
+        let (len, version, created) = (varint(f)?, varint(f)?, varint(f)?);
         let place = if flags & CELL_INLINE != 0 {
-            let modified = created.wrapping_add(varint(&mut f)?);
-            let user_len = if flags & CELL_USER != 0 { varint(&mut f)? } else { 0 };
+            let modified = created.wrapping_add(varint(f)?);
+            let user_len = if flags & CELL_USER != 0 { varint(f)? } else { 0 };
             let user = f.bytes(usize::try_from(user_len).ok()?)?;
             Place::Inline { modified, user, bytes: f.bytes(usize::try_from(len).ok()?)? }
         } else {
-            let (offset, len) = (varint(&mut f)?, u32::try_from(varint(&mut f)?).ok()?);
+            let (offset, len) = (varint(f)?, u32::try_from(varint(f)?).ok()?);
             Place::Record { location: Location { offset, len }, blob: flags & CELL_BLOB != 0 }
         };
         Some(Self { len, version, created, place })
@@ -166,10 +168,17 @@ impl<'a> Node<'a> {
     }
 
     pub(crate) fn value(&self, index: usize) -> Option<LeafValue<'a>> {
+        self.leaf_cell(index).map(|(value, _)| value)
+    }
+
+    /// A value, and the bytes that encode it.
+    pub(crate) fn leaf_cell(&self, index: usize) -> Option<(LeafValue<'a>, &'a [u8])> {
         let mut f = self.cell(index)?;
         let len = f.u32()?;
         f.bytes(len as usize)?;
-        LeafValue::decode(f.0)
+        let from = f.0;
+        let value = LeafValue::decode(&mut f)?;
+        Some((value, &from[..from.len() - f.0.len()]))
     }
 
     pub(crate) fn child(&self, index: usize) -> Option<Extent> {
