@@ -7,7 +7,8 @@
 //! Gathering: right after a sync, the writers it released are about to come back, and those who arrived during it
 //! wait already. A leader that started at once would carry the second half only, and the first half would carry the
 //! next sync, and so on. So the leader waits until as many writes are in the log as that, but never longer than
-//! [`GATHER_LIMIT`]. Where they don't come, since writers do something else between two writes, it soon stops waiting for
+//! [`GATHER_LIMIT`], and not if they are so large already that the writing takes longer than the sync: then one half is
+//! copied while the other is written. Where they don't come, since writers do something else between two writes, it soon stops waiting for
 //! them, and tries again now and then. It sleeps meanwhile: a leader that spun and yielded would, beside a busy thread,
 //! give that one a whole time slice.
 //!
@@ -281,7 +282,7 @@ impl Line {
 
     fn gather(&self, log: &Log) {
         let expected = self.expected.load(Ordering::Relaxed);
-        if log.wanted() >= expected {
+        if log.is_worth_a_sync(expected) {
             return;
         }
         let skip = self.skip.load(Ordering::Relaxed);
@@ -290,7 +291,7 @@ impl Line {
             return;
         }
         self.target.store(expected, Ordering::SeqCst);
-        let came = self.gathering.sit_for(GATHER_LIMIT, || log.wanted() < expected);
+        let came = self.gathering.sit_for(GATHER_LIMIT, || !log.is_worth_a_sync(expected));
         self.target.store(usize::MAX, Ordering::Relaxed);
         let skip = if came { 0 } else { MAX_SKIPPED.min(2 * self.skipped.load(Ordering::Relaxed) + 1) };
         self.skip.store(skip, Ordering::Relaxed);
@@ -299,7 +300,7 @@ impl Line {
 
     /// A write that wants to be durable was logged; a leader may be waiting for it.
     pub(crate) fn arrived(&self, log: &Log) {
-        if log.wanted() >= self.target.load(Ordering::SeqCst) {
+        if log.is_worth_a_sync(self.target.load(Ordering::SeqCst)) {
             self.gathering.wake_all();
         }
     }

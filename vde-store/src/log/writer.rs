@@ -56,6 +56,9 @@ struct Unit {
     sums: Vec<u8>,
 }
 
+/// To write this much takes a disk several times as long as a sync. Writers who are still to come can copy theirs meanwhile.
+const ENOUGH: usize = 1 << 20;
+
 /// A buffer that has grown beyond this is given back to the system.
 const MAX_SPARE: usize = 9 << 20;
 /// One unit is written while another is filled.
@@ -101,6 +104,8 @@ pub(crate) struct Log {
     written: AtomicU64,
     /// How many writes wait to be made durable by the next flush.
     wanted: AtomicUsize,
+    /// How many bytes wait to be written.
+    waiting: AtomicUsize,
     /// Sequence number of the last record that a durable flush took, times two; plus one if that flush is odd.
     taken: AtomicU64,
     /// Length of the largest unit of the last flush that was to be durable.
@@ -143,6 +148,7 @@ impl Log {
             publication: Publication::new(position.seq),
             written: AtomicU64::new(position.seq),
             wanted: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             taken: AtomicU64::new(position.seq << 1),
             usual_unit: AtomicU32::new(0),
             durable: AtomicU64::new(position.seq),
@@ -177,6 +183,7 @@ impl Log {
             self.wanted.fetch_add(1, Ordering::SeqCst);
         }
         let unwritten = appender.unwritten();
+        self.waiting.store(unwritten, Ordering::SeqCst);
         let half_full = !was_half_full && appender.fill() >= half;
         let memtable = appender.memtable.clone();
         drop(appender);
@@ -237,6 +244,11 @@ impl Log {
         self.wanted.load(Ordering::SeqCst)
     }
 
+    /// Whether the next flush carries as many writes as `expected`, or so many bytes that a sync more costs little.
+    pub(crate) fn is_worth_a_sync(&self, expected: usize) -> bool {
+        self.wanted() >= expected || self.waiting.load(Ordering::SeqCst) >= ENOUGH
+    }
+
     /// Whether a durable flush has taken `seq`. Checkpoints don't count.
     pub(crate) fn is_taken(&self, seq: u64) -> bool {
         seq <= self.taken.load(Ordering::Acquire) >> 1
@@ -286,6 +298,7 @@ impl Log {
         };
         let mut appender = self.appender.lock();
         let units = appender.take(self.geometry, chain, self.durable());
+        self.waiting.store(0, Ordering::SeqCst);
         let (seq, chain) = (appender.seq, *chain);
         let marked = mark(&mut appender);
         drop(appender);
