@@ -104,10 +104,7 @@ fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) {
 /// [`Error::Corrupt`] unless [`encode`] could have written it.
 pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Change>> {
     let bytes = &mut bytes;
-    decode_terms(bytes, |id, bytes| {
-        dictionary.restore(id, bytes, Kept::InRecord)?;
-        dictionary.check_parts(id)
-    })?;
+    decode_terms(dictionary, bytes, Kept::InRecord, |id, _| dictionary.check_parts(id))?;
     let count = varint(bytes).ok_or_else(short)?;
     let mut changes = Vec::with_capacity((count as usize).min(bytes.len()));
     let mut last = ORIGIN;
@@ -147,8 +144,7 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
 pub(crate) fn decode_archive(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<TermId>> {
     let bytes = &mut bytes;
     let mut composed = Vec::new();
-    decode_terms(bytes, |id, bytes| {
-        dictionary.restore(id, bytes, Kept::InArchive)?;
+    decode_terms(dictionary, bytes, Kept::InArchive, |id, bytes| {
         if parts(id, bytes).next().is_some() {
             composed.push(id);
         }
@@ -160,15 +156,26 @@ pub(crate) fn decode_archive(dictionary: &Dictionary, mut bytes: &[u8]) -> Resul
     }
 }
 
-fn decode_terms(bytes: &mut &[u8], mut restore: impl FnMut(TermId, &[u8]) -> Result<()>) -> Result<()> {
+/// Restores terms, and calls `each` with every one of them.
+fn decode_terms(
+    dictionary: &Dictionary,
+    bytes: &mut &[u8],
+    kept: Kept,
+    mut each: impl FnMut(TermId, &[u8]) -> Result<()>,
+) -> Result<()> {
     if take(bytes, 1).ok_or_else(short)? != [VERSION] {
         return Err(Error::Corrupt("a record of an unknown version".into()));
     }
+    let mut end = 0;
     for _ in 0..varint(bytes).ok_or_else(short)? {
         let id = TermId(varint(bytes).ok_or_else(short)?.rotate_right(4));
         let length = varint(bytes).ok_or_else(short)?;
-        restore(id, take(bytes, length).ok_or_else(short)?)?;
+        let bytes = take(bytes, length).ok_or_else(short)?;
+        dictionary.restore(id, bytes, kept)?;
+        end = end.max(id.payload() + 1);
+        each(id, bytes)?;
     }
+    dictionary.take_until(end);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 impl Dictionary {
     /// Puts back a term read from a record. Records may repeat a term; they may not contradict each other. The
-    /// [parts](Self::check_parts) of the term are still to be checked.
+    /// [parts](Self::check_parts) of the term are still to be checked, and its number [taken](Self::take_until).
     ///
     /// # Errors
     ///
@@ -36,8 +36,12 @@ impl Dictionary {
             }
             Slot::Vacant(_) | Slot::Occupied(_) => return Err(contradiction(id)),
         }
-        self.next.fetch_max(number + 1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Gives out no number below `end` from now on. Once for many terms: threads that restore would wait for each other.
+    pub(crate) fn take_until(&self, end: u64) {
+        self.next.fetch_max(end, Ordering::AcqRel);
     }
 
     /// Checks that the parts of a term are there, and fit.
