@@ -160,7 +160,35 @@ pub(crate) fn query(
             .map_err(output_error);
     }
     let results = store.query_with(&sparql, &options)?;
-    format.write(results, BufWriter::new(io::stdout().lock()))?.flush().map_err(output_error)
+    let output = Lines { output: BufWriter::new(io::stdout().lock()), last: b'\n' };
+    format.write(results, output)?.end().map_err(output_error)
+}
+
+/// An output whose last line is ended: results in some syntaxes are no lines, and a prompt would follow them.
+struct Lines<W> {
+    output: W,
+    last: u8,
+}
+
+impl<W: Write> Lines<W> {
+    fn end(mut self) -> io::Result<()> {
+        if self.last != b'\n' {
+            self.output.write_all(b"\n")?;
+        }
+        self.output.flush()
+    }
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.output.write(bytes)?;
+        self.last = bytes[..written].last().copied().unwrap_or(self.last);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 pub(crate) fn update(store: &Path, sparql: &str, timeout: Option<f64>) -> Result<()> {
