@@ -213,6 +213,7 @@ mod tests {
         let record = encode(&dictionary, &changes);
         let copy = Dictionary::new();
         assert_eq!(decode(&copy, &record.bytes).unwrap(), changes);
+        assert_eq!(copy.len(), dictionary.len());
         for change in &changes {
             assert_eq!(
                 copy.resolve_quad(change.quad).unwrap(),

@@ -94,9 +94,10 @@ impl Planner<'_> {
         let mut links: Vec<_> = patterns.into_iter().map(|pattern| self.link(pattern)).collect();
         let mut unconnected: Option<GraphPattern> = None;
         while !links.is_empty() {
-            let mut chain = Vec::new();
-            while let Some(next) = cheapest(&links, &bound, !chain.is_empty()) {
+            let (mut chain, mut rows) = (Vec::new(), 1.0);
+            while let Some(next) = self::next(&links, &bound, rows, chain.is_empty()) {
                 let next = links.swap_remove(next);
+                rows *= next.rows_per_row(&bound);
                 bound.extend(next.names.into_iter().flatten());
                 chain.push(GraphPattern::Bgp { patterns: vec![next.pattern] });
             }
@@ -223,6 +224,19 @@ impl Link {
         let mut names = self.names.iter().flatten().peekable();
         names.peek().is_none() || names.any(|name| bound.contains(name))
     }
+}
+
+/// Rows that are few enough to look up other few anew for each of them.
+const FEW: f64 = 64.0;
+
+/// The pattern to go on with from so many rows, or to begin with. One that has nothing in common with what is before it
+/// goes into the same chain if there are few rows of both: of a subject that is named, each pattern is such a one.
+fn next(links: &[Link], bound: &Names, rows: f64, begins: bool) -> Option<usize> {
+    let unconnected = || {
+        let next = cheapest(links, bound, false)?;
+        (begins || rows.max(links[next].rows_per_row(bound)) <= FEW).then_some(next)
+    };
+    cheapest(links, bound, true).filter(|_| !begins).or_else(unconnected)
 }
 
 /// The pattern that the fewest rows are expected of; of those only that have a variable in common with what is bound, if
