@@ -140,7 +140,8 @@ impl Checkpointer {
         catalog_runs: Vec<PageRun>,
         pages: &Arc<Pages>,
     ) -> Self {
-        let tree = |snapshot: &SnapshotRecord| Arc::new(Tree { pages: pages.clone(), root: snapshot.root });
+        let tree =
+            |snapshot: &SnapshotRecord| Arc::new(Tree::new(pages.clone(), snapshot.root, snapshot.keys));
         let snapshot_trees = catalog.snapshots.iter().map(|s| (s.name.clone(), tree(s))).collect();
         Self { superblock, catalog, catalog_runs, snapshot_trees, retired: VecDeque::new() }
     }
@@ -267,7 +268,8 @@ impl Shared {
             state.bury(*run, &mut freed, |snapshot| *version <= snapshot.seq);
         }
         self.settle(state, &ledger, position, &mut freed);
-        let tree = || Arc::new(Tree { pages: self.pages.clone(), root });
+        let keys = state.catalog.keys;
+        let tree = || Arc::new(Tree::new(self.pages.clone(), root, keys));
         match edit {
             Edit::Nothing => {}
             Edit::Add(name) => {

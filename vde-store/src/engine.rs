@@ -72,7 +72,7 @@ impl Shared {
             memtable.clone(),
             options.planted,
         ));
-        let tree = Arc::new(Tree { pages: root.pages.clone(), root: root.catalog.root });
+        let tree = Arc::new(Tree::new(root.pages.clone(), root.catalog.root, root.catalog.keys));
         let checkpointer = Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
         let layers = Layers { memtable, frozen: None, tree, log: Some(log.clone()) };
         Ok(Self {

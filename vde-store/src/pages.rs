@@ -233,6 +233,14 @@ impl Pages {
     }
 }
 
+impl Shown {
+    /// A block that holds a verified page.
+    pub(crate) fn block(&self, block: u64) -> Option<&[u8]> {
+        let start = usize::try_from(block * BLOCK).ok()?;
+        self.0.as_deref()?.mapping.get(start..start + BLOCK as usize)
+    }
+}
+
 impl Map {
     fn verified_bit(&self, offset: u64) -> (&AtomicU64, u64) {
         let page = offset / BLOCK;

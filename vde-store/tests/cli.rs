@@ -148,3 +148,16 @@ fn mistakes_leave_nothing_behind() {
     assert!(bench["puts"].as_u64() > Some(0) && bench["p99_micros"].as_u64() >= bench["p50_micros"].as_u64());
     assert_eq!(vde(dir, &["bench", "b.vde"], None).status.code(), Some(1), "what is there is left alone");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vde"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+}

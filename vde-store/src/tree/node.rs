@@ -111,6 +111,13 @@ impl<'a> LeafValue<'a> {
     }
 }
 
+/// The value in the leaf's cell that begins at `at`, if it is the cell of `key`.
+pub(crate) fn cell_of<'a>(page: &'a [u8], at: usize, key: &[u8]) -> Option<LeafValue<'a>> {
+    let mut f = Fields(page.get(at..)?);
+    let len = f.u32()?;
+    (f.bytes(len as usize)? == key).then(|| LeafValue::decode(f.0))?
+}
+
 /// What orders keys that begin with the same prefix, as far as it can: their next bytes as one integer.
 fn head_of(rest: &[u8]) -> u32 {
     let mut head = [0; 4];
@@ -156,9 +163,13 @@ impl<'a> Node<'a> {
         Some(Self { bytes, prefix, heads, offsets, level, count, generation })
     }
 
+    /// Where in the page a cell begins.
+    pub(crate) fn offset(&self, index: usize) -> Option<u32> {
+        Some(u32::from_le_bytes(*self.offsets.get(index)?))
+    }
+
     fn cell(&self, index: usize) -> Option<Fields<'a>> {
-        let offset = u32::from_le_bytes(*self.offsets.get(index)?);
-        Some(Fields(self.bytes.get(offset as usize..)?))
+        Some(Fields(self.bytes.get(self.offset(index)? as usize..)?))
     }
 
     pub(crate) fn key(&self, index: usize) -> Option<&'a [u8]> {

@@ -140,6 +140,36 @@ fn a_view_stands_still_whatever_happens() {
 }
 
 #[test]
+fn what_was_found_before_is_found_where_it_is_now() {
+    let (_dir, path) = place();
+    let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
+    let mut rng = Rng::with_seed(7);
+    let mut model = Contents::new();
+    for round in 0..12u8 {
+        for _ in 0..300 {
+            let key = rng.u16(..1000).to_be_bytes().to_vec();
+            if rng.u8(..4) == 0 {
+                assert_eq!(store.delete(&key).unwrap(), model.remove(&key).is_some());
+            } else {
+                // In the leaf and in the log.
+                let value = bytes(&mut rng, if round % 2 == 0 { 20 } else { 300 });
+                store.put(&key, &value).unwrap();
+                model.insert(key, value);
+            }
+        }
+        if round % 4 == 3 {
+            store.compact().unwrap();
+        } else {
+            store.checkpoint().unwrap();
+        }
+        // Twice each, so that the second look can begin where the first ended.
+        for key in (0..2000u16).map(|key| (key % 1000).to_be_bytes()) {
+            assert_eq!(store.get(key).unwrap().as_ref(), model.get(&key[..]), "{key:?} in round {round}");
+        }
+    }
+}
+
+#[test]
 fn keys_of_any_length_and_content_fit_the_index() {
     let (_dir, path) = place();
     let store = busy().open(&path).unwrap();

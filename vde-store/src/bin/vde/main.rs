@@ -262,8 +262,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Bench(workload) => bench::run(workload, json),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "vde", &mut io::stdout());
-            Ok(())
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "vde", &mut script);
+            io::stdout().write_all(&script).map_err(stdout)
         }
     }
 }
