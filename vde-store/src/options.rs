@@ -57,7 +57,8 @@ pub enum Compression {
 ///
 /// There is no size of a cache to choose: a container file is read through a map of it, so the operating system's page cache
 /// is the only one, and takes what memory is free. What a store takes itself grows with
-/// [`checkpoint_bytes`](Self::checkpoint_bytes).
+/// [`checkpoint_bytes`](Self::checkpoint_bytes); beside that, it keeps up to 32 bytes for each key that is read, 32 MiB at
+/// most, to find it sooner the next time.
 ///
 /// # Examples
 ///
