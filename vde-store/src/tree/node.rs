@@ -115,7 +115,7 @@ impl<'a> LeafValue<'a> {
 pub(crate) fn cell_of<'a>(page: &'a [u8], at: usize, key: &[u8]) -> Option<LeafValue<'a>> {
     let mut f = Fields(page.get(at..)?);
     let len = f.u32()?;
-    (f.bytes(len as usize)? == key).then(|| LeafValue::decode(f.0))?
+    (f.bytes(len as usize)? == key).then(|| LeafValue::decode(&mut f))?
 }
 
 /// What orders keys that begin with the same prefix, as far as it can: their next bytes as one integer.
