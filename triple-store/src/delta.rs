@@ -16,7 +16,7 @@ use crate::pattern::Range;
 use crate::quad::{EncodedQuad, Key, QuadKey};
 use crate::run::{Run, Sorted};
 use orders::Orders;
-use parking_lot::{RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
+use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,6 +77,12 @@ impl Delta {
         self.stripes.stripe_of(&subject)
     }
 
+    /// Makes room for one change to the subject, whose stripe the caller holds. Then to apply it takes no longer than
+    /// any other, and nobody waits long for the commit to be published whose number the caller takes in between.
+    pub(crate) fn make_room(&self, subject: u64) {
+        merge_if_full(self.stripes.get(&subject));
+    }
+
     /// Applies changes as one commit. The caller holds the stripes of their subjects, and knows that each changes
     /// something: adds a quad that is absent, or removes one that is present.
     pub(crate) fn apply(&self, seq: Seq, changes: &[Change]) {
@@ -96,6 +102,7 @@ impl Delta {
         let latch = self.stripes.stripe(stripe);
         let mut changes = changes.peekable();
         while changes.peek().is_some() {
+            merge_if_full(latch);
             let (mut new, mut hiding) = (0, 0);
             let mut stripe = latch.write();
             while !stripe.is_full()
@@ -113,9 +120,6 @@ impl Delta {
                 self.hiding.fetch_add(hiding, Ordering::Release);
             }
             self.entries.fetch_add(new, Ordering::Relaxed);
-            if stripe.is_full() {
-                merge(stripe);
-            }
         }
     }
 
@@ -213,13 +217,15 @@ impl Stripe {
 }
 
 /// Merges what is full. Readers read on meanwhile; nobody else writes.
-fn merge(stripe: RwLockWriteGuard<'_, Stripe>) {
-    let stripe = RwLockWriteGuard::downgrade_to_upgradable(stripe);
-    let (triples, named) = (stripe.triples.merge(), stripe.named.merge());
-    let mut stripe = RwLockUpgradableReadGuard::upgrade(stripe);
-    let replaced = (stripe.triples.put(triples), stripe.named.put(named));
-    drop(stripe);
-    drop(replaced);
+fn merge_if_full(latch: &RwLock<Stripe>) {
+    let stripe = latch.upgradable_read();
+    if stripe.is_full() {
+        let (triples, named) = (stripe.triples.merge(), stripe.named.merge());
+        let mut stripe = RwLockUpgradableReadGuard::upgrade(stripe);
+        let replaced = (stripe.triples.put(triples), stripe.named.put(named));
+        drop(stripe);
+        drop(replaced);
+    }
 }
 
 /// The key types that stripes and runs hold.

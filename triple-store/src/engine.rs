@@ -262,6 +262,9 @@ impl Core {
             self.commits.wait(seq)?;
             return Ok(Outcome::default());
         }
+        if let [change] = *changes {
+            view.layers[0].delta.make_room(change.quad.subject.0);
+        }
         let seq = self.commits.begin()?;
         self.journal.append(seq, &record.bytes).inspect_err(|error| self.commits.fail(error))?;
         view.layers[0].delta.apply(seq, &changes);
