@@ -134,7 +134,7 @@ impl TripleStoreOptions {
     }
 
     /// How many recent quads, at least one, are held apart before they are merged into the run, in the background; see
-    /// [`TripleStore::checkpoint`]. Each takes about 150 bytes of memory until then. A run that holds more than eight
+    /// [`TripleStore::checkpoint`]. Each takes about 115 bytes of memory until then. A run that holds more than eight
     /// times as many waits for an eighth of its size. Writers that outrun the merge by as many again wait for it.
     ///
     /// # Examples
