@@ -17,6 +17,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::checkpoint`](crate::Vde::checkpoint).
     ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    ///
     /// # Examples
     ///
     /// ```
@@ -35,6 +39,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::checkpoint`](crate::Vde::checkpoint).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
     ///
     /// # Examples
     ///
@@ -55,6 +63,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::stats`](crate::Vde::stats).
     ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost with it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -73,6 +85,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::stats`](crate::Vde::stats).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -93,6 +109,10 @@ impl AsyncVde {
     ///
     /// None; it is fallible so that the twins of all long operations look alike.
     ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost with it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -111,6 +131,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::snapshot`](crate::Vde::snapshot).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
     ///
     /// # Examples
     ///
@@ -131,6 +155,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::delete_snapshot`](crate::Vde::delete_snapshot).
     ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    ///
     /// # Examples
     ///
     /// ```
@@ -149,6 +177,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::open_snapshot`](crate::Vde::open_snapshot).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -169,6 +201,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::backup`](crate::Vde::backup).
     ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    ///
     /// # Examples
     ///
     /// ```
@@ -188,6 +224,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::verify`](crate::Vde::verify).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
     ///
     /// # Examples
     ///

@@ -13,7 +13,6 @@ use blocking::unblock;
 use futures_io::AsyncRead;
 
 use crate::batch::Writes;
-
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::options::Durability;
@@ -65,6 +64,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::open`].
     ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on where it has begun, and the store is closed at its end.
+    ///
     /// # Examples
     ///
     /// ```
@@ -83,6 +86,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::create`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on where it has begun, and the store is closed at its end.
     ///
     /// # Examples
     ///
@@ -144,6 +151,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::put`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after it was first polled, it leaves the write in the log, whether that is durable yet or not.
     ///
     /// # Examples
     ///
@@ -222,6 +233,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::put`].
     ///
+    /// # Cancel safety
+    ///
+    /// Dropped after it was first polled, it leaves the write in the log, whether that is durable yet or not.
+    ///
     /// # Examples
     ///
     /// ```
@@ -241,6 +256,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::put`].
+    ///
+    /// # Cancel safety
+    ///
+    /// What decides runs when it is first polled, and once. Dropped after it was first polled, it leaves the write in the log, whether that is durable yet or not.
     ///
     /// # Examples
     ///
@@ -266,6 +285,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::put`].
+    ///
+    /// # Cancel safety
+    ///
+    /// What decides runs when it is first polled, and once. Dropped after it was first polled, it leaves the write in the log, whether that is durable yet or not.
     ///
     /// # Examples
     ///
@@ -307,6 +330,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::flush`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves the line of those who wait; nothing is lost.
     ///
     /// # Examples
     ///

@@ -34,6 +34,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::get`].
     ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
+    ///
     /// # Examples
     ///
     /// ```
@@ -51,6 +55,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::get`].
     ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
+    ///
     /// # Examples
     ///
     /// ```
@@ -67,6 +75,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::get`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
     ///
     /// # Examples
     ///
@@ -89,6 +101,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::get`].
     ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
+    ///
     /// # Examples
     ///
     /// ```
@@ -106,6 +122,10 @@ impl AsyncVde {
     ///
     /// As [`Vde::get`].
     ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
+    ///
     /// # Examples
     ///
     /// ```
@@ -122,6 +142,10 @@ impl AsyncVde {
     /// # Errors
     ///
     /// As [`Vde::get`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
     ///
     /// # Examples
     ///
