@@ -25,8 +25,9 @@ pub enum Durability {
     /// Once it would survive a power cut: the log is synced, one sync for all that wait together.
     #[default]
     Sync,
-    /// Once it is in the log and would survive the end of the process. A power cut loses the last writes, whole
-    /// transactions and in their order; [`TripleStore::flush`] makes everything before it durable.
+    /// Once it is in the log, which is in memory and synced within a tenth of a second, unless the engine's options say
+    /// otherwise. A power cut or a kill of the process before that may lose the last writes, whole transactions and in their
+    /// order; [`TripleStore::flush`] makes everything before it durable.
     Buffered,
 }
 

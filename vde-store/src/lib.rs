@@ -26,15 +26,16 @@
 //! # What it promises
 //!
 //! - An acknowledged write is durable, unless it was asked for as [`Durability::Buffered`].
-//! - A reader takes no lock, waits for no writer, and never sees a write that a crash could still take back.
+//! - A reader takes no stripe and waits for no sync, and it never sees a write that a crash could still take back, unless
+//!   that was asked for as buffered.
 //! - After a crash, what is there is a prefix of what was written, with every acknowledged write in it; batches are
 //!   there whole or not at all.
 //!
 //! # How it ends
 //!
 //! The last handle to go, with all views, readers and pinned values, closes the store and brings what is buffered to the
-//! disk. Nobody is told if that fails: call [`Vde::flush`] first where it matters. A process that is killed loses nothing
-//! that was acknowledged, buffered or not; a power cut loses what was buffered and not yet synced.
+//! disk. Nobody is told if that fails: call [`Vde::flush`] first where it matters. Whatever ends
+//! the process sooner, a kill or a power cut, may take back what was buffered and not yet synced.
 //!
 //! # When something is damaged
 //!

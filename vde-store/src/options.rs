@@ -26,8 +26,8 @@ pub enum Durability {
     /// Once it survives a crash.
     #[default]
     Sync,
-    /// Once it is logged. It is synced within [`VdeOptions::sync_interval`] and by [`Vde::flush`](crate::Vde::flush); a power cut before that loses it, and every
-    /// write after it; the end of the process does not.
+    /// Once it is logged, which is in memory. It is synced within [`VdeOptions::sync_interval`] and by
+    /// [`Vde::flush`](crate::Vde::flush). A power cut or a kill of the process before that may lose it, and every write after it.
     Buffered,
 }
 
