@@ -5,7 +5,6 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use crate::device::sync_parent;
-
 use crate::entries::Entry;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
