@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p benches --bin engines -- --help`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use benches::{
     cli::{self, Measure},
@@ -26,6 +26,9 @@ struct Options {
     /// Divides the amounts of data, for a first look.
     #[arg(long, default_value_t = 1)]
     divide: u64,
+    /// Only opens the container of very many keys, reads some of them and prints the MiB that took.
+    #[arg(long, hide = true)]
+    open_many: Option<PathBuf>,
     #[command(flatten)]
     measure: Measure,
 }
@@ -48,6 +51,9 @@ enum Part {
 
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
+    if let Some(path) = &options.open_many {
+        return memory::open_many(&options, path);
+    }
     let mut engines = options.measure.chosen(ENGINES, |engine| engine.name)?;
     engines.retain(|engine| engine.name != BARE_LOG);
     for part in Part::value_variants() {
