@@ -2,7 +2,7 @@
 # ThreadSanitizer over the concurrency tests of vde-store, after a control: a planted race, in updates of two keys, that it
 # has to name. Needs a nightly toolchain.
 #
-# No suppression is there for the store's sake: tsan.supp names what std's threads and Arcs order unseen. crossbeam-epoch
+# No suppression is there for the store's sake: tsan.supp names what std's threads, Arcs and OnceLocks order unseen. crossbeam-epoch
 # replaces its fences by what ThreadSanitizer understands; its collector is made by whoever comes first, through a OnceLock
 # of std, so that tests side by side would be reported: they run one after the other. The one test that uses the thread
 # pool of the crate `blocking`, which synchronises by std alone, is left out.
