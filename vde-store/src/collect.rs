@@ -88,6 +88,13 @@ impl Shared {
 
     /// Moves every live record of a segment to the log's end.
     fn empty_segment(&self, segment: u32, ordinal: u64) -> Result<()> {
+        // What is freed from here on is not written over while this is held. What was freed before has nothing live.
+        let _held = self.layers.load_full();
+        let is_there =
+            |log: &Segment| matches!(log, Segment::Log(log) if log.ordinal == ordinal && log.live > 0);
+        if !self.segments.lock().table().get(segment as usize).is_some_and(is_there) {
+            return Ok(());
+        }
         let geometry = self.pages.geometry();
         let start = geometry.segment_offset(segment);
         let device_len = self.pages.device().len().map_err(|e| Error::io("measure the container", e))?;
@@ -215,7 +222,8 @@ impl Shared {
         for entry in self.view().list("") {
             self.lower_blob(&entry?, end)?;
         }
-        let tail = self.segments.lock().tail_logs();
+        let newest = self.checkpoint.lock().superblock.log.ordinal;
+        let tail = self.segments.lock().tail_logs(newest);
         for (segment, ordinal) in tail {
             self.empty_segment(segment, ordinal)?;
         }

@@ -52,11 +52,12 @@ impl Segments {
         self.table.iter().filter(|segment| **segment != Segment::Free).count() as u32
     }
 
-    /// Log segments that would fit into free ones before them.
-    pub(crate) fn tail_logs(&self) -> Vec<(u32, u64)> {
+    /// Log segments before that of `newest` which would fit into free ones before them. What writers have taken since then need
+    /// not be on the device yet.
+    pub(crate) fn tail_logs(&self, newest: u64) -> Vec<(u32, u64)> {
         let tail = (0u32..).zip(&self.table).skip(self.packed_end() as usize);
         tail.filter_map(|(index, segment)| match segment {
-            Segment::Log(log) => Some((index, log.ordinal)),
+            Segment::Log(log) if log.ordinal < newest => Some((index, log.ordinal)),
             _ => None,
         })
         .collect()

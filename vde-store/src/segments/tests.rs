@@ -34,6 +34,17 @@ fn what_is_unused_is_what_is_not_taken() {
 }
 
 #[test]
+fn of_the_log_only_what_lies_before_a_checkpoint_is_moved_down() {
+    let mut segments = segments();
+    let pages = PageRun { offset: segments.take_pages(64), pages: 64 };
+    let more = PageRun { offset: segments.take_pages(64), pages: 64 };
+    let [older, newer] = [7, 8].map(|ordinal| segments.take_log(ordinal, 100));
+    segments.release(&[Freed::Pages(pages), Freed::Pages(more)]);
+    assert_eq!(segments.tail_logs(9), [(older, 7), (newer, 8)]);
+    assert_eq!(segments.tail_logs(8), [(older, 7)]);
+}
+
+#[test]
 fn a_table_survives_its_encoding() {
     let mut segments = segments();
     segments.take_log(7, 100);

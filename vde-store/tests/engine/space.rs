@@ -1,5 +1,8 @@
 //! What is dead becomes free again, and what is alive stays.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use fastrand::Rng;
 use vde_store::{Durability, UserMetadata, VdeOptions};
 
@@ -32,6 +35,28 @@ fn overwriting_reuses_space_and_compacting_gives_it_back() {
     let stats = store.stats().unwrap();
     assert!(stats.container_bytes <= 8192 + (5 << 18), "{stats:?}");
     assert!(stats.log_bytes + stats.page_bytes <= 2 << 18, "{stats:?}");
+}
+
+#[test]
+fn compacting_leaves_alone_what_writers_log_meanwhile() {
+    let (_dir, path) = place();
+    let store = busy().background(false).open(&path).unwrap().with_durability(Durability::Buffered);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut rng = Rng::with_seed(9);
+            while !stop.load(Ordering::Relaxed) {
+                store.put([rng.u8(..8)], bytes(&mut rng, 50_000)).unwrap();
+            }
+        });
+        // A failure would keep the writer from ever being told to stop.
+        let compacted: Vec<_> = (0..15).map(|_| store.compact()).collect();
+        stop.store(true, Ordering::Relaxed);
+        for freed in compacted {
+            freed.unwrap();
+        }
+    });
+    assert!(store.verify(|_| {}).unwrap().is_clean());
 }
 
 #[test]
