@@ -11,7 +11,7 @@ use lock_api::{RawRwLockDowngrade, RawRwLockUpgrade, RawRwLockUpgradeDowngrade};
 
 use crate::held::Held;
 use crate::lock::StripedLock;
-use crate::raw::{Acquire, AcquireFair, Exclusive, ForRwLock, Mode, Shared, Upgradable, Way};
+use crate::raw::{Access, Acquire, AcquireFair, Exclusive, ForRwLock, Mode, Shared, Upgradable, Way};
 use crate::stripe::Stripe;
 
 /// Holds one stripe in mode `M` until it is dropped, and gives access to the stripe's data.
@@ -255,11 +255,11 @@ where
     #[inline]
     #[track_caller]
     pub fn upgrade(guard: Self) -> Guard<P, ForRwLock<R>, T, Exclusive> {
-        guard.held.check_upgrade();
+        guard.held.check_again(Access::Exclusive);
         let (stripe, state, held) = guard.into_parts();
         // SAFETY: `state` is that of an upgradable acquisition of this raw lock.
         let state = unsafe { stripe.raw().0.upgrade(state) };
-        Guard::from_parts(stripe, state, held)
+        Guard::from_parts(stripe, state, held.held_as(Access::Exclusive))
     }
 
     /// Makes an upgradable guard exclusive if there is no reader to wait for.
@@ -285,7 +285,7 @@ where
         let (stripe, state, held) = guard.into_parts();
         // SAFETY: `state` is that of an upgradable acquisition of this raw lock.
         match unsafe { stripe.raw().0.try_upgrade(state) } {
-            Ok(state) => Ok(Guard::from_parts(stripe, state, held)),
+            Ok(state) => Ok(Guard::from_parts(stripe, state, held.held_as(Access::Exclusive))),
             Err(state) => Err(Self::from_parts(stripe, state, held)),
         }
     }
@@ -310,7 +310,7 @@ where
         let (stripe, state, held) = guard.into_parts();
         // SAFETY: `state` is that of an upgradable acquisition of this raw lock.
         let state = unsafe { stripe.raw().0.downgrade_upgradable(state) };
-        Guard::from_parts(stripe, state, held)
+        Guard::from_parts(stripe, state, held.held_as(Access::Shared))
     }
 }
 
@@ -337,7 +337,7 @@ where
         let (stripe, state, held) = guard.into_parts();
         // SAFETY: `state` is that of an exclusive acquisition of this raw lock.
         let state = unsafe { stripe.raw().0.downgrade(state) };
-        Guard::from_parts(stripe, state, held)
+        Guard::from_parts(stripe, state, held.held_as(Access::Shared))
     }
 }
 

@@ -7,6 +7,9 @@
 //!
 //! A guard counts for the thread that took it until it is dropped, wherever that happens, or handed over.
 //!
+//! The record is a search tree of guards by their highest stripes, since that stripe decides whether there is anything to
+//! complain about. So a guard costs the logarithm of the number of those that its thread holds.
+//!
 //! In release builds, without `std`, and under a model checker (whose threads share the thread-local record) all of
 //! this is empty types and empty functions.
 
@@ -18,6 +21,7 @@ pub(crate) use off::{Held, SetId};
 
 #[cfg(all(debug_assertions, feature = "std", not(stripe_lock_loom)))]
 mod on {
+    use std::collections::BTreeMap;
     use std::format;
     use std::panic::Location;
     use std::string::String;
@@ -25,15 +29,17 @@ mod on {
     use std::sync::Weak;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    #[cfg(feature = "tracing")]
     use std::vec::Vec;
 
     use crate::StripeSet;
-    use crate::raw::RawLock;
+    use crate::holding::Holding;
+    use crate::raw::{Access, RawLock};
 
     static NEXT: AtomicU64 = AtomicU64::new(0);
 
     /// What a thread holds. Shared, because a guard may be dropped on another thread than the one that took it.
-    type List = Arc<Mutex<Vec<Entry>>>;
+    type List = Arc<Mutex<Entries>>;
 
     thread_local! {
         static MINE: List = new_list();
@@ -41,7 +47,7 @@ mod on {
 
     /// The lists of all threads, for who wants to know who holds a stripe.
     #[cfg(feature = "tracing")]
-    static LISTS: Mutex<Vec<Weak<Mutex<Vec<Entry>>>>> = Mutex::new(Vec::new());
+    static LISTS: Mutex<Vec<Weak<Mutex<Entries>>>> = Mutex::new(Vec::new());
 
     fn new_list() -> List {
         let list = List::default();
@@ -54,38 +60,113 @@ mod on {
         list
     }
 
+    /// The place of a guard in the tree: by set, and there by the highest stripe, if it holds any.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Key {
+        set: u64,
+        highest: Option<usize>,
+        id: u64,
+    }
+
+    /// One guard.
     #[derive(Debug)]
     struct Entry {
-        id: u64,
-        set: u64,
         stripes: StripeSet,
+        accesses: Accesses,
         at: &'static Location<'static>,
     }
 
-    fn entries(list: &List) -> MutexGuard<'_, Vec<Entry>> {
+    /// How the stripes of a guard are held, or wanted.
+    #[derive(Clone, Debug)]
+    enum Accesses {
+        All(Access),
+        /// These exclusively, the others shared.
+        Writes(StripeSet),
+    }
+
+    impl Accesses {
+        fn of<L>(holding: &impl Holding<L>) -> Self {
+            holding
+                .writes()
+                .map_or_else(|| Self::All(holding.access(0)), |writes| Self::Writes(writes.clone()))
+        }
+
+        fn to(&self, stripe: usize) -> Access {
+            match self {
+                Self::All(access) => *access,
+                Self::Writes(writes) if writes.contains(stripe) => Access::Exclusive,
+                Self::Writes(_) => Access::Shared,
+            }
+        }
+    }
+
+    /// Whether holders with these accesses exclude each other.
+    fn exclude(one: Access, other: Access) -> bool {
+        one != Access::Shared && other != Access::Shared || [one, other].contains(&Access::Exclusive)
+    }
+
+    #[derive(Debug, Default)]
+    struct Entries(BTreeMap<Key, Entry>);
+
+    impl Entries {
+        fn insert(&mut self, set: u64, id: u64, entry: Entry) -> Key {
+            let key = Key { set, highest: entry.stripes.last(), id };
+            self.0.insert(key, entry);
+            key
+        }
+
+        /// Why a thread that holds all this must not wait for `wanted` of `set`, if that is so: for nothing of it but
+        /// the guard `own`.
+        #[track_caller]
+        fn complaint(
+            &self,
+            set: u64,
+            wanted: &StripeSet,
+            accesses: &Accesses,
+            own: Option<Key>,
+        ) -> Option<String> {
+            let first = wanted.first()?;
+            let from = Key { set, highest: Some(first), id: 0 };
+            let to = Key { set: set + 1, highest: None, id: 0 };
+            let reaching = self.0.range(from..to).rev().filter(|(key, _)| Some(**key) != own);
+            // One that comes so far is one too many; the others are asked for the better complaint alone.
+            let (highest, last) = reaching.clone().next()?;
+            let here = Location::caller();
+            let advice = "keys that are needed together have to be taken together (lock_many), or added to the guard of \
+                          several keys (extend)";
+            let both = |entry: &Entry| wanted.iter().find(|&stripe| entry.stripes.contains(stripe));
+            if let Some((stripe, entry)) = reaching.clone().find_map(|(_, entry)| Some((both(entry)?, entry)))
+            {
+                let at = entry.at;
+                return Some(if exclude(accesses.to(stripe), entry.accesses.to(stripe)) {
+                    format!(
+                        "waiting for stripe {stripe} at {here} would never end, since this thread took it at {at}: \
+                         {advice}"
+                    )
+                } else {
+                    format!(
+                        "reading stripe {stripe} once more at {here} may never end, since this thread reads it already, \
+                         taken at {at}, and a writer who waits for that may go before the second reader: {advice}"
+                    )
+                });
+            }
+            let (highest, at) = (highest.highest?, last.at);
+            Some(format!(
+                "waiting for stripe {first} at {here} would break the order, since this thread took stripe {highest} at \
+                 {at}: {advice}"
+            ))
+        }
+    }
+
+    fn entries(list: &List) -> MutexGuard<'_, Entries> {
         list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why a thread that holds `held` must not wait for `wanted`, if that is so.
     #[track_caller]
-    fn complaint<'e>(held: impl Iterator<Item = &'e Entry> + Clone, wanted: &StripeSet) -> Option<String> {
-        let here = Location::caller();
-        let advice = "keys that are needed together have to be taken together (lock_many), or added to the guard of \
-                      several keys (extend)";
-        let first = wanted.first()?;
-        let twice = |entry: &'e Entry| wanted.iter().find(|&stripe| entry.stripes.contains(stripe));
-        if let Some((stripe, at)) = held.clone().find_map(|entry| Some((twice(entry)?, entry.at))) {
-            return Some(format!(
-                "waiting for stripe {stripe} at {here} would never end, since this thread took it at {at}: {advice}"
-            ));
+    fn panic_with(complaint: Option<String>) {
+        if let Some(complaint) = complaint {
+            panic!("{complaint}");
         }
-        let above = held.filter_map(|entry| Some((entry.stripes.last()?, entry.at)));
-        let (highest, at) =
-            above.max_by_key(|&(highest, _)| highest).filter(|&(highest, _)| first < highest)?;
-        Some(format!(
-            "waiting for stripe {first} at {here} would break the order, since this thread took stripe {highest} at \
-             {at}: {advice}"
-        ))
     }
 
     /// The identity of a striped lock; none if it is exempt.
@@ -97,21 +178,24 @@ mod on {
             Self((!L::REENTRANT).then(|| NEXT.fetch_add(1, Relaxed)))
         }
 
-        /// Panics if waiting for `wanted` could be waiting for oneself.
         #[track_caller]
-        pub(crate) fn check(self, wanted: &StripeSet) {
+        fn check_access(self, wanted: &StripeSet, accesses: &Accesses) {
             let Some(set) = self.0 else { return };
             // Without thread-local storage (the thread is ending) nothing is checked, and nothing was noted either.
             let Ok(mine) = MINE.try_with(Clone::clone) else { return };
-            let complaint = complaint(entries(&mine).iter().filter(|entry| entry.set == set), wanted);
-            if let Some(complaint) = complaint {
-                panic!("{complaint}");
-            }
+            let complaint = entries(&mine).complaint(set, wanted, accesses, None);
+            panic_with(complaint);
+        }
+
+        /// Panics if waiting for `wanted` could be waiting for oneself.
+        #[track_caller]
+        pub(crate) fn check<L>(self, wanted: &StripeSet, holding: &impl Holding<L>) {
+            self.check_access(wanted, &Accesses::of(holding));
         }
 
         #[track_caller]
-        pub(crate) fn check_one(self, stripe: usize, stripes: usize) {
-            self.check(&one(stripe, stripes));
+        pub(crate) fn check_one(self, stripe: usize, stripes: usize, access: Access) {
+            self.check_access(&one(stripe, stripes), &Accesses::All(access));
         }
 
         /// Where somebody who holds this stripe has taken it.
@@ -119,25 +203,32 @@ mod on {
         pub(crate) fn holder_of(self, stripe: usize) -> Option<&'static Location<'static>> {
             let set = self.0?;
             let lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner);
+            let (from, to) =
+                (Key { set, highest: Some(stripe), id: 0 }, Key { set: set + 1, highest: None, id: 0 });
             lists.iter().filter_map(Weak::upgrade).find_map(|list| {
                 let entries = entries(&list);
-                let holds = |entry: &&Entry| entry.set == set && entry.stripes.contains(stripe);
-                entries.iter().find(holds).map(|entry| entry.at)
+                let holder = entries.0.range(from..to).find(|(_, entry)| entry.stripes.contains(stripe));
+                holder.map(|(_, entry)| entry.at)
             })
+        }
+
+        #[track_caller]
+        fn record_access(self, stripes: StripeSet, accesses: Accesses) -> Held {
+            let (Some(set), Ok(list)) = (self.0, MINE.try_with(Clone::clone)) else { return Held::none() };
+            let id = NEXT.fetch_add(1, Relaxed);
+            let key = entries(&list).insert(set, id, Entry { stripes, accesses, at: Location::caller() });
+            Held(Some((key, list)))
         }
 
         /// Notes that this thread holds `stripes`, until the record is dropped.
         #[track_caller]
-        pub(crate) fn record(self, stripes: &StripeSet) -> Held {
-            let (Some(set), Ok(list)) = (self.0, MINE.try_with(Clone::clone)) else { return Held::none() };
-            let id = NEXT.fetch_add(1, Relaxed);
-            entries(&list).push(Entry { id, set, stripes: stripes.clone(), at: Location::caller() });
-            Held(Some((id, list)))
+        pub(crate) fn record<L>(self, stripes: &StripeSet, holding: &impl Holding<L>) -> Held {
+            self.record_access(stripes.clone(), Accesses::of(holding))
         }
 
         #[track_caller]
-        pub(crate) fn record_one(self, stripe: usize, stripes: usize) -> Held {
-            self.record(&one(stripe, stripes))
+        pub(crate) fn record_one(self, stripe: usize, stripes: usize, access: Access) -> Held {
+            self.record_access(one(stripe, stripes), Accesses::All(access))
         }
     }
 
@@ -147,9 +238,9 @@ mod on {
         set
     }
 
-    /// Stands for one entry of a list, by its id.
+    /// Stands for one guard in a list.
     #[derive(Debug)]
-    pub(crate) struct Held(Option<(u64, List)>);
+    pub(crate) struct Held(Option<(Key, List)>);
 
     impl Held {
         /// Stands for nothing.
@@ -157,33 +248,42 @@ mod on {
             Self(None)
         }
 
-        /// Notes one more stripe.
-        pub(crate) fn add(&self, stripe: usize) {
-            let Some((id, list)) = &self.0 else { return };
-            if let Some(entry) = entries(list).iter_mut().find(|entry| entry.id == *id) {
-                entry.stripes.insert(stripe);
+        fn change(&mut self, change: impl FnOnce(&mut Entry)) {
+            let Some((key, list)) = &mut self.0 else { return };
+            let mut entries = entries(list);
+            if let Some(mut entry) = entries.0.remove(key) {
+                change(&mut entry);
+                *key = entries.insert(key.set, key.id, entry);
             }
         }
 
-        /// Panics if waiting for the readers of what this stands for could be waiting for oneself.
+        /// Notes one more stripe.
+        pub(crate) fn add(&mut self, stripe: usize) {
+            self.change(|entry| _ = entry.stripes.insert(stripe));
+        }
+
+        /// Notes that the stripes are held in another way from now on.
+        pub(crate) fn held_as(mut self, access: Access) -> Self {
+            self.change(|entry| entry.accesses = Accesses::All(access));
+            self
+        }
+
+        /// Panics if waiting for what this stands for, in this way, could be waiting for oneself.
         #[track_caller]
-        pub(crate) fn check_upgrade(&self) {
-            let Some((id, list)) = &self.0 else { return };
+        pub(crate) fn check_again(&self, access: Access) {
+            let Some((key, list)) = &self.0 else { return };
             let entries = entries(list);
-            let Some(own) = entries.iter().find(|entry| entry.id == *id) else { return };
-            let others = entries.iter().filter(|entry| entry.set == own.set && entry.id != own.id);
-            let complaint = complaint(others, &own.stripes);
+            let Some(own) = entries.0.get(key) else { return };
+            let complaint = entries.complaint(key.set, &own.stripes, &Accesses::All(access), Some(*key));
             drop(entries);
-            if let Some(complaint) = complaint {
-                panic!("{complaint}");
-            }
+            panic_with(complaint);
         }
 
         /// Ends the entry. To be called before the release: as soon as others can take the stripe, the thread that
         /// held it may want it again.
         pub(crate) fn end(&mut self) {
-            if let Some((id, list)) = self.0.take() {
-                entries(&list).retain(|entry| entry.id != id);
+            if let Some((key, list)) = self.0.take() {
+                entries(&list).0.remove(&key);
             }
         }
     }
@@ -199,7 +299,8 @@ mod on {
 #[allow(clippy::unused_self, clippy::extra_unused_type_parameters, reason = "the same face as `on`")]
 mod off {
     use crate::StripeSet;
-    use crate::raw::RawLock;
+    use crate::holding::Holding;
+    use crate::raw::{Access, RawLock};
 
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct SetId;
@@ -211,10 +312,10 @@ mod off {
         }
 
         #[inline]
-        pub(crate) fn check(self, _: &StripeSet) {}
+        pub(crate) fn check<L>(self, _: &StripeSet, _: &impl Holding<L>) {}
 
         #[inline]
-        pub(crate) fn check_one(self, _: usize, _: usize) {}
+        pub(crate) fn check_one(self, _: usize, _: usize, _: Access) {}
 
         #[cfg(feature = "tracing")]
         pub(crate) fn holder_of(self, _: usize) -> Option<&'static core::panic::Location<'static>> {
@@ -222,12 +323,12 @@ mod off {
         }
 
         #[inline]
-        pub(crate) fn record(self, _: &StripeSet) -> Held {
+        pub(crate) fn record<L>(self, _: &StripeSet, _: &impl Holding<L>) -> Held {
             Held
         }
 
         #[inline]
-        pub(crate) fn record_one(self, _: usize, _: usize) -> Held {
+        pub(crate) fn record_one(self, _: usize, _: usize, _: Access) -> Held {
             Held
         }
     }
@@ -242,10 +343,15 @@ mod off {
         }
 
         #[inline]
-        pub(crate) fn add(&self, _: usize) {}
+        pub(crate) fn add(&mut self, _: usize) {}
 
         #[inline]
-        pub(crate) fn check_upgrade(&self) {}
+        pub(crate) fn held_as(self, _: Access) -> Self {
+            self
+        }
+
+        #[inline]
+        pub(crate) fn check_again(&self, _: Access) {}
 
         #[inline]
         pub(crate) fn end(&mut self) {}

@@ -5,18 +5,31 @@ use core::mem;
 use core::ptr::NonNull;
 
 use crate::StripeSet;
-use crate::raw::{Acquire, AcquireFair, Exclusive, Mode, Shared, Way};
+use crate::raw::{Access, Acquire, AcquireFair, Exclusive, Mode, Shared, Way};
+use crate::sealed::Sealed;
 use crate::stripe::Stripe;
 
 /// What a [`MultiGuard`](crate::MultiGuard) keeps of the acquisitions it stands for: a stack in the order of stripes,
-/// since they are released in descending order.
+/// since they are released in descending order. Sealed.
 ///
 /// # Safety
 ///
-/// [`exclusive`](Self::exclusive) is true only of stripes that are held in a mode that excludes all other holders.
-pub unsafe trait Holding<L> {
+/// [`access`](Self::access) is that of the mode in which the stripe is held.
+pub unsafe trait Holding<L>: Sealed {
+    /// How the stripe with this index, if held, is held.
+    fn access(&self, index: usize) -> Access;
+
     /// Whether the stripe with this index, if held, is held exclusively.
-    fn exclusive(&self, index: usize) -> bool;
+    #[inline]
+    fn exclusive(&self, index: usize) -> bool {
+        self.access(index) == Access::Exclusive
+    }
+
+    /// The stripes that are held exclusively, where others are held shared.
+    #[inline]
+    fn writes(&self) -> Option<&StripeSet> {
+        None
+    }
 
     /// Releases the highest stripe.
     ///
@@ -25,9 +38,21 @@ pub unsafe trait Holding<L> {
     /// At least one stripe is held, `stripe` is the highest of those, its index is `index`, and no reference to its
     /// data is used after this call.
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize);
+
+    /// Releases one stripe; `held` are those that are held beside it.
+    ///
+    /// # Safety
+    ///
+    /// `stripe` is held, its index is `index`, and no reference to its data is used after this call.
+    unsafe fn remove<T>(&mut self, stripe: &Stripe<L, T>, index: usize, held: &StripeSet);
 }
 
-/// A [`Holding`] that hands its stripes over when it releases them.
+/// How many of `held` lie below `index`.
+fn rank(held: &StripeSet, index: usize) -> usize {
+    held.iter().take_while(|&other| other < index).count()
+}
+
+/// A [`Holding`] that hands its stripes over when it releases them. Sealed.
 pub trait HoldingFair<L>: Holding<L> {
     /// Releases the highest stripe to whoever has waited longest.
     ///
@@ -38,7 +63,7 @@ pub trait HoldingFair<L>: Holding<L> {
 }
 
 /// A [`Holding`] that can take stripes in way `W`.
-pub trait Take<L, W>: Holding<L> {
+pub(crate) trait Take<L, W>: Holding<L> {
     /// Takes a stripe above all those held; says whether it got it.
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool;
 }
@@ -53,9 +78,25 @@ struct Stack<S>(Vec<S>);
 impl<S> Stack<S> {
     const SIZELESS: bool = size_of::<S>() == 0;
 
+    /// `rank` is the number of states below this one; nobody asks where states have no size.
     #[inline]
-    fn insert(&mut self, rank: usize, state: S) {
-        if Self::SIZELESS { mem::forget(state) } else { self.0.insert(rank, state) }
+    fn insert(&mut self, rank: impl FnOnce() -> usize, state: S) {
+        if Self::SIZELESS { mem::forget(state) } else { self.0.insert(rank(), state) }
+    }
+
+    /// The state that has `rank` others below it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`pop`](Self::pop).
+    #[inline]
+    unsafe fn remove(&mut self, rank: impl FnOnce() -> usize) -> S {
+        if Self::SIZELESS {
+            // SAFETY: as in `pop`.
+            unsafe { self.pop() }
+        } else {
+            self.0.remove(rank())
+        }
     }
 
     #[inline]
@@ -65,7 +106,7 @@ impl<S> Stack<S> {
 
     /// # Safety
     ///
-    /// There have been more calls to `push` and `insert` than to `pop`.
+    /// There have been more calls to `push` and `insert` than to `pop` and `remove`.
     #[inline]
     unsafe fn pop(&mut self) -> S {
         if Self::SIZELESS {
@@ -79,35 +120,42 @@ impl<S> Stack<S> {
     }
 }
 
+impl<L: Acquire<M>, M: Mode> Sealed for Uniform<L, M> {}
+
 impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
     #[inline]
     pub(crate) const fn new() -> Self {
         Self(Stack(Vec::new()))
     }
 
-    /// Takes a stripe that has `rank` held ones below it, and keeps its state at that place; says whether it got it.
+    /// Takes a stripe wherever it lies among `held`, which are all that are held; says whether it got it.
     pub(crate) fn insert<T>(
         &mut self,
         stripe: &Stripe<L, T>,
         index: usize,
-        rank: usize,
+        held: &StripeSet,
         way: &impl Way<L, M>,
     ) -> bool {
-        stripe.take(way, index).map(|state| self.0.insert(rank, state)).is_some()
+        stripe.take(way, index).map(|state| self.0.insert(|| rank(held, index), state)).is_some()
     }
 }
 
 // SAFETY: every stripe is held in mode `M`.
 unsafe impl<L: Acquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
     #[inline]
-    fn exclusive(&self, _: usize) -> bool {
-        M::EXCLUSIVE
+    fn access(&self, _: usize) -> Access {
+        M::ACCESS
     }
 
     #[inline]
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
         // SAFETY: the caller names the highest stripe, whose state is the last one here.
         unsafe { stripe.release(self.0.pop()) }
+    }
+
+    unsafe fn remove<T>(&mut self, stripe: &Stripe<L, T>, index: usize, held: &StripeSet) {
+        // SAFETY: the states are in the order of the stripes, so this is the one of the stripe that the caller names.
+        unsafe { stripe.release(self.0.remove(|| rank(held, index))) }
     }
 }
 
@@ -134,6 +182,8 @@ pub struct Mixed<L: Acquire<Shared> + Acquire<Exclusive>> {
     exclusive: Uniform<L, Exclusive>,
 }
 
+impl<L: Acquire<Shared> + Acquire<Exclusive>> Sealed for Mixed<L> {}
+
 impl<L: Acquire<Shared> + Acquire<Exclusive>> Mixed<L> {
     pub(crate) const fn new(writes: StripeSet) -> Self {
         Self { writes, shared: Uniform::new(), exclusive: Uniform::new() }
@@ -142,8 +192,12 @@ impl<L: Acquire<Shared> + Acquire<Exclusive>> Mixed<L> {
 
 // SAFETY: the stripes in `writes`, which never changes, are held in mode `Exclusive`.
 unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
-    fn exclusive(&self, index: usize) -> bool {
-        self.writes.contains(index)
+    fn access(&self, index: usize) -> Access {
+        if self.writes.contains(index) { Access::Exclusive } else { Access::Shared }
+    }
+
+    fn writes(&self) -> Option<&StripeSet> {
+        Some(&self.writes)
     }
 
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
@@ -153,6 +207,21 @@ unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
                 self.exclusive.pop(stripe, index);
             } else {
                 self.shared.pop(stripe, index);
+            }
+        }
+    }
+
+    unsafe fn remove<T>(&mut self, stripe: &Stripe<L, T>, index: usize, held: &StripeSet) {
+        let exclusive = self.exclusive(index);
+        let alike =
+            || held.iter().filter(|&other| other < index && self.writes.contains(other) == exclusive).count();
+        // SAFETY: each stack is in the order of the stripes held in its mode, so this is the state of the stripe that the
+        // caller names.
+        unsafe {
+            if exclusive {
+                stripe.release::<Exclusive>(self.exclusive.0.remove(alike));
+            } else {
+                stripe.release::<Shared>(self.shared.0.remove(alike));
             }
         }
     }

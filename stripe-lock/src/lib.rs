@@ -26,6 +26,7 @@ mod mutex;
 pub mod raw;
 mod reentrant;
 mod rwlock;
+mod sealed;
 #[cfg(feature = "stats")]
 mod stats;
 mod stripe;
@@ -46,9 +47,9 @@ pub use hash::DefaultHasher;
 pub use hash::Fnv1a;
 #[cfg(feature = "std")]
 pub use hash::SipHash;
-pub use holding::{Holding, HoldingFair, Mixed, Take, Uniform};
-pub use lock::StripedLock;
-pub use multi::{ExtendError, MultiGuard};
+pub use holding::{Holding, HoldingFair, Mixed, Uniform};
+pub use lock::{Handle, StripedLock};
+pub use multi::{ExtendError, MultiGuard, MultiIter, MultiIterMut};
 pub use mutex::{ArcMutexGuard, MutexGuard, MutexMultiGuard, StripedMutex};
 #[doc(inline)]
 pub use raw::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};

@@ -12,6 +12,7 @@ use crate::guard::{ArcStripe, Guard};
 use crate::hash::Located;
 use crate::held::SetId;
 use crate::raw::{Acquire, Mode, RawLock, Wait, Way};
+use crate::sealed::Sealed;
 use crate::stripe::Stripe;
 use crate::striped::DEFAULT_STRIPES;
 use crate::waits::{Patience, watch};
@@ -35,6 +36,55 @@ pub struct StripedLock<K: ?Sized, T, L, S> {
     pub(crate) id: SetId,
     pub(crate) patience: Patience,
 }
+
+/// How a guard of several stripes reaches its set: by reference, or by an `Arc` that keeps it alive. Sealed.
+///
+/// # Examples
+///
+/// ```
+/// fn handle<P: stripe_lock::Handle>(_: P) {}
+///
+/// let locks = std::sync::Arc::new(stripe_lock::StripedMutex::<u64>::new(4));
+/// handle(&*locks);
+/// handle(locks);
+/// ```
+pub trait Handle:
+    Sealed
+    + Deref<
+        Target = StripedLock<
+            <Self as Handle>::Key,
+            <Self as Handle>::Data,
+            <Self as Handle>::Raw,
+            <Self as Handle>::Hasher,
+        >,
+    >
+{
+    /// What the locks are named by.
+    type Key: ?Sized;
+    /// What each lock guards.
+    type Data;
+    /// The raw lock of each stripe.
+    type Raw;
+    /// What sends keys to stripes.
+    type Hasher;
+}
+
+macro_rules! handle {
+    ($($handle:ty),*) => {
+        $(
+            impl<K: ?Sized, T, L, S> Sealed for $handle {}
+
+            impl<K: ?Sized, T, L, S> Handle for $handle {
+                type Key = K;
+                type Data = T;
+                type Raw = L;
+                type Hasher = S;
+            }
+        )*
+    };
+}
+
+handle!(&StripedLock<K, T, L, S>, Arc<StripedLock<K, T, L, S>>);
 
 /// What holds of a wait without a limit.
 const WAITED: &str = "waiting ends with the stripe";
@@ -271,7 +321,7 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         L: Acquire<M>,
     {
         let guard = Guard::take(stripe, at.stripe, &watch(way, self.patience, self.id, at.hash))?;
-        Some(guard.recorded(self.id.record_one(at.stripe, self.stripes())))
+        Some(guard.recorded(self.id.record_one(at.stripe, self.stripes(), M::ACCESS)))
     }
 
     /// Waits for the stripe of `key` in mode `M`.
@@ -284,7 +334,7 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         L: Acquire<M>,
     {
         let at = self.striped.locate(key);
-        self.id.check_one(at.stripe, self.stripes());
+        self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
         self.take(self.striped.stripe(at.stripe), at, Wait).expect(WAITED)
     }
 
@@ -314,7 +364,7 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         L: Acquire<M>,
     {
         let at = self.striped.locate(key);
-        self.id.check_one(at.stripe, self.stripes());
+        self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
         self.take(ArcStripe::new(self.clone(), at.stripe), at, Wait).expect(WAITED)
     }
 

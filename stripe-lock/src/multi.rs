@@ -10,13 +10,14 @@ use crate::StripeSet;
 use crate::hash::Located;
 use crate::held::Held;
 use crate::holding::{Holding, HoldingFair, Take, Uniform};
-use crate::lock::StripedLock;
+use crate::lock::Handle;
 use crate::raw::{Acquire, Mode, Try, Wait, Way};
-use crate::stripe::Stripe;
 use crate::waits::{KeyHash, Watched, watch};
 
+mod iter;
 mod taking;
 
+pub use iter::{MultiIter, MultiIterMut};
 use taking::{Releasing, release_each, release_many, take_each, take_many};
 
 /// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
@@ -48,47 +49,42 @@ use taking::{Releasing, release_each, release_many, take_each, take_many};
 /// std::mem::swap(both.get_mut("apples").unwrap(), both.get_mut("pears").unwrap());
 /// ```
 #[must_use = "if unused, the stripes are released at once"]
-pub struct MultiGuard<'a, K: ?Sized, T, L, S, H: Holding<L>> {
-    set: &'a StripedLock<K, T, L, S>,
+pub struct MultiGuard<P: Handle, H: Holding<P::Raw>> {
+    set: P,
     stripes: StripeSet,
     holding: H,
     record: Held,
     /// Makes the guard `Sync` only where `T` is, and `Send` only where `T` is.
-    data: PhantomData<T>,
+    data: PhantomData<P::Data>,
 }
 
-impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
+impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// Takes all of `wanted` in ascending order, or gives back what it got if `way` ends without one of them.
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn take<W>(
-        set: &'a StripedLock<K, T, L, S>,
-        wanted: StripeSet,
-        mut holding: H,
-        way: W,
-    ) -> Option<Self>
+    pub(crate) fn take<W>(set: P, wanted: StripeSet, mut holding: H, way: W) -> Option<Self>
     where
-        H: Take<L, Watched<W>>,
+        H: Take<P::Raw, Watched<W>>,
     {
         let way = &watch(way, set.patience, set.id, KeyHash::NONE);
         // Few stripes are made into a set anew, because moving the one that came would copy all of its memory.
         let stripes = if let Some(bits) = wanted.bits() {
-            take_each(set, bits.clone(), &mut holding, way).then(|| StripeSet::from(bits))?
+            take_each(&set, bits.clone(), &mut holding, way).then(|| StripeSet::from(bits))?
         } else {
-            take_many(set, &wanted, &mut holding, way).then_some(wanted)?
+            take_many(&set, &wanted, &mut holding, way).then_some(wanted)?
         };
-        let record = set.id.record(&stripes);
+        let record = set.id.record(&stripes, &holding);
         Some(Self { set, stripes, holding, record, data: PhantomData })
     }
 
     /// Waits for all of `wanted` in ascending order.
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn wait(set: &'a StripedLock<K, T, L, S>, wanted: StripeSet, holding: H) -> Self
+    pub(crate) fn wait(set: P, wanted: StripeSet, holding: H) -> Self
     where
-        H: Take<L, Watched<Wait>>,
+        H: Take<P::Raw, Watched<Wait>>,
     {
-        set.id.check(&wanted);
+        set.id.check(&wanted, &holding);
         let Some(guard) = Self::take(set, wanted, holding, Wait) else {
             unreachable!("waiting ends with the stripes")
         };
@@ -140,9 +136,8 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     /// *counts.lock(&1) += 1;
     /// assert_eq!(counts.lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
     /// ```
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, &T)> {
-        // SAFETY: the guard holds every one of `stripes`, and gives out `&mut T` only against `&mut self`.
-        self.stripes.iter().map(|index| (index, unsafe { &*self.set.striped.stripe(index).data() }))
+    pub fn iter(&self) -> MultiIter<'_, P, H> {
+        MultiIter::new(self)
     }
 
     /// The stripes that are held, each with its data to change, in ascending order; without those that a batch holds
@@ -155,13 +150,8 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     /// counts.lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
     /// assert_eq!(counts.into_inner(), [7; 4]);
     /// ```
-    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (usize, &mut T)> {
-        let Self { set, stripes, holding, .. } = self;
-        stripes.iter().filter(|&index| holding.exclusive(index)).map(|index| {
-            // SAFETY: the guard holds this stripe exclusively, `&mut self` lasts as long as the iterator's items, and
-            // the set yields no stripe twice.
-            (index, unsafe { &mut *set.striped.stripe(index).data() })
-        })
+    pub fn iter_mut(&mut self) -> MultiIterMut<'_, P, H> {
+        MultiIterMut::new(self)
     }
 
     /// Takes the guard off this thread's record of debug builds, for guards that go to another thread: see
@@ -202,11 +192,11 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     /// ```
     pub fn unlock_fair(mut self)
     where
-        H: HoldingFair<L>,
+        H: HoldingFair<P::Raw>,
     {
         self.record.end();
         let stripes = mem::replace(&mut self.stripes, StripeSet::empty(0));
-        let mut releasing = Releasing { set: self.set, rest: stripes.iter(), holding: &mut self.holding };
+        let mut releasing = Releasing { set: &*self.set, rest: stripes.iter(), holding: &mut self.holding };
         while let Some(index) = releasing.rest.next_back() {
             // SAFETY: `holding` has the states of `stripes` in their order; no reference to the data outlives `self`.
             unsafe { releasing.holding.pop_fair(self.set.striped.stripe(index), index) }
@@ -214,7 +204,7 @@ impl<'a, K: ?Sized, T, L, S, H: Holding<L>> MultiGuard<'a, K, T, L, S, H> {
     }
 }
 
-impl<K: ?Sized, T, L, S: BuildHasher, H: Holding<L>> MultiGuard<'_, K, T, L, S, H> {
+impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// Whether the stripe of `key` is held.
     ///
     /// # Examples
@@ -226,7 +216,7 @@ impl<K: ?Sized, T, L, S: BuildHasher, H: Holding<L>> MultiGuard<'_, K, T, L, S, 
     /// ```
     pub fn holds<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         self.stripes.contains(self.set.stripe_of(key))
@@ -241,9 +231,9 @@ impl<K: ?Sized, T, L, S: BuildHasher, H: Holding<L>> MultiGuard<'_, K, T, L, S, 
     /// assert_eq!(stock.lock_many(["apples"]).get("apples"), Some(&0));
     /// ```
     #[inline]
-    pub fn get<Q>(&self, key: &Q) -> Option<&T>
+    pub fn get<Q>(&self, key: &Q) -> Option<&P::Data>
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         let (index, stripe) = self.set.striped.find(key);
@@ -262,9 +252,9 @@ impl<K: ?Sized, T, L, S: BuildHasher, H: Holding<L>> MultiGuard<'_, K, T, L, S, 
     /// *guard.get_mut("pears").unwrap() += 2;
     /// ```
     #[inline]
-    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut T>
+    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut P::Data>
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         let (index, stripe) = self.set.striped.find(key);
@@ -274,11 +264,10 @@ impl<K: ?Sized, T, L, S: BuildHasher, H: Holding<L>> MultiGuard<'_, K, T, L, S, 
     }
 }
 
-impl<K: ?Sized, T, L, S, M> MultiGuard<'_, K, T, L, S, Uniform<L, M>>
+impl<P, M> MultiGuard<P, Uniform<P::Raw, M>>
 where
-    L: Acquire<M>,
+    P: Handle<Raw: Acquire<M>, Hasher: BuildHasher>,
     M: Mode,
-    S: BuildHasher,
 {
     /// Adds one more key without waiting.
     ///
@@ -303,7 +292,7 @@ where
     #[track_caller]
     pub fn try_extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         self.extend_by(key, false)
@@ -332,7 +321,7 @@ where
     #[track_caller]
     pub fn extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         self.extend_by(key, true)
@@ -341,30 +330,29 @@ where
     #[track_caller]
     fn extend_by<Q>(&mut self, key: &Q, may_wait: bool) -> Result<(), ExtendError>
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         let Located { stripe: index, hash, .. } = self.set.striped.locate(key);
         if self.stripes.contains(index) {
             return Ok(());
         }
-        let stripe = self.set.striped.stripe(index);
         let below = self.stripes.last().is_some_and(|highest| index < highest);
         if may_wait && !below {
-            self.set.id.check_one(index, self.set.stripes());
-            self.add(index, stripe, &watch(Wait, self.set.patience, self.set.id, hash));
+            self.set.id.check_one(index, self.set.stripes(), M::ACCESS);
+            self.add(index, &watch(Wait, self.set.patience, self.set.id, hash));
             return Ok(());
         }
-        match self.add(index, stripe, &Try) {
+        match self.add(index, &Try) {
             true => Ok(()),
             false if below => Err(ExtendError::WouldInvert),
             false => Err(ExtendError::WouldBlock),
         }
     }
 
-    fn add(&mut self, index: usize, stripe: &Stripe<L, T>, way: &impl Way<L, M>) -> bool {
-        let rank = self.stripes.iter().take_while(|&held| held < index).count();
-        let taken = self.holding.insert(stripe, index, rank, way);
+    /// Adds a stripe that is not held, wherever it lies, if `way` ends with it.
+    fn add(&mut self, index: usize, way: &impl Way<P::Raw, M>) -> bool {
+        let taken = self.holding.insert(self.set.striped.stripe(index), index, &self.stripes, way);
         if taken {
             self.stripes.insert(index);
             self.record.add(index);
@@ -373,7 +361,7 @@ where
     }
 }
 
-impl<K: ?Sized, T, L, S, H: Holding<L>> Drop for MultiGuard<'_, K, T, L, S, H> {
+impl<P: Handle, H: Holding<P::Raw>> Drop for MultiGuard<P, H> {
     #[inline]
     fn drop(&mut self) {
         let Self { set, stripes, holding, record, .. } = self;
@@ -388,7 +376,7 @@ impl<K: ?Sized, T, L, S, H: Holding<L>> Drop for MultiGuard<'_, K, T, L, S, H> {
     }
 }
 
-impl<K: ?Sized, T: fmt::Debug, L, S, H: Holding<L>> fmt::Debug for MultiGuard<'_, K, T, L, S, H> {
+impl<P: Handle<Data: fmt::Debug>, H: Holding<P::Raw>> fmt::Debug for MultiGuard<P, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
@@ -404,6 +392,7 @@ impl<K: ?Sized, T: fmt::Debug, L, S, H: Holding<L>> fmt::Debug for MultiGuard<'_
 /// assert_eq!(ExtendError::WouldBlock.to_string(), "the stripe is held by another guard");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ExtendError {
     /// Another guard holds the stripe, and waiting for it would be safe, if that guard is not this thread's (or task's) own.
     WouldBlock,

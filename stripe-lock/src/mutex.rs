@@ -104,7 +104,7 @@ pub type ArcMutexGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
 /// assert!(guard.holds(&2));
 /// ```
 pub type MutexMultiGuard<'a, K, T, R = DefaultRawMutex, S = DefaultHasher> =
-    MultiGuard<'a, K, T, ForMutex<R>, S, Uniform<ForMutex<R>, Exclusive>>;
+    MultiGuard<&'a StripedLock<K, T, ForMutex<R>, S>, Uniform<ForMutex<R>, Exclusive>>;
 
 #[cfg(feature = "parking_lot")]
 impl<K: ?Sized, T: Default> StripedMutex<K, T> {

@@ -3,11 +3,22 @@
 //! `lock_api` has one trait for mutexes, another for read-write locks, and a type for reentrant ones. Here each is an
 //! [`Acquire<M>`](Acquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release are written
 //! once for all of them.
+//!
+//! The traits are sealed: a raw lock of your own implements those of `lock_api`.
+//!
+//! ```compile_fail,E0277
+//! struct Mine;
+//! impl stripe_lock::raw::Mode for Mine {
+//!     const ACCESS: stripe_lock::raw::Access = stripe_lock::raw::Access::Shared;
+//! }
+//! ```
 
 use lock_api::{
     GetThreadId, GuardNoSend, RawMutex, RawMutexFair, RawMutexTimed, RawReentrantMutex, RawRwLock,
     RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
 };
+
+use crate::sealed::Sealed;
 
 /// The raw mutex where none is named: `parking_lot`'s, with the feature `parking_lot`.
 ///
@@ -77,26 +88,51 @@ pub enum Shared {}
 #[derive(Debug)]
 pub enum Upgradable {}
 
-/// A mode of holding a stripe.
-pub trait Mode {
+/// What a holder of a stripe may do, and whom it excludes: a [`Mode`] as a value.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::raw::{Access, Exclusive, Mode};
+///
+/// assert_eq!(Exclusive::ACCESS, Access::Exclusive);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// The access of mode [`Shared`].
+    Shared,
+    /// The access of mode [`Upgradable`].
+    Upgradable,
+    /// The access of mode [`Exclusive`].
+    Exclusive,
+}
+
+/// A mode of holding a stripe. Sealed: the three of this module are all there are.
+pub trait Mode: Sealed {
+    /// The mode as a value.
+    const ACCESS: Access;
+
     /// Whether a holder in this mode excludes all others.
-    const EXCLUSIVE: bool;
+    const EXCLUSIVE: bool = matches!(Self::ACCESS, Access::Exclusive);
 }
 
-impl Mode for Exclusive {
-    const EXCLUSIVE: bool = true;
+macro_rules! modes {
+    ($($mode:ident)*) => {
+        $(
+            impl Sealed for $mode {}
+
+            impl Mode for $mode {
+                const ACCESS: Access = Access::$mode;
+            }
+        )*
+    };
 }
 
-impl Mode for Shared {
-    const EXCLUSIVE: bool = false;
-}
+modes!(Exclusive Shared Upgradable);
 
-impl Mode for Upgradable {
-    const EXCLUSIVE: bool = false;
-}
-
-/// A raw lock that can be made unlocked.
-pub trait RawLock {
+/// A raw lock that can be made unlocked. Sealed.
+pub trait RawLock: Sealed {
     /// An unlocked one.
     const UNLOCKED: Self;
 
@@ -107,21 +143,21 @@ pub trait RawLock {
     fn is_locked(&self) -> bool;
 }
 
-/// A raw lock whose stripe, with data `T`, may be used by several threads.
+/// A raw lock whose stripe, with data `T`, may be used by several threads. Sealed.
 ///
 /// # Safety
 ///
 /// A holder in any mode that this lock implements [`Acquire`] for may be on another thread than the one that made the
 /// data, and where two holders may coexist both may use `&T`: implement it only for those `T` where that is sound.
-pub unsafe trait Guards<T> {}
+pub unsafe trait Guards<T>: Sealed {}
 
-/// A raw lock that can be taken in mode `M`.
+/// A raw lock that can be taken in mode `M`. Sealed.
 ///
 /// # Safety
 ///
 /// A successful acquisition synchronises with earlier releases, and until its state is given back to
 /// [`release`](Self::release) there is no holder that mode `M` excludes.
-pub unsafe trait Acquire<M: Mode> {
+pub unsafe trait Acquire<M: Mode>: RawLock {
     /// What an acquisition has to keep until its release.
     type State;
 
@@ -144,7 +180,7 @@ pub unsafe trait Acquire<M: Mode> {
 /// # Safety
 ///
 /// As for [`Acquire`].
-pub unsafe trait AcquireTimed<M: Mode>: Acquire<M> {
+pub(crate) unsafe trait AcquireTimed<M: Mode>: Acquire<M> {
     /// A point in time.
     type Instant;
 
@@ -158,7 +194,7 @@ pub unsafe trait AcquireTimed<M: Mode>: Acquire<M> {
     fn try_acquire_for(&self, timeout: Self::Duration) -> Option<Self::State>;
 }
 
-/// A raw lock that can be handed over to the longest waiter.
+/// A raw lock that can be handed over to the longest waiter. Sealed.
 ///
 /// # Safety
 ///
@@ -173,8 +209,9 @@ pub unsafe trait AcquireFair<M: Mode>: Acquire<M> {
 }
 
 /// How to take a lock: [`Wait`], [`Try`], [`For`] or [`Until`].
-pub trait Way<L: Acquire<M>, M: Mode> {
+pub(crate) trait Way<L: Acquire<M>, M: Mode> {
     /// Whether it may wait.
+    #[cfg(feature = "tracing")]
     const WAITS: bool = true;
 
     /// The state of the acquisition, or `None` if this way ended without one. `stripe` is the index of the stripe that
@@ -184,19 +221,19 @@ pub trait Way<L: Acquire<M>, M: Mode> {
 
 /// As long as it needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Wait;
+pub(crate) struct Wait;
 
 /// Not at all.
 #[derive(Clone, Copy, Debug)]
-pub struct Try;
+pub(crate) struct Try;
 
 /// For a length of time.
 #[derive(Clone, Copy, Debug)]
-pub struct For<D>(pub D);
+pub(crate) struct For<D>(pub(crate) D);
 
 /// Until a point in time.
 #[derive(Clone, Copy, Debug)]
-pub struct Until<I>(pub I);
+pub(crate) struct Until<I>(pub(crate) I);
 
 impl<L: Acquire<M>, M: Mode> Way<L, M> for Wait {
     #[inline]
@@ -206,6 +243,7 @@ impl<L: Acquire<M>, M: Mode> Way<L, M> for Wait {
 }
 
 impl<L: Acquire<M>, M: Mode> Way<L, M> for Try {
+    #[cfg(feature = "tracing")]
     const WAITS: bool = false;
 
     #[inline]
@@ -241,6 +279,10 @@ pub struct ForRwLock<R>(pub(crate) R);
 /// A reentrant mutex: taken in mode [`Shared`], since its thread may hold it several times.
 #[repr(transparent)]
 pub struct ForReentrant<R: RawMutex, G>(RawReentrantMutex<R, G>);
+
+impl<R> Sealed for ForMutex<R> {}
+impl<R> Sealed for ForRwLock<R> {}
+impl<R: RawMutex, G> Sealed for ForReentrant<R, G> {}
 
 impl<R: RawMutex> RawLock for ForMutex<R> {
     const UNLOCKED: Self = Self(R::INIT);

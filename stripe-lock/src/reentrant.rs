@@ -90,7 +90,7 @@ pub type ArcReentrantMutexGuard<K, T, R = DefaultRawMutex, G = DefaultThreadId, 
 /// assert!(guard.holds(&2));
 /// ```
 pub type ReentrantMultiGuard<'a, K, T, R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
-    MultiGuard<'a, K, T, ForReentrant<R, G>, S, Uniform<ForReentrant<R, G>, Shared>>;
+    MultiGuard<&'a StripedLock<K, T, ForReentrant<R, G>, S>, Uniform<ForReentrant<R, G>, Shared>>;
 
 #[cfg(feature = "parking_lot")]
 impl<K: ?Sized, T: Default> StripedReentrantMutex<K, T> {

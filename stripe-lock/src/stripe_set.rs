@@ -200,6 +200,30 @@ impl StripeSet {
         }
     }
 
+    /// Takes a stripe out; says whether it was in the set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut set = stripe_lock::StripeSet::all(4);
+    /// assert!(set.remove(2));
+    /// assert!(!set.remove(2) && set.iter().eq([0, 1, 3]));
+    /// ```
+    pub fn remove(&mut self, stripe: usize) -> bool {
+        let held = self.contains(stripe);
+        match &mut self.repr {
+            _ if !held => (),
+            Repr::Word(word) => *word &= !(1 << stripe),
+            Repr::Few { len, sorted } => {
+                let rank = sorted[..usize::from(*len)].partition_point(|&other| (other as usize) < stripe);
+                sorted.copy_within(rank + 1..usize::from(*len), rank);
+                *len -= 1;
+            }
+            Repr::Map(words) => words[stripe / WORD] &= !(1 << (stripe % WORD)),
+        }
+        held
+    }
+
     /// Whether a stripe is in the set.
     ///
     /// # Examples
@@ -376,14 +400,20 @@ mod tests {
         #[test]
         fn agrees_with_a_sorted_set(
             bits in 0_u32..13,
-            picks in prop::collection::vec(any::<usize>(), 0..80),
+            picks in prop::collection::vec((any::<usize>(), prop::bool::weighted(0.7)), 0..120),
             ends in prop::collection::vec(any::<bool>(), 80),
         ) {
             let stripes = 1_usize << bits;
             let mut set = StripeSet::empty(stripes);
             let mut model = BTreeSet::new();
-            for pick in picks {
-                prop_assert_eq!(set.insert(pick % stripes), model.insert(pick % stripes));
+            for (pick, insert) in picks {
+                let stripe = pick % stripes;
+                if insert {
+                    prop_assert_eq!(set.insert(stripe), model.insert(stripe));
+                } else {
+                    let stripe = model.range(stripe..).next().copied().unwrap_or(stripe);
+                    prop_assert_eq!(set.remove(stripe), model.remove(&stripe));
+                }
             }
             prop_assert!(set.iter().eq(model.iter().copied()));
             prop_assert!(set.iter().rev().eq(model.iter().rev().copied()));

@@ -1,64 +1,208 @@
-//! Which types may be sent to another thread or shared with one. What must not is in the documentation of each type,
-//! as examples that don't compile.
+//! Which auto traits the blocking types have, and what their methods return: each of them, present or absent, whatever the
+//! data and the raw lock.
 
 mod common;
 
 use std::cell::Cell;
 use std::hash::{BuildHasherDefault, DefaultHasher as StdHasher};
+use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use common::spin_mutex::SpinMutex;
 use common::spin_rwlock::SpinRwLock;
 use stripe_lock::{
-    ArcMutexGuard, ArcRwLockReadGuard, BatchGuard, DefaultHasher, MutexGuard, MutexMultiGuard,
-    ReadMultiGuard, ReentrantMultiGuard, ReentrantMutexGuard, RwLockReadGuard, RwLockUpgradableReadGuard,
-    RwLockWriteGuard, Striped, StripedMutex, StripedReentrantMutex, StripedRwLock, WriteMultiGuard,
+    ArcMutexGuard, ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard,
+    ArcRwLockWriteGuard, ArcStripe, Batch, BatchGuard, DefaultHasher, ExtendError, Iter, MultiIter,
+    MultiIterMut, MutexGuard, MutexMultiGuard, ReadMultiGuard, ReentrantMultiGuard, ReentrantMutexGuard,
+    RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, Stripe, StripeSet, Striped, StripedMutex,
+    StripedReentrantMutex, StripedRwLock, WriteMultiGuard, raw,
 };
 
 type Hasher = BuildHasherDefault<StdHasher>;
 
-fn send<T: Send>() {}
-fn sync<T: Sync>() {}
-fn lasting<T: 'static>() {}
+/// Asks about a type: where it has the trait, the method of the type itself is found, and hides that of [`Absent`].
+struct Ask<T>(PhantomData<T>);
+
+/// Asks about the type of a value, which may have no name.
+fn of<T>(_: &T) -> Ask<T> {
+    Ask(PhantomData)
+}
+
+macro_rules! ask {
+    ($($method:ident: $trait:ident),*) => {
+        trait Absent {
+            $(
+                fn $method(&self) -> bool {
+                    false
+                }
+            )*
+        }
+
+        impl<T> Absent for Ask<T> {}
+
+        $(
+            #[allow(clippy::unused_self, reason = "so that it hides the other")]
+            impl<T: $trait> Ask<T> {
+                fn $method(&self) -> bool {
+                    true
+                }
+            }
+        )*
+    };
+}
+
+ask!(send: Send, sync: Sync, unpin: Unpin, unwind_safe: UnwindSafe, ref_unwind_safe: RefUnwindSafe);
+
+/// May be shared and not sent.
+type SyncAlone = std::sync::MutexGuard<'static, u8>;
+
+/// The answers about one type as a word: `s` for `Send`, `y` for `Sync`, `u` for `Unpin`, `w` for `UnwindSafe`, `r` for
+/// `RefUnwindSafe`, and a dash for each that it hasn't.
+macro_rules! word {
+    ($ask:expr) => {{
+        let ask = $ask;
+        let answers = [ask.send(), ask.sync(), ask.unpin(), ask.unwind_safe(), ask.ref_unwind_safe()];
+        "syuwr".chars().zip(answers).map(|(letter, yes)| if yes { letter } else { '-' }).collect::<String>()
+    }};
+}
+
+/// Compares each type, generic in `T`, with what is expected where `T` may be sent and shared, may be sent alone, may be
+/// shared alone, and neither.
+macro_rules! autos {
+    ($($type:ty => $both:literal $sent:literal $shared:literal $neither:literal;)*) => {
+        $({
+            type Of<T> = $type;
+            let words = [
+                word!(Ask::<Of<u8>>(PhantomData)),
+                word!(Ask::<Of<Cell<u8>>>(PhantomData)),
+                word!(Ask::<Of<SyncAlone>>(PhantomData)),
+                word!(Ask::<Of<Rc<u8>>>(PhantomData)),
+            ];
+            assert_eq!(words, [$both, $sent, $shared, $neither], stringify!($type));
+        })*
+    };
+}
+
+type Spinning<T> = StripedMutex<u64, T, SpinMutex, Hasher>;
+type SpinningRw<T> = StripedRwLock<u64, T, SpinRwLock, Hasher>;
+
+// The types under the aliases, to name the iterators of a guard.
+type Uniform<L, M> = stripe_lock::Uniform<L, M>;
+type SpinIter<T> =
+    MultiIter<'static, &'static Spinning<T>, Uniform<raw::ForMutex<SpinMutex>, raw::Exclusive>>;
+type SpinIterMut<T> =
+    MultiIterMut<'static, &'static Spinning<T>, Uniform<raw::ForMutex<SpinMutex>, raw::Exclusive>>;
+type SpinIterOfReads<T> =
+    MultiIter<'static, &'static SpinningRw<T>, Uniform<raw::ForRwLock<SpinRwLock>, raw::Shared>>;
+type PlainRaw = raw::ForMutex<stripe_lock::DefaultRawMutex>;
+type PlainIter<T> = MultiIter<'static, &'static StripedMutex<u64, T>, Uniform<PlainRaw, raw::Exclusive>>;
+type PlainIterMut<T> =
+    MultiIterMut<'static, &'static StripedMutex<u64, T>, Uniform<PlainRaw, raw::Exclusive>>;
+type ReentrantRaw = raw::ForReentrant<stripe_lock::DefaultRawMutex, stripe_lock::DefaultThreadId>;
+type ReentrantIter<T> =
+    MultiIter<'static, &'static StripedReentrantMutex<u64, T>, Uniform<ReentrantRaw, raw::Shared>>;
 
 #[test]
-fn sets_may_be_sent_and_shared() {
-    // A mutex needs data that may be sent, and no more; a key is never stored.
-    send::<StripedMutex<Rc<str>, Cell<u8>>>();
-    sync::<StripedMutex<Rc<str>, Cell<u8>>>();
-    send::<StripedReentrantMutex<Rc<str>, Cell<u8>>>();
-    sync::<StripedReentrantMutex<Rc<str>, Cell<u8>>>();
-    // A read-write lock may be sent with such data too, and shared where readers may share the data.
-    send::<StripedRwLock<Rc<str>, Cell<u8>>>();
-    sync::<StripedRwLock<Rc<str>, Vec<u8>>>();
-    sync::<StripedMutex<str, u8, SpinMutex, Hasher>>();
-    sync::<Striped<Rc<str>, u8, DefaultHasher>>();
+fn sets() {
+    // A mutex needs data that may be sent, and no more. Readers share theirs.
+    autos! {
+        StripedMutex<u64, T> => "syuw-" "syuw-" "--uw-" "--uw-";
+        Spinning<T> => "syuw-" "syuw-" "--uw-" "--uw-";
+        StripedReentrantMutex<u64, T> => "syuw-" "syuw-" "--uw-" "--uw-";
+        StripedRwLock<u64, T> => "syuw-" "s-uw-" "--uw-" "--uw-";
+        SpinningRw<T> => "syuw-" "s-uw-" "--uw-" "--uw-";
+        Stripe<raw::ForMutex<SpinMutex>, T> => "syuw-" "syuw-" "--uw-" "--uw-";
+        Stripe<raw::ForRwLock<SpinRwLock>, T> => "syuw-" "s-uw-" "--uw-" "--uw-";
+        Striped<u64, T, DefaultHasher> => "syuwr" "s-uw-" "-yuwr" "--uwr";
+        Batch<'static, u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ArcStripe<u64, T, raw::ForMutex<SpinMutex>, Hasher> => "syu--" "syu--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn guards_of_one_stripe() {
+    // Those over `parking_lot` can't be sent, whatever the data, and those of reentrant mutexes can't over any raw lock.
+    autos! {
+        MutexGuard<'static, T> => "-yu--" "--u--" "--u--" "--u--";
+        MutexGuard<'static, T, SpinMutex> => "syu--" "s-u--" "--u--" "--u--";
+        ArcMutexGuard<u64, T> => "-yu--" "--u--" "--u--" "--u--";
+        ArcMutexGuard<u64, T, SpinMutex, Hasher> => "syu--" "s-u--" "--u--" "--u--";
+        RwLockReadGuard<'static, T> => "-yu--" "--u--" "--u--" "--u--";
+        RwLockReadGuard<'static, T, SpinRwLock> => "syu--" "--u--" "--u--" "--u--";
+        RwLockUpgradableReadGuard<'static, T, SpinRwLock> => "syu--" "--u--" "--u--" "--u--";
+        RwLockWriteGuard<'static, T, SpinRwLock> => "syu--" "--u--" "--u--" "--u--";
+        ArcRwLockReadGuard<u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ArcRwLockUpgradableReadGuard<u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ArcRwLockWriteGuard<u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ReentrantMutexGuard<'static, T, SpinMutex> => "-yu--" "--u--" "--u--" "--u--";
+        ArcReentrantMutexGuard<u64, T, SpinMutex> => "-yu--" "--u--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn guards_of_many_stripes_and_their_iterators() {
+    // An iterator may go where its guard may (`iter_mut`), or where a reference to the guard may (`iter`).
+    autos! {
+        MutexMultiGuard<'static, u64, T> => "-yu--" "--u--" "--u--" "--u--";
+        MutexMultiGuard<'static, u64, T, SpinMutex, Hasher> => "syu--" "s-u--" "--u--" "--u--";
+        PlainIter<T> => "syu--" "--u--" "--u--" "--u--";
+        PlainIterMut<T> => "-yu--" "--u--" "--u--" "--u--";
+        SpinIter<T> => "syu--" "--u--" "--u--" "--u--";
+        SpinIterMut<T> => "syu--" "s-u--" "--u--" "--u--";
+        ReadMultiGuard<'static, u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        SpinIterOfReads<T> => "syu--" "--u--" "--u--" "--u--";
+        WriteMultiGuard<'static, u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        BatchGuard<'static, u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ReentrantMultiGuard<'static, u64, T, SpinMutex> => "-yu--" "--u--" "--u--" "--u--";
+        ReentrantIter<T> => "syu--" "--u--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn keys_are_never_stored() {
+    autos! {
+        StripedMutex<T, u8> => "syuw-" "syuw-" "syuw-" "syuw-";
+        ArcMutexGuard<T, u8, SpinMutex, Hasher> => "syu--" "syu--" "syu--" "syu--";
+        MutexMultiGuard<'static, T, u8, SpinMutex, Hasher> => "syu--" "syu--" "syu--" "syu--";
+    }
+}
+
+/// What has no name, of sets with data of this type.
+macro_rules! nameless {
+    ($data:ty: $make:expr) => {{
+        let mut locks = Spinning::<$data>::from_fn(1, Hasher::default(), |_| $make);
+        let mut plain = Striped::<u64, $data, Hasher>::from_fn(1, Hasher::default(), |_| $make);
+        [word!(of(&locks.iter_mut())), word!(of(&plain.iter_mut())), word!(of(&plain.iter()))]
+    }};
+}
+
+#[test]
+fn what_has_no_name() {
+    assert_eq!(nameless!(u8: 0), ["syu--", "syu-r", "syuwr"]);
+    assert_eq!(nameless!(Cell<u8>: Cell::new(0)), ["syu--", "s-u--", "--u--"]);
+    assert_eq!(nameless!(Rc<u8>: Rc::new(0)), ["--u--", "--u-r", "--uwr"]);
+}
+
+#[test]
+fn what_has_no_data() {
+    let words = [
+        word!(Ask::<StripeSet>(PhantomData)),
+        word!(Ask::<Iter<'static>>(PhantomData)),
+        word!(Ask::<ExtendError>(PhantomData)),
+        word!(Ask::<DefaultHasher>(PhantomData)),
+    ];
+    assert!(words.iter().all(|word| word == "syuwr"), "{words:?}");
+    // A set never pins its data, a guard moves none.
+    assert_eq!(word!(Ask::<Spinning<PhantomPinned>>(PhantomData)), "syuw-");
+    assert_eq!(word!(Ask::<MutexGuard<'static, PhantomPinned, SpinMutex>>(PhantomData)), "sy---");
+}
+
+#[test]
+fn owned_guards_last() {
+    fn lasting<T: 'static>() {}
     lasting::<Arc<StripedMutex<str, Vec<u8>>>>();
-}
-
-#[test]
-fn guards_may_be_shared_where_their_data_may() {
-    sync::<MutexGuard<'_, u8>>();
-    sync::<MutexMultiGuard<'_, u64, u8>>();
-    sync::<RwLockReadGuard<'_, u8>>();
-    sync::<RwLockWriteGuard<'_, u8>>();
-    sync::<RwLockUpgradableReadGuard<'_, u8>>();
-    sync::<ReadMultiGuard<'_, u64, u8>>();
-    sync::<WriteMultiGuard<'_, u64, u8>>();
-    sync::<BatchGuard<'_, u64, u8>>();
-    sync::<ReentrantMutexGuard<'_, u8>>();
-    sync::<ReentrantMultiGuard<'_, u64, u8>>();
-}
-
-#[test]
-fn guards_may_be_sent_where_the_raw_lock_says_so() {
-    send::<MutexGuard<'_, Cell<u8>, SpinMutex>>();
-    send::<MutexMultiGuard<'_, Rc<str>, Cell<u8>, SpinMutex, Hasher>>();
-    send::<ArcMutexGuard<str, Cell<u8>, SpinMutex, Hasher>>();
-    send::<RwLockReadGuard<'_, u8, SpinRwLock>>();
-    send::<ArcRwLockReadGuard<str, u8, SpinRwLock, Hasher>>();
-    send::<BatchGuard<'_, u64, u8, SpinRwLock, Hasher>>();
     lasting::<ArcMutexGuard<str, u8>>();
 }
 

@@ -9,6 +9,8 @@ use std::thread;
 
 use common::spin_mutex::SpinMutex;
 use common::{LONG, SHORT, elsewhere, keys};
+#[cfg(debug_assertions)]
+use common::{Numbers, watched};
 use stripe_lock::{DefaultHasher, Guard, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
 /// A mutex whose guards can go to another thread.
@@ -105,6 +107,85 @@ mod with_debug_assertions {
         assert_eq!(complaint(|| locks.lock(&keys[7])), None);
         drop(guard);
         assert_eq!(complaint(|| locks.lock_all()), None);
+    }
+
+    #[test]
+    fn a_second_read_is_refused_for_the_true_reason() {
+        let locks = StripedRwLock::<u64>::new(4);
+        // Nobody writes, so a second reader gets in. It would not if a writer came in between.
+        let (first, second) = (place(1), place(2));
+        let reader = locks.read(&7);
+        let said = complaint(|| locks.read(&7)).expect("a writer may come in between");
+        assert!(said.contains("may never end") && said.contains("writer"), "{said}");
+        assert!(said.contains(&first) && said.contains(&second), "{said}");
+        for again in [
+            complaint(|| locks.upgradable_read(&7)),
+            complaint(|| locks.read_all()),
+            complaint(|| locks.batch().read(&7).lock()),
+        ] {
+            assert!(again.unwrap().contains("may never end"));
+        }
+        let certain = |said: Option<String>| assert!(said.unwrap().contains("would never end"));
+        certain(complaint(|| locks.write(&7)));
+        certain(complaint(|| locks.batch().write(&7).lock()));
+        drop(reader);
+        let upgradable = locks.upgradable_read(&7);
+        certain(complaint(|| locks.upgradable_read(&7)));
+        assert!(complaint(|| locks.read(&7)).unwrap().contains("may never end"));
+        let writer = Guard::upgrade(upgradable);
+        certain(complaint(|| locks.read(&7)));
+        let reader = Guard::downgrade(writer);
+        assert!(complaint(|| locks.read(&7)).unwrap().contains("may never end"));
+        drop(reader);
+        let keys = keys(4, |key| locks.stripe_of(key));
+        let _batch = locks.batch().read(&keys[1]).write(&keys[2]).lock();
+        assert!(complaint(|| locks.read(&keys[1])).unwrap().contains("may never end"));
+        certain(complaint(|| locks.read(&keys[2])));
+    }
+
+    #[test]
+    fn guards_beyond_counting_are_kept_on_record_in_any_order_of_drops() {
+        // Far more than a record that is searched from end to end could end before the watchdog.
+        const MANY: usize = 1 << 17;
+        watched(|| {
+            let (locks, rw) = (StripedMutex::<u64>::new(MANY), StripedRwLock::<u64>::new(4));
+            let keys = keys_of_all(&locks);
+            for order in 0..3 {
+                let mut guards: Vec<_> = keys.iter().map(|key| locks.lock(key)).collect();
+                assert!(complaint(|| locks.lock(&keys[MANY / 2])).is_some());
+                match order {
+                    0 => (),
+                    1 => guards.reverse(),
+                    _ => {
+                        let mut numbers = Numbers(7);
+                        (1..guards.len()).for_each(|i| guards.swap(i, numbers.below(i as u64 + 1) as usize));
+                    }
+                }
+                let kept = guards.pop();
+                guards.into_iter().for_each(drop);
+                assert!(complaint(|| locks.lock_all()).unwrap().contains("would never end"));
+                drop(kept);
+                assert_eq!(complaint(|| locks.lock_all()), None);
+            }
+            // As many guards of one stripe.
+            let readers: Vec<_> = (0..MANY).map(|_| rw.try_read(&7).unwrap()).collect();
+            assert!(complaint(|| rw.write(&7)).is_some());
+            drop(readers);
+            assert_eq!(complaint(|| rw.write(&7)), None);
+        });
+    }
+
+    /// A key for each stripe, in ascending order of stripes.
+    fn keys_of_all(locks: &StripedMutex<u64>) -> Vec<u64> {
+        let mut keys = vec![None; locks.stripes()];
+        let mut missing = keys.len();
+        for key in 0.. {
+            if missing == 0 {
+                break;
+            }
+            missing -= usize::from(keys[locks.stripe_of(&key)].replace(key).is_none());
+        }
+        keys.into_iter().flatten().collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::DefaultHasher;
 use crate::guard::{ArcStripe, Guard};
 use crate::holding::{Mixed, Uniform};
+use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
 use crate::raw::{DefaultRawRwLock, Exclusive, ForRwLock, Shared, Upgradable};
 use crate::stripe::Stripe;
@@ -115,7 +116,7 @@ pub type ArcRwLockUpgradableReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHas
 /// assert_eq!(guard.get(&2), Some(&0));
 /// ```
 pub type ReadMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
-    MultiGuard<'a, K, T, ForRwLock<R>, S, Uniform<ForRwLock<R>, Shared>>;
+    MultiGuard<&'a StripedLock<K, T, ForRwLock<R>, S>, Uniform<ForRwLock<R>, Shared>>;
 
 /// Holds several stripes of a [`StripedRwLock`](crate::StripedRwLock) for writing.
 ///
@@ -129,7 +130,7 @@ pub type ReadMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// *guard.get_mut(&2).unwrap() += 1;
 /// ```
 pub type WriteMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
-    MultiGuard<'a, K, T, ForRwLock<R>, S, Uniform<ForRwLock<R>, Exclusive>>;
+    MultiGuard<&'a StripedLock<K, T, ForRwLock<R>, S>, Uniform<ForRwLock<R>, Exclusive>>;
 
 /// Holds several stripes of a [`StripedRwLock`](crate::StripedRwLock), some for reading, some for writing: see
 /// [`batch`](crate::StripedRwLock::batch).
@@ -144,4 +145,4 @@ pub type WriteMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// assert!(guard.holds(&1));
 /// ```
 pub type BatchGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
-    MultiGuard<'a, K, T, ForRwLock<R>, S, Mixed<ForRwLock<R>>>;
+    MultiGuard<&'a StripedLock<K, T, ForRwLock<R>, S>, Mixed<ForRwLock<R>>>;
