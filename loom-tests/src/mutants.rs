@@ -67,7 +67,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "extending waits below what is held",
-        file: "multi.rs",
+        file: "multi/extend.rs",
         from: "if may_wait && !below {",
         to: "if may_wait {",
         test: "blocking",

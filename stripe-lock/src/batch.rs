@@ -2,16 +2,19 @@
 
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+#[cfg(feature = "std")]
+use std::time::{Duration, Instant};
 
 use lock_api::{RawRwLock, RawRwLockTimed};
 
 use crate::StripeSet;
 use crate::holding::Mixed;
+use crate::lock::Handle;
 use crate::multi::MultiGuard;
-use crate::raw::{Try, Until};
-use crate::rwlock::{BatchGuard, StripedRwLock};
+use crate::raw::{ForRwLock, Try, Until};
 
-/// Keys to read and keys to write, named before any of them is locked. Made by [`StripedRwLock::batch`].
+/// Keys to read and keys to write, named before any of them is locked. Made by
+/// [`StripedRwLock::batch`](crate::StripedRwLock::batch).
 ///
 /// Where a key to read and a key to write share a stripe, it is written. Because the modes are settled before the
 /// first stripe is taken, no batch ever has to upgrade, and batches can't deadlock, whatever the order of their keys.
@@ -23,15 +26,18 @@ use crate::rwlock::{BatchGuard, StripedRwLock};
 /// let batch = locks.batch().read("a").read("b").write("c");
 /// assert!(batch.try_lock().is_some());
 /// ```
-#[must_use = "a batch locks nothing until `lock`, `try_lock` or `try_lock_until`"]
-pub struct Batch<'a, K: ?Sized, T, R, S> {
-    set: &'a StripedRwLock<K, T, R, S>,
+#[must_use = "a batch locks nothing until `lock` or one of the `try_lock` methods"]
+pub struct Batch<P> {
+    set: P,
     stripes: StripeSet,
     writes: StripeSet,
 }
 
-impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
-    pub(crate) fn new(set: &'a StripedRwLock<K, T, R, S>) -> Self {
+impl<P, R: RawRwLock> Batch<P>
+where
+    P: Handle<Raw = ForRwLock<R>, Hasher: BuildHasher>,
+{
+    pub(crate) fn new(set: P) -> Self {
         let none = StripeSet::empty(set.stripes());
         Self { set, stripes: none.clone(), writes: none }
     }
@@ -46,7 +52,7 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     /// ```
     pub fn read<Q>(mut self, key: &Q) -> Self
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         self.stripes.insert(self.set.stripe_of(key));
@@ -63,7 +69,7 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     /// ```
     pub fn write<Q>(mut self, key: &Q) -> Self
     where
-        K: Borrow<Q>,
+        P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         let stripe = self.set.stripe_of(key);
@@ -76,7 +82,7 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     ///
     /// # Panics
     ///
-    /// In debug builds, instead of hanging: see [`StripedRwLock`].
+    /// In debug builds, instead of hanging: see [`StripedRwLock`](crate::StripedRwLock).
     ///
     /// # Examples
     ///
@@ -86,7 +92,7 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     /// assert!(guard.holds("a") && guard.holds("b"));
     /// ```
     #[track_caller]
-    pub fn lock(self) -> BatchGuard<'a, K, T, R, S> {
+    pub fn lock(self) -> MultiGuard<P, Mixed<ForRwLock<R>>> {
         MultiGuard::wait(self.set, self.stripes, Mixed::new(self.writes))
     }
 
@@ -101,8 +107,27 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     /// assert!(locks.batch().write("a").try_lock().is_none());
     /// ```
     #[track_caller]
-    pub fn try_lock(self) -> Option<BatchGuard<'a, K, T, R, S>> {
+    pub fn try_lock(self) -> Option<MultiGuard<P, Mixed<ForRwLock<R>>>> {
         MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), Try)
+    }
+
+    /// Locks the stripes of all keys named, or none of them if that takes longer than `timeout`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// assert!(locks.batch().read("a").write("b").try_lock_for(Duration::from_millis(5)).is_some());
+    /// ```
+    #[cfg(feature = "std")]
+    #[track_caller]
+    pub fn try_lock_for(self, timeout: Duration) -> Option<MultiGuard<P, Mixed<ForRwLock<R>>>>
+    where
+        R: RawRwLockTimed<Duration = Duration, Instant = Instant>,
+    {
+        MultiGuard::take_within(self.set, self.stripes, Mixed::new(self.writes), timeout)
     }
 
     /// Locks the stripes of all keys named, or none of them if `deadline` passes first.
@@ -117,7 +142,7 @@ impl<'a, K: ?Sized, T, R: RawRwLock, S: BuildHasher> Batch<'a, K, T, R, S> {
     /// assert!(locks.batch().read("a").write("b").try_lock_until(soon).is_some());
     /// ```
     #[track_caller]
-    pub fn try_lock_until(self, deadline: R::Instant) -> Option<BatchGuard<'a, K, T, R, S>>
+    pub fn try_lock_until(self, deadline: R::Instant) -> Option<MultiGuard<P, Mixed<ForRwLock<R>>>>
     where
         R: RawRwLockTimed<Instant: Copy>,
     {

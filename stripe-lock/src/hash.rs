@@ -30,6 +30,19 @@ pub(crate) struct Located {
     pub(crate) hash: KeyHash,
 }
 
+impl Located {
+    /// A stripe that no key has named.
+    #[inline]
+    pub(crate) fn of_stripe(stripe: usize) -> Self {
+        Self {
+            stripe,
+            #[cfg(feature = "async")]
+            rest: 0,
+            hash: KeyHash::NONE,
+        }
+    }
+}
+
 /// As [`index`], with what the hash says beyond the stripe.
 #[inline]
 pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> Located {

@@ -14,10 +14,10 @@
 //! this is empty types and empty functions.
 
 #[cfg(all(debug_assertions, feature = "std", not(stripe_lock_loom)))]
-pub(crate) use on::{Held, SetId};
+pub(crate) use on::{Held, SetId, Suspended};
 
 #[cfg(not(all(debug_assertions, feature = "std", not(stripe_lock_loom))))]
-pub(crate) use off::{Held, SetId};
+pub(crate) use off::{Held, SetId, Suspended};
 
 #[cfg(all(debug_assertions, feature = "std", not(stripe_lock_loom)))]
 mod on {
@@ -179,23 +179,29 @@ mod on {
         }
 
         #[track_caller]
-        fn check_access(self, wanted: &StripeSet, accesses: &Accesses) {
+        fn check_access(self, wanted: &StripeSet, accesses: &Accesses, own: Option<Key>) {
             let Some(set) = self.0 else { return };
             // Without thread-local storage (the thread is ending) nothing is checked, and nothing was noted either.
             let Ok(mine) = MINE.try_with(Clone::clone) else { return };
-            let complaint = entries(&mine).complaint(set, wanted, accesses, None);
+            let complaint = entries(&mine).complaint(set, wanted, accesses, own);
             panic_with(complaint);
         }
 
         /// Panics if waiting for `wanted` could be waiting for oneself.
         #[track_caller]
         pub(crate) fn check<L>(self, wanted: &StripeSet, holding: &impl Holding<L>) {
-            self.check_access(wanted, &Accesses::of(holding));
+            self.check_access(wanted, &Accesses::of(holding), None);
+        }
+
+        /// As [`check`](Self::check), after the release of what `released` stands for.
+        #[track_caller]
+        pub(crate) fn check_anew<L>(self, wanted: &StripeSet, holding: &impl Holding<L>, released: &Held) {
+            self.check_access(wanted, &Accesses::of(holding), released.0.as_ref().map(|(key, _)| *key));
         }
 
         #[track_caller]
         pub(crate) fn check_one(self, stripe: usize, stripes: usize, access: Access) {
-            self.check_access(&one(stripe, stripes), &Accesses::All(access));
+            self.check_access(&one(stripe, stripes), &Accesses::All(access), None);
         }
 
         /// Where somebody who holds this stripe has taken it.
@@ -262,6 +268,11 @@ mod on {
             self.change(|entry| _ = entry.stripes.insert(stripe));
         }
 
+        /// Notes one stripe less. To be called before the release, as [`end`](Self::end).
+        pub(crate) fn remove(&mut self, stripe: usize) {
+            self.change(|entry| _ = entry.stripes.remove(stripe));
+        }
+
         /// Notes that the stripes are held in another way from now on.
         pub(crate) fn held_as(mut self, access: Access) -> Self {
             self.change(|entry| entry.accesses = Accesses::All(access));
@@ -279,6 +290,22 @@ mod on {
             panic_with(complaint);
         }
 
+        /// Takes the guard off the record while its stripes are released; to be put back by [`resume`](Self::resume).
+        pub(crate) fn suspend(&mut self) -> Suspended {
+            Suspended(self.0.take().and_then(|(key, list)| {
+                let entry = entries(&list).0.remove(&key)?;
+                Some((key, entry, list))
+            }))
+        }
+
+        /// Puts the guard back on the record, once its stripes are held again.
+        pub(crate) fn resume(&mut self, Suspended(held): Suspended) {
+            self.0 = held.map(|(key, entry, list)| {
+                entries(&list).0.insert(key, entry);
+                (key, list)
+            });
+        }
+
         /// Ends the entry. To be called before the release: as soon as others can take the stripe, the thread that
         /// held it may want it again.
         pub(crate) fn end(&mut self) {
@@ -291,6 +318,20 @@ mod on {
     impl Drop for Held {
         fn drop(&mut self) {
             self.end();
+        }
+    }
+
+    /// A guard that was taken off its list for a while.
+    #[derive(Debug)]
+    pub(crate) struct Suspended(Option<(Key, Entry, List)>);
+
+    impl Suspended {
+        /// Panics if waiting for the stripes again could be waiting for oneself.
+        #[track_caller]
+        pub(crate) fn check(&self) {
+            let Some((key, entry, list)) = &self.0 else { return };
+            let complaint = entries(list).complaint(key.set, &entry.stripes, &entry.accesses, None);
+            panic_with(complaint);
         }
     }
 }
@@ -313,6 +354,9 @@ mod off {
 
         #[inline]
         pub(crate) fn check<L>(self, _: &StripeSet, _: &impl Holding<L>) {}
+
+        #[inline]
+        pub(crate) fn check_anew<L>(self, _: &StripeSet, _: &impl Holding<L>, _: &Held) {}
 
         #[inline]
         pub(crate) fn check_one(self, _: usize, _: usize, _: Access) {}
@@ -346,6 +390,9 @@ mod off {
         pub(crate) fn add(&mut self, _: usize) {}
 
         #[inline]
+        pub(crate) fn remove(&mut self, _: usize) {}
+
+        #[inline]
         pub(crate) fn held_as(self, _: Access) -> Self {
             self
         }
@@ -354,6 +401,22 @@ mod off {
         pub(crate) fn check_again(&self, _: Access) {}
 
         #[inline]
+        pub(crate) fn suspend(&mut self) -> Suspended {
+            Suspended
+        }
+
+        #[inline]
+        pub(crate) fn resume(&mut self, _: Suspended) {}
+
+        #[inline]
         pub(crate) fn end(&mut self) {}
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Suspended;
+
+    impl Suspended {
+        #[inline]
+        pub(crate) fn check(&self) {}
     }
 }

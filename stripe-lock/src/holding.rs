@@ -128,6 +128,13 @@ impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
         Self(Stack(Vec::new()))
     }
 
+    /// Holds one stripe, by this acquisition.
+    pub(crate) fn of_one(state: L::State) -> Self {
+        let mut holding = Self::new();
+        holding.0.push(state);
+        holding
+    }
+
     /// Takes a stripe wherever it lies among `held`, which are all that are held; says whether it got it.
     pub(crate) fn insert<T>(
         &mut self,

@@ -6,6 +6,8 @@ extern crate alloc;
 
 mod batch;
 mod capacity;
+mod extend;
+mod faces;
 #[cfg(feature = "async")]
 pub mod future;
 mod guard;
@@ -23,6 +25,7 @@ mod holding;
 mod lock;
 mod multi;
 mod mutex;
+mod pair;
 pub mod raw;
 mod reentrant;
 mod rwlock;
@@ -38,10 +41,11 @@ pub use batch::Batch;
 #[cfg(feature = "std")]
 pub use capacity::expected_parallelism;
 pub use capacity::{Workload, recommended_stripes};
+pub use extend::{ExtendError, Extended};
 #[cfg(feature = "async")]
 #[doc(inline)]
 pub use future::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
-pub use guard::{ArcStripe, Guard};
+pub use guard::{ArcStripe, Guard, MappedGuard};
 pub use hash::DefaultHasher;
 #[cfg(feature = "fnv")]
 pub use hash::Fnv1a;
@@ -49,16 +53,23 @@ pub use hash::Fnv1a;
 pub use hash::SipHash;
 pub use holding::{Holding, HoldingFair, Mixed, Uniform};
 pub use lock::{Handle, StripedLock};
-pub use multi::{ExtendError, MultiGuard, MultiIter, MultiIterMut};
-pub use mutex::{ArcMutexGuard, MutexGuard, MutexMultiGuard, StripedMutex};
+pub use multi::{MultiGuard, MultiIter, MultiIterMut};
+pub use mutex::{
+    ArcMappedMutexGuard, ArcMutexGuard, ArcMutexMultiGuard, MappedMutexGuard, MutexGuard, MutexMultiGuard,
+    StripedMutex,
+};
+pub use pair::Pair;
 #[doc(inline)]
 pub use raw::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
 pub use reentrant::{
-    ArcReentrantMutexGuard, ReentrantMultiGuard, ReentrantMutexGuard, StripedReentrantMutex,
+    ArcMappedReentrantMutexGuard, ArcReentrantMultiGuard, ArcReentrantMutexGuard, MappedReentrantMutexGuard,
+    ReentrantMultiGuard, ReentrantMutexGuard, StripedReentrantMutex,
 };
 pub use rwlock::{
-    ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, BatchGuard, ReadMultiGuard,
-    RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
+    ArcBatchGuard, ArcMappedRwLockReadGuard, ArcMappedRwLockWriteGuard, ArcReadMultiGuard,
+    ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, ArcWriteMultiGuard, BatchGuard,
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, ReadMultiGuard, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
 };
 #[cfg(feature = "stats")]
 pub use stats::{Stats, StripeStats};

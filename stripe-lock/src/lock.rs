@@ -11,6 +11,8 @@ use core::ops::Deref;
 use crate::guard::{ArcStripe, Guard};
 use crate::hash::Located;
 use crate::held::SetId;
+use crate::holding::Uniform;
+use crate::multi::MultiGuard;
 use crate::raw::{Acquire, Mode, RawLock, Wait, Way};
 use crate::sealed::Sealed;
 use crate::stripe::Stripe;
@@ -135,6 +137,35 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
             id: SetId::new::<L>(),
             patience: Patience::ENDLESS,
         }
+    }
+
+    /// Makes a guard of one stripe one of several, to which keys can be added.
+    ///
+    /// # Panics
+    ///
+    /// If the guard is of another set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
+    /// let mut guard = locks.extendable(locks.lock(&1));
+    /// guard.extend(&2)?;
+    /// assert!(guard.holds(&1) && guard.holds(&2));
+    /// # Ok::<(), stripe_lock::ExtendError>(())
+    /// ```
+    pub fn extendable<'a, M: Mode>(
+        &'a self,
+        guard: Guard<&'a Stripe<L, T>, L, T, M>,
+    ) -> MultiGuard<&'a Self, Uniform<L, M>>
+    where
+        L: Acquire<M>,
+    {
+        let Some(index) = self.striped.index_of(Guard::stripe(&guard)) else {
+            panic!("the guard is of another set")
+        };
+        let (_, state, held) = guard.into_parts();
+        MultiGuard::of_one(self, index, state, held)
     }
 
     /// Whether anybody holds the stripe of `key`, in any mode, at this moment. Good for metrics and assertions only:
@@ -312,6 +343,17 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.stripe_of(key)))
     }
 
+    #[inline]
+    pub(crate) fn locate<Q>(&self, key: &Q) -> Located
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.striped.locate(key)
+    }
+}
+
+impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// Takes a stripe in mode `M`, if `way` ends with it.
     #[inline]
     #[track_caller]
@@ -324,63 +366,52 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         Some(guard.recorded(self.id.record_one(at.stripe, self.stripes(), M::ACCESS)))
     }
 
-    /// Waits for the stripe of `key` in mode `M`.
+    /// Waits for a stripe in mode `M`.
     #[inline]
     #[track_caller]
-    pub(crate) fn wait<Q, M: Mode>(&self, key: &Q) -> Guard<&Stripe<L, T>, L, T, M>
+    pub(crate) fn wait<M: Mode>(&self, at: Located) -> Guard<&Stripe<L, T>, L, T, M>
     where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let at = self.striped.locate(key);
+        let stripe = self.striped.stripe(at.stripe);
         self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
-        self.take(self.striped.stripe(at.stripe), at, Wait).expect(WAITED)
+        self.take(stripe, at, Wait).expect(WAITED)
     }
 
-    /// Takes the stripe of `key` in mode `M` if `way` ends with it.
+    /// Takes a stripe in mode `M` if `way` ends with it.
     #[inline]
     #[track_caller]
-    pub(crate) fn attempt<Q, M: Mode>(
+    pub(crate) fn attempt<M: Mode>(
         &self,
-        key: &Q,
+        at: Located,
         way: impl Way<L, M>,
     ) -> Option<Guard<&Stripe<L, T>, L, T, M>>
     where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let at = self.striped.locate(key);
         self.take(self.striped.stripe(at.stripe), at, way)
     }
 
     /// As [`wait`](Self::wait), with a guard that keeps the set alive.
     #[track_caller]
-    pub(crate) fn wait_arc<Q, M: Mode>(self: &Arc<Self>, key: &Q) -> ArcGuard<K, T, L, S, M>
+    pub(crate) fn wait_arc<M: Mode>(self: &Arc<Self>, at: Located) -> ArcGuard<K, T, L, S, M>
     where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let at = self.striped.locate(key);
         self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
         self.take(ArcStripe::new(self.clone(), at.stripe), at, Wait).expect(WAITED)
     }
 
     /// As [`attempt`](Self::attempt), with a guard that keeps the set alive.
     #[track_caller]
-    pub(crate) fn attempt_arc<Q, M: Mode>(
+    pub(crate) fn attempt_arc<M: Mode>(
         self: &Arc<Self>,
-        key: &Q,
+        at: Located,
         way: impl Way<L, M>,
     ) -> Option<ArcGuard<K, T, L, S, M>>
     where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
         L: Acquire<M>,
     {
-        let at = self.striped.locate(key);
         self.take(ArcStripe::new(self.clone(), at.stripe), at, way)
     }
 }

@@ -5,15 +5,19 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 use core::mem;
+#[cfg(feature = "std")]
+use std::time::{Duration, Instant};
 
-use crate::StripeSet;
-use crate::hash::Located;
 use crate::held::Held;
-use crate::holding::{Holding, HoldingFair, Take, Uniform};
+use crate::holding::{Holding, HoldingFair, Take};
 use crate::lock::Handle;
-use crate::raw::{Acquire, Mode, Try, Wait, Way};
+#[cfg(feature = "std")]
+use crate::raw::Until;
+use crate::raw::Wait;
 use crate::waits::{KeyHash, Watched, watch};
+use crate::{Pair, StripeSet};
 
+mod extend;
 mod iter;
 mod taking;
 
@@ -89,6 +93,20 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
             unreachable!("waiting ends with the stripes")
         };
         guard
+    }
+
+    /// Takes all of `wanted` in ascending order, or gives back what it got if that takes longer than `timeout`.
+    #[cfg(feature = "std")]
+    #[track_caller]
+    pub(crate) fn take_within(set: P, wanted: StripeSet, holding: H, timeout: Duration) -> Option<Self>
+    where
+        H: Take<P::Raw, Watched<Wait>> + Take<P::Raw, Watched<Until<Instant>>>,
+    {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => Self::take(set, wanted, holding, Until(deadline)),
+            // So late that no clock shows it.
+            None => Self::take(set, wanted, holding, Wait),
+        }
     }
 
     /// How many stripes are held: at most as many as keys were named, fewer where keys share a stripe.
@@ -259,105 +277,77 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
     {
         let (index, stripe) = self.set.striped.find(key);
         // SAFETY: the guard holds this stripe exclusively, and `&mut self` makes this the only reference through it.
-        (self.stripes.contains(index) && self.holding.exclusive(index))
-            .then(|| unsafe { &mut *stripe.data() })
+        self.changes(index).then(|| unsafe { &mut *stripe.data() })
     }
-}
 
-impl<P, M> MultiGuard<P, Uniform<P::Raw, M>>
-where
-    P: Handle<Raw: Acquire<M>, Hasher: BuildHasher>,
-    M: Mode,
-{
-    /// Adds one more key without waiting.
+    /// The data of the stripes of two keys to change, if both are held exclusively: [`Pair::Same`] where the keys share a
+    /// stripe.
     ///
-    /// Does nothing if its stripe is held already. Works for a stripe below those held, too: trying can't deadlock.
+    /// # Examples
     ///
-    /// # Errors
+    /// ```
+    /// use stripe_lock::{Pair, StripedMutex};
+    /// use std::collections::HashMap;
     ///
-    /// The guard keeps what it holds, and:
-    /// - [`ExtendError::WouldBlock`]: another guard holds the stripe, which is above all those held, so that
-    ///   [`extend`](Self::extend) may wait for it (unless that guard is this thread's own).
-    /// - [`ExtendError::WouldInvert`]: another guard holds the stripe, and waiting for it would break the order.
-    ///   Release this one and take all the keys together.
+    /// let stock = StripedMutex::<str, HashMap<&str, u32>>::new(64);
+    /// let mut guard = stock.lock_many(["old", "new"]);
+    /// match guard.get_pair_mut("old", "new").unwrap() {
+    ///     Pair::Two(old, new) => new.extend(old.drain()),
+    ///     Pair::Same(_) => (), // they are where they belong
+    /// }
+    /// ```
+    pub fn get_pair_mut<Q>(&mut self, a: &Q, b: &Q) -> Option<Pair<'_, P::Data>>
+    where
+        P::Key: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let ((a, first), (b, second)) = (self.set.striped.find(a), self.set.striped.find(b));
+        if !self.changes(a) || !self.changes(b) {
+            return None;
+        }
+        // SAFETY: the guard holds both stripes exclusively, `&mut self` makes these the only references through it, and
+        // unequal stripes have data of their own.
+        Some(unsafe {
+            if a == b {
+                Pair::Same(&mut *first.data())
+            } else {
+                Pair::Two(&mut *first.data(), &mut *second.data())
+            }
+        })
+    }
+
+    /// Whether a stripe is held exclusively.
+    #[inline]
+    fn changes(&self, index: usize) -> bool {
+        self.stripes.contains(index) && self.holding.exclusive(index)
+    }
+
+    /// Releases the stripe of `key`, and keeps the others; says whether it was held.
+    ///
+    /// Other keys that share the stripe go with it: [`holds`](Self::holds) tells what is left.
     ///
     /// # Examples
     ///
     /// ```
     /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
     /// let mut guard = locks.lock_many(&[1, 2]);
-    /// assert_eq!(guard.try_extend(&3), Ok(()));
-    /// assert!(guard.holds(&3));
+    /// assert!(guard.release(&1));
+    /// assert!(!guard.holds(&1) && locks.try_lock(&1).is_some());
+    /// assert!(!guard.release(&1));
     /// ```
-    #[track_caller]
-    pub fn try_extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
+    pub fn release<Q>(&mut self, key: &Q) -> bool
     where
         P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.extend_by(key, false)
-    }
-
-    /// Adds one more key, waiting for it where the order admits that: if its stripe is above all those held.
-    ///
-    /// # Errors
-    ///
-    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if another guard holds the stripe and it is
-    /// below the highest one held. Release this one and take all the keys together.
-    ///
-    /// # Panics
-    ///
-    /// In debug builds, instead of hanging, if this thread holds that stripe, or a higher one, by another guard.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
-    /// let mut guard = locks.lock_many(&[1]);
-    /// guard.extend(&2)?;
-    /// assert!(guard.holds(&2));
-    /// # Ok::<(), stripe_lock::ExtendError>(())
-    /// ```
-    #[track_caller]
-    pub fn extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
-    where
-        P::Key: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.extend_by(key, true)
-    }
-
-    #[track_caller]
-    fn extend_by<Q>(&mut self, key: &Q, may_wait: bool) -> Result<(), ExtendError>
-    where
-        P::Key: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        let Located { stripe: index, hash, .. } = self.set.striped.locate(key);
-        if self.stripes.contains(index) {
-            return Ok(());
+        let index = self.set.stripe_of(key);
+        let held = self.stripes.remove(index);
+        if held {
+            self.record.remove(index);
+            // SAFETY: this stripe was held until now, and `&mut self` proves that no reference to its data is left.
+            unsafe { self.holding.remove(self.set.striped.stripe(index), index, &self.stripes) }
         }
-        let below = self.stripes.last().is_some_and(|highest| index < highest);
-        if may_wait && !below {
-            self.set.id.check_one(index, self.set.stripes(), M::ACCESS);
-            self.add(index, &watch(Wait, self.set.patience, self.set.id, hash));
-            return Ok(());
-        }
-        match self.add(index, &Try) {
-            true => Ok(()),
-            false if below => Err(ExtendError::WouldInvert),
-            false => Err(ExtendError::WouldBlock),
-        }
-    }
-
-    /// Adds a stripe that is not held, wherever it lies, if `way` ends with it.
-    fn add(&mut self, index: usize, way: &impl Way<P::Raw, M>) -> bool {
-        let taken = self.holding.insert(self.set.striped.stripe(index), index, &self.stripes, way);
-        if taken {
-            self.stripes.insert(index);
-            self.record.add(index);
-        }
-        taken
+        held
     }
 }
 
@@ -381,34 +371,3 @@ impl<P: Handle<Data: fmt::Debug>, H: Holding<P::Raw>> fmt::Debug for MultiGuard<
         f.debug_map().entries(self.iter()).finish()
     }
 }
-
-/// Why a key could not be added to a [`MultiGuard`].
-///
-/// # Examples
-///
-/// ```
-/// use stripe_lock::ExtendError;
-///
-/// assert_eq!(ExtendError::WouldBlock.to_string(), "the stripe is held by another guard");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ExtendError {
-    /// Another guard holds the stripe, and waiting for it would be safe, if that guard is not this thread's (or task's) own.
-    WouldBlock,
-    /// Another guard holds the stripe, and waiting for it could deadlock, because a higher one is held.
-    WouldInvert,
-}
-
-impl fmt::Display for ExtendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::WouldBlock => "the stripe is held by another guard",
-            Self::WouldInvert => {
-                "the stripe is held by another guard, and waiting for it would break the lock order"
-            }
-        })
-    }
-}
-
-impl core::error::Error for ExtendError {}

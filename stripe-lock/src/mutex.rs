@@ -4,9 +4,14 @@ use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
+#[cfg(feature = "std")]
+use std::time::{Duration, Instant};
+
 use lock_api::{RawMutex, RawMutexTimed};
 
-use crate::guard::{ArcStripe, Guard};
+use crate::faces::{many_stripes, one_stripe};
+use crate::guard::{ArcStripe, Guard, MappedGuard};
+use crate::hash::Located;
 use crate::holding::Uniform;
 use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
@@ -92,6 +97,35 @@ pub type MutexGuard<'a, T, R = DefaultRawMutex> =
 pub type ArcMutexGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
     Guard<ArcStripe<K, T, ForMutex<R>, S>, ForMutex<R>, T, Exclusive>;
 
+/// Holds one stripe of a [`StripedMutex`], and gives a part of its data: see [`Guard::map`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{MappedMutexGuard, MutexGuard, StripedMutex};
+///
+/// let pairs = StripedMutex::<u64, (u32, u32)>::new(4);
+/// let first: MappedMutexGuard<'_, (u32, u32), u32> = MutexGuard::map(pairs.lock(&1), |pair| &mut pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type MappedMutexGuard<'a, T, U, R = DefaultRawMutex> =
+    MappedGuard<&'a Stripe<ForMutex<R>, T>, ForMutex<R>, T, U, Exclusive>;
+
+/// As [`MappedMutexGuard`], and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcMappedMutexGuard, ArcMutexGuard, StripedMutex};
+///
+/// let pairs = Arc::new(StripedMutex::<u64, (u32, u32)>::new(4));
+/// let first: ArcMappedMutexGuard<u64, (u32, u32), u32> = ArcMutexGuard::map(pairs.lock_arc(&1), |pair| &mut pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type ArcMappedMutexGuard<K, T, U, R = DefaultRawMutex, S = DefaultHasher> =
+    MappedGuard<ArcStripe<K, T, ForMutex<R>, S>, ForMutex<R>, T, U, Exclusive>;
+
 /// Holds several stripes of a [`StripedMutex`].
 ///
 /// # Examples
@@ -104,7 +138,23 @@ pub type ArcMutexGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
 /// assert!(guard.holds(&2));
 /// ```
 pub type MutexMultiGuard<'a, K, T, R = DefaultRawMutex, S = DefaultHasher> =
-    MultiGuard<&'a StripedLock<K, T, ForMutex<R>, S>, Uniform<ForMutex<R>, Exclusive>>;
+    MultiGuard<&'a StripedMutex<K, T, R, S>, Uniform<ForMutex<R>, Exclusive>>;
+
+/// Holds several stripes of a [`StripedMutex`] and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcMutexMultiGuard, StripedMutex};
+///
+/// let counts = Arc::new(StripedMutex::<u64, u32>::new(4));
+/// let guard: ArcMutexMultiGuard<u64, u32> = counts.lock_many_arc(&[1, 2]);
+/// drop(counts);
+/// assert!(guard.holds(&2));
+/// ```
+pub type ArcMutexMultiGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
+    MultiGuard<Arc<StripedMutex<K, T, R, S>>, Uniform<ForMutex<R>, Exclusive>>;
 
 #[cfg(feature = "parking_lot")]
 impl<K: ?Sized, T: Default> StripedMutex<K, T> {
@@ -127,272 +177,18 @@ impl<K: ?Sized, T: Default> StripedMutex<K, T> {
     }
 }
 
+one_stripe!(StripedMutex: StripedMutex<K, T, R, S>, "Locks", "In debug builds, instead of hanging: see [`StripedMutex`].";
+    impl[R: RawMutex];
+    MutexGuard<'_, T, R>, ArcMutexGuard<K, T, R, S>, where R: RawMutexTimed;
+    lock, try_lock, try_lock_for, try_lock_until; lock_arc, try_lock_arc, try_lock_arc_for, try_lock_arc_until;
+    lock_stripe, try_lock_stripe);
+many_stripes!(StripedMutex: StripedMutex<K, T, R, S>, "Locks", "In debug builds, instead of hanging: see [`StripedMutex`].";
+    impl[R: RawMutex];
+    MutexMultiGuard<'_, K, T, R, S>, ArcMutexMultiGuard<K, T, R, S>, where R: RawMutexTimed;
+    lock_many, try_lock_many, try_lock_many_for, try_lock_many_until, lock_all, try_lock_all;
+    lock_many_arc, try_lock_many_arc, lock_all_arc, try_lock_all_arc);
+
 impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
-    /// Locks the stripe of `key`, waiting as long as it needs.
-    ///
-    /// # Panics
-    ///
-    /// In debug builds, instead of hanging: see [`StripedMutex`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
-    /// *stock.lock("apples") += 1;
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn lock<Q>(&self, key: &Q) -> MutexGuard<'_, T, R>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.wait(key)
-    }
-
-    /// Locks the stripe of `key` if nobody holds it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
-    /// let guard = locks.lock(&1);
-    /// assert!(locks.try_lock(&1).is_none());
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn try_lock<Q>(&self, key: &Q) -> Option<MutexGuard<'_, T, R>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.attempt(key, Try)
-    }
-
-    /// Locks the stripe of `key` unless that takes longer than `timeout`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
-    /// assert!(locks.try_lock_for(&1, Duration::from_millis(5)).is_some());
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn try_lock_for<Q>(&self, key: &Q, timeout: R::Duration) -> Option<MutexGuard<'_, T, R>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-        R: RawMutexTimed<Duration: Copy>,
-    {
-        self.attempt(key, For(timeout))
-    }
-
-    /// Locks the stripe of `key` unless `deadline` passes first.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
-    /// assert!(locks.try_lock_until(&1, Instant::now() + Duration::from_millis(5)).is_some());
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn try_lock_until<Q>(&self, key: &Q, deadline: R::Instant) -> Option<MutexGuard<'_, T, R>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-        R: RawMutexTimed<Instant: Copy>,
-    {
-        self.attempt(key, Until(deadline))
-    }
-
-    /// As [`lock`](Self::lock), with a guard that keeps the set alive and so can be stored or returned freely.
-    ///
-    /// # Panics
-    ///
-    /// In debug builds, instead of hanging: see [`StripedMutex`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use stripe_lock::{ArcMutexGuard, StripedMutex};
-    ///
-    /// fn begin(jobs: &Arc<StripedMutex<str>>, tenant: &str) -> ArcMutexGuard<str, ()> {
-    ///     jobs.lock_arc(tenant)
-    /// }
-    /// drop(begin(&Arc::new(StripedMutex::new(64)), "tenant"));
-    /// ```
-    #[track_caller]
-    pub fn lock_arc<Q>(self: &Arc<Self>, key: &Q) -> ArcMutexGuard<K, T, R, S>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.wait_arc(key)
-    }
-
-    /// As [`try_lock`](Self::try_lock), with a guard that keeps the set alive.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = std::sync::Arc::new(stripe_lock::StripedMutex::<u64>::new(4));
-    /// assert!(locks.try_lock_arc(&1).is_some());
-    /// ```
-    #[track_caller]
-    pub fn try_lock_arc<Q>(self: &Arc<Self>, key: &Q) -> Option<ArcMutexGuard<K, T, R, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.attempt_arc(key, Try)
-    }
-
-    /// As [`try_lock_until`](Self::try_lock_until), with a guard that keeps the set alive.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let locks = std::sync::Arc::new(stripe_lock::StripedMutex::<u64>::new(4));
-    /// assert!(locks.try_lock_arc_until(&1, Instant::now() + Duration::from_millis(5)).is_some());
-    /// ```
-    #[track_caller]
-    pub fn try_lock_arc_until<Q>(
-        self: &Arc<Self>,
-        key: &Q,
-        deadline: R::Instant,
-    ) -> Option<ArcMutexGuard<K, T, R, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-        R: RawMutexTimed<Instant: Copy>,
-    {
-        self.attempt_arc(key, Until(deadline))
-    }
-
-    /// Locks the stripes of all `keys`, however many share a stripe, in ascending order of stripes: two such calls
-    /// can't deadlock, whatever the order of their keys.
-    ///
-    /// No heap allocation for up to 16 keys, or up to 64 stripes, where an acquisition of `R` leaves no state to keep:
-    /// so it is with `parking_lot`. With a limit in time: [`try_lock_many_until`](Self::try_lock_many_until). A key
-    /// that turns up later can be added by the guard's [`extend`](MultiGuard::extend).
-    ///
-    /// # Panics
-    ///
-    /// In debug builds, instead of hanging: see [`StripedMutex`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::collections::HashMap;
-    ///
-    /// let stock = stripe_lock::StripedMutex::<str, HashMap<String, u32>>::new(64);
-    /// let mut guard = stock.lock_many(["apples", "pears"]);
-    /// guard.get_mut("apples").unwrap().insert("apples".into(), 5);
-    /// guard.get_mut("pears").unwrap().insert("pears".into(), 2);
-    /// drop(guard);
-    ///
-    /// // Keys come as references, so owned ones are lent, and numbers take an ampersand.
-    /// let names = vec![String::from("apples"), String::from("figs")];
-    /// drop(stock.lock_many(names.iter().map(String::as_str)));
-    /// drop(stripe_lock::StripedMutex::<u64>::new(64).lock_many(&[1, 2]));
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn lock_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> MutexMultiGuard<'_, K, T, R, S>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized + 'q,
-    {
-        MultiGuard::wait(self, self.set_of(keys), Uniform::new())
-    }
-
-    /// Locks the stripes of all `keys` if nobody holds any of them; none of them otherwise.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
-    /// let guard = locks.lock(&1);
-    /// assert!(locks.try_lock_many(&[1, 2]).is_none());
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn try_lock_many<'q, Q>(
-        &self,
-        keys: impl IntoIterator<Item = &'q Q>,
-    ) -> Option<MutexMultiGuard<'_, K, T, R, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized + 'q,
-    {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Try)
-    }
-
-    /// Locks the stripes of all `keys`, or none of them if `deadline` passes first.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
-    /// let soon = Instant::now() + Duration::from_millis(5);
-    /// assert!(locks.try_lock_many_until(&[1, 2], soon).is_some());
-    /// ```
-    #[track_caller]
-    pub fn try_lock_many_until<'q, Q>(
-        &self,
-        keys: impl IntoIterator<Item = &'q Q>,
-        deadline: R::Instant,
-    ) -> Option<MutexMultiGuard<'_, K, T, R, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized + 'q,
-        R: RawMutexTimed<Instant: Copy>,
-    {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Until(deadline))
-    }
-
-    /// Locks every stripe: excludes all other holders, of one key or of many.
-    ///
-    /// # Panics
-    ///
-    /// In debug builds, instead of hanging: see [`StripedMutex`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-    /// let total: u32 = counts.lock_all().iter().map(|(_stripe, n)| n).sum();
-    /// assert_eq!(total, 0);
-    /// ```
-    #[track_caller]
-    pub fn lock_all(&self) -> MutexMultiGuard<'_, K, T, R, S> {
-        MultiGuard::wait(self, StripeSet::all(self.stripes()), Uniform::new())
-    }
-
-    /// Locks every stripe if nobody holds any of them; none of them otherwise.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
-    /// assert!(locks.try_lock_all().is_some());
-    /// ```
-    #[track_caller]
-    pub fn try_lock_all(&self) -> Option<MutexMultiGuard<'_, K, T, R, S>> {
-        MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), Try)
-    }
-
     /// Calls `f` with the data of the stripe of `key`, locked for just that long.
     ///
     /// # Panics

@@ -206,6 +206,13 @@ pub unsafe trait AcquireFair<M: Mode>: Acquire<M> {
     ///
     /// As for [`Acquire::release`].
     unsafe fn release_fair(&self, state: Self::State);
+
+    /// Gives the lock to whoever has waited longest and takes it again, or does nothing if nobody waits.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Acquire::release`], and no reference to what the lock guards is used after this call.
+    unsafe fn bump(&self, state: &mut Self::State);
 }
 
 /// How to take a lock: [`Wait`], [`Try`], [`For`] or [`Until`].
@@ -322,7 +329,7 @@ unsafe impl<R: RawMutex, G, T: Send> Guards<T> for ForReentrant<R, G> {}
 macro_rules! adapt {
     (
         $name:ident <$raw:ident: $plain:path>, $mode:ty, $state:ident, $lock:ident, $try_lock:ident, $unlock:ident;
-        $timed:path, $until:ident, $for:ident; $fair:path, $unlock_fair:ident
+        $timed:path, $until:ident, $for:ident; $fair:path, $unlock_fair:ident, $bump:ident
     ) => {
         // SAFETY: the raw lock's own trait promises exclusion and ordering for these methods.
         unsafe impl<$raw: $plain> Acquire<$mode> for $name<$raw> {
@@ -368,19 +375,25 @@ macro_rules! adapt {
                 // SAFETY: the caller passes on the state of an acquisition of this lock.
                 unsafe { self.0.$unlock_fair(state) }
             }
+
+            #[inline]
+            unsafe fn bump(&self, state: &mut Self::State) {
+                // SAFETY: the caller passes on the state of an acquisition of this lock.
+                unsafe { self.0.$bump(state) }
+            }
         }
     };
 }
 
 adapt!(ForMutex<R: RawMutex>, Exclusive, Guard, lock, try_lock, unlock;
-    RawMutexTimed, try_lock_until, try_lock_for; RawMutexFair, unlock_fair);
+    RawMutexTimed, try_lock_until, try_lock_for; RawMutexFair, unlock_fair, bump);
 adapt!(ForRwLock<R: RawRwLock>, Exclusive, ExclusiveGuard, lock_exclusive, try_lock_exclusive, unlock_exclusive;
-    RawRwLockTimed, try_lock_exclusive_until, try_lock_exclusive_for; RawRwLockFair, unlock_exclusive_fair);
+    RawRwLockTimed, try_lock_exclusive_until, try_lock_exclusive_for; RawRwLockFair, unlock_exclusive_fair, bump_exclusive);
 adapt!(ForRwLock<R: RawRwLock>, Shared, SharedGuard, lock_shared, try_lock_shared, unlock_shared;
-    RawRwLockTimed, try_lock_shared_until, try_lock_shared_for; RawRwLockFair, unlock_shared_fair);
+    RawRwLockTimed, try_lock_shared_until, try_lock_shared_for; RawRwLockFair, unlock_shared_fair, bump_shared);
 adapt!(ForRwLock<R: RawRwLockUpgrade>, Upgradable, UpgradableGuard, lock_upgradable, try_lock_upgradable,
     unlock_upgradable; RawRwLockUpgradeTimed, try_lock_upgradable_until, try_lock_upgradable_for;
-    RawRwLockUpgradeFair, unlock_upgradable_fair);
+    RawRwLockUpgradeFair, unlock_upgradable_fair, bump_upgradable);
 
 // SAFETY: `RawReentrantMutex` admits one thread at a time, and its state, not being `Send`, stays on that thread.
 unsafe impl<R: RawMutex, G: GetThreadId> Acquire<Shared> for ForReentrant<R, G> {
@@ -426,5 +439,11 @@ unsafe impl<R: RawMutexFair, G: GetThreadId> AcquireFair<Shared> for ForReentran
     unsafe fn release_fair(&self, _: GuardNoSend) {
         // SAFETY: the state proves that this thread holds the lock once more than it has released it.
         unsafe { self.0.unlock_fair() }
+    }
+
+    #[inline]
+    unsafe fn bump(&self, _: &mut GuardNoSend) {
+        // SAFETY: the state proves that this thread holds the lock.
+        unsafe { self.0.bump() }
     }
 }

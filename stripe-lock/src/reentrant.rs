@@ -4,9 +4,14 @@ use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
+#[cfg(feature = "std")]
+use std::time::{Duration, Instant};
+
 use lock_api::{GetThreadId, RawMutex, RawMutexTimed};
 
-use crate::guard::{ArcStripe, Guard};
+use crate::faces::{many_stripes, one_stripe};
+use crate::guard::{ArcStripe, Guard, MappedGuard};
+use crate::hash::Located;
 use crate::holding::Uniform;
 use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
@@ -78,6 +83,37 @@ pub type ReentrantMutexGuard<'a, T, R = DefaultRawMutex, G = DefaultThreadId> =
 pub type ArcReentrantMutexGuard<K, T, R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
     Guard<ArcStripe<K, T, ForReentrant<R, G>, S>, ForReentrant<R, G>, T, Shared>;
 
+/// Holds one stripe of a [`StripedReentrantMutex`], once, and gives a part of its data: see [`Guard::map`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{MappedReentrantMutexGuard, ReentrantMutexGuard, StripedReentrantMutex};
+///
+/// let pairs = StripedReentrantMutex::<u64, (u32, u32)>::new(4);
+/// let first: MappedReentrantMutexGuard<'_, (u32, u32), u32> =
+///     ReentrantMutexGuard::map(pairs.lock(&1), |pair| &pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type MappedReentrantMutexGuard<'a, T, U, R = DefaultRawMutex, G = DefaultThreadId> =
+    MappedGuard<&'a Stripe<ForReentrant<R, G>, T>, ForReentrant<R, G>, T, U, Shared>;
+
+/// As [`MappedReentrantMutexGuard`], and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcMappedReentrantMutexGuard, ArcReentrantMutexGuard, StripedReentrantMutex};
+///
+/// let pairs = Arc::new(StripedReentrantMutex::<u64, (u32, u32)>::new(4));
+/// let first: ArcMappedReentrantMutexGuard<u64, (u32, u32), u32> =
+///     ArcReentrantMutexGuard::map(pairs.lock_arc(&1), |pair| &pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type ArcMappedReentrantMutexGuard<K, T, U, R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
+    MappedGuard<ArcStripe<K, T, ForReentrant<R, G>, S>, ForReentrant<R, G>, T, U, Shared>;
+
 /// Holds several stripes of a [`StripedReentrantMutex`], each once.
 ///
 /// # Examples
@@ -90,7 +126,22 @@ pub type ArcReentrantMutexGuard<K, T, R = DefaultRawMutex, G = DefaultThreadId, 
 /// assert!(guard.holds(&2));
 /// ```
 pub type ReentrantMultiGuard<'a, K, T, R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
-    MultiGuard<&'a StripedLock<K, T, ForReentrant<R, G>, S>, Uniform<ForReentrant<R, G>, Shared>>;
+    MultiGuard<&'a StripedReentrantMutex<K, T, R, G, S>, Uniform<ForReentrant<R, G>, Shared>>;
+
+/// Holds several stripes of a [`StripedReentrantMutex`], each once, and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcReentrantMultiGuard, StripedReentrantMutex};
+///
+/// let locks = Arc::new(StripedReentrantMutex::<u64, u32>::new(4));
+/// let guard: ArcReentrantMultiGuard<u64, u32> = locks.lock_many_arc(&[1, 2]);
+/// assert!(guard.holds(&2));
+/// ```
+pub type ArcReentrantMultiGuard<K, T, R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
+    MultiGuard<Arc<StripedReentrantMutex<K, T, R, G, S>>, Uniform<ForReentrant<R, G>, Shared>>;
 
 #[cfg(feature = "parking_lot")]
 impl<K: ?Sized, T: Default> StripedReentrantMutex<K, T> {
@@ -111,234 +162,20 @@ impl<K: ?Sized, T: Default> StripedReentrantMutex<K, T> {
     }
 }
 
+one_stripe!(StripedReentrantMutex: StripedReentrantMutex<K, T, R, G, S>, "Locks, once more if this thread holds it,",
+    "If this thread would hold a stripe more often than a `usize` can count.";
+    impl[R: RawMutex, G: GetThreadId];
+    ReentrantMutexGuard<'_, T, R, G>, ArcReentrantMutexGuard<K, T, R, G, S>, where R: RawMutexTimed;
+    lock, try_lock, try_lock_for, try_lock_until; lock_arc, try_lock_arc, try_lock_arc_for, try_lock_arc_until;
+    lock_stripe, try_lock_stripe);
+many_stripes!(StripedReentrantMutex: StripedReentrantMutex<K, T, R, G, S>, "Locks, once more where this thread holds them,",
+    "If this thread would hold a stripe more often than a `usize` can count.";
+    impl[R: RawMutex, G: GetThreadId];
+    ReentrantMultiGuard<'_, K, T, R, G, S>, ArcReentrantMultiGuard<K, T, R, G, S>, where R: RawMutexTimed;
+    lock_many, try_lock_many, try_lock_many_for, try_lock_many_until, lock_all, try_lock_all;
+    lock_many_arc, try_lock_many_arc, lock_all_arc, try_lock_all_arc);
+
 impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrantMutex<K, T, R, G, S> {
-    /// Locks the stripe of `key`, once more if this thread holds it.
-    ///
-    /// # Panics
-    ///
-    /// If this thread would hold the stripe more often than a `usize` can count.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
-    /// let twice = (locks.lock(&1), locks.lock(&1));
-    /// ```
-    #[inline]
-    pub fn lock<Q>(&self, key: &Q) -> ReentrantMutexGuard<'_, T, R, G>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.wait(key)
-    }
-
-    /// Locks the stripe of `key` if no other thread holds it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
-    /// let guard = locks.lock(&1);
-    /// assert!(locks.try_lock(&1).is_some());
-    /// ```
-    #[inline]
-    pub fn try_lock<Q>(&self, key: &Q) -> Option<ReentrantMutexGuard<'_, T, R, G>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.attempt(key, Try)
-    }
-
-    /// Locks the stripe of `key` unless that takes longer than `timeout`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
-    /// assert!(locks.try_lock_for(&1, Duration::from_millis(5)).is_some());
-    /// ```
-    #[inline]
-    pub fn try_lock_for<Q>(&self, key: &Q, timeout: R::Duration) -> Option<ReentrantMutexGuard<'_, T, R, G>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-        R: RawMutexTimed<Duration: Copy>,
-    {
-        self.attempt(key, For(timeout))
-    }
-
-    /// Locks the stripe of `key` unless `deadline` passes first.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
-    /// assert!(locks.try_lock_until(&1, Instant::now() + Duration::from_millis(5)).is_some());
-    /// ```
-    #[inline]
-    pub fn try_lock_until<Q>(&self, key: &Q, deadline: R::Instant) -> Option<ReentrantMutexGuard<'_, T, R, G>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-        R: RawMutexTimed<Instant: Copy>,
-    {
-        self.attempt(key, Until(deadline))
-    }
-
-    /// As [`lock`](Self::lock), with a guard that keeps the set alive.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = std::sync::Arc::new(stripe_lock::StripedReentrantMutex::<u64>::new(4));
-    /// drop(locks.lock_arc(&1));
-    /// ```
-    pub fn lock_arc<Q>(self: &Arc<Self>, key: &Q) -> ArcReentrantMutexGuard<K, T, R, G, S>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.wait_arc(key)
-    }
-
-    /// As [`try_lock`](Self::try_lock), with a guard that keeps the set alive.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = std::sync::Arc::new(stripe_lock::StripedReentrantMutex::<u64>::new(4));
-    /// assert!(locks.try_lock_arc(&1).is_some());
-    /// ```
-    pub fn try_lock_arc<Q>(self: &Arc<Self>, key: &Q) -> Option<ArcReentrantMutexGuard<K, T, R, G, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.attempt_arc(key, Try)
-    }
-
-    /// As [`try_lock_until`](Self::try_lock_until), with a guard that keeps the set alive.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let locks = std::sync::Arc::new(stripe_lock::StripedReentrantMutex::<u64>::new(4));
-    /// assert!(locks.try_lock_arc_until(&1, Instant::now() + Duration::from_millis(5)).is_some());
-    /// ```
-    pub fn try_lock_arc_until<Q>(
-        self: &Arc<Self>,
-        key: &Q,
-        deadline: R::Instant,
-    ) -> Option<ArcReentrantMutexGuard<K, T, R, G, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-        R: RawMutexTimed<Instant: Copy>,
-    {
-        self.attempt_arc(key, Until(deadline))
-    }
-
-    /// Locks the stripes of all `keys` in ascending order, those that this thread holds once more.
-    ///
-    /// No heap allocation for up to 16 keys, or up to 64 stripes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(64);
-    /// let outer = locks.lock_many(&[1, 2]);
-    /// let inner = locks.lock_many(&[2, 1]);
-    /// ```
-    #[inline]
-    pub fn lock_many<'q, Q>(
-        &self,
-        keys: impl IntoIterator<Item = &'q Q>,
-    ) -> ReentrantMultiGuard<'_, K, T, R, G, S>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized + 'q,
-    {
-        MultiGuard::wait(self, self.set_of(keys), Uniform::new())
-    }
-
-    /// Locks the stripes of all `keys` if no other thread holds any of them; none of them otherwise.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(64);
-    /// let outer = locks.lock(&1);
-    /// assert!(locks.try_lock_many(&[1, 2]).is_some());
-    /// ```
-    #[inline]
-    pub fn try_lock_many<'q, Q>(
-        &self,
-        keys: impl IntoIterator<Item = &'q Q>,
-    ) -> Option<ReentrantMultiGuard<'_, K, T, R, G, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized + 'q,
-    {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Try)
-    }
-
-    /// Locks the stripes of all `keys`, or none of them if `deadline` passes first.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
-    /// let soon = Instant::now() + Duration::from_millis(5);
-    /// assert!(locks.try_lock_many_until(&[1, 2], soon).is_some());
-    /// ```
-    pub fn try_lock_many_until<'q, Q>(
-        &self,
-        keys: impl IntoIterator<Item = &'q Q>,
-        deadline: R::Instant,
-    ) -> Option<ReentrantMultiGuard<'_, K, T, R, G, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized + 'q,
-        R: RawMutexTimed<Instant: Copy>,
-    {
-        MultiGuard::take(self, self.set_of(keys), Uniform::new(), Until(deadline))
-    }
-
-    /// Locks every stripe in ascending order, those that this thread holds once more.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
-    /// assert_eq!(locks.lock_all().len(), 4);
-    /// ```
-    pub fn lock_all(&self) -> ReentrantMultiGuard<'_, K, T, R, G, S> {
-        MultiGuard::wait(self, StripeSet::all(self.stripes()), Uniform::new())
-    }
-
-    /// Locks every stripe if no other thread holds any of them; none of them otherwise.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::StripedReentrantMutex::<u64>::new(4);
-    /// let guard = locks.lock(&1);
-    /// assert!(locks.try_lock_all().is_some());
-    /// ```
-    pub fn try_lock_all(&self) -> Option<ReentrantMultiGuard<'_, K, T, R, G, S>> {
-        MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), Try)
-    }
-
     /// Calls `f` with the data of the stripe of `key`, locked for just that long.
     ///
     /// # Panics

@@ -4,9 +4,14 @@ use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
+#[cfg(feature = "std")]
+use std::time::{Duration, Instant};
+
 use lock_api::{RawRwLock, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeTimed};
 
 use crate::batch::Batch;
+use crate::faces::{many_stripes, one_stripe};
+use crate::hash::Located;
 use crate::holding::Uniform;
 use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
@@ -16,8 +21,10 @@ use crate::{DefaultHasher, StripeSet};
 mod guards;
 
 pub use guards::{
-    ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, BatchGuard, ReadMultiGuard,
-    RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, WriteMultiGuard,
+    ArcBatchGuard, ArcMappedRwLockReadGuard, ArcMappedRwLockWriteGuard, ArcReadMultiGuard,
+    ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, ArcWriteMultiGuard, BatchGuard,
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, ReadMultiGuard, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard, WriteMultiGuard,
 };
 
 /// A fixed number of read-write locks, one of which belongs to every key, each over a `T` of its own.
@@ -74,287 +81,34 @@ impl<K: ?Sized, T: Default> StripedRwLock<K, T> {
     }
 }
 
-/// The methods that take one stripe in one mode: waiting, trying, until a time, and by a shared owner.
-macro_rules! one_stripe {
-    (
-        $does:literal, $mode:ty, $plain:path, $timed:path, $guard:ident, $arc_guard:ident;
-        $wait:ident, $try:ident, $for:ident, $until:ident, $wait_arc:ident, $try_arc:ident, $until_arc:ident
-    ) => {
-        impl<K: ?Sized, T, R: $plain, S: BuildHasher> StripedRwLock<K, T, R, S> {
-            #[doc = concat!($does, " the stripe of `key`, waiting as long as it needs.")]
-            ///
-            /// # Panics
-            ///
-            /// In debug builds, instead of hanging: see [`StripedRwLock`].
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
-            #[doc = concat!("assert_eq!(*locks.", stringify!($wait), "(\"key\"), 0);")]
-            /// ```
-            #[inline]
-            #[track_caller]
-            pub fn $wait<Q>(&self, key: &Q) -> $guard<'_, T, R>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized,
-            {
-                self.wait(key)
-            }
-
-            #[doc = concat!($does, " the stripe of `key` if that needs no waiting.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
-            #[doc = concat!("assert!(locks.", stringify!($try), "(\"key\").is_some());")]
-            /// ```
-            #[inline]
-            #[track_caller]
-            pub fn $try<Q>(&self, key: &Q) -> Option<$guard<'_, T, R>>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized,
-            {
-                self.attempt(key, Try)
-            }
-
-            #[doc = concat!($does, " the stripe of `key` unless that takes longer than `timeout`.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// use std::time::Duration;
-            ///
-            /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
-            #[doc = concat!("assert!(locks.", stringify!($for), "(\"key\", Duration::from_millis(5)).is_some());")]
-            /// ```
-            #[inline]
-            #[track_caller]
-            pub fn $for<Q>(&self, key: &Q, timeout: R::Duration) -> Option<$guard<'_, T, R>>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized,
-                R: $timed,
-                R::Duration: Copy,
-            {
-                self.attempt(key, For(timeout))
-            }
-
-            #[doc = concat!($does, " the stripe of `key` unless `deadline` passes first.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// use std::time::{Duration, Instant};
-            ///
-            /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
-            /// let soon = Instant::now() + Duration::from_millis(5);
-            #[doc = concat!("assert!(locks.", stringify!($until), "(\"key\", soon).is_some());")]
-            /// ```
-            #[inline]
-            #[track_caller]
-            pub fn $until<Q>(&self, key: &Q, deadline: R::Instant) -> Option<$guard<'_, T, R>>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized,
-                R: $timed,
-                R::Instant: Copy,
-            {
-                self.attempt(key, Until(deadline))
-            }
-
-            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), with a guard that keeps the set alive.")]
-            ///
-            /// # Panics
-            ///
-            /// In debug builds, instead of hanging: see [`StripedRwLock`].
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = std::sync::Arc::new(stripe_lock::StripedRwLock::<str, u32>::new(64));
-            #[doc = concat!("let guard = locks.", stringify!($wait_arc), "(\"key\");")]
-            /// drop(locks);
-            /// assert_eq!(*guard, 0);
-            /// ```
-            #[track_caller]
-            pub fn $wait_arc<Q>(self: &Arc<Self>, key: &Q) -> $arc_guard<K, T, R, S>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized,
-            {
-                self.wait_arc(key)
-            }
-
-            #[doc = concat!("As [`", stringify!($try), "`](Self::", stringify!($try), "), with a guard that keeps the set alive.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = std::sync::Arc::new(stripe_lock::StripedRwLock::<str, u32>::new(64));
-            #[doc = concat!("assert!(locks.", stringify!($try_arc), "(\"key\").is_some());")]
-            /// ```
-            #[track_caller]
-            pub fn $try_arc<Q>(self: &Arc<Self>, key: &Q) -> Option<$arc_guard<K, T, R, S>>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized,
-            {
-                self.attempt_arc(key, Try)
-            }
-
-            #[doc = concat!("As [`", stringify!($until), "`](Self::", stringify!($until), "), with a guard that keeps the set alive.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// use std::time::{Duration, Instant};
-            ///
-            /// let locks = std::sync::Arc::new(stripe_lock::StripedRwLock::<str, u32>::new(64));
-            /// let soon = Instant::now() + Duration::from_millis(5);
-            #[doc = concat!("assert!(locks.", stringify!($until_arc), "(\"key\", soon).is_some());")]
-            /// ```
-            #[track_caller]
-            pub fn $until_arc<Q>(
-                self: &Arc<Self>,
-                key: &Q,
-                deadline: R::Instant,
-            ) -> Option<$arc_guard<K, T, R, S>>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized,
-                R: $timed,
-                R::Instant: Copy,
-            {
-                self.attempt_arc(key, Until(deadline))
-            }
-        }
-    };
-}
-
-one_stripe!("Locks for reading", Shared, RawRwLock, RawRwLockTimed, RwLockReadGuard, ArcRwLockReadGuard;
-    read, try_read, try_read_for, try_read_until, read_arc, try_read_arc, try_read_arc_until);
-one_stripe!("Locks for writing", Exclusive, RawRwLock, RawRwLockTimed, RwLockWriteGuard, ArcRwLockWriteGuard;
-    write, try_write, try_write_for, try_write_until, write_arc, try_write_arc, try_write_arc_until);
-one_stripe!("Locks for reading, with the right to upgrade,", Upgradable, RawRwLockUpgrade, RawRwLockUpgradeTimed,
-    RwLockUpgradableReadGuard, ArcRwLockUpgradableReadGuard;
-    upgradable_read, try_upgradable_read, try_upgradable_read_for, try_upgradable_read_until, upgradable_read_arc,
-    try_upgradable_read_arc, try_upgradable_read_arc_until);
-
-/// The methods that take many stripes, or all, in one mode.
-macro_rules! many_stripes {
-    ($does:literal, $mode:ty, $guard:ident; $many:ident, $try_many:ident, $until:ident, $all:ident, $try_all:ident) => {
-        impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
-            #[doc = concat!($does, " the stripes of all `keys` in ascending order of stripes: multi-acquires can't")]
-            /// deadlock among each other, whatever the order of their keys.
-            ///
-            /// No heap allocation for up to 16 keys, or up to 64 stripes, where an acquisition of `R` leaves no state to keep:
-            /// so it is with `parking_lot`.
-            ///
-            /// # Panics
-            ///
-            /// In debug builds, instead of hanging: see [`StripedRwLock`].
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
-            #[doc = concat!("assert!(locks.", stringify!($many), "([\"alice\", \"bob\"]).holds(\"bob\"));")]
-            /// ```
-            #[inline]
-            #[track_caller]
-            pub fn $many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> $guard<'_, K, T, R, S>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized + 'q,
-            {
-                MultiGuard::wait(self, self.set_of(keys), Uniform::new())
-            }
-
-            #[doc = concat!($does, " the stripes of all `keys` if that needs no waiting; none of them otherwise.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = stripe_lock::StripedRwLock::<u64>::new(4);
-            #[doc = concat!("assert!(locks.", stringify!($try_many), "(&[1, 2]).is_some());")]
-            /// ```
-            #[inline]
-            #[track_caller]
-            pub fn $try_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> Option<$guard<'_, K, T, R, S>>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized + 'q,
-            {
-                MultiGuard::take(self, self.set_of(keys), Uniform::new(), Try)
-            }
-
-            #[doc = concat!($does, " the stripes of all `keys`, or none of them if `deadline` passes first.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// use std::time::{Duration, Instant};
-            ///
-            /// let locks = stripe_lock::StripedRwLock::<u64>::new(4);
-            /// let soon = Instant::now() + Duration::from_millis(5);
-            #[doc = concat!("assert!(locks.", stringify!($until), "(&[1, 2], soon).is_some());")]
-            /// ```
-            #[track_caller]
-            pub fn $until<'q, Q>(
-                &self,
-                keys: impl IntoIterator<Item = &'q Q>,
-                deadline: R::Instant,
-            ) -> Option<$guard<'_, K, T, R, S>>
-            where
-                K: Borrow<Q>,
-                Q: Hash + ?Sized + 'q,
-                R: RawRwLockTimed,
-                R::Instant: Copy,
-            {
-                MultiGuard::take(self, self.set_of(keys), Uniform::new(), Until(deadline))
-            }
-
-            #[doc = concat!($does, " every stripe in ascending order.")]
-            ///
-            /// # Panics
-            ///
-            /// In debug builds, instead of hanging: see [`StripedRwLock`].
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = stripe_lock::StripedRwLock::<u64>::new(4);
-            #[doc = concat!("assert_eq!(locks.", stringify!($all), "().len(), 4);")]
-            /// ```
-            #[track_caller]
-            pub fn $all(&self) -> $guard<'_, K, T, R, S> {
-                MultiGuard::wait(self, StripeSet::all(self.stripes()), Uniform::new())
-            }
-
-            #[doc = concat!($does, " every stripe if that needs no waiting; none of them otherwise.")]
-            ///
-            /// # Examples
-            ///
-            /// ```
-            /// let locks = stripe_lock::StripedRwLock::<u64>::new(4);
-            #[doc = concat!("assert!(locks.", stringify!($try_all), "().is_some());")]
-            /// ```
-            #[track_caller]
-            pub fn $try_all(&self) -> Option<$guard<'_, K, T, R, S>> {
-                MultiGuard::take(self, StripeSet::all(self.stripes()), Uniform::new(), Try)
-            }
-        }
-    };
-}
-
-many_stripes!("Locks for reading", Shared, ReadMultiGuard;
-    read_many, try_read_many, try_read_many_until, read_all, try_read_all);
-many_stripes!("Locks for writing", Exclusive, WriteMultiGuard;
-    write_many, try_write_many, try_write_many_until, write_all, try_write_all);
+one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for reading", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+    impl[R: RawRwLock];
+    RwLockReadGuard<'_, T, R>, ArcRwLockReadGuard<K, T, R, S>, where R: RawRwLockTimed;
+    read, try_read, try_read_for, try_read_until;
+    read_arc, try_read_arc, try_read_arc_for, try_read_arc_until;
+    read_stripe, try_read_stripe);
+one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for writing", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+    impl[R: RawRwLock];
+    RwLockWriteGuard<'_, T, R>, ArcRwLockWriteGuard<K, T, R, S>, where R: RawRwLockTimed;
+    write, try_write, try_write_for, try_write_until;
+    write_arc, try_write_arc, try_write_arc_for, try_write_arc_until;
+    write_stripe, try_write_stripe);
+one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for reading, with the right to upgrade,", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+    impl[R: RawRwLockUpgrade];
+    RwLockUpgradableReadGuard<'_, T, R>, ArcRwLockUpgradableReadGuard<K, T, R, S>, where R: RawRwLockUpgradeTimed;
+    upgradable_read, try_upgradable_read, try_upgradable_read_for, try_upgradable_read_until;
+    upgradable_read_arc, try_upgradable_read_arc, try_upgradable_read_arc_for, try_upgradable_read_arc_until;
+    upgradable_read_stripe, try_upgradable_read_stripe);
+many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for reading", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+    impl[R: RawRwLock];
+    ReadMultiGuard<'_, K, T, R, S>, ArcReadMultiGuard<K, T, R, S>, where R: RawRwLockTimed;
+    read_many, try_read_many, try_read_many_for, try_read_many_until, read_all, try_read_all;
+    read_many_arc, try_read_many_arc, read_all_arc, try_read_all_arc);
+many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for writing", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+    impl[R: RawRwLock];
+    WriteMultiGuard<'_, K, T, R, S>, ArcWriteMultiGuard<K, T, R, S>, where R: RawRwLockTimed;
+    write_many, try_write_many, try_write_many_for, try_write_many_until, write_all, try_write_all;
+    write_many_arc, try_write_many_arc, write_all_arc, try_write_all_arc);
 
 impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     /// Begins to name keys of which some are to be read, others written, all of them locked together.
@@ -367,8 +121,22 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     /// let apples = *guard.get("apples").unwrap();
     /// *guard.get_mut("total").unwrap() += apples;
     /// ```
-    pub fn batch(&self) -> Batch<'_, K, T, R, S> {
+    pub fn batch(&self) -> Batch<&Self> {
         Batch::new(self)
+    }
+
+    /// As [`batch`](Self::batch), for a guard that keeps the set alive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let prices = std::sync::Arc::new(stripe_lock::StripedRwLock::<str, u32>::new(64));
+    /// let guard = prices.batch_arc().read("apples").write("total").lock();
+    /// drop(prices);
+    /// assert!(guard.holds("total"));
+    /// ```
+    pub fn batch_arc(self: &Arc<Self>) -> Batch<Arc<Self>> {
+        Batch::new(self.clone())
     }
 
     /// Calls `f` with the data of the stripe of `key`, locked for writing for just that long.

@@ -6,6 +6,7 @@ use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
+use core::ptr;
 
 use crossbeam_utils::CachePadded;
 
@@ -136,6 +137,17 @@ impl<K: ?Sized, L, S> Striped<K, L, S> {
             Cells::Padded(cells) => &cells[index],
             Cells::Dense(cells) => &cells[index],
         }
+    }
+
+    /// The index of a stripe, by its value; none if it is another set's.
+    pub(crate) fn index_of(&self, value: &L) -> Option<usize> {
+        let stride = match &self.cells {
+            Cells::Padded(_) => size_of::<CachePadded<L>>(),
+            Cells::Dense(_) => size_of::<L>(),
+        };
+        let distance = (&raw const *value).addr().checked_sub((&raw const *self.stripe(0)).addr())?;
+        let index = distance.checked_div(stride)?;
+        (index < self.stripes() && ptr::eq(self.stripe(index), value)).then_some(index)
     }
 
     /// The hasher.

@@ -13,9 +13,12 @@ use std::sync::Arc;
 use common::spin_mutex::SpinMutex;
 use common::spin_rwlock::SpinRwLock;
 use stripe_lock::{
-    ArcMutexGuard, ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard,
-    ArcRwLockWriteGuard, ArcStripe, Batch, BatchGuard, DefaultHasher, ExtendError, Iter, MultiIter,
-    MultiIterMut, MutexGuard, MutexMultiGuard, ReadMultiGuard, ReentrantMultiGuard, ReentrantMutexGuard,
+    ArcBatchGuard, ArcMappedMutexGuard, ArcMappedReentrantMutexGuard, ArcMappedRwLockReadGuard,
+    ArcMappedRwLockWriteGuard, ArcMutexGuard, ArcMutexMultiGuard, ArcReadMultiGuard, ArcReentrantMultiGuard,
+    ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, ArcStripe,
+    ArcWriteMultiGuard, Batch, BatchGuard, DefaultHasher, ExtendError, Extended, Iter, MappedMutexGuard,
+    MappedReentrantMutexGuard, MappedRwLockReadGuard, MappedRwLockWriteGuard, MultiIter, MultiIterMut,
+    MutexGuard, MutexMultiGuard, Pair, ReadMultiGuard, ReentrantMultiGuard, ReentrantMutexGuard,
     RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, Stripe, StripeSet, Striped, StripedMutex,
     StripedReentrantMutex, StripedRwLock, WriteMultiGuard, raw,
 };
@@ -116,7 +119,8 @@ fn sets() {
         Stripe<raw::ForMutex<SpinMutex>, T> => "syuw-" "syuw-" "--uw-" "--uw-";
         Stripe<raw::ForRwLock<SpinRwLock>, T> => "syuw-" "s-uw-" "--uw-" "--uw-";
         Striped<u64, T, DefaultHasher> => "syuwr" "s-uw-" "-yuwr" "--uwr";
-        Batch<'static, u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        Batch<&'static SpinningRw<T>> => "syu--" "--u--" "--u--" "--u--";
+        Pair<'static, T> => "syu-r" "s-u--" "-yu-r" "--u-r";
         ArcStripe<u64, T, raw::ForMutex<SpinMutex>, Hasher> => "syu--" "syu--" "--u--" "--u--";
     }
 }
@@ -142,11 +146,35 @@ fn guards_of_one_stripe() {
 }
 
 #[test]
+fn guards_of_a_part() {
+    // The guard of a part goes where the guard of the whole goes, if the part may too.
+    autos! {
+        MappedMutexGuard<'static, T, u8> => "-yu--" "--u--" "--u--" "--u--";
+        MappedMutexGuard<'static, T, u8, SpinMutex> => "syu--" "s-u--" "--u--" "--u--";
+        MappedMutexGuard<'static, u8, T, SpinMutex> => "syu--" "s-u--" "-yu--" "--u--";
+        ArcMappedMutexGuard<u64, T, T, SpinMutex, Hasher> => "syu--" "s-u--" "--u--" "--u--";
+        MappedRwLockReadGuard<'static, T, u8, SpinRwLock> => "syu--" "--u--" "--u--" "--u--";
+        MappedRwLockReadGuard<'static, u8, T, SpinRwLock> => "syu--" "--u--" "syu--" "--u--";
+        MappedRwLockWriteGuard<'static, u8, T, SpinRwLock> => "syu--" "s-u--" "-yu--" "--u--";
+        ArcMappedRwLockReadGuard<u64, T, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ArcMappedRwLockWriteGuard<u64, T, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        MappedReentrantMutexGuard<'static, u8, T, SpinMutex> => "-yu--" "--u--" "-yu--" "--u--";
+        ArcMappedReentrantMutexGuard<u64, u8, T, SpinMutex> => "-yu--" "--u--" "-yu--" "--u--";
+    }
+}
+
+#[test]
 fn guards_of_many_stripes_and_their_iterators() {
     // An iterator may go where its guard may (`iter_mut`), or where a reference to the guard may (`iter`).
     autos! {
         MutexMultiGuard<'static, u64, T> => "-yu--" "--u--" "--u--" "--u--";
         MutexMultiGuard<'static, u64, T, SpinMutex, Hasher> => "syu--" "s-u--" "--u--" "--u--";
+        ArcMutexMultiGuard<u64, T> => "-yu--" "--u--" "--u--" "--u--";
+        ArcMutexMultiGuard<u64, T, SpinMutex, Hasher> => "syu--" "s-u--" "--u--" "--u--";
+        ArcReadMultiGuard<u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ArcWriteMultiGuard<u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ArcBatchGuard<u64, T, SpinRwLock, Hasher> => "syu--" "--u--" "--u--" "--u--";
+        ArcReentrantMultiGuard<u64, T, SpinMutex> => "-yu--" "--u--" "--u--" "--u--";
         PlainIter<T> => "syu--" "--u--" "--u--" "--u--";
         PlainIterMut<T> => "-yu--" "--u--" "--u--" "--u--";
         SpinIter<T> => "syu--" "--u--" "--u--" "--u--";
@@ -191,6 +219,7 @@ fn what_has_no_data() {
         word!(Ask::<StripeSet>(PhantomData)),
         word!(Ask::<Iter<'static>>(PhantomData)),
         word!(Ask::<ExtendError>(PhantomData)),
+        word!(Ask::<Extended>(PhantomData)),
         word!(Ask::<DefaultHasher>(PhantomData)),
     ];
     assert!(words.iter().all(|word| word == "syuwr"), "{words:?}");

@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::thread;
+use std::{mem, thread};
 
 use common::{Numbers, elsewhere, key_on, keys, watched};
 use proptest::prelude::*;
-use stripe_lock::{ExtendError, StripedMutex, StripedRwLock};
+use stripe_lock::{ExtendError, Extended, StripedMutex, StripedRwLock};
 
 #[test]
 fn no_key_is_no_stripe() {
@@ -125,6 +125,69 @@ fn extending_upwards_waits() {
 }
 
 #[test]
+fn extending_restarts_only_where_the_order_forbids_waiting() {
+    watched(|| {
+        for stripes in [8, 128] {
+            let locks = StripedMutex::<u64, u64>::new(stripes);
+            let keys = keys(8, |key| locks.stripe_of(key));
+            let (mut below, above) = (locks.lock(&keys[2]), locks.lock(&keys[6]));
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| {
+                    let mut guard = locks.lock_many([&keys[1], &keys[4]]);
+                    assert_eq!(
+                        guard.extend_or_restart([&keys[3], &keys[4], &keys[0]]),
+                        Extended::Kept,
+                        "all free"
+                    );
+                    assert_eq!(guard.extend_or_restart([&keys[6]]), Extended::Kept, "waited for above");
+                    assert_eq!(
+                        guard.extend_or_restart([&keys[7], &keys[2]]),
+                        Extended::Restarted,
+                        "held below"
+                    );
+                    assert!(guard.stripes().iter().eq([0, 1, 2, 3, 4, 6, 7]));
+                    (*guard.get(&keys[2]).unwrap(), *guard.get(&keys[4]).unwrap())
+                });
+                while !locks.is_locked(&keys[0]) {
+                    thread::yield_now();
+                }
+                assert!(locks.try_lock(&keys[4]).is_none());
+                drop(above);
+                // It has given up what it held for what it waits for: that is how this gets in.
+                let mut meanwhile = loop {
+                    if let Some(guard) = locks.try_lock(&keys[4]) {
+                        break guard;
+                    }
+                    thread::yield_now();
+                };
+                *meanwhile = 9;
+                drop(meanwhile);
+                *below = 7;
+                drop(below);
+                assert_eq!(waiter.join().unwrap(), (7, 9));
+            });
+            assert!(locks.try_lock_all().is_some());
+        }
+    });
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_restart_that_would_hang_keeps_what_it_holds() {
+    let locks = StripedMutex::<u64, u64>::new(8);
+    let keys = keys(8, |key| locks.stripe_of(key));
+    let (mut guard, mine) = (locks.lock_many([&keys[1], &keys[4]]), locks.lock(&keys[5]));
+    let other = locks.try_lock(&keys[2]).unwrap();
+    let restarts = std::panic::AssertUnwindSafe(|| _ = guard.extend_or_restart([&keys[2]]));
+    assert!(
+        common::message_of(&*std::panic::catch_unwind(restarts).unwrap_err()).contains("would never end")
+    );
+    assert!(guard.stripes().iter().eq([1, 4]) && elsewhere(|| locks.try_lock(&keys[4]).is_none()));
+    drop((other, mine));
+    assert_eq!(guard.extend_or_restart([&keys[2]]), Extended::Kept);
+}
+
+#[test]
 fn crossing_extensions_never_deadlock() {
     watched(|| {
         let locks = StripedMutex::<u64, u64>::new(8);
@@ -138,8 +201,10 @@ fn crossing_extensions_never_deadlock() {
                     while done < 1_000 {
                         let [first, second, third] = [(); 3].map(|()| &keys[numbers.below(8) as usize]);
                         let mut guard = locks.lock_many([first]);
-                        // Turned away, it begins anew with nothing held, as the documentation says.
-                        if guard.extend(second).is_err() || guard.extend(third).is_err() {
+                        // Turned away, it begins anew with nothing held, or has that done.
+                        if numbers.below(2) == 0 {
+                            _ = guard.extend_or_restart([second, third]);
+                        } else if guard.extend(second).is_err() || guard.extend(third).is_err() {
                             continue;
                         }
                         *guard.get_mut(third).unwrap() += 1;
@@ -156,6 +221,7 @@ fn crossing_extensions_never_deadlock() {
 enum Step {
     Extend(usize),
     TryExtend(usize),
+    Release(usize),
     Add(usize, u64),
     AddToAll(u64),
 }
@@ -164,6 +230,7 @@ fn steps(stripes: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0..stripes).prop_map(Step::Extend),
         (0..stripes).prop_map(Step::TryExtend),
+        (0..stripes).prop_map(Step::Release),
         (0..stripes, 0..100_u64).prop_map(|(stripe, n)| Step::Add(stripe, n)),
         (0..100_u64).prop_map(Step::AddToAll),
     ];
@@ -210,6 +277,9 @@ proptest! {
                         let got = if waits { guard.extend(key) } else { guard.try_extend(key) };
                         assert_eq!(got, expected, "{step:?}");
                         mine[stripe] |= expected.is_ok();
+                    }
+                    Step::Release(stripe) => {
+                        assert_eq!(guard.release(&keys[stripe]), mem::take(&mut mine[stripe]));
                     }
                     Step::Add(stripe, n) => {
                         assert_eq!(guard.get_mut(&keys[stripe]).map(|data| *data += n).is_some(), mine[stripe]);

@@ -1,12 +1,13 @@
 //! The guards of the striped read-write lock.
 
-use crate::DefaultHasher;
-use crate::guard::{ArcStripe, Guard};
+use alloc::sync::Arc;
+
+use crate::guard::{ArcStripe, Guard, MappedGuard};
 use crate::holding::{Mixed, Uniform};
-use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
 use crate::raw::{DefaultRawRwLock, Exclusive, ForRwLock, Shared, Upgradable};
 use crate::stripe::Stripe;
+use crate::{DefaultHasher, StripedRwLock};
 
 /// Holds one stripe of a [`StripedRwLock`](crate::StripedRwLock) for reading.
 ///
@@ -104,6 +105,70 @@ pub type ArcRwLockWriteGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 pub type ArcRwLockUpgradableReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
     Guard<ArcStripe<K, T, ForRwLock<R>, S>, ForRwLock<R>, T, Upgradable>;
 
+/// Holds one stripe of a [`StripedRwLock`](crate::StripedRwLock) for reading, and gives a part of its data: see
+/// [`Guard::map`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{MappedRwLockReadGuard, RwLockReadGuard, StripedRwLock};
+///
+/// let pairs = StripedRwLock::<u64, (u32, u32)>::new(4);
+/// let first: MappedRwLockReadGuard<'_, (u32, u32), u32> =
+///     RwLockReadGuard::map(pairs.read(&1), |pair| &pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type MappedRwLockReadGuard<'a, T, U, R = DefaultRawRwLock> =
+    MappedGuard<&'a Stripe<ForRwLock<R>, T>, ForRwLock<R>, T, U, Shared>;
+
+/// As [`MappedRwLockReadGuard`], and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcMappedRwLockReadGuard, ArcRwLockReadGuard, StripedRwLock};
+///
+/// let pairs = Arc::new(StripedRwLock::<u64, (u32, u32)>::new(4));
+/// let first: ArcMappedRwLockReadGuard<u64, (u32, u32), u32> =
+///     ArcRwLockReadGuard::map(pairs.read_arc(&1), |pair| &pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type ArcMappedRwLockReadGuard<K, T, U, R = DefaultRawRwLock, S = DefaultHasher> =
+    MappedGuard<ArcStripe<K, T, ForRwLock<R>, S>, ForRwLock<R>, T, U, Shared>;
+
+/// Holds one stripe of a [`StripedRwLock`](crate::StripedRwLock) for writing, and gives a part of its data: see
+/// [`Guard::map`].
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{MappedRwLockWriteGuard, RwLockWriteGuard, StripedRwLock};
+///
+/// let pairs = StripedRwLock::<u64, (u32, u32)>::new(4);
+/// let first: MappedRwLockWriteGuard<'_, (u32, u32), u32> =
+///     RwLockWriteGuard::map(pairs.write(&1), |pair| &mut pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type MappedRwLockWriteGuard<'a, T, U, R = DefaultRawRwLock> =
+    MappedGuard<&'a Stripe<ForRwLock<R>, T>, ForRwLock<R>, T, U, Exclusive>;
+
+/// As [`MappedRwLockWriteGuard`], and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcMappedRwLockWriteGuard, ArcRwLockWriteGuard, StripedRwLock};
+///
+/// let pairs = Arc::new(StripedRwLock::<u64, (u32, u32)>::new(4));
+/// let first: ArcMappedRwLockWriteGuard<u64, (u32, u32), u32> =
+///     ArcRwLockWriteGuard::map(pairs.write_arc(&1), |pair| &mut pair.0);
+/// assert_eq!(*first, 0);
+/// ```
+pub type ArcMappedRwLockWriteGuard<K, T, U, R = DefaultRawRwLock, S = DefaultHasher> =
+    MappedGuard<ArcStripe<K, T, ForRwLock<R>, S>, ForRwLock<R>, T, U, Exclusive>;
+
 /// Holds several stripes of a [`StripedRwLock`](crate::StripedRwLock) for reading.
 ///
 /// # Examples
@@ -116,7 +181,22 @@ pub type ArcRwLockUpgradableReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHas
 /// assert_eq!(guard.get(&2), Some(&0));
 /// ```
 pub type ReadMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
-    MultiGuard<&'a StripedLock<K, T, ForRwLock<R>, S>, Uniform<ForRwLock<R>, Shared>>;
+    MultiGuard<&'a StripedRwLock<K, T, R, S>, Uniform<ForRwLock<R>, Shared>>;
+
+/// As [`ReadMultiGuard`], and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcReadMultiGuard, StripedRwLock};
+///
+/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcReadMultiGuard<u64, u32> = counts.read_many_arc(&[1, 2]);
+/// assert!(guard.holds(&2));
+/// ```
+pub type ArcReadMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
+    MultiGuard<Arc<StripedRwLock<K, T, R, S>>, Uniform<ForRwLock<R>, Shared>>;
 
 /// Holds several stripes of a [`StripedRwLock`](crate::StripedRwLock) for writing.
 ///
@@ -130,7 +210,22 @@ pub type ReadMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// *guard.get_mut(&2).unwrap() += 1;
 /// ```
 pub type WriteMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
-    MultiGuard<&'a StripedLock<K, T, ForRwLock<R>, S>, Uniform<ForRwLock<R>, Exclusive>>;
+    MultiGuard<&'a StripedRwLock<K, T, R, S>, Uniform<ForRwLock<R>, Exclusive>>;
+
+/// As [`WriteMultiGuard`], and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcWriteMultiGuard, StripedRwLock};
+///
+/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcWriteMultiGuard<u64, u32> = counts.write_many_arc(&[1, 2]);
+/// assert!(guard.holds(&2));
+/// ```
+pub type ArcWriteMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
+    MultiGuard<Arc<StripedRwLock<K, T, R, S>>, Uniform<ForRwLock<R>, Exclusive>>;
 
 /// Holds several stripes of a [`StripedRwLock`](crate::StripedRwLock), some for reading, some for writing: see
 /// [`batch`](crate::StripedRwLock::batch).
@@ -145,4 +240,19 @@ pub type WriteMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// assert!(guard.holds(&1));
 /// ```
 pub type BatchGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
-    MultiGuard<&'a StripedLock<K, T, ForRwLock<R>, S>, Mixed<ForRwLock<R>>>;
+    MultiGuard<&'a StripedRwLock<K, T, R, S>, Mixed<ForRwLock<R>>>;
+
+/// As [`BatchGuard`], and keeps the whole set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::{ArcBatchGuard, StripedRwLock};
+///
+/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcBatchGuard<u64, u32> = counts.batch_arc().read(&1).write(&2).lock();
+/// assert!(guard.holds(&2));
+/// ```
+pub type ArcBatchGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
+    MultiGuard<Arc<StripedRwLock<K, T, R, S>>, Mixed<ForRwLock<R>>>;

@@ -1,0 +1,58 @@
+//! What adding keys to a guard of several ends with.
+
+use core::fmt;
+
+/// Why a key could not be added to a [`MultiGuard`](crate::MultiGuard).
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::ExtendError;
+///
+/// assert_eq!(ExtendError::WouldBlock.to_string(), "the stripe is held by another guard");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ExtendError {
+    /// Another guard holds the stripe, and waiting for it would be safe, if that guard is not this thread's (or task's) own.
+    WouldBlock,
+    /// Another guard holds the stripe, and waiting for it could deadlock, because a higher one is held.
+    WouldInvert,
+}
+
+impl fmt::Display for ExtendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WouldBlock => "the stripe is held by another guard",
+            Self::WouldInvert => {
+                "the stripe is held by another guard, and waiting for it would break the lock order"
+            }
+        })
+    }
+}
+
+impl core::error::Error for ExtendError {}
+
+/// Whether a guard kept what it held while keys were added to it.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{Extended, StripedMutex};
+///
+/// let stock = StripedMutex::<str, u32>::new(64);
+/// let mut guard = stock.lock_many(["apples"]);
+/// let mut apples = *guard.get("apples").unwrap();
+/// if guard.extend_or_restart(["pears"]) == Extended::Restarted {
+///     apples = *guard.get("apples").unwrap(); // others may have changed it
+/// }
+/// *guard.get_mut("pears").unwrap() += apples;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "after a restart, what was read before may be out of date"]
+pub enum Extended {
+    /// Nothing was released: what was read under the guard still holds.
+    Kept,
+    /// All was released and taken anew: others may have changed the data in between.
+    Restarted,
+}
