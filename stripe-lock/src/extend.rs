@@ -18,6 +18,8 @@ pub enum ExtendError {
     WouldBlock,
     /// Another guard holds the stripe, and waiting for it could deadlock, because a higher one is held.
     WouldInvert,
+    /// The set is closed, which only an async one can be.
+    Closed,
 }
 
 impl fmt::Display for ExtendError {
@@ -27,6 +29,7 @@ impl fmt::Display for ExtendError {
             Self::WouldInvert => {
                 "the stripe is held by another guard, and waiting for it would break the lock order"
             }
+            Self::Closed => "the set of locks is closed",
         })
     }
 }

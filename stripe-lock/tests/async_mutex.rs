@@ -233,63 +233,6 @@ fn a_multi_that_gives_up_holds_nothing() {
 }
 
 #[test]
-fn futures_of_one_task_do_not_block_each_other() {
-    let locks = AsyncStripedMutex::<u64>::new(2);
-    let keys = keys(&locks, 2);
-    let (_bell, waker) = Bell::new();
-    // `forgotten` is not polled while it is woken, then not while it is handed the stripe.
-    let held = locks.try_lock(&keys[0]).unwrap();
-    let mut forgotten = Box::pin(locks.lock(&keys[0]));
-    assert!(poll(forgotten.as_mut(), &waker).is_pending());
-    drop(held);
-    let mut polled = pin!(locks.lock(&keys[0]));
-    let Poll::Ready(guard) = poll(polled.as_mut(), &waker) else { panic!("it is free") };
-    assert!(poll(forgotten.as_mut(), &waker).is_pending());
-    drop(guard);
-    assert!(locks.try_lock(&keys[0]).is_none(), "handed over");
-    let mut polled = pin!(locks.lock(&keys[0]));
-    let Poll::Ready(guard) = poll(polled.as_mut(), &waker) else { panic!("its sibling holds it") };
-    assert!(poll(forgotten.as_mut(), &waker).is_pending());
-    drop(guard);
-    drop(forgotten);
-    assert!(locks.try_lock_all().is_some());
-}
-
-/// Also where the forgotten one was overtaken so often that the stripe is handed to it before it looks again.
-#[test]
-fn a_future_that_was_overtaken_enough_does_not_block_a_sibling() {
-    let locks = AsyncStripedMutex::<u64>::new(1);
-    let (_bell, waker) = Bell::new();
-    let held = locks.try_lock(&1).unwrap();
-    let mut forgotten = Box::pin(locks.lock(&1));
-    assert!(poll(forgotten.as_mut(), &waker).is_pending());
-    drop(held);
-    (0..12).for_each(|_| drop(locks.try_lock(&1).unwrap()));
-    assert!(locks.try_lock(&1).is_none());
-    assert!(poll(pin!(locks.lock(&1)), &waker).is_ready(), "its sibling holds it");
-    assert!(poll(forgotten.as_mut(), &waker).is_ready());
-}
-
-#[test]
-fn a_multi_does_not_block_a_sibling() {
-    let locks = AsyncStripedMutex::<u64>::new(2);
-    let keys = keys(&locks, 2);
-    let (bell, waker) = Bell::new();
-    let held = locks.try_lock(&keys[1]).unwrap();
-    let mut forgotten = Box::pin(locks.lock_all());
-    assert!(poll(forgotten.as_mut(), &waker).is_pending());
-    let mut polled = Box::pin(locks.lock(&keys[0]));
-    assert!(poll(polled.as_mut(), &waker).is_pending());
-    drop(held);
-    assert_eq!(bell.rings(), 1);
-    let Poll::Ready(guard) = poll(polled.as_mut(), &waker) else { panic!("its sibling holds it") };
-    assert!(locks.try_lock(&keys[1]).is_some(), "what was not wanted is released");
-    assert!(poll(forgotten.as_mut(), &waker).is_pending());
-    drop(guard);
-    assert!(poll(forgotten.as_mut(), &waker).is_ready());
-}
-
-#[test]
 fn threads_and_tasks_stand_in_one_line() {
     let locks = Arc::new(AsyncStripedMutex::<u64, u64>::new(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use bell::Bell;
-use stripe_lock::future::{Elapsed, within};
+use stripe_lock::future::{AcquireError, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
@@ -91,31 +91,6 @@ async fn aborting_many_at_random_leaves_nothing_held() {
     }
 }
 
-/// The shape in which futurelock was found: a branch is put aside by `select!`, and another asks for the same lock.
-#[tokio::test]
-async fn select_over_two_futures_of_one_stripe_ends() {
-    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1).strict_fifo());
-    let holder = {
-        let locks = locks.clone();
-        tokio::spawn(async move {
-            let _guard = locks.lock(&1).await;
-            sleep(Duration::from_millis(20)).await;
-        })
-    };
-    yield_now().await;
-    let mut aside = pin!(locks.lock(&1));
-    tokio::select! {
-        biased;
-        _guard = &mut aside => unreachable!("it is held for longer"),
-        () = sleep(Duration::from_millis(5)) => {
-            let guard = timeout(HUNG, locks.lock(&1)).await.expect("its sibling was handed the stripe");
-            drop(guard);
-        }
-    }
-    drop(timeout(HUNG, aside).await.unwrap());
-    holder.await.unwrap();
-}
-
 #[tokio::test]
 async fn joined_futures_of_one_task_all_get_their_turn() {
     let locks = AsyncStripedMutex::<u64, u32>::new(1).strict_fifo();
@@ -136,7 +111,7 @@ async fn joined_futures_of_one_task_all_get_their_turn() {
 async fn no_time_at_all_gets_what_is_free() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     let guard = locks.lock_timeout(&1, ready(())).await.unwrap();
-    assert_eq!(locks.lock_timeout(&1, ready(())).await.err(), Some(Elapsed));
+    assert_eq!(locks.lock_timeout(&1, ready(())).await.err(), Some(AcquireError::Elapsed));
     drop(guard);
     assert!(timeout(Duration::ZERO, locks.lock(&1)).await.is_ok());
 }
@@ -181,7 +156,7 @@ fn patience_crossed_with_giving_up() {
             Box::pin(async { rwlock.write_timeout(&1, time()).await.is_ok() }),
             Box::pin(async { within(rwlock.batch().read(&1).write(&2).lock(), time()).await.is_ok() }),
             Box::pin(async { limits.acquire_timeout(&1, time()).await.is_ok() }),
-            Box::pin(async { within(limits.acquire_many(&[1, 2, 3]), time()).await.is_ok() }),
+            Box::pin(async { within(limits.acquire_keys(&[1, 2, 3]), time()).await.is_ok() }),
         ];
         let holders = held.then(|| {
             let permits: Vec<_> = (0..64).filter_map(|key| limits.try_acquire(&key)).collect();

@@ -7,13 +7,13 @@
 #![cfg(feature = "async")]
 
 use std::cell::{Cell, RefCell};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 
-use stripe_lock::future::{AsyncBatch, within};
+use stripe_lock::future::{AsyncBatch, AsyncGuard, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, DefaultHasher, StripeSet};
 
 const TASKS: usize = 8;
@@ -200,18 +200,19 @@ impl World {
         }
     }
 
-    /// Two futures of one task that want one stripe; the first is polled a few times and then forgotten, but kept.
+    /// Two futures of one task that want one stripe; the first is polled a few times and then dropped.
     async fn forgetful_step(&self) {
         let (locks, random) = (&self.mutex, &self.random);
         let keys = random.keys();
-        let mut forgotten = pin!(locks.lock_many(&keys));
+        let mut forgotten = Box::pin(locks.lock_many(&keys));
         let patience = pause(random.below(3));
         if let Ok(guard) = within(forgotten.as_mut(), patience).await {
             let _marks = self.singles(guard.stripes());
             return self.section().await;
         }
+        drop(forgotten);
         let polled = locks.lock(&keys[random.below(keys.len() as u64) as usize]).await;
-        self.alone(polled.stripe()).await;
+        self.alone(AsyncGuard::stripe(&polled)).await;
     }
 
     /// Is inside, as a reader of these stripes, for a while.
@@ -328,13 +329,13 @@ impl World {
         let stripe = limits.stripe_of(&key);
         match (what, self.way()) {
             (0, 0) => {
-                if let Some(permits) = limits.try_acquire_many(&keys) {
+                if let Some(permits) = limits.try_acquire_keys(&keys) {
                     let _marks: Vec<_> = permits.stripes().iter().map(mark).collect();
                     self.section().await;
                 }
             }
             (0, _) => {
-                let permits = limits.acquire_many(&keys).await;
+                let permits = limits.acquire_keys(&keys).await;
                 let _marks: Vec<_> = permits.stripes().iter().map(mark).collect();
                 self.section().await;
             }

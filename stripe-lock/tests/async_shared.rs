@@ -155,7 +155,7 @@ fn a_permit_for_each_of_many() {
     let keys: Vec<u64> =
         (0..8).map(|stripe| (0..1 << 20).find(|k| limits.stripe_of(k) == stripe).unwrap()).collect();
     let taken = limits.try_acquire(&keys[7]).unwrap();
-    let all = Task::waiting(limits.acquire_many(&keys));
+    let all = Task::waiting(limits.acquire_keys(&keys));
     assert!(keys.iter().all(|key| limits.available(key) == 0));
     drop(all);
     drop(taken);
@@ -166,56 +166,6 @@ fn a_permit_for_each_of_many() {
 #[should_panic(expected = "from 1 to 16777215 permits, got 0")]
 fn no_permits_are_refused() {
     let _ = AsyncStripedSemaphore::<u64>::new(1, 0);
-}
-
-/// A future of the task that now wants to write was given the stripe to read, together with a reader elsewhere, and is not
-/// polled any more. What it was given is taken back, so that only the other reader is waited for.
-#[test]
-fn a_forgotten_reader_does_not_block_a_writer_of_its_task() {
-    for several in [false, true] {
-        let locks = AsyncStripedRwLock::<u64>::new(2);
-        let bell = Arc::<Bell>::default();
-        let waker = Waker::from(bell.clone());
-        let cx = &mut Context::from_waker(&waker);
-        let writer = locks.try_write_all();
-        let mut elsewhere = Task::waiting(locks.read(&1));
-        let mut forgotten: Pin<Box<dyn Future<Output = ()>>> = if several {
-            Box::pin(async { drop(locks.read_all().await) })
-        } else {
-            Box::pin(async { drop(locks.read(&1).await) })
-        };
-        assert!(forgotten.as_mut().poll(cx).is_pending());
-        drop(writer);
-        let reader = elsewhere.done();
-        let mut polled = pin!(locks.write(&1));
-        assert!(polled.as_mut().poll(cx).is_pending());
-        drop(reader);
-        let Poll::Ready(guard) = polled.as_mut().poll(cx) else { panic!("only its sibling reads") };
-        assert!(forgotten.as_mut().poll(cx).is_pending(), "it begins anew");
-        drop(guard);
-        assert!(forgotten.as_mut().poll(cx).is_ready());
-        assert!(locks.try_write_all().is_some());
-    }
-}
-
-/// The same where the writer stood in line before its sibling was given the stripe.
-#[test]
-fn a_writer_that_looks_again_takes_back_what_its_sibling_was_given() {
-    let locks = AsyncStripedRwLock::<u64>::new(1);
-    let waker = Waker::from(Arc::<Bell>::default());
-    let cx = &mut Context::from_waker(&waker);
-    let writer = locks.try_write(&1);
-    let mut elsewhere = Task::waiting(locks.read(&1));
-    let mut forgotten = Box::pin(locks.read(&1));
-    let mut polled = Box::pin(locks.write(&1));
-    assert!(forgotten.as_mut().poll(cx).is_pending() && polled.as_mut().poll(cx).is_pending());
-    drop(writer);
-    let reader = elsewhere.done();
-    assert!(polled.as_mut().poll(cx).is_pending());
-    drop(reader);
-    assert!(polled.as_mut().poll(cx).is_ready(), "only its sibling reads");
-    assert!(forgotten.as_mut().poll(cx).is_ready());
-    assert!(locks.try_write(&1).is_some());
 }
 
 /// Whatever a set is made of (a word, a few stripes, a map), a batch writes what it was told to, and reads the rest.

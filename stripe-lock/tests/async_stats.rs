@@ -37,14 +37,12 @@ fn what_is_free_is_not_counted() {
     drop(held);
     let stats = locks.stats();
     assert_eq!((stats.contended(), stats.waited()), (0, Duration::ZERO));
-    assert_eq!(
-        (stats.false_contention(), stats.same_key(), stats.recommended_stripes(100)),
-        (None, None, None)
-    );
+    assert_eq!(stats.acquired(), 100 + 64 + 1);
+    assert_eq!((stats.false_contention(), stats.same_key(), stats.recommended_stripes()), (None, None, None));
 }
 
 #[test]
-fn every_wait_counts_once_in_the_range_of_its_stripe() {
+fn every_wait_counts_once_for_its_stripe() {
     let locks = AsyncStripedMutex::<u64>::new(64);
     let key = (0..1 << 20).find(|key| locks.stripe_of(key) == 63).unwrap();
     let held = locks.try_lock(&key).unwrap();
@@ -59,11 +57,10 @@ fn every_wait_counts_once_in_the_range_of_its_stripe() {
     let stats = locks.stats();
     assert_eq!(stats.contended(), 1);
     assert!(stats.waited() >= Duration::from_millis(2));
-    let (stripes, waits) = stats.ranges().last().unwrap();
-    assert!(stripes.contains(&63));
-    assert_eq!((waits.contended, waits.waited), (1, stats.waited()));
-    assert_eq!(stats.ranges().map(|(_, waits)| waits.contended).sum::<u64>(), 1);
-    assert!(stats.ranges().flat_map(|(stripes, _)| stripes).eq(0..64));
+    let [(stripe, counts)] = stats.stripes().collect::<Vec<_>>()[..] else { panic!("one stripe: {stats}") };
+    assert_eq!(stripe, 63);
+    assert_eq!((counts.acquired, counts.contended, counts.waiting), (2, 1, 0));
+    assert_eq!((counts.cancelled, counts.waited), (0, stats.waited()));
 }
 
 #[test]
@@ -87,7 +84,7 @@ fn the_same_key_is_true_contention() {
     (0..500).for_each(|key| meet(&locks, key, key));
     let stats = locks.stats();
     assert_eq!((stats.contended(), stats.false_contention(), stats.same_key()), (500, Some(0.0), Some(1.0)));
-    assert_eq!(stats.recommended_stripes(500), Some(1), "more stripes would be of no use");
+    assert_eq!(stats.recommended_stripes(), Some(1), "more stripes would be of no use");
 }
 
 /// With a hasher seeded at random, so the bounds are six standard deviations and more.
@@ -96,13 +93,17 @@ fn other_keys_are_false_contention() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     (0..4_000).for_each(|key| meet(&locks, key, key + 1_000_000));
     let stats = locks.stats();
-    let (_, waits) = stats.ranges().next().unwrap();
-    assert!(waits.same_print > 0, "prints meet by chance");
-    assert_eq!(waits.same_print + waits.other_print, 4_000);
+    let (_, counts) = stats.stripes().next().unwrap();
+    assert!(counts.same_key > 0, "fingerprints meet by chance");
+    assert_eq!(counts.same_key + counts.other_key, 4_000);
+    assert_eq!((counts.acquired, counts.cancelled), (4_000, 4_000));
     assert!(stats.false_contention().unwrap() > 0.97, "{stats}");
     assert!(stats.same_key().unwrap() < 0.03, "{stats}");
-    assert_eq!(stats.recommended_stripes(4_000), Some(8), "every one of them, so eight times as many");
-    assert_eq!(stats.recommended_stripes(64_000), Some(1));
+    assert_eq!(stats.recommended_stripes(), Some(8), "every one of them, so eight times as many");
+    for _ in 0..60_000 {
+        drop(locks.try_lock(&1));
+    }
+    assert_eq!(locks.stats().recommended_stripes(), Some(1));
 }
 
 #[test]
@@ -145,12 +146,14 @@ fn holders_without_a_key_are_not_told_apart() {
     assert_eq!((limits.stats().contended(), limits.stats().false_contention()), (1, None));
 }
 
-/// The print in the word is that of the one who holds it now, however it came to.
+/// The fingerprint in the word is that of the holder, however it came to hold the stripe.
 #[test]
-fn a_stripe_that_is_handed_over_changes_its_print() {
+fn a_stripe_that_is_handed_over_changes_its_fingerprint() {
     let locks = AsyncStripedMutex::<u64>::new(1).strict_fifo();
-    let told =
-        || locks.stats().ranges().next().map(|(_, waits)| (waits.same_print, waits.other_print)).unwrap();
+    let told = || {
+        let counts = locks.stats().stripes().next().map(|(_, counts)| counts).unwrap_or_default();
+        (counts.same_key, counts.other_key)
+    };
     let (one, other) = distinct(&locks, told);
     let before = told();
     let held = locks.try_lock(&one).unwrap();
@@ -164,7 +167,7 @@ fn a_stripe_that_is_handed_over_changes_its_print() {
     assert_eq!(told(), (before.0 + 1, before.1 + 1));
 }
 
-/// Two keys of different prints.
+/// Two keys of different fingerprints.
 fn distinct(locks: &AsyncStripedMutex<u64>, told: impl Fn() -> (u64, u64)) -> (u64, u64) {
     let other = (2..1 << 20).find(|&other| {
         let before = told().1;
@@ -184,12 +187,12 @@ async fn shown_as_a_table() {
     let table = stats.to_string();
     let lines: Vec<_> = table.lines().collect();
     assert!(
-        lines[0].starts_with("16 stripes, 1 contended, ") && lines[0].ends_with(", 0 % of it false"),
+        lines[0].starts_with("16 stripes, 1 acquired, 1 contended, ")
+            && lines[0].ends_with(", 0 % of the contention false"),
         "{table}"
     );
-    let (stripes, _) = stats.ranges().find(|(stripes, _)| stripes.contains(&locks.stripe_of(&1))).unwrap();
     let hottest: Vec<_> = lines[2].split_whitespace().collect();
-    assert_eq!((hottest[0], hottest[1]), (&*format!("{}..{}", stripes.start, stripes.end), "1"));
-    assert_eq!(lines.len(), 2 + stats.ranges().len().min(8));
+    assert_eq!(hottest[..4], [&*locks.stripe_of(&1).to_string(), "1", "1", "1"]);
+    assert_eq!(lines.len(), 2 + stats.stripes().len().min(8));
     assert!(AsyncStripedMutex::<u64>::new(1).stats().to_string().contains("not told apart"));
 }

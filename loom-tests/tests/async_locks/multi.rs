@@ -1,6 +1,5 @@
 //! Several stripes of a mutex at once.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -112,31 +111,5 @@ fn a_multi_gives_up_beside_another() {
         let locks = mutexes(2);
         all(&locks, vec![both, give_up_both, high]);
         assert!(sum(locks) >= 3);
-    });
-}
-
-/// As above, where the forgotten one asks for both stripes.
-#[test]
-fn no_futurelock_by_a_multi() {
-    fn two_futures(locks: &Mutexes) {
-        let key = two_keys()[0];
-        let mut forgotten = pin!(locks.lock_all());
-        let mut polled = pin!(locks.lock(&key));
-        let mut begun = false;
-        block_on(poll_fn(|cx| {
-            if !begun {
-                begun = true;
-                if let Poll::Ready(both) = forgotten.as_mut().poll(cx) {
-                    both.iter().for_each(|(_, data)| data.add());
-                    return Poll::Ready(());
-                }
-            }
-            polled.as_mut().poll(cx).map(|data| data.add())
-        }));
-    }
-    explore("no_futurelock_by_a_multi", EXHAUSTIVE, || {
-        let locks = mutexes(2);
-        all(&locks, vec![two_futures, high]);
-        assert!(sum(locks) >= 2);
     });
 }

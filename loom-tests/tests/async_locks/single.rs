@@ -1,6 +1,5 @@
 //! One stripe of a mutex.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -147,31 +146,6 @@ fn the_last_waker_counts() {
     explore("the_last_waker_counts", EXHAUSTIVE, || {
         let locks = mutexes(1);
         all(&locks, vec![moved, single]);
-        assert_eq!(sum(locks), 2);
-    });
-}
-
-/// Two futures of one task, the first of which is never polled again: the second gets the stripe none the less.
-#[test]
-fn no_futurelock() {
-    fn two_futures(locks: &Mutexes) {
-        let mut forgotten = pin!(locks.lock(&0));
-        let mut polled = pin!(locks.lock(&0));
-        let mut begun = false;
-        block_on(poll_fn(|cx| {
-            if !begun {
-                begun = true;
-                if let Poll::Ready(data) = forgotten.as_mut().poll(cx) {
-                    data.add();
-                    return Poll::Ready(());
-                }
-            }
-            polled.as_mut().poll(cx).map(|data| data.add())
-        }));
-    }
-    explore("no_futurelock", EXHAUSTIVE, || {
-        let locks = mutexes(1);
-        all(&locks, vec![two_futures, single]);
         assert_eq!(sum(locks), 2);
     });
 }

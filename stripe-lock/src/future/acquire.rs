@@ -1,67 +1,39 @@
 //! The futures.
-//!
-//! Where a stripe is free, a future that is polled stores nothing between the exchange that takes it and the one that
-//! gives it back: a locked instruction waits for the stores before it.
 
-use std::marker::PhantomData;
+use std::fmt;
+use std::future::poll_fn;
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
-use super::guard::{AsyncGuard, AsyncMultiGuard};
-use super::lot::Lot;
-use super::place::Place;
-use super::plan::{Access, Plan};
-use super::record::Taker;
-use super::trace::Site;
-use super::turn;
-use super::waiter::{Held, Waiter};
+use super::error::AcquireError;
+use super::guard::AsyncGuard;
+use super::instrument::{Place, Taker, Watch};
+use super::kind::Access;
+use super::multi::AsyncMultiGuard;
+use super::panics::Panics;
+use super::plan::{Plan, next_from};
+use super::release;
+use super::sealed::LockSet;
+use super::waiter::{Held, UNLIMITED, Waiter, Want};
 
-/// How a future or a guard reaches its set: by reference, or by an `Arc` that keeps it alive.
-///
-/// # Examples
-///
-/// ```
-/// fn handle<H: stripe_lock::future::Handle>(_: H) {}
-///
-/// let locks = std::sync::Arc::new(stripe_lock::AsyncStripedMutex::<u64>::new(4));
-/// handle(&*locks);
-/// handle(locks);
-/// ```
-pub trait Handle: Deref<Target: Lot> {
-    /// Moves out what is there, for the last time.
-    #[doc(hidden)]
-    fn depart(slot: &mut Option<Self>) -> Self
-    where
-        Self: Sized;
-}
-
-impl<L: Lot> Handle for &L {
-    #[inline(always)]
-    fn depart(slot: &mut Option<Self>) -> Self {
-        // Left where it is: that saves the store.
-        slot.expect("the future was not ready before")
-    }
-}
-
-impl<L: Lot> Handle for Arc<L> {
-    #[inline]
-    fn depart(slot: &mut Option<Self>) -> Self {
-        slot.take().expect("the future was not ready before")
-    }
-}
+const FINISHED: &str = "the future was polled after it was ready";
 
 /// Waits for the stripe of one key, and becomes its guard.
 ///
+/// # Panics
+///
+/// If the set is closed, unless it is [`checked`](Self::checked), and if it is polled after it was ready.
+///
 /// # Cancel safety
 ///
-/// Dropping it, at whatever moment, gives up its place in the line and whatever it was handed already; the stripe then
-/// goes to the next in line.
+/// Dropping it, at whatever moment, gives up its place in the queue and whatever it was granted already; the stripe then
+/// goes to the next waiter.
 ///
-/// Leaking it (`mem::forget` of a box, say) after it was polled leaves its place in the line. The stripe goes to it in
-/// its turn and is then lost, as with a leaked guard. Nothing else happens: a pinned future that is leaked
-/// keeps its memory, and the set never touches a waiter that it is not asked to wake.
+/// A future that was polled and is neither polled again nor dropped keeps its place and what it is granted, and the others
+/// wait for it: see [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside). One that is leaked
+/// (`mem::forget` of a box, say) does so for ever, as a leaked guard does.
 ///
 /// # Examples
 ///
@@ -76,72 +48,154 @@ impl<L: Lot> Handle for Arc<L> {
 /// # }
 /// ```
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Acquire<P: Deref<Target: Lot>, A: Access> {
+pub struct Acquire<P: Deref<Target: LockSet>, A: Access> {
     /// Until it is ready.
-    lot: Option<P>,
+    set: Option<P>,
+    place: Place,
+    access: A,
     waiter: Waiter,
-    access: PhantomData<A>,
 }
 
-impl<P: Deref<Target: Lot>, A: Access> Acquire<P, A> {
-    #[inline]
+impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
+    #[inline(always)]
     #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn new(lot: P, place: Place) -> Self {
-        Self { lot: Some(lot), waiter: Waiter::new(place), access: PhantomData }
+    pub(super) fn new(set: P, place: Place, access: A) -> Self {
+        Self { set: Some(set), place, access, waiter: Waiter::new(Watch::new(place.hash())) }
     }
 
     /// The same, asked for at another place in the program.
-    pub(super) fn asked_at(mut self, site: Site) -> Self {
-        self.waiter.site = site;
+    pub(super) fn watched(mut self, watch: Watch) -> Self {
+        self.waiter.watch = watch;
         self
+    }
+
+    /// The same, with an error in place of the panic where the set is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AcquireError;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// assert!(locks.lock(&1).checked().await.is_ok());
+    /// locks.close();
+    /// assert_eq!(locks.lock(&1).checked().await.unwrap_err(), AcquireError::Closed);
+    /// # }
+    /// ```
+    pub fn checked(self) -> Checked<Self> {
+        Checked::of(self)
+    }
+
+    /// The same, with an error instead of a wait where `max_waiters` wait for the stripe already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AcquireError;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// let guard = locks.lock(&1).unless_crowded(0).await.unwrap(); // it was free
+    /// assert_eq!(locks.lock(&1).unless_crowded(0).await.unwrap_err(), AcquireError::Crowded);
+    /// # }
+    /// ```
+    pub fn unless_crowded(self, max_waiters: u32) -> Checked<Self> {
+        Checked { future: self, max_waiters }
     }
 }
 
-impl<P: Handle, A: Access> Future for Acquire<P, A> {
+impl<P: Deref<Target: LockSet>, A: Access> CheckedPoll for Acquire<P, A> {
+    type Guard = AsyncGuard<P, A>;
+
+    #[inline(always)]
+    fn poll_checked(
+        self: Pin<&mut Self>,
+        max_waiters: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<AsyncGuard<P, A>, AcquireError>> {
+        // SAFETY: only the set is moved out, which is not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        let set = &**this.set.as_ref().expect(FINISHED);
+        let (place, mode) = (this.place, this.access.mode());
+        let mut stale = None;
+        if !this.waiter.is_idle() || !release::try_enter(set, place, mode) {
+            let want = Want { at: (place, mode), plan: None, max_waiters };
+            // SAFETY: the waiter is pinned with this, and is cancelled when this is dropped.
+            match ready!(unsafe { this.waiter.poll(set, want, cx) }) {
+                Ok(wakers) => stale = Some(wakers),
+                Err(error) => {
+                    this.give_up();
+                    this.set = None;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        let set = this.set.take().expect(FINISHED);
+        // SAFETY: the waiter has just got the stripe.
+        let mut guard = unsafe { AsyncGuard::of(set, place, this.access) };
+        guard.record(Taker::polling(cx, this.waiter.watch.site));
+        drop(stale);
+        this.waiter.watch.end(true);
+        Poll::Ready(Ok(guard))
+    }
+}
+
+impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
+    #[cold]
+    fn give_up(&mut self) {
+        let Some(set) = &self.set else { return };
+        let mut panics = Panics::default();
+        let held = self.waiter.cancel(&**set, &mut panics);
+        if held == Held::All {
+            panics.run(|| release::release(&**set, self.place, self.access.mode()));
+        }
+        panics.run(|| self.waiter.watch.end(false));
+    }
+}
+
+impl<P: Deref<Target: LockSet>, A: Access> Future for Acquire<P, A> {
     type Output = AsyncGuard<P, A>;
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: only the lot is moved out, which is not pinned.
-        let this = unsafe { self.get_unchecked_mut() };
-        let lot = &**this.lot.as_ref().expect("polled after it was ready");
-        let place = this.waiter.place();
-        if this.waiter.is_queued() || !turn::try_enter(lot, place, A::MODE) {
-            let at = (place, A::MODE);
-            // SAFETY: the waiter is pinned with this, always gets the same arguments, and is cancelled when it is
-            // dropped.
-            ready!(unsafe { this.waiter.poll(lot, at, at, None, cx) });
-        }
-        let lot = P::depart(&mut this.lot);
-        // SAFETY: the waiter has just got the stripe.
-        let guard = unsafe { AsyncGuard::of(lot, place, Taker::polled(cx, this.waiter.site)) };
-        this.waiter.watch.end(this.waiter.site, true);
-        Poll::Ready(guard)
+        self.poll_checked(UNLIMITED, cx).map(unless_closed)
     }
 }
 
-impl<P: Deref<Target: Lot>, A: Access> Drop for Acquire<P, A> {
-    #[inline]
+impl<P: Deref<Target: LockSet>, A: Access> Drop for Acquire<P, A> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.waiter.is_queued()
-            && let Some(lot) = &self.lot
-        {
-            if let Held::All = self.waiter.cancel(&**lot) {
-                turn::release(&**lot, self.waiter.place(), A::MODE);
-            }
-            self.waiter.watch.end(self.waiter.site, false);
+        if !self.waiter.is_idle() {
+            self.give_up();
         }
+    }
+}
+
+impl<P: Deref<Target: LockSet>, A: Access> fmt::Debug for Acquire<P, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.set.is_some() { self.waiter.describe() } else { "finished" };
+        f.debug_struct("Acquire")
+            .field("stripe", &self.place.stripe())
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
 
 /// Waits for the stripes of several keys, taken in ascending order, and becomes their guard.
 ///
-/// It waits in one line at a time. Who hands it a stripe takes the next ones for it as far as they are free, so its task is
-/// woken once, when it has all.
+/// It waits in one queue at a time. A release that hands it a stripe takes the next ones for it as far as they are free, up
+/// to 32 of them, so that its task is woken once in most cases.
+///
+/// # Panics
+///
+/// If the set is closed, unless it is [`checked`](Self::checked), and if it is polled after it was ready.
 ///
 /// # Cancel safety
 ///
-/// As for [`Acquire`]: whatever it holds by then goes to the next in line, the highest stripe first.
+/// As for [`Acquire`]: whatever it holds by then goes to the next waiters, the highest stripe first.
 ///
 /// # Examples
 ///
@@ -153,54 +207,305 @@ impl<P: Deref<Target: Lot>, A: Access> Drop for Acquire<P, A> {
 /// # }
 /// ```
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct AcquireMany<P: Deref<Target: Lot>, N: Plan> {
+pub struct AcquireMany<P: Deref<Target: LockSet>, N: Plan> {
     /// Until it is ready.
-    lot: Option<P>,
+    set: Option<P>,
     /// The same.
     plan: N,
     waiter: Waiter,
 }
 
-impl<P: Deref<Target: Lot>, N: Plan> AcquireMany<P, N> {
+impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
     #[inline]
     #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn new(lot: P, plan: N) -> Self {
-        Self { lot: Some(lot), plan, waiter: Waiter::new(Place::of_stripe(0)) }
+    pub(super) fn new(set: P, plan: N) -> Self {
+        Self { set: Some(set), plan, waiter: Waiter::new(Watch::new(crate::waits::KeyHash::NONE)) }
+    }
+
+    /// The same, asked for at another place in the program.
+    pub(super) fn watched(mut self, watch: Watch) -> Self {
+        self.waiter.watch = watch;
+        self
+    }
+
+    /// The same, with an error in place of the panic where the set is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// assert!(locks.lock_many(&[1, 2]).checked().await.is_ok());
+    /// locks.close();
+    /// assert!(locks.lock_many(&[1, 2]).checked().await.is_err());
+    /// # }
+    /// ```
+    pub fn checked(self) -> Checked<Self> {
+        Checked::of(self)
+    }
+
+    /// The same, with an error instead of a wait where `max_waiters` wait already for the first stripe that is not free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// let guard = locks.lock(&1).await;
+    /// assert!(locks.lock_many(&[1, 2]).unless_crowded(0).await.is_err());
+    /// # }
+    /// ```
+    pub fn unless_crowded(self, max_waiters: u32) -> Checked<Self> {
+        Checked { future: self, max_waiters }
+    }
+
+    #[cold]
+    fn give_up(&mut self) {
+        let Some(set) = &self.set else { return };
+        let mut panics = Panics::default();
+        let held = self.waiter.cancel(&**set, &mut panics);
+        panics.run(|| release::release_held(&**set, &self.plan, held));
+        panics.run(|| self.waiter.watch.end(false));
     }
 }
 
-impl<P: Handle, N: Plan> Future for AcquireMany<P, N> {
+impl<P: Deref<Target: LockSet>, N: Plan> CheckedPoll for AcquireMany<P, N> {
+    type Guard = AsyncMultiGuard<P, N>;
+
+    #[inline]
+    fn poll_checked(
+        self: Pin<&mut Self>,
+        max_waiters: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<AsyncMultiGuard<P, N>, AcquireError>> {
+        // SAFETY: the plan is moved out only when it is waited for no more; the set is not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        let (set, plan) = (&**this.set.as_ref().expect(FINISHED), &this.plan);
+        let missed = if this.waiter.is_idle() { release::enter_all(set, plan) } else { next_from(plan, 0) };
+        let mut stale = None;
+        if let Some(at) = missed {
+            let want = Want { at, plan: Some(plan), max_waiters };
+            // SAFETY: waiter and plan are pinned with this, and the waiter is cancelled when this is dropped.
+            match ready!(unsafe { this.waiter.poll(set, want, cx) }) {
+                Ok(wakers) => stale = Some(wakers),
+                Err(error) => {
+                    this.give_up();
+                    this.set = None;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        let (set, plan) = (this.set.take().expect(FINISHED), this.plan.take());
+        // SAFETY: the waiter has just got all the stripes.
+        let mut guard = unsafe { AsyncMultiGuard::of(set, plan) };
+        guard.record(Taker::polling(cx, this.waiter.watch.site));
+        drop(stale);
+        this.waiter.watch.end(true);
+        Poll::Ready(Ok(guard))
+    }
+}
+
+impl<P: Deref<Target: LockSet>, N: Plan> Future for AcquireMany<P, N> {
     type Output = AsyncMultiGuard<P, N>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: the plan is moved out only when nobody waits for it any more, the lot is not pinned.
-        let this = unsafe { self.get_unchecked_mut() };
-        let (lot, plan) = (&**this.lot.as_ref().expect("polled after it was ready"), &this.plan);
-        let missed = if this.waiter.is_queued() { plan.next_from(0) } else { turn::enter_all(lot, plan) };
-        if let Some(at) = missed {
-            let first = plan.next_from(0).unwrap_or(at);
-            // SAFETY: waiter and plan are pinned with this, the arguments are always the same, and the waiter is
-            // cancelled when it is dropped.
-            ready!(unsafe { this.waiter.poll(lot, at, first, Some(plan), cx) });
-        }
-        let (lot, plan) = (this.lot.take().expect("it was there before"), this.plan.depart());
-        // SAFETY: the waiter has just got all the stripes.
-        let guard = unsafe { AsyncMultiGuard::of(lot, plan, Taker::polled(cx, this.waiter.site)) };
-        this.waiter.watch.end(this.waiter.site, true);
-        Poll::Ready(guard)
+        self.poll_checked(UNLIMITED, cx).map(unless_closed)
     }
 }
 
-impl<P: Deref<Target: Lot>, N: Plan> Drop for AcquireMany<P, N> {
+impl<P: Deref<Target: LockSet>, N: Plan> Drop for AcquireMany<P, N> {
     #[inline]
     fn drop(&mut self) {
-        if self.waiter.is_queued()
-            && let Some(lot) = &self.lot
-        {
-            let held = self.waiter.cancel(&**lot);
-            turn::release_held(&**lot, &self.plan, held);
-            self.waiter.watch.end(self.waiter.site, false);
+        if !self.waiter.is_idle() {
+            self.give_up();
+        }
+    }
+}
+
+impl<P: Deref<Target: LockSet>, N: Plan> fmt::Debug for AcquireMany<P, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.set.is_some() { self.waiter.describe() } else { "finished" };
+        f.debug_struct("AcquireMany").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+/// A future that says why it failed.
+pub trait CheckedPoll {
+    /// What it becomes.
+    type Guard;
+    /// Goes on.
+    fn poll_checked(
+        self: Pin<&mut Self>,
+        max_waiters: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self::Guard, AcquireError>>;
+}
+
+/// What came of an acquisition that has no other error than a closed set.
+#[inline(always)]
+pub(super) fn unless_closed<G>(outcome: Result<G, AcquireError>) -> G {
+    #[cold]
+    #[inline(never)]
+    fn closed(error: AcquireError) -> ! {
+        panic!("{error}; `checked()` makes that an error instead of a panic")
+    }
+    outcome.unwrap_or_else(|error| closed(error))
+}
+
+/// A future as it was before, but with an error where it can't become a guard. Made by [`Acquire::checked`] and
+/// [`Acquire::unless_crowded`], and their twins of [`AcquireMany`].
+///
+/// # Errors
+///
+/// [`AcquireError::Closed`] if the set is closed, and [`AcquireError::Crowded`] if more wait than were allowed. Nothing is
+/// held then.
+///
+/// # Cancel safety
+///
+/// That of the future within.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+/// let waiting = locks.lock(&1).checked();
+/// locks.close();
+/// assert!(waiting.await.is_err());
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Checked<F> {
+    future: F,
+    max_waiters: u32,
+}
+
+impl<F> Checked<F> {
+    pub(super) fn of(future: F) -> Self {
+        Self { future, max_waiters: UNLIMITED }
+    }
+}
+
+impl<F: CheckedPoll> Future for Checked<F> {
+    type Output = Result<F::Guard, AcquireError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let max_waiters = self.max_waiters;
+        // SAFETY: the future is pinned with this, and never moved out.
+        unsafe { self.map_unchecked_mut(|this| &mut this.future) }.poll_checked(max_waiters, cx)
+    }
+}
+
+/// Waits for `lock` until `sleep` is over. For the futures that have no `_timeout` form of their own.
+///
+/// `lock` is polled first, so what is free is had even if the time is up already.
+///
+/// # Errors
+///
+/// [`AcquireError::Elapsed`] if `sleep` ends first; `lock` has then been dropped.
+///
+/// # Cancel safety
+///
+/// That of `lock`.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::time::Duration;
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::within;
+///
+/// let locks = AsyncStripedMutex::<u64>::new(64);
+/// let sleep = tokio::time::sleep(Duration::from_millis(5));
+/// assert!(within(locks.lock_many(&[1, 2]), sleep).await.is_ok());
+/// # }
+/// ```
+pub async fn within<L: Future>(lock: L, sleep: impl Future) -> Result<L::Output, AcquireError> {
+    let (mut lock, mut sleep) = (pin!(lock), pin!(sleep));
+    poll_fn(|cx| {
+        if let Poll::Ready(guard) = lock.as_mut().poll(cx) {
+            return Poll::Ready(Ok(guard));
+        }
+        sleep.as_mut().poll(cx).map(|_| Err(AcquireError::Elapsed))
+    })
+    .await
+}
+
+/// A place in the queue of a stripe, taken when this was made, and awaited later. Made by
+/// [`enqueue_owned`](crate::AsyncStripedMutex::enqueue_owned) and its twins.
+///
+/// # Panics
+///
+/// When polled, as [`Acquire`] does.
+///
+/// # Cancel safety
+///
+/// As for [`Acquire`]. Until it is polled or dropped it keeps its place, and whatever it was granted.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+/// use stripe_lock::AsyncStripedMutex;
+///
+/// let locks = Arc::new(AsyncStripedMutex::<u64, Vec<u32>>::new(64).strict_fifo());
+/// // A dispatcher hands out places in order; the tasks may start in whatever order.
+/// let jobs: Vec<_> = (0..3).map(|job| (job, locks.enqueue_owned(&1))).collect();
+/// let tasks: Vec<_> =
+///     jobs.into_iter().rev().map(|(job, place)| tokio::spawn(async move { place.await.push(job) })).collect();
+/// for task in tasks {
+///     task.await.unwrap();
+/// }
+/// assert_eq!(*locks.lock(&1).await, [0, 1, 2]);
+/// # }
+/// ```
+#[must_use = "it keeps its place in the queue until it is awaited or dropped"]
+pub struct Enqueued<P: Deref<Target: LockSet>, A: Access>(Turn<P, A>);
+
+enum Turn<P: Deref<Target: LockSet>, A: Access> {
+    /// The stripe was free.
+    Ready(Option<AsyncGuard<P, A>>),
+    Waiting(Pin<Box<Acquire<P, A>>>),
+}
+
+impl<L: LockSet, A: Access> Enqueued<Arc<L>, A> {
+    /// Takes the stripe, or a place in its queue.
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub(super) fn new(future: Acquire<Arc<L>, A>) -> Self {
+        let mut future = Box::pin(future);
+        // The task that awaits it says whom to wake.
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(guard) => Self(Turn::Ready(Some(guard))),
+            Poll::Pending => Self(Turn::Waiting(future)),
+        }
+    }
+}
+
+impl<P: Deref<Target: LockSet> + Unpin, A: Access> Future for Enqueued<P, A> {
+    type Output = AsyncGuard<P, A>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: nothing in here is pinned but what is in the box.
+        match unsafe { &mut self.get_unchecked_mut().0 } {
+            Turn::Ready(guard) => Poll::Ready(guard.take().expect(FINISHED)),
+            Turn::Waiting(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<P: Deref<Target: LockSet>, A: Access> fmt::Debug for Enqueued<P, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Turn::Ready(guard) => {
+                let state = if guard.is_some() { "granted" } else { "finished" };
+                f.debug_struct("Enqueued").field("state", &state).finish_non_exhaustive()
+            }
+            Turn::Waiting(future) => f.debug_tuple("Enqueued").field(future).finish(),
         }
     }
 }
@@ -208,13 +513,14 @@ impl<P: Deref<Target: Lot>, N: Plan> Drop for AcquireMany<P, N> {
 /// What a future may take. The features that keep a record of waits need more room.
 #[cfg(not(any(stripe_lock_loom, feature = "stats", feature = "diagnose", feature = "tracing")))]
 const _: () = {
-    use super::plan::{Mixed, Read, Uniform, Write};
+    use super::kind::{Permits, Read, Write};
+    use super::plan::{Mixed, Uniform};
     use crate::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 
     assert!(size_of::<Acquire<&AsyncStripedMutex<u64>, Write>>() <= 80);
     assert!(size_of::<Acquire<Arc<AsyncStripedMutex<u64>>, Write>>() <= 80);
     assert!(size_of::<Acquire<&AsyncStripedRwLock<u64>, Read>>() <= 80);
-    assert!(size_of::<Acquire<&AsyncStripedSemaphore<u64>, Read>>() <= 80);
+    assert!(size_of::<Acquire<&AsyncStripedSemaphore<u64>, Permits>>() <= 80);
     assert!(size_of::<AcquireMany<&AsyncStripedMutex<u64>, Uniform<Write>>>() <= 192);
     assert!(size_of::<AcquireMany<&AsyncStripedSemaphore<u64>, Uniform<Read>>>() <= 192);
     assert!(size_of::<AcquireMany<&AsyncStripedRwLock<u64>, Mixed>>() <= 192);

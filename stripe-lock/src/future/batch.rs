@@ -1,12 +1,14 @@
 //! Naming keys to read and keys to write, to be locked together by one future.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
 use super::acquire::AcquireMany;
+use super::methods::block;
 use super::plan::Mixed;
 use super::rwlock::{AsyncBatchGuard, AsyncStripedRwLock};
-use super::sync::block_on;
+use super::set::try_many;
 use crate::StripeSet;
 
 /// Keys to read and keys to write, named before any of them is locked. Made by
@@ -88,7 +90,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock(self) -> AcquireMany<&'a AsyncStripedRwLock<K, T, S>, Mixed> {
-        self.set.wait_for_all(Mixed::new(self.stripes, self.writes))
+        AcquireMany::new(self.set, Mixed::new(self.stripes, self.writes))
     }
 
     /// Takes the stripes of all keys named if that needs no waiting; none of them otherwise.
@@ -103,7 +105,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock(self) -> Option<AsyncBatchGuard<'a, K, T, S>> {
-        self.set.try_for_all(Mixed::new(self.stripes, self.writes))
+        try_many(self.set, Mixed::new(self.stripes, self.writes))
     }
 
     /// As [`lock`](Self::lock), waiting as a thread. Not to be called from a task.
@@ -116,6 +118,12 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock(self) -> AsyncBatchGuard<'a, K, T, S> {
-        block_on(self.lock())
+        block(self.lock())
+    }
+}
+
+impl<K: ?Sized, T, S> fmt::Debug for AsyncBatch<'_, K, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncBatch").field("stripes", &self.stripes).field("writes", &self.writes).finish()
     }
 }

@@ -1,5 +1,5 @@
-//! Waiting as a thread: a future is polled on the spot, and the thread parks in between. So threads and tasks stand in
-//! one line, and there is one way of waiting.
+//! Waiting as a thread: a future is polled on the spot, and the thread parks in between. So threads and tasks wait in one
+//! queue, and there is one way of waiting.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{Thread, current, park};
+use std::thread::{Thread, current, park, park_timeout};
+use std::time::Instant;
 
 struct Parker {
     thread: Thread,
@@ -15,11 +16,21 @@ struct Parker {
 }
 
 impl Parker {
-    fn park(&self) {
+    /// Parks until it is woken or the time is up; says which.
+    fn park(&self, deadline: Option<Instant>) -> bool {
         // A thread can be unparked for other reasons, so `woken` decides. Pairs with the swap in `wake_by_ref`.
         while !self.woken.swap(false, Acquire) {
-            park();
+            let Some(deadline) = deadline else {
+                park();
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            park_timeout(left);
         }
+        true
     }
 }
 
@@ -38,21 +49,63 @@ impl Wake for Parker {
 thread_local! {
     /// The thread's parker, while no wait is using it: made once for each thread that ever has to wait.
     static PARKER: Cell<Option<(Arc<Parker>, Waker)>> = const { Cell::new(None) };
+
+    /// What the waker points to with which this thread waits.
+    #[cfg(feature = "diagnose")]
+    static WAITS_WITH: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Whether this thread waits with this waker.
+#[cfg(feature = "diagnose")]
+pub(super) fn is_parker(waker: &Waker) -> bool {
+    let waits_with = WAITS_WITH.try_with(Cell::get).unwrap_or(std::ptr::null());
+    !waits_with.is_null() && waits_with == waker.data()
+}
+
+/// Says with which waker this thread waits until it is dropped.
+#[cfg(feature = "diagnose")]
+struct Waiting(*const ());
+
+#[cfg(feature = "diagnose")]
+impl Waiting {
+    fn with(waker: &Waker) -> Self {
+        Self(WAITS_WITH.try_with(|waits_with| waits_with.replace(waker.data())).unwrap_or(std::ptr::null()))
+    }
+}
+
+#[cfg(feature = "diagnose")]
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = WAITS_WITH.try_with(|waits_with| waits_with.set(self.0));
+    }
 }
 
 /// Runs a future on this thread.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let (parker, waker) = PARKER.with(Cell::take).unwrap_or_else(|| {
+    run(future, None).unwrap_or_else(|| unreachable!("there is no deadline"))
+}
+
+/// Runs a future on this thread, unless that takes until `deadline`.
+pub(crate) fn block_on_until<F: Future>(future: F, deadline: Instant) -> Option<F::Output> {
+    run(future, Some(deadline))
+}
+
+fn run<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+    // Where the thread's own data is gone already, in the destructor of another thread-local, there is a parker for one wait.
+    let (parker, waker) = PARKER.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
         let parker = Arc::new(Parker { thread: current(), woken: AtomicBool::new(false) });
         (parker.clone(), parker.into())
     });
+    #[cfg(feature = "diagnose")]
+    let _waiting = Waiting::with(&waker);
     let mut future = pin!(future);
     let output = loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => break output,
-            Poll::Pending => parker.park(),
+            Poll::Ready(output) => break Some(output),
+            Poll::Pending if parker.park(deadline) => {}
+            Poll::Pending => break None,
         }
     };
-    PARKER.with(|slot| slot.set(Some((parker, waker))));
+    let _ = PARKER.try_with(|slot| slot.set(Some((parker, waker))));
     output
 }

@@ -1,14 +1,17 @@
 //! Who holds and who waits for what, and who waits in a circle (feature `diagnose`).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::line::{Fields, Node, Phase};
-use super::lot::{LOBBY, Queue};
-use super::record::Task;
-use super::trace::{Moment, Site};
+use super::instrument::{Moment, Site, Task};
+use super::queue::{Fields, Node, Queue, State};
 use super::word::Mode;
+
+mod cycles;
+
+pub use cycles::{Blocked, Cycle};
 
 /// A task, or a thread that blocks, as far as one diagnosis tells them apart. Shown as its number there.
 ///
@@ -19,11 +22,11 @@ use super::word::Mode;
 ///
 /// ```
 /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
-/// let guards = (locks.blocking_lock_many(&[1]), locks.try_lock(&2));
+/// let guard = locks.blocking_lock(&1);
 /// let claims = locks.diagnose().claims().to_vec();
 /// assert_eq!(claims[0].task.unwrap().to_string(), "task 1");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(usize);
 
 impl fmt::Display for TaskId {
@@ -44,12 +47,13 @@ impl fmt::Display for TaskId {
 /// assert_eq!(locks.diagnose().claims()[0].standing, Standing::Holds);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Standing {
     /// Has it: by a guard, or by a future that waits for more.
     Holds,
-    /// Was given it together with everything else that was asked for, by a release, and has not been polled since.
+    /// Was granted it by a release, and has not been polled since. A future that is put aside stays so.
     Granted,
-    /// Stands in its line.
+    /// Waits in its queue.
     Waits,
 }
 
@@ -58,13 +62,17 @@ pub enum Standing {
 /// # Examples
 ///
 /// ```
-/// let locks = stripe_lock::AsyncStripedRwLock::<u64>::new(64);
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::AsyncGuard;
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(64);
 /// let guard = locks.blocking_read(&1);
 /// let claim = locks.diagnose().claims()[0];
-/// assert!(!claim.exclusive && claim.stripe == guard.stripe());
+/// assert!(!claim.exclusive && claim.stripe == AsyncGuard::stripe(&guard));
 /// assert_eq!(claim.at.file(), file!());
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Claim {
     /// The stripe.
     pub stripe: usize,
@@ -76,32 +84,32 @@ pub struct Claim {
     pub task: Option<TaskId>,
     /// Where in the program it was asked for.
     pub at: &'static Location<'static>,
-    /// For how long it had been held or waited for at the time of the diagnosis.
+    /// For how long it had been held, granted or waited for at the time of the diagnosis.
     pub age: Duration,
+    /// The task is a thread, in one of the blocking methods when it asked.
+    blocks: bool,
+    /// It is held by the future itself that waits for more, so it can't have been given away.
+    by_waiter: bool,
+    /// What tells this claim from every other one in another diagnosis.
+    id: Id,
 }
 
-/// Somebody who waits, and who stands in the way.
-///
-/// # Examples
-///
-/// ```
-/// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
-/// assert!(locks.diagnose().cycles().iter().flatten().all(|blocked| blocked.waits.stripe == blocked.by.stripe));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Blocked {
-    /// What is waited for.
-    pub waits: Claim,
-    /// The one who has it, or stands before in the same line.
-    pub by: Claim,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Id {
+    Record(u64),
+    /// A waiter: the address of its node, and the moment when it joined the queue.
+    Waiter(usize, Moment),
 }
 
 /// What `diagnose` found in a set.
 ///
-/// A *cycle* is a row of tasks each of which waits for the next, and the last for the first: a deadlock, unless one of them has
-/// another way out, such as a timeout. A task that waits for what it holds itself is a cycle of one; it is one, too, where
-/// two branches of a `join!` meet, of which the one that holds the stripe may go on. A guard counts for the task that took
-/// it, wherever it has gone since. Only what happens within one set is seen.
+/// A [`Cycle`] is a row of tasks each of which waits for the next, and the last for the first. Only what happens within one set
+/// is seen. A set is not stopped to be diagnosed: everybody is listed twice, one bucket after the other, and a cycle is reported
+/// if all of its waits and claims were there both times, and so at the same time.
+///
+/// # Complexity
+///
+/// O(n log n) for n guards and waiters.
 ///
 /// # Examples
 ///
@@ -130,32 +138,27 @@ pub struct Blocked {
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
     claims: Vec<Claim>,
-    cycles: Vec<Vec<Blocked>>,
+    cycles: Vec<Cycle>,
 }
 
 impl Diagnosis {
     /// `limited` says whether those who share a stripe take from each other.
-    pub(super) fn of(queue: &Queue, limited: bool) -> Self {
-        let mut census = Census::default();
-        let buckets = queue.lock_all();
-        queue.registry.each(|holder| {
-            let (task, site) = (holder.taker.task, holder.taker.site);
-            for &(stripe, mode) in &holder.stripes {
-                census.add(stripe, mode, Standing::Holds, task, site, holder.since);
-            }
-        });
-        for bucket in &buckets {
-            // SAFETY: all buckets are locked.
-            unsafe { bucket.each(|node, fields| census.add_waiter(node, fields)) };
+    pub(super) fn of(queue: &Queue, stripes: usize, limited: bool) -> Self {
+        let before = Census::take(queue, stripes);
+        let cycles = cycles::find(&before, limited);
+        if cycles.is_empty() {
+            return Self { claims: before, cycles };
         }
-        drop(buckets);
-        let claims = census.claims;
-        let cycles = cycles(&claims, limited);
-        Self { claims, cycles }
+        let claims = Census::take(queue, stripes);
+        let still: std::collections::HashSet<_> =
+            claims.iter().map(|claim| (claim.id, claim.stripe)).collect();
+        let lasts = |claim: &Claim| still.contains(&(claim.id, claim.stripe));
+        let cycles = cycles.into_iter().filter(|cycle| cycle.claims().all(lasts)).collect();
+        Self { claims: before, cycles }
     }
 
-    /// Everybody who holds or waits for something: first the holders, then those who wait, those for one stripe in the
-    /// order of its line.
+    /// Everybody who holds or waits for something, by ascending stripes: first those who hold a stripe, then those who wait for
+    /// it, in the order of its queue.
     ///
     /// # Examples
     ///
@@ -166,14 +169,14 @@ impl Diagnosis {
         &self.claims
     }
 
-    /// The cycles, each as the row of those who wait: the one that stands in the way of each is the one who waits next.
+    /// The cycles.
     ///
     /// # Examples
     ///
     /// ```
     /// assert!(stripe_lock::AsyncStripedMutex::<u64>::new(64).diagnose().cycles().is_empty());
     /// ```
-    pub fn cycles(&self) -> &[Vec<Blocked>] {
+    pub fn cycles(&self) -> &[Cycle] {
         &self.cycles
     }
 }
@@ -182,112 +185,86 @@ impl Diagnosis {
 #[derive(Default)]
 struct Census {
     claims: Vec<Claim>,
-    tasks: Vec<Task>,
+    tasks: HashMap<usize, TaskId>,
+}
+
+/// Who claims, where, and since when.
+#[derive(Clone, Copy)]
+struct By<'t> {
+    task: Option<&'t Task>,
+    site: Site,
+    since: Moment,
+    id: Id,
+    waits: bool,
 }
 
 impl Census {
-    fn add(
-        &mut self,
-        stripe: usize,
-        mode: Mode,
-        standing: Standing,
-        task: Option<Task>,
-        site: Site,
-        since: Moment,
-    ) {
-        let task = task.map(|task| {
-            TaskId(self.tasks.iter().position(|&known| known == task).unwrap_or_else(|| {
-                self.tasks.push(task);
-                self.tasks.len() - 1
-            }))
+    /// Lists everybody, sorted by stripe and standing. A bucket is locked for one stripe at a time.
+    fn take(queue: &Queue, stripes: usize) -> Vec<Claim> {
+        let mut census = Self::default();
+        queue.monitor.registry.each(|id, holder| {
+            let by = By {
+                task: holder.task.as_ref(),
+                site: holder.site,
+                since: holder.since,
+                id: Id::Record(id),
+                waits: false,
+            };
+            let standing = if holder.granted { Standing::Granted } else { Standing::Holds };
+            for &(stripe, mode) in &holder.stripes {
+                census.add(stripe, mode, standing, by);
+            }
         });
-        let exclusive = mode == Mode::Exclusive;
-        self.claims.push(Claim { stripe, exclusive, standing, task, at: site.0, age: since.elapsed() });
+        for stripe in 0..stripes {
+            let locked = queue.lock(stripe);
+            if let Some(head) = locked.known_head(stripe) {
+                // SAFETY: the bucket is locked.
+                unsafe { head.each(|node, fields| census.add_waiter(node, fields)) };
+            }
+        }
+        let mut claims = census.claims;
+        // Stable: those who wait for one stripe stay in the order of its queue.
+        claims.sort_by_key(|claim| (claim.stripe, claim.standing == Standing::Waits));
+        claims
+    }
+
+    fn add(&mut self, stripe: usize, mode: Mode, standing: Standing, by: By<'_>) {
+        let task = by.task.map(|task| {
+            let next = TaskId(self.tasks.len());
+            *self.tasks.entry(task.address).or_insert(next)
+        });
+        self.claims.push(Claim {
+            stripe,
+            exclusive: matches!(mode, Mode::Exclusive | Mode::Upgrade),
+            standing,
+            task,
+            at: by.site.0,
+            age: by.since.elapsed(),
+            blocks: by.task.is_some_and(|task| task.blocks),
+            by_waiter: by.waits,
+            id: by.id,
+        });
     }
 
     /// Adds what a waiter has and what it waits for.
     fn add_waiter(&mut self, node: &Node, fields: &Fields) {
-        let (task, home) = (Some(fields.task()), node.home());
-        let granted = fields.phase == Phase::Granted;
+        let (State::Waiting(at) | State::Notified(at)) = node.state() else { return };
+        let (waiter, address) = (&fields.note, std::ptr::from_ref(node) as usize);
+        let by = By {
+            task: waiter.task.as_ref(),
+            site: waiter.site,
+            since: waiter.since,
+            id: Id::Waiter(address, waiter.since),
+            waits: true,
+        };
         // SAFETY: a plan lives as long as its node is linked.
         if let Some(plan) = fields.plan.map(|plan| unsafe { plan.as_ref() }) {
-            let standing = if granted { Standing::Granted } else { Standing::Holds };
-            for stripe in plan.stripes().iter().filter(|&stripe| home == LOBBY || stripe < home) {
-                self.add(stripe, plan.mode(stripe), standing, task, fields.site, fields.since);
+            for stripe in plan.stripes().iter().take_while(|&stripe| stripe < at) {
+                self.add(stripe, plan.mode(stripe), Standing::Holds, by);
             }
         }
-        if home != LOBBY {
-            let standing = if granted { Standing::Granted } else { Standing::Waits };
-            self.add(home, fields.mode, standing, task, fields.site, fields.since);
-        }
+        self.add(at, fields.mode(), Standing::Waits, by);
     }
-}
-
-/// Finds who waits in a circle.
-fn cycles(claims: &[Claim], limited: bool) -> Vec<Vec<Blocked>> {
-    let stuck = stuck(claims, limited);
-    let mut cycles = Vec::new();
-    let mut seen: Vec<TaskId> = Vec::new();
-    for start in claims.iter().filter_map(|claim| claim.task).filter(|task| stuck.contains(task)) {
-        let mut path: Vec<Blocked> = Vec::new();
-        let mut at = start;
-        // Whoever is stuck is so by another who is, so following them comes round.
-        while !seen.contains(&at) {
-            seen.push(at);
-            let Some(blocked) = blocked(claims, at, |task| stuck.contains(&task)) else { break };
-            path.push(blocked);
-            let Some(next) = blocked.by.task else { break };
-            at = next;
-        }
-        if let Some(begin) = path.iter().position(|blocked| blocked.waits.task == Some(at)) {
-            cycles.push(path.split_off(begin));
-        }
-    }
-    cycles
-}
-
-/// The tasks that can't go on, whatever the others do: the rest when everybody is taken away who can, and then who only
-/// waited for those.
-fn stuck(claims: &[Claim], limited: bool) -> Vec<TaskId> {
-    let waits = |claim: &&Claim| claim.standing == Standing::Waits;
-    let mut stuck: Vec<TaskId> = claims.iter().filter(waits).filter_map(|claim| claim.task).collect();
-    loop {
-        let before = stuck.len();
-        let held_up = |claim: Option<TaskId>| claim.is_some_and(|task| stuck.contains(&task));
-        let goes_on = |wait: &Claim| {
-            let (ahead, holders): (Vec<&Claim>, Vec<&Claim>) =
-                in_the_way(claims, wait, limited).partition(waits);
-            let served = holders.iter().filter(|claim| !held_up(claim.task)).count();
-            let enough = if limited { served > 0 || holders.is_empty() } else { served == holders.len() };
-            enough && ahead.iter().all(|claim| !held_up(claim.task))
-        };
-        let going: Vec<_> =
-            claims.iter().filter(waits).filter(|wait| goes_on(wait)).map(|wait| wait.task).collect();
-        stuck.retain(|&task| !going.contains(&Some(task)));
-        if stuck.len() == before {
-            return stuck;
-        }
-    }
-}
-
-/// Who is in the way of one who waits: those who hold what it wants, then those before it in line.
-fn in_the_way<'c>(claims: &'c [Claim], wait: &'c Claim, limited: bool) -> impl Iterator<Item = &'c Claim> {
-    let here = claims.iter().filter(|claim| claim.stripe == wait.stripe);
-    let holds = move |claim: &&Claim| {
-        claim.standing != Standing::Waits && (limited || wait.exclusive || claim.exclusive)
-    };
-    let ahead = here.clone().take_while(|&claim| !std::ptr::eq(claim, wait));
-    here.filter(holds).chain(ahead.filter(|claim| claim.standing == Standing::Waits))
-}
-
-/// What a stuck task waits for, and a stuck task in its way.
-fn blocked(claims: &[Claim], task: TaskId, stuck: impl Fn(TaskId) -> bool) -> Option<Blocked> {
-    let waits = claims.iter().filter(|claim| claim.task == Some(task) && claim.standing == Standing::Waits);
-    // Shared claims are in the way of shared ones only where they are limited, and then so are all of them.
-    waits.into_iter().find_map(|wait| {
-        let mut by = in_the_way(claims, wait, false).chain(in_the_way(claims, wait, true));
-        by.find(|claim| claim.task.is_some_and(&stuck)).map(|by| Blocked { waits: *wait, by: *by })
-    })
 }
 
 impl fmt::Display for Claim {
@@ -296,32 +273,21 @@ impl fmt::Display for Claim {
             Some(task) => write!(f, "{task}")?,
             None => f.write_str("a task unknown")?,
         }
-        let standing = match self.standing {
-            Standing::Holds => "has held",
-            Standing::Granted => "was granted, and has not claimed,",
-            Standing::Waits => "has waited for",
-        };
         let mode = if self.exclusive { "alone" } else { "shared" };
-        write!(f, " {standing} stripe {} ({mode}) for {:.1?}, at {}", self.stripe, self.age, self.at)
+        let Self { stripe, age, at, .. } = self;
+        match self.standing {
+            Standing::Holds => write!(f, " has held stripe {stripe} ({mode}) for {age:.1?}, at {at}"),
+            Standing::Granted => {
+                write!(f, " was granted stripe {stripe} ({mode}) {age:.1?} ago and not polled since, at {at}")
+            }
+            Standing::Waits => write!(f, " has waited for stripe {stripe} ({mode}) for {age:.1?}, at {at}"),
+        }
     }
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut claims: Vec<_> = self.claims.iter().collect();
-        claims.sort_by_key(|claim| (claim.stripe, claim.standing == Standing::Waits));
-        for claim in claims {
-            writeln!(f, "{claim}")?;
-        }
-        for cycle in &self.cycles {
-            match cycle.len() {
-                1 => writeln!(f, "one task waits for itself:")?,
-                tasks => writeln!(f, "{tasks} tasks wait in a circle:")?,
-            }
-            for Blocked { waits, by } in cycle {
-                writeln!(f, "  {waits}\n    where {by}")?;
-            }
-        }
-        Ok(())
+        self.claims.iter().try_for_each(|claim| writeln!(f, "{claim}"))?;
+        self.cycles.iter().try_for_each(|cycle| write!(f, "{cycle}"))
     }
 }

@@ -1,26 +1,59 @@
-//! The guards.
+//! The guard of one stripe.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::ptr;
 
 use super::acquire::Acquire;
-use super::kind::Kind;
-use super::lot::Lot;
-use super::place::Place;
-use super::plan::{Access, Plan, Uniform, Write};
-use super::record::{Record, Taker};
-use super::set::AsyncStriped;
-use super::trace::Site;
-use super::turn;
-use super::word::Mode;
-use crate::{ExtendError, StripeSet};
+use super::instrument::{Place, Record, Taker};
+use super::kind::{Access, Write};
+use super::multi::AsyncMultiGuard;
+use super::plan::Uniform;
+use super::release;
+use super::sealed::{LockSet, PlainAccess};
+use crate::StripeSet;
+
+/// Holds a stripe, and releases it when it is dropped. What all guards of one stripe have in common.
+pub(super) struct Hold<P: Deref<Target: LockSet>, A: Access> {
+    pub(super) set: P,
+    pub(super) place: Place,
+    pub(super) access: A,
+    pub(super) record: Record,
+}
+
+impl<P: Deref<Target: LockSet>, A: Access> Hold<P, A> {
+    /// Takes it to pieces; the caller has the stripe now.
+    pub(super) fn into_parts(self) -> (P, Place, A, Record) {
+        let hold = ManuallyDrop::new(self);
+        // SAFETY: each is read once, and the hold is not dropped.
+        unsafe {
+            (ptr::read(&raw const hold.set), hold.place, hold.access, ptr::read(&raw const hold.record))
+        }
+    }
+
+    /// The same stripe, which is held by `access` now.
+    pub(super) fn with_access<B: Access>(self, access: B) -> Hold<P, B> {
+        let (set, place, _, record) = self.into_parts();
+        set.queue().monitor.changed(&record, place.stripe(), Some(access.mode()));
+        Hold { set, place, access, record }
+    }
+}
+
+impl<P: Deref<Target: LockSet>, A: Access> Drop for Hold<P, A> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let _erased = self.set.queue().monitor.released(&self.record);
+        release::release(&*self.set, self.place, self.access.mode());
+    }
+}
 
 /// Holds one stripe until it is dropped, and gives access to its data.
 ///
-/// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive.
+/// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. The methods are associated functions,
+/// so that they can't hide methods of the data. Those that depend on the way of
+/// holding are called by the alias of the guard, as in `AsyncWriteGuard::downgrade(guard)`.
 ///
 /// # Examples
 ///
@@ -34,23 +67,32 @@ use crate::{ExtendError, StripeSet};
 /// # }
 /// ```
 #[must_use = "if unused, the stripe is released at once"]
-pub struct AsyncGuard<P: Deref<Target: Lot>, A: Access> {
-    lot: P,
-    place: Place,
-    record: Record,
-    access: PhantomData<A>,
+pub struct AsyncGuard<P: Deref<Target: LockSet>, A: Access> {
+    pub(super) hold: Hold<P, A>,
     /// Makes the guard `Sync` only where the data is, and `Send` only where the data is.
-    data: PhantomData<<P::Target as Lot>::Value>,
+    data: PhantomData<<P::Target as LockSet>::Value>,
 }
 
-impl<P: Deref<Target: Lot>, A: Access> AsyncGuard<P, A> {
+impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
     /// # Safety
     ///
     /// The stripe was acquired for this guard.
-    #[inline]
-    pub(super) unsafe fn of(lot: P, place: Place, taker: Taker) -> Self {
-        let record = lot.queue().registry.note(taker, std::iter::once((place.stripe(), A::MODE)));
-        Self { lot, place, record, access: PhantomData, data: PhantomData }
+    #[inline(always)]
+    pub(super) unsafe fn of(set: P, place: Place, access: A) -> Self {
+        set.queue().monitor.acquired(std::iter::once(place.stripe()));
+        Self::from_hold(Hold { set, place, access, record: Record::NONE })
+    }
+
+    #[inline(always)]
+    pub(super) fn from_hold(hold: Hold<P, A>) -> Self {
+        Self { hold, data: PhantomData }
+    }
+
+    /// Puts the guard on record.
+    #[inline(always)]
+    pub(super) fn record(&mut self, taker: Taker) {
+        let stripes = std::iter::once((self.hold.place.stripe(), self.hold.access.mode()));
+        self.hold.record = self.hold.set.queue().monitor.record(taker, stripes);
     }
 
     /// The index of the stripe that is held.
@@ -58,337 +100,165 @@ impl<P: Deref<Target: Lot>, A: Access> AsyncGuard<P, A> {
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
-    /// assert_eq!(locks.blocking_lock(&1).stripe(), locks.stripe_of(&1));
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AsyncGuard;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// assert_eq!(AsyncGuard::stripe(&locks.blocking_lock(&1)), locks.stripe_of(&1));
     /// ```
-    pub fn stripe(&self) -> usize {
-        self.place.stripe()
+    pub fn stripe(guard: &Self) -> usize {
+        guard.hold.place.stripe()
+    }
+
+    /// Releases the stripe, and hands it to the waiter that has waited longest, if there is one: no newcomer comes first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AsyncGuard;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// AsyncGuard::unlock_fair(locks.blocking_lock(&1));
+    /// assert!(locks.try_lock(&1).is_some());
+    /// ```
+    pub fn unlock_fair(guard: Self) {
+        release::prefer_waiters(&*guard.hold.set, guard.hold.place.stripe());
+        drop(guard);
+    }
+
+    /// Releases the stripe, and waits for it anew: whoever waits for it has it in between.
+    ///
+    /// # Panics
+    ///
+    /// If the set is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while waiting, it holds nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AsyncGuard;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// let guard = locks.lock(&1).await;
+    /// let _guard = AsyncGuard::bump(guard).await;
+    /// # }
+    /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn bump(guard: Self) -> Acquire<P, A>
+    where
+        P: Clone,
+    {
+        let (place, access) = (guard.hold.place, guard.hold.access);
+        let again = Acquire::new(guard.hold.set.clone(), place, access);
+        Self::unlock_fair(guard);
+        again
+    }
+
+    /// Runs `section` while the stripe is released, and waits for it anew.
+    ///
+    /// # Panics
+    ///
+    /// If the set is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it holds nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AsyncGuard;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// let guard = locks.lock(&1).await;
+    /// let (_guard, free) = AsyncGuard::unlocked(guard, async { locks.try_lock(&1).is_some() }).await;
+    /// assert!(free);
+    /// # }
+    /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
+    pub fn unlocked<F: Future>(guard: Self, section: F) -> impl Future<Output = (Self, F::Output)>
+    where
+        P: Clone,
+    {
+        let again = Self::bump(guard);
+        async move {
+            let output = section.await;
+            (again.await, output)
+        }
     }
 }
 
-impl<P: Deref<Target: Lot>, A: Access> Drop for AsyncGuard<P, A> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lot.queue().registry.end(&self.record);
-        turn::release(&*self.lot, self.place, A::MODE);
+impl<P: Deref<Target: LockSet>, A: Access + PlainAccess> AsyncGuard<P, A> {
+    /// The same stripe in a guard to which others can be added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AsyncGuard;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// let mut guard = AsyncGuard::extendable(locks.lock(&1).await);
+    /// assert!(guard.try_extend(&2).is_ok());
+    /// # }
+    /// ```
+    pub fn extendable<K, T, S, M>(guard: Self) -> AsyncMultiGuard<P, Uniform<A>>
+    where
+        P: Deref<Target = super::AsyncStriped<K, T, S, M>>,
+        K: ?Sized,
+        M: super::Kind,
+    {
+        let (set, place, access, record) = guard.hold.into_parts();
+        release::forget_key(&*set, place, access.mode());
+        let mut stripes = StripeSet::empty(set.stripes());
+        stripes.insert(place.stripe());
+        AsyncMultiGuard::from_parts(set, Uniform::new(stripes), record)
     }
 }
 
-impl<P: Deref<Target: Lot>, A: Access> Deref for AsyncGuard<P, A> {
-    type Target = <P::Target as Lot>::Value;
+impl<P: Deref<Target: LockSet>, A: Access> Deref for AsyncGuard<P, A> {
+    type Target = <P::Target as LockSet>::Value;
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &Self::Target {
         // SAFETY: the guard's existence proves that the stripe is held, and `&mut` needs `&mut` of the guard.
-        unsafe { &*self.lot.value(self.stripe()) }
+        unsafe { &*self.hold.set.value(self.hold.place.stripe()) }
     }
 }
 
-impl<P: Deref<Target: Lot>> DerefMut for AsyncGuard<P, Write> {
-    #[inline]
+impl<P: Deref<Target: LockSet>> DerefMut for AsyncGuard<P, Write> {
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut Self::Target {
         // SAFETY: the guard's existence proves that the stripe is held exclusively.
-        unsafe { &mut *self.lot.value(self.stripe()) }
+        unsafe { &mut *self.hold.set.value(self.hold.place.stripe()) }
     }
 }
 
-impl<P: Deref<Target: Lot>, A: Access> fmt::Debug for AsyncGuard<P, A>
+impl<P: Deref<Target: LockSet>, A: Access> fmt::Debug for AsyncGuard<P, A>
 where
-    <P::Target as Lot>::Value: fmt::Debug,
+    <P::Target as LockSet>::Value: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
 }
 
-/// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
-///
-/// Keys that share a stripe share its data: `get` of either gives the same `T`.
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let balances = stripe_lock::AsyncStripedMutex::<str, i64>::new(64);
-/// let mut both = balances.lock_many(["alice", "bob"]).await;
-/// *both.get_mut("alice").unwrap() -= 5;
-/// *both.get_mut("bob").unwrap() += 5;
-/// assert!(both.holds("alice") && both.len() <= 2);
-/// # }
-/// ```
-#[must_use = "if unused, the stripes are released at once"]
-pub struct AsyncMultiGuard<P: Deref<Target: Lot>, N: Plan> {
-    lot: P,
-    plan: N,
-    record: Record,
-    /// As in [`AsyncGuard`].
-    data: PhantomData<<P::Target as Lot>::Value>,
-}
-
-impl<P: Deref<Target: Lot>, N: Plan> AsyncMultiGuard<P, N> {
-    /// # Safety
-    ///
-    /// The stripes of the plan were acquired for this guard.
-    #[inline]
-    pub(super) unsafe fn of(lot: P, plan: N, taker: Taker) -> Self {
-        let stripes = plan.stripes().iter().map(|stripe| (stripe, plan.mode(stripe)));
-        let record = lot.queue().registry.note(taker, stripes);
-        Self { lot, plan, record, data: PhantomData }
-    }
-
-    /// How many stripes are held: at most as many as keys were named, fewer where keys share a stripe.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(1);
-    /// assert_eq!(locks.blocking_lock_many(&[1, 2, 3]).len(), 1);
-    /// ```
-    pub fn len(&self) -> usize {
-        self.stripes().len()
-    }
-
-    /// Whether no stripe is held, because no key was named.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(4);
-    /// assert!(locks.blocking_lock_many(&[]).is_empty());
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.stripes().is_empty()
-    }
-
-    /// The stripes that are held.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(4);
-    /// assert!(locks.blocking_lock_all().stripes().iter().eq(0..4));
-    /// ```
-    pub fn stripes(&self) -> &StripeSet {
-        self.plan.stripes()
-    }
-
-    /// The stripes that are held, each with its data, in ascending order.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-    /// *counts.blocking_lock(&1) += 1;
-    /// assert_eq!(counts.blocking_lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
-    /// ```
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, &<P::Target as Lot>::Value)> {
-        // SAFETY: the guard holds every one of these stripes, and gives out `&mut` only against `&mut self`.
-        self.stripes().iter().map(|stripe| (stripe, unsafe { &*self.lot.value(stripe) }))
-    }
-
-    /// The stripes that are held exclusively, each with its data to change, in ascending order.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-    /// counts.blocking_lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
-    /// assert_eq!(counts.into_inner(), [7; 4]);
-    /// ```
-    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (usize, &mut <P::Target as Lot>::Value)> {
-        let Self { lot, plan, .. } = self;
-        let exclusive = plan.stripes().iter().filter(|&stripe| plan.mode(stripe) == Mode::Exclusive);
-        // SAFETY: the guard holds this stripe exclusively, `&mut self` lasts as long as the items, and no stripe
-        // comes twice.
-        exclusive.map(|stripe| (stripe, unsafe { &mut *lot.value(stripe) }))
-    }
-}
-
-impl<P, N, K, T, S, M> AsyncMultiGuard<P, N>
-where
-    P: Deref<Target = AsyncStriped<K, T, S, M>>,
-    N: Plan,
-    K: ?Sized,
-    S: BuildHasher,
-    M: Kind,
-{
-    /// Whether the stripe of `key` is held.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
-    /// assert!(locks.blocking_lock_many(&[1, 2]).holds(&1));
-    /// ```
-    pub fn holds<Q>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        self.stripes().contains(self.lot.stripe_of(key))
-    }
-
-    /// The data of the stripe of `key`, if that stripe is held.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let stock = stripe_lock::AsyncStripedMutex::<str, u32>::new(64);
-    /// assert_eq!(stock.blocking_lock_many(["apples"]).get("apples"), Some(&0));
-    /// ```
-    pub fn get<Q>(&self, key: &Q) -> Option<&T>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        let stripe = self.lot.stripe_of(key);
-        // SAFETY: the guard holds this stripe, and gives out `&mut` only against `&mut self`.
-        self.stripes().contains(stripe).then(|| unsafe { &*self.lot.value(stripe) })
-    }
-
-    /// The data of the stripe of `key` to change, if that stripe is held exclusively: always so in a mutex and after
-    /// `write_many`, never after `read_many`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let stock = stripe_lock::AsyncStripedMutex::<str, u32>::new(64);
-    /// *stock.blocking_lock_many(["apples", "pears"]).get_mut("pears").unwrap() += 2;
-    /// ```
-    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut T>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        let stripe = self.lot.stripe_of(key);
-        let exclusive = self.stripes().contains(stripe) && self.plan.mode(stripe) == Mode::Exclusive;
-        // SAFETY: the guard holds this stripe exclusively, and `&mut self` makes this the only reference through it.
-        exclusive.then(|| unsafe { &mut *self.lot.value(stripe) })
-    }
-}
-
-impl<P, A, K, T, S, M> AsyncMultiGuard<P, Uniform<A>>
-where
-    P: Deref<Target = AsyncStriped<K, T, S, M>>,
-    A: Access,
-    K: ?Sized,
-    S: BuildHasher,
-    M: Kind,
-{
-    /// Adds one more key without waiting.
-    ///
-    /// Does nothing if its stripe is held already: a task that asks by way of the guard for what it holds gets it,
-    /// where awaiting the same stripe anew would hang for ever. Works for a stripe below those held, too: trying can't
-    /// deadlock.
-    ///
-    /// # Errors
-    ///
-    /// The guard keeps what it holds, and:
-    /// - [`ExtendError::WouldBlock`]: another guard holds the stripe, which is above all those held, so that
-    ///   [`extend`](Self::extend) may wait for it.
-    /// - [`ExtendError::WouldInvert`]: another guard holds the stripe, and waiting for it would break the order.
-    ///   Release the guard and take all the keys together.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
-    /// let mut guard = locks.blocking_lock_many(&[1, 2]);
-    /// assert_eq!(guard.try_extend(&3), Ok(()));
-    /// assert!(guard.holds(&3));
-    /// ```
-    pub fn try_extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        let stripe = self.lot.stripe_of(key);
-        if self.stripes().contains(stripe) {
-            return Ok(());
-        }
-        if turn::try_enter(&*self.lot, Place::of_stripe(stripe), A::MODE) {
-            self.add(stripe);
-            return Ok(());
-        }
-        let below = self.stripes().last().is_some_and(|highest| stripe < highest);
-        Err(if below { ExtendError::WouldInvert } else { ExtendError::WouldBlock })
-    }
-
-    /// Adds one more key, waiting for it where the order admits that: if its stripe is above all those held.
-    ///
-    /// # Errors
-    ///
-    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if another guard holds the stripe and it is
-    /// below the highest one held. Release the guard and take all the keys together.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped while waiting, it leaves the guard as it was.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), stripe_lock::ExtendError> {
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
-    /// let mut guard = locks.lock_many(&[1]).await;
-    /// guard.extend(&2).await?;
-    /// assert!(guard.holds(&2));
-    /// # Ok(()) }
-    /// ```
-    #[cfg_attr(feature = "diagnose", track_caller)]
-    pub fn extend<Q>(&mut self, key: &Q) -> impl Future<Output = Result<(), ExtendError>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        let site = Site::here();
-        async move {
-            match self.try_extend(key) {
-                Err(ExtendError::WouldBlock) => {
-                    let lot: &AsyncStriped<K, T, S, M> = &self.lot;
-                    let stripe = lot.stripe_of(key);
-                    // Not the place of the key, for the stripe will be left together with the others.
-                    let guard = Acquire::<_, A>::new(lot, Place::of_stripe(stripe)).asked_at(site).await;
-                    lot.queue().registry.end(&guard.record);
-                    std::mem::forget(guard);
-                    self.add(stripe);
-                    Ok(())
-                }
-                done => done,
-            }
-        }
-    }
-
-    /// Notes a stripe that was acquired for this guard.
-    fn add(&mut self, stripe: usize) {
-        self.plan.stripes.insert(stripe);
-        self.lot.queue().registry.add(&self.record, stripe, A::MODE);
-    }
-}
-
-impl<P: Deref<Target: Lot>, N: Plan> Drop for AsyncMultiGuard<P, N> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lot.queue().registry.end(&self.record);
-        turn::release_all(&*self.lot, &self.plan);
-    }
-}
-
-impl<P: Deref<Target: Lot>, N: Plan> fmt::Debug for AsyncMultiGuard<P, N>
-where
-    <P::Target as Lot>::Value: fmt::Debug,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
-    }
-}
-
 /// What a guard may take. The features `diagnose` and `tracing` need more room.
 #[cfg(not(any(feature = "diagnose", feature = "tracing")))]
 const _: () = {
-    use super::plan::Read;
+    use super::kind::{Permits, Read};
     use crate::{AsyncStripedMutex, AsyncStripedSemaphore};
 
     assert!(size_of::<Option<AsyncGuard<&AsyncStripedMutex<u64>, Write>>>() <= 16);
     assert!(size_of::<AsyncGuard<&AsyncStripedSemaphore<u64>, Read>>() <= 16);
+    assert!(size_of::<AsyncGuard<&AsyncStripedSemaphore<u64>, Permits>>() <= 16);
 };

@@ -1,11 +1,11 @@
-//! The three kinds of striped async locks, as types.
+//! The kinds of async sets and the ways of holding their stripes, as types.
 
-use std::cell::UnsafeCell;
+use super::sealed::{AccessParts, KindParts, PlainAccess, SharedPointer, UniquePointer};
+use super::word::Mode;
 
-use super::sync::{AtomicU8, AtomicU32};
-use super::word::Word;
-
-/// What sort of lock every stripe is: [`ForMutex`], [`ForRwLock`] or [`ForSemaphore`]. Nobody else can add one.
+/// What sort of lock every stripe is: [`ForMutex`], [`ForRwLock`] or [`ForSemaphore`].
+///
+/// The trait is sealed. It has no methods.
 ///
 /// # Examples
 ///
@@ -13,13 +13,29 @@ use super::word::Word;
 /// fn kind<M: stripe_lock::future::Kind>() {}
 /// kind::<stripe_lock::future::ForSemaphore>();
 /// ```
-pub trait Kind: Send + Sync + 'static {
-    #[doc(hidden)]
-    type Word: Word + Send + Sync;
-    /// Whether those who share a stripe take from each other.
-    #[doc(hidden)]
-    const LIMITED: bool;
-}
+///
+/// ```compile_fail,E0277
+/// enum Mine {}
+/// impl stripe_lock::future::Kind for Mine {}
+/// ```
+pub trait Kind: KindParts {}
+
+/// The kinds whose stripes guard data.
+///
+/// The trait is sealed. It has no methods.
+///
+/// # Examples
+///
+/// ```
+/// fn guards<M: stripe_lock::future::Guards>() {}
+/// guards::<stripe_lock::future::ForRwLock>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// enum Mine {}
+/// impl stripe_lock::future::Guards for Mine {}
+/// ```
+pub trait Guards: Kind {}
 
 /// Stripes of one byte that are held exclusively.
 ///
@@ -51,7 +67,7 @@ pub enum ForMutex {}
 #[derive(Debug)]
 pub enum ForRwLock {}
 
-/// Stripes of 32 bits that give out a fixed number of permits.
+/// Stripes of 32 bits that give out a number of permits.
 ///
 /// # Examples
 ///
@@ -66,49 +82,118 @@ pub enum ForRwLock {}
 #[derive(Debug)]
 pub enum ForSemaphore {}
 
-impl Kind for ForMutex {
-    type Word = AtomicU8;
-    const LIMITED: bool = false;
-}
+impl Kind for ForMutex {}
+impl Kind for ForRwLock {}
+impl Kind for ForSemaphore {}
+impl Guards for ForMutex {}
+impl Guards for ForRwLock {}
 
-impl Kind for ForRwLock {
-    type Word = AtomicU32;
-    const LIMITED: bool = false;
-}
-
-impl Kind for ForSemaphore {
-    type Word = AtomicU32;
-    const LIMITED: bool = true;
-}
-
-/// The kinds whose stripes guard data.
+/// A way of holding a stripe: [`Read`], [`Write`], [`Upgradable`] or [`Permits`].
+///
+/// The trait is sealed. It has no methods.
 ///
 /// # Examples
 ///
 /// ```
-/// fn guards<M: stripe_lock::future::Guards>() {}
-/// guards::<stripe_lock::future::ForRwLock>();
+/// fn access<A: stripe_lock::future::Access>() {}
+/// access::<stripe_lock::future::Read>();
 /// ```
-pub trait Guards: Kind {}
+///
+/// ```compile_fail,E0277
+/// #[derive(Clone, Copy)]
+/// struct Mine;
+/// impl stripe_lock::future::Access for Mine {}
+/// ```
+pub trait Access: AccessParts {}
 
-impl Guards for ForMutex {}
-impl Guards for ForRwLock {}
+/// Shared access: many at a time may have it.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::{AsyncGuard, Read};
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let _guard: AsyncGuard<&AsyncStripedRwLock<u64>, Read> = locks.blocking_read(&1);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Read(());
 
-/// One stripe: the word, and the data that holding it gives access to.
-pub(crate) struct Slot<T, M: Kind> {
-    pub(super) word: M::Word,
-    pub(super) value: UnsafeCell<T>,
+/// Exclusive access: one at a time has it.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::future::{AsyncGuard, Write};
+///
+/// let locks = AsyncStripedMutex::<u64>::new(4);
+/// let _guard: AsyncGuard<&AsyncStripedMutex<u64>, Write> = locks.blocking_lock(&1);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Write(());
+
+/// Shared access that can become exclusive: one at a time has it, beside any number of readers.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::{AsyncGuard, Upgradable};
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let _guard: AsyncGuard<&AsyncStripedRwLock<u64>, Upgradable> = locks.blocking_upgradable_read(&1);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Upgradable(());
+
+/// So many permits of one stripe of a semaphore.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedSemaphore;
+/// use stripe_lock::future::{AsyncGuard, Permits};
+///
+/// let limits = AsyncStripedSemaphore::<u64>::new(4, 3);
+/// let _two: AsyncGuard<&AsyncStripedSemaphore<u64>, Permits> = limits.blocking_acquire_many(&1, 2);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Permits(pub(super) u32);
+
+impl Access for Read {}
+impl Access for Write {}
+impl Access for Upgradable {}
+impl Access for Permits {}
+
+/// The parts of an access of one mode.
+macro_rules! plain {
+    ($access:ident, $mode:expr, $pointer:ident) => {
+        impl AccessParts for $access {
+            type Pointer<U: ?Sized> = $pointer<U>;
+
+            #[inline(always)]
+            fn mode(self) -> Mode {
+                $mode
+            }
+        }
+
+        impl PlainAccess for $access {
+            const ACCESS: Self = Self(());
+        }
+    };
 }
 
-// SAFETY: one holder at a time reaches the value.
-unsafe impl<T: Send> Sync for Slot<T, ForMutex> {}
-// SAFETY: one writer at a time, or several readers, reach the value.
-unsafe impl<T: Send + Sync> Sync for Slot<T, ForRwLock> {}
-// SAFETY: nobody reaches the value; there is none.
-unsafe impl Sync for Slot<(), ForSemaphore> {}
+plain!(Read, Mode::Shared(1), SharedPointer);
+plain!(Write, Mode::Exclusive, UniquePointer);
+plain!(Upgradable, Mode::Upgradable, SharedPointer);
 
-impl<T, M: Kind> Slot<T, M> {
-    pub(super) fn new(word: u32, value: T) -> Self {
-        Self { word: M::Word::new(word), value: UnsafeCell::new(value) }
+impl AccessParts for Permits {
+    type Pointer<U: ?Sized> = SharedPointer<U>;
+
+    #[inline(always)]
+    fn mode(self) -> Mode {
+        Mode::Shared(self.0)
     }
 }

@@ -1,36 +1,30 @@
 //! The async striped locks, on any runtime or none.
 //!
 //! [`AsyncStripedMutex`], [`AsyncStripedRwLock`] and [`AsyncStripedSemaphore`] are what to start from; here are the parts they
-//! share. Waiting takes no memory but the future's own: a stripe is one byte (a mutex) or four (the others), and who
-//! has to wait is linked into a line from within its pinned future.
+//! share. Waiting takes no memory but the future's own: a stripe is one byte (a mutex) or four (the others), and a waiter
+//! is linked into a queue from within its pinned future. A stripe that is waited for has 32 bytes more, allocated for 64
+//! neighbouring stripes at a time when one of them is first waited for, and kept.
 //!
 //! # How it works
 //!
-//! The parts: a queue of buckets beside the stripes, a waiter in every future, and three moves.
-//! A newcomer *enters* by one exchange on the word or, after a few more looks, *joins* the line under the lock of the
-//! stripe's bucket. A holder leaves by one subtraction and, where the line wants looking after, *settles* it under that
-//! lock: those first in line who are to be handed the stripe get it in one exchange, before any newcomer can, or
-//! the first in line is woken to compete for it. A waiter that *looks again* claims what it was given, competes, or goes
-//! back to sleep.
+//! A newcomer *enters* a stripe by one exchange on its word. If the stripe is held, it looks again for a while (for longer
+//! where that has been of use), and then joins the *queue* of the stripe under the lock of a *bucket*, which neighbouring
+//! stripes share. A holder *releases* by one addition. If the word says that somebody waits, the release serves the queue
+//! under that lock. It hands the stripe to the first waiters, by one exchange and before any newcomer can enter; or it wakes
+//! the first waiter to compete for it. A task that is woken claims what it was granted, competes, or goes back to sleep.
 //!
-//! Who is handed the stripe, and who is only woken? Handing over is fair but leaves the stripe idle until the new
-//! holder's task gets to run, so one who asks for a single stripe exclusively is first woken, and may be overtaken by
-//! twelve newcomers; if it then finds the stripe taken, or if the count is full, the next
-//! release hands it over. Readers, permits and all who wait for several stripes are handed theirs at once.
+//! Which waiters are handed the stripe, and which are only woken? Handing over is fair, but leaves the stripe idle until the
+//! new holder's task runs. So a waiter that wants one stripe exclusively is first woken, and may be overtaken by twelve
+//! newcomers. If it then finds the stripe taken, or if the count is full, the next release hands it over. Readers, permits
+//! and waiters for several stripes are handed theirs at once.
 //!
-//! A waiter for several stripes has one node, which waits at one stripe at a time. Whoever hands it that stripe also
-//! *walks* it on: takes the following stripes for it as far as they are free, and puts it in line at the first
-//! that is not. Its task is woken once, when it has everything. Lines are only ever joined in ascending order of stripes, and
-//! buckets are locked in ascending order too (neighbouring stripes share one, and the lobby, where the fully served
-//! multiple waiters sit, comes last), which is why neither can deadlock.
+//! A waiter for several stripes has one node, which is in one queue at a time. A release that hands it a stripe also takes the
+//! following ones for it, up to 32 as far as they are free, and enqueues it at the first that is not. Its task is woken when it
+//! has everything, or when there is more to take. Queues are only ever joined in ascending order of stripes, and buckets are
+//! locked in ascending order too. That is why neither can deadlock.
 //!
-//! # Futures that are not polled
-//!
-//! A future that was given its stripe and is not polled any more, as one put aside by `select!`, would block a second
-//! future of its task for ever. So a future that is about to wait takes over what another one of the same task was given
-//! and has not claimed. Two limits remain: a set of futures that wakes each by a waker of its own (`FuturesUnordered`)
-//! does not show that they belong together; and one that was given *several* stripes still holds those that the second
-//! does not ask for, until it is polled or dropped.
+//! Every step takes the same time, however many wait: to join, to be served, to claim, to give up. No bucket is locked for
+//! more than 8 waiters and 32 stripes each.
 //!
 //! [`AsyncStripedMutex`]: crate::AsyncStripedMutex
 //! [`AsyncStripedRwLock`]: crate::AsyncStripedRwLock
@@ -42,45 +36,53 @@ mod batch;
 mod block;
 #[cfg(feature = "diagnose")]
 mod diagnosis;
+mod error;
 mod guard;
+mod instrument;
 mod kind;
-mod line;
-mod lot;
+mod mapped;
+mod methods;
+mod multi;
 mod mutex;
-mod place;
+mod panics;
 mod plan;
-mod record;
+mod queue;
+mod release;
 mod rwlock;
+mod sealed;
 mod semaphore;
 mod set;
-mod sibling;
+mod spin;
 #[cfg(feature = "stats")]
 mod stats;
 mod sync;
-mod tally;
-mod timeout;
-mod trace;
-mod turn;
+mod upgrade;
 mod waiter;
 mod word;
 
-pub use acquire::{Acquire, AcquireMany, Handle};
+pub use acquire::{Acquire, AcquireMany, Checked, Enqueued, within};
 pub use batch::AsyncBatch;
 #[cfg(feature = "diagnose")]
-pub use diagnosis::{Blocked, Claim, Diagnosis, Standing, TaskId};
-pub use guard::{AsyncGuard, AsyncMultiGuard};
-pub use kind::{ForMutex, ForRwLock, ForSemaphore, Guards, Kind};
-pub use lot::Lot;
+pub use diagnosis::{Blocked, Claim, Cycle, Diagnosis, Standing, TaskId};
+pub use error::AcquireError;
+pub use guard::AsyncGuard;
+pub use kind::{Access, ForMutex, ForRwLock, ForSemaphore, Guards, Kind, Permits, Read, Upgradable, Write};
+pub use mapped::AsyncMappedGuard;
+pub use methods::Timeout;
+pub use multi::{AsyncMultiGuard, AsyncMultiIter, AsyncMultiIterMut};
 pub use mutex::{
     AsyncMutexGuard, AsyncMutexMultiGuard, AsyncStripedMutex, OwnedAsyncMutexGuard, OwnedAsyncMutexMultiGuard,
 };
-pub use plan::{Access, Mixed, Plan, Read, Uniform, Write};
+pub use plan::{Mixed, Uniform};
 pub use rwlock::{
-    AsyncBatchGuard, AsyncReadGuard, AsyncReadMultiGuard, AsyncStripedRwLock, AsyncWriteGuard,
-    AsyncWriteMultiGuard, OwnedAsyncReadGuard, OwnedAsyncWriteGuard,
+    AsyncBatchGuard, AsyncReadGuard, AsyncReadMultiGuard, AsyncStripedRwLock, AsyncUpgradableGuard,
+    AsyncWriteGuard, AsyncWriteMultiGuard, OwnedAsyncReadGuard, OwnedAsyncUpgradableGuard,
+    OwnedAsyncWriteGuard,
 };
-pub use semaphore::{AsyncMultiPermit, AsyncPermit, AsyncStripedSemaphore, OwnedAsyncPermit};
+pub use semaphore::{
+    AsyncMultiPermit, AsyncPermit, AsyncPermits, AsyncStripedSemaphore, OwnedAsyncPermit, OwnedAsyncPermits,
+};
 pub use set::AsyncStriped;
 #[cfg(feature = "stats")]
-pub use stats::{AsyncStats, WaitStats};
-pub use timeout::{Elapsed, within};
+pub use stats::{AsyncStats, StripeWaits};
+pub use upgrade::Upgrade;

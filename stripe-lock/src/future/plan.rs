@@ -1,97 +1,34 @@
 //! Which stripes an acquisition of several takes, and how.
 
-use std::marker::PhantomData;
-
-use super::place::Place;
+use super::instrument::Place;
+use super::kind::Access;
+use super::sealed::{AccessParts, PlainAccess};
 use super::word::Mode;
 use crate::StripeSet;
 
-/// Several stripes, each with the way in which it is asked for.
-///
-/// # Examples
-///
-/// ```
-/// use stripe_lock::future::{Mixed, Plan, Uniform, Write};
-///
-/// fn plan<N: Plan>() {}
-/// plan::<Uniform<Write>>();
-/// plan::<Mixed>();
-/// ```
+/// Several stripes, each with the mode in which it is asked for. Private, as is everything in [`sealed`](super::sealed).
 pub trait Plan: Send + Sync + 'static {
     /// The stripes.
-    #[doc(hidden)]
     fn stripes(&self) -> &StripeSet;
 
     /// How one of them is asked for.
-    #[doc(hidden)]
     fn mode(&self, stripe: usize) -> Mode;
 
     /// Moves out what is there, for the last time.
-    #[doc(hidden)]
     #[must_use = "what is there may be gone afterwards"]
-    fn depart(&mut self) -> Self
+    fn take(&mut self) -> Self
     where
         Self: Sized;
-
-    /// The lowest stripe of the plan that is `stripe` or above.
-    #[doc(hidden)]
-    #[inline]
-    fn next_from(&self, stripe: usize) -> Option<(Place, Mode)> {
-        let stripe = self.stripes().next_from(stripe)?;
-        Some((Place::of_stripe(stripe), self.mode(stripe)))
-    }
 }
 
 /// Whichever plan.
 pub(super) type AnyPlan = dyn Plan;
 
-/// A way of asking for a stripe, as a type: [`Read`] or [`Write`].
-///
-/// # Examples
-///
-/// ```
-/// fn access<A: stripe_lock::future::Access>() {}
-/// access::<stripe_lock::future::Read>();
-/// ```
-pub trait Access: Send + Sync + 'static {
-    #[doc(hidden)]
-    const MODE: Mode;
-}
-
-/// Shared access: many at a time may have it.
-///
-/// # Examples
-///
-/// ```
-/// use stripe_lock::AsyncStripedRwLock;
-/// use stripe_lock::future::{AsyncGuard, Read};
-///
-/// let locks = AsyncStripedRwLock::<u64>::new(4);
-/// let _guard: AsyncGuard<&AsyncStripedRwLock<u64>, Read> = locks.blocking_read(&1);
-/// ```
-#[derive(Debug)]
-pub enum Read {}
-
-/// Exclusive access: one at a time has it.
-///
-/// # Examples
-///
-/// ```
-/// use stripe_lock::AsyncStripedMutex;
-/// use stripe_lock::future::{AsyncGuard, Write};
-///
-/// let locks = AsyncStripedMutex::<u64>::new(4);
-/// let _guard: AsyncGuard<&AsyncStripedMutex<u64>, Write> = locks.blocking_lock(&1);
-/// ```
-#[derive(Debug)]
-pub enum Write {}
-
-impl Access for Read {
-    const MODE: Mode = Mode::Shared;
-}
-
-impl Access for Write {
-    const MODE: Mode = Mode::Exclusive;
+/// The lowest stripe of a plan that is `stripe` or above.
+#[inline]
+pub(super) fn next_from(plan: &(impl Plan + ?Sized), stripe: usize) -> Option<(Place, Mode)> {
+    let stripe = plan.stripes().next_from(stripe)?;
+    Some((Place::of_stripe(stripe), plan.mode(stripe)))
 }
 
 /// The plan that asks for all its stripes in one way.
@@ -108,29 +45,29 @@ impl Access for Write {
 #[derive(Debug)]
 pub struct Uniform<A> {
     pub(super) stripes: StripeSet,
-    access: PhantomData<A>,
+    access: A,
 }
 
-impl<A> Uniform<A> {
+impl<A: PlainAccess> Uniform<A> {
     pub(super) fn new(stripes: StripeSet) -> Self {
-        Self { stripes, access: PhantomData }
+        Self { stripes, access: A::ACCESS }
     }
 }
 
-impl<A: Access> Plan for Uniform<A> {
+impl<A: Access + AccessParts> Plan for Uniform<A> {
     #[inline]
     fn stripes(&self) -> &StripeSet {
         &self.stripes
     }
 
-    #[inline]
+    #[inline(always)]
     fn mode(&self, _stripe: usize) -> Mode {
-        A::MODE
+        self.access.mode()
     }
 
     #[inline]
-    fn depart(&mut self) -> Self {
-        Self::new(self.stripes.depart())
+    fn take(&mut self) -> Self {
+        Self { stripes: self.stripes.depart(), access: self.access }
     }
 }
 
@@ -154,17 +91,18 @@ pub struct Mixed {
 /// Which stripes of a set are written.
 #[derive(Debug)]
 enum Writes {
-    /// Those whose seat in the set has its bit set.
-    Seats(u64),
-    /// Of a set without seats.
+    /// Those whose place in the set has its bit set.
+    Places(u64),
+    /// Of a set without places.
     Many(Box<StripeSet>),
 }
 
 impl Mixed {
     /// `writes` are some of `stripes`.
     pub(super) fn new(stripes: StripeSet, writes: StripeSet) -> Self {
-        let seats = writes.iter().try_fold(0, |seats, stripe| Some(seats | 1_u64 << stripes.seat(stripe)?));
-        let writes = seats.map_or_else(|| Writes::Many(Box::new(writes)), Writes::Seats);
+        let places =
+            writes.iter().try_fold(0, |places, stripe| Some(places | 1_u64 << stripes.seat(stripe)?));
+        let writes = places.map_or_else(|| Writes::Many(Box::new(writes)), Writes::Places);
         Self { stripes, writes }
     }
 }
@@ -178,15 +116,15 @@ impl Plan for Mixed {
     #[inline]
     fn mode(&self, stripe: usize) -> Mode {
         let written = match &self.writes {
-            Writes::Seats(seats) => self.stripes.seat(stripe).is_some_and(|seat| seats >> seat & 1 == 1),
+            Writes::Places(places) => self.stripes.seat(stripe).is_some_and(|place| places >> place & 1 == 1),
             Writes::Many(writes) => writes.contains(stripe),
         };
-        if written { Mode::Exclusive } else { Mode::Shared }
+        if written { Mode::Exclusive } else { Mode::Shared(1) }
     }
 
     #[inline]
-    fn depart(&mut self) -> Self {
-        let writes = std::mem::replace(&mut self.writes, Writes::Seats(0));
+    fn take(&mut self) -> Self {
+        let writes = std::mem::replace(&mut self.writes, Writes::Places(0));
         Self { stripes: self.stripes.depart(), writes }
     }
 }

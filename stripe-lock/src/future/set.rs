@@ -3,21 +3,24 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::ops::Deref;
 
-use super::acquire::{Acquire, AcquireMany};
-use super::guard::{AsyncGuard, AsyncMultiGuard};
-use super::kind::{Guards, Kind, Slot};
-use super::lot::{Lot, Queue};
-use super::place::Place;
-use super::plan::{Access, Plan};
-use super::record::Taker;
-use super::sync::block_on;
-use super::turn;
-use super::word::Word;
+use super::guard::AsyncGuard;
+use super::instrument::{Place, Taker};
+use super::kind::{Access, Guards, Kind};
+use super::multi::AsyncMultiGuard;
+use super::panics::Panics;
+use super::plan::Plan;
+use super::queue::Queue;
+use super::release;
+use super::sealed::{LockSet, PlainAccess, Slot};
+use super::word::{self, CLOSED, Word};
 use crate::striped::DEFAULT_STRIPES;
 use crate::{StripeSet, Striped};
 
 /// A fixed number of async locks, one of which belongs to every key, each over a `T` of its own.
+///
+/// **`T` belongs to the stripe, not to the key**: keys that share a stripe share its `T`.
 ///
 /// Usually named by an alias: [`AsyncStripedMutex`](crate::AsyncStripedMutex),
 /// [`AsyncStripedRwLock`](crate::AsyncStripedRwLock) or [`AsyncStripedSemaphore`](crate::AsyncStripedSemaphore).
@@ -37,21 +40,21 @@ pub struct AsyncStriped<K: ?Sized, T, S, M: Kind> {
     queue: Queue,
 }
 
-impl<K: ?Sized, T, S, M: Kind> Lot for AsyncStriped<K, T, S, M> {
+impl<K: ?Sized, T, S, M: Kind> LockSet for AsyncStriped<K, T, S, M> {
     type Word = M::Word;
     type Value = T;
 
-    #[inline]
+    #[inline(always)]
     fn word(&self, stripe: usize) -> &M::Word {
         &self.striped.stripe(stripe).word
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, stripe: usize) -> *mut T {
         self.striped.stripe(stripe).value.get()
     }
 
-    #[inline]
+    #[inline(always)]
     fn queue(&self) -> &Queue {
         &self.queue
     }
@@ -98,6 +101,31 @@ impl<K: ?Sized, T, S, M: Guards> AsyncStriped<K, T, S, M> {
     }
 }
 
+impl<K: ?Sized, T, S, M: Guards> AsyncStriped<K, T, S, M>
+where
+    S: BuildHasher,
+{
+    /// Whether anybody holds the stripe of `key` at this moment, for this key or another one. The answer may be out of date
+    /// when it arrives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// let guard = locks.blocking_lock(&1);
+    /// assert!(locks.is_locked(&1));
+    /// drop(guard);
+    /// assert!(!locks.is_locked(&1));
+    /// ```
+    pub fn is_locked<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        word::is_held(self.peek(self.stripe_of(key)))
+    }
+}
+
 impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     pub(super) fn build(stripes: usize, hasher: S, word: u32, mut make: impl FnMut(usize) -> T) -> Self {
         let set = Striped::from_fn(stripes, hasher, |stripe| Slot::new(word, make(stripe)));
@@ -105,11 +133,21 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         Self { striped: set, queue }
     }
 
-    /// Makes every stripe strictly first in, first out: it goes to whoever has waited longest, and nobody who comes
-    /// later overtakes.
+    /// Notes how many permits each stripe has.
+    pub(super) fn with_permits(mut self, permits: u32) -> Self {
+        self.queue.permits = permits;
+        self
+    }
+
+    /// Makes every stripe strictly first in, first out: it goes to the waiter that has waited longest, and no newcomer
+    /// overtakes.
     ///
-    /// That costs throughput on short sections, for a stripe then stays idle while the task that it was handed to
-    /// gets to run. Without it, up to twelve newcomers overtake the first in line before the stripe is handed over.
+    /// That costs throughput on short sections, for a stripe then stays idle until the task that it was handed to runs.
+    /// Without it, up to twelve newcomers overtake each waiter that comes to be the first, before the stripe is handed over:
+    /// at most twelve times its position for a waiter further back.
+    ///
+    /// A waiter for several stripes has a place in one queue at a time. When it joins the queue of the next stripe, it comes
+    /// after those who wait there already.
     ///
     /// # Examples
     ///
@@ -119,7 +157,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// ```
     #[must_use = "it is the set returned that is strict"]
     pub fn strict_fifo(mut self) -> Self {
-        self.queue.make_strict();
+        self.queue.strict = true;
         self
     }
 
@@ -140,8 +178,55 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     #[cfg(feature = "tracing")]
     #[must_use = "it is the set returned that has the patience"]
     pub fn warn_after(mut self, patience: std::time::Duration) -> Self {
-        self.queue.patience = crate::waits::Patience::ending_after(patience);
+        self.queue.monitor.patience = crate::waits::Patience::ending_after(patience);
         self
+    }
+
+    /// Closes the set: everybody who waits, or asks from now on, gets an error. Guards keep what they hold.
+    ///
+    /// A future that is [`checked`](super::Acquire::checked), or has a time limit or a limit of waiters, ends with
+    /// [`AcquireError::Closed`](super::AcquireError::Closed). The others panic, and the `try_` methods get nothing. There is
+    /// no way to open the set again.
+    ///
+    /// # Panics
+    ///
+    /// If a waker panics, once everybody was told.
+    ///
+    /// # Complexity
+    ///
+    /// O(stripes + waiters), a few waiters for each lock of a bucket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AcquireError;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
+    /// let guard = locks.lock(&1).await;
+    /// locks.close();
+    /// assert_eq!(locks.lock(&2).checked().await.unwrap_err(), AcquireError::Closed);
+    /// drop(guard); // it was good until now
+    /// # }
+    /// ```
+    pub fn close(&self) {
+        let mut panics = Panics::default();
+        // The last stripe says whether the set is closed, so it comes last.
+        (0..self.stripes()).for_each(|stripe| release::close(self, stripe, &mut panics));
+    }
+
+    /// Whether [`close`](Self::close) was called, and has come to its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// locks.close();
+    /// assert!(locks.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        word::queue(self.peek(self.stripes() - 1)) == CLOSED
     }
 
     /// The number of stripes, a power of two.
@@ -195,41 +280,59 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     pub fn into_inner(self) -> Vec<T> {
         self.striped.into_inner().into_iter().map(|slot| slot.value.into_inner()).collect()
     }
-}
 
-impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
-    /// What was counted about those who had to wait (feature `stats`).
+    /// What was counted of this set (feature `stats`).
     ///
     /// # Examples
     ///
     /// ```
     /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
     /// drop(locks.blocking_lock(&1));
-    /// assert_eq!(locks.stats().contended(), 0);
+    /// assert_eq!((locks.stats().acquired(), locks.stats().contended()), (1, 0));
     /// ```
     #[cfg(feature = "stats")]
     pub fn stats(&self) -> super::AsyncStats {
-        super::AsyncStats::new(self.stripes(), self.queue.tallies())
+        super::AsyncStats::of(self.stripes(), &self.queue)
     }
 
     /// Who holds and who waits for what, since when and where it was asked for, and who waits in a circle (feature
     /// `diagnose`).
     ///
-    /// Stops every line of the set while it looks.
+    /// Each bucket is locked for as long as it takes to list its waiters.
     ///
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// use stripe_lock::AsyncStripedMutex;
+    /// use stripe_lock::future::AsyncGuard;
+    ///
+    /// let locks = AsyncStripedMutex::<u64>::new(64);
     /// let guard = locks.blocking_lock(&1);
     /// let diagnosis = locks.diagnose();
-    /// assert_eq!(diagnosis.claims()[0].stripe, guard.stripe());
+    /// assert_eq!(diagnosis.claims()[0].stripe, AsyncGuard::stripe(&guard));
     /// assert!(diagnosis.cycles().is_empty());
     /// println!("{diagnosis}");
     /// ```
     #[cfg(feature = "diagnose")]
     pub fn diagnose(&self) -> super::Diagnosis {
-        super::Diagnosis::of(&self.queue, M::LIMITED)
+        super::Diagnosis::of(&self.queue, self.stripes(), M::LIMITED)
+    }
+
+    /// The word of a stripe, as it is at this moment.
+    pub(super) fn peek(&self, stripe: usize) -> u32 {
+        self.word(stripe).load()
+    }
+
+    /// The place of a stripe that is named by its index.
+    pub(super) fn place_at(&self, stripe: usize) -> Place {
+        let stripes = self.stripes();
+        assert!(stripe < stripes, "stripe {stripe} of {stripes}");
+        Place::of_stripe(stripe)
+    }
+
+    /// Every stripe.
+    pub(super) fn every(&self) -> StripeSet {
+        StripeSet::all(self.stripes())
     }
 }
 
@@ -249,6 +352,29 @@ impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
         Q: Hash + ?Sized,
     {
         self.striped.stripe_of(key)
+    }
+
+    /// How many wait for the stripe of `key` at this moment, for this key or another one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
+    ///
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// let _guard = locks.blocking_lock(&1);
+    /// let mut waiting = pin!(locks.lock(&1));
+    /// assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// assert_eq!(locks.waiters(&1), 1);
+    /// ```
+    pub fn waiters<Q>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let stripe = self.stripe_of(key);
+        self.queue.lock(stripe).known_head(stripe).map_or(0, |head| head.len() as usize)
     }
 
     /// The data of the stripe of `key`. No locking: `&mut self` proves that there are no guards.
@@ -279,84 +405,55 @@ impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
         StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.stripe_of(key)))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn place_of<Q>(&self, key: &Q) -> Place
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
         let at = self.striped.locate(key);
-        Place::of_key(at.stripe, at.rest).asked_for_by(at.hash)
-    }
-
-    /// The stripe of `key`, when it is to be had.
-    #[inline]
-    #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn wait_for<Q, A: Access>(&self, key: &Q) -> Acquire<&Self, A>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        Acquire::new(self, self.place_of(key))
-    }
-
-    /// The stripe of `key`, when it is to be had, waiting as a thread.
-    #[inline]
-    #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn block_for<Q, A: Access>(&self, key: &Q) -> AsyncGuard<&Self, A>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        // To diagnose, it has to be known who asks, which trying does not tell.
-        if cfg!(not(feature = "diagnose"))
-            && let Some(guard) = self.try_for(key)
-        {
-            return guard;
-        }
-        block_on(self.wait_for(key))
-    }
-
-    /// The stripe of `key`, if it is to be had at once.
-    #[inline]
-    #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn try_for<Q, A: Access>(&self, key: &Q) -> Option<AsyncGuard<&Self, A>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        let (place, taker) = (self.place_of(key), Taker::trying());
-        // SAFETY: the stripe has just been entered.
-        turn::try_enter(self, place, A::MODE).then(|| unsafe { AsyncGuard::of(self, place, taker) })
+        Place::of_key(at.stripe, at.rest, at.hash)
     }
 }
 
-impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
-    /// The word of a stripe, as it is at this moment.
-    pub(super) fn peek(&self, stripe: usize) -> u32 {
-        self.word(stripe).load()
+/// A stripe, if it is to be had at once.
+#[inline(always)]
+#[cfg_attr(feature = "diagnose", track_caller)]
+pub(super) fn try_one<P, A>(set: P, place: Place, access: A) -> Option<AsyncGuard<P, A>>
+where
+    P: Deref<Target: LockSet>,
+    A: Access,
+{
+    if !release::try_enter(&*set, place, access.mode()) {
+        return None;
     }
+    // SAFETY: the stripe has just been entered.
+    let mut guard = unsafe { AsyncGuard::of(set, place, access) };
+    guard.record(Taker::trying());
+    Some(guard)
+}
 
-    /// The stripes of a plan, when they are all to be had.
-    #[inline]
-    #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn wait_for_all<N: Plan>(&self, plan: N) -> AcquireMany<&Self, N> {
-        AcquireMany::new(self, plan)
+/// The stripes of a plan, if they are all to be had at once.
+#[inline]
+#[cfg_attr(feature = "diagnose", track_caller)]
+pub(super) fn try_many<P, N>(set: P, plan: N) -> Option<AsyncMultiGuard<P, N>>
+where
+    P: Deref<Target: LockSet>,
+    N: Plan,
+{
+    if !release::try_enter_all(&*set, &plan) {
+        return None;
     }
+    // SAFETY: the stripes have just been entered.
+    let mut guard = unsafe { AsyncMultiGuard::of(set, plan) };
+    guard.record(Taker::trying());
+    Some(guard)
+}
 
-    /// The stripes of a plan, if they are all to be had at once.
-    #[inline]
-    #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn try_for_all<N: Plan>(&self, plan: N) -> Option<AsyncMultiGuard<&Self, N>> {
-        let taker = Taker::trying();
-        // SAFETY: the stripes have just been entered.
-        turn::try_enter_all(self, &plan).then(|| unsafe { AsyncMultiGuard::of(self, plan, taker) })
-    }
-
-    /// Every stripe.
-    pub(super) fn every(&self) -> StripeSet {
-        StripeSet::all(self.stripes())
-    }
+/// The only value of a plain access.
+#[inline(always)]
+pub(super) fn access<A: PlainAccess>() -> A {
+    A::ACCESS
 }
 
 impl<K: ?Sized, T: Default, S: Default, M: Guards> Default for AsyncStriped<K, T, S, M> {

@@ -1,42 +1,49 @@
 //! What the counters of an async set say (feature `stats`).
 
 use std::fmt;
-use std::ops::Range;
 use std::time::Duration;
 
-use super::place::Print;
+use super::instrument::Fingerprint;
+use super::queue::Queue;
 use crate::capacity::stripes_for;
 
-/// What was counted about those who waited for a range of neighbouring stripes.
+/// What was counted of one stripe.
 ///
 /// # Examples
 ///
 /// ```
 /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
 /// drop(locks.blocking_lock(&1));
-/// let (_stripes, waits) = locks.stats().ranges().next().unwrap();
-/// assert_eq!(waits.contended, 0);
+/// let stats = locks.stats();
+/// let (stripe, counts) = stats.stripes().next().unwrap();
+/// assert_eq!((stripe, counts.acquired, counts.contended), (locks.stripe_of(&1), 1, 0));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WaitStats {
-    /// How often somebody had to stand in line for a stripe. Who asks for several stripes is counted for each in whose
-    /// line it stood.
+#[non_exhaustive]
+pub struct StripeWaits {
+    /// How often the stripe was acquired, alone or together with others.
+    pub acquired: u64,
+    /// How often somebody joined its queue.
     pub contended: u64,
-    /// How long those stood there, all together, as far as it is over.
+    /// How many of those gave up before they were served.
+    pub cancelled: u64,
+    /// How many wait at this moment.
+    pub waiting: u64,
+    /// How long those who wait no more have waited, all together.
     pub waited: Duration,
-    /// How many of them met a holder whose key has the same print: the same key, or by chance another one.
-    pub same_print: u64,
-    /// How many of them met a holder of another key. Of the rest it is not known, since one of the two had asked
-    /// for several keys, or shared the stripe (a reader, a permit), or had left at that moment.
-    pub other_print: u64,
+    /// How many of those who joined met a holder whose key has the same fingerprint: the same key, or by chance another one.
+    pub same_key: u64,
+    /// How many of them met a holder of another key. Of the rest it is not known: one of the two had asked for several keys,
+    /// or shared the stripe (a reader, a permit), or the holder left at that moment.
+    pub other_key: u64,
 }
 
-/// What was counted about those who had to wait, in an async set.
+/// What was counted of an async set.
 ///
-/// Whoever finds a stripe free is not counted: that would cost more than to take it. Contention is told apart: *true* contention is
-/// for one key, and no number of stripes helps; *false* contention is between keys that share a stripe, and twice as many
-/// stripes halve it. Four bits of a key's hash are left in the word of a held stripe, and whoever has to wait compares them with its
-/// own. Unequal keys have equal prints in 11 of 128 cases; the estimates take that into account.
+/// Contention is told apart. *True* contention is for one key, and no number of stripes helps. *False* contention is between
+/// keys that share a stripe, and twice as many stripes halve it. Four bits of a key's hash, its fingerprint, are left in the
+/// word of a held stripe, and a waiter compares them with its own. Unequal keys have equal fingerprints in 3 of 32 cases; the
+/// estimates take that into account.
 ///
 /// # Examples
 ///
@@ -50,7 +57,7 @@ pub struct WaitStats {
 /// assert!(locks.lock_timeout(&1, ready(())).await.is_err());
 ///
 /// let stats = locks.stats();
-/// assert_eq!(stats.contended(), 1);
+/// assert_eq!((stats.acquired(), stats.contended(), stats.cancelled()), (1, 1, 1));
 /// assert_eq!(stats.false_contention(), Some(0.0)); // it was the same key
 /// println!("{stats}");
 /// # }
@@ -58,48 +65,62 @@ pub struct WaitStats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AsyncStats {
     stripes: usize,
-    buckets: Vec<WaitStats>,
+    /// Those of which anything was counted.
+    counts: Vec<(usize, StripeWaits)>,
 }
 
-/// How many ranges `Display` shows.
+/// How many stripes `Display` shows.
 const SHOWN: usize = 8;
 
 impl AsyncStats {
-    pub(super) fn new(stripes: usize, buckets: Vec<WaitStats>) -> Self {
-        Self { stripes, buckets }
+    /// Locks one bucket at a time, for one stripe.
+    pub(super) fn of(stripes: usize, queue: &Queue) -> Self {
+        let count = |stripe: usize| {
+            let mut counts = {
+                let locked = queue.lock(stripe);
+                locked.known_head(stripe).map_or_else(StripeWaits::default, |head| StripeWaits {
+                    waiting: u64::from(head.len()),
+                    ..head.tally.snapshot()
+                })
+            };
+            counts.acquired = queue.monitor.acquisitions(stripe);
+            (stripe, counts)
+        };
+        let counts =
+            (0..stripes).map(count).filter(|(_, counts)| *counts != StripeWaits::default()).collect();
+        Self { stripes, counts }
     }
 
-    /// The number of stripes.
+    /// What was counted of each stripe of which anything was, in ascending order.
     ///
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(stripe_lock::AsyncStripedMutex::<u64>::new(64).stats().stripes(), 64);
+    /// assert_eq!(stripe_lock::AsyncStripedMutex::<u64>::new(64).stats().stripes().len(), 0);
     /// ```
-    pub fn stripes(&self) -> usize {
-        self.stripes
-    }
-
-    /// What was counted, by ranges of stripes in ascending order. The stripes of a range have their lines in one bucket,
-    /// and are counted together.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let stats = stripe_lock::AsyncStripedMutex::<u64>::new(64).stats();
-    /// assert_eq!(stats.ranges().map(|(stripes, _)| stripes.len()).sum::<usize>(), 64);
-    /// ```
-    pub fn ranges(&self) -> impl ExactSizeIterator<Item = (Range<usize>, WaitStats)> {
-        let each = self.stripes / self.buckets.len();
-        self.buckets.iter().enumerate().map(move |(at, &waits)| (at * each..(at + 1) * each, waits))
+    pub fn stripes(&self) -> impl ExactSizeIterator<Item = (usize, StripeWaits)> {
+        self.counts.iter().copied()
     }
 
     /// Sums one counter.
-    fn sum(&self, counter: impl Fn(&WaitStats) -> u64) -> u64 {
-        self.buckets.iter().map(counter).sum()
+    fn sum(&self, counter: impl Fn(&StripeWaits) -> u64) -> u64 {
+        self.counts.iter().map(|(_, counts)| counter(counts)).sum()
     }
 
-    /// How often somebody had to stand in line, for all stripes together.
+    /// How often a stripe was acquired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
+    /// drop(locks.blocking_lock_many(&[1, 1]));
+    /// assert_eq!(locks.stats().acquired(), 1);
+    /// ```
+    pub fn acquired(&self) -> u64 {
+        self.sum(|counts| counts.acquired)
+    }
+
+    /// How often somebody joined a queue. Who asks for several stripes is counted for each in whose queue it waited.
     ///
     /// # Examples
     ///
@@ -107,10 +128,32 @@ impl AsyncStats {
     /// assert_eq!(stripe_lock::AsyncStripedMutex::<u64>::new(64).stats().contended(), 0);
     /// ```
     pub fn contended(&self) -> u64 {
-        self.sum(|waits| waits.contended)
+        self.sum(|counts| counts.contended)
     }
 
-    /// How long they stood there, all together, as far as it is over.
+    /// How often somebody gave up before it was served.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::AsyncStripedMutex::<u64>::new(64).stats().cancelled(), 0);
+    /// ```
+    pub fn cancelled(&self) -> u64 {
+        self.sum(|counts| counts.cancelled)
+    }
+
+    /// How many wait at this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::AsyncStripedMutex::<u64>::new(64).stats().waiting(), 0);
+    /// ```
+    pub fn waiting(&self) -> u64 {
+        self.sum(|counts| counts.waiting)
+    }
+
+    /// How long those who wait no more have waited, all together.
     ///
     /// # Examples
     ///
@@ -118,13 +161,13 @@ impl AsyncStats {
     /// assert!(stripe_lock::AsyncStripedMutex::<u64>::new(64).stats().waited().is_zero());
     /// ```
     pub fn waited(&self) -> Duration {
-        self.buckets.iter().fold(Duration::ZERO, |sum, waits| sum.saturating_add(waits.waited))
+        self.counts.iter().fold(Duration::ZERO, |sum, (_, counts)| sum.saturating_add(counts.waited))
     }
 
     /// The estimated fraction, 0 to 1, of the contention that is between keys which merely share a stripe; none while nothing
     /// was told apart.
     ///
-    /// With `q = 11/128` for the chance that unequal keys have equal prints, `other_print` is `1 - q` of the false
+    /// With `q = 3/32` for the chance that unequal keys have equal fingerprints, `other_key` is `1 - q` of the false
     /// contention.
     ///
     /// # Examples
@@ -133,9 +176,9 @@ impl AsyncStats {
     /// assert_eq!(stripe_lock::AsyncStripedMutex::<u64>::new(64).stats().false_contention(), None);
     /// ```
     pub fn false_contention(&self) -> Option<f64> {
-        let other = self.sum(|waits| waits.other_print);
-        let told = other + self.sum(|waits| waits.same_print);
-        (told > 0).then(|| (other as f64 / (1.0 - Print::CHANCE) / told as f64).min(1.0))
+        let other = self.sum(|counts| counts.other_key);
+        let told = other + self.sum(|counts| counts.same_key);
+        (told > 0).then(|| (other as f64 / (1.0 - Fingerprint::CHANCE) / told as f64).min(1.0))
     }
 
     /// The estimated chance that two operations choose the same key, for
@@ -166,11 +209,10 @@ impl AsyncStats {
     }
 
     /// How many stripes to give the set so that at most one acquisition in eight has to wait for somebody who wants
-    /// another key: the number there is, times eight, times the chance of that in the `acquisitions` there were, as a
-    /// power of two of at most [`MAX_STRIPES`](crate::MAX_STRIPES). None while nothing was told apart.
+    /// another key: the number there is, times eight, times the fraction of acquisitions that did, as a power of two of at
+    /// most [`MAX_STRIPES`](crate::MAX_STRIPES). None while nothing was told apart.
     ///
-    /// The set does not count its acquisitions; whoever asks knows how many operations there were since it was made. It is
-    /// [`recommended_stripes`](crate::recommended_stripes) from what was measured instead of what was expected.
+    /// It is [`recommended_stripes`](crate::recommended_stripes) from what was measured instead of what was expected.
     ///
     /// # Examples
     ///
@@ -180,36 +222,44 @@ impl AsyncStats {
     /// let guard = locks.lock(&1).await;
     /// assert!(locks.lock_timeout(&1, std::future::ready(())).await.is_err());
     /// // True contention: more stripes would be of no use.
-    /// assert_eq!(locks.stats().recommended_stripes(2), Some(1));
+    /// assert_eq!(locks.stats().recommended_stripes(), Some(1));
     /// # }
     /// ```
-    pub fn recommended_stripes(&self, acquisitions: u64) -> Option<usize> {
+    pub fn recommended_stripes(&self) -> Option<usize> {
         let others = self.false_contention()? * self.contended() as f64;
-        Some(stripes_for(self.stripes, others / acquisitions.max(1) as f64))
+        Some(stripes_for(self.stripes, others / self.acquired().max(1) as f64))
     }
 }
 
 impl fmt::Display for AsyncStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} stripes, {} contended, {:?} waited, ", self.stripes, self.contended(), self.waited())?;
+        let (acquired, contended) = (self.acquired(), self.contended());
+        write!(
+            f,
+            "{} stripes, {acquired} acquired, {contended} contended, {:?} waited, ",
+            self.stripes,
+            self.waited()
+        )?;
         match self.false_contention() {
-            Some(part) => writeln!(f, "{:.0} % of it false", part * 100.0)?,
+            Some(part) => writeln!(f, "{:.0} % of the contention false", part * 100.0)?,
             None => writeln!(f, "not told apart")?,
         }
         writeln!(
             f,
-            "{:>15} {:>12} {:>12} {:>12} {:>12}",
-            "stripes", "contended", "waited", "same key", "other key"
+            "{:>9} {:>12} {:>12} {:>12} {:>9} {:>12} {:>12} {:>12}",
+            "stripe", "acquired", "contended", "cancelled", "waiting", "waited", "same key", "other key"
         )?;
-        let mut hottest: Vec<_> = self.ranges().collect();
-        hottest.sort_by_key(|(stripes, waits)| {
-            (std::cmp::Reverse((waits.waited, waits.contended)), stripes.start)
+        let mut hottest = self.counts.clone();
+        hottest.sort_by_key(|(stripe, counts)| {
+            (std::cmp::Reverse((counts.waited, counts.contended, counts.acquired)), *stripe)
         });
-        for (stripes, waits) in hottest.into_iter().take(SHOWN) {
-            let stripes = format!("{}..{}", stripes.start, stripes.end);
-            let waited = format!("{:.1?}", waits.waited);
-            let WaitStats { contended, same_print, other_print, .. } = waits;
-            writeln!(f, "{stripes:>15} {contended:>12} {waited:>12} {same_print:>12} {other_print:>12}")?;
+        for (stripe, counts) in hottest.into_iter().take(SHOWN) {
+            let StripeWaits { acquired, contended, cancelled, waiting, waited, same_key, other_key } = counts;
+            let waited = format!("{waited:.1?}");
+            writeln!(
+                f,
+                "{stripe:>9} {acquired:>12} {contended:>12} {cancelled:>12} {waiting:>9} {waited:>12} {same_key:>12} {other_key:>12}"
+            )?;
         }
         Ok(())
     }

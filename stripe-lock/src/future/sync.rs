@@ -5,9 +5,9 @@
 
 #[cfg(not(stripe_lock_loom))]
 mod imp {
-    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize};
+    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32};
 
-    pub(crate) use crate::future::block::block_on;
+    pub(crate) use crate::future::block::{block_on, block_on_until};
 
     #[cfg(feature = "parking_lot")]
     pub(crate) use parking_lot::{Mutex, MutexGuard};
@@ -49,11 +49,21 @@ mod imp {
         }
     }
 
-    /// How often a waiter that is first in line and was woken is overtaken before the stripe is handed to it.
+    /// How many newcomers may overtake the first waiter after it was woken, before the stripe is handed over to it.
     pub(crate) const OVERTAKES: u32 = 12;
 
-    /// How often a newcomer looks again before it joins a line, each time after twice as long as before.
-    pub(crate) const PATIENCE: u32 = 4;
+    /// How many waiters are served, at most, for one lock of a bucket.
+    pub(crate) const BATCH: usize = 8;
+
+    /// How many stripes a release takes, at most, for a waiter that wants several, before it leaves the rest to that waiter's
+    /// own task.
+    pub(crate) const REACH: usize = 32;
+
+    /// How many heads of queues are allocated together.
+    pub(crate) const CHUNK: usize = 64;
+
+    /// How many pauses a newcomer makes, at most, before it joins a queue: a few microseconds.
+    pub(crate) const MOST_PAUSES: u32 = 256;
 
     /// How many buckets a set has at most, a power of two: four for each thread that can run.
     pub(crate) fn most_buckets() -> usize {
@@ -68,7 +78,7 @@ mod imp {
     pub(crate) use loom::cell::UnsafeCell as Cell;
     pub(crate) use loom::future::block_on;
     pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize};
+    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32};
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -82,15 +92,29 @@ mod imp {
         }
     }
 
-    /// Two, so that a model of three threads is somewhere in the middle of the count and comes to its end.
+    /// Two, so that a model of three threads reaches the middle of the count and its end.
     pub(crate) const OVERTAKES: u32 = 2;
 
+    /// One, so that a model of two waiters goes past the limit.
+    pub(crate) const BATCH: usize = 1;
+
+    /// One, so that a model of three stripes goes past the limit.
+    pub(crate) const REACH: usize = 1;
+
+    /// One, so that there is more than one chunk.
+    pub(crate) const CHUNK: usize = 1;
+
     /// None: to look again is nothing new to a model, in which anything can happen between two looks.
-    pub(crate) const PATIENCE: u32 = 0;
+    pub(crate) const MOST_PAUSES: u32 = 0;
 
     /// Two, so that a model of two stripes has one stripe in each.
     pub(crate) fn most_buckets() -> usize {
         2
+    }
+
+    /// Never gives up: loom has no time. A model of a timeout drops the future.
+    pub(crate) fn block_on_until<F: Future>(future: F, _deadline: std::time::Instant) -> Option<F::Output> {
+        Some(block_on(future))
     }
 }
 

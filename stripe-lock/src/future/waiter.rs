@@ -1,409 +1,416 @@
-//! The waiter's side: joining a line, looking again when woken, giving up.
+//! The waiter's side: joining a queue, claiming what was granted, giving up.
+//!
+//! With [`release`](super::release), the life of one wait. A future that finds its stripe held polls its [`Waiter`], which
+//! looks for a while, then links its node into the queue of the stripe. A release grants it the stripe, or wakes it to
+//! compete for the stripe; polled again, it claims, competes or goes back to sleep. What the code of the caller's (wakers) is
+//! called for, and may panic in, never runs under a lock, and never while the node's state says less than what is held.
 
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use super::line::{Bucket, Fields, Node, Phase};
-use super::lot::{Lot, Wakes};
-use super::place::Place;
-use super::plan::AnyPlan;
-use super::sibling::Sibling;
-use super::trace::{Site, Watch};
-use super::turn::settle;
-use super::word::{self, ASLEEP, AWAKE, EMPTY, Mode, Word};
+use super::error::AcquireError;
+#[cfg(feature = "diagnose")]
+use super::instrument::Task;
+use super::instrument::{Place, WaiterNote, Watch};
+use super::panics::Panics;
+use super::plan::{AnyPlan, next_from};
+use super::queue::{Fields, Head, Locked, Node, State};
+use super::release::serve;
+use super::sealed::LockSet;
+use super::sync::MOST_PAUSES;
+use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, Mode, Word};
 
-/// So many turns of a line are hand-overs once a woken waiter found the stripe still held by the first newcomer to come:
-/// sections are then longer than it takes to wake a task, so that competing would be in vain for the next ones, too.
-const HAND_OVERS: u8 = 16;
+/// So many waiters are handed the stripe without competing, once a woken one found it still held by the first newcomer to
+/// come: sections are then longer than it takes to wake a task, and competing would be in vain for the next ones too.
+const HAND_OVERS: u32 = 16;
+
+/// The number of waiters that a queue may have where there is no limit.
+pub(super) const UNLIMITED: u32 = u32::MAX;
 
 /// What a waiter held when it gave up.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
-    Nothing,
     All,
     /// Those of its stripes that are below this one.
     Below(usize),
 }
 
+/// What a waiter asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Want<'p> {
+    /// The first stripe that was not to be had.
+    pub(super) at: (Place, Mode),
+    /// Where several stripes are wanted: all of them. Those below `at` are held.
+    pub(super) plan: Option<&'p AnyPlan>,
+    /// So many waiters, at most, may be in the queue that it joins.
+    pub(super) max_waiters: u32,
+}
+
 /// The part of a future that waits.
 pub(super) struct Waiter {
     node: Node,
-    /// Where it was made.
-    pub(super) site: Site,
     pub(super) watch: Watch,
 }
 
 impl Waiter {
-    /// A waiter, so far for `first`.
     #[inline(always)]
-    #[cfg_attr(feature = "diagnose", track_caller)]
-    pub(super) fn new(first: Place) -> Self {
-        Self { node: Node::new(first), site: Site::here(), watch: Watch::new(first.hash()) }
+    pub(super) fn new(watch: Watch) -> Self {
+        Self { node: Node::new(), watch }
     }
 
-    /// The place that it was made for.
+    /// Whether there is nothing to [`cancel`](Self::cancel): it never had to wait, or was served.
     #[inline(always)]
-    pub(super) fn place(&self) -> Place {
-        self.node.place()
+    pub(super) fn is_idle(&self) -> bool {
+        self.node.is_idle()
     }
 
-    /// Whether to [`look_again`](Self::look_again), and whether [`cancel`](Self::cancel) has anything to do.
-    #[inline]
-    pub(super) fn is_queued(&self) -> bool {
-        self.node.is_queued()
+    /// How it waits, for people to read.
+    pub(super) fn describe(&self) -> &'static str {
+        match self.node.state() {
+            State::Idle => "idle",
+            State::Resume(_) | State::Waiting(_) | State::Notified(_) => "waiting",
+            State::Granted => "granted",
+            State::Closed(_) => "closed",
+        }
     }
 
-    /// Begins to wait for `at`, or looks how the waiting goes. `first` is where the plan begins.
+    /// Begins to wait, or looks how the wait goes. Ready with an error, it still has to be cancelled.
     ///
     /// # Safety
     ///
-    /// As for [`join`](Self::join) and, while the waiter is queued, for [`look_again`](Self::look_again).
+    /// The waiter and the plan are pinned, and the plan is the same in every call. Neither is dropped nor moved before
+    /// [`cancel`](Self::cancel), unless [`is_idle`](Self::is_idle). On the first call the stripes of the plan below `at` are
+    /// held.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn poll<L: Lot>(
+    pub(super) unsafe fn poll<S: LockSet>(
         &mut self,
-        lot: &L,
-        at: (Place, Mode),
-        first: (Place, Mode),
-        plan: Option<&AnyPlan>,
+        set: &S,
+        want: Want<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        // SAFETY: passed on.
-        unsafe {
-            if self.is_queued() {
-                return self.look_again(lot, first, plan, cx);
+    ) -> Poll<Result<Stale, AcquireError>> {
+        let Want { at: (place, mode), plan, mut max_waiters } = want;
+        let stripe = place.stripe();
+        if self.is_idle() {
+            let patience = set.queue().patience(stripe);
+            let looks = MOST_PAUSES > 0 && plan.is_none();
+            if looks && patience.try_enter(set.word(stripe), mode, place.key()) {
+                return Poll::Ready(Ok(Stale::default()));
             }
-            let (place, mode) = at;
-            if plan.is_none() && word::try_enter_soon(lot.word(place.stripe()), mode, place.print()) {
-                return Poll::Ready(());
-            }
-            self.watch.begin(lot.queue(), place.stripe());
-            self.join(lot, at, plan, cx)
+            self.watch.begin(&set.queue().monitor, stripe);
+            let fields = Fields::new(plan.map(NonNull::from), WaiterNote::new(self.watch.site));
+            // SAFETY: the node is idle and ours.
+            unsafe { self.node.open(fields) };
+            self.node.set_state(State::Resume(stripe));
+        } else {
+            max_waiters = UNLIMITED;
         }
-    }
-
-    /// Waits for `at`, which was not to be had, and the stripes that follow it in the plan, if there is one.
-    ///
-    /// # Safety
-    ///
-    /// The waiter is pinned, not queued, and holds the stripes of the plan that are below `at`. The plan is pinned too,
-    /// and is the same in every call. While [`is_queued`](Self::is_queued), neither is dropped or moved before
-    /// [`cancel`](Self::cancel) is called.
-    unsafe fn join<L: Lot>(
-        &mut self,
-        lot: &L,
-        at: (Place, Mode),
-        plan: Option<&AnyPlan>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let fields = Fields::new(cx.waker().clone(), plan.map(NonNull::from), at.1, self.site);
-        // SAFETY: the node is not linked, and `queued` sees to its being closed.
-        unsafe { self.node.open(fields) };
-        // SAFETY: as for this function.
-        unsafe { self.walk(lot, Some(at), plan, cx.waker()) }
-    }
-
-    /// Walks on from `at`, the node being open and not linked; closes it if it ends up with all.
-    ///
-    /// # Safety
-    ///
-    /// As for [`join`](Self::join).
-    unsafe fn walk<L: Lot>(
-        &mut self,
-        lot: &L,
-        at: Option<(Place, Mode)>,
-        plan: Option<&AnyPlan>,
-        waker: &Waker,
-    ) -> Poll<()> {
-        let mut sibling = Sibling::of(waker);
-        let node = NonNull::from(&self.node);
-        // SAFETY: the node is pinned, open and ours.
-        let walked = unsafe { walk(lot, node, plan, at, None, Some(&mut sibling)) };
-        self.node.set_queued(walked.is_pending());
-        if walked.is_ready() {
-            // SAFETY: the node is open and not linked.
-            drop(unsafe { self.node.close() });
-        }
-        sibling.clean_up(lot);
-        walked
-    }
-
-    /// Claims what was given meanwhile, or competes for it, or goes back to sleep.
-    ///
-    /// `first` is where the plan begins.
-    ///
-    /// # Safety
-    ///
-    /// As for [`join`](Self::join), and the waiter is queued.
-    unsafe fn look_again<L: Lot>(
-        &mut self,
-        lot: &L,
-        first: (Place, Mode),
-        plan: Option<&AnyPlan>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let mut fresh = None;
-        let at = loop {
-            let (mut bucket, home) = lot.queue().lock_home(&self.node);
-            // SAFETY: the node is open, and the lock of its home is held.
-            match unsafe { self.look(lot, &mut bucket, home, cx.waker()) } {
-                Look::Granted => break None,
-                Look::Passed => break Some(first),
-                Look::Entered(sibling) => {
-                    drop(bucket);
-                    self.node.set_queued(false);
-                    sibling.clean_up(lot);
-                    break plan.and_then(|plan| plan.next_from(home + 1));
-                }
-                Look::Waiting { mut current, sibling } => {
-                    let mut stale = None;
-                    if let Some(fresh) = fresh.take().filter(|_| !current) {
-                        // SAFETY: as above.
-                        stale = unsafe { self.node.with(|fields| fields.set_waker(fresh)) };
-                        current = true;
-                    }
-                    drop(bucket);
-                    drop(stale);
-                    sibling.clean_up(lot);
-                    if current {
-                        return Poll::Pending;
-                    }
-                    // Cloning runs the user's code, so not under the lock; then everything is looked at again.
-                    fresh = Some(cx.waker().clone());
-                }
-            }
-        };
-        self.node.set_queued(false);
-        if at.is_none() {
-            // SAFETY: the node is open and not linked any more.
-            drop(unsafe { self.node.close() });
-            return Poll::Ready(());
-        }
-        // SAFETY: the node is not linked any more, so it is ours alone.
-        drop(unsafe { self.node.with(|fields| fields.set_waker(cx.waker().clone())) });
-        // SAFETY: as for this function.
-        unsafe { self.walk(lot, at, plan, cx.waker()) }
-    }
-
-    /// What has become of this waiter. Unless it is still waiting, it is not linked any more.
-    ///
-    /// # Safety
-    ///
-    /// The bucket is that of `home`, the home of the node, and locked, and the node is open.
-    unsafe fn look<'a, L: Lot>(
-        &mut self,
-        lot: &L,
-        bucket: &mut Bucket,
-        home: usize,
-        waker: &'a Waker,
-    ) -> Look<'a> {
-        let node = NonNull::from(&self.node);
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.node.with(|fields| fields.phase) {
-                Phase::Granted => {
-                    lot.queue().claim(bucket, node, home);
-                    Look::Granted
-                }
-                Phase::Passed => Look::Passed,
-                Phase::Waiting | Phase::Notified => {
-                    let mut sibling = Sibling::of(waker);
-                    if compete(lot, bucket, node, home, &mut sibling) {
-                        return Look::Entered(sibling);
-                    }
-                    Look::Waiting { current: self.node.with(|fields| fields.would_wake(waker)), sibling }
-                }
-            }
-        }
-    }
-
-    /// Gives up waiting. What the waiter held, the caller has to release.
-    #[cold]
-    pub(super) fn cancel<L: Lot>(&mut self, lot: &L) -> Held {
-        let queue = lot.queue();
-        let node = NonNull::from(&self.node);
-        let mut wakes = Wakes::default();
-        let (mut bucket, home) = queue.lock_home(&self.node);
-        // SAFETY: `queued` says that the node is open, and the lock of its home is held.
-        let held = unsafe {
-            match self.node.with(|fields| fields.phase) {
-                Phase::Granted => {
-                    queue.claim(&mut bucket, node, home);
-                    Held::All
-                }
-                Phase::Passed => Held::Nothing,
-                Phase::Waiting | Phase::Notified => {
-                    if bucket.quit(node, home) {
-                        while settle(lot, &mut bucket, home, &mut wakes) {
-                            drop(bucket);
-                            drop(std::mem::take(&mut wakes));
-                            bucket = queue.lock(home);
+        loop {
+            match self.node.state() {
+                State::Granted | State::Idle => return Poll::Ready(Ok(self.finish(set))),
+                State::Closed(_) => return Poll::Ready(Err(AcquireError::Closed)),
+                State::Resume(stripe) => {
+                    self.set_waker(cx);
+                    let next = plan.map_or(Some(want.at), |plan| next_from(plan, stripe));
+                    let node = NonNull::from(&self.node);
+                    // SAFETY: the node is pinned, open, in no queue, and ours.
+                    match unsafe { acquire_rest(set, node, plan, next, None, (usize::MAX, max_waiters)) } {
+                        Rest::All => self.node.set_state(State::Granted),
+                        Rest::Queued => return Poll::Pending,
+                        Rest::Stopped(stripe) => self.node.set_state(State::Resume(stripe)),
+                        Rest::Refused(stripe, error) => {
+                            self.node.set_state(State::Resume(stripe));
+                            return Poll::Ready(Err(error));
                         }
                     }
-                    Held::Below(home)
+                }
+                // SAFETY: the caller's promise.
+                State::Waiting(_) | State::Notified(_) => match unsafe { self.look(set, plan, cx) } {
+                    Look::Again => {}
+                    Look::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// Lets the node, which is in no queue, wake the task that polls.
+    fn set_waker(&self, cx: &Context<'_>) {
+        // SAFETY: a node in no queue is ours.
+        unsafe {
+            if self.node.with(|fields| fields.would_wake(cx.waker())) {
+                return;
+            }
+            let fresh = Fresh::new(cx);
+            drop(self.node.with(|fields| fresh.set(fields)));
+        }
+    }
+
+    /// Competes for the stripe if the node was woken to do so, else sees to it that the right task will be woken.
+    ///
+    /// # Safety
+    ///
+    /// As for [`poll`](Self::poll).
+    unsafe fn look<S: LockSet>(&mut self, set: &S, plan: Option<&AnyPlan>, cx: &mut Context<'_>) -> Look {
+        let mut fresh: Option<Fresh> = None;
+        loop {
+            let Some((mut locked, stripe)) = set.queue().lock_node(&self.node) else { return Look::Again };
+            let node = NonNull::from(&self.node);
+            let competes = matches!(self.node.state(), State::Notified(_));
+            // SAFETY: the node is open and queued in this bucket, which is locked; only the first is notified.
+            if competes && unsafe { enter_from_the_front(set, locked.head(stripe), node, stripe) } {
+                self.node.set_state(match plan {
+                    Some(_) => State::Resume(stripe + 1),
+                    None => State::Granted,
+                });
+                return Look::Again;
+            }
+            // SAFETY: as above.
+            unsafe {
+                if self.node.with(|fields| fields.would_wake(cx.waker())) {
+                    return Look::Pending;
+                }
+                if let Some(fresh) = fresh.take() {
+                    let stale = self.node.with(|fields| fresh.set(fields));
+                    drop(locked);
+                    drop(stale);
+                    return Look::Pending;
                 }
             }
+            drop(locked);
+            // Code of the caller's, so not under the lock; then all is looked at once more.
+            fresh = Some(Fresh::new(cx));
+        }
+    }
+
+    /// Ends a wait that was granted.
+    fn finish<S: LockSet>(&self, set: &S) -> Stale {
+        self.node.set_state(State::Idle);
+        // SAFETY: the node is in no queue, so it is ours.
+        unsafe { self.node.with(|fields| Stale::of(fields, set)) }
+    }
+
+    /// Gives up waiting. The caller has to release what the waiter held.
+    #[cold]
+    pub(super) fn cancel<S: LockSet>(&mut self, set: &S, panics: &mut Panics) -> Held {
+        let held = loop {
+            match self.node.state() {
+                State::Granted | State::Idle => break Held::All,
+                State::Resume(stripe) | State::Closed(stripe) => break Held::Below(stripe),
+                State::Waiting(_) | State::Notified(_) => {}
+            }
+            let Some((mut locked, stripe)) = set.queue().lock_node(&self.node) else { continue };
+            // SAFETY: the node is open and queued in this bucket, which is locked.
+            let first = unsafe { locked.head(stripe).quit(NonNull::from(&self.node), false) };
+            self.node.set_state(State::Resume(stripe));
+            drop(locked);
+            if first {
+                serve(set, stripe, panics);
+            }
+            break Held::Below(stripe);
         };
-        drop(bucket);
-        self.node.set_queued(false);
-        // SAFETY: the node is open and not linked any more.
-        drop(unsafe { self.node.close() });
+        let stale = self.finish(set);
+        panics.run(|| drop(stale));
         held
     }
 }
 
-/// What has become of a waiter.
-enum Look<'a> {
-    Granted,
-    Passed,
-    /// It went in from the line, perhaps in the place of a sibling.
-    Entered(Sibling<'a>),
-    /// `current`: it would be woken by the right waker.
-    Waiting {
-        current: bool,
-        sibling: Sibling<'a>,
-    },
+/// What a look at a queued node came to.
+enum Look {
+    /// The node is not queued any more.
+    Again,
+    Pending,
 }
 
-/// Tries to go in from the line; if that works, leaves the line.
+/// The wakers of the task that polls.
+struct Fresh {
+    waker: std::task::Waker,
+    #[cfg(feature = "diagnose")]
+    task: Task,
+}
+
+impl Fresh {
+    fn new(cx: &Context<'_>) -> Self {
+        Self {
+            waker: cx.waker().clone(),
+            #[cfg(feature = "diagnose")]
+            task: Task::of(cx.waker()),
+        }
+    }
+
+    /// Puts them in the place of those before, which are returned.
+    fn set(self, fields: &mut Fields) -> Stale {
+        Stale {
+            waker: fields.set_waker(self.waker),
+            #[cfg(feature = "diagnose")]
+            task: fields.note.task.replace(self.task),
+        }
+    }
+}
+
+/// Wakers that are not needed any more. Their drop is code of the caller's: not to run under a lock, nor before what was
+/// acquired has an owner.
+#[derive(Default)]
+#[must_use = "drop it once a guard owns what was acquired"]
+pub(super) struct Stale {
+    waker: Option<std::task::Waker>,
+    #[cfg(feature = "diagnose")]
+    task: Option<Task>,
+}
+
+impl Stale {
+    /// Those of a waiter that waits no longer.
+    #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
+    fn of<S: LockSet>(fields: &mut Fields, set: &S) -> Self {
+        #[cfg(feature = "diagnose")]
+        set.queue().monitor.claimed(&mut fields.note);
+        Self {
+            waker: fields.take_waker(),
+            #[cfg(feature = "diagnose")]
+            task: fields.note.task.take(),
+        }
+    }
+}
+
+impl Drop for Stale {
+    fn drop(&mut self) {
+        let mut panics = Panics::default();
+        panics.run(|| drop(self.waker.take()));
+        #[cfg(feature = "diagnose")]
+        panics.run(|| drop(self.task.take()));
+    }
+}
+
+/// Tries to enter for the first of a queue, which was woken to compete, and takes it out of the queue if that works. If not,
+/// the next release hands the stripe over to it.
 ///
 /// # Safety
 ///
-/// The bucket is that of `home`, in whose line the node is, and locked.
-unsafe fn compete<L: Lot>(
-    lot: &L,
-    bucket: &mut Bucket,
+/// The node is the first of this queue, that of the stripe, whose bucket is locked.
+unsafe fn enter_from_the_front<S: LockSet>(
+    set: &S,
+    head: &mut Head,
     node: NonNull<Node>,
-    home: usize,
-    sibling: &mut Sibling<'_>,
+    stripe: usize,
 ) -> bool {
     // SAFETY: the caller's promise.
-    let (phase, mode, place) =
-        unsafe { node.as_ref().with(|fields| (fields.phase, fields.mode, Place::new(home, fields.print))) };
-    let entered = match phase {
-        // SAFETY: as above; only who is first gets notified.
-        Phase::Notified => unsafe { enter_from_the_front(lot, node, place, mode) },
-        _ => word::try_enter_looking(lot.word(home), mode, place.print()),
-    };
+    let (mode, key) = unsafe { node.as_ref().with(|fields| (fields.mode(), fields.key)) };
+    let behind = if head.len() == 1 { EMPTY } else { ASLEEP };
+    let mut entered = false;
+    let before = set.word(stripe).update(|now| {
+        if word::queue(now) == CLOSED {
+            return None;
+        }
+        let next = word::admit(now, mode, key);
+        entered = next.is_some();
+        Some(next.map_or(word::with_queue(now, ASLEEP), |next| word::with_queue(next, behind)))
+    });
+    let Ok(before) = before else { return false };
     // SAFETY: as above.
     unsafe {
-        if entered || sibling.take_over(lot, bucket, place, mode) {
-            bucket.quit(node, home);
-            return true;
+        if entered {
+            head.quit(node, true);
+        } else {
+            node.as_ref().set_state(State::Waiting(stripe));
+            let first_newcomer = word::queue(before) == AWAKE + 1;
+            head.hand_overs = head.hand_overs.max(if first_newcomer { HAND_OVERS } else { 1 });
         }
     }
-    false
+    entered
 }
 
-/// Tries to go in for one who was woken; if that fails, the stripe will be handed over the next time.
-///
-/// # Safety
-///
-/// The bucket is that of the place, in whose line the node is first, and locked.
-unsafe fn enter_from_the_front<L: Lot>(lot: &L, node: NonNull<Node>, place: Place, mode: Mode) -> bool {
-    // SAFETY: the caller's promise.
-    let line = if unsafe { Bucket::behind(node, node) }.is_none() { EMPTY } else { ASLEEP };
-    let word = lot.word(place.stripe());
-    let mut now = word.load();
-    loop {
-        let entered = word::admit(now, mode, place.print());
-        let (next, ordering) = match entered {
-            Some(entered) => (word::with_line(entered, line), Acquire),
-            None => (word::with_line(now, ASLEEP), Relaxed),
-        };
-        match word.exchange(now, next, ordering) {
-            Ok(_) => {
-                if entered.is_none() {
-                    let turns = if word::line(now) == AWAKE + 1 { HAND_OVERS } else { 1 };
-                    // SAFETY: as above.
-                    unsafe {
-                        node.as_ref().with(|fields| (fields.phase, fields.turns) = (Phase::Waiting, turns));
-                    }
-                }
-                return entered.is_some();
-            }
-            Err(other) => now = other,
-        }
-    }
+/// What came of taking the rest of what a node wants.
+pub(super) enum Rest {
+    All,
+    /// It is in a queue.
+    Queued,
+    /// It could go on at this stripe.
+    Stopped(usize),
+    /// It may not wait for this stripe.
+    Refused(usize, AcquireError),
 }
-/// Takes stripe by stripe from `at` on for a node that is not linked, up to the first that is not to be had. There it
-/// joins the line.
+
+/// Takes stripe by stripe from `next` on for a node in no queue, up to the first that is not to be had. There the node joins
+/// the queue. At most as many stripes are taken, and as many waiters found there, as `limits` say.
 ///
 /// # Safety
 ///
-/// The node is pinned and open, and either owned by the caller, or its home is the bucket `here`, which is locked. No
-/// bucket above that one is locked by the caller.
-pub(super) unsafe fn walk<L: Lot>(
-    lot: &L,
+/// The node is pinned and open, and either the caller is its future, or its state is still that of a node queued in the bucket
+/// `here`, which is locked. No bucket above that one is locked by the caller.
+pub(super) unsafe fn acquire_rest<S: LockSet>(
+    set: &S,
     node: NonNull<Node>,
     plan: Option<&AnyPlan>,
-    mut at: Option<(Place, Mode)>,
-    mut here: Option<(usize, &mut Bucket)>,
-    mut sibling: Option<&mut Sibling<'_>>,
-) -> Poll<()> {
-    let queue = lot.queue();
-    while let Some((place, mode)) = at {
+    mut next: Option<(Place, Mode)>,
+    mut here: Option<&mut Locked<'_>>,
+    (mut reach, max_waiters): (usize, u32),
+) -> Rest {
+    while let Some((place, mode)) = next {
         let stripe = place.stripe();
-        if !word::try_enter_looking(lot.word(stripe), mode, place.print()) {
+        if reach == 0 {
+            return Rest::Stopped(stripe);
+        }
+        reach -= 1;
+        if !word::try_enter_looking(set.word(stripe), mode, place.key()) {
             // SAFETY: the caller's promise.
-            let entered = unsafe {
+            let rest = unsafe {
                 match &mut here {
-                    Some((index, bucket)) if *index == queue.bucket_of(stripe) => {
-                        enter_or_join(lot, bucket, node, place, mode, sibling.as_deref_mut())
+                    Some(locked) if locked.holds(stripe) => {
+                        enter_or_join(set, locked.head(stripe), node, (place, mode), max_waiters)
                     }
                     _ => {
-                        let bucket = &mut queue.lock(stripe);
-                        enter_or_join(lot, bucket, node, place, mode, sibling.as_deref_mut())
+                        let mut locked = set.queue().lock(stripe);
+                        enter_or_join(set, locked.head(stripe), node, (place, mode), max_waiters)
                     }
                 }
             };
-            if !entered {
-                return Poll::Pending;
+            if let Some(rest) = rest {
+                return rest;
             }
         }
-        at = plan.and_then(|plan| plan.next_from(stripe + 1));
+        next = plan.and_then(|plan| next_from(plan, stripe + 1));
     }
-    Poll::Ready(())
+    Rest::All
 }
 
-/// Goes in, or joins the line.
+/// Enters, or else joins the queue, or says why neither may be.
 ///
 /// # Safety
 ///
-/// As for [`walk`], and the bucket is that of the stripe, and locked.
-unsafe fn enter_or_join<L: Lot>(
-    lot: &L,
-    bucket: &mut Bucket,
+/// As for [`acquire_rest`], and the queue is that of the stripe, whose bucket is locked.
+unsafe fn enter_or_join<S: LockSet>(
+    set: &S,
+    head: &mut Head,
     node: NonNull<Node>,
-    place: Place,
-    mode: Mode,
-    sibling: Option<&mut Sibling<'_>>,
-) -> bool {
-    if let Some(sibling) = sibling {
-        // SAFETY: the caller's promise.
-        if unsafe { sibling.take_over(lot, bucket, place, mode) } {
-            return true;
-        }
-    }
-    let word = lot.word(place.stripe());
+    (place, mode): (Place, Mode),
+    max_waiters: u32,
+) -> Option<Rest> {
+    let (stripe, word) = (place.stripe(), set.word(place.stripe()));
     let mut now = word.load();
     loop {
-        let (next, ordering) = match word::enter(now, mode, place.print()) {
-            Some(entered) => (entered, Acquire),
-            None if word::line(now) == EMPTY => (word::with_line(now, ASLEEP), Relaxed),
-            None => break,
+        // The upgradable reader is a holder already, so it passes the queue. A queue that it joins has to be served by the
+        // next release, whoever was woken before.
+        let upgrades = mode == Mode::Upgrade;
+        let entered =
+            if upgrades { word::admit(now, mode, place.key()) } else { word::enter(now, mode, place.key()) };
+        let next = match (entered, word::queue(now)) {
+            (Some(next), _) => next,
+            (None, CLOSED) => return Some(Rest::Refused(stripe, AcquireError::Closed)),
+            (None, _) if head.len() >= max_waiters => {
+                return Some(Rest::Refused(stripe, AcquireError::Crowded));
+            }
+            (None, queue) if queue == EMPTY || upgrades => word::with_queue(now, ASLEEP),
+            (None, _) => break,
         };
-        match word.exchange(now, next, ordering) {
-            Ok(_) if ordering == Acquire => return true,
+        match word.exchange(now, next) {
+            Ok(_) if entered.is_some() => return None,
             Ok(_) => break,
             Err(other) => now = other,
         }
     }
     // SAFETY: the caller's promise.
     unsafe {
-        node.as_ref().with(|fields| fields.print = place.print());
-        bucket.join(node, place.stripe(), mode, now);
+        node.as_ref().with(|fields| fields.key = place.key());
+        head.join(node, stripe, mode, now);
     }
-    false
+    Some(Rest::Queued)
 }

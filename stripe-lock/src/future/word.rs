@@ -2,132 +2,183 @@
 //!
 //! ```text
 //! bit    0..4    4..8    8..32
-//!        LINE    HELD    SHARES (words of 32 bits only)
+//!        QUEUE   HELD    SHARES (words of 32 bits only)
 //! ```
 //!
-//! `HELD` is not zero while somebody holds the stripe exclusively: 1, or with the feature `stats` 2 to 15 for whoever asked
-//! for one key, whose print it is. `SHARES` counts those who hold the stripe together with others
-//! (readers, or permits taken). `LINE` says who waits:
+//! `HELD` is 0 while nobody holds the stripe exclusively. An exclusive holder puts 1 there or, with the feature `stats`, the
+//! fingerprint of its key, 2 to 14. An upgradable reader puts 15 there. `SHARES` counts the readers, or the permits that are
+//! taken. `QUEUE` says who waits:
 //!
-//! | value | name | meaning | who may go in |
+//! | value | name | meaning | who may enter |
 //! |---|---|---|---|
-//! | 0 | `EMPTY` | nobody waits | whoever fits |
-//! | 1 | `ASLEEP` | somebody waits, no wake is under way | nobody: a release hands over or wakes |
-//! | 2 + n | `AWAKE` + n | the first in line was woken, and n newcomers have gone in since | whoever fits, counted |
-//! | 14 | `LAST` | as above, and the twelve that may overtake have | nobody: the next release hands over |
+//! | 0 | `EMPTY` | nobody waits | every newcomer that the holders admit |
+//! | 1 | `ASLEEP` | somebody waits, and nobody was woken | no newcomer: the next release hands over or wakes |
+//! | 2 + n | `AWAKE` + n | the first waiter was woken, and n newcomers have entered since | every newcomer that the holders admit; each is counted |
+//! | 14 | `LAST` | the first waiter was woken, and twelve newcomers have overtaken it | no newcomer: the next release hands over |
+//! | 15 | `CLOSED` | the set is closed | nobody, ever again |
 //!
-//! Changes of the word (each a compare-and-exchange, but for the leave, which is a subtraction; *line lock* = the bucket of
-//! the stripe is locked meanwhile):
+//! Every change of the word. All are compare-and-exchange loops, except for the release, which is one subtraction. *Locked*:
+//! the bucket of the stripe is locked meanwhile.
 //!
-//! | change | by | line lock | ordering | pairs with |
+//! | change | made by | locked | ordering | pairs with |
 //! |---|---|---|---|---|
-//! | enter: `HELD` or a share on, `AWAKE` + 1 | newcomer | no | Acquire | the leave before it: what was done under the lock is seen |
-//! | leave: `HELD` or a share off, whatever the line | holder | no | Release | the next enter |
-//! | join: `EMPTY` to `ASLEEP` | waiter | yes | Relaxed | the lock of the bucket: who sees `ASLEEP` takes it and finds the waiter |
-//! | hand over: the line's first goes in | who left and found `ASLEEP` or `LAST` | yes | Acquire | the leave before it, and for what comes after it the lock of the bucket, under which the waiter claims |
+//! | enter: `HELD` or shares added, `AWAKE` + 1 | newcomer | no | Acquire | the release before it: the new holder sees what was done under the lock |
+//! | release: `HELD` or shares taken off | holder | no | Release | the next enter |
+//! | downgrade: `HELD` becomes a share or 15 | holder | no | Release | the next enter |
+//! | enqueue: `EMPTY` to `ASLEEP` | waiter | yes | Acquire (Relaxed would do) | the lock of the bucket: whoever sees `ASLEEP` locks it and finds the waiter |
+//! | hand over: the first waiter's mode is entered | a release that found `ASLEEP` or `LAST` | yes | Acquire | the release before it. The waiter learns of it by an Acquire load of its own state |
 //! | wake: `ASLEEP` to `AWAKE` | the same | yes | Acquire | nothing; it is the same exchange |
-//! | enter from the line: `HELD` on, `AWAKE` + n to `ASLEEP` or `EMPTY` | waiter that was woken | yes | Acquire | the leave before it |
-//! | woken in vain: `AWAKE` + n to `ASLEEP` | waiter | yes | Relaxed | the lock of the bucket |
+//! | enter from the queue: `HELD` added, `AWAKE` + n to `ASLEEP` or `EMPTY` | the waiter that was woken | yes | Acquire | the release before it |
+//! | woken in vain: `AWAKE` + n to `ASLEEP` | the waiter that was woken | yes | Acquire (Relaxed would do) | the lock of the bucket |
+//! | close: any to `CLOSED` | `close` | yes | Acquire (Relaxed would do) | the lock of the bucket |
 //!
-//! The changes marked Relaxed, like the other read-modify-writes that come between a leave and the next enter, continue
-//! the release sequence of that leave, so the enter still sees all that its predecessor did. A load that only
-//! feeds the expected value of an exchange is Relaxed everywhere: a stale one makes the exchange fail.
+//! Every read-modify-write between a release and the next enter continues the release sequence of that release, so the
+//! enter sees everything that its predecessor did. A load that only feeds the expected value of an exchange is Relaxed: a
+//! stale value makes the exchange fail.
 //!
-//! Two rules keep wake-ups from getting lost. A line that is not `EMPTY` is found by every release that the line's
-//! first could be waiting for: in `ASLEEP` and `LAST` whoever leaves goes on to the bucket, and in `AWAKE` somebody
-//! was woken who will look again before sleeping. And where a stripe is free and its line `ASLEEP` or `LAST`, so that nobody
-//! may go in, somebody is on the way to its bucket or holds it.
+//! No wake-up is lost, for two reasons. First, a release that finds `ASLEEP` or `LAST` locks the bucket and serves the queue,
+//! and in `AWAKE` a waiter was woken that looks again before it sleeps. Second, where a stripe is free and its queue is
+//! `ASLEEP` or `LAST`, so that no newcomer may enter, some thread is about to lock its bucket or holds that lock.
 
-use std::hint::spin_loop;
-use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::place::Print;
-use super::sync::{AtomicU8, AtomicU32, OVERTAKES, PATIENCE};
+use super::instrument::Fingerprint;
+use super::sync::{AtomicU8, AtomicU32, OVERTAKES};
 
-const LINE: u32 = 0b1111;
+const QUEUE: u32 = 0b1111;
 pub(super) const EMPTY: u32 = 0;
 pub(super) const ASLEEP: u32 = 1;
 pub(super) const AWAKE: u32 = 2;
 pub(super) const LAST: u32 = AWAKE + OVERTAKES;
-const HELD: u32 = 0b1111 << HELD_AT;
+pub(super) const CLOSED: u32 = 15;
 const HELD_AT: u32 = 4;
+const HELD: u32 = 0b1111 << HELD_AT;
+const UPGRADABLE: u32 = 0b1111 << HELD_AT;
 const SHARE: u32 = 1 << 8;
 const SHARES: u32 = !0xFF;
 
-const _: () = assert!(LAST <= LINE, "the count would run over into what says who holds the stripe");
+const _: () = assert!(LAST < CLOSED, "the count would run into what says that the set is closed");
 
 /// The most shares that one stripe can give out.
-pub(crate) const MAX_SHARES: u32 = SHARES / SHARE;
+pub(super) const MAX_SHARES: u32 = SHARES / SHARE;
 
 /// In which way a stripe is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Together with others who ask for the same.
-    Shared,
+    /// Together with others who share it: as a reader, or for so many permits.
+    Shared(u32),
     /// Alone.
     Exclusive,
+    /// Together with readers, and with the right to become exclusive.
+    Upgradable,
+    /// By the upgradable reader, which wants to become exclusive.
+    Upgrade,
 }
 
-/// The line's part of a word.
+impl Mode {
+    const EXCLUSIVE: u32 = u32::MAX;
+    const UPGRADABLE: u32 = u32::MAX - 1;
+    const UPGRADE: u32 = u32::MAX - 2;
+
+    /// The mode as one number, for the nodes of waiters.
+    pub(super) fn pack(self) -> u32 {
+        match self {
+            Self::Shared(shares) => shares.min(MAX_SHARES + 1),
+            Self::Exclusive => Self::EXCLUSIVE,
+            Self::Upgradable => Self::UPGRADABLE,
+            Self::Upgrade => Self::UPGRADE,
+        }
+    }
+
+    /// What [`pack`](Self::pack) gave.
+    pub(super) fn unpack(packed: u32) -> Self {
+        match packed {
+            Self::EXCLUSIVE => Self::Exclusive,
+            Self::UPGRADABLE => Self::Upgradable,
+            Self::UPGRADE => Self::Upgrade,
+            shares => Self::Shared(shares),
+        }
+    }
+}
+
+/// What the queue's bits say.
 #[inline]
-pub(super) fn line(word: u32) -> u32 {
-    word & LINE
+pub(super) fn queue(word: u32) -> u32 {
+    word & QUEUE
 }
 
-/// The word with another line.
+/// The word with other bits for the queue.
 #[inline]
-pub(super) fn with_line(word: u32, line: u32) -> u32 {
-    word & !LINE | line
+pub(super) fn with_queue(word: u32, queue: u32) -> u32 {
+    word & !QUEUE | queue
 }
 
-/// What an exclusive holder adds to a word.
+/// Whether anybody holds the stripe, which gives out all of its shares.
 #[inline]
-fn held(print: Print) -> u32 {
-    print.to_bits() << HELD_AT
+pub(super) fn is_held(word: u32) -> bool {
+    word & (HELD | SHARES) != 0
 }
 
-/// The print of who holds a stripe exclusively, 0 if nobody does.
+/// The fingerprint that the exclusive holder left; 0 without one.
 #[cfg(feature = "stats")]
 pub(super) fn holder(word: u32) -> u32 {
-    (word & HELD) >> HELD_AT
+    let held = word & HELD;
+    if held == UPGRADABLE { 0 } else { held >> HELD_AT }
 }
 
-/// The word after `mode` has been let in, if that fits with who is in.
-#[inline]
-pub(super) fn admit(word: u32, mode: Mode, print: Print) -> Option<u32> {
+/// What a holder adds to a word that it enters, as a wrapping sum.
+#[inline(always)]
+fn part(mode: Mode, key: Fingerprint) -> u32 {
     match mode {
-        Mode::Exclusive => (word & (HELD | SHARES) == 0).then_some(word | held(print)),
-        Mode::Shared => (word & HELD == 0 && word & SHARES != SHARES).then(|| word + SHARE),
+        Mode::Shared(shares) => shares.wrapping_mul(SHARE),
+        Mode::Exclusive => key.to_bits() << HELD_AT,
+        Mode::Upgradable => UPGRADABLE,
+        Mode::Upgrade => (key.to_bits() << HELD_AT).wrapping_sub(UPGRADABLE),
     }
 }
 
-/// The word after `mode`, which has not stood in line, has gone in, if it may.
+/// The word after `mode` has entered, if the holders admit that.
 #[inline]
-pub(super) fn enter(word: u32, mode: Mode, print: Print) -> Option<u32> {
-    match line(word) {
-        EMPTY => admit(word, mode, print),
-        ASLEEP | LAST => None,
-        _ => Some(admit(word, mode, print)? + 1),
+pub(super) fn admit(word: u32, mode: Mode, key: Fingerprint) -> Option<u32> {
+    let (held, shares) = (word & HELD, word / SHARE);
+    let admitted = match mode {
+        Mode::Exclusive => held == 0 && shares == 0,
+        // One share is kept back for the upgradable reader, which may become a plain one at any time.
+        Mode::Upgradable => held == 0 && shares < MAX_SHARES,
+        Mode::Upgrade => shares == 0,
+        Mode::Shared(wanted) => match held {
+            0 => wanted <= MAX_SHARES - shares,
+            UPGRADABLE => wanted < MAX_SHARES - shares,
+            _ => false,
+        },
+    };
+    admitted.then(|| word.wrapping_add(part(mode, key)))
+}
+
+/// The word after `mode`, which has not waited in the queue, has entered, if it may.
+#[inline]
+pub(super) fn enter(word: u32, mode: Mode, key: Fingerprint) -> Option<u32> {
+    match queue(word) {
+        EMPTY => admit(word, mode, key),
+        ASLEEP | LAST | CLOSED => None,
+        _ => Some(admit(word, mode, key)? + 1),
     }
 }
 
-/// Whether nobody may go in before whoever leaves has given the line its turn.
+/// Whether a release has to serve the queue, and no newcomer may enter before.
 #[inline]
-fn owes_a_turn(word: u32) -> bool {
-    matches!(line(word), ASLEEP | LAST)
+pub(super) fn owes_a_turn(word: u32) -> bool {
+    matches!(queue(word), ASLEEP | LAST)
 }
 
-/// The word after `mode` has left.
+/// Whether no newcomer may enter, however the holders go.
 #[inline]
-pub(super) fn without(word: u32, mode: Mode) -> u32 {
-    match mode {
-        Mode::Exclusive => word & !HELD,
-        Mode::Shared => word - SHARE,
-    }
+pub(super) fn keeps_out(word: u32) -> bool {
+    matches!(queue(word), ASLEEP | LAST | CLOSED)
 }
 
 /// The word of a free stripe that gives out at most `shares` shares.
-pub(crate) fn with_shares(shares: u32) -> u32 {
+pub(super) fn with_shares(shares: u32) -> u32 {
     (MAX_SHARES - shares) * SHARE
 }
 
@@ -138,14 +189,28 @@ pub(super) fn shares_left(word: u32) -> u32 {
 
 /// The atomic under a stripe: 8 bits where it is only ever held exclusively, else 32.
 pub trait Word {
-    #[doc(hidden)]
+    /// One with this value.
     fn new(word: u32) -> Self;
-    #[doc(hidden)]
+    /// The value.
     fn load(&self) -> u32;
-    #[doc(hidden)]
-    fn exchange(&self, current: u32, new: u32, success: Ordering) -> Result<u32, u32>;
-    #[doc(hidden)]
-    fn subtract(&self, part: u32) -> u32;
+    /// Changes the value from `current` to `new`.
+    fn exchange(&self, current: u32, new: u32) -> Result<u32, u32>;
+    /// Adds `part`, wrapping, and publishes what the holder did; returns the value before.
+    fn add(&self, part: u32) -> u32;
+
+    /// Makes each value what `next` says, until that succeeds or `next` has nothing to say. Returns the value before, or
+    /// the one that `next` declined.
+    #[inline]
+    fn update(&self, mut next: impl FnMut(u32) -> Option<u32>) -> Result<u32, u32> {
+        let mut now = self.load();
+        while let Some(new) = next(now) {
+            match self.exchange(now, new) {
+                Ok(before) => return Ok(before),
+                Err(other) => now = other,
+            }
+        }
+        Err(now)
+    }
 }
 
 macro_rules! word {
@@ -161,16 +226,16 @@ macro_rules! word {
             }
 
             #[inline]
-            fn exchange(&self, current: u32, new: u32, success: Ordering) -> Result<u32, u32> {
-                match self.compare_exchange(current as $int, new as $int, success, Relaxed) {
+            fn exchange(&self, current: u32, new: u32) -> Result<u32, u32> {
+                match self.compare_exchange(current as $int, new as $int, Acquire, Relaxed) {
                     Ok(before) => Ok(u32::from(before)),
                     Err(now) => Err(u32::from(now)),
                 }
             }
 
             #[inline]
-            fn subtract(&self, part: u32) -> u32 {
-                u32::from(self.fetch_sub(part as $int, Release))
+            fn add(&self, part: u32) -> u32 {
+                u32::from(self.fetch_add(part as $int, Release))
             }
         }
     };
@@ -179,129 +244,167 @@ macro_rules! word {
 word!(AtomicU8, u8);
 word!(AtomicU32, u32);
 
-/// Goes in without standing in line, if that is possible now.
+/// Enters without waiting in the queue, if that is possible now.
 #[inline(always)]
-pub(super) fn try_enter(word: &impl Word, mode: Mode, print: Print) -> bool {
-    match mode {
-        // Nearly always the stripe is free, so that is what is tried before the word is looked at.
-        Mode::Exclusive => match word.exchange(0, held(print), Acquire) {
-            Ok(_) => true,
-            Err(now) => try_enter_from(word, mode, print, now),
-        },
-        Mode::Shared => try_enter_looking(word, mode, print),
+pub(super) fn try_enter(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
+    // A stripe that is asked for alone is nearly always free, so that is tried before the word is looked at.
+    if mode == Mode::Exclusive && word.exchange(0, part(mode, key)).is_ok() {
+        return true;
     }
+    word.update(|now| enter(now, mode, key)).is_ok()
 }
 
-/// As [`try_enter`], but looks first: an exchange that fails costs as much as one that does not.
+/// As [`try_enter`], but looks first: an exchange that fails costs as much as one that succeeds.
 #[inline]
-pub(super) fn try_enter_looking(word: &impl Word, mode: Mode, print: Print) -> bool {
-    try_enter_from(word, mode, print, word.load())
+pub(super) fn try_enter_looking(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
+    word.update(|now| enter(now, mode, key)).is_ok()
 }
 
-#[inline]
-fn try_enter_from(word: &impl Word, mode: Mode, print: Print, mut now: u32) -> bool {
-    while let Some(next) = enter(now, mode, print) {
-        match word.exchange(now, next, Acquire) {
-            Ok(_) => return true,
-            Err(other) => now = other,
-        }
-    }
-    false
-}
-
-/// Goes in within the time of a few sections that are as short as sections can be, if that is possible without passing
-/// a line that is asleep. Where sections are so short, to wait in line takes many times as long.
-pub(super) fn try_enter_soon(word: &impl Word, mode: Mode, print: Print) -> bool {
-    for round in 0..PATIENCE {
-        let now = word.load();
-        if owes_a_turn(now) {
-            break;
-        }
-        if try_enter_from(word, mode, print, now) {
-            return true;
-        }
-        (0..1 << round).for_each(|_| spin_loop());
-    }
-    false
-}
-
-/// Leaves. Says whether the line is to be given its turn now. `print` is the one with which the stripe was entered.
+/// Releases what was entered with the same mode and key. Says whether the queue has to be served.
 #[inline(always)]
-pub(super) fn leave(word: &impl Word, mode: Mode, print: Print) -> bool {
-    let before = match mode {
-        Mode::Exclusive => {
-            let before = word.subtract(held(print));
-            debug_assert_eq!(before & HELD, held(print), "the stripe is held by somebody else");
-            before
-        }
-        Mode::Shared => word.subtract(SHARE),
-    };
+pub(super) fn release(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
+    let before = word.add(part(mode, key).wrapping_neg());
+    debug_assert!(
+        mode != Mode::Exclusive || before & HELD == part(mode, key),
+        "somebody else holds the stripe"
+    );
     owes_a_turn(before)
+}
+
+/// Goes from a stronger mode to a weaker one. Says whether the queue has to be served.
+pub(super) fn downgrade(word: &impl Word, from: Mode, key: Fingerprint, to: Mode) -> bool {
+    owes_a_turn(word.add(part(to, key).wrapping_sub(part(from, key))))
+}
+
+/// Makes the upgradable reader exclusive, if there are no other readers.
+pub(super) fn try_upgrade(word: &impl Word, key: Fingerprint) -> bool {
+    word.update(|now| admit(now, Mode::Upgrade, key)).is_ok()
+}
+
+/// Takes the fingerprint of a holder's key back.
+pub(super) fn forget_key(word: &impl Word, mode: Mode, key: Fingerprint) {
+    word.add(part(mode, Fingerprint::UNKNOWN).wrapping_sub(part(mode, key)));
+}
+
+/// Gives out `shares` more.
+///
+/// The caller makes sure that the stripe never has more than [`MAX_SHARES`], those taken included.
+pub(super) fn add_shares(word: &impl Word, shares: u32) -> bool {
+    owes_a_turn(word.add(part(Mode::Shared(shares), Fingerprint::UNKNOWN).wrapping_neg()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Mode::{Exclusive, Shared};
+    use Mode::{Exclusive, Shared, Upgradable, Upgrade};
+
+    const ONE: Mode = Shared(1);
 
     fn admit(word: u32, mode: Mode) -> Option<u32> {
-        super::admit(word, mode, Print::UNKNOWN)
+        super::admit(word, mode, Fingerprint::UNKNOWN)
     }
 
     fn enter(word: u32, mode: Mode) -> Option<u32> {
-        super::enter(word, mode, Print::UNKNOWN)
+        super::enter(word, mode, Fingerprint::UNKNOWN)
+    }
+
+    fn left(word: u32, mode: Mode) -> u32 {
+        let word = <AtomicU32 as Word>::new(word);
+        release(&word, mode, Fingerprint::UNKNOWN);
+        Word::load(&word)
     }
 
     #[test]
-    fn who_fits_with_whom() {
-        let held = admit(EMPTY, Exclusive).unwrap();
-        assert_eq!((admit(held, Exclusive), admit(held, Shared)), (None, None));
-        assert_eq!(without(held, Exclusive), EMPTY);
-        let read = admit(admit(EMPTY, Shared).unwrap(), Shared).unwrap();
-        assert_eq!(admit(read, Exclusive), None);
-        assert_eq!(without(without(read, Shared), Shared), EMPTY);
-    }
-
-    #[test]
-    fn at_most_twelve_overtake() {
-        let mut word = AWAKE;
-        for _ in 0..OVERTAKES {
-            word = without(enter(word, Exclusive).unwrap(), Exclusive);
+    fn a_mode_is_one_number() {
+        for mode in [Shared(0), ONE, Shared(MAX_SHARES), Exclusive, Upgradable, Upgrade] {
+            assert_eq!(Mode::unpack(mode.pack()), mode);
         }
-        assert_eq!(line(word), LAST);
-        assert_eq!((enter(word, Exclusive), enter(word, Shared)), (None, None));
     }
 
     #[test]
-    fn nobody_passes_a_sleeping_line() {
-        assert_eq!((enter(ASLEEP, Exclusive), enter(ASLEEP, Shared)), (None, None));
+    fn who_admits_whom() {
+        let modes = [ONE, Exclusive, Upgradable];
+        let admitted = |held: Mode| modes.map(|mode| admit(admit(0, held).unwrap(), mode).is_some());
+        assert_eq!(admitted(ONE), [true, false, true]);
+        assert_eq!(admitted(Exclusive), [false, false, false]);
+        assert_eq!(admitted(Upgradable), [true, false, false]);
     }
 
     #[test]
-    fn shares_run_out() {
-        let word = with_shares(2);
-        let taken = admit(admit(word, Shared).unwrap(), Shared).unwrap();
-        assert_eq!(admit(taken, Shared), None);
-        assert_eq!(without(without(taken, Shared), Shared), word);
-        assert_eq!(admit(with_shares(0), Shared), None);
+    fn an_upgrade_waits_for_the_readers() {
+        let alone = admit(0, Upgradable).unwrap();
+        assert_eq!(admit(alone, Upgrade), admit(0, Exclusive));
+        let beside = admit(alone, ONE).unwrap();
+        assert_eq!(admit(beside, Upgrade), None);
+        assert_eq!(admit(left(beside, ONE), Upgrade), admit(0, Exclusive));
     }
 
     #[test]
-    fn who_leaves_owes_a_turn_where_the_line_sleeps_or_was_overtaken_enough() {
-        for at in EMPTY..=LAST {
-            for mode in [Exclusive, Shared] {
-                let word = <AtomicU32 as Word>::new(admit(at, mode).unwrap());
-                assert_eq!(leave(&word, mode, Print::UNKNOWN), at == ASLEEP || at == LAST, "{at} {mode:?}");
-                assert_eq!(Word::load(&word), at);
+    fn what_was_entered_is_released() {
+        for queue in EMPTY..=CLOSED {
+            for mode in [ONE, Shared(7), Exclusive, Upgradable] {
+                assert_eq!(left(admit(queue, mode).unwrap(), mode), queue);
             }
         }
     }
 
     #[test]
-    fn patience_does_not_pass_a_line() {
-        let enters = |word| try_enter_soon(&<AtomicU32 as Word>::new(word), Exclusive, Print::UNKNOWN);
-        assert!(enters(EMPTY) && enters(AWAKE));
-        assert!(!enters(ASLEEP) && !enters(LAST));
-        assert!(!enters(admit(EMPTY, Exclusive).unwrap()), "and ends");
+    fn a_downgrade_is_the_weaker_mode() {
+        for queue in EMPTY..=CLOSED {
+            for (from, to) in [(Exclusive, ONE), (Exclusive, Upgradable), (Upgradable, ONE)] {
+                let word = <AtomicU32 as Word>::new(admit(queue, from).unwrap());
+                let owes = downgrade(&word, from, Fingerprint::UNKNOWN, to);
+                assert_eq!(Word::load(&word), admit(queue, to).unwrap());
+                assert_eq!(owes, owes_a_turn(queue));
+            }
+        }
+    }
+
+    #[test]
+    fn a_downgrade_always_finds_a_share() {
+        let full = with_shares(0);
+        assert_eq!((admit(full, Upgradable), admit(full, ONE)), (None, None));
+        let nearly = admit(with_shares(1), Upgradable).unwrap();
+        assert_eq!(admit(nearly, ONE), None, "the last share is for the upgradable reader");
+        let word = <AtomicU32 as Word>::new(nearly);
+        downgrade(&word, Upgradable, Fingerprint::UNKNOWN, ONE);
+        assert_eq!(Word::load(&word), full);
+    }
+
+    #[test]
+    fn twelve_newcomers_overtake_and_no_more() {
+        let mut word = AWAKE;
+        for _ in 0..OVERTAKES {
+            word = left(enter(word, Exclusive).unwrap(), Exclusive);
+        }
+        assert_eq!(queue(word), LAST);
+        assert_eq!((enter(word, Exclusive), enter(word, ONE)), (None, None));
+    }
+
+    #[test]
+    fn nobody_passes_a_sleeping_or_closed_queue() {
+        for queue in [ASLEEP, LAST, CLOSED] {
+            assert!([ONE, Exclusive, Upgradable].into_iter().all(|mode| enter(queue, mode).is_none()));
+        }
+    }
+
+    #[test]
+    fn shares_run_out() {
+        let word = with_shares(3);
+        let taken = admit(admit(word, ONE).unwrap(), Shared(2)).unwrap();
+        assert_eq!((admit(taken, ONE), admit(taken, Shared(0))), (None, Some(taken)));
+        assert_eq!(admit(word, Shared(4)), None);
+        assert_eq!(left(left(taken, Shared(2)), ONE), word);
+        assert_eq!(admit(word, Shared(u32::MAX)), None, "no sum overflows");
+    }
+
+    #[test]
+    fn a_release_serves_the_queue_where_it_sleeps_or_was_overtaken_enough() {
+        for at in EMPTY..=CLOSED {
+            for mode in [Exclusive, ONE, Upgradable] {
+                let word = <AtomicU32 as Word>::new(admit(at, mode).unwrap());
+                assert_eq!(release(&word, mode, Fingerprint::UNKNOWN), at == ASLEEP || at == LAST);
+            }
+        }
     }
 }

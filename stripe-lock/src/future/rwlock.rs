@@ -3,37 +3,46 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::acquire::{Acquire, AcquireMany, Checked, Enqueued};
 use super::batch::AsyncBatch;
-use super::guard::{AsyncGuard, AsyncMultiGuard};
-use super::kind::ForRwLock;
-use super::plan::{Mixed, Read, Uniform, Write};
-use super::set::AsyncStriped;
+use super::error::AcquireError;
+use super::guard::AsyncGuard;
+use super::kind::{ForRwLock, Read, Upgradable, Write};
+use super::methods::{Timeout, block, block_for, every_stripe, one_stripe, several_keys};
+use super::multi::AsyncMultiGuard;
+use super::plan::{Mixed, Uniform};
+use super::set::{AsyncStriped, access, try_many, try_one};
 use crate::DefaultHasher;
-
-mod read;
-mod write;
 
 /// An async read-write lock for every key: a fixed number of four-byte locks, one of which belongs to each key.
 ///
 /// As [`AsyncStripedMutex`](crate::AsyncStripedMutex), with readers that share a stripe.
 ///
+/// **`T` belongs to the stripe, not to the key**: keys that share a stripe share its `T`.
+///
 /// # Fairness
 ///
-/// Neither readers nor writers starve. While somebody waits, newcomers of either sort wait behind; only when a
-/// writer that waits alone was woken to a free stripe may up to twelve newcomers overtake it. Readers that are next to
-/// each other in the line go in together.
+/// Neither readers nor writers starve. While somebody waits, newcomers of either sort wait behind. Only when a writer that
+/// wants one stripe was woken to compete for it may up to twelve newcomers overtake it: at most twelve for each position that
+/// a waiter has in the queue. Readers that are next to each other in the queue enter together.
+///
+/// # Deadlock
+///
+/// As for the mutex. And a task that reads a stripe must not read it again: between the two, a writer may have joined the
+/// queue, for which the second read would wait, and which waits for the first.
 ///
 /// # Examples
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::collections::HashMap;
 /// use stripe_lock::AsyncStripedRwLock;
 ///
-/// let prices = AsyncStripedRwLock::<str, u32>::new(64);
-/// *prices.write("tea").await = 3;
-/// let (one, two) = (prices.read("tea").await, prices.read("tea").await);
-/// assert_eq!((*one, *two), (3, 3));
+/// let prices = AsyncStripedRwLock::<str, HashMap<String, u32>>::new(64);
+/// prices.write("tea").await.insert("tea".into(), 3);
+/// assert_eq!(prices.read("tea").await["tea"], 3);
 /// # }
 /// ```
 pub type AsyncStripedRwLock<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, ForRwLock>;
@@ -99,6 +108,35 @@ pub type OwnedAsyncReadGuard<K, T = (), S = DefaultHasher> =
 pub type OwnedAsyncWriteGuard<K, T = (), S = DefaultHasher> =
     AsyncGuard<Arc<AsyncStripedRwLock<K, T, S>>, Write>;
 
+/// Reads a stripe of an [`AsyncStripedRwLock`], with the right to upgrade.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::AsyncUpgradableGuard;
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let guard: AsyncUpgradableGuard<'_, u64> = locks.blocking_upgradable_read(&1);
+/// ```
+pub type AsyncUpgradableGuard<'a, K, T = (), S = DefaultHasher> =
+    AsyncGuard<&'a AsyncStripedRwLock<K, T, S>, Upgradable>;
+
+/// Reads a stripe of an [`AsyncStripedRwLock`], with the right to upgrade, and keeps the set alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::future::OwnedAsyncUpgradableGuard;
+///
+/// let locks = Arc::new(AsyncStripedRwLock::<u64>::new(4));
+/// let guard: OwnedAsyncUpgradableGuard<u64> = locks.blocking_upgradable_read_owned(&1);
+/// ```
+pub type OwnedAsyncUpgradableGuard<K, T = (), S = DefaultHasher> =
+    AsyncGuard<Arc<AsyncStripedRwLock<K, T, S>>, Upgradable>;
+
 /// Reads several stripes of an [`AsyncStripedRwLock`].
 ///
 /// # Examples
@@ -162,6 +200,53 @@ impl<K: ?Sized, T: Default> AsyncStripedRwLock<K, T> {
     }
 }
 
+one_stripe! {
+    [K: ?Sized, T, S: BuildHasher] AsyncStripedRwLock<K, T, S>, Read, "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
+    "Waits to read the stripe", "Reads the stripe";
+    read, try_read, read_owned, try_read_owned, read_timeout, blocking_read, blocking_read_owned, blocking_read_timeout,
+    read_unless_crowded, enqueue_read_owned, read_stripe, try_read_stripe
+}
+
+one_stripe! {
+    [K: ?Sized, T, S: BuildHasher] AsyncStripedRwLock<K, T, S>, Write, "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
+    "Waits to write the stripe", "Writes the stripe";
+    write, try_write, write_owned, try_write_owned, write_timeout, blocking_write, blocking_write_owned,
+    blocking_write_timeout, write_unless_crowded, enqueue_write_owned, write_stripe, try_write_stripe
+}
+
+one_stripe! {
+    [K: ?Sized, T, S: BuildHasher] AsyncStripedRwLock<K, T, S>, Upgradable,
+    "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
+    "Waits to read, with the right to upgrade, the stripe", "Reads, with the right to upgrade, the stripe";
+    upgradable_read, try_upgradable_read, upgradable_read_owned, try_upgradable_read_owned, upgradable_read_timeout,
+    blocking_upgradable_read, blocking_upgradable_read_owned, blocking_upgradable_read_timeout,
+    upgradable_read_unless_crowded, enqueue_upgradable_read_owned, upgradable_read_stripe, try_upgradable_read_stripe
+}
+
+several_keys! {
+    [K: ?Sized, T, S: BuildHasher] AsyncStripedRwLock<K, T, S>, Read, "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
+    "Waits to read the stripes", "Reads the stripes";
+    read_many, try_read_many, read_many_owned, try_read_many_owned, blocking_read_many, blocking_read_many_timeout
+}
+
+several_keys! {
+    [K: ?Sized, T, S: BuildHasher] AsyncStripedRwLock<K, T, S>, Write, "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
+    "Waits to write the stripes", "Writes the stripes";
+    write_many, try_write_many, write_many_owned, try_write_many_owned, blocking_write_many, blocking_write_many_timeout
+}
+
+every_stripe! {
+    [K: ?Sized, T, S] AsyncStripedRwLock<K, T, S>, Read, "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
+    "Waits to read every stripe", "Reads every stripe";
+    read_all, try_read_all, read_all_owned, blocking_read_all
+}
+
+every_stripe! {
+    [K: ?Sized, T, S] AsyncStripedRwLock<K, T, S>, Write, "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
+    "Waits to write every stripe", "Writes every stripe";
+    write_all, try_write_all, write_all_owned, blocking_write_all
+}
+
 impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// Names keys to read and keys to write, to be locked together.
     ///
@@ -180,6 +265,10 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
 
     /// Runs `section` with the data of the stripe of `key`, which is held for writing meanwhile.
     ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, it leaves nothing held. Dropped later, it drops `section` as it is, and releases the stripe.
+    ///
     /// # Examples
     ///
     /// ```
@@ -189,16 +278,25 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// # }
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
-    pub fn with<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&mut T) -> O) -> impl Future<Output = O>
+    pub fn with<'s, Q, O, F>(
+        &'s self,
+        key: &Q,
+        section: F,
+    ) -> impl Future<Output = O> + use<'s, K, T, S, Q, O, F>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
+        F: AsyncFnOnce(&mut T) -> O,
     {
         let lock = self.write(key);
         async move { section(&mut *lock.await).await }
     }
 
     /// Runs `section` with the data of the stripe of `key`, which is held for reading meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`with`](Self::with).
     ///
     /// # Examples
     ///
@@ -209,10 +307,15 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     /// # }
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
-    pub fn with_read<Q, O>(&self, key: &Q, section: impl AsyncFnOnce(&T) -> O) -> impl Future<Output = O>
+    pub fn with_read<'s, Q, O, F>(
+        &'s self,
+        key: &Q,
+        section: F,
+    ) -> impl Future<Output = O> + use<'s, K, T, S, Q, O, F>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
+        F: AsyncFnOnce(&T) -> O,
     {
         let lock = self.read(key);
         async move { section(&*lock.await).await }

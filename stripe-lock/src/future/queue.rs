@@ -1,0 +1,428 @@
+//! The queues of a set: the nodes of waiters, linked from within their pinned futures.
+//!
+//! Each stripe that somebody waits for has a *head*, which leads to the first and the last node of its queue. So to join, to
+//! be served and to leave take the same few steps, however many wait. Neighbouring stripes share a *bucket*, which is a mutex
+//! over their heads; heads are allocated in chunks, when a stripe of the chunk is first waited for.
+//!
+//! A node says in its `state` how it stands:
+//!
+//! | state | in a queue | who may touch the rest of the node | becomes |
+//! |---|---|---|---|
+//! | `Idle` | no | its future | `Resume`, when the future has to wait |
+//! | `Resume(stripe)`: holds what it wants below `stripe`, and its future has to go on from there | no | its future | `Waiting`; `Granted` |
+//! | `Waiting(stripe)` | yes | whoever holds the lock of the stripe's bucket | `Notified`; and, unlinked, any of the others |
+//! | `Notified(stripe)`: first in the queue and woken, to compete with newcomers | yes | the same | `Waiting`, where a newcomer was faster; and, unlinked, any of the others |
+//! | `Granted`: has all that it wants | no | its future | `Idle` |
+//! | `Closed(stripe)`: holds what it wants below `stripe`, and the set was closed | no | its future | `Idle` |
+//!
+//! The state changes with Release when a node is unlinked, as the last thing that is done to it, and its future loads it
+//! with Acquire: it finds everything that was written before, and takes what it was granted without a lock. A node moves
+//! from one queue to another only while the locks of both buckets are held, the lower one taken first.
+
+use std::marker::PhantomPinned;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::task::Waker;
+
+use crossbeam_utils::CachePadded;
+
+use super::instrument::{Fingerprint, Moment, Monitor, Tally, WaiterNote};
+use super::plan::AnyPlan;
+use super::spin::Patience;
+use super::sync::{AtomicU32, CHUNK, Cell, Mutex, MutexGuard, most_buckets};
+use super::word::Mode;
+
+pub(super) type Link = Option<NonNull<Node>>;
+
+/// How a node stands: see the table in [the module](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Idle,
+    Resume(usize),
+    Waiting(usize),
+    Notified(usize),
+    Granted,
+    Closed(usize),
+}
+
+/// The state is one number: the stripe, below this bit, and what it means.
+const KIND: u32 = 24;
+
+impl State {
+    fn to_bits(self) -> u32 {
+        let (kind, stripe) = match self {
+            Self::Idle => (0, 0),
+            Self::Resume(stripe) => (1, stripe),
+            Self::Waiting(stripe) => (2, stripe),
+            Self::Notified(stripe) => (3, stripe),
+            Self::Granted => (4, 0),
+            Self::Closed(stripe) => (5, stripe),
+        };
+        kind << KIND | stripe as u32
+    }
+
+    fn from_bits(bits: u32) -> Self {
+        let stripe = (bits & ((1 << KIND) - 1)) as usize;
+        match bits >> KIND {
+            0 => Self::Idle,
+            1 => Self::Resume(stripe),
+            2 => Self::Waiting(stripe),
+            3 => Self::Notified(stripe),
+            4 => Self::Granted,
+            _ => Self::Closed(stripe),
+        }
+    }
+
+    /// The stripe in whose queue the node is.
+    pub(super) fn queued_at(self) -> Option<usize> {
+        match self {
+            Self::Waiting(stripe) | Self::Notified(stripe) => Some(stripe),
+            _ => None,
+        }
+    }
+}
+
+/// One waiter. Lies in the future that waits.
+pub(super) struct Node {
+    state: AtomicU32,
+    /// Written by [`open`](Self::open), when the future first has to wait.
+    fields: Cell<MaybeUninit<Fields>>,
+    _pinned: PhantomPinned,
+}
+
+/// The rest of a node.
+pub(super) struct Fields {
+    prev: Link,
+    next: Link,
+    waker: MaybeUninit<Waker>,
+    /// The waker is there.
+    has_waker: bool,
+    /// How it asks for the stripe that it waits for, [packed](Mode::pack).
+    mode: u32,
+    /// Of the key that it asks for.
+    pub(super) key: Fingerprint,
+    /// The other stripes that are wanted, where there are some.
+    pub(super) plan: Option<NonNull<AnyPlan>>,
+    pub(super) note: WaiterNote,
+}
+
+// SAFETY: the fields are reached by one thread at a time: under the lock of a bucket, or by the future of an unlinked node.
+unsafe impl Send for Node {}
+// SAFETY: as above; the state is atomic.
+unsafe impl Sync for Node {}
+
+impl Fields {
+    pub(super) fn new(plan: Option<NonNull<AnyPlan>>, note: WaiterNote) -> Self {
+        Self {
+            prev: None,
+            next: None,
+            waker: MaybeUninit::uninit(),
+            has_waker: false,
+            mode: 0,
+            key: Fingerprint::UNKNOWN,
+            plan,
+            note,
+        }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        Mode::unpack(self.mode)
+    }
+
+    /// Whether a wake would reach the task of `waker`, and can still be sent.
+    pub(super) fn would_wake(&self, waker: &Waker) -> bool {
+        // SAFETY: `has_waker` says that it is there.
+        self.has_waker && unsafe { self.waker.assume_init_ref() }.will_wake(waker)
+    }
+
+    /// The waker, if it has not been taken since it was set.
+    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+        // SAFETY: `has_waker` says that it is there, and from now on says that it isn't.
+        std::mem::take(&mut self.has_waker).then(|| unsafe { self.waker.assume_init_read() })
+    }
+
+    /// Sets the waker. The one before is returned, since its drop is code of the caller's.
+    pub(super) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
+        let before = self.take_waker();
+        self.waker.write(waker);
+        self.has_waker = true;
+        before
+    }
+}
+
+impl Node {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self { state: AtomicU32::new(0), fields: Cell::new(MaybeUninit::uninit()), _pinned: PhantomPinned }
+    }
+
+    /// Whether nothing is waited for, nor was granted and not claimed. For the node's own future.
+    #[inline(always)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.load(Relaxed) == 0
+    }
+
+    /// How the node stands. Unless it is queued, its future owns it and sees all that was written to it.
+    pub(super) fn state(&self) -> State {
+        State::from_bits(self.state.load(Acquire))
+    }
+
+    /// Says how the node stands now. Where that unlinks it, the caller touches it no more unless it is the node's future.
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state.to_bits(), Release);
+    }
+
+    /// Makes the node ready to be linked.
+    ///
+    /// # Safety
+    ///
+    /// The node is idle, and the caller is its future.
+    pub(super) unsafe fn open(&self, fields: Fields) {
+        // SAFETY: an idle node is touched by its future alone.
+        self.fields.with_mut(|slot| unsafe { (*slot).write(fields) });
+    }
+
+    /// Reaches the fields.
+    ///
+    /// # Safety
+    ///
+    /// The node was opened, and the caller holds the lock of the bucket in whose queue it is or, where it is in none, is its
+    /// future. `access` reaches no other node's fields by way of this one.
+    pub(super) unsafe fn with<R>(&self, access: impl FnOnce(&mut Fields) -> R) -> R {
+        // SAFETY: the caller's promise makes this the only access, and `open` has written the fields.
+        self.fields.with_mut(|slot| access(unsafe { (*slot).assume_init_mut() }))
+    }
+}
+
+/// The queue of one stripe.
+#[derive(Default)]
+pub(super) struct Head {
+    first: Link,
+    last: Link,
+    len: u32,
+    /// So many waiters of the queue, from the first on, are handed the stripe without competing for it.
+    pub(super) hand_overs: u32,
+    /// How many more permits than at first the stripe of a semaphore has.
+    pub(super) permits_added: i64,
+    pub(super) tally: Tally,
+}
+
+/// For all of these: `node` and every node linked in this queue are alive, pinned and open, and the caller holds the lock of
+/// the bucket. [`Waiter`](super::waiter::Waiter) sees to that.
+impl Head {
+    pub(super) fn first(&self) -> Link {
+        self.first
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The node behind `node`.
+    pub(super) unsafe fn behind(node: NonNull<Node>) -> Link {
+        // SAFETY: a linked node of this queue, whose bucket is locked.
+        unsafe { node.as_ref().with(|fields| fields.next) }
+    }
+
+    /// Links `node`, which asks for `mode` of the stripe with this word: as the first where it upgrades what it holds, else
+    /// as the last.
+    pub(super) unsafe fn join(&mut self, node: NonNull<Node>, stripe: usize, mode: Mode, word: u32) {
+        let (prev, next) = if mode == Mode::Upgrade { (None, self.first) } else { (self.last, None) };
+        // SAFETY: linked nodes of this queue, whose bucket is locked, and one that is not linked and handed in.
+        unsafe {
+            node.as_ref().with(|fields| {
+                (fields.prev, fields.next, fields.mode) = (prev, next, mode.pack());
+                fields.note.since = Moment::now();
+                self.tally.joins(word, fields.key);
+            });
+            match prev {
+                Some(prev) => prev.as_ref().with(|fields| fields.next = Some(node)),
+                None => self.first = Some(node),
+            }
+            match next {
+                Some(next) => {
+                    next.as_ref().with(|fields| fields.prev = Some(node));
+                    // It was woken to compete, perhaps. It is not the first any more, so it waits again.
+                    next.as_ref().set_state(State::Waiting(stripe));
+                }
+                None => self.last = Some(node),
+            }
+            node.as_ref().set_state(State::Waiting(stripe));
+        }
+        self.len += 1;
+    }
+
+    /// Unlinks `node`. Says whether it was the first.
+    ///
+    /// Its state is still that of a queued node. Until the caller has changed that, the lock of the bucket protects it.
+    pub(super) unsafe fn quit(&mut self, node: NonNull<Node>, served: bool) -> bool {
+        // SAFETY: linked nodes of this queue, whose bucket is locked.
+        unsafe {
+            let (prev, next) = node.as_ref().with(|fields| {
+                self.tally.leaves(fields.note.since, served);
+                (fields.prev.take(), fields.next.take())
+            });
+            match prev {
+                Some(prev) => prev.as_ref().with(|fields| fields.next = next),
+                None => self.first = next,
+            }
+            match next {
+                Some(next) => next.as_ref().with(|fields| fields.prev = prev),
+                None => self.last = prev,
+            }
+            self.len -= 1;
+            prev.is_none()
+        }
+    }
+
+    /// Shows every node, the first one first.
+    #[cfg(feature = "diagnose")]
+    pub(super) unsafe fn each(&self, mut see: impl FnMut(&Node, &mut Fields)) {
+        let mut at = self.first;
+        while let Some(node) = at {
+            // SAFETY: linked nodes of this queue, whose bucket is locked.
+            unsafe {
+                node.as_ref().with(|fields| see(node.as_ref(), fields));
+                at = Self::behind(node);
+            }
+        }
+    }
+}
+
+/// The heads of neighbouring stripes.
+#[derive(Default)]
+pub(super) struct Bucket(Box<[Option<Box<[Head]>>]>);
+
+// SAFETY: the nodes that the heads lead to are touched under the lock of the bucket, by whichever thread holds it.
+unsafe impl Send for Bucket {}
+
+/// A bucket and, beside its lock, what its stripes teach about spinning.
+struct Shard {
+    bucket: Mutex<Bucket>,
+    patience: Patience,
+}
+
+/// The queues of all stripes of a set.
+pub struct Queue {
+    /// Each for a range of neighbouring stripes.
+    shards: Box<[CachePadded<Shard>]>,
+    /// A stripe's shard is the stripe divided by two to this power.
+    shift: u32,
+    /// Every stripe goes to the first waiter: nobody overtakes.
+    pub(super) strict: bool,
+    /// How many permits each stripe of a semaphore had at first.
+    pub(super) permits: u32,
+    pub(super) monitor: Monitor,
+}
+
+impl Queue {
+    pub(super) fn new(stripes: usize) -> Self {
+        let shards = most_buckets().min(stripes);
+        let shard = || Shard { bucket: Mutex::new(Bucket::default()), patience: Patience::default() };
+        Self {
+            shards: (0..shards).map(|_| CachePadded::new(shard())).collect(),
+            shift: (stripes / shards).ilog2(),
+            strict: false,
+            permits: 0,
+            monitor: Monitor::new(stripes),
+        }
+    }
+
+    fn shard_of(&self, stripe: usize) -> usize {
+        stripe >> self.shift
+    }
+
+    pub(super) fn patience(&self, stripe: usize) -> &Patience {
+        &self.shards[self.shard_of(stripe)].patience
+    }
+
+    /// Locks the bucket of a stripe.
+    pub(super) fn lock(&self, stripe: usize) -> Locked<'_> {
+        let shard = self.shard_of(stripe);
+        Locked { queue: self, shard, bucket: self.shards[shard].bucket.lock() }
+    }
+
+    /// Locks the bucket in which a node is queued, and says at which stripe. `None` if it is queued no more.
+    pub(super) fn lock_node(&self, node: &Node) -> Option<(Locked<'_>, usize)> {
+        loop {
+            let locked = self.lock(node.state().queued_at()?);
+            // A release may have moved it on before the lock was had. From here on none can.
+            let stripe = node.state().queued_at()?;
+            if locked.holds(stripe) {
+                return Some((locked, stripe));
+            }
+        }
+    }
+}
+
+/// A locked bucket.
+pub(super) struct Locked<'q> {
+    queue: &'q Queue,
+    shard: usize,
+    bucket: MutexGuard<'q, Bucket>,
+}
+
+impl Locked<'_> {
+    /// Whether it is the bucket of this stripe.
+    pub(super) fn holds(&self, stripe: usize) -> bool {
+        self.queue.shard_of(stripe) == self.shard
+    }
+
+    /// The chunk of a stripe of the bucket, and its place there.
+    fn at(&self, stripe: usize) -> (usize, usize) {
+        let index = stripe - (self.shard << self.queue.shift);
+        (index / CHUNK, index % CHUNK)
+    }
+
+    /// The head of a stripe of the bucket.
+    pub(super) fn head(&mut self, stripe: usize) -> &mut Head {
+        let (chunk, place) = self.at(stripe);
+        let stripes = 1_usize << self.queue.shift;
+        let chunks = &mut self.bucket.0;
+        if chunks.is_empty() {
+            *chunks = std::iter::repeat_with(|| None).take(stripes.div_ceil(CHUNK)).collect();
+        }
+        let heads = || std::iter::repeat_with(Head::default).take(CHUNK.min(stripes)).collect();
+        &mut chunks[chunk].get_or_insert_with(heads)[place]
+    }
+
+    /// The same, unless nobody has ever waited for a stripe of its chunk.
+    pub(super) fn known_head(&self, stripe: usize) -> Option<&Head> {
+        let (chunk, place) = self.at(stripe);
+        Some(&self.bucket.0.get(chunk)?.as_ref()?[place])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MAX_STRIPES;
+
+    #[test]
+    fn a_state_is_one_number() {
+        for stripe in [0, 1, MAX_STRIPES] {
+            let with_stripe = [State::Resume, State::Waiting, State::Notified, State::Closed];
+            let states = with_stripe.map(|state| state(stripe));
+            for state in states.into_iter().chain([State::Idle, State::Granted]) {
+                assert_eq!(State::from_bits(state.to_bits()), state);
+            }
+        }
+    }
+
+    #[cfg(not(stripe_lock_loom))]
+    #[test]
+    fn every_stripe_has_one_head() {
+        for stripes in [1, 2, 64, 4096, MAX_STRIPES] {
+            let queue = Queue::new(stripes);
+            let some: Vec<usize> = (0..stripes).step_by(stripes.div_ceil(1000)).collect();
+            for &stripe in &some {
+                assert_eq!(queue.lock(stripe).known_head(stripe).map_or(0, |head| head.hand_overs), 0);
+                queue.lock(stripe).head(stripe).hand_overs = stripe as u32 + 1;
+            }
+            for &stripe in &some {
+                assert_eq!(queue.lock(stripe).known_head(stripe).unwrap().hand_overs, stripe as u32 + 1);
+            }
+        }
+    }
+}

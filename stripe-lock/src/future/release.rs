@@ -1,0 +1,340 @@
+//! The holder's side: entering, releasing, and serving the queue.
+
+use std::ptr::NonNull;
+
+use super::instrument::{Fingerprint, Place};
+use super::panics::{Panics, Wakes};
+use super::plan::{Plan, next_from};
+use super::queue::{Head, Locked, Node, State};
+use super::sealed::LockSet;
+use super::sync::{BATCH, REACH};
+use super::waiter::{Held, Rest, UNLIMITED, acquire_rest};
+use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, LAST, Mode, Word};
+
+/// Enters without waiting, if that is possible now.
+#[inline(always)]
+pub(super) fn try_enter(set: &impl LockSet, place: Place, mode: Mode) -> bool {
+    word::try_enter(set.word(place.stripe()), mode, place.key())
+}
+
+/// Releases a stripe that the caller holds.
+#[inline(always)]
+pub(super) fn release(set: &impl LockSet, place: Place, mode: Mode) {
+    if word::release(set.word(place.stripe()), mode, place.key()) {
+        serve_queue(set, place.stripe());
+    }
+}
+
+/// Lets the next release hand the stripe over to the first waiter, if there is one.
+#[cold]
+pub(super) fn prefer_waiters(set: &impl LockSet, stripe: usize) {
+    if word::queue(set.word(stripe).load()) == EMPTY {
+        return;
+    }
+    let mut locked = set.queue().lock(stripe);
+    let head = locked.head(stripe);
+    if head.len() > 0 {
+        head.hand_overs = head.hand_overs.max(1);
+        let _ = set
+            .word(stripe)
+            .update(|now| (word::queue(now) != CLOSED).then(|| word::with_queue(now, ASLEEP)));
+    }
+}
+
+/// Gives a stripe of a semaphore so many more permits, up to `most` altogether.
+pub(super) fn add_permits(set: &impl LockSet, stripe: usize, permits: u32, most: u32) {
+    let mut locked = set.queue().lock(stripe);
+    let head = locked.head(stripe);
+    let added = head.permits_added + i64::from(permits);
+    let total = i64::from(set.queue().permits) + added;
+    if total > i64::from(most) {
+        drop(locked);
+        panic!("a stripe has at most {most} permits, not {total}");
+    }
+    head.permits_added = added;
+    let serves = word::add_shares(set.word(stripe), permits);
+    drop(locked);
+    if serves {
+        serve_queue(set, stripe);
+    }
+}
+
+/// Takes permits that are held away from a stripe of a semaphore for good.
+pub(super) fn forget_permits(set: &impl LockSet, stripe: usize, mode: Mode) {
+    if let Mode::Shared(permits) = mode {
+        set.queue().lock(stripe).head(stripe).permits_added -= i64::from(permits);
+    }
+}
+
+/// Lets a stripe that was taken for one key be released as one that was taken for several.
+pub(super) fn forget_key(set: &impl LockSet, place: Place, mode: Mode) {
+    if place.key() != Fingerprint::UNKNOWN {
+        word::forget_key(set.word(place.stripe()), mode, place.key());
+    }
+}
+
+/// Releases `stripes`, the highest first, each in its mode of the plan.
+#[inline]
+fn release_each<S: LockSet, P: Plan>(set: &S, plan: &P, stripes: impl Iterator<Item = usize>) {
+    /// Goes on when it is dropped, so that a waker that panics leaves nothing held.
+    struct Remaining<'a, S: LockSet, P: Plan, I: Iterator<Item = usize>>(&'a S, &'a P, I);
+    impl<S: LockSet, P: Plan, I: Iterator<Item = usize>> Drop for Remaining<'_, S, P, I> {
+        #[inline]
+        fn drop(&mut self) {
+            for stripe in self.2.by_ref() {
+                release(self.0, Place::of_stripe(stripe), self.1.mode(stripe));
+            }
+        }
+    }
+    let mut remaining = Remaining(set, plan, stripes);
+    for stripe in remaining.2.by_ref() {
+        release(set, Place::of_stripe(stripe), plan.mode(stripe));
+    }
+}
+
+/// Releases all stripes of a plan.
+#[inline]
+pub(super) fn release_all(set: &impl LockSet, plan: &impl Plan) {
+    match plan.stripes().bits() {
+        Some(bits) => release_each(set, plan, bits.rev()),
+        None => release_many(set, plan),
+    }
+}
+
+/// As [`release_all`], out of line to keep the fast path small.
+#[inline(never)]
+fn release_many(set: &impl LockSet, plan: &impl Plan) {
+    release_each(set, plan, plan.stripes().iter().rev());
+}
+
+/// Releases what a waiter for a plan held when it gave up.
+pub(super) fn release_held(set: &impl LockSet, plan: &impl Plan, held: Held) {
+    match held {
+        Held::All => release_all(set, plan),
+        Held::Below(limit) => {
+            release_each(set, plan, plan.stripes().iter().rev().skip_while(|&stripe| stripe >= limit));
+        }
+    }
+}
+
+/// Enters stripe by stripe of a plan from the lowest on, up to the first that is not to be had, which is returned.
+#[inline]
+pub(super) fn enter_all(set: &impl LockSet, plan: &impl Plan) -> Option<(Place, Mode)> {
+    match plan.stripes().bits() {
+        Some(bits) => enter_each(set, plan, bits),
+        None => enter_many(set, plan),
+    }
+}
+
+/// As [`enter_all`], out of line to keep the fast path small.
+#[inline(never)]
+fn enter_many(set: &impl LockSet, plan: &impl Plan) -> Option<(Place, Mode)> {
+    enter_each(set, plan, plan.stripes().iter())
+}
+
+#[inline(always)]
+fn enter_each(
+    set: &impl LockSet,
+    plan: &impl Plan,
+    stripes: impl Iterator<Item = usize>,
+) -> Option<(Place, Mode)> {
+    let mut all = stripes.map(|stripe| (Place::of_stripe(stripe), plan.mode(stripe)));
+    all.find(|&(place, mode)| !try_enter(set, place, mode))
+}
+
+/// Enters every stripe of a plan or none, without waiting.
+#[inline]
+pub(super) fn try_enter_all(set: &impl LockSet, plan: &impl Plan) -> bool {
+    let missed = enter_all(set, plan);
+    if let Some((place, _)) = missed {
+        release_held(set, plan, Held::Below(place.stripe()));
+    }
+    missed.is_none()
+}
+
+/// As [`serve`], with a panic that goes on from here.
+#[cold]
+#[inline(never)]
+pub(super) fn serve_queue(set: &impl LockSet, stripe: usize) {
+    serve(set, stripe, &mut Panics::default());
+}
+
+/// Serves the queue of a stripe: hands the stripe over to those who are to have it, or wakes the first to compete for it.
+pub(super) fn serve(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
+    let mut wakes = Wakes::default();
+    loop {
+        let mut locked = set.queue().lock(stripe);
+        // SAFETY: the bucket is that of the stripe, and locked.
+        let more = unsafe { serve_batch(set, &mut locked, stripe, &mut wakes) };
+        drop(locked);
+        wakes.send(panics);
+        if !more {
+            return;
+        }
+    }
+}
+
+/// What a look at a queue comes to.
+struct Turn {
+    word: u32,
+    /// So many waiters, from the first on, are given the stripe.
+    given: usize,
+    /// The first of the others is woken to compete.
+    wake: bool,
+    /// There may be more to give, and no more room for wakers.
+    more: bool,
+}
+
+/// Decides who is to have the stripe when its word is `word`. Looks at one waiter more than it serves.
+///
+/// # Safety
+///
+/// The queue is that of the stripe, whose bucket is locked.
+unsafe fn decide(head: &Head, word: u32, strict: bool) -> Turn {
+    let queue = word::queue(word);
+    let mut turn = Turn { word, given: 0, wake: false, more: false };
+    let mut at = head.first();
+    let queue = loop {
+        let Some(node) = at else { break EMPTY };
+        // SAFETY: a node queued in the bucket, whose lock is held.
+        let (mode, key, several) =
+            unsafe { node.as_ref().with(|fields| (fields.mode(), fields.key, fields.plan.is_some())) };
+        // SAFETY: as above.
+        let notified = matches!(unsafe { node.as_ref() }.state(), State::Notified(_));
+        let Some(entered) = word::admit(turn.word, mode, key) else {
+            break if notified { queue } else { ASLEEP };
+        };
+        let competes = mode == Mode::Exclusive && !several && head.hand_overs as usize <= turn.given;
+        if strict || !competes || notified && queue == LAST {
+            if turn.given == BATCH {
+                turn.more = true;
+                break ASLEEP;
+            }
+            (turn.word, turn.given) = (entered, turn.given + 1);
+            // SAFETY: as above.
+            at = unsafe { Head::behind(node) };
+        } else {
+            turn.wake = !notified;
+            break if notified { queue } else { AWAKE };
+        }
+    };
+    turn.word = word::with_queue(turn.word, queue);
+    turn
+}
+
+/// Serves a queue as far as there is room for wakers; says whether there may be more to serve.
+///
+/// # Safety
+///
+/// The bucket is that of the stripe, and locked. `wakes` is empty.
+unsafe fn serve_batch<S: LockSet>(
+    set: &S,
+    locked: &mut Locked<'_>,
+    stripe: usize,
+    wakes: &mut Wakes,
+) -> bool {
+    let (word, strict) = (set.word(stripe), set.queue().strict);
+    let mut turn = Turn { word: 0, given: 0, wake: false, more: false };
+    let head = locked.head(stripe);
+    let changed = word.update(|now| {
+        // SAFETY: the caller's promise.
+        turn = unsafe { decide(head, now, strict) };
+        (word::queue(now) != CLOSED).then_some(turn.word)
+    });
+    if changed.is_err() {
+        return false;
+    }
+    for _ in 0..turn.given {
+        let head = locked.head(stripe);
+        if let Some(node) = head.first() {
+            head.hand_overs = head.hand_overs.saturating_sub(1);
+            // SAFETY: `decide` counted so many in the queue, and the lock has been held since.
+            unsafe {
+                head.quit(node, true);
+                give(set, locked, node, stripe, wakes);
+            }
+        }
+    }
+    let head = locked.head(stripe);
+    match head.first() {
+        None => head.hand_overs = 0,
+        Some(node) if turn.wake => {
+            // SAFETY: as above.
+            unsafe {
+                node.as_ref().set_state(State::Notified(stripe));
+                wakes.push(node.as_ref().with(super::queue::Fields::take_waker));
+            }
+        }
+        Some(_) => {}
+    }
+    turn.more
+}
+
+/// Gives `node` its stripe, which the word says already, and takes the next ones that it wants.
+///
+/// # Safety
+///
+/// The bucket is that of the stripe, and locked; the node has just left the queue, and its state is as it was there.
+unsafe fn give<S: LockSet>(
+    set: &S,
+    locked: &mut Locked<'_>,
+    node: NonNull<Node>,
+    stripe: usize,
+    wakes: &mut Wakes,
+) {
+    // SAFETY: the state protects the node as long as it says that the node is queued here; a plan lives as long as its node.
+    unsafe {
+        let mut state = State::Granted;
+        if let Some(plan) = node.as_ref().with(|fields| fields.plan) {
+            let plan = plan.as_ref();
+            let next = next_from(plan, stripe + 1);
+            state = match acquire_rest(set, node, Some(plan), next, Some(locked), (REACH, UNLIMITED)) {
+                Rest::All => State::Granted,
+                Rest::Queued => return,
+                Rest::Stopped(stripe) => State::Resume(stripe),
+                Rest::Refused(stripe, _) => State::Closed(stripe),
+            };
+        }
+        dismiss(set, node, stripe, state, wakes);
+    }
+}
+
+/// Ends the wait of a node that is in no queue any more, with this state.
+///
+/// # Safety
+///
+/// As for [`give`].
+#[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
+unsafe fn dismiss<S: LockSet>(set: &S, node: NonNull<Node>, stripe: usize, state: State, wakes: &mut Wakes) {
+    // SAFETY: the caller's promise. The state is changed last: from then on the node is its future's.
+    unsafe {
+        #[cfg(feature = "diagnose")]
+        node.as_ref().with(|fields| set.queue().monitor.granted(fields, stripe, state));
+        wakes.push(node.as_ref().with(super::queue::Fields::take_waker));
+        node.as_ref().set_state(state);
+    }
+}
+
+/// Closes a stripe: nobody enters it from now on, and whoever waits for it is told.
+pub(super) fn close(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
+    let mut wakes = Wakes::default();
+    loop {
+        let mut locked = set.queue().lock(stripe);
+        let _ = set.word(stripe).update(|now| Some(word::with_queue(now, CLOSED)));
+        let empty = locked.known_head(stripe).is_none_or(|head| head.len() == 0);
+        for _ in 0..if empty { 0 } else { BATCH } {
+            let head = locked.head(stripe);
+            let Some(node) = head.first() else { break };
+            // SAFETY: a node queued in this bucket, whose lock is held.
+            unsafe {
+                head.quit(node, false);
+                dismiss(set, node, stripe, State::Closed(stripe), &mut wakes);
+            }
+        }
+        drop(locked);
+        wakes.send(panics);
+        if empty {
+            return;
+        }
+    }
+}
