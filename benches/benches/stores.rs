@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use benches::{
     contenders::stores::{Durability, ENGINES},
-    workloads::{Latencies, puts},
+    latencies::Latencies,
+    workloads::puts,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 

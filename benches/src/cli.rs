@@ -1,10 +1,10 @@
 //! What the command lines of the comparisons have in common: the options of stores, and tables in Markdown.
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::{contenders::stores::Failure, harness::Plan};
+use crate::harness::Plan;
 
 /// How to compare stores.
 #[derive(clap::Args)]
@@ -39,7 +39,11 @@ impl Measure {
     /// # Errors
     ///
     /// If one that was asked for is not in this build.
-    pub fn chosen<E: Copy>(&self, all: &[E], name: impl Fn(&E) -> &'static str) -> Result<Vec<E>, Failure> {
+    pub fn chosen<E: Copy>(
+        &self,
+        all: &[E],
+        name: impl Fn(&E) -> &'static str,
+    ) -> Result<Vec<E>, Box<dyn Error + Send + Sync>> {
         if let Some(unknown) = self.engines.iter().find(|asked| all.iter().all(|e| name(e) != **asked)) {
             let known: Vec<_> = all.iter().map(name).collect();
             return Err(format!("no store {unknown:?} in this build; there are {}", known.join(", ")).into());

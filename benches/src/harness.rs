@@ -7,25 +7,45 @@
 
 use std::time::Duration;
 
-use crate::spread::Spread;
+use crate::{
+    latencies::{Latencies, Tail},
+    spread::Spread,
+};
 
 /// One contender on one workload.
 pub struct Case<'a> {
     label: String,
     fixed: Option<u64>,
-    run: Box<dyn FnMut(u64) -> Duration + 'a>,
+    run: Run<'a>,
 }
+
+enum Run<'a> {
+    Timed(Box<Timed<'a>>),
+    Waiting(Box<Waiting<'a>>),
+}
+
+type Timed<'a> = dyn FnMut(u64) -> Duration + 'a;
+type Waiting<'a> = dyn FnMut(u64, Option<&Latencies>) -> Duration + 'a;
 
 impl<'a> Case<'a> {
     /// A case whose `run` performs as many operations as it is asked for, and returns the time they took.
     pub fn new(label: impl Into<String>, run: impl FnMut(u64) -> Duration + 'a) -> Self {
-        Self { label: label.into(), fixed: None, run: Box::new(run) }
+        Self { label: label.into(), fixed: None, run: Run::Timed(Box::new(run)) }
+    }
+
+    /// A case that can also say how long each of its operations waited: `run` adds that to the latencies that it is given.
+    /// It gets none where the operations are timed together, since reading the clock takes as long as a free lock.
+    pub fn waiting(
+        label: impl Into<String>,
+        run: impl FnMut(u64, Option<&Latencies>) -> Duration + 'a,
+    ) -> Self {
+        Self { label: label.into(), fixed: None, run: Run::Waiting(Box::new(run)) }
     }
 
     /// A case that always performs the same `operations` (loading a file, say).
     pub fn fixed(label: impl Into<String>, operations: u64, mut run: impl FnMut() -> Duration + 'a) -> Self {
         assert!(operations > 0, "a case that does nothing has no time per operation");
-        Self { label: label.into(), fixed: Some(operations), run: Box::new(move |_| run()) }
+        Self { label: label.into(), fixed: Some(operations), run: Run::Timed(Box::new(move |_| run())) }
     }
 
     /// What the case is called in tables.
@@ -35,7 +55,18 @@ impl<'a> Case<'a> {
 
     /// Performs `operations` operations and returns the time they took: what criterion's `iter_custom` asks for.
     pub fn run(&mut self, operations: u64) -> Duration {
-        (self.run)(operations)
+        match &mut self.run {
+            Run::Timed(run) => run(operations),
+            Run::Waiting(run) => run(operations, None),
+        }
+    }
+
+    /// Performs `operations` operations and returns how long the slowest waited, if the case can say.
+    fn waits(&mut self, operations: u64) -> Option<Tail> {
+        let Run::Waiting(run) = &mut self.run else { return None };
+        let latencies = Latencies::default();
+        run(operations, Some(&latencies));
+        Some(latencies.tail())
     }
 }
 
@@ -62,6 +93,8 @@ pub struct Samples {
     pub label: String,
     /// Seconds per operation.
     pub seconds: Vec<f64>,
+    /// How long the slowest operations of each round waited, where that was measured.
+    pub waits: Vec<Tail>,
 }
 
 impl Samples {
@@ -100,8 +133,10 @@ impl Comparison {
     /// Panics if there are no rounds, or a case claims to have taken no time.
     pub fn measure(cases: &mut [Case<'_>], plan: Plan, mut tick: impl FnMut(&str)) -> Self {
         assert!(plan.rounds > 0, "a comparison needs at least one round");
-        let mut samples: Vec<_> =
-            cases.iter().map(|case| Samples { label: case.label.clone(), seconds: Vec::new() }).collect();
+        let mut samples: Vec<_> = cases
+            .iter()
+            .map(|case| Samples { label: case.label.clone(), seconds: Vec::new(), waits: Vec::new() })
+            .collect();
         let operations: Vec<_> = cases
             .iter_mut()
             .map(|case| {
@@ -121,6 +156,24 @@ impl Comparison {
             }
         }
         Self { samples }
+    }
+
+    /// Adds how long the slowest operations waited, for those of `cases` that can say, in rounds of their own. `cases` are those of
+    /// this comparison.
+    ///
+    /// # Panics
+    ///
+    /// Panics if they are not.
+    pub fn measure_waits(&mut self, cases: &mut [Case<'_>], plan: Plan) {
+        for round in 0..plan.rounds {
+            for turn in 0..cases.len() {
+                let index = (turn + round) % cases.len();
+                let samples = &mut self.samples[index];
+                assert_eq!(samples.label, cases[index].label, "these are the cases of another comparison");
+                let operations = (plan.sample.as_secs_f64() / samples.time().median) as u64;
+                samples.waits.extend(cases[index].waits(operations.max(1)));
+            }
+        }
     }
 
     /// The samples of each case, in the order of the cases.
@@ -210,6 +263,22 @@ mod tests {
         let result = Comparison::measure(&mut cases, plan(9), |_| ());
         let ratio = result.of("x").times_slower_than(result.of("y"));
         assert_eq!(ratio, Spread { low: 2.0, median: 2.0, high: 2.0 });
+    }
+
+    #[test]
+    fn waits_are_measured_apart_from_times_and_only_where_a_case_can_say() {
+        let waiting = Case::waiting("waits", |operations, latencies| {
+            if let Some(latencies) = latencies {
+                latencies.add((1..=operations).map(|wait| wait as f64).collect());
+            }
+            Duration::from_nanos(1000 * operations)
+        });
+        let mut cases = [waiting, Case::new("never waits", Duration::from_nanos)];
+        let mut result = Comparison::measure(&mut cases, plan(3), |_| ());
+        assert!(result.of("waits").waits.is_empty());
+        result.measure_waits(&mut cases, plan(5));
+        assert_eq!(result.of("waits").waits, [Tail { p999: 999.0, longest: 1000.0 }; 5]);
+        assert!(result.of("never waits").waits.is_empty());
     }
 
     #[test]

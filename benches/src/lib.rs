@@ -3,10 +3,13 @@
 //! - [`contenders`]: everything that is measured, each kind behind one small trait;
 //! - [`workloads`]: what contenders are asked to do, over [`keys`];
 //! - [`harness`]: the one way of measuring: interleaved rounds, and every figure a [`spread::Spread`];
+//! - [`latencies`]: the times of single operations;
 //! - [`cli`]: what the command lines have in common;
 //! - [`rdf`]: quads to load, generated or from a file;
 //! - [`quads`]: the comparison of quad stores, for this crate's binary and for one that brings more contenders;
 //! - [`model`]: a simulation that carries the measured curves past this machine.
+//!
+//! What needs another store than the locks is behind the feature `stores`, which is on by default.
 //!
 //! The criterion targets (`cargo bench -p benches`) and the report (`cargo run --release`) both run the cases that
 //! [`workloads`] makes.
@@ -18,9 +21,13 @@ pub mod cli;
 pub mod contenders;
 pub mod harness;
 pub mod keys;
+pub mod latencies;
 pub mod model;
+#[cfg(feature = "stores")]
 pub mod quads;
+#[cfg(feature = "stores")]
 pub mod rdf;
+#[cfg(feature = "stores")]
 pub mod report;
 pub mod spread;
 pub mod suites;

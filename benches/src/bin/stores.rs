@@ -6,8 +6,9 @@ use benches::{
     cli::{self, Measure},
     contenders::stores::{BARE_LOG, Durability, ENGINES, Engine, Failure, Store},
     harness::Comparison,
+    latencies::Latencies,
     spread::quantile,
-    workloads::{Latencies, puts, sync_time},
+    workloads::{puts, sync_time},
 };
 use clap::Parser;
 

@@ -7,14 +7,13 @@ use std::{
 };
 
 use crossbeam_utils::CachePadded;
-use futures_lite::future::block_on;
 use lockable::LockPool;
 use stripe_lock::{
     AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher, Striped,
     future::{AsyncMutexGuard, AsyncMutexMultiGuard, AsyncReadGuard, AsyncWriteGuard},
 };
 
-use super::{AsyncKeyLock, AsyncKeyRwLock, AsyncMultiLock, KeyLock, KeyRwLock};
+use super::{AsyncKeyLock, AsyncKeyRwLock, AsyncMultiLock};
 
 impl<K: Hash + Sync, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for AsyncStripedMutex<K, (), S> {
     type Guard<'a>
@@ -112,7 +111,7 @@ async_mutex! {
 }
 
 /// Holds a lock of `saa`, which has no guards of its own, alone.
-pub struct SaaAlone<'a>(&'a saa::Lock);
+pub struct SaaAlone<'a>(pub(super) &'a saa::Lock);
 
 impl Drop for SaaAlone<'_> {
     #[inline]
@@ -354,44 +353,5 @@ impl<K: Hash + Clone + Send + Sync, S: BuildHasher + Send + Sync> AsyncMultiLock
             }
             other => panic!("striped-lock is measured with 2 and 4 keys, not {}", other.len()),
         }
-    }
-}
-
-/// An awaited lock that its thread sleeps for, so that threads can be asked to do with it what they do with blocking ones.
-///
-/// Lock, section and unlock are one future. A lock's future that is moved into `block_on`, and a guard that is moved out of it,
-/// are read by wider loads than they were just written with, for which the processor waits 4 to 5 ns each; which locks
-/// that hits is chance.
-pub struct BlockedOn<L>(pub L);
-
-impl<K, L: AsyncKeyLock<K>> KeyLock<K> for BlockedOn<L> {
-    #[inline]
-    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
-        block_on(async {
-            let _guard = self.0.lock(key).await;
-            section()
-        })
-    }
-
-    fn apart(&self, one: &K, other: &K) -> bool {
-        self.0.apart(one, other)
-    }
-}
-
-impl<K, L: AsyncKeyRwLock<K>> KeyRwLock<K> for BlockedOn<L> {
-    #[inline]
-    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
-        block_on(async {
-            let _guard = self.0.read(key).await;
-            section()
-        })
-    }
-
-    #[inline]
-    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
-        block_on(async {
-            let _guard = self.0.write(key).await;
-            section()
-        })
     }
 }

@@ -4,22 +4,28 @@
 //! guards and map entries fit the same trait; the closure is inlined away.
 
 mod awaited;
+#[cfg(feature = "stores")]
 mod bare_log;
+mod blocked;
 mod by_hand;
 #[cfg(any(feature = "rocksdb", feature = "lmdb", feature = "sqlite"))]
 mod foreign;
+#[cfg(feature = "stores")]
 mod naive_quads;
 mod others;
 mod ours;
+#[cfg(feature = "stores")]
 pub mod quads;
+#[cfg(feature = "stores")]
 pub mod stores;
 
 pub use awaited::{
-    AsyncMutex, AsyncRwLock, BlockedOn, KeyedLockAsync, LockableAsync, Padded, StripedLockAsync, padded,
+    AsyncMutex, AsyncRwLock, KeyedLockAsync, LockableAsync, Padded, SaaAlone, StripedLockAsync, padded,
 };
+pub use blocked::{BlockedOn, Blocking, BlockingMutex};
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup};
 pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StdStripedRw, StripedLock};
-pub use ours::{OurStore, Ours, OursRw};
+pub use ours::{Ours, OursRw};
 
 /// No lock at all: for what needs none.
 pub struct Unlocked;

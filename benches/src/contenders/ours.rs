@@ -1,16 +1,10 @@
-//! The crates of this workspace as contenders.
+//! The blocking locks of this workspace as contenders.
 
-use std::{
-    hash::{BuildHasher, Hash},
-    path::Path,
-};
+use std::hash::{BuildHasher, Hash};
 
 use stripe_lock::{DefaultHasher, DefaultRawMutex, StripedMutex, StripedRwLock};
 
-use super::{
-    KeyLock, KeyRwLock, MultiLock,
-    stores::{Durability, Failure, Store},
-};
+use super::{KeyLock, KeyRwLock, MultiLock};
 
 /// `stripe_lock::StripedMutex`.
 pub struct Ours<K: ?Sized, S = DefaultHasher>(StripedMutex<K, (), DefaultRawMutex, S>);
@@ -63,47 +57,5 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyRwLock<K> for OursRw<K, 
     fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.write(key);
         section()
-    }
-}
-
-/// `vde-store`.
-pub struct OurStore {
-    synced: vde_store::Vde,
-    buffered: vde_store::Vde,
-}
-
-impl OurStore {
-    /// The store in a directory, a new one where it is empty.
-    ///
-    /// # Errors
-    ///
-    /// Where the store cannot be created.
-    pub fn open(dir: &Path) -> Result<Self, Failure> {
-        let synced = vde_store::Vde::open(dir.join("store.vde"))?;
-        let buffered = synced.with_durability(vde_store::Durability::Buffered);
-        Ok(Self { synced, buffered })
-    }
-}
-
-impl Store for OurStore {
-    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
-        let store = match durability {
-            Durability::Synced => &self.synced,
-            Durability::Buffered => &self.buffered,
-        };
-        Ok(store.put(key, value)?)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self.synced.get(key)?)
-    }
-
-    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
-        self.buffered.delete(key)?;
-        Ok(())
-    }
-
-    fn settle(&self) -> Result<(), Failure> {
-        Ok(self.synced.checkpoint()?)
     }
 }

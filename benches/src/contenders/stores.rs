@@ -71,7 +71,7 @@ pub struct Engine {
 
 /// Every engine this build knows, ours first.
 pub const ENGINES: &[Engine] = &[
-    Engine { name: "vde-store", open: |dir| Ok(Box::new(super::ours::OurStore::open(dir)?)) },
+    Engine { name: "vde-store", open: |dir| Ok(Box::new(OurStore::open(dir)?)) },
     Engine { name: BARE_LOG, open: |dir| Ok(Box::new(BareLog::open(dir)?)) },
     Engine { name: "fjall", open: |dir| Ok(Box::new(Fjall::open(dir)?)) },
     Engine { name: "redb", open: |dir| Ok(Box::new(Redb::open(dir)?)) },
@@ -200,6 +200,48 @@ impl Store for Sled {
     fn settle(&self) -> Result<(), Failure> {
         self.0.flush()?;
         Ok(())
+    }
+}
+
+/// `vde-store`.
+pub struct OurStore {
+    synced: vde_store::Vde,
+    buffered: vde_store::Vde,
+}
+
+impl OurStore {
+    /// The store in a directory, a new one where it is empty.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be created.
+    pub fn open(dir: &Path) -> Result<Self, Failure> {
+        let synced = vde_store::Vde::open(dir.join("store.vde"))?;
+        let buffered = synced.with_durability(vde_store::Durability::Buffered);
+        Ok(Self { synced, buffered })
+    }
+}
+
+impl Store for OurStore {
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure> {
+        let store = match durability {
+            Durability::Synced => &self.synced,
+            Durability::Buffered => &self.buffered,
+        };
+        Ok(store.put(key, value)?)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.synced.get(key)?)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
+        self.buffered.delete(key)?;
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(self.synced.checkpoint()?)
     }
 }
 

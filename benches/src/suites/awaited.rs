@@ -18,8 +18,8 @@ use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher};
 use super::{BITMAP, CAS_PAIR, EXACT, OURS, SLEEP_STRIPES, STRIPES, Sharing, shared};
 use crate::{
     contenders::{
-        AsyncKeyLock, AsyncRwLock, Bitmap, BlockedOn, CasPair, KeyedLockAsync, LockableAsync, Padded,
-        StripedLockAsync, Unlocked, padded,
+        AsyncKeyLock, AsyncRwLock, Bitmap, BlockedOn, Blocking, CasPair, KeyedLockAsync, LockableAsync,
+        Padded, StripedLockAsync, Unlocked, padded,
     },
     harness::Case,
     workloads::{
@@ -28,10 +28,16 @@ use crate::{
     },
 };
 
-const TOKIO: &str = "tokio, striped by hand";
-const ASYNC_LOCK: &str = "async-lock, striped by hand";
-const FUTURES: &str = "futures, striped by hand";
-const SAA: &str = "saa, striped by hand";
+/// The mutex of `tokio`.
+pub const TOKIO: &str = "tokio, striped by hand";
+/// The mutex of `async-lock`.
+pub const ASYNC_LOCK: &str = "async-lock, striped by hand";
+/// The mutex of `futures-util`.
+pub const FUTURES: &str = "futures, striped by hand";
+/// The lock of `saa`.
+pub const SAA: &str = "saa, striped by hand";
+/// The limit of a lock that is handed from task to task.
+pub const TOKEN_RING: &str = "token ring (limit)";
 const STRIPED_LOCK: &str = "striped-lock (tokio)";
 const KEYED_LOCK: &str = "keyed-lock (async)";
 const LOCKABLE: &str = "lockable (async)";
@@ -77,6 +83,29 @@ pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
         polled_once(STRIPED_LOCK, striped_lock(), keys),
         polled_once(KEYED_LOCK, KeyedLockAsync::default(), keys),
         polled_once(LOCKABLE, LockableAsync::default(), keys),
+    ]
+}
+
+/// Lock and unlock by the methods that make a thread wait. The mutex of `futures-util` has none.
+pub fn blocking(keys: &[u64]) -> Vec<Case<'_>> {
+    vec![
+        one_key(OURS, Blocking(ours()), keys),
+        one_key(CAS_PAIR, CasPair::new(STRIPES, DefaultHasher::default()), keys),
+        one_key(SAA, Blocking(saa()), keys),
+        one_key(ASYNC_LOCK, Blocking(async_lock()), keys),
+        one_key(TOKIO, Blocking(tokio()), keys),
+    ]
+}
+
+/// Lock and unlock by a thread that awaits each lock in `block_on`.
+pub fn blocked_on(keys: &[u64]) -> Vec<Case<'_>> {
+    vec![
+        one_key(OURS, BlockedOn(ours()), keys),
+        one_key(CAS_PAIR, CasPair::new(STRIPES, DefaultHasher::default()), keys),
+        one_key(SAA, BlockedOn(saa()), keys),
+        one_key(FUTURES, BlockedOn(futures()), keys),
+        one_key(ASYNC_LOCK, BlockedOn(async_lock()), keys),
+        one_key(TOKIO, BlockedOn(tokio()), keys),
     ]
 }
 
@@ -169,7 +198,7 @@ pub fn one_key_by_tasks(count: usize, held: Held) -> Vec<Case<'static>> {
         tasks(TOKIO, tokio(), count, held),
     ];
     if held == Held::OverAYield {
-        cases.push(token_ring("token ring (limit)", count));
+        cases.push(token_ring(TOKEN_RING, count));
     }
     cases
 }

@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 use stripe_lock::{DefaultHasher, DefaultRawMutex, Fnv1a, SipHash, StripedMutex};
 
 pub use awaited::{
-    apart, asleep_awaited, awaited, awaited_many, layouts, one_key_by_tasks, read_awaited, threaded_awaited,
+    ASYNC_LOCK, FUTURES, SAA, TOKEN_RING, TOKIO, apart, asleep_awaited, awaited, awaited_many, blocked_on,
+    blocking, layouts, one_key_by_tasks, read_awaited, threaded_awaited,
 };
 
 use crate::{

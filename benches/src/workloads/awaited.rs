@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{runtime, sync::Notify, task};
 
-use super::locks::timed;
+use super::{locks::timed, quota::Quota};
 use crate::{
     contenders::{AsyncKeyLock, AsyncMultiLock},
     harness::Case,
@@ -60,7 +60,16 @@ pub enum Held {
     OverAYield,
 }
 
-/// Tasks on two worker threads that lock and unlock one key, `held` in between. The operations are divided among the tasks.
+impl Held {
+    async fn pass(self) {
+        if self == Self::OverAYield {
+            task::yield_now().await;
+        }
+    }
+}
+
+/// Tasks on two worker threads that lock and unlock one key, `held` in between. The operations are divided among the tasks, and
+/// it can be said how long each waited for its lock.
 ///
 /// # Panics
 ///
@@ -72,19 +81,31 @@ pub fn tasks(
     held: Held,
 ) -> Case<'static> {
     let (runtime, lock) = (two_workers(), Arc::new(lock));
-    Case::new(label, move |operations| {
-        let each = operations.div_ceil(tasks as u64);
-        all(&runtime, tasks, |_| {
-            let lock = Arc::clone(&lock);
+    Case::waiting(label, move |operations, latencies| {
+        let quota = Arc::new(Quota::new(operations, tasks));
+        let took = all(&runtime, tasks, |_| {
+            let (lock, quota, latencies) = (Arc::clone(&lock), Arc::clone(&quota), latencies.cloned());
             async move {
-                for _ in 0..each {
-                    let _guard = lock.lock(&1).await;
-                    if held == Held::OverAYield {
-                        task::yield_now().await;
+                let Some(latencies) = latencies else {
+                    for _ in quota.turns() {
+                        let _guard = lock.lock(&1).await;
+                        held.pass().await;
                     }
+                    return;
+                };
+                let mut times = Vec::new();
+                for _ in quota.turns() {
+                    let start = Instant::now();
+                    let guard = lock.lock(&1).await;
+                    let waited = start.elapsed();
+                    held.pass().await;
+                    drop(guard);
+                    times.push(waited.as_secs_f64());
                 }
+                latencies.add(times);
             }
-        })
+        });
+        quota.whole(took)
     })
 }
 

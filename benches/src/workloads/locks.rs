@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::quota::Quota;
 use crate::{
     contenders::{KeyLock, KeyRwLock, MultiLock},
     harness::Case,
@@ -40,7 +41,7 @@ pub(super) fn timed<T>(operations: u64, items: &[T], mut operation: impl FnMut(&
 
 /// Threads that lock and unlock, each walking through keys of its own list, with `section` under the lock.
 ///
-/// The operations are divided among the threads; the time runs from the first start to the last end.
+/// The operations are divided among the threads, and it can be said how long each waited for its lock. The time runs from the first start to the last end.
 pub fn threads<'a, K: Sync + 'a>(
     label: impl Into<String>,
     lock: impl KeyLock<K> + 'a,
@@ -48,14 +49,26 @@ pub fn threads<'a, K: Sync + 'a>(
     section: impl Fn() + Sync + 'a,
 ) -> Case<'a> {
     assert!(keys.iter().all(|keys| keys.len().is_power_of_two()), "the next key is found by a mask");
-    Case::new(label, move |operations| {
-        let each = operations.div_ceil(keys.len() as u64);
-        together(keys.len(), |thread| {
+    Case::waiting(label, move |operations, latencies| {
+        let quota = Quota::new(operations, keys.len());
+        let took = together(keys.len(), |thread| {
             let keys = &keys[thread];
-            for turn in 0..each as usize {
-                lock.with(&keys[turn & (keys.len() - 1)], &section);
-            }
-        })
+            let key = |turn: usize| &keys[turn & (keys.len() - 1)];
+            let Some(latencies) = latencies else {
+                return quota.turns().for_each(|turn| lock.with(key(turn), &section));
+            };
+            let waits = quota.turns().map(|turn| {
+                let start = Instant::now();
+                let waited = lock.with(key(turn), || {
+                    let waited = start.elapsed();
+                    section();
+                    waited
+                });
+                waited.as_secs_f64()
+            });
+            latencies.add(waits.collect());
+        });
+        quota.whole(took)
     })
 }
 

@@ -2,14 +2,19 @@
 
 mod awaited;
 mod closed_loop;
+#[cfg(feature = "stores")]
 mod load;
 mod locks;
+#[cfg(feature = "stores")]
 mod puts;
+mod quota;
 mod sleep;
 
 pub use awaited::{Held, many_polled_once, polled_once, tasks, token_ring};
 pub use closed_loop::closed_loop;
+#[cfg(feature = "stores")]
 pub use load::load;
 pub use locks::{busy, lock_all, many_keys, one_key, one_key_each, read_mostly, threads, together};
-pub use puts::{Latencies, Put, puts, sync_time};
+#[cfg(feature = "stores")]
+pub use puts::{Put, puts, sync_time};
 pub use sleep::{sleeping_tasks, sleeping_threads};

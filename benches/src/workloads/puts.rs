@@ -1,15 +1,15 @@
 //! Puts into disk engines.
 
 use std::{
+    mem,
     path::Path,
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::closed_loop;
-use crate::{contenders::stores::Failure, harness::Case};
+use crate::{contenders::stores::Failure, harness::Case, latencies::Latencies};
 
 /// Something that puts a value under a key: an engine, or an engine behind a lock.
 pub type Put<'a> = dyn Fn(&[u8], &[u8]) -> Result<(), Failure> + Sync + 'a;
@@ -38,23 +38,6 @@ pub fn puts<'a>(
             |writer| writer.time(|key, value| put(key, value).expect("the engine takes every put")),
         )
     })
-}
-
-/// The times of single operations, gathered over all samples of a case.
-#[derive(Default)]
-pub struct Latencies(Mutex<Vec<f64>>);
-
-impl Latencies {
-    /// All times so far, in seconds, sorted.
-    ///
-    /// # Panics
-    ///
-    /// Panics if a writer panicked.
-    pub fn sorted(&self) -> Vec<f64> {
-        let mut times = self.0.lock().expect("writers do not panic").clone();
-        times.sort_by(f64::total_cmp);
-        times
-    }
 }
 
 struct Writer<'a> {
@@ -86,9 +69,7 @@ impl<'a> Writer<'a> {
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        if let Ok(mut all) = self.latencies.0.lock() {
-            all.append(&mut self.times);
-        }
+        self.latencies.add(mem::take(&mut self.times));
     }
 }
 

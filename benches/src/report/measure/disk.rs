@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     contenders::{
-        GlobalMutex, KeyLock, OurStore, Ours, Unlocked,
-        stores::{Durability, Failure, Store},
+        GlobalMutex, KeyLock, Ours, Unlocked,
+        stores::{Durability, Failure, OurStore, Store},
     },
     harness::{Comparison, Plan},
+    latencies::Latencies,
     suites,
-    workloads::{Latencies, Put, puts},
+    workloads::{Put, puts},
 };
 
 const WRITERS: [usize; 4] = [1, 4, 16, 64];

@@ -1,0 +1,94 @@
+//! Async locks that threads wait for, so that threads can be asked to do with them what they do with blocking ones.
+
+use std::hash::{BuildHasher, Hash};
+
+use futures_lite::future::block_on;
+use stripe_lock::AsyncStripedMutex;
+
+use super::{AsyncKeyLock, AsyncKeyRwLock, AsyncMutex, KeyLock, KeyRwLock, Padded, awaited::SaaAlone};
+
+/// An async lock whose future the thread polls, and sleeps in between.
+///
+/// Lock, section and unlock are one future. A lock's future that is moved into `block_on`, and a guard that is moved out of it,
+/// are read by wider loads than they were just written with, for which the processor waits 4 to 5 ns each; which locks
+/// that hits is chance.
+pub struct BlockedOn<L>(pub L);
+
+impl<K, L: AsyncKeyLock<K>> KeyLock<K> for BlockedOn<L> {
+    #[inline]
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        block_on(async {
+            let _guard = self.0.lock(key).await;
+            section()
+        })
+    }
+
+    fn apart(&self, one: &K, other: &K) -> bool {
+        self.0.apart(one, other)
+    }
+}
+
+impl<K, L: AsyncKeyRwLock<K>> KeyRwLock<K> for BlockedOn<L> {
+    #[inline]
+    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        block_on(async {
+            let _guard = self.0.read(key).await;
+            section()
+        })
+    }
+
+    #[inline]
+    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        block_on(async {
+            let _guard = self.0.write(key).await;
+            section()
+        })
+    }
+}
+
+/// An async mutex without keys that a thread can wait for without a future.
+pub trait BlockingMutex: AsyncMutex {
+    /// Waits for the mutex as a thread.
+    fn blocking_lock(&self) -> Self::Guard<'_>;
+}
+
+impl BlockingMutex for tokio::sync::Mutex<()> {
+    #[inline]
+    fn blocking_lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.blocking_lock()
+    }
+}
+
+impl BlockingMutex for async_lock::Mutex<()> {
+    #[inline]
+    fn blocking_lock(&self) -> async_lock::MutexGuard<'_, ()> {
+        self.lock_blocking()
+    }
+}
+
+impl BlockingMutex for saa::Lock {
+    #[inline]
+    fn blocking_lock(&self) -> SaaAlone<'_> {
+        self.lock_sync();
+        SaaAlone(self)
+    }
+}
+
+/// An async lock for which threads wait by the method that it has for them.
+pub struct Blocking<L>(pub L);
+
+impl<K: Hash + Sync, S: BuildHasher + Send + Sync> KeyLock<K> for Blocking<AsyncStripedMutex<K, (), S>> {
+    #[inline]
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.blocking_lock(key);
+        section()
+    }
+}
+
+impl<L: BlockingMutex> KeyLock<u64> for Blocking<Padded<L>> {
+    #[inline]
+    fn with<R>(&self, key: &u64, section: impl FnOnce() -> R) -> R {
+        let _guard = L::blocking_lock(self.0.get(key));
+        section()
+    }
+}
