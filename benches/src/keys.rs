@@ -1,6 +1,8 @@
 //! The keys that workloads draw: fixed by a seed, so that every contender meets the same ones.
 
-use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng};
+use std::mem;
+
+use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use rand_distr::Zipf;
 
 /// How many keys a ring holds: enough to visit every stripe and defeat the branch predictor, few enough to stay in the
@@ -32,6 +34,24 @@ pub fn strings(count: usize, seed: u64) -> Vec<String> {
 pub fn zipf(count: usize, population: usize, exponent: f64, seed: u64) -> Vec<u64> {
     let ranks = Zipf::new(population as f64, exponent).expect("a population, and an exponent from zero");
     SmallRng::seed_from_u64(seed).sample_iter(ranks).take(count).map(|rank: f64| rank as u64 - 1).collect()
+}
+
+/// So many random keys of which no two have the same place, of the `places` that `place` knows.
+///
+/// # Panics
+///
+/// Panics if there are fewer places than keys.
+pub fn apart(count: usize, places: usize, place: impl Fn(&u64) -> usize) -> Vec<u64> {
+    assert!(count <= places, "{count} keys can't lie apart in {places} places");
+    let mut taken = vec![false; places];
+    Distinct::of_writer(0).filter(|key| !mem::replace(&mut taken[place(key)], true)).take(count).collect()
+}
+
+/// The keys from zero up to `count`, in an order that no cache foresees.
+pub fn shuffled(count: usize) -> Vec<u64> {
+    let mut keys: Vec<_> = (0..count as u64).collect();
+    keys.shuffle(&mut SmallRng::seed_from_u64(1));
+    keys
 }
 
 /// A stream of keys in which, in practice, none comes twice: the draws of one writer.
@@ -69,6 +89,13 @@ mod tests {
         assert_eq!(random(8, 1), random(8, 1));
         assert_ne!(random(8, 1), random(8, 2));
         assert!(strings(8, 1).iter().all(|key| key.len() == 32));
+    }
+
+    #[test]
+    fn keys_that_lie_apart_fill_every_place_once() {
+        let mut keys = apart(64, 64, |key| *key as usize % 64);
+        keys.sort_unstable_by_key(|key| key % 64);
+        assert!(keys.iter().map(|key| key % 64).eq(0..64));
     }
 
     #[test]

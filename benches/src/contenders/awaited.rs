@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     hash::{BuildHasher, Hash},
+    iter,
     num::NonZeroUsize,
 };
 
@@ -252,6 +253,49 @@ impl<L: AsyncRwLock> AsyncKeyRwLock<u64> for Padded<L> {
     #[inline]
     fn write<'a>(&'a self, key: &'a u64) -> impl Future<Output = Self::Writing<'a>> + Send {
         L::write(self.get(key))
+    }
+}
+
+/// A lock of another crate for each key from zero up, side by side.
+pub struct PerKey<L>(Vec<L>);
+
+impl<L: Default> PerKey<L> {
+    /// For so many keys.
+    pub fn new(keys: usize) -> Self {
+        Self(iter::repeat_with(L::default).take(keys).collect())
+    }
+}
+
+impl<L: AsyncMutex> AsyncKeyLock<u64> for PerKey<L> {
+    type Guard<'a>
+        = L::Guard<'a>
+    where
+        L: 'a;
+
+    #[inline]
+    fn lock<'a>(&'a self, key: &'a u64) -> impl Future<Output = Self::Guard<'a>> + Send {
+        L::lock(&self.0[*key as usize])
+    }
+}
+
+impl<L: AsyncRwLock> AsyncKeyRwLock<u64> for PerKey<L> {
+    type Reading<'a>
+        = L::Reading<'a>
+    where
+        L: 'a;
+    type Writing<'a>
+        = L::Writing<'a>
+    where
+        L: 'a;
+
+    #[inline]
+    fn read<'a>(&'a self, key: &'a u64) -> impl Future<Output = Self::Reading<'a>> + Send {
+        L::read(&self.0[*key as usize])
+    }
+
+    #[inline]
+    fn write<'a>(&'a self, key: &'a u64) -> impl Future<Output = Self::Writing<'a>> + Send {
+        L::write(&self.0[*key as usize])
     }
 }
 

@@ -20,7 +20,8 @@ pub mod quads;
 pub mod stores;
 
 pub use awaited::{
-    AsyncMutex, AsyncRwLock, KeyedLockAsync, LockableAsync, Padded, SaaAlone, StripedLockAsync, padded,
+    AsyncMutex, AsyncRwLock, KeyedLockAsync, LockableAsync, Padded, PerKey, SaaAlone, StripedLockAsync,
+    padded,
 };
 pub use blocked::{BlockedOn, Blocking, BlockingMutex};
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup};

@@ -34,7 +34,7 @@ pub fn many_polled_once<'a, K: Sync>(
 }
 
 #[inline]
-fn now<F: Future>(future: F) -> F::Output {
+pub(super) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("nobody else holds a key"),

@@ -9,6 +9,7 @@ mod locks;
 mod puts;
 mod quota;
 mod sleep;
+mod waiting;
 
 pub use awaited::{Held, many_polled_once, polled_once, tasks, token_ring};
 pub use closed_loop::closed_loop;
@@ -18,3 +19,6 @@ pub use locks::{busy, lock_all, many_keys, one_key, one_key_each, read_mostly, t
 #[cfg(feature = "stores")]
 pub use puts::{Put, puts, sync_time};
 pub use sleep::{sleeping_tasks, sleeping_threads};
+pub use waiting::{
+    Steps, threads_wait_for_a_key_each, wait_behind_granted, wait_for_a_key_each, wait_for_one_key,
+};
