@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use mutants::{MUTANTS, Mutant};
-pub use raw::{LoomMutex, LoomRwLock};
+pub use raw::{Looks, LoomMutex, LoomRwLock};
 
 /// Explores every interleaving of `model`, with at most `preemptions` preemptions in each where a bound is given, and
 /// prints how many there were. With the variable `LOOM_DEEPER` set, one more preemption than the bound.

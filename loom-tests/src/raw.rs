@@ -2,15 +2,39 @@
 
 use std::sync::OnceLock;
 
-use lock_api::{GuardSend, RawMutex, RawRwLock};
+use lock_api::{
+    GuardSend, RawMutex, RawMutexFair, RawMutexTimed, RawRwLock, RawRwLockDowngrade, RawRwLockTimed,
+    RawRwLockUpgrade,
+};
 use loom::sync::{Condvar, Mutex};
+use loom::thread;
 
-/// Who holds a lock: `readers` of them, or one writer.
+/// Who holds a lock: `readers` of them, one of whom may upgrade if it is `upgradable`, or one writer.
 #[derive(Default)]
 struct Holders {
     readers: usize,
+    upgradable: bool,
     writer: bool,
+    /// How many wait for the lock of a mutex, and how many of them are let in by a fair release, before anybody else.
+    waiting: usize,
+    called: usize,
 }
+
+/// A time in a model: it has passed after so many looks at the lock.
+///
+/// # Examples
+///
+/// ```
+/// use loom_tests::{Looks, LoomMutex, explore};
+/// use stripe_lock::{DefaultHasher, StripedMutex};
+///
+/// explore("one thread", None, || {
+///     let locks = StripedMutex::<u8, (), LoomMutex, _>::with_hasher(2, DefaultHasher::default());
+///     assert!(locks.try_lock_until(&1, Looks(1)).is_some());
+/// });
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Looks(pub usize);
 
 /// The model checker's objects can't be made in a constant, as raw locks have to be, so they are made on first use. A
 /// model makes that use before it starts threads (by locking all stripes once): made during the race, they would
@@ -46,6 +70,21 @@ impl Shared {
         })
     }
 
+    /// Attempts it so many times; others go on in between.
+    fn attempt_for(
+        &self,
+        Looks(looks): Looks,
+        free: impl Fn(&Holders) -> bool,
+        take: impl Fn(&mut Holders),
+    ) -> Option<GuardSend> {
+        (0..looks).find_map(|look| {
+            if look > 0 {
+                thread::yield_now();
+            }
+            self.attempt(&free, &take)
+        })
+    }
+
     fn change(&self, change: impl Fn(&mut Holders)) {
         let (holders, changed) = self.parts();
         change(&mut holders.lock().expect("no model panics inside a raw lock"));
@@ -58,7 +97,12 @@ impl Shared {
 }
 
 fn unlocked(holders: &Holders) -> bool {
-    holders.readers == 0 && !holders.writer
+    holders.readers == 0 && !holders.upgradable && !holders.writer
+}
+
+/// Whether another reader may upgrade.
+fn upgradable(holders: &Holders) -> bool {
+    !holders.upgradable && !holders.writer
 }
 
 /// A raw mutex that the model checker sees.
@@ -76,19 +120,29 @@ fn unlocked(holders: &Holders) -> bool {
 /// ```
 pub struct LoomMutex(Shared);
 
-// SAFETY: `wait` and `attempt` admit one holder at a time, under a mutex that orders each after the one before.
+// SAFETY: `lock` and `attempt` admit one holder at a time, under a mutex that orders each after the one before.
 unsafe impl RawMutex for LoomMutex {
     #[allow(clippy::declare_interior_mutable_const, reason = "required by the trait")]
     const INIT: Self = Self(Shared::new());
     type Guard = GuardSend;
 
     fn lock(&self) -> GuardSend {
-        self.0.wait(unlocked, |holders| holders.writer = true);
+        let (holders, changed) = self.0.parts();
+        let mut holders = holders.lock().expect("no model panics inside a raw lock");
+        holders.waiting += 1;
+        let mut waited = false;
+        while holders.writer || holders.called > 0 && !waited {
+            holders = changed.wait(holders).expect("no model panics inside a raw lock");
+            waited = true;
+        }
+        holders.waiting -= 1;
+        holders.called = holders.called.saturating_sub(1);
+        holders.writer = true;
         GuardSend::new()
     }
 
     fn try_lock(&self) -> Option<GuardSend> {
-        self.0.attempt(unlocked, |holders| holders.writer = true)
+        self.0.attempt(left, |holders| holders.writer = true)
     }
 
     unsafe fn unlock(&self, _: GuardSend) {
@@ -96,7 +150,36 @@ unsafe impl RawMutex for LoomMutex {
     }
 
     fn is_locked(&self) -> bool {
-        !self.0.look(unlocked)
+        !self.0.look(left)
+    }
+}
+
+/// Whether a mutex is free for newcomers.
+fn left(holders: &Holders) -> bool {
+    !holders.writer && holders.called == 0
+}
+
+// SAFETY: as for `RawMutex`; a fair release admits one of those who wait before any newcomer.
+unsafe impl RawMutexFair for LoomMutex {
+    unsafe fn unlock_fair(&self, _: GuardSend) {
+        self.0.change(|holders| {
+            holders.writer = false;
+            holders.called = holders.waiting.min(1);
+        });
+    }
+}
+
+// SAFETY: as for `RawMutex`.
+unsafe impl RawMutexTimed for LoomMutex {
+    type Duration = Looks;
+    type Instant = Looks;
+
+    fn try_lock_for(&self, looks: Looks) -> Option<GuardSend> {
+        self.0.attempt_for(looks, left, |holders| holders.writer = true)
+    }
+
+    fn try_lock_until(&self, looks: Looks) -> Option<GuardSend> {
+        self.try_lock_for(looks)
     }
 }
 
@@ -155,5 +238,64 @@ unsafe impl RawRwLock for LoomRwLock {
 
     fn is_locked_exclusive(&self) -> bool {
         self.0.look(|holders| holders.writer)
+    }
+}
+
+// SAFETY: the writer becomes a reader in one step.
+unsafe impl RawRwLockDowngrade for LoomRwLock {
+    unsafe fn downgrade(&self, _: GuardSend) -> GuardSend {
+        self.0.change(|holders| (holders.writer, holders.readers) = (false, 1));
+        GuardSend::new()
+    }
+}
+
+// SAFETY: `upgradable` admits one such holder, who becomes the writer in one step, once the readers have left.
+unsafe impl RawRwLockUpgrade for LoomRwLock {
+    type UpgradableGuard = GuardSend;
+
+    fn lock_upgradable(&self) -> GuardSend {
+        self.0.wait(upgradable, |holders| holders.upgradable = true);
+        GuardSend::new()
+    }
+
+    fn try_lock_upgradable(&self) -> Option<GuardSend> {
+        self.0.attempt(upgradable, |holders| holders.upgradable = true)
+    }
+
+    unsafe fn unlock_upgradable(&self, _: GuardSend) {
+        self.0.change(|holders| holders.upgradable = false);
+    }
+
+    unsafe fn upgrade(&self, _: GuardSend) -> GuardSend {
+        let become_writer = |holders: &mut Holders| (holders.upgradable, holders.writer) = (false, true);
+        self.0.wait(|holders| holders.readers == 0, become_writer);
+        GuardSend::new()
+    }
+
+    unsafe fn try_upgrade(&self, state: GuardSend) -> Result<GuardSend, GuardSend> {
+        let become_writer = |holders: &mut Holders| (holders.upgradable, holders.writer) = (false, true);
+        self.0.attempt(|holders| holders.readers == 0, become_writer).ok_or(state)
+    }
+}
+
+// SAFETY: as for `RawRwLock`.
+unsafe impl RawRwLockTimed for LoomRwLock {
+    type Duration = Looks;
+    type Instant = Looks;
+
+    fn try_lock_shared_for(&self, looks: Looks) -> Option<GuardSend> {
+        self.0.attempt_for(looks, |holders| !holders.writer, |holders| holders.readers += 1)
+    }
+
+    fn try_lock_shared_until(&self, looks: Looks) -> Option<GuardSend> {
+        self.try_lock_shared_for(looks)
+    }
+
+    fn try_lock_exclusive_for(&self, looks: Looks) -> Option<GuardSend> {
+        self.0.attempt_for(looks, unlocked, |holders| holders.writer = true)
+    }
+
+    fn try_lock_exclusive_until(&self, looks: Looks) -> Option<GuardSend> {
+        self.try_lock_exclusive_for(looks)
     }
 }

@@ -58,6 +58,7 @@ fn add<M: Mode>(counter: &AtomicU64, n: u64) {
 /// assert_eq!(locks.stats().stripes()[locks.stripe_of(&1)].contended, 0);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StripeStats {
     /// How often the stripe was taken, in any mode. Attempts that ended without it are counted nowhere.
     pub acquisitions: u64,

@@ -1,6 +1,8 @@
 //! The blocking locks: exclusion, and no deadlock whatever is taken together.
 #![cfg(stripe_lock_loom)]
 
+mod guards;
+
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
