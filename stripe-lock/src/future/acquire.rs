@@ -17,6 +17,7 @@ use super::plan::{Plan, next_from};
 use super::release;
 use super::sealed::LockSet;
 use super::waiter::{Held, UNLIMITED, Waiter, Want};
+use super::word::Mode;
 
 const FINISHED: &str = "the future was polled after it was ready";
 
@@ -118,32 +119,55 @@ impl<P: Deref<Target: LockSet>, A: Access> CheckedPoll for Acquire<P, A> {
     ) -> Poll<Result<AsyncGuard<P, A>, AcquireError>> {
         // SAFETY: only the set is moved out, which is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        let set = &**this.set.as_ref().expect(FINISHED);
-        let (place, mode) = (this.place, this.access.mode());
-        let mut stale = None;
-        if !this.waiter.is_idle() || !release::try_enter(set, place, mode) {
-            let want = Want { at: (place, mode), plan: None, max_waiters };
-            // SAFETY: the waiter is pinned with this, and is cancelled when this is dropped.
-            match ready!(unsafe { this.waiter.poll(set, want, cx) }) {
-                Ok(wakers) => stale = Some(wakers),
-                Err(error) => {
-                    this.give_up();
-                    this.set = None;
-                    return Poll::Ready(Err(error));
-                }
-            }
+        if this.waiter.is_idle()
+            && let Some(set) = &this.set
+            && release::try_enter(&**set, this.place, this.access.mode())
+            && let Some(set) = this.set.take()
+        {
+            // SAFETY: the stripe has just been entered.
+            let mut guard = unsafe { AsyncGuard::of(set, this.place, this.access) };
+            guard.record(Taker::polling(cx, this.waiter.watch.site));
+            return Poll::Ready(Ok(guard));
         }
-        let set = this.set.take().expect(FINISHED);
-        // SAFETY: the waiter has just got the stripe.
-        let mut guard = unsafe { AsyncGuard::of(set, place, this.access) };
-        guard.record(Taker::polling(cx, this.waiter.watch.site));
-        drop(stale);
-        this.waiter.watch.end(true);
-        Poll::Ready(Ok(guard))
+        // SAFETY: this is pinned.
+        unsafe { this.wait(max_waiters, cx) }
     }
 }
 
 impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
+    /// Goes on where the stripe is not free, or was waited for already.
+    ///
+    /// # Safety
+    ///
+    /// This is pinned.
+    #[cold]
+    #[inline(never)]
+    unsafe fn wait(
+        &mut self,
+        max_waiters: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<AsyncGuard<P, A>, AcquireError>> {
+        let set = &**self.set.as_ref().expect(FINISHED);
+        let want = Want { at: (self.place, self.access.mode()), plan: None, max_waiters };
+        // SAFETY: the waiter is pinned with this, and is cancelled when this is dropped.
+        match ready!(unsafe { self.waiter.poll(set, want, cx) }) {
+            Ok(stale) => {
+                let set = self.set.take().expect(FINISHED);
+                // SAFETY: the waiter has just got the stripe.
+                let mut guard = unsafe { AsyncGuard::of(set, self.place, self.access) };
+                guard.record(Taker::polling(cx, self.waiter.watch.site));
+                drop(stale);
+                self.waiter.watch.end(true);
+                Poll::Ready(Ok(guard))
+            }
+            Err(error) => {
+                self.give_up();
+                self.set = None;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
     #[cold]
     fn give_up(&mut self) {
         let Some(set) = &self.set else { return };
@@ -259,6 +283,40 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         Checked { future: self, max_waiters }
     }
 
+    /// Goes on where a stripe is not free, or was waited for already.
+    ///
+    /// # Safety
+    ///
+    /// This is pinned. On the first call the stripes below `at` are held.
+    #[cold]
+    #[inline(never)]
+    unsafe fn wait(
+        &mut self,
+        at: (Place, Mode),
+        max_waiters: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<AsyncMultiGuard<P, N>, AcquireError>> {
+        let set = &**self.set.as_ref().expect(FINISHED);
+        let want = Want { at, plan: Some(&self.plan), max_waiters };
+        // SAFETY: waiter and plan are pinned with this, and the waiter is cancelled when this is dropped.
+        match ready!(unsafe { self.waiter.poll(set, want, cx) }) {
+            Ok(stale) => {
+                let (set, plan) = (self.set.take().expect(FINISHED), self.plan.take());
+                // SAFETY: the waiter has just got all the stripes.
+                let mut guard = unsafe { AsyncMultiGuard::of(set, plan) };
+                guard.record(Taker::polling(cx, self.waiter.watch.site));
+                drop(stale);
+                self.waiter.watch.end(true);
+                Poll::Ready(Ok(guard))
+            }
+            Err(error) => {
+                self.give_up();
+                self.set = None;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
     #[cold]
     fn give_up(&mut self) {
         let Some(set) = &self.set else { return };
@@ -280,27 +338,20 @@ impl<P: Deref<Target: LockSet>, N: Plan> CheckedPoll for AcquireMany<P, N> {
     ) -> Poll<Result<AsyncMultiGuard<P, N>, AcquireError>> {
         // SAFETY: the plan is moved out only when it is waited for no more; the set is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        let (set, plan) = (&**this.set.as_ref().expect(FINISHED), &this.plan);
-        let missed = if this.waiter.is_idle() { release::enter_all(set, plan) } else { next_from(plan, 0) };
-        let mut stale = None;
+        let set = &**this.set.as_ref().expect(FINISHED);
+        let missed = if this.waiter.is_idle() {
+            release::enter_all(set, &this.plan)
+        } else {
+            next_from(&this.plan, 0)
+        };
         if let Some(at) = missed {
-            let want = Want { at, plan: Some(plan), max_waiters };
-            // SAFETY: waiter and plan are pinned with this, and the waiter is cancelled when this is dropped.
-            match ready!(unsafe { this.waiter.poll(set, want, cx) }) {
-                Ok(wakers) => stale = Some(wakers),
-                Err(error) => {
-                    this.give_up();
-                    this.set = None;
-                    return Poll::Ready(Err(error));
-                }
-            }
+            // SAFETY: this is pinned, and what is below `at` was entered the first time.
+            return unsafe { this.wait(at, max_waiters, cx) };
         }
         let (set, plan) = (this.set.take().expect(FINISHED), this.plan.take());
-        // SAFETY: the waiter has just got all the stripes.
+        // SAFETY: all the stripes have just been entered.
         let mut guard = unsafe { AsyncMultiGuard::of(set, plan) };
         guard.record(Taker::polling(cx, this.waiter.watch.site));
-        drop(stale);
-        this.waiter.watch.end(true);
         Poll::Ready(Ok(guard))
     }
 }

@@ -22,7 +22,7 @@
 use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::Waker;
 
 use crossbeam_utils::CachePadded;
@@ -50,14 +50,17 @@ pub(super) enum State {
 const KIND: u32 = 24;
 
 impl State {
+    /// Not zero: the compiler would fill the whole of a new node with zeros, its unwritten fields too.
+    const IDLE: u32 = 5 << KIND;
+
     fn to_bits(self) -> u32 {
         let (kind, stripe) = match self {
-            Self::Idle => (0, 0),
-            Self::Resume(stripe) => (1, stripe),
-            Self::Waiting(stripe) => (2, stripe),
-            Self::Notified(stripe) => (3, stripe),
-            Self::Granted => (4, 0),
-            Self::Closed(stripe) => (5, stripe),
+            Self::Idle => (Self::IDLE >> KIND, 0),
+            Self::Resume(stripe) => (0, stripe),
+            Self::Waiting(stripe) => (1, stripe),
+            Self::Notified(stripe) => (2, stripe),
+            Self::Granted => (3, 0),
+            Self::Closed(stripe) => (4, stripe),
         };
         kind << KIND | stripe as u32
     }
@@ -65,12 +68,12 @@ impl State {
     fn from_bits(bits: u32) -> Self {
         let stripe = (bits & ((1 << KIND) - 1)) as usize;
         match bits >> KIND {
-            0 => Self::Idle,
-            1 => Self::Resume(stripe),
-            2 => Self::Waiting(stripe),
-            3 => Self::Notified(stripe),
-            4 => Self::Granted,
-            _ => Self::Closed(stripe),
+            0 => Self::Resume(stripe),
+            1 => Self::Waiting(stripe),
+            2 => Self::Notified(stripe),
+            3 => Self::Granted,
+            4 => Self::Closed(stripe),
+            _ => Self::Idle,
         }
     }
 
@@ -86,6 +89,8 @@ impl State {
 /// One waiter. Lies in the future that waits.
 pub(super) struct Node {
     state: AtomicU32,
+    /// Whether the state is `Idle`. For the node's own future, which is spared a load of the state by it.
+    idle: std::cell::Cell<bool>,
     /// Written by [`open`](Self::open), when the future first has to wait.
     fields: Cell<MaybeUninit<Fields>>,
     _pinned: PhantomPinned,
@@ -109,7 +114,7 @@ pub(super) struct Fields {
 
 // SAFETY: the fields are reached by one thread at a time: under the lock of a bucket, or by the future of an unlinked node.
 unsafe impl Send for Node {}
-// SAFETY: as above; the state is atomic.
+// SAFETY: as above; the state is atomic, and `idle` is for the future alone.
 unsafe impl Sync for Node {}
 
 impl Fields {
@@ -154,13 +159,18 @@ impl Fields {
 impl Node {
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Self { state: AtomicU32::new(0), fields: Cell::new(MaybeUninit::uninit()), _pinned: PhantomPinned }
+        Self {
+            state: AtomicU32::new(State::IDLE),
+            idle: std::cell::Cell::new(true),
+            fields: Cell::new(MaybeUninit::uninit()),
+            _pinned: PhantomPinned,
+        }
     }
 
     /// Whether nothing is waited for, nor was granted and not claimed. For the node's own future.
     #[inline(always)]
     pub(super) fn is_idle(&self) -> bool {
-        self.state.load(Relaxed) == 0
+        self.idle.get()
     }
 
     /// How the node stands. Unless it is queued, its future owns it and sees all that was written to it.
@@ -173,14 +183,26 @@ impl Node {
         self.state.store(state.to_bits(), Release);
     }
 
-    /// Makes the node ready to be linked.
+    /// Makes the node ready to be linked: it waits for `stripe`.
     ///
     /// # Safety
     ///
     /// The node is idle, and the caller is its future.
-    pub(super) unsafe fn open(&self, fields: Fields) {
+    pub(super) unsafe fn open(&self, fields: Fields, stripe: usize) {
         // SAFETY: an idle node is touched by its future alone.
         self.fields.with_mut(|slot| unsafe { (*slot).write(fields) });
+        self.idle.set(false);
+        self.set_state(State::Resume(stripe));
+    }
+
+    /// Makes the node idle again.
+    ///
+    /// # Safety
+    ///
+    /// The node was opened and is in no queue, and the caller is its future.
+    pub(super) unsafe fn close(&self) {
+        self.set_state(State::Idle);
+        self.idle.set(true);
     }
 
     /// Reaches the fields.
@@ -319,7 +341,7 @@ pub struct Queue {
 impl Queue {
     pub(super) fn new(stripes: usize) -> Self {
         let shards = most_buckets().min(stripes);
-        let shard = || Shard { bucket: Mutex::new(Bucket::default()), patience: Patience::default() };
+        let shard = || Shard { bucket: Mutex::new(Bucket::default()), patience: Patience::new() };
         Self {
             shards: (0..shards).map(|_| CachePadded::new(shard())).collect(),
             shift: (stripes / shards).ilog2(),

@@ -290,7 +290,7 @@ unsafe fn give<S: LockSet>(
             let next = next_from(plan, stripe + 1);
             state = match acquire_rest(set, node, Some(plan), next, Some(locked), (REACH, UNLIMITED)) {
                 Rest::All => State::Granted,
-                Rest::Queued => return,
+                Rest::Queued { .. } => return,
                 Rest::Stopped(stripe) => State::Resume(stripe),
                 Rest::Refused(stripe, _) => State::Closed(stripe),
             };

@@ -1,68 +1,105 @@
-//! How long a newcomer looks at a held stripe before it joins the queue.
+//! How long a waiter looks at a held stripe before its task or thread goes to sleep.
 //!
-//! Where sections are short, the stripe is free again long before a task could have gone to sleep and been woken. Where they
+//! Where sections are short, a stripe is free again long before a task could have gone to sleep and been woken. Where they
 //! are long, or span an await, looking is wasted. Which of the two it is, the waits themselves show: each bucket remembers
-//! how looking ended of late. It starts with few looks. A look that succeeds buys longer ones; one that fails halves them.
-//! Now and then a newcomer looks as long as may be, so that sections that got shorter are noticed.
+//! how looking ended of late. A look that succeeds buys longer ones, one that fails shortens them. Now and then, and the more
+//! rarely the more often it was in vain, a waiter looks as long as may be, so that sections that got shorter are noticed.
 
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::instrument::Fingerprint;
 use super::sync::{AtomicU32, MOST_PAUSES};
-use super::word::{self, Mode, Word};
 
 /// So many pauses are made where looking is of no use.
-const LEAST_PAUSES: u32 = 16;
+const LEAST_PAUSES: u32 = 4;
 
-/// One newcomer in so many looks as long as may be.
-const PROBE: u32 = 64;
+/// So many pauses, at most, lie between two looks: enough for the holder to use the stripe several times over while it has
+/// the cache line for itself.
+const LONGEST_STEP: u32 = 32;
 
-/// So many pauses, at most, lie between two looks.
-const LONGEST: u32 = 32;
+/// A success allows for so many pauses more.
+const REWARD: u32 = 16;
 
-/// What the waits at the stripes of one bucket teach: the pauses that are worth it, and how many newcomers there were.
-#[derive(Default)]
+/// At most one waiter in so many looks as long as may be, and at least one in so many.
+const PROBES: (u32, u32) = (16, 1024);
+
+/// What the waits at the stripes of one bucket teach.
 pub(super) struct Patience {
+    /// The pauses that are worth it.
     pauses: AtomicU32,
-    newcomers: AtomicU32,
+    /// How many waiters come until one looks as long as may be.
+    until_probe: AtomicU32,
+    /// How many come between two such.
+    interval: AtomicU32,
 }
 
 impl Patience {
-    /// Enters if the stripe becomes free while it is worth looking. Does not pass a queue that is asleep.
-    pub(super) fn try_enter(&self, word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
-        let learnt = self.pauses.load(Relaxed);
-        let newcomers = self.newcomers.load(Relaxed).wrapping_add(1);
-        self.newcomers.store(newcomers, Relaxed);
-        let most = if newcomers.is_multiple_of(PROBE) {
-            MOST_PAUSES
-        } else {
-            learnt.max(LEAST_PAUSES.min(MOST_PAUSES))
-        };
-        let (mut spent, mut step) = (0, 1);
-        loop {
-            match word.update(|now| word::enter(now, mode, key)) {
-                Ok(_) => {
-                    self.learn(learnt, (learnt + spent).min(MOST_PAUSES));
-                    return true;
-                }
-                Err(now) if word::keeps_out(now) => return false,
-                Err(_) if spent >= most => {
-                    self.learn(learnt, learnt / 2);
-                    return false;
-                }
-                Err(_) => {
-                    (0..step).for_each(|_| spin_loop());
-                    spent += step;
-                    step = (step * 2).min(LONGEST);
-                }
-            }
+    pub(super) fn new() -> Self {
+        Self {
+            pauses: AtomicU32::new(LEAST_PAUSES),
+            until_probe: AtomicU32::new(0),
+            interval: AtomicU32::new(PROBES.0),
         }
     }
 
-    fn learn(&self, before: u32, now: u32) {
-        if before != now {
-            self.pauses.store(now, Relaxed);
+    /// Begins to look.
+    pub(super) fn begin(&self) -> Looking<'_> {
+        let until = self.until_probe.load(Relaxed);
+        let probes = until == 0;
+        self.until_probe.store(if probes { self.interval.load(Relaxed) } else { until - 1 }, Relaxed);
+        let learnt = self.pauses.load(Relaxed);
+        let most = if probes { MOST_PAUSES } else { learnt };
+        Looking { patience: self, learnt, probes, left: most, spent: 0, step: 1 }
+    }
+}
+
+/// One waiter's looks.
+pub(super) struct Looking<'p> {
+    patience: &'p Patience,
+    learnt: u32,
+    probes: bool,
+    left: u32,
+    spent: u32,
+    step: u32,
+}
+
+impl Looking<'_> {
+    /// Waits a little, longer each time. Says whether another look is worth it.
+    pub(super) fn pause(&mut self) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        let step = self.step.min(self.left);
+        (0..step).for_each(|_| spin_loop());
+        self.left -= step;
+        self.spent += step;
+        self.step = (self.step * 2).min(LONGEST_STEP);
+        true
+    }
+
+    /// Whether no further look is worth it.
+    pub(super) fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The stripe was had before the task went to sleep.
+    pub(super) fn succeeded(&self) {
+        self.learn((self.learnt + REWARD).max(self.spent + REWARD).min(MOST_PAUSES), PROBES.0);
+    }
+
+    /// It was not.
+    pub(super) fn failed(&self) {
+        let interval = self.patience.interval.load(Relaxed);
+        let interval = if self.probes { (interval * 2).min(PROBES.1) } else { interval };
+        self.learn((self.learnt - self.learnt / 4).max(LEAST_PAUSES), interval);
+    }
+
+    fn learn(&self, pauses: u32, interval: u32) {
+        if pauses != self.learnt {
+            self.patience.pauses.store(pauses, Relaxed);
+        }
+        if interval != self.patience.interval.load(Relaxed) {
+            self.patience.interval.store(interval, Relaxed);
         }
     }
 }

@@ -11,12 +11,13 @@ use std::task::{Context, Poll};
 use super::error::AcquireError;
 #[cfg(feature = "diagnose")]
 use super::instrument::Task;
-use super::instrument::{Place, WaiterNote, Watch};
+use super::instrument::{Fingerprint, Place, WaiterNote, Watch};
 use super::panics::Panics;
 use super::plan::{AnyPlan, next_from};
 use super::queue::{Fields, Head, Locked, Node, State};
 use super::release::serve;
 use super::sealed::LockSet;
+use super::spin::Looking;
 use super::sync::MOST_PAUSES;
 use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, Mode, Word};
 
@@ -91,23 +92,31 @@ impl Waiter {
     ) -> Poll<Result<Stale, AcquireError>> {
         let Want { at: (place, mode), plan, mut max_waiters } = want;
         let stripe = place.stripe();
+        // A waiter for several stripes holds some of them, and doesn't let the others wait while it looks.
+        let mut spins = false;
+        let mut looking = (MOST_PAUSES > 0 && plan.is_none()).then(|| set.queue().patience(stripe).begin());
         if self.is_idle() {
-            let patience = set.queue().patience(stripe);
-            let looks = MOST_PAUSES > 0 && plan.is_none();
-            if looks && patience.try_enter(set.word(stripe), mode, place.key()) {
+            if let Some(looking) = &mut looking
+                && enters_soon(set.word(stripe), mode, place.key(), looking)
+            {
+                looking.succeeded();
                 return Poll::Ready(Ok(Stale::default()));
             }
             self.watch.begin(&set.queue().monitor, stripe);
             let fields = Fields::new(plan.map(NonNull::from), WaiterNote::new(self.watch.site));
             // SAFETY: the node is idle and ours.
-            unsafe { self.node.open(fields) };
-            self.node.set_state(State::Resume(stripe));
+            unsafe { self.node.open(fields, stripe) };
         } else {
             max_waiters = UNLIMITED;
         }
         loop {
             match self.node.state() {
-                State::Granted | State::Idle => return Poll::Ready(Ok(self.finish(set))),
+                State::Granted | State::Idle => {
+                    if let Some(looking) = looking.filter(|_| spins) {
+                        looking.succeeded();
+                    }
+                    return Poll::Ready(Ok(self.finish(set)));
+                }
                 State::Closed(_) => return Poll::Ready(Err(AcquireError::Closed)),
                 State::Resume(stripe) => {
                     self.set_waker(cx);
@@ -116,7 +125,9 @@ impl Waiter {
                     // SAFETY: the node is pinned, open, in no queue, and ours.
                     match unsafe { acquire_rest(set, node, plan, next, None, (usize::MAX, max_waiters)) } {
                         Rest::All => self.node.set_state(State::Granted),
-                        Rest::Queued => return Poll::Pending,
+                        // Spinning is for the only waiter: others would keep the holder's task from running.
+                        Rest::Queued { alone } if alone && looking.is_some() => spins = true,
+                        Rest::Queued { .. } => return pending(looking.as_ref()),
                         Rest::Stopped(stripe) => self.node.set_state(State::Resume(stripe)),
                         Rest::Refused(stripe, error) => {
                             self.node.set_state(State::Resume(stripe));
@@ -124,11 +135,21 @@ impl Waiter {
                         }
                     }
                 }
-                // SAFETY: the caller's promise.
-                State::Waiting(_) | State::Notified(_) => match unsafe { self.look(set, plan, cx) } {
-                    Look::Again => {}
-                    Look::Pending => return Poll::Pending,
-                },
+                // While it spins, it competes for a stripe that is free, and gives up nothing.
+                State::Waiting(_) if spins && looking.as_mut().is_some_and(Looking::pause) => {}
+                State::Notified(stripe)
+                    if spins
+                        && word::is_held(set.word(stripe).load())
+                        && looking.as_mut().is_some_and(Looking::pause) => {}
+                State::Waiting(_) | State::Notified(_) => {
+                    let may_spin = looking.as_ref().is_some_and(|looking| !looking.is_over());
+                    // SAFETY: the caller's promise.
+                    match unsafe { self.look(set, plan, may_spin, cx) } {
+                        Look::Again => {}
+                        Look::Spin => spins = true,
+                        Look::Pending => return pending(looking.as_ref()),
+                    }
+                }
             }
         }
     }
@@ -145,24 +166,37 @@ impl Waiter {
         }
     }
 
-    /// Competes for the stripe if the node was woken to do so, else sees to it that the right task will be woken.
+    /// Competes for the stripe if the node was woken to do so. If that is in vain, and the waiter neither may nor should spin,
+    /// sees to it that the right task will be woken.
     ///
     /// # Safety
     ///
     /// As for [`poll`](Self::poll).
-    unsafe fn look<S: LockSet>(&mut self, set: &S, plan: Option<&AnyPlan>, cx: &mut Context<'_>) -> Look {
+    unsafe fn look<S: LockSet>(
+        &mut self,
+        set: &S,
+        plan: Option<&AnyPlan>,
+        may_spin: bool,
+        cx: &mut Context<'_>,
+    ) -> Look {
         let mut fresh: Option<Fresh> = None;
         loop {
             let Some((mut locked, stripe)) = set.queue().lock_node(&self.node) else { return Look::Again };
             let node = NonNull::from(&self.node);
-            let competes = matches!(self.node.state(), State::Notified(_));
-            // SAFETY: the node is open and queued in this bucket, which is locked; only the first is notified.
-            if competes && unsafe { enter_from_the_front(set, locked.head(stripe), node, stripe) } {
-                self.node.set_state(match plan {
-                    Some(_) => State::Resume(stripe + 1),
-                    None => State::Granted,
-                });
-                return Look::Again;
+            if matches!(self.node.state(), State::Notified(_)) {
+                let head = locked.head(stripe);
+                let spins = may_spin && head.len() == 1;
+                // SAFETY: the node is open and queued in this bucket, which is locked; only the first is notified.
+                if unsafe { enter_from_the_front(set, head, node, stripe, !spins) } {
+                    self.node.set_state(match plan {
+                        Some(_) => State::Resume(stripe + 1),
+                        None => State::Granted,
+                    });
+                    return Look::Again;
+                }
+                if spins {
+                    return Look::Spin;
+                }
             }
             // SAFETY: as above.
             unsafe {
@@ -184,9 +218,11 @@ impl Waiter {
 
     /// Ends a wait that was granted.
     fn finish<S: LockSet>(&self, set: &S) -> Stale {
-        self.node.set_state(State::Idle);
         // SAFETY: the node is in no queue, so it is ours.
-        unsafe { self.node.with(|fields| Stale::of(fields, set)) }
+        unsafe {
+            self.node.close();
+            self.node.with(|fields| Stale::of(fields, set))
+        }
     }
 
     /// Gives up waiting. The caller has to release what the waiter held.
@@ -214,10 +250,31 @@ impl Waiter {
     }
 }
 
+/// Goes to sleep, after looks that were in vain if there were any.
+fn pending<T>(looking: Option<&Looking<'_>>) -> Poll<T> {
+    if let Some(looking) = looking.filter(|looking| looking.is_over()) {
+        looking.failed();
+    }
+    Poll::Pending
+}
+
+/// Enters if the stripe becomes free while it is worth looking. Does not pass a queue that is asleep.
+fn enters_soon(word: &impl Word, mode: Mode, key: Fingerprint, looking: &mut Looking<'_>) -> bool {
+    loop {
+        match word.update(|now| word::enter(now, mode, key)) {
+            Ok(_) => return true,
+            Err(now) if word::keeps_out(now) || !looking.pause() => return false,
+            Err(_) => {}
+        }
+    }
+}
+
 /// What a look at a queued node came to.
 enum Look {
     /// The node is not queued any more.
     Again,
+    /// It was woken in vain so far, and nobody waits behind it.
+    Spin,
     Pending,
 }
 
@@ -281,7 +338,7 @@ impl Drop for Stale {
 }
 
 /// Tries to enter for the first of a queue, which was woken to compete, and takes it out of the queue if that works. If not,
-/// the next release hands the stripe over to it.
+/// and it `gives_up`, the next release hands the stripe over to it.
 ///
 /// # Safety
 ///
@@ -291,6 +348,7 @@ unsafe fn enter_from_the_front<S: LockSet>(
     head: &mut Head,
     node: NonNull<Node>,
     stripe: usize,
+    gives_up: bool,
 ) -> bool {
     // SAFETY: the caller's promise.
     let (mode, key) = unsafe { node.as_ref().with(|fields| (fields.mode(), fields.key)) };
@@ -302,6 +360,9 @@ unsafe fn enter_from_the_front<S: LockSet>(
         }
         let next = word::admit(now, mode, key);
         entered = next.is_some();
+        if !entered && !gives_up {
+            return None;
+        }
         Some(next.map_or(word::with_queue(now, ASLEEP), |next| word::with_queue(next, behind)))
     });
     let Ok(before) = before else { return false };
@@ -321,8 +382,10 @@ unsafe fn enter_from_the_front<S: LockSet>(
 /// What came of taking the rest of what a node wants.
 pub(super) enum Rest {
     All,
-    /// It is in a queue.
-    Queued,
+    /// It is in a queue: alone, or behind others.
+    Queued {
+        alone: bool,
+    },
     /// It could go on at this stripe.
     Stopped(usize),
     /// It may not wait for this stripe.
@@ -412,5 +475,5 @@ unsafe fn enter_or_join<S: LockSet>(
         node.as_ref().with(|fields| fields.key = place.key());
         head.join(node, stripe, mode, now);
     }
-    Some(Rest::Queued)
+    Some(Rest::Queued { alone: head.len() == 1 })
 }

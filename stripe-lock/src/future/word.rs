@@ -248,14 +248,10 @@ word!(AtomicU32, u32);
 #[inline(always)]
 pub(super) fn try_enter(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
     // A stripe that is asked for alone is nearly always free, so that is tried before the word is looked at.
-    if mode == Mode::Exclusive && word.exchange(0, part(mode, key)).is_ok() {
-        return true;
-    }
-    word.update(|now| enter(now, mode, key)).is_ok()
+    mode == Mode::Exclusive && word.exchange(0, part(mode, key)).is_ok() || try_enter_looking(word, mode, key)
 }
 
 /// As [`try_enter`], but looks first: an exchange that fails costs as much as one that succeeds.
-#[inline]
 pub(super) fn try_enter_looking(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
     word.update(|now| enter(now, mode, key)).is_ok()
 }
