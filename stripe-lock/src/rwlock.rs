@@ -39,7 +39,7 @@ pub use guards::{
 ///
 /// In debug builds (with the feature `std`), the methods that wait for one more stripe panic instead of hanging if this
 /// thread holds that stripe already, in any mode, and if it holds a higher one, whose order they would break. The
-/// message names both places.
+/// message names both places. A second read is refused too: it hangs where a writer has come in between and goes first.
 ///
 /// # Examples
 ///
