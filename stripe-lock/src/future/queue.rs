@@ -2,7 +2,7 @@
 //!
 //! Each stripe that somebody waits for has a *head*, which leads to the first and the last node of its queue. So to join, to
 //! be served and to leave take the same few steps, however many wait. Neighbouring stripes share a *bucket*, which is a mutex
-//! over their heads; heads are allocated in chunks, when a stripe of the chunk is first waited for.
+//! over their heads. A stripe has a head while it is waited for; then the head goes to a free list.
 //!
 //! A node says in its `state` how it stands:
 //!
@@ -225,8 +225,10 @@ pub(super) struct Head {
     len: u32,
     /// So many waiters of the queue, from the first on, are handed the stripe without competing for it.
     pub(super) hand_overs: u32,
+    /// In the free list: the number of the next head there, 0 if it is the last.
+    next_free: u32,
     /// How many more permits than at first the stripe of a semaphore has.
-    pub(super) permits_added: i64,
+    pub(super) permits_added: i32,
     pub(super) tally: Tally,
 }
 
@@ -312,9 +314,44 @@ impl Head {
     }
 }
 
-/// The heads of neighbouring stripes.
+/// The heads of neighbouring stripes: of those that are waited for. So as few cache lines are touched as there are queues.
 #[derive(Default)]
-pub(super) struct Bucket(Box<[Option<Box<[Head]>>]>);
+pub(super) struct Bucket {
+    /// For each stripe the number of its head, from one on; 0 without one. Allocated when a stripe is first waited for.
+    numbers: Box<[u32]>,
+    /// All heads, in chunks that never move.
+    heads: Vec<Box<[Head]>>,
+    /// The number of the first head in the free list, 0 if it is empty.
+    free: u32,
+}
+
+impl Bucket {
+    /// A head of the free list.
+    fn take_free(&mut self) -> u32 {
+        if self.free == 0 {
+            let first = (self.heads.len() * CHUNK) as u32 + 1;
+            let mut chunk: Box<[Head]> = std::iter::repeat_with(Head::default).take(CHUNK).collect();
+            for (head, next) in chunk.iter_mut().zip(first + 1..first + CHUNK as u32) {
+                head.next_free = next;
+            }
+            self.heads.push(chunk);
+            self.free = first;
+        }
+        let number = self.free;
+        self.free = std::mem::take(&mut self.head_mut(number).next_free);
+        number
+    }
+
+    fn head(&self, number: u32) -> &Head {
+        let index = number as usize - 1;
+        &self.heads[index / CHUNK][index % CHUNK]
+    }
+
+    fn head_mut(&mut self, number: u32) -> &mut Head {
+        let index = number as usize - 1;
+        &mut self.heads[index / CHUNK][index % CHUNK]
+    }
+}
 
 // SAFETY: the nodes that the heads lead to are touched under the lock of the bucket, by whichever thread holds it.
 unsafe impl Send for Bucket {}
@@ -391,28 +428,43 @@ impl Locked<'_> {
         self.queue.shard_of(stripe) == self.shard
     }
 
-    /// The chunk of a stripe of the bucket, and its place there.
-    fn at(&self, stripe: usize) -> (usize, usize) {
-        let index = stripe - (self.shard << self.queue.shift);
-        (index / CHUNK, index % CHUNK)
+    /// The index of a stripe within the bucket.
+    fn index(&self, stripe: usize) -> usize {
+        stripe - (self.shard << self.queue.shift)
     }
 
     /// The head of a stripe of the bucket.
     pub(super) fn head(&mut self, stripe: usize) -> &mut Head {
-        let (chunk, place) = self.at(stripe);
-        let stripes = 1_usize << self.queue.shift;
-        let chunks = &mut self.bucket.0;
-        if chunks.is_empty() {
-            *chunks = std::iter::repeat_with(|| None).take(stripes.div_ceil(CHUNK)).collect();
+        let index = self.index(stripe);
+        let bucket = &mut *self.bucket;
+        if bucket.numbers.is_empty() {
+            bucket.numbers = vec![0; 1 << self.queue.shift].into_boxed_slice();
         }
-        let heads = || std::iter::repeat_with(Head::default).take(CHUNK.min(stripes)).collect();
-        &mut chunks[chunk].get_or_insert_with(heads)[place]
+        if bucket.numbers[index] == 0 {
+            bucket.numbers[index] = bucket.take_free();
+        }
+        bucket.head_mut(bucket.numbers[index])
     }
 
-    /// The same, unless nobody has ever waited for a stripe of its chunk.
+    /// The same, unless it has none.
     pub(super) fn known_head(&self, stripe: usize) -> Option<&Head> {
-        let (chunk, place) = self.at(stripe);
-        Some(&self.bucket.0.get(chunk)?.as_ref()?[place])
+        let index = self.index(stripe);
+        let number = *self.bucket.numbers.get(index)?;
+        (number != 0).then(|| self.bucket.head(number))
+    }
+
+    /// Puts the head of a stripe into the free list if there is nothing to remember.
+    pub(super) fn tidy(&mut self, stripe: usize) {
+        let index = self.index(stripe);
+        let Bucket { numbers, heads, free } = &mut *self.bucket;
+        let Some(number) = numbers.get_mut(index) else { return };
+        let Some(at) = number.checked_sub(1) else { return };
+        let head = &mut heads[at as usize / CHUNK][at as usize % CHUNK];
+        if head.len == 0 && head.permits_added == 0 && head.tally.is_empty() {
+            head.hand_overs = 0;
+            head.next_free = std::mem::replace(free, at + 1);
+            *number = 0;
+        }
     }
 }
 
@@ -438,13 +490,27 @@ mod tests {
         for stripes in [1, 2, 64, 4096, MAX_STRIPES] {
             let queue = Queue::new(stripes);
             let some: Vec<usize> = (0..stripes).step_by(stripes.div_ceil(1000)).collect();
-            for &stripe in &some {
-                assert_eq!(queue.lock(stripe).known_head(stripe).map_or(0, |head| head.hand_overs), 0);
-                queue.lock(stripe).head(stripe).hand_overs = stripe as u32 + 1;
+            for (&stripe, mark) in some.iter().zip(1..) {
+                assert!(queue.lock(stripe).known_head(stripe).is_none());
+                queue.lock(stripe).head(stripe).permits_added = mark;
             }
-            for &stripe in &some {
-                assert_eq!(queue.lock(stripe).known_head(stripe).unwrap().hand_overs, stripe as u32 + 1);
+            for (&stripe, mark) in some.iter().zip(1..) {
+                let mut locked = queue.lock(stripe);
+                locked.tidy(stripe);
+                assert_eq!(locked.known_head(stripe).unwrap().permits_added, mark);
+                locked.head(stripe).permits_added = 0;
+                locked.tidy(stripe);
+                assert!(locked.known_head(stripe).is_none());
             }
+            // The free list serves everybody anew.
+            let heads = |queue: &Queue| -> usize {
+                queue.shards.iter().map(|shard| shard.bucket.lock().heads.len()).sum()
+            };
+            let before = heads(&queue);
+            for &stripe in &some {
+                queue.lock(stripe).head(stripe).permits_added = 1;
+            }
+            assert_eq!(heads(&queue), before);
         }
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn prefer_waiters(set: &impl LockSet, stripe: usize) {
         return;
     }
     let mut locked = set.queue().lock(stripe);
-    let head = locked.head(stripe);
-    if head.len() > 0 {
+    if locked.known_head(stripe).is_some_and(|head| head.len() > 0) {
+        let head = locked.head(stripe);
         head.hand_overs = head.hand_overs.max(1);
         let _ = set
             .word(stripe)
@@ -45,13 +45,13 @@ pub(super) fn prefer_waiters(set: &impl LockSet, stripe: usize) {
 pub(super) fn add_permits(set: &impl LockSet, stripe: usize, permits: u32, most: u32) {
     let mut locked = set.queue().lock(stripe);
     let head = locked.head(stripe);
-    let added = head.permits_added + i64::from(permits);
-    let total = i64::from(set.queue().permits) + added;
+    let total = i64::from(set.queue().permits) + i64::from(head.permits_added) + i64::from(permits);
     if total > i64::from(most) {
         drop(locked);
         panic!("a stripe has at most {most} permits, not {total}");
     }
-    head.permits_added = added;
+    // Both are far below what 31 bits can count.
+    head.permits_added += permits.cast_signed();
     let serves = word::add_shares(set.word(stripe), permits);
     drop(locked);
     if serves {
@@ -62,7 +62,7 @@ pub(super) fn add_permits(set: &impl LockSet, stripe: usize, permits: u32, most:
 /// Takes permits that are held away from a stripe of a semaphore for good.
 pub(super) fn forget_permits(set: &impl LockSet, stripe: usize, mode: Mode) {
     if let Mode::Shared(permits) = mode {
-        set.queue().lock(stripe).head(stripe).permits_added -= i64::from(permits);
+        set.queue().lock(stripe).head(stripe).permits_added -= permits.cast_signed();
     }
 }
 
@@ -255,9 +255,8 @@ unsafe fn serve_batch<S: LockSet>(
             }
         }
     }
-    let head = locked.head(stripe);
-    match head.first() {
-        None => head.hand_overs = 0,
+    match locked.head(stripe).first() {
+        None => locked.tidy(stripe),
         Some(node) if turn.wake => {
             // SAFETY: as above.
             unsafe {
@@ -331,6 +330,7 @@ pub(super) fn close(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
                 dismiss(set, node, stripe, State::Closed(stripe), &mut wakes);
             }
         }
+        locked.tidy(stripe);
         drop(locked);
         wakes.send(panics);
         if empty {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::sync::{AtomicU32, MOST_PAUSES};
 
 /// So many pauses are made where looking is of no use.
-const LEAST_PAUSES: u32 = 4;
+const LEAST_PAUSES: u32 = 2;
 
 /// So many pauses, at most, lie between two looks: enough for the holder to use the stripe several times over while it has
 /// the cache line for itself.
@@ -20,8 +20,8 @@ const LONGEST_STEP: u32 = 32;
 /// A success allows for so many pauses more.
 const REWARD: u32 = 16;
 
-/// At most one waiter in so many looks as long as may be, and at least one in so many.
-const PROBES: (u32, u32) = (16, 1024);
+/// One waiter in so many looks as long as may be, at most and at least.
+const PROBES: (u32, u32) = (32, 4096);
 
 /// What the waits at the stripes of one bucket teach.
 pub(super) struct Patience {
@@ -37,7 +37,7 @@ impl Patience {
     pub(super) fn new() -> Self {
         Self {
             pauses: AtomicU32::new(LEAST_PAUSES),
-            until_probe: AtomicU32::new(0),
+            until_probe: AtomicU32::new(PROBES.0),
             interval: AtomicU32::new(PROBES.0),
         }
     }
@@ -90,7 +90,7 @@ impl Looking<'_> {
     /// It was not.
     pub(super) fn failed(&self) {
         let interval = self.patience.interval.load(Relaxed);
-        let interval = if self.probes { (interval * 2).min(PROBES.1) } else { interval };
+        let interval = if self.probes { (interval * 4).min(PROBES.1) } else { interval };
         self.learn((self.learnt - self.learnt / 4).max(LEAST_PAUSES), interval);
     }
 

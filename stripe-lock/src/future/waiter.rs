@@ -188,6 +188,7 @@ impl Waiter {
                 let spins = may_spin && head.len() == 1;
                 // SAFETY: the node is open and queued in this bucket, which is locked; only the first is notified.
                 if unsafe { enter_from_the_front(set, head, node, stripe, !spins) } {
+                    locked.tidy(stripe);
                     self.node.set_state(match plan {
                         Some(_) => State::Resume(stripe + 1),
                         None => State::Granted,
@@ -238,6 +239,7 @@ impl Waiter {
             // SAFETY: the node is open and queued in this bucket, which is locked.
             let first = unsafe { locked.head(stripe).quit(NonNull::from(&self.node), false) };
             self.node.set_state(State::Resume(stripe));
+            locked.tidy(stripe);
             drop(locked);
             if first {
                 serve(set, stripe, panics);

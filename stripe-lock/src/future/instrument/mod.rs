@@ -365,6 +365,14 @@ impl Tally {
         }
     }
 
+    /// Whether nothing was counted.
+    pub(super) fn is_empty(&self) -> bool {
+        #[cfg(feature = "stats")]
+        return self.0 == StripeWaits::default();
+        #[cfg(not(feature = "stats"))]
+        true
+    }
+
     #[cfg(feature = "stats")]
     pub(super) fn snapshot(&self) -> StripeWaits {
         self.0
