@@ -128,7 +128,7 @@ impl Document<'_> {
     }
 
     /// A parser's error, with the place as editors count it.
-    fn located(&self, error: RdfParseError, lines: u64) -> Error {
+    pub(crate) fn located(&self, error: RdfParseError, lines: u64) -> Error {
         let name = || self.name.to_owned();
         match error {
             RdfParseError::Io(source) => match source.downcast::<Error>() {

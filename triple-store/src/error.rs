@@ -97,6 +97,9 @@ pub enum Error {
     /// An update changes more quads than it was allowed to.
     #[error("the update changes more than {0} quads")]
     TooManyChanges(usize),
+    /// An update copies or moves a graph that holds nothing, and does not say `SILENT`.
+    #[error("the graph <{0}> does not exist")]
+    UnknownGraph(String),
     /// The request asks for something that this store does not do.
     #[error("not supported: {0}")]
     Unsupported(String),

@@ -63,6 +63,7 @@ mod delta;
 mod dictionary;
 mod document;
 mod dump;
+mod encoding;
 mod engine;
 mod entries;
 mod error;

@@ -7,6 +7,7 @@ mod options;
 use crate::blank::Scope;
 use crate::compression;
 use crate::document::{ByLine, Counted, Document};
+use crate::encoding::{Text, readable_xml};
 use crate::error::{Error, Result};
 use crate::nesting::Flat;
 use crate::pattern::Graphs;
@@ -14,7 +15,7 @@ use crate::quad::EncodedQuad;
 use crate::sparql::Updated;
 use crate::store::TripleStore;
 use oxrdf::GraphName;
-use oxrdfio::RdfFormat;
+use oxrdfio::{RdfFormat, RdfParseError};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -154,7 +155,9 @@ impl TripleStore {
         let dictionary = &self.engine.dictionary;
         let document =
             Document { dictionary, parser, name, blanks: Scope::default(), line: AtomicU64::new(0) };
+        let io = |source| document.located(RdfParseError::Io(source), 0);
         let reader = Counted { reader, progress: options.progress.as_deref() };
+        let reader = Text::new(reader).map_err(io)?;
         let parser = document.parser.clone();
         match format {
             // Blocks are done in no order, so none can be told to come before an error.
@@ -164,8 +167,13 @@ impl TripleStore {
             RdfFormat::NTriples | RdfFormat::NQuads | RdfFormat::Turtle | RdfFormat::TriG => {
                 options.encode(&document, parser.for_reader(Flat::new(reader)))
             }
-            RdfFormat::RdfXml | RdfFormat::JsonLd { .. } => {
+            RdfFormat::RdfXml => {
+                let reader = readable_xml(reader).map_err(io)?;
                 options.encode(&document, parser.for_reader(ByLine::new(reader, &document.line)))
+            }
+            RdfFormat::JsonLd { .. } => {
+                let parser = parser.for_reader(ByLine::new(reader, &document.line));
+                options.encode(&document, parser.with_document_loader(options.loader()))
             }
             _ => options.encode(&document, parser.for_reader(reader)),
         }

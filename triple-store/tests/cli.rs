@@ -139,6 +139,26 @@ fn a_bench_measures_and_leaves_nothing() {
 }
 
 #[test]
+fn contexts_of_json_ld_come_from_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(
+        dir.join("a.jsonld"),
+        r#"{ "@context": "http://schema.org/", "@id": "urn:s", "name": "A" }"#,
+    )
+    .unwrap();
+    std::fs::write(dir.join("schema.json"), r#"{ "@context": { "name": "http://schema.org/name" } }"#)
+        .unwrap();
+    let (code, message) = fail(dir, &["load", "store.vde", "a.jsonld"]);
+    assert!(code == 2 && message.contains("the context http://schema.org/ is not fetched"), "{message}");
+    assert_eq!(fail(dir, &["load", "store.vde", "a.jsonld", "--context", "https://schema.org"]).0, 2);
+    assert_eq!(fail(dir, &["load", "store.vde", "a.jsonld", "--context", "https://schema.org=none"]).0, 1);
+    succeed(dir, &["load", "-q", "store.vde", "a.jsonld", "--context", "https://schema.org=schema.json"]);
+    let query = "SELECT ?n { <urn:s> <http://schema.org/name> ?n }";
+    assert_eq!(succeed(dir, &["query", "store.vde", query, "--format", "csv"]), "n\r\nA\r\n");
+}
+
+#[test]
 fn mistakes_have_exit_codes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -118,6 +118,40 @@ fn triple_terms_are_matched_and_taken_apart_by_queries() {
     assert!(ask(":s :q ?t") && !ask(":s :q ?t FILTER(isTRIPLE(OBJECT(?t)))"));
 }
 
+#[test]
+fn documents_may_begin_with_a_byte_order_mark_or_be_utf_16() {
+    let quad = "<urn:s> <urn:p> \"é\" .";
+    let json = "{ \"@id\": \"urn:s\", \"urn:p\": \"é\" }";
+    let xml = "<?xml version='1.0' encoding='UTF-16'?><!DOCTYPE r [<!ENTITY rdf 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'>\n\
+               <!ENTITY e 'é'>]><rdf:RDF xmlns:rdf='&rdf;'><rdf:Description rdf:about='urn:s'><p xmlns='urn:'>&e;</p>\
+               </rdf:Description></rdf:RDF>";
+    for (format, text) in [
+        (RdfFormat::Turtle, quad),
+        (RdfFormat::NTriples, quad),
+        (RdfFormat::TriG, quad),
+        (RdfFormat::NQuads, quad),
+        (RdfFormat::N3, quad),
+        (RdfFormat::RdfXml, &xml.replace("16", "8")),
+        (RdfFormat::from_extension("jsonld").unwrap(), json),
+    ] {
+        for keep_partial in [false, true] {
+            let store = TripleStore::in_memory();
+            let options = LoadOptions::new().keep_partial(keep_partial);
+            store.load_with(format!("\u{feff}{text}").as_bytes(), format, "marked", &options).unwrap();
+            let quad = store.snapshot().iter().next().unwrap().unwrap();
+            assert_eq!(quad.object, Literal::new_simple_literal("é").into(), "{format}");
+        }
+    }
+    let utf_16 =
+        |mark: &str| format!("{mark}{xml}").encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>();
+    for bytes in [utf_16("\u{feff}"), utf_16("")] {
+        let store = TripleStore::in_memory();
+        assert_eq!(store.load(&*bytes, RdfFormat::RdfXml, "utf-16").unwrap().added, 1);
+        let cut = store.load(&bytes[..bytes.len() - 1], RdfFormat::RdfXml, "cut");
+        assert!(matches!(cut, Err(triple_store::Error::Io { .. })), "{cut:?}");
+    }
+}
+
 /// A syntax without a line to name still says which document is meant.
 #[test]
 fn errors_name_the_document_and_the_place() {

@@ -4,7 +4,8 @@ use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::quad::EncodedQuad;
 use oxrdf::{GraphName, Quad};
-use oxrdfio::{RdfFormat, RdfParseError, RdfParser};
+use oxrdfio::{JsonLdProfile, LoadedDocument, RdfFormat, RdfParseError, RdfParser};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How a document is read.
@@ -32,6 +33,14 @@ pub struct LoadOptions {
     one_graph: bool,
     base_iri: Option<String>,
     pub(super) progress: Option<Progress>,
+    contexts: Arc<HashMap<String, Vec<u8>>>,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What tells contexts apart.
+fn context_key(iri: &str) -> &str {
+    iri.trim_start_matches("https:").trim_start_matches("http:").trim_end_matches('/')
 }
 
 type Progress = Arc<dyn Fn(u64) + Send + Sync>;
@@ -135,6 +144,40 @@ impl LoadOptions {
     pub fn base_iri(mut self, iri: impl Into<String>) -> Self {
         self.base_iri = Some(iri.into());
         self
+    }
+
+    /// What a JSON-LD document means that refers to this context, which is never fetched. `http` and `https` are one here,
+    /// and so are IRIs with and without a slash at the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{LoadOptions, RdfFormat, TripleStore};
+    ///
+    /// let json = r#"{ "@context": "https://schema.org", "@id": "urn:s", "name": "A name" }"#;
+    /// let context = r#"{ "@context": { "name": "http://schema.org/name" } }"#;
+    /// let options = LoadOptions::new().context("https://schema.org/", context);
+    /// let (store, format) = (TripleStore::in_memory(), RdfFormat::from_extension("jsonld").expect("a format"));
+    /// assert!(store.load(json.as_bytes(), format, "a.jsonld").is_err());
+    /// assert_eq!(store.load_with(json.as_bytes(), format, "a.jsonld", &options)?.added, 1);
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn context(mut self, iri: &str, document: impl Into<Vec<u8>>) -> Self {
+        Arc::make_mut(&mut self.contexts).insert(context_key(iri).to_owned(), document.into());
+        self
+    }
+
+    /// Reads a document that a JSON-LD document refers to.
+    pub(super) fn loader(&self) -> impl Fn(&str) -> Result<LoadedDocument, Failure> + Send + Sync + 'static {
+        let contexts = Arc::clone(&self.contexts);
+        move |iri| match contexts.get(context_key(iri)) {
+            Some(content) => Ok(LoadedDocument {
+                url: iri.to_owned(),
+                content: content.clone(),
+                format: RdfFormat::JsonLd { profile: JsonLdProfile::Context.into() },
+            }),
+            None => Err(format!("the context {iri} is not fetched: name a file that holds it").into()),
+        }
     }
 
     /// Called with the number of bytes read since it was called last, compressed ones for a compressed file.

@@ -83,6 +83,7 @@ impl From<Error> for Failure {
             | Error::Sparql(_)
             | Error::TooDeep { .. }
             | Error::Evaluation(_)
+            | Error::UnknownGraph(_)
             | Error::Unsupported(_) => Self::bad_request(error.to_string()),
         }
     }

@@ -1,5 +1,8 @@
 //! A view as `spareval` wants to see it: patterns and terms by 64-bit id.
 
+use super::exact::{Terms, expression_term, term_of};
+use super::functions::effective_boolean_value;
+use super::paths::{self, Step};
 use super::query::Watchdog;
 use crate::error::{Error, Result};
 use crate::pattern::{Graphs, Pattern};
@@ -7,11 +10,10 @@ use crate::quad::EncodedQuad;
 use crate::source::{Reads, Source};
 use crate::term::{Kind, TermId};
 use crate::view::Scan;
-use oxrdf::{GraphName, Term};
+use oxrdf::{GraphName, NamedNode, Term};
 use oxsdatatypes::{Boolean, Integer};
 use spareval::{ExpressionTerm, InternalQuad, QueryDatasetSpecification, QueryableDataset};
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::vec;
@@ -20,18 +22,19 @@ use std::vec;
 #[derive(Clone)]
 pub(super) struct Dataset {
     source: Source,
-    locals: Rc<RefCell<Locals>>,
+    terms: Arc<Terms>,
+    /// Predicates that stand for alternatives of a path.
+    paths: Rc<[(TermId, Vec<EncodedStep>)]>,
     /// The graphs whose merge the query takes for its default graph, unless that is a single one.
     merged: Option<Rc<[Graphs]>>,
     /// Stops when the results are dropped.
     _watchdog: Option<Rc<Watchdog>>,
 }
 
-/// The terms that a query mentions or computes and no stored quad does.
-#[derive(Default)]
-struct Locals {
-    numbers: HashMap<Term, u64, ahash::RandomState>,
-    terms: Vec<Term>,
+/// A step of a path: its predicate, or those that it may not have.
+struct EncodedStep {
+    predicate: Option<TermId>,
+    without: Rc<[TermId]>,
 }
 
 impl Dataset {
@@ -39,6 +42,8 @@ impl Dataset {
     /// merge graphs but string them together, and find a triple of two graphs twice.
     pub(super) fn new(
         source: Source,
+        terms: Arc<Terms>,
+        steps: &[Vec<Step>],
         specification: &mut QueryDatasetSpecification,
         watchdog: Option<Watchdog>,
     ) -> Self {
@@ -58,13 +63,48 @@ impl Dataset {
         if merged.is_some() {
             specification.set_default_graph(vec![GraphName::DefaultGraph]);
         }
-        Self { source, locals: Rc::default(), merged, _watchdog: watchdog.map(Rc::new) }
+        let mut dataset =
+            Self { source, terms, paths: Rc::default(), merged, _watchdog: watchdog.map(Rc::new) };
+        if !steps.is_empty() {
+            dataset.paths =
+                steps.iter().enumerate().map(|(at, steps)| dataset.encode_path(at, steps)).collect();
+        }
+        dataset
+    }
+
+    fn encode_path(&self, at: usize, steps: &[Step]) -> (TermId, Vec<EncodedStep>) {
+        let id = |node: &NamedNode| self.terms.id(node.clone().into(), self.interns());
+        let encode = |step: &Step| match step {
+            Step::One(node) => EncodedStep { predicate: Some(id(node)), without: Rc::default() },
+            Step::NoneOf(nodes) => EncodedStep { predicate: None, without: nodes.iter().map(id).collect() },
+        };
+        (self.terms.local(paths::predicate(at).into()), steps.iter().map(encode).collect())
     }
 
     /// A transaction has to note patterns by terms that are not there yet, so it gives them ids; a mere query must
     /// not make the dictionary grow.
     fn interns(&self) -> bool {
         self.source.reads.as_ref().is_some_and(|reads| matches!(*reads.lock(), Reads::These(_)))
+    }
+}
+
+impl Dataset {
+    /// What a pattern finds; in the default graph, in those that are merged for it.
+    fn quads(&self, pattern: &Pattern) -> Quads {
+        let scan = |graphs| self.source.scan(&Pattern { graphs, ..*pattern });
+        let scans = match &self.merged {
+            Some(graphs) if pattern.graphs == Graphs::One(TermId::DEFAULT_GRAPH) => {
+                let scans = graphs.iter().map(|graphs| scan(*graphs)).collect::<Result<Vec<_>>>();
+                scans.map(|scans| {
+                    (None, Some(Box::new(Merge { rest: scans.into_iter(), seen: HashSet::default() })))
+                })
+            }
+            _ => scan(pattern.graphs).map(|scan| (Some(scan), None)),
+        };
+        match scans {
+            Ok((scan, merge)) => Quads { scan, merge, error: None, alternatives: None },
+            Err(error) => Quads { scan: None, merge: None, error: Some(error), alternatives: None },
+        }
     }
 }
 
@@ -79,28 +119,27 @@ impl QueryableDataset<'static> for Dataset {
         object: Option<&TermId>,
         graph_name: Option<Option<&TermId>>,
     ) -> impl Iterator<Item = Result<InternalQuad<TermId>>> + use<> {
-        let pattern = |graphs| Pattern {
+        let pattern = Pattern {
             subject: subject.copied(),
             predicate: predicate.copied(),
             object: object.copied(),
-            graphs,
+            graphs: match graph_name {
+                None => Graphs::Named,
+                Some(graph) => Graphs::One(graph.copied().unwrap_or(TermId::DEFAULT_GRAPH)),
+            },
         };
-        let scan = |graphs| self.source.scan(&pattern(graphs));
-        let scans = match (graph_name, &self.merged) {
-            (Some(None), Some(graphs)) => {
-                let scans = graphs.iter().map(|graphs| scan(*graphs)).collect::<Result<Vec<_>>>();
-                scans.map(|scans| {
-                    (None, Some(Box::new(Merge { rest: scans.into_iter(), seen: HashSet::default() })))
-                })
-            }
-            (None, _) => scan(Graphs::Named).map(|scan| (Some(scan), None)),
-            (Some(graph), _) => scan(Graphs::One(graph.copied().unwrap_or(TermId::DEFAULT_GRAPH)))
-                .map(|scan| (Some(scan), None)),
+        let path = pattern
+            .predicate
+            .filter(|predicate| predicate.kind() == Some(Kind::Local))
+            .and_then(|predicate| self.paths.iter().find(|(path, _)| *path == predicate));
+        let Some((path, steps)) = path else { return self.quads(&pattern) };
+        let alternative = |step: &EncodedStep| Alternative {
+            quads: self.quads(&Pattern { predicate: step.predicate, ..pattern }),
+            path: *path,
+            without: Rc::clone(&step.without),
         };
-        match scans {
-            Ok((scan, merge)) => Quads { scan, merge, error: None },
-            Err(error) => Quads { scan: None, merge: None, error: Some(error) },
-        }
+        let alternatives = Box::new(steps.iter().map(alternative).collect::<Vec<_>>().into_iter());
+        Quads { scan: None, merge: None, error: None, alternatives: Some(alternatives) }
     }
 
     fn internal_named_graphs(&self) -> impl Iterator<Item = Result<TermId>> + use<> {
@@ -112,33 +151,15 @@ impl QueryableDataset<'static> for Dataset {
     }
 
     fn internalize_term(&self, term: Term) -> Result<TermId> {
-        // First the terms of this query: one of them may have entered the store since, and must keep its number.
-        let mut locals = self.locals.borrow_mut();
-        if let Some(number) = locals.numbers.get(&term) {
-            return Ok(TermId::new(Kind::Local, *number));
-        }
-        let dictionary = &self.source.engine.dictionary;
-        if self.interns() {
-            return Ok(dictionary.intern(term.as_ref()));
-        }
-        if let Some(id) = dictionary.lookup(term.as_ref()) {
-            return Ok(id);
-        }
-        let number = locals.terms.len() as u64;
-        locals.terms.push(term.clone());
-        locals.numbers.insert(term, number);
-        Ok(TermId::new(Kind::Local, number))
+        Ok(self.terms.id(term, self.interns()))
     }
 
     fn externalize_term(&self, term: TermId) -> Result<Term> {
-        if term.kind() == Some(Kind::Local) {
-            let term = self.locals.borrow().terms.get(term.payload() as usize).cloned();
-            return term.ok_or_else(|| Error::Corrupt("a query lost one of its terms".into()));
-        }
-        self.source.engine.dictionary.resolve(term)
+        self.terms.term(term)
     }
 
     fn externalize_expression_term(&self, term: TermId) -> Result<ExpressionTerm> {
+        self.terms.note(term);
         Ok(match term.kind() {
             Some(Kind::Integer) => ExpressionTerm::IntegerLiteral(Integer::from(term.integer())),
             Some(Kind::Boolean) => ExpressionTerm::BooleanLiteral(Boolean::from(term.payload() == 1)),
@@ -146,7 +167,7 @@ impl QueryableDataset<'static> for Dataset {
                 Some(value) => ExpressionTerm::DecimalLiteral(value),
                 None => self.externalize_term(term)?.into(),
             },
-            _ => self.externalize_term(term)?.into(),
+            _ => expression_term(self.externalize_term(term)?),
         })
     }
 
@@ -156,7 +177,11 @@ impl QueryableDataset<'static> for Dataset {
         {
             return Ok(id);
         }
-        self.internalize_term(term.into())
+        self.internalize_term(term_of(term))
+    }
+
+    fn internal_term_effective_boolean_value(&self, term: TermId) -> Result<Option<bool>> {
+        Ok(effective_boolean_value(&self.externalize_term(term)?))
     }
 }
 
@@ -165,6 +190,24 @@ struct Quads {
     scan: Option<Scan>,
     merge: Option<Box<Merge>>,
     error: Option<Error>,
+    alternatives: Option<Box<vec::IntoIter<Alternative>>>,
+}
+
+/// What one of the alternatives of a path finds.
+struct Alternative {
+    quads: Quads,
+    path: TermId,
+    without: Rc<[TermId]>,
+}
+
+impl Iterator for Alternative {
+    type Item = Result<InternalQuad<TermId>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let is_wanted = |quad: &InternalQuad<TermId>| !self.without.contains(&quad.predicate);
+        let quad = self.quads.find(|quad| quad.as_ref().map_or(true, is_wanted))?;
+        Some(quad.map(|quad| InternalQuad { predicate: self.path, ..quad }))
+    }
 }
 
 /// The graphs still to be merged, and the triples they have been found to hold: a triple of several is one triple.
@@ -179,6 +222,15 @@ impl Iterator for Quads {
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(error) = self.error.take() {
             return Some(Err(error));
+        }
+        if let Some(alternatives) = &mut self.alternatives {
+            while let Some(alternative) = alternatives.as_mut_slice().first_mut() {
+                if let Some(quad) = alternative.next() {
+                    return Some(quad);
+                }
+                alternatives.next();
+            }
+            return None;
         }
         loop {
             match (self.scan.as_mut().and_then(Scan::next), &mut self.merge) {

@@ -288,7 +288,7 @@ fn is_word(byte: u8) -> bool {
 }
 
 /// The length of the string that starts here, short or long; `None` if it is not well formed.
-fn string(text: &[u8]) -> Option<usize> {
+pub(super) fn string(text: &[u8]) -> Option<usize> {
     let quote = text[0];
     let long = text.starts_with(&[quote; 3]);
     let (mut at, end): (usize, &[u8]) = if long { (3, &[quote; 3]) } else { (1, &[quote]) };

@@ -1,13 +1,25 @@
 //! SPARQL 1.1: the parser is `spargebra`, the evaluator `spareval`; here are the data they run on, and the updates.
 
+mod aggregates;
 mod dataset;
 mod depth;
+mod exact;
+mod functions;
+mod graphs;
+mod order;
+mod paths;
 mod plan;
 mod query;
+mod regular;
+mod rename;
 mod results;
+mod rules;
 mod scope;
 mod simple;
+mod text;
 mod update;
+mod visible;
+mod walk;
 
 pub use query::QueryOptions;
 pub use results::ResultFormat;

@@ -6,6 +6,7 @@
 //! far, given the quads that match its constants and, for variables bound by then, how many quads of the predicate
 //! share a subject or an object. A count of one pattern is answered by the index altogether.
 
+use super::paths;
 use super::simple;
 use crate::count::Fanout;
 use crate::pattern::{Graphs, Pattern};
@@ -147,8 +148,10 @@ impl Planner<'_> {
             term.map_or(Some(None), |term| dictionary.lookup(term).map(Some))
         };
         let predicate = match &pattern.predicate {
-            NamedNodePattern::NamedNode(node) => Some(NamedNodeRef::from(node).into()),
-            NamedNodePattern::Variable(_) => None,
+            NamedNodePattern::NamedNode(node) if !paths::is_path(node) => {
+                Some(NamedNodeRef::from(node).into())
+            }
+            NamedNodePattern::NamedNode(_) | NamedNodePattern::Variable(_) => None,
         };
         Some(Pattern {
             subject: id(constant_term(&pattern.subject))?,
@@ -173,8 +176,9 @@ impl Planner<'_> {
         };
         let open = names.iter().flatten().count();
         let distinct = names.into_iter().flatten().collect::<Names>();
-        // A variable that occurs twice asks for more than a range.
-        if !(self.plain && counts && is_flat(pattern) && distinct.len() == open) {
+        // A variable that occurs twice asks for more than a range, and so does a path.
+        let is_path = matches!(&pattern.predicate, NamedNodePattern::NamedNode(node) if paths::is_path(node));
+        if is_path || !(self.plain && counts && is_flat(pattern) && distinct.len() == open) {
             return None;
         }
         match self.constants(pattern, Graphs::One(TermId::DEFAULT_GRAPH)) {

@@ -2,7 +2,11 @@
 
 use super::dataset::Dataset;
 use super::depth::Room;
+use super::exact::Terms;
+use super::paths::Step;
 use super::plan;
+use super::rules::Rules;
+use super::text;
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -13,6 +17,7 @@ use spareval::{
     CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults, QuerySolutionIter, QueryTripleIter,
 };
 use spargebra::{Query, SparqlParser};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -138,22 +143,31 @@ impl QueryOptions {
         self.cancellation.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
-    /// An evaluator, the token that it looks at whenever it reads data, and what ends it in time.
-    pub(super) fn evaluator(&self) -> Evaluator {
+    /// An evaluator for a query that these rules rewrote.
+    pub(super) fn evaluator(&self, rules: Rules, source: &Source) -> Prepared {
         let token = self.cancellation.clone().unwrap_or_default();
+        let terms = Arc::new(Terms::new(Arc::clone(&source.engine)));
         let evaluator = QueryEvaluator::new().with_cancellation_token(token.clone());
+        let evaluator = rules.used.register(evaluator, &terms);
         let watchdog = self.timeout.map(|timeout| Watchdog::new(token.clone(), timeout));
-        (evaluator, token, watchdog)
+        Prepared { evaluator, token, watchdog, terms, steps: rules.steps }
     }
 
     /// The query, its joins in order, and an evaluator that optimizes it as far as that is left to do.
-    fn plan(&self, query: &str, source: &Source) -> Result<(Query, Evaluator)> {
-        let mut query = self.parser()?.parse_query(query)?;
+    fn plan(&self, query: &str, source: &Source) -> Result<(Query, Prepared)> {
+        let text = query;
+        let mut query = self.parser()?.parse_query(&text::readable(text))?;
+        if let Query::Select { pattern, .. } = &mut query {
+            text::order_columns(text, pattern);
+        }
+        let rules = Rules::of_query(&mut query);
         let plain = query.dataset().is_none() && self.default_graphs.is_none() && !self.union_default_graph;
         let is_unfinished = plan::improve_query(&mut query, source, plain);
-        let (evaluator, token, watchdog) = self.evaluator();
-        let evaluator = if is_unfinished { evaluator } else { evaluator.without_optimizations() };
-        Ok((query, (evaluator, token, watchdog)))
+        let mut evaluator = self.evaluator(rules, source);
+        if !is_unfinished {
+            evaluator.evaluator = evaluator.evaluator.without_optimizations();
+        }
+        Ok((query, evaluator))
     }
 
     fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {
@@ -162,12 +176,13 @@ impl QueryOptions {
     }
 
     fn evaluate(&self, source: Source, query: &str, room: Room) -> Result<QueryResults<'static>> {
-        let (query, (evaluator, token, watchdog)) = self.plan(query, &source)?;
+        let (query, evaluator) = self.plan(query, &source)?;
+        let Prepared { evaluator, token, watchdog, terms, steps } = evaluator;
         if token.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let mut prepared = self.prepare(&evaluator, &query);
-        let dataset = Dataset::new(source, prepared.dataset_mut(), watchdog);
+        let dataset = Dataset::new(source, terms, &steps, prepared.dataset_mut(), watchdog);
         Ok(match prepared.execute(dataset)? {
             QueryResults::Solutions(rows) => {
                 let variables = rows.variables().into();
@@ -239,8 +254,15 @@ impl<I> Drop for Steps<I> {
     }
 }
 
-/// An evaluator, the token that it looks at, and what cancels that in time.
-type Evaluator = (QueryEvaluator, CancellationToken, Option<Watchdog>);
+/// An evaluator, and what its dataset needs.
+pub(super) struct Prepared {
+    pub(super) evaluator: QueryEvaluator,
+    /// What it looks at whenever it reads data, and what cancels it in time.
+    pub(super) token: CancellationToken,
+    pub(super) watchdog: Option<Watchdog>,
+    pub(super) terms: Arc<Terms>,
+    pub(super) steps: Vec<Vec<Step>>,
+}
 
 /// Cancels a token after a time, unless dropped before.
 #[derive(Debug)]
@@ -321,10 +343,11 @@ impl Snapshot {
     }
 
     fn explained(&self, query: &str, options: &QueryOptions) -> Result<String> {
-        let (query, (evaluator, _, watchdog)) = options.plan(query, &self.source)?;
+        let (query, evaluator) = options.plan(query, &self.source)?;
+        let Prepared { evaluator, watchdog, terms, steps, .. } = evaluator;
         let evaluator = evaluator.compute_statistics();
         let mut prepared = options.prepare(&evaluator, &query);
-        let dataset = Dataset::new(self.source.clone(), prepared.dataset_mut(), watchdog);
+        let dataset = Dataset::new(self.source.clone(), terms, &steps, prepared.dataset_mut(), watchdog);
         let (results, explanation) = prepared.explain(dataset);
         match results? {
             QueryResults::Solutions(mut solutions) => solutions.try_for_each(|row| row.map(drop))?,

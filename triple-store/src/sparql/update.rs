@@ -3,12 +3,14 @@
 use super::dataset::Dataset;
 use super::depth::Room;
 use super::plan;
-use super::query::QueryOptions;
+use super::query::{Prepared, QueryOptions};
+use super::rules::Rules;
 use super::scope;
+use super::text;
 use crate::blank::Scope;
 use crate::error::{Error, Result};
 use crate::nesting;
-use crate::pattern::Graphs;
+use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
 use crate::store::TripleStore;
 use crate::term::TermId;
@@ -18,7 +20,7 @@ use spareval::{CancellationToken, DeleteInsertIter, DeleteInsertQuad};
 use spargebra::GraphUpdateOperation;
 use spargebra::Update;
 use spargebra::algebra::{GraphPattern, GraphTarget, QueryDataset};
-use spargebra::term::{GroundTerm, GroundTriple};
+use spargebra::term::{GraphNamePattern, GroundTerm, GroundTriple, NamedNodePattern, QuadPattern};
 use std::time::Duration;
 
 /// How an update is evaluated.
@@ -277,15 +279,21 @@ impl Transaction {
                     self.check_size(options)?;
                 }
             }
+            GraphUpdateOperation::DeleteInsert { insert, pattern, .. } if asks_for_source(insert) => {
+                self.check_source(pattern)?;
+            }
             GraphUpdateOperation::DeleteInsert { delete, insert, using, pattern } => {
-                let (evaluator, token, watchdog) = options.query.evaluator();
+                let mut pattern = GraphPattern::clone(pattern);
+                let rules = Rules::of(&mut pattern);
+                let evaluator = options.query.evaluator(rules, &self.source);
+                let Prepared { evaluator, token, watchdog, terms, steps } = evaluator;
                 let (delete, insert) = (delete.clone(), insert.clone());
                 let base = update.base_iri.clone();
-                let mut pattern = GraphPattern::clone(pattern);
                 plan::improve(&mut pattern, &self.source, using.is_none());
                 let mut prepared =
                     evaluator.prepare_delete_insert(delete, insert, base, using.clone(), &pattern);
-                let dataset = Dataset::new(self.source.clone(), prepared.dataset_mut(), watchdog);
+                let dataset =
+                    Dataset::new(self.source.clone(), terms, &steps, prepared.dataset_mut(), watchdog);
                 let changes = prepared.execute(dataset)?;
                 self.delete_insert(changes, &token, options)?;
             }
@@ -308,6 +316,19 @@ impl Transaction {
             }
         }
         Ok(())
+    }
+
+    /// That the graph exists that the next operation copies. The default graph always does.
+    fn check_source(&self, pattern: &GraphPattern) -> Result<()> {
+        let GraphPattern::Graph { name: NamedNodePattern::NamedNode(graph), .. } = pattern else {
+            return Ok(());
+        };
+        let id = self.source.engine.dictionary.intern(graph.as_ref().into());
+        let quads = Pattern { graphs: Graphs::One(id), ..Pattern::ALL };
+        match self.source.scan(&quads)?.next() {
+            Some(_) => Ok(()),
+            None => Err(Error::UnknownGraph(graph.clone().into_string())),
+        }
     }
 
     /// First all removals, then all additions, as they were found before either.
@@ -353,12 +374,21 @@ impl Transaction {
 }
 
 fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
-    let mut update = options.query.parser()?.parse_update(update)?;
+    let text = text::readable(update);
+    // An error is to name the place in the text as it was written.
+    let mut update = match options.query.parser()?.parse_update(&text::with_sources(&text)) {
+        Ok(update) => update,
+        Err(_) => options.query.parser()?.parse_update(&text)?,
+    };
     update.operations.iter_mut().for_each(freshen);
     if let Some(dataset) = &options.using {
         update.operations.iter_mut().try_for_each(|operation| use_dataset(operation, dataset))?;
     }
     Ok(update)
+}
+
+fn asks_for_source(insert: &[QuadPattern]) -> bool {
+    matches!(insert, [QuadPattern { graph_name: GraphNamePattern::NamedNode(graph), .. }] if text::is_source(graph))
 }
 
 /// Gives an operation the dataset that came with the request.

@@ -66,7 +66,7 @@ fn a_graph_can_be_named_by_its_own_address_or_by_the_server() {
     assert_eq!(put(&server, "/store/people/1.ttl", "<#me> <urn:p> <1.ttl> ."), 201);
     let subject = server.query("SELECT * { GRAPH ?g { ?s <urn:p> ?o } }");
     let graph = "http://localhost/store/people/1.ttl";
-    assert_eq!(subject, format!("g,o,s\r\n{graph},{graph},{graph}#me\r\n"));
+    assert_eq!(subject, format!("g,s,o\r\n{graph},{graph}#me,{graph}\r\n"));
     let answer = server.post("/store", TURTLE, "<urn:s> <urn:p> 1 .");
     let location = answer.field("location").unwrap().strip_prefix("http://localhost").unwrap();
     assert_eq!((answer.status, server.get(location, &[]).status), (201, 200));

@@ -84,7 +84,7 @@ fn relative_iris_resolve_against_the_endpoint() {
     assert_eq!(server.update("INSERT DATA { <s> <p> <?x> }").status, 204);
     assert_eq!(
         server.query("SELECT * { ?s ?p ?o }"),
-        "o,p,s\r\nhttp://localhost/update?x,http://localhost/p,http://localhost/s\r\n"
+        "s,p,o\r\nhttp://localhost/s,http://localhost/p,http://localhost/update?x\r\n"
     );
 }
 

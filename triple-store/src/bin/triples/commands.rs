@@ -63,6 +63,9 @@ pub(crate) struct Load {
     /// Resolve relative IRIs against this one.
     #[arg(long, value_name = "IRI")]
     base: Option<String>,
+    /// Read a context that JSON-LD documents refer to from this file; may be given several times.
+    #[arg(long, value_name = "IRI=FILE")]
+    context: Vec<String>,
     /// Skip checks that are not needed to understand the documents.
     #[arg(long)]
     lenient: bool,
@@ -82,7 +85,7 @@ fn rdf_format(name: &str) -> Result<RdfFormat> {
 }
 
 pub(crate) fn load(arguments: Load) -> Result<()> {
-    let Load { store, files, format, graph, base, lenient, keep_partial, quiet } = arguments;
+    let Load { store, files, format, graph, base, context, lenient, keep_partial, quiet } = arguments;
     // How much there is to read is known of files alone.
     let size = |file: &PathBuf| {
         if file.as_os_str() == STDIN {
@@ -108,6 +111,12 @@ pub(crate) fn load(arguments: Load) -> Result<()> {
     }
     if let Some(format) = format {
         options = options.format(format);
+    }
+    for context in context {
+        let Some((iri, file)) = context.rsplit_once('=') else {
+            return Err(Error::Unsupported(format!("--context {context}: it is IRI=FILE")));
+        };
+        options = options.context(iri, fs::read(file).map_err(|error| io_error(Path::new(file), error))?);
     }
     let store = TripleStore::open(store)?;
     for file in &files {

@@ -1,0 +1,214 @@
+//! What stands before the text of a document, and texts that are not in UTF-8.
+
+use std::io::{self, Chain, Cursor, Read};
+
+/// The bytes that the character U+FEFF is at the start of a document, where it says how the rest is encoded.
+const UTF_8: &[u8] = &[0xef, 0xbb, 0xbf];
+const UTF_16_BIG: &[u8] = &[0xfe, 0xff];
+const UTF_16_LITTLE: &[u8] = &[0xff, 0xfe];
+
+/// A document in UTF-8, without a byte order mark.
+pub(crate) enum Text<R> {
+    Plain(Chain<Cursor<Vec<u8>>, R>),
+    Utf16(Utf16<Chain<Cursor<Vec<u8>>, R>>),
+}
+
+impl<R: Read> Text<R> {
+    /// Looks at the first bytes. UTF-16 is taken for that if the document begins with its mark, or with a `<` as an XML
+    /// document without one has to.
+    pub(crate) fn new(mut reader: R) -> io::Result<Self> {
+        let mut head = Vec::new();
+        reader.by_ref().take(3).read_to_end(&mut head)?;
+        let without = |length| Cursor::new(head.get(length..).unwrap_or_default().to_vec());
+        let (mark, is_big) = match &*head {
+            head if head.starts_with(UTF_16_BIG) => (2, true),
+            head if head.starts_with(UTF_16_LITTLE) => (2, false),
+            [0, b'<', ..] => (0, true),
+            [b'<', 0, ..] => (0, false),
+            head => {
+                let mark = if head.starts_with(UTF_8) { UTF_8.len() } else { 0 };
+                return Ok(Self::Plain(without(mark).chain(reader)));
+            }
+        };
+        Ok(Self::Utf16(Utf16 { reader: without(mark).chain(reader), is_big, text: Cursor::default() }))
+    }
+}
+
+impl<R: Read> Read for Text<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(reader) => reader.read(buffer),
+            Self::Utf16(reader) => reader.read(buffer),
+        }
+    }
+}
+
+/// A reader of UTF-16 that hands out UTF-8.
+pub(crate) struct Utf16<R> {
+    reader: R,
+    is_big: bool,
+    text: Cursor<Vec<u8>>,
+}
+
+/// Bytes of UTF-16 that are read at once.
+const PIECE: u64 = 8 << 10;
+
+impl<R: Read> Utf16<R> {
+    fn unit(&self, bytes: [u8; 2]) -> u16 {
+        if self.is_big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+    }
+
+    /// The next piece, which ends with a whole character.
+    fn fill(&mut self) -> io::Result<()> {
+        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the document is not valid UTF-16");
+        let mut bytes = Vec::new();
+        self.reader.by_ref().take(PIECE).read_to_end(&mut bytes)?;
+        let last = bytes.as_chunks().0.last().map(|bytes| self.unit(*bytes));
+        if last.is_some_and(|unit| (0xd800..0xdc00).contains(&unit)) {
+            self.reader.by_ref().take(2).read_to_end(&mut bytes)?;
+        }
+        let (units, []) = bytes.as_chunks() else { return Err(invalid()) };
+        let units = units.iter().map(|bytes| self.unit(*bytes));
+        let text: Result<String, _> = char::decode_utf16(units).collect();
+        self.text = Cursor::new(text.map_err(|_| invalid())?.into_bytes());
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Utf16<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.text.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        self.fill()?;
+        self.text.read(buffer)
+    }
+}
+
+/// An XML document in UTF-8 as the parser wants it: with the values of its entities in double quotes, though single ones are
+/// right as well (XML 1.0, 2.3), and without a declaration that it was UTF-16.
+pub(crate) fn readable_xml<R: Read>(mut reader: R) -> io::Result<Chain<Cursor<Vec<u8>>, R>> {
+    let mut head = Vec::new();
+    while !has_element(&head) {
+        let read = reader.by_ref().take(PIECE).read_to_end(&mut head)?;
+        if read == 0 || head.len() > MOST_BEFORE_ELEMENTS {
+            break;
+        }
+    }
+    declare_utf_8(&mut head);
+    let mut at = 0;
+    while let Some(found) = memchr::memmem::find(&head[at..], b"<!ENTITY") {
+        at += found + b"<!ENTITY".len();
+        let Some(open) = value(&head[at..]).map(|open| at + open) else { continue };
+        let Some(length) = memchr::memchr(b'\'', &head[open + 1..]) else { break };
+        let close = open + 1 + length;
+        let quoted =
+            head[open + 1..close].split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"&#34;"[..]);
+        let quoted = [b"\"", &*quoted, b"\""].concat();
+        at = open + quoted.len();
+        head.splice(open..=close, quoted);
+    }
+    Ok(Cursor::new(head).chain(reader))
+}
+
+/// What was UTF-16 is UTF-8 by now. The declaration keeps its length, so that places in it do.
+fn declare_utf_8(head: &mut [u8]) {
+    let end = memchr::memmem::find(head, b"?>").filter(|_| head.starts_with(b"<?xml")).unwrap_or(0);
+    let declaration = head[..end].to_ascii_lowercase();
+    for quote in ["\"", "'"] {
+        let declared = format!("{quote}utf-16{quote}");
+        if let Some(at) = memchr::memmem::find(&declaration, declared.as_bytes()) {
+            head[at..at + declared.len()].copy_from_slice(format!("{quote}utf-8{quote} ").as_bytes());
+        }
+    }
+}
+
+/// Bytes before the first element in which entities are looked for.
+const MOST_BEFORE_ELEMENTS: usize = 1 << 20;
+
+/// Whether an element has begun.
+fn has_element(text: &[u8]) -> bool {
+    text.windows(2).any(|pair| pair[0] == b'<' && !matches!(pair[1], b'!' | b'?'))
+}
+
+/// Where the value of an entity begins, if it stands in single quotes: after white space, its name, and white space.
+fn value(text: &[u8]) -> Option<usize> {
+    let space = |at: usize| at + text[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let name = space(0);
+    let after = name + text[name..].iter().position(u8::is_ascii_whitespace)?;
+    let value = space(after);
+    (text.get(value) == Some(&b'\'')).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> io::Result<String> {
+        let mut text = String::new();
+        Text::new(bytes)?.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn marks_are_taken_off_and_utf_16_is_read() {
+        for original in ["", "a", "ab", "<a>", "<é\u{1f600}>", &"<\u{1f600}é>".repeat(10_000)] {
+            assert_eq!(text(original.as_bytes()).unwrap(), original);
+            assert_eq!(text(format!("\u{feff}{original}").as_bytes()).unwrap(), original);
+            for is_big in [true, false] {
+                let bytes = |text: &str| -> Vec<u8> {
+                    let bytes = |unit: u16| if is_big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+                    text.encode_utf16().flat_map(bytes).collect()
+                };
+                assert_eq!(text(&bytes(&format!("\u{feff}{original}"))).unwrap(), original);
+                if original.starts_with('<') {
+                    assert_eq!(text(&bytes(original)).unwrap(), original);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_16_is_an_error() {
+        for bytes in [&[0xfe, 0xff, 0][..], &[0xfe, 0xff, 0xd8, 0], &[0xfe, 0xff, 0xdc, 0, 0, b'a']] {
+            assert_eq!(text(bytes).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn xml_is_as_the_parser_wants_it() {
+        let filtered = |text: &str| {
+            let mut out = String::new();
+            readable_xml(text.as_bytes()).unwrap().read_to_string(&mut out).unwrap();
+            out
+        };
+        for (text, expected) in [
+            (
+                "<!DOCTYPE a [<!ENTITY b 'c'>\n<!ENTITY  d\t\"e'f\" >]><a b='c'/>",
+                "<!DOCTYPE a [<!ENTITY b \"c\">\n<!ENTITY  d\t\"e'f\" >]><a b='c'/>",
+            ),
+            (
+                "<!DOCTYPE a [<!ENTITY b 'c\"d\"'><!ENTITY e ''>]><a/>",
+                "<!DOCTYPE a [<!ENTITY b \"c&#34;d&#34;\"><!ENTITY e \"\">]><a/>",
+            ),
+        ] {
+            assert_eq!(filtered(text), expected);
+        }
+        for text in [
+            "",
+            "<a/>",
+            "<!ENTITY",
+            "<!ENTITY ",
+            "<!ENTITY a",
+            "<!ENTITY a ",
+            "<!ENTITY a '",
+            "<!ENTITY a SYSTEM 'b'>",
+        ] {
+            assert_eq!(filtered(text), text);
+        }
+        let long =
+            format!("<?xml version='1.0'?><!--{}--><!DOCTYPE a [<!ENTITY b 'c'>]><a/>", "x".repeat(100_000));
+        assert_eq!(filtered(&long), long.replace("'c'", "\"c\""));
+    }
+}

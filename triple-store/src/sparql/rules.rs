@@ -1,0 +1,454 @@
+//! Where the evaluator departs from the specification, a query is rewritten so that it does not matter.
+//!
+//! Expressions are rewritten here; [paths](super::paths) and [`GRAPH`](super::graphs) beside it. An expression is wanted
+//! by its *value*, as an operand, or *exactly*, as a term that ends up in a solution. For a value the evaluator is right.
+//! For a term it is not, since it writes values in their canonical form; see [`exact`](super::exact).
+
+use super::exact::{disguised, is_canonical};
+use super::functions::{self, Used};
+use super::order::Number;
+use super::paths::Step;
+use super::walk::{Part, parts_of_expression, parts_of_pattern};
+use oxrdf::vocab::xsd;
+use oxrdf::{BlankNode, NamedNode, Term, Variable};
+use spargebra::Query;
+use spargebra::algebra::{Expression, Function, GraphPattern, OrderExpression};
+use std::collections::{HashMap, HashSet};
+
+/// The rules, and what the rewritten query needs.
+#[derive(Default)]
+pub(super) struct Rules {
+    pub(super) used: Used,
+    /// The alternatives that the predicates of [paths](super::paths) stand for.
+    pub(super) steps: Vec<Vec<Step>>,
+    /// Blank nodes that have to be variables.
+    pub(super) blanks: HashMap<BlankNode, Variable>,
+    /// Variables at the start of paths. The optimizer takes those for no literals, and `=` for `sameTerm`.
+    pub(super) starts: HashSet<Variable>,
+    /// Variables of blank nodes that are each solution's own.
+    own_nodes: HashSet<Variable>,
+    fresh: usize,
+}
+
+impl Rules {
+    /// Rewrites a query.
+    pub(super) fn of_query(query: &mut Query) -> Self {
+        let (Query::Select { pattern, .. }
+        | Query::Construct { pattern, .. }
+        | Query::Describe { pattern, .. }
+        | Query::Ask { pattern, .. }) = query;
+        Self::of(pattern)
+    }
+
+    /// Rewrites a pattern.
+    pub(super) fn of(pattern: &mut GraphPattern) -> Self {
+        let mut rules = Self::default();
+        rules.separate(pattern);
+        rules.pattern(pattern);
+        rules.name_blanks(pattern);
+        rules
+    }
+
+    /// A variable that no query can name.
+    pub(super) fn variable(&mut self) -> Variable {
+        self.fresh += 1;
+        Variable::new_unchecked(format!(" {}", self.fresh))
+    }
+
+    pub(super) fn pattern(&mut self, pattern: &mut GraphPattern) {
+        parts_of_pattern(pattern, |part| {
+            if let Part::Pattern(part) = part {
+                self.pattern(part);
+            }
+        });
+        match pattern {
+            GraphPattern::Path { .. } => self.path_pattern(pattern),
+            GraphPattern::Graph { .. } => self.graph(pattern),
+            GraphPattern::Filter { expr, .. } | GraphPattern::LeftJoin { expression: Some(expr), .. } => {
+                self.condition(expr);
+            }
+            GraphPattern::Extend { inner, expression, .. } => {
+                self.blank_nodes(expression, inner);
+                self.term(expression);
+            }
+            GraphPattern::OrderBy { expression, .. } => {
+                for order in expression {
+                    let (OrderExpression::Asc(expression) | OrderExpression::Desc(expression)) = order;
+                    self.value(expression);
+                }
+            }
+            GraphPattern::Group { inner, aggregates, .. } => {
+                for (_, aggregate) in aggregates {
+                    self.aggregate(aggregate, inner);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// 17.4.2.9: `BNODE` of one text is one blank node within a solution, and another one in each other solution. So it is
+    /// asked for with a blank node that is the solution's own.
+    fn blank_nodes(&mut self, expression: &mut Expression, inner: &mut GraphPattern) {
+        if let Expression::FunctionCall(function @ Function::BNode, arguments) = expression
+            && let [_] = arguments[..]
+        {
+            let own = self.own_node(inner);
+            *function = Function::Custom(self.used.name(functions::BNODE));
+            arguments.push(own.into());
+        }
+        parts_of_expression(expression, |part| {
+            if let Part::Expression(part) = part {
+                self.blank_nodes(part, inner);
+            }
+        });
+    }
+
+    /// The variable of the solution's own blank node, which is made below all that is computed for it.
+    fn own_node(&mut self, inner: &mut GraphPattern) -> Variable {
+        match inner {
+            GraphPattern::Extend { variable, .. } if self.own_nodes.contains(variable) => variable.clone(),
+            GraphPattern::Extend { inner, .. } => self.own_node(inner),
+            _ => {
+                let variable = self.variable();
+                self.own_nodes.insert(variable.clone());
+                let expression = Expression::FunctionCall(Function::BNode, Vec::new());
+                let rows = std::mem::take(inner).into();
+                *inner = GraphPattern::Extend { inner: rows, variable: variable.clone(), expression };
+                variable
+            }
+        }
+    }
+
+    pub(super) fn call(&mut self, name: &'static str, arguments: Vec<Expression>) -> Expression {
+        Expression::FunctionCall(Function::Custom(self.used.name(name)), arguments)
+    }
+
+    fn wrap(&mut self, expression: &mut Expression, name: &'static str) {
+        let inner = take(expression);
+        *expression = self.call(name, vec![inner]);
+    }
+
+    /// An expression of which the truth is wanted.
+    fn condition(&mut self, expression: &mut Expression) {
+        match expression {
+            Expression::Or(a, b) | Expression::And(a, b) => {
+                self.condition(a);
+                self.condition(b);
+            }
+            Expression::Not(a) => self.condition(a),
+            _ => {
+                let is_boolean = is_boolean(expression);
+                self.value(expression);
+                if !is_boolean {
+                    self.wrap(expression, functions::TRUTH);
+                }
+            }
+        }
+    }
+
+    /// An expression of which the value is wanted.
+    pub(super) fn value(&mut self, expression: &mut Expression) {
+        match expression {
+            Expression::Or(..) | Expression::And(..) | Expression::Not(_) => self.condition(expression),
+            Expression::If(test, then, other) => {
+                self.condition(test);
+                self.value(then);
+                self.value(other);
+            }
+            Expression::Exists(pattern) => self.pattern(pattern),
+            Expression::SameTerm(a, b) => {
+                self.term(a);
+                self.term(b);
+            }
+            Expression::Equal(a, b) => {
+                self.operand(a);
+                self.operand(b);
+            }
+            Expression::In(a, list) => {
+                self.operand(a);
+                for part in list {
+                    self.operand(part);
+                }
+            }
+            Expression::Less(..)
+            | Expression::LessOrEqual(..)
+            | Expression::Greater(..)
+            | Expression::GreaterOrEqual(..) => self.comparison(expression),
+            Expression::FunctionCall(function, arguments) => {
+                let exact = match function {
+                    Function::Str => Some((functions::STR_OF, functions::STR)),
+                    Function::Datatype => Some((functions::DATATYPE_OF, functions::DATATYPE)),
+                    _ => None,
+                };
+                match exact {
+                    Some((of_variable, _)) if matches!(arguments[..], [Expression::Variable(_)]) => {
+                        *function = Function::Custom(self.used.name(of_variable));
+                    }
+                    Some((_, of_any)) if loses_form(&arguments[0]) => {
+                        self.exactly(&mut arguments[0]);
+                        *function = Function::Custom(self.used.name(of_any));
+                    }
+                    _ => self.function(expression),
+                }
+            }
+            _ => {
+                self.parts(expression);
+                as_difference(expression);
+            }
+        }
+    }
+
+    fn parts(&mut self, expression: &mut Expression) {
+        parts_of_expression(expression, |part| {
+            if let Part::Expression(part) = part {
+                self.value(part);
+            }
+        });
+    }
+
+    /// What is compared by `=`.
+    fn operand(&mut self, expression: &mut Expression) {
+        match expression {
+            Expression::Variable(variable) if self.starts.contains(variable) => {
+                self.wrap(expression, functions::PLAIN);
+            }
+            _ => self.value(expression),
+        }
+    }
+
+    fn function(&mut self, expression: &mut Expression) {
+        let Expression::FunctionCall(function, arguments) = expression else { return };
+        for (at, argument) in arguments.iter_mut().enumerate() {
+            match function {
+                Function::Triple if at == 2 => self.exactly(argument),
+                _ => self.value(argument),
+            }
+        }
+        match function {
+            Function::Object => self.wrap(expression, functions::PLAIN),
+            // XPath allows back-references, which the evaluator's patterns don't have.
+            Function::Regex if may_refer_back(arguments) => {
+                *function = Function::Custom(self.used.name(functions::REGEX));
+            }
+            Function::Replace => *function = Function::Custom(self.used.name(functions::REPLACE)),
+            Function::Custom(name) if arguments.len() == 1 && is_cast(name) => {
+                if *name == xsd::DECIMAL {
+                    *name = self.used.name(functions::DECIMAL);
+                } else {
+                    self.wrap(&mut arguments[0], functions::TRIM);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// 17.3 has `false < true`. The evaluator's operators make an error of it, so that it is asked only then, and at once
+    /// where it would have to compute an operand twice.
+    fn comparison(&mut self, expression: &mut Expression) {
+        self.parts(expression);
+        let (Expression::Less(a, b)
+        | Expression::LessOrEqual(a, b)
+        | Expression::Greater(a, b)
+        | Expression::GreaterOrEqual(a, b)) = expression
+        else {
+            return;
+        };
+        if !may_be_boolean(a) || !may_be_boolean(b) {
+            return;
+        }
+        let (a, b) = ((**a).clone(), (**b).clone());
+        let is_leaf =
+            |operand: &Expression| matches!(operand, Expression::Variable(_) | Expression::Literal(_));
+        let is_short = is_leaf(&a) && is_leaf(&b);
+        let own = match expression {
+            Expression::Less(..) => self.call(functions::LESS, vec![a, b]),
+            Expression::Greater(..) => self.call(functions::LESS, vec![b, a]),
+            Expression::LessOrEqual(..) => self.call(functions::LESS_OR_EQUAL, vec![a, b]),
+            _ => self.call(functions::LESS_OR_EQUAL, vec![b, a]),
+        };
+        *expression = if is_short { Expression::Coalesce(vec![take(expression), own]) } else { own };
+    }
+
+    /// An expression of which the term is wanted that a solution holds: as the evaluator keeps it, if it only passes terms
+    /// on, and else in disguise.
+    pub(super) fn term(&mut self, expression: &mut Expression) {
+        if is_internal(expression) {
+            self.conditions(expression);
+        } else {
+            self.exactly(expression);
+        }
+    }
+
+    /// The conditions of an expression that only passes terms on.
+    fn conditions(&mut self, expression: &mut Expression) {
+        match expression {
+            Expression::If(test, then, other) => {
+                self.condition(test);
+                self.conditions(then);
+                self.conditions(other);
+            }
+            Expression::Coalesce(list) => {
+                for part in list {
+                    self.conditions(part);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An expression of which the term is wanted, in disguise where its value would be another one.
+    pub(super) fn exactly(&mut self, expression: &mut Expression) {
+        match expression {
+            Expression::Variable(_) => self.wrap(expression, functions::KEEP),
+            Expression::Literal(literal) => {
+                if let Term::Literal(disguised) = disguised(literal.clone().into()) {
+                    *literal = disguised;
+                }
+            }
+            Expression::If(test, then, other) => {
+                self.condition(test);
+                self.exactly(then);
+                self.exactly(other);
+            }
+            Expression::Coalesce(list) => {
+                for part in list {
+                    self.exactly(part);
+                }
+            }
+            Expression::FunctionCall(function @ Function::StrDt, arguments) => {
+                *function = Function::Custom(self.used.name(functions::STRDT));
+                for argument in arguments {
+                    self.value(argument);
+                }
+            }
+            // The evaluator reads it in disguise.
+            Expression::FunctionCall(Function::Object, arguments) => {
+                for argument in arguments {
+                    self.value(argument);
+                }
+            }
+            _ => self.value(expression),
+        }
+    }
+}
+
+pub(super) fn take(expression: &mut Expression) -> Expression {
+    std::mem::replace(expression, Expression::Coalesce(Vec::new()))
+}
+
+/// The optimizer exchanges the operands of `+`, and the evaluator adds a duration to a date and no date to a duration. So
+/// `a + b` becomes `a - -b`, except of numbers.
+fn as_difference(expression: &mut Expression) {
+    let Expression::Add(a, b) = expression else { return };
+    let datatype = |operand: &Expression| match operand {
+        Expression::Literal(literal) => Some(literal.datatype().as_str().to_owned()),
+        _ => None,
+    };
+    let is_duration =
+        |operand| datatype(operand).is_some_and(|name| name.to_lowercase().ends_with("duration"));
+    let is_number = |operand: &Expression| match operand {
+        Expression::Literal(literal) => Number::of(literal.clone().into()).is_some(),
+        _ => false,
+    };
+    if is_number(b) || is_number(a) {
+        return;
+    }
+    let (a, b) = if is_duration(a) { (take(b), take(a)) } else { (take(a), take(b)) };
+    *expression = Expression::Subtract(a.into(), Expression::UnaryMinus(b.into()).into());
+}
+
+/// Whether the evaluator passes terms on as they are.
+pub(super) fn is_internal(expression: &Expression) -> bool {
+    match expression {
+        Expression::NamedNode(_) | Expression::Literal(_) | Expression::Variable(_) => true,
+        Expression::Coalesce(list) => list.iter().all(is_internal),
+        Expression::If(_, then, other) => is_internal(then) && is_internal(other),
+        _ => false,
+    }
+}
+
+/// Whether an expression may come to a literal in another form than its value's canonical one.
+fn loses_form(expression: &Expression) -> bool {
+    match expression {
+        Expression::Literal(literal) => !is_canonical(literal),
+        Expression::Variable(_)
+        | Expression::If(..)
+        | Expression::Coalesce(_)
+        | Expression::FunctionCall(Function::StrDt | Function::Object, _) => true,
+        _ => false,
+    }
+}
+
+/// Whether an expression comes to a boolean or an error.
+fn is_boolean(expression: &Expression) -> bool {
+    match expression {
+        Expression::Or(..)
+        | Expression::And(..)
+        | Expression::Not(_)
+        | Expression::Equal(..)
+        | Expression::SameTerm(..)
+        | Expression::Less(..)
+        | Expression::LessOrEqual(..)
+        | Expression::Greater(..)
+        | Expression::GreaterOrEqual(..)
+        | Expression::In(..)
+        | Expression::Exists(_)
+        | Expression::Bound(_) => true,
+        Expression::FunctionCall(function, _) => matches!(
+            function,
+            Function::LangMatches
+                | Function::StrStarts
+                | Function::StrEnds
+                | Function::Contains
+                | Function::IsIri
+                | Function::IsBlank
+                | Function::IsLiteral
+                | Function::IsNumeric
+                | Function::IsTriple
+                | Function::HasLang
+                | Function::HasLangDir
+                | Function::Regex
+        ),
+        _ => false,
+    }
+}
+
+fn may_be_boolean(expression: &Expression) -> bool {
+    match expression {
+        Expression::Literal(literal) => literal.datatype() == xsd::BOOLEAN,
+        Expression::Variable(_)
+        | Expression::If(..)
+        | Expression::Coalesce(_)
+        | Expression::FunctionCall(Function::Custom(_) | Function::StrDt, _) => true,
+        expression => is_boolean(expression),
+    }
+}
+
+/// Whether the pattern of a `REGEX` is not known to have no back-reference.
+fn may_refer_back(arguments: &[Expression]) -> bool {
+    match arguments.get(1) {
+        Some(Expression::Literal(pattern)) => {
+            let bytes = pattern.value().as_bytes();
+            bytes.windows(2).any(|pair| pair[0] == b'\\' && matches!(pair[1], b'1'..=b'9'))
+        }
+        _ => true,
+    }
+}
+
+/// Whether a function is one of the casts that read strings (17.5): they trim those first.
+fn is_cast(name: &NamedNode) -> bool {
+    [
+        xsd::BOOLEAN,
+        xsd::DOUBLE,
+        xsd::FLOAT,
+        xsd::DECIMAL,
+        xsd::INTEGER,
+        xsd::DATE_TIME,
+        xsd::DATE,
+        xsd::TIME,
+        xsd::DURATION,
+        xsd::YEAR_MONTH_DURATION,
+        xsd::DAY_TIME_DURATION,
+    ]
+    .contains(&name.as_ref())
+}

@@ -1,0 +1,100 @@
+//! The parts of patterns and expressions, one level down.
+
+use spargebra::algebra::{AggregateExpression, Expression, GraphPattern, OrderExpression};
+
+/// A pattern or an expression.
+pub(super) enum Part<'a> {
+    Pattern(&'a mut GraphPattern),
+    Expression(&'a mut Expression),
+}
+
+/// Does something with each direct part of a pattern.
+pub(super) fn parts_of_pattern(pattern: &mut GraphPattern, mut each: impl FnMut(Part<'_>)) {
+    match pattern {
+        GraphPattern::Bgp { .. } | GraphPattern::Path { .. } | GraphPattern::Values { .. } => {}
+        GraphPattern::Join { left, right }
+        | GraphPattern::Lateral { left, right }
+        | GraphPattern::Union { left, right }
+        | GraphPattern::Minus { left, right } => {
+            each(Part::Pattern(left));
+            each(Part::Pattern(right));
+        }
+        GraphPattern::LeftJoin { left, right, expression } => {
+            each(Part::Pattern(left));
+            each(Part::Pattern(right));
+            if let Some(expression) = expression {
+                each(Part::Expression(expression));
+            }
+        }
+        GraphPattern::Filter { expr: expression, inner } | GraphPattern::Extend { inner, expression, .. } => {
+            each(Part::Pattern(inner));
+            each(Part::Expression(expression));
+        }
+        GraphPattern::OrderBy { inner, expression } => {
+            each(Part::Pattern(inner));
+            for order in expression {
+                let (OrderExpression::Asc(expression) | OrderExpression::Desc(expression)) = order;
+                each(Part::Expression(expression));
+            }
+        }
+        GraphPattern::Group { inner, aggregates, .. } => {
+            each(Part::Pattern(inner));
+            for (_, aggregate) in aggregates {
+                if let AggregateExpression::FunctionCall { expr, .. } = aggregate {
+                    each(Part::Expression(expr));
+                }
+            }
+        }
+        GraphPattern::Graph { inner, .. }
+        | GraphPattern::Project { inner, .. }
+        | GraphPattern::Distinct { inner }
+        | GraphPattern::Reduced { inner }
+        | GraphPattern::Slice { inner, .. }
+        | GraphPattern::Service { inner, .. } => each(Part::Pattern(inner)),
+    }
+}
+
+/// Does something with each direct part of an expression.
+pub(super) fn parts_of_expression(expression: &mut Expression, mut each: impl FnMut(Part<'_>)) {
+    match expression {
+        Expression::NamedNode(_)
+        | Expression::Literal(_)
+        | Expression::Variable(_)
+        | Expression::Bound(_) => {}
+        Expression::Exists(pattern) => each(Part::Pattern(pattern)),
+        Expression::Or(a, b)
+        | Expression::And(a, b)
+        | Expression::Equal(a, b)
+        | Expression::SameTerm(a, b)
+        | Expression::Greater(a, b)
+        | Expression::GreaterOrEqual(a, b)
+        | Expression::Less(a, b)
+        | Expression::LessOrEqual(a, b)
+        | Expression::Add(a, b)
+        | Expression::Subtract(a, b)
+        | Expression::Multiply(a, b)
+        | Expression::Divide(a, b) => {
+            each(Part::Expression(a));
+            each(Part::Expression(b));
+        }
+        Expression::UnaryPlus(a) | Expression::UnaryMinus(a) | Expression::Not(a) => {
+            each(Part::Expression(a));
+        }
+        Expression::If(a, b, c) => {
+            for part in [a, b, c] {
+                each(Part::Expression(part));
+            }
+        }
+        Expression::In(a, list) => {
+            each(Part::Expression(a));
+            for part in list {
+                each(Part::Expression(part));
+            }
+        }
+        Expression::Coalesce(list) | Expression::FunctionCall(_, list) => {
+            for part in list {
+                each(Part::Expression(part));
+            }
+        }
+    }
+}
