@@ -21,7 +21,7 @@ const LONGEST_STEP: u32 = 32;
 const REWARD: u32 = 16;
 
 /// One waiter in so many looks as long as may be, at most and at least.
-const PROBES: (u32, u32) = (32, 4096);
+const PROBES: (u32, u32) = (32, 1024);
 
 /// What the waits at the stripes of one bucket teach.
 pub(super) struct Patience {
@@ -75,6 +75,12 @@ impl Looking<'_> {
         self.spent += step;
         self.step = (self.step * 2).min(LONGEST_STEP);
         true
+    }
+
+    /// Whether it is time to join the queue, and to look from there: a newcomer can miss the moments in which the stripe is
+    /// free, a waiter is served at one of the next releases.
+    pub(super) fn is_long(&self) -> bool {
+        self.spent >= LONGEST_STEP
     }
 
     /// Whether no further look is worth it.

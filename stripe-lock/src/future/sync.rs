@@ -62,8 +62,8 @@ mod imp {
     /// How many heads of queues are allocated together.
     pub(crate) const CHUNK: usize = 64;
 
-    /// How many pauses a waiter makes, at most, before it goes to sleep: some ten microseconds.
-    pub(crate) const MOST_PAUSES: u32 = 512;
+    /// How many pauses a waiter makes, at most, before it goes to sleep: 10 to 40 microseconds.
+    pub(crate) const MOST_PAUSES: u32 = 1024;
 
     /// How many buckets a set has at most, a power of two: four for each thread that can run.
     pub(crate) fn most_buckets() -> usize {

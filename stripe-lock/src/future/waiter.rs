@@ -23,7 +23,7 @@ use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, Mode, Word};
 
 /// So many waiters are handed the stripe without competing, once a woken one found it still held by the first newcomer to
 /// come: sections are then longer than it takes to wake a task, and competing would be in vain for the next ones too.
-const HAND_OVERS: u32 = 16;
+const HAND_OVERS: u32 = 64;
 
 /// The number of waiters that a queue may have where there is no limit.
 pub(super) const UNLIMITED: u32 = u32::MAX;
@@ -265,7 +265,7 @@ fn enters_soon(word: &impl Word, mode: Mode, key: Fingerprint, looking: &mut Loo
     loop {
         match word.update(|now| word::enter(now, mode, key)) {
             Ok(_) => return true,
-            Err(now) if word::keeps_out(now) || !looking.pause() => return false,
+            Err(now) if word::keeps_out(now) || looking.is_long() || !looking.pause() => return false,
             Err(_) => {}
         }
     }
@@ -374,8 +374,8 @@ unsafe fn enter_from_the_front<S: LockSet>(
             head.quit(node, true);
         } else {
             node.as_ref().set_state(State::Waiting(stripe));
-            let first_newcomer = word::queue(before) == AWAKE + 1;
-            head.hand_overs = head.hand_overs.max(if first_newcomer { HAND_OVERS } else { 1 });
+            let long_sections = word::queue(before) == AWAKE + 1 && head.len() > 1;
+            head.hand_overs = head.hand_overs.max(if long_sections { HAND_OVERS } else { 1 });
         }
     }
     entered
