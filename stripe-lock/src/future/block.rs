@@ -4,11 +4,11 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{Thread, current, park, park_timeout};
 use std::time::Instant;
+
+use super::sync::{AtomicBool, Thread, current, park, park_timeout, per_thread};
 
 struct Parker {
     thread: Thread,
@@ -46,12 +46,14 @@ impl Wake for Parker {
     }
 }
 
-thread_local! {
+per_thread! {
     /// The thread's parker, while no wait is using it: made once for each thread that ever has to wait.
     static PARKER: Cell<Option<(Arc<Parker>, Waker)>> = const { Cell::new(None) };
+}
 
+#[cfg(feature = "diagnose")]
+per_thread! {
     /// What the waker points to with which this thread waits.
-    #[cfg(feature = "diagnose")]
     static WAITS_WITH: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
 }
 

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::acquire::{CheckedPoll, unless_closed};
+use super::block::{block_on, block_on_until};
 use super::error::AcquireError;
-use super::sync::{block_on, block_on_until};
 use super::waiter::UNLIMITED;
 
 /// A future as it was before, with a time limit. Made by `lock_timeout` and its twins.

@@ -32,7 +32,6 @@
 
 mod acquire;
 mod batch;
-#[cfg(not(stripe_lock_loom))]
 mod block;
 #[cfg(feature = "diagnose")]
 mod diagnosis;

@@ -5,9 +5,9 @@
 
 #[cfg(not(stripe_lock_loom))]
 mod imp {
-    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32};
-
-    pub(crate) use crate::future::block::{block_on, block_on_until};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+    pub(crate) use std::thread::{Thread, current, park, park_timeout};
+    pub(crate) use std::thread_local as per_thread;
 
     #[cfg(feature = "parking_lot")]
     pub(crate) use parking_lot::{Mutex, MutexGuard};
@@ -75,10 +75,12 @@ mod imp {
 mod imp {
     use std::sync::PoisonError;
 
+    use std::time::Duration;
+
     pub(crate) use loom::cell::UnsafeCell as Cell;
-    pub(crate) use loom::future::block_on;
     pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+    pub(crate) use loom::thread::{Thread, current, park};
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -112,10 +114,18 @@ mod imp {
         2
     }
 
-    /// Never gives up: loom has no time. A model of a timeout drops the future.
-    pub(crate) fn block_on_until<F: Future>(future: F, _deadline: std::time::Instant) -> Option<F::Output> {
-        Some(block_on(future))
+    /// Parks, whatever the time: loom has none. A model of a timeout drops the future.
+    pub(crate) fn park_timeout(_: Duration) {
+        park();
     }
+
+    /// The standard library's has a form for constants, and loom's hasn't.
+    macro_rules! per_thread {
+        ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
+            loom::thread_local! { $(#[$attribute])* static $name: $type = $init }
+        };
+    }
+    pub(crate) use per_thread;
 }
 
 pub(crate) use imp::*;
