@@ -4,10 +4,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use loom::future::block_on;
+use loom::sync::Arc;
 use loom_tests::explore;
-use stripe_lock::Striped;
+use stripe_lock::future::AsyncGuard;
+use stripe_lock::{ExtendError, Extended};
 
-use super::{EXHAUSTIVE, Identity, Mutexes, all, mutexes, poll_once, sum, two_keys};
+use super::{EXHAUSTIVE, Identity, Mutexes, all, keys, mutexes, poll_once, sum, two_keys, wait};
 
 fn both(locks: &Mutexes) {
     block_on(locks.lock_many(&two_keys())).iter().for_each(|(_, data)| data.add());
@@ -64,17 +66,13 @@ fn a_multi_against_singles() {
 #[test]
 fn a_multi_within_one_bucket() {
     fn first_two(locks: &Mutexes) {
-        block_on(locks.lock_many(&keys())).iter().for_each(|(_, data)| data.add());
+        block_on(locks.lock_many(&keys::<2>(4))).iter().for_each(|(_, data)| data.add());
     }
     fn first(locks: &Mutexes) {
-        block_on(locks.lock(&keys()[0])).add();
+        block_on(locks.lock(&keys::<2>(4)[0])).add();
     }
     fn second(locks: &Mutexes) {
-        block_on(locks.lock(&keys()[1])).add();
-    }
-    fn keys() -> [u64; 2] {
-        let set = Striped::<u64, (), Identity>::from_fn(4, Identity::default(), |_| ());
-        [0, 1].map(|stripe| (0..64).find(|key| set.stripe_of(key) == stripe).unwrap())
+        block_on(locks.lock(&keys::<2>(4)[1])).add();
     }
     explore("a_multi_within_one_bucket", Some(3), || {
         let locks = mutexes(4);
@@ -111,5 +109,128 @@ fn a_multi_gives_up_beside_another() {
         let locks = mutexes(2);
         all(&locks, vec![both, give_up_both, high]);
         assert!(sum(locks) >= 3);
+    });
+}
+
+/// Every stripe goes to the first waiter, so that a multi is handed its stripes as well.
+#[test]
+fn multis_in_strict_order() {
+    fn strict() -> Arc<Mutexes> {
+        Arc::new(Mutexes::with_hasher(2, Identity::default()).strict_fifo())
+    }
+    explore("multis_in_strict_order", Some(3), || {
+        let locks = strict();
+        all(&locks, vec![both, both_turned, high]);
+        assert_eq!(sum(locks), 5);
+    });
+    explore("multis_in_strict_order, one gives up", Some(3), || {
+        let locks = strict();
+        all(&locks, vec![both, give_up_both, low]);
+        assert!(sum(locks) >= 3);
+    });
+}
+
+/// A release takes one stripe more for a multi, which has to see to the third itself.
+mod three_stripes {
+    use super::*;
+
+    fn three(locks: &Mutexes) {
+        wait(locks.lock_many(&keys::<3>(4))).iter().for_each(|(_, data)| data.add());
+    }
+
+    fn give_up_three(locks: &Mutexes) {
+        if let Poll::Ready(guard) = poll_once(pin!(locks.lock_many(&keys::<3>(4)))) {
+            guard.iter().for_each(|(_, data)| data.add());
+        }
+    }
+
+    fn one(locks: &Mutexes, stripe: usize) {
+        wait(locks.lock_stripe(stripe)).add();
+    }
+
+    #[test]
+    fn beside_singles() {
+        explore("three_stripes::beside_singles", Some(4), || {
+            let locks = mutexes(4);
+            all(&locks, vec![|locks| one(locks, 0), |locks| one(locks, 2), three]);
+            assert_eq!(sum(locks), 5);
+        });
+    }
+
+    #[test]
+    fn beside_another() {
+        explore("three_stripes::beside_another", Some(3), || {
+            let locks = mutexes(4);
+            all(&locks, vec![three, three, |locks| one(locks, 1)]);
+            assert_eq!(sum(locks), 7);
+        });
+    }
+
+    #[test]
+    fn given_up() {
+        explore("three_stripes::given_up", Some(4), || {
+            let locks = mutexes(4);
+            all(&locks, vec![|locks| one(locks, 0), |locks| one(locks, 2), give_up_three]);
+            assert!(sum(locks) >= 2);
+        });
+    }
+}
+
+/// A guard of the lower stripe waits for the higher one, a guard of the higher one must not wait for the lower.
+#[test]
+fn extending_beside_a_multi() {
+    fn up(locks: &Mutexes) {
+        let [low, high] = two_keys();
+        let mut guard = AsyncGuard::extendable(wait(locks.lock(&low)));
+        assert_eq!(wait(guard.extend(&high)), Ok(()));
+        guard.iter().for_each(|(_, data)| data.add());
+    }
+    fn down(locks: &Mutexes) {
+        let [low, high] = two_keys();
+        let mut guard = AsyncGuard::extendable(wait(locks.lock(&high)));
+        match wait(guard.extend(&low)) {
+            Ok(()) | Err(ExtendError::WouldInvert) => guard.iter().for_each(|(_, data)| data.add()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    explore("extending_beside_a_multi", Some(3), || {
+        let locks = mutexes(2);
+        all(&locks, vec![up, down, both]);
+        assert!(sum(locks) >= 5);
+    });
+}
+
+/// An extension that is dropped while it waits leaves the guard as it was.
+#[test]
+fn an_extension_is_given_up() {
+    fn give_up(locks: &Mutexes) {
+        let [low, high] = two_keys();
+        let mut guard = AsyncGuard::extendable(wait(locks.lock(&low)));
+        let _ = poll_once(pin!(guard.extend(&high)));
+        guard.get(&low).expect("it is kept").add();
+    }
+    explore("an_extension_is_given_up", Some(3), || {
+        let locks = mutexes(2);
+        all(&locks, vec![give_up, both, high]);
+        assert_eq!(sum(locks), 4);
+    });
+}
+
+/// Where the order forbids to wait, everything is released and asked for anew; the guard says so.
+#[test]
+fn restarting_beside_a_multi() {
+    fn restart(locks: &Mutexes) {
+        let [low, high] = two_keys();
+        let mut guard = AsyncGuard::extendable(wait(locks.lock(&high)));
+        let before = guard.get(&high).expect("it is held").get();
+        let extended = wait(guard.extend_or_restart([&low])).expect("the set is open");
+        let after = guard.get(&high).expect("it is held again").get();
+        assert!(extended == Extended::Restarted || before == after, "changed meanwhile, and kept");
+        guard.iter().for_each(|(_, data)| data.add());
+    }
+    explore("restarting_beside_a_multi", Some(3), || {
+        let locks = mutexes(2);
+        all(&locks, vec![restart, both, low]);
+        assert_eq!(sum(locks), 5);
     });
 }

@@ -1,19 +1,14 @@
-//! Stripes that are shared: by readers, or as permits.
+//! Stripes of a read-write lock.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::explore;
-use stripe_lock::{AsyncStripedRwLock, AsyncStripedSemaphore};
 
-use super::{Data, EXHAUSTIVE, Identity, all, poll_once, two_keys};
-
-type RwLocks = AsyncStripedRwLock<u64, Data, Identity>;
-type Semaphores = AsyncStripedSemaphore<u64, Identity>;
+use super::{EXHAUSTIVE, Identity, RwLocks, all, poll_once, two_keys};
 
 fn rwlocks(stripes: usize) -> Arc<RwLocks> {
     Arc::new(RwLocks::with_hasher(stripes, Identity::default()))
@@ -96,41 +91,5 @@ fn crossing_batches() {
         let locks = rwlocks(2);
         all(&locks, vec![one, other]);
         assert!(locks.try_write_all().is_some(), "nothing stays held");
-    });
-}
-
-/// Three take two permits, each holds its own while it looks how many are in.
-#[test]
-fn no_more_holders_than_permits() {
-    struct Limited {
-        locks: Semaphores,
-        inside: loom::sync::atomic::AtomicUsize,
-    }
-    fn enter(limited: &Limited) {
-        let permit = block_on(limited.locks.acquire(&0));
-        assert!(limited.inside.fetch_add(1, Ordering::Relaxed) < 2);
-        limited.inside.fetch_sub(1, Ordering::Relaxed);
-        drop(permit);
-    }
-    explore("no_more_holders_than_permits", Some(3), || {
-        let locks = Semaphores::with_hasher(1, 2, Identity::default());
-        let limited = Arc::new(Limited { locks, inside: loom::sync::atomic::AtomicUsize::new(0) });
-        all(&limited, vec![enter, enter, enter]);
-        assert_eq!(limited.locks.available(&0), 2);
-    });
-}
-
-#[test]
-fn one_permit_changes_hands() {
-    fn acquire(locks: &Semaphores) {
-        drop(block_on(locks.acquire(&0)));
-    }
-    fn give_up(locks: &Semaphores) {
-        drop(poll_once(pin!(locks.acquire(&0))));
-    }
-    explore("one_permit_changes_hands", Some(3), || {
-        let locks = Arc::new(Semaphores::with_hasher(1, 1, Identity::default()));
-        all(&locks, vec![acquire, acquire, give_up]);
-        assert_eq!(locks.available(&0), 1);
     });
 }
