@@ -1,6 +1,7 @@
 //! The async locks, from the futures down to the words of the stripes: the code itself, not a model of it.
 //!
-//! Under loom two newcomers may overtake instead of twelve, so that three threads reach every state of a word.
+//! Under loom two newcomers may overtake instead of twelve, one waiter is served for one lock of a bucket and a release takes
+//! one more stripe for a waiter, so that three threads reach every state of a word and of a node.
 #![cfg(stripe_lock_loom)]
 
 mod closing;

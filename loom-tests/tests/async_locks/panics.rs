@@ -1,7 +1,7 @@
 //! Wakers that panic when they are called or cloned: nobody else learns of it but whoever ran into it.
 //!
 //! Loom's threads share one count of panics, so that nothing can be modelled in which one of them unwinds while another runs.
-//! That leaves out what a multi-guard releases after the first panic; `callers_code.rs` of the library tests that.
+//! That leaves out what a multi-guard releases after the first panic; `async_wakers.rs` of the library tests that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
