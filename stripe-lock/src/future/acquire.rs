@@ -19,7 +19,8 @@ use super::sealed::LockSet;
 use super::waiter::{Held, UNLIMITED, Waiter, Want};
 use super::word::Mode;
 
-const FINISHED: &str = "the future was polled after it was ready";
+/// What every future says that is polled too often.
+pub(super) const FINISHED: &str = "the future was polled after it was ready";
 
 /// Waits for the stripe of one key, and becomes its guard.
 ///

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::acquire::{CheckedPoll, unless_closed};
+use super::acquire::{CheckedPoll, FINISHED, unless_closed};
 use super::block::{block_on, block_on_until};
 use super::error::AcquireError;
 use super::waiter::UNLIMITED;
@@ -33,13 +33,14 @@ use super::waiter::UNLIMITED;
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Timeout<L, F> {
-    lock: L,
+    /// Until it is ready.
+    lock: Option<L>,
     sleep: F,
 }
 
 impl<L: CheckedPoll, F: Future> Timeout<L, F> {
     pub(super) fn new(lock: L, sleep: F) -> Self {
-        Self { lock, sleep }
+        Self { lock: Some(lock), sleep }
     }
 }
 
@@ -48,14 +49,20 @@ impl<L: CheckedPoll, F: Future> Future for Timeout<L, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: both are pinned with this, and neither is ever moved out.
-        let (lock, sleep) = unsafe {
+        let (mut lock, sleep) = unsafe {
             let this = self.get_unchecked_mut();
             (Pin::new_unchecked(&mut this.lock), Pin::new_unchecked(&mut this.sleep))
         };
-        if let Poll::Ready(outcome) = lock.poll_checked(UNLIMITED, cx) {
-            return Poll::Ready(outcome);
-        }
-        sleep.poll(cx).map(|_| Err(AcquireError::Elapsed))
+        let outcome = match lock.as_mut().as_pin_mut().expect(FINISHED).poll_checked(UNLIMITED, cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                ready!(sleep.poll(cx));
+                Err(AcquireError::Elapsed)
+            }
+        };
+        // Whoever keeps this future keeps no place in the queue.
+        lock.set(None);
+        Poll::Ready(outcome)
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::acquire::{CheckedPoll, unless_closed};
+use super::acquire::{CheckedPoll, FINISHED, unless_closed};
 use super::error::AcquireError;
 use super::guard::{AsyncGuard, Hold};
 use super::instrument::Watch;
@@ -16,8 +16,6 @@ use super::sealed::{LockSet, PlainAccess};
 use super::waiter::{Held, UNLIMITED, Waiter, Want};
 use super::word::{self, Mode};
 use super::{AsyncStripedRwLock, Checked};
-
-const FINISHED: &str = "the future was polled after it was ready";
 
 /// Holds the stripe in a weaker way from now on.
 fn weaken<P: Deref<Target: LockSet>, A: Access, B: PlainAccess + Access>(

@@ -1,0 +1,285 @@
+//! Sets that are closed, queues that are crowded, and waits that end with their time.
+#![cfg(feature = "async")]
+
+mod common;
+#[path = "common/task.rs"]
+mod task;
+
+use std::future::{pending, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use common::{LONG, SHORT, key_on, watched};
+use stripe_lock::future::{AcquireError, AsyncGuard, AsyncMutexGuard, AsyncUpgradableGuard, within};
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, ExtendError};
+use task::Task;
+
+type Locks = AsyncStripedMutex<u64>;
+
+fn panics(code: impl FnOnce()) -> String {
+    common::message_of(&*std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)).unwrap_err())
+}
+
+#[test]
+fn a_closed_set_gives_nothing_out_and_takes_everything_back() {
+    let locks = Arc::new(Locks::new(4));
+    let guard = locks.try_lock(&1).unwrap();
+    let several = Arc::new(Locks::new(4));
+    let mut all = several.try_lock_many(&[1]).unwrap();
+    locks.close();
+    locks.close();
+    several.close();
+    assert!(locks.is_closed() && locks.is_locked(&1), "a guard that was there is not touched");
+    assert!(locks.try_lock(&1).is_none() && locks.try_lock(&2).is_none() && locks.try_lock_all().is_none());
+    let other = key_on((several.stripe_of(&1) + 1) % 4, 0, |key| several.stripe_of(key));
+    assert_eq!(all.try_extend(&1), Ok(()), "it is held already");
+    assert_eq!(all.try_extend(&other), Err(ExtendError::Closed));
+    let mut extended = Task::new(all.extend(&other));
+    assert_eq!(extended.poll(), Poll::Ready(Err(ExtendError::Closed)));
+    drop(extended);
+    let mut restarted = Task::new(all.extend_or_restart([&other]));
+    assert_eq!(restarted.poll(), Poll::Ready(Err(ExtendError::Closed)));
+    drop(restarted);
+    drop(guard);
+    assert!(!locks.is_locked(&1) && locks.try_lock(&1).is_none());
+    let closed = "the set of locks is closed";
+    assert!(panics(|| drop(Task::new(locks.lock(&1)).poll())).starts_with(closed));
+    assert!(panics(|| drop(Task::new(locks.lock_many(&[1, 2])).poll())).starts_with(closed));
+    assert!(panics(|| drop(locks.blocking_lock(&1))).starts_with(closed));
+    assert!(panics(|| drop(locks.enqueue_owned(&1))).starts_with(closed));
+    assert_eq!(locks.blocking_lock_timeout(&1, LONG).err(), Some(AcquireError::Closed));
+    assert_eq!(locks.blocking_lock_many_timeout(&[1, 2], LONG).err(), Some(AcquireError::Closed));
+    let mut crowded = Task::new(locks.lock_unless_crowded(&1, 0));
+    assert!(matches!(crowded.poll(), Poll::Ready(Err(AcquireError::Closed))));
+    let mut timed = Task::new(locks.lock_timeout(&1, ready(())));
+    assert!(matches!(timed.poll(), Poll::Ready(Err(AcquireError::Closed))));
+}
+
+#[test]
+fn a_close_tells_everybody_who_waits() {
+    let rw = AsyncStripedRwLock::<u64>::new(4);
+    let held = (rw.try_read_stripe(0).unwrap(), rw.try_write_stripe(3).unwrap());
+    let mut one = Task::waiting(rw.write_stripe(0).checked());
+    let mut reader = Task::waiting(rw.read_stripe(3).checked());
+    let mut upgradable = Task::waiting(rw.upgradable_read_stripe(3).checked());
+    let mut all = Task::waiting(rw.write_all().checked());
+    let key = key_on(0, 0, |key| rw.stripe_of(key));
+    let upgrade = {
+        let other = AsyncStripedRwLock::<u64>::new(1);
+        let reader = other.try_read(&1);
+        let mut upgrade =
+            Task::waiting(AsyncUpgradableGuard::upgrade(other.try_upgradable_read(&1).unwrap()).checked());
+        other.close();
+        let error = upgrade.done().err();
+        drop(reader);
+        assert!(!other.is_locked(&1), "what was to be upgraded is released");
+        error
+    };
+    assert_eq!(upgrade, Some(AcquireError::Closed));
+    rw.close();
+    assert_eq!(rw.waiters(&key), 0);
+    assert!(matches!(one.done(), Err(AcquireError::Closed)));
+    assert!(matches!(reader.done(), Err(AcquireError::Closed)));
+    assert!(matches!(upgradable.done(), Err(AcquireError::Closed)));
+    assert!(matches!(all.done(), Err(AcquireError::Closed)));
+    drop(held);
+    assert!((0..64).all(|key| !rw.is_locked(&key)));
+}
+
+/// Granted before the set is closed, and polled after it: what was granted is had.
+#[test]
+fn what_was_granted_before_the_close_is_had_after_it() {
+    let limits = AsyncStripedSemaphore::<u64>::new(1, 2);
+    let held = limits.try_acquire_many(&1, 2);
+    let mut granted = Task::waiting(limits.acquire(&1));
+    let mut both = Task::waiting(limits.acquire_many(&1, 2).checked());
+    drop(held);
+    limits.close();
+    drop(granted.done());
+    assert_eq!(both.done().err(), Some(AcquireError::Closed));
+    assert_eq!(limits.available(&1), 2);
+}
+
+/// Threads and tasks that wait while another thread closes the set: each ends.
+#[test]
+fn a_close_beside_everything_ends_everybody() {
+    watched(|| {
+        for round in 0..200 {
+            let locks = Locks::new(4);
+            let acquired = AtomicUsize::new(0);
+            std::thread::scope(|scope| {
+                for thread in 0..3_u64 {
+                    let (locks, acquired) = (&locks, &acquired);
+                    scope.spawn(move || {
+                        for key in 0.. {
+                            let outcome =
+                                locks.blocking_lock_many_timeout(&[key, key + thread], LONG).map(drop);
+                            if outcome == Err(AcquireError::Closed) {
+                                break;
+                            }
+                            acquired.fetch_add(1, SeqCst);
+                        }
+                    });
+                }
+                while acquired.load(SeqCst) < round {
+                    std::thread::yield_now();
+                }
+                locks.close();
+            });
+            assert!((0..64).all(|key| !locks.is_locked(&key) && locks.waiters(&key) == 0));
+        }
+    });
+}
+
+#[test]
+fn a_crowd_is_counted_where_the_wait_begins() {
+    let locks = Locks::new(4).strict_fifo();
+    let held = locks.try_lock_all();
+    let key = |stripe| key_on(stripe, 0, |key| locks.stripe_of(key));
+    let mut waiting: Vec<_> = (0..3).map(|_| Task::waiting(locks.lock_unless_crowded(&key(1), 3))).collect();
+    let mut fourth = Task::new(locks.lock_unless_crowded(&key(1), 3));
+    assert_eq!(fourth.poll().map(Result::err), Poll::Ready(Some(AcquireError::Crowded)));
+    assert_eq!(locks.waiters(&key(1)), 3, "it took no place");
+    let mut multi = Task::new(locks.lock_many([&key(1), &key(2)]).unless_crowded(3));
+    assert_eq!(multi.poll().map(Result::err), Poll::Ready(Some(AcquireError::Crowded)));
+    let mut patient = Task::waiting(locks.lock_many([&key(0), &key(1)]).unless_crowded(3));
+    drop(waiting.pop());
+    let again = Task::waiting(locks.lock_unless_crowded(&key(1), 3));
+    drop(held);
+    // It began to wait where there was no crowd, and goes on where there is one.
+    drop(waiting.remove(0).done());
+    while let Some(mut next) = waiting.pop() {
+        drop(next.poll());
+    }
+    drop(again);
+    drop(patient.done());
+    assert!(locks.try_lock_all().is_some());
+}
+
+/// A multi that finds a crowd after it has entered some stripes gives these back.
+#[test]
+fn a_multi_that_is_refused_holds_nothing() {
+    let locks = Locks::new(4);
+    let held = locks.try_lock_stripe(2);
+    let mut all = Task::new(locks.lock_all().unless_crowded(0));
+    assert_eq!(all.poll().map(|outcome| outcome.is_err()), Poll::Ready(true));
+    assert!([0, 1, 3].iter().all(|&stripe| locks.try_lock_stripe(stripe).is_some()));
+    drop((held, all));
+    assert!(locks.try_lock_all().is_some());
+}
+
+/// A future whose time is up is over, also while somebody keeps it.
+#[test]
+fn a_wait_whose_time_is_up_keeps_no_place() {
+    for strict in [false, true] {
+        let locks = Locks::new(1);
+        let locks = if strict { locks.strict_fifo() } else { locks };
+        let held = locks.try_lock(&1);
+        let mut timed = Task::new(locks.lock_timeout(&1, ready(())));
+        assert_eq!(timed.poll().map(Result::err), Poll::Ready(Some(AcquireError::Elapsed)));
+        assert_eq!(locks.waiters(&1), 0);
+        let mut next = Task::waiting(locks.lock(&1));
+        drop(held);
+        drop(next.done());
+        drop((next, timed));
+        assert!(locks.try_lock(&1).is_some());
+    }
+}
+
+/// The grant comes between the last look at the lock and the end of the time.
+#[test]
+fn a_grant_that_meets_the_end_of_the_time_goes_to_the_next() {
+    let locks = Locks::new(1).strict_fifo();
+    let held = std::cell::RefCell::new(locks.try_lock(&1));
+    let releases = std::future::poll_fn(|_| {
+        drop(held.take());
+        Poll::Ready(())
+    });
+    let mut timed = pin!(locks.lock_timeout(&1, releases));
+    let polled = timed.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(AcquireError::Elapsed))));
+    assert!(locks.try_lock(&1).is_some(), "granted in vain, it went on");
+    let releases = std::future::poll_fn(|_| {
+        drop(held.take());
+        Poll::Ready(())
+    });
+    *held.borrow_mut() = locks.try_lock(&1);
+    let mut several = Task::new(within(locks.lock_all(), releases));
+    assert!(matches!(several.poll(), Poll::Ready(Err(AcquireError::Elapsed))));
+    assert!(locks.try_lock(&1).is_some());
+}
+
+/// As threads: one waits for as long as the other holds, again and again, so that sometimes they meet.
+#[test]
+fn a_grant_that_meets_a_deadline_is_lost_to_nobody() {
+    watched(|| {
+        let locks = Locks::new(2);
+        let (stop, had) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        let limit = Duration::from_micros(50);
+                        had.fetch_add(usize::from(locks.blocking_lock_timeout(&1, limit).is_ok()), SeqCst);
+                        drop(locks.blocking_lock_many_timeout(&[1, 2, 3], limit));
+                    }
+                });
+            }
+            for _ in 0..500 {
+                let guard = locks.blocking_lock(&1);
+                std::thread::sleep(Duration::from_micros(50));
+                drop(guard);
+            }
+            stop.store(true, SeqCst);
+        });
+        assert!(locks.try_lock_all().is_some() && locks.waiters(&1) == 0);
+    });
+}
+
+#[test]
+fn a_thread_waits_no_longer_than_it_said() {
+    let locks = Arc::new(Locks::new(4));
+    let rw = AsyncStripedRwLock::<u64>::new(4);
+    let limits = AsyncStripedSemaphore::<u64>::new(4, 1);
+    let held = (locks.blocking_lock(&1), rw.blocking_read(&1), limits.blocking_acquire(&1));
+    let elapsed = Some(AcquireError::Elapsed);
+    assert_eq!(locks.blocking_lock_timeout(&1, SHORT).err(), elapsed);
+    assert_eq!(locks.blocking_lock_timeout(&1, Duration::ZERO).err(), elapsed);
+    assert_eq!(locks.blocking_lock_many_timeout(&[1, 2], SHORT).err(), elapsed);
+    assert_eq!(rw.blocking_write_timeout(&1, SHORT).err(), elapsed);
+    assert!(rw.blocking_read_timeout(&1, Duration::ZERO).is_ok());
+    assert_eq!(limits.blocking_acquire_timeout(&1, SHORT).err(), elapsed);
+    assert_eq!(limits.blocking_acquire_keys_timeout(&[1, 2], SHORT).err(), elapsed);
+    drop(held);
+    assert!(locks.blocking_lock_timeout(&1, Duration::MAX).is_ok(), "no deadline overflows");
+    assert!(locks.try_lock_all().is_some() && rw.try_write_all().is_some());
+}
+
+/// No future borrows the key that it was made from.
+#[test]
+fn a_future_borrows_no_key() {
+    let locks = AsyncStripedMutex::<str, u32>::new(4);
+    let rw = AsyncStripedRwLock::<str, u32>::new(4);
+    let name = |n: u32| format!("name {n}");
+    let mut timed = Task::new(locks.lock_timeout(&name(1), pending::<()>()));
+    assert!(timed.poll().is_ready());
+    let mut within_time = Task::new(within(locks.lock(&name(1)), pending::<()>()));
+    assert!(within_time.poll().is_ready());
+    let mut crowded = Task::new(locks.lock_unless_crowded(&name(2), 3));
+    assert!(crowded.poll().is_ready());
+    let mut with = Task::new(locks.with(&name(3), async |n| *n += 1));
+    assert!(with.poll().is_ready());
+    let mut read = Task::new(rw.with_read(&name(3), async |n| *n));
+    assert_eq!(read.poll(), Poll::Ready(0));
+    let mut batch = Task::new(rw.batch().read(&name(1)).write(&name(2)).lock());
+    assert!(batch.poll().is_ready());
+    let mut guard = AsyncMutexGuard::extendable(locks.try_lock(&name(4)).unwrap());
+    let mut extends = Task::new(guard.extend(&name(5)));
+    assert!(extends.poll().is_ready());
+    drop(extends);
+    let stripe = AsyncGuard::stripe(&locks.try_lock_stripe(0).or_else(|| locks.try_lock_stripe(1)).unwrap());
+    assert!(stripe < 2);
+}

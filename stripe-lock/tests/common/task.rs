@@ -1,0 +1,51 @@
+//! A future with a task of its own.
+#![allow(dead_code, reason = "every suite uses a part of it, as a module of its own")]
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+#[path = "bell.rs"]
+mod bell;
+
+use bell::Bell;
+
+/// A future, the waker of its task, and how often that was woken.
+pub(crate) struct Task<F> {
+    future: Pin<Box<F>>,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+impl<F: Future> Task<F> {
+    /// Before its first poll.
+    pub(crate) fn new(future: F) -> Self {
+        let (bell, waker) = Bell::new();
+        Self { future: Box::pin(future), bell, waker }
+    }
+
+    /// After its first poll, which is pending.
+    pub(crate) fn waiting(future: F) -> Self {
+        let mut task = Self::new(future);
+        assert!(task.poll().is_pending());
+        task
+    }
+
+    pub(crate) fn poll(&mut self) -> Poll<F::Output> {
+        self.future.as_mut().poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// How often it was woken.
+    pub(crate) fn woken(&self) -> usize {
+        self.bell.rings()
+    }
+
+    /// Ends it, which was woken.
+    pub(crate) fn done(&mut self) -> F::Output {
+        assert!(self.woken() > 0, "nobody woke it");
+        match self.poll() {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("woken for nothing"),
+        }
+    }
+}
