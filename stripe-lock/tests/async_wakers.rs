@@ -1,13 +1,20 @@
 //! Wakers run the user's code: it may use the set that it is called from, and it may panic.
 #![cfg(feature = "async")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Wake, Waker};
+#[path = "common/hostile.rs"]
+mod hostile;
+#[path = "common/task.rs"]
+mod task;
 
-use stripe_lock::AsyncStripedMutex;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use hostile::{Bomb, CLONE, DROP, Hook, WAKE, panic_of};
+use stripe_lock::future::{Acquire, AsyncGuard, AsyncUpgradableGuard, Write, within};
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
+use task::Task;
 
 type Locks = AsyncStripedMutex<u64>;
 
@@ -67,30 +74,421 @@ fn a_waker_may_use_the_set() {
     assert!(locks.try_lock_all().is_some());
 }
 
-struct Panics;
+const STRIPES: usize = 64;
 
-impl Wake for Panics {
-    fn wake(self: Arc<Self>) {
-        panic!("in a waker");
+/// The highest stripe.
+const TOP: usize = STRIPES - 1;
+
+/// More stripes than a release takes for one waiter, so that some waits end in the middle.
+struct Sets {
+    mutex: Locks,
+    rwlock: AsyncStripedRwLock<u64>,
+    semaphore: AsyncStripedSemaphore<u64>,
+    /// One key for each stripe, of the three sets.
+    keys: [Vec<u64>; 3],
+}
+
+type Waiting<'s> = Pin<Box<dyn Future<Output = ()> + 's>>;
+type Held<'s> = Box<dyn Kept + 's>;
+
+/// Whatever is only to be dropped.
+trait Kept {}
+
+impl<T> Kept for T {}
+
+type Make<'s> = Box<dyn Fn() -> (Held<'s>, Waiting<'s>) + 's>;
+
+impl Sets {
+    fn new(strict: bool) -> Self {
+        let keys = |stripe_of: &dyn Fn(&u64) -> usize| {
+            let key_on = |stripe| (0..1 << 20).find(|key| stripe_of(key) == stripe).unwrap();
+            (0..STRIPES).map(key_on).collect()
+        };
+        let (mutex, rwlock) = (Locks::new(STRIPES), AsyncStripedRwLock::new(STRIPES));
+        let semaphore = AsyncStripedSemaphore::new(STRIPES, 2);
+        let keys = [
+            keys(&|key| mutex.stripe_of(key)),
+            keys(&|key| rwlock.stripe_of(key)),
+            keys(&|key| semaphore.stripe_of(key)),
+        ];
+        if strict {
+            let (mutex, rwlock) = (mutex.strict_fifo(), rwlock.strict_fifo());
+            Self { mutex, rwlock, semaphore: semaphore.strict_fifo(), keys }
+        } else {
+            Self { mutex, rwlock, semaphore, keys }
+        }
+    }
+
+    /// Every way to wait, each with what has to be held so that it has to.
+    fn ways(&self) -> Vec<(&'static str, Make<'_>)> {
+        let Self { mutex, rwlock, semaphore, keys: [m, r, s] } = self;
+        macro_rules! ways {
+            ($($held:expr => $wait:expr;)*) => {
+                vec![$((
+                    stringify!($wait),
+                    Box::new(move || {
+                        (Box::new($held) as Held<'_>, Box::pin(async move { _ = $wait.await }) as Waiting<'_>)
+                    }) as Make<'_>,
+                )),*]
+            };
+        }
+        ways! {
+            mutex.try_lock(&m[3]) => mutex.lock(&m[3]);
+            mutex.try_lock(&m[TOP]) => mutex.lock_many(m);
+            mutex.try_lock_all() => mutex.lock_all();
+            mutex.try_lock(&m[3]) => mutex.lock_timeout(&m[3], std::future::pending::<()>());
+            mutex.try_lock(&m[3]) => within(mutex.lock(&m[3]), std::future::pending::<()>());
+            mutex.try_lock(&m[3]) => mutex.lock(&m[3]).checked();
+            mutex.try_lock(&m[TOP]) => async {
+                let mut guard = mutex.lock_many([&m[1], &m[2]]).await;
+                guard.extend(&m[TOP]).await
+            };
+            mutex.try_lock_many([&m[0], &m[TOP]]) => async {
+                let mut guard = mutex.lock_many([&m[1], &m[2]]).await;
+                guard.extend_or_restart([&m[0], &m[TOP]]).await
+            };
+            rwlock.try_write(&r[3]) => rwlock.read(&r[3]);
+            rwlock.try_read(&r[3]) => rwlock.write(&r[3]);
+            rwlock.try_upgradable_read(&r[3]) => rwlock.upgradable_read(&r[3]);
+            rwlock.try_write_all() => rwlock.read_all();
+            rwlock.try_read_many([&r[5], &r[TOP]]) => rwlock.write_many(r);
+            rwlock.try_write(&r[TOP]) => rwlock.batch().read(&r[1]).write(&r[2]).read(&r[TOP]).lock();
+            rwlock.try_read(&r[3]) => async {
+                let guard = rwlock.upgradable_read(&r[3]).await;
+                AsyncUpgradableGuard::upgrade(guard).await
+            };
+            semaphore.try_acquire_many(&s[3], 2) => semaphore.acquire(&s[3]);
+            semaphore.try_acquire(&s[3]) => semaphore.acquire_many(&s[3], 2);
+            semaphore.try_acquire_many(&s[TOP], 2) => semaphore.acquire_keys(s);
+        }
+    }
+
+    /// Wants everything, behind all the others.
+    async fn everything(&self) {
+        drop(self.mutex.lock_all().await);
+        drop(self.rwlock.write_all().await);
+        for stripe in 0..self.semaphore.stripes() {
+            drop(self.semaphore.acquire_stripe(stripe).await);
+        }
+    }
+
+    fn assert_free(&self, way: &str) {
+        assert!(self.mutex.try_lock_all().is_some(), "{way}: a mutex stays held");
+        assert!(self.rwlock.try_write_all().is_some(), "{way}: a read-write lock stays held");
+        let free = |key| self.semaphore.available(key) == 2 && self.semaphore.waiters(key) == 0;
+        assert!(self.keys[2].iter().all(free), "{way}: a permit stays taken");
     }
 }
 
-#[test]
-fn a_waker_that_panics_leaves_nothing_held() {
-    let locks = Locks::new(8);
-    let keys: Vec<u64> =
-        (0..8).map(|stripe| (0..1 << 20).find(|key| locks.stripe_of(key) == stripe).unwrap()).collect();
-    let waker = Waker::from(Arc::new(Panics));
-    for first in &keys {
-        let all = locks.try_lock_all().unwrap();
-        let mut waiting = Box::pin(locks.lock(first));
-        assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(all))).is_err(), "it was woken");
-        let others = keys.iter().filter(|key| *key != first);
-        assert!(others.clone().all(|key| locks.try_lock(key).is_some()), "the others are released");
-        drop(waiting);
-        assert!(locks.try_lock_all().is_some());
+/// Runs `scenario` for every way to wait: with what is held, a future that waits for it with a bomb as its waker, and
+/// another waiter behind. Afterwards nothing is held, and no waker is left.
+fn for_every_way(scenario: impl Fn(&str, Held<'_>, &mut Option<Waiting<'_>>, &'static Bomb, &Waker)) {
+    for strict in [false, true] {
+        let sets = Sets::new(strict);
+        for (at, (way, make)) in sets.ways().into_iter().enumerate() {
+            let (held, future) = make();
+            let (bomb, waker) = Bomb::new(at);
+            let mut future = Some(future);
+            assert!(poll(&mut future, &waker).is_pending(), "{way}");
+            let mut behind = Task::new(sets.everything());
+            assert!(behind.poll().is_pending(), "{way}");
+            scenario(way, held, &mut future, bomb, &waker);
+            bomb.arm(0);
+            drop((future, waker));
+            assert_eq!(bomb.alive(), 0, "{way}: a waker is left");
+            for polls in 0.. {
+                assert!(behind.woken() >= polls.min(1), "{way}: who waits behind is not woken");
+                if behind.poll().is_ready() {
+                    break;
+                }
+                assert!(polls < 100, "{way}: who waits behind gets nothing");
+            }
+            drop(behind);
+            sets.assert_free(way);
+        }
     }
+}
+
+fn poll(future: &mut Option<Waiting<'_>>, waker: &Waker) -> Poll<()> {
+    future.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn a_wake_that_panics() {
+    for_every_way(|way, held, _, bomb, _| {
+        bomb.arm(WAKE);
+        let panic = panic_of(|| drop(held)).unwrap_or_else(|| panic!("{way}: nobody was woken"));
+        assert!(panic.ends_with("in wake"), "{way}: {panic}");
+    });
+}
+
+#[test]
+fn a_wake_that_panics_while_the_thread_unwinds() {
+    for_every_way(|way, held, _, bomb, _| {
+        bomb.arm(WAKE | DROP);
+        let panic = panic_of(move || {
+            let _held = held;
+            panic!("the first");
+        });
+        assert_eq!((panic.as_deref(), bomb.wakes()), (Some("the first"), 1), "{way}");
+    });
+}
+
+#[test]
+fn a_drop_that_panics_when_the_wait_is_given_up() {
+    for_every_way(|way, held, future, bomb, _| {
+        bomb.arm(DROP);
+        assert!(panic_of(|| *future = None).is_some_and(|panic| panic.ends_with("in drop")), "{way}");
+        bomb.arm(0);
+        drop(held);
+    });
+}
+
+#[test]
+fn a_drop_that_panics_when_a_granted_wait_is_given_up_while_the_thread_unwinds() {
+    for_every_way(|way, held, future, bomb, _| {
+        drop(held);
+        let waiting = future.take();
+        bomb.arm(DROP | WAKE);
+        let panic = panic_of(move || {
+            let _waiting = waiting;
+            panic!("the first");
+        });
+        assert_eq!(panic.as_deref(), Some("the first"), "{way}");
+    });
+}
+
+#[test]
+fn a_drop_that_panics_when_another_task_goes_on_with_the_wait() {
+    for_every_way(|way, held, future, bomb, _| {
+        bomb.arm(DROP);
+        assert!(panic_of(|| _ = poll(future, Waker::noop())).is_some(), "{way}");
+        bomb.arm(0);
+        // The panic ends an `async` block; a future of ours could be polled again.
+        *future = None;
+        drop(held);
+    });
+}
+
+#[test]
+fn a_clone_that_panics_when_another_task_goes_on_with_the_wait() {
+    for_every_way(|way, held, future, _, _| {
+        let (other, waker) = Bomb::new(usize::MAX);
+        other.arm(CLONE);
+        assert!(
+            panic_of(|| _ = poll(future, &waker)).is_some_and(|panic| panic.ends_with("in clone")),
+            "{way}"
+        );
+        drop(held);
+        *future = None;
+        drop(waker);
+        assert_eq!(other.alive(), 0, "{way}");
+    });
+}
+
+/// The first poll has entered what was free, and clones the waker before it joins a queue.
+#[test]
+fn a_clone_that_panics_when_the_wait_begins() {
+    for strict in [false, true] {
+        let sets = Sets::new(strict);
+        for (at, (way, make)) in sets.ways().into_iter().enumerate() {
+            let (held, mut future) = make();
+            let (bomb, waker) = Bomb::new(at);
+            bomb.arm(CLONE);
+            let polled = panic_of(|| _ = future.as_mut().poll(&mut Context::from_waker(&waker)));
+            assert!(polled.is_some_and(|panic| panic.ends_with("in clone")), "{way}");
+            drop(future);
+            drop(held);
+            sets.assert_free(way);
+            drop(waker);
+            assert_eq!(bomb.alive(), 0, "{way}");
+        }
+    }
+}
+
+/// More stripes than a release takes: the task goes on itself, and what it was woken with is stale once it has them all.
+#[test]
+fn a_stale_waker_that_panics_when_the_wait_is_over() {
+    let locks = Locks::new(STRIPES);
+    let (bomb, waker) = Bomb::new(0);
+    let held = locks.try_lock_stripe(0);
+    let mut future = Box::pin(locks.lock_all());
+    assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(held);
+    assert_eq!(bomb.wakes(), 1, "to go on itself");
+    bomb.arm(DROP);
+    let polled = panic_of(|| _ = future.as_mut().poll(&mut Context::from_waker(&waker)));
+    assert_eq!(polled.as_deref(), Some("bomb 0 in drop"));
+    assert!(locks.try_lock_all().is_some(), "the guard that there was released them");
+    bomb.arm(0);
+    drop((future, waker));
+    assert_eq!(bomb.alive(), 0);
+}
+
+#[test]
+fn a_close_wakes_everybody_before_the_first_panic_goes_on() {
+    let locks = Locks::new(2);
+    let held = locks.try_lock_all();
+    let waiting: Vec<_> = (0..40)
+        .map(|at| {
+            let (bomb, waker) = Bomb::new(at);
+            bomb.arm(if at % 3 == 1 { WAKE } else { 0 });
+            let mut future = Box::pin(locks.lock_stripe(at / 20).checked());
+            assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            (bomb, waker, future)
+        })
+        .collect();
+    assert_eq!(panic_of(|| locks.close()).as_deref(), Some("bomb 1 in wake"));
+    assert!(locks.is_closed());
+    for (bomb, waker, mut future) in waiting {
+        assert_eq!(bomb.wakes(), 1);
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(matches!(polled, Poll::Ready(Err(_))));
+    }
+    drop(held);
+}
+
+/// More readers than are served for one lock of a bucket.
+#[test]
+fn every_reader_of_a_large_group_is_woken_before_the_first_panic_goes_on() {
+    for bombs in [0..40, 3..4, 7..9, 39..40, 15..33] {
+        let locks = AsyncStripedRwLock::<u64>::new(1);
+        let held = locks.try_write(&1);
+        let mut readers: Vec<_> = (0..40)
+            .map(|at| {
+                let (bomb, waker) = Bomb::new(at);
+                bomb.arm(if bombs.contains(&at) { WAKE } else { 0 });
+                let mut future = Box::pin(locks.read(&1));
+                assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                (bomb, waker, future)
+            })
+            .collect();
+        let panic = panic_of(|| drop(held));
+        assert_eq!(panic, Some(format!("bomb {} in wake", bombs.start)));
+        assert!(readers.iter().all(|(bomb, ..)| bomb.wakes() == 1));
+        let poll = |(_, waker, future): &mut (_, Waker, Pin<Box<Acquire<_, _>>>)| {
+            future.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
+        };
+        assert!(readers.iter_mut().all(poll), "all of them are in");
+        drop(readers);
+        assert!(locks.try_write(&1).is_some());
+    }
+}
+
+/// A guard of several, each of whose stripes wakes somebody who panics.
+#[test]
+fn all_stripes_of_a_guard_are_released_before_the_first_panic_goes_on() {
+    let locks = Locks::new(8);
+    let all = locks.try_lock_all();
+    let mut waiting: Vec<_> = (0..8)
+        .map(|stripe| {
+            let (bomb, waker) = Bomb::new(stripe);
+            bomb.arm(WAKE);
+            let mut future = Box::pin(locks.lock_stripe(stripe));
+            assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            (bomb, waker, future)
+        })
+        .collect();
+    // The highest stripe is released first.
+    assert_eq!(panic_of(|| drop(all)).as_deref(), Some("bomb 7 in wake"));
+    for (bomb, waker, future) in &mut waiting {
+        assert_eq!(bomb.wakes(), 1);
+        assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_ready());
+    }
+    drop(waiting);
+    assert!(locks.try_lock_all().is_some());
+}
+
+/// Whatever releases or serves while it is not a drop: the guard that a call returns, or took, is not lost with the panic.
+#[test]
+fn calls_that_serve_a_queue_leave_nothing_held() {
+    let rw = AsyncStripedRwLock::<u64>::new(2);
+    let permits = AsyncStripedSemaphore::<u64>::new(1, 1);
+    macro_rules! panics {
+        ($($held:expr => $wait:expr, |$guard:ident| $call:expr;)*) => {
+            $({
+                let $guard = $held;
+                let (bomb, waker) = Bomb::new(0);
+                bomb.arm(WAKE);
+                let mut future = Box::pin($wait);
+                assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                let panic = panic_of(|| _ = $call);
+                assert_eq!(panic.as_deref(), Some("bomb 0 in wake"), "{}", stringify!($call));
+                bomb.arm(0);
+                // Served or not, it is not in anybody's way.
+                drop(future);
+                assert!(rw.try_write_all().is_some(), "{}", stringify!($call));
+            })*
+        };
+    }
+    panics! {
+        rw.try_write(&1).unwrap() => rw.read(&1), |guard| AsyncGuard::<_, Write>::downgrade(guard);
+        rw.try_write(&1).unwrap() => rw.read(&1), |guard| AsyncGuard::<_, Write>::downgrade_to_upgradable(guard);
+        rw.try_upgradable_read(&1).unwrap() => rw.upgradable_read(&1), |guard| AsyncUpgradableGuard::downgrade(guard);
+        rw.try_write(&1).unwrap() => rw.write(&1), |guard| AsyncGuard::unlock_fair(guard);
+        rw.try_write(&1).unwrap() => rw.write(&1), |guard| AsyncGuard::bump(guard);
+        rw.try_write_all().unwrap() => rw.write(&1), |guard| { let mut guard = guard; guard.release(&1) };
+        rw.try_write_stripe(0) => rw.write_all(), |guard| { let _guard = guard; rw.try_write_stripe(1) };
+        permits.try_acquire(&1).unwrap() => permits.acquire(&1), |guard| { let _guard = guard; permits.add_permits(&1, 1) };
+    }
+    assert_eq!(permits.available(&1), 2);
+}
+
+type Shared = Arc<Mutex<Option<Pin<Box<Acquire<Arc<Locks>, Write>>>>>>;
+
+/// A waker may do with its own future, and with the next one, whatever its owner may: poll it, or drop it.
+#[test]
+fn a_waker_may_poll_or_drop_any_future() {
+    for (strict, polls, own) in (0..8).map(|case| (case & 1 == 0, case & 2 == 0, case & 4 == 0)) {
+        let locks = if strict { Locks::new(1).strict_fifo() } else { Locks::new(1) };
+        let locks = Arc::new(locks);
+        let held = locks.try_lock(&1);
+        let (hook, waker) = Hook::new();
+        let futures: [Shared; 2] =
+            std::array::from_fn(|_| Arc::new(Mutex::new(Some(Box::pin(locks.lock_owned(&1))))));
+        for future in &futures {
+            let mut future = future.lock().unwrap();
+            let polled = future.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+        let target = futures[usize::from(!own)].clone();
+        hook.then(move || {
+            let mut future = target.lock().unwrap().take().unwrap();
+            if polls && future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                *target.lock().unwrap() = Some(future);
+            }
+        });
+        drop(held);
+        assert!(hook.is_done());
+        for future in futures {
+            let Some(mut future) = future.lock().unwrap().take() else { continue };
+            let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_ready(), "strict {strict}, polls {polls}, own {own}");
+        }
+        assert!(locks.try_lock(&1).is_some());
+    }
+}
+
+/// A waker takes, without waiting, what its release has just left free, and waits for the rest as a thread.
+#[test]
+fn a_waker_may_lock_as_a_thread() {
+    let locks = Arc::new(Locks::new(8));
+    let held = locks.try_lock_stripe(0);
+    let (hook, waker) = Hook::new();
+    let mut future = Box::pin(locks.lock_stripe(0));
+    assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let others = locks.clone();
+    let took = Arc::new(AtomicUsize::new(0));
+    let count = took.clone();
+    hook.then(move || {
+        let keys = (0..1 << 10).filter(|key| others.stripe_of(key) != 0).collect::<Vec<u64>>();
+        count.store(others.blocking_lock_many(&keys).len(), SeqCst);
+    });
+    drop(held);
+    assert_eq!(took.load(SeqCst), 7);
+    assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    drop(future);
+    assert!(locks.try_lock_all().is_some());
 }
 
 /// As when a task is dropped by another one's waker, while that one is being served.
