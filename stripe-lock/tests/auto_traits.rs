@@ -1,15 +1,17 @@
 //! Which auto traits the blocking types have, and what their methods return: each of them, present or absent, whatever the
 //! data and the raw lock.
 
+#[path = "common/autos.rs"]
+mod asking;
 mod common;
 
 use std::cell::Cell;
 use std::hash::{BuildHasherDefault, DefaultHasher as StdHasher};
 use std::marker::{PhantomData, PhantomPinned};
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use asking::{Absent as _, Ask, SyncAlone, autos, of, word};
 use common::spin_mutex::SpinMutex;
 use common::spin_rwlock::SpinRwLock;
 use stripe_lock::{
@@ -24,69 +26,6 @@ use stripe_lock::{
 };
 
 type Hasher = BuildHasherDefault<StdHasher>;
-
-/// Asks about a type: where it has the trait, the method of the type itself is found, and hides that of [`Absent`].
-struct Ask<T>(PhantomData<T>);
-
-/// Asks about the type of a value, which may have no name.
-fn of<T>(_: &T) -> Ask<T> {
-    Ask(PhantomData)
-}
-
-macro_rules! ask {
-    ($($method:ident: $trait:ident),*) => {
-        trait Absent {
-            $(
-                fn $method(&self) -> bool {
-                    false
-                }
-            )*
-        }
-
-        impl<T> Absent for Ask<T> {}
-
-        $(
-            #[allow(clippy::unused_self, reason = "so that it hides the other")]
-            impl<T: $trait> Ask<T> {
-                fn $method(&self) -> bool {
-                    true
-                }
-            }
-        )*
-    };
-}
-
-ask!(send: Send, sync: Sync, unpin: Unpin, unwind_safe: UnwindSafe, ref_unwind_safe: RefUnwindSafe);
-
-/// May be shared and not sent.
-type SyncAlone = std::sync::MutexGuard<'static, u8>;
-
-/// The answers about one type as a word: `s` for `Send`, `y` for `Sync`, `u` for `Unpin`, `w` for `UnwindSafe`, `r` for
-/// `RefUnwindSafe`, and a dash for each that it hasn't.
-macro_rules! word {
-    ($ask:expr) => {{
-        let ask = $ask;
-        let answers = [ask.send(), ask.sync(), ask.unpin(), ask.unwind_safe(), ask.ref_unwind_safe()];
-        "syuwr".chars().zip(answers).map(|(letter, yes)| if yes { letter } else { '-' }).collect::<String>()
-    }};
-}
-
-/// Compares each type, generic in `T`, with what is expected where `T` may be sent and shared, may be sent alone, may be
-/// shared alone, and neither.
-macro_rules! autos {
-    ($($type:ty => $both:literal $sent:literal $shared:literal $neither:literal;)*) => {
-        $({
-            type Of<T> = $type;
-            let words = [
-                word!(Ask::<Of<u8>>(PhantomData)),
-                word!(Ask::<Of<Cell<u8>>>(PhantomData)),
-                word!(Ask::<Of<SyncAlone>>(PhantomData)),
-                word!(Ask::<Of<Rc<u8>>>(PhantomData)),
-            ];
-            assert_eq!(words, [$both, $sent, $shared, $neither], stringify!($type));
-        })*
-    };
-}
 
 type Spinning<T> = StripedMutex<u64, T, SpinMutex, Hasher>;
 type SpinningRw<T> = StripedRwLock<u64, T, SpinRwLock, Hasher>;

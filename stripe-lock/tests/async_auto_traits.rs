@@ -1,0 +1,184 @@
+//! Which auto traits the async types have, and what their methods return: each of them, present or absent, whatever the
+//! data.
+#![cfg(feature = "async")]
+
+#[path = "common/autos.rs"]
+mod asking;
+
+use std::cell::Cell;
+use std::hash::{BuildHasherDefault, DefaultHasher as StdHasher};
+use std::marker::{PhantomData, PhantomPinned};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use asking::{Absent as _, Ask, SyncAlone, autos, of, word};
+use stripe_lock::future::{
+    Acquire, AcquireError, AcquireMany, AsyncBatch, AsyncGuard, AsyncMappedGuard, AsyncMultiGuard,
+    AsyncMultiIter, AsyncMultiIterMut, Checked, Enqueued, ForMutex, ForRwLock, ForSemaphore, Mixed, Permits,
+    Read, Timeout, Uniform, Upgradable, Upgrade, Write, within,
+};
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
+
+type Hasher = BuildHasherDefault<StdHasher>;
+type Locks<T> = AsyncStripedMutex<u64, T, Hasher>;
+type Rw<T> = AsyncStripedRwLock<u64, T, Hasher>;
+type Limits = AsyncStripedSemaphore<u64, Hasher>;
+type L<T> = &'static Locks<T>;
+type R<T> = &'static Rw<T>;
+type S = &'static Limits;
+
+#[test]
+fn sets() {
+    // A mutex needs data that may be sent, and no more. Readers share theirs.
+    autos! {
+        Locks<T> => "syu--" "syu--" "--u--" "--u--";
+        Rw<T> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncBatch<'static, u64, T, Hasher> => "syu--" "--u--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn guards_of_one_stripe() {
+    autos! {
+        AsyncGuard<L<T>, Write> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncGuard<Arc<Locks<T>>, Write> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncGuard<R<T>, Read> => "syu--" "--u--" "--u--" "--u--";
+        AsyncGuard<R<T>, Write> => "syu--" "--u--" "--u--" "--u--";
+        AsyncGuard<R<T>, Upgradable> => "syu--" "--u--" "--u--" "--u--";
+        AsyncGuard<Arc<Rw<T>>, Read> => "syu--" "--u--" "--u--" "--u--";
+        AsyncGuard<Arc<Rw<T>>, Upgradable> => "syu--" "--u--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn guards_of_a_part() {
+    // The guard of a part goes where the guard of the whole goes, if the part may too: what is read must be shareable to be
+    // sent, what is written must be sendable.
+    autos! {
+        AsyncMappedGuard<L<T>, Write, u8> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncMappedGuard<L<u8>, Write, T> => "syu--" "s-u--" "-yu--" "--u--";
+        AsyncMappedGuard<R<T>, Read, u8> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMappedGuard<R<u8>, Read, T> => "syu--" "--u--" "syu--" "--u--";
+        AsyncMappedGuard<R<u8>, Write, T> => "syu--" "s-u--" "-yu--" "--u--";
+        AsyncMappedGuard<Arc<Rw<T>>, Read, T> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMappedGuard<Arc<Locks<T>>, Write, T> => "syu--" "s-u--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn guards_of_many_stripes_and_their_iterators() {
+    // An iterator may go where its guard may (`iter_mut`), or where a reference to the guard may (`iter`).
+    autos! {
+        AsyncMultiGuard<L<T>, Uniform<Write>> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncMultiGuard<Arc<Locks<T>>, Uniform<Write>> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncMultiGuard<R<T>, Uniform<Read>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiGuard<R<T>, Uniform<Upgradable>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiGuard<R<T>, Mixed> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiIter<'static, L<T>, Uniform<Write>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiIterMut<'static, L<T>, Uniform<Write>> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncMultiIter<'static, R<T>, Uniform<Read>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiIterMut<'static, R<T>, Mixed> => "syu--" "--u--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn futures() {
+    // A future goes where its set may be shared. It is linked into a queue, so it stays where it is; but in a box it may move.
+    autos! {
+        Acquire<L<T>, Write> => "sy---" "sy---" "-----" "-----";
+        Acquire<Arc<Locks<T>>, Write> => "sy---" "sy---" "-----" "-----";
+        Acquire<R<T>, Read> => "sy---" "-----" "-----" "-----";
+        Acquire<R<T>, Upgradable> => "sy---" "-----" "-----" "-----";
+        AcquireMany<L<T>, Uniform<Write>> => "sy---" "sy---" "-----" "-----";
+        AcquireMany<R<T>, Mixed> => "sy---" "-----" "-----" "-----";
+        Checked<Acquire<L<T>, Write>> => "sy---" "sy---" "-----" "-----";
+        Checked<AcquireMany<R<T>, Mixed>> => "sy---" "-----" "-----" "-----";
+        Timeout<Acquire<L<T>, Write>, ()> => "sy---" "sy---" "-----" "-----";
+        Timeout<Acquire<L<u8>, Write>, T> => "sy---" "s----" "-y---" "-----";
+        Upgrade<R<T>> => "sy---" "-----" "-----" "-----";
+        Enqueued<Arc<Locks<T>>, Write> => "syu--" "s-u--" "--u--" "--u--";
+        Enqueued<Arc<Rw<T>>, Read> => "syu--" "--u--" "--u--" "--u--";
+    }
+}
+
+#[test]
+fn keys_are_never_stored() {
+    autos! {
+        AsyncStripedMutex<T, u8, Hasher> => "syu--" "syu--" "syu--" "syu--";
+        AsyncGuard<&'static AsyncStripedMutex<T, u8, Hasher>, Write> => "syu--" "syu--" "syu--" "syu--";
+        Acquire<&'static AsyncStripedMutex<T, u8, Hasher>, Write> => "sy---" "sy---" "sy---" "sy---";
+    }
+}
+
+/// What has no name, of sets with data of this type.
+macro_rules! nameless {
+    ($data:ty: $make:expr) => {{
+        let mut locks = Locks::<$data>::from_fn(4, Hasher::default(), |_| $make);
+        let rw = Rw::<$data>::from_fn(4, Hasher::default(), |_| $make);
+        let mut several = locks.blocking_lock_many([&1]);
+        let words = [
+            word!(of(&locks.with(&1, async |_| ()))),
+            word!(of(&rw.with(&1, async |_| ()))),
+            word!(of(&rw.with_read(&1, async |_| ()))),
+            word!(of(&several.extend(&2))),
+            word!(of(&several.extend_or_restart([&2]))),
+            word!(of(&AsyncGuard::unlocked(rw.blocking_read(&1), std::future::ready(())))),
+            word!(of(&within(rw.read(&1), std::future::ready(())))),
+        ];
+        drop(several);
+        (words, word!(of(&locks.iter_mut())))
+    }};
+}
+
+#[test]
+fn what_has_no_name() {
+    let (words, iter) = nameless!(u8: 0);
+    assert_eq!(words, ["sy---"; 7]);
+    assert_eq!(iter, "syu--");
+    let (words, iter) = nameless!(Cell<u8>: Cell::new(0));
+    assert_eq!(words, ["s----", "-----", "-----", "s----", "s----", "-----", "-----"]);
+    assert_eq!(iter, "syu--");
+    let (words, iter) = nameless!(Rc<u8>: Rc::new(0));
+    assert_eq!((words, iter.as_str()), ([const { "-----" }; 7].map(String::from), "--u--"));
+}
+
+/// Futures of several kinds go to other threads, and what they hold over an await goes with them.
+#[test]
+fn futures_are_sent_where_the_set_may_be_shared() {
+    fn sent<T: Send>(_: T) {}
+    let locks: L<Cell<u8>> = Box::leak(Box::new(Locks::with_hasher(4, Hasher::default())));
+    let rw: R<u8> = Box::leak(Box::new(Rw::with_hasher(4, Hasher::default())));
+    let limits: S = Box::leak(Box::new(Limits::with_hasher(4, 1, Hasher::default())));
+    sent(async {
+        let guard = locks.lock(&1).await;
+        let several = rw.batch().read(&1).write(&2).lock().await;
+        let permits = limits.acquire_keys([&1, &2]).await;
+        let upgradable = rw.upgradable_read(&1).await;
+        let written = AsyncGuard::<_, Upgradable>::upgrade(upgradable).await;
+        let mapped = AsyncGuard::<_, Write>::map(written, |data| data);
+        std::future::ready(()).await;
+        drop((guard, several, permits, mapped));
+    });
+}
+
+#[test]
+fn what_has_no_data() {
+    let words = [
+        word!(Ask::<AsyncGuard<S, Read>>(PhantomData)),
+        word!(Ask::<AsyncGuard<S, Permits>>(PhantomData)),
+        word!(Ask::<AsyncMultiGuard<S, Uniform<Read>>>(PhantomData)),
+    ];
+    assert_eq!(words, ["syu--"; 3]);
+    assert_eq!(word!(Ask::<Limits>(PhantomData)), "syu--");
+    assert_eq!(word!(Ask::<Acquire<S, Permits>>(PhantomData)), "sy---");
+    let words = [
+        word!(Ask::<AcquireError>(PhantomData)),
+        word!(Ask::<(Read, Write, Upgradable, Permits)>(PhantomData)),
+        word!(Ask::<(ForMutex, ForRwLock, ForSemaphore)>(PhantomData)),
+        word!(Ask::<(Uniform<Read>, Mixed)>(PhantomData)),
+    ];
+    assert_eq!(words, ["syuwr"; 4]);
+    // A set never pins its data, a guard moves none.
+    assert_eq!(word!(Ask::<Locks<PhantomPinned>>(PhantomData)), "syu--");
+    assert_eq!(word!(Ask::<AsyncGuard<L<PhantomPinned>, Write>>(PhantomData)), "sy---");
+}
