@@ -1,0 +1,171 @@
+//! Permits: several of one key in the order of asking, more of them, fewer of them, and their limits.
+#![cfg(feature = "async")]
+
+#[path = "common/task.rs"]
+mod task;
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use stripe_lock::future::{AsyncPermit, AsyncPermits, AsyncReadGuard};
+use stripe_lock::{AsyncStripedRwLock, AsyncStripedSemaphore};
+use task::Task;
+
+type Limits = AsyncStripedSemaphore<u64>;
+
+const MOST: u32 = Limits::MAX_PERMITS;
+
+fn panics(code: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(code)).is_err()
+}
+
+#[test]
+fn who_wants_many_is_not_passed_by_who_wants_few() {
+    let limits = Limits::new(1, 4);
+    let (one, two) = (limits.try_acquire(&1).unwrap(), limits.try_acquire_many(&1, 2).unwrap());
+    let mut four = Task::waiting(limits.acquire_many(&1, 4));
+    let mut single = Task::waiting(limits.acquire(&1));
+    assert!(limits.try_acquire(&1).is_none(), "one is left, and not for newcomers");
+    assert!(limits.try_acquire_many(&1, 0).is_none(), "not even none of them");
+    drop(one);
+    assert_eq!((four.woken(), single.woken()), (0, 0), "two are not enough");
+    drop(two);
+    let all = four.done();
+    assert_eq!((single.woken(), limits.available(&1)), (0, 0));
+    drop(all);
+    drop(single.done());
+    assert_eq!(limits.available(&1), 4);
+}
+
+/// Whoever gives up makes room for those behind.
+#[test]
+fn who_wants_many_and_gives_up_lets_the_others_in() {
+    let limits = Limits::new(1, 3);
+    let held = limits.try_acquire(&1).unwrap();
+    let many = Task::waiting(limits.acquire_many(&1, 3));
+    let mut few: Vec<_> = (0..3).map(|_| Task::waiting(limits.acquire(&1))).collect();
+    drop(many);
+    let two: Vec<_> = few[..2].iter_mut().map(Task::done).collect();
+    assert_eq!(few[2].woken(), 0);
+    drop((held, two));
+    drop(few[2].done());
+    assert_eq!(limits.available(&1), 3);
+}
+
+/// More waiters than are served for one lock of a bucket, with one call.
+#[test]
+fn permits_that_are_added_go_to_those_who_wait_in_order() {
+    let limits = Limits::new(1, 1);
+    let held = limits.try_acquire(&1).unwrap();
+    let mut waiting: Vec<_> = (0..40).map(|at| Task::waiting(limits.acquire_many(&1, 1 + at % 3))).collect();
+    let mut granted = Vec::new();
+    for (at, task) in (0..40).zip(&mut waiting) {
+        assert_eq!(task.woken(), 0);
+        limits.add_permits(&1, at % 3);
+        assert_eq!(task.woken(), 0, "one is missing");
+        limits.add_permits(&1, 1);
+        granted.push(task.done());
+    }
+    drop((granted, held));
+    let sum = (0..40).map(|at| 1 + at % 3).sum::<u32>();
+    assert_eq!(limits.available(&1), 1 + sum);
+    let all = limits.try_acquire_many(&1, 1 + sum).unwrap();
+    let mut waiting: Vec<_> = (0..40).map(|_| Task::waiting(limits.acquire(&1))).collect();
+    limits.add_permits(&1, 40);
+    let granted: Vec<_> = waiting.iter_mut().map(Task::done).collect();
+    drop((granted, all));
+    assert_eq!(limits.available(&1), 41 + sum);
+}
+
+#[test]
+fn forgotten_permits_are_gone_until_more_are_added() {
+    let limits = Arc::new(Limits::new(1, 5));
+    AsyncPermit::forget(limits.try_acquire(&1).unwrap());
+    AsyncPermits::forget(limits.try_acquire_many(&1, 2).unwrap());
+    AsyncPermits::forget(limits.try_acquire_many(&1, 0).unwrap());
+    assert_eq!(limits.available(&1), 2);
+    let owned = limits.try_acquire_owned(&1).unwrap();
+    AsyncPermit::forget(limits.try_acquire(&1).unwrap());
+    drop(owned);
+    assert_eq!(limits.available(&1), 1);
+    AsyncPermit::forget(limits.try_acquire(&1).unwrap());
+    let mut waiting = Task::waiting(limits.acquire(&1));
+    limits.add_permits(&1, 1);
+    drop(waiting.done());
+    assert_eq!((limits.available(&1), Arc::strong_count(&limits)), (1, 1));
+}
+
+#[test]
+fn a_stripe_has_at_most_so_many_permits_whatever_is_held_or_forgotten() {
+    assert!(panics(|| drop(Limits::new(1, 0))) && panics(|| drop(Limits::new(1, MOST + 1))));
+    let limits = Limits::new(1, MOST);
+    assert!(panics(|| limits.add_permits(&1, 1)) && panics(|| drop(limits.acquire_many(&1, MOST + 1))));
+    limits.add_permits(&1, 0);
+    let all = limits.try_acquire_many(&1, MOST).unwrap();
+    assert!(limits.try_acquire(&1).is_none() && limits.try_acquire_many(&1, MOST).is_none());
+    assert!(limits.try_acquire_many(&1, 0).is_some(), "none of them is always to be had");
+    assert!(panics(|| limits.add_permits(&1, 1)), "what is held counts");
+    assert!(panics(|| limits.add_permits(&1, u32::MAX)), "and no sum overflows");
+    AsyncPermits::forget(all);
+    assert_eq!(limits.available(&1), 0);
+    limits.add_permits(&1, MOST);
+    assert!(panics(|| limits.add_permits(&1, 1)));
+    assert_eq!(limits.available(&1), MOST);
+    // Again and again: the count of forgotten ones does not run away.
+    for _ in 0..1_000 {
+        AsyncPermits::forget(limits.try_acquire_many(&1, MOST).unwrap());
+        limits.add_permits(&1, MOST);
+    }
+    assert!(panics(|| limits.add_permits(&1, 1)) && limits.available(&1) == MOST);
+}
+
+/// Waits for more than there are, until there are so many.
+#[test]
+fn who_wants_more_than_there_are_waits_for_more() {
+    let limits = Limits::new(1, 1);
+    let mut waiting = Task::waiting(limits.acquire_many(&1, 3));
+    limits.add_permits(&1, 1);
+    assert_eq!(waiting.woken(), 0);
+    limits.add_permits(&1, 1);
+    drop(waiting.done());
+}
+
+#[test]
+fn every_permit_that_is_leaked_is_one_less_and_the_count_does_not_overflow() {
+    let limits = Limits::new(1, MOST);
+    mem::forget(limits.try_acquire_many(&1, MOST - 3));
+    (0..3).for_each(|_| mem::forget(limits.try_acquire(&1).unwrap()));
+    assert!(limits.try_acquire(&1).is_none() && limits.available(&1) == 0);
+    let waiting = Task::waiting(limits.acquire(&1));
+    drop(waiting);
+    assert!(limits.try_acquire_many(&1, 0).is_some());
+}
+
+/// Readers are counted in 24 bits. A guard that is forgotten is never given back, so they can run out; then readers wait.
+#[cfg(not(feature = "diagnose"))]
+#[test]
+fn readers_that_are_leaked_run_out_and_the_count_does_not_overflow() {
+    let locks = AsyncStripedRwLock::<u64>::new(1);
+    for _ in 0..MOST - 1 {
+        mem::forget(locks.try_read(&1).unwrap());
+    }
+    let upgradable = locks.try_upgradable_read(&1).unwrap();
+    assert!(locks.try_read(&1).is_none(), "the last place is kept for it");
+    mem::forget(upgradable);
+    for _ in 0..100 {
+        assert!(locks.try_read(&1).is_none() && locks.try_write(&1).is_none());
+        assert!(locks.try_upgradable_read(&1).is_none() && locks.try_read_all().is_none());
+    }
+    let other = AsyncStripedRwLock::<u64>::new(1);
+    for _ in 0..MOST - 1 {
+        mem::forget(other.try_read(&1).unwrap());
+    }
+    let last = other.try_read(&1).unwrap();
+    let mut reader = Task::waiting(other.read(&1));
+    drop(last);
+    let guard: AsyncReadGuard<'_, u64> = reader.done();
+    assert!(other.try_read(&1).is_none());
+    drop(guard);
+    assert!(other.try_read(&1).is_some());
+}
