@@ -25,5 +25,5 @@ for sanitizer; do
     exit 1
   }
   grep -o "${finds[$sanitizer]}" <<<"$control" | head -1
-  "${run[@]}" --test async_runtime --test async_schedules --test async_mutex --test async_shared
+  "${run[@]}" $(basename --suffix .rs stripe-lock/tests/async_*.rs | grep -v async_stats | sed 's/^/--test /')
 done
