@@ -162,12 +162,13 @@ impl QueryOptions {
         }
         let rules = Rules::of_query(&mut query);
         let plain = query.dataset().is_none() && self.default_graphs.is_none() && !self.union_default_graph;
-        let is_unfinished = plan::improve_query(&mut query, source, plain);
-        let mut evaluator = self.evaluator(rules, source);
-        if !is_unfinished {
-            evaluator.evaluator = evaluator.evaluator.without_optimizations();
+        let improved = plan::improve_query(&mut query, source, plain);
+        let mut prepared = self.evaluator(rules, source);
+        if improved.is_finished {
+            prepared.evaluator = prepared.evaluator.without_optimizations();
         }
-        Ok((query, evaluator))
+        prepared.evaluator = improved.lists.tell(prepared.evaluator);
+        Ok((query, prepared))
     }
 
     fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {

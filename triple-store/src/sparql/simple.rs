@@ -55,9 +55,13 @@ impl Scope {
 }
 
 /// An `OPTIONAL` in the form that the evaluator looks up row by row.
-pub(super) fn row_by_row(left: Box<GraphPattern>, right: Box<GraphPattern>) -> GraphPattern {
+pub(super) fn row_by_row(
+    left: Box<GraphPattern>,
+    right: Box<GraphPattern>,
+    expression: Option<Expression>,
+) -> GraphPattern {
     let one_row = GraphPattern::Bgp { patterns: Vec::new() };
-    let right = GraphPattern::LeftJoin { left: one_row.into(), right, expression: None };
+    let right = GraphPattern::LeftJoin { left: one_row.into(), right, expression };
     GraphPattern::Lateral { left, right: right.into() }
 }
 

@@ -289,7 +289,8 @@ impl Transaction {
                 let Prepared { evaluator, token, watchdog, terms, steps } = evaluator;
                 let (delete, insert) = (delete.clone(), insert.clone());
                 let base = update.base_iri.clone();
-                plan::improve(&mut pattern, &self.source, using.is_none());
+                let plan = plan::improve(&mut pattern, &self.source, using.is_none());
+                let evaluator = plan.lists.tell(evaluator);
                 let mut prepared =
                     evaluator.prepare_delete_insert(delete, insert, base, using.clone(), &pattern);
                 let dataset =

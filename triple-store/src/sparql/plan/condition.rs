@@ -1,0 +1,128 @@
+//! Conditions.
+
+use super::join::{Leaf, leaves};
+use super::members::nodes;
+use super::names::Names;
+use super::variables::{Scope, children, fits};
+use super::{Planner, with_scope};
+use spargebra::algebra::{Expression, Function, GraphPattern};
+
+impl Planner<'_> {
+    /// Rewrites a condition and what it holds for.
+    pub(super) fn visit_filter(&self, pattern: &mut GraphPattern, bound: &Names) {
+        let GraphPattern::Filter { expr, inner } = pattern else { return };
+        let mut conditions = conjuncts(std::mem::replace(expr, true_value()));
+        for condition in &mut conditions {
+            if let Some(absent) = absence(condition, inner) {
+                *condition = absent;
+            }
+        }
+        self.begin_with_a_list(&mut conditions, inner, bound);
+        self.visit(inner, bound);
+        let scope = with_scope(bound, inner);
+        for condition in &mut conditions {
+            self.visit_expression(condition, &scope);
+        }
+        let inner = std::mem::take(inner);
+        *pattern = match cheap_first(conditions) {
+            Some(expr) => GraphPattern::Filter { expr, inner },
+            None => *inner,
+        };
+    }
+
+    /// Makes values of a condition that a variable is one of some nodes, where the join is best begun with them.
+    fn begin_with_a_list(&self, conditions: &mut Vec<Expression>, inner: &mut GraphPattern, bound: &Names) {
+        if !matches!(inner, GraphPattern::Bgp { .. } | GraphPattern::Join { .. }) {
+            return;
+        }
+        let certain = Scope::of(inner).certain;
+        for number in 0..conditions.len() {
+            let Some(values) =
+                nodes(&conditions[number], |name| certain.contains(name) && !bound.contains(name))
+            else {
+                continue;
+            };
+            let mut joined = leaves(inner);
+            joined.push(Leaf::Other(&values));
+            let last = joined.len() - 1;
+            let parts: Vec<_> = joined.into_iter().map(|leaf| self.part(leaf)).collect();
+            if self.order(&parts, bound).iter().any(|step| step.begins_with(last)) {
+                let join = GraphPattern::Join { left: values.into(), right: std::mem::take(inner).into() };
+                *inner = join;
+                conditions.swap_remove(number);
+                return;
+            }
+        }
+    }
+}
+
+/// `!BOUND(?x)` where only the `OPTIONAL` before it binds `?x`, in each of its rows: that it has no row. The first row
+/// found decides that.
+fn absence(condition: &Expression, inner: &mut GraphPattern) -> Option<Expression> {
+    let Expression::Not(bound) = condition else { return None };
+    let Expression::Bound(variable) = &**bound else { return None };
+    let name = variable.to_string();
+    let GraphPattern::LeftJoin { left, right, expression } = inner else { return None };
+    let known = Scope::of(left).all;
+    if known.contains(&name) || !Scope::of(right).certain.contains(&name) || !fits(right, &known) {
+        return None;
+    }
+    let right = std::mem::take(right);
+    let right = match expression.take() {
+        Some(expr) => GraphPattern::Filter { expr, inner: right }.into(),
+        None => right,
+    };
+    let left = std::mem::take(&mut **left);
+    *inner = left;
+    Some(Expression::Not(Expression::Exists(right).into()))
+}
+
+/// The conditions that have to hold together.
+fn conjuncts(condition: Expression) -> Vec<Expression> {
+    let (mut conditions, mut rest) = (Vec::new(), vec![condition]);
+    while let Some(condition) = rest.pop() {
+        match condition {
+            Expression::And(left, right) => rest.extend([*right, *left]),
+            condition => conditions.push(condition),
+        }
+    }
+    conditions
+}
+
+/// All conditions as one that looks for patterns only where the others hold. The optimizer evaluates conditions in any
+/// order, but those of `IF` in theirs; the others stand beside it too, so that they are evaluated as soon as they can be.
+fn cheap_first(conditions: Vec<Expression>) -> Option<Expression> {
+    let (expensive, cheap): (Vec<_>, Vec<_>) = conditions.into_iter().partition(holds_a_pattern);
+    let all = |conditions: Vec<Expression>| conditions.into_iter().reduce(and);
+    let again: Vec<_> = cheap.iter().filter(|condition| is_repeatable(condition)).cloned().collect();
+    let guarded = match (all(again), all(expensive)) {
+        (Some(cheap), Some(expensive)) => {
+            let no = Expression::Literal(false.into());
+            Some(Expression::If(cheap.into(), expensive.into(), no.into()))
+        }
+        (_, expensive) => expensive,
+    };
+    match (all(cheap), guarded) {
+        (Some(cheap), Some(guarded)) => Some(and(cheap, guarded)),
+        (cheap, guarded) => cheap.or(guarded),
+    }
+}
+
+fn and(left: Expression, right: Expression) -> Expression {
+    Expression::And(left.into(), right.into())
+}
+
+fn true_value() -> Expression {
+    Expression::Literal(true.into())
+}
+
+fn holds_a_pattern(condition: &Expression) -> bool {
+    matches!(condition, Expression::Exists(_)) || children(condition).into_iter().any(holds_a_pattern)
+}
+
+/// Whether a condition has the same value each time that it is evaluated.
+fn is_repeatable(condition: &Expression) -> bool {
+    use Function::{BNode, Custom, Rand, StrUuid, Uuid};
+    let varies = matches!(condition, Expression::FunctionCall(BNode | Custom(_) | Rand | StrUuid | Uuid, _));
+    !varies && children(condition).into_iter().all(is_repeatable)
+}

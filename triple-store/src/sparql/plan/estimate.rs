@@ -1,0 +1,181 @@
+//! How many rows a pattern is expected to have, by what the indexes count.
+
+use super::super::paths;
+use super::Planner;
+use super::join::{self, Part};
+use super::names::{Names, is_flat, names, of_term};
+use crate::count::Fanout;
+use crate::pattern::{Graphs, Pattern};
+use crate::term::TermId;
+use oxrdf::{NamedNodeRef, TermRef};
+use spargebra::algebra::{GraphPattern, PropertyPathExpression};
+use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern};
+
+/// Expected where nothing is counted: quads of a subject, of an object, and the share of a predicate among all.
+const PER_SUBJECT: f64 = 8.0;
+const PER_OBJECT: f64 = 4.0;
+const PER_PREDICATE: f64 = 0.1;
+
+/// Rows of `a+` or `a*` for each row of `a`.
+const PER_STEP: f64 = 16.0;
+/// Rows of patterns that quote triples.
+const QUOTING: f64 = 100.0;
+/// The share of rows that a condition is expected to leave.
+const PASSED: f64 = 0.3;
+/// The share of the rows of a group, or of a list of values, that agree with a row in one variable.
+const AGREE: f64 = 0.01;
+
+/// Quads expected to match a pattern, and the share of its predicate's quads that one value of a bound variable is
+/// expected to have.
+pub(super) struct Expected {
+    rows: f64,
+    of_a_subject: f64,
+    of_an_object: f64,
+}
+
+impl Expected {
+    const NOTHING: Self = Self { rows: 0.0, of_a_subject: 1.0, of_an_object: 1.0 };
+
+    /// Rows of a pattern with these names by column for each row that binds these variables.
+    pub(super) fn rows_per_row(&self, names: &[Option<String>; 3], bound: &Names) -> f64 {
+        let shares = names.iter().zip([self.of_a_subject, PER_PREDICATE, self.of_an_object]);
+        let is_bound = |name: &Option<String>| name.as_ref().is_some_and(|name| bound.contains(name));
+        shares.filter(|(name, _)| is_bound(name)).fold(self.rows, |rows, (_, share)| rows * share)
+    }
+}
+
+impl Planner<'_> {
+    /// What is expected of a triple pattern.
+    pub(super) fn expected(&self, pattern: &TriplePattern) -> Expected {
+        let Some(constants) = self.constants(pattern, Graphs::All) else { return Expected::NOTHING };
+        let view = &self.source.view;
+        let (all, of_a_subject, of_an_object) = match constants.predicate {
+            Some(predicate) => {
+                let Fanout { quads, of_a_subject, of_an_object } = view.fanout(predicate);
+                let recent = view.estimate_recent(&Pattern { predicate: Some(predicate), ..Pattern::ALL });
+                (Some(quads + recent), of_a_subject, of_an_object)
+            }
+            None => (None, PER_SUBJECT, PER_OBJECT),
+        };
+        let rows = match (constants, all) {
+            (Pattern { subject: None, object: None, .. }, Some(all)) => all,
+            _ => view.estimate(&constants),
+        };
+        let share = |fanout: f64| (fanout / all.unwrap_or(rows).max(1.0)).min(1.0);
+        Expected { rows, of_a_subject: share(of_a_subject), of_an_object: share(of_an_object) }
+    }
+
+    /// The pattern of a triple pattern's constants, or `None` if one of them occurs nowhere.
+    pub(super) fn constants(&self, pattern: &TriplePattern, graphs: Graphs) -> Option<Pattern> {
+        let dictionary = &self.source.engine.dictionary;
+        let id = |term: Option<TermRef<'_>>| -> Option<Option<TermId>> {
+            term.map_or(Some(None), |term| dictionary.lookup(term).map(Some))
+        };
+        let predicate = match &pattern.predicate {
+            NamedNodePattern::NamedNode(node) if !paths::is_path(node) => {
+                Some(NamedNodeRef::from(node).into())
+            }
+            NamedNodePattern::NamedNode(_) | NamedNodePattern::Variable(_) => None,
+        };
+        Some(Pattern {
+            subject: id(constant(&pattern.subject))?,
+            predicate: id(predicate)?,
+            object: id(constant(&pattern.object))?,
+            graphs,
+        })
+    }
+
+    /// Rows of a pattern for each row that binds these variables.
+    pub(super) fn rows_per_row(&self, pattern: &GraphPattern, bound: &Names) -> f64 {
+        match pattern {
+            GraphPattern::Bgp { patterns } if patterns.is_empty() => 1.0,
+            GraphPattern::Bgp { patterns } if !patterns.iter().all(is_flat) => QUOTING,
+            GraphPattern::Bgp { .. } | GraphPattern::Join { .. } => {
+                let parts: Vec<_> = join::leaves(pattern).into_iter().map(|leaf| self.part(leaf)).collect();
+                self.order(&parts, bound).last().map_or(1.0, |step| step.rows)
+            }
+            GraphPattern::Path { subject, path, object } => self.path_rows(subject, path, object, bound),
+            GraphPattern::Lateral { left, right } => {
+                let rows = self.rows_per_row(left, bound);
+                rows * self.rows_per_row(right, &with_scope(bound, left))
+            }
+            GraphPattern::LeftJoin { left, right, .. } => {
+                let rows = self.rows_per_row(left, bound);
+                rows * self.rows_per_row(right, &with_scope(bound, left)).max(1.0)
+            }
+            GraphPattern::Union { left, right } => {
+                self.rows_per_row(left, bound) + self.rows_per_row(right, bound)
+            }
+            GraphPattern::Values { variables, bindings } => {
+                let shared = variables.iter().filter(|variable| bound.contains(&variable.to_string()));
+                shared.fold(bindings.len() as f64, |rows, _| rows * AGREE)
+            }
+            GraphPattern::Filter { inner, .. } => self.rows_per_row(inner, bound) * PASSED,
+            GraphPattern::Slice { inner, length, .. } => {
+                self.rows_per_row(inner, bound).min(length.map_or(f64::MAX, |length| length as f64))
+            }
+            GraphPattern::Group { variables, .. } if variables.is_empty() => 1.0,
+            GraphPattern::Minus { left: inner, .. }
+            | GraphPattern::Graph { inner, .. }
+            | GraphPattern::Extend { inner, .. }
+            | GraphPattern::OrderBy { inner, .. }
+            | GraphPattern::Project { inner, .. }
+            | GraphPattern::Distinct { inner }
+            | GraphPattern::Reduced { inner }
+            | GraphPattern::Group { inner, .. }
+            | GraphPattern::Service { inner, .. } => self.rows_per_row(inner, bound),
+        }
+    }
+
+    fn path_rows(
+        &self,
+        subject: &TermPattern,
+        path: &PropertyPathExpression,
+        object: &TermPattern,
+        bound: &Names,
+    ) -> f64 {
+        let rows = |predicate| {
+            let triple = TriplePattern { subject: subject.clone(), predicate, object: object.clone() };
+            self.expected(&triple).rows_per_row(&names(&triple), bound)
+        };
+        match path {
+            PropertyPathExpression::NamedNode(node) => rows(node.clone().into()),
+            PropertyPathExpression::Reverse(path) => self.path_rows(object, path, subject, bound),
+            PropertyPathExpression::Sequence(a, b) => {
+                let middle = TermPattern::BlankNode(oxrdf::BlankNode::default());
+                let mut with_middle = bound.clone();
+                with_middle.extend(of_term(&middle));
+                let there = self.path_rows(subject, a, &middle, bound);
+                there * self.path_rows(&middle, b, object, &with_middle)
+            }
+            PropertyPathExpression::Alternative(a, b) => {
+                self.path_rows(subject, a, object, bound) + self.path_rows(subject, b, object, bound)
+            }
+            PropertyPathExpression::ZeroOrMore(path) | PropertyPathExpression::OneOrMore(path) => {
+                PER_STEP * self.path_rows(subject, path, object, bound)
+            }
+            PropertyPathExpression::ZeroOrOne(path) => 1.0 + self.path_rows(subject, path, object, bound),
+            PropertyPathExpression::NegatedPropertySet(_) => {
+                rows(NamedNodePattern::Variable(oxrdf::Variable::new_unchecked("a predicate")))
+            }
+        }
+    }
+
+    pub(super) fn part<'p>(&self, leaf: join::Leaf<'p>) -> Part<'p> {
+        Part::new(leaf, |pattern| self.expected(pattern))
+    }
+}
+
+pub(super) fn with_scope(bound: &Names, pattern: &GraphPattern) -> Names {
+    let mut bound = bound.clone();
+    bound.extend(super::variables::Scope::of(pattern).all);
+    bound
+}
+
+fn constant(term: &TermPattern) -> Option<TermRef<'_>> {
+    match term {
+        TermPattern::NamedNode(node) => Some(node.as_ref().into()),
+        TermPattern::Literal(literal) => Some(literal.as_ref().into()),
+        TermPattern::BlankNode(_) | TermPattern::Triple(_) | TermPattern::Variable(_) => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! Lists of constants, as `IN` takes them, that are looked into by hash: the evaluator would compare one by one.
+
+use spareval::{ExpressionTerm, QueryEvaluator};
+use spargebra::algebra::{Expression, Function, GraphPattern};
+use spargebra::term::{GroundTerm, Literal, NamedNode, Term};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Members that are few enough to be compared one by one.
+const FEW: usize = 8;
+
+type Set<T> = HashSet<T, ahash::RandomState>;
+
+/// The lists of a query, each looked into by a function.
+#[derive(Default)]
+pub(in super::super) struct Lists(Vec<(NamedNode, Arc<List>)>);
+
+/// Constants whose equality is that of their values. The order of the specification's `=` matters nowhere: a list holds
+/// a term as soon as one of its members does.
+#[derive(Default)]
+struct List {
+    nodes: Set<NamedNode>,
+    strings: Set<String>,
+    integers: Set<i64>,
+}
+
+impl Lists {
+    /// Makes `x IN (...)` look for most of the members by hash.
+    pub(super) fn take(&mut self, expression: &mut Expression) {
+        let Expression::In(sought, members) = expression else { return };
+        if members.len() <= FEW {
+            return;
+        }
+        let mut list = List::default();
+        let others: Vec<_> =
+            std::mem::take(members).into_iter().filter_map(|member| list.add(member)).collect();
+        // What is written in angle brackets holds no blank, so nobody else's function has that name.
+        let name = NamedNode::new_unchecked(format!("is one of {} terms: {}", list.len(), self.0.len() + 1));
+        let sought = std::mem::replace(&mut **sought, Expression::Literal(false.into()));
+        let found = Expression::FunctionCall(Function::Custom(name.clone()), vec![sought.clone()]);
+        *expression = if others.is_empty() {
+            found
+        } else {
+            Expression::Or(found.into(), Expression::In(sought.into(), others).into())
+        };
+        self.0.push((name, Arc::new(list)));
+    }
+
+    /// The evaluator, with the functions that look into the lists.
+    pub(in super::super) fn tell(self, evaluator: QueryEvaluator) -> QueryEvaluator {
+        self.0.into_iter().fold(evaluator, |evaluator, (name, list)| {
+            evaluator.with_custom_function(name, move |arguments| {
+                let [sought] = arguments else { return None };
+                list.holds(sought.clone()).map(|holds| Literal::from(holds).into())
+            })
+        })
+    }
+}
+
+impl List {
+    /// Adds a constant; gives back what is none, or is compared otherwise.
+    fn add(&mut self, member: Expression) -> Option<Expression> {
+        match member {
+            Expression::NamedNode(node) => _ = self.nodes.insert(node),
+            Expression::Literal(literal) => match ExpressionTerm::from(Term::from(literal.clone())) {
+                ExpressionTerm::StringLiteral(text) => _ = self.strings.insert(text),
+                ExpressionTerm::IntegerLiteral(number) => _ = self.integers.insert(number.into()),
+                _ => return Some(Expression::Literal(literal)),
+            },
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn len(&self) -> usize {
+        self.nodes.len() + self.strings.len() + self.integers.len()
+    }
+
+    /// Whether a member equals the term, or `None` if none does and it can't be compared with one of them.
+    fn holds(&self, term: Term) -> Option<bool> {
+        let mut integers = self.integers.iter();
+        match ExpressionTerm::from(term) {
+            ExpressionTerm::NamedNode(node) => Some(self.nodes.contains(&node)),
+            ExpressionTerm::StringLiteral(text) => Some(self.strings.contains(&text)),
+            ExpressionTerm::IntegerLiteral(number) => Some(self.integers.contains(&number.into())),
+            ExpressionTerm::DecimalLiteral(number) => Some(integers.any(|n| number == (*n).into())),
+            ExpressionTerm::FloatLiteral(number) => {
+                Some(integers.any(|n| number == oxsdatatypes::Integer::from(*n).into()))
+            }
+            ExpressionTerm::DoubleLiteral(number) => {
+                Some(integers.any(|n| number == oxsdatatypes::Integer::from(*n).into()))
+            }
+            ExpressionTerm::OtherTypedLiteral { .. } => {
+                let comparable = self.strings.is_empty() && self.integers.is_empty();
+                comparable.then_some(false)
+            }
+            _ => Some(false),
+        }
+    }
+}
+
+/// The values of a variable that a condition allows, if these are nodes and the variable is a fitting one.
+pub(super) fn nodes(condition: &Expression, fits: impl Fn(&String) -> bool) -> Option<GraphPattern> {
+    let (variable, members) = match condition {
+        Expression::In(sought, members) => (&**sought, members.iter().collect()),
+        Expression::Equal(a, b) | Expression::SameTerm(a, b) => match (&**a, &**b) {
+            (Expression::NamedNode(_), variable) => (variable, vec![&**a]),
+            (variable, node) => (variable, vec![node]),
+        },
+        _ => return None,
+    };
+    let Expression::Variable(variable) = variable else { return None };
+    let mut seen = Set::default();
+    let mut bindings = Vec::new();
+    for member in &members {
+        let Expression::NamedNode(node) = member else { return None };
+        if seen.insert(node) {
+            bindings.push(vec![Some(GroundTerm::NamedNode(node.clone()))]);
+        }
+    }
+    (fits(&variable.to_string()) && !members.is_empty())
+        .then(|| GraphPattern::Values { variables: vec![variable.clone()], bindings })
+}

@@ -1,0 +1,32 @@
+//! Variables by their names, and blank nodes, which are variables here.
+
+use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern, Variable};
+use std::collections::HashSet;
+
+pub(in super::super) type Names = HashSet<String, ahash::RandomState>;
+
+pub(super) fn of_term(term: &TermPattern) -> Option<String> {
+    match term {
+        TermPattern::Variable(_) | TermPattern::BlankNode(_) => Some(term.to_string()),
+        TermPattern::NamedNode(_) | TermPattern::Literal(_) | TermPattern::Triple(_) => None,
+    }
+}
+
+/// The variable of that name, unless it is the name of a blank node.
+pub(super) fn variable(name: &str) -> Option<Variable> {
+    name.strip_prefix('?').map(Variable::new_unchecked)
+}
+
+/// Of subject, predicate and object, those that are variables.
+pub(in super::super) fn names(pattern: &TriplePattern) -> [Option<String>; 3] {
+    let predicate = match &pattern.predicate {
+        NamedNodePattern::Variable(variable) => Some(variable.to_string()),
+        NamedNodePattern::NamedNode(_) => None,
+    };
+    [of_term(&pattern.subject), predicate, of_term(&pattern.object)]
+}
+
+/// Whether no triple is quoted in it.
+pub(in super::super) fn is_flat(pattern: &TriplePattern) -> bool {
+    !matches!(pattern.subject, TermPattern::Triple(_)) && !matches!(pattern.object, TermPattern::Triple(_))
+}

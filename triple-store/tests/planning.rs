@@ -1,0 +1,234 @@
+//! What the planner makes of a query: the same answers, and work that grows with the data and no faster.
+
+use oxrdf::Dataset;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use spareval::{QueryEvaluator, QueryResults};
+use spargebra::SparqlParser;
+use std::fmt::Write;
+use triple_store::{QueryOptions, TripleStore};
+
+/// `n` nodes in a row, each with a type, a value, a name and a link to some other; and a ring.
+fn store(n: usize) -> TripleStore {
+    let mut text = String::new();
+    let mut seed = 0x5eed_0001_usize;
+    for i in 0..n {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (next, link, value, name) = (i + 1, (seed >> 33) % n, i * 7919 % n, i * 31 % n);
+        let kind = i % 10;
+        write!(
+            text,
+            "<urn:n{i}> <urn:next> <urn:n{next}> ; <urn:type> <urn:T{kind}> ; <urn:val> {value} ;
+             <urn:name> \"name {name}\" ; <urn:link> <urn:n{link}> . "
+        )
+        .unwrap();
+    }
+    for i in 0..30 {
+        write!(text, "<urn:r{i}> <urn:ring> <urn:r{}> . ", (i + 1) % 30).unwrap();
+    }
+    let store = TripleStore::in_memory();
+    store.update(&format!("INSERT DATA {{ {text} }}")).unwrap();
+    store.checkpoint().unwrap();
+    store
+}
+
+const PREFIX: &str = "PREFIX : <urn:>";
+
+/// Queries that are answered by looking up a few quads for each row.
+const LINEAR: &[&str] = &[
+    "SELECT (COUNT(*) AS ?n) { ?s :type ?t FILTER NOT EXISTS { ?s :link ?x . ?x :type :T3 } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type :T1 FILTER EXISTS { ?s :link/:link/:type :T2 } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type :T1 ; :val ?v BIND(IRI(CONCAT(\"urn:n\", STR(?v))) AS ?t) ?t :name ?m }",
+    "SELECT (COUNT(*) AS ?n) { ?a :type :T1 . { ?s :link ?o . ?s :next ?a } UNION { ?a :next ?o } }",
+    "SELECT (COUNT(*) AS ?n) { ?a :type :T1 . { ?s :val ?o . ?s :next ?a FILTER(?o > 5) } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type :T1 . { SELECT ?s ?x { ?s :link ?x } } ?x :name ?m }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type ?t OPTIONAL { ?s :link ?x . ?x :type :T3 } FILTER(!BOUND(?x)) }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type ?t FILTER EXISTS { ?s :link ?x OPTIONAL { ?x :next ?y } FILTER(BOUND(?y)) } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type ?t MINUS { ?s :link ?x . ?x :type :T3 } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type ?t BIND(EXISTS { ?s :link ?x . ?x :type :T3 } AS ?e) FILTER(?e) }",
+];
+
+/// Rows of all steps of a plan together.
+fn steps(plan: &str) -> u64 {
+    let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok();
+    plan.split("\"number of results\":").skip(1).filter_map(number).sum()
+}
+
+fn work(n: usize, query: &str) -> u64 {
+    let plan = store(n).snapshot().explain(&format!("{PREFIX} {query}"), &QueryOptions::new()).unwrap();
+    steps(&plan)
+}
+
+#[test]
+fn work_grows_with_the_data_and_no_faster() {
+    for query in LINEAR {
+        let (small, large) = (work(200, query), work(400, query));
+        assert!(large < 3 * small, "{small} steps, {large} for twice the data: {query}");
+    }
+}
+
+/// The measure finds what it is to find: the optimizer alone makes products of these.
+#[test]
+fn without_the_planner_work_grows_faster() {
+    let work = |n: usize, query: &str| {
+        let query = SparqlParser::new().parse_query(&format!("{PREFIX} {query}")).unwrap();
+        let quads: Dataset = store(n).snapshot().iter().map(Result::unwrap).collect();
+        let evaluator = QueryEvaluator::new().compute_statistics();
+        let (results, plan) = evaluator.prepare(&query).explain(&quads);
+        let QueryResults::Solutions(rows) = results.unwrap() else { panic!("a SELECT has rows") };
+        assert_eq!(rows.count(), 1);
+        let mut json = Vec::new();
+        plan.write_in_json(&mut json).unwrap();
+        steps(&String::from_utf8(json).unwrap())
+    };
+    for query in &LINEAR[..1] {
+        let (small, large) = (work(50, query), work(100, query));
+        assert!(large > 3 * small, "{small} steps, {large} for twice the data: {query}");
+    }
+}
+
+/// A list of nodes is looked up if it is short, and otherwise looked into for each row, by hash.
+#[test]
+fn lists_begin_a_join_or_are_looked_into_by_hash() {
+    let list = |n: usize| (0..n).map(|i| format!(":n{i}")).collect::<Vec<_>>().join(", ");
+    let query = |n| format!("{PREFIX} SELECT (COUNT(*) AS ?n) {{ ?s :val ?v FILTER(?s IN ({})) }}", list(n));
+    let store = store(400);
+    let plan = |n| store.snapshot().explain(&query(n), &QueryOptions::new()).unwrap();
+    let (short, long) = (plan(20), plan(1000));
+    assert!(steps(&short) < 100, "{short}");
+    assert!(steps(&long) < 1500 && long.len() < 2000, "{long}");
+    assert!(long.contains("is one of 1000 terms"), "{long}");
+}
+
+fn rows(results: QueryResults<'_>) -> Vec<String> {
+    let QueryResults::Solutions(rows) = results else { panic!("a SELECT has rows") };
+    let text = |row: spareval::QuerySolution| {
+        let mut values: Vec<_> = row.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        values.sort();
+        values.join(", ")
+    };
+    let mut rows: Vec<_> = rows.map(|row| text(row.unwrap())).collect();
+    rows.sort();
+    rows
+}
+
+/// What the evaluator finds in a mere set of quads, without optimizing anything.
+fn by_the_algebra(store: &TripleStore, query: &str) -> Vec<String> {
+    let quads: Dataset = store.snapshot().iter().map(Result::unwrap).collect();
+    let query = SparqlParser::new().parse_query(query).unwrap();
+    let evaluator = QueryEvaluator::new().without_optimizations();
+    rows(evaluator.prepare(&query).execute(&quads).unwrap())
+}
+
+/// Groups in which looking up row by row would show a variable outside of its scope, or bind one too early.
+const SCOPES: &[&str] = &[
+    "?s :type :T1 . { ?x :next ?y FILTER(?s = ?x) }",
+    "?s :type :T1 . { ?x :next ?y FILTER(!BOUND(?s)) }",
+    "?s :val ?v . { ?x :next ?y BIND(?v AS ?w) }",
+    "?s :val ?v . { ?s :next ?y BIND(1 AS ?v) }",
+    "?s :val ?v { ?s :next ?y OPTIONAL { ?y :val ?v } }",
+    "?s :type :T1 . { ?x :next ?y MINUS { ?s :link ?z } }",
+    "?s :type :T1 . { SELECT ?x { ?x :next ?s } ORDER BY ?x LIMIT 3 }",
+    "?s :type :T1 . { SELECT ?y { ?s :next ?y } }",
+    "?s :type :T1 . { SELECT (COUNT(*) AS ?c) { ?s :next ?y } }",
+    "?s :type :T1 . { ?x :next ?y FILTER EXISTS { ?s :link ?y } }",
+    "?s :type :T1 OPTIONAL { ?s :link ?x . ?x :type :T3 } FILTER(!BOUND(?x))",
+    "?s :type :T1 OPTIONAL { ?s :link ?x FILTER(?x = :n3) } FILTER(!BOUND(?x) && ?s != :n1)",
+    "?s :type :T1 OPTIONAL { ?s :zz ?x } FILTER(!BOUND(?x) && !BOUND(?y))",
+    "?s :type :T1 OPTIONAL { ?s :link ?x } OPTIONAL { ?x :next ?y } FILTER(!BOUND(?y))",
+    "?s :type :T1 . { ?s :link ?x } UNION { ?x :val 3 } FILTER(?x IN (:n1, :n2, :n3, :n4))",
+    "?s ?p ?o FILTER(?o IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, \"name 3\", :n3, 1.5, \"a\"@en))",
+    "?s ?p ?o FILTER(?o NOT IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, \"name 3\", :n3))",
+    "VALUES ?o { 1 1.0 1e0 \"1\" \"x\"^^:unknown UNDEF } BIND(?o IN (1, 2, 3, 4, 5, 6, 7, 8, 9) AS ?in)",
+    "VALUES ?o { 1 1.0 1e0 \"1\" \"x\"^^:unknown :n1 } BIND(?o IN (\"1\", 2, 3, 4, 5, 6, 7, 8, 9) AS ?in)",
+    "?s :type :T1 FILTER(?s = :n1 || EXISTS { ?s :link ?x . ?x :link ?y . ?y :type ?t FILTER(?t != :T4) })",
+    "?s :val ?v FILTER(?v > 3 && EXISTS { ?t :val ?w FILTER(?w > ?v) } && ?v < 30)",
+    "?s :val ?v OPTIONAL { ?t :val ?w FILTER(?w > ?v) } FILTER(!BOUND(?t))",
+    "?s :type :T1 BIND(:n1 AS ?e) FILTER EXISTS { ?s :next ?x BIND(?s AS ?e) ?e :next ?x }",
+    "?a :val ?v . ?b :val ?w FILTER(?v = ?w)",
+    "?a :ring+ ?b",
+    "?s :type :T1 . ?s :link+ :n3",
+    "VALUES ?s { :n1 :n2 :n3 :n4 :n5 :n6 :n7 :n8 :n9 :n11 } ?s :type ?t . ?s :val ?v FILTER(?v > 5)",
+    "?s :type :T1 VALUES (?s ?v) { (:n1 1) (:n11 UNDEF) (UNDEF 3) (:n2 2) (:n3 2) (:n4 2) (:n5 2) (:n6 2) (:n7 2) } ?s :val ?v",
+    "?s :type :T1 LATERAL { SELECT ?s ?x { ?s :link ?x } LIMIT 1 } ?x :name ?m",
+];
+
+#[test]
+fn scopes_are_kept() {
+    let store = store(40);
+    for group in SCOPES.iter().copied().chain(LINEAR.iter().map(|query| query.split_once('{').unwrap().1)) {
+        let group = group.trim_end().strip_suffix('}').filter(|_| !SCOPES.contains(&group)).unwrap_or(group);
+        let query = format!("{PREFIX} SELECT * {{ {group} }}");
+        let answer = rows(store.query(&query).unwrap());
+        assert_eq!(answer, by_the_algebra(&store, &query), "{query}");
+    }
+}
+
+fn term() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["?a", "?b", "?c", "?d", ":0", "1"])
+}
+
+fn triple() -> impl Strategy<Value = String> {
+    let subject = prop::sample::select(vec!["?a", "?b", "?c", "?d", ":0"]);
+    (subject, 0..2, term()).prop_map(|(s, p, o)| format!("{s} :p{p} {o} . "))
+}
+
+fn condition() -> impl Strategy<Value = String> {
+    let variable = || prop::sample::select(vec!["?a", "?b", "?c", "?d"]);
+    prop_oneof![
+        (variable(), variable()).prop_map(|(a, b)| format!("{a} = {b}")),
+        (variable(), variable()).prop_map(|(a, b)| format!("{a} > {b}")),
+        variable().prop_map(|a| format!("!BOUND({a})")),
+        (variable(), term()).prop_map(|(a, b)| format!("{a} = {b}")),
+        variable().prop_map(|a| format!("{a} IN (:0, :1)")),
+        variable().prop_map(|a| format!("{a} NOT IN (:0, :1, 1, 2, 3, 4, 5, 6, 7, \"1\")")),
+    ]
+}
+
+fn group(depth: usize) -> BoxedStrategy<String> {
+    let triples = prop::collection::vec(triple(), 1..3).prop_map(|triples| triples.concat());
+    if depth == 0 {
+        return triples.boxed();
+    }
+    let inner = move || group(depth - 1);
+    let variable = || prop::sample::select(vec!["?a", "?b", "?c", "?d"]);
+    let part = prop_oneof![
+        3 => triple(),
+        2 => inner().prop_map(|group| format!("OPTIONAL {{ {group} }} ")),
+        2 => inner().prop_map(|group| format!("FILTER EXISTS {{ {group} }} ")),
+        2 => inner().prop_map(|group| format!("FILTER NOT EXISTS {{ {group} }} ")),
+        2 => (inner(), inner()).prop_map(|(a, b)| format!("{{ {a} }} UNION {{ {b} }} ")),
+        1 => inner().prop_map(|group| format!("MINUS {{ {group} }} ")),
+        1 => inner().prop_map(|group| format!("{{ {group} }} ")),
+        1 => (inner(), variable()).prop_map(|(group, v)| format!("{{ SELECT ?a {v} {{ {group} }} }} ")),
+        1 => (inner(), variable()).prop_map(|(group, v)| format!("{{ SELECT DISTINCT {v} {{ {group} }} }} ")),
+        2 => condition().prop_map(|condition| format!("FILTER({condition}) ")),
+        1 => variable().prop_map(|v| format!("VALUES {v} {{ :0 :1 1 }} ")),
+        1 => variable().prop_map(|v| format!("BIND({v} AS ?e) ?e :p0 ?a . ")),
+    ];
+    (triples, prop::collection::vec(part, 0..4))
+        .prop_map(|(triples, parts)| triples + &parts.concat())
+        .boxed()
+}
+
+/// What is found is what the algebra finds, whatever stands in a group. `TRIPLES_PLANS` says how many are tried.
+#[test]
+fn answers_are_those_of_the_algebra() {
+    let cases = std::env::var("TRIPLES_PLANS").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1500);
+    let term = || prop::sample::select(vec![":0", ":1", ":2"]);
+    let object = prop::sample::select(vec![":0", ":1", ":2", "1", "2"]);
+    let data = (term(), 0..2, object).prop_map(|(s, p, o)| format!("{s} :p{p} {o} . "));
+    let data = prop::collection::vec(data, 1..8);
+    let check = |(data, group): (Vec<String>, String)| {
+        let query = format!("{PREFIX} SELECT * {{ {group}}}");
+        // `BIND` may not bind anew what is bound.
+        if SparqlParser::new().parse_query(&query).is_err() {
+            return Ok(());
+        }
+        let store = TripleStore::in_memory();
+        store.update(&format!("{PREFIX} INSERT DATA {{ {} }}", data.concat())).unwrap();
+        prop_assert_eq!(rows(store.query(&query).unwrap()), by_the_algebra(&store, &query));
+        Ok(())
+    };
+    TestRunner::new(Config::with_cases(cases)).run(&(data, group(2)), check).unwrap();
+}
