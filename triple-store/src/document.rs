@@ -6,6 +6,7 @@
 use crate::blank::Scope;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
+use crate::namespaces::well_known;
 use crate::nesting::Nesting;
 use crate::parallel;
 use crate::quad::EncodedQuad;
@@ -135,21 +136,28 @@ impl Document<'_> {
                 Ok(error) => error,
                 Err(source) => Error::Io { name: name(), source },
             },
-            RdfParseError::Syntax(error) => match error.location() {
-                Some(place) => Error::Syntax {
-                    file: name(),
-                    line: lines + place.start.line + 1,
-                    column: place.start.column + 1,
-                    message: error.to_string(),
-                },
-                None => Error::Syntax {
-                    file: name(),
-                    line: self.line.load(Ordering::Relaxed),
-                    column: 1,
-                    message: error.to_string(),
-                },
-            },
+            RdfParseError::Syntax(error) => {
+                let (line, column) = match error.location() {
+                    Some(place) => (lines + place.start.line + 1, place.start.column + 1),
+                    None => (self.line.load(Ordering::Relaxed), 1),
+                };
+                Error::Syntax { file: name(), line, column, message: message(&error.to_string()) }
+            }
         }
+    }
+}
+
+/// What a parser says, without the place, which the error has already, and with what helps.
+fn message(reported: &str) -> String {
+    let placed = reported.strip_prefix("Parser error ").and_then(|rest| rest.split_once(": "));
+    let what = placed.map_or(reported, |(_, what)| what);
+    if what.starts_with("No scheme found") {
+        return format!("{what}: it is relative, so give a base IRI, by @base or --base");
+    }
+    let prefix = what.strip_prefix("The prefix ").and_then(|rest| rest.split_once(':'));
+    match prefix.and_then(|(prefix, _)| Some((prefix, well_known(prefix)?))) {
+        Some((prefix, iri)) => format!("{what} ({prefix}: <{iri}> is well known)"),
+        None => what.to_owned(),
     }
 }
 

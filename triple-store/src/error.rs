@@ -71,7 +71,7 @@ pub enum Error {
     OutsideTransaction,
     /// A query or an update does not follow the syntax of SPARQL.
     #[error("SPARQL syntax: {0}")]
-    Sparql(#[from] spargebra::SparqlSyntaxError),
+    Sparql(SparqlError),
     /// An option of the store is out of its range.
     #[error("option `{option}`: {reason}")]
     InvalidOption {
@@ -103,6 +103,33 @@ pub enum Error {
     /// The request asks for something that this store does not do.
     #[error("not supported: {0}")]
     Unsupported(String),
+}
+
+/// Why a query or an update does not follow the syntax of SPARQL.
+///
+/// # Examples
+///
+/// ```
+/// use triple_store::{Error, TripleStore};
+///
+/// match TripleStore::in_memory().query("SELECT * { ?s foaf:name ?name }") {
+///     Err(Error::Sparql(error)) => {
+///         assert_eq!((error.line, error.column), (1, 15));
+///         assert!(error.to_string().starts_with("unknown prefix foaf:"));
+///     }
+///     _ => panic!("the query declares no prefix"),
+/// }
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct SparqlError {
+    /// The line, from 1.
+    pub line: u64,
+    /// The column in characters, from 1.
+    pub column: u64,
+    /// What is wrong, and where.
+    pub message: String,
 }
 
 impl From<spareval::QueryEvaluationError> for Error {

@@ -92,7 +92,7 @@ mod verify;
 mod view;
 
 pub use dump::DumpOptions;
-pub use error::{Error, Result};
+pub use error::{Error, Result, SparqlError};
 pub use load::{LoadOptions, Loaded};
 pub use options::{Durability, TripleStoreOptions};
 /// The RDF terms of this crate's interface.

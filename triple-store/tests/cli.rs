@@ -94,6 +94,34 @@ fn what_is_kept_of_a_file_with_an_error_is_as_asked() {
 }
 
 #[test]
+fn errors_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("all.txt"), "ASK {}").unwrap();
+    std::fs::write(dir.join("a.ttl"), "<urn:s> <urn:p> 1 .\n<a> <urn:p> 2 .").unwrap();
+    std::fs::write(dir.join("b.ttl"), "<urn:s> foaf:name 1 .").unwrap();
+    succeed(dir, &["update", "store.vde", "INSERT DATA { <urn:s> <urn:p> 1 }"]);
+    for (arguments, expected) in [
+        (&["query", "store.vde", "all.txt"][..], "write @all.txt to read it"),
+        (&["query", "store.vde", "missing.rq"], "write @missing.rq to read it"),
+        (&["query", "store.vde", "ASK {}", "-f", "turtle"], "csv, tsv, json, xml"),
+        (&["load", "store.vde", "-f", "turtle", "a.ttl"], "nt, nq, ttl, trig"),
+        (&["load", "store.vde", "a.ttl"], "a.ttl:2:1: No scheme found in an absolute IRI: it is relative"),
+        (&["load", "store.vde", "b.ttl"], "foaf: <http://xmlns.com/foaf/0.1/> is well known"),
+        (&["query", "store.vde", "ASK { <a> ?p 1 }"], "--base"),
+    ] {
+        let (code, message) = fail(dir, arguments);
+        assert_eq!(code, 2, "{arguments:?}: {message}");
+        assert!(message.contains(expected) && message.lines().count() == 1, "{arguments:?}: {message}");
+        assert!(!message.contains("Parser error"), "{message}");
+    }
+    succeed(dir, &["update", "store.vde", "INSERT DATA { <a> <p> 3 }", "--base", "urn:x:"]);
+    let ask = ["query", "store.vde", "ASK { <a> <p> 3 }", "--base", "urn:x:", "-f", "csv"];
+    assert_eq!(succeed(dir, &ask), "true\n");
+    assert_eq!(succeed(dir, &["completions", "bash"]), succeed(dir, &["completion", "bash"]));
+}
+
+#[test]
 fn files_are_compressed_and_named_as_one_likes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

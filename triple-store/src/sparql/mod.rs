@@ -4,6 +4,7 @@ mod aggregates;
 mod dataset;
 mod depth;
 mod exact;
+mod fault;
 mod functions;
 mod graphs;
 mod order;
@@ -20,6 +21,7 @@ mod text;
 mod update;
 mod visible;
 mod walk;
+mod words;
 
 pub use query::QueryOptions;
 pub use results::ResultFormat;

@@ -4,9 +4,8 @@ use super::dataset::Dataset;
 use super::depth::Room;
 use super::exact::Terms;
 use super::paths::Step;
-use super::plan;
 use super::rules::Rules;
-use super::text;
+use super::{fault, plan, text};
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -16,7 +15,7 @@ use oxrdf::{GraphName, NamedOrBlankNode};
 use spareval::{
     CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults, QuerySolutionIter, QueryTripleIter,
 };
-use spargebra::{Query, SparqlParser};
+use spargebra::{Query, SparqlParser, SparqlSyntaxError};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -139,6 +138,11 @@ impl QueryOptions {
         }
     }
 
+    /// The parser's error for a text.
+    pub(super) fn misunderstood(&self, text: &str, error: &SparqlSyntaxError) -> Error {
+        Error::Sparql(fault::explained(text, error, self.base_iri.is_some()))
+    }
+
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancellation.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
@@ -156,7 +160,8 @@ impl QueryOptions {
     /// The query, its joins in order, and an evaluator that optimizes it as far as that is left to do.
     fn plan(&self, query: &str, source: &Source) -> Result<(Query, Prepared)> {
         let text = query;
-        let mut query = self.parser()?.parse_query(&text::readable(text))?;
+        let parsed = self.parser()?.parse_query(&text::readable(text));
+        let mut query = parsed.map_err(|error| self.misunderstood(text, &error))?;
         if let Query::Select { pattern, .. } = &mut query {
             text::order_columns(text, pattern);
         }

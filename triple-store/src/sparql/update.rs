@@ -376,10 +376,13 @@ impl Transaction {
 
 fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
     let text = text::readable(update);
-    // An error is to name the place in the text as it was written.
     let mut update = match options.query.parser()?.parse_update(&text::with_sources(&text)) {
         Ok(update) => update,
-        Err(_) => options.query.parser()?.parse_update(&text)?,
+        Err(_) => {
+            // The error names the place in the text as it was written.
+            let parsed = options.query.parser()?.parse_update(&text);
+            parsed.map_err(|error| options.query.misunderstood(&text, &error))?
+        }
     };
     update.operations.iter_mut().for_each(freshen);
     if let Some(dataset) = &options.using {

@@ -34,10 +34,19 @@ pub(crate) fn seconds(seconds: f64) -> Result<Duration> {
         .map_err(|error| Error::Unsupported(format!("the timeout {seconds}: {error}")))
 }
 
-/// The text itself, or what the file after an `@` holds.
+/// The text itself, or what the file after an `@` holds, or the standard input.
 fn text_or_file(argument: &str) -> Result<String> {
-    let Some(name) = argument.strip_prefix('@') else { return Ok(argument.to_owned()) };
-    let read = if name == "-" {
+    let Some(name) = argument.strip_prefix('@').or((argument == STDIN).then_some(STDIN)) else {
+        let is_named_so = [".rq", ".ru", ".sparql"].iter().any(|end| argument.ends_with(end));
+        return if is_named_so || Path::new(argument).is_file() {
+            Err(Error::Unsupported(format!(
+                "the query {argument} is a file name: write @{argument} to read it"
+            )))
+        } else {
+            Ok(argument.to_owned())
+        };
+    };
+    let read = if name == STDIN {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
@@ -81,7 +90,11 @@ pub(crate) struct Load {
 const STDIN: &str = "-";
 
 fn rdf_format(name: &str) -> Result<RdfFormat> {
-    RdfFormat::from_extension(name).ok_or_else(|| Error::Unsupported(format!("the format {name}")))
+    RdfFormat::from_extension(name).ok_or_else(|| unknown_format(name, "nt, nq, ttl, trig, rdf, jsonld, n3"))
+}
+
+fn unknown_format(name: &str, known: &str) -> Error {
+    Error::Unsupported(format!("the format {name}; there are {known}"))
 }
 
 pub(crate) fn load(arguments: Load) -> Result<()> {
@@ -149,16 +162,21 @@ pub(crate) fn query(
     store: &Path,
     sparql: &str,
     format: Option<&str>,
+    base: Option<String>,
     timeout: Option<f64>,
     union: bool,
     explain: bool,
 ) -> Result<()> {
     let format = match format {
         None => ResultFormat::default(),
-        Some(name) => ResultFormat::from_extension(name)
-            .ok_or_else(|| Error::Unsupported(format!("the format {name}")))?,
+        Some(name) => ResultFormat::from_extension(name).ok_or_else(|| {
+            unknown_format(name, "csv, tsv, json, xml; for graphs nt, nq, ttl, trig, rdf, jsonld")
+        })?,
     };
     let mut options = QueryOptions::new().union_default_graph(union);
+    if let Some(base) = base {
+        options = options.base_iri(base);
+    }
     if let Some(timeout) = timeout {
         options = options.timeout(seconds(timeout)?);
     }
@@ -200,8 +218,11 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-pub(crate) fn update(store: &Path, sparql: &str, timeout: Option<f64>) -> Result<()> {
+pub(crate) fn update(store: &Path, sparql: &str, base: Option<String>, timeout: Option<f64>) -> Result<()> {
     let mut options = UpdateOptions::new();
+    if let Some(base) = base {
+        options = options.base_iri(base);
+    }
     if let Some(timeout) = timeout {
         options = options.timeout(seconds(timeout)?);
     }

@@ -30,8 +30,11 @@ enum Command {
     Query {
         /// The store.
         store: PathBuf,
-        /// The query, or @FILE to read it from there, or @- for the standard input.
+        /// The query, or @FILE to read it from there, or - for the standard input.
         sparql: String,
+        /// Resolve relative IRIs against this one.
+        #[arg(long, value_name = "IRI")]
+        base: Option<String>,
         /// csv, tsv, json or xml for solutions; nt, ttl and so on for graphs.
         #[arg(long, short)]
         format: Option<String>,
@@ -49,8 +52,11 @@ enum Command {
     Update {
         /// The store; it is made if it does not exist.
         store: PathBuf,
-        /// The update, or @FILE to read it from there, or @- for the standard input.
+        /// The update, or @FILE to read it from there, or - for the standard input.
         sparql: String,
+        /// Resolve relative IRIs against this one.
+        #[arg(long, value_name = "IRI")]
+        base: Option<String>,
         /// Give up after this many seconds.
         #[arg(long, value_name = "SECONDS")]
         timeout: Option<f64>,
@@ -102,6 +108,7 @@ enum Command {
     /// Measure this machine: load, insert, look up and query generated data in a new store, and write how often a second.
     Bench(bench::Arguments),
     /// Write the completion script of a shell to the standard output.
+    #[command(alias = "completions")]
     Completion {
         /// The shell.
         shell: Shell,
@@ -111,10 +118,10 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Load(arguments) => commands::load(arguments),
-        Command::Query { store, sparql, format, timeout, union, explain } => {
-            commands::query(&store, &sparql, format.as_deref(), timeout, union, explain)
+        Command::Query { store, sparql, base, format, timeout, union, explain } => {
+            commands::query(&store, &sparql, format.as_deref(), base, timeout, union, explain)
         }
-        Command::Update { store, sparql, timeout } => commands::update(&store, &sparql, timeout),
+        Command::Update { store, sparql, base, timeout } => commands::update(&store, &sparql, base, timeout),
         Command::Dump { store, format, graph, output } => {
             commands::dump(&store, format.as_deref(), graph.as_deref(), output.as_deref())
         }

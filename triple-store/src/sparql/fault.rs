@@ -1,0 +1,220 @@
+//! What is wrong with a query that does not parse.
+//!
+//! The parser names each character that its grammar would have taken at the farthest place it came to. Here the text is
+//! cut into words, and the mistakes that people make are told from them: a prefix that nobody declared, a triple without
+//! its end, a bracket or a quote that is not closed, a relative IRI.
+
+use super::words::{Word, words};
+use crate::error::SparqlError;
+use crate::namespaces::well_known;
+
+/// The error that the parser reported for a text.
+pub(super) fn explained(text: &str, error: &spargebra::SparqlSyntaxError, has_base: bool) -> SparqlError {
+    let reported = error.to_string();
+    let Some((line, column, expected)) = place(&reported) else {
+        return SparqlError { line: 1, column: 1, message: reported };
+    };
+    let words = words(text);
+    let at = |end: usize| words.iter().position(|word| word.end >= end).unwrap_or(words.len());
+    let end = offset(text, line, column);
+    let farthest = at(end);
+    // The parser reads as many characters as a keyword has before it compares them, and reports the place behind them.
+    let keyword = expected.iter().filter(|one| is_keyword(one)).map(String::len).min();
+    let is_certain = expected.iter().all(|one| is_keyword(one) || one == "[_]");
+    let stopped =
+        keyword.filter(|_| is_certain).map_or(farthest, |length| at((end + 1).saturating_sub(length)));
+    let found = unfinished(&words)
+        .or_else(|| prefix(&words, farthest, &expected))
+        .or_else(|| relative(&words[..words.len().min(farthest + 1)], has_base))
+        .or_else(|| incomplete(&words, farthest))
+        .or_else(|| unclosed(&words, farthest))
+        .or_else(|| rule(&words, farthest, &expected));
+    let (place, what) = found.unwrap_or_else(|| unexpected(&words, stopped, &expected));
+    let (line, column) = place.map_or((line, column), |word| (word.line, word.column));
+    SparqlError { line, column, message: format!("{what} at {line}:{column}") }
+}
+
+/// Where a mistake is, if not where the parser stopped, and what it is.
+type Found<'w> = (Option<&'w Word<'w>>, String);
+
+/// The line, the column, and what the grammar allows there.
+fn place(reported: &str) -> Option<(u64, u64, Vec<String>)> {
+    let (line, rest) = reported.strip_prefix("error at ")?.split_once(':')?;
+    let (column, expected) = rest.split_once(": expected ")?;
+    let expected = expected.strip_prefix("one of ").unwrap_or(expected);
+    let expected = expected.split(", ").map(|one| one.trim_matches('"').to_owned()).collect();
+    Some((line.parse().ok()?, column.parse().ok()?, expected))
+}
+
+/// The characters before a place.
+fn offset(text: &str, line: u64, column: u64) -> usize {
+    let before = text.split_inclusive('\n').take(line as usize - 1).map(|line| line.chars().count());
+    before.sum::<usize>() + column as usize - 1
+}
+
+fn is_keyword(expected: &str) -> bool {
+    expected.len() > 1 && expected.chars().all(|c| c.is_ascii_uppercase())
+}
+
+/// A string that nothing closes.
+fn unfinished<'w>(words: &'w [Word<'w>]) -> Option<Found<'w>> {
+    let last = words.last().filter(|last| last.is_unfinished())?;
+    Some((Some(last), "a string is not closed, which begins".into()))
+}
+
+fn prefix<'w>(words: &'w [Word<'w>], farthest: usize, expected: &[String]) -> Option<Found<'w>> {
+    if !expected.iter().any(|one| one == "Prefix not found") {
+        return None;
+    }
+    let upto = &words[..words.len().min(farthest + 1)];
+    let declared = |prefix: &str| {
+        upto.windows(2)
+            .any(|pair| pair[0].text.eq_ignore_ascii_case("prefix") && pair[1].prefix() == Some(prefix))
+    };
+    let (word, prefix) = upto
+        .iter()
+        .rev()
+        .find_map(|word| word.prefix().filter(|prefix| !declared(prefix)).map(|prefix| (word, prefix)))?;
+    let known = well_known(prefix)
+        .map_or_else(String::new, |iri| format!(" (PREFIX {prefix}: <{iri}> is well known)"));
+    Some((Some(word), format!("unknown prefix {prefix}:{known}")))
+}
+
+fn relative<'w>(words: &'w [Word<'w>], has_base: bool) -> Option<Found<'w>> {
+    let declares = |word: &Word<'_>| word.text.eq_ignore_ascii_case("base");
+    if has_base || words.iter().any(declares) {
+        return None;
+    }
+    let word = words.iter().find(|word| word.is_relative_iri())?;
+    Some((Some(word), format!("the IRI {} is relative: declare a BASE, or give one by --base;", word.text)))
+}
+
+/// A triple that ends too early.
+fn incomplete<'w>(words: &'w [Word<'w>], farthest: usize) -> Option<Found<'w>> {
+    // The parser may have come to the end of what was wrong, or to the next word.
+    let upto = words.len().min(farthest + 1);
+    (0..upto).rev().take(2).find_map(|end| incomplete_at(words, end))
+}
+
+fn incomplete_at<'w>(words: &'w [Word<'w>], end: usize) -> Option<Found<'w>> {
+    if !matches!(words[end].text, "}" | "." | ";" | ",") {
+        return None;
+    }
+    let begin = words[..end].iter().rposition(|word| !word.is_term())?;
+    let terms = &words[begin + 1..end];
+    let missing = match (words[begin].text, terms.len()) {
+        ("{" | "." | "}", 1) => "a predicate and an object are missing",
+        ("{" | "." | "}", 2) | (";", 1) => "an object is missing",
+        _ => return None,
+    };
+    let after: Vec<_> = terms.iter().map(|word| word.text).collect();
+    Some((Some(&words[end]), format!("{missing} after {}", after.join(" "))))
+}
+
+/// A bracket that nothing closes, where the text ends too early.
+fn unclosed<'w>(words: &'w [Word<'w>], farthest: usize) -> Option<Found<'w>> {
+    if farthest + 1 < words.len() {
+        return None;
+    }
+    let mut open = Vec::new();
+    for word in words {
+        match word.text {
+            "{" | "(" | "[" => open.push(word),
+            "}" | ")" | "]" => _ = open.pop(),
+            _ => {}
+        }
+    }
+    let bracket = open.pop()?;
+    Some((Some(bracket), format!("nothing closes the {}", bracket.text)))
+}
+
+/// A rule that the parser tells in words.
+fn rule<'w>(words: &'w [Word<'w>], farthest: usize, expected: &[String]) -> Option<Found<'w>> {
+    let is_sentence =
+        |one: &&String| one.contains(' ') && !one.contains(['\'', '[']) && *one != "Prefix not found";
+    let rule = expected.iter().find(is_sentence)?;
+    Some((words.get(farthest), rule.clone()))
+}
+
+fn unexpected<'w>(words: &'w [Word<'w>], farthest: usize, expected: &[String]) -> Found<'w> {
+    let keywords: Vec<_> = expected.iter().map(String::as_str).filter(|one| is_keyword(one)).collect();
+    let instead = match &*keywords {
+        [] => String::new(),
+        keywords => format!(" ({} could stand there)", keywords.join(" or ")),
+    };
+    match words.get(farthest) {
+        Some(word) => (Some(word), format!("unexpected {}{instead}", word.text)),
+        None => (None, format!("the text ends too early{instead}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Error, QueryOptions, TripleStore};
+
+    fn message(query: &str) -> String {
+        match TripleStore::in_memory().query(query) {
+            Err(Error::Sparql(error)) => error.to_string(),
+            Err(error) => panic!("{query}: {error}"),
+            Ok(_) => panic!("{query} parses"),
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_in_a_line() {
+        for (query, expected) in [
+            (
+                "SELECT * { ?s schema:name ?o }",
+                "unknown prefix schema: (PREFIX schema: <https://schema.org/> is well known) at 1:15",
+            ),
+            ("PREFIX a: <urn:> SELECT * {\n ?s a:b ex:c }", "unknown prefix ex: at 2:9"),
+            ("SELECT * { ?s ?p }", "an object is missing after ?s ?p at 1:18"),
+            ("SELECT * { ?s }", "a predicate and an object are missing after ?s at 1:15"),
+            ("SELECT * { ?s ?p ?o ; ?q . }", "an object is missing after ?q at 1:26"),
+            (
+                "SELECT * { ?s ?p ?o . ?o <urn:p> . ?x ?y ?z }",
+                "an object is missing after ?o <urn:p> at 1:34",
+            ),
+            ("SELECT * { ?s ?p ?o", "nothing closes the { at 1:10"),
+            ("SELECT * { ?s ?p \"abc }", "a string is not closed, which begins at 1:18"),
+            ("SELEKT * { ?s ?p ?o }", "unexpected SELEKT (CONSTRUCT could stand there) at 1:1"),
+            (
+                "SELECT * { <a> ?p ?o }",
+                "the IRI <a> is relative: declare a BASE, or give one by --base; at 1:12",
+            ),
+            (
+                "ASK { ?s ?p ?o } extra",
+                "unexpected extra (GROUP or LATERAL or LIMIT or ORDER or SERVICE could stand there) at 1:18",
+            ),
+            ("SELECT ?x { ?s ?p ?o } GROUP BY ?s", "The SELECT contains a variable that is unbound at 1:33"),
+        ] {
+            assert_eq!(message(query), expected, "{query}");
+        }
+        let based = QueryOptions::new().base_iri("http://example.com/");
+        assert!(TripleStore::in_memory().query_with("SELECT * { <a> ?p ?o }", &based).is_ok());
+    }
+
+    /// Whatever is cut off or put in, the error is a short line whose place is in the text.
+    #[test]
+    fn every_error_is_a_line() {
+        let query = "PREFIX a: <urn:a> SELECT ?x (COUNT(*) AS ?n) WHERE {\n ?x a:b 'c'@en ; a [ ?p (1 2.5) ] .\n
+                     OPTIONAL { ?x <urn:q>/a:r* ?y } FILTER(?y < 3 && EXISTS { ?y ?z 'é\\n' }) # so\n } GROUP BY ?x";
+        let lines = query.lines().count() as u64;
+        for (at, _) in query.char_indices() {
+            for put in ["", "{", ")", "\"", "<", "x:", "?", "SELECT", "."] {
+                for text in
+                    [format!("{}{put}", &query[..at]), format!("{}{put}{}", &query[..at], &query[at..])]
+                {
+                    if let Err(error) = TripleStore::in_memory().query(&text) {
+                        let Error::Sparql(error) = error else { panic!("{text}: {error}") };
+                        assert!((1..=lines).contains(&error.line), "{error:?}: {text}");
+                        assert!(
+                            error.message.len() < 200 && !error.message.contains(['\n', '\u{300}']),
+                            "{error}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
