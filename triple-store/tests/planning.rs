@@ -87,6 +87,14 @@ fn without_the_planner_work_grows_faster() {
     }
 }
 
+/// A path that may have no step has all nodes for rows where no end is known, so it is not what a join begins with.
+#[test]
+fn an_open_path_is_looked_up_for_each_row() {
+    let query = "SELECT * { ?x :type/:ring* ?c . ?x :val 7 }";
+    let (small, large) = (work(200, query), work(400, query));
+    assert_eq!(small, large, "{query}");
+}
+
 /// A list of nodes is looked up if it is short, and otherwise looked into for each row, by hash.
 #[test]
 fn lists_begin_a_join_or_are_looked_into_by_hash() {

@@ -98,13 +98,12 @@ impl Planner<'_> {
                 if let Some(expression) = expression {
                     self.visit_expression(expression, &with_scope(&scope, right));
                 }
-                if !fits(right, &Scope::of(left).all) {
-                    let alone = self.alone(std::mem::take(right));
-                    *right = alone.into();
-                }
                 if self.simple || self.in_exists && can_be_looked_up(left, right) {
                     *pattern =
                         simple::row_by_row(std::mem::take(left), std::mem::take(right), expression.take());
+                } else if !fits(right, &Scope::of(left).all) {
+                    let alone = self.alone(std::mem::take(right));
+                    *right = alone.into();
                 }
             }
             GraphPattern::Lateral { left, right } => {

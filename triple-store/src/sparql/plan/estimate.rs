@@ -151,14 +151,25 @@ impl Planner<'_> {
             PropertyPathExpression::Alternative(a, b) => {
                 self.path_rows(subject, a, object, bound) + self.path_rows(subject, b, object, bound)
             }
-            PropertyPathExpression::ZeroOrMore(path) | PropertyPathExpression::OneOrMore(path) => {
+            PropertyPathExpression::OneOrMore(path) => {
                 PER_STEP * self.path_rows(subject, path, object, bound)
             }
-            PropertyPathExpression::ZeroOrOne(path) => 1.0 + self.path_rows(subject, path, object, bound),
+            PropertyPathExpression::ZeroOrMore(path) => {
+                self.ends(subject, object, bound) + PER_STEP * self.path_rows(subject, path, object, bound)
+            }
+            PropertyPathExpression::ZeroOrOne(path) => {
+                self.ends(subject, object, bound) + self.path_rows(subject, path, object, bound)
+            }
             PropertyPathExpression::NegatedPropertySet(_) => {
                 rows(NamedNodePattern::Variable(oxrdf::Variable::new_unchecked("a predicate")))
             }
         }
+    }
+
+    /// Rows of a path without steps: all nodes, unless one end is known.
+    fn ends(&self, subject: &TermPattern, object: &TermPattern, bound: &Names) -> f64 {
+        let is_open = |term| of_term(term).is_some_and(|name| !bound.contains(&name));
+        if is_open(subject) && is_open(object) { self.source.view.estimate(&Pattern::ALL) } else { 1.0 }
     }
 
     pub(super) fn part<'p>(&self, leaf: join::Leaf<'p>) -> Part<'p> {
@@ -168,7 +179,7 @@ impl Planner<'_> {
 
 pub(super) fn with_scope(bound: &Names, pattern: &GraphPattern) -> Names {
     let mut bound = bound.clone();
-    bound.extend(super::variables::Scope::of(pattern).all);
+    pattern.on_in_scope_variable(|variable| _ = bound.insert(variable.to_string()));
     bound
 }
 

@@ -67,11 +67,12 @@ impl<'p> Part<'p> {
         }
     }
 
-    fn names(&self) -> Box<dyn Iterator<Item = &String> + '_> {
-        match self {
-            Self::Triple { names, .. } => Box::new(names.iter().flatten()),
-            Self::Other { names, .. } => Box::new(names.iter()),
-        }
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let (of_triple, of_other): (&[Option<String>], Option<&Names>) = match self {
+            Self::Triple { names, .. } => (names, None),
+            Self::Other { names, .. } => (&[], Some(names)),
+        };
+        of_triple.iter().flatten().chain(of_other.into_iter().flatten())
     }
 
     /// Whether it has a variable in common with what is bound, or none at all.
@@ -110,10 +111,10 @@ impl Planner<'_> {
             rows *= costs[leaf];
             steps.push(Step { leaf, begins, rows: before * rows });
             begins = false;
-            let new: Names = parts[leaf].names().filter(|name| !bound.contains(*name)).cloned().collect();
-            bound.extend(new.iter().cloned());
+            let is_new: Vec<_> = parts[leaf].names().filter(|name| !bound.contains(*name)).cloned().collect();
+            bound.extend(is_new.iter().cloned());
             for part in &rest {
-                if parts[*part].names().any(|name| new.contains(name)) {
+                if parts[*part].names().any(|name| is_new.contains(name)) {
                     costs[*part] = rows_per_row(&parts[*part], &bound);
                 }
             }
@@ -125,6 +126,7 @@ impl Planner<'_> {
     pub(super) fn join(&self, pattern: &GraphPattern, bound: &Names) -> GraphPattern {
         let leaves = leaves(pattern);
         let parts: Vec<_> = leaves.iter().map(|leaf| self.part(*leaf)).collect();
+        let has_others = leaves.iter().any(|leaf| matches!(leaf, Leaf::Other(_)));
         let (mut whole, mut chain): (Option<GraphPattern>, Vec<GraphPattern>) = (None, Vec::new());
         // What the rows bind in all, and what the chain has added to that.
         let (mut bound, outer, mut added) = (bound.clone(), bound, Names::default());
@@ -149,8 +151,11 @@ impl Planner<'_> {
                     }
                 }
             }
-            added.extend(parts[step.leaf].names().cloned());
-            bound.extend(parts[step.leaf].names().cloned());
+            // Triples alone don't ask what is bound.
+            if has_others {
+                added.extend(parts[step.leaf].names().cloned());
+                bound.extend(parts[step.leaf].names().cloned());
+            }
         }
         joined(whole, close(chain)).unwrap_or_default()
     }
