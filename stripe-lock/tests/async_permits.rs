@@ -8,8 +8,8 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use stripe_lock::future::{AsyncPermit, AsyncPermits, AsyncReadGuard};
-use stripe_lock::{AsyncStripedRwLock, AsyncStripedSemaphore};
+use stripe_lock::AsyncStripedSemaphore;
+use stripe_lock::future::{AsyncPermit, AsyncPermits};
 use task::Task;
 
 type Limits = AsyncStripedSemaphore<u64>;
