@@ -284,6 +284,25 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         Checked { future: self, max_waiters }
     }
 
+    /// Enters the stripes from the lowest on as far as they are free, on the first poll. Returns the first that is to be waited for.
+    #[inline]
+    fn enter(&mut self) -> Option<(Place, Mode)> {
+        let set = &**self.set.as_ref().expect(FINISHED);
+        if self.waiter.is_idle() { release::enter_all(set, &self.plan) } else { next_from(&self.plan, 0) }
+    }
+
+    /// # Safety
+    ///
+    /// The stripes of the plan were acquired, and the waiter is idle.
+    #[inline]
+    unsafe fn guard(&mut self, cx: &Context<'_>) -> AsyncMultiGuard<P, N> {
+        let (set, plan) = (self.set.take().expect(FINISHED), self.plan.take());
+        // SAFETY: the caller's promise.
+        let mut guard = unsafe { AsyncMultiGuard::of(set, plan) };
+        guard.record(Taker::polling(cx, self.waiter.watch.site));
+        guard
+    }
+
     /// Goes on where a stripe is not free, or was waited for already.
     ///
     /// # Safety
@@ -302,10 +321,8 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         // SAFETY: waiter and plan are pinned with this, and the waiter is cancelled when this is dropped.
         match ready!(unsafe { self.waiter.poll(set, want, cx) }) {
             Ok(stale) => {
-                let (set, plan) = (self.set.take().expect(FINISHED), self.plan.take());
                 // SAFETY: the waiter has just got all the stripes.
-                let mut guard = unsafe { AsyncMultiGuard::of(set, plan) };
-                guard.record(Taker::polling(cx, self.waiter.watch.site));
+                let guard = unsafe { self.guard(cx) };
                 drop(stale);
                 self.waiter.watch.end(true);
                 Poll::Ready(Ok(guard))
@@ -339,21 +356,12 @@ impl<P: Deref<Target: LockSet>, N: Plan> CheckedPoll for AcquireMany<P, N> {
     ) -> Poll<Result<AsyncMultiGuard<P, N>, AcquireError>> {
         // SAFETY: the plan is moved out only when it is waited for no more; the set is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        let set = &**this.set.as_ref().expect(FINISHED);
-        let missed = if this.waiter.is_idle() {
-            release::enter_all(set, &this.plan)
-        } else {
-            next_from(&this.plan, 0)
-        };
-        if let Some(at) = missed {
+        match this.enter() {
             // SAFETY: this is pinned, and what is below `at` was entered the first time.
-            return unsafe { this.wait(at, max_waiters, cx) };
+            Some(at) => unsafe { this.wait(at, max_waiters, cx) },
+            // SAFETY: all the stripes have just been entered.
+            None => Poll::Ready(Ok(unsafe { this.guard(cx) })),
         }
-        let (set, plan) = (this.set.take().expect(FINISHED), this.plan.take());
-        // SAFETY: all the stripes have just been entered.
-        let mut guard = unsafe { AsyncMultiGuard::of(set, plan) };
-        guard.record(Taker::polling(cx, this.waiter.watch.site));
-        Poll::Ready(Ok(guard))
     }
 }
 
@@ -362,7 +370,14 @@ impl<P: Deref<Target: LockSet>, N: Plan> Future for AcquireMany<P, N> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_checked(UNLIMITED, cx).map(unless_closed)
+        // SAFETY: as in `poll_checked`, which this doesn't call: a guard inside a result would be copied.
+        let this = unsafe { self.get_unchecked_mut() };
+        match this.enter() {
+            // SAFETY: as there.
+            Some(at) => unsafe { this.wait(at, UNLIMITED, cx) }.map(unless_closed),
+            // SAFETY: as there.
+            None => Poll::Ready(unsafe { this.guard(cx) }),
+        }
     }
 }
 
