@@ -146,7 +146,7 @@ fn every_permit_that_is_leaked_is_one_less_and_the_count_does_not_overflow() {
 #[cfg(not(feature = "diagnose"))]
 #[test]
 fn readers_that_are_leaked_run_out_and_the_count_does_not_overflow() {
-    let locks = AsyncStripedRwLock::<u64>::new(1);
+    let locks = stripe_lock::AsyncStripedRwLock::<u64>::new(1);
     for _ in 0..MOST - 1 {
         mem::forget(locks.try_read(&1).unwrap());
     }
@@ -157,14 +157,14 @@ fn readers_that_are_leaked_run_out_and_the_count_does_not_overflow() {
         assert!(locks.try_read(&1).is_none() && locks.try_write(&1).is_none());
         assert!(locks.try_upgradable_read(&1).is_none() && locks.try_read_all().is_none());
     }
-    let other = AsyncStripedRwLock::<u64>::new(1);
+    let other = stripe_lock::AsyncStripedRwLock::<u64>::new(1);
     for _ in 0..MOST - 1 {
         mem::forget(other.try_read(&1).unwrap());
     }
     let last = other.try_read(&1).unwrap();
     let mut reader = Task::waiting(other.read(&1));
     drop(last);
-    let guard: AsyncReadGuard<'_, u64> = reader.done();
+    let guard: stripe_lock::future::AsyncReadGuard<'_, u64> = reader.done();
     assert!(other.try_read(&1).is_none());
     drop(guard);
     assert!(other.try_read(&1).is_some());

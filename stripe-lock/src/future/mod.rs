@@ -2,8 +2,9 @@
 //!
 //! [`AsyncStripedMutex`], [`AsyncStripedRwLock`] and [`AsyncStripedSemaphore`] are what to start from; here are the parts they
 //! share. Waiting takes no memory but the future's own: a stripe is one byte (a mutex) or four (the others), and a waiter
-//! is linked into a queue from within its pinned future. A stripe that is waited for has 32 bytes more, allocated for 64
-//! neighbouring stripes at a time when one of them is first waited for, and kept.
+//! is linked into a queue from within its pinned future. Beside that, a set takes 4 bytes for each stripe once one of its
+//! neighbours was waited for, and 32 bytes for each stripe that is waited for at the same time. Both are kept, and used
+//! again.
 //!
 //! # How it works
 //!

@@ -376,13 +376,12 @@ impl Transaction {
 
 fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
     let text = text::readable(update);
-    let mut update = match options.query.parser()?.parse_update(&text::with_sources(&text)) {
-        Ok(update) => update,
-        Err(_) => {
-            // The error names the place in the text as it was written.
-            let parsed = options.query.parser()?.parse_update(&text);
-            parsed.map_err(|error| options.query.misunderstood(&text, &error))?
-        }
+    let mut update = if let Ok(update) = options.query.parser()?.parse_update(&text::with_sources(&text)) {
+        update
+    } else {
+        // The error names the place in the text as it was written.
+        let parsed = options.query.parser()?.parse_update(&text);
+        parsed.map_err(|error| options.query.misunderstood(&text, &error))?
     };
     update.operations.iter_mut().for_each(freshen);
     if let Some(dataset) = &options.using {
