@@ -221,3 +221,101 @@ fn every_way_of_asking_names_its_caller() {
     here(line!() - 1);
     drop(guard);
 }
+
+/// The branch that holds the stripe sleeps, and goes on whatever the other one waits for.
+#[test]
+fn two_branches_of_one_task_may_be_a_cycle_but_no_certain_one() {
+    let locks = AsyncStripedMutex::<u64>::new(1);
+    let mut task = Task::begun(async {
+        let holder = async {
+            let _guard = locks.lock(&1).await;
+            pause().await;
+        };
+        let waiter = async { drop(locks.lock(&1).await) };
+        futures_util::future::join(holder, waiter).await;
+    });
+    let diagnosis = locks.diagnose();
+    let [found] = diagnosis.cycles() else { panic!("one: {diagnosis}") };
+    assert!(!found.is_certain());
+    assert!(diagnosis.to_string().contains("unless another branch of it releases the stripe"), "{diagnosis}");
+    assert!(task.0.as_mut().poll(&mut Context::from_waker(&task.1)).is_ready(), "it ends by itself");
+}
+
+/// A task takes a guard, gives it away and ends. The next task must not be taken for it, though it could have its address.
+#[test]
+fn a_task_that_ended_is_not_taken_for_another() {
+    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
+    for _ in 0..100 {
+        let guard = {
+            let one = Waker::from(Arc::new(Bell));
+            match pin!(locks.lock_owned(&1)).poll(&mut Context::from_waker(&one)) {
+                Poll::Ready(guard) => guard,
+                Poll::Pending => unreachable!("it is free"),
+            }
+        };
+        let waiting = Task::begun(async { drop(locks.lock(&1).await) });
+        let diagnosis = locks.diagnose();
+        assert!(diagnosis.cycles().is_empty(), "{diagnosis}");
+        drop(guard);
+        drop(waiting);
+    }
+}
+
+#[test]
+fn a_future_that_was_granted_and_put_aside_is_shown() {
+    let locks = AsyncStripedMutex::<u64>::new(1).strict_fifo();
+    let held = locks.try_lock(&1);
+    let aside = Task::begun(async { drop(locks.lock(&1).await) });
+    drop(held);
+    let diagnosis = locks.diagnose();
+    assert_eq!(diagnosis.claims()[0].standing, Granted);
+    let text = diagnosis.to_string();
+    assert!(
+        text.contains("was granted stripe 0 (alone) ") && text.contains(" ago and not polled since"),
+        "{text}"
+    );
+    drop(aside);
+    assert!(locks.diagnose().claims().is_empty());
+}
+
+/// Two threads that block each other can't go on; a limit ends their waits.
+#[test]
+fn threads_that_wait_for_each_other_are_certain() {
+    let locks = AsyncStripedMutex::<u64>::new(2);
+    let keys = keys(|key| locks.stripe_of(key), 2);
+    let both = std::sync::Barrier::new(2);
+    let cross = |one: u64, other: u64| {
+        let _one = locks.blocking_lock(&one);
+        both.wait();
+        drop(locks.blocking_lock_timeout(&other, std::time::Duration::from_secs(5)));
+    };
+    let seen = std::thread::scope(|scope| {
+        scope.spawn(|| cross(keys[0], keys[1]));
+        scope.spawn(|| cross(keys[1], keys[0]));
+        loop {
+            let diagnosis = locks.diagnose();
+            let waits = diagnosis.claims().iter().filter(|claim| claim.standing == Waits).count();
+            if waits == 2 {
+                break diagnosis;
+            }
+            std::thread::yield_now();
+        }
+    });
+    let [found] = seen.cycles() else { panic!("one: {seen}") };
+    assert!(found.is_certain() && found.blocked().len() == 2, "{seen}");
+    assert!(seen.to_string().contains("deadlock: 2 threads wait in a circle:"), "{seen}");
+}
+
+#[test]
+fn many_waiters_are_listed_in_the_order_of_their_queues() {
+    let locks = AsyncStripedMutex::<u64>::new(1 << 12);
+    let all = locks.try_lock_all();
+    let locks = &locks;
+    let waiting: Vec<_> =
+        (0..20_000).map(|key| Task::begun(async move { drop(locks.lock(&key).await) })).collect();
+    let diagnosis = locks.diagnose();
+    assert_eq!(diagnosis.claims().iter().filter(|claim| claim.standing == Waits).count(), 20_000);
+    assert!(diagnosis.claims().is_sorted_by_key(|claim| (claim.stripe, claim.standing == Waits)));
+    assert!(diagnosis.cycles().is_empty());
+    drop((all, waiting));
+}
