@@ -120,14 +120,7 @@ impl<P: Deref<Target: LockSet>, A: Access> CheckedPoll for Acquire<P, A> {
     ) -> Poll<Result<AsyncGuard<P, A>, AcquireError>> {
         // SAFETY: only the set is moved out, which is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        if this.waiter.is_idle()
-            && let Some(set) = &this.set
-            && release::try_enter(&**set, this.place, this.access.mode())
-            && let Some(set) = this.set.take()
-        {
-            // SAFETY: the stripe has just been entered.
-            let mut guard = unsafe { AsyncGuard::of(set, this.place, this.access) };
-            guard.record(Taker::polling(cx, this.waiter.watch.site));
+        if let Some(guard) = this.enter(cx) {
             return Poll::Ready(Ok(guard));
         }
         // SAFETY: this is pinned.
@@ -136,6 +129,18 @@ impl<P: Deref<Target: LockSet>, A: Access> CheckedPoll for Acquire<P, A> {
 }
 
 impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
+    /// Enters the stripe if it is free, on the first poll.
+    #[inline(always)]
+    fn enter(&mut self, cx: &Context<'_>) -> Option<AsyncGuard<P, A>> {
+        let enters = self.waiter.is_idle()
+            && release::try_enter(&**self.set.as_ref()?, self.place, self.access.mode());
+        let set = if enters { self.set.take()? } else { return None };
+        // SAFETY: the stripe has just been entered.
+        let mut guard = unsafe { AsyncGuard::of(set, self.place, self.access) };
+        guard.record(Taker::polling(cx, self.waiter.watch.site));
+        Some(guard)
+    }
+
     /// Goes on where the stripe is not free, or was waited for already.
     ///
     /// # Safety
@@ -186,7 +191,13 @@ impl<P: Deref<Target: LockSet>, A: Access> Future for Acquire<P, A> {
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_checked(UNLIMITED, cx).map(unless_closed)
+        // SAFETY: as in `poll_checked`, which this doesn't call: a guard inside a result would be copied.
+        let this = unsafe { self.get_unchecked_mut() };
+        match this.enter(cx) {
+            Some(guard) => Poll::Ready(guard),
+            // SAFETY: this is pinned.
+            None => unsafe { this.wait(UNLIMITED, cx) }.map(unless_closed),
+        }
     }
 }
 
