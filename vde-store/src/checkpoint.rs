@@ -349,7 +349,7 @@ impl Shared {
             None => pieces[0],
         };
         writer.flush()?;
-        let sync = || self.pages.device().sync().map_err(|e| Error::io("sync the index", e));
+        let sync = || self.sync("sync the index");
         if !self.options.planted.has(Bug::SuperblockFirst) {
             sync()?;
         }
@@ -357,7 +357,11 @@ impl Shared {
         let superblock = Superblock { log, catalog, checkpoints, ..state.superblock.successor(None) };
         superblock.write(self.pages.device())?;
         sync()?;
-        Ok(superblock)
+        // The other place gets the same with the next sync, so that damage to one of the two costs nothing. Until then the
+        // first is whole.
+        let copy = superblock.successor(None);
+        copy.write(self.pages.device())?;
+        Ok(copy)
     }
 
     /// Lets readers find the new index; the frozen memtable is part of it.

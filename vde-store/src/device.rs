@@ -93,8 +93,8 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// Makes the range's space ready, so that later writes to it change no file-system metadata. Its bytes may become
-    /// anything; nothing in it is in use.
+    /// Makes the range's space ready, so that later writes to it change no file-system metadata once this was synced. Its
+    /// bytes may become anything; nothing in it is in use.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpointer, Edit};
 use crate::collect::CLOSING;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::format::{FORMAT, Geometry};
+use crate::format::{Geometry, Superblock};
 use crate::layers::Layers;
 use crate::log::commit::Line;
 use crate::log::writer::Log;
@@ -17,9 +17,11 @@ use crate::maintain::Maintenance;
 use crate::memtable::{Horizon, Memtable};
 use crate::options::VdeOptions;
 use crate::pages::Pages;
+use crate::planted::Bug;
 use crate::recovery::{Recovery, read_root, replay};
 use crate::segments::Segments;
 use crate::stripes::StripeHasher;
+use crate::sync_point::SyncPoint;
 use crate::tree::Tree;
 use crate::view::ReadView;
 
@@ -32,6 +34,7 @@ const REPLAY_AT_OPEN: u64 = 1 << 20;
 pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) line: Line,
+    pub(crate) syncs: Arc<SyncPoint>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) segments: Arc<Mutex<Segments>>,
     pub(crate) layers: ArcSwap<Layers>,
@@ -46,23 +49,44 @@ pub(crate) struct Shared {
     pub(crate) geometry: Geometry,
 }
 
+/// Makes durable what recovery has read, and returns the superblock that counts now.
+///
+/// After a failed sync, all that the syncs before have not proven may be in the page cache alone, and clean. A superblock
+/// proves that what it refers to is durable, but not that itself is. So the newest one is written anew with the same bytes:
+/// if it was durable, that changes nothing, and if not, the other one is, and must stay until this one is. Then the other
+/// place can be written, too: it says that the store is open, and makes two superblocks that refer to the newest index.
+fn make_durable(
+    syncs: &SyncPoint,
+    device: &dyn Device,
+    newest: &Superblock,
+    block: &[u8],
+    options: &VdeOptions,
+) -> Result<Superblock> {
+    let sync = || syncs.sync().map_err(|source| Error::Io { action: "sync what was recovered", source });
+    if !options.planted.has(Bug::TrustCachedSuperblock) {
+        let written = device.write_at(block, newest.offset());
+        written.map_err(|e| Error::io("write the superblock", e))?;
+    }
+    sync()?;
+    let superblock = newest.successor(None);
+    superblock.write(device)?;
+    sync()?;
+    Ok(superblock)
+}
+
 impl Shared {
     /// Recovers what is on the device and goes on from there.
     pub(crate) fn open(options: VdeOptions, device: Arc<dyn Device>) -> Result<Self> {
-        let mut root = read_root(&device, !options.read_only)?;
+        let mut root = read_root(&device, &options)?;
         let geometry = root.superblock.geometry();
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
         let replayed = replay(&root.pages, &root.superblock, &memtable, &mut segments, &options)?;
+        let syncs = Arc::new(SyncPoint::new(device.clone(), options.planted));
         if !options.read_only {
-            if root.superblock.closed.is_some() || root.superblock.format < FORMAT {
-                root.superblock = root.superblock.successor(None);
-                root.superblock.write(&*device)?;
-            }
-            // What was read, the superblock included, may be in the page cache only: nothing may be built on it, and
-            // nobody may see it, before it is durable.
-            device.sync().map_err(|e| Error::io("sync the log", e))?;
+            root.superblock = make_durable(&syncs, &*device, &root.superblock, &root.block, &options)?;
         }
+        root.pages.allow_map();
         let segments = Arc::new(Mutex::new(segments));
         let log = Arc::new(Log::new(
             device,
@@ -70,6 +94,7 @@ impl Shared {
             replayed.position,
             segments.clone(),
             memtable.clone(),
+            syncs.clone(),
             options.planted,
         ));
         let tree = Arc::new(Tree::new(root.pages.clone(), root.catalog.root, root.catalog.keys));
@@ -77,7 +102,8 @@ impl Shared {
         let layers = Layers { memtable, frozen: None, tree, log: Some(log.clone()) };
         Ok(Self {
             log,
-            line: Line::default(),
+            line: Line::new(syncs.clone()),
+            syncs,
             pages: root.pages,
             segments,
             layers: ArcSwap::from_pointee(layers),
@@ -110,9 +136,8 @@ impl Shared {
         self.line.check()?;
         self.cut_free_end()?;
         self.give_back_free()?;
-        let device = self.pages.device();
-        self.checkpoint.lock().superblock.successor(Some(end)).write(device)?;
-        device.sync().map_err(|e| Error::io("sync the superblock", e))
+        self.checkpoint.lock().superblock.successor(Some(end)).write(self.pages.device())?;
+        self.sync("sync the superblock")
     }
 
     fn horizon(&self) -> Horizon {
@@ -132,10 +157,15 @@ impl Shared {
     }
 
     /// Turns the store read-only.
-    pub(crate) fn fail(&self, action: &'static str, error: std::io::Error) -> Error {
-        let source = Arc::new(error);
+    pub(crate) fn fail(&self, action: &'static str, error: impl Into<Arc<std::io::Error>>) -> Error {
+        let source = error.into();
         self.line.poison(source.clone());
         Error::Io { action, source }
+    }
+
+    /// Makes every completed write durable; `action` says for what.
+    pub(crate) fn sync(&self, action: &'static str) -> Result<()> {
+        self.syncs.sync().map_err(|cause| self.fail(action, cause))
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {

@@ -84,6 +84,7 @@ mod recovery;
 mod segments;
 mod store;
 mod stripes;
+mod sync_point;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tree;

@@ -104,9 +104,19 @@ impl Shared {
         loop {
             let Some(segment) = self.segments.lock().begin_preparing(READY_SEGMENTS) else { return Ok(()) };
             let offset = self.pages.geometry().segment_offset(segment);
-            let prepared = self.pages.device().prepare(offset, size);
+            let prepared = self.prepare(offset, size);
             self.segments.lock().end_preparing(segment, prepared.is_ok());
-            prepared.map_err(|e| self.fail("prepare a segment", e))?;
+            prepared?;
         }
+    }
+
+    fn prepare(&self, offset: u64, size: u64) -> Result<()> {
+        const PREPARE: &str = "prepare a segment";
+        let device = self.pages.device();
+        if device.len().map_err(|e| self.fail(PREPARE, e))? >= offset + size {
+            return Ok(());
+        }
+        device.prepare(offset, size).map_err(|e| self.fail(PREPARE, e))?;
+        self.sync(PREPARE)
     }
 }

@@ -84,12 +84,13 @@ impl Bytes {
 }
 
 impl Pages {
+    /// Reads by copying until [`allow_map`](Self::allow_map).
     pub(crate) fn new(device: Arc<dyn Device>, geometry: Geometry) -> Self {
         Self {
             device,
             geometry,
             map: ArcSwapOption::empty(),
-            remap: Mutex::new(true),
+            remap: Mutex::new(false),
             len: AtomicU64::new(0),
             corruptions: AtomicU64::new(0),
         }
@@ -109,9 +110,26 @@ impl Pages {
         if let Some(map) = self.map_to(end) {
             return Ok(Bytes::Mapped { map, start: offset as usize, end: end as usize });
         }
+        self.copy(offset, len)
+    }
+
+    /// As [`read`](Self::read), never through the map. Reading bytes through it that were not written, or that the disk
+    /// cannot read, ends the process.
+    pub(crate) fn read_copy(&self, offset: u64, len: usize, what: &'static str) -> Result<Bytes> {
+        self.end_of(offset, len, what)?;
+        self.copy(offset, len)
+    }
+
+    fn copy(&self, offset: u64, len: usize) -> Result<Bytes> {
         let mut bytes = vec![0; len];
         self.device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the container", e))?;
         Ok(Bytes::Copied(bytes))
+    }
+
+    /// From here on, the container is read through a map, if the device has one: recovery has read what it can prove, and
+    /// made the rest durable.
+    pub(crate) fn allow_map(&self) {
+        *self.remap.lock() = true;
     }
 
     /// The end of a run of bytes that the device has.

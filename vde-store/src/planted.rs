@@ -35,6 +35,14 @@ pub enum Bug {
     PublishOutOfOrder,
     /// Recovery does not look whether the blobs of unsynced records are whole.
     TornBlobs,
+    /// A failed sync is known to whoever was told of it, and to others only later.
+    SyncsApart,
+    /// Opening takes the log's tail for durable as it reads it, though a failed sync may have left it in the page cache alone.
+    TrustCachedLog,
+    /// As `TrustCachedLog`, of the superblock.
+    TrustCachedSuperblock,
+    /// Opening falls back to an older superblock where what the newest one refers to is damaged.
+    FallBack,
 }
 
 /// The bug that a store was opened with, if any.

@@ -13,7 +13,7 @@ use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
 use crate::options::VdeOptions;
 use crate::pages::Pages;
 use crate::planted::Bug;
-use crate::segments::{PageRun, Segments};
+use crate::segments::{PageRun, Segment, Segments};
 
 /// What opening a store found in its log.
 ///
@@ -44,19 +44,25 @@ pub struct Recovery {
 /// The newest checkpoint of a container.
 pub(crate) struct Root {
     pub(crate) superblock: Superblock,
+    /// The superblock's bytes.
+    pub(crate) block: Vec<u8>,
     pub(crate) catalog: Catalog,
     pub(crate) catalog_runs: Vec<PageRun>,
     pub(crate) segments: Segments,
     pub(crate) pages: Arc<Pages>,
 }
 
-/// Finds the newest superblock that is whole and whose index begins with a whole page.
-pub(crate) fn read_root(device: &Arc<dyn Device>, write: bool) -> Result<Root> {
-    let mut superblocks = read_superblocks(&**device, write)?;
-    superblocks.sort_by_key(|superblock| std::cmp::Reverse(superblock.generation));
+/// Finds the newest superblock that is whole, and what it refers to. That was durable before the superblock was written, so
+/// if it is damaged now, no crash has done it, and an older superblock would show a store as it was once. Only who wants to
+/// [`salvage`](VdeOptions::salvage) what is left gets that.
+pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Result<Root> {
+    let mut superblocks = read_superblocks(&**device, !options.read_only)?;
+    superblocks.sort_by_key(|(superblock, _)| std::cmp::Reverse(superblock.generation));
+    let falls_back = options.salvage || options.planted.has(Bug::FallBack);
+    let tried = if falls_back { superblocks.len() } else { 1 };
     let mut first_error = None;
-    for superblock in superblocks {
-        match load_catalog(device, superblock) {
+    for (superblock, block) in superblocks.into_iter().take(tried) {
+        match load_catalog(device, superblock, block, falls_back) {
             Ok(root) => return Ok(root),
             Err(error) => first_error = first_error.or(Some(error)),
         }
@@ -64,7 +70,12 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, write: bool) -> Result<Root> {
     Err(first_error.unwrap_or(Error::NotAStore { reason: "it has no superblock" }))
 }
 
-fn load_catalog(device: &Arc<dyn Device>, superblock: Superblock) -> Result<Root> {
+fn load_catalog(
+    device: &Arc<dyn Device>,
+    superblock: Superblock,
+    block: Vec<u8>,
+    cut_is_fine: bool,
+) -> Result<Root> {
     let geometry = superblock.geometry();
     let len = device.len().map_err(|e| Error::io("measure the container", e))?;
     if u64::from(superblock.log.segment) >= geometry.segments_within_reach(len) {
@@ -79,11 +90,25 @@ fn load_catalog(device: &Arc<dyn Device>, superblock: Superblock) -> Result<Root
     if let Some(root) = catalog.root {
         pages.extent(root, "index page")?;
     }
-    Ok(Root { superblock, catalog, catalog_runs, segments, pages })
+    if len < written_end(&superblock, &segments) && !cut_is_fine {
+        return Err(Error::corrupt("file end", len));
+    }
+    Ok(Root { superblock, block, catalog, catalog_runs, segments, pages })
+}
+
+/// Up to where the container was written when the checkpoint was made. A shorter one was cut, and by no crash.
+fn written_end(superblock: &Superblock, segments: &Segments) -> u64 {
+    let geometry = superblock.geometry();
+    let end = |segment, offset: u64| if offset == 0 { 0 } else { geometry.segment_offset(segment) + offset };
+    let pages = (0u32..).zip(segments.table()).map(|(index, segment)| match segment {
+        Segment::Pages(map) => end(index, map.end() * BLOCK),
+        _ => 0,
+    });
+    pages.fold(end(superblock.log.segment, u64::from(superblock.log.offset)), u64::max)
 }
 
 /// The valid ones of the two superblocks.
-fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<Superblock>> {
+fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<(Superblock, Vec<u8>)>> {
     let len = device.len().map_err(|e| Error::io("measure the container", e))?;
     if len == 0 {
         return Err(Error::NotAStore { reason: "it is empty" });
@@ -94,7 +119,7 @@ fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<Superblock>>
             return Err(Error::NotAStore { reason: "it is shorter than its superblocks" });
         }
         device.read_at(&mut block, offset).map_err(|e| Error::io("read a superblock", e))?;
-        Superblock::decode(&block, offset, write)
+        Ok((Superblock::decode(&block, offset, write)?, block))
     };
     match (read(0), read(BLOCK)) {
         (Ok(a), Ok(b)) => Ok(vec![a, b]),
@@ -132,8 +157,13 @@ pub(crate) fn replay(
     // A first pass over the units alone: up to where was the log known to be durable?
     let mut reader = LogReader::new(pages, start)?;
     while reader.next_unit(|_, _, _| Ok(true))? {}
-    let synced = reader.durable_seq();
+    // Nor is a store closed before all of its log is.
+    let synced = reader.durable_seq().max(superblock.closed.unwrap_or(0));
     reader.rewind(start)?;
+    let write_back = !options.read_only && !planted.has(Bug::TrustCachedLog);
+    if write_back {
+        reader.write_back_from(synced);
+    }
 
     let mut recovery = Recovery::default();
     let mut transaction: Vec<(Box<[u8]>, Change)> = Vec::new();
@@ -147,7 +177,10 @@ pub(crate) fn replay(
                 return Ok(false);
             }
             // A crash may keep a record without the blob that it maps, if neither was synced.
-            if seq > synced && !planted.has(Bug::TornBlobs) && is_torn_blob(pages, record, offset)? {
+            if seq > synced
+                && !planted.has(Bug::TornBlobs)
+                && is_torn_blob(pages, record, offset, write_back)?
+            {
                 return Ok(false);
             }
             unit.push((record.key.into(), change(record, seq, offset)?, record.head.flags));
@@ -215,12 +248,22 @@ fn apply(
     Ok(())
 }
 
-fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64) -> Result<bool> {
+/// Whether the record maps a blob that is not whole. With `write_back`, a whole one is written anew: what was read may be
+/// in the page cache alone.
+fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64, write_back: bool) -> Result<bool> {
     if record.head.flags & FLAG_BLOB == 0 {
         return Ok(false);
     }
     let map = BlobMap::decode(record.value, offset)?;
-    match pages.overlooking(|| map.verify(pages)) {
+    let write = |bytes: &[u8], at| {
+        if !write_back {
+            return Ok(());
+        }
+        let mut whole_pages = bytes.to_vec();
+        whole_pages.resize(bytes.len().next_multiple_of(BLOCK as usize), 0);
+        pages.device().write_at(&whole_pages, at).map_err(|e| Error::io("write a value anew", e))
+    };
+    match pages.overlooking(|| map.check(pages, write)) {
         Err(Error::Corrupt { .. }) => Ok(true),
         other => other.map(|()| false),
     }

@@ -1,25 +1,27 @@
 //! A simulated disk, for crash tests of this store and of stores built on it (feature `testing`).
 //!
-//! What it models: nothing is durable before a sync; a power cut keeps any part of what was not synced, in any order,
-//! torn at any sector; calls fail on demand, and a failed sync may have lost what it was to save. What it does not
-//! model: sectors that rot, and disks that lie about a sync.
+//! What it models: nothing is durable before a sync. A power cut keeps any part of what was not synced, in any order, torn
+//! at any sector. Calls fail on demand, and a write that fails has written a part. The page cache is that of a kernel: a
+//! page that could not be saved counts as clean, is read as it was written until it is [evicted](SimDisk::evict), survives
+//! the process but no power cut, and is never saved again unless it is written again. Such a failure is told once for
+//! each open file, to whoever syncs first. What it does not model: sectors that rot, and disks that lie about a sync.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use fastrand::Rng;
 use parking_lot::Mutex;
 
+mod file;
 mod image;
+mod state;
 
 use crate::device::Device;
 pub use crate::fuzzing::{fuzz_index, fuzz_log, fuzz_superblock};
 pub use crate::planted::Bug;
+use file::SimFile;
 use image::Image;
-
-/// The unit that a disk writes whole or not at all.
-const SECTOR: usize = 512;
+use state::State;
 
 /// An operation that a simulated disk is asked for.
 ///
@@ -65,35 +67,6 @@ pub struct Fault {
     pub forever: bool,
 }
 
-#[derive(Clone)]
-enum Pending {
-    Write { offset: usize, data: Arc<[u8]> },
-    SetLen(usize),
-}
-
-impl Pending {
-    fn apply(&self, image: &mut Image) {
-        match self {
-            Self::Write { offset, data } => image.write(*offset, data),
-            Self::SetLen(len) => image.set_len(*len),
-        }
-    }
-}
-
-type Hook = Arc<dyn Fn(&PowerCut<'_>) + Send + Sync>;
-
-#[derive(Default)]
-struct State {
-    /// What every crash keeps.
-    durable: Image,
-    /// What reads see.
-    current: Image,
-    pending: Vec<Pending>,
-    operations: u64,
-    fault: Option<(Fault, Option<Operation>)>,
-    hook: Option<Hook>,
-}
-
 /// A disk in memory whose power can be cut.
 ///
 /// # Examples
@@ -121,9 +94,8 @@ impl fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
         f.debug_struct("SimDisk")
-            .field("len", &state.current.len())
-            .field("unsynced", &state.pending.len())
-            .field("operations", &state.operations)
+            .field("len", &state.len())
+            .field("operations", &state.operations())
             .finish_non_exhaustive()
     }
 }
@@ -143,12 +115,6 @@ impl fmt::Debug for SimDisk {
 pub struct PowerCut<'a> {
     disk: &'a State,
     operation: Operation,
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("operations", &self.operations).finish_non_exhaustive()
-    }
 }
 
 impl PowerCut<'_> {
@@ -177,7 +143,7 @@ impl PowerCut<'_> {
     /// disk.device().sync().unwrap();
     /// ```
     pub fn number(&self) -> u64 {
-        self.disk.operations
+        self.disk.operations()
     }
 
     /// A disk with what is left if the power is cut here. Which of the unsynced sectors survive follows from `seed`;
@@ -194,72 +160,8 @@ impl PowerCut<'_> {
     /// disk.device().write_at(b"abc", 0).unwrap();
     /// ```
     pub fn image(&self, seed: u64) -> SimDisk {
-        self.disk.image(seed)
+        SimDisk::of(self.disk.left(seed))
     }
-}
-
-impl State {
-    fn image(&self, seed: u64) -> SimDisk {
-        let mut rng = Rng::with_seed(seed);
-        let mut image = self.durable.clone();
-        // Crashes differ in character: all lost, nothing lost, whole writes lost, single sectors lost.
-        let (writes, sectors) = match rng.u8(..8) {
-            0 => (0.0, 0.0),
-            1 => (1.0, 1.0),
-            2..=3 => (0.5, 1.0),
-            4..=5 => (0.8, 0.5),
-            _ => (1.0, 0.9),
-        };
-        for pending in &self.pending {
-            if rng.f64() >= writes {
-                continue;
-            }
-            match pending {
-                Pending::SetLen(_) => pending.apply(&mut image),
-                Pending::Write { offset, data } => {
-                    for (from, to) in sectors_of(*offset, data.len()) {
-                        if rng.f64() < sectors {
-                            image.write(offset + from, &data[from..to]);
-                        }
-                    }
-                }
-            }
-        }
-        SimDisk::of(image)
-    }
-
-    /// Counts the operation, lets the hook see the disk before it, and decides whether it fails.
-    fn begin(&mut self, operation: Operation) -> io::Result<()> {
-        let number = self.operations;
-        if operation != Operation::Read
-            && let Some(hook) = self.hook.clone()
-        {
-            hook(&PowerCut { disk: self, operation });
-        }
-        self.operations += 1;
-        match &mut self.fault {
-            Some((fault, failing)) if number >= fault.at && failing.is_none_or(|kind| kind == operation) => {
-                *failing = Some(operation);
-                let error = fault.error;
-                if !fault.forever {
-                    self.fault = None;
-                }
-                Err(error.into())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The parts of a write that lie in one sector each.
-fn sectors_of(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
-    let first = offset / SECTOR;
-    let last = (offset + len).div_ceil(SECTOR);
-    (first..last).map(move |sector| {
-        let from = (sector * SECTOR).max(offset) - offset;
-        let to = ((sector + 1) * SECTOR).min(offset + len) - offset;
-        (from, to)
-    })
 }
 
 impl SimDisk {
@@ -288,11 +190,11 @@ impl SimDisk {
     }
 
     fn of(image: Image) -> Self {
-        let state = State { durable: image.clone(), current: image, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(State::of(image))) }
     }
 
-    /// The device to open a store on. All devices of one disk share its bytes.
+    /// The file on this disk, opened anew, to open a store on. All open files of one disk share its bytes and its page
+    /// cache; each is told of a failure once.
     ///
     /// # Examples
     ///
@@ -302,7 +204,7 @@ impl SimDisk {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn device(&self) -> Arc<dyn Device> {
-        Arc::new(self.clone())
+        Arc::new(SimFile::open(self.state.clone()))
     }
 
     /// What reads see now.
@@ -313,7 +215,7 @@ impl SimDisk {
     /// assert!(vde_store::testing::SimDisk::new().contents().is_empty());
     /// ```
     pub fn contents(&self) -> Vec<u8> {
-        self.state.lock().current.to_vec()
+        self.state.lock().contents()
     }
 
     /// How many operations were asked of the disk so far; the next one has this number.
@@ -327,7 +229,7 @@ impl SimDisk {
     /// assert_eq!(disk.operations(), 1);
     /// ```
     pub fn operations(&self) -> u64 {
-        self.state.lock().operations
+        self.state.lock().operations()
     }
 
     /// A disk with what is left if the power is cut now; see [`PowerCut::image`].
@@ -344,7 +246,7 @@ impl SimDisk {
     /// ```
     #[must_use = "the disk itself runs on"]
     pub fn crash(&self, seed: u64) -> Self {
-        self.state.lock().image(seed)
+        Self::of(self.state.lock().left(seed))
     }
 
     /// Calls `hook` before every write, sync and change of length. The disk waits meanwhile.
@@ -358,7 +260,7 @@ impl SimDisk {
     /// disk.device().write_at(b"abc", 0).unwrap();
     /// ```
     pub fn before_each_operation(&self, hook: impl Fn(&PowerCut<'_>) + Send + Sync + 'static) {
-        self.state.lock().hook = Some(Arc::new(hook));
+        self.state.lock().set_hook(Arc::new(hook));
     }
 
     /// Makes operations fail.
@@ -373,64 +275,42 @@ impl SimDisk {
     /// assert!(disk.device().sync().is_ok());
     /// ```
     pub fn fail(&self, fault: Fault) {
-        self.state.lock().fault = Some((fault, None));
-    }
-}
-
-impl Device for SimDisk {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.begin(Operation::Read)?;
-        state.current.read(offset as usize, buf).ok_or(io::ErrorKind::UnexpectedEof.into())
+        self.state.lock().set_fault(fault);
     }
 
-    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let begun = state.begin(Operation::Write);
-        // A failing write may have written a part.
-        let written = if begun.is_ok() { data } else { &data[..data.len() / 2] };
-        let pending = Pending::Write { offset: offset as usize, data: written.into() };
-        pending.apply(&mut state.current);
-        state.pending.push(pending);
-        begun
+    /// Before call number `at`, or as soon afterwards as something is unsynced, the system saves what is unsynced by
+    /// itself, and fails to save a part of it. Whoever syncs next is told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::testing::SimDisk;
+    ///
+    /// let disk = SimDisk::new();
+    /// let file = disk.device();
+    /// file.write_at(b"abc", 0).unwrap();
+    /// disk.fail_write_back(0, std::io::ErrorKind::Other);
+    /// assert!(file.sync().is_err());
+    /// assert!(file.sync().is_ok(), "it is told once, and nothing is saved now");
+    /// ```
+    pub fn fail_write_back(&self, at: u64, error: io::ErrorKind) {
+        self.state.lock().set_write_back_fault(at, error);
     }
 
-    /// What is given back becomes noise, so that whoever still needs it notices.
-    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
-        let len = len.min(self.len()?.saturating_sub(offset));
-        self.write_at(&vec![0xD5; len as usize], offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let begun = state.begin(Operation::Sync);
-        let seed = state.operations;
-        let state = &mut *state;
-        let pending = std::mem::take(&mut state.pending);
-        if begun.is_ok() {
-            for write in pending {
-                write.apply(&mut state.durable);
-            }
-        } else {
-            // After a failed sync the system may take its pages for clean: what was not saved will never be.
-            let mut rng = Rng::with_seed(seed);
-            for write in pending.into_iter().filter(|_| rng.bool()) {
-                write.apply(&mut state.durable);
-            }
-        }
-        begun
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.state.lock().current.len() as u64)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.begin(Operation::SetLen)?;
-        let pending = Pending::SetLen(len as usize);
-        pending.apply(&mut state.current);
-        state.pending.push(pending);
-        Ok(())
+    /// Drops clean pages from the page cache, as a system that needs memory does: those that could not be saved are read as
+    /// the disk has them from then on. Which ones follows from `seed`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::testing::SimDisk;
+    ///
+    /// let disk = SimDisk::new();
+    /// disk.device().write_at(b"abc", 0).unwrap();
+    /// disk.evict(7);
+    /// assert_eq!(disk.contents(), b"abc", "what is still to be saved stays");
+    /// ```
+    pub fn evict(&self, seed: u64) {
+        self.state.lock().evict(seed);
     }
 }

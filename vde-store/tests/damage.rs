@@ -1,14 +1,18 @@
 //! Damaged containers: what is wrong is found and named, wrong data is never returned, and what is whole can be read.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
-use vde_store::testing::SimDisk;
+use vde_store::testing::{Bug, Operation, SimDisk};
 use vde_store::{Durability, Error, Vde, VdeOptions};
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
 const BLOCK: usize = 4096;
+/// So many keys are overwritten behind the last checkpoint.
+const TAIL: u32 = 30;
 
 fn options() -> VdeOptions {
     VdeOptions::new().background(false).segment_size(1 << 18)
@@ -44,7 +48,7 @@ fn busy_container() -> (SimDisk, Contents) {
         buffered.put(i.to_be_bytes(), vec![i as u8; 100]).unwrap();
     }
     store.checkpoint().unwrap();
-    for i in 0..30u32 {
+    for i in 0..TAIL {
         store.put(i.to_be_bytes(), vec![i as u8; 400]).unwrap();
     }
     let truth = contents(&store);
@@ -65,6 +69,15 @@ fn flipped(disk: &SimDisk, at: usize, bit: u8) -> SimDisk {
     overwritten(disk, at, &[byte[0] ^ 1 << bit])
 }
 
+/// What a key holds if only the first `records` writes behind the checkpoint are left: the end of a log that nothing proves
+/// to have been durable may be torn.
+fn expected<'a>(key: &[u8], value: &'a [u8], records: u64) -> std::borrow::Cow<'a, [u8]> {
+    match <[u8; 4]>::try_from(key).map(u32::from_be_bytes) {
+        Ok(i) if i < TAIL && u64::from(i) >= records => vec![i as u8; 100].into(),
+        _ => value.into(),
+    }
+}
+
 /// Opens what is damaged. Whatever it answers, it answers the truth, or that it cannot. Returns what was found damaged.
 fn interrogate(disk: &SimDisk, truth: &Contents, place: &str) -> Option<String> {
     let store = match options().open_device(disk.device()) {
@@ -75,9 +88,8 @@ fn interrogate(disk: &SimDisk, truth: &Contents, place: &str) -> Option<String> 
     for (key, value) in truth {
         match store.get(key) {
             Ok(found) => {
-                // A damaged tail of the log is a torn tail: the last writes may be missing, but nothing is ever invented.
-                let is_old = store.recovery().records < 30;
-                assert!(found.as_ref() == Some(value) || is_old, "{place}: wrong value of {key:?}");
+                let expected = expected(key, value, store.recovery().records);
+                assert_eq!(found.as_deref(), Some(&*expected), "{place}: wrong value of {key:?}");
             }
             Err(error @ Error::Corrupt { .. }) => damage = Some(error.to_string()),
             Err(other) => panic!("{place}: {other}"),
@@ -154,8 +166,6 @@ fn both_superblocks_damaged_is_an_error_and_one_is_not() {
     for at in [0, 9, 40, 100, 4090] {
         assert!(options().open_device(flipped(&flipped(&disk, at, 0), BLOCK + at, 0).device()).is_err());
     }
-    // Closed, so that both superblocks refer to the newest index.
-    drop(options().open_device(disk.device()).unwrap());
     for at in [0, 9, 40, 100, 4090] {
         for half in [0, BLOCK] {
             let place = format!("superblock at {half}, byte {at}");
@@ -177,6 +187,52 @@ fn truncated_containers_are_refused_or_read_truly() {
         let damage = interrogate(&cut, &truth, &format!("cut to {len}"));
         assert!(len > whole / 2 || damage.is_some(), "cut to {len} bytes went unnoticed");
     }
+}
+
+/// Between the first sync after a checkpoint and the next one, the two superblocks say the same. This is the moment before:
+/// the newest one is durable, and the other one is of the checkpoint before.
+fn with_two_checkpoints() -> (SimDisk, Contents) {
+    let disk = SimDisk::new();
+    let store = options().open_device(disk.device()).unwrap();
+    store.put("k", "old").unwrap();
+    store.checkpoint().unwrap();
+    store.put("k", "new").unwrap();
+    store.put("filler", vec![7; 100_000]).unwrap();
+    let (syncs, left) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(None)));
+    let (seen, image) = (syncs.clone(), left.clone());
+    disk.before_each_operation(move |cut| {
+        // The index, the superblock; then comes the write of the other one.
+        if cut.operation() == Operation::Sync {
+            seen.fetch_add(1, Ordering::Relaxed);
+        } else if seen.load(Ordering::Relaxed) == 2 {
+            image.lock().unwrap().get_or_insert_with(|| cut.image(0));
+        }
+    });
+    store.checkpoint().unwrap();
+    let truth = contents(&store);
+    let disk = left.lock().unwrap().take().unwrap();
+    (disk, truth)
+}
+
+/// How many cuts of the file open and show something else than the truth.
+fn cuts_that_lie(bug: Option<Bug>) -> usize {
+    let (disk, truth) = with_two_checkpoints();
+    let len = disk.device().len().unwrap();
+    let lies = |len: &u64| {
+        let cut = disk.crash(0);
+        cut.device().set_len(*len).unwrap();
+        let options = bug.map_or(options(), |bug| options().plant(bug));
+        let Ok(store) = options.open_device(cut.device()) else { return false };
+        truth.iter().any(|(key, value)| store.get(key).is_ok_and(|found| found.as_ref() != Some(value)))
+    };
+    // An empty device is a new one.
+    (1..len).step_by(1000).filter(lies).count()
+}
+
+#[test]
+fn a_cut_container_never_shows_what_it_was_once() {
+    assert_eq!(cuts_that_lie(None), 0);
+    assert!(cuts_that_lie(Some(Bug::FallBack)) > 0, "the planted bug is found");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 
-use vde_store::testing::{Fault, SimDisk};
+use vde_store::testing::{Bug, Fault, SimDisk};
 use vde_store::{Error, Health, Vde, VdeOptions};
 
 fn options() -> VdeOptions {
@@ -46,37 +46,136 @@ fn populate(store: &Vde) -> (vde_store::Result<()>, Contents) {
     (run(), acknowledged)
 }
 
-#[test]
-fn after_any_failure_reopening_finds_what_was_acknowledged() {
+/// What goes wrong with the disk.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    Call { error: ErrorKind, forever: bool },
+    WriteBack,
+}
+
+const FAILURES: [Failure; 4] = [
+    Failure::Call { error: ErrorKind::Other, forever: false },
+    Failure::Call { error: ErrorKind::Other, forever: true },
+    Failure::Call { error: ErrorKind::StorageFull, forever: false },
+    Failure::WriteBack,
+];
+
+impl Failure {
+    fn arm(self, disk: &SimDisk, at: u64) {
+        match self {
+            Self::Call { error, forever } => disk.fail(Fault { at, error, forever }),
+            Self::WriteBack => disk.fail_write_back(at, ErrorKind::Other),
+        }
+    }
+}
+
+/// Nothing fails any more.
+fn heal(disk: &SimDisk) {
+    Failure::Call { error: ErrorKind::Other, forever: false }.arm(disk, u64::MAX);
+    disk.fail_write_back(u64::MAX, ErrorKind::Other);
+}
+
+/// What is missing in the store on `disk`, or wrong with it.
+fn check(disk: &SimDisk, acknowledged: &Contents) -> Result<(), String> {
+    let store = options().open_device(disk.device()).map_err(|e| format!("open: {e}"))?;
+    for (key, value) in acknowledged {
+        if store.get(key).map_err(|e| format!("get: {e}"))?.as_ref() != Some(value) {
+            return Err(format!("{key:?} is not what was acknowledged"));
+        }
+    }
+    let report = store.verify(|_| {}).map_err(|e| format!("verify: {e}"))?;
+    if report.is_clean() { Ok(()) } else { Err(format!("verify: {:?}", report.problems)) }
+}
+
+/// The power is cut after a failure.
+fn cut(disk: &SimDisk, acknowledged: &Contents) -> Result<(), String> {
+    (0..3).try_for_each(|seed| check(&disk.crash(seed), acknowledged))
+}
+
+/// After a failure, a store with `bug` is opened on the same disk, in the same boot, and written to; the power is cut at
+/// any moment of that.
+fn go_on(disk: &SimDisk, acknowledged: &Contents, bug: Option<Bug>) -> Result<(), String> {
+    heal(disk);
+    let known = Arc::new(Mutex::new(acknowledged.clone()));
+    let lost = Arc::new(Mutex::new(None));
+    let (seen, first) = (known.clone(), lost.clone());
+    disk.before_each_operation(move |cut| {
+        let acknowledged = seen.lock().unwrap();
+        for seed in 0..3 {
+            if let Err(error) = check(&cut.image(cut.number() << 8 | seed), &acknowledged) {
+                let at = format!("cut before {:?} {}: {error}", cut.operation(), cut.number());
+                first.lock().unwrap().get_or_insert(at);
+            }
+        }
+    });
+    let options = bug.map_or_else(options, |bug| options().plant(bug));
+    let store = options.open_device(disk.device()).map_err(|e| format!("reopen: {e}"))?;
+    for (key, value) in acknowledged {
+        if store.get(key).map_err(|e| format!("get after reopening: {e}"))?.as_ref() != Some(value) {
+            return Err(format!("{key:?} is not there after reopening"));
+        }
+    }
+    for i in 0..4u8 {
+        let (key, value) = (vec![b'a', i], vec![i; 3000]);
+        store.put(&key, &value).map_err(|e| format!("put after reopening: {e}"))?;
+        known.lock().unwrap().insert(key, value);
+        if i == 2 {
+            store.checkpoint().map_err(|e| format!("checkpoint after reopening: {e}"))?;
+        }
+    }
+    disk.before_each_operation(|_| {});
+    drop(store);
+    let lost = lost.lock().unwrap().take();
+    lost.map_or_else(|| cut(disk, &known.lock().unwrap()), Err)
+}
+
+/// Runs the workload with every failure at every call, and looks what is left: after a power cut, and after going on in
+/// the same boot, with the page cache as it was or partly evicted. `Err` tells what was lost first.
+fn every_failure(bug: Option<Bug>) -> Result<u64, String> {
     let healthy = SimDisk::new();
     let store = options().open_device(healthy.device()).unwrap();
     let opened = healthy.operations();
     populate(&store).0.unwrap();
     let last = healthy.operations();
-    assert!(last - opened > 60, "{} calls", last - opened);
+    let mut runs = 0;
     for at in opened..last {
-        for (error, forever) in
-            [(ErrorKind::Other, false), (ErrorKind::Other, true), (ErrorKind::StorageFull, false)]
-        {
+        for failure in FAILURES {
             let disk = SimDisk::new();
             let store = options().open_device(disk.device()).unwrap();
-            disk.fail(Fault { at, error, forever });
+            failure.arm(&disk, at);
             let (outcome, acknowledged) = populate(&store);
-            let place = format!("call {at}, {error}, forever: {forever}");
+            runs += 1;
+            let evicted = (runs % 3 == 0).then_some(runs);
+            let place = |lost| format!("call {at}, {failure:?}, evicted {evicted:?}: {lost}");
             if let Err(error) = outcome {
-                assert!(matches!(error, Error::Io { .. } | Error::Poisoned { .. }), "{place}: {error}");
+                let is_told = matches!(error, Error::Io { .. } | Error::Poisoned { .. });
+                assert!(is_told, "{}", place(error.to_string()));
             }
-            for seed in 0..3 {
-                let reopened = options().open_device(disk.crash(seed).device());
-                let reopened = reopened.unwrap_or_else(|e| panic!("{place}: {e}"));
-                for (key, value) in &acknowledged {
-                    let found = reopened.get(key).unwrap_or_else(|e| panic!("{place}: {e}"));
-                    assert_eq!(found.as_ref(), Some(value), "{place}, seed {seed}");
-                }
-                assert!(reopened.verify(|_| {}).unwrap().is_clean(), "{place}");
+            drop(store);
+            cut(&disk, &acknowledged).map_err(place)?;
+            if let Some(seed) = evicted {
+                disk.evict(seed);
             }
+            go_on(&disk, &acknowledged, bug).map_err(place)?;
         }
     }
+    Ok(runs)
+}
+
+#[test]
+fn after_any_failure_reopening_finds_what_was_acknowledged() {
+    let runs = every_failure(None).unwrap();
+    assert!(runs > 60 * 4, "{runs} failures");
+}
+
+#[test]
+fn a_log_that_is_taken_for_durable_because_it_is_cached_is_found() {
+    println!("{}", every_failure(Some(Bug::TrustCachedLog)).expect_err("the bug loses something"));
+}
+
+#[test]
+fn a_superblock_that_is_taken_for_durable_because_it_is_cached_is_found() {
+    println!("{}", every_failure(Some(Bug::TrustCachedSuperblock)).expect_err("the bug loses something"));
 }
 
 #[test]

@@ -108,14 +108,15 @@ impl Part {
         None
     }
 
-    fn chunk(&self, pages: &Pages, index: u64) -> Result<Bytes> {
+    /// The chunk with this index, and where it lies.
+    fn chunk(&self, pages: &Pages, index: u64) -> Result<(u64, Bytes)> {
         let start = index * CHUNK as u64;
         let sum = self.chunks.get(index as usize).copied();
         let (offset, sum) = self.locate(start).zip(sum).ok_or(Error::corrupt(MAP, 0))?;
         let len = (self.len - start).min(CHUNK as u64) as usize;
         let bytes = pages.read(offset, len, "blob chunk")?;
         if extent_checksum(&bytes, offset, pages.geometry().salt) == sum {
-            Ok(bytes)
+            Ok((offset, bytes))
         } else {
             Err(pages.corrupt("blob chunk", offset))
         }
@@ -235,6 +236,11 @@ impl BlobMap {
 
     /// The chunk with this index.
     pub(super) fn chunk(&self, pages: &Pages, index: u64, held: &mut Held) -> Result<Bytes> {
+        Ok(self.placed_chunk(pages, index, held)?.1)
+    }
+
+    /// The chunk with this index, and where it lies.
+    fn placed_chunk(&self, pages: &Pages, index: u64, held: &mut Held) -> Result<(u64, Bytes)> {
         match &self.listed {
             Listed::Chunks(part) => part.chunk(pages, index),
             Listed::Parts { part_len, maps } => {
@@ -288,11 +294,21 @@ impl BlobMap {
 
     /// Checks every chunk, and every part's map.
     pub(crate) fn verify(&self, pages: &Pages) -> Result<()> {
-        // Not what an earlier reader found, but what is there now.
-        self.parts().for_each(|(map, _)| pages.forget(map.offset));
+        self.check(pages, |_, _| Ok(()))
+    }
+
+    /// As [`verify`](Self::verify), and hands each of them to `each(bytes, offset)` once it is known to be right.
+    pub(crate) fn check(&self, pages: &Pages, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+        for (map, _) in self.parts() {
+            // Not what an earlier reader found, but what is there now.
+            pages.forget(map.offset);
+            each(&pages.extent(map, MAP)?, map.offset)?;
+        }
         let mut held = Held::default();
-        (0..self.len.div_ceil(CHUNK as u64))
-            .try_for_each(|index| self.chunk(pages, index, &mut held).map(drop))
+        (0..self.len.div_ceil(CHUNK as u64)).try_for_each(|index| {
+            let (offset, bytes) = self.placed_chunk(pages, index, &mut held)?;
+            each(&bytes, offset)
+        })
     }
 }
 

@@ -28,6 +28,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 use crate::log::writer::Log;
+use crate::sync_point::SyncPoint;
 
 /// The longest that a leader waits for company: about one sync of a fast disk. Writers that do nothing else between two
 /// writes are back sooner, and for others it is not worth waiting.
@@ -54,8 +55,8 @@ pub(crate) struct Line {
     state: Mutex<State>,
     /// Wakes the committer thread.
     committer: Condvar,
-    /// The log has failed; `State` says how.
-    failed: AtomicBool,
+    /// Knows whether anything has failed.
+    syncs: Arc<SyncPoint>,
 }
 
 /// Threads that wait for one flush.
@@ -66,23 +67,6 @@ struct Bench {
     woken: sync::Condvar,
     /// How many sit here; changes under the lock. An atomic, for no sanitizer sees what the standard library's lock orders.
     seated: AtomicUsize,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self {
-            flushing: AtomicBool::new(false),
-            expected: AtomicUsize::new(0),
-            target: AtomicUsize::new(usize::MAX),
-            gathering: Bench::default(),
-            skip: AtomicUsize::new(0),
-            skipped: AtomicUsize::new(0),
-            benches: Default::default(),
-            state: Mutex::default(),
-            committer: Condvar::new(),
-            failed: AtomicBool::new(false),
-        }
-    }
 }
 
 impl Bench {
@@ -132,7 +116,7 @@ struct Lead<'a>(&'a Line);
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.poison(Arc::new(io::Error::other("the device panicked while it was written to")));
+            self.0.poison(Arc::new(io::Error::other("a thread panicked while it wrote the log")));
         }
         self.0.flushing.store(false, Ordering::Release);
     }
@@ -142,7 +126,6 @@ impl Drop for Lead<'_> {
 struct State {
     tasks: Vec<Task>,
     next_id: u64,
-    failure: Option<Arc<io::Error>>,
     has_committer: bool,
     /// What the committer thread is asked for.
     requested: Request,
@@ -180,24 +163,35 @@ impl State {
 }
 
 impl Line {
-    /// Fails once any write or sync of the log has failed: it is never tried again as if it had worked.
+    pub(crate) fn new(syncs: Arc<SyncPoint>) -> Self {
+        Self {
+            flushing: AtomicBool::new(false),
+            expected: AtomicUsize::new(0),
+            target: AtomicUsize::new(usize::MAX),
+            gathering: Bench::default(),
+            skip: AtomicUsize::new(0),
+            skipped: AtomicUsize::new(0),
+            benches: Default::default(),
+            state: Mutex::default(),
+            committer: Condvar::new(),
+            syncs,
+        }
+    }
+
+    /// Fails once any write or sync has failed: it is never tried again as if it had worked.
     pub(crate) fn check(&self) -> Result<()> {
-        if !self.failed.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        match &self.state.lock().failure {
-            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
-            None => Ok(()),
-        }
+        self.syncs.check().map_err(|cause| Error::Poisoned { cause })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.syncs.check().is_err()
     }
 
     /// Turns the store read-only and lets everybody in line know.
     pub(crate) fn poison(&self, cause: Arc<io::Error>) {
-        let mut state = self.state.lock();
-        state.failure.get_or_insert(cause);
-        self.failed.store(true, Ordering::Release);
-        let tasks = std::mem::take(&mut state.tasks);
-        drop(state);
+        self.syncs.fail(cause);
+        // Whoever joins from here on sees the failure under the same lock.
+        let tasks = std::mem::take(&mut self.state.lock().tasks);
         for bench in &self.benches {
             bench.wake_all();
         }
@@ -221,11 +215,7 @@ impl Line {
                 continue;
             }
             let sat = bench.insert(&self.benches[log.flush_of(seq)]);
-            sat.sit(|| {
-                log.durable() < seq
-                    && self.flushing.load(Ordering::Acquire)
-                    && !self.failed.load(Ordering::Acquire)
-            });
+            sat.sit(|| log.durable() < seq && self.flushing.load(Ordering::Acquire) && !self.has_failed());
         }
         if let Some(bench) = bench
             && !log.is_taken(seq)
@@ -250,7 +240,7 @@ impl Line {
         let flushed = log.flush(true);
         let (flush, carried) = match flushed {
             Ok(flush) => flush,
-            Err(error) => return self.poison(Arc::new(error)),
+            Err(cause) => return self.poison(cause),
         };
         self.expected.store(carried + log.wanted(), Ordering::Relaxed);
         drop(lead);
@@ -329,7 +319,7 @@ impl Line {
             if is_due {
                 synced = Instant::now();
             }
-            if state.failure.is_some() {
+            if self.has_failed() {
                 continue;
             }
             drop(state);
@@ -339,9 +329,9 @@ impl Line {
                 self.lead(log, requested == Request::Sync);
                 synced = Instant::now();
             } else if requested == Request::Write
-                && let Err(error) = log.flush(false)
+                && let Err(cause) = log.flush(false)
             {
-                self.poison(Arc::new(error));
+                self.poison(cause);
             }
             state = self.state.lock();
         }
@@ -380,7 +370,7 @@ impl Future for Waiting<'_> {
             }
             // Whoever leads gives up the lead before it looks for tasks: one that joins here is seen, or sees that.
             let is_led = self.line.flushing.load(Ordering::Acquire);
-            if self.log.durable() < self.seq && state.failure.is_none() && (is_led || state.has_committer) {
+            if self.log.durable() < self.seq && !self.line.has_failed() && (is_led || state.has_committer) {
                 self.joined = Some(state.join(self.seq, cx.waker().clone()));
                 if !is_led {
                     self.line.request(&mut state, Request::Sync);

@@ -15,6 +15,8 @@ pub(crate) struct LogReader<'a> {
     segment: Bytes,
     device_len: u64,
     durable_seq: u64,
+    /// From this sequence number on, units are written anew as they are read.
+    write_back_from: Option<u64>,
 }
 
 impl<'a> LogReader<'a> {
@@ -28,6 +30,7 @@ impl<'a> LogReader<'a> {
             segment: Bytes::Copied(Vec::new()),
             device_len,
             durable_seq: position.seq,
+            write_back_from: None,
         };
         reader.load()?;
         Ok(reader)
@@ -38,6 +41,13 @@ impl<'a> LogReader<'a> {
         let is_elsewhere = self.position.segment != position.segment;
         self.position = position;
         if is_elsewhere { self.load() } else { Ok(()) }
+    }
+
+    /// From here on, writes anew each unit that reaches `seq` or lies behind it. After a failed sync, such a unit may be in
+    /// the page cache and not on the disk, and the system takes the cached page for clean: without that it would never be
+    /// written.
+    pub(crate) fn write_back_from(&mut self, seq: u64) {
+        self.write_back_from = Some(seq);
     }
 
     /// Where the next unit would begin.
@@ -82,6 +92,12 @@ impl<'a> LogReader<'a> {
                     return Ok(false);
                 }
             }
+        }
+        if self.write_back_from.is_some_and(|from| seq >= from) {
+            let mut bytes = rest[..unit.head.len as usize].to_vec();
+            bytes.resize((unit.head.end(at) - at) as usize, 0);
+            let written = self.pages.device().write_at(&bytes, start);
+            written.map_err(|e| Error::io("write the log anew", e))?;
         }
         self.durable_seq = unit.head.durable_seq;
         self.position = LogPosition { offset: unit.head.end(at), chain: unit.sum, seq, ..self.position };
@@ -161,11 +177,12 @@ fn read_first_unit(pages: &Pages, geometry: Geometry, segment: u32, device_len: 
     }
 }
 
-/// Up to `len` bytes from `offset` on, fewer where the device ends.
+/// Up to `len` bytes from `offset` on, fewer where the device ends. Not through the map: nobody has proven that they were
+/// ever written.
 fn read_prefix(pages: &Pages, offset: u64, len: usize, device_len: u64) -> Result<Bytes> {
     let len = (len as u64).min(device_len.saturating_sub(offset)) as usize;
     if len == 0 {
         return Ok(Bytes::Copied(Vec::new()));
     }
-    pages.read(offset, len, "log")
+    pages.read_copy(offset, len, "log")
 }

@@ -16,6 +16,7 @@ use crate::log::record::{Draft, link_value};
 use crate::memtable::{Change, Location, Memtable, Stored};
 use crate::planted::{Bug, Planted};
 use crate::segments::Segments;
+use crate::sync_point::SyncPoint;
 
 /// The log's tail in memory.
 pub(crate) struct Appender {
@@ -96,9 +97,10 @@ pub(crate) struct Log {
     device: Arc<dyn Device>,
     geometry: Geometry,
     appender: Mutex<Appender>,
-    /// Checksum of the last unit that was written, or how writing failed: nothing is written after that, since what comes
-    /// later could be acknowledged and what was lost with it. Held by the one flush in flight.
-    chain: Mutex<Result<u64, (io::ErrorKind, String)>>,
+    /// Checksum of the last unit that was written. Held by the one flush in flight.
+    chain: Mutex<u64>,
+    /// After a failure nothing is written: what comes later could be acknowledged and what was lost with it.
+    syncs: Arc<SyncPoint>,
     publication: Publication,
     /// Every record up to here is on the device, durable or not.
     written: AtomicU64,
@@ -123,6 +125,7 @@ impl Log {
         position: LogPosition,
         segments: Arc<Mutex<Segments>>,
         memtable: Arc<Memtable>,
+        syncs: Arc<SyncPoint>,
         planted: Planted,
     ) -> Self {
         let appender = Appender {
@@ -144,7 +147,8 @@ impl Log {
             device,
             geometry,
             appender: Mutex::new(appender),
-            chain: Mutex::new(Ok(position.chain)),
+            chain: Mutex::new(position.chain),
+            syncs,
             publication: Publication::new(position.seq),
             written: AtomicU64::new(position.seq),
             wanted: AtomicUsize::new(0),
@@ -263,7 +267,7 @@ impl Log {
 
     /// Writes what was appended so far; with `sync`, makes it durable. Returns whether this durable flush is an even or an
     /// odd one, and how many writes were waiting for it.
-    pub(crate) fn flush(&self, sync: bool) -> io::Result<(usize, usize)> {
+    pub(crate) fn flush(&self, sync: bool) -> Result<(usize, usize), Arc<io::Error>> {
         self.write(sync, |appender| {
             if !sync {
                 return (0, 0);
@@ -277,7 +281,11 @@ impl Log {
 
     /// Makes everything logged so far durable and lets `memtable` receive what is logged from here on. `publish` lets
     /// readers know of it before anything can be logged into it. Returns where the log continues.
-    pub(crate) fn rotate(&self, memtable: Arc<Memtable>, publish: impl FnOnce()) -> io::Result<LogPosition> {
+    pub(crate) fn rotate(
+        &self,
+        memtable: Arc<Memtable>,
+        publish: impl FnOnce(),
+    ) -> Result<LogPosition, Arc<io::Error>> {
         let (position, chain) = self.write(true, |appender| {
             appender.memtable = memtable;
             publish();
@@ -290,27 +298,32 @@ impl Log {
 
     /// Writes what was appended so far. Nothing is appended between that and `mark`. Returns the checksum of the last unit
     /// as well.
-    fn write<T>(&self, sync: bool, mark: impl FnOnce(&mut Appender) -> T) -> io::Result<(T, u64)> {
-        let mut state = self.chain.lock();
-        let chain = match &mut *state {
-            Ok(chain) => chain,
-            Err((kind, cause)) => return Err(io::Error::new(*kind, cause.clone())),
-        };
+    fn write<T>(
+        &self,
+        sync: bool,
+        mark: impl FnOnce(&mut Appender) -> T,
+    ) -> Result<(T, u64), Arc<io::Error>> {
+        let mut chain = self.chain.lock();
+        self.syncs.check()?;
+        let _failing = self.syncs.fail_on_panic();
         let mut appender = self.appender.lock();
-        let units = appender.take(self.geometry, chain, self.durable());
+        let units = appender.take(self.geometry, &mut chain, self.durable());
+        if sync && let Some(largest) = units.iter().map(|unit| unit.len).max() {
+            self.usual_unit.store(largest, Ordering::Relaxed);
+        }
         self.waiting.store(0, Ordering::SeqCst);
-        let (seq, chain) = (appender.seq, *chain);
+        let seq = appender.seq;
         let marked = mark(&mut appender);
         drop(appender);
-        let written = self.write_units(units, seq, sync);
-        if let Err(error) = &written {
-            *state = Err((error.kind(), error.to_string()));
+        self.write_units(units, seq).map_err(|error| self.syncs.fail(Arc::new(error)))?;
+        if sync {
+            self.make_durable(seq)?;
         }
-        written.map(|()| (marked, chain))
+        Ok((marked, *chain))
     }
 
     /// Only the one flush in flight calls it.
-    fn write_units(&self, units: Vec<Arc<Unit>>, seq: u64, sync: bool) -> io::Result<()> {
+    fn write_units(&self, units: Vec<Arc<Unit>>, seq: u64) -> io::Result<()> {
         for unit in &units {
             if unit.len as usize >= LARGE_UNIT && unit.offset.is_multiple_of(BLOCK) {
                 self.device.write_bulk(&unit.bytes, unit.offset)?;
@@ -319,18 +332,21 @@ impl Log {
             }
         }
         self.written.store(seq, Ordering::Release);
-        if sync && let Some(largest) = units.iter().map(|unit| unit.len).max() {
-            self.usual_unit.store(largest, Ordering::Relaxed);
-        }
         self.appender.lock().put_away(units);
-        if sync && self.durable() < seq {
-            if !self.planted.has(Bug::AcknowledgeEarly) {
-                self.device.sync()?;
-            }
-            // What is durable is visible, and a memtable that was rotated out is complete.
-            self.publication.wait(seq);
-            self.durable.store(seq, Ordering::Release);
+        Ok(())
+    }
+
+    /// As [`write_units`](Self::write_units), which wrote all up to `seq`.
+    fn make_durable(&self, seq: u64) -> Result<(), Arc<io::Error>> {
+        if self.durable() >= seq {
+            return Ok(());
         }
+        if !self.planted.has(Bug::AcknowledgeEarly) {
+            self.syncs.sync()?;
+        }
+        // What is durable is visible, and a memtable that was rotated out is complete.
+        self.publication.wait(seq);
+        self.durable.store(seq, Ordering::Release);
         Ok(())
     }
 }

@@ -34,6 +34,15 @@ impl PageMap {
         self.used
     }
 
+    /// Behind the last page that is taken.
+    pub(crate) fn end(&self) -> u64 {
+        let bits = self.words.iter().rposition(|word| *word != 0).map(|at| {
+            let word = self.words[at];
+            64 * at as u64 + u64::from(u64::BITS - word.leading_zeros())
+        });
+        bits.unwrap_or(u64::from(self.used))
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.used == self.pages
     }

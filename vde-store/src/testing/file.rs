@@ -1,0 +1,73 @@
+//! An open file on a simulated disk.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::Mutex;
+
+use super::Operation;
+use super::state::{Pending, State};
+use crate::device::Device;
+
+pub(super) struct SimFile {
+    state: Arc<Mutex<State>>,
+    /// How many of the disk's failures it was told of.
+    told: Mutex<u64>,
+}
+
+impl SimFile {
+    pub(super) fn open(state: Arc<Mutex<State>>) -> Self {
+        let told = Mutex::new(state.lock().known_when_opened());
+        Self { state, told }
+    }
+}
+
+impl Device for SimFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.begin(Operation::Read)?;
+        state.read(offset as usize, buf).ok_or(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let begun = state.begin(Operation::Write);
+        let written = if begun.is_ok() { data } else { &data[..state.short(data.len())] };
+        state.change(Pending::Write { offset: offset as usize, data: written.into() });
+        begun
+    }
+
+    fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.write_at(&vec![0; len as usize], offset)
+    }
+
+    /// What is given back becomes noise, so that whoever still needs it notices.
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        let len = len.min(self.len()?.saturating_sub(offset));
+        self.write_at(&vec![0xD5; len as usize], offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        match state.begin(Operation::Sync) {
+            Ok(()) => state.save(),
+            Err(error) => state.lose(error.kind()),
+        }
+        drop(state);
+        // Whoever syncs meanwhile may be told in its place.
+        thread::yield_now();
+        self.state.lock().tell(&mut self.told.lock())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state.lock().len() as u64)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.begin(Operation::SetLen)?;
+        state.change(Pending::SetLen(len as usize));
+        Ok(())
+    }
+}

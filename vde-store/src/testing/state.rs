@@ -1,0 +1,242 @@
+//! What a simulated disk has: the bytes that every power cut keeps, and the page cache before them.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use super::image::Image;
+use super::{Fault, Operation, PowerCut};
+
+/// The unit that a disk writes whole or not at all.
+const SECTOR: usize = 512;
+/// The unit of the page cache.
+const PAGE: usize = 4096;
+
+/// A change that is in the page cache only.
+#[derive(Clone)]
+pub(super) enum Pending {
+    Write { offset: usize, data: Arc<[u8]> },
+    SetLen(usize),
+}
+
+impl Pending {
+    fn apply(&self, image: &mut Image) {
+        match self {
+            Self::Write { offset, data } => image.write(*offset, data),
+            Self::SetLen(len) => image.set_len(*len),
+        }
+    }
+}
+
+pub(super) type Hook = Arc<dyn Fn(&PowerCut<'_>) + Send + Sync>;
+
+#[derive(Default)]
+pub(super) struct State {
+    /// What every power cut keeps.
+    durable: Image,
+    /// What reads see: the page cache, and behind it the disk.
+    current: Image,
+    /// What is in the page cache and has still to be saved.
+    pending: Vec<Pending>,
+    /// What could not be saved: the page cache takes it for clean.
+    lost: Vec<(usize, usize)>,
+    operations: u64,
+    fault: Option<(Fault, Option<Operation>)>,
+    write_back_fault: Option<(u64, io::ErrorKind)>,
+    failures: Failures,
+    hook: Option<Hook>,
+}
+
+/// The failures to save something, of which each open file is told once.
+#[derive(Default)]
+struct Failures {
+    count: u64,
+    /// The newest one that anybody was told of.
+    told: u64,
+    error: Option<io::ErrorKind>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("operations", &self.operations).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    pub(super) fn of(image: Image) -> Self {
+        Self { durable: image.clone(), current: image, ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.current.len()
+    }
+
+    pub(super) fn contents(&self) -> Vec<u8> {
+        self.current.to_vec()
+    }
+
+    pub(super) fn read(&self, offset: usize, buf: &mut [u8]) -> Option<()> {
+        self.current.read(offset, buf)
+    }
+
+    pub(super) fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    pub(super) fn set_hook(&mut self, hook: Hook) {
+        self.hook = Some(hook);
+    }
+
+    pub(super) fn set_fault(&mut self, fault: Fault) {
+        self.fault = Some((fault, None));
+    }
+
+    pub(super) fn set_write_back_fault(&mut self, at: u64, error: io::ErrorKind) {
+        self.write_back_fault = Some((at, error));
+    }
+
+    /// What is left after a power cut.
+    pub(super) fn left(&self, seed: u64) -> Image {
+        let mut rng = Rng::with_seed(seed);
+        let mut image = self.durable.clone();
+        // Crashes differ in character: all lost, nothing lost, whole writes lost, single sectors lost.
+        let (writes, sectors) = match rng.u8(..8) {
+            0 => (0.0, 0.0),
+            1 => (1.0, 1.0),
+            2..=3 => (0.5, 1.0),
+            4..=5 => (0.8, 0.5),
+            _ => (1.0, 0.9),
+        };
+        for pending in &self.pending {
+            if rng.f64() >= writes {
+                continue;
+            }
+            match pending {
+                Pending::SetLen(_) => pending.apply(&mut image),
+                Pending::Write { offset, data } => {
+                    for (from, to) in parts(*offset, data.len(), SECTOR) {
+                        if rng.f64() < sectors {
+                            image.write(offset + from, &data[from..to]);
+                        }
+                    }
+                }
+            }
+        }
+        image
+    }
+
+    /// Counts the operation, lets the hook see the disk before it, and decides whether it fails.
+    pub(super) fn begin(&mut self, operation: Operation) -> io::Result<()> {
+        let number = self.operations;
+        if operation != Operation::Read
+            && let Some(hook) = self.hook.clone()
+        {
+            hook(&PowerCut { disk: self, operation });
+        }
+        self.operations += 1;
+        if let Some((at, error)) = self.write_back_fault
+            && number >= at
+            && !self.pending.is_empty()
+        {
+            self.write_back_fault = None;
+            self.lose(error);
+        }
+        match &mut self.fault {
+            Some((fault, failing)) if number >= fault.at && failing.is_none_or(|kind| kind == operation) => {
+                *failing = Some(operation);
+                let error = fault.error;
+                if !fault.forever {
+                    self.fault = None;
+                }
+                Err(error.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn change(&mut self, pending: Pending) {
+        pending.apply(&mut self.current);
+        self.pending.push(pending);
+    }
+
+    /// How much of a write of `len` bytes that fails was written.
+    pub(super) fn short(&self, len: usize) -> usize {
+        Rng::with_seed(self.operations).usize(..=len)
+    }
+
+    /// Saves what is to be saved.
+    pub(super) fn save(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            pending.apply(&mut self.durable);
+        }
+    }
+
+    /// As [`save`](Self::save), and fails for about half of the pages: which ones follows from the number of operations.
+    pub(super) fn lose(&mut self, error: io::ErrorKind) {
+        let mut rng = Rng::with_seed(self.operations);
+        for pending in std::mem::take(&mut self.pending) {
+            match &pending {
+                Pending::SetLen(_) => pending.apply(&mut self.durable),
+                Pending::Write { offset, data } => {
+                    for (from, to) in parts(*offset, data.len(), PAGE) {
+                        let (page, at) = (&data[from..to], offset + from);
+                        if rng.bool() {
+                            self.durable.write(at, page);
+                            continue;
+                        }
+                        // The disk may have written some sectors before it gave up.
+                        for (from, to) in parts(at, page.len(), SECTOR).filter(|_| rng.bool()) {
+                            self.durable.write(at + from, &page[from..to]);
+                        }
+                        self.lost.push((at, page.len()));
+                    }
+                }
+            }
+        }
+        self.failures.count += 1;
+        self.failures.error = Some(error);
+    }
+
+    /// What a file that is opened now need not be told: what somebody was told already.
+    pub(super) fn known_when_opened(&self) -> u64 {
+        self.failures.told
+    }
+
+    /// Tells a file of what it does not know yet.
+    pub(super) fn tell(&mut self, known: &mut u64) -> io::Result<()> {
+        if *known == self.failures.count {
+            return Ok(());
+        }
+        *known = self.failures.count;
+        self.failures.told = self.failures.count;
+        self.failures.error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Reads clean pages anew from the disk.
+    pub(super) fn evict(&mut self, seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        for (offset, len) in &self.lost {
+            if rng.bool() {
+                let mut page = vec![0; *len];
+                let there = self.durable.len().saturating_sub(*offset).min(*len);
+                self.durable.read(*offset, &mut page[..there]);
+                self.current.write(*offset, &page);
+            }
+        }
+        for pending in &self.pending {
+            pending.apply(&mut self.current);
+        }
+    }
+}
+
+/// The parts of a write that lie in one unit each.
+fn parts(offset: usize, len: usize, unit: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (first, last) = (offset / unit, (offset + len).div_ceil(unit));
+    (first..last).map(move |at| {
+        let from = (at * unit).max(offset) - offset;
+        let to = ((at + 1) * unit).min(offset + len) - offset;
+        (from, to)
+    })
+}

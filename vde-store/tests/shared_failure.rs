@@ -1,0 +1,228 @@
+//! A disk that fails while several threads write and the store's own threads work: one of them is told, and none of the
+//! others may take its own writes for durable.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
+
+use fastrand::Rng;
+use vde_store::testing::{Bug, Fault, SimDisk};
+use vde_store::{Device, Error, Vde, VdeOptions};
+
+fn options(bug: Option<Bug>) -> VdeOptions {
+    let options = VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(1 << 16);
+    bug.map_or(options.clone(), |bug| options.plant(bug))
+}
+
+/// How far the threads of [`told_to_the_checkpoint`] have come.
+#[derive(Default)]
+struct Stage {
+    writer: Option<ThreadId>,
+    written: bool,
+    told: bool,
+    synced: bool,
+}
+
+/// A device on which a checkpoint syncs at the same time as a writer, and is told that the writer's page could not be
+/// saved; the writer's own sync returns first, and succeeds.
+struct TellsTheCheckpoint {
+    disk: SimDisk,
+    file: Arc<dyn Device>,
+    stage: Mutex<Stage>,
+    changed: Condvar,
+}
+
+impl TellsTheCheckpoint {
+    fn set(&self, change: impl FnOnce(&mut Stage)) {
+        change(&mut self.stage.lock().unwrap());
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, until: impl Fn(&Stage) -> bool) -> MutexGuard<'_, Stage> {
+        self.changed.wait_while(self.stage.lock().unwrap(), |stage| !until(stage)).unwrap()
+    }
+}
+
+impl Device for TellsTheCheckpoint {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(data, offset)?;
+        self.set(|stage| stage.written |= stage.writer == Some(thread::current().id()));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let writer = self.stage.lock().unwrap().writer;
+        if writer.is_none() {
+            return self.file.sync();
+        }
+        if writer == Some(thread::current().id()) {
+            drop(self.wait(|stage| stage.told));
+            let synced = self.file.sync();
+            self.set(|stage| stage.synced = true);
+            return synced;
+        }
+        drop(self.wait(|stage| stage.written));
+        self.disk.fail_write_back(0, ErrorKind::Other);
+        let synced = self.file.sync();
+        self.set(|stage| stage.told = true);
+        drop(self.wait(|stage| stage.synced));
+        synced
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+}
+
+/// Puts while the checkpoint is told of the failure. Returns what became of the put, and the disk.
+fn told_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<()>, SimDisk) {
+    let disk = SimDisk::new();
+    let (stage, changed) = Default::default();
+    let device = Arc::new(TellsTheCheckpoint { file: disk.device(), disk: disk.clone(), stage, changed });
+    let store = options(bug).background(false).open_device(device.clone()).unwrap();
+    // Durable, so that the checkpoint's first sync is that of its index.
+    store.put("before", "1").unwrap();
+    let put = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            device.set(|stage| stage.writer = Some(thread::current().id()));
+            store.put("beside", [7; 9000])
+        });
+        drop(device.wait(|stage| stage.writer.is_some()));
+        assert!(store.checkpoint().is_err());
+        writer.join().unwrap()
+    });
+    assert!(matches!(store.put("after", "2"), Err(Error::Poisoned { .. })));
+    (put, disk)
+}
+
+fn is_there_after_a_power_cut(disk: &SimDisk, key: &str) -> bool {
+    options(None).background(false).open_device(disk.crash(1).device()).unwrap().contains(key).unwrap()
+}
+
+#[test]
+fn a_write_is_not_acknowledged_when_another_thread_is_told_that_it_failed() {
+    let (put, disk) = told_to_the_checkpoint(None);
+    assert!(matches!(put, Err(Error::Poisoned { .. })), "{put:?}");
+    assert!(is_there_after_a_power_cut(&disk, "before"));
+}
+
+#[test]
+fn a_store_whose_threads_sync_each_for_itself_is_found() {
+    let (put, disk) = told_to_the_checkpoint(Some(Bug::SyncsApart));
+    assert!(put.is_ok() && !is_there_after_a_power_cut(&disk, "beside"), "acknowledged, and lost");
+}
+
+/// What a key may hold: what was acknowledged last, or what was tried since.
+type Possible = BTreeMap<Vec<u8>, Vec<Option<Vec<u8>>>>;
+
+/// Writes until the disk fails or it is done.
+fn write(store: &Vde, thread: u8, rng: &mut Rng, possible: &mut Possible) -> vde_store::Result<()> {
+    for step in 0..60 {
+        let key = vec![b't', thread, rng.u8(..6)];
+        let len = if rng.u8(..8) == 0 { rng.usize(60_000..150_000) } else { rng.usize(..3000) };
+        let value = vec![rng.u8(..); len];
+        possible.entry(key.clone()).or_insert_with(|| vec![None]).push(Some(value.clone()));
+        store.put(&key, &value)?;
+        possible.insert(key, vec![Some(value)]);
+        if step % 16 == 15 {
+            store.checkpoint()?;
+        }
+    }
+    Ok(())
+}
+
+fn check(store: &Vde, possible: &Possible) -> Result<(), String> {
+    for (key, values) in possible {
+        let found = store.get(key).map_err(|e| format!("get: {e}"))?;
+        if !values.contains(&found) {
+            return Err(format!("{key:?} is neither what was acknowledged nor what was tried since"));
+        }
+    }
+    Ok(())
+}
+
+fn check_left(disk: &SimDisk, seed: u64, possible: &Possible) -> Result<(), String> {
+    (seed..seed + 3).try_for_each(|seed| {
+        let left = disk.crash(seed);
+        let store = options(None).background(false).open_device(left.device());
+        let store = store.map_err(|e| format!("open after a power cut: {e}"))?;
+        check(&store, possible)?;
+        let report = store.verify(|_| {}).map_err(|e| format!("verify: {e}"))?;
+        if report.is_clean() { Ok(()) } else { Err(format!("verify: {:?}", report.problems)) }
+    })
+}
+
+/// Three writers, and the store's own threads, on a disk that fails once; then the power is cut, or the store is opened
+/// again in the same boot and written to before the power is cut. Tells whether the failure was met.
+fn fails_once(seed: u64, bug: Option<Bug>) -> Result<bool, String> {
+    let mut rng = Rng::with_seed(seed);
+    let disk = SimDisk::new();
+    let store = options(bug).open_device(disk.device()).unwrap();
+    let at = disk.operations() + rng.u64(..150);
+    match rng.u8(..3) {
+        0 => disk.fail(Fault { at, error: ErrorKind::Other, forever: false }),
+        1 => disk.fail(Fault { at, error: ErrorKind::StorageFull, forever: true }),
+        _ => disk.fail_write_back(at, ErrorKind::Other),
+    }
+    let mut possible = Possible::new();
+    let mut failed = false;
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..3u8)
+            .map(|thread| {
+                let (store, mut rng) = (&store, rng.fork());
+                scope.spawn(move || {
+                    let mut possible = Possible::new();
+                    (write(store, thread, &mut rng, &mut possible).is_err(), possible)
+                })
+            })
+            .collect();
+        for writer in writers {
+            let (stopped, of_one) = writer.join().unwrap();
+            failed |= stopped;
+            possible.extend(of_one);
+        }
+    });
+    drop(store);
+    check_left(&disk, seed, &possible)?;
+
+    disk.fail(Fault { at: u64::MAX, error: ErrorKind::Other, forever: false });
+    disk.fail_write_back(u64::MAX, ErrorKind::Other);
+    if rng.bool() {
+        disk.evict(seed);
+    }
+    let store = options(bug).open_device(disk.device()).map_err(|e| format!("reopen: {e}"))?;
+    check(&store, &possible)?;
+    // What reopening shows is there to stay.
+    for (key, values) in &mut possible {
+        *values = vec![store.get(key).map_err(|e| format!("get: {e}"))?];
+    }
+    for i in 0..3 {
+        let (key, value) = (vec![b'a', i], vec![i; 2000]);
+        store.put(&key, &value).map_err(|e| format!("put after reopening: {e}"))?;
+        possible.insert(key, vec![Some(value)]);
+        check_left(&disk, seed, &possible)?;
+    }
+    Ok(failed)
+}
+
+#[test]
+fn what_several_threads_were_told_is_durable_stays_whatever_fails() {
+    let failed =
+        (0..60).filter(|seed| fails_once(*seed, None).unwrap_or_else(|e| panic!("{seed}: {e}"))).count();
+    assert!(failed > 30, "{failed} of 60 disks failed");
+}
+
+#[test]
+fn a_log_that_is_trusted_because_it_is_cached_is_found() {
+    let lost = (0..2000).find_map(|seed| fails_once(seed, Some(Bug::TrustCachedLog)).err());
+    println!("{}", lost.expect("the bug loses something"));
+}
