@@ -175,6 +175,29 @@ fn both_superblocks_damaged_is_an_error_and_one_is_not() {
 }
 
 #[test]
+fn either_superblock_may_be_damaged_in_a_store_that_was_not_closed() {
+    for seed in 0..40 {
+        let mut rng = Rng::with_seed(seed);
+        let disk = SimDisk::new();
+        let store = options().open_device(disk.device()).unwrap();
+        for step in 0..rng.u32(20..120) {
+            store.put([rng.u8(..10)], vec![step as u8; rng.usize(..150_000)]).unwrap();
+            if rng.u8(..6) == 0 {
+                store.checkpoint().unwrap();
+            }
+        }
+        store.put("last", "of all").unwrap();
+        let left = disk.crash(seed);
+        for half in [0, BLOCK] {
+            let damaged = flipped(&left, half + rng.usize(..BLOCK), rng.u8(..8));
+            let reopened = options().open_device(damaged.device());
+            let reopened = reopened.unwrap_or_else(|e| panic!("seed {seed}, superblock at {half}: {e}"));
+            assert_eq!(contents(&reopened), contents(&store), "seed {seed}, superblock at {half}");
+        }
+    }
+}
+
+#[test]
 fn truncated_containers_are_refused_or_read_truly() {
     let (disk, truth) = busy_container();
     let whole = disk.device().len().unwrap() as usize;
