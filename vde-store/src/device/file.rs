@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::device::{Device, Mapping};
@@ -93,8 +93,7 @@ impl FileDevice {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn open(path: &Path) -> Result<Self> {
-        let opened = OpenOptions::new().read(true).write(true).open(path);
-        Self::locked(opened.map_err(|e| Error::io("open the container", e))?, path, false)
+        Self::open_with(OpenOptions::new().read(true).write(true), path, false)
     }
 
     /// Opens the file at `path` for reading, shared with other readers but with no writer.
@@ -115,14 +114,30 @@ impl FileDevice {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn open_read_only(path: &Path) -> Result<Self> {
-        let opened = OpenOptions::new().read(true).open(path);
-        Self::locked(opened.map_err(|e| Error::io("open the container", e))?, path, true)
+        Self::open_with(OpenOptions::new().read(true), path, true)
+    }
+
+    fn open_with(options: &mut OpenOptions, path: &Path, shared: bool) -> Result<Self> {
+        let failed = |e| Error::io("open the container", e);
+        // A pipe would make it wait for somebody at the other end.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        loop {
+            let file = options.open(path).map_err(failed)?;
+            if !file.metadata().map_err(failed)?.is_file() {
+                return Err(Error::NotAStore { reason: "it is no regular file" });
+            }
+            let device = Self::locked(file, path, shared)?;
+            // Another file may have got the name before this one was locked. What were written to this one would be lost.
+            if is_at(&device.file, path).map_err(failed)? {
+                return Ok(device);
+            }
+        }
     }
 
     fn locked(file: File, path: &Path, shared: bool) -> Result<Self> {
         let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
         match locked {
-            Ok(()) => Ok(Self { direct: if shared { None } else { open_direct(path) }, file }),
+            Ok(()) => Ok(Self { direct: if shared { None } else { open_direct(&file, path) }, file }),
             Err(TryLockError::WouldBlock) => Err(Error::AlreadyOpen),
             Err(TryLockError::Error(e)) => Err(Error::io("lock the container", e)),
         }
@@ -138,19 +153,24 @@ fn map_file(file: &File, len: u64) -> Option<Mapping> {
     mapped.ok().map(Mapping)
 }
 
-/// The flag that makes the system write past its page cache.
+/// Whether `file` is the one at `path`.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, there) = (file.metadata()?, fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+}
+
+/// The file, which was opened at `path`, opened again to be written past the page cache. By now, another file may have that
+/// name; it is left alone.
 #[cfg(target_os = "linux")]
-fn open_direct(path: &Path) -> Option<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed())
-        .open(path)
-        .ok()
+fn open_direct(file: &File, path: &Path) -> Option<File> {
+    let flags = rustix::fs::OFlags::DIRECT | rustix::fs::OFlags::NONBLOCK;
+    let direct = OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;
+    let (ours, opened) = (file.metadata().ok()?, direct.metadata().ok()?);
+    ((ours.dev(), ours.ino()) == (opened.dev(), opened.ino())).then_some(direct)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_direct(_: &Path) -> Option<File> {
+fn open_direct(_: &File, _: &Path) -> Option<File> {
     None
 }
 
@@ -282,6 +302,36 @@ mod tests {
         fs::remove_file(&path).unwrap();
         drop(FileDevice::create_with(&path, |_| Ok(())).unwrap());
         assert_eq!((files(), path.exists()), (1, true));
+    }
+
+    #[test]
+    fn a_file_that_gets_the_name_meanwhile_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("store.vde"), dir.path().join("other.vde"));
+        fs::write(&path, "ours").unwrap();
+        fs::write(&other, "theirs").unwrap();
+        let ours = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let device = FileDevice::locked(ours.try_clone().unwrap(), &path, false).unwrap();
+        assert!(is_at(&device.file, &path).unwrap());
+        fs::rename(&other, &path).unwrap();
+        assert!(open_direct(&ours, &path).is_none());
+        assert!(!is_at(&device.file, &path).unwrap());
+        drop(device);
+        FileDevice::locked(ours, &path, false).unwrap().write_bulk(&[7; ALIGNMENT], 0).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for opened in [FileDevice::open(&pipe), FileDevice::open_read_only(&pipe)] {
+            assert!(matches!(opened, Err(Error::NotAStore { .. })), "{opened:?}");
+        }
+        assert!(FileDevice::open(dir.path()).is_err());
+        assert!(matches!(FileDevice::open_read_only(dir.path()), Err(Error::NotAStore { .. })));
     }
 
     #[test]
