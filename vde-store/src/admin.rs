@@ -74,7 +74,8 @@ pub struct Stats {
     pub checkpoints: u64,
     /// How many named snapshots there are.
     pub snapshots: usize,
-    /// How many writes were logged since the container was created.
+    /// The number of the newest write: how many were logged since the container was created, and in a copy made by
+    /// [`backup`](Vde::backup) those before it too.
     pub writes: u64,
     /// How many of those are durable.
     pub durable_writes: u64,

@@ -1,32 +1,26 @@
 //! Copies of a whole store, made while it is written to.
 
-use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::device::sync_parent;
+use crate::device::Partial;
 use crate::entries::Entry;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::log::record::Origin;
+use crate::opening::initialise;
 use crate::options::{Durability, VdeOptions};
 use crate::store::Vde;
 use crate::value::{encode_user, micros_from_time};
 use crate::writes::{Content, Write};
 
-/// A name beside `path`.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".partial");
-    name.into()
-}
-
 impl Vde {
     /// Copies the store, as it is now, into a new container at `path`. Readers and writers go on meanwhile. Values keep
     /// their metadata; named snapshots are not copied. Returns how many keys were.
     ///
-    /// The copy is made beside `path` and appears there once it is whole and durable; until then an empty file holds the
-    /// name, which no store opens. What fails leaves neither.
+    /// The copy is made beside `path` and appears there once it is whole and durable. What fails leaves nothing; what a kill
+    /// leaves is a file whose name ends in `.partial`, which the next backup to `path` removes. Versions in the copy go on
+    /// from those of the store.
     ///
     /// # Errors
     ///
@@ -45,33 +39,23 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
-        let path = path.as_ref();
-        let claimed = OpenOptions::new().write(true).create_new(true).open(path);
-        claimed.map_err(|e| Error::io("create the copy", e))?;
-        let partial = beside(path);
-        // The name is ours, so this is what is left of a copy whose process was killed.
-        let _ = fs::remove_file(&partial);
-        let copied = self.copy_to(&partial).and_then(|keys| {
-            fs::rename(&partial, path).map_err(|e| Error::io("rename the copy", e))?;
-            sync_parent(path)?;
-            Ok(keys)
-        });
-        if copied.is_err() {
-            let _ = fs::remove_file(&partial);
-            let _ = fs::remove_file(path);
-        }
-        copied
-    }
-
-    fn copy_to(&self, path: &Path) -> Result<u64> {
-        let ours = &self.shared().options;
-        let options = VdeOptions { read_only: false, salvage: false, background: true, ..ours.clone() };
-        let copy = options
-            .segment_size(self.shared().pages.geometry().segment_size)
-            .durability(Durability::Buffered)
-            .create(path)?;
+        let shared = self.shared();
+        let ours = &shared.options;
+        let (partial, device) = Partial::create(path.as_ref())?;
+        let view = self.read_view();
+        let segment_size = shared.pages.geometry().segment_size;
+        initialise(&device, segment_size, shared.log.published())?;
+        let options = VdeOptions {
+            read_only: false,
+            salvage: false,
+            background: true,
+            segment_size,
+            durability: Durability::Buffered,
+            ..ours.clone()
+        };
+        let copy = Self::start(options, Arc::new(device))?;
         let mut keys = 0;
-        for entry in self.read_view().list("") {
+        for entry in view.list("") {
             match entry.and_then(|entry| copy.adopt(&entry)) {
                 Err(Error::Corrupt { .. }) if ours.salvage => {}
                 adopted => {
@@ -82,6 +66,8 @@ impl Vde {
         }
         copy.flush()?;
         copy.checkpoint()?;
+        drop(copy);
+        partial.finish()?;
         Ok(keys)
     }
 

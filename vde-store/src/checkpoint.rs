@@ -193,6 +193,7 @@ impl Shared {
             state.reclaim(&self.segments);
             return Ok(());
         }
+        let _poisoning = self.line.poison_on_panic();
         let position = self.freeze(&layers)?;
         let done = self.persist(&mut state, &layers, position, edit, rewrite);
         done.inspect_err(|error| {

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use parking_lot::RwLock;
 
 pub use file::FileDevice;
-pub(crate) use file::sync_parent;
+pub(crate) use file::Partial;
 
 /// Positioned storage. Writes become durable only through [`sync`](Device::sync); until then a crash may keep
 /// any part of them, in any order.

@@ -46,7 +46,8 @@ impl VdeOptions {
     }
 
     /// Creates a container at `path`, where nothing may be yet. It appears there once it is whole and durable; what a crash
-    /// leaves of one that is being created is a file beside it whose name ends in `.partial`, which nobody needs.
+    /// leaves of one that is being created is a file beside it whose name ends in `.partial`, which nobody needs; the next
+    /// creation at `path` removes it.
     ///
     /// # Errors
     ///
@@ -76,7 +77,7 @@ impl VdeOptions {
     }
 
     fn create_device(&self, path: &Path) -> Result<FileDevice> {
-        FileDevice::create_with(path, |device| initialise(device, self.segment_size))
+        FileDevice::create_with(path, |device| initialise(device, self.segment_size, 0))
     }
 
     /// Opens the container on `device`, creating it where the device is empty.
@@ -98,7 +99,7 @@ impl VdeOptions {
         self.validate()?;
         let empty = device.is_empty().map_err(|e| Error::io("measure the container", e))?;
         if empty && !self.read_only {
-            initialise(&*device, self.segment_size)?;
+            initialise(&*device, self.segment_size, 0)?;
         }
         Vde::start(self, device)
     }
@@ -120,8 +121,8 @@ impl VdeOptions {
     }
 }
 
-/// Writes the first superblocks of a new container.
-fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
+/// Writes the first superblocks of a new container, whose writes are numbered from behind `seq`.
+pub(crate) fn initialise(device: &dyn Device, segment_size: u32, seq: u64) -> Result<()> {
     let mut id = [0; 16];
     for half in id.chunks_exact_mut(8) {
         // A fresh `RandomState` is the standard library's source of randomness.
@@ -129,6 +130,7 @@ fn initialise(device: &dyn Device, segment_size: u32) -> Result<()> {
         half.copy_from_slice(&random.to_le_bytes());
     }
     let mut superblock = Superblock::new(id, segment_size);
+    superblock.log.seq = seq;
     let mut blocks = superblock.encode();
     superblock.generation = 1;
     blocks.extend_from_slice(&superblock.encode());

@@ -24,7 +24,11 @@ struct Engine {
 impl Engine {
     fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
         let shared = self.shared.clone();
-        let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&shared));
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            // Writers may wait for it.
+            let _poisoning = shared.line.poison_on_panic();
+            run(&shared);
+        });
         self.threads.push(thread.map_err(|e| Error::io("start a thread", e))?);
         Ok(())
     }

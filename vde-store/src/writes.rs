@@ -130,6 +130,7 @@ impl Shared {
             self.line.write_soon();
         }
         if appended.unwritten > MAX_UNWRITTEN {
+            let _poisoning = self.line.poison_on_panic();
             self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
         }
         if appended.half_full || appended.memtable_bytes > self.options.checkpoint_bytes {

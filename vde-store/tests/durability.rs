@@ -353,38 +353,6 @@ fn a_container_of_the_first_format_opens_and_becomes_one_of_this() {
     assert!([0, 4096].iter().any(|at| now[at + 8..at + 20] == [2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0]));
 }
 
-#[test]
-fn a_backup_holds_one_moment_while_writers_write() {
-    let (dir, path) = place();
-    let store = small().open(&path).unwrap();
-    let pair = |store: &Vde, i: u32| {
-        let mut batch = store.batch();
-        batch.put("left", i.to_le_bytes()).put("right", i.to_le_bytes());
-        batch.commit().unwrap();
-    };
-    pair(&store, 0);
-    let done = std::sync::atomic::AtomicBool::new(false);
-    thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut i = 1;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                pair(&store, i);
-                i += 1;
-            }
-            i
-        });
-        for round in 0..5 {
-            let copy = dir.path().join(format!("copy-{round}.vde"));
-            assert_eq!(store.backup(&copy).unwrap(), 2);
-            assert!(matches!(store.backup(&copy), Err(Error::Io { .. })), "what is there is left alone");
-            let copy = small().open(copy).unwrap();
-            assert_eq!(copy.get("left").unwrap(), copy.get("right").unwrap());
-        }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(writer.join().unwrap() > 5, "the writer went on meanwhile");
-    });
-}
-
 #[tokio::test]
 async fn async_and_blocking_writers_share_one_store() {
     let (_dir, path) = place();

@@ -1,9 +1,8 @@
 //! A process that writes is killed, over and over: nothing that it said was durable is missing.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use vde_store::{Vde, VdeOptions};
 
@@ -56,25 +55,26 @@ fn start(test: &str, path: &Path) -> Child {
         .unwrap()
 }
 
-/// Starts the writer, lets it work, kills it; returns how far each of its threads said that it had come.
-fn one_life(path: &Path, life: Duration) -> [u64; 4] {
+/// Starts the writer, kills it once it has said so many times that something is durable; returns how far each of its
+/// threads said that it had come.
+fn one_life(path: &Path, said: usize) -> [u64; 4] {
     let mut child = start("write_until_killed", path);
     let out = child.stdout.take().unwrap();
-    let reader = std::thread::spawn(move || {
-        let mut done = [0; 4];
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            let Some((_, told)) = line.split_once("durable ") else { continue };
-            let mut numbers = told.split(' ').filter_map(|number| number.parse::<u64>().ok());
-            if let (Some(writer), Some(i)) = (numbers.next(), numbers.next()) {
-                done[writer as usize] = i;
-            }
+    let (mut done, mut lines) = ([0; 4], 0);
+    for line in BufReader::new(out).lines().map_while(Result::ok) {
+        let Some((_, told)) = line.split_once("durable ") else { continue };
+        let mut numbers = told.split(' ').filter_map(|number| number.parse::<u64>().ok());
+        if let (Some(writer), Some(i)) = (numbers.next(), numbers.next()) {
+            done[writer as usize] = i;
         }
-        done
-    });
-    std::thread::sleep(life);
-    child.kill().unwrap();
+        lines += 1;
+        if lines == said {
+            child.kill().unwrap();
+        }
+    }
+    assert!(lines >= said, "it ends only when it is killed");
     child.wait().unwrap();
-    reader.join().unwrap()
+    done
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
     let path = dir.path().join("store.vde");
     let mut total = [0; 4];
     for round in 0..rounds {
-        let told = one_life(&path, Duration::from_millis(60 + round * 37 % 300));
+        let told = one_life(&path, 1 + round * 137 % 700);
         let store: Vde = options().open(&path).unwrap();
         for writer in 0..4 {
             let next = store.get(format!("next/{writer}")).unwrap();
@@ -97,7 +97,6 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
         }
         assert!(store.verify(|_| {}).unwrap().is_clean());
     }
-    assert!(total.iter().sum::<u64>() > rounds, "the writers did write: {total:?}");
 
     // Neither lives nor crashes may have counted a record twice, or its segment would never be free again.
     let store = options().open(&path).unwrap();
@@ -117,32 +116,69 @@ fn create_until_killed() {
     }
 }
 
+/// And another one.
+#[test]
+fn back_up_until_killed() {
+    let Ok(dir) = std::env::var(ROLE) else { return };
+    let store = Vde::open(Path::new(&dir).join("store.vde")).unwrap();
+    let copy = Path::new(&dir).join("copy.vde");
+    loop {
+        store.backup(&copy).unwrap();
+        std::fs::remove_file(&copy).unwrap();
+    }
+}
+
+/// The files in `dir` whose names end so.
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    all.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+/// Starts `test` in `dir`, and kills it when there is a file that is not done.
+fn kill_halfway(test: &str, dir: &Path) {
+    let mut child = start(test, dir);
+    while files(dir, "partial").is_empty() {
+        assert!(child.try_wait().unwrap().is_none(), "it ends only when it is killed");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_process_that_is_killed_leaves_no_half_of_a_store() {
-    let dir = tempfile::tempdir().unwrap();
     let (mut whole, mut partial) = (0, 0);
-    for round in 0..12 {
-        let dir = dir.path().join(round.to_string());
-        std::fs::create_dir(&dir).unwrap();
-        let mut child = start("create_until_killed", &dir);
-        while !dir.join("0.vde").exists() {
-            assert!(child.try_wait().unwrap().is_none(), "it ends only when it is killed");
-            std::thread::sleep(Duration::from_millis(1));
+    // A kill may come just too late to leave half a store.
+    while whole == 0 || partial == 0 {
+        let dir = tempfile::tempdir().unwrap();
+        kill_halfway("create_until_killed", dir.path());
+        for path in files(dir.path(), "vde") {
+            VdeOptions::new().create_if_missing(false).open(&path).unwrap().put("k", "v").unwrap();
+            whole += 1;
         }
-        std::thread::sleep(Duration::from_millis(round * 3));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        for file in std::fs::read_dir(&dir).unwrap() {
-            let path = file.unwrap().path();
-            if path.extension().unwrap() == "vde" {
-                VdeOptions::new().create_if_missing(false).open(&path).unwrap().put("k", "v").unwrap();
-                whole += 1;
-            } else {
-                assert_eq!(path.extension().unwrap(), "partial");
-                partial += 1;
-            }
-        }
-        std::fs::remove_dir_all(&dir).unwrap();
+        partial += files(dir.path(), "partial").len();
     }
-    assert!(whole > 0 && partial > 0, "{whole} stores, {partial} that were not done");
+}
+
+#[test]
+fn a_killed_backup_leaves_nothing_in_the_way_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let store = Vde::open(dir.join("store.vde")).unwrap();
+    for i in 0..20u8 {
+        store.put([i], vec![i; 50_000]).unwrap();
+    }
+    drop(store);
+    let copy = dir.join("copy.vde");
+    let mut partial = 0;
+    while partial == 0 {
+        kill_halfway("back_up_until_killed", dir);
+        partial += files(dir, "partial").len();
+        if copy.exists() {
+            assert_eq!(Vde::open(&copy).unwrap().list("").count(), 20, "it is whole");
+            std::fs::remove_file(&copy).unwrap();
+        }
+        assert_eq!(Vde::open(dir.join("store.vde")).unwrap().backup(&copy).unwrap(), 20);
+        assert!(files(dir, "partial").is_empty(), "what was left is gone");
+        std::fs::remove_file(&copy).unwrap();
+    }
 }

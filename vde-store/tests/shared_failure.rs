@@ -19,6 +19,7 @@ fn options(bug: Option<Bug>) -> VdeOptions {
 #[derive(Default)]
 struct Stage {
     writer: Option<ThreadId>,
+    checkpoint_syncs: bool,
     written: bool,
     told: bool,
     synced: bool,
@@ -66,6 +67,7 @@ impl Device for TellsTheCheckpoint {
             self.set(|stage| stage.synced = true);
             return synced;
         }
+        self.set(|stage| stage.checkpoint_syncs = true);
         drop(self.wait(|stage| stage.written));
         self.disk.fail_write_back(0, ErrorKind::Other);
         let synced = self.file.sync();
@@ -94,6 +96,7 @@ fn told_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<()>, SimDisk) 
     let put = thread::scope(|scope| {
         let writer = scope.spawn(|| {
             device.set(|stage| stage.writer = Some(thread::current().id()));
+            drop(device.wait(|stage| stage.checkpoint_syncs));
             store.put("beside", [7; 9000])
         });
         drop(device.wait(|stage| stage.writer.is_some()));

@@ -3,8 +3,9 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::device::{Device, Mapping};
 use crate::error::{Error, Result};
@@ -49,29 +50,12 @@ impl FileDevice {
         Self::create_with(path, |_| Ok(()))
     }
 
-    /// Creates a new file that `write` makes durable. It has another name until then, so that neither a crash nor a failure
-    /// leaves half of it at `path`.
+    /// Creates a new file that `write` makes durable before it appears at `path`.
     pub(crate) fn create_with(path: &Path, write: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
-        let failed = |e| Error::io("create the container", e);
-        if path.symlink_metadata().is_ok() {
-            return Err(failed(io::ErrorKind::AlreadyExists.into()));
-        }
-        // Nobody else's: whatever has an expected name could be somebody's.
-        let unique = std::hash::RandomState::new().build_hasher().finish();
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(format!(".{unique:016x}.partial"));
-        let partial = Path::new(&partial);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(partial);
-        let device = Self::locked(file.map_err(failed)?, partial, false).and_then(|device| {
-            write(&device)?;
-            rename_to_new(partial, path).map_err(failed)?;
-            sync_parent(path)?;
-            Ok(device)
-        });
-        if device.is_err() {
-            let _ = fs::remove_file(partial);
-        }
-        device
+        let (partial, device) = Partial::create(path)?;
+        write(&device)?;
+        partial.finish()?;
+        Ok(device)
     }
 
     /// Opens the file at `path` and locks it against every other opener.
@@ -144,6 +128,73 @@ impl FileDevice {
     }
 }
 
+/// A new file that has another name until it is whole, so that neither a crash nor a failure leaves half of it at its place.
+pub(crate) struct Partial<'a> {
+    path: &'a Path,
+    /// Its name until then. Removed when this is dropped, unless that name is gone.
+    partial: PathBuf,
+}
+
+impl<'a> Partial<'a> {
+    /// Creates and locks an empty file. What killed processes have left of others that were to be at `path` is removed.
+    pub(crate) fn create(path: &'a Path) -> Result<(Self, FileDevice)> {
+        let failed = |e| Error::io("create the container", e);
+        if path.symlink_metadata().is_ok() {
+            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        }
+        remove_leftovers(path);
+        loop {
+            // Nobody else's: whatever has an expected name could be somebody's.
+            let unique = std::hash::RandomState::new().build_hasher().finish();
+            let mut partial = path.as_os_str().to_owned();
+            partial.push(format!(".{unique:016x}{SUFFIX}"));
+            let partial = Self { path, partial: partial.into() };
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&partial.partial);
+            match FileDevice::locked(file.map_err(failed)?, &partial.partial, false) {
+                // Somebody took it for a leftover before it was locked.
+                Err(Error::AlreadyOpen) => {}
+                Ok(device) if !is_at(&device.file, &partial.partial).unwrap_or(false) => {}
+                device => return Ok((partial, device?)),
+            }
+        }
+    }
+
+    /// Gives the file its name. It was made durable before.
+    pub(crate) fn finish(self) -> Result<()> {
+        rename_to_new(&self.partial, self.path).map_err(|e| Error::io("create the container", e))?;
+        sync_parent(self.path)
+    }
+}
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
+/// What the names of files that are being made end in, behind 16 hexadecimal digits.
+const SUFFIX: &str = ".partial";
+
+/// Removes files that were to be at `path` and that nobody holds locked, so that nobody will finish them. What cannot be
+/// removed stays.
+fn remove_leftovers(path: &Path) {
+    let (Some(name), Ok(files)) = (path.file_name(), fs::read_dir(parent(path))) else { return };
+    for file in files.flatten() {
+        let file_name = file.file_name();
+        let unique = file_name
+            .as_bytes()
+            .strip_prefix(name.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"."))
+            .and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+        if unique.is_some_and(|unique| unique.len() == 16 && unique.iter().all(u8::is_ascii_hexdigit))
+            && let Ok(device) = FileDevice::open(&file.path())
+        {
+            let _ = fs::remove_file(file.path());
+            drop(device);
+        }
+    }
+}
+
 #[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
 fn map_file(file: &File, len: u64) -> Option<Mapping> {
     let len = usize::try_from(len).ok()?;
@@ -212,11 +263,18 @@ fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
+/// The directory that a file is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes the directory entry of a file durable, without which a crash could lose the whole file.
-pub(crate) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = File::open(parent).and_then(|dir| dir.sync_all());
-    synced.map_err(|e| Error::io("sync the container's directory", e))
+fn sync_parent(path: &Path) -> Result<()> {
+    match File::open(parent(path)).and_then(|dir| dir.sync_all()) {
+        // Not every file system can, and those that cannot need not.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => Ok(()),
+        synced => synced.map_err(|e| Error::io("sync the container's directory", e)),
+    }
 }
 
 impl Device for FileDevice {
@@ -332,6 +390,27 @@ mod tests {
         }
         assert!(FileDevice::open(dir.path()).is_err());
         assert!(matches!(FileDevice::open_read_only(dir.path()), Err(Error::NotAStore { .. })));
+    }
+
+    #[test]
+    fn what_a_kill_has_left_is_removed_by_the_next_creation_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.vde");
+        let names = [
+            "store.vde.0123456789abcdef.partial",
+            "store.vde.partial",
+            "store.vde.0123456789abcdeg.partial",
+            "other.vde.0123456789abcdef.partial",
+        ];
+        for name in names {
+            fs::write(dir.path().join(name), "left").unwrap();
+        }
+        let (partial, being_made) = Partial::create(&path).unwrap();
+        let left: Vec<bool> = names.iter().map(|name| dir.path().join(name).exists()).collect();
+        assert_eq!(left, [false, true, true, true]);
+        drop(FileDevice::create(&path).unwrap());
+        assert!(is_at(&being_made.file, &partial.partial).unwrap(), "somebody is at it");
+        assert!(partial.finish().is_err(), "somebody else was faster");
     }
 
     #[test]

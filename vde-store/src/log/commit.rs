@@ -17,6 +17,7 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{self, Arc, PoisonError};
@@ -115,10 +116,27 @@ struct Lead<'a>(&'a Line);
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.poison(Arc::new(io::Error::other("a thread panicked while it wrote the log")));
-        }
+        drop(self.0.poison_on_panic());
         self.0.flushing.store(false, Ordering::Release);
+    }
+}
+
+/// See [`Line::poison_on_panic`].
+#[must_use = "it watches over what is done while it lives"]
+pub(crate) struct PoisonOnPanic<'a>(&'a Line);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.poison(Arc::new(io::Error::other("a thread panicked while it changed the store")));
+        }
+    }
+}
+
+/// Wakes every task. A waker that panics takes nothing from the others, nor from the thread that happens to wake it.
+fn wake(tasks: Vec<Task>) {
+    for task in tasks {
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| task.waker.wake()));
     }
 }
 
@@ -195,9 +213,12 @@ impl Line {
         for bench in &self.benches {
             bench.wake_all();
         }
-        for task in tasks {
-            task.waker.wake();
-        }
+        wake(tasks);
+    }
+
+    /// Poisons if its holder panics: what that was changing may be half done.
+    pub(crate) fn poison_on_panic(&self) -> PoisonOnPanic<'_> {
+        PoisonOnPanic(self)
     }
 
     /// Takes the lead, unless somebody has it.
@@ -265,9 +286,7 @@ impl Line {
             released.push(next);
         }
         drop(state);
-        for task in released {
-            task.waker.wake();
-        }
+        wake(released);
     }
 
     fn gather(&self, log: &Log) {

@@ -1,0 +1,91 @@
+//! Copies of a store: of one moment, with versions that go on, and nothing else touched.
+
+use std::path::PathBuf;
+use std::thread;
+
+use tempfile::TempDir;
+use vde_store::{Error, Vde, VdeOptions};
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    (dir, path)
+}
+
+fn small() -> VdeOptions {
+    VdeOptions::new().segment_size(1 << 18)
+}
+
+#[test]
+fn a_backup_holds_one_moment_while_writers_write() {
+    let (dir, path) = place();
+    let store = small().open(&path).unwrap();
+    let pair = |store: &Vde, i: u32| {
+        let mut batch = store.batch();
+        batch.put("left", i.to_le_bytes()).put("right", i.to_le_bytes());
+        batch.commit().unwrap();
+    };
+    pair(&store, 0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut i = 1;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                pair(&store, i);
+                i += 1;
+            }
+            i
+        });
+        for round in 0..5 {
+            let copy = dir.path().join(format!("copy-{round}.vde"));
+            assert_eq!(store.backup(&copy).unwrap(), 2);
+            assert!(matches!(store.backup(&copy), Err(Error::Io { .. })), "what is there is left alone");
+            let copy = small().open(copy).unwrap();
+            assert_eq!(copy.get("left").unwrap(), copy.get("right").unwrap());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 5, "the writer went on meanwhile");
+    });
+}
+
+#[test]
+fn versions_in_a_backup_go_on_from_those_of_the_store() {
+    let (dir, path) = place();
+    let store = small().open(&path).unwrap();
+    for i in 0..50u8 {
+        store.put([i % 7], [i]).unwrap();
+    }
+    let newest = store.metadata([0]).unwrap().unwrap().version;
+    let copy = dir.path().join("copy.vde");
+    store.backup(&copy).unwrap();
+    for _ in 0..2 {
+        let copy = small().open(&copy).unwrap();
+        let given: Vec<u64> = (0..7).map(|key| copy.metadata([key]).unwrap().unwrap().version).collect();
+        copy.put("new", "v").unwrap();
+        let next = copy.metadata("new").unwrap().unwrap().version;
+        assert!(next > newest && given.iter().all(|version| *version < next), "{next} after {given:?}");
+    }
+    let second = dir.path().join("second.vde");
+    small().open(&copy).unwrap().backup(&second).unwrap();
+    let (copy, second) = (small().open(&copy).unwrap(), small().open(&second).unwrap());
+    second.put("newer", "v").unwrap();
+    let version = |store: &Vde, key: &str| store.metadata(key).unwrap().unwrap().version;
+    assert!(version(&second, "newer") > version(&copy, "new"));
+    assert!(second.verify(|_| {}).unwrap().is_clean());
+}
+
+#[test]
+fn a_backup_touches_no_file_but_its_own() {
+    let (dir, path) = place();
+    let store = small().open(&path).unwrap();
+    store.put("k", "v").unwrap();
+    // Somebody's store, and what a killed backup has left.
+    let neighbour = dir.path().join("copy.vde.partial");
+    Vde::open(&neighbour).unwrap().put("theirs", "1").unwrap();
+    let left = dir.path().join("copy.vde.00112233aabbccdd.partial");
+    std::fs::write(&left, "half").unwrap();
+    store.backup(dir.path().join("copy.vde")).unwrap();
+    assert!(Vde::open(&neighbour).unwrap().contains("theirs").unwrap());
+    assert!(!left.exists());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+}
