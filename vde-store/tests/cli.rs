@@ -106,6 +106,60 @@ fn failures_have_codes_and_say_why() {
     assert_eq!(ok(dir, &["ls", "copy.vde"], None), b"l\n");
 }
 
+/// A store with a large value between two others, whose second half is damaged.
+fn with_a_damaged_value(dir: &Path) {
+    ok(dir, &["put", "s.vde", "a"], Some(b"1"));
+    ok(dir, &["put", "s.vde", "large"], Some(&vec![b'x'; 300_000]));
+    ok(dir, &["put", "s.vde", "z"], Some(b"2"));
+    let mut bytes = std::fs::read(dir.join("s.vde")).unwrap();
+    let at = bytes.windows(1000).rposition(|window| window == [b'x'; 1000]).unwrap();
+    bytes[at] = b'y';
+    std::fs::write(dir.join("s.vde"), bytes).unwrap();
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_damaged_value_leaves_no_file_that_looks_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    with_a_damaged_value(dir);
+    std::fs::write(dir.join("there"), "before").unwrap();
+    for out in ["out", "there"] {
+        assert_eq!(vde(dir, &["get", "s.vde", "large", "-o", out], None).status.code(), Some(4));
+    }
+    assert_eq!(std::fs::read(dir.join("there")).unwrap(), b"before");
+    assert_eq!(names(dir), ["s.vde", "there"]);
+    ok(dir, &["get", "s.vde", "z", "-o", "there"], None);
+    assert_eq!(std::fs::read(dir.join("there")).unwrap(), b"2");
+
+    assert_eq!(vde(dir, &["export", "s.vde", "some"], None).status.code(), Some(4));
+    assert_eq!(names(&dir.join("some")), ["a"], "it ends at what is damaged");
+    let salvaged = vde(dir, &["export", "s.vde", "rest", "--salvage"], None);
+    assert!(salvaged.status.success());
+    assert!(String::from_utf8_lossy(&salvaged.stderr).contains("left out large: corrupt blob chunk"));
+    assert_eq!(salvaged.stdout, b"2 keys exported, 1 left out\n");
+    assert_eq!(names(&dir.join("rest")), ["a", "z"]);
+}
+
+#[test]
+fn a_link_and_what_is_no_file_are_written_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    ok(dir, &["put", "s.vde", "k"], Some(b"value"));
+    std::fs::write(dir.join("file"), "").unwrap();
+    std::os::unix::fs::symlink("file", dir.join("link")).unwrap();
+    ok(dir, &["get", "s.vde", "k", "-o", "link"], None);
+    assert_eq!(std::fs::read(dir.join("file")).unwrap(), b"value");
+    assert!(dir.join("link").is_symlink());
+    assert_eq!(ok(dir, &["get", "s.vde", "k", "-o", "/dev/stdout"], None), b"value");
+}
+
 #[test]
 fn what_is_no_text_stays_what_it_is() {
     use std::ffi::OsStr;

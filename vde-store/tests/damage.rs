@@ -161,6 +161,24 @@ fn a_damaged_map_of_a_part_is_named_and_costs_one_value() {
 }
 
 #[test]
+fn damage_in_the_last_large_value_of_a_closed_store_costs_that_value() {
+    let disk = SimDisk::new();
+    let store = options().open_device(disk.device()).unwrap();
+    store.put("first", "1").unwrap();
+    store.put("large", vec![0xA7; 200_000]).unwrap();
+    drop(store);
+    let contents = disk.contents();
+    let at = contents.windows(64).rposition(|window| window == [0xA7; 64]).unwrap();
+    let store = options().open_device(flipped(&disk, at, 1).device()).unwrap();
+    assert_eq!(store.get("first").unwrap().unwrap(), b"1");
+    assert!(matches!(store.get("large"), Err(Error::Corrupt { what: "blob chunk", .. })));
+    assert!(!store.verify(|_| {}).unwrap().is_clean());
+    store.put("large", "anew").unwrap();
+    store.checkpoint().unwrap();
+    assert!(store.verify(|_| {}).unwrap().is_clean());
+}
+
+#[test]
 fn both_superblocks_damaged_is_an_error_and_one_is_not() {
     let (disk, truth) = busy_container();
     for at in [0, 9, 40, 100, 4090] {

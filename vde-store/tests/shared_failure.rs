@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, ThreadId};
 
 use fastrand::Rng;
@@ -15,14 +15,21 @@ fn options(bug: Option<Bug>) -> VdeOptions {
     bug.map_or(options.clone(), |bug| options.plant(bug))
 }
 
-/// How far the threads of [`told_to_the_checkpoint`] have come.
+/// What has happened in [`told_to_the_checkpoint`], one after the other.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    #[default]
+    Nothing,
+    CheckpointSyncs,
+    Written,
+    Told,
+    Synced,
+}
+
 #[derive(Default)]
 struct Stage {
     writer: Option<ThreadId>,
-    checkpoint_syncs: bool,
-    written: bool,
-    told: bool,
-    synced: bool,
+    step: Step,
 }
 
 /// A device on which a checkpoint syncs at the same time as a writer, and is told that the writer's page could not be
@@ -35,13 +42,20 @@ struct TellsTheCheckpoint {
 }
 
 impl TellsTheCheckpoint {
-    fn set(&self, change: impl FnOnce(&mut Stage)) {
-        change(&mut self.stage.lock().unwrap());
+    fn reach(&self, step: Step) {
+        let mut stage = self.stage.lock().unwrap();
+        stage.step = stage.step.max(step);
         self.changed.notify_all();
     }
 
-    fn wait(&self, until: impl Fn(&Stage) -> bool) -> MutexGuard<'_, Stage> {
-        self.changed.wait_while(self.stage.lock().unwrap(), |stage| !until(stage)).unwrap()
+    fn wait(&self, step: Step) {
+        let stage = self.stage.lock().unwrap();
+        drop(self.changed.wait_while(stage, |stage| stage.step < step).unwrap());
+    }
+
+    /// The thread that writes; before there is one, nothing is arranged.
+    fn writer(&self) -> Option<ThreadId> {
+        self.stage.lock().unwrap().writer
     }
 }
 
@@ -52,27 +66,26 @@ impl Device for TellsTheCheckpoint {
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_at(data, offset)?;
-        self.set(|stage| stage.written |= stage.writer == Some(thread::current().id()));
+        if self.writer() == Some(thread::current().id()) {
+            self.reach(Step::Written);
+        }
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let writer = self.stage.lock().unwrap().writer;
-        if writer.is_none() {
-            return self.file.sync();
-        }
-        if writer == Some(thread::current().id()) {
-            drop(self.wait(|stage| stage.told));
+        let Some(writer) = self.writer() else { return self.file.sync() };
+        if writer == thread::current().id() {
+            self.wait(Step::Told);
             let synced = self.file.sync();
-            self.set(|stage| stage.synced = true);
+            self.reach(Step::Synced);
             return synced;
         }
-        self.set(|stage| stage.checkpoint_syncs = true);
-        drop(self.wait(|stage| stage.written));
+        self.reach(Step::CheckpointSyncs);
+        self.wait(Step::Written);
         self.disk.fail_write_back(0, ErrorKind::Other);
         let synced = self.file.sync();
-        self.set(|stage| stage.told = true);
-        drop(self.wait(|stage| stage.synced));
+        self.reach(Step::Told);
+        self.wait(Step::Synced);
         synced
     }
 
@@ -95,11 +108,10 @@ fn told_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<()>, SimDisk) 
     store.put("before", "1").unwrap();
     let put = thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            device.set(|stage| stage.writer = Some(thread::current().id()));
-            drop(device.wait(|stage| stage.checkpoint_syncs));
+            device.wait(Step::CheckpointSyncs);
             store.put("beside", [7; 9000])
         });
-        drop(device.wait(|stage| stage.writer.is_some()));
+        device.stage.lock().unwrap().writer = Some(writer.thread().id());
         assert!(store.checkpoint().is_err());
         writer.join().unwrap()
     });

@@ -56,7 +56,7 @@ pub(crate) fn run(workload: &Workload, as_json: bool) -> Result<(), Failure> {
             let (store, value) = (&store, &value);
             move || {
                 let mut times = Times::new();
-                while start.elapsed() < workload.seconds {
+                while times.is_empty() || start.elapsed() < workload.seconds {
                     let begun = Instant::now();
                     store.put(format!("{writer}/{:012}", times.len()), value)?;
                     times.push(begun.elapsed());

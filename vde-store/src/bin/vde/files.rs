@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use indicatif::ProgressBar;
 use serde_json::json;
-use vde_store::{Durability, ReadView, UserMetadata, Vde};
+use vde_store::{Durability, Entry, Error, ReadView, UserMetadata, Vde};
 
 use crate::{Failure, at, counting, tell};
 
@@ -56,20 +56,63 @@ fn target(dir: &Path, key: &[u8]) -> Result<PathBuf, Failure> {
     Err(Failure::Io(key.escape_ascii().to_string(), reason))
 }
 
-pub(crate) fn export(view: &ReadView, dir: &Path, as_json: bool) -> Result<(), Failure> {
-    let bar = ProgressBar::new_spinner();
-    let mut keys = 0u64;
-    for entry in view.list("") {
-        let entry = entry?;
-        let path = target(dir, entry.key())?;
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(at(parent))?;
+/// Writes a file that appears at `path` once it is whole. What is no regular file (a terminal, a pipe) is written to as it is.
+pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failure> {
+    let there = fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        let mut file = File::create(path).map_err(at(path))?;
+        return io::copy(&mut from, &mut file).map(drop).map_err(at(path));
+    }
+    // A link stays one.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut partial = target.clone().into_os_string();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = PathBuf::from(partial);
+    let mut write = || {
+        let mut file = File::create_new(&partial)?;
+        if let Some(there) = &there {
+            file.set_permissions(there.permissions())?;
         }
-        let mut file = File::create(&path).map_err(at(&path))?;
-        io::copy(&mut entry.reader()?, &mut file).map_err(at(&path))?;
-        keys += 1;
+        let copied = io::copy(&mut from, &mut file).and_then(|_| fs::rename(&partial, &target));
+        if copied.is_err() {
+            let _ = fs::remove_file(&partial);
+        }
+        copied
+    };
+    write().map_err(at(path))
+}
+
+/// Writes every value to a file. With `salvage`, what is damaged is named and left out.
+pub(crate) fn export(view: &ReadView, dir: &Path, salvage: bool, as_json: bool) -> Result<(), Failure> {
+    let bar = ProgressBar::new_spinner();
+    let (mut keys, mut left_out) = (0u64, 0u64);
+    for entry in view.list("") {
+        let written =
+            entry.map_err(|error| ("a page of the index".to_owned(), error.into())).and_then(|entry| {
+                export_entry(&entry, dir).map_err(|error| (entry.key().escape_ascii().to_string(), error))
+            });
+        match written {
+            Ok(()) => keys += 1,
+            Err((what, Failure::Store(error @ Error::Corrupt { .. }))) if salvage => {
+                left_out += 1;
+                bar.suspend(|| eprintln!("vde: left out {what}: {error}"));
+            }
+            Err((_, failure)) => return Err(failure),
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    tell(as_json, &json!({ "keys": keys }), &format!("{keys} keys exported"))
+    let text = match left_out {
+        0 => format!("{keys} keys exported"),
+        _ => format!("{keys} keys exported, {left_out} left out"),
+    };
+    tell(as_json, &json!({ "keys": keys, "left_out": left_out }), &text)
+}
+
+fn export_entry(entry: &Entry, dir: &Path) -> Result<(), Failure> {
+    let path = target(dir, entry.key())?;
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(at(parent))?;
+    }
+    write_whole(&path, entry.reader()?)
 }

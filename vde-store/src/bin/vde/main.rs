@@ -247,7 +247,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Stat { store, key: Some(key), at } => values::stat(&at.open(store)?, key.as_bytes(), json),
         Command::Verify { store } => maintain::verify(&reading().salvage(true).open(store)?, json),
         Command::Import { store, dir } => files::import(store, dir, json),
-        Command::Export { store, dir, at } => files::export(&at.open(store)?, dir, json),
+        Command::Export { store, dir, at } => files::export(&at.open(store)?, dir, at.salvage, json),
         Command::Snapshot { store, name, delete } => {
             maintain::snapshot(store, name.as_deref(), *delete, json)
         }

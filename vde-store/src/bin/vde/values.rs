@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::json;
 use vde_store::{ReadView, UserMetadata, Vde};
 
+use crate::files::write_whole;
 use crate::{Failure, at, bytes, seconds, stdout, table, tell};
 
 pub(crate) fn put(store: &Path, key: &[u8], file: &Path, meta: &UserMetadata) -> Result<(), Failure> {
@@ -27,10 +28,9 @@ pub(crate) fn get(view: &ReadView, key: &[u8], output: Option<&Path>) -> Result<
         return io::copy(&mut reader, &mut io::stdout().lock()).map(drop).map_err(stdout);
     };
     let bar = bytes(Some(reader.len()));
-    let mut file = File::create(path).map_err(at(path))?;
-    let copied = io::copy(&mut bar.wrap_read(reader), &mut file);
+    let written = write_whole(path, bar.wrap_read(reader));
     bar.finish_and_clear();
-    copied.map(drop).map_err(at(path))
+    written
 }
 
 pub(crate) fn rm(store: &Vde, key: &[u8]) -> Result<(), Failure> {
