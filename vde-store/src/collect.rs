@@ -99,7 +99,8 @@ impl Shared {
         let start = geometry.segment_offset(segment);
         let device_len = self.pages.device().len().map_err(|e| Error::io("measure the container", e))?;
         let len = u64::from(geometry.segment_size).min(device_len.saturating_sub(start));
-        let bytes = self.pages.read(start, len as usize, "segment")?;
+        // Not through the map: the end of the segment may never have been written.
+        let bytes = self.pages.read_copy(start, len as usize, "segment")?;
         let mut at = 0;
         while let Some(unit) = bytes.get(at as usize..).and_then(|rest| Unit::read(rest, geometry.salt)) {
             if unit.head.ordinal != ordinal {

@@ -19,6 +19,7 @@ use crate::options::VdeOptions;
 use crate::pages::Pages;
 use crate::planted::Bug;
 use crate::recovery::{Recovery, read_root, replay};
+use crate::salvage::salvage;
 use crate::segments::Segments;
 use crate::stripes::StripeHasher;
 use crate::sync_point::SyncPoint;
@@ -81,12 +82,17 @@ impl Shared {
         let geometry = root.superblock.geometry();
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
-        let replayed = replay(&root.pages, &root.superblock, &memtable, &mut segments, &options)?;
+        let replayed = match root.lost_at {
+            None => replay(&root.pages, &root.superblock, &memtable, &mut segments, &options)?,
+            Some(offset) => salvage(&root.pages, &root.superblock, &memtable, offset)?,
+        };
         let syncs = Arc::new(SyncPoint::new(device.clone(), options.planted));
         if !options.read_only {
             root.superblock = make_durable(&syncs, &*device, &root.superblock, &root.block, &options)?;
         }
-        root.pages.allow_map();
+        if options.memory_map {
+            root.pages.allow_map();
+        }
         let segments = Arc::new(Mutex::new(segments));
         let log = Arc::new(Log::new(
             device,

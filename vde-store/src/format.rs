@@ -125,8 +125,11 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    pub(crate) fn encode(self) -> [u8; 20] {
-        let mut out = [0; 20];
+    /// Its length as it is encoded.
+    pub(crate) const LEN: usize = 20;
+
+    pub(crate) fn encode(self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
         out[0..8].copy_from_slice(&self.offset.to_le_bytes());
         out[8..12].copy_from_slice(&self.len.to_le_bytes());
         out[12..20].copy_from_slice(&self.checksum.to_le_bytes());

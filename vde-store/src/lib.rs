@@ -81,6 +81,7 @@ mod pages;
 mod planted;
 mod reads;
 mod recovery;
+mod salvage;
 mod segments;
 mod store;
 mod stripes;

@@ -55,7 +55,7 @@ pub enum Compression {
 
 /// How a store is opened. Every option is checked when it is.
 ///
-/// There is no size of a cache to choose: a container file is read through a map of it, so the operating system's page cache
+/// There is no size of a cache to choose: a container file is read through a [map](Self::memory_map) of it, so the operating system's page cache
 /// is the only one, and takes what memory is free. What a store takes itself grows with
 /// [`checkpoint_bytes`](Self::checkpoint_bytes); beside that, it keeps up to 32 bytes for each key that is read, 32 MiB at
 /// most, to find it sooner the next time.
@@ -87,6 +87,7 @@ pub struct VdeOptions {
     pub(crate) salvage: bool,
     pub(crate) create_if_missing: bool,
     pub(crate) background: bool,
+    pub(crate) memory_map: bool,
     /// How many pieces a part of a large value has.
     pub(crate) part_pieces: u64,
     pub(crate) planted: Planted,
@@ -120,6 +121,7 @@ impl VdeOptions {
             salvage: false,
             create_if_missing: true,
             background: true,
+            memory_map: true,
             part_pieces: PART_PIECES,
             planted: Planted::default(),
         }
@@ -280,6 +282,25 @@ impl VdeOptions {
     /// ```
     pub fn create_if_missing(mut self, create: bool) -> Self {
         self.create_if_missing = create;
+        self
+    }
+
+    /// Whether the container is read through a map of it, which takes neither a system call nor a copy for each read. Default
+    /// `true`.
+    ///
+    /// Reading through a map has no way to fail: where the disk cannot read a page, or somebody else cuts the file, the
+    /// system ends the process with SIGBUS. Without the map, such a read is an [`Error::Io`] or an [`Error::Corrupt`], and
+    /// each read costs a system call and a copy. What may never have been written is read without the map in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = vde_store::VdeOptions::new().memory_map(false).open(dir.path().join("store.vde"))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn memory_map(mut self, memory_map: bool) -> Self {
+        self.memory_map = memory_map;
         self
     }
 

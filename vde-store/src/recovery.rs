@@ -50,6 +50,8 @@ pub(crate) struct Root {
     pub(crate) catalog_runs: Vec<PageRun>,
     pub(crate) segments: Segments,
     pub(crate) pages: Arc<Pages>,
+    /// Where damage makes the index unreadable, in a store that is opened to salvage it: nothing is known but the superblock.
+    pub(crate) lost_at: Option<u64>,
 }
 
 /// Finds the newest superblock that is whole, and what it refers to. That was durable before the superblock was written, so
@@ -61,13 +63,29 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Resul
     let falls_back = options.salvage || options.planted.has(Bug::FallBack);
     let tried = if falls_back { superblocks.len() } else { 1 };
     let mut first_error = None;
-    for (superblock, block) in superblocks.into_iter().take(tried) {
-        match load_catalog(device, superblock, block, falls_back) {
+    for (superblock, block) in superblocks.iter().take(tried) {
+        match load_catalog(device, superblock.clone(), block.clone(), falls_back) {
             Ok(root) => return Ok(root),
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    Err(first_error.unwrap_or(Error::NotAStore { reason: "it has no superblock" }))
+    match (first_error, superblocks.into_iter().next()) {
+        (Some(Error::Corrupt { offset, .. }), Some((superblock, block))) if options.salvage => {
+            let geometry = superblock.geometry();
+            let pages = Arc::new(Pages::new(device.clone(), geometry));
+            let (catalog, segments) = (Catalog::default(), Segments::new(geometry));
+            Ok(Root {
+                superblock,
+                block,
+                catalog,
+                catalog_runs: Vec::new(),
+                segments,
+                pages,
+                lost_at: Some(offset),
+            })
+        }
+        (error, _) => Err(error.unwrap_or(Error::NotAStore { reason: "it has no superblock" })),
+    }
 }
 
 fn load_catalog(
@@ -93,7 +111,7 @@ fn load_catalog(
     if len < written_end(&superblock, &segments) && !cut_is_fine {
         return Err(Error::corrupt("file end", len));
     }
-    Ok(Root { superblock, block, catalog, catalog_runs, segments, pages })
+    Ok(Root { superblock, block, catalog, catalog_runs, segments, pages, lost_at: None })
 }
 
 /// Up to where the container was written when the checkpoint was made. A shorter one was cut, and by no crash.
@@ -269,7 +287,8 @@ fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64, write_back: boo
     }
 }
 
-fn change(record: &Record<'_>, seq: u64, offset: u64) -> Result<Change> {
+/// The change that the record at `offset` is, whose value was verified.
+pub(crate) fn change(record: &Record<'_>, seq: u64, offset: u64) -> Result<Change> {
     let location = Location { offset, len: record.len };
     let mut stored = None;
     if record.head.kind == Kind::Put {

@@ -11,7 +11,7 @@ use crate::format::{Extent, Fields};
 use crate::memtable::Location;
 
 /// First four bytes of a page.
-const PAGE_MAGIC: u32 = 0x5045_4456; // "VDEP"
+pub(crate) const PAGE_MAGIC: u32 = 0x5045_4456; // "VDEP"
 /// Magic, level, length of the prefix, count, padding; then the generation.
 const HEAD: usize = 24;
 /// Of a longer common prefix, only this much is taken out of the heads.

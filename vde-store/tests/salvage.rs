@@ -1,0 +1,107 @@
+//! A store whose index cannot be read: salvaging finds what lies in the log and in the index pages that are whole.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use vde_store::testing::SimDisk;
+use vde_store::{Durability, Error, Vde, VdeOptions};
+
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+
+const BLOCK: usize = 4096;
+
+fn options() -> VdeOptions {
+    VdeOptions::new().background(false).segment_size(1 << 18)
+}
+
+fn contents(store: &Vde) -> Contents {
+    store
+        .list("")
+        .map(|entry| entry.and_then(|entry| Ok((entry.key().to_vec(), entry.value()?.to_vec()))))
+        .collect::<vde_store::Result<_>>()
+        .unwrap()
+}
+
+/// Small values that lie in the index alone, since the log's segments that had them are used anew; and longer ones.
+fn well_used() -> (SimDisk, Contents) {
+    let disk = SimDisk::new();
+    let store = options().open_device(disk.device()).unwrap();
+    let buffered = store.with_durability(Durability::Buffered);
+    for i in 0..3000u32 {
+        buffered.put(i.to_be_bytes(), format!("value {i}")).unwrap();
+    }
+    store.checkpoint().unwrap();
+    for round in 0..40u32 {
+        for key in 0..10u8 {
+            buffered.put([b'l', key], vec![key ^ round as u8; 3000 + 10_000 * usize::from(key)]).unwrap();
+        }
+        for i in 0..20 {
+            buffered.put((i * 97 + round).to_be_bytes(), format!("changed {round}")).unwrap();
+        }
+        store.checkpoint().unwrap();
+    }
+    store.put("last", "behind the checkpoint").unwrap();
+    let truth = contents(&store);
+    // Not closed.
+    (SimDisk::holding(disk.contents()), truth)
+}
+
+/// Where the newest superblock, its catalog and the root of its index lie, and how long the latter are.
+fn places(image: &[u8]) -> (usize, (usize, usize), (usize, usize)) {
+    let number = |at: usize, len: usize| {
+        let mut bytes = [0; 8];
+        bytes[..len].copy_from_slice(&image[at..at + len]);
+        u64::from_le_bytes(bytes) as usize
+    };
+    let newest = [0, BLOCK].into_iter().max_by_key(|block| number(block + 40, 8)).unwrap();
+    let catalog = (number(newest + 80, 8), number(newest + 88, 8));
+    (newest, catalog, (number(catalog.0 + 4, 8), number(catalog.0 + 12, 4)))
+}
+
+/// What is salvaged with a bit flipped.
+fn salvaged(disk: &SimDisk, at: usize, bit: u8) -> Contents {
+    let damaged = disk.crash(0);
+    let mut byte = [0];
+    damaged.device().read_at(&mut byte, at as u64).unwrap();
+    damaged.device().write_at(&[byte[0] ^ 1 << bit], at as u64).unwrap();
+    let refused = options().open_device(damaged.device());
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "byte {at}");
+    let store = options().read_only(true).salvage(true).open_device(damaged.device()).unwrap();
+    assert!(store.recovery().damaged_at.is_some());
+    assert!(!store.verify(|_| {}).unwrap().is_clean(), "byte {at}");
+    contents(&store)
+}
+
+#[test]
+fn one_flipped_bit_of_the_catalog_or_the_root_costs_little() {
+    let (disk, truth) = well_used();
+    let (_, catalog, root) = places(&disk.contents());
+    let mut rng = Rng::with_seed(1);
+    for round in 0..40 {
+        let (start, len) = if round % 2 == 0 { catalog } else { root };
+        let at = start + rng.usize(..len.min(1500));
+        let found = salvaged(&disk, at, rng.u8(..8));
+        for (key, value) in &found {
+            assert_eq!(truth.get(key), Some(value), "byte {at}: {key:?}");
+        }
+        // A damaged reference of the root costs the leaf that it refers to.
+        assert!(found.len() * 10 >= truth.len() * 9, "byte {at}: {} of {} keys", found.len(), truth.len());
+        assert!(found.contains_key(&b"last"[..]));
+    }
+}
+
+#[test]
+fn what_is_salvaged_becomes_a_store_again() {
+    let (disk, truth) = well_used();
+    let (_, catalog, _) = places(&disk.contents());
+    let damaged = disk.crash(0);
+    damaged.device().write_at(&[0; 4096], catalog.0 as u64).unwrap();
+    let store = options().read_only(true).salvage(true).open_device(damaged.device()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let newest = store.metadata("last").unwrap().unwrap().version;
+    store.backup(dir.path().join("copy.vde")).unwrap();
+    let copy = options().open(dir.path().join("copy.vde")).unwrap();
+    assert!(contents(&copy) == truth, "{} of {} keys", copy.list("").count(), truth.len());
+    copy.put("next", "v").unwrap();
+    assert!(copy.metadata("next").unwrap().unwrap().version > newest);
+}
