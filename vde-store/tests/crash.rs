@@ -272,21 +272,27 @@ fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64
     }
 }
 
-/// Two tests, so that two cores share the work.
-fn many(seeds: std::ops::Range<u64>) {
-    let cuts: u64 = seeds.map(|seed| crashes(seed, 60, 5, None).unwrap()).sum();
+/// Every second seed from `first` on: six at least, and as many as it takes for enough power cuts. How many a seed has
+/// depends on how many writers share a sync. Two tests, so that two cores share the work.
+fn many(first: u64) {
+    let mut cuts = 0;
+    for seed in (first..).step_by(2) {
+        cuts += crashes(seed, 60, 5, None).unwrap();
+        if seed >= first + 10 && cuts > 10_000 {
+            break;
+        }
+    }
     println!("{cuts} power cuts");
-    assert!(cuts > 10_000, "only {cuts} power cuts");
 }
 
 #[test]
 fn no_power_cut_loses_what_was_acknowledged() {
-    many(0..6);
+    many(0);
 }
 
 #[test]
 fn no_power_cut_loses_what_was_acknowledged_either() {
-    many(6..12);
+    many(1);
 }
 
 #[test]
