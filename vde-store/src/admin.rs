@@ -214,7 +214,7 @@ impl Vde {
         let tree = state.snapshot_trees.get(name).cloned();
         let tree = tree.ok_or_else(|| Error::SnapshotNotFound { name: name.into() })?;
         let memtable = Arc::new(Memtable::default());
-        let layers = Arc::new(Layers { memtable, frozen: None, tree, log: None });
+        let layers = Arc::new(Layers { memtable, frozen: None, tree, log: None, maintenance: None });
         Ok(ReadView { layers, horizon: Horizon::LATEST })
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::device::Partial;
-use crate::entries::Entry;
+use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::log::record::Origin;

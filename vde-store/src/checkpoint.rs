@@ -223,6 +223,7 @@ impl Shared {
             frozen: Some(layers.memtable.clone()),
             tree: layers.tree.clone(),
             log: layers.log.clone(),
+            maintenance: layers.maintenance.clone(),
         };
         let rotated = self.log.rotate(fresh, || self.layers.store(Arc::new(frozen)));
         rotated.map_err(|e| self.fail("write the log", e))
@@ -367,8 +368,10 @@ impl Shared {
 
     /// Lets readers find the new index; the frozen memtable is part of it.
     fn publish(&self, tree: Arc<Tree>) {
-        let (memtable, log) = (self.layers.load().memtable.clone(), Some(self.log.clone()));
-        self.layers.store(Arc::new(Layers { memtable, frozen: None, tree, log }));
+        let layers = self.layers.load();
+        let (memtable, log) = (layers.memtable.clone(), layers.log.clone());
+        let maintenance = layers.maintenance.clone();
+        self.layers.store(Arc::new(Layers { memtable, frozen: None, tree, log, maintenance }));
     }
 }
 

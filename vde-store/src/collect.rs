@@ -6,7 +6,7 @@
 use crate::blob::BlobMap;
 use crate::checkpoint::Edit;
 use crate::engine::Shared;
-use crate::entries::Entry;
+use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::format::{BLOCK, FLAG_BLOB, FLAG_PACKED, Kind};
 use crate::layers::read_record;

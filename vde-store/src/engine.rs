@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     /// Held by whoever reads segments through the map to empty them, so that nobody cuts the container meanwhile. Taken
     /// before `checkpoint`.
     pub(crate) collecting: Mutex<()>,
-    pub(crate) maintenance: Maintenance,
+    pub(crate) maintenance: Arc<Maintenance>,
     pub(crate) options: VdeOptions,
     pub(crate) recovery: Recovery,
     pub(crate) geometry: Geometry,
@@ -105,7 +105,14 @@ impl Shared {
         ));
         let tree = Arc::new(Tree::new(root.pages.clone(), root.catalog.root, root.catalog.keys));
         let checkpointer = Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
-        let layers = Layers { memtable, frozen: None, tree, log: Some(log.clone()) };
+        let maintenance: Arc<Maintenance> = Arc::default();
+        let layers = Layers {
+            memtable,
+            frozen: None,
+            tree,
+            log: Some(log.clone()),
+            maintenance: Some(maintenance.clone()),
+        };
         Ok(Self {
             log,
             line: Line::new(syncs.clone()),
@@ -116,7 +123,7 @@ impl Shared {
             stripes: Stripes::with_hasher(options.stripes, options.hasher.clone()),
             checkpoint: Mutex::new(checkpointer),
             collecting: Mutex::new(()),
-            maintenance: Maintenance::default(),
+            maintenance,
             options,
             recovery: replayed.recovery,
             geometry,

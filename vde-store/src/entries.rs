@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::Bound;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::blob::BlobMap;
-use crate::error::{Error, Result};
-use crate::layers::indexed;
-use crate::memtable::{Change, Location, Payload};
-use crate::tree::Unread;
-use crate::value::{Metadata, Value, ValueReader};
+use crate::cursor::{Cursor, Found};
+use crate::entry::Entry;
+use crate::error::Result;
+use crate::memtable::{is_before, is_behind};
+use crate::tree::cursor::Direction;
 use crate::view::ReadView;
 
 /// The first key behind all that begin with `prefix`.
@@ -25,131 +25,138 @@ pub(crate) fn end_of_prefix(prefix: &[u8]) -> Bound<Box<[u8]>> {
     }
 }
 
-/// Entries in key order, all of one point in time.
+/// Entries in key order, all of one point in time; from both ends, if that is wanted.
 ///
 /// A page of the index that cannot be read is an item with the error; what comes behind it follows.
+///
+/// It stays where it is in the index: a step costs no search. An entry that is kept keeps the keys beside it in memory: a
+/// page of the index, or up to 64 keys.
 ///
 /// # Examples
 ///
 /// ```
 /// let store = vde_store::Vde::in_memory()?;
-/// store.put("b", "2")?;
-/// store.put("a", "1")?;
-/// let keys: Vec<_> = store.list("").map(|entry| Ok(entry?.into_key())).collect::<vde_store::Result<_>>()?;
-/// assert_eq!(keys, [Box::from(*b"a"), Box::from(*b"b")]);
+/// for (key, value) in [("b", "2"), ("a", "1"), ("c", "3")] {
+///     store.put(key, value)?;
+/// }
+/// let mut entries = store.list("");
+/// assert_eq!(entries.next().unwrap()?.key(), b"a");
+/// assert_eq!(entries.next_back().unwrap()?.key(), b"c");
+/// assert_eq!(entries.count(), 1);
 /// # Ok::<(), vde_store::Error>(())
 /// ```
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Entries {
-    view: ReadView,
-    /// The next entry of each layer, the newest layer first.
-    heads: [Head; 3],
+    view: Arc<ReadView>,
+    ascending: Side,
+    descending: Side,
+    is_reversed: bool,
+}
+
+/// One of the two ends from which entries are taken.
+struct Side {
+    direction: Direction,
     from: Bound<Box<[u8]>>,
-    /// Where the index goes on behind a page that could not be read.
-    behind_damage: Option<Box<[u8]>>,
-    end: Bound<Box<[u8]>>,
-    done: bool,
+    /// Made when the first entry is asked for.
+    cursor: Option<Box<Cursor>>,
+    /// What was taken last.
+    taken: Option<Found>,
 }
 
-/// The next entry of one layer.
-enum Head {
-    Unread,
-    End,
-    At(Box<[u8]>, Change),
-}
+impl Side {
+    fn new(direction: Direction, from: Bound<Box<[u8]>>) -> Self {
+        Self { direction, from, cursor: None, taken: None }
+    }
 
-impl Head {
-    fn key(&self) -> Option<&[u8]> {
-        match self {
-            Self::At(key, _) => Some(key),
-            Self::Unread | Self::End => None,
+    /// What the other side may not go beyond.
+    fn end(&self) -> Bound<&[u8]> {
+        match &self.taken {
+            Some(taken) => Bound::Excluded(taken.key()),
+            None => self.from.as_ref().map(|key| &**key),
         }
+    }
+
+    fn next(&mut self, view: &Arc<ReadView>, end: Bound<&[u8]>) -> Option<Result<Entry>> {
+        let cursor =
+            self.cursor.get_or_insert_with(|| Box::new(Cursor::new(view, self.direction, &self.from)));
+        let found = cursor.next(view, end).transpose()?;
+        Some(found.map(|found| {
+            self.taken = Some(found.clone());
+            Entry { view: view.clone(), found }
+        }))
     }
 }
 
 impl fmt::Debug for Entries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entries").field("from", &self.from).field("end", &self.end).finish_non_exhaustive()
-    }
-}
-
-fn as_slice(bound: &Bound<Box<[u8]>>) -> Bound<&[u8]> {
-    bound.as_ref().map(|key| &**key)
-}
-
-/// The later one of two places to begin.
-fn later<'a>(from: Bound<&'a [u8]>, key: Option<&'a [u8]>) -> Bound<&'a [u8]> {
-    match (from, key) {
-        (Bound::Included(from) | Bound::Excluded(from), Some(key)) if key > from => Bound::Included(key),
-        (Bound::Unbounded, Some(key)) => Bound::Included(key),
-        _ => from,
+        f.debug_struct("Entries")
+            .field("from", &self.ascending.end())
+            .field("end", &self.descending.end())
+            .finish_non_exhaustive()
     }
 }
 
 impl Entries {
     pub(crate) fn new(view: ReadView, from: Bound<Box<[u8]>>, end: Bound<Box<[u8]>>) -> Self {
         Self {
-            view,
-            heads: [Head::Unread, Head::Unread, Head::Unread],
-            from,
-            behind_damage: None,
-            end,
-            done: false,
+            view: Arc::new(view),
+            ascending: Side::new(Direction::Ascending, from),
+            descending: Side::new(Direction::Descending, end),
+            is_reversed: false,
         }
     }
 
-    /// Reads the next entry of a layer.
-    fn read(&mut self, layer: usize) -> Result<Head> {
-        let layers = &self.view.layers;
-        let from = as_slice(&self.from);
-        let found = match layer {
-            0 => layers.memtable.first(from, self.view.horizon),
-            1 => layers.frozen.as_ref().and_then(|frozen| frozen.first(from, self.view.horizon)),
-            _ => {
-                let from = later(from, self.behind_damage.as_deref());
-                match layers.tree.first(from, |key, value| (key.into(), indexed(value))) {
-                    Ok(found) => found,
-                    Err(Unread { error, behind }) => {
-                        // Nothing comes behind, or pages contradict each other.
-                        let behind = behind.filter(|behind| later(from, Some(behind)) != from);
-                        self.heads[layer] = if behind.is_some() { Head::Unread } else { Head::End };
-                        self.behind_damage = behind.map(Box::from);
-                        return Err(error);
-                    }
-                }
-            }
+    /// The same entries in descending order, as an iterator and as a stream. [`Iterator::rev`] makes an iterator only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("a", "")?;
+    /// store.put("b", "")?;
+    /// assert_eq!(store.list("").reversed().next().unwrap()?.key(), b"b");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn reversed(mut self) -> Self {
+        self.is_reversed = !self.is_reversed;
+        self
+    }
+
+    /// Skips what comes before `key`: the next entry is the first one left whose key is not less, or not greater where
+    /// the order is [descending](Self::reversed). It leads forward only: to a key that was passed already, it does nothing.
+    /// O(log n).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// for key in ["a", "c", "e"] {
+    ///     store.put(key, "")?;
+    /// }
+    /// let mut entries = store.list("");
+    /// entries.seek("b");
+    /// assert_eq!(entries.next().unwrap()?.key(), b"c");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn seek(&mut self, key: impl AsRef<[u8]>) {
+        let key = key.as_ref();
+        let side = if self.is_reversed { &mut self.descending } else { &mut self.ascending };
+        let is_ahead = match side.direction {
+            Direction::Ascending => !is_before(key, side.end()),
+            Direction::Descending => !is_behind(key, side.end()),
         };
-        Ok(found.map_or(Head::End, |(key, change)| Head::At(key, change)))
+        if is_ahead {
+            *side = Side::new(side.direction, Bound::Included(key.into()));
+        }
     }
 
-    /// The next key of any layer, with its newest change.
-    fn advance(&mut self) -> Result<Option<(Box<[u8]>, Change)>> {
-        for layer in 0..self.heads.len() {
-            if matches!(self.heads[layer], Head::Unread) {
-                self.heads[layer] = self.read(layer)?;
-            }
-        }
-        let Some(least) = self.heads.iter().filter_map(Head::key).min().map(Box::<[u8]>::from) else {
-            return Ok(None);
+    fn step(&mut self, reversed: bool) -> Option<Result<Entry>> {
+        let (side, other) = if reversed {
+            (&mut self.descending, &self.ascending)
+        } else {
+            (&mut self.ascending, &self.descending)
         };
-        let mut newest = None;
-        for head in &mut self.heads {
-            if head.key() == Some(&*least)
-                && let Head::At(_, change) = std::mem::replace(head, Head::Unread)
-            {
-                newest.get_or_insert(change);
-            }
-        }
-        self.from = Bound::Excluded(least.clone());
-        Ok(newest.map(|change| (least, change)))
-    }
-
-    fn is_past_end(&self, key: &[u8]) -> bool {
-        match as_slice(&self.end) {
-            Bound::Unbounded => false,
-            Bound::Included(end) => key > end,
-            Bound::Excluded(end) => key >= end,
-        }
+        side.next(&self.view, other.end())
     }
 }
 
@@ -157,18 +164,13 @@ impl Iterator for Entries {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.done {
-            match self.advance() {
-                Ok(Some((key, change))) if !self.is_past_end(&key) => {
-                    if change.stored.is_some() {
-                        return Some(Ok(Entry { view: self.view.clone(), key, change }));
-                    }
-                }
-                Ok(_) => self.done = true,
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        None
+        self.step(self.is_reversed)
+    }
+}
+
+impl DoubleEndedIterator for Entries {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(!self.is_reversed)
     }
 }
 
@@ -180,157 +182,6 @@ impl futures_core::Stream for Entries {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(self.next())
-    }
-}
-
-/// A key and, when asked for, its value.
-///
-/// # Examples
-///
-/// ```
-/// let store = vde_store::Vde::in_memory()?;
-/// store.put("k", "value")?;
-/// let entry = store.list("").next().unwrap()?;
-/// assert_eq!((entry.key(), entry.len()), (&b"k"[..], 5));
-/// assert_eq!(&*entry.value()?, b"value");
-/// # Ok::<(), vde_store::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Entry {
-    view: ReadView,
-    key: Box<[u8]>,
-    change: Change,
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("key", &self.key).field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl Entry {
-    /// The key.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "v")?;
-    /// assert_eq!(store.list("").next().unwrap()?.key(), b"k");
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    /// The key, owned.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "v")?;
-    /// assert_eq!(*store.list("").next().unwrap()?.into_key(), *b"k");
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn into_key(self) -> Box<[u8]> {
-        self.key
-    }
-
-    /// The length of the value in bytes; reads nothing.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "12345")?;
-    /// assert_eq!(store.list("").next().unwrap()?.len(), 5);
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn len(&self) -> u64 {
-        self.change.stored.as_ref().map_or(0, |stored| stored.len)
-    }
-
-    /// Whether the value has no bytes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "")?;
-    /// assert!(store.list("").next().unwrap()?.is_empty());
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The value, loaded now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] and [`Error::Io`] where it cannot be read.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "v")?;
-    /// assert_eq!(&*store.list("").next().unwrap()?.value()?, b"v");
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn value(&self) -> Result<Value> {
-        let stored = self.change.stored.as_ref().ok_or(Error::corrupt("index entry", 0))?;
-        self.view.layers.value(&self.key, stored)
-    }
-
-    /// A reader of the value, which holds no more than a chunk of it in memory.
-    ///
-    /// # Errors
-    ///
-    /// As [`value`](Self::value).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "v")?;
-    /// let entry = store.list("").next().unwrap()?;
-    /// assert_eq!(std::io::read_to_string(entry.reader()?).unwrap(), "v");
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn reader(&self) -> Result<ValueReader> {
-        let stored = self.change.stored.as_ref().ok_or(Error::corrupt("index entry", 0))?;
-        self.view.layers.reader(&self.key, stored)
-    }
-
-    /// The map of a large value that the index knows, and the record that it lies in.
-    pub(crate) fn recorded_blob(&self) -> Result<Option<(Location, BlobMap)>> {
-        match self.change.stored.as_ref().map(|stored| &stored.payload) {
-            Some(Payload::Record { location, blob: true, .. }) => {
-                Ok(Some((*location, self.view.layers.blob_map(&self.key, *location)?)))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// What is known of the value beside its bytes.
-    ///
-    /// # Errors
-    ///
-    /// As [`value`](Self::value).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "v")?;
-    /// assert_eq!(store.list("").next().unwrap()?.metadata()?.len, 1);
-    /// # Ok::<(), vde_store::Error>(())
-    /// ```
-    pub fn metadata(&self) -> Result<Metadata> {
-        let stored = self.change.stored.as_ref().ok_or(Error::corrupt("index entry", 0))?;
-        self.view.layers.metadata(&self.key, &self.change, stored)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::{FLAG_BLOB, checksum};
 use crate::log::record::{Origin, Record};
 use crate::log::writer::Log;
+use crate::maintain::Maintenance;
 use crate::memtable::{Change, Facts, Horizon, Location, Memtable, Payload, Stored};
 use crate::pages::{Bytes, Pages, PinnedBytes};
 use crate::tree::Tree;
@@ -22,6 +23,8 @@ pub(crate) struct Layers {
     pub(crate) tree: Arc<Tree>,
     /// Has what was logged and isn't on the device yet. Snapshots have no such thing.
     pub(crate) log: Option<Arc<Log>>,
+    /// Makes the checkpoints. Snapshots need none.
+    pub(crate) maintenance: Option<Arc<Maintenance>>,
 }
 
 /// Reads and verifies the record of `key` at `location`, and hands it over with the bytes that it is read from.
@@ -71,8 +74,15 @@ pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
 }
 
 impl Layers {
-    fn memtables(&self) -> impl Iterator<Item = &Memtable> {
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = &Memtable> {
         std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
+    }
+
+    /// A checkpoint is due, or is thought to be.
+    pub(crate) fn suggest_checkpoint(&self) {
+        if let Some(maintenance) = &self.maintenance {
+            maintenance.wake();
+        }
     }
 
     /// As [`read_record`], of a record that may not be on the device yet.
@@ -135,22 +145,35 @@ impl Layers {
 
     /// The bytes of a value.
     pub(crate) fn value(&self, key: &[u8], stored: &Stored) -> Result<Value> {
-        let pages = &self.tree.pages;
-        let bytes = match &stored.payload {
-            Payload::Memory(bytes) => {
-                return Ok(Value { bytes: PinnedBytes::Owned(bytes.clone()), pin: None });
+        match &stored.payload {
+            Payload::Memory(bytes) => Ok(Value { bytes: PinnedBytes::Owned(bytes.clone()), pin: None }),
+            Payload::Blob(map) => {
+                let bytes = BlobMap::decode(map, 0)?.pin(&self.tree.pages)?;
+                Ok(Value { bytes, pin: Some(self.tree.clone()) })
             }
-            Payload::Blob(map) => BlobMap::decode(map, 0)?.pin(pages)?,
-            Payload::Record { location, blob: true, .. } => self.blob_map(key, *location)?.pin(pages)?,
-            Payload::Record { location, blob: false, seq } => {
-                self.record(key, *location, *seq, |record, bytes| {
-                    let end = record.len as usize;
-                    Ok::<_, Error>(match record.content(location.offset)? {
-                        Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
-                        Cow::Owned(value) => PinnedBytes::Owned(value.into()),
-                    })
-                })??
-            }
+            Payload::Record { location, blob, seq } => self.recorded_value(key, *location, *seq, *blob),
+        }
+    }
+
+    /// The bytes of a value that the index has.
+    pub(crate) fn indexed_value(&self, key: &[u8], value: LeafValue<'_>) -> Result<Value> {
+        match value.place {
+            Place::Inline { bytes, .. } => Ok(Value { bytes: PinnedBytes::Owned(bytes.into()), pin: None }),
+            Place::Record { location, blob } => self.recorded_value(key, location, 0, blob),
+        }
+    }
+
+    fn recorded_value(&self, key: &[u8], location: Location, seq: u64, blob: bool) -> Result<Value> {
+        let bytes = if blob {
+            self.blob_map(key, location)?.pin(&self.tree.pages)?
+        } else {
+            self.record(key, location, seq, |record, bytes| {
+                let end = record.len as usize;
+                Ok::<_, Error>(match record.content(location.offset)? {
+                    Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
+                    Cow::Owned(value) => PinnedBytes::Owned(value.into()),
+                })
+            })??
         };
         Ok(Value { bytes, pin: Some(self.tree.clone()) })
     }

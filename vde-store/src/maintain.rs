@@ -85,7 +85,7 @@ impl Shared {
 
     fn maintain(&self) -> Result<()> {
         self.prepare_segments()?;
-        if self.layers.load().memtable.bytes() > self.options.checkpoint_bytes {
+        if self.layers.load().memtable.is_due(self.options.checkpoint_bytes) {
             self.checkpoint(&Edit::Nothing, false)?;
             self.maintenance.round.notify_all();
             let _collecting = self.collecting.lock();

@@ -3,6 +3,7 @@
 use std::ops::RangeBounds;
 
 use crate::entries::Entries;
+use crate::entry::Entry;
 use crate::error::Result;
 use crate::store::Vde;
 use crate::value::{Metadata, Value, ValueReader};
@@ -157,5 +158,46 @@ impl Vde {
     /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Entries {
         self.read_view().range(range)
+    }
+
+    /// The entry with the least key, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadView::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // A queue: whoever takes a message out takes the oldest.
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put(1u64.to_be_bytes(), "hello")?;
+    /// let oldest = store.first()?.unwrap();
+    /// assert_eq!(&*oldest.value()?, b"hello");
+    /// assert!(store.delete(oldest.key())?);
+    /// assert!(store.first()?.is_none());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn first(&self) -> Result<Option<Entry>> {
+        self.read_view().first()
+    }
+
+    /// The entry with the greatest key, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadView::get`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("a", "")?;
+    /// store.put("b", "")?;
+    /// assert_eq!(store.last()?.unwrap().key(), b"b");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn last(&self) -> Result<Option<Entry>> {
+        self.read_view().last()
     }
 }

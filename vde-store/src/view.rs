@@ -5,6 +5,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use crate::entries::{Entries, end_of_prefix};
+use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::format::MAX_KEY_LEN;
 use crate::layers::Layers;
@@ -215,5 +216,45 @@ impl ReadView {
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Entries {
         let own = |bound: Bound<&K>| bound.map(|key| Box::from(key.as_ref()));
         Entries::new(self.clone(), own(range.start_bound()), own(range.end_bound()))
+    }
+
+    /// The entry with the least key.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("a", "")?;
+    /// store.put("b", "")?;
+    /// assert_eq!(store.read_view().first()?.unwrap().key(), b"a");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn first(&self) -> Result<Option<Entry>> {
+        self.list("").next().transpose()
+    }
+
+    /// The entry with the greatest key. What is the last below a key, `range(..key).next_back()` tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// for key in ["a", "b", "c"] {
+    ///     store.put(key, "")?;
+    /// }
+    /// assert_eq!(store.read_view().last()?.unwrap().key(), b"c");
+    /// assert_eq!(store.range(.."c").next_back().unwrap()?.key(), b"b");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn last(&self) -> Result<Option<Entry>> {
+        self.list("").next_back().transpose()
     }
 }

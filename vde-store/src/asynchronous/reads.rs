@@ -4,6 +4,7 @@ use std::ops::RangeBounds;
 
 use crate::asynchronous::AsyncVde;
 use crate::entries::Entries;
+use crate::entry::Entry;
 use crate::error::Result;
 #[cfg(doc)]
 use crate::store::Vde;
@@ -158,7 +159,7 @@ impl AsyncVde {
         self.store.metadata(key)
     }
 
-    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator. With both
+    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator, in both orders. With both
     /// `Iterator` and a `StreamExt` in scope a call like `.next()` has to say whose it is: `StreamExt::next(&mut entries)`.
     ///
     /// # Examples
@@ -183,5 +184,47 @@ impl AsyncVde {
     /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Entries {
         self.store.range(range)
+    }
+
+    /// As [`Vde::first`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::get`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// assert!(vde_store::Vde::in_memory()?.to_async().first().await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    pub async fn first(&self) -> Result<Option<Entry>> {
+        self.store.first()
+    }
+
+    /// As [`Vde::last`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::get`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It is done when it has been polled once; dropped before, it has read nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// assert!(vde_store::Vde::in_memory()?.to_async().last().await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    pub async fn last(&self) -> Result<Option<Entry>> {
+        self.store.last()
     }
 }

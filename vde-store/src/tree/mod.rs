@@ -1,12 +1,12 @@
 //! The persisted index: a copy-on-write B+tree, written by checkpoints only, read without locks.
 
+pub(crate) mod cursor;
 mod hints;
 pub(crate) mod merge;
 pub(crate) mod node;
 
 use std::borrow::Cow;
 use std::hint::black_box;
-use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -22,21 +22,10 @@ pub(crate) struct Tree {
     hints: Hints,
 }
 
-/// A page that could not be read.
-pub(crate) struct Unread {
-    pub(crate) error: Error,
-    /// The least key behind all that the page leads to, if there is one.
-    pub(crate) behind: Option<Vec<u8>>,
-}
-
 const PAGE: &str = "index page";
 
 pub(crate) fn corrupt(page: Extent) -> Error {
     Error::corrupt(PAGE, page.offset)
-}
-
-fn is_from(key: &[u8], from: Bound<&[u8]>) -> bool {
-    (from, Bound::Unbounded).contains(key)
 }
 
 impl Tree {
@@ -80,64 +69,6 @@ impl Tree {
                 Ok(found) => return Ok(found.map(read)),
                 Err(child) => page = child,
             }
-        }
-    }
-
-    /// The first key from `from` on. O(log n) pages.
-    pub(crate) fn first<T>(
-        &self,
-        from: Bound<&[u8]>,
-        mut read: impl FnMut(&[u8], LeafValue<'_>) -> T,
-    ) -> Result<Option<T>, Unread> {
-        let Some(root) = self.root else { return Ok(None) };
-        let mut from = from.map(<[u8]>::to_vec);
-        loop {
-            let mut behind = None;
-            let start = from.as_ref().map(|key| &**key);
-            match self.first_of_leaf(root, start, &mut behind, &mut read) {
-                Ok(None) => match behind {
-                    Some(key) if is_from(&key, start) => from = Bound::Included(key),
-                    Some(_) => return Err(Unread { error: corrupt(root), behind: None }),
-                    None => return Ok(None),
-                },
-                found => return found.map_err(|error| Unread { error, behind }),
-            }
-        }
-    }
-
-    /// The first key from `from` on in the leaf where it belongs. `behind` becomes the least key behind the last page
-    /// that was loaded, or tried to be.
-    fn first_of_leaf<T>(
-        &self,
-        mut page: Extent,
-        from: Bound<&[u8]>,
-        behind: &mut Option<Vec<u8>>,
-        read: &mut impl FnMut(&[u8], LeafValue<'_>) -> T,
-    ) -> Result<Option<T>> {
-        let key = match from {
-            Bound::Included(key) | Bound::Excluded(key) => key,
-            Bound::Unbounded => &[],
-        };
-        loop {
-            let bytes = self.load(page)?;
-            let node = Node::new(&bytes).ok_or(corrupt(page))?;
-            if node.level > 0 {
-                let index = node.descend(key).ok_or(corrupt(page))?;
-                if index + 1 < node.count {
-                    *behind = Some(node.key(index + 1).ok_or(corrupt(page))?.to_vec());
-                }
-                page = node.child(index).ok_or(corrupt(page))?;
-                continue;
-            }
-            let (index, exact) = node.search(key).ok_or(corrupt(page))?;
-            let index = index + usize::from(exact && matches!(from, Bound::Excluded(_)));
-            if index >= node.count {
-                return Ok(None);
-            }
-            let cell = || Some((node.key(index)?, node.value(index)?));
-            // A page whose keys are out of order would lead a walk round in circles.
-            let (key, value) = cell().filter(|(key, _)| is_from(key, from)).ok_or(corrupt(page))?;
-            return Ok(Some(read(key, value)));
         }
     }
 }

@@ -111,11 +111,24 @@ impl<'a> LeafValue<'a> {
     }
 }
 
-/// The value in the leaf's cell that begins at `at`, if it is the cell of `key`.
-pub(crate) fn cell_of<'a>(page: &'a [u8], at: usize, key: &[u8]) -> Option<LeafValue<'a>> {
+/// The key of the cell that begins at `at`.
+pub(crate) fn key_of(page: &[u8], at: usize) -> Option<&[u8]> {
     let mut f = Fields(page.get(at..)?);
     let len = f.u32()?;
-    (f.bytes(len as usize)? == key).then(|| LeafValue::decode(&mut f))?
+    f.bytes(len as usize)
+}
+
+/// The value in the leaf's cell that begins at `at`.
+pub(crate) fn value_of(page: &[u8], at: usize) -> Option<LeafValue<'_>> {
+    let mut f = Fields(page.get(at..)?);
+    let len = f.u32()?;
+    f.bytes(len as usize)?;
+    LeafValue::decode(&mut f)
+}
+
+/// The value in the leaf's cell that begins at `at`, if it is the cell of `key`.
+pub(crate) fn cell_of<'a>(page: &'a [u8], at: usize, key: &[u8]) -> Option<LeafValue<'a>> {
+    if key_of(page, at)? == key { value_of(page, at) } else { None }
 }
 
 /// What orders keys that begin with the same prefix, as far as it can: their next bytes as one integer.
@@ -173,9 +186,7 @@ impl<'a> Node<'a> {
     }
 
     pub(crate) fn key(&self, index: usize) -> Option<&'a [u8]> {
-        let mut f = self.cell(index)?;
-        let len = f.u32()?;
-        f.bytes(len as usize)
+        key_of(self.bytes, self.offset(index)? as usize)
     }
 
     pub(crate) fn value(&self, index: usize) -> Option<LeafValue<'a>> {

@@ -4,17 +4,20 @@
 //! A reader takes the newest entry that its [`Horizon`] lets it see, so predecessors stay visible until their
 //! successor may be acknowledged, and a read view is nothing but a horizon that stands still.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
-use std::ops::Bound;
+mod slot;
+mod walk;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crossbeam_skiplist::{SkipMap, map::Entry};
+use crossbeam_skiplist::SkipMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::format::MAX_LEAF_VALUE;
 use crate::log::record::Origin;
+use slot::Slot;
+
+pub(crate) use walk::{Recent, is_before, is_behind};
 
 /// Where a record lies in the container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +39,8 @@ impl Horizon {
     /// What a writer sees that holds the stripe: its predecessors come before it in the log, acknowledged or not.
     pub(crate) const LATEST: Self = Self { durable: u64::MAX, published: u64::MAX };
 
-    fn admits(self, seq: u64, buffered: bool) -> bool {
-        seq <= self.durable || (buffered && seq <= self.published)
+    fn admits(self, change: &Change) -> bool {
+        change.seq <= self.durable || (change.buffered && change.seq <= self.published)
     }
 
     /// Nothing newer is admitted, so a search need not begin before it.
@@ -119,86 +122,6 @@ impl Change {
     }
 }
 
-/// A key with a sequence number; newer ones sort first.
-struct Slot {
-    /// Decides most comparisons without a look at the key, which lies elsewhere.
-    start: u64,
-    key: Box<[u8]>,
-    seq: u64,
-}
-
-/// The start of a key as a number, which sorts as the key does where it differs.
-fn start(key: &[u8]) -> u64 {
-    let len = key.len().min(8);
-    let mut first = [0; 8];
-    first[..len].copy_from_slice(&key[..len]);
-    u64::from_be_bytes(first)
-}
-
-/// Lets the map be searched by a borrowed key.
-trait AsSlot {
-    fn parts(&self) -> (u64, &[u8], u64);
-}
-
-impl AsSlot for Slot {
-    fn parts(&self) -> (u64, &[u8], u64) {
-        (self.start, &self.key, self.seq)
-    }
-}
-
-impl AsSlot for (u64, &[u8], u64) {
-    fn parts(&self) -> (u64, &[u8], u64) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn AsSlot + 'a> for Slot {
-    fn borrow(&self) -> &(dyn AsSlot + 'a) {
-        self
-    }
-}
-
-impl Ord for dyn AsSlot + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let ((start, key, seq), (other_start, other_key, other_seq)) = (self.parts(), other.parts());
-        start.cmp(&other_start).then_with(|| key.cmp(other_key)).then(other_seq.cmp(&seq))
-    }
-}
-
-impl PartialOrd for dyn AsSlot + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn AsSlot + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for dyn AsSlot + '_ {}
-
-impl Ord for Slot {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self as &dyn AsSlot).cmp(other)
-    }
-}
-
-impl PartialOrd for Slot {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Slot {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Slot {}
-
 /// Recent writes in key order; see the module.
 #[derive(Default)]
 pub(crate) struct Memtable {
@@ -206,6 +129,8 @@ pub(crate) struct Memtable {
     /// Of the keys in the map.
     filter: Filter,
     bytes: AtomicU64,
+    /// How many deleted keys readers have stepped over.
+    stepped_over: AtomicU64,
 }
 
 /// Which keys may be there. A search of the map that finds nothing costs as many cache misses as one that finds something,
@@ -248,6 +173,11 @@ const CHANGE_OVERHEAD: u64 = 160;
 /// whose values aren't in memory.
 const LOG_PER_BYTE: u64 = 2;
 
+/// A checkpoint takes about as long as it takes a reader to step over so many deleted keys, and over one more for so many
+/// bytes of the memtable.
+const CHECKPOINT_IN_STEPS: u64 = 20_000;
+const BYTES_PER_STEP: u64 = 64;
+
 impl Memtable {
     pub(crate) fn insert(&self, key: Box<[u8]>, change: Change) {
         let value = match change.stored.as_ref().map(|stored| &stored.payload) {
@@ -258,12 +188,28 @@ impl Memtable {
         self.bytes.fetch_add(bytes.max(u64::from(change.location.len) / LOG_PER_BYTE), Relaxed);
         // First, so that whoever sees the change, by the log's counters or under the stripe, sees this too.
         self.filter.note(&key);
-        self.map.insert(Slot { start: start(&key), key, seq: change.seq }, change);
+        self.map.insert(Slot::new(key, change.seq), change);
     }
 
     /// Roughly how much memory it holds, or half of the log that it stands for, where that is more.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    /// Whether it is to be checkpointed: it holds more than `limit` bytes, or readers have spent as much time on stepping
+    /// over its deleted keys as a checkpoint takes that does away with them.
+    pub(crate) fn is_due(&self, limit: u64) -> bool {
+        self.bytes() > limit || self.stepped_over.load(Relaxed) > self.allowed_steps()
+    }
+
+    fn allowed_steps(&self) -> u64 {
+        CHECKPOINT_IN_STEPS + self.bytes() / BYTES_PER_STEP
+    }
+
+    /// A reader has stepped over so many deleted keys. Tells whether that has made a checkpoint due.
+    pub(crate) fn step_over(&self, keys: u64) -> bool {
+        let before = self.stepped_over.fetch_add(keys, Relaxed);
+        (before..before + keys).contains(&self.allowed_steps())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -290,39 +236,7 @@ impl Memtable {
         if self.map.is_empty() || !self.filter.may_have(key) {
             return None;
         }
-        self.visible(Bound::Included(key), horizon)
-            .filter(|entry| *entry.key().key == *key)
-            .map(|entry| entry.value().clone())
-    }
-
-    /// The first key from `from` on that has a change within the horizon, with the newest such change. O(log n).
-    pub(crate) fn first(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<(Box<[u8]>, Change)> {
-        let entry = self.visible(from, horizon)?;
-        Some((entry.key().key.clone(), entry.value().clone()))
-    }
-
-    fn visible(&self, from: Bound<&[u8]>, horizon: Horizon) -> Option<Entry<'_, Slot, Change>> {
-        let slot;
-        let from = match from {
-            Bound::Unbounded => Bound::Unbounded,
-            Bound::Included(key) => {
-                slot = (start(key), key, horizon.newest());
-                Bound::Included(&slot as &dyn AsSlot)
-            }
-            // Behind the oldest slot of the key.
-            Bound::Excluded(key) => {
-                slot = (start(key), key, 0);
-                Bound::Excluded(&slot as &dyn AsSlot)
-            }
-        };
-        if self.map.is_empty() {
-            return None;
-        }
-        let mut entry = self.map.lower_bound(from)?;
-        while !horizon.admits(entry.value().seq, entry.value().buffered) {
-            entry = entry.next()?;
-        }
-        Some(entry)
+        self.newest(key, horizon).map(|entry| entry.value().clone())
     }
 }
 
@@ -397,19 +311,5 @@ mod tests {
         }
         keys.sort_unstable();
         assert!(table.changes().map(|(key, _)| key).eq(keys.map(Box::from)));
-    }
-
-    #[test]
-    fn walking_skips_older_versions_and_what_is_beyond_the_horizon() {
-        let table = Memtable::default();
-        for (key, seq) in [(b"a", 1), (b"a", 4), (b"b", 9), (b"c", 2)] {
-            table.insert(key[..].into(), change(seq, false, Some(b"v")));
-        }
-        let horizon = Horizon { durable: 5, published: 9 };
-        let (first, at) = table.first(Bound::Unbounded, horizon).unwrap();
-        assert_eq!((&*first, at.seq), (&b"a"[..], 4));
-        let (second, at) = table.first(Bound::Excluded(&first), horizon).unwrap();
-        assert_eq!((&*second, at.seq), (&b"c"[..], 2));
-        assert!(table.first(Bound::Excluded(&second), horizon).is_none());
     }
 }

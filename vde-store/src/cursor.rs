@@ -1,0 +1,183 @@
+//! The one way in which the store is walked through: the memtables and the tree at once, in either direction.
+
+use std::borrow::Cow;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::layers::indexed;
+use crate::memtable::{Change, Horizon, Memtable, Recent};
+use crate::tree::cursor::{self as tree, Cell, Direction};
+use crate::view::ReadView;
+
+/// Memtables are read several keys at a time: few at first, in case no more are asked for.
+const FIRST_BATCH: usize = 8;
+const LARGEST_BATCH: usize = 64;
+
+/// Where a key was found, with what the layer knows of it. It keeps a page, or a batch of keys, in memory.
+#[derive(Clone)]
+pub(crate) enum Found {
+    Indexed(Cell),
+    Recent(Arc<Vec<Recent>>, u32),
+}
+
+impl Found {
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Self::Indexed(cell) => cell.key(),
+            Self::Recent(batch, at) => &batch[*at as usize].key,
+        }
+    }
+
+    pub(crate) fn change(&self) -> Result<Cow<'_, Change>> {
+        match self {
+            Self::Indexed(cell) => cell.value().map(|value| Cow::Owned(indexed(value))),
+            Self::Recent(batch, at) => Ok(Cow::Borrowed(&batch[*at as usize].change)),
+        }
+    }
+
+    /// The length of the value.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Indexed(cell) => cell.value().map_or(0, |value| value.len),
+            Self::Recent(batch, at) => {
+                batch[*at as usize].change.stored.as_ref().map_or(0, |stored| stored.len)
+            }
+        }
+    }
+}
+
+/// A place in a memtable.
+struct MemtableCursor {
+    direction: Direction,
+    from: Bound<Box<[u8]>>,
+    batch: Arc<Vec<Recent>>,
+    /// The next key of the batch.
+    at: usize,
+    /// How many keys to read next; 0 at the end.
+    wanted: usize,
+}
+
+impl MemtableCursor {
+    /// Reads a batch if none is left.
+    fn fill(&mut self, memtable: &Memtable, horizon: Horizon, end: Bound<&[u8]>) {
+        if self.at < self.batch.len() || self.has_ended() {
+            return;
+        }
+        let from = match self.batch.last() {
+            Some(last) => Bound::Excluded(&*last.key),
+            None => self.from.as_ref().map(|key| &**key),
+        };
+        let read = match self.direction {
+            Direction::Ascending => memtable.ascending(from, end, self.wanted, horizon),
+            Direction::Descending => memtable.descending(from, end, self.wanted, horizon),
+        };
+        self.wanted = if read.len() < self.wanted { 0 } else { (2 * self.wanted).min(LARGEST_BATCH) };
+        (self.batch, self.at) = (Arc::new(read), 0);
+    }
+
+    /// Whether no key is left.
+    fn has_ended(&self) -> bool {
+        self.at == self.batch.len() && self.wanted == 0
+    }
+
+    /// The next key.
+    fn key(&self) -> Option<&[u8]> {
+        self.batch.get(self.at).map(|recent| &*recent.key)
+    }
+
+    /// Takes the next key, which is there.
+    fn take(&mut self) -> Found {
+        self.at += 1;
+        Found::Recent(self.batch.clone(), self.at as u32 - 1)
+    }
+}
+
+/// A place between the keys of a view, from which they are walked through in one direction.
+pub(crate) struct Cursor {
+    direction: Direction,
+    /// That of the newest memtable first.
+    memtables: [MemtableCursor; 2],
+    tree: tree::Cursor,
+    /// What was read of the tree and is not due yet.
+    indexed: Option<Cell>,
+}
+
+impl Cursor {
+    pub(crate) fn new(view: &ReadView, direction: Direction, from: &Bound<Box<[u8]>>) -> Self {
+        let has_frozen = view.layers.frozen.is_some();
+        let empty: Arc<Vec<Recent>> = Arc::default();
+        let memtable =
+            |wanted| MemtableCursor { direction, from: from.clone(), batch: empty.clone(), at: 0, wanted };
+        Self {
+            direction,
+            memtables: [memtable(FIRST_BATCH), memtable(if has_frozen { FIRST_BATCH } else { 0 })],
+            tree: tree::Cursor::new(direction, from.clone()),
+            indexed: None,
+        }
+    }
+
+    /// The next key that has a value, but none beyond `end`, which no later call may move further away. After an error,
+    /// what comes behind the damage follows.
+    pub(crate) fn next(&mut self, view: &ReadView, end: Bound<&[u8]>) -> Result<Option<Found>> {
+        if self.indexed.is_none() && self.memtables.iter().all(MemtableCursor::has_ended) {
+            // There is nothing to compare with.
+            return Ok(self.tree.next(&view.layers.tree, end)?.map(Found::Indexed));
+        }
+        let mut deleted = [0; 2];
+        let next = loop {
+            match self.step(view, end) {
+                Ok(Some(Found::Recent(batch, at))) if batch[at as usize].change.stored.is_none() => {
+                    deleted[usize::from(Arc::ptr_eq(&batch, &self.memtables[1].batch))] += 1;
+                }
+                other => break other,
+            }
+        };
+        for (memtable, deleted) in view.layers.memtables().zip(deleted) {
+            if deleted > 0 && memtable.step_over(deleted) {
+                view.layers.suggest_checkpoint();
+            }
+        }
+        next
+    }
+
+    /// The next key of any layer, as the newest layer that has it knows it.
+    fn step(&mut self, view: &ReadView, end: Bound<&[u8]>) -> Result<Option<Found>> {
+        let layers = &view.layers;
+        let [newest, frozen] = &mut self.memtables;
+        newest.fill(&layers.memtable, view.horizon, end);
+        if let Some(memtable) = &layers.frozen {
+            frozen.fill(memtable, view.horizon, end);
+        }
+        let direction = self.direction;
+        let precedes = |key: &[u8], other: Option<&[u8]>| {
+            other.is_none_or(|other| direction.compare(key, other).is_lt())
+        };
+        // Of equal keys, the newer layer's counts.
+        let is_frozen = frozen.key().is_some_and(|key| precedes(key, newest.key()));
+        let recent = if is_frozen { frozen.key() } else { newest.key() };
+        if self.indexed.is_none()
+            && let Some(cell) = self.tree.next(&layers.tree, end)?
+        {
+            if precedes(cell.key(), recent) {
+                return Ok(Some(Found::Indexed(cell)));
+            }
+            self.indexed = Some(cell);
+        }
+        let is_indexed = self.indexed.as_ref().is_some_and(|cell| precedes(cell.key(), recent));
+        let key = if is_indexed { self.indexed.as_ref().map(Cell::key) } else { recent };
+        if key.is_none_or(|key| direction.is_beyond(key, end)) {
+            return Ok(None);
+        }
+        if is_indexed {
+            return Ok(self.indexed.take().map(Found::Indexed));
+        }
+        let found = if is_frozen { frozen.take() } else { newest.take() };
+        // What older layers know of the key doesn't count.
+        if !is_frozen && frozen.key() == Some(found.key()) {
+            frozen.at += 1;
+        }
+        self.indexed.take_if(|cell| cell.key() == found.key());
+        Ok(Some(found))
+    }
+}

@@ -1,0 +1,180 @@
+//! Walks through the keys, in both directions and from both ends at once, against a map: over what is recent, what is
+//! being checkpointed and what is indexed, and in views that stand still.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use fastrand::Rng;
+use vde_store::{Durability, Entries, ReadView, VdeOptions};
+
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// Few of them, so that deletes, overwrites and neighbours are common; and long ones, so that pages have few cells.
+fn key(rng: &mut Rng) -> Vec<u8> {
+    let tail = if rng.u8(..12) == 0 { rng.usize(..3000) } else { rng.usize(..3) };
+    let mut key = vec![rng.u8(b'a'..=b'e'), rng.u8(..12)];
+    key.extend(std::iter::repeat_n(rng.u8(..2) * 255, tail));
+    key
+}
+
+fn range(rng: &mut Rng) -> Range {
+    let mut bound = || match rng.u8(..4) {
+        0 => Bound::Unbounded,
+        1 => Bound::Excluded(key(rng)),
+        _ => Bound::Included(key(rng)),
+    };
+    (bound(), bound())
+}
+
+/// What of the model lies in a range; a map would refuse one that ends before it begins.
+fn expected(model: &Contents, range: &Range) -> VecDeque<(Vec<u8>, Vec<u8>)> {
+    let is_in = |key: &Vec<u8>| std::ops::RangeBounds::<Vec<u8>>::contains(range, key);
+    model.iter().filter(|(key, _)| is_in(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn taken(entry: Option<vde_store::Result<vde_store::Entry>>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let entry = entry?.unwrap();
+    assert_eq!(entry.len(), entry.value().unwrap().len() as u64);
+    assert_eq!(entry.metadata().unwrap().len, entry.len());
+    Some((entry.key().to_vec(), entry.value().unwrap().to_vec()))
+}
+
+/// Walks through a range from either end as chance will have it, and skips now and then.
+fn walk(rng: &mut Rng, mut entries: Entries, mut expected: VecDeque<(Vec<u8>, Vec<u8>)>) {
+    let mut is_reversed = rng.bool();
+    if is_reversed {
+        entries = entries.reversed();
+    }
+    let from_one_end = rng.bool();
+    loop {
+        match rng.u8(..20) {
+            0 => {
+                let to = key(rng);
+                entries.seek(&to);
+                if is_reversed {
+                    while expected.pop_back_if(|(key, _)| *key > to).is_some() {}
+                } else {
+                    while expected.pop_front_if(|(key, _)| *key < to).is_some() {}
+                }
+            }
+            1 => {
+                entries = entries.reversed();
+                is_reversed = !is_reversed;
+            }
+            _ => {}
+        }
+        let from_front = from_one_end || rng.bool();
+        let found = taken(if from_front { entries.next() } else { entries.next_back() });
+        let due = if from_front == is_reversed { expected.pop_back() } else { expected.pop_front() };
+        assert_eq!(found, due);
+        if found.is_none() {
+            assert!(entries.next().is_none() && entries.next_back().is_none(), "the end is the end");
+            return;
+        }
+    }
+}
+
+fn check(rng: &mut Rng, view: &ReadView, model: &Contents) {
+    for _ in 0..4 {
+        let range = range(rng);
+        let entries = view.range::<Vec<u8>>(range.clone());
+        walk(rng, entries, expected(model, &range));
+    }
+    let prefix = &key(rng)[..rng.usize(..3)];
+    let listed: VecDeque<_> = model
+        .iter()
+        .filter(|(key, _)| key.starts_with(prefix))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    walk(rng, view.list(prefix), listed);
+    let own = |entry: Option<(&Vec<u8>, &Vec<u8>)>| entry.map(|(key, value)| (key.clone(), value.clone()));
+    assert_eq!(taken(view.first().transpose()), own(model.first_key_value()));
+    assert_eq!(taken(view.last().transpose()), own(model.last_key_value()));
+}
+
+/// `scale`: how many changes there are between two looks.
+fn keeps_to_the_model(seed: u64, scale: usize) {
+    let rng = &mut Rng::with_seed(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let open = || {
+        let options = VdeOptions::new().segment_size(1 << 18).background(false);
+        options.open(&path).unwrap().with_durability(Durability::Buffered)
+    };
+    let mut store = open();
+    let mut model = Contents::new();
+    let mut views = VecDeque::new();
+    for _ in 0..60 {
+        for _ in 0..rng.usize(..scale) {
+            let key = key(rng);
+            if rng.u8(..3) == 0 {
+                assert_eq!(store.delete(&key).unwrap(), model.remove(&key).is_some());
+            } else {
+                let value = vec![rng.u8(..); [3, 300][rng.usize(..2)]];
+                store.put(&key, &value).unwrap();
+                model.insert(key, value);
+            }
+        }
+        match rng.u8(..16) {
+            0..5 => store.checkpoint().unwrap(),
+            5 => drop(store.compact().unwrap()),
+            6 => {
+                views.clear();
+                drop(store);
+                store = open();
+            }
+            _ => {}
+        }
+        views.push_back((store.read_view(), model.clone()));
+        if views.len() > 5 {
+            views.pop_front();
+        }
+        for (view, model) in &views {
+            check(rng, view, model);
+        }
+    }
+}
+
+#[test]
+fn small_stores_keep_to_the_model() {
+    (0..8).for_each(|seed| keeps_to_the_model(seed, 12));
+}
+
+#[test]
+fn larger_stores_keep_to_the_model() {
+    (100..103).for_each(|seed| keeps_to_the_model(seed, 400));
+}
+
+#[test]
+fn a_walk_beside_checkpoints_and_writers_stands_still() {
+    let options = VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(64 << 10);
+    let store = options.in_memory().unwrap().with_durability(Durability::Buffered);
+    for i in 0..3000u32 {
+        store.put(i.to_be_bytes(), [1; 100]).unwrap();
+    }
+    let (mut up, mut down) = (store.list(""), store.list("").reversed());
+    for i in 0..3000u32 {
+        store.delete((i * 7 % 3000).to_be_bytes()).unwrap();
+        store.put([&[9], &i.to_be_bytes()[..]].concat(), "later").unwrap();
+        assert_eq!(*up.next().unwrap().unwrap().key(), i.to_be_bytes());
+        assert_eq!(*down.next().unwrap().unwrap().key(), (2999 - i).to_be_bytes());
+    }
+    assert!(up.next().is_none() && down.next().is_none());
+    assert!(store.stats().unwrap().checkpoints > 1, "there was no checkpoint beside it");
+}
+
+#[test]
+fn a_queue_whose_first_key_is_popped_is_checkpointed() {
+    let store = VdeOptions::new().in_memory().unwrap().with_durability(Durability::Buffered);
+    for i in 0..40_000u32 {
+        store.put(i.to_be_bytes(), "message").unwrap();
+    }
+    for i in 0..40_000u32 {
+        let first = store.first().unwrap().unwrap().into_key();
+        assert_eq!(*first, i.to_be_bytes());
+        store.delete(first).unwrap();
+        // The deletes alone are far from filling a memtable.
+    }
+    assert!(store.stats().unwrap().checkpoints > 0);
+}
