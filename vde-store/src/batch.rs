@@ -1,34 +1,121 @@
 //! Writes of many keys that happen as one.
 
-use crate::error::Result;
-use crate::options::Durability;
+use std::ops::{Bound, RangeBounds};
+
+use crate::entries::end_of_prefix;
+use crate::error::{Error, Result};
+use crate::format::MAX_KEY_LEN;
 use crate::store::Vde;
 
-/// A key and its new value; `None` deletes.
-type OwnedWrite = (Box<[u8]>, Option<Box<[u8]>>);
+/// One write of a batch.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Put(Box<[u8]>, Box<[u8]>),
+    Delete(Box<[u8]>),
+    /// Deletes the keys from the first on, up to but not including the other.
+    DeleteRange(Box<[u8]>, Option<Box<[u8]>>),
+}
 
-/// The writes of a batch, in the order in which they were added.
+impl Operation {
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) | Self::DeleteRange(key, _) => key,
+        }
+    }
+}
+
+/// What must be true of a key for a batch to be made; see [`Batch::require`].
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Condition, Vde};
+///
+/// let store = Vde::in_memory()?;
+/// store.put("k", "1")?;
+/// let version = store.metadata("k")?.unwrap().version;
+/// let mut batch = store.batch();
+/// batch.require("k", Condition::Version(version)).put("k", "2");
+/// batch.commit()?;
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// It has no value.
+    Absent,
+    /// It has a value.
+    Present,
+    /// It has this value.
+    Value(Vec<u8>),
+    /// Its value has this [version](crate::Metadata::version).
+    Version(u64),
+}
+
+/// The writes of a batch, in the order in which they were added, and their conditions.
 #[derive(Debug, Default)]
-pub(crate) struct Writes(Vec<OwnedWrite>);
+pub(crate) struct Writes {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) conditions: Vec<(Box<[u8]>, Condition)>,
+}
 
 impl Writes {
     pub(crate) fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.0.push((key.as_ref().into(), Some(value.as_ref().into())));
+        self.operations.push(Operation::Put(key.as_ref().into(), value.as_ref().into()));
     }
 
     pub(crate) fn delete(&mut self, key: impl AsRef<[u8]>) {
-        self.0.push((key.as_ref().into(), None));
+        self.operations.push(Operation::Delete(key.as_ref().into()));
+    }
+
+    pub(crate) fn delete_range<K: AsRef<[u8]>>(&mut self, range: &impl RangeBounds<K>) {
+        self.operations.extend(operation_of(range.start_bound(), range.end_bound()));
+    }
+
+    pub(crate) fn delete_prefix(&mut self, prefix: &[u8]) {
+        let end = end_of_prefix(prefix);
+        self.operations.extend(operation_of(Bound::Included(&prefix), end.as_ref()));
+    }
+
+    pub(crate) fn require(&mut self, key: impl AsRef<[u8]>, condition: Condition) {
+        self.conditions.push((key.as_ref().into(), condition));
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.operations.len()
     }
+}
 
-    /// Logs them as one transaction; returns the sequence number that acknowledges it.
-    pub(crate) fn log(&self, store: &Vde) -> Result<u64> {
-        let writes = self.0.iter().map(|(key, value)| (&**key, value.as_deref()));
-        store.shared().write_batch(writes, store.durability())
+/// The key behind `key`, if there is one. Of a key that is too long, the same: it is refused later.
+fn successor(key: &[u8]) -> Option<Box<[u8]>> {
+    if key.len() < MAX_KEY_LEN {
+        return Some([key, &[0]].concat().into());
     }
+    match end_of_prefix(key) {
+        Bound::Excluded(end) if key.len() == MAX_KEY_LEN => Some(end),
+        Bound::Unbounded if key.len() == MAX_KEY_LEN => None,
+        _ => Some(key.into()),
+    }
+}
+
+/// What deletes a range; `None` where no key can lie in it.
+fn operation_of<K: AsRef<[u8]> + ?Sized, L: AsRef<[u8]> + ?Sized>(
+    from: Bound<&K>,
+    end: Bound<&L>,
+) -> Option<Operation> {
+    let from = match from.map(AsRef::as_ref) {
+        Bound::Unbounded | Bound::Included([]) | Bound::Excluded([]) => Box::from([0]),
+        Bound::Included(from) => Box::from(from),
+        Bound::Excluded(from) => successor(from)?,
+    };
+    let until = match end.map(AsRef::as_ref) {
+        Bound::Unbounded => None,
+        Bound::Included([]) | Bound::Excluded([]) => return None,
+        Bound::Included(last) => successor(last),
+        Bound::Excluded(until) => Some(until.into()),
+    };
+    let is_empty = until.as_ref().is_some_and(|until| *until <= from);
+    (!is_empty).then_some(Operation::DeleteRange(from, until))
 }
 
 /// Puts and deletes of many keys, made as one: readers see all of them or none, and so does recovery after a crash.
@@ -88,6 +175,49 @@ impl Batch {
         self
     }
 
+    /// Adds the deletion of every key in `range`; see [`Vde::delete_range`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("b", "old")?;
+    /// let mut batch = store.batch();
+    /// batch.delete_range("a".."c").put("b", "new");
+    /// batch.commit()?;
+    /// assert_eq!(store.get("b")?.unwrap(), b"new");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn delete_range<K: AsRef<[u8]>>(&mut self, range: impl RangeBounds<K>) -> &mut Self {
+        self.writes.delete_range(&range);
+        self
+    }
+
+    /// Adds a condition: unless it holds of `key` when the batch is committed, nothing is written. The batch's own writes
+    /// do not count. With conditions, several keys can be read, and written only if none of them has changed since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Condition, Error, Vde};
+    ///
+    /// // Two takers saw the same message; one of them gets it.
+    /// let store = Vde::in_memory()?;
+    /// store.put("queue/1", "message")?;
+    /// let take = || {
+    ///     let mut batch = store.batch();
+    ///     batch.require("queue/1", Condition::Present).delete("queue/1").put("taken/1", "message");
+    ///     batch.commit()
+    /// };
+    /// take()?;
+    /// assert!(matches!(take(), Err(Error::ConditionFailed { key }) if *key == *b"queue/1"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn require(&mut self, key: impl AsRef<[u8]>, condition: Condition) -> &mut Self {
+        self.writes.require(key, condition);
+        self
+    }
+
     /// How many writes were added.
     ///
     /// # Examples
@@ -117,7 +247,8 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// As [`Vde::put`].
+    /// As [`Vde::put`]; [`Error::ConditionFailed`](crate::Error::ConditionFailed) where a condition does not hold, and
+    /// nothing was written.
     ///
     /// # Examples
     ///
@@ -128,10 +259,11 @@ impl Batch {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn commit(self) -> Result<()> {
-        let seq = self.writes.log(&self.store)?;
-        match self.store.durability() {
-            Durability::Sync => self.store.shared().wait_durable(seq),
-            Durability::Buffered => Ok(()),
-        }
+        self.store.write(&self.writes)
     }
+}
+
+/// Whether the conditions of a batch held.
+pub(crate) fn held(unmet: Option<Box<[u8]>>) -> Result<()> {
+    unmet.map_or(Ok(()), |key| Err(Error::ConditionFailed { key }))
 }

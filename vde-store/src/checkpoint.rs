@@ -17,7 +17,7 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::format::{BLOCK, Extent, LogPosition, Superblock, extent_checksum};
 use crate::layers::Layers;
-use crate::ledger::{Ledger, groups};
+use crate::ledger::{Erasing, Ledger, groups};
 use crate::memtable::Memtable;
 use crate::pages::Pages;
 use crate::planted::Bug;
@@ -251,6 +251,7 @@ impl Shared {
             tree: &layers.tree,
             output: &mut writer,
             changes: groups(&layers.memtable, &self.pages, &ledger).peekable(),
+            erase: Erasing::new(&layers.memtable, &self.pages, &ledger),
             generation,
             rewrite,
             levels: Vec::new(),

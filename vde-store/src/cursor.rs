@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::layers::indexed;
-use crate::memtable::{Change, Horizon, Memtable, Recent};
+use crate::memtable::{Change, Horizon, Memtable, Ranges, Recent};
 use crate::tree::cursor::{self as tree, Cell, Direction};
 use crate::view::ReadView;
 
@@ -93,26 +93,58 @@ impl MemtableCursor {
     }
 }
 
+/// A place in the tree, in which there is nothing that a memtable deletes as a range.
+struct TreeCursor {
+    direction: Direction,
+    cursor: tree::Cursor,
+    /// Those of the newest memtable first.
+    ranges: [Option<Arc<Ranges>>; 2],
+}
+
+impl TreeCursor {
+    /// The next cell, but none beyond `end`.
+    fn next(&mut self, view: &ReadView, end: Bound<&[u8]>) -> Result<Option<Cell>> {
+        while let Some(cell) = self.cursor.next(&view.layers.tree, end)? {
+            let mut ranges = self.ranges.iter().flatten();
+            let Some(ranges) = ranges.find(|ranges| ranges.erasure(cell.key(), view.horizon).is_some())
+            else {
+                return Ok(Some(cell));
+            };
+            let from = match (self.direction, ranges.around(cell.key())) {
+                (Direction::Ascending, (_, Some(behind))) => Bound::Included(Box::from(behind)),
+                (Direction::Descending, (Some(first), _)) => Bound::Excluded(Box::from(first)),
+                _ => return Ok(None),
+            };
+            self.cursor = tree::Cursor::new(self.direction, from);
+        }
+        Ok(None)
+    }
+}
+
 /// A place between the keys of a view, from which they are walked through in one direction.
 pub(crate) struct Cursor {
     direction: Direction,
     /// That of the newest memtable first.
     memtables: [MemtableCursor; 2],
-    tree: tree::Cursor,
+    tree: TreeCursor,
     /// What was read of the tree and is not due yet.
     indexed: Option<Cell>,
 }
 
 impl Cursor {
     pub(crate) fn new(view: &ReadView, direction: Direction, from: &Bound<Box<[u8]>>) -> Self {
-        let has_frozen = view.layers.frozen.is_some();
+        let frozen = view.layers.frozen.as_ref();
         let empty: Arc<Vec<Recent>> = Arc::default();
         let memtable =
             |wanted| MemtableCursor { direction, from: from.clone(), batch: empty.clone(), at: 0, wanted };
         Self {
             direction,
-            memtables: [memtable(FIRST_BATCH), memtable(if has_frozen { FIRST_BATCH } else { 0 })],
-            tree: tree::Cursor::new(direction, from.clone()),
+            memtables: [memtable(FIRST_BATCH), memtable(if frozen.is_some() { FIRST_BATCH } else { 0 })],
+            tree: TreeCursor {
+                direction,
+                cursor: tree::Cursor::new(direction, from.clone()),
+                ranges: [view.layers.memtable.ranges(), frozen.and_then(|frozen| frozen.ranges())],
+            },
             indexed: None,
         }
     }
@@ -122,13 +154,21 @@ impl Cursor {
     pub(crate) fn next(&mut self, view: &ReadView, end: Bound<&[u8]>) -> Result<Option<Found>> {
         if self.indexed.is_none() && self.memtables.iter().all(MemtableCursor::has_ended) {
             // There is nothing to compare with.
-            return Ok(self.tree.next(&view.layers.tree, end)?.map(Found::Indexed));
+            return Ok(self.tree.next(view, end)?.map(Found::Indexed));
         }
         let mut deleted = [0; 2];
         let next = loop {
             match self.step(view, end) {
-                Ok(Some(Found::Recent(batch, at))) if batch[at as usize].change.stored.is_none() => {
-                    deleted[usize::from(Arc::ptr_eq(&batch, &self.memtables[1].batch))] += 1;
+                Ok(Some(Found::Recent(batch, at))) => {
+                    let recent = &batch[at as usize];
+                    let is_frozen = Arc::ptr_eq(&batch, &self.memtables[1].batch);
+                    let newer = self.tree.ranges[0].as_ref().filter(|_| is_frozen);
+                    let is_erased =
+                        newer.is_some_and(|newer| newer.erasure(&recent.key, view.horizon).is_some());
+                    if !is_erased && recent.change.stored.is_some() {
+                        break Ok(Some(Found::Recent(batch, at)));
+                    }
+                    deleted[usize::from(is_frozen)] += 1;
                 }
                 other => break other,
             }
@@ -157,7 +197,7 @@ impl Cursor {
         let is_frozen = frozen.key().is_some_and(|key| precedes(key, newest.key()));
         let recent = if is_frozen { frozen.key() } else { newest.key() };
         if self.indexed.is_none()
-            && let Some(cell) = self.tree.next(&layers.tree, end)?
+            && let Some(cell) = self.tree.next(view, end)?
         {
             if precedes(cell.key(), recent) {
                 return Ok(Some(Found::Indexed(cell)));

@@ -73,6 +73,12 @@ pub enum Error {
         /// The first failure.
         cause: Arc<io::Error>,
     },
+    /// A condition of a batch does not hold, so nothing was written.
+    #[error("the condition on key `{}` does not hold", key.escape_ascii())]
+    ConditionFailed {
+        /// The key.
+        key: Box<[u8]>,
+    },
     /// A key is empty or longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN).
     #[error("a key has 1 to 65536 bytes, this one has {len}")]
     InvalidKey {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// First eight bytes of a superblock.
 pub(crate) const MAGIC: [u8; 8] = *b"VDEstore";
 /// The format that this build writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 /// Size of a superblock, and the unit in which pages are allocated.
 pub(crate) const BLOCK: u64 = 4096;
 /// Where the segments begin: behind the two superblocks.
@@ -368,6 +368,8 @@ pub(crate) enum Kind {
     Put = 1,
     Delete = 2,
     Link = 3,
+    /// Deletes the keys from the record's on; its value is the first one behind them, or empty if they are the last.
+    DeleteRange = 4,
 }
 
 /// The record's transaction continues with the next record.
@@ -416,6 +418,7 @@ impl RecordHead {
             1 => Kind::Put,
             2 => Kind::Delete,
             3 => Kind::Link,
+            4 => Kind::DeleteRange,
             _ => return None,
         };
         let flags = f.u8()?;

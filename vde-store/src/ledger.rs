@@ -2,12 +2,13 @@
 //! the new index no longer refers to.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use crate::blob::BlobMap;
 use crate::error::Result;
 use crate::format::MAX_LEAF_VALUE;
 use crate::layers::read_record;
-use crate::memtable::{Change, Location, Memtable, Payload, Stored};
+use crate::memtable::{Change, Horizon, Location, Memtable, Payload, Ranges, Stored};
 use crate::pages::Pages;
 use crate::segments::PageRun;
 use crate::tree::merge;
@@ -138,6 +139,7 @@ pub(crate) fn groups<'a>(
     pages: &'a Pages,
     ledger: &'a RefCell<Ledger>,
 ) -> impl Iterator<Item = Group<'a>> {
+    let ranges = memtable.ranges();
     let mut changes = memtable.changes().peekable();
     std::iter::from_fn(move || {
         let (key, newest) = changes.next()?;
@@ -145,6 +147,43 @@ pub(crate) fn groups<'a>(
         while let Some((_, older)) = changes.next_if(|(key, _)| *key == group.key) {
             group.changes.push(older);
         }
+        if let Some(erasure) = ranges.as_ref().and_then(|ranges| ranges.erasure(&group.key, Horizon::LATEST))
+        {
+            let place = group.changes.partition_point(|change| change.seq > erasure.seq);
+            group.changes.insert(place, erasure.change());
+        }
         Some(group)
     })
+}
+
+/// The ranges that a memtable deletes, as a merge asks for them.
+pub(crate) struct Erasing<'a> {
+    ranges: Option<Arc<Ranges>>,
+    pages: &'a Pages,
+    ledger: &'a RefCell<Ledger>,
+}
+
+impl<'a> Erasing<'a> {
+    pub(crate) fn new(memtable: &Memtable, pages: &'a Pages, ledger: &'a RefCell<Ledger>) -> Self {
+        let ranges = memtable.ranges();
+        if let Some(ranges) = &ranges {
+            // The index says what they said.
+            ledger.borrow_mut().died.extend_from_slice(&ranges.records);
+        }
+        Self { ranges, pages, ledger }
+    }
+}
+
+impl<'a> merge::Erase for Erasing<'a> {
+    type Change = Group<'a>;
+
+    fn overlaps(&self, from: &[u8], until: Option<&[u8]>) -> bool {
+        self.ranges.as_ref().is_some_and(|ranges| ranges.overlap(from, until))
+    }
+
+    fn change(&self, key: &[u8]) -> Option<Group<'a>> {
+        let erasure = self.ranges.as_ref()?.erasure(key, Horizon::LATEST)?;
+        let (pages, ledger) = (self.pages, self.ledger);
+        Some(Group { key: key.into(), changes: vec![erasure.change()], pages, ledger })
+    }
 }

@@ -98,7 +98,7 @@ mod writes;
 
 pub use admin::{Health, Snapshot, Stats};
 pub use asynchronous::{AsyncBatch, AsyncVde};
-pub use batch::Batch;
+pub use batch::{Batch, Condition};
 pub use device::{Device, FileDevice, Mapping, MemoryDevice};
 pub use entries::Entries;
 pub use entry::Entry;

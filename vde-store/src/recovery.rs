@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::{BLOCK, DATA_START, FLAG_BLOB, FLAG_MORE, FLAG_PRIOR, Kind, LogPosition, Superblock};
 use crate::log::reader::LogReader;
 use crate::log::record::Record;
-use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
+use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored, Target};
 use crate::options::VdeOptions;
 use crate::pages::Pages;
 use crate::planted::Bug;
@@ -184,12 +184,12 @@ pub(crate) fn replay(
     }
 
     let mut recovery = Recovery::default();
-    let mut transaction: Vec<(Box<[u8]>, Change)> = Vec::new();
+    let mut transaction: Vec<(Target, Change)> = Vec::new();
     segments.mark_log(start.segment, start.ordinal, start.seq + 1);
     let len = pages.device().len().map_err(|e| Error::io("measure the container", e))?;
     let reach = pages.geometry().segments_within_reach(len);
     loop {
-        let mut unit: Vec<(Box<[u8]>, Change, u8)> = Vec::new();
+        let mut unit: Vec<(Target, Change, u8)> = Vec::new();
         let whole = reader.next_unit(|record, seq, offset| {
             if !record.has_whole_value() {
                 return Ok(false);
@@ -201,18 +201,18 @@ pub(crate) fn replay(
             {
                 return Ok(false);
             }
-            unit.push((record.key.into(), change(record, seq, offset)?, record.head.flags));
+            unit.push((target(record), change(record, seq, offset)?, record.head.flags));
             Ok(true)
         })?;
         if !whole {
             break;
         }
-        for (key, change, flags) in unit {
+        for (target, change, flags) in unit {
             if flags & FLAG_PRIOR == 0 {
                 // A transaction that a crash cut off was never acknowledged, and never continues.
                 transaction.clear();
             }
-            transaction.push((key, change));
+            transaction.push((target, change));
             if flags & FLAG_MORE == 0 || planted.has(Bug::HalfTransactions) {
                 recovery.records += transaction.len() as u64;
                 apply(&mut transaction, pages, memtable, segments, reach, options.salvage)?;
@@ -240,14 +240,14 @@ pub(crate) fn replay(
 
 /// Applies a whole transaction, in a container that may refer to `reach` segments.
 fn apply(
-    transaction: &mut Vec<(Box<[u8]>, Change)>,
+    transaction: &mut Vec<(Target, Change)>,
     pages: &Pages,
     memtable: &Memtable,
     segments: &mut Segments,
     reach: u64,
     salvage: bool,
 ) -> Result<()> {
-    for (key, change) in transaction.drain(..) {
+    for (target, change) in transaction.drain(..) {
         segments.add_live(change.location.offset, u64::from(change.location.len));
         if let Some(stored) = &change.stored
             && let Payload::Blob(map) = &stored.payload
@@ -261,7 +261,7 @@ fn apply(
                 segments.mark_unborn(run, stored.origin.is_some(), reach)?;
             }
         }
-        memtable.insert(key, change);
+        memtable.insert(target, change);
     }
     Ok(())
 }
@@ -284,6 +284,16 @@ fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64, write_back: boo
     match pages.overlooking(|| map.check(pages, write)) {
         Err(Error::Corrupt { .. }) => Ok(true),
         other => other.map(|()| false),
+    }
+}
+
+/// What the record changes.
+pub(crate) fn target(record: &Record<'_>) -> Target {
+    match record.head.kind {
+        Kind::DeleteRange => {
+            Target::Range(record.key.into(), (!record.value.is_empty()).then(|| record.value.into()))
+        }
+        _ => Target::Key(record.key.into()),
     }
 }
 

@@ -15,9 +15,9 @@ use crate::format::{
 };
 use crate::log::record::{Origin, Record};
 use crate::log::unit::Unit;
-use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored};
+use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored, Target};
 use crate::pages::Pages;
-use crate::recovery::{Recovery, Replayed, change};
+use crate::recovery::{Recovery, Replayed, change, target};
 use crate::tree::node::{LeafValue, Node, PAGE_MAGIC, Place};
 
 /// How new a version of a key is: its number, and for a value that was moved, the number of the move.
@@ -26,6 +26,8 @@ type Age = (u64, u64);
 struct Salvage<'a> {
     pages: &'a Pages,
     newest: HashMap<Box<[u8]>, (Age, Change)>,
+    /// The ranges of keys that were deleted, by log records that are still there.
+    ranges: Vec<(Target, Change)>,
     /// What inner pages and the superblocks' catalogs refer to, right or not.
     extents: Vec<Extent>,
     seq: u64,
@@ -38,7 +40,13 @@ pub(crate) fn salvage(
     memtable: &Memtable,
     lost_at: u64,
 ) -> Result<Replayed> {
-    let mut salvage = Salvage { pages, newest: HashMap::new(), extents: Vec::new(), seq: superblock.log.seq };
+    let mut salvage = Salvage {
+        pages,
+        newest: HashMap::new(),
+        ranges: Vec::new(),
+        extents: Vec::new(),
+        seq: superblock.log.seq,
+    };
     let geometry = pages.geometry();
     let len = pages.device().len().map_err(|e| Error::io("measure the container", e))?;
     let size = u64::from(geometry.segment_size);
@@ -53,18 +61,21 @@ pub(crate) fn salvage(
     }
     let mut records = 0;
     for (key, (_, change)) in salvage.newest.into_iter().filter(|(_, (_, change))| change.stored.is_some()) {
-        memtable.insert(key, change);
+        memtable.insert(Target::Key(key), change);
         records += 1;
+    }
+    for (range, change) in salvage.ranges {
+        memtable.insert(range, change);
     }
     let recovery = Recovery { records, torn_at: None, damaged_at: Some(lost_at) };
     Ok(Replayed { position: LogPosition { seq: salvage.seq, ..superblock.log }, recovery })
 }
 
 impl Salvage<'_> {
-    fn found(&mut self, key: &[u8], change: Change) {
+    fn found(&mut self, key: Box<[u8]>, change: Change) {
         self.seq = self.seq.max(change.seq);
         let age = (change.version().unwrap_or(change.seq), change.seq);
-        match self.newest.entry(key.into()) {
+        match self.newest.entry(key) {
             Entry::Occupied(mut known) if known.get().0 < age => drop(known.insert((age, change))),
             Entry::Occupied(_) => {}
             Entry::Vacant(unknown) => drop(unknown.insert((age, change))),
@@ -80,7 +91,7 @@ impl Salvage<'_> {
             let rest = &segment[at..];
             let end = match Unit::read(rest, self.pages.geometry().salt) {
                 Some(unit) => {
-                    for (i, (place, record)) in puts_and_deletes(&unit.records).enumerate() {
+                    for (i, (place, record)) in changes(&unit.records).enumerate() {
                         let seq = unit.head.first_seq.saturating_add(i as u64);
                         self.record(&record, seq, start + at as u64 + place);
                     }
@@ -107,7 +118,7 @@ impl Salvage<'_> {
         if at == head.len as usize {
             return at;
         }
-        for (i, (place, record)) in puts_and_deletes(&records).enumerate() {
+        for (i, (place, record)) in changes(&records).enumerate() {
             self.record(&record, head.first_seq.saturating_add(i as u64), start + place);
         }
         at
@@ -117,7 +128,13 @@ impl Salvage<'_> {
         if record.has_whole_value()
             && let Ok(change) = change(record, seq, offset)
         {
-            self.found(record.key, change);
+            match target(record) {
+                Target::Key(key) => self.found(key, change),
+                range @ Target::Range(..) => {
+                    self.seq = self.seq.max(seq);
+                    self.ranges.push((range, change));
+                }
+            }
         } else if record.head.kind == Kind::Put {
             // Whoever reads it is told.
             let payload = Payload::Record { location: Location::default(), blob: false, seq: 0 };
@@ -125,7 +142,7 @@ impl Salvage<'_> {
             let len = u64::from(record.head.value_len);
             let stored = Stored { len, origin: record.origin, facts, payload };
             let location = Location { offset, len: record.len };
-            self.found(record.key, Change::new(seq, location, false, Some(stored)));
+            self.found(record.key.into(), Change::new(seq, location, false, Some(stored)));
         }
     }
 
@@ -181,7 +198,7 @@ impl Salvage<'_> {
                 let origin = Some(Origin { version: value.version, created: value.created });
                 let facts = Some(Facts::new(modified, user));
                 let stored = Stored { len: value.len, origin, facts, payload: Payload::of(bytes) };
-                self.found(key, Change::new(value.version, Location::default(), false, Some(stored)));
+                self.found(key.into(), Change::new(value.version, Location::default(), false, Some(stored)));
             }
             Place::Record { location, .. } => {
                 let read = self.pages.read_copy(location.offset, location.len as usize, "log record");
@@ -199,6 +216,6 @@ impl Salvage<'_> {
 }
 
 /// Those of a unit that have a sequence number, in order.
-fn puts_and_deletes<'a>(records: &[(u64, Record<'a>)]) -> impl Iterator<Item = (u64, Record<'a>)> {
+fn changes<'a>(records: &[(u64, Record<'a>)]) -> impl Iterator<Item = (u64, Record<'a>)> {
     records.iter().filter(|(_, record)| record.head.kind != Kind::Link).copied()
 }

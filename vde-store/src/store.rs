@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io::Read;
+use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Writes, held};
 use crate::device::Device;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -339,6 +340,78 @@ impl Vde {
     /// ```
     pub fn batch(&self) -> Batch {
         Batch::new(self.clone())
+    }
+
+    /// Makes the writes of a batch.
+    pub(crate) fn write(&self, writes: &Writes) -> Result<()> {
+        let (unmet, seq) = self.shared().write_batch(writes, self.durability)?;
+        self.acknowledge(seq)?;
+        held(unmet)
+    }
+
+    /// Removes every key in `range`. One record of the log says so, however many keys there are; the next checkpoint reads
+    /// the index pages that have them. Every other write waits while it is logged.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// for key in ["a", "b", "c"] {
+    ///     store.put(key, "")?;
+    /// }
+    /// store.delete_range("a".."c")?;
+    /// assert_eq!(store.first()?.unwrap().key(), b"c");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
+        let mut writes = Writes::default();
+        writes.delete_range(&range);
+        self.write(&writes)
+    }
+
+    /// Removes every key that begins with `prefix`; see [`delete_range`](Self::delete_range).
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("user/1", "")?;
+    /// store.put("visits", "")?;
+    /// store.delete_prefix("user/")?;
+    /// assert_eq!(store.list("").count(), 1);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
+        let mut writes = Writes::default();
+        writes.delete_prefix(prefix.as_ref());
+        self.write(&writes)
+    }
+
+    /// Removes every key; see [`delete_range`](Self::delete_range). Named snapshots stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "v")?;
+    /// store.clear()?;
+    /// assert!(store.first()?.is_none());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn clear(&self) -> Result<()> {
+        self.delete_prefix("")
     }
 
     /// Returns once everything logged so far is durable.

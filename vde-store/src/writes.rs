@@ -3,6 +3,7 @@
 
 use std::io::Read;
 
+use crate::batch::{Condition, Operation, Writes};
 use crate::blob::{self, Unborn};
 use crate::compress;
 use crate::engine::Shared;
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Kind, MAX_RECORD_VALUE, MAX_USER_LEN};
 use crate::log::record::{Draft, Origin, Parts};
 use crate::log::writer::Entry;
-use crate::memtable::{Change, Facts, Horizon, Payload, Stored};
+use crate::memtable::{Change, Facts, Horizon, Payload, Stored, Target};
 use crate::options::{Compression, Durability};
 use crate::planted::Bug;
 use crate::value::{Value, now_micros};
@@ -29,6 +30,8 @@ pub(crate) const WRITE_BLOB: &str = "write the value";
 #[derive(Clone, Copy)]
 pub(crate) enum Content<'a> {
     Delete,
+    /// Deletes every key from the write's on, up to but not including this one.
+    DeleteRange(Option<&'a [u8]>),
     Bytes(&'a [u8]),
     /// The compressed form of the bytes, and the bytes.
     Packed(&'a [u8], &'a [u8]),
@@ -55,6 +58,7 @@ impl<'a> Write<'a> {
     fn draft(&self, now: u64, flags: u8, salt: u64) -> Draft<'a> {
         let (kind, flags, value) = match self.content {
             Content::Delete => (Kind::Delete, flags, &[][..]),
+            Content::DeleteRange(until) => (Kind::DeleteRange, flags, until.unwrap_or_default()),
             Content::Bytes(bytes) => (Kind::Put, flags, bytes),
             Content::Packed(packed, _) => (Kind::Put, flags | FLAG_PACKED, packed),
             Content::Blob(map, _) => (Kind::Put, flags | FLAG_BLOB, map),
@@ -64,10 +68,17 @@ impl<'a> Write<'a> {
         Draft::new(&Parts { kind, flags, modified, origin, user: self.user, key: self.key, value }, salt)
     }
 
+    fn target(&self) -> Target {
+        match self.content {
+            Content::DeleteRange(until) => Target::Range(self.key.into(), until.map(Box::from)),
+            _ => Target::Key(self.key.into()),
+        }
+    }
+
     /// What the memtable keeps; the log has the longer values.
     fn stored(&self, now: u64) -> Option<Stored> {
         let (len, payload) = match self.content {
-            Content::Delete => return None,
+            Content::Delete | Content::DeleteRange(_) => return None,
             Content::Bytes(bytes) | Content::Packed(_, bytes) => (bytes.len() as u64, Payload::of(bytes)),
             Content::Blob(map, len) => (len, Payload::Blob(map.into())),
         };
@@ -82,6 +93,27 @@ pub(crate) enum Next {
     Put(Vec<u8>),
     Delete,
     Keep,
+}
+
+/// One write of a batch.
+enum Planned<'a> {
+    Put(Lifted<'a>),
+    Other(Content<'a>),
+}
+
+impl Planned<'_> {
+    fn content(&self) -> Content<'_> {
+        match self {
+            Self::Put(value) => value.content(),
+            Self::Other(content) => *content,
+        }
+    }
+
+    fn keep(self) {
+        if let Self::Put(value) = self {
+            value.keep();
+        }
+    }
 }
 
 /// A value on its way into the store: in hand, or streamed to its pages already.
@@ -117,7 +149,7 @@ impl Shared {
         let last = writes.len() - 1;
         let flags = |i: usize| if i > 0 { FLAG_PRIOR } else { 0 } | if i < last { FLAG_MORE } else { 0 };
         let entries = writes.iter().enumerate().map(|(i, write)| {
-            Entry::new(write.draft(now, flags(i), self.geometry.salt), write.key, write.stored(now))
+            Entry::new(write.draft(now, flags(i), self.geometry.salt), write.target(), write.stored(now))
         });
         let durable = durability != Durability::Buffered;
         let appended = self.log.append(entries.collect(), durable, || {
@@ -291,31 +323,74 @@ impl Shared {
         Ok((swapped, seq))
     }
 
-    /// Logs all of `writes` as one; `None` deletes.
-    pub(crate) fn write_batch<'a>(
-        &'a self,
-        writes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    /// Logs all of `writes` as one, if their conditions hold. Returns the key of a condition that does not, and the sequence
+    /// number that acknowledges the one or the other.
+    pub(crate) fn write_batch(
+        &self,
+        writes: &Writes,
         durability: Durability,
-    ) -> Result<u64> {
+    ) -> Result<(Option<Box<[u8]>>, u64)> {
+        self.check_writable()?;
         let mut lifted = Vec::new();
-        for (key, value) in writes {
+        for operation in &writes.operations {
+            let key = operation.key();
             self.admit(key, &[])?;
-            lifted.push((key, value.map(|value| self.lift(value)).transpose()?));
+            lifted.push((
+                key,
+                match operation {
+                    Operation::Put(_, value) => Planned::Put(self.lift(value)?),
+                    Operation::Delete(_) => Planned::Other(Content::Delete),
+                    Operation::DeleteRange(_, until) => {
+                        until.as_deref().map_or(Ok(()), check_key)?;
+                        Planned::Other(Content::DeleteRange(until.as_deref()))
+                    }
+                },
+            ));
+        }
+        let keys = writes.conditions.iter().map(|(key, _)| &**key).chain(lifted.iter().map(|(key, _)| *key));
+        let has_range =
+            writes.operations.iter().any(|operation| matches!(operation, Operation::DeleteRange(..)));
+        // No write of a key in the range may come between its reading what is there and its being logged.
+        let stripes = if has_range { self.stripes.lock_all() } else { self.stripes.lock_many(keys) };
+        if let Some((key, seen)) = self.first_unmet(&writes.conditions)? {
+            return Ok((Some(key.into()), seen));
         }
         if lifted.is_empty() {
-            self.check_writable()?;
-            return Ok(0);
+            return Ok((None, 0));
         }
-        let writes: Vec<_> = lifted
-            .iter()
-            .map(|(key, value)| Write::new(key, value.as_ref().map_or(Content::Delete, Lifted::content)))
-            .collect();
-        let stripes = self.stripes.lock_many(writes.iter().map(|write| write.key));
-        let seq = self.log(&writes, durability)?;
+        let planned: Vec<_> =
+            lifted.iter().map(|(key, planned)| Write::new(key, planned.content())).collect();
+        let seq = self.log(&planned, durability)?;
         drop(stripes);
-        for value in lifted.into_iter().filter_map(|(_, value)| value) {
-            value.keep();
+        for (_, planned) in lifted {
+            planned.keep();
         }
-        Ok(seq)
+        Ok((None, seq))
+    }
+
+    /// The first condition that does not hold, with the sequence number of what its key has. The caller holds the keys'
+    /// stripes.
+    fn first_unmet<'c>(&self, conditions: &'c [(Box<[u8]>, Condition)]) -> Result<Option<(&'c [u8], u64)>> {
+        let layers = self.layers.load();
+        for (key, condition) in conditions {
+            check_key(key)?;
+            let change = layers.change(key, Horizon::LATEST)?;
+            let stored = change.as_ref().and_then(|change| change.stored.as_ref());
+            let holds = match (condition, stored) {
+                (Condition::Absent, stored) => stored.is_none(),
+                (Condition::Present, stored) => stored.is_some(),
+                (Condition::Version(version), Some(_)) => {
+                    change.as_ref().and_then(Change::version) == Some(*version)
+                }
+                (Condition::Value(value), Some(stored)) => {
+                    stored.len == value.len() as u64 && **value == *layers.value(key, stored)?
+                }
+                (Condition::Version(_) | Condition::Value(_), None) => false,
+            };
+            if !holds {
+                return Ok(Some((key, change.map_or(0, |change| change.seq))));
+            }
+        }
+        Ok(None)
     }
 }

@@ -177,7 +177,18 @@ fn work(store: &Vde, thread: usize, seed: u64, steps: usize, model: &Model) -> v
             value
         };
         let begin = |state| history.lock().unwrap().states.push(state);
-        let done = match rng.u8(..10) {
+        let range = |rng: &mut Rng| {
+            let (from, to) = (rng.u8(..KEYS as u8), rng.u8(..KEYS as u8));
+            vec![b't', thread as u8, from]..vec![b't', thread as u8, from.saturating_add(to)]
+        };
+        let done = match rng.u8(..11) {
+            10 => {
+                let range = range(&mut rng);
+                relaxed |= range.is_empty();
+                state.retain(|key, _| !range.contains(key));
+                begin(state);
+                store.delete_range(range)
+            }
             0..=4 => {
                 let (key, value) = (key(&mut rng), value(&mut rng));
                 state.insert(key.clone(), value.clone());
@@ -196,6 +207,12 @@ fn work(store: &Vde, thread: usize, seed: u64, steps: usize, model: &Model) -> v
                 // Enough for a unit that is written past the page cache, and for a transaction that spans segments.
                 let heavy = rng.u8(..10) == 0;
                 for _ in 0..rng.usize(2..6) {
+                    if rng.u8(..12) == 0 {
+                        let range = range(&mut rng);
+                        state.retain(|key, _| !range.contains(key));
+                        batch.delete_range(range);
+                        continue;
+                    }
                     let key = key(&mut rng);
                     if rng.u8(..3) == 0 {
                         state.remove(&key);
@@ -209,6 +226,7 @@ fn work(store: &Vde, thread: usize, seed: u64, steps: usize, model: &Model) -> v
                         batch.put(key, value);
                     }
                 }
+                relaxed |= batch.is_empty();
                 begin(state);
                 batch.commit()
             }

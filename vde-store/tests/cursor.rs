@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use fastrand::Rng;
-use vde_store::{Durability, Entries, ReadView, VdeOptions};
+use vde_store::{Durability, Entries, ReadView, Vde, VdeOptions};
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -81,6 +81,11 @@ fn check(rng: &mut Rng, view: &ReadView, model: &Contents) {
         let entries = view.range::<Vec<u8>>(range.clone());
         walk(rng, entries, expected(model, &range));
     }
+    for _ in 0..4 {
+        let key = key(rng);
+        assert_eq!(view.get(&key).unwrap().as_ref(), model.get(&key));
+        assert_eq!(view.metadata(&key).unwrap().is_some(), model.contains_key(&key));
+    }
     let prefix = &key(rng)[..rng.usize(..3)];
     let listed: VecDeque<_> = model
         .iter()
@@ -91,6 +96,36 @@ fn check(rng: &mut Rng, view: &ReadView, model: &Contents) {
     let own = |entry: Option<(&Vec<u8>, &Vec<u8>)>| entry.map(|(key, value)| (key.clone(), value.clone()));
     assert_eq!(taken(view.first().transpose()), own(model.first_key_value()));
     assert_eq!(taken(view.last().transpose()), own(model.last_key_value()));
+}
+
+/// Deletes a range, a prefix or everything; or a range in a batch, in which some of it is put again.
+fn delete_many(rng: &mut Rng, store: &Vde, model: &mut Contents) {
+    match rng.u8(..8) {
+        0 => {
+            store.clear().unwrap();
+            model.clear();
+        }
+        1..4 => {
+            let prefix = &key(rng)[..rng.usize(1..3)];
+            store.delete_prefix(prefix).unwrap();
+            model.retain(|key, _| !key.starts_with(prefix));
+        }
+        what => {
+            let (range, kept) = (range(rng), key(rng));
+            model.retain(|key, _| !std::ops::RangeBounds::<Vec<u8>>::contains(&range, key));
+            if what % 2 == 0 {
+                store.delete_range::<Vec<u8>>(range).unwrap();
+            } else {
+                let mut batch = store.batch();
+                batch
+                    .put(&kept, "gone if it lies in the range")
+                    .delete_range::<Vec<u8>>(range)
+                    .put(&kept, "kept");
+                batch.commit().unwrap();
+                model.insert(kept, b"kept".to_vec());
+            }
+        }
+    }
 }
 
 /// `scale`: how many changes there are between two looks.
@@ -107,6 +142,9 @@ fn keeps_to_the_model(seed: u64, scale: usize) {
     let mut views = VecDeque::new();
     for _ in 0..60 {
         for _ in 0..rng.usize(..scale) {
+            if rng.usize(..2 * scale) == 0 {
+                delete_many(rng, &store, &mut model);
+            }
             let key = key(rng);
             if rng.u8(..3) == 0 {
                 assert_eq!(store.delete(&key).unwrap(), model.remove(&key).is_some());
@@ -117,7 +155,12 @@ fn keeps_to_the_model(seed: u64, scale: usize) {
             }
         }
         match rng.u8(..16) {
-            0..5 => store.checkpoint().unwrap(),
+            0..5 => {
+                store.checkpoint().unwrap();
+                assert_eq!(store.stats().unwrap().keys, model.len() as u64);
+                let report = store.verify(|_| {}).unwrap();
+                assert!(report.is_clean(), "{:?}", report.problems);
+            }
             5 => drop(store.compact().unwrap()),
             6 => {
                 views.clear();

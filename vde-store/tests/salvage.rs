@@ -105,3 +105,21 @@ fn what_is_salvaged_becomes_a_store_again() {
     copy.put("next", "v").unwrap();
     assert!(copy.metadata("next").unwrap().unwrap().version > newest);
 }
+
+/// The log's segment of the deletion is still there, and so is the index that has the keys.
+#[test]
+fn a_deleted_range_stays_deleted() {
+    let disk = SimDisk::new();
+    let store = options().open_device(disk.device()).unwrap();
+    for i in 0..3000u32 {
+        store.with_durability(Durability::Buffered).put(i.to_be_bytes(), format!("value {i}")).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.delete_range(1000u32.to_be_bytes()..2000u32.to_be_bytes()).unwrap();
+    store.put(1500u32.to_be_bytes(), "again").unwrap();
+    let truth = contents(&store);
+    assert_eq!(truth.len(), 2001);
+    let image = disk.contents();
+    let (_, catalog, _) = places(&image);
+    assert!(salvaged(&SimDisk::holding(image), catalog.0, 0) == truth);
+}

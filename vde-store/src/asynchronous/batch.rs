@@ -1,7 +1,9 @@
 //! Writes that happen together, awaited.
 
+use std::ops::RangeBounds;
+
 use crate::asynchronous::AsyncVde;
-use crate::batch::Writes;
+use crate::batch::{Condition, Writes};
 use crate::error::Result;
 
 /// The async twin of [`Batch`](crate::Batch).
@@ -52,11 +54,43 @@ impl AsyncBatch {
         self
     }
 
+    /// As [`Batch::delete_range`](crate::Batch::delete_range).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
+    /// batch.delete_range("a".."c");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn delete_range<K: AsRef<[u8]>>(&mut self, range: impl RangeBounds<K>) -> &mut Self {
+        self.writes.delete_range(&range);
+        self
+    }
+
+    /// As [`Batch::require`](crate::Batch::require).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// use vde_store::{Condition, Vde};
+    ///
+    /// let mut batch = Vde::in_memory()?.to_async().batch();
+    /// batch.require("k", Condition::Present).put("k", "v");
+    /// assert!(batch.commit().await.is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn require(&mut self, key: impl AsRef<[u8]>, condition: Condition) -> &mut Self {
+        self.writes.require(key, condition);
+        self
+    }
+
     /// Makes all the writes as one.
     ///
     /// # Errors
     ///
-    /// As [`Vde::put`](crate::Vde::put).
+    /// As [`Batch::commit`](crate::Batch::commit).
     ///
     /// # Cancel safety
     ///
@@ -72,7 +106,6 @@ impl AsyncBatch {
     /// # Ok(()) }
     /// ```
     pub async fn commit(self) -> Result<()> {
-        let seq = self.writes.log(&self.store.store)?;
-        self.store.acknowledge(seq).await
+        self.store.write(&self.writes).await
     }
 }

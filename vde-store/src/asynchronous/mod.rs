@@ -6,13 +6,14 @@ mod reads;
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::RangeBounds;
 use std::path::Path;
 use std::pin::Pin;
 
 use blocking::unblock;
 use futures_io::AsyncRead;
 
-use crate::batch::Writes;
+use crate::batch::{Writes, held};
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::options::Durability;
@@ -323,6 +324,90 @@ impl AsyncVde {
     /// ```
     pub fn batch(&self) -> AsyncBatch {
         AsyncBatch { store: self.clone(), writes: Writes::default() }
+    }
+
+    async fn write(&self, writes: &Writes) -> Result<()> {
+        let (unmet, seq) = self.store.shared().write_batch(writes, self.store.durability())?;
+        self.acknowledge(seq).await?;
+        held(unmet)
+    }
+
+    /// As [`Vde::delete_range`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::put`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after it was first polled, it leaves the write in the log, whether that is durable yet or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.put("k", "v").await?;
+    /// store.delete_range("a".."z").await?;
+    /// assert!(!store.contains("k").await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
+        let mut writes = Writes::default();
+        writes.delete_range(&range);
+        self.write(&writes).await
+    }
+
+    /// As [`Vde::delete_prefix`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::put`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after it was first polled, it leaves the write in the log, whether that is durable yet or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.put("k", "v").await?;
+    /// store.delete_prefix("k").await?;
+    /// assert!(!store.contains("k").await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
+        let mut writes = Writes::default();
+        writes.delete_prefix(prefix.as_ref());
+        self.write(&writes).await
+    }
+
+    /// As [`Vde::clear`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::put`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after it was first polled, it leaves the write in the log, whether that is durable yet or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.put("k", "v").await?;
+    /// store.clear().await?;
+    /// assert!(!store.contains("k").await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn clear(&self) -> Result<()> {
+        let mut writes = Writes::default();
+        writes.delete_prefix(b"");
+        self.write(&writes).await
     }
 
     /// As [`Vde::flush`].

@@ -13,7 +13,7 @@ use crate::format::{BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, UNIT
 use crate::log::buffer::Buffer;
 use crate::log::publication::Publication;
 use crate::log::record::{Draft, link_value};
-use crate::memtable::{Change, Location, Memtable, Stored};
+use crate::memtable::{Change, Location, Memtable, Stored, Target};
 use crate::planted::{Bug, Planted};
 use crate::segments::Segments;
 use crate::sync_point::SyncPoint;
@@ -68,15 +68,15 @@ const SPARES: usize = 2;
 /// A record on its way into the log and into the memtable.
 pub(crate) struct Entry<'a> {
     draft: Draft<'a>,
-    key: Box<[u8]>,
+    target: Target,
     stored: Option<Stored>,
     /// Its sequence number and where it was logged.
     place: (u64, Location),
 }
 
 impl<'a> Entry<'a> {
-    pub(crate) fn new(draft: Draft<'a>, key: &[u8], stored: Option<Stored>) -> Self {
-        Self { draft, key: key.into(), stored, place: Default::default() }
+    pub(crate) fn new(draft: Draft<'a>, target: Target, stored: Option<Stored>) -> Self {
+        Self { draft, target, stored, place: Default::default() }
     }
 }
 
@@ -193,8 +193,8 @@ impl Log {
         drop(appender);
 
         logged();
-        for Entry { key, stored, place: (seq, location), .. } in entries {
-            memtable.insert(key, Change::new(seq, location, !durable, stored));
+        for Entry { target, stored, place: (seq, location), .. } in entries {
+            memtable.insert(target, Change::new(seq, location, !durable, stored));
         }
         self.publication.finish(turn, seq);
         if !durable {

@@ -4,12 +4,14 @@
 //! A reader takes the newest entry that its [`Horizon`] lets it see, so predecessors stay visible until their
 //! successor may be acknowledged, and a read view is nothing but a horizon that stands still.
 
+mod ranges;
 mod slot;
 mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwapOption;
 use crossbeam_skiplist::SkipMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -17,6 +19,7 @@ use crate::format::MAX_LEAF_VALUE;
 use crate::log::record::Origin;
 use slot::Slot;
 
+pub(crate) use ranges::{Erasure, Ranges};
 pub(crate) use walk::{Recent, is_before, is_behind};
 
 /// Where a record lies in the container.
@@ -39,8 +42,8 @@ impl Horizon {
     /// What a writer sees that holds the stripe: its predecessors come before it in the log, acknowledged or not.
     pub(crate) const LATEST: Self = Self { durable: u64::MAX, published: u64::MAX };
 
-    fn admits(self, change: &Change) -> bool {
-        change.seq <= self.durable || (change.buffered && change.seq <= self.published)
+    fn admits(self, seq: u64, buffered: bool) -> bool {
+        seq <= self.durable || (buffered && seq <= self.published)
     }
 
     /// Nothing newer is admitted, so a search need not begin before it.
@@ -128,6 +131,8 @@ pub(crate) struct Memtable {
     map: SkipMap<Slot, Change>,
     /// Of the keys in the map.
     filter: Filter,
+    /// Deletes keys that have no newer change in the map, and all that older memtables and the index have.
+    ranges: ArcSwapOption<Ranges>,
     bytes: AtomicU64,
     /// How many deleted keys readers have stepped over.
     stepped_over: AtomicU64,
@@ -169,6 +174,9 @@ impl Filter {
 /// What a change weighs in memory beside its key and value.
 const CHANGE_OVERHEAD: u64 = 160;
 
+/// A deleted range counts as so many bytes: each one copies those before it, so there are to be about a thousand at most.
+const RANGE_WEIGHT: u64 = 64 << 10;
+
 /// Changes count as half of their records at least, so that checkpoints, and the collecting after them, keep up with a log
 /// whose values aren't in memory.
 const LOG_PER_BYTE: u64 = 2;
@@ -178,8 +186,39 @@ const LOG_PER_BYTE: u64 = 2;
 const CHECKPOINT_IN_STEPS: u64 = 20_000;
 const BYTES_PER_STEP: u64 = 64;
 
+/// What a change changes.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Key(Box<[u8]>),
+    /// Every key from the first on, up to but not including the other.
+    Range(Box<[u8]>, Option<Box<[u8]>>),
+}
+
 impl Memtable {
-    pub(crate) fn insert(&self, key: Box<[u8]>, change: Change) {
+    pub(crate) fn insert(&self, target: Target, change: Change) {
+        match target {
+            Target::Key(key) => self.insert_key(key, change),
+            Target::Range(from, until) => self.erase(&from, until.as_deref(), &change),
+        }
+    }
+
+    fn erase(&self, from: &[u8], until: Option<&[u8]>, change: &Change) {
+        self.bytes.fetch_add(RANGE_WEIGHT, Relaxed);
+        let erasure = Erasure { seq: change.seq, buffered: change.buffered };
+        self.ranges.rcu(|ranges| {
+            let mut ranges = ranges.as_deref().cloned().unwrap_or_default();
+            ranges.add(from, until, erasure);
+            ranges.records.push(change.location);
+            Some(Arc::new(ranges))
+        });
+    }
+
+    /// What was deleted as ranges, if anything was.
+    pub(crate) fn ranges(&self) -> Option<Arc<Ranges>> {
+        self.ranges.load_full()
+    }
+
+    fn insert_key(&self, key: Box<[u8]>, change: Change) {
         let value = match change.stored.as_ref().map(|stored| &stored.payload) {
             Some(Payload::Memory(bytes) | Payload::Blob(bytes)) => bytes.len(),
             Some(Payload::Record { .. }) | None => 0,
@@ -213,10 +252,10 @@ impl Memtable {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.map.is_empty() && self.ranges.load().is_none()
     }
 
-    /// All changes: keys in order, the newest change of each key first.
+    /// All changes of single keys: keys in order, the newest change of each key first.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Box<[u8]>, Change)> {
         self.map.iter().map(|entry| (entry.key().key.clone(), entry.value().clone()))
     }
@@ -233,10 +272,15 @@ impl Memtable {
 
     /// The newest change of `key` within the horizon. O(log n).
     pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Option<Change> {
-        if self.map.is_empty() || !self.filter.may_have(key) {
-            return None;
+        let newest = if self.map.is_empty() || !self.filter.may_have(key) {
+            None
+        } else {
+            self.newest(key, horizon).map(|entry| entry.value().clone())
+        };
+        match &*self.ranges.load() {
+            Some(ranges) => ranges.newest(key, newest, horizon),
+            None => newest,
         }
-        self.newest(key, horizon).map(|entry| entry.value().clone())
     }
 }
 
@@ -264,8 +308,8 @@ mod tests {
     #[test]
     fn a_predecessor_stays_visible_until_its_successor_is_durable() {
         let table = Memtable::default();
-        table.insert(b"k"[..].into(), change(1, false, Some(b"old")));
-        table.insert(b"k"[..].into(), change(2, false, Some(b"new")));
+        table.insert_key(b"k"[..].into(), change(1, false, Some(b"old")));
+        table.insert_key(b"k"[..].into(), change(2, false, Some(b"new")));
         let before = Horizon { durable: 1, published: 2 };
         let after = Horizon { durable: 2, published: 2 };
         assert_eq!(value(table.find(b"k", before)).as_deref(), Some(&b"old"[..]));
@@ -276,7 +320,7 @@ mod tests {
     #[test]
     fn a_buffered_change_is_visible_once_published() {
         let table = Memtable::default();
-        table.insert(b"k"[..].into(), change(5, true, Some(b"v")));
+        table.insert_key(b"k"[..].into(), change(5, true, Some(b"v")));
         assert!(table.find(b"k", Horizon { durable: 0, published: 4 }).is_none());
         assert!(table.find(b"k", Horizon { durable: 0, published: 5 }).is_some());
     }
@@ -296,7 +340,7 @@ mod tests {
     #[test]
     fn a_lookup_does_not_return_the_neighbour() {
         let table = Memtable::default();
-        table.insert(b"kk"[..].into(), change(1, false, Some(b"v")));
+        table.insert_key(b"kk"[..].into(), change(1, false, Some(b"v")));
         assert!(table.find(b"k", Horizon::LATEST).is_none());
         assert!(table.find(b"kl", Horizon::LATEST).is_none());
     }
@@ -307,7 +351,7 @@ mod tests {
         let mut keys: [&[u8]; 8] =
             [b"12345678b", b"\0\0", b"12345678", b"\xff", b"\0", b"1234567", b"12345678a", b"1234567\0"];
         for (seq, key) in (1..).zip(keys) {
-            table.insert(key.into(), change(seq, false, Some(b"v")));
+            table.insert_key(key.into(), change(seq, false, Some(b"v")));
         }
         keys.sort_unstable();
         assert!(table.changes().map(|(key, _)| key).eq(keys.map(Box::from)));

@@ -18,11 +18,22 @@ const STEPS: usize = 8;
 
 type SlotEntry<'a> = Entry<'a, Slot, Change>;
 
-fn recent(entry: &SlotEntry<'_>) -> Recent {
-    Recent { key: entry.key().key.clone(), change: entry.value().clone() }
+fn admits(entry: &SlotEntry<'_>, horizon: Horizon) -> bool {
+    horizon.admits(entry.value().seq, entry.value().buffered)
 }
 
 impl Memtable {
+    /// The key of an entry, and its newest change, which is the entry's unless a range was deleted since.
+    fn recent(&self, entry: &SlotEntry<'_>, horizon: Horizon) -> Recent {
+        let (key, mut change) = (entry.key().key.clone(), entry.value().clone());
+        if let Some(ranges) = &*self.ranges.load()
+            && let Some(erasure) = ranges.erasure(&key, horizon).filter(|erasure| erasure.seq > change.seq)
+        {
+            change = erasure.change();
+        }
+        Recent { key, change }
+    }
+
     fn from(&self, key: &[u8], seq: u64) -> Option<SlotEntry<'_>> {
         self.map.lower_bound(Bound::Included(&slot(key, seq) as &dyn AsSlot))
     }
@@ -41,7 +52,7 @@ impl Memtable {
         let mut at = self.from(key, horizon.newest());
         loop {
             let entry = at.filter(|entry| *entry.key().key == *key)?;
-            if horizon.admits(entry.value()) {
+            if admits(&entry, horizon) {
                 return Some(entry);
             }
             at = entry.next();
@@ -85,8 +96,8 @@ impl Memtable {
             if is_behind(&entry.key().key, end) {
                 break;
             }
-            at = if horizon.admits(entry.value()) {
-                found.push(recent(&entry));
+            at = if admits(&entry, horizon) {
+                found.push(self.recent(&entry, horizon));
                 self.next_key(&entry)
             } else {
                 entry.next()
@@ -116,7 +127,7 @@ impl Memtable {
             if is_before(key, end) {
                 break;
             }
-            found.extend(self.newest(key, horizon).map(|entry| recent(&entry)));
+            found.extend(self.newest(key, horizon).map(|entry| self.recent(&entry, horizon)));
             at = self.before(key, u64::MAX);
         }
         found
@@ -149,7 +160,7 @@ mod tests {
     fn table(changes: impl IntoIterator<Item = (&'static [u8], u64)>) -> Memtable {
         let table = Memtable::default();
         for (key, seq) in changes {
-            table.insert(key.into(), Change::new(seq, Location::default(), false, None));
+            table.insert_key(key.into(), Change::new(seq, Location::default(), false, None));
         }
         table
     }

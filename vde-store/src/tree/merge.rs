@@ -28,11 +28,23 @@ pub(crate) trait Change {
     fn resolve(self, old: Option<LeafValue<'_>>) -> Result<Option<Vec<u8>>>;
 }
 
+/// Ranges of keys that are deleted.
+pub(crate) trait Erase {
+    type Change: Change;
+
+    /// Whether one of them has keys from `from` on, but before `until`.
+    fn overlaps(&self, from: &[u8], until: Option<&[u8]>) -> bool;
+
+    /// What removes `key`, if one of them has it and nothing else changes it.
+    fn change(&self, key: &[u8]) -> Option<Self::Change>;
+}
+
 /// One run of the merge.
-pub(crate) struct Merge<'a, O, I: Iterator> {
+pub(crate) struct Merge<'a, O, I: Iterator, E> {
     pub(crate) tree: &'a Tree,
     pub(crate) output: &'a mut O,
     pub(crate) changes: Peekable<I>,
+    pub(crate) erase: E,
     pub(crate) generation: u64,
     /// Whether pages are rewritten that did not change.
     pub(crate) rewrite: bool,
@@ -40,7 +52,7 @@ pub(crate) struct Merge<'a, O, I: Iterator> {
     pub(crate) levels: Vec<Cells>,
 }
 
-impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
+impl<O: Output, C: Change, I: Iterator<Item = C>, E: Erase<Change = C>> Merge<'_, O, I, E> {
     /// Returns the root of the new index.
     pub(crate) fn run(mut self) -> Result<Option<Extent>> {
         match self.tree.root {
@@ -69,7 +81,7 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
                 } else {
                     upper
                 };
-                if self.rewrite || self.is_due(next) {
+                if self.rewrite || self.is_due(next) || self.erase.overlaps(key, next) {
                     self.visit(child, next)?;
                 } else {
                     self.keep(node.level, key, child)?;
@@ -97,11 +109,17 @@ impl<O: Output, C: Change, I: Iterator<Item = C>> Merge<'_, O, I> {
         if self.changes.peek().is_some_and(|change| change.key() == key) {
             return self.apply_next(Some(value));
         }
-        self.push(0, key, encoded)
+        match self.erase.change(key) {
+            Some(change) => self.apply(change, Some(value)),
+            None => self.push(0, key, encoded),
+        }
     }
 
     fn apply_next(&mut self, old: Option<LeafValue<'_>>) -> Result<()> {
-        let Some(change) = self.changes.next() else { return Ok(()) };
+        self.changes.next().map_or(Ok(()), |change| self.apply(change, old))
+    }
+
+    fn apply(&mut self, change: C, old: Option<LeafValue<'_>>) -> Result<()> {
         let key = change.key().to_vec();
         match change.resolve(old)? {
             Some(payload) => self.push(0, &key, &payload),

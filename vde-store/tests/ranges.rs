@@ -1,0 +1,98 @@
+//! Ranges of keys that are deleted as one. `cursor.rs` holds them to a model, `crash.rs` after power cuts.
+
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use vde_store::{Durability, Error, MAX_KEY_LEN, Vde, VdeOptions};
+
+#[test]
+fn what_a_deleted_range_leaves_costs_no_scan_and_no_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let options = VdeOptions::new().segment_size(1 << 18).background(false);
+    let store = options.clone().open(&path).unwrap().with_durability(Durability::Buffered);
+    let put_all = |value: &[u8]| (0..500u32).for_each(|i| store.put(i.to_be_bytes(), value).unwrap());
+    for value in [vec![1; 900], vec![2; 20], vec![3; 70_000]] {
+        put_all(&value);
+        store.checkpoint().unwrap();
+        let full = store.stats().unwrap();
+        let writes = full.writes;
+        store.clear().unwrap();
+        assert_eq!(store.stats().unwrap().writes, writes + 1, "one record");
+        assert!(store.first().unwrap().is_none() && store.last().unwrap().is_none());
+        store.put("first put when?", "").unwrap();
+        let metadata = store.metadata("first put when?").unwrap().unwrap();
+        assert_eq!(metadata.created, metadata.modified);
+        store.clear().unwrap();
+        store.checkpoint().unwrap();
+        store.compact().unwrap();
+        let empty = store.stats().unwrap();
+        assert_eq!((empty.keys, empty.live_log_bytes), (0, 0));
+        assert!(empty.page_bytes < 200_000, "{empty:?}");
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+    }
+    // In a snapshot, in a backup, and after opening it again.
+    put_all(b"kept");
+    store.snapshot("full").unwrap();
+    store.delete_range(..100u32.to_be_bytes()).unwrap();
+    store.backup(dir.path().join("copy")).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let store = options.open(&path).unwrap();
+    for left in [&store, &Vde::open(dir.path().join("copy")).unwrap()] {
+        assert_eq!(
+            (left.list("").count(), left.first().unwrap().unwrap().key()),
+            (400, &100u32.to_be_bytes()[..])
+        );
+    }
+    assert_eq!(store.open_snapshot("full").unwrap().list("").count(), 500);
+}
+
+#[test]
+fn a_deleted_range_excludes_updates_of_its_keys() {
+    let store = Vde::in_memory().unwrap().with_durability(Durability::Buffered);
+    let next = |old: Option<&[u8]>| old.map_or(1, |old| u64::from_le_bytes(old.try_into().unwrap()) + 1);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let update = |key: &'static str| {
+            while !done.load(Ordering::Relaxed) {
+                store.update(key, |old| Some(next(old).to_le_bytes().to_vec())).unwrap();
+            }
+        };
+        scope.spawn(move || update("a"));
+        scope.spawn(move || update("b"));
+        for _ in 0..300 {
+            let before = store.stats().unwrap().writes;
+            store.clear().unwrap();
+            let value =
+                store.get("a").unwrap().map_or(0, |value| u64::from_le_bytes(value.try_into().unwrap()));
+            let after = store.stats().unwrap().writes;
+            assert!(value <= after - before, "an update has brought a cleared value back: {value}");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn bounds_of_any_length_are_kept_to_or_refused() {
+    let longest = vec![0xFE; MAX_KEY_LEN];
+    let store = Vde::in_memory().unwrap();
+    let fill = || [&longest[..], b"\0", b"\xff"].iter().for_each(|key| store.put(key, "").unwrap());
+    let left = || store.list("").map(|entry| entry.unwrap().key()[0]).collect::<Vec<_>>();
+    fill();
+    store.delete_range(..=longest.as_slice()).unwrap();
+    assert_eq!(left(), [0xFF]);
+    fill();
+    store.delete_range::<&[u8]>((Bound::Excluded(longest.as_slice()), Bound::Unbounded)).unwrap();
+    assert_eq!(left(), [0, 0xFE]);
+    store.delete_range(longest.as_slice()..longest.as_slice()).unwrap();
+    store.delete_range(.."").unwrap();
+    assert_eq!(left(), [0, 0xFE]);
+    store.delete_range(""..="\0").unwrap();
+    assert_eq!(left(), [0xFE]);
+    let too_long = [&longest[..], b"x"].concat();
+    assert!(matches!(store.delete_range(too_long.as_slice()..), Err(Error::InvalidKey { .. })));
+    assert!(matches!(store.delete_range(..=too_long.as_slice()), Err(Error::InvalidKey { .. })));
+    assert_eq!(left(), [0xFE]);
+}
