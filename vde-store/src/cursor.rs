@@ -221,3 +221,65 @@ impl Cursor {
         Ok(Some(found))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fastrand::Rng;
+
+    use super::*;
+    use crate::layers::Layers;
+    use crate::memtable::{Location, Payload, Stored, Target};
+    use crate::options::VdeOptions;
+
+    /// Changes a memtable and the model in the same way.
+    fn change(rng: &mut Rng, memtable: &Memtable, model: &mut BTreeMap<[u8; 1], u64>, seq: u64) {
+        let key = [rng.u8(..40)];
+        let stored =
+            |len| Stored { len, origin: None, facts: None, payload: Payload::Memory(Arc::default()) };
+        let (target, stored) = match rng.u8(..8) {
+            0 => {
+                let until = [key[0] + rng.u8(..15)];
+                model.retain(|other, _| *other < key || *other >= until);
+                (Target::Range(key.into(), Some(until.into())), None)
+            }
+            1..3 => {
+                model.remove(&key);
+                (Target::Key(key.into()), None)
+            }
+            _ => {
+                model.insert(key, seq);
+                (Target::Key(key.into()), Some(stored(seq)))
+            }
+        };
+        memtable.insert(target, Change::new(seq, Location::default(), false, stored));
+    }
+
+    #[test]
+    fn the_newest_layer_counts_while_a_checkpoint_is_made() {
+        let rng = &mut Rng::with_seed(3);
+        for _ in 0..300 {
+            let store = VdeOptions::new().background(false).in_memory().unwrap();
+            let mut model = BTreeMap::new();
+            for key in (0..40).filter(|_| rng.bool()) {
+                store.put([key], vec![0; usize::from(key)]).unwrap();
+                model.insert([key], u64::from(key));
+            }
+            store.checkpoint().unwrap();
+            let (memtable, frozen): (Arc<Memtable>, Arc<Memtable>) = Default::default();
+            (100..100 + rng.u64(..30)).for_each(|seq| change(rng, &frozen, &mut model, seq));
+            (200..200 + rng.u64(..30)).for_each(|seq| change(rng, &memtable, &mut model, seq));
+            let tree = store.shared().layers.load().tree.clone();
+            let layers = Layers { memtable, frozen: Some(frozen), tree, log: None, maintenance: None };
+            let view = ReadView { layers: Arc::new(layers), horizon: Horizon::LATEST };
+            let entry =
+                |entry: Result<crate::Entry>| entry.map(|entry| ([entry.key()[0]], entry.len())).unwrap();
+            assert!(view.list("").map(entry).eq(model.clone()));
+            assert!(view.list("").rev().map(entry).eq(model.clone().into_iter().rev()));
+            for key in (0..40).map(|key| [key]) {
+                assert_eq!(view.contains(key).unwrap(), model.contains_key(&key));
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use vde_store::{Durability, Error, MAX_KEY_LEN, Vde, VdeOptions};
 
@@ -50,28 +51,31 @@ fn what_a_deleted_range_leaves_costs_no_scan_and_no_space() {
 }
 
 #[test]
-fn a_deleted_range_excludes_updates_of_its_keys() {
-    let store = Vde::in_memory().unwrap().with_durability(Durability::Buffered);
-    let next = |old: Option<&[u8]>| old.map_or(1, |old| u64::from_le_bytes(old.try_into().unwrap()) + 1);
-    let done = AtomicBool::new(false);
+fn a_range_is_not_deleted_while_one_of_its_keys_is_updated() {
+    let store = Vde::in_memory().unwrap();
+    store.put("k", "old").unwrap();
+    let is_updating = AtomicBool::new(false);
+    let is_cleared = AtomicBool::new(false);
     thread::scope(|scope| {
-        let update = |key: &'static str| {
-            while !done.load(Ordering::Relaxed) {
-                store.update(key, |old| Some(next(old).to_le_bytes().to_vec())).unwrap();
-            }
-        };
-        scope.spawn(move || update("a"));
-        scope.spawn(move || update("b"));
-        for _ in 0..300 {
-            let before = store.stats().unwrap().writes;
-            store.clear().unwrap();
-            let value =
-                store.get("a").unwrap().map_or(0, |value| u64::from_le_bytes(value.try_into().unwrap()));
-            let after = store.stats().unwrap().writes;
-            assert!(value <= after - before, "an update has brought a cleared value back: {value}");
+        scope.spawn(|| {
+            let update = store.update("k", |old| {
+                is_updating.store(true, Ordering::SeqCst);
+                // A store that didn't wait would have time enough.
+                for _ in 0..100 {
+                    thread::sleep(Duration::from_millis(1));
+                    assert!(!is_cleared.load(Ordering::SeqCst), "cleared in the midst of an update");
+                }
+                old.map(<[u8]>::to_vec)
+            });
+            update.unwrap();
+        });
+        while !is_updating.load(Ordering::SeqCst) {
+            thread::yield_now();
         }
-        done.store(true, Ordering::Relaxed);
+        store.clear().unwrap();
+        is_cleared.store(true, Ordering::SeqCst);
     });
+    assert_eq!(store.get("k").unwrap(), None);
 }
 
 #[test]
