@@ -144,6 +144,7 @@ impl Shared {
     /// without gaps, moves large values from the container's end into free segments before it, and cuts it. Returns how
     /// many bytes the container lost.
     pub(crate) fn compact(&self) -> Result<u64> {
+        self.check_not_updating()?;
         let _collecting = self.collecting.lock();
         let device = self.pages.device();
         let len = || device.len().map_err(|e| Error::io("measure the container", e));

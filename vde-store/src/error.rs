@@ -63,6 +63,16 @@ pub enum Error {
     /// Another process (or another handle in this one) has the container open.
     #[error("the container is already open elsewhere")]
     AlreadyOpen,
+    /// The store was to be closed, and something else needs it.
+    #[error("the store is still in use by {by}")]
+    InUse {
+        /// What needs it.
+        by: &'static str,
+    },
+    /// What computes the new value of an update tried to write to the same store. It would wait for the key that the update
+    /// holds.
+    #[error("the store cannot be written to from inside an update of it")]
+    InsideUpdate,
     /// A write was asked of a store that was opened read-only.
     #[error("the store is open read-only")]
     ReadOnly,

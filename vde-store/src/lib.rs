@@ -33,9 +33,13 @@
 //!
 //! # How it ends
 //!
-//! The last handle to go, with all views, readers and pinned values, closes the store and brings what is buffered to the
-//! disk. Nobody is told if that fails: call [`Vde::flush`] first where it matters. Whatever ends
+//! [`Vde::close`] brings what is buffered to the disk, unlocks the file, and tells whether that worked. So does dropping the
+//! last handle, but it tells nobody, and it blocks: async code awaits [`AsyncVde::close`]. Views, readers and pinned
+//! values keep the file locked until they are gone too. Whatever ends
 //! the process sooner, a kill or a power cut, may take back what was buffered and not yet synced.
+//!
+//! A child process that starts another program (`std::process::Command`) does not disturb the store. One that was forked
+//! and runs on as a copy must not use it: it has none of the store's threads.
 //!
 //! # When something is damaged
 //!
@@ -91,6 +95,7 @@ mod sync_point;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tree;
+mod updating;
 mod value;
 mod verify;
 mod view;

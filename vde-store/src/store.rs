@@ -20,6 +20,7 @@ use crate::writes::Next;
 struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    is_closed: bool,
 }
 
 impl Engine {
@@ -35,17 +36,23 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
+impl Engine {
+    fn close(&mut self) -> Result<()> {
         self.shared.line.stop();
         self.shared.maintenance.stop();
         for thread in self.threads.drain(..) {
             // A panic there has been reported already, and what was acknowledged is in the log.
             let _ = thread.join();
         }
-        if !self.shared.options.read_only {
-            // Whoever needs to know whether buffered writes reached the disk calls `flush`.
-            let _ = self.shared.close();
+        if self.shared.options.read_only { Ok(()) } else { self.shared.close() }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            // Whoever needs to know how it ends calls `Vde::close`.
+            let _ = self.close();
         }
     }
 }
@@ -137,7 +144,11 @@ impl Vde {
     pub(crate) fn start(options: VdeOptions, device: Arc<dyn Device>) -> Result<Self> {
         let background = options.background && !options.read_only;
         let (durability, interval) = (options.durability, options.sync_interval);
-        let mut engine = Engine { shared: Arc::new(Shared::open(options, device)?), threads: Vec::new() };
+        let mut engine = Engine {
+            shared: Arc::new(Shared::open(options, device)?),
+            threads: Vec::new(),
+            is_closed: false,
+        };
         if background {
             engine
                 .spawn("vde-commit", move |shared| shared.line.commit_until_stopped(&shared.log, interval))?;
@@ -272,7 +283,7 @@ impl Vde {
     ///
     /// `new` runs under the key's stripe: no other write of the key comes between, and writers of keys on other
     /// stripes go on. Keep it short: every write to a key of that stripe, and every batch that has one, waits for it. It
-    /// may read the store, but must not write to it: that hangs, if the stripes are the same, and panics in debug builds.
+    /// may read the store; to write to it from there is refused with [`Error::InsideUpdate`].
     ///
     /// # Errors
     ///
@@ -428,5 +439,41 @@ impl Vde {
     /// ```
     pub fn flush(&self) -> Result<()> {
         self.shared().wait_durable(self.shared().log.published())
+    }
+
+    /// Closes the store and tells how that went: everything is on the disk, and the container's file is unlocked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] where the store is not the caller's alone. If another handle is there, the store stays open, and is
+    /// closed when the last handle is. If only views, readers or pinned values are left, everything is on the disk, and
+    /// the file stays locked until they are dropped. [`Error::Io`] and [`Error::Poisoned`]: what was acknowledged as durable
+    /// is safe, what was buffered may be lost; the file is unlocked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Error, Vde};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = Vde::open(dir.path().join("store.vde"))?;
+    /// let other = store.clone();
+    /// assert!(matches!(store.close(), Err(Error::InUse { .. })));
+    /// other.close()?;
+    /// Vde::open(dir.path().join("store.vde"))?.close()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn close(self) -> Result<()> {
+        let mut engine = Arc::into_inner(self.engine).ok_or(Error::InUse { by: "another handle" })?;
+        engine.is_closed = true;
+        let closed = engine.close();
+        let pages = Arc::downgrade(&engine.shared.pages);
+        drop(engine);
+        closed?;
+        if pages.strong_count() > 0 {
+            Err(Error::InUse { by: "a view, reader or pinned value" })
+        } else {
+            Ok(())
+        }
     }
 }

@@ -174,6 +174,7 @@ impl Shared {
     /// Before a write takes its stripe: whether it may be made at all. Waits while checkpoints lag far behind.
     pub(crate) fn admit(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_writable()?;
+        self.check_not_updating()?;
         check_key(key)?;
         if user.len() > MAX_USER_LEN {
             let (len, max) = (user.len() as u64, MAX_USER_LEN as u64);
@@ -281,7 +282,10 @@ impl Shared {
         let seen = before.as_ref().map_or(0, |change| change.seq);
         let stored = before.and_then(|change| change.stored);
         let old = stored.map(|stored| layers.value(key, &stored)).transpose()?;
-        let next = change(old.as_deref());
+        let next = {
+            let _updating = self.begin_updating();
+            change(old.as_deref())
+        };
         let _stripe = if self.options.planted.has(Bug::PublishOutOfOrder) {
             drop(stripe);
             std::thread::yield_now();
@@ -331,6 +335,7 @@ impl Shared {
         durability: Durability,
     ) -> Result<(Option<Box<[u8]>>, u64)> {
         self.check_writable()?;
+        self.check_not_updating()?;
         let mut lifted = Vec::new();
         for operation in &writes.operations {
             let key = operation.key();

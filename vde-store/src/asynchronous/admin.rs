@@ -11,6 +11,29 @@ use crate::verify::{Progress, Report};
 use crate::view::ReadView;
 
 impl AsyncVde {
+    /// As [`Vde::close`](crate::Vde::close).
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::close`](crate::Vde::close).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun. Where it has not, the store is closed as when its last
+    /// handle is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn close(self) -> Result<()> {
+        unblock(move || self.store.close()).await
+    }
+
     /// As [`Vde::checkpoint`](crate::Vde::checkpoint).
     ///
     /// # Errors

@@ -28,6 +28,19 @@ pub struct FileDevice {
     file: File,
     /// The same file past the page cache, where the file system allows that.
     direct: Option<File>,
+    /// The process that took the lock.
+    process: u32,
+}
+
+/// The lock belongs to the open file, which a child process shares from its fork on until it starts a program. Closing the
+/// file would leave the lock with such a child.
+impl Drop for FileDevice {
+    fn drop(&mut self) {
+        // A child that ends as a copy of this process must not unlock what its parent uses.
+        if std::process::id() == self.process {
+            let _ = self.file.unlock();
+        }
+    }
 }
 
 impl FileDevice {
@@ -121,7 +134,10 @@ impl FileDevice {
     fn locked(file: File, path: &Path, shared: bool) -> Result<Self> {
         let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
         match locked {
-            Ok(()) => Ok(Self { direct: if shared { None } else { open_direct(&file, path) }, file }),
+            Ok(()) => {
+                let direct = if shared { None } else { open_direct(&file, path) };
+                Ok(Self { direct, file, process: std::process::id() })
+            }
             Err(TryLockError::WouldBlock) => Err(Error::AlreadyOpen),
             Err(TryLockError::Error(e)) => Err(Error::io("lock the container", e)),
         }
@@ -411,6 +427,29 @@ mod tests {
         drop(FileDevice::create(&path).unwrap());
         assert!(is_at(&being_made.file, &partial.partial).unwrap(), "somebody is at it");
         assert!(partial.finish().is_err(), "somebody else was faster");
+    }
+
+    #[test]
+    fn what_a_child_inherits_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.vde");
+        let device = FileDevice::create(&path).unwrap();
+        // As a child has it between its fork and the start of its program.
+        let inherited = device.file.try_clone().unwrap();
+        assert!(matches!(FileDevice::open(&path), Err(Error::AlreadyOpen)));
+        drop(device);
+        drop(FileDevice::open(&path).unwrap());
+        drop(inherited);
+    }
+
+    #[test]
+    fn a_copy_of_the_process_does_not_unlock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.vde");
+        let device = FileDevice::create(&path).unwrap();
+        let file = device.file.try_clone().unwrap();
+        drop(FileDevice { file, direct: None, process: device.process.wrapping_add(1) });
+        assert!(matches!(FileDevice::open(&path), Err(Error::AlreadyOpen)));
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! How a store ends, and who is told.
+
+use std::io::ErrorKind;
+use std::process::Command;
+
+use vde_store::testing::{Fault, SimDisk};
+use vde_store::{Durability, Error, Vde, VdeOptions};
+
+#[test]
+fn a_closed_store_can_be_opened_at_once_whatever_is_being_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let starting = std::thread::spawn(|| {
+        for _ in 0..200 {
+            Command::new("/bin/true").spawn().unwrap().wait().unwrap();
+        }
+    });
+    let options = VdeOptions::new().segment_size(1 << 18);
+    let mut i = 0u32;
+    while !starting.is_finished() {
+        let store = options.clone().open(&path).unwrap();
+        store.with_durability(Durability::Buffered).put("last", i.to_le_bytes()).unwrap();
+        if i.is_multiple_of(2) {
+            store.close().unwrap();
+        }
+        i += 1;
+    }
+    starting.join().unwrap();
+    let store = Vde::open(&path).unwrap();
+    assert_eq!(store.get("last").unwrap().unwrap(), (i - 1).to_le_bytes());
+}
+
+#[test]
+fn whoever_closes_is_told_who_else_needs_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let by = |closed: vde_store::Result<()>| match closed {
+        Err(Error::InUse { by }) => by,
+        other => panic!("{other:?}"),
+    };
+    let store = Vde::open(&path).unwrap();
+    let other = store.with_durability(Durability::Buffered);
+    assert_eq!(by(store.close()), "another handle");
+    other.put("k", vec![7; 1000]).unwrap();
+    other.checkpoint().unwrap();
+    let holders: [Box<dyn std::any::Any>; 4] = [
+        Box::new(other.read_view()),
+        Box::new(other.value("k").unwrap()),
+        Box::new(other.reader("k").unwrap()),
+        Box::new(other.first().unwrap()),
+    ];
+    assert_eq!(by(other.close()), "a view, reader or pinned value");
+    for holder in holders {
+        assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen)));
+        drop(holder);
+    }
+    let store = Vde::open(&path).unwrap();
+    assert_eq!(store.recovery().records, 0, "it was closed in order");
+    store.close().unwrap();
+    VdeOptions::new().read_only(true).open(&path).unwrap().close().unwrap();
+}
+
+#[test]
+fn a_failure_while_closing_is_told() {
+    let disk = SimDisk::new();
+    let store = VdeOptions::new().background(false).open_device(disk.device()).unwrap();
+    store.with_durability(Durability::Buffered).put("k", "v").unwrap();
+    disk.fail(Fault { at: 0, error: ErrorKind::StorageFull, forever: true });
+    let failed = store.close();
+    assert!(matches!(failed, Err(Error::Io { .. } | Error::Poisoned { .. })), "{failed:?}");
+}
+
+#[tokio::test]
+async fn closing_can_be_awaited() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let store = Vde::open(&path).unwrap().to_async();
+    store.with_durability(Durability::Buffered).put("k", "v").await.unwrap();
+    let other = store.clone();
+    assert!(matches!(store.close().await, Err(Error::InUse { .. })));
+    other.close().await.unwrap();
+    assert!(Vde::open(&path).unwrap().contains("k").unwrap());
+}
