@@ -143,13 +143,13 @@ impl VdeOptions {
         self
     }
 
-    /// Which hash function chooses a key's stripe. Default [`StripeHasher::Fnv1a`].
+    /// Which hash function chooses a key's stripe. Default [`StripeHasher::keyed`].
     ///
     /// # Examples
     ///
     /// ```
     /// use vde_store::{StripeHasher, VdeOptions};
-    /// let store = VdeOptions::new().hasher(StripeHasher::keyed()).in_memory()?;
+    /// let store = VdeOptions::new().hasher(StripeHasher::Fnv1a).in_memory()?;
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn hasher(mut self, hasher: StripeHasher) -> Self {
