@@ -84,6 +84,15 @@ impl Writes {
     pub(crate) fn len(&self) -> usize {
         self.operations.len()
     }
+
+    /// The length of the longest value in bytes.
+    pub(crate) fn longest_value(&self) -> usize {
+        let lens = self.operations.iter().map(|operation| match operation {
+            Operation::Put(_, value) => value.len(),
+            Operation::Delete(_) | Operation::DeleteRange(..) => 0,
+        });
+        lens.max().unwrap_or(0)
+    }
 }
 
 /// The key behind `key`, if there is one. Of a key that is too long, the same: it is refused later.
@@ -263,7 +272,17 @@ impl Batch {
     }
 }
 
-/// Whether the conditions of a batch held.
-pub(crate) fn held(unmet: Option<Box<[u8]>>) -> Result<()> {
-    unmet.map_or(Ok(()), |key| Err(Error::ConditionFailed { key }))
+/// What became of a batch.
+pub(crate) struct Decided {
+    /// The key of a condition that does not hold.
+    pub(crate) unmet: Option<Box<[u8]>>,
+    /// The sequence number whose durability acknowledges this.
+    pub(crate) seq: u64,
+}
+
+impl Decided {
+    /// What the caller is told.
+    pub(crate) fn outcome(self) -> Result<()> {
+        self.unmet.map_or(Ok(()), |key| Err(Error::ConditionFailed { key }))
+    }
 }

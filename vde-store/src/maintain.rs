@@ -44,20 +44,31 @@ impl Maintenance {
 }
 
 impl Shared {
+    /// Whether the memtable is far beyond its size.
+    fn is_behind(&self) -> bool {
+        let (layers, limit) = (self.layers.load(), self.options.checkpoint_bytes);
+        let allowed = if layers.frozen.is_some() { limit } else { limit.saturating_mul(3) };
+        layers.memtable.bytes() > allowed
+    }
+
+    /// Whether [`throttle`](Self::throttle) would wait.
+    pub(crate) fn is_throttled(&self) -> bool {
+        let is_running = || {
+            let state = self.maintenance.state.lock();
+            state.running && !state.stopping
+        };
+        self.is_behind() && is_running()
+    }
+
     /// Waits while the memtable is far beyond its size.
     pub(crate) fn throttle(&self) -> Result<()> {
-        let is_behind = || {
-            let (layers, limit) = (self.layers.load(), self.options.checkpoint_bytes);
-            let allowed = if layers.frozen.is_some() { limit } else { limit.saturating_mul(3) };
-            layers.memtable.bytes() > allowed
-        };
-        while is_behind() {
+        while self.is_behind() {
             let mut state = self.maintenance.state.lock();
             if !state.running || state.stopping {
                 break;
             }
             self.line.check()?;
-            if is_behind() {
+            if self.is_behind() {
                 self.maintenance.round.wait_for(&mut state, Duration::from_millis(20));
             }
         }

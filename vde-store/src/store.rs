@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::batch::{Batch, Writes, held};
+use crate::batch::{Batch, Writes};
 use crate::device::Device;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -355,9 +355,12 @@ impl Vde {
 
     /// Makes the writes of a batch.
     pub(crate) fn write(&self, writes: &Writes) -> Result<()> {
-        let (unmet, seq) = self.shared().write_batch(writes, self.durability)?;
-        self.acknowledge(seq)?;
-        held(unmet)
+        let decided = self.shared().write_batch(writes, self.durability, true)?;
+        // It may wait, so there is an outcome.
+        decided.map_or(Ok(()), |decided| {
+            self.acknowledge(decided.seq)?;
+            decided.outcome()
+        })
     }
 
     /// Removes every key in `range`. One record of the log says so, however many keys there are; the next checkpoint reads

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use crate::batch::{Condition, Operation, Writes};
+use crate::batch::{Condition, Decided, Operation, Writes};
 use crate::blob::{self, Unborn};
 use crate::compress;
 use crate::engine::Shared;
@@ -173,6 +173,12 @@ impl Shared {
 
     /// Before a write takes its stripe: whether it may be made at all. Waits while checkpoints lag far behind.
     pub(crate) fn admit(&self, key: &[u8], user: &[u8]) -> Result<()> {
+        self.check_write(key, user)?;
+        self.throttle()
+    }
+
+    /// Whether a write may be made at all.
+    fn check_write(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_writable()?;
         self.check_not_updating()?;
         check_key(key)?;
@@ -180,7 +186,12 @@ impl Shared {
             let (len, max) = (user.len() as u64, MAX_USER_LEN as u64);
             return Err(Error::TooLarge { what: "user metadata", len, max });
         }
-        self.throttle()
+        Ok(())
+    }
+
+    /// Whether a write of so many bytes would have to wait for the disk or for a checkpoint before it is logged.
+    fn must_wait(&self, len: usize) -> bool {
+        len > MAX_RECORD_VALUE || self.log.waiting() > MAX_UNWRITTEN / 2 || self.is_throttled()
     }
 
     /// Streams a value to its pages if it is too long for a record, else compresses it if that is wanted and gains.
@@ -225,6 +236,17 @@ impl Shared {
         self.put_lifted(key, value, &[], durability)
     }
 
+    /// As [`put`](Self::put), if it need not wait for anything, else `None`.
+    pub(crate) fn try_put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<Option<u64>> {
+        self.check_write(key, &[])?;
+        if self.must_wait(value.len()) {
+            return Ok(None);
+        }
+        let value = self.lift(value)?;
+        let Some(_stripe) = self.stripes.try_lock(key) else { return Ok(None) };
+        self.log(&[Write::new(key, value.content())], durability).map(Some)
+    }
+
     /// As [`put`](Self::put), of what a reader yields.
     pub(crate) fn put_with(
         &self,
@@ -259,6 +281,21 @@ impl Shared {
     pub(crate) fn delete(&self, key: &[u8], durability: Durability) -> Result<(bool, u64)> {
         self.admit(key, &[])?;
         let _stripe = self.stripes.lock(key);
+        self.delete_locked(key, durability)
+    }
+
+    /// As [`delete`](Self::delete), if it need not wait for anything, else `None`.
+    pub(crate) fn try_delete(&self, key: &[u8], durability: Durability) -> Result<Option<(bool, u64)>> {
+        self.check_write(key, &[])?;
+        if self.must_wait(0) {
+            return Ok(None);
+        }
+        let Some(_stripe) = self.stripes.try_lock(key) else { return Ok(None) };
+        self.delete_locked(key, durability).map(Some)
+    }
+
+    /// The caller holds the key's stripe.
+    fn delete_locked(&self, key: &[u8], durability: Durability) -> Result<(bool, u64)> {
         match self.layers.load().change(key, Horizon::LATEST)? {
             Some(Change { stored: Some(_), .. }) => {
                 Ok((true, self.log(&[Write::new(key, Content::Delete)], durability)?))
@@ -327,19 +364,25 @@ impl Shared {
         Ok((swapped, seq))
     }
 
-    /// Logs all of `writes` as one, if their conditions hold. Returns the key of a condition that does not, and the sequence
-    /// number that acknowledges the one or the other.
+    /// Logs all of `writes` as one, if their conditions hold. `None`: it would have to wait, and may not.
     pub(crate) fn write_batch(
         &self,
         writes: &Writes,
         durability: Durability,
-    ) -> Result<(Option<Box<[u8]>>, u64)> {
+        may_wait: bool,
+    ) -> Result<Option<Decided>> {
         self.check_writable()?;
         self.check_not_updating()?;
+        if !may_wait && self.must_wait(writes.longest_value()) {
+            return Ok(None);
+        }
         let mut lifted = Vec::new();
         for operation in &writes.operations {
             let key = operation.key();
-            self.admit(key, &[])?;
+            self.check_write(key, &[])?;
+            if may_wait {
+                self.throttle()?;
+            }
             lifted.push((
                 key,
                 match operation {
@@ -356,12 +399,18 @@ impl Shared {
         let has_range =
             writes.operations.iter().any(|operation| matches!(operation, Operation::DeleteRange(..)));
         // No write of a key in the range may come between its reading what is there and its being logged.
-        let stripes = if has_range { self.stripes.lock_all() } else { self.stripes.lock_many(keys) };
+        let stripes = match (has_range, may_wait) {
+            (true, true) => Some(self.stripes.lock_all()),
+            (true, false) => self.stripes.try_lock_all(),
+            (false, true) => Some(self.stripes.lock_many(keys)),
+            (false, false) => self.stripes.try_lock_many(keys),
+        };
+        let Some(stripes) = stripes else { return Ok(None) };
         if let Some((key, seen)) = self.first_unmet(&writes.conditions)? {
-            return Ok((Some(key.into()), seen));
+            return Ok(Some(Decided { unmet: Some(key.into()), seq: seen }));
         }
         if lifted.is_empty() {
-            return Ok((None, 0));
+            return Ok(Some(Decided { unmet: None, seq: 0 }));
         }
         let planned: Vec<_> =
             lifted.iter().map(|(key, planned)| Write::new(key, planned.content())).collect();
@@ -370,7 +419,7 @@ impl Shared {
         for (_, planned) in lifted {
             planned.keep();
         }
-        Ok((None, seq))
+        Ok(Some(Decided { unmet: None, seq }))
     }
 
     /// The first condition that does not hold, with the sequence number of what its key has. The caller holds the keys'

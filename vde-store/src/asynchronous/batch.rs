@@ -106,6 +106,6 @@ impl AsyncBatch {
     /// # Ok(()) }
     /// ```
     pub async fn commit(self) -> Result<()> {
-        self.store.write(&self.writes).await
+        self.store.write(self.writes).await
     }
 }

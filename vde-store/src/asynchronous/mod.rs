@@ -13,7 +13,7 @@ use std::pin::Pin;
 use blocking::unblock;
 use futures_io::AsyncRead;
 
-use crate::batch::{Writes, held};
+use crate::batch::Writes;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
 use crate::options::Durability;
@@ -27,9 +27,12 @@ pub use batch::AsyncBatch;
 ///
 /// It needs no particular runtime. What is awaited is the disk: a task that waits for a durable write stands in the
 /// same line as blocking writers, and the store's own committer thread syncs for it. Stripes are held for
-/// microseconds and never across an await. Reads run on the calling thread; what is not in memory is read there. What
+/// microseconds and never across an await. A put, delete or batch that cannot be logged at once, since its key is being
+/// updated, its value is longer than 64 KiB, or checkpoints lag behind, is made on the thread pool of the crate `blocking`.
+/// [`update`](Self::update), [`compare_and_swap`](Self::compare_and_swap) and [`put_with`](Self::put_with) wait for their
+/// key on the calling thread. Reads run on the calling thread; what is not in memory is read there. What
 /// takes long by nature (opening, checkpoints, snapshots, verify, backup, compact) runs on the thread pool of the crate
-/// `blocking`.
+/// `blocking` too.
 ///
 /// # Cancel safety
 ///
@@ -166,8 +169,13 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        let seq = self.store.shared().put(key.as_ref(), value.as_ref(), self.store.durability())?;
-        self.acknowledge(seq).await
+        let (key, value) = (key.as_ref(), value.as_ref());
+        let durability = self.store.durability();
+        if let Some(seq) = self.store.shared().try_put(key, value, durability)? {
+            return self.acknowledge(seq).await;
+        }
+        let (store, key, value) = (self.store.clone(), key.to_vec(), value.to_vec());
+        unblock(move || store.put(key, value)).await
     }
 
     /// As [`Vde::put_with`], of what an async reader yields: a [`futures_io::AsyncRead`], which `tokio_util::compat` makes
@@ -247,9 +255,13 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let (existed, seq) = self.store.shared().delete(key.as_ref(), self.store.durability())?;
-        self.acknowledge(seq).await?;
-        Ok(existed)
+        let key = key.as_ref();
+        if let Some((existed, seq)) = self.store.shared().try_delete(key, self.store.durability())? {
+            self.acknowledge(seq).await?;
+            return Ok(existed);
+        }
+        let (store, key) = (self.store.clone(), key.to_vec());
+        unblock(move || store.delete(key)).await
     }
 
     /// As [`Vde::update`]; `new` runs on the calling thread, under the key's stripe.
@@ -326,10 +338,14 @@ impl AsyncVde {
         AsyncBatch { store: self.clone(), writes: Writes::default() }
     }
 
-    async fn write(&self, writes: &Writes) -> Result<()> {
-        let (unmet, seq) = self.store.shared().write_batch(writes, self.store.durability())?;
-        self.acknowledge(seq).await?;
-        held(unmet)
+    async fn write(&self, writes: Writes) -> Result<()> {
+        let (shared, durability) = (self.store.shared(), self.store.durability());
+        if let Some(decided) = shared.write_batch(&writes, durability, false)? {
+            self.acknowledge(decided.seq).await?;
+            return decided.outcome();
+        }
+        let store = self.store.clone();
+        unblock(move || store.write(&writes)).await
     }
 
     /// As [`Vde::delete_range`].
@@ -355,7 +371,7 @@ impl AsyncVde {
     pub async fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_range(&range);
-        self.write(&writes).await
+        self.write(writes).await
     }
 
     /// As [`Vde::delete_prefix`].
@@ -381,7 +397,7 @@ impl AsyncVde {
     pub async fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(prefix.as_ref());
-        self.write(&writes).await
+        self.write(writes).await
     }
 
     /// As [`Vde::clear`].
@@ -407,7 +423,7 @@ impl AsyncVde {
     pub async fn clear(&self) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(b"");
-        self.write(&writes).await
+        self.write(writes).await
     }
 
     /// As [`Vde::flush`].
@@ -444,4 +460,81 @@ async fn fill(mut source: Pin<&mut impl AsyncRead>, buffer: &mut [u8]) -> Result
         }
     }
     Ok(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::task::{Context, Poll, Waker};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::options::VdeOptions;
+
+    /// What has to wait returns from its poll nonetheless, and resolves once `release` was called.
+    async fn waits_elsewhere(write: impl Future<Output = Result<()>>, release: impl FnOnce()) {
+        let mut write = std::pin::pin!(write);
+        let polled = write.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        release();
+        assert!(matches!(polled, Poll::Pending), "it was done, or waited for, inside its poll");
+        write.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_key_is_being_updated_does_not_block_its_executor() {
+        let store = Vde::in_memory().unwrap().to_async();
+        for which in 0..4 {
+            let ((release, released), (enter, entered)) = (mpsc::channel(), mpsc::channel());
+            let updating = store.blocking().clone();
+            let updating = thread::spawn(move || {
+                updating.update("k", |_| {
+                    enter.send(()).unwrap();
+                    // A write that blocks is found out when this gives up.
+                    let _ = released.recv_timeout(Duration::from_secs(10));
+                    Some(b"updated".to_vec())
+                })
+            });
+            entered.recv().unwrap();
+            let release = || release.send(()).unwrap();
+            match which {
+                0 => waits_elsewhere(store.put("k", "v"), release).await,
+                1 => waits_elsewhere(async { store.delete("k").await.map(drop) }, release).await,
+                2 => waits_elsewhere(store.clear(), release).await,
+                _ => {
+                    let mut batch = store.batch();
+                    batch.put("other", "v").delete("k");
+                    waits_elsewhere(batch.commit(), release).await;
+                }
+            }
+            updating.join().unwrap().unwrap();
+            let left = store.get("k").await.unwrap();
+            assert_eq!(left.as_deref(), if which == 0 { Some(&b"v"[..]) } else { None });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_throttled_or_large_does_not_block_its_executor() {
+        let options = VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(64 << 10);
+        let store = options.in_memory().unwrap().with_durability(Durability::Buffered);
+        let large = vec![7; 300_000];
+        waits_elsewhere(store.to_async().put("large", &large), || ()).await;
+        // While this is held, no checkpoint is made.
+        let checkpoint = store.shared().checkpoint.lock();
+        for i in 0u32.. {
+            if store.shared().is_throttled() {
+                break;
+            }
+            store.put(i.to_le_bytes(), [1; 200]).unwrap();
+        }
+        let tasks = store.to_async();
+        let mut batch = tasks.batch();
+        batch.put("b", "v");
+        waits_elsewhere(async { tokio::try_join!(tasks.put("k", "v"), batch.commit()).map(drop) }, || {
+            drop(checkpoint);
+        })
+        .await;
+        assert!(store.contains("k").unwrap() && store.contains("b").unwrap());
+        assert_eq!(store.get("large").unwrap().unwrap(), large);
+    }
 }

@@ -248,6 +248,11 @@ impl Log {
         self.wanted.load(Ordering::SeqCst)
     }
 
+    /// How many bytes wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
     /// Whether the next flush carries as many writes as `expected`, or so many bytes that a sync more costs little.
     pub(crate) fn is_worth_a_sync(&self, expected: usize) -> bool {
         self.wanted() >= expected || self.waiting.load(Ordering::SeqCst) >= ENOUGH
