@@ -40,28 +40,41 @@ struct Options {
     quick: bool,
 }
 
-/// Some work, and whether it contends, so that its waits are worth looking at.
+/// So many threads or workers share the work, where it is shared.
+const THREADS: usize = 2;
+/// Two threads that only multiply do so many times the work of one: as many processors as the threads of the row had. Where that is
+/// less than 1.8, another process took one of them, and the row means nothing.
+const PROCESSORS: [&str; 2] = ["registers, one thread", "registers, two threads"];
+
+/// Some work.
 struct Row<'a> {
     name: String,
+    /// Whether two threads do it.
+    shared: bool,
+    /// Whether they meet, so that its waits are worth looking at.
     contended: bool,
     cases: Box<dyn Fn() -> Vec<Case<'a>> + 'a>,
 }
 
 impl<'a> Row<'a> {
     fn contended(name: &str, cases: impl Fn() -> Vec<Case<'a>> + 'a) -> Self {
-        Self { name: name.to_owned(), contended: true, cases: Box::new(cases) }
+        Self { name: name.to_owned(), shared: true, contended: true, cases: Box::new(cases) }
     }
 
     fn free(name: impl Into<String>, cases: impl Fn() -> Vec<Case<'a>> + 'a) -> Self {
-        Self { name: name.into(), contended: false, cases: Box::new(cases) }
+        Self { name: name.into(), shared: false, contended: false, cases: Box::new(cases) }
     }
 
     fn measure(&self, plan: Plan) -> Comparison {
         let mut cases = (self.cases)();
         cases.retain(|case| case.label() == OURS || PEERS.iter().chain(&LIMITS).any(|&l| l == case.label()));
+        let locks = cases.len();
+        if self.shared {
+            cases.extend([1, THREADS].map(|count| suites::registers(PROCESSORS[count - 1], count)));
+        }
         let mut result = Comparison::measure(&mut cases, plan, |_| ());
         if self.contended {
-            result.measure_waits(&mut cases, plan);
+            result.measure_waits(&mut cases[..locks], plan);
         }
         result
     }
@@ -70,7 +83,7 @@ impl<'a> Row<'a> {
 /// The rows for keys of a ring and batches of 2, 4, 8, 16 and 64 of them.
 fn rows<'a>(ring: &'a [u64], batches: &'a [Vec<Vec<u64>>]) -> Vec<Row<'a>> {
     let (empty, busy) = (Duration::ZERO, Duration::from_micros(1));
-    let threads = |sharing, section| move || suites::threaded_awaited(2, sharing, ring, section);
+    let threads = |sharing, section| move || suites::threaded_awaited(THREADS, sharing, ring, section);
     let mut rows = vec![
         Row::contended("8 tasks, 2 workers, one key, empty", || suites::one_key_by_tasks(8, Held::Briefly)),
         Row::contended("8 tasks, 2 workers, one key, one yield", || {
@@ -80,7 +93,10 @@ fn rows<'a>(ring: &'a [u64], batches: &'a [Vec<Vec<u64>>]) -> Vec<Row<'a>> {
         Row::contended("2 threads, one key, empty", threads(Sharing::Same, empty)),
         Row::contended("2 threads, random keys, 1 us", threads(Sharing::Random, busy)),
         Row::contended("2 threads, random keys, empty", threads(Sharing::Random, empty)),
-        Row::free("2 threads, a key each, empty", threads(Sharing::Disjoint, empty)),
+        Row {
+            contended: false,
+            ..Row::contended("2 threads, a key each, empty", threads(Sharing::Disjoint, empty))
+        },
         Row::free("free key, polled once", || suites::awaited(ring)),
         Row::free("free key, block_on", || suites::blocked_on(ring)),
         Row::free("free key, blocking_lock", || suites::blocking(ring)),
@@ -111,7 +127,7 @@ fn main() {
         ("longest wait, us", 1e6, longest),
     ]
     .map(|(title, unit, values)| {
-        (cli::table([title, "ours", SAA, FUTURES, ASYNC_LOCK, TOKIO, "limit"]), unit, values)
+        (cli::table([title, "ours", SAA, FUTURES, ASYNC_LOCK, TOKIO, "limit", "processors"]), unit, values)
     });
     for row in &rows {
         let result = row.measure(plan);
@@ -121,7 +137,9 @@ fn main() {
             table.add_rows(compared(&row.name, &result, *unit, *values));
         }
     }
-    println!("\nSummary, x ours. Bold: less than {AHEAD} of ours.");
+    println!(
+        "\nSummary, x ours. Bold: less than {AHEAD} of ours. A row with fewer than 1.8 processors means nothing."
+    );
     for (table, ..) in summary {
         cli::print(table);
     }
@@ -160,10 +178,16 @@ fn compared(name: &str, result: &Comparison, unit: f64, values: Values) -> Optio
         Some(ratio) => format!("{ratio:.2}"),
         None => String::new(),
     };
+    let [one, two] = PROCESSORS.map(|label| result.samples().iter().find(|samples| samples.label == label));
+    let processors = one.zip(two).map(|(one, two)| format!("{:.2}", one.times_slower_than(two).median));
     let limit = LIMITS.iter().find_map(|label| ratio(label)).map_or_else(String::new, |r| format!("{r:.2}"));
     let median = Spread::of(ours.iter().copied()).median * unit;
     Some(
-        [name.to_owned(), format!("{median:.1}")].into_iter().chain(PEERS.map(peer)).chain([limit]).collect(),
+        [name.to_owned(), format!("{median:.1}")]
+            .into_iter()
+            .chain(PEERS.map(peer))
+            .chain([limit, processors.unwrap_or_default()])
+            .collect(),
     )
 }
 

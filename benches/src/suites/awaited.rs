@@ -154,10 +154,6 @@ pub fn threaded_awaited(
 /// One thread and `count` threads on disjoint keys; and as many that only multiply in registers, which shows what so many
 /// threads are worth on this machine.
 pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
-    fn multiply() {
-        let mut product = 3_u64;
-        (0..16).for_each(|_| product = black_box(product.wrapping_mul(3)));
-    }
     let mut cases = Vec::new();
     for count in [1, count] {
         let (sharing, label) = (Sharing::Disjoint, |name: &str| format!("{name}, threads: {count}"));
@@ -166,9 +162,17 @@ pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
         cases.push(shared(&label(SAA), BlockedOn(saa()), count, sharing, keys, empty));
         cases.push(shared(&label(ASYNC_LOCK), BlockedOn(async_lock()), count, sharing, keys, empty));
         cases.push(shared(&label(TOKIO), BlockedOn(tokio()), count, sharing, keys, empty));
-        cases.push(threads(label("registers"), Unlocked, vec![vec![0_u64]; count], multiply));
+        cases.push(registers(label("registers"), count));
     }
     cases
+}
+
+/// `count` threads that only multiply in registers. That two of them do the work of two shows that they had two processors.
+pub fn registers(label: impl Into<String>, count: usize) -> Case<'static> {
+    threads(label, Unlocked, vec![vec![0_u64]; count], || {
+        let mut product = 3_u64;
+        (0..16).for_each(|_| product = black_box(product.wrapping_mul(3)));
+    })
 }
 
 /// `count` threads that await the lock to read, and to write in the turns that `writes` names.

@@ -16,7 +16,7 @@ use stripe_lock::{DefaultHasher, DefaultRawMutex, Fnv1a, SipHash, StripedMutex};
 
 pub use awaited::{
     ASYNC_LOCK, FUTURES, SAA, TOKEN_RING, TOKIO, apart, asleep_awaited, awaited, awaited_many, blocked_on,
-    blocking, layouts, one_key_by_tasks, read_awaited, threaded_awaited,
+    blocking, layouts, one_key_by_tasks, read_awaited, registers, threaded_awaited,
 };
 
 use crate::{
