@@ -161,7 +161,7 @@ impl Waiter {
             if self.node.with(|fields| fields.would_wake(cx.waker())) {
                 return;
             }
-            let fresh = Fresh::new(cx);
+            let fresh = Fresh::new(cx, self.node.with(|fields| fields.note.is_of(cx)));
             drop(self.node.with(|fields| fresh.set(fields)));
         }
     }
@@ -211,9 +211,11 @@ impl Waiter {
                     return Look::Pending;
                 }
             }
+            // SAFETY: as above.
+            let known = unsafe { self.node.with(|fields| fields.note.is_of(cx)) };
             drop(locked);
             // Code of the caller's, so not under the lock; then all is looked at once more.
-            fresh = Some(Fresh::new(cx));
+            fresh = Some(Fresh::new(cx, known));
         }
     }
 
@@ -283,16 +285,18 @@ enum Look {
 /// The wakers of the task that polls.
 struct Fresh {
     waker: std::task::Waker,
+    /// Unless the node knows it.
     #[cfg(feature = "diagnose")]
-    task: Task,
+    task: Option<Task>,
 }
 
 impl Fresh {
-    fn new(cx: &Context<'_>) -> Self {
+    #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
+    fn new(cx: &Context<'_>, known: bool) -> Self {
         Self {
             waker: cx.waker().clone(),
             #[cfg(feature = "diagnose")]
-            task: Task::of(cx.waker()),
+            task: (!known).then(|| Task::of(cx.waker())),
         }
     }
 
@@ -301,7 +305,7 @@ impl Fresh {
         Stale {
             waker: fields.set_waker(self.waker),
             #[cfg(feature = "diagnose")]
-            task: fields.note.task.replace(self.task),
+            task: self.task.and_then(|task| fields.note.task.replace(task)),
         }
     }
 }

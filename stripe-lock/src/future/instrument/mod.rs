@@ -99,6 +99,17 @@ impl WaiterNote {
     }
 }
 
+impl WaiterNote {
+    /// Whether the task that polls is the one that is noted.
+    #[cfg_attr(not(feature = "diagnose"), allow(clippy::unused_self, unused_variables))]
+    pub(super) fn is_of(&self, cx: &Context<'_>) -> bool {
+        #[cfg(feature = "diagnose")]
+        return self.task.as_ref().is_some_and(|task| task.address == cx.waker().data() as usize);
+        #[cfg(not(feature = "diagnose"))]
+        true
+    }
+}
+
 /// What the future of one acquisition notes of itself.
 pub(super) struct Watch {
     /// Where it was made.
