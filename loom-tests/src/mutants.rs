@@ -339,7 +339,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a grant is stored without release",
         file: "future/queue.rs",
         from: "self.state.store(state.to_bits(), Release);",
-        to: "self.state.store(state.to_bits(), Relaxed);",
+        to: "self.state.store(state.to_bits(), std::sync::atomic::Ordering::Relaxed);",
         test: "async_locks",
         model: "single::three_in_strict_order",
         finds: RACE,
