@@ -191,7 +191,7 @@ impl Planner<'_> {
             Self { in_exists: true, ..*self }.visit(pattern, bound);
         }
         self.lists.borrow_mut().take(expression);
-        for child in variables::children_mut(expression) {
+        for child in super::walk::children_mut(expression) {
             self.visit_expression(child, bound);
         }
     }

@@ -1,5 +1,6 @@
 //! Which subjects an update touches, told from its text: it holds their stripes alone.
 
+use super::walk::children;
 use oxrdf::NamedOrBlankNode;
 use spargebra::GraphUpdateOperation;
 use spargebra::algebra::{AggregateExpression, Expression, GraphPattern, OrderExpression};
@@ -131,34 +132,10 @@ impl Scope {
     }
 
     fn expression(&mut self, expression: &Expression) {
-        match expression {
-            Expression::Exists(pattern) => self.pattern(pattern),
-            Expression::NamedNode(_)
-            | Expression::Literal(_)
-            | Expression::Variable(_)
-            | Expression::Bound(_) => {}
-            Expression::Or(a, b)
-            | Expression::And(a, b)
-            | Expression::Equal(a, b)
-            | Expression::SameTerm(a, b)
-            | Expression::Greater(a, b)
-            | Expression::GreaterOrEqual(a, b)
-            | Expression::Less(a, b)
-            | Expression::LessOrEqual(a, b)
-            | Expression::Add(a, b)
-            | Expression::Subtract(a, b)
-            | Expression::Multiply(a, b)
-            | Expression::Divide(a, b) => self.expressions([&**a, b]),
-            Expression::UnaryPlus(a) | Expression::UnaryMinus(a) | Expression::Not(a) => self.expression(a),
-            Expression::If(a, b, c) => self.expressions([&**a, b, c]),
-            Expression::In(a, parts) => {
-                self.expression(a);
-                self.expressions(parts);
-            }
-            Expression::Coalesce(parts) | Expression::FunctionCall(_, parts) => {
-                self.expressions(parts);
-            }
+        if let Expression::Exists(pattern) = expression {
+            self.pattern(pattern);
         }
+        self.expressions(children(expression));
     }
 }
 

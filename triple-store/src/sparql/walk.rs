@@ -56,12 +56,23 @@ pub(super) fn parts_of_pattern(pattern: &mut GraphPattern, mut each: impl FnMut(
 
 /// Does something with each direct part of an expression.
 pub(super) fn parts_of_expression(expression: &mut Expression, mut each: impl FnMut(Part<'_>)) {
+    if let Expression::Exists(pattern) = expression {
+        each(Part::Pattern(pattern));
+    } else {
+        for part in children_mut(expression) {
+            each(Part::Expression(part));
+        }
+    }
+}
+
+/// The expressions that an expression is made of.
+pub(super) fn children(expression: &Expression) -> Vec<&Expression> {
     match expression {
         Expression::NamedNode(_)
         | Expression::Literal(_)
         | Expression::Variable(_)
-        | Expression::Bound(_) => {}
-        Expression::Exists(pattern) => each(Part::Pattern(pattern)),
+        | Expression::Bound(_)
+        | Expression::Exists(_) => Vec::new(),
         Expression::Or(a, b)
         | Expression::And(a, b)
         | Expression::Equal(a, b)
@@ -73,28 +84,37 @@ pub(super) fn parts_of_expression(expression: &mut Expression, mut each: impl Fn
         | Expression::Add(a, b)
         | Expression::Subtract(a, b)
         | Expression::Multiply(a, b)
-        | Expression::Divide(a, b) => {
-            each(Part::Expression(a));
-            each(Part::Expression(b));
-        }
-        Expression::UnaryPlus(a) | Expression::UnaryMinus(a) | Expression::Not(a) => {
-            each(Part::Expression(a));
-        }
-        Expression::If(a, b, c) => {
-            for part in [a, b, c] {
-                each(Part::Expression(part));
-            }
-        }
-        Expression::In(a, list) => {
-            each(Part::Expression(a));
-            for part in list {
-                each(Part::Expression(part));
-            }
-        }
-        Expression::Coalesce(list) | Expression::FunctionCall(_, list) => {
-            for part in list {
-                each(Part::Expression(part));
-            }
-        }
+        | Expression::Divide(a, b) => vec![a, b],
+        Expression::UnaryPlus(a) | Expression::UnaryMinus(a) | Expression::Not(a) => vec![a],
+        Expression::If(a, b, c) => vec![a, b, c],
+        Expression::In(a, list) => std::iter::once(&**a).chain(list).collect(),
+        Expression::Coalesce(list) | Expression::FunctionCall(_, list) => list.iter().collect(),
+    }
+}
+
+/// [`children`], to be changed.
+pub(super) fn children_mut(expression: &mut Expression) -> Vec<&mut Expression> {
+    match expression {
+        Expression::NamedNode(_)
+        | Expression::Literal(_)
+        | Expression::Variable(_)
+        | Expression::Bound(_)
+        | Expression::Exists(_) => Vec::new(),
+        Expression::Or(a, b)
+        | Expression::And(a, b)
+        | Expression::Equal(a, b)
+        | Expression::SameTerm(a, b)
+        | Expression::Greater(a, b)
+        | Expression::GreaterOrEqual(a, b)
+        | Expression::Less(a, b)
+        | Expression::LessOrEqual(a, b)
+        | Expression::Add(a, b)
+        | Expression::Subtract(a, b)
+        | Expression::Multiply(a, b)
+        | Expression::Divide(a, b) => vec![a, b],
+        Expression::UnaryPlus(a) | Expression::UnaryMinus(a) | Expression::Not(a) => vec![a],
+        Expression::If(a, b, c) => vec![a, b, c],
+        Expression::In(a, list) => std::iter::once(&mut **a).chain(list).collect(),
+        Expression::Coalesce(list) | Expression::FunctionCall(_, list) => list.iter_mut().collect(),
     }
 }

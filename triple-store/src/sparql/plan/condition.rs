@@ -3,8 +3,9 @@
 use super::join::{Leaf, leaves};
 use super::members::nodes;
 use super::names::Names;
-use super::variables::{Scope, children, fits};
+use super::variables::{Scope, fits};
 use super::{Planner, with_scope};
+use crate::sparql::walk::children;
 use spargebra::algebra::{Expression, Function, GraphPattern};
 
 impl Planner<'_> {
