@@ -134,11 +134,20 @@ impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
     fn enter(&mut self, cx: &Context<'_>) -> Option<AsyncGuard<P, A>> {
         let enters = self.waiter.is_idle()
             && release::try_enter(&**self.set.as_ref()?, self.place, self.access.mode());
-        let set = if enters { self.set.take()? } else { return None };
         // SAFETY: the stripe has just been entered.
+        enters.then(|| unsafe { self.guard(cx) })
+    }
+
+    /// # Safety
+    ///
+    /// The stripe was acquired, and the waiter is idle.
+    #[inline(always)]
+    unsafe fn guard(&mut self, cx: &Context<'_>) -> AsyncGuard<P, A> {
+        let set = self.set.take().expect(FINISHED);
+        // SAFETY: the caller's promise.
         let mut guard = unsafe { AsyncGuard::of(set, self.place, self.access) };
         guard.record(Taker::polling(cx, self.waiter.watch.site));
-        Some(guard)
+        guard
     }
 
     /// Goes on where the stripe is not free, or was waited for already.
@@ -158,10 +167,8 @@ impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
         // SAFETY: the waiter is pinned with this, and is cancelled when this is dropped.
         match ready!(unsafe { self.waiter.poll(set, want, cx) }) {
             Ok(stale) => {
-                let set = self.set.take().expect(FINISHED);
                 // SAFETY: the waiter has just got the stripe.
-                let mut guard = unsafe { AsyncGuard::of(set, self.place, self.access) };
-                guard.record(Taker::polling(cx, self.waiter.watch.site));
+                let guard = unsafe { self.guard(cx) };
                 drop(stale);
                 self.waiter.watch.end(true);
                 Poll::Ready(Ok(guard))

@@ -92,9 +92,12 @@ impl Waiter {
     ) -> Poll<Result<Stale, AcquireError>> {
         let Want { at: (place, mode), plan, mut max_waiters } = want;
         let stripe = place.stripe();
-        // A waiter for several stripes holds some of them, and doesn't let the others wait while it looks.
+        // A waiter for several stripes holds some of them, and doesn't let the others wait while it looks. One that was served
+        // has nothing to look at.
+        let looks =
+            MOST_PAUSES > 0 && plan.is_none() && (self.is_idle() || self.node.state().queued_at().is_some());
+        let mut looking = looks.then(|| set.queue().patience(stripe).begin());
         let mut spins = false;
-        let mut looking = (MOST_PAUSES > 0 && plan.is_none()).then(|| set.queue().patience(stripe).begin());
         if self.is_idle() {
             if let Some(looking) = &mut looking
                 && enters_soon(set.word(stripe), mode, place.key(), looking)
