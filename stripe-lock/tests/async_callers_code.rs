@@ -3,37 +3,28 @@
 #![cfg(feature = "async")]
 
 mod common;
+#[path = "common/fickle.rs"]
+mod fickle;
 #[path = "common/hostile.rs"]
 mod hostile;
+#[path = "common/now.rs"]
+mod now;
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use common::{elsewhere, keys, watched};
+use fickle::Fickle;
 use hostile::panic_of;
+use now::{now, poll};
 use stripe_lock::future::{
     AsyncGuard, AsyncMutexGuard, AsyncReadGuard, AsyncUpgradableGuard, AsyncWriteGuard, within,
 };
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Extended};
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Hashes to something else with each call.
-#[derive(PartialEq, Eq)]
-struct Fickle;
-
-impl Hash for Fickle {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        CALLS.set(CALLS.get() + 1);
-        state.write_u64(CALLS.get());
-    }
-}
 
 /// Panics when it is hashed.
 struct Explosive;
@@ -41,18 +32,6 @@ struct Explosive;
 impl Hash for Explosive {
     fn hash<H: Hasher>(&self, _: &mut H) {
         panic!("no hash");
-    }
-}
-
-fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// The output of a future that has nothing to wait for.
-fn now<F: Future>(future: F) -> F::Output {
-    match poll(Box::pin(future).as_mut()) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("nobody else is here"),
     }
 }
 

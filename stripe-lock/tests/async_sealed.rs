@@ -1,16 +1,19 @@
 //! What safe code can't do with the async sets, tried as an attacker would: every public type and bound is used in every
-//! generic way there is. What must not compile stands beside the types, as `compile_fail` examples; what compiles, and must
-//! be harmless, stands here.
+//! generic way there is, as far as it compiles: that must be harmless. Some of what must not compile (implementing the sealed
+//! traits, sending what is not `Send`) stands beside the types, as `compile_fail` examples.
 #![cfg(feature = "async")]
 #![forbid(unsafe_code)]
+
+#[path = "common/now.rs"]
+mod now;
 
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::mem;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
+use now::{now, poll};
 use stripe_lock::future::{
     Access, Acquire, AsyncBatch, AsyncGuard, AsyncMappedGuard, AsyncMultiGuard, AsyncStriped, Checked,
     Enqueued, ForMutex, ForRwLock, ForSemaphore, Guards, Kind, Mixed, Permits, Read, Timeout, Uniform,
@@ -20,17 +23,6 @@ use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, 
 
 type Locks = AsyncStripedMutex<u64, u64>;
 type Rw = AsyncStripedRwLock<u64, u64>;
-
-fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn now<F: Future>(future: F) -> F::Output {
-    match poll(Box::pin(future).as_mut()) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("nobody else is here"),
-    }
-}
 
 /// Generic code over the sealed bounds sees the methods of the private traits that they stand on. What those give away is
 /// the name of a way to ask, and atomics of one's own; nothing of a set.

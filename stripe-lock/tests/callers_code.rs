@@ -2,6 +2,8 @@
 //! are forgotten or dropped by a panic.
 
 mod common;
+#[path = "common/fickle.rs"]
+mod fickle;
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -10,24 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::spin_mutex::SpinMutex;
 use common::{elsewhere, keys, watched};
+use fickle::Fickle;
 use stripe_lock::{
     DefaultHasher, Extended, Guard, MutexGuard, StripedMutex, StripedReentrantMutex, StripedRwLock,
 };
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Hashes to something else with each call.
-#[derive(PartialEq, Eq)]
-struct Fickle;
-
-impl Hash for Fickle {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        CALLS.set(CALLS.get() + 1);
-        state.write_u64(CALLS.get());
-    }
-}
 
 #[test]
 fn a_hash_that_changes_leaves_nothing_held() {

@@ -1,30 +1,20 @@
 //! Damaged containers: what is wrong is found and named, wrong data is never returned, and what is whole can be read.
 
+#[path = "common/contents.rs"]
+mod contents;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use contents::{Contents, contents, options};
 use fastrand::Rng;
 use vde_store::testing::{Bug, Operation, SimDisk};
-use vde_store::{Durability, Error, Vde, VdeOptions};
-
-type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+use vde_store::{Durability, Error};
 
 const BLOCK: usize = 4096;
 /// So many keys are overwritten behind the last checkpoint.
 const TAIL: u32 = 30;
-
-fn options() -> VdeOptions {
-    VdeOptions::new().background(false).segment_size(1 << 18)
-}
-
-fn contents(store: &Vde) -> Contents {
-    store
-        .list("")
-        .map(|entry| entry.and_then(|entry| Ok((entry.key().to_vec(), entry.value()?.to_vec()))))
-        .collect::<vde_store::Result<_>>()
-        .unwrap()
-}
 
 /// A container with everything in it: overwritten, deleted, compacted, in snapshots, checkpointed and not yet; and what it
 /// holds.

@@ -1,26 +1,14 @@
 //! A store whose index cannot be read: salvaging finds what lies in the log and in the index pages that are whole.
 
-use std::collections::BTreeMap;
+#[path = "common/contents.rs"]
+mod contents;
 
+use contents::{Contents, contents, options};
 use fastrand::Rng;
 use vde_store::testing::SimDisk;
-use vde_store::{Durability, Error, Vde, VdeOptions};
-
-type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+use vde_store::{Durability, Error};
 
 const BLOCK: usize = 4096;
-
-fn options() -> VdeOptions {
-    VdeOptions::new().background(false).segment_size(1 << 18)
-}
-
-fn contents(store: &Vde) -> Contents {
-    store
-        .list("")
-        .map(|entry| entry.and_then(|entry| Ok((entry.key().to_vec(), entry.value()?.to_vec()))))
-        .collect::<vde_store::Result<_>>()
-        .unwrap()
-}
 
 /// Small values that lie in the index alone, since the log's segments that had them are used anew; and longer ones.
 fn well_used() -> (SimDisk, Contents) {
