@@ -40,10 +40,10 @@ struct Options {
     quick: bool,
 }
 
-/// So many threads or workers share the work, where it is shared.
+/// The number of threads or workers that share the work of a row.
 const THREADS: usize = 2;
-/// Two threads that only multiply do so many times the work of one: as many processors as the threads of the row had. Where that is
-/// less than 1.8, another process took one of them, and the row means nothing.
+/// How much more two threads that only multiply do than one is how many processors the threads of a row had. Below 1.8, another
+/// process took one of them, and the row means nothing.
 const PROCESSORS: [&str; 2] = ["registers, one thread", "registers, two threads"];
 
 /// Some work.

@@ -176,7 +176,7 @@ fn behind_granted(counts: &[usize]) {
         once(PerKey::<tokio::sync::RwLock<()>>::new(2), |locks| wait_behind_granted(locks, count, WRITERS))
     };
     measure(
-        "Writers that join behind so many readers who were granted the key and have not been polled since",
+        "Writers that join behind a number of readers, which were granted the key and have not been polled since",
         ["join"],
         counts,
         &[(OURS, Box::new(ours)), (TOKIO, Box::new(tokio))],
@@ -210,7 +210,7 @@ fn threads() {
     );
 }
 
-/// What one guard costs whoever drops it in front of a `lock_all`, and what is left for the `lock_all`.
+/// What it costs to drop one guard in front of a `lock_all`, and what is left for the `lock_all`.
 fn lock_all() {
     let mut table = cli::table([
         "stripes",
@@ -278,7 +278,7 @@ fn diagnose(counts: &[usize]) {
     cli::print(table);
 }
 
-/// Seconds of a diagnosis while so many wait, for a key each.
+/// Seconds that a diagnosis takes while this many tasks wait, for a key each.
 #[cfg(feature = "diagnose")]
 fn diagnosis_of(count: usize) -> f64 {
     let locks = AsyncStripedMutex::<u64>::new(STRIPES);

@@ -260,7 +260,7 @@ impl<L: AsyncRwLock> AsyncKeyRwLock<u64> for Padded<L> {
 pub struct PerKey<L>(Vec<L>);
 
 impl<L: Default> PerKey<L> {
-    /// For so many keys.
+    /// With this many keys.
     pub fn new(keys: usize) -> Self {
         Self(iter::repeat_with(L::default).take(keys).collect())
     }

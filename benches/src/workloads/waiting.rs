@@ -140,7 +140,7 @@ pub fn wait_for_one_key<L: AsyncKeyLock<u64>>(lock: &L, count: usize) -> Steps<3
     steps
 }
 
-/// Writers that join a line behind so many readers that were granted the key and have not been polled since: join.
+/// Writers that join the queue behind a number of readers, which were granted the key and have not been polled since: join.
 pub fn wait_behind_granted<L: AsyncKeyRwLock<u64>>(lock: &L, readers: usize, writers: usize) -> Steps<1> {
     let guards = now(lock.write(&1));
     let mut granted: Vec<_> = (0..readers).map(|_| Waiter::new(lock.read(&1))).collect();
