@@ -31,8 +31,8 @@ type S = &'static Limits;
 fn sets() {
     // A mutex needs data that may be sent, and no more. Readers share theirs.
     autos! {
-        Locks<T> => "syu--" "syu--" "--u--" "--u--";
-        Rw<T> => "syu--" "s-u--" "--u--" "--u--";
+        Locks<T> => "syuw-" "syuw-" "--uw-" "--uw-";
+        Rw<T> => "syuw-" "s-uw-" "--uw-" "--uw-";
         AsyncBatch<'static, u64, T, Hasher> => "syu--" "--u--" "--u--" "--u--";
     }
 }
@@ -104,7 +104,7 @@ fn futures() {
 #[test]
 fn keys_are_never_stored() {
     autos! {
-        AsyncStripedMutex<T, u8, Hasher> => "syu--" "syu--" "syu--" "syu--";
+        AsyncStripedMutex<T, u8, Hasher> => "syuw-" "syuw-" "syuw-" "syuw-";
         AsyncGuard<&'static AsyncStripedMutex<T, u8, Hasher>, Write> => "syu--" "syu--" "syu--" "syu--";
         Acquire<&'static AsyncStripedMutex<T, u8, Hasher>, Write> => "sy---" "sy---" "sy---" "sy---";
     }
@@ -169,7 +169,7 @@ fn what_has_no_data() {
         word!(Ask::<AsyncMultiGuard<S, Uniform<Read>>>(PhantomData)),
     ];
     assert_eq!(words, ["syu--"; 3]);
-    assert_eq!(word!(Ask::<Limits>(PhantomData)), "syu--");
+    assert_eq!(word!(Ask::<Limits>(PhantomData)), "syuw-");
     assert_eq!(word!(Ask::<Acquire<S, Permits>>(PhantomData)), "sy---");
     let words = [
         word!(Ask::<AcquireError>(PhantomData)),
@@ -179,6 +179,6 @@ fn what_has_no_data() {
     ];
     assert_eq!(words, ["syuwr"; 4]);
     // A set never pins its data, a guard moves none.
-    assert_eq!(word!(Ask::<Locks<PhantomPinned>>(PhantomData)), "syu--");
+    assert_eq!(word!(Ask::<Locks<PhantomPinned>>(PhantomData)), "syuw-");
     assert_eq!(word!(Ask::<AsyncGuard<L<PhantomPinned>, Write>>(PhantomData)), "sy---");
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use hostile::{Bomb, CLONE, DROP, Hook, WAKE, panic_of};
-use stripe_lock::future::{Acquire, AsyncGuard, AsyncUpgradableGuard, Write, within};
+use stripe_lock::future::{Acquire, AcquireError, AsyncGuard, AsyncUpgradableGuard, Write, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use task::Task;
 
@@ -304,6 +304,27 @@ fn a_clone_that_panics_when_the_wait_begins() {
             assert_eq!(bomb.alive(), 0, "{way}");
         }
     }
+}
+
+/// A future of a crowded stripe whose first poll ended in a panic has not waited yet: its limit still holds.
+#[test]
+fn a_clone_that_panics_lets_nobody_pass_a_limit() {
+    let locks = Locks::new(STRIPES);
+    let guard = locks.try_lock_stripe(1).unwrap();
+    let mut before = Box::pin(locks.lock_stripe(1));
+    assert!(before.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let (bomb, waker) = Bomb::new(0);
+    let mut one = Box::pin(locks.lock_stripe(1).unless_crowded(1));
+    let mut all = Box::pin(locks.lock_all().unless_crowded(1));
+    bomb.arm(CLONE);
+    assert!(panic_of(|| _ = one.as_mut().poll(&mut Context::from_waker(&waker))).is_some());
+    assert!(panic_of(|| _ = all.as_mut().poll(&mut Context::from_waker(&waker))).is_some());
+    bomb.arm(0);
+    let cx = &mut Context::from_waker(&waker);
+    assert!(matches!(one.as_mut().poll(cx), Poll::Ready(Err(AcquireError::Crowded))));
+    assert!(matches!(all.as_mut().poll(cx), Poll::Ready(Err(AcquireError::Crowded))));
+    drop((guard, before));
+    assert!(locks.try_lock_all().is_some());
 }
 
 /// More stripes than a release takes: the task goes on itself, and what it was woken with is stale once it has them all.

@@ -91,6 +91,8 @@ pub(super) struct Node {
     state: AtomicU32,
     /// Whether the state is `Idle`. For the node's own future, which is spared a load of the state by it.
     idle: std::cell::Cell<bool>,
+    /// Whether it was in a queue since it was opened. For the node's own future.
+    has_queued: std::cell::Cell<bool>,
     /// Written by [`open`](Self::open), when the future first has to wait.
     fields: Cell<MaybeUninit<Fields>>,
     _pinned: PhantomPinned,
@@ -114,7 +116,7 @@ pub(super) struct Fields {
 
 // SAFETY: the fields are reached by one thread at a time: under the lock of a bucket, or by the future of an unlinked node.
 unsafe impl Send for Node {}
-// SAFETY: as above; the state is atomic, and `idle` is for the future alone.
+// SAFETY: as above; the state is atomic, and the two flags are for the future alone.
 unsafe impl Sync for Node {}
 
 impl Fields {
@@ -162,6 +164,7 @@ impl Node {
         Self {
             state: AtomicU32::new(State::IDLE),
             idle: std::cell::Cell::new(true),
+            has_queued: std::cell::Cell::new(false),
             fields: Cell::new(MaybeUninit::uninit()),
             _pinned: PhantomPinned,
         }
@@ -171,6 +174,16 @@ impl Node {
     #[inline(always)]
     pub(super) fn is_idle(&self) -> bool {
         self.idle.get()
+    }
+
+    /// Whether it has been in a queue since it was [opened](Self::open). For the node's own future.
+    pub(super) fn has_queued(&self) -> bool {
+        self.has_queued.get()
+    }
+
+    /// Notes that it is in a queue, or was. For the node's own future.
+    pub(super) fn note_queued(&self) {
+        self.has_queued.set(true);
     }
 
     /// How the node stands. Unless it is queued, its future owns it and sees all that was written to it.
@@ -192,6 +205,7 @@ impl Node {
         // SAFETY: an idle node is touched by its future alone.
         self.fields.with_mut(|slot| unsafe { (*slot).write(fields) });
         self.idle.set(false);
+        self.has_queued.set(false);
         self.set_state(State::Resume(stripe));
     }
 
@@ -231,6 +245,10 @@ pub(super) struct Head {
     pub(super) permits_added: i32,
     pub(super) tally: Tally,
 }
+
+/// What a stripe that is waited for takes. The feature that counts waits needs more room.
+#[cfg(not(any(stripe_lock_loom, feature = "stats")))]
+const _: () = assert!(size_of::<Head>() <= 32);
 
 /// For all of these: `node` and every node linked in this queue are alive, pinned and open, and the caller holds the lock of
 /// the bucket. [`Waiter`](super::waiter::Waiter) sees to that.
@@ -355,6 +373,9 @@ impl Bucket {
 
 // SAFETY: the nodes that the heads lead to are touched under the lock of the bucket, by whichever thread holds it.
 unsafe impl Send for Bucket {}
+
+// Code of the caller's, which may panic, runs while no bucket is locked.
+impl std::panic::UnwindSafe for Bucket {}
 
 /// A bucket and, beside its lock, what its stripes teach about spinning.
 struct Shard {

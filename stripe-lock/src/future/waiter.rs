@@ -43,7 +43,7 @@ pub(super) struct Want<'p> {
     pub(super) at: (Place, Mode),
     /// Where several stripes are wanted: all of them. Those below `at` are held.
     pub(super) plan: Option<&'p AnyPlan>,
-    /// So many waiters, at most, may be in the queue that it joins.
+    /// So many waiters, at most, may be in the first queue that it joins.
     pub(super) max_waiters: u32,
 }
 
@@ -90,7 +90,7 @@ impl Waiter {
         want: Want<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Stale, AcquireError>> {
-        let Want { at: (place, mode), plan, mut max_waiters } = want;
+        let Want { at: (place, mode), plan, max_waiters } = want;
         let stripe = place.stripe();
         // A waiter for several stripes holds some of them, and doesn't let the others wait while it looks. One that was served
         // has nothing to look at.
@@ -109,8 +109,6 @@ impl Waiter {
             let fields = Fields::new(plan.map(NonNull::from), WaiterNote::new(self.watch.site));
             // SAFETY: the node is idle and ours.
             unsafe { self.node.open(fields, stripe) };
-        } else {
-            max_waiters = UNLIMITED;
         }
         loop {
             match self.node.state() {
@@ -125,12 +123,18 @@ impl Waiter {
                     self.set_waker(cx);
                     let next = plan.map_or(Some(want.at), |plan| next_from(plan, stripe));
                     let node = NonNull::from(&self.node);
+                    let max_waiters = if self.node.has_queued() { UNLIMITED } else { max_waiters };
                     // SAFETY: the node is pinned, open, in no queue, and ours.
                     match unsafe { acquire_rest(set, node, plan, next, None, (usize::MAX, max_waiters)) } {
                         Rest::All => self.node.set_state(State::Granted),
-                        // Spinning is for the only waiter: others would keep the holder's task from running.
-                        Rest::Queued { alone } if alone && looking.is_some() => spins = true,
-                        Rest::Queued { .. } => return pending(looking.as_ref()),
+                        Rest::Queued { alone } => {
+                            self.node.note_queued();
+                            // Spinning is for the only waiter: others would keep the holder's task from running.
+                            spins = alone && looking.is_some();
+                            if !spins {
+                                return pending(looking.as_ref());
+                            }
+                        }
                         Rest::Stopped(stripe) => self.node.set_state(State::Resume(stripe)),
                         Rest::Refused(stripe, error) => {
                             self.node.set_state(State::Resume(stripe));
