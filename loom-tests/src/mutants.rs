@@ -348,7 +348,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a grant is loaded without acquire",
         file: "future/queue.rs",
         from: "State::from_bits(self.state.load(Acquire))",
-        to: "State::from_bits(self.state.load(Relaxed))",
+        to: "State::from_bits(self.state.load(std::sync::atomic::Ordering::Relaxed))",
         test: "async_locks",
         model: "single::three_in_strict_order",
         finds: RACE,
