@@ -74,7 +74,7 @@ pub(super) fn forget_key(set: &impl LockSet, place: Place, mode: Mode) {
 }
 
 /// Releases `stripes`, the highest first, each in its mode of the plan.
-#[inline]
+#[inline(always)]
 fn release_each<S: LockSet, P: Plan>(set: &S, plan: &P, stripes: impl Iterator<Item = usize>) {
     /// Goes on when it is dropped, so that a waker that panics leaves nothing held.
     struct Remaining<'a, S: LockSet, P: Plan, I: Iterator<Item = usize>>(&'a S, &'a P, I);
@@ -93,7 +93,7 @@ fn release_each<S: LockSet, P: Plan>(set: &S, plan: &P, stripes: impl Iterator<I
 }
 
 /// Releases all stripes of a plan.
-#[inline]
+#[inline(always)]
 pub(super) fn release_all(set: &impl LockSet, plan: &impl Plan) {
     match plan.stripes().bits() {
         Some(bits) => release_each(set, plan, bits.rev()),
