@@ -34,6 +34,6 @@ pub mod suites;
 pub mod workloads;
 
 /// The code in the README of the workspace, so that it is compiled and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "stores"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
