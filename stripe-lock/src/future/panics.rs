@@ -27,6 +27,7 @@ impl Panics {
 }
 
 impl Drop for Panics {
+    #[inline]
     fn drop(&mut self) {
         if let Some(first) = self.0.take() {
             if std::thread::panicking() {
@@ -46,6 +47,7 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
+    #[inline]
     pub(super) fn push(&mut self, waker: Option<Waker>) {
         if waker.is_some() {
             self.wakers[self.len] = waker;
@@ -54,6 +56,7 @@ impl Wakes {
     }
 
     /// Wakes them all.
+    #[inline]
     pub(super) fn send(&mut self, panics: &mut Panics) {
         for waker in self.wakers.iter_mut().take(self.len).filter_map(Option::take) {
             panics.run(|| waker.wake());

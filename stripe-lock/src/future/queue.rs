@@ -53,6 +53,7 @@ impl State {
     /// Not zero: the compiler would fill the whole of a new node with zeros, its unwritten fields too.
     const IDLE: u32 = 5 << KIND;
 
+    #[inline]
     fn to_bits(self) -> u32 {
         let (kind, stripe) = match self {
             Self::Idle => (Self::IDLE >> KIND, 0),
@@ -65,6 +66,7 @@ impl State {
         kind << KIND | stripe as u32
     }
 
+    #[inline]
     fn from_bits(bits: u32) -> Self {
         let stripe = (bits & ((1 << KIND) - 1)) as usize;
         match bits >> KIND {
@@ -78,6 +80,7 @@ impl State {
     }
 
     /// The stripe in whose queue the node is.
+    #[inline]
     pub(super) fn queued_at(self) -> Option<usize> {
         match self {
             Self::Waiting(stripe) | Self::Notified(stripe) => Some(stripe),
@@ -120,6 +123,7 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Fields {
+    #[inline]
     pub(super) fn new(plan: Option<NonNull<AnyPlan>>, note: WaiterNote) -> Self {
         Self {
             prev: None,
@@ -133,23 +137,27 @@ impl Fields {
         }
     }
 
+    #[inline]
     pub(super) fn mode(&self) -> Mode {
         Mode::unpack(self.mode)
     }
 
     /// Whether a wake would reach the task of `waker`, and can still be sent.
+    #[inline]
     pub(super) fn would_wake(&self, waker: &Waker) -> bool {
         // SAFETY: `has_waker` says that it is there.
         self.has_waker && unsafe { self.waker.assume_init_ref() }.will_wake(waker)
     }
 
     /// The waker, if it has not been taken since it was set.
+    #[inline]
     pub(super) fn take_waker(&mut self) -> Option<Waker> {
         // SAFETY: `has_waker` says that it is there, and from now on says that it isn't.
         std::mem::take(&mut self.has_waker).then(|| unsafe { self.waker.assume_init_read() })
     }
 
     /// Sets the waker. The one before is returned, since its drop is code of the caller's.
+    #[inline]
     pub(super) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
         let before = self.take_waker();
         self.waker.write(waker);
@@ -177,21 +185,25 @@ impl Node {
     }
 
     /// Whether it has been in a queue since it was [opened](Self::open). For the node's own future.
+    #[inline]
     pub(super) fn has_queued(&self) -> bool {
         self.has_queued.get()
     }
 
     /// Notes that it is in a queue, or was. For the node's own future.
+    #[inline]
     pub(super) fn note_queued(&self) {
         self.has_queued.set(true);
     }
 
     /// How the node stands. Unless it is queued, its future owns it and sees all that was written to it.
+    #[inline]
     pub(super) fn state(&self) -> State {
         State::from_bits(self.state.load(Acquire))
     }
 
     /// Says how the node stands now. Where that unlinks it, the caller touches it no more unless it is the node's future.
+    #[inline]
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state.to_bits(), Release);
     }
@@ -201,6 +213,7 @@ impl Node {
     /// # Safety
     ///
     /// The node is idle, and the caller is its future.
+    #[inline]
     pub(super) unsafe fn open(&self, fields: Fields, stripe: usize) {
         // SAFETY: an idle node is touched by its future alone.
         self.fields.with_mut(|slot| unsafe { (*slot).write(fields) });
@@ -214,6 +227,7 @@ impl Node {
     /// # Safety
     ///
     /// The node was opened and is in no queue, and the caller is its future.
+    #[inline]
     pub(super) unsafe fn close(&self) {
         self.set_state(State::Idle);
         self.idle.set(true);
@@ -262,6 +276,7 @@ impl Head {
     }
 
     /// The node behind `node`.
+    #[inline]
     pub(super) unsafe fn behind(node: NonNull<Node>) -> Link {
         // SAFETY: a linked node of this queue, whose bucket is locked.
         unsafe { node.as_ref().with(|fields| fields.next) }
@@ -269,6 +284,7 @@ impl Head {
 
     /// Links `node`, which asks for `mode` of the stripe with this word: as the first where it upgrades what it holds, else
     /// as the last.
+    #[inline]
     pub(super) unsafe fn join(&mut self, node: NonNull<Node>, stripe: usize, mode: Mode, word: u32) {
         let (prev, next) = if mode == Mode::Upgrade { (None, self.first) } else { (self.last, None) };
         // SAFETY: linked nodes of this queue, whose bucket is locked, and one that is not linked and handed in.
@@ -298,6 +314,7 @@ impl Head {
     /// Unlinks `node`. Says whether it was the first.
     ///
     /// Its state is still that of a queued node. Until the caller has changed that, the lock of the bucket protects it.
+    #[inline]
     pub(super) unsafe fn quit(&mut self, node: NonNull<Node>, served: bool) -> bool {
         // SAFETY: linked nodes of this queue, whose bucket is locked.
         unsafe {
@@ -360,11 +377,13 @@ impl Bucket {
         number
     }
 
+    #[inline]
     fn head(&self, number: u32) -> &Head {
         let index = number as usize - 1;
         &self.heads[index / CHUNK][index % CHUNK]
     }
 
+    #[inline]
     fn head_mut(&mut self, number: u32) -> &mut Head {
         let index = number as usize - 1;
         &mut self.heads[index / CHUNK][index % CHUNK]
@@ -409,21 +428,25 @@ impl Queue {
         }
     }
 
+    #[inline]
     fn shard_of(&self, stripe: usize) -> usize {
         stripe >> self.shift
     }
 
+    #[inline]
     pub(super) fn patience(&self, stripe: usize) -> &Patience {
         &self.shards[self.shard_of(stripe)].patience
     }
 
     /// Locks the bucket of a stripe.
+    #[inline]
     pub(super) fn lock(&self, stripe: usize) -> Locked<'_> {
         let shard = self.shard_of(stripe);
         Locked { queue: self, shard, bucket: self.shards[shard].bucket.lock() }
     }
 
     /// Locks the bucket in which a node is queued, and says at which stripe. `None` if it is queued no more.
+    #[inline]
     pub(super) fn lock_node(&self, node: &Node) -> Option<(Locked<'_>, usize)> {
         loop {
             let locked = self.lock(node.state().queued_at()?);
@@ -445,16 +468,19 @@ pub(super) struct Locked<'q> {
 
 impl Locked<'_> {
     /// Whether it is the bucket of this stripe.
+    #[inline]
     pub(super) fn holds(&self, stripe: usize) -> bool {
         self.queue.shard_of(stripe) == self.shard
     }
 
     /// The index of a stripe within the bucket.
+    #[inline]
     fn index(&self, stripe: usize) -> usize {
         stripe - (self.shard << self.queue.shift)
     }
 
     /// The head of a stripe of the bucket.
+    #[inline]
     pub(super) fn head(&mut self, stripe: usize) -> &mut Head {
         let index = self.index(stripe);
         let bucket = &mut *self.bucket;
@@ -475,6 +501,7 @@ impl Locked<'_> {
     }
 
     /// Puts the head of a stripe into the free list if there is nothing to remember.
+    #[inline]
     pub(super) fn tidy(&mut self, stripe: usize) {
         let index = self.index(stripe);
         let Bucket { numbers, heads, free } = &mut *self.bucket;

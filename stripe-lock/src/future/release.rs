@@ -190,6 +190,7 @@ struct Turn {
 /// # Safety
 ///
 /// The queue is that of the stripe, whose bucket is locked.
+#[inline]
 unsafe fn decide(head: &Head, word: u32, strict: bool) -> Turn {
     let queue = word::queue(word);
     let mut turn = Turn { word, given: 0, wake: false, more: false };

@@ -21,7 +21,7 @@ const LONGEST_STEP: u32 = 32;
 const REWARD: u32 = 16;
 
 /// One waiter in so many looks as long as may be, at most and at least.
-const PROBES: (u32, u32) = (32, 1024);
+const PROBES: (u32, u32) = (256, 1024);
 
 /// What the waits at the stripes of one bucket teach.
 pub(super) struct Patience {
@@ -43,6 +43,7 @@ impl Patience {
     }
 
     /// Begins to look.
+    #[inline]
     pub(super) fn begin(&self) -> Looking<'_> {
         let until = self.until_probe.load(Relaxed);
         let probes = until == 0;
@@ -79,11 +80,13 @@ impl Looking<'_> {
 
     /// Whether it is time to join the queue, and to look from there: a newcomer can miss the moments in which the stripe is
     /// free, a waiter is served at one of the next releases.
+    #[inline]
     pub(super) fn is_long(&self) -> bool {
         self.spent >= LONGEST_STEP
     }
 
     /// Whether no further look is worth it.
+    #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.left == 0
     }
