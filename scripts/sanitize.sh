@@ -28,5 +28,5 @@ for sanitizer; do
   # What orders the threads of the blocking tests are std's scopes and mutexes, which ThreadSanitizer does not see.
   tests=(stripe-lock/tests/*.rs)
   [[ $sanitizer == address ]] || tests=(stripe-lock/tests/async_*.rs)
-  "${run[@]}" --no-fail-fast $(basename --suffix .rs "${tests[@]}" | grep -v sanitizers | sed 's/^/--test /')
+  "${run[@]}" --features diagnose,stats,tracing --no-fail-fast $(basename --suffix .rs "${tests[@]}" | grep -v sanitizers | sed 's/^/--test /')
 done

@@ -282,24 +282,28 @@ fn a_future_that_was_granted_and_put_aside_is_shown() {
 #[test]
 fn threads_that_wait_for_each_other_are_certain() {
     let locks = AsyncStripedMutex::<u64>::new(2);
-    let keys = keys(|key| locks.stripe_of(key), 2);
+    let keys = &keys(|key| locks.stripe_of(key), 2);
     let both = std::sync::Barrier::new(2);
-    let cross = |one: u64, other: u64| {
+    let cross = &|one: u64, other: u64| {
         let _one = locks.blocking_lock(&one);
         both.wait();
         drop(locks.blocking_lock_timeout(&other, std::time::Duration::from_secs(5)));
     };
     let seen = std::thread::scope(|scope| {
-        scope.spawn(|| cross(keys[0], keys[1]));
-        scope.spawn(|| cross(keys[1], keys[0]));
-        loop {
+        let threads = [(0, 1), (1, 0)].map(|(one, other)| scope.spawn(move || cross(keys[one], keys[other])));
+        let seen = loop {
             let diagnosis = locks.diagnose();
             let waits = diagnosis.claims().iter().filter(|claim| claim.standing == Waits).count();
             if waits == 2 {
                 break diagnosis;
             }
             std::thread::yield_now();
+        };
+        // Each joined: the sanitizers don't see what the end of a scope waits for.
+        for thread in threads {
+            thread.join().unwrap();
         }
+        seen
     });
     let [found] = seen.cycles() else { panic!("one: {seen}") };
     assert!(found.is_certain() && found.blocked().len() == 2, "{seen}");
