@@ -9,6 +9,8 @@ host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 export TSAN_OPTIONS="suppressions=$PWD/scripts/tsan.supp halt_on_error=1"
 # The parts of the runtime that live until the process ends are no leaks of ours.
 export ASAN_OPTIONS=detect_leaks=0
+# Threads that panic share what a backtrace knows, under a lock of std's that the sanitizers don't see.
+export RUST_BACKTRACE=0
 # Schedules cost ten times more here.
 export STRIPE_LOCK_SCHEDULES=5000
 declare -A finds=([thread]="ThreadSanitizer: data race" [address]="AddressSanitizer: heap-use-after-free")
