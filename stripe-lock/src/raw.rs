@@ -20,6 +20,12 @@ use lock_api::{
 
 use crate::sealed::Sealed;
 
+#[cfg(feature = "std")]
+mod byte;
+
+#[cfg(feature = "std")]
+pub use byte::ByteMutex;
+
 /// The raw mutex where none is named: `parking_lot`'s, with the feature `parking_lot`.
 ///
 /// Without the feature it can't be constructed, and a raw mutex has to be named.

@@ -266,7 +266,8 @@ fn fair_release_releases<R: Raw>() {
 }
 
 suite! {
-    parking_lot: ::parking_lot::RawMutex, parking_lot_fair: ::parking_lot::RawFairMutex, spin: super::SpinMutex;
+    byte: ::stripe_lock::raw::ByteMutex, parking_lot: ::parking_lot::RawMutex, parking_lot_fair: ::parking_lot::RawFairMutex,
+    spin: super::SpinMutex;
     same_key_is_serialised
     different_stripes_are_held_at_the_same_time
     keys_of_one_stripe_exclude_each_other_and_no_others

@@ -157,7 +157,7 @@ fn a_panic_in_a_section_releases_as_often_as_it_took<R: Raw>() {
 }
 
 suite! {
-    parking_lot: ::parking_lot::RawMutex, spin: super::SpinMutex;
+    byte: ::stripe_lock::raw::ByteMutex, parking_lot: ::parking_lot::RawMutex, spin: super::SpinMutex;
     its_thread_may_lock_again_and_others_wait_for_the_last_guard
     a_guard_of_several_adds_what_its_thread_holds
     no_update_is_lost

@@ -167,6 +167,11 @@ where
 }
 
 #[test]
+fn mutex_over_bytes() {
+    watched(stress_mutex::<stripe_lock::raw::ByteMutex>);
+}
+
+#[test]
 fn mutex_over_parking_lot() {
     watched(stress_mutex::<parking_lot::RawMutex>);
 }

@@ -1,6 +1,7 @@
 //! The blocking locks: exclusion, and no deadlock whatever is taken together.
 #![cfg(stripe_lock_loom)]
 
+mod byte_mutex;
 mod guards;
 
 use std::hash::{BuildHasher, Hasher};

@@ -1,0 +1,103 @@
+//! Who sleeps for which lock: a table of buckets, shared by all locks of the process.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use super::parker::{Parker, Told};
+use super::spin::Patience;
+use super::sync::{Plain, Since};
+
+/// Where the queues of some locks are.
+pub(super) struct Bucket {
+    pub(super) queues: Plain<Vec<Queue>>,
+    pub(super) patience: Patience,
+}
+
+impl Bucket {
+    #[cfg(not(stripe_lock_loom))]
+    pub(super) const fn new() -> Self {
+        Self { queues: Plain::new(Vec::new()), patience: Patience::new() }
+    }
+
+    #[cfg(stripe_lock_loom)]
+    pub(super) fn new() -> Self {
+        Self { queues: Plain::new(Vec::new()), patience: Patience::new() }
+    }
+}
+
+/// Who sleeps for one lock, longest first.
+///
+/// It stays when it is empty, for the next lock of the bucket: so memory is asked for only while more locks of a bucket, or
+/// more threads, wait at once than ever before.
+pub(super) struct Queue {
+    lock: usize,
+    waiters: VecDeque<Waiter>,
+}
+
+/// One who sleeps, or has been told to compete.
+pub(super) struct Waiter {
+    pub(super) parker: Arc<Parker>,
+    since: Since,
+    /// How many competitions it has lost.
+    pub(super) lost: u32,
+}
+
+impl Waiter {
+    pub(super) fn new(parker: Arc<Parker>) -> Self {
+        Self { parker, since: Since::now(), lost: 0 }
+    }
+
+    /// Whether it has competed for long enough to be handed the lock.
+    pub(super) fn is_due(&self) -> bool {
+        self.since.is_due(self.lost)
+    }
+}
+
+/// The queue of the lock at this address.
+pub(super) fn queue_of(queues: &mut Vec<Queue>, lock: usize) -> &mut Queue {
+    let place = queues.iter().position(|queue| queue.lock == lock && !queue.is_empty());
+    let place = place.or_else(|| queues.iter().position(Queue::is_empty)).unwrap_or_else(|| {
+        queues.push(Queue { lock, waiters: VecDeque::new() });
+        queues.len() - 1
+    });
+    queues[place].lock = lock;
+    &mut queues[place]
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    pub(super) fn push(&mut self, waiter: Waiter) {
+        self.waiters.push_back(waiter);
+    }
+
+    pub(super) fn first(&mut self) -> Option<&mut Waiter> {
+        self.waiters.front_mut()
+    }
+
+    /// Tells the first to compete; the thread has to be woken once the bucket is unlocked.
+    pub(super) fn call_first(&self) -> Option<Arc<Parker>> {
+        let first = &self.waiters.front()?.parker;
+        first.tell(Told::Compete);
+        Some(first.clone())
+    }
+
+    /// Tells the first that it has the lock, and takes it out; the thread has to be woken once the bucket is unlocked.
+    pub(super) fn grant_first(&mut self) -> Option<Arc<Parker>> {
+        let first = self.waiters.pop_front()?.parker;
+        first.tell(Told::Granted);
+        Some(first)
+    }
+
+    /// Takes one out. Says whether it was the first.
+    pub(super) fn remove(&mut self, parker: &Arc<Parker>) -> bool {
+        let place = self.waiters.iter().position(|waiter| Arc::ptr_eq(&waiter.parker, parker));
+        if let Some(place) = place {
+            self.waiters.remove(place);
+        }
+        place == Some(0)
+    }
+}

@@ -1,0 +1,181 @@
+//! The one file under [`byte`](super) that knows whether this is a program or a model of it.
+//!
+//! In a program everything is the standard library's, under `--cfg stripe_lock_loom` what two threads touch is loom's, and
+//! the code above is the same.
+
+#[cfg(not(stripe_lock_loom))]
+mod imp {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::time::{Duration, Instant};
+
+    use crossbeam_utils::CachePadded;
+
+    use super::super::queue::{Bucket, Queue};
+
+    pub(in super::super) use core::sync::atomic::AtomicU8 as Byte;
+    pub(in super::super) use core::sync::atomic::AtomicU8;
+    pub(in super::super) use std::thread::{Thread, current, park, park_timeout};
+    pub(in super::super) use std::thread_local as per_thread;
+
+    /// A mutex that a panic does not poison: no code of the user runs under it.
+    pub(in super::super) struct Plain<T>(Mutex<T>);
+
+    impl<T> Plain<T> {
+        pub(in super::super) const fn new(value: T) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        pub(in super::super) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// The queues of a bucket, locked.
+    pub(in super::super) type Locked<'a> = MutexGuard<'a, std::vec::Vec<Queue>>;
+
+    /// How many buckets all locks of the process share, a power of two.
+    const BUCKETS: usize = 128;
+
+    static TABLE: [CachePadded<Bucket>; BUCKETS] = [const { CachePadded::new(Bucket::new()) }; BUCKETS];
+
+    /// The bucket of the lock at an address.
+    pub(in super::super) fn bucket_of(address: usize) -> &'static Bucket {
+        let mixed = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BUCKETS.ilog2());
+        &TABLE[mixed as usize]
+    }
+
+    /// The longest that a waiter competes with newcomers before it is handed the lock.
+    const LONGEST_COMPETITION: Duration = Duration::from_micros(500);
+
+    /// When a waiter began to wait.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Since(Instant);
+
+    impl Since {
+        pub(in super::super) fn now() -> Self {
+            Self(Instant::now())
+        }
+
+        /// Whether the waiter, which has lost so many competitions since, is due to be handed the lock.
+        pub(in super::super) fn is_due(self, _lost: u32) -> bool {
+            self.0.elapsed() >= LONGEST_COMPETITION
+        }
+    }
+
+    /// Leaves this thread, which has slept, a wake-up for its next `park`: one that the caller's own code sent it meanwhile
+    /// ended this sleep, and would be missed.
+    pub(in super::super) fn give_back_wake_up(thread: &Thread) {
+        thread.unpark();
+    }
+
+    /// How many pauses a thread makes, at most, before it goes to sleep: 10 to 40 microseconds.
+    pub(in super::super) const MOST_PAUSES: u32 = 1024;
+}
+
+#[cfg(stripe_lock_loom)]
+mod imp {
+    use std::sync::atomic::Ordering;
+    use std::sync::{OnceLock, PoisonError};
+    use std::time::Duration;
+
+    use loom::sync::{Mutex, MutexGuard};
+
+    use super::super::queue::{Bucket, Queue};
+
+    pub(in super::super) use loom::sync::atomic::AtomicU8;
+    pub(in super::super) use loom::thread::{Thread, current, park};
+
+    /// A byte of a lock. Locks are made in constants, and loom's atomics can't be, so they are made on first use: a model
+    /// makes that use before it starts threads.
+    pub(in super::super) struct Byte(OnceLock<AtomicU8>);
+
+    impl Byte {
+        pub(in super::super) const fn new(_zero: u8) -> Self {
+            Self(OnceLock::new())
+        }
+
+        fn get(&self) -> &AtomicU8 {
+            self.0.get_or_init(|| AtomicU8::new(0))
+        }
+
+        pub(in super::super) fn load(&self, order: Ordering) -> u8 {
+            self.get().load(order)
+        }
+
+        pub(in super::super) fn store(&self, value: u8, order: Ordering) {
+            self.get().store(value, order);
+        }
+
+        pub(in super::super) fn swap(&self, value: u8, order: Ordering) -> u8 {
+            self.get().swap(value, order)
+        }
+
+        pub(in super::super) fn compare_exchange(
+            &self,
+            current: u8,
+            new: u8,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<u8, u8> {
+            self.get().compare_exchange(current, new, success, failure)
+        }
+    }
+
+    pub(in super::super) struct Plain<T>(Mutex<T>);
+
+    impl<T> Plain<T> {
+        pub(in super::super) fn new(value: T) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        pub(in super::super) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    pub(in super::super) type Locked<'a> = MutexGuard<'a, Vec<Queue>>;
+
+    loom::lazy_static! {
+        static ref TABLE: Bucket = Bucket::new();
+    }
+
+    /// One bucket for all, so that locks meet in it.
+    pub(in super::super) fn bucket_of(_address: usize) -> &'static Bucket {
+        &TABLE
+    }
+
+    /// There is no time in a model: one lost competition is enough.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Since;
+
+    impl Since {
+        pub(in super::super) fn now() -> Self {
+            Self
+        }
+
+        pub(in super::super) fn is_due(self, lost: u32) -> bool {
+            lost > 0
+        }
+    }
+
+    /// No model parks for other reasons, and a wake-up too many would hide one too few.
+    pub(in super::super) fn give_back_wake_up(_: &Thread) {}
+
+    /// None: to look again is nothing new to a model, in which anything can happen between two looks.
+    pub(in super::super) const MOST_PAUSES: u32 = 0;
+
+    /// Parks, whatever the time.
+    pub(in super::super) fn park_timeout(_: Duration) {
+        park();
+    }
+
+    /// The standard library's has a form for constants, and loom's hasn't.
+    macro_rules! per_thread {
+        ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
+            loom::thread_local! { $(#[$attribute])* static $name: $type = $init }
+        };
+    }
+    pub(in super::super) use per_thread;
+}
+
+pub(super) use imp::*;
