@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 use crate::format::MAX_KEY_LEN;
 use crate::store::Vde;
 
+/// What an operation or a condition weighs without its bytes.
+const WEIGHT: usize = 64;
+
 /// One write of a batch.
 #[derive(Debug)]
 pub(crate) enum Operation {
@@ -85,13 +88,17 @@ impl Writes {
         self.operations.len()
     }
 
-    /// The length of the longest value in bytes.
-    pub(crate) fn longest_value(&self) -> usize {
-        let lens = self.operations.iter().map(|operation| match operation {
-            Operation::Put(_, value) => value.len(),
-            Operation::Delete(_) | Operation::DeleteRange(..) => 0,
+    /// How many bytes have to be read and written to make them, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        let operations = self.operations.iter().map(|operation| match operation {
+            Operation::Put(key, value) => key.len() + value.len(),
+            Operation::Delete(key) | Operation::DeleteRange(key, _) => key.len(),
         });
-        lens.max().unwrap_or(0)
+        let conditions = self.conditions.iter().map(|(key, condition)| match condition {
+            Condition::Value(value) => key.len() + value.len(),
+            Condition::Absent | Condition::Present | Condition::Version(_) => key.len(),
+        });
+        operations.chain(conditions).map(|bytes| bytes + WEIGHT).sum()
     }
 }
 
@@ -199,6 +206,24 @@ impl Batch {
     /// ```
     pub fn delete_range<K: AsRef<[u8]>>(&mut self, range: impl RangeBounds<K>) -> &mut Self {
         self.writes.delete_range(&range);
+        self
+    }
+
+    /// Adds the deletion of every key that begins with `prefix`; see [`Vde::delete_range`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("user/1", "old")?;
+    /// let mut batch = store.batch();
+    /// batch.delete_prefix("user/").put("user/2", "new");
+    /// batch.commit()?;
+    /// assert_eq!(store.list("user/").count(), 1);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn delete_prefix(&mut self, prefix: impl AsRef<[u8]>) -> &mut Self {
+        self.writes.delete_prefix(prefix.as_ref());
         self
     }
 

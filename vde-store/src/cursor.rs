@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::error::Result;
 use crate::layers::indexed;
@@ -150,11 +151,17 @@ impl Cursor {
     }
 
     /// The next key that has a value, but none beyond `end`, which no later call may move further away. After an error,
-    /// what comes behind the damage follows.
-    pub(crate) fn next(&mut self, view: &ReadView, end: Bound<&[u8]>) -> Result<Option<Found>> {
+    /// what comes behind the damage follows. Takes one of `steps` for each deleted key that it steps over; pending once
+    /// none is left.
+    pub(crate) fn next(
+        &mut self,
+        view: &ReadView,
+        end: Bound<&[u8]>,
+        steps: &mut u64,
+    ) -> Poll<Result<Option<Found>>> {
         if self.indexed.is_none() && self.memtables.iter().all(MemtableCursor::has_ended) {
             // There is nothing to compare with.
-            return Ok(self.tree.next(view, end)?.map(Found::Indexed));
+            return Poll::Ready(self.tree.next(view, end).map(|cell| cell.map(Found::Indexed)));
         }
         let mut deleted = [0; 2];
         let next = loop {
@@ -166,11 +173,15 @@ impl Cursor {
                     let is_erased =
                         newer.is_some_and(|newer| newer.erasure(&recent.key, view.horizon).is_some());
                     if !is_erased && recent.change.stored.is_some() {
-                        break Ok(Some(Found::Recent(batch, at)));
+                        break Poll::Ready(Ok(Some(Found::Recent(batch, at))));
                     }
                     deleted[usize::from(is_frozen)] += 1;
+                    *steps -= 1;
+                    if *steps == 0 {
+                        break Poll::Pending;
+                    }
                 }
-                other => break other,
+                other => break Poll::Ready(other),
             }
         };
         for (memtable, deleted) in view.layers.memtables().zip(deleted) {

@@ -115,7 +115,7 @@ impl Shared {
         };
         Ok(Self {
             log,
-            line: Line::new(syncs.clone()),
+            line: Line::new(syncs.clone(), options.background && !options.read_only),
             syncs,
             pages: root.pages,
             segments,

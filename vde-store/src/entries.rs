@@ -4,13 +4,14 @@ use std::fmt;
 use std::ops::Bound;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::cursor::{Cursor, Found};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::memtable::{is_before, is_behind};
 use crate::tree::cursor::Direction;
+use crate::turns::Turns;
 use crate::view::ReadView;
 
 /// The first key behind all that begin with `prefix`.
@@ -51,6 +52,7 @@ pub struct Entries {
     ascending: Side,
     descending: Side,
     is_reversed: bool,
+    turns: Turns,
 }
 
 /// One of the two ends from which entries are taken.
@@ -76,13 +78,19 @@ impl Side {
         }
     }
 
-    fn next(&mut self, view: &Arc<ReadView>, end: Bound<&[u8]>) -> Option<Result<Entry>> {
+    fn next(
+        &mut self,
+        view: &Arc<ReadView>,
+        end: Bound<&[u8]>,
+        steps: &mut u64,
+    ) -> Poll<Option<Result<Entry>>> {
         let cursor =
             self.cursor.get_or_insert_with(|| Box::new(Cursor::new(view, self.direction, &self.from)));
-        let found = cursor.next(view, end).transpose()?;
-        Some(found.map(|found| {
+        let found = ready!(cursor.next(view, end, steps)).transpose();
+        Poll::Ready(found.map(|found| {
+            let found = found?;
             self.taken = Some(found.clone());
-            Entry { view: view.clone(), found }
+            Ok(Entry { view: view.clone(), found })
         }))
     }
 }
@@ -103,6 +111,7 @@ impl Entries {
             ascending: Side::new(Direction::Ascending, from),
             descending: Side::new(Direction::Descending, end),
             is_reversed: false,
+            turns: Turns::default(),
         }
     }
 
@@ -150,13 +159,22 @@ impl Entries {
         }
     }
 
-    fn step(&mut self, reversed: bool) -> Option<Result<Entry>> {
+    /// As [`Cursor::next`].
+    fn step(&mut self, reversed: bool, steps: &mut u64) -> Poll<Option<Result<Entry>>> {
         let (side, other) = if reversed {
             (&mut self.descending, &self.ascending)
         } else {
             (&mut self.ascending, &self.descending)
         };
-        side.next(&self.view, other.end())
+        side.next(&self.view, other.end(), steps)
+    }
+
+    fn step_at_once(&mut self, reversed: bool) -> Option<Result<Entry>> {
+        loop {
+            if let Poll::Ready(next) = self.step(reversed, &mut u64::MAX.clone()) {
+                return next;
+            }
+        }
     }
 }
 
@@ -164,24 +182,36 @@ impl Iterator for Entries {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(self.is_reversed)
+        self.step_at_once(self.is_reversed)
     }
 }
 
 impl DoubleEndedIterator for Entries {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(!self.is_reversed)
+        self.step_at_once(!self.is_reversed)
     }
 }
 
 impl std::iter::FusedIterator for Entries {}
 
-/// Always ready: what is not in memory is read on the polling thread.
+/// After so many keys, those that are deleted included, a stream lets other tasks run.
+const KEYS_IN_A_TURN: u64 = 1024;
+
+/// What is not in memory is read on the polling thread. Now and then it is pending, and wakes its task at once, to let
+/// others run.
 impl futures_core::Stream for Entries {
     type Item = Result<Entry>;
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.next())
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let left = ready!(self.turns.left(KEYS_IN_A_TURN, cx));
+            let (reversed, mut unspent) = (self.is_reversed, left);
+            let polled = self.step(reversed, &mut unspent);
+            self.turns.spend(left - unspent + u64::from(polled.is_ready()));
+            if polled.is_ready() {
+                return polled;
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::blob::{BlobMap, Held, Reading, Source};
+use crate::blob::{BlobMap, Held, Source};
 use crate::error::{Error, Result};
 use crate::format::{FLAG_BLOB, checksum};
 use crate::log::record::{Origin, Record};
@@ -73,6 +73,13 @@ pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
     Change { seq: 0, location: Location { offset: 0, len: 0 }, buffered: false, stored }
 }
 
+/// What a key has.
+pub(crate) enum Got {
+    Whole(Option<Vec<u8>>),
+    /// A value that is longer than a record can be.
+    Long(BlobMap),
+}
+
 impl Layers {
     pub(crate) fn memtables(&self) -> impl Iterator<Item = &Memtable> {
         std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
@@ -111,13 +118,21 @@ impl Layers {
         }
     }
 
-    /// A copy of the value of `key`, with no step in between where the index has it.
+    /// A copy of the value of `key`.
     pub(crate) fn get(&self, key: &[u8], horizon: Horizon) -> Result<Option<Vec<u8>>> {
+        match self.get_short(key, horizon)? {
+            Got::Whole(bytes) => Ok(bytes),
+            Got::Long(map) => map.range(&self.tree.pages, 0, map.len).map(Some),
+        }
+    }
+
+    /// A copy of the value of `key`, unless it is longer than a record can be. No step in between where the index has it.
+    pub(crate) fn get_short(&self, key: &[u8], horizon: Horizon) -> Result<Got> {
         if let Some(change) = self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
             return match change.stored.map(|stored| stored.payload) {
-                None => Ok(None),
-                Some(Payload::Memory(bytes)) => Ok(Some(bytes.to_vec())),
-                Some(Payload::Blob(map)) => self.whole_blob(&BlobMap::decode(&map, 0)?),
+                None => Ok(Got::Whole(None)),
+                Some(Payload::Memory(bytes)) => Ok(Got::Whole(Some(bytes.to_vec()))),
+                Some(Payload::Blob(map)) => BlobMap::decode(&map, 0).map(Got::Long),
                 Some(Payload::Record { location, blob, seq }) => self.get_record(key, location, seq, blob),
             };
         }
@@ -126,21 +141,33 @@ impl Layers {
             Place::Record { location, blob } => Err((location, blob)),
         })?;
         match found {
-            None => Ok(None),
-            Some(Ok(bytes)) => Ok(Some(bytes)),
+            None => Ok(Got::Whole(None)),
+            Some(Ok(bytes)) => Ok(Got::Whole(Some(bytes))),
             Some(Err((location, blob))) => self.get_record(key, location, 0, blob),
         }
     }
 
-    fn get_record(&self, key: &[u8], location: Location, seq: u64, blob: bool) -> Result<Option<Vec<u8>>> {
+    fn get_record(&self, key: &[u8], location: Location, seq: u64, blob: bool) -> Result<Got> {
         if blob {
-            return self.whole_blob(&self.blob_map(key, location)?);
+            return self.blob_map(key, location).map(Got::Long);
         }
-        self.record(key, location, seq, |record, _| Ok(Some(record.content(location.offset)?.into_owned())))?
+        let content = |record: &Record<'_>| record.content(location.offset).map(Cow::into_owned);
+        self.record(key, location, seq, |record, _| Ok(Got::Whole(Some(content(record)?))))?
     }
 
-    fn whole_blob(&self, map: &BlobMap) -> Result<Option<Vec<u8>>> {
-        map.range(&self.tree.pages, 0, map.len).map(Some)
+    /// Whether what `key` has is `expected`; `None` stands for no value. A value of another length is not read.
+    pub(crate) fn is_value(
+        &self,
+        key: &[u8],
+        stored: Option<&Stored>,
+        expected: Option<&[u8]>,
+    ) -> Result<bool> {
+        match (stored, expected) {
+            (Some(stored), Some(expected)) => {
+                Ok(stored.len == expected.len() as u64 && *expected == *self.value(key, stored)?)
+            }
+            (stored, expected) => Ok(stored.is_none() && expected.is_none()),
+        }
     }
 
     /// The bytes of a value.
@@ -213,7 +240,7 @@ impl Layers {
                 Source::Bytes(self.value(key, stored)?.bytes)
             }
         };
-        Ok(ValueReader { reading: Reading { source, at: 0 }, _pin: self.tree.clone() })
+        Ok(ValueReader::new(source, self.tree.clone()))
     }
 
     /// When the key was first put since it was last absent, as far as the changes before `seq` tell.

@@ -95,6 +95,7 @@ mod sync_point;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tree;
+mod turns;
 mod updating;
 mod value;
 mod verify;

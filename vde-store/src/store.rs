@@ -14,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::options::{Durability, VdeOptions};
 use crate::recovery::Recovery;
 use crate::value::{UserMetadata, Value, encode_user};
-use crate::writes::Next;
 
 /// Owns the threads: dropped with the last handle, it ends them and brings the log to the disk.
 struct Engine {
@@ -230,7 +229,7 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        let seq = self.shared().put(key.as_ref(), value.as_ref(), self.durability)?;
+        let seq = self.shared().put(key.as_ref(), value.as_ref(), &[], self.durability)?;
         self.acknowledge(seq)
     }
 
@@ -304,8 +303,7 @@ impl Vde {
         key: impl AsRef<[u8]>,
         new: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
     ) -> Result<Option<Value>> {
-        let next = |old: Option<&[u8]>| new(old).map_or(Next::Delete, Next::Put);
-        let (old, seq) = self.shared().modify(key.as_ref(), self.durability, next)?;
+        let (old, seq) = self.shared().modify(key.as_ref(), self.durability, new)?;
         self.acknowledge(seq)?;
         Ok(old)
     }

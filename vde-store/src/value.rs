@@ -6,13 +6,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
-use crate::blob::Reading;
+use crate::blob::{Reading, Source};
 use crate::format::Fields;
 use crate::pages::PinnedBytes;
 use crate::tree::Tree;
+use crate::turns::Turns;
 
 /// The bytes of a value, pinned: they stay what they were when read, whatever is written or collected meanwhile.
 /// Cheap to clone and to send. Values that lie in a mapped file are shown in place; the container's file stays open, and
@@ -147,8 +148,9 @@ pub(crate) fn decode_user(bytes: &[u8]) -> UserMetadata {
 /// # Ok::<(), vde_store::Error>(())
 /// ```
 pub struct ValueReader {
-    pub(crate) reading: Reading,
-    pub(crate) _pin: Arc<Tree>,
+    reading: Reading,
+    turns: Turns,
+    _pin: Arc<Tree>,
 }
 
 impl fmt::Debug for ValueReader {
@@ -161,6 +163,10 @@ impl fmt::Debug for ValueReader {
 }
 
 impl ValueReader {
+    pub(crate) fn new(source: Source, pin: Arc<Tree>) -> Self {
+        Self { reading: Reading { source, at: 0 }, turns: Turns::default(), _pin: pin }
+    }
+
     /// The length of the whole value in bytes.
     ///
     /// # Examples
@@ -202,10 +208,17 @@ impl Seek for ValueReader {
     }
 }
 
-/// Always ready: what is not in memory is read on the polling thread.
+/// After so many bytes, a reader lets other tasks run.
+const BYTES_IN_A_TURN: u64 = 1 << 20;
+
+/// What is not in memory is read on the polling thread, 64 KiB at a time. Now and then it is pending, and wakes its task at
+/// once, to let others run.
 impl futures_io::AsyncRead for ValueReader {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.reading.read(buf))
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        ready!(self.turns.left(BYTES_IN_A_TURN, cx));
+        let read = self.reading.read(buf)?;
+        self.turns.spend(read as u64);
+        Poll::Ready(Ok(read))
     }
 }
 

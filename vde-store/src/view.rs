@@ -43,6 +43,21 @@ pub(crate) fn check_key(key: &[u8]) -> Result<()> {
     if (1..=MAX_KEY_LEN).contains(&key.len()) { Ok(()) } else { Err(Error::InvalidKey { len: key.len() }) }
 }
 
+/// The first byte of the range, and the one behind its last.
+pub(crate) fn ends(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let from = match range.start_bound() {
+        Bound::Unbounded => 0,
+        Bound::Included(from) => *from,
+        Bound::Excluded(before) => before.saturating_add(1),
+    };
+    let to = match range.end_bound() {
+        Bound::Unbounded => u64::MAX,
+        Bound::Included(last) => last.saturating_add(1),
+        Bound::Excluded(to) => *to,
+    };
+    (from, to)
+}
+
 impl ReadView {
     /// A copy of the value of `key`.
     ///
@@ -100,16 +115,7 @@ impl ReadView {
     pub fn get_range(&self, key: impl AsRef<[u8]>, range: impl RangeBounds<u64>) -> Result<Option<Vec<u8>>> {
         let key = key.as_ref();
         check_key(key)?;
-        let from = match range.start_bound() {
-            Bound::Unbounded => 0,
-            Bound::Included(from) => *from,
-            Bound::Excluded(before) => before.saturating_add(1),
-        };
-        let to = match range.end_bound() {
-            Bound::Unbounded => u64::MAX,
-            Bound::Included(last) => last.saturating_add(1),
-            Bound::Excluded(to) => *to,
-        };
+        let (from, to) = ends(&range);
         let found = self.layers.find(key, self.horizon)?;
         found.map(|stored| self.layers.range(key, &stored, from, to)).transpose()
     }

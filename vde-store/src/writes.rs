@@ -88,13 +88,6 @@ impl<'a> Write<'a> {
     }
 }
 
-/// What a modification makes of a value.
-pub(crate) enum Next {
-    Put(Vec<u8>),
-    Delete,
-    Keep,
-}
-
 /// One write of a batch.
 enum Planned<'a> {
     Put(Lifted<'a>),
@@ -121,7 +114,7 @@ pub(crate) enum Lifted<'a> {
     Bytes(&'a [u8]),
     /// As [`Content::Packed`].
     Packed(Vec<u8>, &'a [u8]),
-    Blob(Vec<u8>, Box<Unborn<'a>>),
+    Blob(Vec<u8>, Box<Unborn>),
 }
 
 impl Lifted<'_> {
@@ -178,7 +171,7 @@ impl Shared {
     }
 
     /// Whether a write may be made at all.
-    fn check_write(&self, key: &[u8], user: &[u8]) -> Result<()> {
+    pub(crate) fn check_write(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_writable()?;
         self.check_not_updating()?;
         check_key(key)?;
@@ -195,7 +188,7 @@ impl Shared {
     }
 
     /// Streams a value to its pages if it is too long for a record, else compresses it if that is wanted and gains.
-    pub(crate) fn lift<'a>(&'a self, value: &'a [u8]) -> Result<Lifted<'a>> {
+    pub(crate) fn lift<'a>(&self, value: &'a [u8]) -> Result<Lifted<'a>> {
         if value.len() > MAX_RECORD_VALUE {
             return self.lift_stream(value, &mut std::io::empty());
         }
@@ -206,17 +199,17 @@ impl Shared {
         Ok(packed.map_or(Lifted::Bytes(value), |packed| Lifted::Packed(packed, value)))
     }
 
-    fn lift_stream<'a>(&'a self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
+    fn lift_stream<'a>(&self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
         let (map, unborn) = self.write_blob(start, source)?;
         Ok(Lifted::Blob(map, Box::new(unborn)))
     }
 
-    pub(crate) fn unborn(&self) -> Unborn<'_> {
-        Unborn::new(&self.pages, &self.segments, self.options.part_pieces)
+    pub(crate) fn unborn(&self) -> Unborn {
+        Unborn::new(self.pages.clone(), self.segments.clone(), self.options.part_pieces)
     }
 
     /// Streams a value to its pages. Returns its map as well.
-    pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, Unborn<'_>)> {
+    pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, Unborn)> {
         self.noting_blob_failure(blob::write(self.unborn(), start, source))
     }
 
@@ -230,21 +223,27 @@ impl Shared {
     }
 
     /// Logs a put and returns the sequence number whose durability acknowledges it.
-    pub(crate) fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<u64> {
-        self.admit(key, &[])?;
+    pub(crate) fn put(&self, key: &[u8], value: &[u8], user: &[u8], durability: Durability) -> Result<u64> {
+        self.admit(key, user)?;
         let value = self.lift(value)?;
-        self.put_lifted(key, value, &[], durability)
+        self.put_lifted(key, value, user, durability)
     }
 
     /// As [`put`](Self::put), if it need not wait for anything, else `None`.
-    pub(crate) fn try_put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<Option<u64>> {
-        self.check_write(key, &[])?;
+    pub(crate) fn try_put(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        user: &[u8],
+        durability: Durability,
+    ) -> Result<Option<u64>> {
+        self.check_write(key, user)?;
         if self.must_wait(value.len()) {
             return Ok(None);
         }
         let value = self.lift(value)?;
         let Some(_stripe) = self.stripes.try_lock(key) else { return Ok(None) };
-        self.log(&[Write::new(key, value.content())], durability).map(Some)
+        self.log(&[Write { user, ..Write::new(key, value.content()) }], durability).map(Some)
     }
 
     /// As [`put`](Self::put), of what a reader yields.
@@ -305,12 +304,12 @@ impl Shared {
         }
     }
 
-    /// Logs what `change` makes of the value of `key`, if that is not `Keep`.
+    /// Logs what `change` makes of the value of `key`; `None` stands for no value. Returns the value before.
     pub(crate) fn modify(
         &self,
         key: &[u8],
         durability: Durability,
-        change: impl FnOnce(Option<&[u8]>) -> Next,
+        change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
     ) -> Result<(Option<Value>, u64)> {
         self.admit(key, &[])?;
         let stripe = self.stripes.lock(key);
@@ -331,14 +330,14 @@ impl Shared {
             Some(stripe)
         };
         let seq = match next {
-            Next::Put(value) => {
+            Some(value) => {
                 let value = self.lift(&value)?;
                 let seq = self.log(&[Write::new(key, value.content())], durability)?;
                 value.keep();
                 seq
             }
-            Next::Delete if old.is_some() => self.log(&[Write::new(key, Content::Delete)], durability)?,
-            Next::Delete | Next::Keep => seen,
+            None if old.is_some() => self.log(&[Write::new(key, Content::Delete)], durability)?,
+            None => seen,
         };
         Ok((old, seq))
     }
@@ -351,17 +350,52 @@ impl Shared {
         new: Option<&[u8]>,
         durability: Durability,
     ) -> Result<(bool, u64)> {
-        let mut swapped = false;
-        let next = |old: Option<&[u8]>| {
-            swapped = old == expected;
-            match new {
-                _ if !swapped => Next::Keep,
-                Some(new) => Next::Put(new.to_vec()),
-                None => Next::Delete,
+        self.admit(key, &[])?;
+        let _stripe = self.stripes.lock(key);
+        self.swap_locked(key, expected, new, durability)
+    }
+
+    /// As [`swap`](Self::swap), if it need not wait for anything, else `None`.
+    pub(crate) fn try_swap(
+        &self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<Option<(bool, u64)>> {
+        self.check_write(key, &[])?;
+        if self.must_wait(expected.map_or(0, <[u8]>::len).max(new.map_or(0, <[u8]>::len))) {
+            return Ok(None);
+        }
+        let Some(_stripe) = self.stripes.try_lock(key) else { return Ok(None) };
+        self.swap_locked(key, expected, new, durability).map(Some)
+    }
+
+    /// The caller holds the key's stripe.
+    fn swap_locked(
+        &self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+        durability: Durability,
+    ) -> Result<(bool, u64)> {
+        let layers = self.layers.load();
+        let change = layers.change(key, Horizon::LATEST)?;
+        let stored = change.as_ref().and_then(|change| change.stored.as_ref());
+        if !layers.is_value(key, stored, expected)? {
+            return Ok((false, change.map_or(0, |change| change.seq)));
+        }
+        let seq = match new {
+            Some(new) => {
+                let value = self.lift(new)?;
+                let seq = self.log(&[Write::new(key, value.content())], durability)?;
+                value.keep();
+                seq
             }
+            None if expected.is_some() => self.log(&[Write::new(key, Content::Delete)], durability)?,
+            None => change.map_or(0, |change| change.seq),
         };
-        let (_, seq) = self.modify(key, durability, next)?;
-        Ok((swapped, seq))
+        Ok((true, seq))
     }
 
     /// Logs all of `writes` as one, if their conditions hold. `None`: it would have to wait, and may not.
@@ -373,7 +407,7 @@ impl Shared {
     ) -> Result<Option<Decided>> {
         self.check_writable()?;
         self.check_not_updating()?;
-        if !may_wait && self.must_wait(writes.longest_value()) {
+        if !may_wait && self.must_wait(writes.weight()) {
             return Ok(None);
         }
         let mut lifted = Vec::new();
@@ -436,10 +470,8 @@ impl Shared {
                 (Condition::Version(version), Some(_)) => {
                     change.as_ref().and_then(Change::version) == Some(*version)
                 }
-                (Condition::Value(value), Some(stored)) => {
-                    stored.len == value.len() as u64 && **value == *layers.value(key, stored)?
-                }
-                (Condition::Version(_) | Condition::Value(_), None) => false,
+                (Condition::Version(_), None) => false,
+                (Condition::Value(value), stored) => layers.is_value(key, stored, Some(value))?,
             };
             if !holds {
                 return Ok(Some((key, change.map_or(0, |change| change.seq))));

@@ -68,6 +68,20 @@ impl AsyncBatch {
         self
     }
 
+    /// As [`Batch::delete_prefix`](crate::Batch::delete_prefix).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut batch = vde_store::Vde::in_memory()?.to_async().batch();
+    /// batch.delete_prefix("user/");
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn delete_prefix(&mut self, prefix: impl AsRef<[u8]>) -> &mut Self {
+        self.writes.delete_prefix(prefix.as_ref());
+        self
+    }
+
     /// As [`Batch::require`](crate::Batch::require).
     ///
     /// # Examples

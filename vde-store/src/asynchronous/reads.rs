@@ -1,15 +1,21 @@
-//! Reading, on the calling thread.
+//! Reading, awaited.
 
+use std::future::poll_fn;
 use std::ops::RangeBounds;
+use std::pin::Pin;
+
+use futures_core::Stream;
 
 use crate::asynchronous::AsyncVde;
 use crate::entries::Entries;
 use crate::entry::Entry;
 use crate::error::Result;
+use crate::format::MAX_RECORD_VALUE;
+use crate::layers::Got;
 #[cfg(doc)]
 use crate::store::Vde;
 use crate::value::{Metadata, Value, ValueReader};
-use crate::view::ReadView;
+use crate::view::{ReadView, check_key, ends};
 
 #[allow(
     clippy::unused_async,
@@ -37,7 +43,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -47,7 +53,16 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        self.store.get(key)
+        let key = key.as_ref();
+        check_key(key)?;
+        match self.store.shared().with_layers(|layers, horizon| layers.get_short(key, horizon))? {
+            Got::Whole(bytes) => Ok(bytes),
+            Got::Long(_) => {
+                let key = key.to_vec();
+                self.elsewhere(move |shared| shared.with_layers(|layers, horizon| layers.get(&key, horizon)))
+                    .await
+            }
+        }
     }
 
     /// As [`Vde::value`].
@@ -58,7 +73,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -68,7 +83,15 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn value(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.store.value(key)
+        let key = key.as_ref();
+        check_key(key)?;
+        let view = self.store.read_view();
+        let Some(stored) = view.layers.find(key, view.horizon)? else { return Ok(None) };
+        if stored.len <= MAX_RECORD_VALUE as u64 {
+            return view.layers.value(key, &stored).map(Some);
+        }
+        let key = key.to_vec();
+        self.elsewhere(move |_| view.layers.value(&key, &stored).map(Some)).await
     }
 
     /// As [`Vde::get_range`].
@@ -79,7 +102,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -93,7 +116,15 @@ impl AsyncVde {
         key: impl AsRef<[u8]>,
         range: impl RangeBounds<u64>,
     ) -> Result<Option<Vec<u8>>> {
-        self.store.get_range(key, range)
+        let (key, (from, to)) = (key.as_ref(), ends(&range));
+        check_key(key)?;
+        let view = self.store.read_view();
+        let Some(stored) = view.layers.find(key, view.horizon)? else { return Ok(None) };
+        if to.min(stored.len).saturating_sub(from) <= MAX_RECORD_VALUE as u64 {
+            return view.layers.range(key, &stored, from, to).map(Some);
+        }
+        let key = key.to_vec();
+        self.elsewhere(move |_| view.layers.range(&key, &stored, from, to).map(Some)).await
     }
 
     /// As [`Vde::reader`]; the reader is an [`AsyncRead`](futures_io::AsyncRead) and [`AsyncSeek`](futures_io::AsyncSeek) as well.
@@ -146,7 +177,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -156,7 +187,17 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn metadata(&self, key: impl AsRef<[u8]>) -> Result<Option<Metadata>> {
-        self.store.metadata(key)
+        let key = key.as_ref();
+        check_key(key)?;
+        let view = self.store.read_view();
+        let Some(change) = view.layers.change(key, view.horizon)? else { return Ok(None) };
+        let Some(stored) = change.stored.clone() else { return Ok(None) };
+        if stored.origin.is_some() {
+            return view.layers.metadata(key, &change, &stored).map(Some);
+        }
+        // When it was created, its earlier values tell, which may be many.
+        let key = key.to_vec();
+        self.elsewhere(move |_| view.layers.metadata(&key, &change, &stored).map(Some)).await
     }
 
     /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator, in both orders. With both
@@ -194,7 +235,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -204,7 +245,7 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn first(&self) -> Result<Option<Entry>> {
-        self.store.first()
+        next(self.list("")).await
     }
 
     /// As [`Vde::last`].
@@ -215,7 +256,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -225,6 +266,10 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn last(&self) -> Result<Option<Entry>> {
-        self.store.last()
+        next(self.list("").reversed()).await
     }
+}
+
+async fn next(mut entries: Entries) -> Result<Option<Entry>> {
+    poll_fn(|cx| Pin::new(&mut entries).poll_next(cx)).await.transpose()
 }

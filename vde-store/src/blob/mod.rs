@@ -4,6 +4,7 @@ mod map;
 mod reading;
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
@@ -26,9 +27,9 @@ const PIECE: usize = 16 * CHUNK;
 pub(crate) const PART_PIECES: u64 = 512;
 
 /// A blob that no record refers to yet. Dropped before one does, it gives its pages back.
-pub(crate) struct Unborn<'a> {
-    pages: &'a Pages,
-    segments: &'a Mutex<Segments>,
+pub(crate) struct Unborn {
+    pages: Arc<Pages>,
+    segments: Arc<Mutex<Segments>>,
     pub(crate) len: u64,
     content: Xxh3,
     part_len: u64,
@@ -48,15 +49,16 @@ fn max_len(geometry: Geometry, part_len: u64) -> u64 {
     ((geometry.max_value() as u64 - empty) / each).saturating_mul(part_len).min(MAX_VALUE)
 }
 
-impl<'a> Unborn<'a> {
+impl Unborn {
     /// One whose parts have so many pieces each.
-    pub(crate) fn new(pages: &'a Pages, segments: &'a Mutex<Segments>, part_pieces: u64) -> Self {
+    pub(crate) fn new(pages: Arc<Pages>, segments: Arc<Mutex<Segments>>, part_pieces: u64) -> Self {
+        let part_len = part_pieces * piece_len(pages.geometry()) as u64;
         Self {
             pages,
             segments,
             len: 0,
             content: Xxh3::new(),
-            part_len: part_pieces * piece_len(pages.geometry()) as u64,
+            part_len,
             part: Part::default(),
             maps: Vec::new(),
             runs: Vec::new(),
@@ -128,7 +130,7 @@ impl<'a> Unborn<'a> {
     }
 }
 
-impl Drop for Unborn<'_> {
+impl Drop for Unborn {
     fn drop(&mut self) {
         let mut segments = self.segments.lock();
         for run in self.runs.drain(..) {
@@ -139,11 +141,7 @@ impl Drop for Unborn<'_> {
 }
 
 /// What `source` yields beyond the `start` of it that was read already, written to the container in constant memory.
-pub(crate) fn write<'a>(
-    mut blob: Unborn<'a>,
-    start: &[u8],
-    source: &mut dyn Read,
-) -> Result<(Vec<u8>, Unborn<'a>)> {
+pub(crate) fn write(mut blob: Unborn, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, Unborn)> {
     let mut piece = blob.piece();
     let mut source = start.chain(source);
     loop {

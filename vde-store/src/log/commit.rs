@@ -181,7 +181,8 @@ impl State {
 }
 
 impl Line {
-    pub(crate) fn new(syncs: Arc<SyncPoint>) -> Self {
+    /// `has_committer`: whether a thread will [commit](Self::commit_until_stopped) for tasks.
+    pub(crate) fn new(syncs: Arc<SyncPoint>, has_committer: bool) -> Self {
         Self {
             flushing: AtomicBool::new(false),
             expected: AtomicUsize::new(0),
@@ -190,7 +191,7 @@ impl Line {
             skip: AtomicUsize::new(0),
             skipped: AtomicUsize::new(0),
             benches: Default::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State { has_committer, ..State::default() }),
             committer: Condvar::new(),
             syncs,
         }
@@ -328,7 +329,6 @@ impl Line {
     pub(crate) fn commit_until_stopped(&self, log: &Log, interval: Duration) {
         let mut synced = Instant::now();
         let mut state = self.state.lock();
-        state.has_committer = true;
         while !state.stopping {
             if state.requested == Request::Nothing {
                 self.committer.wait_for(&mut state, interval.saturating_sub(synced.elapsed()));
