@@ -226,7 +226,9 @@ impl Shared {
             maintenance: layers.maintenance.clone(),
         };
         let rotated = self.log.rotate(fresh, || self.layers.store(Arc::new(frozen)));
-        rotated.map_err(|e| self.fail("write the log", e))
+        let position = rotated.map_err(|e| self.fail("write the log", e))?;
+        self.watchers.advance(self.log.durable());
+        Ok(position)
     }
 
     fn persist(

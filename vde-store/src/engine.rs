@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::{Geometry, Superblock};
 use crate::layers::Layers;
 use crate::log::commit::Line;
+use crate::log::watchers::Watchers;
 use crate::log::writer::Log;
 use crate::maintain::Maintenance;
 use crate::memtable::{Horizon, Memtable};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) line: Line,
     pub(crate) syncs: Arc<SyncPoint>,
+    pub(crate) watchers: Arc<Watchers>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) segments: Arc<Mutex<Segments>>,
     pub(crate) layers: ArcSwap<Layers>,
@@ -94,6 +96,7 @@ impl Shared {
             root.pages.allow_map();
         }
         let segments = Arc::new(Mutex::new(segments));
+        let watchers = Arc::new(Watchers::new(options.watch_bytes, options.planted));
         let log = Arc::new(Log::new(
             device,
             geometry,
@@ -101,7 +104,7 @@ impl Shared {
             segments.clone(),
             memtable.clone(),
             syncs.clone(),
-            options.planted,
+            watchers.clone(),
         ));
         let tree = Arc::new(Tree::new(root.pages.clone(), root.catalog.root, root.catalog.keys));
         let checkpointer = Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
@@ -115,8 +118,9 @@ impl Shared {
         };
         Ok(Self {
             log,
-            line: Line::new(syncs.clone(), options.background && !options.read_only),
+            line: Line::new(syncs.clone(), watchers.clone(), options.background && !options.read_only),
             syncs,
+            watchers,
             pages: root.pages,
             segments,
             layers: ArcSwap::from_pointee(layers),

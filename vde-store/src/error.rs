@@ -83,6 +83,9 @@ pub enum Error {
         /// The first failure.
         cause: Arc<io::Error>,
     },
+    /// A watcher has not taken changes before they were too many to keep. What it has yet to be told is lost to it.
+    #[error("the watcher fell behind: more changes were made than are kept for it")]
+    FellBehind,
     /// A condition of a batch does not hold, so nothing was written.
     #[error("the condition on key `{}` does not hold", key.escape_ascii())]
     ConditionFailed {

@@ -22,6 +22,7 @@
 //! - [`VdeOptions`] where the defaults do not fit; [`Vde::with_durability`] for writes that need not wait for the disk.
 //! - [`Batch`] for writes that must happen together, [`Vde::update`] and [`Vde::compare_and_swap`] for writes that
 //!   depend on what is there, [`ReadView`] for reads that must agree with each other.
+//! - [`Vde::watch`] to follow every change that becomes durable.
 //!
 //! # What it promises
 //!
@@ -100,6 +101,7 @@ mod updating;
 mod value;
 mod verify;
 mod view;
+mod watch;
 mod writes;
 
 pub use admin::{Health, Snapshot, Stats};
@@ -110,6 +112,7 @@ pub use entries::Entries;
 pub use entry::Entry;
 pub use error::{Error, Result};
 pub use format::MAX_KEY_LEN;
+pub use log::watchers::{Change, ChangeKind, Watch};
 pub use options::{Compression, Durability, VdeOptions};
 pub use recovery::Recovery;
 pub use store::Vde;

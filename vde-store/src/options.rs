@@ -88,6 +88,7 @@ pub struct VdeOptions {
     pub(crate) create_if_missing: bool,
     pub(crate) background: bool,
     pub(crate) memory_map: bool,
+    pub(crate) watch_bytes: usize,
     /// How many pieces a part of a large value has.
     pub(crate) part_pieces: u64,
     pub(crate) planted: Planted,
@@ -122,6 +123,7 @@ impl VdeOptions {
             create_if_missing: true,
             background: true,
             memory_map: true,
+            watch_bytes: 4 << 20,
             part_pieces: PART_PIECES,
             planted: Planted::default(),
         }
@@ -304,6 +306,20 @@ impl VdeOptions {
         self
     }
 
+    /// How many bytes of changes are kept in memory for those who [watch](crate::Vde::watch) the store and have not taken
+    /// them yet, 4 KiB to 1 GiB. A change takes its key and about 64 bytes more. Default 4 MiB; nothing while nobody watches.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().watch_bytes(64 << 20).in_memory()?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn watch_bytes(mut self, bytes: usize) -> Self {
+        self.watch_bytes = bytes;
+        self
+    }
+
     /// Whether the store may run threads of its own. Default `true`. Without them, buffered writes are synced only by
     /// [`Vde::flush`](crate::Vde::flush), checkpoints happen only on demand, and whoever awaits a durable write syncs on the executor's
     /// thread.
@@ -363,6 +379,9 @@ impl VdeOptions {
         }
         if !(Duration::from_millis(1)..=Duration::from_hours(1)).contains(&self.sync_interval) {
             return refuse("sync_interval", "must be from 1 ms to 1 hour");
+        }
+        if !(4 << 10..=1 << 30).contains(&self.watch_bytes) {
+            return refuse("watch_bytes", "must be from 4 KiB to 1 GiB");
         }
         if self.salvage && !self.read_only {
             return refuse("salvage", "needs read_only");

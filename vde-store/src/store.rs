@@ -43,7 +43,9 @@ impl Engine {
             // A panic there has been reported already, and what was acknowledged is in the log.
             let _ = thread.join();
         }
-        if self.shared.options.read_only { Ok(()) } else { self.shared.close() }
+        let closed = if self.shared.options.read_only { Ok(()) } else { self.shared.close() };
+        self.shared.watchers.close();
+        closed
     }
 }
 

@@ -60,6 +60,10 @@ impl SyncPoint {
         }
     }
 
+    pub(crate) fn planted(&self) -> Planted {
+        self.planted
+    }
+
     /// Fails once anything has failed.
     pub(crate) fn check(&self) -> Result<(), Arc<io::Error>> {
         self.failure.get().map_or(Ok(()), |cause| Err(cause.clone()))

@@ -7,11 +7,13 @@ use std::pin::Pin;
 use futures_core::Stream;
 
 use crate::asynchronous::AsyncVde;
+use crate::engine::Shared;
 use crate::entries::Entries;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::format::MAX_RECORD_VALUE;
 use crate::layers::Got;
+use crate::log::watchers::Watch;
 #[cfg(doc)]
 use crate::store::Vde;
 use crate::value::{Metadata, Value, ValueReader};
@@ -33,6 +35,36 @@ impl AsyncVde {
     /// ```
     pub fn read_view(&self) -> ReadView {
         self.store.read_view()
+    }
+
+    /// As [`Vde::watch`]; the changes are a [`Stream`](futures_core::Stream) as well as an iterator that blocks. With both
+    /// `Iterator` and a `StreamExt` in scope a call like `.next()` has to say whose it is: `StreamExt::next(&mut changes)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::watch`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// use std::{future::poll_fn, pin::pin};
+    /// use futures_core::Stream;
+    ///
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// let (_, changes) = store.watch().await?;
+    /// store.put("k", "v").await?;
+    /// let mut changes = pin!(changes);
+    /// let change = poll_fn(|cx| changes.as_mut().poll_next(cx)).await.unwrap()?;
+    /// assert_eq!(*change.key, *b"k");
+    /// # Ok(()) }
+    /// ```
+    pub async fn watch(&self) -> Result<(ReadView, Watch)> {
+        self.elsewhere(Shared::watch).await
     }
 
     /// As [`Vde::get`].

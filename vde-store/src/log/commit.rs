@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
+use crate::log::watchers::Watchers;
 use crate::log::writer::Log;
 use crate::sync_point::SyncPoint;
 
@@ -58,6 +59,7 @@ pub(crate) struct Line {
     committer: Condvar,
     /// Knows whether anything has failed.
     syncs: Arc<SyncPoint>,
+    watchers: Arc<Watchers>,
 }
 
 /// Threads that wait for one flush.
@@ -133,10 +135,10 @@ impl Drop for PoisonOnPanic<'_> {
     }
 }
 
-/// Wakes every task. A waker that panics takes nothing from the others, nor from the thread that happens to wake it.
-fn wake(tasks: Vec<Task>) {
-    for task in tasks {
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| task.waker.wake()));
+/// Wakes all. A waker that panics takes nothing from the others, nor from the thread that happens to wake it.
+pub(super) fn wake(wakers: impl Iterator<Item = Waker>) {
+    for waker in wakers {
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }
 
@@ -182,7 +184,7 @@ impl State {
 
 impl Line {
     /// `has_committer`: whether a thread will [commit](Self::commit_until_stopped) for tasks.
-    pub(crate) fn new(syncs: Arc<SyncPoint>, has_committer: bool) -> Self {
+    pub(crate) fn new(syncs: Arc<SyncPoint>, watchers: Arc<Watchers>, has_committer: bool) -> Self {
         Self {
             flushing: AtomicBool::new(false),
             expected: AtomicUsize::new(0),
@@ -194,6 +196,7 @@ impl Line {
             state: Mutex::new(State { has_committer, ..State::default() }),
             committer: Condvar::new(),
             syncs,
+            watchers,
         }
     }
 
@@ -208,13 +211,14 @@ impl Line {
 
     /// Turns the store read-only and lets everybody in line know.
     pub(crate) fn poison(&self, cause: Arc<io::Error>) {
-        self.syncs.fail(cause);
+        let cause = self.syncs.fail(cause);
         // Whoever joins from here on sees the failure under the same lock.
         let tasks = std::mem::take(&mut self.state.lock().tasks);
         for bench in &self.benches {
             bench.wake_all();
         }
-        wake(tasks);
+        wake(tasks.into_iter().map(|task| task.waker));
+        self.watchers.fail(&cause);
     }
 
     /// Poisons if its holder panics: what that was changing may be half done.
@@ -270,6 +274,7 @@ impl Line {
         self.benches[1 - flush].wake_one();
         self.benches[flush].wake_all();
         self.wake_tasks(log.durable());
+        self.watchers.advance(log.durable());
     }
 
     fn wake_tasks(&self, durable: u64) {
@@ -287,7 +292,7 @@ impl Line {
             released.push(next);
         }
         drop(state);
-        wake(released);
+        wake(released.into_iter().map(|task| task.waker));
     }
 
     fn gather(&self, log: &Log) {

@@ -10,4 +10,5 @@ mod publication;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod unit;
+pub(crate) mod watchers;
 pub(crate) mod writer;

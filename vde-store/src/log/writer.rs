@@ -13,6 +13,7 @@ use crate::format::{BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, UNIT
 use crate::log::buffer::Buffer;
 use crate::log::publication::Publication;
 use crate::log::record::{Draft, link_value};
+use crate::log::watchers::{self, ChangeKind, Watchers};
 use crate::memtable::{Change, Location, Memtable, Stored, Target};
 use crate::planted::{Bug, Planted};
 use crate::segments::Segments;
@@ -78,6 +79,19 @@ impl<'a> Entry<'a> {
     pub(crate) fn new(draft: Draft<'a>, target: Target, stored: Option<Stored>) -> Self {
         Self { draft, target, stored, place: Default::default() }
     }
+
+    /// What watchers are told of it: nothing, if it only moves a value.
+    fn change(&self, ends_batch: bool) -> Option<watchers::Change> {
+        let (key, kind) = match (&self.target, &self.stored) {
+            (Target::Key(_), Some(Stored { origin: Some(_), .. })) => return None,
+            (Target::Key(key), Some(_)) => (key, ChangeKind::Put),
+            (Target::Key(key), None) => (key, ChangeKind::Delete),
+            (Target::Range(from, until), _) => {
+                (from, ChangeKind::DeleteRange(until.as_deref().map(Arc::from)))
+            }
+        };
+        Some(watchers::Change { key: (**key).into(), version: self.place.0, kind, ends_batch })
+    }
 }
 
 /// What appending a transaction led to.
@@ -101,6 +115,7 @@ pub(crate) struct Log {
     chain: Mutex<u64>,
     /// After a failure nothing is written: what comes later could be acknowledged and what was lost with it.
     syncs: Arc<SyncPoint>,
+    watchers: Arc<Watchers>,
     publication: Publication,
     /// Every record up to here is on the device, durable or not.
     written: AtomicU64,
@@ -126,7 +141,7 @@ impl Log {
         segments: Arc<Mutex<Segments>>,
         memtable: Arc<Memtable>,
         syncs: Arc<SyncPoint>,
-        planted: Planted,
+        watchers: Arc<Watchers>,
     ) -> Self {
         let appender = Appender {
             memtable,
@@ -148,7 +163,9 @@ impl Log {
             geometry,
             appender: Mutex::new(appender),
             chain: Mutex::new(position.chain),
+            planted: syncs.planted(),
             syncs,
+            watchers,
             publication: Publication::new(position.seq),
             written: AtomicU64::new(position.seq),
             wanted: AtomicUsize::new(0),
@@ -156,7 +173,6 @@ impl Log {
             taken: AtomicU64::new(position.seq << 1),
             usual_unit: AtomicU32::new(0),
             durable: AtomicU64::new(position.seq),
-            planted,
             segments,
         }
     }
@@ -182,6 +198,10 @@ impl Log {
         }
         let (seq, turn) = (appender.seq, appender.turn);
         appender.turn += 1;
+        if self.watchers.is_watched() {
+            let last = entries.len() - 1;
+            self.watchers.note(entries.iter().enumerate().filter_map(|(i, entry)| entry.change(i == last)));
+        }
         if durable {
             // Counted in the same breath, so that no flush carries a writer that it has not counted.
             self.wanted.fetch_add(1, Ordering::SeqCst);
@@ -201,6 +221,12 @@ impl Log {
             self.publication.wait(seq);
         }
         Appended { seq, unwritten, added: unwritten - before, memtable_bytes: memtable.bytes(), half_full }
+    }
+
+    /// While nothing can be logged, does what is to be done with the sequence number of the newest record.
+    pub(crate) fn holding<T>(&self, work: impl FnOnce(u64) -> T) -> T {
+        let appender = self.appender.lock();
+        work(appender.seq)
     }
 
     /// Goes on in a lower segment, if one is free.
