@@ -42,7 +42,10 @@ pub(crate) struct Checkpointer {
 
 /// What a checkpoint made superfluous, and the readers that may still need it.
 struct Retired {
+    /// Those of this process.
     readers: Vec<Weak<Tree>>,
+    /// The number of the checkpoint: other processes that read an earlier one may need it.
+    checkpoint: u64,
     freed: Vec<Freed>,
 }
 
@@ -158,14 +161,23 @@ impl Checkpointer {
         }
     }
 
-    /// Makes available what no reader needs any more.
-    pub(crate) fn reclaim(&mut self, segments: &Mutex<Segments>) {
+    /// Makes available what no reader needs any more. `is_read_before`: whether another process reads a checkpoint before
+    /// this one.
+    pub(crate) fn reclaim(&mut self, segments: &Mutex<Segments>, is_read_before: impl Fn(u64) -> bool) {
         while let Some(front) = self.retired.front()
             && front.readers.iter().all(|reader| reader.strong_count() == 0)
+            && !is_read_before(front.checkpoint)
         {
             segments.lock().release(&front.freed);
             self.retired.pop_front();
         }
+    }
+
+    /// The store was opened while others read an earlier checkpoint, one of a writer before this. What is free now may be
+    /// what they read.
+    pub(crate) fn keep_for_earlier_readers(&mut self, segments: &Mutex<Segments>) {
+        let (checkpoint, freed) = (self.superblock.checkpoints, segments.lock().set_aside());
+        self.retired.push_back(Retired { readers: Vec::new(), checkpoint, freed });
     }
 
     fn check(&self, edit: &Edit<'_>) -> Result<()> {
@@ -190,7 +202,7 @@ impl Shared {
         state.check(edit)?;
         let layers = self.layers.load_full();
         if matches!(edit, Edit::Nothing) && !rewrite && layers.memtable.is_empty() {
-            state.reclaim(&self.segments);
+            self.reclaim(&mut state);
             return Ok(());
         }
         let _poisoning = self.line.poison_on_panic();
@@ -206,13 +218,19 @@ impl Shared {
         // Readers may still have the layers; this is not one of them.
         let memtable = layers.memtable.clone();
         drop(layers);
-        state.reclaim(&self.segments);
+        self.reclaim(&mut state);
         drop(state);
         if let Some(memtable) = Arc::into_inner(memtable) {
             let mut pace = Pace::new(self);
             memtable.end(|| pace.keep());
         }
         Ok(())
+    }
+
+    pub(crate) fn reclaim(&self, state: &mut Checkpointer) {
+        let forgets = self.options.planted.has(Bug::ForgetReaders);
+        let device = self.pages.device();
+        state.reclaim(&self.segments, |checkpoint| !forgets && device.is_read_before(checkpoint));
     }
 
     /// Begins a new memtable; everything in the old one is durable when this returns.
@@ -297,7 +315,7 @@ impl Shared {
         let superblock = self.write_catalog(state, &mut writer, position, &mut freed)?;
         state.superblock = superblock;
         self.publish(tree());
-        state.retired.push_back(Retired { readers, freed });
+        state.retired.push_back(Retired { readers, checkpoint: state.superblock.checkpoints, freed });
         Ok(())
     }
 

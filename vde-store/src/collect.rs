@@ -170,10 +170,10 @@ impl Shared {
     /// Cuts free segments off the container's end.
     pub(crate) fn cut_free_end(&self) -> Result<()> {
         // Checkpoints are excluded while the container is cut, and the log takes no segment.
-        let mut state = self.checkpoint.lock();
-        state.reclaim(&self.segments);
-        let mut segments = self.segments.lock();
         let device = self.pages.device();
+        let mut state = self.checkpoint.lock();
+        self.reclaim(&mut state);
+        let mut segments = self.segments.lock();
         let end = segments.trim();
         if end < device.len().map_err(|e| Error::io("measure the container", e))? {
             self.pages.cut(end);

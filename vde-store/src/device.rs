@@ -1,6 +1,7 @@
 //! The seam between the engine and the disk: everything that the engine ever does to storage goes through [`Device`].
 
 mod file;
+mod readers;
 
 use std::io;
 use std::ops::Deref;
@@ -142,6 +143,19 @@ pub trait Device: Send + Sync + 'static {
     /// ```
     fn map(&self, _len: u64) -> Option<Mapping> {
         None
+    }
+
+    /// Whether somebody else reads the container as it was at a checkpoint before this one, so that nothing may be written
+    /// over what that needs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// assert!(!MemoryDevice::new().is_read_before(7));
+    /// ```
+    fn is_read_before(&self, _checkpoint: u64) -> bool {
+        false
     }
 
     /// Makes every completed write durable.

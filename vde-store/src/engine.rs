@@ -19,7 +19,7 @@ use crate::memtable::{Horizon, Memtable};
 use crate::options::VdeOptions;
 use crate::pages::Pages;
 use crate::planted::Bug;
-use crate::recovery::{Recovery, read_root, replay};
+use crate::recovery::{Recovery, Replayed, read_root, replay};
 use crate::salvage::salvage;
 use crate::segments::Segments;
 use crate::stripes::StripeHasher;
@@ -85,6 +85,11 @@ impl Shared {
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
         let replayed = match root.lost_at {
+            // Somebody is writing the log.
+            None if options.beside_writer => Replayed {
+                position: root.superblock.log,
+                recovery: Recovery { beside_writer: true, ..Recovery::default() },
+            },
             None => replay(&root.pages, &root.superblock, &memtable, &mut segments, &options)?,
             Some(offset) => salvage(&root.pages, &root.superblock, &memtable, offset)?,
         };
@@ -107,7 +112,13 @@ impl Shared {
             watchers.clone(),
         ));
         let tree = Arc::new(Tree::new(root.pages.clone(), root.catalog.root, root.catalog.keys));
-        let checkpointer = Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
+        let mut checkpointer =
+            Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
+        let checkpoint = checkpointer.superblock.checkpoints;
+        let is_read = !options.read_only && root.pages.device().is_read_before(checkpoint);
+        if is_read && !options.planted.has(Bug::ForgetReaders) {
+            checkpointer.keep_for_earlier_readers(&segments);
+        }
         let maintenance: Arc<Maintenance> = Arc::default();
         let layers = Layers {
             memtable,

@@ -8,6 +8,7 @@ use crate::device::{Device, FileDevice, MemoryDevice};
 use crate::error::{Error, Result};
 use crate::format::Superblock;
 use crate::options::VdeOptions;
+use crate::recovery::newest_checkpoint;
 use crate::store::Vde;
 use crate::value::now_micros;
 
@@ -16,7 +17,8 @@ impl VdeOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyOpen`], [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`] where the container
+    /// [`Error::AlreadyOpen`] (for reading only where the system has no locks that tell a writer of its readers),
+    /// [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`] where the container
     /// cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
     ///
     /// # Examples
@@ -30,7 +32,10 @@ impl VdeOptions {
         let path = path.as_ref();
         self.validate()?;
         if self.read_only {
-            return Vde::start(self, Arc::new(FileDevice::open_read_only(path)?));
+            return match FileDevice::open_read_only(path) {
+                Err(Error::AlreadyOpen) => self.open_beside_writer(path),
+                opened => Vde::start(self, Arc::new(opened?)),
+            };
         }
         let device = match FileDevice::open(path) {
             Err(Error::Io { source, .. }) if self.create_if_missing && source.kind() == NotFound => {
@@ -43,6 +48,13 @@ impl VdeOptions {
             opened => opened,
         };
         Vde::start(self, Arc::new(device?))
+    }
+
+    /// Nothing that any checkpoint needs is written over until the newest one is known, and nothing that it needs after that.
+    fn open_beside_writer(self, path: &Path) -> Result<Vde> {
+        let device = Arc::new(FileDevice::open_beside_writer(path)?);
+        device.read_from(newest_checkpoint(&*device)?)?;
+        Vde::start(Self { beside_writer: true, ..self }, device)
     }
 
     /// Creates a container at `path`, where nothing may be yet. It appears there once it is whole and durable; what a crash

@@ -89,6 +89,8 @@ pub struct VdeOptions {
     pub(crate) background: bool,
     pub(crate) memory_map: bool,
     pub(crate) watch_bytes: usize,
+    /// Whether a writer may be at it while it is read. Found out when it is opened.
+    pub(crate) beside_writer: bool,
     /// How many pieces a part of a large value has.
     pub(crate) part_pieces: u64,
     pub(crate) planted: Planted,
@@ -124,6 +126,7 @@ impl VdeOptions {
             background: true,
             memory_map: true,
             watch_bytes: 4 << 20,
+            beside_writer: false,
             part_pieces: PART_PIECES,
             planted: Planted::default(),
         }
@@ -232,6 +235,12 @@ impl VdeOptions {
     }
 
     /// Opens for reading only: nothing is written, many processes may read at once. Default `false`.
+    ///
+    /// A store that another process writes can be read, too, where the system has locks that tell the writer (64-bit Linux,
+    /// on file systems with byte-range locks). What is read then is the newest checkpoint, as
+    /// [`Recovery::beside_writer`](crate::Recovery::beside_writer) says, and stays that; whoever wants a newer one opens the
+    /// store again. The writer frees what the reader needs only after it has closed the store, or died. A reader
+    /// that was there first, with no writer, shows everything, and keeps writers out.
     ///
     /// # Examples
     ///

@@ -43,6 +43,8 @@ pub enum Bug {
     TrustCachedSuperblock,
     /// Opening falls back to an older superblock where what the newest one refers to is damaged.
     FallBack,
+    /// What readers in other processes read is written over.
+    ForgetReaders,
     /// Watchers are told of changes that are not durable yet.
     TellEarly,
     /// The view that a watch begins with lacks what was logged and not durable.

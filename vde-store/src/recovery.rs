@@ -39,6 +39,9 @@ pub struct Recovery {
     /// Where in the container damage ended the replay early, in a store that was opened to
     /// [`salvage`](crate::VdeOptions::salvage) it. What was logged from there on is missing.
     pub damaged_at: Option<u64>,
+    /// Whether somebody was writing the store when it was opened for reading: it shows the newest checkpoint of then, and
+    /// what was logged after that is missing.
+    pub beside_writer: bool,
 }
 
 /// The newest checkpoint of a container.
@@ -86,6 +89,13 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Resul
         }
         (error, _) => Err(error.unwrap_or(Error::NotAStore { reason: "it has no superblock" })),
     }
+}
+
+/// How many checkpoints were made, as the newest superblock tells.
+pub(crate) fn newest_checkpoint(device: &dyn Device) -> Result<u64> {
+    let superblocks = read_superblocks(device, false)?;
+    let newest = superblocks.iter().max_by_key(|(superblock, _)| superblock.generation);
+    Ok(newest.map_or(0, |(superblock, _)| superblock.checkpoints))
 }
 
 fn load_catalog(

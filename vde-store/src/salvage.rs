@@ -67,7 +67,7 @@ pub(crate) fn salvage(
     for (range, change) in salvage.ranges {
         memtable.insert(range, change);
     }
-    let recovery = Recovery { records, torn_at: None, damaged_at: Some(lost_at) };
+    let recovery = Recovery { records, damaged_at: Some(lost_at), ..Recovery::default() };
     Ok(Replayed { position: LogPosition { seq: salvage.seq, ..superblock.log }, recovery })
 }
 

@@ -229,8 +229,10 @@ impl Vde {
             Scan { store: self, report: Report::default(), progress: Progress::default(), tell: progress };
         // Held throughout: a checkpoint could free, and others reuse, what is being read.
         let state = self.shared().checkpoint.lock();
-        let log = scan.log(state.superblock.log);
-        scan.note(log)?;
+        if !self.recovery().beside_writer {
+            let log = scan.log(state.superblock.log);
+            scan.note(log)?;
+        }
         let damaged = self.recovery().damaged_at.map(|offset| Error::corrupt("log unit", offset));
         scan.report.problems.extend(damaged);
         let catalog = &state.catalog;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::device::{Device, Mapping};
+use crate::device::{Device, Mapping, readers};
 use crate::error::{Error, Result};
 
 /// A container file, held under the operating system's file lock for as long as it is open.
@@ -39,6 +39,7 @@ impl Drop for FileDevice {
         // A child that ends as a copy of this process must not unlock what its parent uses.
         if std::process::id() == self.process {
             let _ = self.file.unlock();
+            let _ = readers::let_go_of_all(&self.file);
         }
     }
 }
@@ -114,16 +115,31 @@ impl FileDevice {
         Self::open_with(OpenOptions::new().read(true), path, true)
     }
 
+    /// Opens the file at `path` for reading, though a writer may have it open, and keeps it as it is now and will be. So that
+    /// the writer is not kept from all it wants to do, [`read_from`](Self::read_from) is to follow.
+    pub(crate) fn open_beside_writer(path: &Path) -> Result<Self> {
+        let file = open_regular(OpenOptions::new().read(true), path)?;
+        readers::hold(&file, 0).map_err(|e| match e.kind() {
+            // Such locks are not to be had: a writer would not know.
+            io::ErrorKind::Unsupported | io::ErrorKind::WouldBlock => Error::AlreadyOpen,
+            _ => Error::io("lock the container", e),
+        })?;
+        Ok(Self { file, direct: None, process: std::process::id() })
+    }
+
+    /// Lets the writer free what only checkpoints before this one need.
+    pub(crate) fn read_from(&self, checkpoint: u64) -> Result<()> {
+        if checkpoint == 0 {
+            return Ok(());
+        }
+        let held = readers::hold(&self.file, checkpoint).and_then(|()| readers::let_go(&self.file, 0));
+        held.map_err(|e| Error::io("lock the container", e))
+    }
+
     fn open_with(options: &mut OpenOptions, path: &Path, shared: bool) -> Result<Self> {
         let failed = |e| Error::io("open the container", e);
-        // A pipe would make it wait for somebody at the other end.
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
         loop {
-            let file = options.open(path).map_err(failed)?;
-            if !file.metadata().map_err(failed)?.is_file() {
-                return Err(Error::NotAStore { reason: "it is no regular file" });
-            }
-            let device = Self::locked(file, path, shared)?;
+            let device = Self::locked(open_regular(options, path)?, path, shared)?;
             // Another file may have got the name before this one was locked. What were written to this one would be lost.
             if is_at(&device.file, path).map_err(failed)? {
                 return Ok(device);
@@ -141,6 +157,18 @@ impl FileDevice {
             Err(TryLockError::WouldBlock) => Err(Error::AlreadyOpen),
             Err(TryLockError::Error(e)) => Err(Error::io("lock the container", e)),
         }
+    }
+}
+
+fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<File> {
+    let failed = |e| Error::io("open the container", e);
+    // A pipe would make it wait for somebody at the other end.
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_file() {
+        Ok(file)
+    } else {
+        Err(Error::NotAStore { reason: "it is no regular file" })
     }
 }
 
@@ -214,8 +242,8 @@ fn remove_leftovers(path: &Path) {
 #[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
 fn map_file(file: &File, len: u64) -> Option<Mapping> {
     let len = usize::try_from(len).ok()?;
-    // SAFETY: the file's lock keeps other processes from writing it, and the engine writes no byte that a reader can
-    // still reach, so that what the map shows does not change while it is borrowed.
+    // SAFETY: the file's lock keeps other processes from writing it, or tells the one that does what is read here. The
+    // engine writes no byte that a reader can still reach, so that what the map shows does not change while it is borrowed.
     let mapped = unsafe { memmap2::MmapOptions::new().len(len).map(file) };
     mapped.ok().map(Mapping)
 }
@@ -338,6 +366,11 @@ impl Device for FileDevice {
 
     fn map(&self, len: u64) -> Option<Mapping> {
         map_file(&self.file, len)
+    }
+
+    /// Where that cannot be told, somebody may.
+    fn is_read_before(&self, checkpoint: u64) -> bool {
+        readers::is_held_before(&self.file, checkpoint).unwrap_or(true)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -274,6 +274,29 @@ impl Segments {
         }
     }
 
+    /// Sets aside what is free. It becomes available when it is [released](Self::release).
+    pub(crate) fn set_aside(&mut self) -> Vec<Freed> {
+        let mut set_aside = Vec::new();
+        for (index, segment) in (0u32..).zip(&mut self.table) {
+            match segment {
+                Segment::Free => {
+                    *segment = Segment::Retired;
+                    set_aside.push(Freed::Segment(index));
+                }
+                Segment::Pages(map) => {
+                    let start = self.geometry.segment_offset(index);
+                    for (page, pages) in map.runs(false) {
+                        map.change(page, pages, true);
+                        let offset = start + u64::from(page) * BLOCK;
+                        set_aside.push(Freed::Pages(PageRun { offset, pages }));
+                    }
+                }
+                Segment::Log(_) | Segment::Retired | Segment::Preparing => {}
+            }
+        }
+        set_aside
+    }
+
     /// Makes what was freed available again.
     pub(crate) fn release(&mut self, freed: &[Freed]) {
         for freed in freed {
