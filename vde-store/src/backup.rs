@@ -39,9 +39,38 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
+        self.backup_telling(path, |_, _| {})
+    }
+
+    /// As [`backup`](Self::backup), of a store that was opened to be [salvaged](VdeOptions::salvage): `left_out` is told of
+    /// each key that is not copied, and why. `None` stands for the keys of a damaged page of the index, which nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// As [`backup`](Self::backup).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Vde, VdeOptions};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// Vde::create(&path)?.put("k", "v")?;
+    /// let store = VdeOptions::new().read_only(true).salvage(true).open(&path)?;
+    /// let mut left_out = Vec::new();
+    /// store.backup_telling(dir.path().join("copy.vde"), |key, _| left_out.push(key.map(<[u8]>::to_vec)))?;
+    /// assert!(left_out.is_empty());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn backup_telling(
+        &self,
+        path: impl AsRef<Path>,
+        mut left_out: impl FnMut(Option<&[u8]>, &Error),
+    ) -> Result<u64> {
         let shared = self.shared();
         let ours = &shared.options;
-        let (partial, device) = Partial::create(path.as_ref())?;
+        let (partial, device) = Partial::create(path.as_ref(), ours.lock)?;
         let view = self.read_view();
         let segment_size = shared.pages.geometry().segment_size;
         initialise(&device, segment_size, shared.log.published())?;
@@ -56,8 +85,14 @@ impl Vde {
         let copy = Self::start(options, Arc::new(device))?;
         let mut keys = 0;
         for entry in view.list("") {
-            match entry.and_then(|entry| copy.adopt(&entry)) {
-                Err(Error::Corrupt { .. }) if ours.salvage => {}
+            let adopted = match &entry {
+                Ok(entry) => copy.adopt(entry),
+                Err(error) => Err(error.clone()),
+            };
+            match adopted {
+                Err(error @ Error::Corrupt { .. }) if ours.salvage => {
+                    left_out(entry.as_ref().ok().map(Entry::key), &error);
+                }
                 adopted => {
                     adopted?;
                     keys += 1;

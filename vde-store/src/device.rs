@@ -2,6 +2,7 @@
 
 mod file;
 mod readers;
+mod system;
 
 use std::io;
 use std::ops::Deref;
@@ -238,6 +239,13 @@ pub trait Device: Send + Sync + 'static {
 /// ```
 #[derive(Debug)]
 pub struct Mapping(memmap2::Mmap);
+
+impl Mapping {
+    #[cfg(unix)]
+    fn new(map: memmap2::Mmap) -> Self {
+        Self(map)
+    }
+}
 
 impl Deref for Mapping {
     type Target = [u8];

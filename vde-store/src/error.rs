@@ -1,6 +1,7 @@
 //! What can go wrong, said so that the caller can act on it.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The result of every fallible operation of this crate.
@@ -47,8 +48,10 @@ pub enum Error {
         offset: u64,
     },
     /// The file is not a container of this crate.
-    #[error("not a vde container: {reason}")]
+    #[error("{}not a vde container: {reason}", named(path.as_deref()))]
     NotAStore {
+        /// The file, if it was opened by its path.
+        path: Option<PathBuf>,
         /// What is wrong with it.
         reason: &'static str,
     },
@@ -61,8 +64,11 @@ pub enum Error {
         known: u32,
     },
     /// Another process (or another handle in this one) has the container open.
-    #[error("the container is already open elsewhere")]
-    AlreadyOpen,
+    #[error("the container {} is already open elsewhere", path.display())]
+    AlreadyOpen {
+        /// The container.
+        path: PathBuf,
+    },
     /// The store was to be closed, and something else needs it.
     #[error("the store is still in use by {by}")]
     InUse {
@@ -130,7 +136,29 @@ pub enum Error {
     },
 }
 
+/// The start of a message about a file.
+fn named(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!("{}: ", path.display()))
+}
+
 impl Error {
+    /// As [`io`](Self::io), of the file at `path`.
+    pub(crate) fn at(path: &Path, action: &'static str, source: &io::Error) -> Self {
+        Self::io(action, io::Error::new(source.kind(), format!("{}{source}", named(Some(path)))))
+    }
+
+    pub(crate) fn not_a_store(reason: &'static str) -> Self {
+        Self::NotAStore { path: None, reason }
+    }
+
+    /// The same, of the container at `path`.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::NotAStore { reason, .. } => Self::NotAStore { path: Some(path.into()), reason },
+            other => other,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, source: io::Error) -> Self {
         Self::Io { action, source: Arc::new(source) }
     }

@@ -201,7 +201,7 @@ impl Superblock {
 
     /// Decodes the superblock read from `offset`.
     pub(crate) fn decode(block: &[u8], offset: u64, write: bool) -> Result<Self> {
-        let not_ours = Error::NotAStore { reason: "it does not begin with a superblock" };
+        let not_ours = Error::not_a_store("it does not begin with a superblock");
         if block.len() != BLOCK as usize || block[..8] != MAGIC {
             return Err(not_ours);
         }

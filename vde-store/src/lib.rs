@@ -50,12 +50,13 @@
 //! # Features
 //!
 //! `cli` (default): the command `vde`; turn the default features off where only the library is wanted. `testing`: the
-//! simulated disk of the crash tests. Unix only.
+//! simulated disk of the crash tests.
 //!
 //! # When not to use it
 //!
 //! For joins, secondary indexes or transactions that span reads and writes, take a database. For data that several
-//! processes write, take a server: a container belongs to one process at a time.
+//! processes write, take a server: one process at a time writes a container. Others can
+//! [read](VdeOptions::read_only) its newest checkpoint meanwhile.
 
 #![deny(unsafe_code)]
 
@@ -113,7 +114,7 @@ pub use entry::Entry;
 pub use error::{Error, Result};
 pub use format::MAX_KEY_LEN;
 pub use log::watchers::{Change, ChangeKind, Watch};
-pub use options::{Compression, Durability, VdeOptions};
+pub use options::{Compression, Durability, Lock, VdeOptions};
 pub use recovery::Recovery;
 pub use store::Vde;
 pub use stripes::{StripeHash, StripeHasher};

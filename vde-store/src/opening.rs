@@ -32,22 +32,24 @@ impl VdeOptions {
         let path = path.as_ref();
         self.validate()?;
         if self.read_only {
-            return match FileDevice::open_read_only(path) {
-                Err(Error::AlreadyOpen) => self.open_beside_writer(path),
-                opened => Vde::start(self, Arc::new(opened?)),
+            let opened = match FileDevice::open_read_only_under(self.lock, path) {
+                Err(Error::AlreadyOpen { .. }) => self.open_beside_writer(path),
+                device => device.and_then(|device| Vde::start(self, Arc::new(device))),
             };
+            return opened.map_err(|error| error.in_file(path));
         }
-        let device = match FileDevice::open(path) {
+        let open = || FileDevice::open_under(self.lock, path);
+        let device = match open() {
             Err(Error::Io { source, .. }) if self.create_if_missing && source.kind() == NotFound => {
                 match self.create_device(path) {
                     // Somebody else was faster.
-                    Err(Error::Io { source, .. }) if source.kind() == AlreadyExists => FileDevice::open(path),
+                    Err(Error::Io { source, .. }) if source.kind() == AlreadyExists => open(),
                     created => created,
                 }
             }
             opened => opened,
         };
-        Vde::start(self, Arc::new(device?))
+        device.and_then(|device| Vde::start(self, Arc::new(device))).map_err(|error| error.in_file(path))
     }
 
     /// Nothing that any checkpoint needs is written over until the newest one is known, and nothing that it needs after that.
@@ -89,7 +91,7 @@ impl VdeOptions {
     }
 
     fn create_device(&self, path: &Path) -> Result<FileDevice> {
-        FileDevice::create_with(path, |device| initialise(device, self.segment_size, 0))
+        FileDevice::create_with(path, self.lock, |device| initialise(device, self.segment_size, 0))
     }
 
     /// Opens the container on `device`, creating it where the device is empty.

@@ -53,6 +53,27 @@ pub enum Compression {
     Lz4,
 }
 
+/// What keeps two processes from writing one container.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Lock, VdeOptions};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let store = VdeOptions::new().lock(Lock::None).open(dir.path().join("store.vde"))?;
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lock {
+    /// The operating system's lock on the file.
+    #[default]
+    File,
+    /// Nothing, for file systems that have no locks. Whoever asks for it sees to it that one process at a time opens the
+    /// container: two that write destroy it, and one that reads beside a writer reads what is being overwritten.
+    None,
+}
+
 /// How a store is opened. Every option is checked when it is.
 ///
 /// There is no size of a cache to choose: a container file is read through a [map](Self::memory_map) of it, so the operating system's page cache
@@ -88,6 +109,7 @@ pub struct VdeOptions {
     pub(crate) create_if_missing: bool,
     pub(crate) background: bool,
     pub(crate) memory_map: bool,
+    pub(crate) lock: Lock,
     pub(crate) watch_bytes: usize,
     /// Whether a writer may be at it while it is read. Found out when it is opened.
     pub(crate) beside_writer: bool,
@@ -125,6 +147,7 @@ impl VdeOptions {
             create_if_missing: true,
             background: true,
             memory_map: true,
+            lock: Lock::File,
             watch_bytes: 4 << 20,
             beside_writer: false,
             part_pieces: PART_PIECES,
@@ -312,6 +335,22 @@ impl VdeOptions {
     /// ```
     pub fn memory_map(mut self, memory_map: bool) -> Self {
         self.memory_map = memory_map;
+        self
+    }
+
+    /// What keeps other processes out. Default [`Lock::File`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Lock, VdeOptions};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = VdeOptions::new().lock(Lock::None).open(dir.path().join("store.vde"))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn lock(mut self, lock: Lock) -> Self {
+        self.lock = lock;
         self
     }
 

@@ -87,7 +87,7 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Resul
                 lost_at: Some(offset),
             })
         }
-        (error, _) => Err(error.unwrap_or(Error::NotAStore { reason: "it has no superblock" })),
+        (error, _) => Err(error.unwrap_or(Error::not_a_store("it has no superblock"))),
     }
 }
 
@@ -139,12 +139,12 @@ fn written_end(superblock: &Superblock, segments: &Segments) -> u64 {
 fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<(Superblock, Vec<u8>)>> {
     let len = device.len().map_err(|e| Error::io("measure the container", e))?;
     if len == 0 {
-        return Err(Error::NotAStore { reason: "it is empty" });
+        return Err(Error::not_a_store("it is empty"));
     }
     let read = |offset: u64| {
         let mut block = vec![0; BLOCK as usize];
         if offset + BLOCK > len {
-            return Err(Error::NotAStore { reason: "it is shorter than its superblocks" });
+            return Err(Error::not_a_store("it is shorter than its superblocks"));
         }
         device.read_at(&mut block, offset).map_err(|e| Error::io("read a superblock", e))?;
         Ok((Superblock::decode(&block, offset, write)?, block))
@@ -158,9 +158,7 @@ fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<(Superblock,
         (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(vec![only]),
         (Err(a), Err(b)) => match if matches!(a, Error::NotAStore { .. }) { b } else { a } {
             // Whoever creates a container writes nothing behind the superblocks before they are durable.
-            Error::Corrupt { .. } if len <= DATA_START => {
-                Err(Error::NotAStore { reason: "it was never finished" })
-            }
+            Error::Corrupt { .. } if len <= DATA_START => Err(Error::not_a_store("it was never finished")),
             error => Err(error),
         },
     }

@@ -3,7 +3,7 @@
 use crate::blob::BlobMap;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
-use crate::format::{Extent, FLAG_BLOB, LogPosition};
+use crate::format::{Extent, FLAG_BLOB, Kind, LogPosition};
 use crate::layers::read_record;
 use crate::log::reader::LogReader;
 use crate::segments::PageRun;
@@ -46,7 +46,7 @@ pub struct Progress {
 pub struct Report {
     /// How many keys were checked, those of snapshots included.
     pub keys: u64,
-    /// How many bytes of values were checked.
+    /// How many bytes of values were checked, those of the log records included.
     pub value_bytes: u64,
     /// How many index pages were checked.
     pub pages: u64,
@@ -188,18 +188,23 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         let durable = shared.log.durable();
         let mut reader = LogReader::new(&shared.pages, start)?;
         let mut damaged = Vec::new();
-        let mut records = 0;
+        let (mut records, mut value_bytes) = (0, 0);
         while reader.position().seq < durable
             && reader.next_unit(|record, _, offset| {
                 records += 1;
                 record.verify_value(offset)?;
                 if record.head.flags & FLAG_BLOB != 0 {
-                    damaged.push(BlobMap::decode(record.value, offset)?.verify(&shared.pages));
+                    let map = BlobMap::decode(record.value, offset)?;
+                    value_bytes += map.len;
+                    damaged.push(map.verify(&shared.pages));
+                } else if record.head.kind == Kind::Put {
+                    value_bytes += record.content(offset)?.len() as u64;
                 }
                 Ok(true)
             })?
         {}
         self.report.log_records += records;
+        self.report.value_bytes += value_bytes;
         for outcome in damaged {
             self.note(outcome)?;
         }

@@ -98,11 +98,13 @@ fn failures_have_codes_and_say_why() {
     assert_eq!(vde(dir, &["verify", "s.vde"], None).status.code(), Some(4));
     let damaged = vde(dir, &["get", "s.vde", "k"], None);
     assert_eq!(damaged.status.code(), Some(4));
-    assert!(String::from_utf8_lossy(&damaged.stderr).contains("corrupt value at byte"));
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("vde: s.vde: corrupt value at byte"));
     ok(dir, &["put", "s.vde", "l"], Some(b"whole"));
     assert_eq!(vde(dir, &["backup", "s.vde", "copy.vde"], None).status.code(), Some(4));
     assert!(!dir.join("copy.vde").exists() && !dir.join("copy.vde.partial").exists(), "half a copy is none");
-    ok(dir, &["backup", "s.vde", "copy.vde", "--salvage"], None);
+    let salvaged = vde(dir, &["backup", "s.vde", "copy.vde", "--salvage"], None);
+    assert_eq!(salvaged.stdout, b"1 keys copied, 1 left out\n");
+    assert!(String::from_utf8_lossy(&salvaged.stderr).contains("left out k: corrupt value"));
     assert_eq!(ok(dir, &["ls", "copy.vde"], None), b"l\n");
 }
 
@@ -145,6 +147,33 @@ fn a_damaged_value_leaves_no_file_that_looks_whole() {
     assert!(String::from_utf8_lossy(&salvaged.stderr).contains("left out large: corrupt blob chunk"));
     assert_eq!(salvaged.stdout, b"2 keys exported, 1 left out\n");
     assert_eq!(names(&dir.join("rest")), ["a", "z"]);
+}
+
+#[test]
+fn what_was_interrupted_is_repeated_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    ok(dir, &["put", "s.vde", "k"], Some(b"value"));
+    std::fs::create_dir(dir.join("out")).unwrap();
+    // As a killed export leaves it, beside what only looks like that.
+    for name in ["k.123.partial", "k.x.partial", "k..partial", "kk.1.partial"] {
+        std::fs::write(dir.join("out").join(name), "va").unwrap();
+    }
+    let held = std::fs::File::create(dir.join("out/k.4.partial")).unwrap();
+    held.lock().unwrap();
+    ok(dir, &["export", "s.vde", "out"], None);
+    assert_eq!(names(&dir.join("out")), ["k", "k..partial", "k.4.partial", "k.x.partial", "kk.1.partial"]);
+    assert_eq!(std::fs::read(dir.join("out/k")).unwrap(), b"value");
+}
+
+#[test]
+fn verify_counts_what_it_read_before_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(dir.path(), &["put", "s.vde", "short"], Some(b"12345"));
+    ok(dir.path(), &["put", "s.vde", "long"], Some(&vec![7; 100_000]));
+    let counted = ok(dir.path(), &["verify", "s.vde", "--json"], None);
+    let counted: serde_json::Value = serde_json::from_slice(&counted).unwrap();
+    assert_eq!((&counted["log_records"], &counted["value_bytes"]), (&2.into(), &100_005.into()));
 }
 
 #[test]

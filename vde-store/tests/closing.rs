@@ -51,7 +51,7 @@ fn whoever_closes_is_told_who_else_needs_the_store() {
     ];
     assert_eq!(by(other.close()), "a view, reader or pinned value");
     for holder in holders {
-        assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen)));
+        assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen { .. })));
         drop(holder);
     }
     let store = Vde::open(&path).unwrap();

@@ -121,11 +121,11 @@ fn a_damaged_value_in_the_middle_of_the_log_is_corruption() {
 fn a_second_opener_is_refused_until_the_first_is_gone() {
     let (_dir, path) = place();
     let first = Vde::open(&path).unwrap();
-    assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen)));
+    assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen { .. })));
     drop(first);
     let reader = VdeOptions::new().read_only(true).open(&path).unwrap();
     let _second_reader = VdeOptions::new().read_only(true).open(&path).unwrap();
-    assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen)));
+    assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen { .. })));
     assert!(matches!(reader.delete("k"), Err(Error::ReadOnly)));
 }
 

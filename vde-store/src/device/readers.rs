@@ -8,6 +8,7 @@ mod locks {
     use std::fs::File;
     use std::io;
 
+    use nix::errno::Errno;
     use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SEEK_SET, flock, off_t};
 
@@ -24,7 +25,15 @@ mod locks {
     }
 
     fn set(file: &File, bytes: &flock) -> io::Result<()> {
-        fcntl(file, FcntlArg::F_OFD_SETLK(bytes)).map(drop).map_err(Into::into)
+        match fcntl(file, FcntlArg::F_OFD_SETLK(bytes)) {
+            Err(error) if is_unsupported(error) => Err(io::ErrorKind::Unsupported.into()),
+            outcome => outcome.map(drop).map_err(Into::into),
+        }
+    }
+
+    /// Whether a file system says that it has no such locks.
+    fn is_unsupported(error: Errno) -> bool {
+        matches!(error, Errno::EINVAL | Errno::ENOSYS | Errno::ENOLCK | Errno::EOPNOTSUPP)
     }
 
     pub(crate) fn hold(file: &File, checkpoint: u64) -> io::Result<()> {
@@ -45,8 +54,11 @@ mod locks {
             return Ok(false);
         }
         let mut in_the_way = bytes(F_WRLCK, FIRST, place(checkpoint)? - FIRST);
-        fcntl(file, FcntlArg::F_OFD_GETLK(&mut in_the_way)).map_err(io::Error::from)?;
-        Ok(i32::from(in_the_way.l_type) != F_UNLCK)
+        match fcntl(file, FcntlArg::F_OFD_GETLK(&mut in_the_way)) {
+            // Then no reader has one.
+            Err(error) if is_unsupported(error) => Ok(false),
+            outcome => outcome.map(|_| i32::from(in_the_way.l_type) != F_UNLCK).map_err(Into::into),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use indicatif::ProgressBar;
@@ -37,7 +36,7 @@ pub(crate) fn import(path: &Path, dir: &Path, as_json: bool) -> Result<(), Failu
     found.retain(|file| file.canonicalize().ok().is_none_or(|file| file != container));
     let bar = counting(found.len() as u64);
     for file in &found {
-        let key = file.strip_prefix(dir).unwrap_or(file).as_os_str().as_bytes();
+        let key = file.strip_prefix(dir).unwrap_or(file).as_os_str().as_encoded_bytes();
         store.put_with(key, File::open(file).map_err(at(file))?, &UserMetadata::new())?;
         bar.inc(1);
     }
@@ -46,14 +45,45 @@ pub(crate) fn import(path: &Path, dir: &Path, as_json: bool) -> Result<(), Failu
     tell(as_json, &json!({ "keys": found.len() }), &format!("{} files imported", found.len()))
 }
 
+#[cfg(unix)]
+#[allow(clippy::unnecessary_wraps, reason = "other systems have names that are no bytes")]
+fn name(key: &[u8]) -> Option<&OsStr> {
+    Some(std::os::unix::ffi::OsStrExt::from_bytes(key))
+}
+
+#[cfg(not(unix))]
+fn name(key: &[u8]) -> Option<&OsStr> {
+    std::str::from_utf8(key).ok().map(OsStr::new)
+}
+
 /// Where a key's value goes below `dir`; keys that would lead out of it are refused.
 fn target(dir: &Path, key: &[u8]) -> Result<PathBuf, Failure> {
-    let relative = Path::new(OsStr::from_bytes(key));
-    if relative.components().all(|part| matches!(part, Component::Normal(_))) {
+    if let Some(relative) = name(key)
+        .filter(|relative| Path::new(relative).components().all(|part| matches!(part, Component::Normal(_))))
+    {
         return Ok(dir.join(relative));
     }
     let reason = io::Error::new(io::ErrorKind::InvalidInput, "the key is no path below the directory");
     Err(Failure::Io(key.escape_ascii().to_string(), reason))
+}
+
+/// What the names of files that are being written end in, behind the number of the process.
+const SUFFIX: &str = ".partial";
+
+/// Removes what killed processes have left of a file that was to be at `target`: files of such a name that nobody holds locked.
+fn remove_leftovers(target: &Path) {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Some(name), Ok(files)) = (target.file_name(), fs::read_dir(parent)) else { return };
+    for file in files.flatten() {
+        let file_name = file.file_name();
+        let rest = file_name.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let number = rest.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(SUFFIX.as_bytes()));
+        let is_ours =
+            number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
+        if is_ours && File::open(file.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Writes a file that appears at `path` once it is whole. What is no regular file (a terminal, a pipe) is written to as it is.
@@ -65,11 +95,14 @@ pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failur
     }
     // A link stays one.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    remove_leftovers(&target);
     let mut partial = target.clone().into_os_string();
-    partial.push(format!(".{}.partial", std::process::id()));
+    partial.push(format!(".{}{SUFFIX}", std::process::id()));
     let partial = PathBuf::from(partial);
     let mut write = || {
         let mut file = File::create_new(&partial)?;
+        // Tells others that somebody is at it. Where there are no locks, what a kill leaves stays.
+        let _ = file.try_lock();
         if let Some(there) = &there {
             file.set_permissions(there.permissions())?;
         }

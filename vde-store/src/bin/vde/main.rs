@@ -7,7 +7,6 @@ mod values;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -141,6 +140,26 @@ enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
+impl Command {
+    fn store(&self) -> Option<&Path> {
+        match self {
+            Self::Put { store, .. }
+            | Self::Get { store, .. }
+            | Self::Rm { store, .. }
+            | Self::Ls { store, .. }
+            | Self::Stat { store, .. }
+            | Self::Verify { store }
+            | Self::Import { store, .. }
+            | Self::Export { store, .. }
+            | Self::Snapshot { store, .. }
+            | Self::Checkpoint { store }
+            | Self::Backup { store, .. }
+            | Self::Compact { store } => Some(store),
+            Self::Bench(_) | Self::Completions { .. } => None,
+        }
+    }
+}
+
 #[derive(Args)]
 struct At {
     /// Read from this snapshot
@@ -207,14 +226,15 @@ fn stdout(error: io::Error) -> Failure {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let store = cli.command.store();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output has seen enough.
         Err(Failure::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             let (code, message) = match failure {
-                Failure::Store(error @ Error::Corrupt { .. }) => (4, error.to_string()),
-                Failure::Store(error) => (1, error.to_string()),
+                Failure::Store(error @ Error::Corrupt { .. }) => (4, about(store, &error)),
+                Failure::Store(error) => (1, about(store, &error)),
                 Failure::Io(place, error) => (1, format!("{place}: {error}")),
                 Failure::Missing(what) => (3, what),
                 Failure::Damaged => return ExitCode::from(4),
@@ -225,18 +245,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// The message, with the name of the container, unless it has that already.
+fn about(store: Option<&Path>, error: &Error) -> String {
+    let (name, message) = (store.map(|store| store.display().to_string()), error.to_string());
+    match name {
+        Some(name) if !message.contains(&name) => format!("{name}: {message}"),
+        _ => message,
+    }
+}
+
 fn run(cli: &Cli) -> Result<(), Failure> {
     let json = cli.json;
     match &cli.command {
         Command::Put { store, key, file, meta } => {
-            values::put(store, key.as_bytes(), file, &meta.iter().cloned().collect())
+            values::put(store, key.as_encoded_bytes(), file, &meta.iter().cloned().collect())
         }
         Command::Get { store, key, output, at } => {
-            values::get(&at.open(store)?, key.as_bytes(), output.as_deref())
+            values::get(&at.open(store)?, key.as_encoded_bytes(), output.as_deref())
         }
-        Command::Rm { store, key } => values::rm(&open(store)?, key.as_bytes()),
+        Command::Rm { store, key } => values::rm(&open(store)?, key.as_encoded_bytes()),
         Command::Ls { store, prefix, null, at } => {
-            values::ls(&at.open(store)?, prefix.as_bytes(), if *null { b"\0" } else { b"\n" }, json)
+            values::ls(&at.open(store)?, prefix.as_encoded_bytes(), if *null { b"\0" } else { b"\n" }, json)
         }
         Command::Stat { key: None, at: At { at: Some(_), .. }, .. } => {
             Err(Error::InvalidOption { option: "--at", reason: "needs a key" }.into())
@@ -244,7 +273,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Stat { store, key: None, at } => {
             maintain::stat(&reading().salvage(at.salvage).open(store)?, json)
         }
-        Command::Stat { store, key: Some(key), at } => values::stat(&at.open(store)?, key.as_bytes(), json),
+        Command::Stat { store, key: Some(key), at } => {
+            values::stat(&at.open(store)?, key.as_encoded_bytes(), json)
+        }
         Command::Verify { store } => maintain::verify(&reading().salvage(true).open(store)?, json),
         Command::Import { store, dir } => files::import(store, dir, json),
         Command::Export { store, dir, at } => files::export(&at.open(store)?, dir, at.salvage, json),
@@ -252,10 +283,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             maintain::snapshot(store, name.as_deref(), *delete, json)
         }
         Command::Checkpoint { store } => busy("writing the index", || Ok(open(store)?.checkpoint()?)),
-        Command::Backup { store, path, salvage } => {
-            let keys = busy("copying", || Ok(reading().salvage(*salvage).open(store)?.backup(path)?))?;
-            tell(json, &json!({ "keys": keys }), &format!("{keys} keys copied"))
-        }
+        Command::Backup { store, path, salvage } => maintain::backup(store, path, *salvage, json),
         Command::Compact { store } => {
             let bytes = busy("compacting", || Ok(open(store)?.compact()?))?;
             tell(json, &json!({ "bytes": bytes }), &format!("{bytes} bytes given back"))

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::json;
 use vde_store::{Health, Vde};
 
-use crate::{Failure, counting, open, reading, seconds, table, tell};
+use crate::values::shown;
+use crate::{Failure, busy, counting, open, reading, seconds, table, tell};
 
 pub(crate) fn stat(store: &Vde, as_json: bool) -> Result<(), Failure> {
     let stats = store.stats()?;
@@ -26,6 +27,7 @@ pub(crate) fn stat(store: &Vde, as_json: bool) -> Result<(), Failure> {
         "keys": keys,
         "records_since_checkpoint": recovery.records,
         "torn_at": recovery.torn_at,
+        "beside_writer": recovery.beside_writer,
         "writes": stats.writes,
         "container_bytes": stats.container_bytes,
         "log_bytes": stats.log_bytes,
@@ -68,6 +70,26 @@ pub(crate) fn verify(store: &Vde, as_json: bool) -> Result<(), Failure> {
     if report.is_clean() { Ok(()) } else { Err(Failure::Damaged) }
 }
 
+/// Copies a store. With `salvage`, what is damaged is named and left out.
+pub(crate) fn backup(store: &Path, path: &Path, salvage: bool, as_json: bool) -> Result<(), Failure> {
+    let mut left_out = Vec::new();
+    let keys = busy("copying", || {
+        let store = reading().salvage(salvage).open(store)?;
+        Ok(store.backup_telling(path, |key, error| {
+            let what = key.map_or_else(|| "a page of the index".into(), shown);
+            left_out.push(format!("{what}: {error}"));
+        })?)
+    })?;
+    for what in &left_out {
+        eprintln!("vde: left out {what}");
+    }
+    let text = match left_out.len() {
+        0 => format!("{keys} keys copied"),
+        left_out => format!("{keys} keys copied, {left_out} left out"),
+    };
+    tell(as_json, &json!({ "keys": keys, "left_out": left_out.len() }), &text)
+}
+
 pub(crate) fn snapshot(store: &Path, name: Option<&str>, delete: bool, as_json: bool) -> Result<(), Failure> {
     match name {
         Some(name) if delete => Ok(open(store)?.delete_snapshot(name)?),
@@ -79,7 +101,7 @@ pub(crate) fn snapshot(store: &Path, name: Option<&str>, delete: bool, as_json: 
             for taken in reading().open(store)?.list_snapshots() {
                 let value =
                     json!({ "name": taken.name, "keys": taken.keys, "created": seconds(taken.created) });
-                tell(as_json, &value, &format!("{}\t{} keys", taken.name, taken.keys))?;
+                tell(as_json, &value, &format!("{}\t{} keys", shown(taken.name.as_bytes()), taken.keys))?;
             }
             Ok(())
         }

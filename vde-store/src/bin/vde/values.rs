@@ -1,7 +1,7 @@
 //! Single keys and their values.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use serde_json::json;
@@ -38,6 +38,7 @@ pub(crate) fn rm(store: &Vde, key: &[u8]) -> Result<(), Failure> {
 }
 
 pub(crate) fn ls(view: &ReadView, prefix: &[u8], end: &[u8], as_json: bool) -> Result<(), Failure> {
+    let is_terminal = io::stdout().is_terminal();
     let mut out = io::BufWriter::new(io::stdout().lock());
     for entry in view.list(prefix) {
         let entry = entry?;
@@ -49,12 +50,24 @@ pub(crate) fn ls(view: &ReadView, prefix: &[u8], end: &[u8], as_json: bool) -> R
                 Err(_) => value["escaped_key"] = entry.key().escape_ascii().to_string().into(),
             }
             writeln!(out, "{value}")
+        } else if is_terminal {
+            out.write_all(shown(entry.key()).as_bytes()).and_then(|()| out.write_all(end))
         } else {
             out.write_all(entry.key()).and_then(|()| out.write_all(end))
         }
         .map_err(stdout)?;
     }
     out.flush().map_err(stdout)
+}
+
+/// A key as a terminal may show it: what would control the terminal, or is no text, is escaped.
+pub(crate) fn shown(key: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(key) else { return key.escape_ascii().to_string() };
+    let mut shown = String::new();
+    for char in text.chars() {
+        if char.is_control() { shown.extend(char.escape_default()) } else { shown.push(char) }
+    }
+    shown
 }
 
 pub(crate) fn stat(view: &ReadView, key: &[u8], as_json: bool) -> Result<(), Failure> {
@@ -68,4 +81,17 @@ pub(crate) fn stat(view: &ReadView, key: &[u8], as_json: bool) -> Result<(), Fai
         "user": metadata.user,
     });
     tell(as_json, &value, &table(&value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_shown_text_and_nothing_that_controls_it() {
+        assert_eq!(shown("häuser/7".as_bytes()), "häuser/7");
+        assert_eq!(shown(b"a\x1b[2Jb\n\x7f"), "a\\u{1b}[2Jb\\n\\u{7f}");
+        assert_eq!(shown("\u{9b}2J".as_bytes()), "\\u{9b}2J");
+        assert_eq!(shown(b"\xff\x1b"), "\\xff\\x1b");
+    }
 }
