@@ -35,6 +35,14 @@ impl Store for RocksDb {
         Ok(self.0.delete(key)?)
     }
 
+    fn scan(&self, from: &[u8], count: usize) -> Result<usize, Failure> {
+        let from = rocksdb::IteratorMode::From(from, rocksdb::Direction::Forward);
+        self.0.iterator(from).take(count).try_fold(0, |read, entry| {
+            std::hint::black_box(entry?);
+            Ok(read + 1)
+        })
+    }
+
     fn settle(&self) -> Result<(), Failure> {
         Ok(self.0.flush()?)
     }

@@ -1,6 +1,6 @@
 //! Disk engines behind one trait: ours, the pure Rust ones, and behind features those that build C or C++.
 
-use std::{error::Error, path::Path};
+use std::{error::Error, hint::black_box, path::Path};
 
 use redb::ReadableDatabase;
 
@@ -49,6 +49,15 @@ pub trait Store: Send + Sync {
     ///
     /// Whatever the engine says.
     fn delete(&self, key: &[u8]) -> Result<(), Failure>;
+
+    /// Reads up to `count` keys and values in order, from `from` on. Returns how many were there.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says; also where nobody has asked it to scan yet.
+    fn scan(&self, _from: &[u8], _count: usize) -> Result<usize, Failure> {
+        Err("this engine does not scan here".into())
+    }
 
     /// Brings the store into the state in which it would be found at rest, as far as the engine does that on demand.
     ///
@@ -117,6 +126,14 @@ impl Store for Fjall {
         Ok(self.keyspace.remove(key)?)
     }
 
+    fn scan(&self, from: &[u8], count: usize) -> Result<usize, Failure> {
+        self.keyspace.range(from..).take(count).try_fold(0, |read, entry| {
+            let (key, value) = entry.into_inner()?;
+            black_box((key, value));
+            Ok(read + 1)
+        })
+    }
+
     fn settle(&self) -> Result<(), Failure> {
         Ok(self.database.persist(fjall::PersistMode::SyncData)?)
     }
@@ -149,6 +166,15 @@ impl Store for Redb {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         let value = self.0.begin_read()?.open_table(TABLE)?.get(key)?;
         Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    fn scan(&self, from: &[u8], count: usize) -> Result<usize, Failure> {
+        let table = self.0.begin_read()?.open_table(TABLE)?;
+        table.range(from..)?.take(count).try_fold(0, |read, entry| {
+            let (key, value) = entry?;
+            black_box((key.value(), value.value()));
+            Ok(read + 1)
+        })
     }
 
     fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
@@ -238,6 +264,14 @@ impl Store for OurStore {
     fn delete(&self, key: &[u8]) -> Result<(), Failure> {
         self.buffered.delete(key)?;
         Ok(())
+    }
+
+    fn scan(&self, from: &[u8], count: usize) -> Result<usize, Failure> {
+        self.synced.range(from..).take(count).try_fold(0, |read, entry| {
+            let entry = entry?;
+            black_box((entry.key(), entry.value()?));
+            Ok(read + 1)
+        })
     }
 
     fn settle(&self) -> Result<(), Failure> {
