@@ -195,7 +195,7 @@ impl DoubleEndedIterator for Entries {
 impl std::iter::FusedIterator for Entries {}
 
 /// After so many keys, those that are deleted included, a stream lets other tasks run.
-const KEYS_IN_A_TURN: u64 = 1024;
+const KEYS_IN_A_TURN: u64 = 256;
 
 /// What is not in memory is read on the polling thread. Now and then it is pending, and wakes its task at once, to let
 /// others run.

@@ -1,5 +1,7 @@
 //! Letting other tasks run in the midst of long work.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 /// Counts the work that was done since other tasks could run.
@@ -23,4 +25,31 @@ impl Turns {
     pub(crate) fn spend(&mut self, done: u64) {
         self.spent += done;
     }
+}
+
+thread_local! {
+    /// What the thread's tasks have done at once since one of them let others run.
+    static AT_ONCE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// So much may be done at once, one read being 1.
+const AT_ONCE_IN_A_TURN: u64 = 128;
+pub(crate) const READ: u64 = 1;
+/// What a write is, compared to a read.
+pub(crate) const WRITE: u64 = 8;
+
+/// Something is done at once. A loop of nothing but such would never let other tasks run, so now and then this is pending,
+/// and woken at once.
+pub(crate) async fn done_at_once(work: u64) {
+    let done = AT_ONCE.get() + work;
+    let mut has_rested = done < AT_ONCE_IN_A_TURN;
+    AT_ONCE.set(if has_rested { done } else { 0 });
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_rested, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -15,6 +15,7 @@ use crate::engine::Shared;
 use crate::error::Result;
 use crate::options::Durability;
 use crate::store::Vde;
+use crate::turns;
 
 pub use batch::AsyncBatch;
 
@@ -32,7 +33,8 @@ pub use batch::AsyncBatch;
 /// - what takes long by nature: opening, closing, checkpoints, snapshots, verify, backup, compact.
 ///
 /// All else is done in the poll. It may read some pages of the index or 64 KiB of a value from the disk, where the system's
-/// page cache does not have them. Walks through many keys and readers of long values let other tasks run now and then.
+/// page cache does not have them. Walks through many keys, readers of long values, and loops of
+/// buffered writes or reads let other tasks run now and then: a future that has nothing to wait for may be pending once.
 /// Views and entries have blocking methods only: read a long value through a [reader](crate::Entry::reader).
 ///
 /// # Cancel safety
@@ -148,7 +150,10 @@ impl AsyncVde {
     async fn acknowledge(&self, seq: u64) -> Result<()> {
         match self.store.durability() {
             Durability::Sync => self.wait_durable(seq).await,
-            Durability::Buffered => Ok(()),
+            Durability::Buffered => {
+                turns::done_at_once(turns::WRITE).await;
+                Ok(())
+            }
         }
     }
 

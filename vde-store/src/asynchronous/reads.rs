@@ -16,6 +16,7 @@ use crate::layers::Got;
 use crate::log::watchers::Watch;
 #[cfg(doc)]
 use crate::store::Vde;
+use crate::turns;
 use crate::value::{Metadata, Value, ValueReader};
 use crate::view::{ReadView, check_key, ends};
 
@@ -85,6 +86,7 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        turns::done_at_once(turns::READ).await;
         let key = key.as_ref();
         check_key(key)?;
         match self.store.shared().with_layers(|layers, horizon| layers.get_short(key, horizon))? {
@@ -115,6 +117,7 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn value(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        turns::done_at_once(turns::READ).await;
         let key = key.as_ref();
         check_key(key)?;
         let view = self.store.read_view();
@@ -148,6 +151,7 @@ impl AsyncVde {
         key: impl AsRef<[u8]>,
         range: impl RangeBounds<u64>,
     ) -> Result<Option<Vec<u8>>> {
+        turns::done_at_once(turns::READ).await;
         let (key, (from, to)) = (key.as_ref(), ends(&range));
         check_key(key)?;
         let view = self.store.read_view();
@@ -167,7 +171,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -177,6 +181,7 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn reader(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueReader>> {
+        turns::done_at_once(turns::READ).await;
         self.store.reader(key)
     }
 
@@ -188,7 +193,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// It is done when it has been polled once; dropped before, it has read nothing.
+    /// Nothing is lost with it.
     ///
     /// # Examples
     ///
@@ -198,6 +203,7 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        turns::done_at_once(turns::READ).await;
         self.store.contains(key)
     }
 
@@ -219,6 +225,7 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn metadata(&self, key: impl AsRef<[u8]>) -> Result<Option<Metadata>> {
+        turns::done_at_once(turns::READ).await;
         let key = key.as_ref();
         check_key(key)?;
         let view = self.store.read_view();
