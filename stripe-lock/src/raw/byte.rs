@@ -60,6 +60,22 @@ const UNSURE: Duration = Duration::from_millis(1);
 /// threads of the process run, which takes 0.5 to 10 microseconds. Where the system has no such barrier, or forbids it, each
 /// release is a locked instruction.
 ///
+/// Measured on two AMD EPYC cores, in nanoseconds for a lock and its release, median of 31 rounds of one thread and of 3 of
+/// several:
+///
+/// | | `ByteMutex` | `parking_lot::RawMutex` |
+/// |---|---|---|
+/// | a random `u64` key over 64 stripes, hash included | 2.9 | 4.4 |
+/// | one mutex in a loop, no hash | 2.2 | 5.1 |
+/// | 2 threads, one key, empty section | 11.9 | 9.8 |
+/// | 8 threads, one key, empty section | 11.1 | 9.0 |
+/// | 2 threads, one key, section of 1 us | 1,065 | 1,278 |
+/// | 8 threads, one key, section of 1 us | 1,353 | 1,231 |
+///
+/// In one run of 0.7 s, a thread that waits for a key which two others take again and again, for 100 us each time, waited 3.8 ms at p99,
+/// and 360 ms over `parking_lot`'s. With sections of 1 us it was the other way round: 4.3 ms and 0.6 ms. So take this one
+/// where threads seldom meet or waiting must be bounded, and `parking_lot`'s, the default, where many meet on short sections.
+///
 /// # Examples
 ///
 /// ```
