@@ -18,6 +18,26 @@ pub(crate) fn index<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, strip
     locate(hasher, key, stripes).stripe
 }
 
+/// The hash, with its entropy at the top. Different for every hash.
+#[inline]
+fn spread(hash: u64) -> u64 {
+    hash.wrapping_mul(GOLDEN)
+}
+
+/// A number that stands for `key`, and whose top bits say where it belongs: see [`part`].
+#[cfg(feature = "async")]
+#[inline]
+pub(crate) fn tag<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q) -> u64 {
+    spread(hasher.hash_one(key))
+}
+
+/// The part that a [`tag`] belongs to, of so many equal ones.
+#[cfg(feature = "async")]
+#[inline]
+pub(crate) fn part(tag: u64, parts: usize) -> usize {
+    ((u128::from(tag) * parts as u128) >> 64) as usize
+}
+
 /// What the hash of a key says.
 #[derive(Clone, Copy)]
 pub(crate) struct Located {
@@ -47,7 +67,7 @@ impl Located {
 #[inline]
 pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> Located {
     let hash = hasher.hash_one(key);
-    let product = u128::from(hash.wrapping_mul(GOLDEN)) * stripes as u128;
+    let product = u128::from(spread(hash)) * stripes as u128;
     Located {
         stripe: (product >> 64) as usize,
         #[cfg(feature = "async")]

@@ -44,6 +44,12 @@ pub use capacity::{Workload, recommended_stripes};
 pub use extend::{ExtendError, Extended};
 #[cfg(feature = "async")]
 #[doc(inline)]
+pub use future::keyed::{
+    ArcKeyedMutexGuard, ArcKeyedMutexMultiGuard, AsyncKeyedMutex, KeyedMutex, KeyedMutexGuard,
+    KeyedMutexMultiGuard,
+};
+#[cfg(feature = "async")]
+#[doc(inline)]
 pub use future::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 pub use guard::{ArcStripe, Guard, MappedGuard};
 pub use hash::DefaultHasher;

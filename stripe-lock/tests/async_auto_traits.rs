@@ -12,12 +12,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use asking::{Absent as _, Ask, SyncAlone, autos, of, word};
+use stripe_lock::future::keyed::{AcquireKeys, KeyedGuard, Many, One};
 use stripe_lock::future::{
     Acquire, AcquireError, AcquireMany, AsyncBatch, AsyncGuard, AsyncMappedGuard, AsyncMultiGuard,
     AsyncMultiIter, AsyncMultiIterMut, Checked, Enqueued, ForMutex, ForRwLock, ForSemaphore, Mixed, Permits,
     Read, Timeout, Uniform, Upgradable, Upgrade, Write, within,
 };
-use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
+use stripe_lock::{
+    AsyncKeyedMutex, AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, KeyedMutex,
+};
 
 type Hasher = BuildHasherDefault<StdHasher>;
 type Locks<T> = AsyncStripedMutex<u64, T, Hasher>;
@@ -107,6 +110,24 @@ fn keys_are_never_stored() {
         AsyncStripedMutex<T, u8, Hasher> => "syuw-" "syuw-" "syuw-" "syuw-";
         AsyncGuard<&'static AsyncStripedMutex<T, u8, Hasher>, Write> => "syu--" "syu--" "syu--" "syu--";
         Acquire<&'static AsyncStripedMutex<T, u8, Hasher>, Write> => "sy---" "sy---" "sy---" "sy---";
+    }
+}
+
+#[test]
+fn exact_locks() {
+    // No data and no key is stored. What a thread locked stays with it; what a task locked goes where it goes.
+    type Threads<T> = KeyedMutex<T, Hasher>;
+    type Tasks<T> = AsyncKeyedMutex<T, Hasher>;
+    autos! {
+        Threads<T> => "syuw-" "syuw-" "syuw-" "syuw-";
+        Tasks<T> => "syuw-" "syuw-" "syuw-" "syuw-";
+        KeyedGuard<&'static Threads<T>, One> => "-yu--" "-yu--" "-yu--" "-yu--";
+        KeyedGuard<&'static Threads<T>, Many> => "-yu--" "-yu--" "-yu--" "-yu--";
+        KeyedGuard<Arc<Threads<T>>, One> => "-yu--" "-yu--" "-yu--" "-yu--";
+        KeyedGuard<&'static Tasks<T>, One> => "syu--" "syu--" "syu--" "syu--";
+        KeyedGuard<Arc<Tasks<T>>, Many> => "syu--" "syu--" "syu--" "syu--";
+        AcquireKeys<&'static Tasks<T>, One> => "sy---" "sy---" "sy---" "sy---";
+        AcquireKeys<Arc<Tasks<T>>, Many> => "sy---" "sy---" "sy---" "sy---";
     }
 }
 

@@ -134,3 +134,30 @@ fn any_number_of_keys_of_64_stripes() {
         (reentrant.lock_all(), reentrant.lock_many(&thousand)),
     );
 }
+
+#[cfg(feature = "async")]
+#[test]
+fn exact_keys() {
+    use stripe_lock::future::keyed::KeyedGuard;
+    use stripe_lock::{AsyncKeyedMutex, DefaultHasher, KeyedMutex, SipHash};
+
+    let (locks, few) =
+        (Arc::new(KeyedMutex::<u64>::new()), KeyedMutex::<u64, _>::with_hasher(1, SipHash::new()));
+    let tasks = AsyncKeyedMutex::<u64, _>::with_hasher(1024, DefaultHasher::default());
+    let sixteen: Vec<u64> = (0..16).collect();
+    let in_time = Instant::now() + LONG;
+    assert_none!(
+        locks.lock(&1),
+        locks.try_lock(&1),
+        locks.try_lock_for(&1, LONG),
+        locks.try_lock_until(&1, in_time),
+        locks.lock_arc(&1),
+        (locks.lock(&1), locks.try_lock(&1).is_none()),
+        KeyedGuard::unlock_fair(locks.lock(&1)),
+        locks.lock_many(&sixteen),
+        tasks.blocking_lock(&1),
+        tasks.try_lock_many(&sixteen),
+        // Where keys meet, the bucket has grown, and keeps the little room that it needs for a few.
+        (few.lock(&1), few.lock(&2), few.lock(&3)),
+    );
+}

@@ -105,7 +105,7 @@ impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
     /// # }
     /// ```
     pub fn unless_crowded(self, max_waiters: u32) -> Checked<Self> {
-        Checked { future: self, max_waiters }
+        Checked::limited(self, max_waiters)
     }
 }
 
@@ -299,7 +299,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
     /// # }
     /// ```
     pub fn unless_crowded(self, max_waiters: u32) -> Checked<Self> {
-        Checked { future: self, max_waiters }
+        Checked::limited(self, max_waiters)
     }
 
     /// Enters the stripes from the lowest on as far as they are free, on the first poll. Returns the first that is to be waited for.
@@ -469,7 +469,11 @@ pub struct Checked<F> {
 
 impl<F> Checked<F> {
     pub(super) fn of(future: F) -> Self {
-        Self { future, max_waiters: UNLIMITED }
+        Self::limited(future, UNLIMITED)
+    }
+
+    pub(super) fn limited(future: F, max_waiters: u32) -> Self {
+        Self { future, max_waiters }
     }
 }
 

@@ -39,6 +39,7 @@ mod diagnosis;
 mod error;
 mod guard;
 mod instrument;
+pub mod keyed;
 mod kind;
 mod mapped;
 mod methods;

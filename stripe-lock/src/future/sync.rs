@@ -5,7 +5,7 @@
 
 #[cfg(not(stripe_lock_loom))]
 mod imp {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
     pub(crate) use std::thread::{Thread, current, park, park_timeout};
     pub(crate) use std::thread_local as per_thread;
 
@@ -79,7 +79,7 @@ mod imp {
 
     pub(crate) use loom::cell::UnsafeCell as Cell;
     pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
     pub(crate) use loom::thread::{Thread, current, park};
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

@@ -1,0 +1,456 @@
+//! A bucket: the keys that are held and waited for, among those whose tags begin alike.
+//!
+//! The *tag* of a key is the hash of the key, but for one bit that is always set. The *word* of a bucket says how the bucket
+//! stands:
+//!
+//! | word | meaning | enter | release |
+//! |---|---|---|---|
+//! | `FREE`, 0 | nothing is held | `FREE` to the tag, by one exchange | |
+//! | a tag | this key is held, and nobody waits | | the tag to `FREE`, by one exchange |
+//! | `IN_TABLE`, 1 | the table says what is held and who waits | under the lock of the table | under the lock of the table |
+//!
+//! Whoever finds the tag of another key in the word, or wants to wait, locks the table, moves the tag from the word to the
+//! table, and leaves `IN_TABLE` in the word. Nobody enters or releases without that lock from then on. Whoever leaves the
+//! table empty makes the word `FREE` again.
+//!
+//! In the table a key is in the set `held`, and has a queue while somebody waits for it:
+//!
+//! | held | first of the queue | meaning |
+//! |---|---|---|
+//! | yes | no queue | held, and nobody waits |
+//! | yes | `Waiting` | held, and waited for |
+//! | yes | `Notified` | the first waiter was woken, and a newcomer was faster |
+//! | no | `Notified` | free: the first waiter was woken to take it, and newcomers may be faster until twelve were |
+//!
+//! A key that is neither held nor waited for leaves no trace. The orderings of the word:
+//!
+//! | change | ordering | pairs with |
+//! |---|---|---|
+//! | `FREE` to a tag | Acquire | the release before it, or the table's last user, who made the word `FREE` |
+//! | a tag to `FREE` | Release | the next exchange of the word: to a tag, or to `IN_TABLE` |
+//! | `FREE` or a tag to `IN_TABLE` | Acquire | all releases by the word before it; later holders learn of them by the lock |
+//! | `IN_TABLE` to `FREE` | Release | the next exchange of the word: its maker sees all that was done under the lock |
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::task::Waker;
+
+use super::super::error::AcquireError;
+use super::super::panics::{Panics, Wakes};
+use super::super::queue::{Fields, Head, Node, State};
+use super::super::spin::{Looking, Patience};
+use super::super::sync::{AtomicU64, BATCH, Mutex, MutexGuard, OVERTAKES};
+use super::super::word::Mode;
+
+const FREE: u64 = 0;
+const IN_TABLE: u64 = 1;
+
+/// A table that had room for so many keys, or fewer, keeps it.
+const ROOM_KEPT: usize = 14;
+
+/// As for stripes: so many waiters are handed the key without competing, once a woken one found it taken and still held by
+/// the first newcomer.
+const HAND_OVERS: u32 = 64;
+
+/// Stands for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(u64);
+
+impl Tag {
+    /// Neither `FREE` nor `IN_TABLE`, so a tag has 63 bits of the hash.
+    #[inline(always)]
+    pub(super) fn new(hash: u64) -> Self {
+        Self(hash | 2)
+    }
+
+    #[inline(always)]
+    pub(super) fn to_bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// The hash of a tag, for tables of tags whose top bits are alike.
+#[derive(Default)]
+struct Fold(u64);
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a tag is one u64");
+    }
+
+    fn write_u64(&mut self, tag: u64) {
+        // Fibonacci hashing again: both halves of the product depend on every bit.
+        let product = u128::from(tag) * 0x9E37_79B9_7F4A_7C15;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+}
+
+type Folded = BuildHasherDefault<Fold>;
+
+/// The waiters for one key.
+#[derive(Default)]
+struct Waiters {
+    head: Head,
+    /// So many newcomers were faster than the first, since it was woken.
+    overtaken: u32,
+}
+
+#[derive(Default)]
+struct Table {
+    held: HashSet<Tag, Folded>,
+    waiters: HashMap<Tag, Waiters, Folded>,
+    closed: bool,
+}
+
+// SAFETY: the nodes that the queues lead to are touched under the lock of the table, by whichever thread holds it.
+unsafe impl Send for Table {}
+
+// Code of the caller's, which may panic, runs while no table is locked.
+impl std::panic::UnwindSafe for Table {}
+
+/// What came of asking for a key as a waiter.
+pub(super) enum Asked {
+    Entered,
+    /// It is in the queue: alone, or behind others.
+    Queued {
+        alone: bool,
+    },
+    Refused(AcquireError),
+}
+
+/// What a waiter in the queue found.
+pub(super) enum Found {
+    /// It is not in the queue any more.
+    Served,
+    /// It was woken, and has the key now.
+    Won,
+    /// It was woken in vain, and may try again at once.
+    Again,
+    /// It will be woken.
+    Waits,
+    /// It has to bring a waker first.
+    NeedsWaker,
+}
+
+pub(super) struct Bucket {
+    word: AtomicU64,
+    table: Mutex<Table>,
+    pub(super) patience: Patience,
+}
+
+impl Bucket {
+    pub(super) fn new() -> Self {
+        Self { word: AtomicU64::new(FREE), table: Mutex::new(Table::default()), patience: Patience::new() }
+    }
+
+    /// Enters if nothing is held in this bucket.
+    #[inline(always)]
+    pub(super) fn enter_free(&self, tag: Tag) -> bool {
+        self.word.compare_exchange(FREE, tag.0, Acquire, Relaxed).is_ok()
+    }
+
+    /// Enters if the key is not held.
+    #[inline]
+    pub(super) fn try_enter(&self, tag: Tag) -> bool {
+        match self.word.compare_exchange(FREE, tag.0, Acquire, Relaxed) {
+            Ok(_) => true,
+            Err(now) => now != tag.0 && self.try_enter_table(tag),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_enter_table(&self, tag: Tag) -> bool {
+        self.open(tag).is_none_or(|mut locked| locked.table.admit(tag))
+    }
+
+    /// Enters if the bucket becomes free while it is worth looking.
+    pub(super) fn enters_soon(&self, tag: Tag, looking: &mut Looking<'_>) -> bool {
+        loop {
+            match self.word.load(Relaxed) {
+                FREE if self.enter_free(tag) => return true,
+                now if now != tag.0 && now != FREE || looking.is_long() || !looking.pause() => return false,
+                _ => {}
+            }
+        }
+    }
+
+    /// Releases a key that is held. A waker's panic is left in `panics`.
+    #[inline(always)]
+    pub(super) fn release(&self, tag: Tag, panics: &mut Panics) {
+        if self.word.compare_exchange(tag.0, FREE, Release, Relaxed).is_err() {
+            self.release_in_table(tag, panics);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_in_table(&self, tag: Tag, panics: &mut Panics) {
+        let mut locked = self.lock();
+        // Whoever moved the tag into the table had the lock before.
+        locked.table.held.remove(&tag);
+        let waker = locked.table.serve(tag);
+        drop(locked);
+        wake(waker, panics);
+    }
+
+    /// Whether the key is held.
+    pub(super) fn is_held(&self, tag: Tag) -> bool {
+        match self.word.load(Relaxed) {
+            IN_TABLE => self.lock().table.held.contains(&tag),
+            now => now == tag.0,
+        }
+    }
+
+    /// Lets the next release of the key hand it over to the first waiter, if there is one.
+    #[cold]
+    pub(super) fn prefer_waiters(&self, tag: Tag) {
+        if self.word.load(Relaxed) == IN_TABLE
+            && let Some(waiters) = self.lock().table.waiters.get_mut(&tag)
+        {
+            waiters.head.hand_overs = waiters.head.hand_overs.max(1);
+        }
+    }
+
+    /// Enters, or else joins the queue, or says why neither may be.
+    ///
+    /// # Safety
+    ///
+    /// The node is pinned, open, in no queue, and the caller's.
+    pub(super) unsafe fn enter_or_join(&self, tag: Tag, node: &Node, max_waiters: u32) -> Asked {
+        let Some(mut locked) = self.open(tag) else { return Asked::Entered };
+        let table = &mut *locked.table;
+        if table.closed {
+            return Asked::Refused(AcquireError::Closed);
+        }
+        if table.admit(tag) {
+            return Asked::Entered;
+        }
+        let head = table.waiters.get(&tag).map_or(0, |waiters| waiters.head.len());
+        if head >= max_waiters {
+            return Asked::Refused(AcquireError::Crowded);
+        }
+        let head = &mut table.waiters.entry(tag).or_default().head;
+        // SAFETY: the caller's promise, and the lock.
+        unsafe { head.join(NonNull::from(node), 0, Mode::Exclusive, 0) };
+        Asked::Queued { alone: head.len() == 1 }
+    }
+
+    /// Lets a waiter take the key if it was woken to do so, and see to it that the right task is woken if not. One that
+    /// `may_spin` and waits alone doesn't give up yet when it was woken in vain.
+    ///
+    /// # Safety
+    ///
+    /// The node is pinned and open, and the caller's.
+    pub(super) unsafe fn look(
+        &self,
+        tag: Tag,
+        node: &Node,
+        may_spin: bool,
+        waker: &Waker,
+        fresh: &mut Option<Waker>,
+    ) -> Found {
+        let mut locked = self.lock();
+        let table = &mut *locked.table;
+        if node.state().queued_at().is_none() {
+            return Found::Served;
+        }
+        let waiters = table.waiters.get_mut(&tag).expect("the node is in it");
+        let alone = waiters.head.len() == 1;
+        if matches!(node.state(), State::Notified(_)) {
+            if !table.held.contains(&tag) {
+                // SAFETY: the node is in this queue, whose table is locked.
+                unsafe { table.withdraw(tag, node, true) };
+                table.held.insert(tag);
+                node.set_state(State::Granted);
+                return Found::Won;
+            }
+            if may_spin && alone {
+                return Found::Again;
+            }
+            // The next release hands the key over.
+            node.set_state(State::Waiting(0));
+            let long_sections = waiters.overtaken == 1 && !alone;
+            let hand_overs = if long_sections { HAND_OVERS } else { 1 };
+            waiters.head.hand_overs = waiters.head.hand_overs.max(hand_overs);
+        }
+        // SAFETY: as above.
+        unsafe {
+            if node.with(|fields| fields.would_wake(waker)) {
+                return Found::Waits;
+            }
+            let Some(new) = fresh.take() else { return Found::NeedsWaker };
+            // The stale one is dropped by the caller, not under the lock.
+            *fresh = node.with(|fields| fields.set_waker(new));
+        }
+        Found::Waits
+    }
+
+    /// Takes a waiter out of the queue that gives up, and passes its turn on. `false` if it is not in the queue any more.
+    ///
+    /// # Safety
+    ///
+    /// As for [`look`](Self::look).
+    pub(super) unsafe fn give_up(&self, tag: Tag, node: &Node, panics: &mut Panics) -> bool {
+        let mut locked = self.lock();
+        if node.state().queued_at().is_none() {
+            return false;
+        }
+        // SAFETY: the node is in this queue, whose table is locked.
+        unsafe { locked.table.withdraw(tag, node, false) };
+        node.set_state(State::Resume(0));
+        let waker = if locked.table.held.contains(&tag) { None } else { locked.table.serve(tag) };
+        drop(locked);
+        wake(waker, panics);
+        true
+    }
+
+    /// Lets nobody enter from now on, and tells all who wait.
+    pub(super) fn close(&self, panics: &mut Panics) {
+        let mut wakes = Wakes::default();
+        loop {
+            let mut locked = self.lock();
+            self.move_in(&mut locked.table);
+            locked.table.closed = true;
+            locked.table.dismiss(&mut wakes);
+            let done = locked.table.waiters.is_empty();
+            drop(locked);
+            wakes.send(panics);
+            if done {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.word.load(Relaxed) == IN_TABLE && self.lock().table.closed
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        Locked { word: &self.word, table: self.table.lock() }
+    }
+
+    /// Locks the table, with all in it that is held. `None` if the bucket was free: then `tag` has been entered.
+    fn open(&self, tag: Tag) -> Option<Locked<'_>> {
+        let mut locked = self.lock();
+        if self.enter_free(tag) {
+            return None;
+        }
+        self.move_in(&mut locked.table);
+        Some(locked)
+    }
+
+    /// Moves what the word says into the table, which is locked.
+    fn move_in(&self, table: &mut Table) {
+        let mut now = self.word.load(Relaxed);
+        while now != IN_TABLE {
+            match self.word.compare_exchange(now, IN_TABLE, Acquire, Relaxed) {
+                Ok(FREE) => break,
+                Ok(tag) => {
+                    table.held.insert(Tag(tag));
+                    break;
+                }
+                Err(other) => now = other,
+            }
+        }
+    }
+}
+
+/// Calls a waker.
+fn wake(waker: Option<Waker>, panics: &mut Panics) {
+    if let Some(waker) = waker {
+        panics.run(|| waker.wake());
+    }
+}
+
+/// A locked table. The word is `FREE` again when the table is left empty.
+struct Locked<'b> {
+    word: &'b AtomicU64,
+    table: MutexGuard<'b, Table>,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let Table { held, waiters, closed } = &mut *self.table;
+        if held.capacity() > ROOM_KEPT && held.len() < held.capacity() / 8 {
+            held.shrink_to(2 * held.len());
+        }
+        if waiters.capacity() > ROOM_KEPT && waiters.len() < waiters.capacity() / 8 {
+            waiters.shrink_to(2 * waiters.len());
+        }
+        // Under the lock it stays what it is, if it is that.
+        if held.is_empty() && waiters.is_empty() && !*closed && self.word.load(Relaxed) == IN_TABLE {
+            self.word.store(FREE, Release);
+        }
+    }
+}
+
+impl Table {
+    /// Lets a newcomer have the key if nobody holds it. The release of the last that may overtake the first waiter hands the
+    /// key over, so there is none to refuse here.
+    fn admit(&mut self, tag: Tag) -> bool {
+        let enters = !self.closed && self.held.insert(tag);
+        if enters && let Some(waiters) = self.waiters.get_mut(&tag) {
+            waiters.overtaken += 1;
+        }
+        enters
+    }
+
+    /// Hands the key, which nobody holds, to the first waiter, or wakes that one to take it. Returns the waker to be called.
+    fn serve(&mut self, tag: Tag) -> Option<Waker> {
+        let waiters = self.waiters.get_mut(&tag)?;
+        let first = waiters.head.first()?;
+        // SAFETY: a node in this queue, whose table is locked; its state is changed last.
+        unsafe {
+            let notified = matches!(first.as_ref().state(), State::Notified(_));
+            let overtaken = notified && waiters.overtaken >= OVERTAKES;
+            let waker = first.as_ref().with(Fields::take_waker);
+            if waiters.head.hand_overs > 0 || overtaken {
+                waiters.head.hand_overs = waiters.head.hand_overs.saturating_sub(1);
+                self.withdraw(tag, first.as_ref(), true);
+                self.held.insert(tag);
+                first.as_ref().set_state(State::Granted);
+            } else if !notified {
+                waiters.overtaken = 0;
+                first.as_ref().set_state(State::Notified(0));
+            }
+            waker
+        }
+    }
+
+    /// Takes a node out of its queue.
+    ///
+    /// # Safety
+    ///
+    /// The node is in the queue of this key.
+    unsafe fn withdraw(&mut self, tag: Tag, node: &Node, served: bool) {
+        let waiters = self.waiters.get_mut(&tag).expect("the node is in it");
+        // SAFETY: the caller's promise, and the lock.
+        if unsafe { waiters.head.quit(NonNull::from(node), served) } {
+            waiters.overtaken = 0;
+        }
+        if waiters.head.len() == 0 {
+            self.waiters.remove(&tag);
+        }
+    }
+
+    /// Tells waiters that the set is closed, as many as there is room for wakers.
+    fn dismiss(&mut self, wakes: &mut Wakes) {
+        for _ in 0..BATCH {
+            let Some((&tag, waiters)) = self.waiters.iter().next() else { return };
+            let node = waiters.head.first().expect("a queue that is empty is removed");
+            // SAFETY: a node in this queue, whose table is locked; its state is changed last.
+            unsafe {
+                self.withdraw(tag, node.as_ref(), false);
+                wakes.push(node.as_ref().with(Fields::take_waker));
+                node.as_ref().set_state(State::Closed(0));
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Debug builds: a record of the keys that each thread holds, so that a thread that waits for itself panics instead.
+//!
+//! The order in which single keys are locked is the caller's: any will do in which all threads agree, as that of the keys
+//! themselves. So what can be known is that a thread waits for a key that it holds.
+
+use super::bucket::Tag;
+
+#[cfg(not(all(debug_assertions, not(stripe_lock_loom))))]
+pub(super) use off::{SetId, ThreadRecord};
+#[cfg(all(debug_assertions, not(stripe_lock_loom)))]
+pub(super) use on::{SetId, ThreadRecord};
+
+/// What a guard leaves on record until it is dropped.
+pub trait Recording: Default {
+    /// Panics if this thread holds one of these keys.
+    #[track_caller]
+    fn check(_: SetId, _: &[Tag]) {}
+
+    /// Notes that this thread holds these keys.
+    #[track_caller]
+    fn of(_: SetId, _: &[Tag]) -> Self {
+        Self::default()
+    }
+}
+
+/// Guards of tasks go from thread to thread.
+impl Recording for () {}
+
+#[cfg(all(debug_assertions, not(stripe_lock_loom)))]
+mod on {
+    use std::cell::RefCell;
+    use std::marker::PhantomData;
+    use std::panic::Location;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use lock_api::GuardNoSend;
+
+    use super::super::bucket::Tag;
+    use super::Recording;
+
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+
+    /// One key that is held.
+    struct Entry {
+        /// Of the guard.
+        guard: u64,
+        set: SetId,
+        tag: Tag,
+        at: &'static Location<'static>,
+    }
+
+    thread_local! {
+        static HELD: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Stands for a set, also when its memory is used again.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct SetId(u64);
+
+    impl SetId {
+        pub(in crate::future::keyed) fn new() -> Self {
+            Self(NEXT.fetch_add(1, Relaxed))
+        }
+    }
+
+    /// Stands for a guard on the record of its thread.
+    #[derive(Debug, Default)]
+    pub struct ThreadRecord(Option<u64>, PhantomData<GuardNoSend>);
+
+    impl Recording for ThreadRecord {
+        #[track_caller]
+        fn check(set: SetId, tags: &[Tag]) {
+            let held = HELD.try_with(|held| {
+                let held = held.borrow();
+                let entry = held.iter().find(|entry| entry.set == set && tags.contains(&entry.tag))?;
+                Some(entry.at)
+            });
+            if let Ok(Some(at)) = held {
+                panic!(
+                    "this thread would wait for itself: it holds the key that it waits for at {}, since {at}",
+                    Location::caller()
+                );
+            }
+        }
+
+        #[track_caller]
+        fn of(set: SetId, tags: &[Tag]) -> Self {
+            let (guard, at) = (NEXT.fetch_add(1, Relaxed), Location::caller());
+            let entries = tags.iter().map(|&tag| Entry { guard, set, tag, at });
+            let noted = HELD.try_with(|held| held.borrow_mut().extend(entries));
+            Self(noted.ok().map(|()| guard), PhantomData)
+        }
+    }
+
+    impl Drop for ThreadRecord {
+        fn drop(&mut self) {
+            if let Some(guard) = self.0 {
+                let _ = HELD.try_with(|held| held.borrow_mut().retain(|entry| entry.guard != guard));
+            }
+        }
+    }
+}
+
+#[cfg(not(all(debug_assertions, not(stripe_lock_loom))))]
+mod off {
+    use std::marker::PhantomData;
+
+    use lock_api::GuardNoSend;
+
+    use super::Recording;
+
+    /// Stands for nothing.
+    #[derive(Clone, Copy, Debug)]
+    pub struct SetId;
+
+    impl SetId {
+        pub(in crate::future::keyed) fn new() -> Self {
+            Self
+        }
+    }
+
+    /// Keeps a guard on its thread, and nothing else.
+    #[derive(Debug, Default)]
+    pub struct ThreadRecord(PhantomData<GuardNoSend>);
+
+    impl Recording for ThreadRecord {}
+}

@@ -1,0 +1,96 @@
+//! The keys that a guard or a future stands for, by their tags.
+
+use super::bucket::Tag;
+
+/// Some tags: each once, in ascending order. Private, for guards and futures alone.
+pub trait Tags: Clone + Send + Sync + Unpin + 'static {
+    /// All of them.
+    fn all(&self) -> &[Tag];
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct One([Tag; 1]);
+
+impl One {
+    #[inline(always)]
+    pub(super) fn of(tag: Tag) -> Self {
+        Self([tag])
+    }
+}
+
+impl Tags for One {
+    #[inline(always)]
+    fn all(&self) -> &[Tag] {
+        &self.0
+    }
+}
+
+/// So many tags are kept without an allocation.
+const FEW: usize = 16;
+
+/// Several keys.
+#[derive(Clone, Debug)]
+pub struct Many(Kept);
+
+#[derive(Clone, Debug)]
+enum Kept {
+    Few(usize, [Tag; FEW]),
+    More(Vec<Tag>),
+}
+
+impl Many {
+    #[inline]
+    pub(super) fn of(mut tags: impl Iterator<Item = Tag>) -> Self {
+        let mut few = [Tag::new(0); FEW];
+        let mut len = 0;
+        while let Some(tag) = tags.next() {
+            let at = few[..len].iter().rposition(|&before| before < tag).map_or(0, |before| before + 1);
+            if at < len && few[at] == tag {
+                continue;
+            }
+            if len == FEW {
+                return Self::more(few.into_iter().chain([tag]).chain(tags).collect());
+            }
+            few.copy_within(at..len, at + 1);
+            few[at] = tag;
+            len += 1;
+        }
+        Self(Kept::Few(len, few))
+    }
+
+    #[cold]
+    fn more(mut tags: Vec<Tag>) -> Self {
+        tags.sort_unstable();
+        tags.dedup();
+        Self(Kept::More(tags))
+    }
+}
+
+impl Tags for Many {
+    #[inline]
+    fn all(&self) -> &[Tag] {
+        match &self.0 {
+            Kept::Few(len, tags) => &tags[..*len],
+            Kept::More(tags) => tags,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_tag_once_and_in_order() {
+        for count in [0_u64, 1, 2, 15, 16, 17, 18, 100] {
+            let hashes = || (0..count).map(|n| (n * 7 % count.max(1)) << 2);
+            let once = Many::of(hashes().map(Tag::new));
+            let twice = Many::of(hashes().chain(hashes()).map(Tag::new));
+            let sorted: Vec<_> = (0..count).map(|n| Tag::new(n << 2)).collect();
+
+            assert_eq!(once.all(), sorted, "{count}");
+            assert_eq!(twice.all(), sorted, "{count}");
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Exact locks: what `KeyedMutex` and `AsyncKeyedMutex` promise.
+#![cfg(feature = "async")]
+
+#[path = "common/hostile.rs"]
+mod hostile;
+#[path = "common/task.rs"]
+mod task;
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hostile::{Bomb, CLONE, DROP, Hook, WAKE, panic_of};
+use stripe_lock::future::keyed::KeyedGuard;
+use stripe_lock::future::{AcquireError, within};
+use stripe_lock::{AsyncKeyedMutex, DefaultHasher, KeyedMutex};
+use task::Task;
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_mins(10);
+
+/// Sets in which any two keys meet, and sets in which they rarely do.
+const BUCKETS: [usize; 2] = [1, 1024];
+
+fn threads(buckets: usize) -> KeyedMutex<u64> {
+    KeyedMutex::with_hasher(buckets, DefaultHasher::default())
+}
+
+fn tasks(buckets: usize) -> Arc<AsyncKeyedMutex<u64>> {
+    Arc::new(AsyncKeyedMutex::with_hasher(buckets, DefaultHasher::default()))
+}
+
+#[test]
+fn equal_keys_exclude_each_other_and_unequal_ones_never_do() {
+    for buckets in BUCKETS {
+        let locks = threads(buckets);
+        let held: Vec<_> = (0..1000).map(|key| locks.try_lock(&key).expect("nobody holds it")).collect();
+        for key in 0..1000 {
+            assert!(locks.try_lock(&key).is_none() && locks.is_locked(&key), "{key}");
+            assert!(!locks.is_locked(&(key + 1000)));
+        }
+        // Released in another order than they were locked.
+        let (even, odd): (Vec<_>, Vec<_>) = held.into_iter().zip(0..).partition(|(_, key)| key % 2 == 0);
+        drop(even);
+        for key in 0..1000 {
+            assert_eq!(locks.try_lock(&key).is_some(), key % 2 == 0, "{key}");
+        }
+        drop(odd);
+        assert!((0..2000).all(|key| locks.try_lock(&key).is_some()));
+    }
+}
+
+#[test]
+fn whatever_a_key_can_be_borrowed_as_is_the_same_key() {
+    let locks = KeyedMutex::<String>::new();
+    let _guard = locks.lock("alice");
+    assert!(locks.try_lock(&String::from("alice")).is_none());
+}
+
+/// What hangs on stripes: guards of single keys, taken one after the other, by threads that agree on the order of keys.
+#[test]
+fn nested_single_locks_of_sorted_keys_end() {
+    for buckets in [1, 4] {
+        let locks = threads(buckets);
+        let counts: Vec<AtomicU64> = (0..20).map(AtomicU64::new).collect();
+        let add = |key: u64| {
+            let count = counts[key as usize].load(Relaxed);
+            thread::yield_now();
+            counts[key as usize].store(count + 1, Relaxed);
+        };
+        thread::scope(|scope| {
+            for first in 0..4 {
+                let (locks, add) = (&locks, &add);
+                scope.spawn(move || {
+                    for round in 0..100 {
+                        let low = (first + round) % 19;
+                        let (_low, _high) = (locks.lock(&low), locks.lock(&(low + 1)));
+                        add(low);
+                        add(low + 1);
+                    }
+                });
+            }
+        });
+        let sum: u64 = counts.iter().map(|count| count.load(Relaxed)).sum();
+        assert_eq!(sum, (0..20).sum::<u64>() + 4 * 100 * 2);
+    }
+}
+
+/// Not by collision, for there is none: `lock_many` in any order, beside single locks.
+#[test]
+fn many_in_any_order_end() {
+    for buckets in BUCKETS {
+        let locks = threads(buckets);
+        let inside: Vec<AtomicU64> = (0..8).map(|_| AtomicU64::new(0)).collect();
+        thread::scope(|scope| {
+            for offset in 0..4_u64 {
+                let (locks, inside) = (&locks, &inside);
+                scope.spawn(move || {
+                    for round in 0..300 {
+                        let keys = [0, 3, 6, 1, 3].map(|step| (offset * 3 + round + step) % 8);
+                        let guard = locks.lock_many(&keys);
+                        let once: HashSet<_> = keys.into_iter().collect();
+                        for &key in &once {
+                            assert_eq!(inside[key as usize].fetch_add(1, Relaxed), 0, "alone");
+                        }
+                        for &key in &once {
+                            inside[key as usize].fetch_sub(1, Relaxed);
+                        }
+                        drop(guard);
+                        drop(locks.lock(&(round % 8)));
+                    }
+                });
+            }
+        });
+        assert!(locks.try_lock_many(&[0, 1, 2, 3, 4, 5, 6, 7]).is_some());
+    }
+}
+
+#[test]
+fn many_take_all_or_none() {
+    for buckets in BUCKETS {
+        let locks = threads(buckets);
+        let keys: Vec<u64> = (0..100).collect();
+        for held in [0, 50, 99] {
+            let guard = locks.lock(&held);
+            assert!(locks.try_lock_many(&keys).is_none());
+            assert!(locks.try_lock_many_for(&keys, Duration::from_millis(1)).is_none());
+            assert!(keys.iter().all(|key| locks.is_locked(key) == (*key == held)));
+            drop(guard);
+        }
+        let all = locks.try_lock_many(keys.iter().chain(&keys)).expect("a key that comes twice counts once");
+        assert!(keys.iter().all(|key| locks.is_locked(key)));
+        drop(all);
+        assert!(!keys.iter().any(|key| locks.is_locked(key)));
+        assert!(locks.try_lock_many(std::iter::empty::<&u64>()).is_some());
+    }
+}
+
+#[test]
+fn a_wait_with_a_limit_ends_and_gives_up_its_place() {
+    for buckets in BUCKETS {
+        let locks = Arc::new(threads(buckets));
+        let guard = locks.lock(&1);
+        assert!(locks.try_lock_for(&1, Duration::from_millis(1)).is_none());
+        assert!(locks.try_lock_until(&1, Instant::now()).is_none());
+        assert!(locks.try_lock_arc_for(&1, Duration::ZERO).is_none());
+        assert!(locks.try_lock_for(&2, Duration::ZERO).is_some(), "a free key is had in no time");
+        drop(guard);
+        assert!(locks.try_lock(&1).is_some());
+        assert!(locks.try_lock_until(&1, Instant::now() + LONG).is_some());
+    }
+}
+
+#[test]
+fn a_blocked_thread_is_woken() {
+    for buckets in BUCKETS {
+        let locks = threads(buckets);
+        let count = AtomicU64::new(0);
+        thread::scope(|scope| {
+            let guard = locks.lock(&1);
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let _guard = locks.try_lock_for(&1, LONG).expect("long enough");
+                    let now = count.load(Relaxed);
+                    thread::yield_now();
+                    count.store(now + 1, Relaxed);
+                });
+            }
+            drop(guard);
+        });
+        assert_eq!(count.into_inner(), 4);
+    }
+}
+
+#[test]
+fn threads_and_tasks_wait_for_the_same_keys() {
+    let locks = tasks(1);
+    let guard = locks.blocking_lock(&1);
+    let mut waiting = Task::waiting(locks.lock(&1));
+    let thread = thread::spawn({
+        let locks = locks.clone();
+        move || drop(locks.blocking_lock(&1))
+    });
+    drop(guard);
+    drop(waiting.done());
+    thread.join().unwrap();
+    assert!(!locks.is_locked(&1));
+}
+
+/// First come, first served, once a woken waiter found the key taken.
+#[test]
+fn a_waiter_is_overtaken_twelve_times_at_most() {
+    let locks = tasks(1);
+    let guard = locks.try_lock(&1).unwrap();
+    let mut waiting = Task::waiting(locks.lock(&1));
+    drop(guard);
+    let overtakes = (0..100).take_while(|_| locks.try_lock(&1).is_some()).count();
+    assert_eq!(overtakes, 12);
+    drop(waiting.done());
+    assert!(locks.try_lock(&1).is_some());
+}
+
+#[test]
+fn a_fair_release_lets_nobody_overtake() {
+    let locks = tasks(1);
+    let guard = locks.try_lock(&1).unwrap();
+    let mut waiting = Task::waiting(locks.lock(&1));
+    KeyedGuard::unlock_fair(guard);
+    assert!(locks.try_lock(&1).is_none());
+    drop(waiting.done());
+}
+
+/// Every waiter of a key that is handed on gets it in its turn, and each release wakes one of them.
+#[test]
+fn waiters_are_served_in_their_order() {
+    for buckets in BUCKETS {
+        let locks = tasks(buckets);
+        let mut held = locks.try_lock(&1).unwrap();
+        let mut waiting: Vec<_> = (0..100).map(|_| Task::waiting(locks.lock(&1))).collect();
+        for next in 0..100 {
+            KeyedGuard::unlock_fair(held);
+            assert_eq!(waiting.iter().filter(|task| task.woken() > 0).count(), next + 1);
+            held = waiting[next].done();
+        }
+    }
+}
+
+#[test]
+fn a_dropped_future_passes_its_turn_on() {
+    for (fair, polled) in [(false, false), (true, false), (false, true)] {
+        let locks = tasks(1);
+        let guard = locks.try_lock(&1).unwrap();
+        let mut first = Task::waiting(locks.lock(&1));
+        let mut second = Task::waiting(locks.lock(&1));
+        let last = Task::waiting(locks.lock(&1));
+        drop(last);
+        if fair {
+            KeyedGuard::unlock_fair(guard);
+        } else {
+            drop(guard);
+        }
+        if polled {
+            drop(first.poll());
+        }
+        drop(first);
+        drop(second.done());
+        assert!(locks.try_lock(&1).is_some());
+    }
+}
+
+#[test]
+fn a_dropped_future_of_many_keys_leaves_nothing_held() {
+    let locks = tasks(1);
+    for held in 0..4 {
+        let guard = locks.try_lock(&held).unwrap();
+        let waiting = Task::waiting(locks.lock_many(&[0, 1, 2, 3]));
+        drop(waiting);
+        drop(guard);
+        assert!(locks.try_lock_many(&[0, 1, 2, 3]).is_some());
+    }
+}
+
+#[test]
+fn limits_of_tasks() {
+    let locks = tasks(1);
+    let guard = locks.blocking_lock(&1);
+    let mut timeout = Task::new(locks.lock_timeout(&1, std::future::ready(())));
+    assert!(matches!(timeout.poll(), Poll::Ready(Err(AcquireError::Elapsed))));
+    let mut many = Task::new(within(locks.lock_many(&[1, 2]), std::future::ready(())));
+    assert!(matches!(many.poll(), Poll::Ready(Err(AcquireError::Elapsed))));
+    assert_eq!(locks.blocking_lock_timeout(&1, Duration::ZERO).unwrap_err(), AcquireError::Elapsed);
+    let waiting = Task::waiting(locks.lock(&1));
+    let mut crowded = Task::new(locks.lock(&1).unless_crowded(1));
+    assert!(matches!(crowded.poll(), Poll::Ready(Err(AcquireError::Crowded))));
+    drop((guard, waiting));
+    assert!(!locks.is_locked(&1) && !locks.is_locked(&2));
+}
+
+#[test]
+fn a_closed_set_tells_everybody() {
+    let locks = tasks(2);
+    let (guard, thin) = (locks.blocking_lock(&1), locks.blocking_lock(&7));
+    let mut waiting = Task::waiting(locks.lock(&1).checked());
+    let mut many = Task::waiting(locks.lock_many(&[0, 1, 2]).checked());
+    locks.close();
+    locks.close();
+    assert!(locks.is_closed());
+    assert_eq!(waiting.done().unwrap_err(), AcquireError::Closed);
+    assert_eq!(many.done().unwrap_err(), AcquireError::Closed);
+    assert!(locks.is_locked(&1) && !locks.is_locked(&0) && !locks.is_locked(&2));
+    assert!(locks.try_lock(&3).is_none() && locks.try_lock_many(&[3]).is_none());
+    assert_eq!(locks.blocking_lock_timeout(&3, LONG).unwrap_err(), AcquireError::Closed);
+    let said = panic_of(|| drop(locks.blocking_lock(&3))).expect("it is closed");
+    assert!(said.contains("the set of locks is closed"), "{said}");
+    drop((guard, thin));
+    assert!(!locks.is_locked(&1) && !locks.is_locked(&7) && locks.is_closed());
+}
+
+/// If a waker were called, cloned or dropped under a lock of the set's, this would hang.
+#[test]
+fn a_waker_may_use_the_set() {
+    let locks = tasks(1);
+    let (hook, waker) = Hook::new();
+    let guard = locks.try_lock(&1).unwrap();
+    let mut waiting = Box::pin(locks.lock(&1));
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let inside = locks.clone();
+    hook.then(move || assert!(inside.try_lock(&1).is_some() && inside.try_lock_many(&[2, 3]).is_some()));
+    drop(guard);
+    assert!(hook.is_done());
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
+fn a_waker_that_panics_loses_nothing() {
+    // When it is called: the holder learns of it, and the key is the waiter's.
+    let locks = tasks(1);
+    let (bomb, waker) = Bomb::new(1);
+    let keys = [0, 1, 2];
+    let mut waiting: Vec<_> = keys.iter().map(|key| Box::pin(locks.lock(key))).collect();
+    let guard = locks.try_lock_many(&keys).unwrap();
+    for future in &mut waiting {
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    bomb.arm(WAKE);
+    assert!(panic_of(|| drop(guard)).unwrap().contains("bomb 1 in wake"));
+    assert_eq!(bomb.wakes(), 3, "the others are told all the same");
+    bomb.arm(0);
+    for future in &mut waiting {
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    }
+    drop(waiting);
+    // When it is cloned: nothing was joined.
+    let guard = locks.try_lock(&1).unwrap();
+    bomb.arm(CLONE);
+    let mut future = Box::pin(locks.lock(&1));
+    let poll = catch_unwind(AssertUnwindSafe(|| {
+        drop(future.as_mut().poll(&mut Context::from_waker(&waker)));
+    }));
+    assert!(poll.is_err());
+    drop(guard);
+    assert!(locks.try_lock(&1).is_some());
+    // When it is dropped: the future that gives up has given up.
+    bomb.arm(0);
+    let guard = locks.try_lock(&1).unwrap();
+    assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    bomb.arm(DROP);
+    assert!(panic_of(|| drop(future)).unwrap().contains("bomb 1 in drop"));
+    drop(guard);
+    assert!(locks.try_lock(&1).is_some());
+    bomb.arm(0);
+    drop(waker);
+    assert_eq!(bomb.alive(), 0, "no waker is left behind");
+}
+
+/// A key whose hash panics when it is told to.
+struct Fickle(u64, Cell<bool>);
+
+impl PartialEq for Fickle {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Fickle {}
+
+impl Hash for Fickle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        assert!(!self.1.get(), "no hash today");
+        self.0.hash(state);
+    }
+}
+
+#[test]
+fn a_hash_that_panics_leaves_nothing_held() {
+    let locks = KeyedMutex::<Fickle>::new();
+    let keys = [Fickle(1, Cell::new(false)), Fickle(2, Cell::new(true))];
+    assert!(panic_of(|| drop(locks.lock_many(&keys))).unwrap().contains("no hash today"));
+    keys[1].1.set(false);
+    assert!(locks.try_lock_many(&keys).is_some());
+}
+
+/// Every key has the same hash: they exclude each other, and that is all.
+#[derive(Clone, Default)]
+struct Constant;
+
+impl BuildHasher for Constant {
+    type Hasher = Self;
+    fn build_hasher(&self) -> Self {
+        Self
+    }
+}
+
+impl Hasher for Constant {
+    fn finish(&self) -> u64 {
+        0
+    }
+    fn write(&mut self, _: &[u8]) {}
+}
+
+#[test]
+fn keys_with_one_hash_are_one_key() {
+    let locks = KeyedMutex::<u64, Constant>::with_hasher(16, Constant);
+    let guard = locks.lock_many(&[1, 2, 3]);
+    assert!(locks.try_lock(&4).is_none());
+    drop(guard);
+    assert!(locks.try_lock(&4).is_some());
+}
+
+/// What a bucket takes is what is held in it at once.
+#[test]
+fn a_million_keys_are_held_at_once() {
+    let locks = threads(64);
+    let keys = 0..if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
+    let held: Vec<_> = keys.clone().map(|key| locks.try_lock(&key).expect("nobody holds it")).collect();
+    assert!(keys.clone().step_by(997).all(|key| locks.is_locked(&key)));
+    drop(held);
+    assert!(!keys.into_iter().any(|key| locks.is_locked(&key)));
+}
+
+/// In debug builds a thread that would wait for itself is told.
+#[cfg(debug_assertions)]
+#[test]
+fn a_thread_that_waits_for_itself_panics() {
+    let locks = Arc::new(threads(16));
+    let one = locks.lock(&1);
+    let said = panic_of(|| drop(locks.lock(&1))).unwrap();
+    assert!(said.contains("wait for itself") && said.matches("keyed.rs").count() >= 2, "{said}");
+    assert!(panic_of(|| drop(locks.lock_many(&[3, 2, 1]))).is_some());
+    assert!(!locks.is_locked(&2) && !locks.is_locked(&3));
+    assert!(panic_of(|| drop(locks.lock_arc(&1))).is_some());
+    assert!(locks.try_lock(&1).is_none());
+    drop(one);
+    drop(locks.lock(&1));
+    // Another set, and one that has the place of this, have nothing to do with it.
+    let other = threads(16);
+    let _one = locks.lock(&1);
+    drop(other.lock(&1));
+}
