@@ -4,7 +4,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::harness::Plan;
+use crate::harness::{Case, Comparison, Plan};
 
 /// How to compare stores.
 #[derive(clap::Args)]
@@ -68,6 +68,24 @@ pub fn print(mut table: Table) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     println!("\n{table}");
+}
+
+/// Measures, and prints nanoseconds for an operation, and ratios to the first case.
+pub fn compare(title: &str, plan: Plan, mut cases: Vec<Case<'_>>) {
+    let result = Comparison::measure(&mut cases, plan, |_| ());
+    let base = &result.samples()[0];
+    let mut rows = table(["", "ns", "quartiles", &format!("x {}", base.label)]);
+    for samples in result.samples() {
+        let time = samples.time().map(|time| time * 1e9);
+        rows.add_row([
+            samples.label.clone(),
+            format!("{:.1}", time.median),
+            format!("{:.1} .. {:.1}", time.low, time.high),
+            format!("{:.2}", samples.times_slower_than(base).median),
+        ]);
+    }
+    println!("\n{title}");
+    print(rows);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{alloc::System, hint::black_box, iter, time::Duration};
 use benches::{
     cli,
     contenders::{Lockable, MultiLock, Ours, SortDedup, StdStriped},
-    harness::{Case, Comparison, Plan},
+    harness::Plan,
     keys,
     suites::{self, STRIPES, one_in_twenty},
     workloads::Held,
@@ -70,7 +70,7 @@ fn main() {
     for part in options.only {
         match part {
             Part::Threads => {
-                suites::on_keys("", suites::threaded, |title, cases| print(title, plan, cases));
+                suites::on_keys("", suites::threaded, |title, cases| cli::compare(title, plan, cases));
             }
             Part::Reads => reads(plan),
             Part::Stripes => stripes(plan),
@@ -80,7 +80,7 @@ fn main() {
             Part::Awaited => awaited(plan),
             Part::Awaiting => {
                 suites::on_keys(" that await", suites::threaded_awaited, |title, cases| {
-                    print(title, plan, cases);
+                    cli::compare(title, plan, cases);
                 });
             }
             Part::Apart => apart(plan),
@@ -90,44 +90,30 @@ fn main() {
     }
 }
 
-/// Measures and prints nanoseconds for an operation, and ratios to the first case.
-fn print(title: &str, plan: Plan, mut cases: Vec<Case<'_>>) {
-    let result = Comparison::measure(&mut cases, plan, |_| ());
-    let base = &result.samples()[0];
-    let mut table = cli::table(["", "ns", "quartiles", &format!("x {}", base.label)]);
-    for samples in result.samples() {
-        let time = samples.time().map(|time| time * 1e9);
-        table.add_row([
-            samples.label.clone(),
-            format!("{:.1}", time.median),
-            format!("{:.1} .. {:.1}", time.low, time.high),
-            format!("{:.2}", samples.times_slower_than(base).median),
-        ]);
-    }
-    println!("\n{title}");
-    cli::print(table);
-}
-
 fn reads(plan: Plan) {
     let random = keys::random(keys::RING, 1);
     let popular = keys::zipf(keys::RING, 10_000, 0.99, 1);
     for count in suites::thread_counts() {
         for (name, keys) in [("random keys", &random), ("10,000 keys by Zipf(0.99)", &popular)] {
             let title = format!("{count} threads, {name}, 95 of 100 sections only read");
-            print(&title, plan, suites::read_by(count, keys));
+            cli::compare(&title, plan, suites::read_by(count, keys));
             let title = format!("{count} threads that await, {name}, 95 of 100 sections only read");
-            print(&title, plan, suites::read_awaited(count, keys, one_in_twenty));
+            cli::compare(&title, plan, suites::read_awaited(count, keys, one_in_twenty));
         }
         let one = [random[0]];
         let title = format!("{count} threads that await, one key, which they only read");
-        print(&title, plan, suites::read_awaited(count, &one, |_| false));
+        cli::compare(&title, plan, suites::read_awaited(count, &one, |_| false));
     }
 }
 
 fn awaited(plan: Plan) {
-    print("One key, awaited, free", plan, suites::awaited(&keys::random(keys::RING, 1)));
+    cli::compare("One key, awaited, free", plan, suites::awaited(&keys::random(keys::RING, 1)));
     for count in [2, 4, 8, 16, 64] {
-        print(&format!("{count} keys, awaited, free"), plan, suites::awaited_many(&keys::batches(count)));
+        cli::compare(
+            &format!("{count} keys, awaited, free"),
+            plan,
+            suites::awaited_many(&keys::batches(count)),
+        );
     }
 }
 
@@ -139,41 +125,41 @@ fn to_spread(plan: Plan) -> Plan {
 fn apart(plan: Plan) {
     for count in suites::thread_counts() {
         let cases = suites::apart(count, &keys::random(keys::RING, 1));
-        print(&format!("One thread, and {count} on disjoint keys, awaited"), to_spread(plan), cases);
+        cli::compare(&format!("One thread, and {count} on disjoint keys, awaited"), to_spread(plan), cases);
     }
 }
 
 fn tasks(plan: Plan) {
     for (held, over) in [(Held::Briefly, "nothing"), (Held::OverAYield, "one yield")] {
         let title = format!("8 tasks, 2 workers, one key, held over {over}");
-        print(&title, to_spread(plan), suites::one_key_by_tasks(8, held));
+        cli::compare(&title, to_spread(plan), suites::one_key_by_tasks(8, held));
     }
 }
 
 fn layouts(plan: Plan) {
     for stripes in (6..=16).step_by(2).map(|bits| 1 << bits) {
         let title = format!("2 threads, {stripes} stripes of a byte");
-        print(&title, to_spread(plan), suites::layouts(2, stripes));
+        cli::compare(&title, to_spread(plan), suites::layouts(2, stripes));
     }
 }
 
 fn stripes(plan: Plan) {
     let ring = keys::random(keys::RING, 1);
     for count in [1].into_iter().chain(suites::thread_counts()) {
-        print(&format!("Threads on random keys: {count}"), plan, suites::by_stripes(count, &ring));
+        cli::compare(&format!("Threads on random keys: {count}"), plan, suites::by_stripes(count, &ring));
     }
 }
 
 fn all(plan: Plan) {
     for count in [64, 1024] {
-        print(&format!("All of {count} stripes, one thread"), plan, suites::all_of(count));
+        cli::compare(&format!("All of {count} stripes, one thread"), plan, suites::all_of(count));
     }
 }
 
 fn adversary(plan: Plan) {
     let plan = Plan { sample: Duration::from_millis(300), ..plan };
     let cases = suites::attacked(16, Duration::from_millis(1));
-    print("16 writers that hold a key over a sleep of 1 ms, 64 stripes", plan, cases);
+    cli::compare("16 writers that hold a key over a sleep of 1 ms, 64 stripes", plan, cases);
 }
 
 fn memory() {

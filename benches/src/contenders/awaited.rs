@@ -10,7 +10,8 @@ use std::{
 use crossbeam_utils::CachePadded;
 use lockable::LockPool;
 use stripe_lock::{
-    AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher, Striped,
+    AsyncKeyedMutex, AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher, Striped,
+    future::keyed::AsyncKeyedMutexGuard,
     future::{AsyncMutexGuard, AsyncMutexMultiGuard, AsyncReadGuard, AsyncWriteGuard},
 };
 
@@ -30,6 +31,19 @@ impl<K: Hash + Sync, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for AsyncStri
 
     fn apart(&self, one: &K, other: &K) -> bool {
         self.stripe_of(one) != self.stripe_of(other)
+    }
+}
+
+impl<K: Hash + Sync, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for AsyncKeyedMutex<K, S> {
+    type Guard<'a>
+        = AsyncKeyedMutexGuard<'a, K, S>
+    where
+        Self: 'a,
+        K: 'a;
+
+    #[inline]
+    fn lock<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Guard<'a>> + Send {
+        self.lock(key)
     }
 }
 

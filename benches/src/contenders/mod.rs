@@ -25,8 +25,10 @@ pub use awaited::{
 };
 pub use blocked::{BlockedOn, Blocking, BlockingMutex};
 pub use by_hand::{Bitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup};
-pub use others::{Dashmap, Happylock, KeyedLock, Lockable, Scc, StdStriped, StdStripedRw, StripedLock};
-pub use ours::{Ours, OursRw};
+pub use others::{
+    Dashmap, Happylock, KeyedLock, Lockable, MapOfMutexes, Scc, StdStriped, StdStripedRw, StripedLock,
+};
+pub use ours::{Ours, OursExact, OursRw};
 
 /// No lock at all: for what needs none.
 pub struct Unlocked;
@@ -62,6 +64,17 @@ pub trait KeyRwLock<K: ?Sized>: Send + Sync {
 pub trait MultiLock<K>: Send + Sync {
     /// Runs `section` while all of `keys` are locked.
     fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R;
+}
+
+/// An exact lock, of which one thread holds many keys at a time.
+pub trait HoldMany<K> {
+    /// Holds a key.
+    type Guard<'a>
+    where
+        Self: 'a;
+
+    /// Locks a key that nobody else holds.
+    fn hold(&self, key: K) -> Self::Guard<'_>;
 }
 
 /// A lock for one key at a time, awaited. It gives a guard, since what is done under it may be awaited as well.

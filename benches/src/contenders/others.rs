@@ -1,17 +1,18 @@
 //! Blocking locks by key from other crates, each used as its documentation shows.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     hash::{BuildHasher, DefaultHasher, Hash},
     iter,
     num::NonZeroUsize,
+    sync::Arc,
 };
 
 use crossbeam_utils::CachePadded;
 use happylock::{LockCollection, ThreadKey};
 use lockable::LockPool;
 
-use super::{KeyLock, KeyRwLock, MultiLock};
+use super::{HoldMany, KeyLock, KeyRwLock, MultiLock};
 
 /// `std::sync::Mutex`, striped the way most first versions are: a vector, the standard hash, a remainder.
 pub struct StdStriped<S = std::hash::BuildHasherDefault<DefaultHasher>> {
@@ -167,6 +168,55 @@ impl<K: Hash + Eq + Clone + Send + Sync> KeyLock<K> for KeyedLock<K> {
     fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.lock(key.clone());
         section()
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send + Sync> HoldMany<K> for Lockable<K> {
+    type Guard<'a>
+        = <LockPool<K> as lockable::Lockable<K, ()>>::Guard<'a>
+    where
+        K: 'a;
+
+    fn hold(&self, key: K) -> Self::Guard<'_> {
+        self.0.blocking_lock(key)
+    }
+}
+
+impl<K: Hash + Eq + Clone> HoldMany<K> for KeyedLock<K> {
+    type Guard<'a>
+        = keyed_lock::sync::Guard<'a, K>
+    where
+        K: 'a;
+
+    fn hold(&self, key: K) -> Self::Guard<'_> {
+        self.0.lock(key)
+    }
+}
+
+/// A mutex for each key, in a map under a mutex, as one would write it: put there by who comes first, removed by who leaves
+/// last.
+pub struct MapOfMutexes<K>(
+    parking_lot::Mutex<HashMap<K, Arc<parking_lot::Mutex<()>>, stripe_lock::DefaultHasher>>,
+);
+
+impl<K> Default for MapOfMutexes<K> {
+    fn default() -> Self {
+        Self(parking_lot::Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send + Sync> KeyLock<K> for MapOfMutexes<K> {
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let mutex = self.0.lock().entry(key.clone()).or_default().clone();
+        let guard = mutex.lock();
+        let result = section();
+        drop(guard);
+        let mut map = self.0.lock();
+        // The map has one, and this; whoever else wants the key has another.
+        if Arc::strong_count(&mutex) == 2 {
+            map.remove(key);
+        }
+        result
     }
 }
 

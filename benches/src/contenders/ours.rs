@@ -2,9 +2,9 @@
 
 use std::hash::{BuildHasher, Hash};
 
-use stripe_lock::{DefaultHasher, DefaultRawMutex, StripedMutex, StripedRwLock};
+use stripe_lock::{DefaultHasher, DefaultRawMutex, KeyedMutex, KeyedMutexGuard, StripedMutex, StripedRwLock};
 
-use super::{KeyLock, KeyRwLock, MultiLock};
+use super::{HoldMany, KeyLock, KeyRwLock, MultiLock};
 
 /// `stripe_lock::StripedMutex`.
 pub struct Ours<K: ?Sized, S = DefaultHasher>(StripedMutex<K, (), DefaultRawMutex, S>);
@@ -57,5 +57,48 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyRwLock<K> for OursRw<K, 
     fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.write(key);
         section()
+    }
+}
+
+/// `stripe_lock::KeyedMutex`.
+pub struct OursExact<K: ?Sized, S = DefaultHasher>(KeyedMutex<K, S>);
+
+impl<K: ?Sized, S: Default> Default for OursExact<K, S> {
+    fn default() -> Self {
+        Self(KeyedMutex::default())
+    }
+}
+
+impl<K: ?Sized, S> OursExact<K, S> {
+    /// Over so many buckets.
+    pub fn new(buckets: usize, hasher: S) -> Self {
+        Self(KeyedMutex::with_hasher(buckets, hasher))
+    }
+}
+
+impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for OursExact<K, S> {
+    #[inline]
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.lock(key);
+        section()
+    }
+}
+
+impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for OursExact<K, S> {
+    #[inline]
+    fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R {
+        let _guard = self.0.lock_many(keys);
+        section()
+    }
+}
+
+impl<K: Hash, S: BuildHasher> HoldMany<K> for OursExact<K, S> {
+    type Guard<'a>
+        = KeyedMutexGuard<'a, K, S>
+    where
+        Self: 'a;
+
+    fn hold(&self, key: K) -> Self::Guard<'_> {
+        self.0.lock(&key)
     }
 }

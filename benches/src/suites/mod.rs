@@ -2,6 +2,7 @@
 //! all measure.
 
 mod awaited;
+mod exact;
 
 use std::{
     hash::{BuildHasherDefault, RandomState},
@@ -17,6 +18,11 @@ use stripe_lock::{DefaultHasher, DefaultRawMutex, Fnv1a, SipHash, StripedMutex};
 pub use awaited::{
     ASYNC_LOCK, FUTURES, SAA, TOKEN_RING, TOKIO, apart, asleep_awaited, awaited, awaited_many, blocked_on,
     blocking, layouts, one_key_by_tasks, read_awaited, registers, threaded_awaited,
+};
+
+pub use exact::{
+    OURS_EXACT, crafted_keys, exact, exact_asleep, exact_awaited, exact_crafted, exact_many, exact_threaded,
+    nested,
 };
 
 use crate::{
