@@ -33,6 +33,8 @@ fn values_go_in_and_come_out_byte_for_byte() {
     std::fs::write(dir.join("file"), "from a file").unwrap();
     ok(dir, &["put", "s.vde", "text", "file", "--meta", "type=text/plain"], None);
     assert_eq!(ok(dir, &["get", "s.vde", "bin/1"], None), binary);
+    ok(dir, &["put", "s.vde", "bin/1", "@-"], Some(&binary[1..]));
+    assert_eq!(ok(dir, &["get", "s.vde", "bin/1"], None), binary[1..]);
     ok(dir, &["get", "s.vde", "text", "-o", "out"], None);
     assert_eq!(std::fs::read(dir.join("out")).unwrap(), b"from a file");
     assert_eq!(ok(dir, &["ls", "s.vde"], None), b"bin/1\ntext\n");
@@ -70,6 +72,7 @@ fn looking_after_a_store() {
     assert_eq!(stat["health"], "healthy");
     ok(dir, &["verify", "s.vde"], None);
     assert!(ok(dir, &["completions", "bash"], None).starts_with(b"_vde"));
+    assert_eq!(ok(dir, &["completion", "bash"], None), ok(dir, &["completions", "bash"], None));
 }
 
 #[test]

@@ -39,7 +39,7 @@ enum Command {
         /// The container; created if there is none
         store: PathBuf,
         key: OsString,
-        /// The file to read; `-` is standard input
+        /// The file to read; `-` or `@-` is standard input
         #[arg(default_value = "-")]
         file: PathBuf,
         /// User metadata as NAME=VALUE, any number of times
@@ -137,6 +137,7 @@ enum Command {
     /// Measure puts into a new store
     Bench(bench::Workload),
     /// Print a completion script for a shell
+    #[command(alias = "completion")]
     Completions { shell: clap_complete::Shell },
 }
 

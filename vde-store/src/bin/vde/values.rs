@@ -11,7 +11,7 @@ use crate::files::write_whole;
 use crate::{Failure, at, bytes, seconds, stdout, table, tell};
 
 pub(crate) fn put(store: &Path, key: &[u8], file: &Path, meta: &UserMetadata) -> Result<(), Failure> {
-    if file == Path::new("-") {
+    if ["-", "@-"].iter().any(|name| file == Path::new(name)) {
         return Ok(Vde::open(store)?.put_with(key, io::stdin().lock(), meta)?);
     }
     // First of all: a mistyped name must not leave an empty store behind.
