@@ -53,6 +53,14 @@ pub enum Error {
         /// What the operating system answered.
         source: io::Error,
     },
+    /// Another server, which `SERVICE` or `LOAD` names, could not be asked, or its answer not be read.
+    #[error("{iri}: {source}")]
+    Remote {
+        /// The endpoint or document.
+        iri: String,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// No RDF syntax is known for the file.
     #[error("{0}: the extension names no RDF syntax")]
     UnknownFormat(String),

@@ -55,6 +55,8 @@ mod readme {}
 
 mod blank;
 mod chunk;
+#[cfg(feature = "client")]
+mod client;
 mod codec;
 mod commit;
 mod compression;
@@ -77,6 +79,7 @@ mod parallel;
 mod pattern;
 mod quad;
 mod record;
+mod remote;
 mod run;
 #[cfg(feature = "server")]
 pub mod server;
@@ -91,6 +94,8 @@ mod transaction;
 mod verify;
 mod view;
 
+#[cfg(feature = "client")]
+pub use client::HttpClient;
 pub use dump::DumpOptions;
 pub use error::{Error, Result, SparqlError};
 pub use load::{LoadOptions, Loaded};
@@ -98,10 +103,11 @@ pub use options::{Durability, TripleStoreOptions};
 /// The RDF terms of this crate's interface.
 pub use oxrdf;
 pub use oxrdfio::RdfFormat;
+pub use remote::{Remote, RemoteDocument};
 pub use snapshot::Snapshot;
 pub use source::QuadIter;
 pub use sparesults::QueryResultsFormat;
-pub use spareval::{CancellationToken, QueryResults};
+pub use spareval::{AggregateFunctionAccumulator, CancellationToken, QueryResults};
 pub use sparql::{QueryOptions, ResultFormat, UpdateOptions, Updated};
 pub use stats::Stats;
 pub use store::TripleStore;

@@ -1,6 +1,7 @@
 //! The `triples` command from outside.
 #![cfg(feature = "cli")]
 
+use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -122,6 +123,39 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
+fn results_are_json_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("a.ttl"), "<urn:s> <urn:p> 1, 2 .").unwrap();
+    for (arguments, expected) in [
+        (&["load", "--json", "store.vde", "a.ttl"][..], r#"{"file":"a.ttl","quads":2,"added":2}"#),
+        (
+            &["--json", "update", "store.vde", "DELETE DATA { <urn:s> <urn:p> 1 }"],
+            r#"{"added":0,"removed":1}"#,
+        ),
+        (&["verify", "store.vde", "--json"], r#"{"quads":1,"terms":3,"problems":[]}"#),
+    ] {
+        let (line, expected) = (succeed(dir, arguments), serde_json::from_str::<Value>(expected).unwrap());
+        let found: Value = serde_json::from_str(&line).unwrap();
+        for (name, value) in expected.as_object().unwrap() {
+            assert!(name == "terms" || found[name] == *value, "{arguments:?}: {line}");
+        }
+    }
+    let stats: Value = serde_json::from_str(&succeed(dir, &["stats", "store.vde", "--json"])).unwrap();
+    assert_eq!((&stats["quads"], &stats["named_graphs"]), (&1.into(), &0.into()));
+    let query = succeed(dir, &["query", "--json", "store.vde", "SELECT ?o { ?s ?p ?o }"]);
+    let query: Value = serde_json::from_str(&query).unwrap();
+    assert_eq!(query["results"]["bindings"][0]["o"]["value"], "2");
+    let report = succeed(
+        dir,
+        &["bench", "new.vde", "--triples", "8", "--threads", "1", "--seconds", "0.01", "--json"],
+    );
+    for line in report.lines() {
+        assert!(serde_json::from_str::<Value>(line).unwrap()["per_second"].is_number(), "{line}");
+    }
+}
+
+#[test]
 fn files_are_compressed_and_named_as_one_likes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -141,7 +175,7 @@ fn files_are_compressed_and_named_as_one_likes() {
     succeed(dir, &["load", "-q", "-f", "nt", "some.vde", "some.txt"]);
     let mut load = Command::new(env!("CARGO_BIN_EXE_triples"))
         .current_dir(dir)
-        .args(["load", "-q", "-f", "ttl", "some.vde", "-"])
+        .args(["load", "-q", "-f", "ttl", "some.vde", "@-"])
         .stdin(std::process::Stdio::piped())
         .spawn()
         .unwrap();
@@ -205,6 +239,20 @@ fn mistakes_have_exit_codes() {
     assert_eq!(fail(dir, &["stats", "text.vde"]).0, 1);
     let nested = format!("ASK {}", "{".repeat(100_000));
     assert_eq!(fail(dir, &["query", "store.vde", &nested]).0, 2);
+    let update = fail(
+        dir,
+        &[
+            "update",
+            "store.vde",
+            "INSERT { ?s ?p ?o } WHERE { SERVICE <http://127.0.0.1:1/> { ?s ?p ?o } }",
+            "--remote",
+        ],
+    );
+    assert!(
+        update.0 == 1 && update.1.contains("http://127.0.0.1:1/"),
+        "a server that is not there: {}",
+        update.1
+    );
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(succeed(dir, &["completion", shell]).contains("checkpoint"), "{shell}");
     }

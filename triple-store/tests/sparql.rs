@@ -94,7 +94,7 @@ fn errors_of_the_data_are_those_of_the_store() {
     assert!(matches!(store.update("INSERT"), Err(Error::Sparql(_))));
     let result = store.query("SELECT * { SERVICE <urn:elsewhere> { ?s ?p ?o } }");
     let result = result.and_then(|results| ResultFormat::default().write(results, Vec::new()));
-    assert!(matches!(result, Err(Error::Evaluation(_))), "{result:?}");
+    assert!(matches!(result, Err(Error::Unsupported(_))), "{result:?}");
     let silent = store.query("ASK { SERVICE SILENT <urn:elsewhere> { ?s ?p ?o } }").unwrap();
     assert!(matches!(silent, QueryResults::Boolean(_)));
 }

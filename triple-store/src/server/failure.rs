@@ -70,6 +70,10 @@ impl From<Error> for Failure {
             Error::Io { name, source } => {
                 source.downcast::<Self>().unwrap_or_else(|source| Self::internal(&Error::Io { name, source }))
             }
+            Error::Remote { ref source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self::new(StatusCode::FORBIDDEN, error.to_string())
+            }
+            Error::Remote { .. } => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
             Error::Cancelled => Self::timed_out(),
             Error::TooManyChanges(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
             Error::Evaluation(Evaluation::Dataset(_) | Evaluation::Unexpected(_))

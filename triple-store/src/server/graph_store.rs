@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::form::Form;
 use super::incoming::{Incoming, Reader};
 use super::negotiate::{DATASET, GRAPH, choose};
-use super::protocol;
+use super::protocol::{self, Content};
 use super::{Shared, request_iri};
 use crate::load::LoadOptions;
 use crate::quad::EncodedQuad;
@@ -12,7 +12,7 @@ use crate::store::TripleStore;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oxrdf::{BlankNode, GraphName, GraphNameRef, NamedNode};
 use oxrdfio::RdfFormat;
@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// What documents of clients are called in errors.
 const NAME: &str = "body";
+
+/// What a graph can be patched by.
+const PATCHES: &str = "application/sparql-update";
 
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,7 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
     shared.options.access.may_write(&parts.headers)?;
     match parts.method {
         Method::DELETE => delete(&shared, target).await,
+        Method::PATCH => patch(&shared, &parts, target, body).await,
         _ => write(&shared, &parts, target, body).await,
     }
 }
@@ -215,6 +219,24 @@ fn fresh_graph(parts: &Parts) -> Result<NamedNode, Failure> {
 fn unsupported(what: &str) -> Failure {
     let message = format!("{what} must be RDF in a syntax that has a media type");
     Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+}
+
+/// `PATCH`: an update of the graph, as SPARQL 1.1 Graph Store HTTP Protocol has it in section 5.7.
+async fn patch(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Result<Response, Failure> {
+    if !matches!(Content::of(&parts.headers), Ok(Content::Update)) {
+        let message = format!("a patch is {PATCHES}, in UTF-8");
+        let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+        return Err(failure.with(HeaderName::from_static("accept-patch"), PATCHES));
+    }
+    let slot = shared.slot(shared.options.timeout)?;
+    let text = Incoming::new(&parts.headers, body, &shared.options)?.text().await?;
+    let mut options = shared.update_options(&slot).base_iri(target.base(parts));
+    if let Target::Graph(graph) = target {
+        options = options.within(graph);
+    }
+    let store = shared.store.clone();
+    slot.run(move || Ok(store.update_with(&text, &options)?)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn delete(shared: &Shared, target: Target) -> Result<Response, Failure> {

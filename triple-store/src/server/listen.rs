@@ -1,10 +1,14 @@
 //! Accepting connections, and seeing them to their end.
 
+use super::access_log::Client;
 use super::options::ServerOptions;
 use super::{Shared, router};
 use crate::error::{Error, Result};
 use crate::store::TripleStore;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -110,16 +114,21 @@ impl Server {
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
-            let (stream, place) = tokio::select! {
+            let (stream, client, place) = tokio::select! {
                 biased;
                 () = &mut stop => break,
                 Some(_) = connections.join_next() => continue,
-                (stream, place) = accept(&listener, &places) => (stream, place),
+                accepted = accept(&listener, &places) => accepted,
             };
+            let service = service.clone();
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Client(client));
+                service.call(request)
+            });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(shared.options.client_timeout)
-                .serve_connection(patient(stream, &shared.options), service.clone());
+                .serve_connection(patient(stream, &shared.options), service);
             let connection = farewell.watch(connection);
             let open = Arc::clone(&shared);
             connections.spawn(async move {
@@ -141,11 +150,14 @@ impl Server {
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("nobody closes the places");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, client)) => return (stream, client, place),
             // The client has gone already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(PAUSE).await,

@@ -67,7 +67,7 @@ pub(super) async fn measure(State(shared): State<Arc<Shared>>, request: Request,
     let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     // A client can invent methods, and must not make counters by that.
     let method = match request.method().as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS") => known.to_owned(),
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
         _ => "other".to_owned(),
     };
     let response = next.run(request).await;

@@ -2,17 +2,20 @@
 //!
 //! | route | methods | what |
 //! |---|---|---|
-//! | `/` | GET | a page to write queries on |
-//! | `/query` | GET, POST | SPARQL queries; without a query a description of the service |
+//! | `/` | GET | a page to write queries on, or [another one](ServerOptions::page) |
+//! | `/query` | GET, POST | SPARQL queries; without a query a description of the service; with `?explain` the plan, as JSON |
 //! | `/update` | POST | SPARQL updates |
 //! | `/sparql` | GET, POST | either |
-//! | `/store` | GET, HEAD, PUT, POST, DELETE | the graph that `?graph=IRI` or `?default` names, or all of them |
+//! | `/store` | GET, HEAD, PUT, POST, PATCH, DELETE | the graph that `?graph=IRI` or `?default` names, or all of them |
 //! | `/store/...` | the same | the graph whose IRI this address is |
+//! | `/prefixes` | GET | prefixes of the store and well-known ones, as Turtle |
 //! | `/health` | GET | 200 while the store takes writes |
 //! | `/metrics` | GET | counters, for Prometheus |
 //!
 //! Answers are given in the syntax that `Accept` asks for. Several documents can be sent to `/store` at once, as
-//! `multipart/form-data`: all of them are stored, or none. What is wrong with a request is said in one line of text.
+//! `multipart/form-data`: all of them are stored, or none. A patch of a graph is an update (`application/sparql-update`) that
+//! changes no other graph. Requests and answers may be compressed by gzip. What is wrong with a request is said in one line
+//! of text.
 //!
 //! # Who may do what
 //!
@@ -45,6 +48,7 @@
 //! ```
 
 mod access;
+mod access_log;
 mod failure;
 mod form;
 mod graph_store;
@@ -61,6 +65,7 @@ mod work;
 pub use listen::Server;
 pub use options::ServerOptions;
 
+use crate::sparql::UpdateOptions;
 use crate::store::TripleStore;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -75,6 +80,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use work::{Slot, Threads};
 
@@ -98,6 +104,16 @@ impl Shared {
     fn slot(&self, timeout: Duration) -> Result<Slot, Failure> {
         Slot::take(&self.slots, &self.threads, timeout)
     }
+
+    /// What every update that is worked on in a slot is limited by.
+    fn update_options(&self, slot: &Slot) -> UpdateOptions {
+        let options =
+            UpdateOptions::new().cancellation(slot.cancellation()).most_changes(self.options.most_changes);
+        match &self.options.remote {
+            Some(remote) => options.remote(Arc::clone(remote)),
+            None => options,
+        }
+    }
 }
 
 /// All routes.
@@ -110,6 +126,7 @@ fn router(shared: Arc<Shared>) -> Router {
     let graphs = get(graph_store::handle)
         .put(graph_store::handle)
         .post(graph_store::handle)
+        .patch(graph_store::handle)
         .delete(graph_store::handle);
     let mut router = Router::new()
         .route("/query", get(endpoint(Endpoint::Query)).post(endpoint(Endpoint::Query)))
@@ -119,11 +136,17 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/store/{*path}", graphs)
         .route("/health", get(health))
         .route("/metrics", get(metrics::show))
-        .merge(page::router());
+        .merge(page::router(shared.options.page.as_deref()));
     if let Some(origin) = &shared.options.access.origin {
         router = router.layer(cors(origin));
     }
-    router.layer(middleware::from_fn_with_state(Arc::clone(&shared), metrics::measure)).with_state(shared)
+    let mut router = router
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), metrics::measure));
+    if shared.options.access_log.is_some() {
+        router = router.layer(middleware::from_fn_with_state(Arc::clone(&shared), access_log::note));
+    }
+    router.with_state(shared)
 }
 
 /// What tells browsers that pages of an origin may use the server.

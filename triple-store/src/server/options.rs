@@ -1,6 +1,10 @@
 //! How a server is run.
 
 use super::access::Access;
+use super::access_log::AccessLog;
+use crate::remote::Remote;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a server is run: who may write, and what a client may use.
@@ -25,6 +29,9 @@ pub struct ServerOptions {
     pub(super) connections: usize,
     pub(super) union_default_graph: bool,
     pub(super) most_changes: usize,
+    pub(super) page: Option<PathBuf>,
+    pub(super) access_log: Option<AccessLog>,
+    pub(super) remote: Option<Arc<dyn Remote>>,
 }
 
 impl Default for ServerOptions {
@@ -38,6 +45,9 @@ impl Default for ServerOptions {
             connections: 1024,
             union_default_graph: false,
             most_changes: 10_000_000,
+            page: None,
+            access_log: None,
+            remote: None,
         }
     }
 }
@@ -90,7 +100,7 @@ impl ServerOptions {
         self
     }
 
-    /// Refuses the bodies of requests that are longer than this many bytes, with 413. A query or an update is held
+    /// Refuses the bodies of requests that are longer than this many bytes once they are decompressed, with 413. A query or an update is held
     /// in memory as it is sent; a document is parsed while it comes.
     ///
     /// # Examples
@@ -183,6 +193,52 @@ impl ServerOptions {
     /// ```
     pub fn union_default_graph(mut self, union: bool) -> Self {
         self.union_default_graph = union;
+        self
+    }
+
+    /// Serves the files of this folder in place of the page that comes with the server, `index.html` at `/`. A file is
+    /// served to whoever can reach the server, and links are followed. The other routes of the server come first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::server::ServerOptions::new().page("yasgui");
+    /// # let _ = options;
+    /// ```
+    pub fn page(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.page = Some(folder.into());
+        self
+    }
+
+    /// Calls this with a line for each request once its response was sent, in the Combined Log Format that web servers
+    /// write. The text of queries that come by GET is in it; bodies and tokens are not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::server::ServerOptions::new().access_log(|line| eprintln!("{line}"));
+    /// # let _ = options;
+    /// ```
+    pub fn access_log(mut self, log: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.access_log = Some(AccessLog::new(log));
+        self
+    }
+
+    /// Lets `SERVICE` and `LOAD` go to other servers, by this client. Whoever can reach this server can then have it ask
+    /// whatever the client asks: name the hosts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::HttpClient;
+    /// use triple_store::server::ServerOptions;
+    ///
+    /// let options = ServerOptions::new().remote(HttpClient::new().only(["dbpedia.org".parse()?]));
+    /// # let _ = options;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remote(mut self, remote: impl Remote + 'static) -> Self {
+        self.remote = Some(Arc::new(remote));
         self
     }
 }

@@ -1,63 +1,69 @@
-//! The page to write queries on: YASGUI, packaged, so that it works without a network.
+//! The page to write queries on, which needs no network but the server; or another one, from a folder.
 
 use super::Shared;
+use crate::namespaces::WELL_KNOWN;
 use axum::Router;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
-use flate2::read::GzDecoder;
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
 use std::sync::Arc;
+use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeader;
 
 const INDEX: &str = include_str!("../../assets/index.html");
+const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
-const YASGUI_SCRIPT: &[u8] = include_bytes!("../../assets/yasgui/yasgui.min.js.gz");
-const YASGUI_STYLE: &[u8] = include_bytes!("../../assets/yasgui/yasgui.min.css.gz");
 
 /// The page loads nothing from elsewhere and talks to nobody else, whatever a result makes it show.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-                      img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'",
+);
 
-/// For files whose names change with their content, or nearly so.
-const A_DAY: &str = "public, max-age=86400";
+/// So does another page, whose libraries may bring styles, pictures and workers of their own.
+const POLICY_OF_OTHERS: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+     font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    let plain = |media_type: &'static str, text: &'static str| {
-        let fields = [
-            (header::CONTENT_TYPE, media_type),
+pub(super) fn router(folder: Option<&Path>) -> Router<Arc<Shared>> {
+    let router = Router::new().route("/prefixes", get(prefixes));
+    if let Some(folder) = folder {
+        let files = SetResponseHeader::overriding(
+            ServeDir::new(folder),
+            header::CONTENT_SECURITY_POLICY,
+            POLICY_OF_OTHERS,
+        );
+        return router.fallback_service(files);
+    }
+    let file = |media_type: &'static str, text: &'static str| {
+        let fields: [(HeaderName, HeaderValue); 4] = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
             (header::CONTENT_SECURITY_POLICY, POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::CACHE_CONTROL, "no-cache"),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         ];
         get(move || async move { (fields, text) })
     };
-    let packed = |media_type, bytes| {
-        get(move |headers: HeaderMap| async move { unpack_unless_understood(&headers, media_type, bytes) })
-    };
-    Router::new()
-        .route("/", plain("text/html; charset=utf-8", INDEX))
-        .route("/page.js", plain("text/javascript; charset=utf-8", SCRIPT))
-        .route("/yasgui-4.6.2.min.js", packed("text/javascript; charset=utf-8", YASGUI_SCRIPT))
-        .route("/yasgui-4.6.2.min.css", packed("text/css; charset=utf-8", YASGUI_STYLE))
+    router
+        .route("/", file("text/html; charset=utf-8", INDEX))
+        .route("/page.css", file("text/css; charset=utf-8", STYLE))
+        .route("/page.js", file("text/javascript; charset=utf-8", SCRIPT))
 }
 
-/// A packed file, as it is for clients that can unpack it.
-fn unpack_unless_understood(
-    headers: &HeaderMap,
-    media_type: &'static str,
-    packed: &'static [u8],
-) -> Response {
-    let fields = [
-        (header::CONTENT_TYPE, media_type),
-        (header::CACHE_CONTROL, A_DAY),
-        (header::VARY, "accept-encoding"),
-    ];
-    let codings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    if codings.flat_map(|codings| codings.split(',')).any(|coding| coding.trim() == "gzip") {
-        return (fields, [(header::CONTENT_ENCODING, "gzip")], packed).into_response();
+/// `GET /prefixes`: those of the store and the well-known ones, as a Turtle document without triples.
+async fn prefixes(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let mut prefixes: BTreeMap<_, _> =
+        WELL_KNOWN.iter().map(|(prefix, iri)| ((*prefix).to_owned(), (*iri).to_owned())).collect();
+    prefixes.extend(shared.store.namespaces());
+    let mut document = String::new();
+    for (prefix, iri) in prefixes {
+        writeln!(document, "PREFIX {prefix}: <{iri}>").expect("a string takes what is written to it");
     }
-    let mut unpacked = Vec::new();
-    GzDecoder::new(packed).read_to_end(&mut unpacked).expect("what is packaged is whole");
-    (fields, unpacked).into_response()
+    ([(header::CONTENT_TYPE, "text/turtle; charset=utf-8")], document)
 }

@@ -1,9 +1,13 @@
 //! SPARQL 1.1 Protocol: what a request asks for.
 
 use super::failure::Failure;
+use crate::sparql::without_graph;
 use axum::http::{HeaderMap, StatusCode, header};
 use oxrdf::{GraphName, NamedNode};
 use percent_encoding::percent_decode_str;
+
+/// What rdflib calls the default graph of a `Dataset`, which it names with each request and puts around what is in an update.
+const RDFLIB: &str = "urn:x-rdflib:default";
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,6 +106,7 @@ pub(super) fn operation(
         match &*name {
             "query" => queries.push(value),
             "update" => updates.push(value),
+            "default-graph-uri" | "using-graph-uri" if value == RDFLIB => {}
             "default-graph-uri" | "named-graph-uri" | "using-graph-uri" | "using-named-graph-uri" => {
                 let graph = graph(&name, &value)?;
                 let slot = if name.starts_with("using") { &mut using } else { &mut from };
@@ -113,11 +118,16 @@ pub(super) fn operation(
             _ => {}
         }
     }
+    let text = |text: String| without_graph(&text, RDFLIB).into_owned();
     let mismatch = "default-graph-uri and named-graph-uri go with a query, using-graph-uri and \
                     using-named-graph-uri with an update";
     match (queries.pop(), updates.pop(), queries.is_empty() && updates.is_empty()) {
-        (Some(text), None, true) if using.is_none() => Ok(Operation::Query { text, dataset: from }),
-        (None, Some(text), true) if from.is_none() => Ok(Operation::Update { text, dataset: using }),
+        (Some(operation), None, true) if using.is_none() => {
+            Ok(Operation::Query { text: text(operation), dataset: from })
+        }
+        (None, Some(operation), true) if from.is_none() => {
+            Ok(Operation::Update { text: text(operation), dataset: using })
+        }
         (Some(_), None, true) | (None, Some(_), true) => Err(Failure::bad_request(mismatch)),
         _ => Err(Failure::bad_request("a request has exactly one query or update")),
     }

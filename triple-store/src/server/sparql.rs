@@ -6,7 +6,8 @@ use super::negotiate::{GRAPH, SOLUTIONS, choose};
 use super::protocol::{self, Content, Dataset, Operation};
 use super::work::Slot;
 use super::{Shared, request_iri};
-use crate::sparql::{QueryOptions, ResultFormat, UpdateOptions};
+use crate::error::Error;
+use crate::sparql::{QueryOptions, ResultFormat};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
@@ -16,6 +17,8 @@ use oxrdf::{NamedNode, TripleRef};
 use oxrdfio::RdfSerializer;
 use spareval::QueryResults;
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
 
 /// The vocabulary of SPARQL 1.1 Service Description.
 const SD: &str = "http://www.w3.org/ns/sparql-service-description#";
@@ -51,10 +54,11 @@ pub(super) async fn handle(
             Content::Query | Content::Update => sent = Some((content, text)),
         }
     }
+    let explains = parameters.iter().any(|(name, _)| name == "explain");
     let operation = protocol::operation(parameters, sent)?;
     match operation {
         Operation::Query { text, dataset } if endpoint != Endpoint::Update => {
-            query(shared, slot, parts, text, dataset).await
+            query(shared, slot, parts, text, dataset, explains).await
         }
         Operation::Update { text, dataset } if endpoint != Endpoint::Query && !by_get => {
             update(shared, slot, &parts, text, dataset).await
@@ -71,6 +75,7 @@ async fn query(
     parts: Parts,
     text: String,
     dataset: Option<Dataset>,
+    explains: bool,
 ) -> Result<Response, Failure> {
     let mut options = QueryOptions::new().base_iri(request_iri(&parts)).cancellation(slot.cancellation());
     options = match dataset {
@@ -80,8 +85,17 @@ async fn query(
             options.dataset(dataset.default_graphs(), named)
         }
     };
+    if let Some(remote) = &shared.options.remote {
+        options = options.remote(Arc::clone(remote));
+    }
     let store = shared.store.clone();
     slot.respond(move |output| {
+        if explains {
+            output.media_type = "application/json";
+            let plan = store.snapshot().explain(&text, &options)?;
+            output.write_all(plan.as_bytes()).map_err(|source| Error::Io { name: "plan".into(), source })?;
+            return Ok(());
+        }
         let results = store.query_with(&text, &options)?;
         let format = if matches!(results, QueryResults::Graph(_)) {
             let (media_type, format) = choose(&parts.headers, GRAPH)?;
@@ -106,10 +120,7 @@ async fn update(
     dataset: Option<Dataset>,
 ) -> Result<Response, Failure> {
     shared.options.access.may_write(&parts.headers)?;
-    let mut options = UpdateOptions::new()
-        .base_iri(request_iri(parts))
-        .cancellation(slot.cancellation())
-        .most_changes(shared.options.most_changes);
+    let mut options = shared.update_options(&slot).base_iri(request_iri(parts));
     if let Some(dataset) = dataset {
         options = options.dataset(dataset.default, dataset.named);
     }

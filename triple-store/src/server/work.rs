@@ -5,7 +5,7 @@ use super::failure::Failure;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use spareval::CancellationToken;
 use std::io::{self, Write};
 use std::mem;
@@ -125,7 +125,8 @@ impl Slot {
         };
         let sending = Sending { first: Some(first), chunks, work: Some(work), _guard: guard };
         let body = stream::unfold(sending, |mut sending| async { Some((sending.next().await?, sending)) });
-        Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(body)).into_response())
+        // What compresses it asks once more after its end.
+        Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(body.fuse())).into_response())
     }
 }
 

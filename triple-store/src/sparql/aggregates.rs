@@ -5,7 +5,7 @@ use super::rules::{Rules, is_internal, take};
 use oxrdf::{Literal, NamedNode, Variable};
 use spargebra::algebra::{AggregateExpression, AggregateFunction, Expression, GraphPattern};
 
-impl Rules {
+impl Rules<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &mut AggregateExpression, inner: &mut GraphPattern) {
         let (name, expr, distinct) = match aggregate {
             AggregateExpression::CountSolutions { distinct: false } => return,

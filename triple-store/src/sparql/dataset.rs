@@ -4,6 +4,7 @@ use super::exact::{Terms, expression_term, term_of};
 use super::functions::effective_boolean_value;
 use super::paths::{self, Step};
 use super::query::Watchdog;
+use super::service::restored;
 use crate::error::{Error, Result};
 use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
@@ -151,7 +152,7 @@ impl QueryableDataset<'static> for Dataset {
     }
 
     fn internalize_term(&self, term: Term) -> Result<TermId> {
-        Ok(self.terms.id(term, self.interns()))
+        Ok(self.terms.id(restored(term), self.interns()))
     }
 
     fn externalize_term(&self, term: TermId) -> Result<Term> {

@@ -24,7 +24,7 @@ enum Reads {
 
 type Variables = HashSet<Variable>;
 
-impl Rules {
+impl Rules<'_> {
     pub(super) fn graph(&mut self, pattern: &mut GraphPattern) {
         let GraphPattern::Graph { name, mut inner } = std::mem::take(pattern) else { return };
         let own = match &name {

@@ -28,7 +28,7 @@ pub(super) fn is_path(predicate: &NamedNode) -> bool {
     predicate.as_str().starts_with(PATH)
 }
 
-impl Rules {
+impl Rules<'_> {
     pub(super) fn path_pattern(&mut self, pattern: &mut GraphPattern) {
         if let GraphPattern::Path { subject, path, object } = std::mem::take(pattern) {
             self.starts.extend([&subject, &object].into_iter().filter_map(variable).cloned());

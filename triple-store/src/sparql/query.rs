@@ -1,25 +1,29 @@
 //! Queries.
 
+use super::custom::Custom;
 use super::dataset::Dataset;
 use super::depth::Room;
 use super::exact::Terms;
 use super::paths::Step;
 use super::rules::Rules;
+use super::service::Services;
 use super::{fault, plan, text};
 use crate::error::{Error, Result};
+use crate::remote::Remote;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::store::TripleStore;
 use crate::transaction::Transaction;
-use oxrdf::{GraphName, NamedOrBlankNode};
+use oxrdf::{GraphName, NamedNode, NamedOrBlankNode, Term};
 use spareval::{
-    CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults, QuerySolutionIter, QueryTripleIter,
+    AggregateFunctionAccumulator, CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults,
+    QuerySolutionIter, QueryTripleIter,
 };
 use spargebra::{Query, SparqlParser, SparqlSyntaxError};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a query is evaluated.
 ///
@@ -44,6 +48,8 @@ pub struct QueryOptions {
     union_default_graph: bool,
     default_graphs: Option<Vec<GraphName>>,
     named_graphs: Option<Vec<NamedOrBlankNode>>,
+    pub(super) remote: Option<Arc<dyn Remote>>,
+    pub(super) custom: Custom,
 }
 
 impl QueryOptions {
@@ -128,8 +134,95 @@ impl QueryOptions {
         self
     }
 
+    /// Lets the query call a function by this name. It gets terms as they are stored; `None` is an error, as of `1 / 0`. A
+    /// name of [`xsd`](oxrdf::vocab::xsd) is that of a cast, and can't be taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oxrdf::{Literal, NamedNode, Term};
+    /// use triple_store::{QueryOptions, QueryResults, TripleStore};
+    ///
+    /// /// How many letters a text has.
+    /// fn letters(arguments: &[Term]) -> Option<Term> {
+    ///     let [Term::Literal(text)] = arguments else { return None };
+    ///     Some(Literal::from(text.value().chars().filter(|char| char.is_alphabetic()).count() as u64).into())
+    /// }
+    ///
+    /// let options = QueryOptions::new().function(NamedNode::new("http://example.com/letters")?, letters);
+    /// let query = "PREFIX ex: <http://example.com/> SELECT (ex:letters('4 words, 1 text') AS ?n) {}";
+    /// let QueryResults::Solutions(mut rows) = TripleStore::in_memory().query_with(query, &options)? else { panic!() };
+    /// assert_eq!(rows.next().expect("one row")?["n"], Literal::from(9).into());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn function(
+        mut self,
+        name: NamedNode,
+        function: impl Fn(&[Term]) -> Option<Term> + Send + Sync + 'static,
+    ) -> Self {
+        self.custom.add_function(name, function);
+        self
+    }
+
+    /// Lets the query call an aggregate by this name: for each group it has a new accumulator, which gets the terms of the
+    /// group as they are stored. The parser takes no `DISTINCT` in it.
+    ///
+    /// # Examples
+    ///
+    /// The example `aggregate` of this crate (`cargo run -p triple-store --example aggregate`) has a median.
+    ///
+    /// ```
+    /// use oxrdf::{Literal, NamedNode, Term};
+    /// use triple_store::{AggregateFunctionAccumulator, QueryOptions, QueryResults, TripleStore};
+    ///
+    /// /// Whether all terms of a group are IRIs.
+    /// struct AllIris(bool);
+    ///
+    /// impl AggregateFunctionAccumulator for AllIris {
+    ///     fn accumulate(&mut self, term: Term) {
+    ///         self.0 &= term.is_named_node();
+    ///     }
+    ///
+    ///     fn finish(&mut self) -> Option<Term> {
+    ///         Some(Literal::from(self.0).into())
+    ///     }
+    /// }
+    ///
+    /// let name = NamedNode::new("http://example.com/all-iris")?;
+    /// let options = QueryOptions::new().aggregate(name, || Box::new(AllIris(true)));
+    /// let query = "SELECT (<http://example.com/all-iris>(?x) AS ?all) { VALUES ?x { <urn:a> 1 } }";
+    /// let QueryResults::Solutions(mut rows) = TripleStore::in_memory().query_with(query, &options)? else { panic!() };
+    /// assert_eq!(rows.next().expect("one row")?["all"], Literal::from(false).into());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn aggregate(
+        mut self,
+        name: NamedNode,
+        new: impl Fn() -> Box<dyn AggregateFunctionAccumulator + Send + Sync> + Send + Sync + 'static,
+    ) -> Self {
+        self.custom.add_aggregate(name, new);
+        self
+    }
+
+    /// Lets `SERVICE` ask other servers, by this client. An endpoint is asked before the query is evaluated, in batches of a
+    /// hundred for what the patterns beside it have found, or, where those have more than 10,000 solutions, for everything.
+    ///
+    /// # Examples
+    ///
+    /// See [`Remote`].
+    pub fn remote(mut self, remote: impl Remote + 'static) -> Self {
+        self.remote = Some(Arc::new(remote));
+        self
+    }
+
+    /// What is left of the time.
+    pub(super) fn time_left(&self, started: Instant) -> Result<Option<Duration>> {
+        let left = self.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        if self.is_cancelled() || left == Some(Duration::ZERO) { Err(Error::Cancelled) } else { Ok(left) }
+    }
+
     pub(super) fn parser(&self) -> Result<SparqlParser> {
-        let parser = SparqlParser::new();
+        let parser = self.custom.tell(SparqlParser::new());
         match &self.base_iri {
             None => Ok(parser),
             Some(iri) => parser
@@ -147,28 +240,39 @@ impl QueryOptions {
         self.cancellation.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
-    /// An evaluator for a query that these rules rewrote.
-    pub(super) fn evaluator(&self, rules: Rules, source: &Source) -> Prepared {
+    /// An evaluator for a query that was begun then and that these rules rewrote.
+    pub(super) fn evaluator(&self, rules: Rules<'_>, source: &Source, started: Instant) -> Prepared {
         let token = self.cancellation.clone().unwrap_or_default();
         let terms = Arc::new(Terms::new(Arc::clone(&source.engine)));
         let evaluator = QueryEvaluator::new().with_cancellation_token(token.clone());
-        let evaluator = rules.used.register(evaluator, &terms);
-        let watchdog = self.timeout.map(|timeout| Watchdog::new(token.clone(), timeout));
+        let evaluator = rules.calls.register(rules.used.register(evaluator, &terms));
+        let watchdog = self
+            .timeout
+            .map(|timeout| Watchdog::new(token.clone(), timeout.saturating_sub(started.elapsed())));
         Prepared { evaluator, token, watchdog, terms, steps: rules.steps }
     }
 
-    /// The query, its joins in order, and an evaluator that optimizes it as far as that is left to do.
-    fn plan(&self, query: &str, source: &Source) -> Result<(Query, Prepared)> {
-        let text = query;
+    fn parse(&self, text: &str) -> Result<Query> {
         let parsed = self.parser()?.parse_query(&text::readable(text));
         let mut query = parsed.map_err(|error| self.misunderstood(text, &error))?;
         if let Query::Select { pattern, .. } = &mut query {
             text::order_columns(text, pattern);
         }
-        let rules = Rules::of_query(&mut query);
+        Ok(query)
+    }
+
+    /// The query, its joins in order, and an evaluator that optimizes it as far as that is left to do.
+    fn plan(&self, mut query: Query, source: &Source, started: Instant) -> Result<(Query, Prepared)> {
+        let dataset = query.dataset().cloned();
+        let (Query::Select { pattern, .. }
+        | Query::Construct { pattern, .. }
+        | Query::Describe { pattern, .. }
+        | Query::Ask { pattern, .. }) = &mut query;
+        Services::new(self, source, dataset, started).answer(pattern)?;
+        let rules = Rules::of(pattern, &self.custom);
         let plain = query.dataset().is_none() && self.default_graphs.is_none() && !self.union_default_graph;
         let improved = plan::improve_query(&mut query, source, plain);
-        let mut prepared = self.evaluator(rules, source);
+        let mut prepared = self.evaluator(rules, source, started);
         if improved.is_finished {
             prepared.evaluator = prepared.evaluator.without_optimizations();
         }
@@ -177,12 +281,18 @@ impl QueryOptions {
     }
 
     fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {
-        let room = Room::of(query)?;
-        room.run(|| self.evaluate(source, query, room))
+        let (room, started) = (Room::of(query)?, Instant::now());
+        room.run(|| self.evaluate(source, self.parse(query)?, started, room))
     }
 
-    fn evaluate(&self, source: Source, query: &str, room: Room) -> Result<QueryResults<'static>> {
-        let (query, evaluator) = self.plan(query, &source)?;
+    pub(super) fn evaluate(
+        &self,
+        source: Source,
+        query: Query,
+        started: Instant,
+        room: Room,
+    ) -> Result<QueryResults<'static>> {
+        let (query, evaluator) = self.plan(query, &source, started)?;
         let Prepared { evaluator, token, watchdog, terms, steps } = evaluator;
         if token.is_cancelled() {
             return Err(Error::Cancelled);
@@ -349,7 +459,7 @@ impl Snapshot {
     }
 
     fn explained(&self, query: &str, options: &QueryOptions) -> Result<String> {
-        let (query, evaluator) = options.plan(query, &self.source)?;
+        let (query, evaluator) = options.plan(options.parse(query)?, &self.source, Instant::now())?;
         let Prepared { evaluator, watchdog, terms, steps, .. } = evaluator;
         let evaluator = evaluator.compute_statistics();
         let mut prepared = options.prepare(&evaluator, &query);

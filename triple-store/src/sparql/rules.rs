@@ -4,6 +4,7 @@
 //! by its *value*, as an operand, or *exactly*, as a term that ends up in a solution. For a value the evaluator is right.
 //! For a term it is not, since it writes values in their canonical form; see [`exact`](super::exact).
 
+use super::custom::{Calls, Custom};
 use super::exact::{disguised, is_canonical};
 use super::functions::{self, Used};
 use super::order::Number;
@@ -11,14 +12,13 @@ use super::paths::Step;
 use super::walk::{Part, parts_of_expression, parts_of_pattern};
 use oxrdf::vocab::xsd;
 use oxrdf::{BlankNode, NamedNode, Term, Variable};
-use spargebra::Query;
 use spargebra::algebra::{Expression, Function, GraphPattern, OrderExpression};
 use std::collections::{HashMap, HashSet};
 
 /// The rules, and what the rewritten query needs.
-#[derive(Default)]
-pub(super) struct Rules {
+pub(super) struct Rules<'a> {
     pub(super) used: Used,
+    pub(super) calls: Calls<'a>,
     /// The alternatives that the predicates of [paths](super::paths) stand for.
     pub(super) steps: Vec<Vec<Step>>,
     /// Blank nodes that have to be variables.
@@ -30,19 +30,18 @@ pub(super) struct Rules {
     fresh: usize,
 }
 
-impl Rules {
-    /// Rewrites a query.
-    pub(super) fn of_query(query: &mut Query) -> Self {
-        let (Query::Select { pattern, .. }
-        | Query::Construct { pattern, .. }
-        | Query::Describe { pattern, .. }
-        | Query::Ask { pattern, .. }) = query;
-        Self::of(pattern)
-    }
-
-    /// Rewrites a pattern.
-    pub(super) fn of(pattern: &mut GraphPattern) -> Self {
-        let mut rules = Self::default();
+impl<'a> Rules<'a> {
+    /// Rewrites a pattern, which may call these functions.
+    pub(super) fn of(pattern: &mut GraphPattern, custom: &'a Custom) -> Self {
+        let mut rules = Self {
+            used: Used::default(),
+            calls: Calls::of(custom),
+            steps: Vec::new(),
+            blanks: HashMap::new(),
+            starts: HashSet::new(),
+            own_nodes: HashSet::new(),
+            fresh: 0,
+        };
         rules.separate(pattern);
         rules.pattern(pattern);
         rules.name_blanks(pattern);
@@ -218,9 +217,11 @@ impl Rules {
 
     fn function(&mut self, expression: &mut Expression) {
         let Expression::FunctionCall(function, arguments) = expression else { return };
+        let is_custom = matches!(function, Function::Custom(name) if self.calls.has(name));
         for (at, argument) in arguments.iter_mut().enumerate() {
             match function {
                 Function::Triple if at == 2 => self.exactly(argument),
+                Function::Custom(_) if is_custom => self.exactly(argument),
                 _ => self.value(argument),
             }
         }
@@ -321,6 +322,13 @@ impl Rules {
                     self.value(argument);
                 }
             }
+            Expression::FunctionCall(Function::Custom(name), _) if self.calls.has(name) => {
+                let exactly = Calls::exactly(name);
+                self.function(expression);
+                if let Expression::FunctionCall(function, _) = expression {
+                    *function = Function::Custom(exactly);
+                }
+            }
             // The evaluator reads it in disguise.
             Expression::FunctionCall(Function::Object, arguments) => {
                 for argument in arguments {
@@ -375,6 +383,7 @@ fn loses_form(expression: &Expression) -> bool {
         | Expression::If(..)
         | Expression::Coalesce(_)
         | Expression::FunctionCall(Function::StrDt | Function::Object, _) => true,
+        Expression::FunctionCall(Function::Custom(name), _) => !is_cast(name),
         _ => false,
     }
 }

@@ -142,6 +142,38 @@ pub(super) fn with_sources(text: &str) -> Cow<'_, str> {
     text
 }
 
+/// The text without `GRAPH <iri> {` and the bracket that closes it, with white space in their place.
+#[cfg(feature = "server")]
+pub(crate) fn without_graph<'t>(text: &'t str, iri: &str) -> Cow<'t, str> {
+    let mut text = Cow::Borrowed(text);
+    if !text.contains(iri) {
+        return text;
+    }
+    let name = format!("<{iri}>");
+    let (mut open, mut blank) = (Vec::new(), Vec::new());
+    let mut before: [(Range<usize>, Token<'_>); 2] = [(0..0, Token::Other("")), (0..0, Token::Other(""))];
+    for (range, token) in tokens(&text) {
+        match (&before, &token) {
+            ([(graph, Token::Word(word)), (_, Token::Other(iri))], Token::Other("{"))
+                if is_one_of(word, &["graph"]) && *iri == name =>
+            {
+                blank.push(graph.start..range.end);
+                open.push(true);
+            }
+            (_, Token::Other("{")) => open.push(false),
+            (_, Token::Other("}")) if open.pop() == Some(true) => blank.push(range.clone()),
+            _ => {}
+        }
+        before.rotate_left(1);
+        before[1] = (range, token);
+    }
+    for range in blank {
+        let spaces = text[range.clone()].replace(|char| !matches!(char, '\n' | '\r'), " ");
+        text.to_mut().replace_range(range, &spaces);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +227,24 @@ mod tests {
         assert_eq!(with_sources(text), expected);
         for text in ["INSERT DATA { <copy> :add 'move' } # COPY <a> TO <b>", "COPY", "COPY <a>"] {
             assert!(matches!(with_sources(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn a_graph_is_taken_out_with_its_brackets() {
+        for (text, expected) in [
+            ("INSERT DATA { GRAPH <urn:x>{ :a :b '}' } }", "INSERT DATA { :a :b '}' }"),
+            ("{graph <urn:x>\n{GRAPH <urn:y> {?s ?p ?o}}}", "{ GRAPH <urn:y> {?s ?p ?o} }"),
+        ] {
+            let found = without_graph(text, "urn:x");
+            assert_eq!(found.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+            let lines = |text: &str| text.split('\n').map(str::len).collect::<Vec<_>>();
+            assert_eq!(lines(&found), lines(text), "what is left stays in its place");
+        }
+        for text in ["GRAPH <urn:y> { <urn:x> ?p 'GRAPH <urn:x> {' } # GRAPH <urn:x> {", "WITH <urn:x>", "}}"]
+        {
+            assert_eq!(without_graph(text, "urn:x"), text);
         }
     }
 }

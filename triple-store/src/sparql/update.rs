@@ -2,26 +2,30 @@
 
 use super::dataset::Dataset;
 use super::depth::Room;
+use super::fetch::{self, Loaded};
 use super::plan;
 use super::query::{Prepared, QueryOptions};
 use super::rules::Rules;
 use super::scope;
+use super::service::Services;
 use super::text;
+use super::within::within;
 use crate::blank::Scope;
 use crate::error::{Error, Result};
 use crate::nesting;
 use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
+use crate::remote::Remote;
 use crate::store::TripleStore;
 use crate::term::TermId;
 use crate::transaction::Transaction;
 use oxrdf::{GraphName, NamedNode, Quad, Term};
-use spareval::{CancellationToken, DeleteInsertIter, DeleteInsertQuad};
+use spareval::{AggregateFunctionAccumulator, CancellationToken, DeleteInsertIter, DeleteInsertQuad};
 use spargebra::GraphUpdateOperation;
 use spargebra::Update;
 use spargebra::algebra::{GraphPattern, GraphTarget, QueryDataset};
 use spargebra::term::{GraphNamePattern, GroundTerm, GroundTriple, NamedNodePattern, QuadPattern};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How an update is evaluated.
 ///
@@ -42,6 +46,7 @@ use std::time::Duration;
 pub struct UpdateOptions {
     query: QueryOptions,
     using: Option<QueryDataset>,
+    graph: Option<GraphName>,
     most_changes: Option<usize>,
 }
 
@@ -110,6 +115,80 @@ impl UpdateOptions {
         self
     }
 
+    /// Takes this graph for the default graph, in patterns and for what is written. An update that may change another graph
+    /// is refused with [`Error::Unsupported`], and so is one that names a dataset.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oxrdf::NamedNode;
+    ///
+    /// let store = triple_store::TripleStore::in_memory();
+    /// let options = triple_store::UpdateOptions::new().within(NamedNode::new("urn:g")?);
+    /// store.update_with("INSERT DATA { <urn:s> <urn:p> 1 }", &options)?;
+    /// assert!(store.update_with("CLEAR ALL", &options).is_err());
+    /// assert_eq!(store.stats().named_graphs, 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn within(mut self, graph: impl Into<GraphName>) -> Self {
+        self.graph = Some(graph.into());
+        self
+    }
+
+    /// Lets the update call a function by this name: see [`QueryOptions::function`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oxrdf::{Literal, NamedNode};
+    /// use triple_store::{TripleStore, UpdateOptions};
+    ///
+    /// let name = NamedNode::new("http://example.com/one")?;
+    /// let options = UpdateOptions::new().function(name, |_| Some(Literal::from(1).into()));
+    /// let update = "INSERT { <urn:s> <urn:p> ?o } WHERE { BIND(<http://example.com/one>() AS ?o) }";
+    /// assert_eq!(TripleStore::in_memory().update_with(update, &options)?.added, 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn function(
+        mut self,
+        name: NamedNode,
+        function: impl Fn(&[Term]) -> Option<Term> + Send + Sync + 'static,
+    ) -> Self {
+        self.query = self.query.function(name, function);
+        self
+    }
+
+    /// Lets the update call an aggregate by this name: see [`QueryOptions::aggregate`].
+    ///
+    /// # Examples
+    ///
+    /// See [`QueryOptions::aggregate`].
+    pub fn aggregate(
+        mut self,
+        name: NamedNode,
+        new: impl Fn() -> Box<dyn AggregateFunctionAccumulator + Send + Sync> + Send + Sync + 'static,
+    ) -> Self {
+        self.query = self.query.aggregate(name, new);
+        self
+    }
+
+    /// Lets `LOAD` read from other servers, and `SERVICE` ask them, by this client. Documents are read before the transaction
+    /// begins; a `SERVICE` is asked in it, while nobody else can change what the update reads.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use triple_store::{HttpClient, TripleStore, UpdateOptions};
+    ///
+    /// let options = UpdateOptions::new().remote(HttpClient::new());
+    /// TripleStore::in_memory().update_with("LOAD <http://xmlns.com/foaf/spec/index.rdf>", &options)?;
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn remote(mut self, remote: impl Remote + 'static) -> Self {
+        self.query = self.query.remote(remote);
+        self
+    }
+
     /// The IRI that relative IRIs resolve against.
     ///
     /// # Examples
@@ -165,7 +244,7 @@ impl TripleStore {
     /// # Errors
     ///
     /// [`Error::Sparql`] if it does not parse, [`Error::TooDeep`] as for a [query](crate::Snapshot::query),
-    /// [`Error::Evaluation`], [`Error::Unsupported`] for `LOAD`; otherwise as [`insert`](Self::insert). Nothing is
+    /// [`Error::Evaluation`], [`Error::Unsupported`] for `LOAD` without a [client](UpdateOptions::remote); otherwise as [`insert`](Self::insert). Nothing is
     /// changed then.
     ///
     /// # Examples
@@ -205,10 +284,11 @@ impl TripleStore {
 
     fn run_update(&self, update: &str, options: &UpdateOptions) -> Result<Updated> {
         let update = parse(update, options)?;
+        let documents = self.documents(&update, &options.query)?;
         let subjects = scope::subjects(&update.operations).map(|subjects| {
             subjects.iter().map(|subject| self.engine.dictionary.intern(subject.as_ref().into()).0).collect()
         });
-        let run = |transaction: &mut Transaction| transaction.run(&update, options);
+        let run = |transaction: &mut Transaction| transaction.run(&update, options, &documents);
         let ((), outcome) = match self.exclusive(subjects, run) {
             // The evaluator read something its text did not tell of.
             Err(Error::OutsideTransaction) => self.exclusive(None, run),
@@ -239,15 +319,29 @@ impl Transaction {
     /// ```
     pub fn update(&mut self, update: &str) -> Result<()> {
         let options = UpdateOptions::new();
-        Room::of(update)?.run(|| self.run(&parse(update, &options)?, &options))
+        Room::of(update)?.run(|| self.run(&parse(update, &options)?, &options, &[]))
     }
 
-    fn run(&mut self, update: &Update, options: &UpdateOptions) -> Result<()> {
+    /// Runs an update whose `LOAD`s have read these documents.
+    fn run(&mut self, update: &Update, options: &UpdateOptions, documents: &[Loaded]) -> Result<()> {
+        let mut documents = documents.iter();
         for operation in &update.operations {
             if options.query.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            self.operation(operation, update, options)?;
+            if let GraphUpdateOperation::Load { silent, source, .. } = operation {
+                let document = match documents.next() {
+                    Some(document) => document,
+                    None if *silent => continue,
+                    None => return Err(fetch::refused(source)),
+                };
+                for quad in document {
+                    self.change(*quad, true)?;
+                    self.check_size(options)?;
+                }
+            } else {
+                self.operation(operation, update, options)?;
+            }
         }
         Ok(())
     }
@@ -283,9 +377,11 @@ impl Transaction {
                 self.check_source(pattern)?;
             }
             GraphUpdateOperation::DeleteInsert { delete, insert, using, pattern } => {
+                let started = Instant::now();
                 let mut pattern = GraphPattern::clone(pattern);
-                let rules = Rules::of(&mut pattern);
-                let evaluator = options.query.evaluator(rules, &self.source);
+                Services::new(&options.query, &self.source, using.clone(), started).answer(&mut pattern)?;
+                let rules = Rules::of(&mut pattern, &options.query.custom);
+                let evaluator = options.query.evaluator(rules, &self.source, started);
                 let Prepared { evaluator, token, watchdog, terms, steps } = evaluator;
                 let (delete, insert) = (delete.clone(), insert.clone());
                 let base = update.base_iri.clone();
@@ -311,10 +407,7 @@ impl Transaction {
                 self.check_size(options)?;
             }
             // A graph exists as long as it holds a quad, so there is nothing to create.
-            GraphUpdateOperation::Create { .. } | GraphUpdateOperation::Load { silent: true, .. } => {}
-            GraphUpdateOperation::Load { source, .. } => {
-                return Err(Error::Unsupported(format!("LOAD {source}: load the document through the API")));
-            }
+            GraphUpdateOperation::Create { .. } | GraphUpdateOperation::Load { .. } => {}
         }
         Ok(())
     }
@@ -387,6 +480,9 @@ fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
     if let Some(dataset) = &options.using {
         update.operations.iter_mut().try_for_each(|operation| use_dataset(operation, dataset))?;
     }
+    if let Some(graph) = &options.graph {
+        update.operations.iter_mut().try_for_each(|operation| within(operation, graph))?;
+    }
     Ok(update)
 }
 
@@ -418,7 +514,7 @@ fn freshen(operation: &mut GraphUpdateOperation) {
     }
 }
 
-fn graph(name: &spargebra::term::GraphName) -> GraphName {
+pub(super) fn graph(name: &spargebra::term::GraphName) -> GraphName {
     match name {
         spargebra::term::GraphName::NamedNode(node) => node.clone().into(),
         spargebra::term::GraphName::DefaultGraph => GraphName::DefaultGraph,

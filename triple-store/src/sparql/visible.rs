@@ -26,7 +26,7 @@ fn counts(pattern: &mut GraphPattern) -> Counts {
     counts
 }
 
-impl Rules {
+impl Rules<'_> {
     /// Gives variables that are out of scope names of their own.
     pub(super) fn separate(&mut self, pattern: &mut GraphPattern) {
         if has_expressions(pattern) {

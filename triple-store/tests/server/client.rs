@@ -1,5 +1,6 @@
 //! A client that says on the wire exactly what a test wants, and a server for it to talk to.
 
+use flate2::read::GzDecoder;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
@@ -69,7 +70,7 @@ impl Running {
         answer.body
     }
 
-    pub(crate) fn send(&self, method: &str, target: &str, fields: &[&str], body: &str) -> Answer {
+    pub(crate) fn send(&self, method: &str, target: &str, fields: &[&str], body: impl AsRef<[u8]>) -> Answer {
         let mut connection = self.connect();
         connection.send(method, target, fields, body);
         connection.answer(method)
@@ -125,18 +126,25 @@ impl Connection {
         self.reader.get_mut().write_all(bytes.as_ref())
     }
 
-    pub(crate) fn send(&mut self, method: &str, target: &str, fields: &[&str], body: &str) {
+    pub(crate) fn send(&mut self, method: &str, target: &str, fields: &[&str], body: impl AsRef<[u8]>) {
         self.try_send(method, target, fields, body).expect("the server takes what is sent");
     }
 
-    pub(crate) fn try_send(&mut self, method: &str, target: &str, fields: &[&str], body: &str) -> Option<()> {
+    pub(crate) fn try_send(
+        &mut self,
+        method: &str,
+        target: &str,
+        fields: &[&str],
+        body: impl AsRef<[u8]>,
+    ) -> Option<()> {
+        let body = body.as_ref();
         let line = |field: &&str| format!("{field}\r\n");
         let fields: String = fields.iter().map(line).collect();
         let length = body.len();
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n"
         );
-        self.write(head + body).ok()
+        self.write([head.as_bytes(), body].concat()).ok()
     }
 
     /// The status of the next answer, unless the connection ends first.
@@ -180,6 +188,12 @@ impl Connection {
             let length = answer.field("content-length").unwrap().parse().unwrap();
             body.resize(length, 0);
             self.reader.read_exact(&mut body).unwrap();
+        }
+        if answer.field("content-encoding") == Some("gzip") {
+            let mut unpacked = Vec::new();
+            // What was cut off ends too early.
+            answer.whole &= GzDecoder::new(&*body).read_to_end(&mut unpacked).is_ok();
+            body = unpacked;
         }
         answer.body = String::from_utf8(body).unwrap();
         answer

@@ -170,7 +170,7 @@ fn what_is_not_understood_changes_nothing() {
         ("PUT", "/store?graph=urn:g", "image/png", "", 415),
         ("PUT", "/store?graph=urn:g&default", "text/turtle", "", 400),
         ("POST", "/store?graph=relative", "text/turtle", "", 400),
-        ("PATCH", "/store?graph=urn:g", "text/turtle", "", 405),
+        ("PATCH", "/store?graph=urn:g", "text/turtle", "", 415),
     ] {
         let answer = server.send(method, target, &[&format!("Content-Type: {media_type}")], body);
         assert_eq!(answer.status, expected, "{method} {target} {media_type} {body}: {}", answer.body);
@@ -199,4 +199,50 @@ fn a_graph_that_is_replaced_is_never_seen_empty_or_half() {
             assert_eq!((body.lines().count(), objects.len()), (50, 1), "{body}");
         }
     });
+}
+
+#[test]
+fn a_graph_is_patched_by_an_update_that_changes_no_other() {
+    let server = Running::new(ServerOptions::new());
+    for graph in ["default", "graph=urn:g", "graph=urn:h"] {
+        put(&server, &format!("/store?{graph}"), "<urn:s> <urn:p> 1 .");
+    }
+    let patch = |target: &str, update: &str| {
+        server.send("PATCH", target, &["Content-Type: application/sparql-update"], update)
+    };
+    let increment = "DELETE { ?s ?p ?o } INSERT { ?s ?p ?n } WHERE { ?s ?p ?o BIND(?o + 1 AS ?n) }";
+    let rows =
+        || server.query("SELECT ?g ?o { { ?s ?p ?o } UNION { GRAPH ?g { ?s ?p ?o } } } ORDER BY ?g ?o");
+    assert_eq!(patch("/store?graph=urn:g", increment).status, 204);
+    assert_eq!(rows(), "g,o\r\n,1\r\nurn:g,2\r\nurn:h,1\r\n");
+    assert_eq!(patch("/store?graph=urn:g", "CLEAR DEFAULT ; INSERT DATA { <#s> <p> 5 }").status, 204);
+    assert_eq!(server.query("SELECT ?s ?p { GRAPH <urn:g> { ?s ?p 5 } }"), "s,p\r\nurn:g#s,urn:p\r\n");
+    let read = "INSERT { ?s ?p 7 } WHERE { GRAPH <urn:h> { ?s ?p ?o } } ; DELETE DATA { GRAPH <urn:g> { <urn:g#s> <urn:p> 5 } }";
+    assert_eq!(patch("/store?graph=urn:g", read).status, 204);
+    assert_eq!(patch("/store?default", increment).status, 204);
+    assert_eq!(rows(), "g,o\r\n,2\r\nurn:g,7\r\nurn:h,1\r\n");
+    assert_eq!(patch("/store?graph=urn:new", "INSERT DATA { <urn:s> <urn:p> 3 }").status, 204);
+    for update in [
+        "INSERT DATA { GRAPH <urn:h> { <urn:s> <urn:p> 4 } }",
+        "DELETE WHERE { GRAPH ?g { ?s ?p ?o } }",
+        "CLEAR GRAPH <urn:h>",
+        "DROP ALL",
+        "WITH <urn:h> DELETE { ?s ?p ?o } WHERE { ?s ?p ?o }",
+        "DELETE { ?s ?p ?o } USING <urn:h> WHERE { ?s ?p ?o }",
+        "COPY <urn:g> TO <urn:h>",
+        "ADD DEFAULT TO <urn:h>",
+        "CREATE GRAPH <urn:i>",
+        "LOAD <http://example.com/>",
+        "INSERT DATA { <urn:s> <urn:p> 9 } ; CLEAR GRAPH <urn:h>",
+        "SELEKT",
+    ] {
+        for target in ["/store?graph=urn:g", "/store?default"] {
+            assert_eq!(patch(target, update).status, 400, "{target} {update}");
+        }
+    }
+    assert_eq!(rows(), "g,o\r\n,2\r\nurn:g,7\r\nurn:h,1\r\nurn:new,3\r\n");
+    assert_eq!(patch("/store", "CLEAR NAMED").status, 204, "of all graphs, any");
+    assert_eq!(rows(), "g,o\r\n,2\r\n");
+    let refused = server.send("PATCH", "/store?default", &["Content-Type: application/rdf-patch"], "");
+    assert_eq!((refused.status, refused.field("accept-patch")), (415, Some("application/sparql-update")));
 }

@@ -1,10 +1,11 @@
 //! `triples bench`: what this machine makes of the store, on generated data.
 
-use crate::commands::{io_error, seconds};
+use crate::commands::{io_error, seconds, write_line};
 use oxrdf::{GraphName, Literal, NamedNode, Quad};
+use serde_json::json;
 use std::fmt::Write;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ impl Drop for Temporary<'_> {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<()> {
     let path = &*arguments.store;
     if path.exists() {
         return Err(io_error(path, io::ErrorKind::AlreadyExists.into()));
@@ -55,47 +56,47 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let text: String = (0..products).map(product).collect();
     let started = Instant::now();
     let loaded = store.load(text.as_bytes(), RdfFormat::NTriples, "generated triples")?;
-    say("triples loaded", loaded.quads, started.elapsed())?;
+    say("triples loaded", loaded.quads, started.elapsed(), json)?;
     drop(text);
 
-    inserts(&store, "inserts, each synced", arguments.threads, time)?;
+    inserts(&store, "inserts, each synced", arguments.threads, time, json)?;
     drop(store);
     let store = open(Durability::Buffered)?;
-    inserts(&store, "inserts, logged only", arguments.threads, time)?;
+    inserts(&store, "inserts, logged only", arguments.threads, time, json)?;
     store.checkpoint()?;
-    reads(&store, products, time)
+    reads(&store, products, time, json)
 }
 
-fn inserts(store: &TripleStore, what: &str, threads: u16, time: Duration) -> Result<()> {
+fn inserts(store: &TripleStore, what: &str, threads: u16, time: Duration, json: bool) -> Result<()> {
     for threads in if threads == 1 { vec![1] } else { vec![1, threads] } {
         let insert = |thread: u64, i: u64| {
             let subject = NamedNode::new_unchecked(format!("{BASE}{what}/{threads}/{thread}/{i}"));
             let quad = Quad::new(subject, node("number"), Literal::from(i), GraphName::DefaultGraph);
             store.insert(&quad).map(u64::from)
         };
-        measure(&format!("{what}, threads: {threads}"), threads, time, insert)?;
+        measure(&format!("{what}, threads: {threads}"), threads, time, json, insert)?;
     }
     Ok(())
 }
 
-fn reads(store: &TripleStore, products: u64, time: Duration) -> Result<()> {
+fn reads(store: &TripleStore, products: u64, time: Duration, json: bool) -> Result<()> {
     let (offers, producer) = (node("feature"), node("producer"));
-    measure("lookups (s, p, ?)", 1, time, |_, i| {
+    measure("lookups (s, p, ?)", 1, time, json, |_, i| {
         let subject = node(format_args!("product/{}", mixed(i) % products));
         let mut found =
             store.quads_for_pattern(Some(subject.as_ref().into()), Some(offers.as_ref()), None, None);
         found.try_for_each(|quad| quad.map(drop)).map(|()| 1)
     })?;
-    measure("ranges (?, p, o) of 20", 1, time, |_, i| {
+    measure("ranges (?, p, o) of 20", 1, time, json, |_, i| {
         let object = node(format_args!("producer/{}", mixed(i) % products.div_ceil(OF_PRODUCER)));
         let mut found =
             store.quads_for_pattern(None, Some(producer.as_ref()), Some(object.as_ref().into()), None);
         found.try_for_each(|quad| quad.map(drop)).map(|()| 1)
     })?;
-    measure("quads scanned", 1, time, |_, _| {
+    measure("quads scanned", 1, time, json, |_, _| {
         store.snapshot().iter().try_fold(0, |count, quad| quad.map(|_| count + 1))
     })?;
-    measure("queries that join three patterns", 1, time, |_, i| {
+    measure("queries that join three patterns", 1, time, json, |_, i| {
         let query = format!(
             "PREFIX : <{BASE}> SELECT ?label ?price {{
                ?product :producer <{BASE}producer/{}> ; :label ?label ; :price ?price FILTER(?price > 500) }}",
@@ -115,6 +116,7 @@ fn measure(
     what: &str,
     threads: u16,
     time: Duration,
+    json: bool,
     work: impl Fn(u64, u64) -> Result<u64> + Sync,
 ) -> Result<()> {
     let started = Instant::now();
@@ -132,13 +134,16 @@ fn measure(
         let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || turns(thread))).collect();
         workers.into_iter().map(|worker| worker.join().expect("the work does not panic")).sum()
     });
-    say(what, count?, started.elapsed())
+    say(what, count?, started.elapsed(), json)
 }
 
-fn say(what: &str, count: u64, time: Duration) -> Result<()> {
+fn say(what: &str, count: u64, time: Duration, json: bool) -> Result<()> {
     let rate = count as f64 / time.as_secs_f64();
-    writeln!(io::stdout(), "{what:38} {rate:>12.0}/s")
-        .map_err(|source| io_error(Path::new("standard output"), source))
+    write_line(&if json {
+        json!({ "what": what, "per_second": rate }).to_string()
+    } else {
+        format!("{what:38} {rate:>12.0}/s")
+    })
 }
 
 const BASE: &str = "http://example.com/";

@@ -2,12 +2,13 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use oxrdf::{GraphName, NamedNode};
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use triple_store::{
-    DumpOptions, Error, LoadOptions, QueryOptions, RdfFormat, Result, ResultFormat, TripleStore,
+    DumpOptions, Error, HttpClient, LoadOptions, QueryOptions, RdfFormat, Result, ResultFormat, TripleStore,
     UpdateOptions,
 };
 
@@ -27,6 +28,11 @@ fn output_error(source: io::Error) -> Error {
 
 fn iri(text: &str) -> Result<NamedNode> {
     NamedNode::new(text).map_err(|error| Error::Unsupported(format!("the IRI {text}: {error}")))
+}
+
+/// Writes a line to the standard output.
+pub(crate) fn write_line(line: &str) -> Result<()> {
+    writeln!(io::stdout(), "{line}").map_err(output_error)
 }
 
 pub(crate) fn seconds(seconds: f64) -> Result<Duration> {
@@ -59,8 +65,8 @@ fn text_or_file(argument: &str) -> Result<String> {
 pub(crate) struct Load {
     /// The store; it is made if it does not exist.
     store: PathBuf,
-    /// Files, with their syntax as extension: .nt .nq .ttl .trig .rdf .jsonld .n3, and .gz or .zst after it; - for the
-    /// standard input.
+    /// Files, with their syntax as extension: .nt .nq .ttl .trig .rdf .jsonld .n3, and .gz or .zst after it; - or @- for
+    /// the standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The syntax of all files, whatever their extension: nt, nq, ttl, trig, rdf, jsonld or n3.
@@ -86,8 +92,12 @@ pub(crate) struct Load {
     quiet: bool,
 }
 
-/// What stands for the standard input in place of a file.
-const STDIN: &str = "-";
+/// What stands for the standard input or output in place of a file.
+pub(crate) const STDIN: &str = "-";
+
+fn is_stdin(file: &Path) -> bool {
+    [STDIN, "@-"].iter().any(|name| file.as_os_str() == *name)
+}
 
 fn rdf_format(name: &str) -> Result<RdfFormat> {
     RdfFormat::from_extension(name).ok_or_else(|| unknown_format(name, "nt, nq, ttl, trig, rdf, jsonld, n3"))
@@ -97,11 +107,11 @@ fn unknown_format(name: &str, known: &str) -> Error {
     Error::Unsupported(format!("the format {name}; there are {known}"))
 }
 
-pub(crate) fn load(arguments: Load) -> Result<()> {
+pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
     let Load { store, files, format, graph, base, context, lenient, keep_partial, quiet } = arguments;
     // How much there is to read is known of files alone.
     let size = |file: &PathBuf| {
-        if file.as_os_str() == STDIN {
+        if is_stdin(file) {
             return Ok(0);
         }
         fs::metadata(file).map(|data| data.len()).map_err(|error| io_error(file, error))
@@ -135,14 +145,19 @@ pub(crate) fn load(arguments: Load) -> Result<()> {
     for file in &files {
         bar.set_message(file.display().to_string());
         let started = Instant::now();
-        let loaded = if file.as_os_str() == STDIN {
+        let loaded = if is_stdin(file) {
             let format = format.ok_or_else(|| Error::UnknownFormat("the standard input".into()))?;
             store.load_with(io::stdin().lock(), format, "standard input", &options)
         } else {
             store.load_file_with(file, &options)
         };
         let loaded = loaded.inspect_err(|_| bar.abandon())?;
-        if !quiet {
+        if json {
+            let value =
+                json!({ "file": file.display().to_string(), "quads": loaded.quads, "added": loaded.added });
+            bar.suspend(|| write_line(&value.to_string()))?;
+        }
+        if !quiet && !json {
             let rate = loaded.quads as f64 / started.elapsed().as_secs_f64();
             bar.suspend(|| {
                 eprintln!(
@@ -158,16 +173,35 @@ pub(crate) fn load(arguments: Load) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn query(
-    store: &Path,
-    sparql: &str,
-    format: Option<&str>,
+#[derive(clap::Args)]
+pub(crate) struct Query {
+    /// The store.
+    store: PathBuf,
+    /// The query, or @FILE to read it from there, or - for the standard input.
+    sparql: String,
+    /// Resolve relative IRIs against this one.
+    #[arg(long, value_name = "IRI")]
     base: Option<String>,
+    /// csv, tsv, json or xml for solutions; nt, ttl and so on for graphs.
+    #[arg(long, short)]
+    format: Option<String>,
+    /// Give up after this many seconds.
+    #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
+    /// Take all graphs together for the default graph.
+    #[arg(long)]
     union: bool,
+    /// Let SERVICE ask other servers.
+    #[arg(long)]
+    remote: bool,
+    /// Write the plan with its times and row counts, as JSON, instead of the results.
+    #[arg(long)]
     explain: bool,
-) -> Result<()> {
-    let format = match format {
+}
+
+pub(crate) fn query(arguments: Query, json: bool) -> Result<()> {
+    let Query { store, sparql, base, format, timeout, union, remote, explain } = arguments;
+    let format = match format.as_deref().or(json.then_some("json")) {
         None => ResultFormat::default(),
         Some(name) => ResultFormat::from_extension(name).ok_or_else(|| {
             unknown_format(name, "csv, tsv, json, xml; for graphs nt, nq, ttl, trig, rdf, jsonld")
@@ -180,11 +214,13 @@ pub(crate) fn query(
     if let Some(timeout) = timeout {
         options = options.timeout(seconds(timeout)?);
     }
-    let sparql = text_or_file(sparql)?;
-    let store = existing(store)?;
+    if remote {
+        options = options.remote(HttpClient::new());
+    }
+    let sparql = text_or_file(&sparql)?;
+    let store = existing(&store)?;
     if explain {
-        return writeln!(io::stdout(), "{}", store.snapshot().explain(&sparql, &options)?)
-            .map_err(output_error);
+        return write_line(&store.snapshot().explain(&sparql, &options)?);
     }
     let results = store.query_with(&sparql, &options)?;
     let output = Lines { output: BufWriter::new(io::stdout().lock()), last: b'\n' };
@@ -218,7 +254,25 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-pub(crate) fn update(store: &Path, sparql: &str, base: Option<String>, timeout: Option<f64>) -> Result<()> {
+#[derive(clap::Args)]
+pub(crate) struct Update {
+    /// The store; it is made if it does not exist.
+    store: PathBuf,
+    /// The update, or @FILE to read it from there, or - for the standard input.
+    sparql: String,
+    /// Resolve relative IRIs against this one.
+    #[arg(long, value_name = "IRI")]
+    base: Option<String>,
+    /// Give up after this many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// Let SERVICE ask other servers, and LOAD read from them.
+    #[arg(long)]
+    remote: bool,
+}
+
+pub(crate) fn update(arguments: Update, json: bool) -> Result<()> {
+    let Update { store, sparql, base, timeout, remote } = arguments;
     let mut options = UpdateOptions::new();
     if let Some(base) = base {
         options = options.base_iri(base);
@@ -226,8 +280,14 @@ pub(crate) fn update(store: &Path, sparql: &str, base: Option<String>, timeout: 
     if let Some(timeout) = timeout {
         options = options.timeout(seconds(timeout)?);
     }
-    let sparql = text_or_file(sparql)?;
+    if remote {
+        options = options.remote(HttpClient::new());
+    }
+    let sparql = text_or_file(&sparql)?;
     let updated = TripleStore::open(store)?.update_with(&sparql, &options)?;
+    if json {
+        return write_line(&json!({ "added": updated.added, "removed": updated.removed }).to_string());
+    }
     eprintln!("{} added, {} removed", updated.added, updated.removed);
     Ok(())
 }
@@ -263,11 +323,10 @@ pub(crate) fn dump(
     writer.flush().map_err(output_error)
 }
 
-pub(crate) fn stats(path: &Path) -> Result<()> {
+pub(crate) fn stats(path: &Path, json: bool) -> Result<()> {
     let store = existing(path)?;
     let stats = store.stats();
     let bytes = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
-    let mut out = io::stdout().lock();
     let lines = [
         ("quads", stats.quads),
         ("recent", stats.recent),
@@ -276,7 +335,11 @@ pub(crate) fn stats(path: &Path) -> Result<()> {
         ("prefixes", store.namespaces().len() as u64),
         ("bytes", bytes),
     ];
-    lines.iter().try_for_each(|(name, value)| writeln!(out, "{name:13} {value}")).map_err(output_error)
+    if json {
+        let fields = lines.map(|(name, value)| (name.replace(' ', "_"), value.into()));
+        return write_line(&Value::Object(fields.into_iter().collect()).to_string());
+    }
+    lines.iter().try_for_each(|(name, value)| write_line(&format!("{name:13} {value}")))
 }
 
 pub(crate) fn checkpoint(store: &Path) -> Result<()> {
@@ -287,14 +350,21 @@ pub(crate) fn backup(store: &Path, copy: &Path) -> Result<()> {
     existing(store)?.backup(copy)
 }
 
-pub(crate) fn verify(store: &Path) -> Result<()> {
+pub(crate) fn verify(store: &Path, json: bool) -> Result<()> {
     let verified = existing(store)?.verify()?;
-    println!("{} quads, {} terms, {} problems", verified.quads, verified.terms, verified.problems.len());
-    match verified.problems.first() {
-        None => Ok(()),
-        Some(first) => {
-            verified.problems.iter().for_each(|problem| println!("{problem}"));
-            Err(Error::Corrupt(first.clone()))
-        }
+    if json {
+        let value =
+            json!({ "quads": verified.quads, "terms": verified.terms, "problems": verified.problems });
+        write_line(&value.to_string())?;
+    } else {
+        let problems = &verified.problems;
+        write_line(&format!(
+            "{} quads, {} terms, {} problems",
+            verified.quads,
+            verified.terms,
+            problems.len()
+        ))?;
+        problems.iter().try_for_each(|problem| write_line(problem))?;
     }
+    verified.problems.into_iter().next().map_or(Ok(()), |first| Err(Error::Corrupt(first)))
 }

@@ -18,6 +18,9 @@ use triple_store::Error;
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
+    /// Write results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -27,40 +30,9 @@ enum Command {
     /// Load files; each is loaded whole, or, if there is an error in it, not at all.
     Load(commands::Load),
     /// Evaluate a SPARQL query and write its results to the standard output.
-    Query {
-        /// The store.
-        store: PathBuf,
-        /// The query, or @FILE to read it from there, or - for the standard input.
-        sparql: String,
-        /// Resolve relative IRIs against this one.
-        #[arg(long, value_name = "IRI")]
-        base: Option<String>,
-        /// csv, tsv, json or xml for solutions; nt, ttl and so on for graphs.
-        #[arg(long, short)]
-        format: Option<String>,
-        /// Give up after this many seconds.
-        #[arg(long, value_name = "SECONDS")]
-        timeout: Option<f64>,
-        /// Take all graphs together for the default graph.
-        #[arg(long)]
-        union: bool,
-        /// Write the plan with its times and row counts, as JSON, instead of the results.
-        #[arg(long)]
-        explain: bool,
-    },
+    Query(commands::Query),
     /// Run a SPARQL update, as one transaction.
-    Update {
-        /// The store; it is made if it does not exist.
-        store: PathBuf,
-        /// The update, or @FILE to read it from there, or - for the standard input.
-        sparql: String,
-        /// Resolve relative IRIs against this one.
-        #[arg(long, value_name = "IRI")]
-        base: Option<String>,
-        /// Give up after this many seconds.
-        #[arg(long, value_name = "SECONDS")]
-        timeout: Option<f64>,
-    },
+    Update(commands::Update),
     /// Write all quads, or one graph.
     Dump {
         /// The store.
@@ -108,31 +80,30 @@ enum Command {
     /// Measure this machine: load, insert, look up and query generated data in a new store, and write how often a second.
     Bench(bench::Arguments),
     /// Write the completion script of a shell to the standard output.
-    #[command(alias = "completions")]
-    Completion {
+    #[command(alias = "completion")]
+    Completions {
         /// The shell.
         shell: Shell,
     },
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Load(arguments) => commands::load(arguments),
-        Command::Query { store, sparql, base, format, timeout, union, explain } => {
-            commands::query(&store, &sparql, format.as_deref(), base, timeout, union, explain)
-        }
-        Command::Update { store, sparql, base, timeout } => commands::update(&store, &sparql, base, timeout),
+    let Arguments { json, command } = Arguments::parse();
+    let result = match command {
+        Command::Load(arguments) => commands::load(arguments, json),
+        Command::Query(arguments) => commands::query(arguments, json),
+        Command::Update(arguments) => commands::update(arguments, json),
         Command::Dump { store, format, graph, output } => {
             commands::dump(&store, format.as_deref(), graph.as_deref(), output.as_deref())
         }
         #[cfg(feature = "server")]
         Command::Serve(arguments) => serve::run(arguments),
-        Command::Stats { store } => commands::stats(&store),
+        Command::Stats { store } => commands::stats(&store, json),
         Command::Checkpoint { store } => commands::checkpoint(&store),
         Command::Backup { store, copy } => commands::backup(&store, &copy),
-        Command::Verify { store } => commands::verify(&store),
-        Command::Bench(arguments) => bench::run(&arguments),
-        Command::Completion { shell } => {
+        Command::Verify { store } => commands::verify(&store, json),
+        Command::Bench(arguments) => bench::run(&arguments, json),
+        Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triples", &mut io::stdout());
             Ok(())
         }

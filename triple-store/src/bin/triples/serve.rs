@@ -1,15 +1,15 @@
 //! `triples serve`.
 
-use crate::commands::{existing, io_error, seconds};
+use crate::commands::{STDIN, existing, io_error, seconds};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 use triple_store::server::{Server, ServerOptions};
-use triple_store::{Error, Result, TripleStore};
+use triple_store::{Error, HttpClient, Result, TripleStore};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -45,6 +45,16 @@ pub(crate) struct Arguments {
     /// Answer 503 to whatever comes while this many requests are worked on.
     #[arg(long, value_name = "REQUESTS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+    /// Serve the files of this folder at / in place of the page that comes with the command.
+    #[arg(long, value_name = "DIR")]
+    page: Option<PathBuf>,
+    /// Append a line for each request to this file, in the Combined Log Format; - for the standard error.
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+    /// Let SERVICE and LOAD of clients go to this host; may be given several times. `example.com` is the host at the ports
+    /// of HTTP and HTTPS, `example.com:8080` at that port.
+    #[arg(long, value_name = "HOST")]
+    service_allow: Vec<String>,
 }
 
 /// How long a thread may still work for a request that was cut off, before the process ends.
@@ -61,6 +71,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         .concurrency(arguments.concurrency.into());
     if let Some(origin) = arguments.cors {
         options = options.cors(origin);
+    }
+    if let Some(folder) = arguments.page {
+        fs::read_dir(&folder).map_err(|source| io_error(&folder, source))?;
+        options = options.page(folder);
+    }
+    if let Some(path) = &arguments.access_log {
+        options = access_log(options, path)?;
+    }
+    if !arguments.service_allow.is_empty() {
+        let hosts = arguments.service_allow.iter().map(|host| {
+            host.parse().map_err(|error| Error::Unsupported(format!("--service-allow {host}: {error}")))
+        });
+        options = options.remote(HttpClient::new().only(hosts.collect::<Result<Vec<_>>>()?));
     }
     if let Some(path) = &arguments.token_file {
         options = options.token(token(path)?);
@@ -83,6 +106,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 /// Tells the operator, if somebody reads it: a server goes on when its log is closed.
 fn say(what: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{what}");
+}
+
+fn access_log(options: ServerOptions, path: &Path) -> Result<ServerOptions> {
+    if path.as_os_str() == STDIN {
+        return Ok(options.access_log(|line| say(format_args!("{line}"))));
+    }
+    let file = File::options().create(true).append(true).open(path);
+    let file = file.map_err(|source| io_error(path, source))?;
+    Ok(options.access_log(move |line| {
+        // One write for each line, so that lines of several threads don't mix. A server goes on when its disk is full.
+        let _ = (&file).write_all(format!("{line}\n").as_bytes());
+    }))
 }
 
 fn token(path: &Path) -> Result<String> {

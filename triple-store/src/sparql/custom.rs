@@ -1,0 +1,122 @@
+//! Functions and aggregates that callers bring along. They get terms in the form in which they are stored, and what they
+//! return keeps its form; see [`exact`](super::exact).
+
+use super::exact::{disguised, revealed};
+use oxrdf::{NamedNode, Term};
+use spareval::{AggregateFunctionAccumulator, QueryEvaluator};
+use spargebra::SparqlParser;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+type Function = Arc<dyn Fn(&[Term]) -> Option<Term> + Send + Sync>;
+type Accumulator = Box<dyn AggregateFunctionAccumulator + Send + Sync>;
+type Aggregate = Arc<dyn Fn() -> Accumulator + Send + Sync>;
+
+/// Comes before the name of a function where its term is wanted and not its value.
+const EXACTLY: &str = " exactly ";
+
+/// The functions and aggregates of some options.
+#[derive(Clone, Default)]
+pub(super) struct Custom {
+    functions: HashMap<NamedNode, Function>,
+    aggregates: HashMap<NamedNode, Aggregate>,
+}
+
+impl Custom {
+    pub(super) fn add_function(
+        &mut self,
+        name: NamedNode,
+        function: impl Fn(&[Term]) -> Option<Term> + Send + Sync + 'static,
+    ) {
+        self.functions.insert(name, Arc::new(function));
+    }
+
+    pub(super) fn add_aggregate(
+        &mut self,
+        name: NamedNode,
+        new: impl Fn() -> Accumulator + Send + Sync + 'static,
+    ) {
+        self.aggregates.insert(name, Arc::new(new));
+    }
+
+    /// A parser that knows the aggregates: elsewhere than functions they can't be told from those.
+    pub(super) fn tell(&self, parser: SparqlParser) -> SparqlParser {
+        self.aggregates.keys().cloned().fold(parser, SparqlParser::with_custom_aggregate_function)
+    }
+
+    fn function(&self, name: &NamedNode) -> Option<Function> {
+        self.functions.get(name).cloned().or_else(|| geometric(name))
+    }
+}
+
+/// What a query calls of some options' functions and aggregates.
+pub(super) struct Calls<'a> {
+    custom: &'a Custom,
+    functions: BTreeSet<NamedNode>,
+}
+
+impl<'a> Calls<'a> {
+    pub(super) fn of(custom: &'a Custom) -> Self {
+        Self { custom, functions: BTreeSet::new() }
+    }
+
+    /// Whether a name is that of a function, which is then called.
+    pub(super) fn has(&mut self, name: &NamedNode) -> bool {
+        let is_known = self.custom.functions.contains_key(name) || geometric(name).is_some();
+        if is_known {
+            self.functions.insert(name.clone());
+        }
+        is_known
+    }
+
+    /// The name of the function whose result is wanted exactly.
+    pub(super) fn exactly(name: &NamedNode) -> NamedNode {
+        NamedNode::new_unchecked(format!("{EXACTLY}{}", name.as_str()))
+    }
+
+    /// An evaluator that knows them.
+    pub(super) fn register(&self, mut evaluator: QueryEvaluator) -> QueryEvaluator {
+        for name in &self.functions {
+            let Some(function) = self.custom.function(name) else { continue };
+            let call = move |arguments: &[Term]| {
+                let arguments: Vec<_> = arguments.iter().cloned().map(revealed).collect();
+                function(&arguments)
+            };
+            evaluator = evaluator.with_custom_function(name.clone(), call.clone());
+            let exactly = move |arguments: &[Term]| call(arguments).map(disguised);
+            evaluator = evaluator.with_custom_function(Self::exactly(name), exactly);
+        }
+        for (name, new) in &self.custom.aggregates {
+            let new = Arc::clone(new);
+            let new = move || -> Accumulator { Box::new(Revealing(new())) };
+            evaluator = evaluator.with_custom_aggregate_function(name.clone(), new);
+        }
+        evaluator
+    }
+}
+
+/// An aggregate that is given terms as they are stored.
+struct Revealing(Accumulator);
+
+impl AggregateFunctionAccumulator for Revealing {
+    fn accumulate(&mut self, element: Term) {
+        self.0.accumulate(revealed(element));
+    }
+
+    fn finish(&mut self) -> Option<Term> {
+        self.0.finish().map(disguised)
+    }
+}
+
+/// A function on geometries.
+#[cfg(feature = "geosparql")]
+fn geometric(name: &NamedNode) -> Option<Function> {
+    let (_, function) =
+        spargeo::GEOSPARQL_EXTENSION_FUNCTIONS.iter().find(|(known, _)| *known == name.as_ref())?;
+    Some(Arc::new(*function))
+}
+
+#[cfg(not(feature = "geosparql"))]
+fn geometric(_: &NamedNode) -> Option<Function> {
+    None
+}
