@@ -164,6 +164,8 @@ impl Shared {
         self.line.check()?;
         self.cut_free_end()?;
         self.give_back_free()?;
+        // The superblock in the other place may not be durable yet; until it is, the one in this place is needed.
+        self.sync("sync the superblock")?;
         self.checkpoint.lock().superblock.successor(Some(end)).write(self.pages.device())?;
         self.sync("sync the superblock")
     }

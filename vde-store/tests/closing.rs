@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vde_store::testing::{Fault, SimDisk};
 use vde_store::{Durability, Error, Vde, VdeOptions};
@@ -80,4 +82,26 @@ async fn closing_can_be_awaited() {
     assert!(matches!(store.close().await, Err(Error::InUse { .. })));
     other.close().await.unwrap();
     assert!(Vde::open(&path).unwrap().contains("k").unwrap());
+}
+
+#[test]
+fn the_power_may_be_cut_at_any_moment_of_closing() {
+    let disk = SimDisk::new();
+    let options = || VdeOptions::new().background(false).segment_size(1 << 18);
+    let store = options().open_device(disk.device()).unwrap();
+    store.put("k", "v").unwrap();
+    // It leaves a superblock that no sync has proven beside the one that counts.
+    store.checkpoint().unwrap();
+    let cuts = Arc::new(AtomicUsize::new(0));
+    let seen = cuts.clone();
+    disk.before_each_operation(move |cut| {
+        for seed in 0..100 {
+            let left = options().open_device(cut.image(seed).device());
+            let left = left.unwrap_or_else(|e| panic!("cut before {:?}: {e}", cut.operation()));
+            assert_eq!(left.get("k").unwrap().unwrap(), b"v");
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    store.close().unwrap();
+    assert!(cuts.load(Ordering::Relaxed) >= 200);
 }
