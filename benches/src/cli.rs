@@ -6,6 +6,24 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::harness::{Case, Comparison, Plan};
 
+/// How to compare locks.
+#[derive(clap::Args)]
+pub struct Rounds {
+    /// Rounds.
+    #[arg(long, default_value_t = 9)]
+    pub rounds: usize,
+    /// Milliseconds of one sample.
+    #[arg(long, default_value_t = 12)]
+    pub sample: u64,
+}
+
+impl Rounds {
+    /// The plan of the rounds.
+    pub fn plan(&self) -> Plan {
+        Plan { rounds: self.rounds, sample: Duration::from_millis(self.sample) }
+    }
+}
+
 /// How to compare stores.
 #[derive(clap::Args)]
 pub struct Measure {

@@ -30,12 +30,8 @@ struct Options {
         default_value = "threads,reads,stripes,all,adversary,memory,awaited,awaiting,apart,tasks,layouts"
     )]
     only: Vec<Part>,
-    /// Rounds.
-    #[arg(long, default_value_t = 9)]
-    rounds: usize,
-    /// Milliseconds of one sample.
-    #[arg(long, default_value_t = 12)]
-    sample: u64,
+    #[command(flatten)]
+    measure: cli::Rounds,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,7 +62,7 @@ enum Part {
 
 fn main() {
     let options = Options::parse();
-    let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
+    let plan = options.measure.plan();
     for part in options.only {
         match part {
             Part::Threads => {

@@ -31,12 +31,8 @@ struct Options {
         default_value = "one,many,nested,threads,asleep,crafted,held"
     )]
     only: Vec<Part>,
-    /// Rounds.
-    #[arg(long, default_value_t = 9)]
-    rounds: usize,
-    /// Milliseconds of one sample.
-    #[arg(long, default_value_t = 12)]
-    sample: u64,
+    #[command(flatten)]
+    measure: cli::Rounds,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,7 +55,7 @@ enum Part {
 
 fn main() {
     let options = Options::parse();
-    let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(options.sample) };
+    let plan = options.measure.plan();
     let ring = keys::random(keys::RING, 1);
     for part in options.only {
         match part {

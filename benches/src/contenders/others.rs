@@ -212,7 +212,7 @@ impl<K: Hash + Eq + Clone + Send + Sync> KeyLock<K> for MapOfMutexes<K> {
         let result = section();
         drop(guard);
         let mut map = self.0.lock();
-        // The map has one, and this; whoever else wants the key has another.
+        // One reference is the map's and one is ours. Every other thread that wants the key has a third.
         if Arc::strong_count(&mutex) == 2 {
             map.remove(key);
         }

@@ -70,7 +70,7 @@ impl<K: ?Sized, S: Default> Default for OursExact<K, S> {
 }
 
 impl<K: ?Sized, S> OursExact<K, S> {
-    /// Over so many buckets.
+    /// Exact locks with `buckets` buckets.
     pub fn new(buckets: usize, hasher: S) -> Self {
         Self(KeyedMutex::with_hasher(buckets, hasher))
     }

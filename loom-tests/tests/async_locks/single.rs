@@ -112,7 +112,7 @@ fn overtaken() {
     });
 }
 
-/// However the newcomers come, no more of them go before one who waits than may; and in some interleavings so many do.
+/// No interleaving lets more newcomers overtake a waiter than the limit allows, and some interleavings reach the limit.
 #[test]
 fn at_most_two_overtake() {
     static MOST: AtomicUsize = AtomicUsize::new(0);

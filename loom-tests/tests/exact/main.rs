@@ -184,7 +184,7 @@ fn giving_up_beside_another_key() {
     });
 }
 
-/// However the newcomers come, no more of them go before one who waits than may; and in some interleavings so many do.
+/// No interleaving lets more newcomers overtake a waiter than the limit allows, and some interleavings reach the limit.
 #[test]
 fn at_most_two_overtake() {
     static MOST: AtomicUsize = AtomicUsize::new(0);
@@ -211,7 +211,7 @@ fn at_most_two_overtake() {
     assert_eq!(MOST.load(Ordering::Relaxed), 2);
 }
 
-/// A fair release hands the key over to who waits, whoever comes in between.
+/// A fair release hands the key to the waiter, even if a newcomer tries to lock it at the same time.
 #[test]
 fn a_key_is_handed_over() {
     fn try_lock(set: &Tasks) {
@@ -328,7 +328,7 @@ fn the_last_waker_counts() {
     });
 }
 
-/// Whoever waits when the set is closed learns of it, and whoever holds a key releases it.
+/// Closing the set ends every wait. A holder still releases its key.
 #[test]
 fn closed_beside_a_waiter_and_a_holder() {
     fn checked(set: &Tasks) {

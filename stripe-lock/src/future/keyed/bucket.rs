@@ -9,9 +9,9 @@
 //! | a tag | this key is held, and nobody waits | | the tag to `FREE`, by one exchange |
 //! | `IN_TABLE`, 1 | the table says what is held and who waits | under the lock of the table | under the lock of the table |
 //!
-//! Whoever finds the tag of another key in the word, or wants to wait, locks the table, moves the tag from the word to the
-//! table, and leaves `IN_TABLE` in the word. Nobody enters or releases without that lock from then on. Whoever leaves the
-//! table empty makes the word `FREE` again.
+//! A thread or task that finds the tag of another key in the word, or that has to wait, locks the table. It moves the tag from
+//! the word to the table and leaves `IN_TABLE` in the word. From then on every entry and release takes that lock. The operation
+//! that leaves the table empty sets the word to `FREE` again.
 //!
 //! In the table a key is in the set `held`, and has a queue while somebody waits for it:
 //!
