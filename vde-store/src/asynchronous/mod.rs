@@ -144,7 +144,12 @@ impl AsyncVde {
     /// Does on the pool what may have to wait.
     async fn elsewhere<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
         let store = self.store.clone();
-        unblock(move || work(store.shared())).await
+        unblock(move || {
+            #[cfg(test)]
+            tests::wait_while_the_pool_is_paused();
+            work(store.shared())
+        })
+        .await
     }
 
     async fn acknowledge(&self, seq: u64) -> Result<()> {
