@@ -7,6 +7,7 @@
 //! - [`cli`]: what the command lines have in common;
 //! - [`rdf`]: quads to load, generated or from a file;
 //! - [`quads`]: the comparison of quad stores, for this crate's binary and for one that brings more contenders;
+//! - [`chart`]: the chart of the README, from the table that it shows;
 //! - [`model`]: a simulation that carries the measured curves past this machine.
 //!
 //! What needs another store than the locks is behind the feature `stores`, which is on by default.
@@ -17,6 +18,7 @@
 #![allow(clippy::missing_panics_doc, reason = "measuring code asserts its own bookkeeping")]
 #![allow(clippy::cast_sign_loss, reason = "times and counts are positive")]
 
+pub mod chart;
 pub mod cli;
 pub mod contenders;
 pub mod harness;

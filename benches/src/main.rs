@@ -40,7 +40,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    // Before anything is measured or written: nobody should wait a minute to hear of a typing error.
+    // Before anything is measured or written, so that a wrong path or file fails at once.
     let input = match &options.rdf {
         None => Input::generated(PRODUCTS),
         Some(file) => match Input::read(file) {
@@ -69,7 +69,7 @@ fn run(options: &Options, input: Input) -> Result<(), Failure> {
     let mut text = if options.json { serde_json::to_string_pretty(&report)? } else { report::text(&report) };
     text.push('\n');
     match io::stdout().write_all(text.as_bytes()) {
-        // Whoever closed the pipe has read enough.
+        // A closed pipe is no error: its reader has read enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }

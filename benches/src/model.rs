@@ -158,7 +158,7 @@ struct Simulation<'a> {
 #[derive(Clone, Default)]
 struct Lock {
     held: bool,
-    /// Who waits, and since when.
+    /// The writers that wait, and since when.
     queue: VecDeque<(usize, f64)>,
 }
 

@@ -85,7 +85,7 @@ fn the_order_of_stripes_and_that_of_exact_keys_exist_in_one_file_each() {
         let code = code.split("#[cfg(test)]").next().unwrap_or_default();
         let sorts = code.lines().any(|line| line.contains(".sort") && !line.trim_start().starts_with("//"));
         let name = path.file_name().expect("a source has a name").to_string_lossy().into_owned();
-        // What is shown to people: the hottest stripes first, and who holds a stripe before who waits for it.
+        // These sort for display: the hottest stripes first, and the holder of a stripe before its waiters.
         let shown = ["stats.rs", "diagnosis.rs"].contains(&name.as_str());
         let orders_keys = path.ends_with("future/keyed/tags.rs");
         assert!(

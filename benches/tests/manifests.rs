@@ -1,4 +1,4 @@
-//! What the manifests of the members promise to those who depend on them.
+//! What the manifests of the members promise to dependents.
 
 mod members;
 

@@ -1,4 +1,4 @@
-//! The report as whoever runs it meets it.
+//! The report, as a user runs it.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What it costs to wait, by the number of those who wait. A cost that grows with the number is a list that is searched.
+//! What it costs to wait, by the number of waiters. A cost that grows with the number comes from a list that is searched.
 //!
 //! `cargo run --release -p benches --no-default-features --bin waiting -- --help`. With `--features diagnose` it also measures what
 //! a diagnosis costs; the other figures of such a build mean nothing.
@@ -45,7 +45,7 @@ enum Part {
     Each,
     /// Tasks that wait for one key.
     One,
-    /// Writers that join behind readers who were granted the key and have not been polled since.
+    /// Writers that join behind readers that were granted the key and have not been polled since.
     Granted,
     /// One guard dropped in front of a `lock_all`.
     All,

@@ -192,10 +192,10 @@ pub trait AsyncRwLock: Default + Send + Sync {
     where
         Self: 'a;
 
-    /// Waits until nobody writes.
+    /// Waits until there is no writer.
     fn read(&self) -> impl Future<Output = Self::Reading<'_>> + Send;
 
-    /// Waits until nobody else holds the lock.
+    /// Waits until there is no other holder.
     fn write(&self) -> impl Future<Output = Self::Writing<'_>> + Send;
 }
 

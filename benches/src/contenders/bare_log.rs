@@ -19,7 +19,7 @@ const SPACE: u64 = 256 << 20;
 /// How long a flush waits for as many writers as the one before it carried.
 const GATHER: Duration = Duration::from_micros(200);
 
-/// How much may be buffered before a put waits although nobody asked it to.
+/// How much may be buffered before a buffered put waits.
 const BUFFER: usize = 8 << 20;
 
 /// The log.

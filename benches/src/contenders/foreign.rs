@@ -64,10 +64,10 @@ impl Lmdb {
         let mut options = heed::EnvOpenOptions::new();
         options.map_size(16 << 30);
         if durability == Durability::Buffered {
-            // SAFETY: a crash of the machine may cost this store's data, and nobody will miss them.
+            // SAFETY: a crash of the machine may lose this store's data, which only this benchmark uses.
             unsafe { options.flags(heed::EnvFlags::NO_SYNC) };
         }
-        // SAFETY: the directory was made for this store alone, so nobody else has the file open.
+        // SAFETY: the directory was made for this store alone, so no other process has the file open.
         let environment = unsafe { options.open(dir)? };
         let database = environment
             .create_databases_and_commit(environment.write_txn()?, |opener, write| {

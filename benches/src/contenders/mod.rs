@@ -73,7 +73,7 @@ pub trait HoldMany<K> {
     where
         Self: 'a;
 
-    /// Locks a key that nobody else holds.
+    /// Locks a free key.
     fn hold(&self, key: K) -> Self::Guard<'_>;
 }
 
@@ -119,9 +119,9 @@ pub trait AsyncKeyRwLock<K>: Send + Sync {
         Self: 'a,
         K: 'a;
 
-    /// Waits until nobody writes under `key`.
+    /// Waits until there is no writer of `key`.
     fn read<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Reading<'a>> + Send;
 
-    /// Waits until nobody else holds `key`.
+    /// Waits until there is no other holder of `key`.
     fn write<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Writing<'a>> + Send;
 }

@@ -1,5 +1,5 @@
-//! What one writes who has a key-value store and wants quads in it: a dictionary of hashed terms, three sorted orders,
-//! one transaction for each call. They are written to, not asked.
+//! A simple quad store over a key-value store: a dictionary of hashed terms, three sorted orders, one transaction for each
+//! call. It is written to, and not queried.
 
 use std::path::Path;
 

@@ -71,7 +71,7 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyRwLock<K> for StdStriped
     }
 }
 
-/// `dashmap`, whose `get_mut` locks the shard of an entry that is there.
+/// `dashmap`, whose `get_mut` locks the shard of an existing entry.
 pub struct Dashmap<K, S>(dashmap::DashMap<K, (), S>);
 
 impl<K: Hash + Eq, S: BuildHasher + Clone> Dashmap<K, S> {
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// `scc::HashMap`, whose `get_sync` locks the bucket of an entry that is there.
+/// `scc::HashMap`, whose `get_sync` locks the bucket of an existing entry.
 pub struct Scc<K, S: BuildHasher>(scc::HashMap<K, (), S>);
 
 impl<K: Hash + Eq, S: BuildHasher> Scc<K, S> {
@@ -193,8 +193,7 @@ impl<K: Hash + Eq + Clone> HoldMany<K> for KeyedLock<K> {
     }
 }
 
-/// A mutex for each key, in a map under a mutex, as one would write it: put there by who comes first, removed by who leaves
-/// last.
+/// A mutex for each key, in a map under a mutex. The first holder of a key inserts it, and the last one removes it.
 pub struct MapOfMutexes<K>(
     parking_lot::Mutex<HashMap<K, Arc<parking_lot::Mutex<()>>, stripe_lock::DefaultHasher>>,
 );

@@ -6,7 +6,7 @@ use redb::ReadableDatabase;
 
 use super::bare_log::BareLog;
 
-/// Whatever went wrong in somebody's engine.
+/// An error of an engine.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// When a put returns.
@@ -54,7 +54,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever the engine says; also where nobody has asked it to scan yet.
+    /// The error of the engine. The default implementation fails: the engine has no scan here.
     fn scan(&self, _from: &[u8], _count: usize) -> Result<usize, Failure> {
         Err("this engine does not scan here".into())
     }

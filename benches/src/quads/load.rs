@@ -123,7 +123,7 @@ pub(super) fn delta() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints how many bytes of memory a recent triple takes whose terms are there.
+/// Prints how many bytes of memory a recent triple of known terms takes.
 pub(super) fn fill_delta_in_this_process(quads: usize) -> Result<(), Failure> {
     let store = TripleStoreOptions::new().checkpoint_after(usize::MAX).in_memory();
     let node = |kind: &str, number: usize| {

@@ -89,15 +89,15 @@ impl Unit {
     }
 }
 
-/// What somebody in a table is to us.
+/// The role of a contender in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A crate of this workspace.
     Ours,
-    /// What nobody can beat: a hand-written limit, a formula.
+    /// A limit that no contender can beat: written by hand, or a formula.
     Limit,
-    /// Somebody else's, or a way of doing it by hand.
+    /// Another library, or a solution by hand.
     Peer,
     /// One global lock.
     Before,
@@ -105,14 +105,14 @@ pub enum Role {
     After,
 }
 
-/// The same work done by several.
+/// The same work, done by several contenders.
 #[derive(Debug, Serialize)]
 pub struct Table {
-    /// What the work is.
+    /// The work.
     pub title: String,
-    /// What the figures are.
+    /// The unit of the figures.
     pub unit: Unit,
-    /// Whom the ratios are to.
+    /// The contender to which the ratios refer.
     pub base: String,
     /// One for each contender.
     pub rows: Vec<Row>,
@@ -121,9 +121,9 @@ pub struct Table {
 /// One contender's figures.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Who.
+    /// The name of the contender.
     pub label: String,
-    /// What it is to us.
+    /// Its role.
     pub role: Role,
     /// The figure.
     pub value: Spread,
@@ -220,7 +220,7 @@ pub struct Plot {
 /// One curve.
 #[derive(Debug, Serialize)]
 pub struct Curve {
-    /// Whose.
+    /// The name of the curve.
     pub label: String,
     /// What colour.
     pub colour: Colour,

@@ -269,8 +269,8 @@ pub fn all_of(count: usize) -> Vec<Case<'static>> {
     ]
 }
 
-/// Writers that hold a key over a sleep, under an attacker who knows the hash function and draws keys until they fall on one
-/// stripe. A hasher keyed at random leaves nothing to draw for.
+/// Writers that hold a key over a sleep. An attacker that knows the hash function chooses all keys on one stripe. A hasher with a
+/// random key prevents that.
 pub fn attacked(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
     fn case<Keys: Iterator<Item = u64>>(
         label: &str,

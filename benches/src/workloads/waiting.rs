@@ -17,7 +17,7 @@ use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use super::awaited::now;
 use crate::contenders::{AsyncKeyLock, AsyncKeyRwLock};
 
-/// A step that takes longer than this for all who wait is given up.
+/// A step that takes longer than this for all waiters is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Seconds for each that waits, by step; a step that was given up has none, nor has any that would have come after it.
