@@ -1,4 +1,4 @@
-//! Longer answers: how to choose, and what to watch.
+//! Longer answers: how to choose a type and its parameters, and how to find out why a program waits.
 
 #[doc = include_str!("../docs/choosing-stripes.md")]
 pub mod choosing_stripes {}
