@@ -1,0 +1,103 @@
+//! `cargo xtask check`: formatting, lints, tests with every feature of the locks, and docs, each step with its time.
+//!
+//! `cargo xtask check stripe-lock` checks one crate. `.ci/run` adds the models, their mutants and the features one by one.
+
+use std::env;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+/// Features of the locks that are off by default. Without them, their tests would not be compiled.
+const FEATURES: &str = "stripe-lock/diagnose,stripe-lock/stats,stripe-lock/tracing";
+
+/// A command of cargo under a name that the summary shows.
+struct Step {
+    name: &'static str,
+    arguments: Vec<String>,
+    environment: Option<(&'static str, &'static str)>,
+}
+
+impl Step {
+    fn new(name: &'static str, command: &str, scope: &[String], rest: &str) -> Self {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        Self { name, arguments: [words(command), scope.to_vec(), words(rest)].concat(), environment: None }
+    }
+
+    fn run(&self, cargo: &str) -> bool {
+        println!("== {}: cargo {}", self.name, self.arguments.join(" "));
+        let mut command = Command::new(cargo);
+        command.args(&self.arguments).envs(self.environment);
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// The steps for these packages, or for the workspace where none is named.
+fn steps(packages: &[String], nextest: bool) -> Vec<Step> {
+    let mut scope = match packages {
+        [] => vec!["--workspace".to_owned()],
+        _ => packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]).collect(),
+    };
+    // A feature can be named only where its package is among those that are built.
+    if packages.is_empty() || packages.iter().any(|package| package == "stripe-lock") {
+        scope.extend(["--features".to_owned(), FEATURES.to_owned()]);
+    }
+    let tests = if nextest { "nextest run --no-fail-fast" } else { "test --no-fail-fast" };
+    let docs = Step::new("docs", "doc --no-deps", &scope, "");
+    vec![
+        Step::new("format", "fmt --all --check", &[], ""),
+        Step::new("lints", "clippy --all-targets", &scope, "-- -D warnings"),
+        Step::new("tests", tests, &scope, "--lib --bins --tests --examples"),
+        Step::new("doctests", "test --doc", &scope, ""),
+        Step { environment: Some(("RUSTDOCFLAGS", "-D warnings")), ..docs },
+    ]
+}
+
+fn has_nextest(cargo: &str) -> bool {
+    let mut asked = Command::new(cargo);
+    asked.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
+}
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    if arguments.next().as_deref() != Some("check") {
+        eprintln!("usage: cargo xtask check [PACKAGE...]");
+        return ExitCode::from(2);
+    }
+    let packages: Vec<_> = arguments.collect();
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut summary = Vec::new();
+    for step in steps(&packages, has_nextest(&cargo)) {
+        let began = Instant::now();
+        let passed = step.run(&cargo);
+        summary.push(format!("{:>6.0} s  {}", began.elapsed().as_secs_f64(), step.name));
+        if !passed {
+            eprintln!("{}\n== {} failed", summary.join("\n"), step.name);
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("{}\n== all passed", summary.join("\n"));
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(packages: &[&str], nextest: bool, name: &str) -> String {
+        let packages: Vec<_> = packages.iter().map(|&package| package.to_owned()).collect();
+        let steps = steps(&packages, nextest);
+        steps.iter().find(|step| step.name == name).expect("there is such a step").arguments.join(" ")
+    }
+
+    #[test]
+    fn the_workspace_is_tested_with_the_features_of_the_locks() {
+        let tests = line(&[], false, "tests");
+        assert!(tests.contains("--workspace") && tests.contains(FEATURES), "{tests}");
+    }
+
+    #[test]
+    fn one_crate_is_tested_alone() {
+        assert!(line(&["stripe-lock"], true, "tests").contains(FEATURES));
+        assert_eq!(line(&["vde-store"], true, "lints"), "clippy --all-targets -p vde-store -- -D warnings");
+    }
+}
