@@ -9,13 +9,13 @@ use lock_api::{
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-/// Who holds a lock: `readers` of them, one of whom may upgrade if it is `upgradable`, or one writer.
+/// The holders of a lock: readers, one of which may upgrade if `upgradable`, or one writer.
 #[derive(Default)]
 struct Holders {
     readers: usize,
     upgradable: bool,
     writer: bool,
-    /// How many wait for the lock of a mutex, and how many of them are let in by a fair release, before anybody else.
+    /// How many threads wait for the lock of a mutex, and how many of them a fair release lets in before others.
     waiting: usize,
     called: usize,
 }

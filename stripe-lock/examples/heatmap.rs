@@ -1,5 +1,5 @@
-//! A heat map of the stripes: where the time is waited, under keys that are evenly popular and under keys of which few
-//! are very popular.
+//! A heat map of the stripes: how long threads wait for each stripe, with evenly popular keys and with a few very popular
+//! keys.
 //!
 //! `cargo run --release -p stripe-lock --features stats --example heatmap -- target/heatmap.html`
 
@@ -15,7 +15,7 @@ const THREADS: u64 = 16;
 const ROUNDS: u64 = 40;
 const KEYS: f64 = 2000.0;
 
-/// Threads that lock keys, chosen by a number that is even in 0 to 1, over a short sleep.
+/// Threads that hold keys over a short sleep. `choose` makes a key of a number that is uniform in 0 to 1.
 fn work(choose: impl Fn(f64) -> f64 + Sync) -> Stats {
     let locks = StripedMutex::<u64>::new(STRIPES);
     let dice = DefaultHasher::default();
@@ -35,13 +35,13 @@ fn work(choose: impl Fn(f64) -> f64 + Sync) -> Stats {
     locks.stats()
 }
 
-/// A square for each stripe, row by row: the longer it was waited for, the darker.
+/// A square for each stripe, row by row: the longer the waits, the darker.
 fn map(title: &str, stats: &Stats) -> String {
     let side = STRIPES.isqrt();
     let longest = stats.hottest(1)[0].1.waited.as_secs_f64().max(f64::MIN_POSITIVE);
     let mut squares = String::new();
     for (index, stripe) in stats.stripes().iter().enumerate() {
-        let heat = (stripe.waited.as_secs_f64() / longest).sqrt(); // the root, so that the lukewarm is seen too
+        let heat = (stripe.waited.as_secs_f64() / longest).sqrt(); // the root makes short waits visible, too
         let (x, y) = (index % side * 20, index / side * 20);
         write!(
             squares,

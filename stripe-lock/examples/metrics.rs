@@ -1,5 +1,5 @@
-//! A set of locks in the logs and on the dashboard: long waits as events in the spans of those who waited, counters as
-//! metrics for Prometheus.
+//! A set of locks in logs and on a dashboard: long waits as events in the spans of the waiting threads, counters as metrics
+//! for Prometheus.
 //!
 //! `cargo run --release -p stripe-lock --features stats,tracing --example metrics`
 
@@ -30,7 +30,7 @@ impl Collector for Locks {
         add("waited", "Time waited", Some(&Unit::Seconds), &ConstCounter::new(stats.waited().as_secs_f64()))?;
         add("skew", "Busiest stripe over the mean", None, &ConstGauge::new(stats.skew()))?;
 
-        // A label for each stripe that was ever waited for: at most as many as there are stripes.
+        // A label for each stripe that had a waiter: at most as many labels as stripes.
         let mut family = encoder.encode_descriptor(
             "stripe_waited",
             "Time waited, by stripe",

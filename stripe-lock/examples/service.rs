@@ -1,7 +1,7 @@
-//! An HTTP service with a lock for each user: requests of one user run one after the other, and one that would have to
-//! wait for too long is turned away with 503 instead of piling up.
+//! An HTTP service with a lock for each user: requests of one user run one after the other. A request that would wait for too
+//! long gets 503.
 //!
-//! `cargo run --release -p stripe-lock --example service` sends itself three requests. With `-- serve` it stays, for
+//! `cargo run --release -p stripe-lock --example service` sends itself three requests. With `-- serve` it keeps running, for
 //! `curl -i -X POST http://127.0.0.1:3000/users/alice/orders`, twice at the same time.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// How long an order takes: a call to the payment service, say.
+/// How long an order takes, for example a call to the payment service.
 const WORK: Duration = Duration::from_millis(400);
 
 /// How long a request waits for an earlier one of its user.
@@ -34,7 +34,7 @@ async fn order(State(orders): State<Arc<Orders>>, Path(user): Path<String>) -> R
         let why = format!("another request of {user} is under way\n");
         return Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], why));
     };
-    // The lock is held over this await. Were the client to hang up now, the request would be dropped, and the lock with it.
+    // The lock is held over this await. If the client hangs up now, the request is dropped, and its guard with it.
     sleep(WORK).await;
     let count = orders.entry(user.clone()).or_default();
     *count += 1;
@@ -65,7 +65,7 @@ async fn main() -> std::io::Result<()> {
         return serving.await?;
     }
 
-    // Two users may share a stripe, and would then wait for each other: rarely, but this shows the other case.
+    // Two users may share a stripe, and would then wait for each other. These two do not share one.
     let apart = |user: &String| orders.stripe_of(user) != orders.stripe_of("alice");
     let bob =
         (0..100).map(|number| format!("bob{number}")).find(apart).expect("there is more than one stripe");

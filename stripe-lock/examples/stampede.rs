@@ -1,5 +1,5 @@
-//! Cache stampede protection: when an entry is missing, one of those who want it computes it, and the others wait for
-//! that one instead of computing it too.
+//! Cache stampede protection: if an entry is missing, one task computes it, and the other tasks that want it wait for that
+//! task.
 //!
 //! `cargo run --release -p stripe-lock --example stampede`
 
@@ -18,11 +18,11 @@ struct Cache {
 
 impl Cache {
     fn get(&self, page: &str) -> usize {
-        // Nearly always it is there, and readers don't exclude each other.
+        // Nearly always the entry is there, and readers don't exclude each other.
         if let Some(&length) = self.entries.read(page).get(page) {
             return length;
         }
-        // One at a time may be about to write; readers of other entries of the stripe go on meanwhile.
+        // One task at a time may hold an upgradable guard; readers of other entries of the stripe continue meanwhile.
         let entries = self.entries.upgradable_read(page);
         if let Some(&length) = entries.get(page) {
             return length;

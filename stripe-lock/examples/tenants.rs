@@ -1,5 +1,5 @@
-//! A job runner with a line for each tenant: jobs of one tenant run one after the other, in the order in which they
-//! reach the lock, jobs of different tenants side by side; a job may touch two tenants.
+//! A job runner with a queue for each tenant: jobs of one tenant run one after the other, in the order in which they reach
+//! the lock. Jobs of different tenants run in parallel. A job may need two tenants.
 //!
 //! `cargo run --release -p stripe-lock --example tenants`
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use stripe_lock::AsyncStripedMutex;
 
-/// What each job did, in order. A stripe is shared by the tenants on it, so an entry says whose it is.
+/// What each job did, in order. Several tenants share a stripe, so an entry names its tenant.
 type Journal = AsyncStripedMutex<String, Vec<(String, u32)>>;
 
 async fn job(journal: Arc<Journal>, tenant: String, number: u32) {

@@ -1,5 +1,5 @@
-//! Bank transfers by many threads: two accounts are locked together, whatever their order, and the books are read
-//! while the bank is open.
+//! Bank transfers by many threads: two accounts are locked together, in any order, and a report sums all accounts
+//! meanwhile.
 //!
 //! `cargo run --release -p stripe-lock --example transfers`
 
@@ -17,7 +17,7 @@ const TRANSFERS: u64 = 50_000;
 /// Each stripe has the accounts whose keys belong to it.
 type Bank = StripedMutex<u64, HashMap<u64, i64>>;
 
-/// Moves `amount`, if there is so much; says whether it did.
+/// Moves `amount` if the account has it, and returns whether it did.
 fn transfer(bank: &Bank, from: u64, to: u64, amount: i64) -> bool {
     let mut both = bank.lock_many(&[from, to]);
     let payer = both.get_mut(&from).and_then(|accounts| accounts.get_mut(&from)).expect("the account exists");

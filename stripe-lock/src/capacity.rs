@@ -1,4 +1,4 @@
-//! How many stripes: what so many buy, and how many to choose.
+//! How many stripes to choose, and how many writers they let work at the same time.
 
 use crate::striped::MAX_STRIPES;
 
@@ -36,7 +36,7 @@ pub fn expected_parallelism(stripes: usize, writers: usize) -> f64 {
     stripes * 2.0 * load / (1.0 + load + load.hypot(1.0))
 }
 
-/// What is known of a load, to estimate how often it blocks.
+/// A load, to estimate how often it blocks.
 ///
 /// # Examples
 ///
@@ -59,20 +59,20 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The chance that an operation meets a stripe that another writer holds, 0 to 1:
+    /// The chance that an operation finds a stripe held by another writer, 0 to 1:
     /// `(writers - 1) * busy * keys^2 * (same_key + (1 - same_key) / stripes)`.
     ///
-    /// Each of the other writers holds `keys` stripes for `busy` of the time; each of our `keys` meets each of those
-    /// if it is the same key, or another one on the same stripe. It is the no-waiting estimate of
+    /// Each of the other writers holds `keys` stripes for the fraction `busy` of the time. Each key of the operation finds one of
+    /// them held if it is the same key, or another key on the same stripe. This is the no-waiting estimate of
     /// Y. C. Tay, N. Goodman and R. Suri, "Locking performance in centralized databases" (ACM TODS 10, 1985), with
-    /// stripes as the granules: close while small, and too high where blocking is common.
+    /// stripes as the granules. It is close while it is small, and too high where blocking is common.
     ///
     /// # Examples
     ///
     /// ```
     /// let load = stripe_lock::Workload { busy: 1.0, keys: 1.0, same_key: 0.0 };
     /// assert_eq!(load.chance_to_block(16, 5), 0.25);
-    /// // No number of stripes helps when everybody wants the same key.
+    /// // No number of stripes helps if all operations want the same key.
     /// let hot = stripe_lock::Workload { same_key: 1.0, ..load };
     /// assert_eq!(hot.chance_to_block(1 << 20, 5), 1.0);
     /// ```
@@ -83,20 +83,19 @@ impl Workload {
     }
 }
 
-/// At [`recommended_stripes`] at most one acquisition in so many has to wait, if keys are many and evenly popular.
+/// With [`recommended_stripes`] at most one acquisition in this many waits, if keys are many and evenly popular.
 const ONE_IN: usize = 8;
 
-/// How many stripes to give `writers` that are always inside a section, each with one key at a time, so that at most
-/// one acquisition in eight has to wait: the power of two from `8 * (writers - 1)` on, and at most
-/// [`MAX_STRIPES`](crate::MAX_STRIPES).
+/// The number of stripes with which at most one acquisition in eight waits, if each of `writers` is always inside a section of
+/// one key: `8 * (writers - 1)` rounded up to a power of two, and at most [`MAX_STRIPES`](crate::MAX_STRIPES).
 ///
-/// It solves [`Workload::chance_to_block`] for the stripes at `busy = 1`, `keys = 1`, `same_key = 0`. For `k` keys an
-/// operation ask for `k * k` times the writers, for writers inside a tenth of their time a tenth of them. `writers` are
-/// those at work at one time (threads for blocking locks, tasks for async ones), not all there are.
+/// It solves [`Workload::chance_to_block`] for the stripes at `busy = 1`, `keys = 1`, `same_key = 0`. If an operation takes
+/// `k` keys, pass `k * k` times the writers. If a writer spends a tenth of its time inside, pass a tenth of them. `writers` are
+/// those that work at one time (threads for blocking locks, tasks for async ones), not all that exist.
 ///
-/// The simulation in the repository (`benches/src/model.rs`, from which 16 measured writers that sleep under the lock are
-/// less than 5 % off) has writers queue where the estimate has them only meet. With this number of stripes 6 to 12 % of its
-/// acquisitions wait, and 94 to 96 % of its writers are at work at a time, from 2 writers to 10,000.
+/// The estimate leaves queues out of account. The simulation in the repository (`benches/src/model.rs`) includes them, and 16 measured
+/// writers that sleep under the lock differ from it by less than 5 %. With this number of stripes 6 to 12 % of the simulated
+/// acquisitions wait, and 94 to 96 % of the writers are at work at a time, from 2 writers to 10,000.
 ///
 /// # Examples
 ///
@@ -110,8 +109,8 @@ pub fn recommended_stripes(writers: usize) -> usize {
     writers.saturating_sub(1).saturating_mul(ONE_IN).clamp(1, MAX_STRIPES).next_power_of_two()
 }
 
-/// How many stripes to have instead of `stripes`, of which a fraction `chance` of the acquisitions found one held for
-/// another key, so that at most one in [`ONE_IN`] does.
+/// The number of stripes with which at most one acquisition in [`ONE_IN`] finds its stripe held for another key, if with `stripes`
+/// a fraction `chance` of the acquisitions does.
 #[cfg(all(feature = "async", feature = "stats"))]
 pub(crate) fn stripes_for(stripes: usize, chance: f64) -> usize {
     let wanted = (stripes as f64 * chance * ONE_IN as f64).ceil().clamp(1.0, MAX_STRIPES as f64);

@@ -1,4 +1,4 @@
-//! What adding keys to a guard of several ends with.
+//! The results of adding keys to a guard of several.
 
 use core::fmt;
 
@@ -18,7 +18,7 @@ pub enum ExtendError {
     WouldBlock,
     /// Another guard holds the stripe, and waiting for it could deadlock, because a higher one is held.
     WouldInvert,
-    /// The set is closed, which only an async one can be.
+    /// The set is closed. Only async sets can be closed.
     Closed,
 }
 
@@ -54,8 +54,8 @@ impl core::error::Error for ExtendError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "after a restart, what was read before may be out of date"]
 pub enum Extended {
-    /// Nothing was released: what was read under the guard still holds.
+    /// Nothing was released: what was read under the guard is still true.
     Kept,
-    /// All was released and taken anew: others may have changed the data in between.
+    /// All stripes were released and taken again: other threads may have changed the data in between.
     Restarted,
 }

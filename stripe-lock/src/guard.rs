@@ -40,8 +40,8 @@ pub use mapped::MappedGuard;
 /// assert_eq!(*stock.lock("apples"), 3);
 /// ```
 ///
-/// A guard may go to another thread only if the raw lock admits that; those of `parking_lot` don't, since the thread
-/// that locked has to unlock:
+/// A guard may move to another thread only if the raw lock permits it. `parking_lot`'s locks do not: the thread that
+/// locked has to unlock:
 ///
 /// ```compile_fail,E0277
 /// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
@@ -118,10 +118,10 @@ where
         Self { stripe, state: ManuallyDrop::new(state), held, data: PhantomData }
     }
 
-    /// Takes the guard off this thread's record of debug builds, for guards that go to another thread.
+    /// Takes the guard off this thread's debug record. Call it for a guard that moves to another thread.
     ///
     /// Otherwise a guard counts for the thread that took it until it is dropped, and that thread can't wait for the
-    /// same or a lower stripe meanwhile. Raw locks whose guards can't go to another thread have no use for it.
+    /// same or a lower stripe meanwhile. Raw locks whose guards cannot move to another thread do not need it.
     ///
     /// # Examples
     ///
@@ -148,8 +148,8 @@ where
         guard
     }
 
-    /// Releases the stripe and hands it to whoever has waited longest, if anybody waits, so that no newcomer can
-    /// overtake. Slower than dropping the guard where there are waiters.
+    /// Releases the stripe and hands it to the waiter that has waited longest, if there is one. No newcomer can overtake it.
+    /// With waiters, this is slower than dropping the guard.
     ///
     /// # Examples
     ///
@@ -197,7 +197,7 @@ where
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard holds the stripe, so nobody else has `&mut T`.
+        // SAFETY: the guard holds the stripe, so there is no `&mut T` elsewhere.
         unsafe { &*self.stripe.data() }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn tag<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q) -> u64 
     spread(hasher.hash_one(key))
 }
 
-/// The part that a [`tag`] belongs to, of so many equal ones.
+/// The part that a [`tag`] belongs to, of that many equal parts.
 #[cfg(feature = "async")]
 #[inline]
 pub(crate) fn part(tag: u64, parts: usize) -> usize {
@@ -76,8 +76,8 @@ pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stri
     }
 }
 
-/// The hasher used where none is named: keyed, and seeded at random for each instance, so nobody outside can aim keys
-/// at one stripe.
+/// The hasher used where none is named. It has a random key for each instance, so an attacker cannot choose keys that share
+/// one stripe.
 ///
 /// It is [ahash](https://docs.rs/ahash) with the feature `ahash`, the standard library's SipHash-1-3 without it. With
 /// neither `ahash` nor `std` it can't be constructed, and a hasher has to be named: see
@@ -135,8 +135,8 @@ pub enum DefaultHasher {}
 
 /// The hasher FNV-1a, 64 bits ([Fowler, Noll and Vo](http://www.isthe.com/chongo/tech/comp/fnv/)).
 ///
-/// Fast for short keys, the same in every process and on every run. It has no key: who can choose keys can aim them
-/// all at one stripe, so keep it for keys that nobody hostile chooses.
+/// It is fast for short keys, and the same in every process and on every run. It has no key: an attacker that can choose keys can
+/// choose them all on one stripe. Use it for keys that no attacker chooses.
 ///
 /// # Examples
 ///

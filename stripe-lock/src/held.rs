@@ -1,14 +1,14 @@
 //! Debug builds: a record of what each thread holds, so that a deadlock becomes a panic that names both places.
 //!
-//! A thread that waits for a stripe must not hold that stripe, nor a higher one of the same set. Both happen without
-//! anybody meaning to, since two keys may share a stripe, and since nobody sees the order of stripes from the keys.
-//! An upgrade waits too, for readers, and so has to be the highest. Only waiting is checked: what a `try_` method takes
-//! is recorded, but trying can't deadlock. Reentrant locks are exempt.
+//! A thread that waits for a stripe must not hold that stripe, nor a higher one of the same set. Both happen by accident,
+//! because two keys may share a stripe, and because the keys do not show the order of their stripes. An upgrade waits for
+//! readers, so its stripe has to be the highest. Only waiting is checked: what a `try_` method takes is recorded, but trying
+//! can't deadlock. Reentrant locks are exempt.
 //!
 //! A guard counts for the thread that took it until it is dropped, wherever that happens, or handed over.
 //!
-//! The record is a search tree of guards by their highest stripes, since that stripe decides whether there is anything to
-//! complain about. So a guard costs the logarithm of the number of those that its thread holds.
+//! The record is a search tree of guards by their highest stripes, since that stripe decides whether a wait is an error.
+//! The cost of a guard grows with the logarithm of the number of guards that its thread holds.
 //!
 //! In release builds, without `std`, and under a model checker (whose threads share the thread-local record) all of
 //! this is empty types and empty functions.
@@ -45,7 +45,7 @@ mod on {
         static MINE: List = new_list();
     }
 
-    /// The lists of all threads, for who wants to know who holds a stripe.
+    /// The lists of all threads, to find the holder of a stripe.
     #[cfg(feature = "tracing")]
     static LISTS: Mutex<Vec<Weak<Mutex<Entries>>>> = Mutex::new(Vec::new());
 
@@ -204,7 +204,7 @@ mod on {
             self.check_access(&one(stripe, stripes), &Accesses::All(access), None);
         }
 
-        /// Where somebody who holds this stripe has taken it.
+        /// Where a holder of this stripe has taken it.
         #[cfg(feature = "tracing")]
         pub(crate) fn holder_of(self, stripe: usize) -> Option<&'static Location<'static>> {
             let set = self.0?;

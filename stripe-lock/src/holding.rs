@@ -9,8 +9,8 @@ use crate::raw::{Access, Acquire, AcquireFair, Exclusive, Mode, Shared, Way};
 use crate::sealed::Sealed;
 use crate::stripe::Stripe;
 
-/// What a [`MultiGuard`](crate::MultiGuard) keeps of the acquisitions it stands for: a stack in the order of stripes,
-/// since they are released in descending order. Sealed.
+/// The state that a [`MultiGuard`](crate::MultiGuard) keeps of its acquisitions: a stack in the order of stripes, since
+/// they are released in descending order. Sealed.
 ///
 /// # Safety
 ///
@@ -54,7 +54,7 @@ fn rank(held: &StripeSet, index: usize) -> usize {
 
 /// A [`Holding`] that hands its stripes over when it releases them. Sealed.
 pub trait HoldingFair<L>: Holding<L> {
-    /// Releases the highest stripe to whoever has waited longest.
+    /// Releases the highest stripe to the waiter that has waited longest.
     ///
     /// # Safety
     ///
@@ -64,7 +64,7 @@ pub trait HoldingFair<L>: Holding<L> {
 
 /// A [`Holding`] that can take stripes in way `W`.
 pub(crate) trait Take<L, W>: Holding<L> {
-    /// Takes a stripe above all those held; says whether it got it.
+    /// Takes a stripe above all those held, and returns whether it got it.
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool;
 }
 
@@ -78,7 +78,7 @@ struct Stack<S>(Vec<S>);
 impl<S> Stack<S> {
     const SIZELESS: bool = size_of::<S>() == 0;
 
-    /// `rank` is the number of states below this one; nobody asks where states have no size.
+    /// `rank` is the number of states below this one; it is not used where states have no size.
     #[inline]
     fn insert(&mut self, rank: impl FnOnce() -> usize, state: S) {
         if Self::SIZELESS { mem::forget(state) } else { self.0.insert(rank(), state) }

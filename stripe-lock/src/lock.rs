@@ -61,13 +61,13 @@ pub trait Handle:
         >,
     >
 {
-    /// What the locks are named by.
+    /// The type of the keys.
     type Key: ?Sized;
-    /// What each lock guards.
+    /// The data of each stripe.
     type Data;
     /// The raw lock of each stripe.
     type Raw;
-    /// What sends keys to stripes.
+    /// The hasher that assigns keys to stripes.
     type Hasher;
 }
 
@@ -88,7 +88,7 @@ macro_rules! handle {
 
 handle!(&StripedLock<K, T, L, S>, Arc<StripedLock<K, T, L, S>>);
 
-/// What holds of a wait without a limit.
+/// Why a wait without a limit always ends with the lock.
 const WAITED: &str = "waiting ends with the stripe";
 
 /// A guard that keeps the whole set alive.
@@ -139,7 +139,7 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
         }
     }
 
-    /// Makes a guard of one stripe one of several, to which keys can be added.
+    /// Turns a guard of one stripe into a guard of several, to which keys can be added.
     ///
     /// # Panics
     ///
@@ -168,8 +168,8 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
         MultiGuard::of_one(self, index, state, held)
     }
 
-    /// Whether anybody holds the stripe of `key`, in any mode, at this moment. Good for metrics and assertions only:
-    /// the answer may be out of date when it arrives.
+    /// Whether the stripe of `key` is held at this moment, in any mode. Use it for metrics and assertions only: the answer may be
+    /// out of date when it arrives.
     ///
     /// # Examples
     ///
@@ -248,24 +248,24 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.into_inner().into_iter().map(Stripe::into_inner).collect()
     }
 
-    /// Makes each wait in this set that lasts longer than `patience` an event of [`tracing`](https://docs.rs/tracing)
-    /// (feature `tracing`). Where nothing is said, none is.
+    /// Sends an event of [`tracing`](https://docs.rs/tracing) for each wait in this set that lasts longer than `patience`
+    /// (feature `tracing`). By default, no events are sent.
     ///
     /// The event has the level `WARN`, the target `stripe_lock`, and the fields
     /// - `stripe`: its index;
-    /// - `key_hash`: what the [`hasher`](Self::hasher) makes of the key; not there where several were named together;
+    /// - `key_hash`: the hash of the key by the [`hasher`](Self::hasher); absent if several keys were named together;
     /// - `waited_us`: the length of the wait in microseconds;
-    /// - `acquired`: whether it ended with the stripe, or by a timeout;
+    /// - `acquired`: whether the wait ended with the stripe, or by a timeout;
     /// - `at`: the place in the program that waited;
-    /// - `holder`: the place that had taken the stripe when the wait began. Only in debug builds, and not of reentrant
-    ///   sets, whose holders are on no record.
+    /// - `holder`: the place that had taken the stripe when the wait began. Only in debug builds, and not for reentrant
+    ///   sets, whose holders are not recorded.
     ///
-    /// It is sent when the wait is over, in the span in which the thread waited. That thread holds what it waited for by
-    /// then: a subscriber that waits for stripes of the same set can deadlock. A wait inside
-    /// [`upgrade`](crate::RwLockUpgradableReadGuard::upgrade) is not watched.
+    /// The event is sent when the wait is over, in the span in which the thread waited. By then the thread holds the stripe, so a
+    /// subscriber that waits for stripes of the same set can deadlock. A wait inside
+    /// [`upgrade`](crate::RwLockUpgradableReadGuard::upgrade) sends no event.
     ///
-    /// A set without patience costs nothing but a look at that; one with it reads the clock twice for each wait, and
-    /// tries a stripe once before it waits.
+    /// Without a limit, an acquisition costs one extra branch. With a limit, it tries the stripe once before it waits, and reads the clock
+    /// twice for each wait.
     ///
     /// # Examples
     ///
@@ -282,7 +282,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self
     }
 
-    /// What the counters say about every stripe (feature `stats`).
+    /// The counters of every stripe (feature `stats`).
     ///
     /// # Examples
     ///

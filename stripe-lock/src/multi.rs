@@ -45,7 +45,7 @@ use taking::{Releasing, release_each, release_many, take_each, take_many};
 /// assert!(both.holds("apples") && both.len() <= 2);
 /// ```
 ///
-/// Two keys may share a stripe, so two `&mut` at a time can't be had:
+/// Two keys may share a stripe, so there can't be two `&mut` at a time:
 ///
 /// ```compile_fail,E0499
 /// let shelves = stripe_lock::StripedMutex::<str, Vec<u32>>::new(64);
@@ -63,7 +63,7 @@ pub struct MultiGuard<P: Handle, H: Holding<P::Raw>> {
 }
 
 impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
-    /// Takes all of `wanted` in ascending order, or gives back what it got if `way` ends without one of them.
+    /// Takes all of `wanted` in ascending order. If `way` fails for one of them, releases those it got.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn take<W>(set: P, wanted: StripeSet, mut holding: H, way: W) -> Option<Self>
@@ -95,7 +95,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         guard
     }
 
-    /// Takes all of `wanted` in ascending order, or gives back what it got if that takes longer than `timeout`.
+    /// Takes all of `wanted` in ascending order. If that takes longer than `timeout`, releases those it got.
     #[cfg(feature = "std")]
     #[track_caller]
     pub(crate) fn take_within(set: P, wanted: StripeSet, holding: H, timeout: Duration) -> Option<Self>
@@ -104,7 +104,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     {
         match Instant::now().checked_add(timeout) {
             Some(deadline) => Self::take(set, wanted, holding, Until(deadline)),
-            // So late that no clock shows it.
+            // The deadline is beyond what the clock can represent.
             None => Self::take(set, wanted, holding, Wait),
         }
     }
@@ -172,7 +172,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         MultiIterMut::new(self)
     }
 
-    /// Takes the guard off this thread's record of debug builds, for guards that go to another thread: see
+    /// Takes the guard off this thread's debug record, for a guard that moves to another thread: see
     /// [`Guard::hand_over`](crate::Guard::hand_over).
     ///
     /// # Examples
@@ -199,7 +199,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         self
     }
 
-    /// Releases the stripes, the highest first, each to whoever has waited longest for it.
+    /// Releases the stripes, the highest first, each to the waiter that has waited longest for it.
     ///
     /// # Examples
     ///
@@ -322,9 +322,9 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
         self.stripes.contains(index) && self.holding.exclusive(index)
     }
 
-    /// Releases the stripe of `key`, and keeps the others; says whether it was held.
+    /// Releases the stripe of `key` and keeps the others. Returns whether it was held.
     ///
-    /// Other keys that share the stripe go with it: [`holds`](Self::holds) tells what is left.
+    /// This releases other keys of the same stripe, too: [`holds`](Self::holds) says which keys are left.
     ///
     /// # Examples
     ///

@@ -21,22 +21,22 @@ use crate::{DefaultHasher, StripeSet};
 
 /// A fixed number of mutexes, one of which belongs to every key, each over a `T` of its own.
 ///
-/// Equal keys always meet on the same mutex; unequal keys meet with a chance of one in [`stripes`](Self::stripes).
-/// `K` is the key type, fixed so that one entity can't be locked through two types that hash differently; methods take
-/// whatever `K` can be borrowed as, as in `HashMap`. `R` is any raw mutex of [`lock_api`], `S` any
-/// [`BuildHasher`].
+/// **`T` belongs to the stripe, not to the key.** Equal keys always share a mutex; unequal keys share one with a chance of one in
+/// [`stripes`](Self::stripes).
 ///
-/// Fairness is that of `R`. `parking_lot::RawMutex` lets newcomers overtake those who wait; `parking_lot::RawFairMutex`
-/// doesn't, and [`unlock_fair`](crate::Guard::unlock_fair) is the choice of each release.
+/// `K` is the key type. It is fixed so that one entity can't be locked through two types that hash differently. Methods take
+/// whatever `K` can be borrowed as, as in `HashMap`. `R` is any raw mutex of [`lock_api`], `S` any [`BuildHasher`].
+///
+/// Fairness depends on `R`. `parking_lot::RawMutex` lets newcomers overtake waiters, and `parking_lot::RawFairMutex` does not.
+/// With any of them, a single release can be fair: [`unlock_fair`](crate::Guard::unlock_fair).
 ///
 /// A panic in a section releases what its guards hold. There is no poisoning: the next holder finds the data as the
 /// panic left it.
 ///
 /// # Panics
 ///
-/// In debug builds (with the feature `std`), the methods that wait for one more stripe panic instead of hanging if this
-/// thread holds that stripe already, and if it holds a higher one, whose order they would break. The message names both
-/// places.
+/// In debug builds (with the feature `std`), a method that would wait for a stripe panics instead of hanging if this
+/// thread holds that stripe already, or a higher one. The message names both places.
 ///
 /// # Examples
 ///
@@ -189,7 +189,7 @@ many_stripes!(StripedMutex: StripedMutex<K, T, R, S>, "Locks", "In debug builds,
     lock_many_arc, try_lock_many_arc, lock_all_arc, try_lock_all_arc);
 
 impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
-    /// Calls `f` with the data of the stripe of `key`, locked for just that long.
+    /// Locks the stripe of `key`, calls `f` with its data, and releases it.
     ///
     /// # Panics
     ///

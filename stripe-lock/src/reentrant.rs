@@ -19,12 +19,12 @@ use crate::raw::{DefaultRawMutex, DefaultThreadId, For, ForReentrant, Shared, Tr
 use crate::stripe::Stripe;
 use crate::{DefaultHasher, StripeSet};
 
-/// A striped mutex that a thread may lock again while it holds it: for code that is built on such locks, as Java's
-/// and .NET's are. Guards give `&T` alone, since a thread may have several.
+/// A striped mutex whose stripes a thread may lock again while it holds them: for code that relies on such locks, as those of Java
+/// and .NET are. Guards give only `&T`, since a thread may have several.
 ///
-/// The record of debug builds exempts it, since locking a held stripe again is its purpose. But going *down* in the
-/// order while holding a stripe can still deadlock with another thread that goes up: take keys that are needed
-/// together by [`lock_many`](Self::lock_many).
+/// Debug builds do not check it, since locking a held stripe again is its purpose. But a thread that holds a stripe and locks a *lower*
+/// one can still deadlock with a thread that goes up: lock keys of one operation together, by
+/// [`lock_many`](Self::lock_many).
 ///
 /// # Examples
 ///
@@ -176,7 +176,7 @@ many_stripes!(StripedReentrantMutex: StripedReentrantMutex<K, T, R, G, S>, "Lock
     lock_many_arc, try_lock_many_arc, lock_all_arc, try_lock_all_arc);
 
 impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrantMutex<K, T, R, G, S> {
-    /// Calls `f` with the data of the stripe of `key`, locked for just that long.
+    /// Locks the stripe of `key`, calls `f` with its data, and releases it.
     ///
     /// # Panics
     ///

@@ -29,17 +29,17 @@ pub use guards::{
 
 /// A fixed number of read-write locks, one of which belongs to every key, each over a `T` of its own.
 ///
-/// As [`StripedMutex`](crate::StripedMutex), with readers that share a stripe. Reading pays where sections are long
-/// and reads are by far the most; for short sections a mutex is faster, since readers too write to the lock.
+/// As [`StripedMutex`](crate::StripedMutex), with readers that share a stripe. It helps if sections are long and nearly all
+/// operations read. For short sections a mutex is faster, because readers write to the lock, too.
 ///
-/// Whether readers or writers go first is up to `R`. With `parking_lot::RawRwLock` a waiting writer holds off new
+/// `R` decides whether readers or writers go first. With `parking_lot::RawRwLock` a waiting writer holds off new
 /// readers, so neither starves.
 ///
 /// # Panics
 ///
-/// In debug builds (with the feature `std`), the methods that wait for one more stripe panic instead of hanging if this
-/// thread holds that stripe already, in any mode, and if it holds a higher one, whose order they would break. The
-/// message names both places. A second read is refused too: it hangs where a writer has come in between and goes first.
+/// In debug builds (with the feature `std`), a method that would wait for a stripe panics instead of hanging if this
+/// thread holds that stripe already, in any mode, or a higher one. The message names both places. A second read panics, too: it
+/// hangs if a writer queued in between and goes first.
 ///
 /// # Examples
 ///
@@ -111,7 +111,7 @@ many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for writing", "In
     write_many_arc, try_write_many_arc, write_all_arc, try_write_all_arc);
 
 impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
-    /// Begins to name keys of which some are to be read, others written, all of them locked together.
+    /// Starts a batch: keys to read and keys to write, which are locked together.
     ///
     /// # Examples
     ///
@@ -139,7 +139,7 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
         Batch::new(self.clone())
     }
 
-    /// Calls `f` with the data of the stripe of `key`, locked for writing for just that long.
+    /// Locks the stripe of `key` for writing, calls `f` with its data, and releases it.
     ///
     /// # Panics
     ///
@@ -162,7 +162,7 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
         f(&mut self.write(key))
     }
 
-    /// Calls `f` with the data of the stripe of `key`, locked for reading for just that long.
+    /// Locks the stripe of `key` for reading, calls `f` with its data, and releases it.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Counters of each stripe, and what can be read from them (feature `stats`).
+//! Counters of each stripe, and figures derived from them (feature `stats`).
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -37,8 +37,8 @@ impl Counters {
     }
 }
 
-/// Adds to a counter of a stripe that is held in mode `M`: an exclusive holder is the only one who writes, and is
-/// spared the read-modify-write instruction.
+/// Adds to a counter of a stripe that is held in mode `M`. An exclusive holder is the only writer, so it needs no
+/// read-modify-write instruction.
 #[inline]
 fn add<M: Mode>(counter: &AtomicU64, n: u64) {
     if M::EXCLUSIVE {
@@ -48,7 +48,7 @@ fn add<M: Mode>(counter: &AtomicU64, n: u64) {
     }
 }
 
-/// What the counters of one stripe say.
+/// The counters of one stripe, at one moment.
 ///
 /// # Examples
 ///
@@ -60,16 +60,16 @@ fn add<M: Mode>(counter: &AtomicU64, n: u64) {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StripeStats {
-    /// How often the stripe was taken, in any mode. Attempts that ended without it are counted nowhere.
+    /// How often the stripe was taken, in any mode. Failed attempts are not counted.
     pub acquisitions: u64,
-    /// How many of these did not find it free.
+    /// How many of these found the stripe held.
     pub contended: u64,
-    /// How long those waited, all together.
+    /// The total time that those waited.
     pub waited: Duration,
 }
 
-/// What the counters of all stripes say, at one time or another: stripes are read one after the other, and not
-/// stopped. Shown by `Display` as a small table of the hottest stripes.
+/// The counters of all stripes. They are read one after the other while the locks are in use. `Display` shows a small
+/// table of the hottest stripes.
 ///
 /// # Examples
 ///
@@ -111,7 +111,7 @@ impl Stats {
         self.stripes.iter().map(|stripe| stripe.acquisitions).sum()
     }
 
-    /// Acquisitions that did not find their stripe free, of all stripes together.
+    /// Acquisitions that found their stripe held, of all stripes together.
     ///
     /// # Examples
     ///
@@ -150,8 +150,8 @@ impl Stats {
         stripes
     }
 
-    /// How uneven the load is: the busiest stripe's acquisitions over the mean of all. 1 is perfectly even; near
-    /// the number of stripes, one stripe has nearly everything, and more stripes won't help.
+    /// How uneven the load is: the busiest stripe's acquisitions over the mean of all stripes. 1 is perfectly even. Near
+    /// the number of stripes, one stripe has nearly all acquisitions, and more stripes will not help.
     ///
     /// # Examples
     ///

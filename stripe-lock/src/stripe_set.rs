@@ -1,8 +1,7 @@
 //! Which stripes an operation needs, in the one order in which they may be taken.
 //!
 //! Every operation of this crate that holds more than one stripe gets them from a [`StripeSet`], and a `StripeSet`
-//! yields them in ascending order. That is the whole argument why they can't deadlock among each other, and the reason
-//! why no other module sorts anything.
+//! yields them in ascending order. So these operations can't deadlock among each other, and no other module sorts stripes.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -16,15 +15,15 @@ pub(crate) use walk::Bits;
 pub use walk::Iter;
 use walk::{Walk, Words, lowest};
 
-/// So many stripes are kept without a heap allocation where there are more than 64 to choose from.
+/// The number of stripes that a set keeps without a heap allocation if there are more than 64 to choose from.
 const INLINE: usize = 16;
 
 const WORD: usize = u64::BITS as usize;
 
 /// A set of stripes, iterated in ascending order, whatever the order in which they were inserted.
 ///
-/// It takes no heap memory while it holds at most 16 stripes, nor at all where there are at most 64 stripes to choose
-/// from (one machine word). Beyond that it is a bit map of one bit for each stripe there is.
+/// With at most 64 stripes to choose from, it is one machine word. With more, it takes no heap memory while it holds at most 16
+/// stripes; beyond that it is a bit map with one bit for each stripe.
 ///
 /// # Examples
 ///
@@ -158,7 +157,7 @@ impl StripeSet {
         }
     }
 
-    /// Adds a stripe; says whether it was new.
+    /// Adds a stripe, and returns whether it was new.
     ///
     /// # Panics
     ///
@@ -200,7 +199,7 @@ impl StripeSet {
         }
     }
 
-    /// Takes a stripe out; says whether it was in the set.
+    /// Removes a stripe, and returns whether it was in the set.
     ///
     /// # Examples
     ///
@@ -288,7 +287,7 @@ impl StripeSet {
         self.iter().next_back()
     }
 
-    /// The lowest stripe that is `stripe` or above: the step of a walk that can be interrupted.
+    /// The lowest stripe that is `stripe` or above: one step of an iteration that can be interrupted.
     ///
     /// # Examples
     ///
@@ -340,7 +339,7 @@ fn check_count(stripes: usize) {
     assert!(stripes <= MAX_STRIPES, "a set has at most {MAX_STRIPES} stripes, got {stripes}");
 }
 
-/// Sets a bit; says whether it was clear.
+/// Sets a bit, and returns whether it was clear.
 #[inline]
 fn set_bit(word: &mut u64, bit: usize) -> bool {
     let before = *word;

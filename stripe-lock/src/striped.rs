@@ -1,4 +1,4 @@
-//! The stripes themselves, and the way from a key to one of them. Knows no lock operation.
+//! The stripes, and the index of a key among them. This module knows no lock operation.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ use crate::hash::{self, Located};
 /// ```
 pub const MAX_STRIPES: usize = 1 << 20;
 
-/// How many stripes a set has where nothing is said.
+/// The default number of stripes.
 ///
 /// # Examples
 ///
@@ -40,13 +40,12 @@ const DENSE_BYTES: usize = 64 * 64;
 
 /// A fixed, power-of-two number of values, one of which belongs to every key.
 ///
-/// This is what all the locks of this crate stand on, public for those who want to stripe something else: a counter,
-/// a channel, a lock of their own. Equal keys always meet on the same value; unequal keys may.
+/// All locks of this crate are built on it. Use it to stripe something else: a counter, a channel, a lock of your own. Equal keys
+/// always share a value; unequal keys may share one.
 ///
-/// Two threads at work on two stripes should not pull one cache line to and fro. So each stripe has a line of its own,
-/// unless it is small (8 bytes at most) and there are enough of them to fill 64 lines or more; then they lie
-/// side by side, since spending the same memory on more stripes lowers the chance of a collision further than
-/// padding lowers the chance of sharing a line.
+/// Two threads on two stripes should not contend for one cache line. So each stripe has a line of its own, unless it is
+/// small (8 bytes at most) and there are enough stripes to fill 64 lines or more. Then they lie side by side: the same
+/// memory in more stripes lowers the chance of a collision by more than padding lowers the chance of sharing a line.
 ///
 /// # Examples
 ///
@@ -139,7 +138,7 @@ impl<K: ?Sized, L, S> Striped<K, L, S> {
         }
     }
 
-    /// The index of a stripe, by its value; none if it is another set's.
+    /// The index of a stripe, by its value, or `None` if it belongs to another set.
     pub(crate) fn index_of(&self, value: &L) -> Option<usize> {
         let stride = match &self.cells {
             Cells::Padded(_) => size_of::<CachePadded<L>>(),

@@ -1,9 +1,9 @@
-//! Events about long waits (feature `tracing`): one for each wait that outlasts the patience of its set.
+//! Events about long waits (feature `tracing`): one for each wait that lasts longer than the limit of its set (`patience`).
 //!
-//! Whoever finds its stripe free comes no further than the question whether the set has an end to its patience. An event is
-//! sent when the wait is over, and never under a lock of the set's own; but whoever got its stripe holds it by then.
+//! An acquisition that finds its stripe free costs one extra branch: whether the set has a limit. An event is sent when the wait is
+//! over, and never under an internal lock of the set; but by then the thread holds the stripe that it waited for.
 //!
-//! Without the feature all of this is empty types and functions that pass on what they are given.
+//! Without the feature all of this is empty types and functions that return their argument.
 
 #[cfg(feature = "tracing")]
 pub(crate) use on::{KeyHash, Patience, Watched, watch};
@@ -25,7 +25,7 @@ mod on {
     /// A place in the program.
     pub(crate) type Site = &'static Location<'static>;
 
-    /// The hash of the key that is asked for, where it is one.
+    /// The hash of the key, if it is a single one.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct KeyHash(Option<u64>);
 
@@ -38,7 +38,7 @@ mod on {
         }
     }
 
-    /// How long a wait in a set may last before it is told of.
+    /// How long a wait in a set may last before it is reported.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Patience(Option<Duration>);
 
@@ -49,7 +49,7 @@ mod on {
             Self(Some(limit))
         }
 
-        /// A wait for this stripe begins, if anybody will want to know.
+        /// Begins to measure a wait for this stripe, if the set has a limit.
         pub(crate) fn begin(self, stripe: usize, holder: impl FnOnce() -> Option<Site>) -> Option<Wait> {
             self.0.map(|limit| Wait { limit, stripe, holder: holder(), since: Instant::now() })
         }
@@ -65,7 +65,7 @@ mod on {
     }
 
     impl Wait {
-        /// Tells of the wait, if it was a long one.
+        /// Reports the wait, if it was a long one.
         #[cold]
         pub(crate) fn end(self, KeyHash(key_hash): KeyHash, at: Option<Site>, acquired: bool) {
             let waited = self.since.elapsed();
@@ -128,7 +128,7 @@ mod on {
         }
     }
 
-    /// Gives back what was taken if the subscriber to whom it is told panics.
+    /// Releases what was taken if the subscriber of the event panics.
     struct Taken<'r, L: Acquire<M>, M: Mode> {
         raw: &'r L,
         state: Option<L::State>,

@@ -1,5 +1,5 @@
-//! A shop in one file: a catalogue is loaded, many customers buy at once and nobody gets what is sold out, and the day's
-//! report is read from a snapshot while the selling goes on.
+//! A shop in one file: a catalogue is loaded, many customers buy at once, and no item is sold twice. Meanwhile the day's
+//! report is read from a snapshot.
 //!
 //! `cargo run -p triple-store --example shop`
 
@@ -14,7 +14,7 @@ const CATALOGUE: &str = "
     :lamp :name 'Lamp'@en, 'Lampe'@de ; :price 49.90 ; :stock 30 .
     :desk :name 'Desk'@en ; :price 210.00 ; :stock 5 .";
 
-/// Takes one from the stock of `item`, if there is one, and notes who bought it: all of it or nothing.
+/// Takes one from the stock of `item`, if there is one, and records the customer: both or neither.
 fn buy(store: &TripleStore, item: &str, customer: usize) -> Result<bool, Box<dyn Error + Send + Sync>> {
     let of = |name: &str| NamedNode::new(format!("http://shop.example/{name}"));
     let (item, stock, bought) = (of(item)?, of("stock")?, of("bought")?);

@@ -1,4 +1,4 @@
-//! An RDF quad store whose subjects load in parallel.
+//! An RDF quad store with SPARQL 1.1 whose subjects load in parallel.
 //!
 //! ```
 //! use triple_store::{RdfFormat, TripleStore};
@@ -29,24 +29,24 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All calls block; from async code call them by `spawn_blocking` or the like.
+//! All calls block. From async code, call them by `spawn_blocking` or the like.
 //!
 //! # How it works
 //!
-//! Terms become 64-bit ids. Subjects are spread over stripes ([`stripe_lock`]); whoever changes a quad holds the
-//! stripe of its subject, and whoever changes many takes their stripes in ascending order, so writers of different
-//! subjects run in parallel and none deadlocks. A commit is one atomic value of a [`vde_store`]; the stripes are
-//! released before it waits for the disk, and many commits share one sync.
+//! Terms become 64-bit ids. Subjects are spread over stripes ([`stripe_lock`]). A writer holds the stripe of its subject. A
+//! writer of many subjects takes their stripes in ascending order, so writers of different subjects run in parallel and do
+//! not deadlock. A commit is one atomic value of a [`vde_store`]. The writer releases its stripes before it waits for the disk,
+//! and many commits share one sync.
 //!
-//! Readers take no stripe. Each quad knows the commits that added and removed it; a [`Snapshot`] reads as of a
-//! watermark that moves over commits in their order once they are durable.
+//! Readers take no stripe. Each quad knows the commits that added and removed it. A [`Snapshot`] reads as of a watermark, which
+//! moves past each commit, in their order, once the commit is durable.
 //!
-//! A checkpoint merges recent quads into a run: sorted in every order, delta-coded, about 15 bytes a
-//! triple; what it does not touch stays where it is.
+//! A checkpoint merges recent quads into a run, which is sorted in every order and delta-coded: about 15 bytes a triple. The
+//! parts of the run that do not change stay where they are.
 //!
 //! # When not to use it
 //!
-//! Where the data exceeds the memory: the dictionary of terms and the compressed run are held in memory.
+//! If the data exceeds the memory: the dictionary of terms and the compressed run are held in memory.
 
 // The README's code is tested with the documentation.
 #[cfg(doctest)]

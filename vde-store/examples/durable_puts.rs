@@ -1,5 +1,5 @@
-//! Durable puts per second, the store beside the bare log it is built on: the same number of writers, the same
-//! bytes, one sync for all who wait, and nothing else. Rounds are interleaved, medians printed.
+//! Durable puts per second, of the store and of a bare log: the same number of writers, the same bytes, one sync for all
+//! waiting writers, and nothing else. Rounds are interleaved; medians are printed.
 //!
 //! `cargo run --release -p vde-store --example durable_puts -- [DIR] [SECONDS] [ROUNDS]`
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use vde_store::{Durability, Vde};
 
-/// The least that group commit can be: a buffer under a mutex, one leader, one write and one sync for the group.
+/// The smallest group commit: a buffer under a mutex, one leader, one write and one sync for the group.
 struct BareLog {
     file: File,
     state: Mutex<Bare>,

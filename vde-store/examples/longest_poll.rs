@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use vde_store::{AsyncVde, Durability, Result, Value, VdeOptions};
 
-/// For so long each kind of work goes on.
+/// The duration of each kind of work.
 const TIME: Duration = Duration::from_secs(5);
 /// A large value's length in bytes.
 const LARGE: usize = 200 << 20;
@@ -33,7 +33,7 @@ impl<F: Future> Future for Timed<F> {
     }
 }
 
-/// Does `work` over and over in so many tasks beside a timer, and prints what that came to.
+/// Repeats `work` in `tasks` tasks beside a timer, and prints the longest poll and how late the timer was.
 async fn measure<F, W>(what: &str, tasks: u64, work: W) -> Result<()>
 where
     F: Future<Output = Result<()>> + Send + 'static,

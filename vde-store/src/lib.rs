@@ -1,5 +1,5 @@
-//! A crash-safe disk engine in one container file: keys to byte values, whose
-//! writers wait for each other only where their keys share a stripe, and never for each other's syncs.
+//! A crash-safe disk engine: keys to byte values in one container file. Writers of different keys run in parallel, and one
+//! sync serves all the writers that wait.
 //!
 //! ```
 //! use vde_store::Vde;
@@ -16,31 +16,35 @@
 //!
 //! # Which type do I want?
 //!
-//! - [`Vde`]: a handle whose methods block the calling thread. [`AsyncVde`] has its methods under the same names,
-//!   those that wait as `async fn`, over the same engine; [`Vde::to_async`] and [`AsyncVde::blocking`] lead from one to the
-//!   other. A store with options is opened by [`VdeOptions::open`], which blocks, and then made async.
-//! - [`VdeOptions`] where the defaults do not fit; [`Vde::with_durability`] for writes that need not wait for the disk.
-//! - [`Batch`] for writes that must happen together, [`Vde::update`] and [`Vde::compare_and_swap`] for writes that
-//!   depend on what is there, [`ReadView`] for reads that must agree with each other.
-//! - [`Vde::watch`] to follow every change that becomes durable.
+//! | you want | take |
+//! |---|---|
+//! | methods that block the calling thread | [`Vde`] |
+//! | the same methods as `async fn`, over the same engine | [`AsyncVde`]; [`Vde::to_async`] and [`AsyncVde::blocking`] convert |
+//! | other settings than the defaults | [`VdeOptions`] |
+//! | writes that do not wait for the disk | [`Vde::with_durability`] |
+//! | writes that happen together | [`Batch`] |
+//! | writes that depend on the old value | [`Vde::update`], [`Vde::compare_and_swap`] |
+//! | reads that agree with each other | [`ReadView`] |
+//! | to follow every change that becomes durable | [`Vde::watch`] |
 //!
-//! # What it promises
+//! [`VdeOptions::open`] blocks; convert the store afterwards.
 //!
-//! - An acknowledged write is durable, unless it was asked for as [`Durability::Buffered`].
-//! - A reader takes no stripe and waits for no sync, and it never sees a write that a crash could still take back, unless
-//!   that was asked for as buffered.
-//! - After a crash, what is there is a prefix of what was written, with every acknowledged write in it; batches are
-//!   there whole or not at all.
+//! # Guarantees
 //!
-//! # How it ends
+//! - An acknowledged write is durable, unless it was written with [`Durability::Buffered`].
+//! - A reader takes no stripe and waits for no sync. It never sees a write that a crash could still take back, unless the
+//!   write was buffered.
+//! - After a crash, the store has a prefix of what was written, with every acknowledged write in it. A batch is whole or
+//!   absent.
 //!
-//! [`Vde::close`] brings what is buffered to the disk, unlocks the file, and tells whether that worked. So does dropping the
-//! last handle, but it tells nobody, and it blocks: async code awaits [`AsyncVde::close`]. Views, readers and pinned
-//! values keep the file locked until they are gone too. Whatever ends
-//! the process sooner, a kill or a power cut, may take back what was buffered and not yet synced.
+//! # Closing
 //!
-//! A child process that starts another program (`std::process::Command`) does not disturb the store. One that was forked
-//! and runs on as a copy must not use it: it has none of the store's threads.
+//! [`Vde::close`] syncs what is buffered, unlocks the file, and returns whether that worked. Dropping the last handle does the
+//! same without reporting errors, and it blocks: async code awaits [`AsyncVde::close`]. Views, readers and pinned values keep the
+//! file locked until they are dropped, too. A kill or a power cut before that may lose what was buffered and not yet synced.
+//!
+//! A child process that starts another program (`std::process::Command`) does not disturb the store. A forked copy of the
+//! process must not use it: the copy has none of the store's threads.
 //!
 //! # When something is damaged
 //!
@@ -55,7 +59,7 @@
 //! # When not to use it
 //!
 //! For joins, secondary indexes or transactions that span reads and writes, take a database. For data that several
-//! processes write, take a server: one process at a time writes a container. Others can
+//! processes write, take a server: one process at a time writes a container. Other processes can
 //! [read](VdeOptions::read_only) its newest checkpoint meanwhile.
 
 #![deny(unsafe_code)]

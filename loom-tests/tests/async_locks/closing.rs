@@ -1,4 +1,4 @@
-//! A set that is closed beside those who hold, wait and come.
+//! A set that is closed beside holders, waiters and newcomers.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -16,7 +16,7 @@ fn checked(locks: &Mutexes) {
     }
 }
 
-/// Closes the set, which nobody enters from then on.
+/// Closes the set. No task enters it from then on.
 fn close(locks: &Mutexes) {
     locks.close();
     assert!(locks.is_closed());
@@ -125,7 +125,7 @@ fn beside_readers() {
     });
 }
 
-/// Whoever upgrades is told, or becomes the writer; a reader leaves meanwhile.
+/// An upgrade gets an error or becomes the writer; a reader leaves meanwhile.
 #[test]
 fn beside_an_upgrade() {
     use stripe_lock::future::AsyncGuard;

@@ -1,5 +1,5 @@
-//! Who is handed a stripe: several at once past the limit of one batch, those in front where a release asks for that, and a
-//! place in the queue that was taken earlier.
+//! Handing over a stripe: to several waiters, past the limit of one batch; to the first waiter, on a fair release; and to a place in
+//! the queue that was taken earlier.
 
 use std::pin::pin;
 
@@ -77,7 +77,7 @@ fn readers_meet_past_the_batch_limit() {
     });
 }
 
-/// Nobody comes before the one that waits when the holder leaves in this way.
+/// After a fair release, no newcomer comes before the waiter.
 #[test]
 fn a_fair_unlock_hands_over() {
     explore("a_fair_unlock_hands_over", EXHAUSTIVE, || {

@@ -39,7 +39,7 @@ fn one_of_two_may_wait() {
     });
 }
 
-/// Beside others, who come and go: whoever waits is served, and whoever may not wait has no part in it.
+/// Beside other tasks, every waiter is served, and a refused task leaves no trace.
 #[test]
 fn a_crowded_stripe_refuses() {
     fn unless_crowded(locks: &Mutexes) {

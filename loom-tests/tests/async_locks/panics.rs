@@ -1,4 +1,4 @@
-//! Wakers that panic when they are called or cloned: nobody else learns of it but whoever ran into it.
+//! Wakers that panic when they are called or cloned: only the task that called them sees the panic.
 //!
 //! Loom's threads share one count of panics, so that nothing can be modelled in which one of them unwinds while another runs.
 //! That leaves out what a multi-guard releases after the first panic; `async_wakers.rs` of the library tests that.
@@ -134,7 +134,7 @@ fn in_the_cancel_of_a_multi_of_writers() {
     });
 }
 
-/// A set is closed beside two who panic when they are told, and one that does not.
+/// A set is closed beside two waiters whose wakers panic and one whose waker does not.
 #[test]
 fn in_a_close() {
     explore("panics::in_a_close", EXHAUSTIVE, || {
@@ -150,7 +150,7 @@ fn in_a_close() {
     });
 }
 
-/// The panic goes to whoever polls, and the future it leaves behind keeps nobody out.
+/// The panic reaches the caller of `poll`, and the future that is left behind blocks no other task.
 #[test]
 fn in_a_clone() {
     fn ask(locks: &Mutexes) {

@@ -61,7 +61,7 @@ fn a_wait_after_one_that_ended_in_vain() {
     });
 }
 
-/// Somebody else unparks the thread, and later it is woken.
+/// Other code unparks the thread, and later it is woken.
 #[test]
 fn an_unpark_of_somebody_else() {
     explore("parker::an_unpark_of_somebody_else", EXHAUSTIVE, || {

@@ -15,7 +15,7 @@ fn semaphores(stripes: usize, permits: u32) -> Arc<Semaphores> {
     Arc::new(Semaphores::with_hasher(stripes, permits, Identity::default()))
 }
 
-/// A semaphore whose first stripe counts who is inside.
+/// A semaphore whose first stripe counts the tasks inside.
 struct Limited {
     locks: Semaphores,
     inside: AtomicUsize,
@@ -80,7 +80,7 @@ fn two_permits_at_once() {
     });
 }
 
-/// Whoever waits for fewer permits, behind one that wants more than there are, gets them when that one gives up.
+/// A waiter for few permits stands behind one that wants more than there are. It gets them when that one gives up.
 #[test]
 fn two_permits_are_given_up() {
     fn give_up(limited: &Limited) {

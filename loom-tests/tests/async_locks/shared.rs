@@ -31,7 +31,7 @@ fn two_readers_and_a_writer() {
     });
 }
 
-/// Who hands the stripe over need not be who left it first: what the others did under the lock has to be seen as well.
+/// The reader that hands the stripe over need not be the first that left: the writer has to see what the others did as well.
 #[test]
 fn a_writer_is_handed_what_two_readers_leave() {
     explore("a_writer_is_handed_what_two_readers_leave", Some(3), || {

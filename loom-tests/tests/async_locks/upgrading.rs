@@ -21,7 +21,7 @@ fn write(locks: &RwLocks) {
     wait(locks.write(&0)).add();
 }
 
-/// Reads, then adds one: nobody has changed the data in between.
+/// Reads, then adds one. The data did not change in between.
 fn upgrade(locks: &RwLocks) {
     let guard = wait(locks.upgradable_read(&0));
     let before = guard.get();
@@ -146,7 +146,7 @@ fn a_downgrade_keeps_the_right_to_upgrade() {
     });
 }
 
-/// What the writer wrote is seen by whoever reads after the downgrade, and the downgraded one sees no other write.
+/// Readers after the downgrade see what the writer wrote, and the downgraded one sees no other write.
 #[test]
 fn downgrades_beside_others() {
     fn downgrade(locks: &RwLocks) {

@@ -150,7 +150,7 @@ fn a_released_part_is_free() {
         let mut guard = locks.lock_many(&[1, 2]);
         guard.iter().for_each(|(_, n)| n.add());
         assert!(guard.release(&2));
-        // Waits for nobody who waits for this guard.
+        // Waits for no thread that waits for this guard.
         drop(locks.lock(&2));
         guard.get(&1).expect("held still").add();
         drop(guard);

@@ -57,12 +57,12 @@ struct Counter(UnsafeCell<u32>);
 
 impl Counter {
     fn add(&self) {
-        // SAFETY: whoever calls it holds the stripe of this counter; the checker reports it if not.
+        // SAFETY: the caller holds the stripe of this counter; the checker reports it if not.
         self.0.with_mut(|n| unsafe { *n += 1 });
     }
 
     fn get(&self) -> u32 {
-        // SAFETY: whoever calls it holds the stripe of this counter; the checker reports it if not.
+        // SAFETY: the caller holds the stripe of this counter; the checker reports it if not.
         self.0.with(|n| unsafe { *n })
     }
 }

@@ -1,4 +1,4 @@
-//! From one mode of a read-write lock to another, without letting go in between.
+//! From one mode of a read-write lock to another, without a release in between.
 
 use core::ops::Deref;
 
@@ -13,10 +13,10 @@ where
     P: Deref<Target = Stripe<ForRwLock<R>, T>>,
     R: RawRwLockUpgrade,
 {
-    /// Makes an upgradable guard exclusive without letting go in between; waits for the readers to leave.
+    /// Makes an upgradable guard exclusive without a release in between. Waits for the readers to leave.
     ///
-    /// Since it waits, it can deadlock with a reader who waits for a stripe above this one that this thread holds:
-    /// upgrade before taking higher stripes, or use [`try_upgrade`](Self::try_upgrade).
+    /// It can deadlock with a reader that waits for a higher stripe which this thread holds. Upgrade before you take higher
+    /// stripes, or use [`try_upgrade`](Self::try_upgrade).
     ///
     /// # Panics
     ///
@@ -73,7 +73,7 @@ where
         }
     }
 
-    /// Gives up the right to upgrade and stays a reader, without letting go in between.
+    /// Gives up the right to upgrade and stays a reader, without a release in between.
     ///
     /// # Examples
     ///
@@ -102,7 +102,7 @@ where
     P: Deref<Target = Stripe<ForRwLock<R>, T>>,
     R: RawRwLockDowngrade,
 {
-    /// Lets readers in and stays one, without letting go in between.
+    /// Turns a writer into a reader, without a release in between. Other readers may enter.
     ///
     /// # Examples
     ///

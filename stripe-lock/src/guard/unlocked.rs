@@ -1,4 +1,4 @@
-//! Letting go of a stripe for a while.
+//! Releasing a stripe for a while.
 
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
@@ -16,8 +16,8 @@ where
 {
     /// Releases the stripe, calls `f`, and takes the stripe again, also if `f` panics.
     ///
-    /// Others may change the data meanwhile. With a reentrant mutex, the stripe is free for others only if this is the one
-    /// guard that the thread has of it.
+    /// Other threads may change the data meanwhile. With a reentrant mutex, the stripe is free for them only if this is the thread's
+    /// only guard of it.
     ///
     /// # Panics
     ///
@@ -26,8 +26,8 @@ where
     ///
     /// # Aborts
     ///
-    /// If the stripe can't be taken again, as a guard without its stripe must not be seen: if the raw lock panics, and in
-    /// debug builds if `f` leaves behind a guard of the same stripe, or of a higher one, on this thread.
+    /// If the stripe can't be taken again, because a guard without its stripe must not be seen. That happens if the raw lock panics,
+    /// and in debug builds if `f` leaves behind a guard of the same stripe, or of a higher one, on this thread.
     ///
     /// # Examples
     ///
@@ -45,7 +45,7 @@ where
         Self::without(guard, |stripe, state| unsafe { stripe.release(state) }, f)
     }
 
-    /// As [`unlocked`](Self::unlocked), and hands the stripe to whoever has waited longest.
+    /// As [`unlocked`](Self::unlocked), and hands the stripe to the waiter that has waited longest.
     ///
     /// # Panics
     ///
@@ -74,8 +74,8 @@ where
         Self::without(guard, |stripe, state| unsafe { stripe.release_fair(state) }, f)
     }
 
-    /// Hands the stripe to whoever has waited longest, and takes it again; does nothing if nobody waits. For long sections
-    /// that can be interrupted: others may change the data meanwhile.
+    /// Hands the stripe to the waiter that has waited longest, and takes it again. Does nothing without waiters. For long sections
+    /// that can be interrupted: other threads may change the data meanwhile.
     ///
     /// # Panics
     ///
@@ -112,7 +112,7 @@ where
     ) -> O {
         guard.held.check_again(M::ACCESS);
         let suspended = Some(guard.held.suspend());
-        // SAFETY: `Retake` puts another state in its place before anybody else sees the guard, or aborts.
+        // SAFETY: `Retake` puts another state in its place before other code sees the guard, or aborts.
         let state = unsafe { ManuallyDrop::take(&mut guard.state) };
         let retake = Retake { guard, suspended };
         release(&retake.guard.stripe, state);
@@ -141,7 +141,7 @@ where
         let abort = AbortOnPanic;
         if let Some(suspended) = self.suspended.take() {
             suspended.check();
-            // The index is for those who tell of long waits.
+            // The index is for events about long waits.
             let state = self.guard.stripe.take(&Wait, 0).expect("waiting ends with the stripe");
             self.guard.state = ManuallyDrop::new(state);
             self.guard.held.resume(suspended);

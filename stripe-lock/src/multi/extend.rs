@@ -61,7 +61,7 @@ where
         self.extend_by(key, false)
     }
 
-    /// Adds one more key, waiting for it where the order admits that: if its stripe is above all those held.
+    /// Adds one more key. Waits for its stripe if that is above all those held.
     ///
     /// # Errors
     ///
@@ -90,16 +90,16 @@ where
         self.extend_by(key, true)
     }
 
-    /// Adds the stripes of `keys`, waiting as long as it needs; says whether it had to release what it held meanwhile.
+    /// Adds the stripes of `keys`, waiting as long as it needs. Returns whether it released what it held meanwhile.
     ///
-    /// That is where [`extend`](Self::extend) gives [`ExtendError::WouldInvert`]: another guard holds one of the new
-    /// stripes, and this one holds a higher one. Then it releases all, takes all together, and returns
-    /// [`Extended::Restarted`]: others may have changed the data in between.
+    /// It has to release it where [`extend`](Self::extend) returns [`ExtendError::WouldInvert`]: another guard holds one of the new
+    /// stripes, and this guard holds a higher one. Then it releases all stripes, takes all together, and returns
+    /// [`Extended::Restarted`]: other threads may have changed the data in between.
     ///
     /// # Panics
     ///
     /// In debug builds, instead of hanging, if this thread holds a stripe that would be waited for, or a higher one, by another
-    /// guard. What was held before is held still.
+    /// guard. This guard keeps what it held before.
     ///
     /// # Examples
     ///
@@ -127,7 +127,7 @@ where
         Extended::Kept
     }
 
-    /// Releases all, and takes all together with `wanted`.
+    /// Releases all stripes, and takes them again together with `wanted`.
     #[track_caller]
     fn restart(&mut self, mut wanted: StripeSet) {
         for index in &self.stripes {

@@ -6,7 +6,7 @@ use crate::StripeSet;
 use crate::holding::{Holding, Take};
 use crate::lock::StripedLock;
 
-/// Takes each of `stripes`, given in ascending order; says whether it got them all. If not, or if taking one panics, it
+/// Takes each of `stripes`, given in ascending order, and returns whether it got them all. If not, or if taking one panics, it
 /// has released those it got.
 #[inline(always)]
 pub(super) fn take_each<K: ?Sized, T, L, S, H: Take<L, W>, W>(
@@ -81,7 +81,7 @@ impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>>
     #[inline(always)]
     fn run(&mut self) {
         while let Some(index) = self.rest.next_back() {
-            // SAFETY: who made this promised that `rest` is what `holding` holds.
+            // SAFETY: the caller of the constructor promised that `rest` is what `holding` holds.
             unsafe { self.holding.pop(self.set.striped.stripe(index), index) }
         }
     }
@@ -111,7 +111,7 @@ impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + C
     #[cold]
     fn drop(&mut self) {
         let taken = self.stripes.clone().filter(|&index| index < self.reached);
-        // SAFETY: the stripes below `reached` were taken in ascending order, and nobody saw their data.
+        // SAFETY: the stripes below `reached` were taken in ascending order, and no reference to their data was made.
         unsafe { release_each(self.set, taken, self.holding) }
     }
 }

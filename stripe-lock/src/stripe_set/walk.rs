@@ -1,4 +1,4 @@
-//! Walking over the stripes of a set, from either end.
+//! Iterators over the stripes of a set, from either end.
 
 use core::iter::FusedIterator;
 
@@ -52,7 +52,7 @@ pub(super) enum Walk<'a> {
     Map(Words<'a>),
 }
 
-/// A walk over a bit map from both ends. The bits left to visit are `front` (of the word before `between`), then
+/// An iteration over a bit map from both ends. The bits left to visit are `front` (of the word before `between`), then
 /// `between`, then `back` (of the word after them); `base` is the index of the first of `between`.
 #[derive(Clone, Debug)]
 pub(super) struct Words<'a> {
