@@ -21,8 +21,8 @@ const DOCUMENTS: &str = "text/turtle, application/n-triples, application/trig;q=
 
 /// A client for `SERVICE` and `LOAD` that speaks HTTP and HTTPS.
 ///
-/// It follows a redirect to the same host and port, and no other, so that who it may ask is decided by the query and by
-/// [`only`](Self::only). What comes is read as it is needed, and no further than a [limit](Self::limit).
+/// It follows a redirect only to the same host and port. So the query and [`only`](Self::only) alone decide which servers it
+/// sends requests to. It reads an answer on demand, up to a [limit](Self::limit).
 ///
 /// # Examples
 ///

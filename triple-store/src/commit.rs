@@ -16,7 +16,7 @@ use std::thread;
 pub(crate) struct Commits {
     state: Mutex<State>,
     published: Condvar,
-    /// A copy of the watermark for those who only look.
+    /// A copy of the watermark, for readers.
     watermark: AtomicU64,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A delta is split by subject: a stripe owns the quads of its subjects, in every order. Each quad knows when it
 //! was added and removed, by the sequence numbers of the commits that did it, so that a reader at any sequence
-//! number sees one moment. Nothing leaves a delta: a checkpoint replaces it as a whole, and whoever still reads it
-//! keeps it.
+//! number sees one moment. Nothing is removed from a delta: a checkpoint replaces it as a whole, and its readers keep it
+//! alive.
 //!
 //! Two writers never meet in a stripe, because they hold the stripe's lock of the store. Readers take only the
 //! latch here, for the length of one buffer of rows. A writer holds it alone only while it adds to the orders; while it
@@ -77,8 +77,8 @@ impl Delta {
         self.stripes.stripe_of(&subject)
     }
 
-    /// Makes room for one change to the subject, whose stripe the caller holds. Then to apply it takes no longer than
-    /// any other, and nobody waits long for the commit to be published whose number the caller takes in between.
+    /// Makes room for one change to the subject, whose stripe the caller holds. Applying the change is then quick. The caller takes a
+    /// commit number in between, so other commits do not wait long for its publication.
     pub(crate) fn make_room(&self, subject: u64) {
         merge_if_full(self.stripes.get(&subject));
     }
@@ -115,7 +115,7 @@ impl Delta {
                 new += usize::from(outcome.new);
                 hiding += usize::from(outcome.hides);
             }
-            // Before the latch is released: whoever sees the change must see that there is something to ask for.
+            // Before the latch is released: a reader that sees the change must see that this delta hides quads.
             if hiding > 0 {
                 self.hiding.fetch_add(hiding, Ordering::Release);
             }
@@ -132,7 +132,7 @@ impl Delta {
         }
     }
 
-    /// Whether any quad held below is hidden from anybody.
+    /// Whether any quad below is hidden from some reader.
     pub(crate) fn hides_any(&self) -> bool {
         self.hiding.load(Ordering::Acquire) > 0
     }
@@ -196,8 +196,8 @@ impl Delta {
         }
     }
 
-    /// What everything in this delta comes to, for whom sees all of it: what it adds to what lies below, and what it
-    /// removes from there. Sorted by quad.
+    /// The net changes of this delta for a reader that sees all of it: what it adds to the layers below, and what it removes from
+    /// them. Sorted by quad.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.entries());
         for stripe in self.stripes.iter() {
@@ -216,7 +216,7 @@ impl Stripe {
     }
 }
 
-/// Merges what is full. Readers read on meanwhile; nobody else writes.
+/// Merges what is full. Readers continue meanwhile; there is no other writer.
 fn merge_if_full(latch: &RwLock<Stripe>) {
     let stripe = latch.upgradable_read();
     if stripe.is_full() {

@@ -67,7 +67,7 @@ impl Document<'_> {
         thread::scope(|scope| {
             let work = |receive: Arc<Mutex<Receiver<Block>>>| {
                 let mut encoded = Vec::new();
-                // Blocks come in order, so the first error of the document is in a block that somebody has taken.
+                // Blocks come in order, so the first error of the document is in a block that a thread has taken.
                 while !failed.load(Ordering::Relaxed)
                     && let Ok(block) = { receive.lock().recv() }
                 {

@@ -5,7 +5,7 @@
 //! 3. Drop the changes that would change nothing, take the next commit number, append the record to the journal
 //!    and apply the changes to the delta. Conflicting commits hold a stripe in common, so they are numbered, logged
 //!    and applied in one and the same order.
-//! 4. Release the stripes, and only then wait for the disk: one sync serves all who wait.
+//! 4. Release the stripes, and only then wait for the disk: one sync serves all waiting writers.
 //! 5. Publish: the watermark moves over the commit, and readers see it whole.
 
 use crate::commit::Commits;
@@ -60,10 +60,10 @@ impl Drop for Engine {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) dictionary: Dictionary,
-    /// Whoever changes a quad holds the stripe of its subject. Readers take none.
+    /// A writer holds the stripe of its subject. Readers take none.
     pub(crate) stripes: StripedMutex<u64, (), RawMutex, StripeHasher>,
-    /// What a writer that holds its stripes sees: a layer is put on top only by one who holds all of them. Every
-    /// commit reads it, so reading must not write to memory that others read.
+    /// What a writer that holds its stripes sees: only a writer that holds all stripes puts a layer on top. Every
+    /// commit reads this, so reading must not write to shared memory.
     latest: ArcSwap<View>,
     /// Held while the newest view is replaced; shared while a snapshot is taken.
     replacing: RwLock<()>,
@@ -215,7 +215,7 @@ impl Core {
         self.commit_encoded(held, changes)
     }
 
-    /// The newest state, as one sees it who holds the stripes of what he reads.
+    /// The newest state, for a caller that holds the stripes of what it reads.
     pub(crate) fn latest(&self) -> Guard<Arc<View>> {
         self.latest.load()
     }

@@ -88,7 +88,7 @@ pub enum Error {
         /// What it must be.
         reason: &'static str,
     },
-    /// A query, an update or a term is nested more deeply than anybody writes it: what reads it recurses.
+    /// A query, an update or a term is nested too deeply: the code that reads it is recursive.
     #[error("nested too deeply: more than {most} {what}")]
     TooDeep {
         /// What there is too much of.

@@ -203,8 +203,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until what this thread logged may be acknowledged. Holds no stripe: others log meanwhile, and one
-    /// sync serves all who wait.
+    /// Waits until what this thread logged may be acknowledged. Holds no stripe: other writers log meanwhile, and one
+    /// sync serves all waiting writers.
     pub(crate) fn settle(&self) -> Result<()> {
         match self.durability {
             Durability::Sync => self.flush(),

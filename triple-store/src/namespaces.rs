@@ -1,5 +1,5 @@
-//! The prefix table: names for IRIs, kept beside the quads for whoever shows them. Queries have their own `PREFIX`, and loads
-//! and dumps don't look at it.
+//! The prefix table: names for IRIs, kept beside the quads for display. Queries have their own `PREFIX`, and loads and dumps do
+//! not use it.
 
 use crate::error::{Error, Result};
 use crate::store::TripleStore;

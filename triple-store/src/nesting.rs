@@ -1,5 +1,5 @@
-//! How deep triple terms may be. Whoever writes, compares or drops a term recurses over it, and a stack that overflows
-//! ends the process. So no deeper one is stored, and no parser is given the text of one: it would have to drop it.
+//! How deep triple terms may be. Writing, comparing and dropping a term is recursive, and a stack that overflows ends the
+//! process. So no deeper term is stored, and no parser gets the text of one: it would have to drop the term.
 
 use crate::error::{Error, Result};
 use oxrdf::{QuadRef, TermRef};

@@ -103,8 +103,8 @@ impl TripleStoreOptions {
         self
     }
 
-    /// Which hash function chooses the stripe of a subject: [keyed](StripeHasher::keyed) by default, so that nobody can
-    /// choose subjects that all meet on one stripe. Nothing that is stored depends on it.
+    /// Which hash function chooses the stripe of a subject: [keyed](StripeHasher::keyed) by default, so that an attacker cannot
+    /// choose subjects that share one stripe. Nothing that is stored depends on it.
     ///
     /// # Examples
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// One moment of a store: the commits up to some point, whole, and nothing after it.
 ///
-/// A snapshot blocks nobody and waits for nobody, and never changes, whatever writers do. It keeps the memory of
+/// A snapshot neither blocks writers nor waits for them, and it never changes. It keeps the memory of
 /// what it sees for as long as it lives, and the store's file open and locked. Cloning is cheap.
 ///
 /// # Examples

@@ -9,7 +9,7 @@ use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, Quad, QuadRef, Term
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// A view to read from, and whom to tell what was read.
+/// A view to read from, and the record of what was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) engine: Arc<Engine>,

@@ -79,7 +79,7 @@ pub struct Transaction {
     overlay: Arc<Delta>,
 }
 
-/// All changes of a transaction have one number, since nobody else sees them.
+/// All changes of a transaction have one number, since no other reader sees them.
 const OWN: Seq = 1;
 
 impl Transaction {
@@ -220,8 +220,8 @@ impl Transaction {
 }
 
 impl TripleStore {
-    /// Runs a transaction, [serializable](Isolation::Serializable): as if nobody else were there. Returns what the
-    /// closure returned, once its changes are durable.
+    /// Runs a transaction, [serializable](Isolation::Serializable): as if it ran alone. Returns what the closure returned, once
+    /// its changes are durable.
     ///
     /// The closure may run several times, if others change what it read; only the last run counts. It must write
     /// to the store through its argument alone: a write past it is no part of the transaction, stays even if the
@@ -291,7 +291,7 @@ impl TripleStore {
     }
 
     /// Runs a transaction while holding the stripes of these subjects, so that it need not be repeated: it reads
-    /// the newest state of them, and nobody else writes to them meanwhile. It may touch no other subject.
+    /// their newest state, and no other writer changes them meanwhile. It may touch no other subject.
     ///
     /// This is the form for long checks before a write: it keeps only the writers of the same stripes waiting.
     ///

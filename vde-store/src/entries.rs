@@ -59,7 +59,7 @@ pub struct Entries {
 struct Side {
     direction: Direction,
     from: Bound<Box<[u8]>>,
-    /// Made when the first entry is asked for.
+    /// Made with the first entry.
     cursor: Option<Box<Cursor>>,
     /// What was taken last.
     taken: Option<Found>,

@@ -10,7 +10,7 @@ use crate::memtable::{Change, Location, Payload, Stored};
 use crate::value::{Metadata, Value, ValueReader};
 use crate::view::ReadView;
 
-/// A key and, when asked for, its value.
+/// A key and, on demand, its value.
 ///
 /// # Examples
 ///

@@ -69,8 +69,8 @@ pub enum Lock {
     /// The operating system's lock on the file.
     #[default]
     File,
-    /// Nothing, for file systems that have no locks. Whoever asks for it sees to it that one process at a time opens the
-    /// container: two that write destroy it, and one that reads beside a writer reads what is being overwritten.
+    /// Nothing, for file systems that have no locks. The caller must let one process at a time open the container: two
+    /// writers destroy it, and a reader beside a writer reads what is being overwritten.
     None,
 }
 
@@ -155,9 +155,9 @@ impl VdeOptions {
         }
     }
 
-    /// How many locks the keys are spread over, 1 to 65,536; rounded up to a power of two. Default 64.
-    /// A write holds the stripe of its key while it is appended to the log, some microseconds; an update holds it while
-    /// it computes, too. Nobody holds one over a sync.
+    /// The number of stripes, 1 to 65,536; rounded up to a power of two. Default 64.
+    /// A write holds the stripe of its key while it is appended to the log, some microseconds. An update also holds it while
+    /// it computes. No stripe is held over a sync.
     ///
     /// # Examples
     ///
@@ -259,11 +259,11 @@ impl VdeOptions {
 
     /// Opens for reading only: nothing is written, many processes may read at once. Default `false`.
     ///
-    /// A store that another process writes can be read, too, where the system has locks that tell the writer (64-bit Linux,
-    /// on file systems with byte-range locks). What is read then is the newest checkpoint, as
-    /// [`Recovery::beside_writer`](crate::Recovery::beside_writer) says, and stays that; whoever wants a newer one opens the
-    /// store again. The writer frees what the reader needs only after it has closed the store, or died. A reader
-    /// that was there first, with no writer, shows everything, and keeps writers out.
+    /// A store that another process writes can be read, too, on 64-bit Linux and file systems with byte-range locks, by which the
+    /// reader is visible to the writer. The reader sees the newest checkpoint, as
+    /// [`Recovery::beside_writer`](crate::Recovery::beside_writer) says, and keeps seeing it. To see a newer one, open the
+    /// store again. The writer frees what the reader needs only after the reader has closed the store, or died. A reader
+    /// that opened the store without a writer sees everything, and keeps writers out.
     ///
     /// # Examples
     ///
@@ -322,7 +322,7 @@ impl VdeOptions {
     /// Whether the container is read through a map of it, which takes neither a system call nor a copy for each read. Default
     /// `true`.
     ///
-    /// Reading through a map has no way to fail: where the disk cannot read a page, or somebody else cuts the file, the
+    /// Reading through a map cannot return an error: if the disk cannot read a page, or another program cuts the file, the
     /// system ends the process with SIGBUS. Without the map, such a read is an [`Error::Io`] or an [`Error::Corrupt`], and
     /// each read costs a system call and a copy. What may never have been written is read without the map in any case.
     ///
@@ -354,8 +354,8 @@ impl VdeOptions {
         self
     }
 
-    /// How many bytes of changes are kept in memory for those who [watch](crate::Vde::watch) the store and have not taken
-    /// them yet, 4 KiB to 1 GiB. A change takes its key and about 64 bytes more. Default 4 MiB; nothing while nobody watches.
+    /// How many bytes of changes are kept in memory for [watchers](crate::Vde::watch) that have not taken them yet, 4 KiB to
+    /// 1 GiB. A change takes its key and about 64 bytes more. Default 4 MiB; without watchers, nothing is kept.
     ///
     /// # Examples
     ///
@@ -369,8 +369,8 @@ impl VdeOptions {
     }
 
     /// Whether the store may run threads of its own. Default `true`. Without them, buffered writes are synced only by
-    /// [`Vde::flush`](crate::Vde::flush), checkpoints happen only on demand, and whoever awaits a durable write syncs on the executor's
-    /// thread.
+    /// [`Vde::flush`](crate::Vde::flush), checkpoints happen only on demand, and a task that awaits a durable write syncs on the
+    /// executor's thread.
     ///
     /// # Examples
     ///

@@ -10,7 +10,7 @@ use crate::value::{Metadata, Value, ValueReader};
 use crate::view::{ReadView, check_key};
 
 impl Vde {
-    /// The store as it is now, to read from at leisure. Waits for nobody.
+    /// A view of the store as it is now. It never blocks.
     ///
     /// # Examples
     ///
@@ -169,7 +169,7 @@ impl Vde {
     /// # Examples
     ///
     /// ```
-    /// // A queue: whoever takes a message out takes the oldest.
+    /// // A queue: take the oldest message out.
     /// let store = vde_store::Vde::in_memory()?;
     /// store.put(1u64.to_be_bytes(), "hello")?;
     /// let oldest = store.first()?.unwrap();

@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, Hasher};
 
 /// Which hash function chooses a key's stripe. The default is keyed.
 ///
-/// Keys that share a stripe wait for each other. With a hash function that everybody knows, whoever chooses keys can choose
-/// them all for one stripe. Measured with two threads on two cores: updates whose closure runs for 20 us or more then take
+/// Keys that share a stripe wait for each other. With a known hash function, an attacker that chooses keys can choose them
+/// all on one stripe. Measured with two threads on two cores: updates whose closure runs for 20 us or more then take
 /// twice as long. Puts took from 10 % less to 10 % more, which is what they differ by from run to run.
 ///
 /// # Examples
@@ -14,7 +14,7 @@ use std::hash::{BuildHasher, Hasher};
 /// ```
 /// use vde_store::{StripeHasher, VdeOptions};
 ///
-/// // Only for keys of one's own making: the same key then has the same stripe in every process.
+/// // Only for keys that no attacker chooses: a key then has the same stripe in every process.
 /// let store = VdeOptions::new().hasher(StripeHasher::Fnv1a).in_memory()?;
 /// # Ok::<(), vde_store::Error>(())
 /// ```

@@ -1,8 +1,8 @@
 //! The one place that syncs the container, and the one record of what has failed.
 //!
-//! A system tells the failure of a write once for each open file: to whoever syncs first, whoever wrote. The log, the
-//! checkpoint and the maintenance thread share one file, so one of them is told of a page that another wrote, and that
-//! one's own sync then succeeds. Hence two rules. A failure is recorded before the sync that was told of it returns. And a
+//! A system reports the failure of a write once for each open file: to the first sync, whichever thread wrote. The log, the
+//! checkpoint and the maintenance thread share one file. So the sync of one thread may fail because of a page that another
+//! thread wrote, whose own sync then succeeds. Hence two rules. A failure is recorded before the failed sync returns. And a
 //! sync counts only once every sync that ran beside it has returned, and none has failed so far.
 
 use std::io;
@@ -100,7 +100,7 @@ impl SyncPoint {
         }
     }
 
-    /// Records a failure if its holder panics, since nobody knows then what was written.
+    /// Records a failure if its holder panics, since it is then unknown what was written.
     pub(crate) fn fail_on_panic(&self) -> FailOnPanic<'_> {
         FailOnPanic(self)
     }

@@ -130,7 +130,7 @@ pub(crate) fn decode_user(bytes: &[u8]) -> UserMetadata {
 
 /// Reads a value from front to back, or from anywhere: [`Read`] and [`Seek`], and their async twins of `futures-io`.
 ///
-/// A value of any length is read in constant memory, and only what is asked for is read and verified, in chunks of
+/// A value of any length is read in constant memory. Only the bytes that are requested are read and verified, in chunks of
 /// 64 KiB.
 ///
 /// # Examples

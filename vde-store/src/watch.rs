@@ -34,11 +34,11 @@ impl Vde {
     /// the order in which they were made, batches whole. What a cache, an index or a copy elsewhere needs to follow the
     /// store.
     ///
-    /// The view shows what is durable, and nothing that is only buffered. Whoever applies the changes to it has what the
-    /// store has, without a gap or an overlap. It waits for one sync, if anything is logged that is not durable yet.
+    /// The view shows what is durable, and nothing that is only buffered. The view and the changes together are the contents of
+    /// the store, without a gap or an overlap. The call waits for one sync, if anything is logged that is not durable yet.
     ///
-    /// A watch ends with the store. Whoever watches it again once it is reopened gets a new view: what was told before is
-    /// in it, unless it was changed since, which greater versions tell.
+    /// A watch ends with the store. A new watch of the reopened store begins with a new view. It contains the changes that were yielded
+    /// before, unless a key was changed since; its version is greater then.
     ///
     /// # Errors
     ///

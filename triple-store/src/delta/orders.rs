@@ -58,8 +58,8 @@ pub(crate) struct Orders<K> {
     others: Vec<Tiers<K>>,
     /// The latest commit here.
     newest: Seq,
-    /// Whether any removed something. If none did, who sees the newest quad of a list sees all of the list, and need not
-    /// look at their lives.
+    /// Whether any commit removed something. If none did, a reader that sees the newest quad of a list sees the whole list, and
+    /// need not check the lifetime of each quad.
     removals: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Terms that come back from records, whose bytes nobody vouches for.
+//! Terms that are restored from records, whose bytes are not trusted.
 
 use super::{Dictionary, Slot, unknown};
 use crate::codec;

@@ -1,4 +1,4 @@
-//! Who may write.
+//! Which requests may write.
 
 use super::failure::Failure;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -22,9 +22,8 @@ impl Access {
 
     /// Lets a write pass, or says why not.
     ///
-    /// Without a token the server trusts whoever can reach it, and that is every program of this machine. Pages that
-    /// a browser of this machine shows are not meant by that: a browser names the origin of the page that writes,
-    /// and a foreign one is refused.
+    /// Without a token the server trusts every client that can reach it: every program of this machine. Web pages in a browser of this
+    /// machine are not trusted: a browser sends the origin of the page that writes, and a foreign origin is refused.
     pub(super) fn may_write(&self, headers: &HeaderMap) -> Result<(), Failure> {
         if self.read_only {
             return Err(Failure::new(StatusCode::FORBIDDEN, "the server is read-only"));
@@ -44,8 +43,8 @@ impl Access {
         if self.origin.as_deref().is_some_and(|allowed| allowed == "*" || allowed == origin) {
             return false;
         }
-        // The name must be one that leads to this machine, whoever is asked: any other might be a foreign page's,
-        // whose DNS was made to point here.
+        // The name must lead to this machine by any resolver. Any other name might belong to a foreign page whose DNS was made to
+        // point here.
         let authority = origin.strip_prefix("http://").unwrap_or_default();
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         !(host == Some(authority) && is_loopback(authority))

@@ -48,7 +48,7 @@ impl Failure {
 
     /// The client is to know that it is our fault, and the operator what it is.
     pub(super) fn internal(cause: &dyn fmt::Display) -> Self {
-        // Nobody may be reading the log, and the server goes on all the same.
+        // The log may be closed; the server goes on.
         let _ = writeln!(io::stderr(), "triples: {cause}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says more")
     }

@@ -75,7 +75,7 @@ impl Feed {
             match self.body.next()? {
                 Some(piece) => {
                     fed += piece.len();
-                    // Nobody is there to take it only if the parser has gone, which then says nothing more.
+                    // Sending fails only if the parser has gone; then it reports nothing more.
                     _ = pieces.send(piece);
                 }
                 None => self.pieces = None,

@@ -209,7 +209,7 @@ async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
     })
 }
 
-/// A graph below the address of the request that nobody has named yet.
+/// A new graph below the address of the request, with a name that is not used yet.
 fn fresh_graph(parts: &Parts) -> Result<NamedNode, Failure> {
     let name = BlankNode::default();
     NamedNode::new(format!("{}/{}", request_iri(parts).trim_end_matches('/'), name.as_str()))

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
-/// How long a server that is told to stop waits for the requests it has begun.
+/// How long a stopping server waits for the requests under way.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// How long it waits then for the work of requests that were cut off to notice that.
@@ -167,8 +167,8 @@ async fn accept(
 
 type Patient = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
 
-/// A stream that fails when the client takes nothing of what is sent to it. Silence of the client is looked after by
-/// those who wait for it: it is its right while a query is worked on.
+/// A stream that fails when the client does not take what is sent to it. A client may be silent while a query runs; code that
+/// waits for its input has limits of its own.
 fn patient(stream: TcpStream, options: &ServerOptions) -> Patient {
     // Responses are written whole, so waiting to send more at once would only delay them.
     let _ = stream.set_nodelay(true);

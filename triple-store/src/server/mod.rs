@@ -17,11 +17,11 @@
 //! changes no other graph. Requests and answers may be compressed by gzip. What is wrong with a request is said in one line
 //! of text.
 //!
-//! # Who may do what
+//! # Access
 //!
-//! Whoever can reach the server may read. Writing takes the [token](ServerOptions::token) if there is one; a server
-//! that others than this machine can reach must have one, or be [read-only](ServerOptions::read_only). There is no
-//! TLS: put a proxy in front where the network is not trusted.
+//! Every client that can reach the server may read. Writing requires the [token](ServerOptions::token) if there is one. A server
+//! that other machines can reach must have a token, or be [read-only](ServerOptions::read_only). There is no
+//! TLS: put a proxy in front of it if the network is not trusted.
 //!
 //! # What a client can use
 //!

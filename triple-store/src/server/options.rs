@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a server is run: who may write, and what a client may use.
+/// How a server is run: which clients may write, and how much a client may use.
 ///
 /// # Examples
 ///
@@ -76,7 +76,7 @@ impl ServerOptions {
         self
     }
 
-    /// Asks whoever writes for this bearer token (RFC 6750); others get 401. It is compared in constant time.
+    /// Requires this bearer token (RFC 6750) for writing; other requests get 401. It is compared in constant time.
     ///
     /// # Examples
     ///
@@ -87,7 +87,7 @@ impl ServerOptions {
     }
 
     /// Lets pages of this origin (`https://app.example.com`) use the server, or of any (`*`): CORS headers are sent
-    /// for it, and pages of it may write where no [`token`](Self::token) is asked for.
+    /// for it, and pages of it may write if no [`token`](Self::token) is required.
     ///
     /// # Examples
     ///
@@ -197,7 +197,7 @@ impl ServerOptions {
     }
 
     /// Serves the files of this folder in place of the page that comes with the server, `index.html` at `/`. A file is
-    /// served to whoever can reach the server, and links are followed. The other routes of the server come first.
+    /// served to every client that can reach the server, and links are followed. The other routes of the server come first.
     ///
     /// # Examples
     ///
@@ -224,8 +224,8 @@ impl ServerOptions {
         self
     }
 
-    /// Lets `SERVICE` and `LOAD` go to other servers, by this client. Whoever can reach this server can then have it ask
-    /// whatever the client asks: name the hosts.
+    /// Lets `SERVICE` and `LOAD` send requests to other servers, by this client. Every client of this server can then make it send
+    /// such requests: restrict the hosts.
     ///
     /// # Examples
     ///

@@ -18,7 +18,7 @@ const INDEX: &str = include_str!("../../assets/index.html");
 const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
 
-/// The page loads nothing from elsewhere and talks to nobody else, whatever a result makes it show.
+/// The page loads nothing from elsewhere and sends requests to no other server, whatever a result makes it show.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",

@@ -1,5 +1,5 @@
 //! The store's work for a request: it blocks, so it runs on a thread for that, in one of a limited number of slots,
-//! and ends when its time is over or nobody waits for it any more.
+//! and ends when its time is over or its client has gone.
 
 use super::failure::Failure;
 use axum::body::{Body, Bytes};
@@ -101,7 +101,7 @@ impl Slot {
     /// # Errors
     ///
     /// What the work reports before anything is sent. If it fails later, the connection breaks off without the end
-    /// of the body, so that nobody takes what was sent for the whole.
+    /// of the body, so that the client sees that the answer is incomplete.
     pub(super) async fn respond(
         self,
         work: impl FnOnce(&mut Output) -> Result<(), Failure> + Send + 'static,
@@ -130,7 +130,7 @@ impl Slot {
     }
 }
 
-/// The slot is free again once the work is over, not once somebody no longer waits for it.
+/// The slot is free again once the work is over, even if its client has gone earlier.
 fn with_permit<T>(permit: OwnedSemaphorePermit, work: impl FnOnce() -> T) -> T {
     let result = work();
     drop(permit);

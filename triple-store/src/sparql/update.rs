@@ -172,8 +172,8 @@ impl UpdateOptions {
         self
     }
 
-    /// Lets `LOAD` read from other servers, and `SERVICE` ask them, by this client. Documents are read before the transaction
-    /// begins; a `SERVICE` is asked in it, while nobody else can change what the update reads.
+    /// Lets `LOAD` read from other servers, and `SERVICE` query them, by this client. Documents are read before the transaction
+    /// begins. A `SERVICE` is queried in it, while no other writer can change what the update reads.
     ///
     /// # Examples
     ///

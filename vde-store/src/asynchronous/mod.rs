@@ -25,10 +25,10 @@ pub use batch::AsyncBatch;
 /// same line as blocking writers, and the store's own committer thread syncs for it. Stripes are held for
 /// microseconds and never across an await.
 ///
-/// No poll waits for anybody. These run on the thread pool of the crate `blocking`, and the task waits for them:
+/// No poll blocks. These run on the thread pool of the crate `blocking`, and the task waits for them:
 ///
 /// - a write that cannot be logged at once: its key is being updated, checkpoints lag behind, or it has more than 64 KiB;
-/// - every [`update`](Self::update), for nobody knows how long its closure takes, or the value that it makes;
+/// - every [`update`](Self::update), because its closure, or writing the new value, may take long;
 /// - reading a value longer than 64 KiB whole;
 /// - what takes long by nature: opening, closing, checkpoints, snapshots, verify, backup, compact.
 ///
@@ -175,7 +175,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it leaves the line of those who wait; nothing is lost.
+    /// Dropped, it leaves the queue of waiters; nothing is lost.
     ///
     /// # Examples
     ///

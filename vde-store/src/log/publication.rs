@@ -41,7 +41,8 @@ impl Publication {
 
     /// The records of `turn`, the last of which is `seq`, are in the memtable.
     pub(crate) fn finish(&self, turn: u64, seq: u64) {
-        // In one order with what `advance` does: whoever publishes the turn before sees this, or this one sees that.
+        // In one order with what `advance` does: either the publisher of the turn before sees this waiter, or this thread sees
+        // that the turn is published.
         self.place(turn).swap(seq, Ordering::SeqCst);
         self.advance();
     }
@@ -59,7 +60,7 @@ impl Publication {
             if seq <= self.published() {
                 return;
             }
-            // Unless that turn is over, nobody can have written another's number there.
+            // While that turn is not over, no other turn can have written its number there.
             if self.next.load(Ordering::SeqCst) == turn {
                 self.published.fetch_max(seq, Ordering::AcqRel);
                 let _ = self.next.compare_exchange(turn, turn + 1, Ordering::SeqCst, Ordering::Relaxed);

@@ -12,8 +12,7 @@ pub(crate) struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
-    /// The unit at the front of `bytes`, if one is there whole and intact, but for the values: whoever needs those
-    /// verifies them.
+    /// The unit at the front of `bytes`, if one is there whole and intact. Values are not verified: their readers do that.
     pub(crate) fn read(bytes: &'a [u8], salt: u64) -> Option<Self> {
         let (head, sum) = UnitHead::decode(bytes)?;
         let unit = bytes.get(..head.len as usize)?;

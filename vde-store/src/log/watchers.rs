@@ -1,7 +1,7 @@
-//! Changes as watchers are told of them: in the order of the log, once they are durable.
+//! The changes that watchers receive: in the order of the log, once they are durable.
 //!
-//! What is logged is noted in one bounded list, under the log's mutex, so that its order is the log's. A watcher is told of
-//! it once it is durable. The list is kept only while somebody watches.
+//! Changes are noted in one bounded list, under the log's mutex, so its order is the log's. A watcher receives a change once it is
+//! durable. The list is kept only while there are watchers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -81,7 +81,7 @@ impl Change {
     }
 }
 
-/// The changes of late, and who waits for more.
+/// The recent changes, and the watchers that wait for more.
 pub(crate) struct Watchers {
     /// How many watch. Grows under the log's mutex, so that nothing that is logged later is missed.
     count: AtomicUsize,
@@ -190,12 +190,12 @@ impl Watchers {
 /// that blocks, and a [`Stream`](futures_core::Stream).
 ///
 /// It yields [`Error::FellBehind`], and ends, if more changes than
-/// [`VdeOptions::watch_bytes`](crate::VdeOptions::watch_bytes) were made before they were taken from it: whoever goes on begins
-/// anew with [`Vde::watch`](crate::Vde::watch). It yields [`Error::Poisoned`], and ends, once the store has failed. It ends when
+/// [`VdeOptions::watch_bytes`](crate::VdeOptions::watch_bytes) were made before they were taken from it: to continue, start a new
+/// [`Vde::watch`](crate::Vde::watch). It yields [`Error::Poisoned`], and ends, once the store has failed. It ends when
 /// the store is closed, which it does not delay.
 ///
-/// What it has told, no crash takes back, and nothing is told before. A buffered change is therefore told after the next sync.
-/// A change tells no value: what a key has now is read from the store, and may be newer.
+/// No crash takes back a change that it has yielded. So a buffered change is yielded after the next sync. A change has no
+/// value: read the key's value from the store, where it may be newer.
 ///
 /// # Examples
 ///

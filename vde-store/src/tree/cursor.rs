@@ -31,7 +31,7 @@ impl Direction {
         }
     }
 
-    /// Whether `key` lies beyond `end`, for who walks in this direction.
+    /// Whether `key` lies beyond `end` in this direction.
     pub(crate) fn is_beyond(self, key: &[u8], end: Bound<&[u8]>) -> bool {
         match self {
             Self::Ascending => is_behind(key, end),

@@ -1,8 +1,8 @@
 //! Where searches of a tree have ended, so that one for the same key can begin there.
 //!
 //! A search looks at three or four pages, and each look is a cache miss or two. A hint leads to the cell itself. Hints may be
-//! lost or lead to another key's cell, and whoever follows one looks whether the key is there; but the page is always one of
-//! the tree's, for a tree never changes and has hints of its own.
+//! lost or lead to another key's cell, so a search that follows one checks the key. But the page is always one of the tree: a
+//! tree never changes, and has hints of its own.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -47,7 +47,7 @@ impl Tree {
         }
         loop {
             let bytes = self.pages.extent_in(&shown, page, PAGE)?;
-            // Heads and offsets lie behind the header: asked for together with it, they come together with it.
+            // Heads and offsets lie behind the header: they are prefetched together with it.
             black_box((bytes.get(128), bytes.get(256)));
             let step = || {
                 let node = Node::new(&bytes)?;

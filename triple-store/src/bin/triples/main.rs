@@ -51,8 +51,8 @@ enum Command {
     /// Serve the store over HTTP, until interrupted: SPARQL 1.1 Protocol at /query and /update, Graph Store HTTP
     /// Protocol at /store, a page to query it by at /, /health and /metrics.
     ///
-    /// Whoever can reach the server may read it, and without a token also write to it; so on an address that other
-    /// machines can reach it takes --token-file or --read-only.
+    /// Every client that can reach the server may read, and without a token also write. So an address that other
+    /// machines can reach requires --token-file or --read-only.
     #[cfg(feature = "server")]
     Serve(serve::Arguments),
     /// Count quads, terms, graphs and bytes.
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has had enough.
+        // The reader of the output has closed the pipe.
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("triples: {error}");

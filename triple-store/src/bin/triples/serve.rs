@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     /// Refuse whatever would change the store.
     #[arg(long)]
     read_only: bool,
-    /// Ask whoever writes for the bearer token that this file holds.
+    /// Require the bearer token in this file for writing.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Let pages of this origin use the server (`https://app.example.com`), or of any (`*`).
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     result
 }
 
-/// Tells the operator, if somebody reads it: a server goes on when its log is closed.
+/// Prints a message for the operator. The server goes on when its log is closed.
 fn say(what: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{what}");
 }
@@ -129,7 +129,7 @@ fn token(path: &Path) -> Result<String> {
     Ok(token)
 }
 
-/// Completes when the process is told to stop; told again, it ends at once.
+/// Completes on the first signal to stop. A second signal ends the process at once.
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     let signals = || -> io::Result<_> {
         #[cfg(unix)]

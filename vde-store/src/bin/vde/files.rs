@@ -70,7 +70,7 @@ fn target(dir: &Path, key: &[u8]) -> Result<PathBuf, Failure> {
 /// What the names of files that are being written end in, behind the number of the process.
 const SUFFIX: &str = ".partial";
 
-/// Removes what killed processes have left of a file that was to be at `target`: files of such a name that nobody holds locked.
+/// Removes what killed processes left of a file that was to be at `target`: files with such a name that are not locked.
 fn remove_leftovers(target: &Path) {
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Some(name), Ok(files)) = (target.file_name(), fs::read_dir(parent)) else { return };
@@ -101,7 +101,7 @@ pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failur
     let partial = PathBuf::from(partial);
     let mut write = || {
         let mut file = File::create_new(&partial)?;
-        // Tells others that somebody is at it. Where there are no locks, what a kill leaves stays.
+        // Shows other processes that the file is in use. On a file system without locks, the remains of a killed process stay.
         let _ = file.try_lock();
         if let Some(there) = &there {
             file.set_permissions(there.permissions())?;

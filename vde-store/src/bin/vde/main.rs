@@ -350,7 +350,7 @@ fn bytes(total: Option<u64>) -> ProgressBar {
     }
 }
 
-/// Shows that something is going on of which nobody knows how long it takes.
+/// Shows that work of unknown length is under way.
 fn busy<T>(what: &'static str, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     let bar = ProgressBar::new_spinner().with_message(what);
     bar.enable_steady_tick(Duration::from_millis(100));

@@ -44,7 +44,7 @@ pub(crate) fn ls(view: &ReadView, prefix: &[u8], end: &[u8], as_json: bool) -> R
         let entry = entry?;
         if as_json {
             let mut value = json!({ "len": entry.len() });
-            // Text as it is; other bytes escaped, under another name, so that nobody takes one for the other.
+            // Text as it is. Other bytes are escaped, under another name, so that the two are not confused.
             match std::str::from_utf8(entry.key()) {
                 Ok(key) => value["key"] = key.into(),
                 Err(_) => value["escaped_key"] = entry.key().escape_ascii().to_string().into(),
