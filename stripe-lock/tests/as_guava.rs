@@ -1,15 +1,15 @@
 //! What Guava's own tests hold its `Striped` to, where it applies to sets of this crate.
 //!
-//! Not here, because there is no such thing: locks that are made when they are asked for and collected when nobody refers to them
-//! (`testWeakImplementations`, `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`). Stripes are made with the
-//! set and last as long, and a set has at most `MAX_STRIPES`.
+//! Not here, because this crate has none: locks that are made on demand and collected when nothing refers to them
+//! (`testWeakImplementations`, `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`). Stripes live as long as
+//! the set, and a set has at most `MAX_STRIPES`.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stripe_lock::{MAX_STRIPES, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
-/// `testSizes`: never fewer stripes than asked for, in all kinds of sets.
+/// `testSizes`: never fewer stripes than requested, in all kinds of sets.
 #[test]
 fn a_set_is_no_smaller_than_asked_for() {
     for asked in [1, 2, 3, 100, 255, 256, 1_025] {

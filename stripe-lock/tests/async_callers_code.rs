@@ -63,7 +63,7 @@ fn a_hash_that_changes_leaves_nothing_held() {
     assert_eq!(locks.into_inner().into_iter().sum::<u64>(), 1_000);
 }
 
-/// A guard of a key is extended by a key that hashes to another stripe, held by somebody else, with each look.
+/// A guard is extended by a key whose hash names another stripe at each call, held by another guard.
 #[test]
 fn a_hash_that_changes_while_it_waits_takes_one_stripe() {
     let locks = AsyncStripedMutex::<Fickle>::new(64);
@@ -126,7 +126,7 @@ fn keys_that_panic_or_lock_come_before_the_first_stripe() {
             assert_eq!(guard.len(), 2);
         }
         drop(guard);
-        // Each key locks what is locked in the end, and lets go of it.
+        // For each key, the iterator locks and releases all that is locked in the end.
         let locking = || keys.iter().inspect(|_| keys.iter().for_each(|key| *locks.blocking_lock(key) += 1));
         assert_eq!(now(locks.lock_many(locking())).len(), 8);
         let mut nothing = now(locks.lock_many(&[]));
@@ -192,7 +192,7 @@ fn a_forgotten_future_keeps_what_it_has_and_no_more() {
         let extends = Box::pin(async move { _ = extended.extend(&key).await });
         forget(extends, 1);
         drop(held);
-        // The first of the queue was handed the stripe, or is asked for ever whether it wants it.
+        // The leaked first waiter was handed the stripe if the queue is strict; otherwise it was woken, and newcomers overtake it.
         let newcomers = (0..20).filter(|_| locks.try_lock_stripe(1).is_some()).count();
         assert_eq!(newcomers, if strict { 0 } else { 12 });
         assert!(locks.try_lock_stripe(5).is_none(), "held below what it waited for");

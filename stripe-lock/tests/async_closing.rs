@@ -176,7 +176,7 @@ fn a_multi_that_is_refused_holds_nothing() {
     assert!(locks.try_lock_all().is_some());
 }
 
-/// A future whose time is up is over, also while somebody keeps it.
+/// A future whose time is up is finished, also while it is kept.
 #[test]
 fn a_wait_whose_time_is_up_keeps_no_place() {
     for strict in [false, true] {

@@ -1,4 +1,4 @@
-//! Feature `diagnose`: holders and waiters are shown with their call sites, and whoever waits in a circle is found.
+//! Feature `diagnose`: holders and waiters are shown with their call sites, and cycles of waiters are found.
 #![cfg(feature = "diagnose")]
 
 use std::pin::{Pin, pin};

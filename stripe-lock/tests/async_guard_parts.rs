@@ -39,8 +39,7 @@ fn an_upgradable_reader_admits_readers_and_nobody_else() {
     assert!(rw.try_write(&1).is_some());
 }
 
-/// The upgradable reader is a holder already, so it passes those who wait; and nobody writes between what it read and what it
-/// writes.
+/// The upgradable reader is a holder already, so its upgrade passes waiters. No other task writes between its read and its write.
 #[test]
 fn an_upgrade_comes_before_all_who_wait() {
     for strict in [false, true] {
@@ -164,7 +163,7 @@ fn a_guard_that_is_bumped_lets_one_pass_and_comes_back() {
         *other.done() += 1;
         assert_eq!(*back.done(), 2);
         drop((back, other));
-        // Nobody waits: it is its own again.
+        // There is no waiter: the guard takes the stripe again.
         let mut back = Task::new(AsyncMutexGuard::bump(locks.try_lock(&1).unwrap()));
         assert!(back.poll().is_ready());
     }
@@ -284,7 +283,7 @@ fn a_pair_is_one_stripe_or_two() {
     assert!(matches!(mixed.get_pair_mut(&1, &2), Some(Pair::Same(_))), "and written here");
 }
 
-/// A sweep over the set, stripe by stripe, beside somebody who holds one.
+/// A sweep over the set, stripe by stripe, beside a holder of one.
 #[test]
 fn stripes_are_locked_by_their_index() {
     let locks = Locks::new(8);

@@ -94,7 +94,7 @@ async fn many_loops_of_one_task_end() {
     timeout(HUNG, futures_util::future::join_all((0..8).map(worker))).await.expect("they end");
 }
 
-/// A future that was woken is put aside; a newcomer overtakes it. Everybody goes on once it is polled, or dropped.
+/// A woken future is put aside; a newcomer overtakes it. All tasks continue once it is polled or dropped.
 #[test]
 fn a_future_that_is_put_aside_keeps_its_place() {
     for dropped in [false, true] {

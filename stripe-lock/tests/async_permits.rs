@@ -38,7 +38,7 @@ fn who_wants_many_is_not_passed_by_who_wants_few() {
     assert_eq!(limits.available(&1), 4);
 }
 
-/// Whoever gives up makes room for those behind.
+/// A waiter that gives up makes room for those behind it.
 #[test]
 fn who_wants_many_and_gives_up_lets_the_others_in() {
     let limits = Limits::new(1, 3);

@@ -184,7 +184,7 @@ fn patience_crossed_with_giving_up() {
     }
 }
 
-/// In two threads at once some give up, while a third lets go: who stays is woken and served, and nothing stays held.
+/// On two threads some waiters give up while a third thread releases: the others are woken and served, and nothing stays held.
 #[test]
 fn those_who_give_up_at_once_take_nobody_along() {
     for round in 0..100 {

@@ -1,4 +1,4 @@
-//! Random schedules of eight tasks over the whole async face, but for what blocks the thread: exclusion holds, nobody is
+//! Random schedules of eight tasks over all async methods, but for those that block the thread: exclusion holds, no waiter is
 //! forgotten, nothing stays held.
 //!
 //! One thread plays the executor: it polls the woken tasks in a random order, now and then one that was not woken, and
@@ -56,7 +56,7 @@ fn pause(mut times: u64) -> impl Future<Output = ()> {
     })
 }
 
-/// Who is in, by what the tasks themselves see.
+/// The tasks inside, as the tasks themselves see them.
 #[derive(Default)]
 struct Inside {
     mutex: [Cell<u32>; STRIPES],

@@ -24,8 +24,8 @@ use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, 
 type Locks = AsyncStripedMutex<u64, u64>;
 type Rw = AsyncStripedRwLock<u64, u64>;
 
-/// Generic code over the sealed bounds sees the methods of the private traits that they stand on. What those give away is
-/// the name of a way to ask, and atomics of one's own; nothing of a set.
+/// Generic code over the sealed bounds sees the methods of their private supertraits. These reveal the name of an access mode, and
+/// atomics of the caller's own; nothing of a set.
 #[test]
 fn generic_code_gets_names_and_nothing_else() {
     fn mode_of<A: Access + Debug>(access: A) -> String {

@@ -1,4 +1,4 @@
-//! Feature `stats` of the async sets: who has to wait is counted, and true contention told from false.
+//! Feature `stats` of the async sets: waits are counted, and waits for the same key are distinguished from waits for another key.
 #![cfg(all(feature = "async", feature = "stats"))]
 
 use std::future::ready;

@@ -1,5 +1,5 @@
 //! Random schedules of tasks that do what hostile users do: several futures in one task (`join!`, `select!`, `join_all`,
-//! `FuturesUnordered`), futures that are put aside and polled or dropped by whoever comes by, guards that change their task,
+//! `FuturesUnordered`), futures that are put aside and polled or dropped by any other task, guards that change their task,
 //! wakers that panic or use the set that wakes them, and sets that are closed meanwhile.
 //!
 //! As in `async_schedules`, one thread plays the executor, so every run is repeated by its seed, which is printed where one
@@ -75,7 +75,7 @@ async fn pause() {
     .await;
 }
 
-/// Somebody is inside, until this is dropped: alone, or with others. Stripes of the read-write lock come after those of the
+/// A task is inside until this is dropped: alone, or with others. Stripes of the read-write lock come after those of the
 /// mutex; the semaphore has the shared ones of the mutex.
 struct Mark(&'static std::thread::LocalKey<[Cell<u32>; 2 * STRIPES]>, usize, u32);
 
@@ -314,7 +314,7 @@ impl World {
         }
     }
 
-    /// A future that was begun and is not polled for a while; then it is, or somebody else gets it.
+    /// A future that was started and is not polled for a while; then it is polled, or moves to another task.
     async fn put_aside(&self) {
         let (ready, aside) = match select(self.aside(), Box::pin(pause())).await {
             Either::Left((guard, _)) => (Some(guard), None),
@@ -384,7 +384,7 @@ impl World {
     }
 }
 
-/// Polls a future that was put aside, in the name of nobody, or drops it.
+/// Polls a future that was put aside, with a waker that does nothing, or drops it.
 fn meddle() {
     let found = ASIDE.with_borrow_mut(|all| {
         let at = below(1 + all.len() as u64) as usize;
@@ -507,7 +507,7 @@ fn hostile_schedules() {
             }
         }
     }
-    // A closed set panics where it is asked for, which is expected here and nothing to be told of.
+    // Locking a closed set panics. This is expected here, so no message is printed.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let expected =

@@ -396,7 +396,7 @@ fn every_reader_of_a_large_group_is_woken_before_the_first_panic_goes_on() {
     }
 }
 
-/// A guard of several, each of whose stripes wakes somebody who panics.
+/// A guard of several stripes. The release of each stripe calls a waker that panics.
 #[test]
 fn all_stripes_of_a_guard_are_released_before_the_first_panic_goes_on() {
     let locks = Locks::new(8);
@@ -436,7 +436,7 @@ fn calls_that_serve_a_queue_leave_nothing_held() {
                 let panic = panic_of(|| _ = $call);
                 assert_eq!(panic.as_deref(), Some("bomb 0 in wake"), "{}", stringify!($call));
                 bomb.arm(0);
-                // Served or not, it is not in anybody's way.
+                // Served or not, it blocks no other future.
                 drop(future);
                 assert!(rw.try_write_all().is_some(), "{}", stringify!($call));
             })*

@@ -88,7 +88,7 @@ fn keys_that_panic_or_lock_come_before_the_first_stripe() {
             assert!(extends.is_err() && guard.len() == 2);
         }
         drop(guard);
-        // Each key locks what is locked in the end, and lets go of it.
+        // For each key, the iterator locks and releases all that is locked in the end.
         let locking = || keys.iter().inspect(|_| keys.iter().for_each(|key| *locks.lock(key) += 1));
         assert_eq!(locks.lock_many(locking()).len(), 8);
         let mut nothing = locks.lock_many(&[]);

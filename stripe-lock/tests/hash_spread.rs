@@ -2,8 +2,7 @@
 //!
 //! The measure is chi-squared of the keys on each stripe, brought to a standard normal figure by the cube root of
 //! Wilson and Hilferty (1931), which is accurate from 15 degrees of freedom on. A figure above 6 happens to a hash
-//! that is perfectly random once in 10^9. There is no lower bound: sequences may spread more evenly than at random,
-//! and nobody minds.
+//! that is perfectly random once in 10^9. There is no lower bound: sequences may spread more evenly than at random.
 
 mod common;
 

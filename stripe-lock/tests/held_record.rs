@@ -112,7 +112,7 @@ mod with_debug_assertions {
     #[test]
     fn a_second_read_is_refused_for_the_true_reason() {
         let locks = StripedRwLock::<u64>::new(4);
-        // Nobody writes, so a second reader gets in. It would not if a writer came in between.
+        // There is no writer, so a second reader gets in. It would not if a writer came in between.
         let (first, second) = (place(1), place(2));
         let reader = locks.read(&7);
         let said = complaint(|| locks.read(&7)).expect("a writer may come in between");
@@ -306,7 +306,8 @@ fn reentrant_locks_are_exempt() {
     let _all = locks.lock_all();
 }
 
-/// Without debug assertions there is no record: waiting for oneself hangs, as with any mutex, until somebody helps.
+/// Without debug assertions there is no record: a thread that waits for itself hangs, as with any mutex, until another thread
+/// helps.
 #[cfg(not(debug_assertions))]
 #[test]
 fn nothing_is_recorded_in_release_builds() {

@@ -359,7 +359,7 @@ fn a_waker_that_panics_loses_nothing() {
     assert_eq!(bomb.alive(), 0, "no waker is left behind");
 }
 
-/// A key whose hash panics when it is told to.
+/// A key whose hash panics on demand.
 struct Fickle(u64, Cell<bool>);
 
 impl PartialEq for Fickle {
@@ -424,7 +424,7 @@ fn a_million_keys_are_held_at_once() {
     assert!(!keys.into_iter().any(|key| locks.is_locked(&key)));
 }
 
-/// In debug builds a thread that would wait for itself is told.
+/// In debug builds a thread that would wait for itself panics.
 #[cfg(debug_assertions)]
 #[test]
 fn a_thread_that_waits_for_itself_panics() {

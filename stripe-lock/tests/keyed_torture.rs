@@ -142,7 +142,7 @@ impl Run {
         }
     }
 
-    /// Whoever waits is served, without a poll that nobody asked for.
+    /// Every waiter is served, without a poll that no waker requested.
     fn end(mut self) {
         while !self.waiting.is_empty() || !self.guards.is_empty() {
             if !self.guards.is_empty() {

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 /// An event: its fields by name, as they are shown.
 type Told = BTreeMap<&'static str, String>;
 
-/// Keeps what it is told.
+/// A subscriber that keeps its events.
 #[derive(Clone, Default)]
 struct Ear(Arc<Mutex<Vec<Told>>>);
 
@@ -43,14 +43,14 @@ impl<S: Subscriber> Layer<S> for Ear {
     }
 }
 
-/// What is told on this thread while `run` runs.
+/// The events of this thread while `run` runs.
 fn told(run: impl FnOnce()) -> Vec<Told> {
     let ear = Ear::default();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(ear.clone()), run);
     ear.0.lock().unwrap().clone()
 }
 
-/// Panics when it is told something.
+/// A subscriber that panics at an event.
 struct Panics;
 
 impl<S: Subscriber> Layer<S> for Panics {
@@ -66,10 +66,10 @@ fn in_trouble(run: impl FnOnce()) {
     });
 }
 
-/// Whether somebody is about to wait for a mutex, by the number of its test.
+/// Whether a thread is about to wait for a mutex, by the number of its test.
 static WAITING: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
-/// A raw mutex that shows it when somebody is about to wait.
+/// A raw mutex that shows when a thread is about to wait.
 struct Shows<const TEST: usize>(parking_lot::RawMutex);
 
 // SAFETY: all is passed on to a raw mutex.
@@ -97,7 +97,7 @@ unsafe impl<const TEST: usize> lock_api::RawMutex for Shows<TEST> {
     }
 }
 
-/// Lets go once somebody has waited for longer than [`PATIENCE`].
+/// Releases the lock once a thread has waited for longer than [`PATIENCE`].
 fn let_go_late<G>(test: usize, guard: G) {
     while !WAITING[test].load(Relaxed) {
         thread::yield_now();
@@ -132,7 +132,7 @@ fn a_long_wait_is_told_with_key_stripe_and_both_places() {
     assert_eq!(event["acquired"], "true");
     assert!(event["waited_us"].parse::<u128>().unwrap() >= PATIENCE.as_micros(), "{event:?}");
     assert!(event["at"].starts_with(&asked), "{event:?}");
-    // Who holds what is on record in debug builds.
+    // In debug builds, holders are recorded.
     match event.get("holder") {
         Some(holder) => assert!(holder.starts_with(&taken), "{event:?}"),
         None if cfg!(debug_assertions) => panic!("no holder: {event:?}"),

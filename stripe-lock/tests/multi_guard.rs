@@ -240,7 +240,7 @@ fn steps(stripes: usize) -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// A guard agrees with a model of what it holds and of the data, while somebody else holds other stripes.
+    /// A guard agrees with a model of what it holds and of the data, while another guard holds other stripes.
     #[test]
     fn agrees_with_a_model(
         (stripes, first, others, steps) in prop_oneof![Just(16_usize), Just(128)].prop_flat_map(|stripes| (

@@ -57,7 +57,7 @@ fn different_stripes_are_held_at_the_same_time<R: Raw>() {
                 scope.spawn(|| {
                     let mut guard = locks.lock(key);
                     *guard += 1;
-                    // Nobody comes here before all are: a lock that excluded another stripe's would hang.
+                    // No thread passes this point before all have reached it: a lock that excluded another stripe's would hang.
                     all_inside.wait();
                     drop(guard);
                 });
@@ -200,7 +200,7 @@ fn no_update_is_lost<R: Raw>() {
             for thread in 0..THREADS {
                 let locks = &locks;
                 scope.spawn(move || {
-                    // Everybody begins elsewhere.
+                    // Each thread begins with another key.
                     for i in 0..SUBJECTS {
                         let subject = (i + thread * SUBJECTS / THREADS) % SUBJECTS;
                         locks.with(&subject, |counts| *counts.entry(subject).or_default() += 1);

@@ -1,4 +1,4 @@
-//! What a striped read-write lock promises, over several raw locks: who coexists with whom, upgrades, timeouts, panics.
+//! What a striped read-write lock promises, over several raw locks: which holders exclude each other, upgrades, timeouts, panics.
 
 #[macro_use]
 mod common;

@@ -16,7 +16,7 @@ const OPERATIONS: usize = 2_000;
 /// Few, so that threads meet; and so many that sets of them take every form.
 const STRIPES: [usize; 3] = [4, 64, 256];
 
-/// The data of a stripe, from which it shows if two are inside who should not be.
+/// The data of a stripe, which shows if two holders are inside that should exclude each other.
 #[derive(Default)]
 struct Slot {
     begun: u64,

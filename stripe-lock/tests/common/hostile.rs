@@ -1,4 +1,4 @@
-//! Wakers that panic where they are cloned, woken or dropped, and wakers that run what they are told to.
+//! Wakers that panic when they are cloned, woken or dropped, and wakers that run a given function.
 #![allow(dead_code, reason = "every suite uses a part of it, as a module of its own")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ pub(crate) const CLONE: u8 = 1;
 pub(crate) const WAKE: u8 = 2;
 pub(crate) const DROP: u8 = 4;
 
-/// What stands behind a waker that panics, once it is told to.
+/// The state of a waker that panics on demand.
 #[derive(Debug, Default)]
 pub(crate) struct Bomb {
     armed: AtomicU8,

@@ -1,4 +1,4 @@
-//! Futures polled by nobody's task.
+//! Futures that are polled outside of any task.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

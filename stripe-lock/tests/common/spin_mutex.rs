@@ -8,7 +8,7 @@ use stripe_lock::lock_api::{RawMutex, RawMutexFair, RawMutexTimed};
 
 use super::observe::{Event, about_to_take, has_released, note, serial};
 
-/// The serial number of the acquisition that holds it; 0 while nobody does.
+/// The serial number of the acquisition that holds it; 0 while it is free.
 pub struct SpinMutex(AtomicU64);
 
 /// The state of one acquisition: of which lock, and its serial number. Can go to another thread.
@@ -30,7 +30,7 @@ impl SpinMutex {
     }
 }
 
-// SAFETY: who changes 0 to a serial number holds it until the number is changed back, with acquire and release ordering.
+// SAFETY: a thread that changes 0 to a serial number holds it until the number is changed back, with acquire and release ordering.
 unsafe impl RawMutex for SpinMutex {
     #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
     const INIT: Self = Self(AtomicU64::new(0));
@@ -64,7 +64,7 @@ unsafe impl RawMutex for SpinMutex {
     }
 }
 
-// SAFETY: as for `RawMutex`. Nobody waits in line, so there is nobody to hand it to.
+// SAFETY: as for `RawMutex`. There is no queue, so there is no waiter to hand it to.
 unsafe impl RawMutexFair for SpinMutex {
     unsafe fn unlock_fair(&self, token: Token) {
         // SAFETY: the caller promises the same.

@@ -172,7 +172,7 @@ unsafe impl RawRwLock for SpinRwLock {
     }
 }
 
-// SAFETY: as for `RawRwLock`. Nobody waits in line, so there is nobody to hand it to.
+// SAFETY: as for `RawRwLock`. There is no queue, so there is no waiter to hand it to.
 unsafe impl RawRwLockFair for SpinRwLock {
     unsafe fn unlock_shared_fair(&self, token: SharedToken) {
         // SAFETY: the caller promises the same.
