@@ -45,7 +45,7 @@ fn steps(packages: &[String], nextest: bool) -> Vec<Step> {
     vec![
         Step::new("format", "fmt --all --check", &[], ""),
         Step::new("lints", "clippy --all-targets", &scope, "-- -D warnings"),
-        Step::new("tests", tests, &scope, "--lib --bins --tests --examples"),
+        Step::new("tests", tests, &scope, "--tests --examples"),
         Step::new("doctests", "test --doc", &scope, ""),
         Step { environment: Some(("RUSTDOCFLAGS", "-D warnings")), ..docs },
     ]
