@@ -396,7 +396,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "if locked.holds(stripe) || true {",
         test: "async_locks",
         model: "multi::a_multi_gives_up",
-        finds: "index out of bounds",
+        finds: "the node is queued at this stripe",
     },
     Mutant {
         name: "a full batch ends the turn",

@@ -2,9 +2,9 @@
 //!
 //! [`AsyncStripedMutex`], [`AsyncStripedRwLock`] and [`AsyncStripedSemaphore`] are what to start from; here are the parts they
 //! share. Waiting takes no memory but the future's own: a stripe is one byte (a mutex) or four (the others), and a waiter
-//! is linked into a queue from within its pinned future. Beside that, a set takes 4 bytes for each stripe once one of its
-//! neighbours was waited for, and 32 bytes for each stripe that is waited for at the same time. Both are kept, and used
-//! again.
+//! is linked into a queue from within its pinned future. Beside that, a set takes 128 bytes for each of its buckets (four
+//! for each processor, and at least one for 256 stripes), and 43 to 85 bytes for each stripe that is waited for at the same
+//! time, but at most 32 for each stripe it has. What waits took is kept, and used again.
 //!
 //! # How it works
 //!

@@ -2,7 +2,7 @@
 //!
 //! Each stripe that somebody waits for has a *head*, which leads to the first and the last node of its queue. So to join, to
 //! be served and to leave take the same few steps, however many wait. Neighbouring stripes share a *bucket*, which is a mutex
-//! over their heads. A stripe has a head while it is waited for; then the head goes to a free list.
+//! over their heads. A stripe has a head while it is waited for.
 //!
 //! A node says in its `state` how it stands:
 //!
@@ -30,7 +30,7 @@ use crossbeam_utils::CachePadded;
 use super::instrument::{Fingerprint, Moment, Monitor, Tally, WaiterNote};
 use super::plan::AnyPlan;
 use super::spin::Patience;
-use super::sync::{AtomicU32, CHUNK, Cell, Mutex, MutexGuard, most_buckets};
+use super::sync::{AtomicU32, Cell, FEWEST_SLOTS, Mutex, MutexGuard, buckets};
 use super::word::Mode;
 
 pub(super) type Link = Option<NonNull<Node>>;
@@ -253,8 +253,8 @@ pub(super) struct Head {
     len: u32,
     /// So many waiters of the queue, from the first on, are handed the stripe without competing for it.
     pub(super) hand_overs: u32,
-    /// In the free list: the number of the next head there, 0 if it is the last.
-    next_free: u32,
+    /// The number of the stripe and one, or 0 in a vacant slot.
+    stripe: u32,
     /// How many more permits than at first the stripe of a semaphore has.
     pub(super) permits_added: i32,
     pub(super) tally: Tally,
@@ -267,6 +267,10 @@ const _: () = assert!(size_of::<Head>() <= 32);
 /// For all of these: `node` and every node linked in this queue are alive, pinned and open, and the caller holds the lock of
 /// the bucket. [`Waiter`](super::waiter::Waiter) sees to that.
 impl Head {
+    fn name(stripe: usize) -> u32 {
+        stripe as u32 + 1
+    }
+
     pub(super) fn first(&self) -> Link {
         self.first
     }
@@ -330,7 +334,7 @@ impl Head {
                 Some(next) => next.as_ref().with(|fields| fields.prev = prev),
                 None => self.last = prev,
             }
-            self.len -= 1;
+            self.len = self.len.checked_sub(1).expect("the node is queued at this stripe");
             prev.is_none()
         }
     }
@@ -349,44 +353,75 @@ impl Head {
     }
 }
 
-/// The heads of neighbouring stripes: of those that are waited for. So as few cache lines are touched as there are queues.
+const _: () = assert!(FEWEST_SLOTS >= 2, "one slot that is taken leaves none vacant");
+
+/// The heads of neighbouring stripes, of those that are waited for: a hash table with linear probing. It takes 4 slots when a
+/// stripe is first waited for, and doubles while it is more than three quarters full, up to a slot for each stripe of the
+/// bucket. So every operation takes a bounded number of steps, and what is allocated follows the number of queues.
 #[derive(Default)]
 pub(super) struct Bucket {
-    /// For each stripe the number of its head, from one on; 0 without one. Allocated when a stripe is first waited for.
-    numbers: Box<[u32]>,
-    /// All heads, in chunks that never move.
-    heads: Vec<Box<[Head]>>,
-    /// The number of the first head in the free list, 0 if it is empty.
-    free: u32,
+    /// The home of a stripe is the slot of its number, modulo the number of slots. As long as there are fewer slots than
+    /// stripes one is vacant, at which a search ends. When there are as many, every head is at home.
+    slots: Box<[Head]>,
+    used: usize,
 }
 
 impl Bucket {
-    /// A head of the free list.
-    fn take_free(&mut self) -> u32 {
-        if self.free == 0 {
-            let first = (self.heads.len() * CHUNK) as u32 + 1;
-            let mut chunk: Box<[Head]> = std::iter::repeat_with(Head::default).take(CHUNK).collect();
-            for (head, next) in chunk.iter_mut().zip(first + 1..first + CHUNK as u32) {
-                head.next_free = next;
+    /// Where the head of a stripe is; or, if it has none, the slot that it would get.
+    #[inline]
+    fn search(&self, stripe: usize) -> Result<usize, usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = stripe & mask;
+        loop {
+            match self.slots[at].stripe {
+                0 => return Err(at),
+                name if name == Head::name(stripe) => return Ok(at),
+                _ => at = (at + 1) & mask,
             }
-            self.heads.push(chunk);
-            self.free = first;
         }
-        let number = self.free;
-        self.free = std::mem::take(&mut self.head_mut(number).next_free);
-        number
     }
 
     #[inline]
-    fn head(&self, number: u32) -> &Head {
-        let index = number as usize - 1;
-        &self.heads[index / CHUNK][index % CHUNK]
+    fn find(&self, stripe: usize) -> Option<usize> {
+        if self.slots.is_empty() { None } else { self.search(stripe).ok() }
     }
 
-    #[inline]
-    fn head_mut(&mut self, number: u32) -> &mut Head {
-        let index = number as usize - 1;
-        &mut self.heads[index / CHUNK][index % CHUNK]
+    /// Gives a stripe a head that has none, and makes room for it first.
+    fn insert(&mut self, stripe: usize, stripes: usize) -> usize {
+        if 4 * (self.used + 1) > 3 * self.slots.len() && self.slots.len() < stripes {
+            let more = (2 * self.slots.len()).max(FEWEST_SLOTS).min(stripes);
+            let slots = std::iter::repeat_with(Head::default).take(more).collect();
+            for head in std::mem::replace(&mut self.slots, slots) {
+                if head.stripe != 0 {
+                    let (Ok(at) | Err(at)) = self.search(head.stripe as usize - 1);
+                    self.slots[at] = head;
+                }
+            }
+        }
+        let (Ok(at) | Err(at)) = self.search(stripe);
+        self.slots[at].stripe = Head::name(stripe);
+        self.used += 1;
+        at
+    }
+
+    /// Makes a slot vacant, and moves those behind it up that are not at home.
+    fn remove(&mut self, mut vacant: usize) {
+        let mask = self.slots.len() - 1;
+        self.slots[vacant] = Head::default();
+        self.used -= 1;
+        let mut at = vacant;
+        loop {
+            at = (at + 1) & mask;
+            let name = self.slots[at].stripe;
+            if name == 0 {
+                return;
+            }
+            let from_home = at.wrapping_sub(name as usize - 1) & mask;
+            if from_home >= at.wrapping_sub(vacant) & mask {
+                self.slots.swap(at, vacant);
+                vacant = at;
+            }
+        }
     }
 }
 
@@ -417,7 +452,7 @@ pub struct Queue {
 
 impl Queue {
     pub(super) fn new(stripes: usize) -> Self {
-        let shards = most_buckets().min(stripes);
+        let shards = buckets(stripes).min(stripes);
         let shard = || Shard { bucket: Mutex::new(Bucket::default()), patience: Patience::new() };
         Self {
             shards: (0..shards).map(|_| CachePadded::new(shard())).collect(),
@@ -473,45 +508,28 @@ impl Locked<'_> {
         self.queue.shard_of(stripe) == self.shard
     }
 
-    /// The index of a stripe within the bucket.
-    #[inline]
-    fn index(&self, stripe: usize) -> usize {
-        stripe - (self.shard << self.queue.shift)
-    }
-
     /// The head of a stripe of the bucket.
     #[inline]
     pub(super) fn head(&mut self, stripe: usize) -> &mut Head {
-        let index = self.index(stripe);
-        let bucket = &mut *self.bucket;
-        if bucket.numbers.is_empty() {
-            bucket.numbers = vec![0; 1 << self.queue.shift].into_boxed_slice();
-        }
-        if bucket.numbers[index] == 0 {
-            bucket.numbers[index] = bucket.take_free();
-        }
-        bucket.head_mut(bucket.numbers[index])
+        let at = match self.bucket.find(stripe) {
+            Some(at) => at,
+            None => self.bucket.insert(stripe, 1 << self.queue.shift),
+        };
+        &mut self.bucket.slots[at]
     }
 
     /// The same, unless it has none.
     pub(super) fn known_head(&self, stripe: usize) -> Option<&Head> {
-        let index = self.index(stripe);
-        let number = *self.bucket.numbers.get(index)?;
-        (number != 0).then(|| self.bucket.head(number))
+        self.bucket.find(stripe).map(|at| &self.bucket.slots[at])
     }
 
-    /// Puts the head of a stripe into the free list if there is nothing to remember.
+    /// Removes the head of a stripe if there is nothing to remember.
     #[inline]
     pub(super) fn tidy(&mut self, stripe: usize) {
-        let index = self.index(stripe);
-        let Bucket { numbers, heads, free } = &mut *self.bucket;
-        let Some(number) = numbers.get_mut(index) else { return };
-        let Some(at) = number.checked_sub(1) else { return };
-        let head = &mut heads[at as usize / CHUNK][at as usize % CHUNK];
+        let Some(at) = self.bucket.find(stripe) else { return };
+        let head = &self.bucket.slots[at];
         if head.len == 0 && head.permits_added == 0 && head.tally.is_empty() {
-            head.hand_overs = 0;
-            head.next_free = std::mem::replace(free, at + 1);
-            *number = 0;
+            self.bucket.remove(at);
         }
     }
 }
@@ -535,30 +553,66 @@ mod tests {
     #[cfg(not(stripe_lock_loom))]
     #[test]
     fn every_stripe_has_one_head() {
-        for stripes in [1, 2, 64, 4096, MAX_STRIPES] {
+        for stripes in [1, 2, 64, 4096, 1 << 18] {
             let queue = Queue::new(stripes);
-            let some: Vec<usize> = (0..stripes).step_by(stripes.div_ceil(1000)).collect();
-            for (&stripe, mark) in some.iter().zip(1..) {
-                assert!(queue.lock(stripe).known_head(stripe).is_none());
-                queue.lock(stripe).head(stripe).permits_added = mark;
+            // Neighbours, those with one home, all of one bucket, and none; in another order when they go.
+            for step in [1, 4, 32, 128, 4097] {
+                let some = || (0..stripes).step_by(step).take(1000).zip(1..);
+                for (stripe, mark) in some() {
+                    assert!(queue.lock(stripe).known_head(stripe).is_none());
+                    queue.lock(stripe).head(stripe).permits_added = mark;
+                }
+                for third in [2, 0, 1] {
+                    for (stripe, mark) in some().skip(third).step_by(3) {
+                        let mut locked = queue.lock(stripe);
+                        locked.tidy(stripe);
+                        assert_eq!(locked.known_head(stripe).unwrap().permits_added, mark);
+                        locked.head(stripe).permits_added = 0;
+                        locked.tidy(stripe);
+                        assert!(locked.known_head(stripe).is_none());
+                    }
+                }
             }
-            for (&stripe, mark) in some.iter().zip(1..) {
-                let mut locked = queue.lock(stripe);
-                locked.tidy(stripe);
-                assert_eq!(locked.known_head(stripe).unwrap().permits_added, mark);
-                locked.head(stripe).permits_added = 0;
-                locked.tidy(stripe);
-                assert!(locked.known_head(stripe).is_none());
+            let mut slots: Vec<usize> = Vec::new();
+            for shard in &queue.shards {
+                let bucket = shard.bucket.lock();
+                assert_eq!(
+                    (bucket.used, bucket.slots.iter().filter(|head| head.stripe != 0).count()),
+                    (0, 0)
+                );
+                slots.push(bucket.slots.len());
             }
-            // The free list serves everybody anew.
-            let heads = |queue: &Queue| -> usize {
-                queue.shards.iter().map(|shard| shard.bucket.lock().heads.len()).sum()
-            };
-            let before = heads(&queue);
-            for &stripe in &some {
-                queue.lock(stripe).head(stripe).permits_added = 1;
+            assert!(slots.iter().all(|&slots| slots <= stripes / queue.shards.len()), "{slots:?}");
+        }
+    }
+
+    /// Heads come and go at random, and the table is compared with a map.
+    #[cfg(not(stripe_lock_loom))]
+    #[test]
+    fn a_bucket_is_a_map() {
+        const STRIPES: usize = 64;
+        let (mut bucket, mut map) = (Bucket::default(), std::collections::HashMap::new());
+        let mut random = 1u64;
+        for step in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Few for a while, then many.
+            let stripe = ((random >> 33) as usize % STRIPES) & !(if step % 4_000 < 2_000 { 7 } else { 0 });
+            assert_eq!(
+                bucket.find(stripe).map(|at| bucket.slots[at].permits_added),
+                map.get(&stripe).copied()
+            );
+            if let Some(at) = bucket.find(stripe) {
+                bucket.remove(at);
+                map.remove(&stripe);
+            } else {
+                let at = bucket.insert(stripe, STRIPES);
+                bucket.slots[at].permits_added = step;
+                map.insert(stripe, step);
             }
-            assert_eq!(heads(&queue), before);
+            assert_eq!(bucket.used, map.len());
+        }
+        for (&stripe, &mark) in &map {
+            assert_eq!(bucket.slots[bucket.find(stripe).unwrap()].permits_added, mark);
         }
     }
 }

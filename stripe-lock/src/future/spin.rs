@@ -10,15 +10,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::sync::{AtomicU32, MOST_PAUSES};
 
-/// So many pauses are made where looking is of no use.
-const LEAST_PAUSES: u32 = 2;
-
 /// So many pauses, at most, lie between two looks: enough for the holder to use the stripe several times over while it has
 /// the cache line for itself.
 const LONGEST_STEP: u32 = 32;
 
+/// After so many pauses a newcomer joins the queue and looks from there, since it can miss the moments in which the stripe is
+/// free. Sections of a microsecond have ended by then.
+const LOOK_FIRST: u32 = 64;
+
 /// A success allows for so many pauses more.
-const REWARD: u32 = 16;
+const REWARD: u32 = 64;
 
 /// One waiter in so many looks as long as may be, at most and at least.
 const PROBES: (u32, u32) = (256, 1024);
@@ -36,7 +37,7 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn new() -> Self {
         Self {
-            pauses: AtomicU32::new(LEAST_PAUSES),
+            pauses: AtomicU32::new(0),
             until_probe: AtomicU32::new(PROBES.0),
             interval: AtomicU32::new(PROBES.0),
         }
@@ -82,7 +83,7 @@ impl Looking<'_> {
     /// free, a waiter is served at one of the next releases.
     #[inline]
     pub(super) fn is_long(&self) -> bool {
-        self.spent >= LONGEST_STEP
+        self.spent >= LOOK_FIRST
     }
 
     /// Whether no further look is worth it.
@@ -100,7 +101,7 @@ impl Looking<'_> {
     pub(super) fn failed(&self) {
         let interval = self.patience.interval.load(Relaxed);
         let interval = if self.probes { (interval * 4).min(PROBES.1) } else { interval };
-        self.learn((self.learnt - self.learnt / 4).max(LEAST_PAUSES), interval);
+        self.learn(self.learnt - self.learnt.div_ceil(4), interval);
     }
 
     fn learn(&self, pauses: u32, interval: u32) {

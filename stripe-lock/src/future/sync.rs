@@ -59,15 +59,17 @@ mod imp {
     /// own task.
     pub(crate) const REACH: usize = 32;
 
-    /// How many heads of queues are allocated together.
-    pub(crate) const CHUNK: usize = 64;
+    /// How many slots for heads of queues a bucket has at first.
+    pub(crate) const FEWEST_SLOTS: usize = 4;
 
     /// How many pauses a waiter makes, at most, before it goes to sleep: 10 to 40 microseconds.
     pub(crate) const MOST_PAUSES: u32 = 1024;
 
-    /// How many buckets a set has at most, a power of two: four for each thread that can run.
-    pub(crate) fn most_buckets() -> usize {
-        std::thread::available_parallelism().map_or(16, |threads| (4 * threads.get()).next_power_of_two())
+    /// How many buckets so many stripes have, a power of two: four for each thread that can run, and one for 256 stripes, so
+    /// that no bucket's table gets long.
+    pub(crate) fn buckets(stripes: usize) -> usize {
+        let for_threads = std::thread::available_parallelism().map_or(16, |threads| 4 * threads.get());
+        for_threads.next_power_of_two().max(stripes / 256)
     }
 }
 
@@ -103,14 +105,14 @@ mod imp {
     /// One, so that a model of three stripes goes past the limit.
     pub(crate) const REACH: usize = 1;
 
-    /// One, so that there is more than one chunk.
-    pub(crate) const CHUNK: usize = 1;
+    /// Two: one alone would not be left vacant.
+    pub(crate) const FEWEST_SLOTS: usize = 2;
 
     /// None: to look again is nothing new to a model, in which anything can happen between two looks.
     pub(crate) const MOST_PAUSES: u32 = 0;
 
     /// Two, so that a model of two stripes has one stripe in each.
-    pub(crate) fn most_buckets() -> usize {
+    pub(crate) fn buckets(_: usize) -> usize {
         2
     }
 
