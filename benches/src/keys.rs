@@ -15,7 +15,7 @@ pub fn random(count: usize, seed: u64) -> Vec<u64> {
     (0..count).map(|_| rng.next_u64()).collect()
 }
 
-/// Batches of so many random keys each, [`RING`] of them.
+/// [`RING`] batches of `count` random keys each.
 pub fn batches(count: usize) -> Vec<Vec<u64>> {
     random(RING * count, count as u64).chunks(count).map(<[u64]>::to_vec).collect()
 }

@@ -20,7 +20,7 @@ struct Holders {
     called: usize,
 }
 
-/// A time in a model: it has passed after so many looks at the lock.
+/// A time in a model: it has passed after this many looks at the lock.
 ///
 /// # Examples
 ///
@@ -70,7 +70,7 @@ impl Shared {
         })
     }
 
-    /// Attempts it so many times; others go on in between.
+    /// Attempts it `looks` times; other threads run in between.
     fn attempt_for(
         &self,
         Looks(looks): Looks,

@@ -135,7 +135,7 @@ impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
         holding
     }
 
-    /// Takes a stripe wherever it lies among `held`, which are all that are held; says whether it got it.
+    /// Takes a stripe at any place among `held`, which are all that are held. Returns whether it got it.
     pub(crate) fn insert<T>(
         &mut self,
         stripe: &Stripe<L, T>,

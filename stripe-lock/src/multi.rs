@@ -71,7 +71,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         H: Take<P::Raw, Watched<W>>,
     {
         let way = &watch(way, set.patience, set.id, KeyHash::NONE);
-        // Few stripes are made into a set anew, because moving the one that came would copy all of its memory.
+        // A small set is built again, because moving the one that came would copy all of its memory.
         let stripes = if let Some(bits) = wanted.bits() {
             take_each(&set, bits.clone(), &mut holding, way).then(|| StripeSet::from(bits))?
         } else {

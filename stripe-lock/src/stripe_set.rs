@@ -146,8 +146,8 @@ impl StripeSet {
         }
     }
 
-    /// Moves the set out, and leaves an empty one or the same. A single word is made anew, because moving what was just
-    /// written piece by piece would copy all of its memory, and wait for the pieces.
+    /// Moves the set out, and leaves an empty set or the same one. A single word is copied as such, because moving the whole value
+    /// just after a part was written would copy all of its memory, and wait for that write.
     #[cfg(feature = "async")]
     #[inline]
     pub(crate) fn depart(&mut self) -> Self {

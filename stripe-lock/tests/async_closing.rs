@@ -89,7 +89,7 @@ fn a_close_tells_everybody_who_waits() {
     assert!((0..64).all(|key| !rw.is_locked(&key)));
 }
 
-/// Granted before the set is closed, and polled after it: what was granted is had.
+/// A future that was granted before the set is closed, and polled after it, gets its guard.
 #[test]
 fn what_was_granted_before_the_close_is_had_after_it() {
     let limits = AsyncStripedSemaphore::<u64>::new(1, 2);

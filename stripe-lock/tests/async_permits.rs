@@ -120,7 +120,7 @@ fn a_stripe_has_at_most_so_many_permits_whatever_is_held_or_forgotten() {
     assert!(panics(|| limits.add_permits(&1, 1)) && limits.available(&1) == MOST);
 }
 
-/// Waits for more than there are, until there are so many.
+/// Waits for more permits than there are, until enough are added.
 #[test]
 fn who_wants_more_than_there_are_waits_for_more() {
     let limits = Limits::new(1, 1);

@@ -44,7 +44,7 @@ impl Random {
     }
 }
 
-/// Is pending so many times, waking itself.
+/// Is pending a given number of times, and wakes itself.
 fn pause(mut times: u64) -> impl Future<Output = ()> {
     std::future::poll_fn(move |cx| {
         if times == 0 {

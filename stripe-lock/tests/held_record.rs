@@ -1,4 +1,4 @@
-//! The record of debug builds: which waits become panics that name both places, and which are none of its business.
+//! The debug record: which waits become panics that name both places, and which do not.
 
 mod common;
 

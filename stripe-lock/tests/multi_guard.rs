@@ -201,7 +201,7 @@ fn crossing_extensions_never_deadlock() {
                     while done < 1_000 {
                         let [first, second, third] = [(); 3].map(|()| &keys[numbers.below(8) as usize]);
                         let mut guard = locks.lock_many([first]);
-                        // Turned away, it begins anew with nothing held, or has that done.
+                        // If it cannot extend, it starts again with nothing held, or `extend_or_restart` does that.
                         if numbers.below(2) == 0 {
                             _ = guard.extend_or_restart([second, third]);
                         } else if guard.extend(second).is_err() || guard.extend(third).is_err() {

@@ -13,7 +13,7 @@ use stripe_lock::{DefaultHasher, Guard, StripedMutex, StripedRwLock};
 
 const THREADS: u64 = 8;
 const OPERATIONS: usize = 2_000;
-/// Few, so that threads meet; and so many that sets of them take every form.
+/// Few, so that threads collide, and enough for sets of them to take every form.
 const STRIPES: [usize; 3] = [4, 64, 256];
 
 /// The data of a stripe, which shows if two holders are inside that should exclude each other.

@@ -370,7 +370,7 @@ impl<K: Hash + Eq + Clone + Send + Sync> AsyncKeyLock<K> for KeyedLockAsync<K> {
 pub struct StripedLockAsync<K: Hash, S: BuildHasher>(striped_lock::tokio::StripedLock<K, S>);
 
 impl<K: Hash, S: BuildHasher> StripedLockAsync<K, S> {
-    /// Over so many stripes.
+    /// Over `stripes` stripes.
     ///
     /// # Panics
     ///

@@ -34,7 +34,7 @@ struct State {
     spare: Vec<u8>,
     /// Where in the file the buffer will go.
     place: u64,
-    /// Bytes ever appended, and the first so many of them that are durable.
+    /// Bytes ever appended, and how many of the first of them are durable.
     appended: u64,
     durable: u64,
     /// Writers waiting for the next flush, and those the last one carried.

@@ -32,7 +32,7 @@ pub struct CasPair<S> {
 }
 
 impl<S: BuildHasher> CasPair<S> {
-    /// A pair over so many stripes, a power of two above one.
+    /// A pair over `stripes` stripes, a power of two above one.
     pub fn new(stripes: usize, hasher: S) -> Self {
         Self { stripes: iter::repeat_with(CachePadded::default).take(stripes).collect(), hasher }
     }
@@ -104,7 +104,7 @@ pub struct SortDedup<S> {
 }
 
 impl<S: BuildHasher> SortDedup<S> {
-    /// Over so many stripes, a power of two above one.
+    /// Over `stripes` stripes, a power of two above one.
     pub fn new(stripes: usize, hasher: S) -> Self {
         Self { stripes: iter::repeat_with(CachePadded::default).take(stripes).collect(), hasher }
     }

@@ -21,7 +21,7 @@ pub struct StdStriped<S = std::hash::BuildHasherDefault<DefaultHasher>> {
 }
 
 impl<S: BuildHasher> StdStriped<S> {
-    /// Over so many stripes.
+    /// Over `stripes` stripes.
     pub fn new(stripes: usize, hasher: S) -> Self {
         Self { stripes: iter::repeat_with(Default::default).take(stripes).collect(), hasher }
     }
@@ -49,7 +49,7 @@ pub struct StdStripedRw<S> {
 }
 
 impl<S: BuildHasher> StdStripedRw<S> {
-    /// Over so many stripes.
+    /// Over `stripes` stripes.
     pub fn new(stripes: usize, hasher: S) -> Self {
         Self { stripes: iter::repeat_with(Default::default).take(stripes).collect(), hasher }
     }
@@ -223,7 +223,7 @@ impl<K: Hash + Eq + Clone + Send + Sync> KeyLock<K> for MapOfMutexes<K> {
 pub struct StripedLock<K: Hash, S: BuildHasher>(striped_lock::std::StripedLock<K, S>);
 
 impl<K: Hash, S: BuildHasher> StripedLock<K, S> {
-    /// Over so many stripes.
+    /// Over `stripes` stripes.
     ///
     /// # Panics
     ///
@@ -263,7 +263,7 @@ pub struct Happylock<S> {
 }
 
 impl<S: BuildHasher> Happylock<S> {
-    /// Over so many stripes.
+    /// Over `stripes` stripes.
     pub fn new(stripes: usize, hasher: S) -> Self {
         let stripes =
             iter::repeat_with(|| CachePadded::new(happylock::Mutex::new(()))).take(stripes).collect();

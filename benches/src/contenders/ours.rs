@@ -10,7 +10,7 @@ use super::{HoldMany, KeyLock, KeyRwLock, MultiLock};
 pub struct Ours<K: ?Sized, S = DefaultHasher>(StripedMutex<K, (), DefaultRawMutex, S>);
 
 impl<K: ?Sized, S> Ours<K, S> {
-    /// Over so many stripes.
+    /// Over `stripes` stripes.
     pub fn new(stripes: usize, hasher: S) -> Self {
         Self(StripedMutex::with_hasher(stripes, hasher))
     }
@@ -40,7 +40,7 @@ impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for Ours<K, S> {
 pub struct OursRw<K: ?Sized, S = DefaultHasher>(StripedRwLock<K, (), stripe_lock::DefaultRawRwLock, S>);
 
 impl<K: ?Sized, S> OursRw<K, S> {
-    /// Over so many stripes.
+    /// Over `stripes` stripes.
     pub fn new(stripes: usize, hasher: S) -> Self {
         Self(StripedRwLock::with_hasher(stripes, hasher))
     }

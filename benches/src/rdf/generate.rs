@@ -32,7 +32,7 @@ const WORDS: [&str; 24] = [
 ];
 const COUNTRIES: [&str; 8] = ["AT", "BR", "DE", "FR", "IN", "JP", "KE", "US"];
 
-/// The shop of so many products, as N-Quads.
+/// The shop of `products` products, as N-Quads.
 ///
 /// # Panics
 ///

@@ -38,7 +38,7 @@ impl Input {
         Self::parse(path, format, &bytes)
     }
 
-    /// A generated shop of so many products, read the way a file is.
+    /// A generated shop of `products` products, read the way a file is.
     ///
     /// # Panics
     ///

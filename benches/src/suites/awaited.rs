@@ -151,8 +151,8 @@ pub fn threaded_awaited(
     ]
 }
 
-/// One thread and `count` threads on disjoint keys; and as many that only multiply in registers, which shows what so many
-/// threads are worth on this machine.
+/// One thread and `count` threads on disjoint keys; and as many that only multiply in registers, which shows how many processors
+/// the threads really have.
 pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
     let mut cases = Vec::new();
     for count in [1, count] {

@@ -133,7 +133,7 @@ pub fn token_ring(label: impl Into<String>, tasks: usize) -> Case<'static> {
     })
 }
 
-/// Runs so many tasks to their ends.
+/// Runs `tasks` tasks to their ends.
 pub(super) fn all<F>(runtime: &runtime::Runtime, tasks: usize, task: impl Fn(usize) -> F) -> Duration
 where
     F: Future<Output = ()> + Send + 'static,

@@ -72,7 +72,7 @@ pub fn threads<'a, K: Sync + 'a>(
     })
 }
 
-/// Runs `work` on so many threads that begin together; the time from the first start to the last end.
+/// Runs `work` on `count` threads that begin together. Returns the time from the first start to the last end.
 pub fn together(count: usize, work: impl Fn(usize) + Sync) -> Duration {
     let barrier = Barrier::new(count);
     let spans: Vec<_> = thread::scope(|scope| {
@@ -98,7 +98,7 @@ pub fn together(count: usize, work: impl Fn(usize) + Sync) -> Duration {
 ///
 /// # Panics
 ///
-/// Panics if there are not so many keys that lie apart.
+/// Panics if there are too few keys that do not block each other.
 pub fn one_key_each<K: Copy>(lock: &impl KeyLock<K>, threads: usize, keys: &[K]) -> Vec<Vec<K>> {
     let mut chosen: Vec<K> = Vec::with_capacity(threads);
     for key in keys {

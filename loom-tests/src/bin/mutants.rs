@@ -89,7 +89,7 @@ impl Copy {
                 _ => copy_folder(&original.join(member), &root.join(member))?,
             }
         }
-        // This program: the models don't need it, and it would be built anew with each mutant.
+        // This program: the models don't need it, and it would be rebuilt with each mutant.
         fs::remove_dir_all(root.join("loom-tests/src/bin"))?;
         let manifest = fs::read_to_string(original.join("Cargo.toml"))?;
         let lines = manifest.lines().map(|line| match line {

@@ -91,7 +91,7 @@ fn beside_a_multi() {
         all(&locks, vec![both, high, close]);
         assert!(nothing_is_held(&locks, &two_keys()));
     });
-    // The multi waits for the lower stripe, which it is handed or told of.
+    // The multi waits for the lower stripe. It is handed the stripe, or gets an error.
     explore("closing::beside_a_multi, handed the lower stripe", Some(3), || {
         let locks = shared_mutexes(2);
         let held = locks.try_lock_owned(&two_keys()[0]).expect("it is new");

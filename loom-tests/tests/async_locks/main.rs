@@ -28,7 +28,7 @@ use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, 
 
 const EXHAUSTIVE: Option<usize> = None;
 
-/// Keys of the first `N` stripes of a set of so many.
+/// Keys of the first `N` of `stripes` stripes.
 fn keys<const N: usize>(stripes: usize) -> [u64; N] {
     let set = Striped::<u64, (), Identity>::from_fn(stripes, Identity::default(), |_| ());
     std::array::from_fn(|stripe| (0..64).find(|key| set.stripe_of(key) == stripe).unwrap())

@@ -216,7 +216,7 @@ fn an_extension_is_given_up() {
     });
 }
 
-/// Where the order forbids to wait, everything is released and asked for anew; the guard says so.
+/// If the order forbids waiting, the guard releases everything, takes it again, and says so.
 #[test]
 fn restarting_beside_a_multi() {
     fn restart(locks: &Mutexes) {

@@ -37,7 +37,7 @@ impl Guarded {
         unsafe { self.raw.unlock_fair(state) }
     }
 
-    /// Adds if the lock is had by a deadline that has passed: at once, or handed over in the moment of giving up.
+    /// Adds if it gets the lock within a deadline that has passed: at once, or by a hand-over at the moment of giving up.
     fn add_or_give_up(&self, past: Instant) -> bool {
         let Some(state) = self.raw.try_lock_until(past) else { return false };
         self.data.add();

@@ -1,4 +1,4 @@
-//! What guards do between being taken and being dropped: change their mode, let go for a while or of a part, grow.
+//! What guards do before they are dropped: change their mode, release for a while or in part, grow.
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use stripe_lock::{ExtendError, StripedMutex, StripedRwLock};
 
 const STRIPES: usize = 4;
 
-/// Sends key `n` to stripe `n` of so many: the inverse of the multiplication that finalises a hash.
+/// Sends key `n` to stripe `n`: the inverse of the multiplication that finalises a hash.
 #[derive(Clone)]
 struct ByStripe {
     stripes: usize,

@@ -173,7 +173,7 @@ where
         }
     }
 
-    /// Takes a stripe that is not held, wherever it lies; says whether `way` ended with it.
+    /// Takes a stripe that is not held, above or below the others. Returns whether `way` got it.
     fn take_more(&mut self, index: usize, way: &impl Way<P::Raw, M>) -> bool {
         let taken = self.holding.insert(self.set.striped.stripe(index), index, &self.stripes, way);
         if taken {

@@ -16,7 +16,7 @@ use vde_store::{Durability, UserMetadata, Vde};
 
 use crate::{Options, print};
 
-/// Reads of the container of many keys: so many that what the store remembers of them takes all the room it may.
+/// Reads of the container of many keys: enough to fill the memory in which the store remembers where keys were found.
 const READS: u64 = 2_000_000;
 
 /// The process's memory that no file backs, in KiB. What a map of the container shows is the page cache's.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const BATCHES: [usize; 3] = [2, 8, 64];
-/// About so many cases, to tell how long the part takes.
+/// The approximate number of cases, to estimate how long the part takes.
 const CASES: usize = 69;
 
 fn plan(settings: &Settings) -> Plan {

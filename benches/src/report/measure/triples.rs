@@ -26,7 +26,7 @@ const STRIPES: usize = 16;
 /// The validation that the last comparison does under the lock.
 const THINK: Duration = Duration::from_millis(1);
 
-/// At most so many quads are loaded each time; of a larger file, whole subjects spread evenly over it.
+/// The most quads that are loaded each time; of a larger file, whole subjects spread evenly over it.
 fn limit(settings: &Settings) -> usize {
     if settings.quick { 10_000 } else { 40_000 }
 }
