@@ -7,7 +7,7 @@
 //! - [`cli`]: what the command lines have in common;
 //! - [`rdf`]: quads to load, generated or from a file;
 //! - [`quads`]: the comparison of quad stores, for this crate's binary and for one that brings more contenders;
-//! - [`chart`]: the chart of the README, from the table that it shows;
+//! - [`chart`]: the charts of the READMEs, from the tables that they show;
 //! - [`model`]: a simulation that carries the measured curves past this machine.
 //!
 //! What needs another store than the locks is behind the feature `stores`, which is on by default.

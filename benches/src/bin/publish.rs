@@ -1,19 +1,18 @@
-//! Draws the chart of the README, light and dark, from the table in BENCHMARKS.md.
+//! Draws the charts of the READMEs, light and dark, from the tables in BENCHMARKS.md.
 
 use std::{fs, io, path::Path};
 
-use benches::chart::{DARK, HEADING, LIGHT, Table, striping};
+use benches::chart::charts;
 
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let text = fs::read_to_string(root.join("BENCHMARKS.md"))?;
-    let table = Table::under(&text, HEADING)
-        .ok_or_else(|| io::Error::other(format!("BENCHMARKS.md has no table under `{HEADING}`")))?;
-    fs::create_dir_all(root.join("docs/charts"))?;
-    for (name, theme) in [("light", LIGHT), ("dark", DARK)] {
-        let path = root.join(format!("docs/charts/striping-{name}.svg"));
-        fs::write(&path, striping(&table, &theme))?;
-        println!("{}", path.display());
+    let drawn = charts(&fs::read_to_string(root.join("BENCHMARKS.md"))?)
+        .map_err(|error| io::Error::other(format!("BENCHMARKS.md has {error}")))?;
+    let folder = root.join("docs/charts");
+    fs::create_dir_all(&folder)?;
+    for (name, svg) in drawn {
+        fs::write(folder.join(&name), svg)?;
+        println!("docs/charts/{name}");
     }
     Ok(())
 }

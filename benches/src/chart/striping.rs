@@ -1,6 +1,6 @@
-//! The chart of the README, drawn from the table in BENCHMARKS.md that it illustrates.
+//! What striping buys: a curve of the work done, by number of stripes.
 
-use std::fmt::Write;
+use super::{Table, Theme, open, put};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
@@ -10,66 +10,12 @@ const TOP: f64 = 50.0;
 const BOTTOM: f64 = 300.0;
 /// The highest value on the vertical axis: 16 writers can't do more than 16 times the work of one.
 const HIGHEST: f64 = 17.0;
-
-/// The heading of the table in BENCHMARKS.md that the chart shows.
-pub const HEADING: &str = "## What does striping buy?";
-
-/// A table of figures: a name for each column and each row.
-#[derive(Debug, PartialEq)]
-pub struct Table {
-    /// The names of the columns, without that of the row names.
-    pub columns: Vec<String>,
-    /// The name of each row and its figures; `None` where the cell is empty.
-    pub rows: Vec<(String, Vec<Option<f64>>)>,
-}
-
-impl Table {
-    /// The first table under a heading of a Markdown text.
-    pub fn under(text: &str, heading: &str) -> Option<Self> {
-        let (_, section) = text.split_once(heading)?;
-        let mut lines = section.lines().skip_while(|line| !line.starts_with('|'));
-        let columns = cells(lines.next()?).skip(1).map(str::to_owned).collect();
-        let rows = lines
-            .skip(1)
-            .take_while(|line| line.starts_with('|'))
-            .filter_map(|line| {
-                let mut cells = cells(line);
-                let name = cells.next()?.replace('`', "");
-                Some((name, cells.map(|cell| cell.replace(',', "").parse().ok()).collect()))
-            })
-            .collect();
-        Some(Self { columns, rows })
-    }
-}
-
-fn cells(line: &str) -> impl Iterator<Item = &str> {
-    line.trim_matches('|').split('|').map(str::trim)
-}
-
-/// The colours of one of the two pictures.
-#[derive(Debug)]
-pub struct Theme {
-    text: &'static str,
-    grid: &'static str,
-    lines: [&'static str; 3],
-}
-
-/// For pages with a light background.
-pub const LIGHT: Theme = Theme { text: "#334155", grid: "#e2e8f0", lines: ["#2563eb", "#0d9488", "#64748b"] };
-
-/// For pages with a dark background.
-pub const DARK: Theme = Theme { text: "#cbd5e1", grid: "#334155", lines: ["#60a5fa", "#2dd4bf", "#94a3b8"] };
+const TITLE: &str = "work done by 16 sleeping writers, times one lock";
 
 /// Work done by 16 writers, as a multiple of one lock, by number of stripes. The last row of the table is the prediction, which
 /// is drawn as a dashed line; the last column has no number of stripes and stands apart.
-pub fn striping(table: &Table, theme: &Theme) -> String {
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-labelledby=\"title\" font-family=\"system-ui, sans-serif\" font-size=\"14\" fill=\"{}\">\n\
-         <title id=\"title\">Work done by 16 writers that sleep while they hold a key, as a multiple of one lock, by number of \
-         stripes</title>\n",
-        theme.text
-    );
+pub(super) fn draw(table: &Table, theme: &Theme) -> String {
+    let mut svg = open(WIDTH, HEIGHT, TITLE, theme);
     axes(&mut svg, table, theme);
     for (row, (name, figures)) in table.rows.iter().enumerate() {
         let colour = theme.lines[row % theme.lines.len()];
@@ -110,10 +56,6 @@ pub fn striping(table: &Table, theme: &Theme) -> String {
 }
 
 fn axes(svg: &mut String, table: &Table, theme: &Theme) {
-    put(
-        svg,
-        format_args!("<text x=\"{LEFT}\" y=\"26\">work done by 16 sleeping writers, times one lock</text>"),
-    );
     for tick in [0.0, 4.0, 8.0, 12.0, 16.0] {
         let y = up(tick);
         put(
@@ -159,8 +101,4 @@ fn across(table: &Table, column: usize) -> f64 {
 
 fn up(figure: f64) -> f64 {
     BOTTOM - (BOTTOM - TOP) * figure / HIGHEST
-}
-
-fn put(svg: &mut String, line: std::fmt::Arguments<'_>) {
-    writeln!(svg, "{line}").expect("a string takes every text");
 }
