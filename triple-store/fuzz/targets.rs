@@ -1,4 +1,4 @@
-//! What is done with bytes that nobody vouches for: nothing may panic, and what is refused leaves nothing behind. The
+//! What is done with untrusted bytes: nothing may panic, and what is refused leaves nothing behind. The
 //! fuzz targets call these, and so does a test, with the inputs that are kept.
 
 use std::sync::OnceLock;

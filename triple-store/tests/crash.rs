@@ -1,5 +1,5 @@
-//! Power cuts and failing disks, by the simulated disk of vde-store: what was acknowledged is there, whole, and
-//! nothing else than what was asked for.
+//! Power cuts and failing disks, by the simulated disk of vde-store: every acknowledged change is there, whole, and no
+//! other change.
 
 use oxrdf::{GraphName, Literal, NamedNode, Quad};
 use std::collections::BTreeSet;

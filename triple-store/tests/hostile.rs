@@ -1,4 +1,4 @@
-//! Bytes that nobody vouches for: the inputs kept from fuzzing, and every stored value damaged.
+//! Untrusted bytes: the inputs kept from fuzzing, and every stored value damaged.
 
 #[path = "../fuzz/targets.rs"]
 mod targets;

@@ -99,7 +99,7 @@ fn errors_of_the_data_are_those_of_the_store() {
     assert!(matches!(silent, QueryResults::Boolean(_)));
 }
 
-/// On a thread with less stack than anybody has who does not ask for it.
+/// On a thread with less stack than the default.
 fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, work);

@@ -81,7 +81,7 @@ fn a_backup_touches_no_file_but_its_own() {
     let (dir, path) = place();
     let store = small().open(&path).unwrap();
     store.put("k", "v").unwrap();
-    // Somebody's store, and what a killed backup has left.
+    // An existing store, and what a killed backup has left.
     let neighbour = dir.path().join("copy.vde.partial");
     Vde::open(&neighbour).unwrap().put("theirs", "1").unwrap();
     let left = dir.path().join("copy.vde.00112233aabbccdd.partial");

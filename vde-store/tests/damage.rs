@@ -327,7 +327,7 @@ fn outcome(disk: &SimDisk, truth: &Contents, at: usize, what: &str) -> Outcome {
     let store = match options().read_only(true).open_device(damaged.device()) {
         Ok(store) => store,
         Err(error) if is_named(&error) => {
-            // Whoever wants what is left of it gets that, and nothing else.
+            // Salvage returns what is left of it, and nothing else.
             {
                 let store = options().read_only(true).salvage(true).open_device(damaged.device()).unwrap();
                 // What a damaged index does not show, the log's segments do; a damaged log ends where it is damaged.

@@ -60,7 +60,7 @@ fn what_is_buffered_is_written_long_before_it_is_synced() {
     for i in 0..1100 {
         store.with_durability(Durability::Buffered).put(format!("key/{i:04}"), [b'v'; 1000]).unwrap();
     }
-    // Nobody puts any more, so only the store itself can do it.
+    // There are no more puts, so only the store itself can sync.
     loop {
         let copy = path.with_extension("copy");
         std::fs::copy(&path, &copy).unwrap();
@@ -316,7 +316,7 @@ fn a_newer_format_is_refused_whatever_the_other_superblock_says() {
     let (_dir, path) = place();
     Vde::open(&path).unwrap().put("k", "v").unwrap();
     let bytes = std::fs::read(&path).unwrap();
-    // A version further at byte 8 says who wrote it, at 12 who may read it, at 16 who may write it.
+    // The format versions: at byte 8 that of the writer, at 12 the oldest that can read, at 16 the oldest that can write.
     for (at, may_read) in [(8, true), (12, false), (16, true)] {
         let mut newer = bytes.clone();
         newer[at] += 1;

@@ -1,5 +1,5 @@
-//! Whatever panics (the device, in any thread and at any call; a waker; a caller's closure), nobody waits for ever, what was
-//! acknowledged stays, and the store says that it takes no more writes where it does not.
+//! Whatever panics (the device, in any thread and at any call; a waker; a caller's closure), no thread waits for ever,
+//! acknowledged writes stay, and a store that takes no more writes says so.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -70,7 +70,7 @@ fn links_lead_to_one_store() {
     }
     drop(store);
     assert!(Vde::open(at("link.vde")).unwrap().contains("k").unwrap());
-    // A link that leads nowhere is somebody's all the same.
+    // Opening through a link that leads nowhere fails, and creates nothing.
     symlink(at("nowhere.vde"), at("dangling.vde")).unwrap();
     assert!(Vde::open(at("dangling.vde")).is_err() && !at("nowhere.vde").exists());
 }

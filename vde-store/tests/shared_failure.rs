@@ -1,4 +1,4 @@
-//! A disk that fails while several threads write and the store's own threads work: one of them is told, and none of the
+//! A disk that fails while several threads write and the store's own threads work: one of them gets the error, and none of the
 //! others may take its own writes for durable.
 
 use std::collections::BTreeMap;
@@ -32,8 +32,8 @@ struct Stage {
     step: Step,
 }
 
-/// A device on which a checkpoint syncs at the same time as a writer, and is told that the writer's page could not be
-/// saved; the writer's own sync returns first, and succeeds.
+/// A device on which a checkpoint syncs at the same time as a writer. The checkpoint's sync fails because of the writer's page;
+/// the writer's own sync returns first, and succeeds.
 struct TellsTheCheckpoint {
     disk: SimDisk,
     file: Arc<dyn Device>,
@@ -98,7 +98,7 @@ impl Device for TellsTheCheckpoint {
     }
 }
 
-/// Puts while the checkpoint is told of the failure. Returns what became of the put, and the disk.
+/// Puts while the sync of the checkpoint fails. Returns the result of the put, and the disk.
 fn told_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<()>, SimDisk) {
     let disk = SimDisk::new();
     let (stage, changed) = Default::default();

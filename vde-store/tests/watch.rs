@@ -1,4 +1,4 @@
-//! Watching: a view and the changes after it make what the store has; what was told is durable.
+//! Watching: a view and the changes after it are the contents of the store; every change that is yielded is durable.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -127,7 +127,7 @@ fn what_is_logged_and_not_durable_is_in_the_view_or_told() {
     assert!(!is_complete(VdeOptions::new().plant(Bug::WatchLate)), "the planted bug is found");
 }
 
-/// Whether every change that was told survives a power cut right after it.
+/// Whether every change that was yielded survives a power cut right after it.
 fn is_durable_when_told(options: &VdeOptions, seed: u64) -> bool {
     let disk = SimDisk::new();
     let mut rng = Rng::with_seed(seed);

@@ -1,4 +1,4 @@
-//! Chromium without a window, which is told what to do over a pipe (the Chrome `DevTools` Protocol).
+//! Chromium without a window, controlled over a pipe (the Chrome `DevTools` Protocol).
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -138,7 +138,7 @@ impl Browser {
             .unwrap();
     }
 
-    /// That the page asked nobody but the server, and nothing went wrong in it.
+    /// Checks that the page sent requests only to the server, and reported no error.
     pub(crate) fn assert_quiet(&mut self, address: &str) {
         self.evaluate("0");
         for event in &self.events {

@@ -73,7 +73,7 @@ fn clients_that_stall_are_given_up() {
             });
         }
     });
-    // A response that nobody takes: the sockets' buffers fill, and the connection is cut.
+    // The client does not read the response: the sockets' buffers fill, and the connection is cut.
     let busy = Running::with_store(many_triples(), ServerOptions::new().client_timeout(pace).concurrency(1));
     let mut connection = busy.connect();
     connection.send("GET", &format!("/query?query={}", encode(ENDLESS)), &[], "");

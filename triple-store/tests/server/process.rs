@@ -93,7 +93,7 @@ fn what_was_acknowledged_before_a_signal_is_there_after_it() {
         let (_, out, _) =
             triples(dir.path(), &["query", "store.vde", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"]);
         let found: u64 = out.lines().nth(1).unwrap().parse().unwrap();
-        // Eight more may have been committed whose answers nobody read.
+        // Eight more may have been committed whose answers were not read.
         let acknowledged = acknowledged.into_inner();
         assert!((acknowledged..=acknowledged + 8).contains(&found), "{acknowledged} {found}");
         assert!(triples(dir.path(), &["verify", "store.vde"]).1.contains("0 problems"));

@@ -1,4 +1,4 @@
-//! SPARQL 1.1 Protocol: operations, datasets, syntaxes of results, and who may write.
+//! SPARQL 1.1 Protocol: operations, datasets, syntaxes of results, and access to writing.
 
 use crate::client::{Running, encode};
 use triple_store::server::ServerOptions;

@@ -22,7 +22,7 @@ fn beside(other: SocketAddr) -> Running {
 fn answering(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // Nothing else is to be asked for on the same connection.
+    // The connection is not used for another request.
     let answer = answer.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
     thread::spawn(move || {
         for stream in listener.incoming() {
