@@ -73,22 +73,14 @@ pub(super) fn forget_key(set: &impl LockSet, place: Place, mode: Mode) {
     }
 }
 
-/// Releases `stripes`, the highest first, each in its mode of the plan.
+/// Releases `stripes`, the highest first, each in its mode of the plan. Wakers that panic leave nothing held.
 #[inline(always)]
-fn release_each<S: LockSet, P: Plan>(set: &S, plan: &P, stripes: impl Iterator<Item = usize>) {
-    /// Goes on when it is dropped, so that a waker that panics leaves nothing held.
-    struct Remaining<'a, S: LockSet, P: Plan, I: Iterator<Item = usize>>(&'a S, &'a P, I);
-    impl<S: LockSet, P: Plan, I: Iterator<Item = usize>> Drop for Remaining<'_, S, P, I> {
-        #[inline]
-        fn drop(&mut self) {
-            for stripe in self.2.by_ref() {
-                release(self.0, Place::of_stripe(stripe), self.1.mode(stripe));
-            }
+fn release_each(set: &impl LockSet, plan: &impl Plan, stripes: impl Iterator<Item = usize>) {
+    let mut panics = Panics::default();
+    for stripe in stripes {
+        if word::release(set.word(stripe), plan.mode(stripe), Place::of_stripe(stripe).key()) {
+            serve_queue_after(set, stripe, &mut panics);
         }
-    }
-    let mut remaining = Remaining(set, plan, stripes);
-    for stripe in remaining.2.by_ref() {
-        release(set, Place::of_stripe(stripe), plan.mode(stripe));
     }
 }
 
@@ -157,6 +149,12 @@ pub(super) fn try_enter_all(set: &impl LockSet, plan: &impl Plan) -> bool {
 #[inline(never)]
 pub(super) fn serve_queue(set: &impl LockSet, stripe: usize) {
     serve(set, stripe, &mut Panics::default());
+}
+
+#[cold]
+#[inline(never)]
+fn serve_queue_after(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
+    serve(set, stripe, panics);
 }
 
 /// Serves the queue of a stripe: hands the stripe over to those who are to have it, or wakes the first to compete for it.
