@@ -14,7 +14,7 @@ use crate::StripeSet;
 /// Keys to read and keys to write, named before any of them is locked. Made by
 /// [`batch`](AsyncStripedRwLock::batch).
 ///
-/// Where a key to read and a key to write share a stripe, it is written. Because the modes are settled before the
+/// If a key to read and a key to write share a stripe, the stripe is locked for writing. Because the modes are known before the
 /// first stripe is taken, no batch ever has to upgrade, and batches can't deadlock, whatever the order of their keys.
 ///
 /// # Examples

@@ -1,4 +1,4 @@
-//! Who holds and who waits for what, and who waits in a circle (feature `diagnose`).
+//! Holders, waiters and cycles of waiters (feature `diagnose`).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,7 +35,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// How somebody stands to a stripe.
+/// The relation of a task or thread to a stripe.
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ pub enum Standing {
     Waits,
 }
 
-/// One stripe that somebody holds or waits for.
+/// One stripe that a task or thread holds or waits for.
 ///
 /// # Examples
 ///
@@ -80,9 +80,9 @@ pub struct Claim {
     pub exclusive: bool,
     /// How it is claimed.
     pub standing: Standing,
-    /// By whom; none where a `try_` method took it, which doesn't see whose task it runs in.
+    /// The task or thread; `None` where a `try_` method took the stripe, which does not know its task.
     pub task: Option<TaskId>,
-    /// Where in the program it was asked for.
+    /// The call site of the acquisition.
     pub at: &'static Location<'static>,
     /// For how long it had been held, granted or waited for at the time of the diagnosis.
     pub age: Duration,
@@ -103,9 +103,9 @@ enum Id {
 
 /// What `diagnose` found in a set.
 ///
-/// A [`Cycle`] is a row of tasks each of which waits for the next, and the last for the first. Only what happens within one set
-/// is seen. A set is not stopped to be diagnosed: everybody is listed twice, one bucket after the other, and a cycle is reported
-/// if all of its waits and claims were there both times, and so at the same time.
+/// In a [`Cycle`] each task waits for the next, and the last for the first. Cycles across several sets are not found. The set goes on
+/// during a diagnosis: all holders and waiters are listed twice, one bucket after the other, and a cycle is reported if all of its
+/// waits and claims were there both times, and so at the same time.
 ///
 /// # Complexity
 ///
@@ -142,7 +142,7 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// `limited` says whether those who share a stripe take from each other.
+    /// `limited`: whether holders that share a stripe reduce what is left for each other.
     pub(super) fn of(queue: &Queue, stripes: usize, limited: bool) -> Self {
         let before = Census::take(queue, stripes);
         let cycles = cycles::find(&before, limited);
@@ -157,8 +157,8 @@ impl Diagnosis {
         Self { claims: before, cycles }
     }
 
-    /// Everybody who holds or waits for something, by ascending stripes: first those who hold a stripe, then those who wait for
-    /// it, in the order of its queue.
+    /// All holders and waiters, by ascending stripes: first the holders of a stripe, then its waiters, in the order of the
+    /// queue.
     ///
     /// # Examples
     ///
@@ -188,7 +188,7 @@ struct Census {
     tasks: HashMap<usize, TaskId>,
 }
 
-/// Who claims, where, and since when.
+/// A claim: the task or thread, the call site, and since when.
 #[derive(Clone, Copy)]
 struct By<'t> {
     task: Option<&'t Task>,
@@ -199,7 +199,7 @@ struct By<'t> {
 }
 
 impl Census {
-    /// Lists everybody, sorted by stripe and standing. A bucket is locked for one stripe at a time.
+    /// Lists all holders and waiters, sorted by stripe and kind. A bucket is locked for one stripe at a time.
     fn take(queue: &Queue, stripes: usize) -> Vec<Claim> {
         let mut census = Self::default();
         queue.monitor.registry.each(|id, holder| {
@@ -223,7 +223,7 @@ impl Census {
             }
         }
         let mut claims = census.claims;
-        // Stable: those who wait for one stripe stay in the order of its queue.
+        // Stable: the waiters of one stripe stay in the order of its queue.
         claims.sort_by_key(|claim| (claim.stripe, claim.standing == Standing::Waits));
         claims
     }

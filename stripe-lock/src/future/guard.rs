@@ -127,7 +127,7 @@ impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
         drop(guard);
     }
 
-    /// Releases the stripe, and waits for it anew: whoever waits for it has it in between.
+    /// Releases the stripe, and waits for it again. Waiters get it in between.
     ///
     /// # Panics
     ///

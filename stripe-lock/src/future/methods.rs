@@ -60,7 +60,7 @@ impl<L: CheckedPoll, F: Future> Future for Timeout<L, F> {
                 Err(AcquireError::Elapsed)
             }
         };
-        // Whoever keeps this future keeps no place in the queue.
+        // A finished future keeps no place in the queue.
         lock.set(None);
         Poll::Ready(outcome)
     }
@@ -193,7 +193,7 @@ macro_rules! one_stripe {
             #[doc = concat!($does, " of `key` until `sleep` is over: any future that takes as long as one is willing to")]
             /// wait.
             ///
-            /// The stripe is asked for before the time, so a free one is had even if the time is up.
+            /// The stripe is tried before the time is checked, so a free one is taken even if the time is up.
             ///
             /// # Errors
             ///
@@ -247,7 +247,7 @@ macro_rules! one_stripe {
                 Q: Hash + ?Sized,
             {
                 let place = self.place_of(key);
-                // Without the feature `diagnose`, which wants to know who asks.
+                // Without the feature `diagnose`, which records the caller.
                 if cfg!(not(feature = "diagnose"))
                     && let Some(guard) = try_one(self, place, access())
                 {

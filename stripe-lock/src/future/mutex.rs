@@ -36,8 +36,8 @@ use crate::DefaultHasher;
 /// share a stripe: then it waits for itself. To add a key to those held, use
 /// [`try_extend`](AsyncMultiGuard::try_extend) or [`extend`](AsyncMultiGuard::extend).
 ///
-/// A future that waits must be polled or dropped. One that is put aside, as by `select!` with `&mut future`, keeps its place
-/// in the queue and what it was granted, and everybody else waits for it:
+/// A future that waits must be polled or dropped. A future that is put aside, as by `select!` with `&mut future`, keeps its place
+/// in the queue and what it was granted, and all other waiters wait for it:
 /// [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside).
 ///
 /// # Examples

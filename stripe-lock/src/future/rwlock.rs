@@ -24,8 +24,8 @@ use crate::DefaultHasher;
 ///
 /// # Fairness
 ///
-/// Neither readers nor writers starve. While somebody waits, newcomers of either sort wait behind. Only when a writer that
-/// wants one stripe was woken to compete for it may up to twelve newcomers overtake it: at most twelve for each position that
+/// Neither readers nor writers starve. While there is a waiter, newcomers of either sort wait behind it. There is one exception: a writer
+/// of one stripe that was woken competes for it, and up to twelve newcomers may overtake it, at most twelve for each position that
 /// a waiter has in the queue. Readers that are next to each other in the queue enter together.
 ///
 /// # Deadlock

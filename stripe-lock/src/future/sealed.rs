@@ -47,7 +47,7 @@ pub trait PlainAccess: AccessParts {
 /// A pointer to data that others may read at the same time.
 pub struct SharedPointer<U: ?Sized>(pub(super) *const U, pub(super) PhantomData<U>);
 
-/// A pointer to data that nobody else reaches.
+/// A pointer to data that no other code reaches.
 pub struct UniquePointer<U: ?Sized>(pub(super) *mut U, pub(super) PhantomData<U>);
 
 // SAFETY: as for `&U`, which is what the pointer is used as.
@@ -69,7 +69,7 @@ pub(crate) struct Slot<T, M: KindParts> {
 unsafe impl<T: Send> Sync for Slot<T, super::ForMutex> {}
 // SAFETY: one writer at a time, or several readers, reach the value.
 unsafe impl<T: Send + Sync> Sync for Slot<T, super::ForRwLock> {}
-// SAFETY: nobody reaches the value; there is none.
+// SAFETY: no code reaches the value; there is none.
 unsafe impl Sync for Slot<(), super::ForSemaphore> {}
 
 impl<T, M: KindParts> Slot<T, M> {

@@ -209,7 +209,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         Acquire::new(self, self.place_of(key), Self::so_many(permits))
     }
 
-    /// Takes `permits` permits of the stripe of `key` if there are so many and nobody waits.
+    /// Takes `permits` permits of the stripe of `key` if enough are free and there is no waiter.
     ///
     /// # Panics
     ///

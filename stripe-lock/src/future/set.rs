@@ -105,7 +105,7 @@ impl<K: ?Sized, T, S, M: Guards> AsyncStriped<K, T, S, M>
 where
     S: BuildHasher,
 {
-    /// Whether anybody holds the stripe of `key` at this moment, for this key or another one. The answer may be out of date
+    /// Whether the stripe of `key` is held at this moment, for this key or another one. The answer may be out of date
     /// when it arrives.
     ///
     /// # Examples
@@ -146,8 +146,8 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// Without it, up to twelve newcomers overtake each waiter that comes to be the first, before the stripe is handed over:
     /// at most twelve times its position for a waiter further back.
     ///
-    /// A waiter for several stripes has a place in one queue at a time. When it joins the queue of the next stripe, it comes
-    /// after those who wait there already.
+    /// A waiter for several stripes is in one queue at a time. When it joins the queue of the next stripe, it comes
+    /// after the waiters that are there already.
     ///
     /// # Examples
     ///
@@ -161,11 +161,11 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         self
     }
 
-    /// Makes each wait in this set that lasts longer than `patience` an event of [`tracing`](https://docs.rs/tracing)
+    /// Sends an event of [`tracing`](https://docs.rs/tracing) for each wait in this set that lasts longer than `patience`
     /// (feature `tracing`), as described at [`StripedLock::warn_after`](crate::StripedLock::warn_after).
     ///
-    /// A future that is dropped while it waits counts as a wait that ended without the stripe. `at` and `holder` are there
-    /// with the feature `diagnose`, which keeps the record they are taken from, in every build.
+    /// A future that is dropped while it waits counts as a wait that ended without the stripe. The event has `at` and `holder` only
+    /// with the feature `diagnose`, which records them in every build.
     ///
     /// # Examples
     ///
@@ -182,7 +182,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         self
     }
 
-    /// Closes the set: everybody who waits, or asks from now on, gets an error. Guards keep what they hold.
+    /// Closes the set: all waiters, and all acquisitions from now on, get an error. Guards keep what they hold.
     ///
     /// A future that is [`checked`](super::Acquire::checked), or has a time limit or a limit of waiters, ends with
     /// [`AcquireError::Closed`](super::AcquireError::Closed). The others panic, and the `try_` methods get nothing. There is
@@ -190,7 +190,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     ///
     /// # Panics
     ///
-    /// If a waker panics, once everybody was told.
+    /// If a waker panics, after all waiters were woken.
     ///
     /// # Complexity
     ///
@@ -295,8 +295,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         super::AsyncStats::of(self.stripes(), &self.queue)
     }
 
-    /// Who holds and who waits for what, since when and where it was asked for, and who waits in a circle (feature
-    /// `diagnose`).
+    /// All holders and waiters, since when and with their call sites, and all cycles of waiters (feature `diagnose`).
     ///
     /// Each bucket is locked for as long as it takes to list its waiters.
     ///

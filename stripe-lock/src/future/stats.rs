@@ -23,24 +23,24 @@ use crate::capacity::stripes_for;
 pub struct StripeWaits {
     /// How often the stripe was acquired, alone or together with others.
     pub acquired: u64,
-    /// How often somebody joined its queue.
+    /// How often an acquisition joined its queue.
     pub contended: u64,
     /// How many of those gave up before they were served.
     pub cancelled: u64,
     /// How many wait at this moment.
     pub waiting: u64,
-    /// How long those who wait no more have waited, all together.
+    /// The total time of all finished waits.
     pub waited: Duration,
-    /// How many of those who joined met a holder whose key has the same fingerprint: the same key, or by chance another one.
+    /// How many of these found a holder whose key has the same fingerprint: the same key, or by chance another one.
     pub same_key: u64,
-    /// How many of them met a holder of another key. Of the rest it is not known: one of the two had asked for several keys,
-    /// or shared the stripe (a reader, a permit), or the holder left at that moment.
+    /// How many of these found a holder of another key. For the rest it is unknown: one of the two acquired several keys, or
+    /// shared the stripe (a reader, a permit), or the holder left at that moment.
     pub other_key: u64,
 }
 
 /// What was counted of an async set.
 ///
-/// Contention is told apart. *True* contention is for one key, and no number of stripes helps. *False* contention is between
+/// There are two kinds of contention. *True* contention is for one key, and no number of stripes helps. *False* contention is between
 /// keys that share a stripe, and twice as many stripes halve it. Four bits of a key's hash, its fingerprint, are left in the
 /// word of a held stripe, and a waiter compares them with its own. Unequal keys have equal fingerprints in 3 of 32 cases; the
 /// estimates take that into account.
@@ -120,7 +120,7 @@ impl AsyncStats {
         self.sum(|counts| counts.acquired)
     }
 
-    /// How often somebody joined a queue. Who asks for several stripes is counted for each in whose queue it waited.
+    /// How often an acquisition joined a queue. An acquisition of several stripes counts once for each queue in which it waited.
     ///
     /// # Examples
     ///
@@ -131,7 +131,7 @@ impl AsyncStats {
         self.sum(|counts| counts.contended)
     }
 
-    /// How often somebody gave up before it was served.
+    /// How often a waiter gave up before it was served.
     ///
     /// # Examples
     ///
@@ -153,7 +153,7 @@ impl AsyncStats {
         self.sum(|counts| counts.waiting)
     }
 
-    /// How long those who wait no more have waited, all together.
+    /// The total time of all finished waits.
     ///
     /// # Examples
     ///
@@ -164,8 +164,8 @@ impl AsyncStats {
         self.counts.iter().fold(Duration::ZERO, |sum, (_, counts)| sum.saturating_add(counts.waited))
     }
 
-    /// The estimated fraction, 0 to 1, of the contention that is between keys which merely share a stripe; none while nothing
-    /// was told apart.
+    /// The estimated fraction, 0 to 1, of the contention that is between different keys of one stripe; `None` while there is no
+    /// known case.
     ///
     /// With `q = 3/32` for the chance that unequal keys have equal fingerprints, `other_key` is `1 - q` of the false
     /// contention.
@@ -182,9 +182,9 @@ impl AsyncStats {
     }
 
     /// The estimated chance that two operations choose the same key, for
-    /// [`Workload::same_key`](crate::Workload::same_key); none while nothing was told apart.
+    /// [`Workload::same_key`](crate::Workload::same_key); `None` while there is no known case.
     ///
-    /// Of those who meet, a fraction `f` has different keys ([`false_contention`](Self::false_contention)). With the
+    /// Of the colliding operations, a fraction `f` has different keys ([`false_contention`](Self::false_contention)). With the
     /// chance `p` to choose the same key and `S` stripes, `f / (1 - f)` is `(1 - p) / S / p`; solved for `p`, that is
     /// `(1 - f) / (1 - f + f * S)`.
     ///
@@ -197,7 +197,7 @@ impl AsyncStats {
     /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
     /// let guard = locks.lock(&1).await;
     /// assert!(locks.lock_timeout(&1, std::future::ready(())).await.is_err());
-    /// // Whoever met so far met its own key.
+    /// // All contention so far was for one key.
     /// let same_key = locks.stats().same_key().unwrap();
     /// assert_eq!(same_key, 1.0);
     /// assert_eq!(Workload { busy: 0.5, keys: 1.0, same_key }.chance_to_block(4096, 2), 0.5);
@@ -208,9 +208,9 @@ impl AsyncStats {
         Some((1.0 - other) / (1.0 - other + other * self.stripes as f64))
     }
 
-    /// How many stripes to give the set so that at most one acquisition in eight has to wait for somebody who wants
-    /// another key: the number there is, times eight, times the fraction of acquisitions that did, as a power of two of at
-    /// most [`MAX_STRIPES`](crate::MAX_STRIPES). None while nothing was told apart.
+    /// The number of stripes with which at most one acquisition in eight waits for a holder of another key: the present number,
+    /// times eight, times the fraction of acquisitions that did, as a power of two of at most
+    /// [`MAX_STRIPES`](crate::MAX_STRIPES). `None` while there is no known case.
     ///
     /// It is [`recommended_stripes`](crate::recommended_stripes) from what was measured instead of what was expected.
     ///

@@ -88,8 +88,8 @@ where
         weaken(guard.hold)
     }
 
-    /// Waits until the other readers have left, and writes from then on. Comes before everybody in the queue, and nobody
-    /// changes the data in between.
+    /// Waits until the other readers have left, and writes from then on. It comes before all waiters in the queue, and the data does
+    /// not change in between.
     ///
     /// # Panics
     ///

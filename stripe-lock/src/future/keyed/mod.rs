@@ -1,7 +1,7 @@
 //! Exact locks: unequal keys never wait for each other.
 //!
-//! [`KeyedMutex`] and [`AsyncKeyedMutex`] are what to start from; here are the parts they share. A set has no entry for a key
-//! that nobody holds, so it needs no clean-up, and takes memory for what is held at once alone.
+//! Start from [`KeyedMutex`] and [`AsyncKeyedMutex`]; this module has the parts that they share. A set has no entry for a free key,
+//! so it needs no clean-up, and takes memory only for the keys that are held at the same time.
 //!
 //! # How it works
 //!
@@ -10,15 +10,15 @@
 //! one exchange back. Equal keys have equal hashes, so they exclude each other. Two unequal keys have the same 63 bits with a
 //! chance of 1 in 2^63, and then they exclude each other too.
 //!
-//! Where two keys meet in a bucket, or where somebody has to wait, the bucket has a *table* under a lock: the keys that are
-//! held, and for each key that is waited for a queue. Who waits is linked into the queue from within a pinned future, which a
-//! task polls, or a thread that parks in between. Whoever leaves the table empty gives the bucket back to its word.
+//! If two held keys share a bucket, or if there is a waiter, the bucket has a *table* under a lock: the keys that are
+//! held, and a queue for each key with waiters. A waiter is linked into the queue from within a pinned future, which a
+//! task polls, or a thread that parks in between. The thread or task that empties the table gives the bucket back to its word.
 //!
 //! A waiter for several keys takes them one after the other, in ascending order of their hashes, and waits in one queue at a
 //! time. So waiters for several keys can't deadlock among each other.
 //!
-//! To lock, to be served, to release and to give up take the same few steps, however many keys are held and waited for. No
-//! code of the caller's runs under the lock of a table: neither hashes nor wakers.
+//! Locking, being served, releasing and giving up take the same few steps, however many keys are held and waited for. No
+//! code of the caller runs under the lock of a table: neither hashes nor wakers.
 //!
 //! [`KeyedMutex`]: crate::KeyedMutex
 //! [`AsyncKeyedMutex`]: crate::AsyncKeyedMutex

@@ -1,4 +1,4 @@
-//! The set of exact locks, generic in its face: what threads and tasks have in common.
+//! The set of exact locks: what the types for threads and for tasks have in common.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -74,13 +74,13 @@ impl Buckets {
 
 /// What guards and futures need of a set. Private: no code outside the crate can name it.
 pub trait KeyedSet {
-    /// Who locks.
+    /// Whether threads or tasks lock.
     type Face: Face;
     /// The buckets.
     fn buckets(&self) -> &Buckets;
 }
 
-/// Who locks: [`Threads`] or [`Tasks`].
+/// Whether threads or tasks lock: [`Threads`] or [`Tasks`].
 ///
 /// The trait is sealed. It has no methods.
 ///
@@ -97,7 +97,7 @@ pub trait KeyedSet {
 /// ```
 pub trait Face: FaceParts {}
 
-/// What [`Face`] stands on. Private.
+/// The supertrait of [`Face`]. Private.
 pub trait FaceParts: 'static {
     /// What a guard leaves on record.
     type Record: Recording;

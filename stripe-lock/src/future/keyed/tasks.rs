@@ -26,8 +26,8 @@ use crate::DefaultHasher;
 /// Several keys that are locked by [`lock_many`](Self::lock_many) can't deadlock, whatever their order. Where they are locked
 /// one by one, all tasks have to lock them in the same order. A task that awaits a key that it holds waits for itself.
 ///
-/// A future that waits must be polled or dropped. One that is put aside, as by `select!` with `&mut future`, keeps its place
-/// in the queue and what it was granted, and everybody else waits for it:
+/// A future that waits must be polled or dropped. A future that is put aside, as by `select!` with `&mut future`, keeps its place
+/// in the queue and what it was granted, and all other waiters wait for it:
 /// [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside).
 ///
 /// # Examples
@@ -38,7 +38,7 @@ use crate::DefaultHasher;
 ///
 /// let accounts = AsyncKeyedMutex::<str>::new();
 /// let _alice = accounts.lock("alice").await;
-/// let _bob = accounts.lock("bob").await; // never waits for who holds "alice"
+/// let _bob = accounts.lock("bob").await; // never waits for a holder of "alice"
 /// assert!(accounts.try_lock("alice").is_none());
 /// # }
 /// ```
@@ -128,7 +128,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         AcquireKeys::new(self, self.one(key))
     }
 
-    /// Locks `key` if nobody holds it.
+    /// Locks `key` if it is free.
     ///
     /// # Examples
     ///
@@ -291,7 +291,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         block_for(self.lock(key), limit)
     }
 
-    /// Waits for all `keys`, which it takes in the order of their hashes: those who lock several keys can't deadlock among each
+    /// Waits for all `keys`, and takes them in the order of their hashes. So acquisitions of several keys can't deadlock among each
     /// other, whatever the order of their keys. A key that comes twice counts once.
     ///
     /// # Cancel safety
@@ -319,7 +319,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         AcquireKeys::new(self, self.many(keys))
     }
 
-    /// Locks all `keys` if nobody holds any of them; none of them otherwise.
+    /// Locks all `keys` if all are free; none of them otherwise.
     ///
     /// # Examples
     ///
@@ -414,8 +414,8 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
 }
 
 impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
-    /// Closes the set, as for a shutdown: nobody locks a key from now on, and whoever waits is told. Who holds a key keeps it
-    /// until it is released.
+    /// Closes the set, as for a shutdown: no key can be locked from now on, and all waiters get an error. Holders keep their keys
+    /// until they release them.
     ///
     /// Futures that wait, and those to come, end with [`AcquireError::Closed`] where they are
     /// [`checked`](AcquireKeys::checked) or have a time limit, and with a panic where they aren't. Closing it twice does no
@@ -423,7 +423,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     ///
     /// # Panics
     ///
-    /// If a waker panics, once everybody was told.
+    /// If a waker panics, after all waiters were woken.
     ///
     /// # Examples
     ///

@@ -33,11 +33,11 @@ use crate::DefaultHasher;
 ///
 /// # Deadlock
 ///
-/// Several keys that are locked by [`lock_many`](Self::lock_many) can't deadlock, whatever their order. Where they are locked
-/// one by one, all threads have to lock them in the same order. Any order will do, such as that of the keys.
+/// Several keys that are locked by [`lock_many`](Self::lock_many) can't deadlock, whatever their order. If threads lock keys
+/// one by one, all threads have to lock them in the same order. Any order will do, for example that of the keys.
 ///
-/// There is no `lock_all`: a set without a trace of its keys doesn't know who holds what but by looking at every bucket at
-/// every release, which is what exact keys are spared. A set of stripes has it.
+/// There is no `lock_all`: a set without entries for its keys would have to look at every bucket at every release. A set of
+/// stripes has it.
 ///
 /// # Panics
 ///
@@ -51,7 +51,7 @@ use crate::DefaultHasher;
 ///
 /// let accounts: KeyedMutex<str> = KeyedMutex::new();
 /// let _alice = accounts.lock("alice");
-/// let _bob = accounts.lock("bob"); // never waits for who holds "alice"
+/// let _bob = accounts.lock("bob"); // never waits for a holder of "alice"
 /// assert!(accounts.try_lock("alice").is_none());
 /// assert!(accounts.try_lock("carol").is_some());
 /// ```
@@ -181,7 +181,7 @@ impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
         wait(self, self.one(key))
     }
 
-    /// Locks `key` if nobody holds it: the answer to "is this job running?" is exact.
+    /// Locks `key` if it is free. So the answer to "is this job running?" is exact.
     ///
     /// # Examples
     ///
@@ -302,7 +302,7 @@ impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
         wait_for(self.clone(), self.one(key), timeout)
     }
 
-    /// Locks all `keys`, in the order of their hashes: those who lock several keys can't deadlock among each other, whatever
+    /// Locks all `keys`, in the order of their hashes. So acquisitions of several keys can't deadlock among each other, whatever
     /// the order of their keys. A key that comes twice counts once. No heap allocation for up to 16 keys.
     ///
     /// # Panics
@@ -326,7 +326,7 @@ impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
         wait(self, self.many(keys))
     }
 
-    /// Locks all `keys` if nobody holds any of them; none of them otherwise.
+    /// Locks all `keys` if all are free; none of them otherwise.
     ///
     /// # Examples
     ///
