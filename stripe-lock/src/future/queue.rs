@@ -405,10 +405,13 @@ impl Bucket {
     }
 
     /// Makes a slot vacant, and moves those behind it up that are not at home.
-    fn remove(&mut self, mut vacant: usize) {
-        let mask = self.slots.len() - 1;
+    fn remove(&mut self, mut vacant: usize, stripes: usize) {
         self.slots[vacant] = Head::default();
         self.used -= 1;
+        if self.slots.len() == stripes {
+            return;
+        }
+        let mask = self.slots.len() - 1;
         let mut at = vacant;
         loop {
             at = (at + 1) & mask;
@@ -469,6 +472,11 @@ impl Queue {
     }
 
     #[inline]
+    fn stripes_per_bucket(&self) -> usize {
+        1 << self.shift
+    }
+
+    #[inline]
     pub(super) fn patience(&self, stripe: usize) -> &Patience {
         &self.shards[self.shard_of(stripe)].patience
     }
@@ -513,7 +521,7 @@ impl Locked<'_> {
     pub(super) fn head(&mut self, stripe: usize) -> &mut Head {
         let at = match self.bucket.find(stripe) {
             Some(at) => at,
-            None => self.bucket.insert(stripe, 1 << self.queue.shift),
+            None => self.bucket.insert(stripe, self.queue.stripes_per_bucket()),
         };
         &mut self.bucket.slots[at]
     }
@@ -529,7 +537,7 @@ impl Locked<'_> {
         let Some(at) = self.bucket.find(stripe) else { return };
         let head = &self.bucket.slots[at];
         if head.len == 0 && head.permits_added == 0 && head.tally.is_empty() {
-            self.bucket.remove(at);
+            self.bucket.remove(at, self.queue.stripes_per_bucket());
         }
     }
 }
@@ -602,7 +610,7 @@ mod tests {
                 map.get(&stripe).copied()
             );
             if let Some(at) = bucket.find(stripe) {
-                bucket.remove(at);
+                bucket.remove(at, STRIPES);
                 map.remove(&stripe);
             } else {
                 let at = bucket.insert(stripe, STRIPES);
