@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::catalog::SnapshotRecord;
-use crate::checkpoint::Edit;
+use crate::checkpoint::Purpose;
+use crate::engine::Figures;
 use crate::error::{Error, Result};
+use crate::format::DATA_START;
 use crate::layers::Layers;
 use crate::memtable::{Horizon, Memtable};
 use crate::store::Vde;
@@ -64,8 +66,12 @@ pub struct Stats {
     pub live_log_bytes: u64,
     /// Bytes of pages that hold index and large values.
     pub page_bytes: u64,
-    /// Bytes of segments that are free.
+    /// Bytes of free segments, and of free pages in others: what new writes take before the container grows. Of these,
+    /// [`Vde::compact`] gives back what the file system has not had back yet.
     pub free_bytes: u64,
+    /// At most so many bytes [`Vde::compact`] could give back to the file system: what the container takes of it, and nothing
+    /// live is in. It needs some of them itself.
+    pub reclaimable_bytes: u64,
     /// Bytes of segments that will be free once readers are gone.
     pub retired_bytes: u64,
     /// Roughly what the recent writes take in memory.
@@ -123,8 +129,9 @@ impl Vde {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`], [`Error::Io`], [`Error::Poisoned`]; [`Error::Corrupt`] where the index is damaged. A failed
-    /// checkpoint turns the store read-only and loses nothing.
+    /// [`Error::Full`] where the disk has no space for it: the next checkpoint finishes it. [`Error::ReadOnly`],
+    /// [`Error::Io`], [`Error::Poisoned`]; [`Error::Corrupt`] where the index is damaged: that turns the store read-only and
+    /// loses nothing.
     ///
     /// # Examples
     ///
@@ -135,7 +142,7 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn checkpoint(&self) -> Result<()> {
-        self.shared().checkpoint(&Edit::Nothing, false)
+        self.shared().checkpoint(Purpose::Changes)
     }
 
     /// Keeps the store as it is now under `name`, durably. What it shows is not collected until it is deleted.
@@ -156,7 +163,7 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn snapshot(&self, name: &str) -> Result<Snapshot> {
-        self.shared().checkpoint(&Edit::Add(name), false)?;
+        self.shared().checkpoint(Purpose::AddSnapshot(name))?;
         let state = self.shared().checkpoint.lock();
         let found = state.catalog.snapshots.iter().find(|snapshot| snapshot.name == name);
         found.map(Snapshot::from).ok_or_else(|| Error::SnapshotNotFound { name: name.into() })
@@ -192,7 +199,7 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn delete_snapshot(&self, name: &str) -> Result<()> {
-        self.shared().checkpoint(&Edit::Remove(name), false)
+        self.shared().checkpoint(Purpose::RemoveSnapshot(name))
     }
 
     /// A view of the store as it was when the snapshot was taken.
@@ -219,9 +226,11 @@ impl Vde {
     }
 
     /// Gives space back to the file system: collects segments that are not nearly whole, writes the index anew without
-    /// gaps, and cuts what is free off the container's end. Returns how many bytes
-    /// shorter the container is. Writers and
-    /// readers go on meanwhile; what readers still hold is not given back.
+    /// gaps, moves what lies at the container's end into free space before it, cuts the container, and makes holes of what is
+    /// free inside of it. Returns how many bytes the file system got. Writers and readers go on meanwhile; what readers still
+    /// hold is not given back.
+    ///
+    /// A store does this by itself where most of the container is free, so that this is worth its time where less is.
     ///
     /// # Errors
     ///
@@ -252,22 +261,25 @@ impl Vde {
     /// ```
     pub fn stats(&self) -> Result<Stats> {
         let shared = self.shared();
-        let (keys, checkpoints, snapshots) = {
-            let state = shared.checkpoint.lock();
-            (state.catalog.keys, state.superblock.checkpoints, state.catalog.snapshots.len())
+        let Figures { keys, checkpoints, snapshots } = *shared.figures.lock();
+        let device = shared.pages.device();
+        let container_bytes = device.len().map_err(|e| Error::io("measure the container", e))?;
+        let (usage, free_bytes) = {
+            let segments = shared.segments.lock();
+            (segments.usage(), segments.free_bytes_of(container_bytes))
         };
-        let usage = shared.segments.lock().usage();
         let size = u64::from(shared.pages.geometry().segment_size);
         let layers = shared.layers.load();
-        let device = shared.pages.device();
+        let live = DATA_START + usage.live_log_bytes + usage.page_bytes;
         Ok(Stats {
             keys,
-            container_bytes: device.len().map_err(|e| Error::io("measure the container", e))?,
+            container_bytes,
+            reclaimable_bytes: device.allocated().unwrap_or(container_bytes).saturating_sub(live),
             log_bytes: usage.log_segments * size,
             live_log_bytes: usage.live_log_bytes,
             page_bytes: usage.page_bytes,
-            free_bytes: usage.free_segments * size,
-            retired_bytes: usage.retired_segments * size,
+            free_bytes,
+            retired_bytes: usage.held_segments * size,
             memtable_bytes: layers.memtable.bytes()
                 + layers.frozen.as_ref().map_or(0, |frozen| frozen.bytes()),
             checkpoints,

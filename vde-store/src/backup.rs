@@ -117,14 +117,17 @@ impl Vde {
         shared.throttle()?;
         let write = |content| {
             let _stripe = shared.stripes.lock(entry.key());
-            shared.log(&[Write { key: entry.key(), content, user: &user, origin }], Durability::Buffered)
+            shared.log(
+                &[Write { key: entry.key(), content, user: &user, origin, replaced: None }],
+                Durability::Buffered,
+            )
         };
         if entry.len() <= MAX_RECORD_VALUE as u64 {
             write(shared.lift(&entry.value()?)?.content())?;
         } else {
-            let (map, unborn) = shared.write_blob(&[], &mut entry.reader()?)?;
-            write(Content::Blob(&map, unborn.len))?;
-            unborn.keep();
+            let (map, pending) = shared.write_blob(&[], &mut entry.reader()?)?;
+            write(Content::Blob(&map, pending.len))?;
+            pending.keep();
         }
         Ok(())
     }

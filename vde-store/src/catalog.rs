@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::format::{BLOCK, Extent, Fields, Geometry, MAX_COUNT};
 use crate::pages::Pages;
-use crate::segments::{PageRun, Segments};
+use crate::segments::{PageRun, Table};
 
 /// First four bytes of a catalog.
 const CATALOG_MAGIC: u32 = 0x4345_4456; // "VDEC"
@@ -28,7 +28,7 @@ pub(crate) struct SnapshotRecord {
 
 /// Pages that the newest index has no use for, but snapshots do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dead {
+pub(crate) struct SnapshotPages {
     pub(crate) run: PageRun,
     /// The generations of the first and the last snapshot that refer to them.
     pub(crate) first: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Catalog {
     /// How many keys the index has.
     pub(crate) keys: u64,
     pub(crate) snapshots: Vec<SnapshotRecord>,
-    pub(crate) dead: Vec<Dead>,
+    pub(crate) snapshot_pages: Vec<SnapshotPages>,
 }
 
 /// The root of an empty index is written as an extent without bytes.
@@ -82,45 +82,39 @@ impl Placed {
 }
 
 impl Catalog {
-    /// Finds pages for the catalog with `segments`, the table to be persisted, in which they are noted too. `take` takes so
-    /// many pages.
-    pub(crate) fn place(
-        &self,
-        segments: &mut Segments,
-        geometry: Geometry,
-        mut take: impl FnMut(u32) -> u64,
-    ) -> Result<Placed> {
-        let max = u64::from(geometry.segment_size);
+    /// Finds pages for the catalog with `table`, that of the segments to be persisted, in which they are noted too. `take`
+    /// takes so many pages.
+    pub(crate) fn place(&self, table: &mut Table, mut take: impl FnMut(u32) -> PageRun) -> Result<Placed> {
+        let max = u64::from(table.geometry().segment_size);
         // To note that pages are taken can lengthen the table.
-        let margin = segments.encoded_map_len() as u64;
-        let mut take = |len: u64, segments: &mut Segments| {
-            let pages = len.div_ceil(BLOCK) as u32;
-            let run = PageRun { offset: take(pages), pages };
-            segments.mark_pages(run);
+        let margin = table.encoded_map_len() as u64;
+        let mut take = |len: u64, table: &mut Table| {
+            let run = take(len.div_ceil(BLOCK) as u32);
+            table.take(run);
             run
         };
-        let mut bytes = self.encode(segments);
+        let mut bytes = self.encode(table);
         let mut list = None;
         if bytes.len() as u64 + margin > max {
             let len = 8 + 20 * (bytes.len() as u64 / (max - margin) + 2);
             if len > max {
                 return Err(Error::TooLarge { what: CATALOG, len: bytes.len() as u64, max: max * max / 20 });
             }
-            list = Some(take(len, segments));
+            list = Some(take(len, table));
         }
         let (mut pieces, mut room) = (Vec::new(), 0);
         while room < bytes.len() as u64 {
-            let run = take((bytes.len() as u64 + margin - room).min(max), segments);
+            let run = take((bytes.len() as u64 + margin - room).min(max), table);
             room += u64::from(run.pages) * BLOCK;
             pieces.push(run);
-            bytes = self.encode(segments);
+            bytes = self.encode(table);
         }
         // Padding is written with it, so that the runs that were taken are the runs that will be freed.
         bytes.resize(room as usize, 0);
         Ok(Placed { bytes, pieces, list })
     }
 
-    pub(crate) fn encode(&self, segments: &Segments) -> Vec<u8> {
+    pub(crate) fn encode(&self, table: &Table) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(&CATALOG_MAGIC.to_le_bytes());
         out.extend_from_slice(&self.root.unwrap_or_default().encode());
@@ -134,26 +128,26 @@ impl Catalog {
             }
             out.extend_from_slice(&snapshot.root.unwrap_or_default().encode());
         }
-        out.extend_from_slice(&(self.dead.len() as u32).to_le_bytes());
-        for dead in &self.dead {
-            out.extend_from_slice(&dead.run.offset.to_le_bytes());
-            out.extend_from_slice(&dead.run.pages.to_le_bytes());
-            out.extend_from_slice(&dead.first.to_le_bytes());
-            out.extend_from_slice(&dead.last.to_le_bytes());
+        out.extend_from_slice(&(self.snapshot_pages.len() as u32).to_le_bytes());
+        for pages in &self.snapshot_pages {
+            out.extend_from_slice(&pages.run.offset.to_le_bytes());
+            out.extend_from_slice(&pages.run.pages.to_le_bytes());
+            out.extend_from_slice(&pages.first.to_le_bytes());
+            out.extend_from_slice(&pages.last.to_le_bytes());
         }
-        segments.encode(&mut out);
+        table.encode(&mut out);
         out
     }
 
     /// Reads the catalog that a superblock refers to. Returns the pages that it occupies, too.
-    pub(crate) fn read(pages: &Pages, at: Extent) -> Result<(Self, Segments, Vec<PageRun>)> {
+    pub(crate) fn read(pages: &Pages, at: Extent) -> Result<(Self, Table, Vec<PageRun>)> {
         let geometry = pages.geometry();
         let first = pages.extent(at, CATALOG)?;
         let mut runs = vec![PageRun::of(at.offset, u64::from(at.len))];
         let corrupt = || Error::corrupt(CATALOG, at.offset);
         if first.get(..4) != Some(&LIST_MAGIC.to_le_bytes()) {
-            let (catalog, segments) = Self::decode(&first, at.offset, geometry)?;
-            return Ok((catalog, segments, runs));
+            let (catalog, table) = Self::decode(&first, at.offset, geometry)?;
+            return Ok((catalog, table, runs));
         }
         let pieces = decode_list(&first).ok_or_else(corrupt)?;
         runs.extend(pieces.iter().map(|piece| PageRun::of(piece.offset, u64::from(piece.len))));
@@ -166,16 +160,16 @@ impl Catalog {
         for piece in pieces {
             whole.extend_from_slice(&pages.extent(piece, CATALOG)?);
         }
-        let (catalog, segments) = Self::decode(&whole, at.offset, geometry)?;
-        Ok((catalog, segments, runs))
+        let (catalog, table) = Self::decode(&whole, at.offset, geometry)?;
+        Ok((catalog, table, runs))
     }
 
     /// Decodes the catalog that was read from `offset`.
-    pub(crate) fn decode(bytes: &[u8], offset: u64, geometry: Geometry) -> Result<(Self, Segments)> {
+    pub(crate) fn decode(bytes: &[u8], offset: u64, geometry: Geometry) -> Result<(Self, Table)> {
         Self::fields(&mut Fields(bytes), geometry).ok_or(Error::corrupt(CATALOG, offset))
     }
 
-    fn fields(f: &mut Fields<'_>, geometry: Geometry) -> Option<(Self, Segments)> {
+    fn fields(f: &mut Fields<'_>, geometry: Geometry) -> Option<(Self, Table)> {
         if f.u32()? != CATALOG_MAGIC {
             return None;
         }
@@ -193,10 +187,10 @@ impl Catalog {
         }
         for _ in 0..f.u32()? {
             let run = PageRun { offset: f.u64()?, pages: f.u32()? };
-            catalog.dead.push(Dead { run, first: f.u64()?, last: f.u64()? });
+            catalog.snapshot_pages.push(SnapshotPages { run, first: f.u64()?, last: f.u64()? });
         }
-        let segments = Segments::decode(f, geometry)?;
-        catalog.is_plausible(geometry).then_some((catalog, segments))
+        let table = Table::decode(f, geometry)?;
+        catalog.is_plausible(geometry).then_some((catalog, table))
     }
 
     /// Whether what it says can be true; its checksum only says that it is what was written.
@@ -204,7 +198,7 @@ impl Catalog {
         let roots = self.snapshots.iter().map(|snapshot| snapshot.root).chain([self.root]).flatten();
         let runs = roots.map(|root| PageRun::of(root.offset, u64::from(root.len)));
         let counters = self.snapshots.iter().flat_map(|s| [s.generation, s.seq, s.keys]).chain([self.keys]);
-        runs.chain(self.dead.iter().map(|dead| dead.run)).all(|run| run.is_valid(geometry))
+        runs.chain(self.snapshot_pages.iter().map(|pages| pages.run)).all(|run| run.is_valid(geometry))
             && counters.into_iter().all(|count| count < MAX_COUNT)
     }
 }

@@ -5,29 +5,29 @@
 //! superblock never refers to pages that were not. The superblock is synced before anything is reused that the one
 //! before it refers to.
 
+use std::any::Any;
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
-
-use crate::catalog::{Catalog, Dead, SnapshotRecord, encode_list};
-use crate::engine::Shared;
+use crate::catalog::{Catalog, SnapshotPages, SnapshotRecord, encode_list};
+use crate::engine::{Figures, Shared};
 use crate::error::{Error, Result};
-use crate::format::{BLOCK, Extent, LogPosition, Superblock, extent_checksum};
+use crate::format::{LogPosition, Superblock};
 use crate::layers::Layers;
 use crate::ledger::{Erasing, Ledger, groups};
 use crate::memtable::Memtable;
+use crate::page_writer::{Pace, PageWriter};
 use crate::pages::Pages;
 use crate::planted::Bug;
-use crate::segments::{Freed, PageRun, Segment, Segments};
+use crate::segments::{Freed, PageRun, Reader};
 use crate::tree::Tree;
-use crate::tree::merge::{Merge, Output};
+use crate::tree::merge::Merge;
 use crate::value::now_micros;
 
-/// Index pages are written in pieces of about this size.
-const WRITE_PIECE: usize = 256 << 10;
+/// How many changes of the free list are made before others get to it.
+const AT_ONCE: usize = 64;
 
 /// The state that only a checkpoint touches; its lock is what excludes checkpoints from each other.
 pub(crate) struct Checkpointer {
@@ -37,103 +37,37 @@ pub(crate) struct Checkpointer {
     pub(crate) catalog_runs: Vec<PageRun>,
     /// The index of each named snapshot, held so that its pages can be waited for when it is deleted.
     pub(crate) snapshot_trees: HashMap<String, Arc<Tree>>,
-    retired: VecDeque<Retired>,
+    /// A checkpoint for which the device had no space. Its memtable stays frozen until it is finished.
+    unfinished: Option<Unfinished>,
 }
 
-/// What a checkpoint made superfluous, and the readers that may still need it.
-struct Retired {
-    /// Those of this process.
-    readers: Vec<Weak<Tree>>,
-    /// The number of the checkpoint: other processes that read an earlier one may need it.
-    checkpoint: u64,
+/// A checkpoint that was begun.
+struct Unfinished {
+    /// Where the log continues behind it.
+    position: LogPosition,
+    /// Its index, once that is written.
+    indexed: Option<Indexed>,
+}
+
+/// An index that is written, and to which no persisted catalog refers yet.
+struct Indexed {
+    catalog: Catalog,
     freed: Vec<Freed>,
+    /// Who may still read what is freed.
+    readers: Vec<Reader>,
 }
 
-/// What a checkpoint does to the named snapshots.
-pub(crate) enum Edit<'a> {
-    Nothing,
-    Add(&'a str),
-    Remove(&'a str),
-}
-
-/// What lets writers have the processor and the disk while a checkpoint is made: it works for a short time, then rests
-/// for twice as long. Not while nobody writes, and not if writers would soon have to wait for the checkpoint.
-struct Pace<'a> {
-    shared: &'a Shared,
-    since: Instant,
-    published: u64,
-}
-
-/// Far below the time for which the system lets one thread run before another that has just been woken.
-const WORK: Duration = Duration::from_micros(300);
-
-impl<'a> Pace<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        Self { shared, since: Instant::now(), published: shared.log.published() }
-    }
-
-    fn keep(&mut self) {
-        let worked = self.since.elapsed();
-        if worked < WORK {
-            return;
-        }
-        let published = self.shared.log.published();
-        let is_urgent = self.shared.layers.load().memtable.bytes() > self.shared.options.checkpoint_bytes / 2;
-        if published != self.published && !is_urgent {
-            std::thread::sleep(worked.min(10 * WORK) * 2);
-        }
-        self.published = published;
-        self.since = Instant::now();
-    }
-}
-
-/// Allocates new pages and writes them in large pieces.
-struct PageWriter<'a> {
-    pace: Pace<'a>,
-    pages: &'a Pages,
-    segments: &'a Mutex<Segments>,
-    piece: Vec<u8>,
-    piece_offset: u64,
-    replaced: Vec<(PageRun, u64)>,
-}
-
-impl PageWriter<'_> {
-    fn flush(&mut self) -> Result<()> {
-        if !self.piece.is_empty() {
-            let written = self.pages.device().write_bulk(&self.piece, self.piece_offset);
-            written.map_err(|e| Error::io("write the index", e))?;
-            self.piece.clear();
-        }
-        Ok(())
-    }
-
-    fn place(&mut self, bytes: &[u8], offset: u64) -> Result<Extent> {
-        self.pages.forget(offset);
-        let continues = self.piece_offset + self.piece.len() as u64 == offset;
-        if !continues || self.piece.len() >= WRITE_PIECE {
-            self.flush()?;
-        }
-        if self.piece.is_empty() {
-            self.piece_offset = offset;
-        }
-        self.piece.extend_from_slice(bytes);
-        self.piece.resize(self.piece.len().next_multiple_of(BLOCK as usize), 0);
-        let checksum = extent_checksum(bytes, offset, self.pages.geometry().salt);
-        Ok(Extent { offset, len: bytes.len() as u32, checksum })
-    }
-}
-
-impl Output for PageWriter<'_> {
-    fn write(&mut self, page: &[u8]) -> Result<Extent> {
-        self.pace.keep();
-        let count = (page.len() as u64).div_ceil(BLOCK) as u32;
-        let offset = self.segments.lock().take_pages(count);
-        self.place(page, offset)
-    }
-
-    fn replace(&mut self, page: PageRun, generation: u64) {
-        self.replaced.push((page, generation));
-    }
+/// What a checkpoint is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose<'a> {
+    /// To persist what has changed, if anything has.
+    Changes,
+    /// To let go of the log before the segment in which it is now, too.
+    Log,
+    /// To write every page of the index anew, too.
+    WholeIndex,
+    AddSnapshot(&'a str),
+    RemoveSnapshot(&'a str),
 }
 
 impl Checkpointer {
@@ -146,48 +80,40 @@ impl Checkpointer {
         let tree =
             |snapshot: &SnapshotRecord| Arc::new(Tree::new(pages.clone(), snapshot.root, snapshot.keys));
         let snapshot_trees = catalog.snapshots.iter().map(|s| (s.name.clone(), tree(s))).collect();
-        Self { superblock, catalog, catalog_runs, snapshot_trees, retired: VecDeque::new() }
+        Self { superblock, catalog, catalog_runs, snapshot_trees, unfinished: None }
     }
 
-    /// Frees the run, or hands it to the snapshots that still refer to it.
-    fn bury(&mut self, run: PageRun, freed: &mut Vec<Freed>, is_older: impl Fn(&SnapshotRecord) -> bool) {
-        let mut holders = self.catalog.snapshots.iter().filter(|s| is_older(s)).map(|s| s.generation);
-        match holders.next() {
-            None => freed.push(Freed::Pages(run)),
-            Some(first) => {
-                let (first, last) = holders.fold((first, first), |(a, b), g| (a.min(g), b.max(g)));
-                self.catalog.dead.push(Dead { run, first, last });
+    pub(crate) fn figures(&self) -> Figures {
+        Figures {
+            keys: self.catalog.keys,
+            checkpoints: self.superblock.checkpoints,
+            snapshots: self.catalog.snapshots.len(),
+        }
+    }
+
+    /// Has an index for each snapshot of the catalog. Not the one that readers hold, for what they are done with is not to wait
+    /// for the snapshot.
+    fn adjust_snapshot_trees(&mut self, pages: &Arc<Pages>) {
+        let snapshots = &self.catalog.snapshots;
+        self.snapshot_trees.retain(|name, _| snapshots.iter().any(|snapshot| snapshot.name == *name));
+        for snapshot in snapshots {
+            if !self.snapshot_trees.contains_key(&snapshot.name) {
+                let tree = Tree::new(pages.clone(), snapshot.root, snapshot.keys);
+                self.snapshot_trees.insert(snapshot.name.clone(), Arc::new(tree));
             }
         }
     }
 
-    /// Makes available what no reader needs any more. `is_read_before`: whether another process reads a checkpoint before
-    /// this one.
-    pub(crate) fn reclaim(&mut self, segments: &Mutex<Segments>, is_read_before: impl Fn(u64) -> bool) {
-        while let Some(front) = self.retired.front()
-            && front.readers.iter().all(|reader| reader.strong_count() == 0)
-            && !is_read_before(front.checkpoint)
-        {
-            segments.lock().release(&front.freed);
-            self.retired.pop_front();
-        }
-    }
-
-    /// The store was opened while others read an earlier checkpoint, one of a writer before this. What is free now may be
-    /// what they read.
-    pub(crate) fn keep_for_earlier_readers(&mut self, segments: &Mutex<Segments>) {
-        let (checkpoint, freed) = (self.superblock.checkpoints, segments.lock().set_aside());
-        self.retired.push_back(Retired { readers: Vec::new(), checkpoint, freed });
-    }
-
-    fn check(&self, edit: &Edit<'_>) -> Result<()> {
+    fn check(&self, purpose: Purpose<'_>) -> Result<()> {
         let exists = |name: &str| self.catalog.snapshots.iter().any(|s| s.name == name);
-        match edit {
-            Edit::Add(name) if name.is_empty() || name.len() > 255 => {
+        match purpose {
+            Purpose::AddSnapshot(name) if name.is_empty() || name.len() > 255 => {
                 Err(Error::InvalidOption { option: "snapshot name", reason: "must have 1 to 255 bytes" })
             }
-            Edit::Add(name) if exists(name) => Err(Error::SnapshotExists { name: (*name).into() }),
-            Edit::Remove(name) if !exists(name) => Err(Error::SnapshotNotFound { name: (*name).into() }),
+            Purpose::AddSnapshot(name) if exists(name) => Err(Error::SnapshotExists { name: name.into() }),
+            Purpose::RemoveSnapshot(name) if !exists(name) => {
+                Err(Error::SnapshotNotFound { name: name.into() })
+            }
             _ => Ok(()),
         }
     }
@@ -195,42 +121,54 @@ impl Checkpointer {
 
 impl Shared {
     /// Persists the index of everything logged so far. Writers go on meanwhile.
-    pub(crate) fn checkpoint(&self, edit: &Edit<'_>, rewrite: bool) -> Result<()> {
+    pub(crate) fn checkpoint(&self, purpose: Purpose<'_>) -> Result<()> {
         self.check_writable()?;
         self.line.check()?;
         let mut state = self.checkpoint.lock();
-        state.check(edit)?;
+        if state.unfinished.is_some() {
+            self.finish(&mut state, Purpose::Changes)?;
+        }
+        state.check(purpose)?;
         let layers = self.layers.load_full();
-        if matches!(edit, Edit::Nothing) && !rewrite && layers.memtable.is_empty() {
-            self.reclaim(&mut state);
+        if purpose == Purpose::Changes && layers.memtable.is_empty() {
+            self.release_unread();
             return Ok(());
         }
         let _poisoning = self.line.poison_on_panic();
         let position = self.freeze(&layers)?;
-        let done = self.persist(&mut state, &layers, position, edit, rewrite);
-        done.inspect_err(|error| {
-            // The frozen memtable is in no index now, and no later checkpoint knows of it.
-            self.line.poison(match error {
-                Error::Io { source, .. } => source.clone(),
-                other => Arc::new(std::io::Error::other(other.clone())),
-            });
-        })?;
-        // Readers may still have the layers; this is not one of them.
-        let memtable = layers.memtable.clone();
         drop(layers);
-        self.reclaim(&mut state);
+        state.unfinished = Some(Unfinished { position, indexed: None });
+        let memtable = self.finish(&mut state, purpose)?;
+        self.release_unread();
         drop(state);
-        if let Some(memtable) = Arc::into_inner(memtable) {
+        if let Some(memtable) = memtable.and_then(Arc::into_inner) {
             let mut pace = Pace::new(self);
             memtable.end(|| pace.keep());
         }
         Ok(())
     }
 
-    pub(crate) fn reclaim(&self, state: &mut Checkpointer) {
-        let forgets = self.options.planted.has(Bug::ForgetReaders);
-        let device = self.pages.device();
-        state.reclaim(&self.segments, |checkpoint| !forgets && device.is_read_before(checkpoint));
+    /// Makes the frozen memtable part of the index, and returns it. Where the device has no space for that, another attempt
+    /// takes what is kept back; if that is not enough, the next checkpoint goes on from here.
+    fn finish(&self, state: &mut Checkpointer, purpose: Purpose<'_>) -> Result<Option<Arc<Memtable>>> {
+        let memtable = self.layers.load().frozen.clone();
+        let mut done = self.persist(state, purpose);
+        if done.as_ref().is_err_and(|error| self.is_lack_of_space(error)) {
+            self.release_unread();
+            self.segments.lock().begin_scarcity();
+            done = self.persist(state, purpose);
+        }
+        match done {
+            Ok(()) => {
+                state.unfinished = None;
+                Ok(memtable)
+            }
+            Err(error) if self.is_lack_of_space(&error) => Err(self.space.note(error)),
+            Err(error) => {
+                // What the device has is unknown now.
+                Err(self.fail_with(error))
+            }
+        }
     }
 
     /// Begins a new memtable; everything in the old one is durable when this returns.
@@ -243,147 +181,180 @@ impl Shared {
             log: layers.log.clone(),
             maintenance: layers.maintenance.clone(),
         };
+        // First, so that a lack of space shows while nothing is frozen.
+        self.log.sync().map_err(|e| self.fail_log(e))?;
         let rotated = self.log.rotate(fresh, || self.layers.store(Arc::new(frozen)));
         let position = rotated.map_err(|e| self.fail("write the log", e))?;
         self.watchers.advance(self.log.durable());
         Ok(position)
     }
 
-    fn persist(
-        &self,
-        state: &mut Checkpointer,
-        layers: &Layers,
-        position: LogPosition,
-        edit: &Edit<'_>,
-        rewrite: bool,
-    ) -> Result<()> {
-        let generation = state.superblock.generation + 1;
-        let ledger = RefCell::new(Ledger::default());
-        let mut writer = PageWriter {
-            pace: Pace::new(self),
-            pages: &self.pages,
-            segments: &self.segments,
-            piece: Vec::new(),
-            piece_offset: 0,
-            replaced: Vec::new(),
+    fn persist(&self, state: &mut Checkpointer, purpose: Purpose<'_>) -> Result<()> {
+        let Some(Unfinished { position, indexed }) = state.unfinished.take() else { return Ok(()) };
+        let indexed = match indexed {
+            Some(indexed) => Ok(indexed),
+            None => self.write_index(state, position, purpose),
         };
-        let merge = Merge {
-            tree: &layers.tree,
-            output: &mut writer,
-            changes: groups(&layers.memtable, &self.pages, &ledger).peekable(),
-            erase: Erasing::new(&layers.memtable, &self.pages, &ledger),
-            generation,
-            rewrite,
-            levels: Vec::new(),
-        };
-        let root = merge.run()?;
-        let ledger = ledger.into_inner();
-        state.catalog.root = root;
-        let keys = (state.catalog.keys + ledger.added).checked_sub(ledger.removed);
-        state.catalog.keys = keys.ok_or(Error::corrupt("catalog", state.superblock.catalog.offset))?;
-
-        let mut freed = Vec::new();
-        let mut readers = vec![Arc::downgrade(&layers.tree)];
-        for (run, born) in std::mem::take(&mut writer.replaced) {
-            state.bury(run, &mut freed, |snapshot| born <= snapshot.generation);
-        }
-        for (run, version) in &ledger.dead_blobs {
-            state.bury(*run, &mut freed, |snapshot| *version <= snapshot.seq);
-        }
-        self.settle(state, &ledger, position, &mut freed);
-        let keys = state.catalog.keys;
-        let tree = || Arc::new(Tree::new(self.pages.clone(), root, keys));
-        match edit {
-            Edit::Nothing => {}
-            Edit::Add(name) => {
-                state.catalog.snapshots.push(SnapshotRecord {
-                    name: (*name).into(),
-                    generation,
-                    seq: position.seq,
-                    created: now_micros(),
-                    keys: state.catalog.keys,
-                    root,
-                });
-                // Not the tree that readers hold, for what they are done with is not to wait for the snapshot.
-                state.snapshot_trees.insert((*name).into(), tree());
+        let mut indexed = match indexed {
+            Ok(indexed) => indexed,
+            Err(error) => {
+                state.unfinished = Some(Unfinished { position, indexed: None });
+                return Err(error);
             }
-            Edit::Remove(name) => readers.extend(state.forget_snapshot(name, &mut freed)),
-        }
-        if self.options.planted.has(Bug::ReuseAtOnce) {
-            self.segments.lock().release(&freed);
-        }
-        let superblock = self.write_catalog(state, &mut writer, position, &mut freed)?;
+        };
+        let superblock = match self.write_catalog(state, &indexed.catalog, position, &mut indexed.freed) {
+            Ok(superblock) => superblock,
+            Err(error) => {
+                state.unfinished = Some(Unfinished { position, indexed: Some(indexed) });
+                return Err(error);
+            }
+        };
         state.superblock = superblock;
-        self.publish(tree());
-        state.retired.push_back(Retired { readers, checkpoint: state.superblock.checkpoints, freed });
+        state.catalog = indexed.catalog;
+        state.adjust_snapshot_trees(&self.pages);
+        *self.figures.lock() = state.figures();
+        let Catalog { root, keys, .. } = state.catalog;
+        self.mean_value.store(self.segments.lock().usage().mean_value(keys), Ordering::Relaxed);
+        self.publish(Arc::new(Tree::new(self.pages.clone(), root, keys)));
+        self.segments.lock().hold(indexed.readers, state.superblock.checkpoints, indexed.freed);
+        self.maintenance.look();
         Ok(())
     }
 
+    /// Merges the frozen memtable into new index pages. If that fails, nothing has changed.
+    fn write_index(
+        &self,
+        state: &Checkpointer,
+        position: LogPosition,
+        purpose: Purpose<'_>,
+    ) -> Result<Indexed> {
+        let generation = state.superblock.generation + 1;
+        let layers = self.layers.load_full();
+        let none = Arc::default();
+        let memtable = layers.frozen.as_ref().unwrap_or(&none);
+        let ledger = RefCell::new(Ledger::default());
+        let mut writer = PageWriter::new(self);
+        let merge = Merge {
+            tree: &layers.tree,
+            output: &mut writer,
+            changes: groups(memtable, &self.pages, &ledger).peekable(),
+            erase: Erasing::new(memtable, &self.pages, &ledger),
+            generation,
+            rewrite: purpose == Purpose::WholeIndex,
+            levels: Vec::new(),
+        };
+        let root = merge.run()?;
+        writer.flush()?;
+        let ledger = ledger.into_inner();
+        let keys = (state.catalog.keys + ledger.added).checked_sub(ledger.removed);
+        let keys = keys.ok_or(Error::corrupt("catalog", state.superblock.catalog.offset))?;
+        let catalog = Catalog { root, keys, ..state.catalog.clone() };
+        let mut indexed = Indexed { catalog, freed: Vec::new(), readers: vec![reader(&layers.tree)] };
+        for (run, born) in std::mem::take(&mut writer.replaced) {
+            indexed.let_go(run, |snapshot| born <= snapshot.generation);
+        }
+        for (run, version) in &ledger.dead_blobs {
+            indexed.let_go(*run, |snapshot| *version <= snapshot.seq);
+        }
+        writer.keep();
+        self.count_dead(&mut indexed, &ledger, position);
+        match purpose {
+            Purpose::Changes | Purpose::Log | Purpose::WholeIndex => {}
+            Purpose::AddSnapshot(name) => indexed.catalog.snapshots.push(SnapshotRecord {
+                name: name.into(),
+                generation,
+                seq: position.seq,
+                created: now_micros(),
+                keys,
+                root,
+            }),
+            Purpose::RemoveSnapshot(name) => {
+                indexed.readers.extend(state.snapshot_trees.get(name).map(reader));
+                indexed.forget_snapshot(name);
+            }
+        }
+        if self.options.planted.has(Bug::ReuseAtOnce) {
+            self.segments.lock().release(&indexed.freed);
+        }
+        Ok(indexed)
+    }
+
     /// Brings the segment table up to date with what the merge found out.
-    fn settle(&self, state: &Checkpointer, ledger: &Ledger, position: LogPosition, freed: &mut Vec<Freed>) {
-        let mut segments = self.segments.lock();
-        for location in &ledger.died {
-            segments.sub_live(location.offset, u64::from(location.len));
+    fn count_dead(&self, new: &mut Indexed, ledger: &Ledger, position: LogPosition) {
+        for died in ledger.died.chunks(AT_ONCE) {
+            let mut segments = self.segments.lock();
+            for at in died {
+                segments.sub_live(at.offset, u64::from(at.len));
+            }
         }
-        for run in &ledger.born {
-            segments.end_unborn(*run);
+        for runs in ledger.indexed.chunks(AT_ONCE) {
+            let mut segments = self.segments.lock();
+            for run in runs {
+                segments.end_pending(*run);
+            }
         }
-        let oldest_needed =
-            |first_seq| state.catalog.snapshots.iter().any(|snapshot| snapshot.seq >= first_seq);
-        let dead: Vec<u32> = (0u32..)
-            .zip(segments.table())
-            .filter_map(|(index, segment)| match segment {
-                Segment::Log(log) => {
-                    let dead =
-                        log.live == 0 && log.ordinal < position.ordinal && !oldest_needed(log.first_seq);
-                    dead.then_some(index)
-                }
-                _ => None,
-            })
-            .collect();
-        for segment in dead {
-            segments.retire(segment);
-            freed.push(Freed::Segment(segment));
+        let newest = new.catalog.snapshots.iter().map(|snapshot| snapshot.seq).max();
+        let is_needed = |first_seq| newest.is_some_and(|seq| seq >= first_seq);
+        let mut from = 0;
+        loop {
+            let dead = self.segments.lock().end_dead_log(from, position.ordinal, is_needed);
+            let Some(segment) = dead else { break };
+            new.freed.push(Freed::Segment(segment));
+            from = segment + 1;
         }
     }
 
-    /// Writes catalog and superblock; when this returns, the new index is what a crash would find.
+    /// Makes available what no reader needs any more.
+    pub(crate) fn release_unread(&self) {
+        let (device, forgets) = (self.pages.device(), self.options.planted.has(Bug::ForgetReaders));
+        let is_read_before = |checkpoint| !forgets && device.is_read_before(checkpoint);
+        while self.segments.lock().release_unread(AT_ONCE, is_read_before) {}
+    }
+
+    /// Writes catalog and superblock; when this returns, the new index is what a crash would find. If it fails for lack of
+    /// space, nothing has changed.
     fn write_catalog(
         &self,
         state: &mut Checkpointer,
-        writer: &mut PageWriter<'_>,
+        catalog: &Catalog,
         log: LogPosition,
         freed: &mut Vec<Freed>,
     ) -> Result<Superblock> {
-        freed.extend(std::mem::take(&mut state.catalog_runs).into_iter().map(Freed::Pages));
-        let retired = state.retired.iter().flat_map(|retired| &retired.freed);
-        let mut persistent = self.segments.lock().persistent(log.ordinal, retired.chain(&*freed).copied());
-        let geometry = self.pages.geometry();
-        let take = |pages| self.segments.lock().take_pages(pages);
-        let placed = state.catalog.place(&mut persistent, geometry, take)?;
-        state.catalog_runs = placed.runs();
-        let pieces = placed.bytes.chunks(geometry.segment_size as usize);
+        let mut writer = PageWriter::new(self);
+        let copy = self.segments.lock().copy();
+        let replaced = state.catalog_runs.iter().copied().map(Freed::Pages);
+        let gone: Vec<_> = freed.iter().copied().chain(replaced).collect();
+        let mut table = copy.table(log.ordinal, &gone);
+        let placed = catalog.place(&mut table, |pages| writer.take(pages))?;
+        let pieces = placed.bytes.chunks(self.geometry.segment_size as usize);
         let pieces: Vec<_> = pieces
             .zip(&placed.pieces)
             .map(|(bytes, run)| writer.place(bytes, run.offset))
             .collect::<Result<_>>()?;
-        let catalog = match placed.list {
+        let extent = match placed.list {
             Some(list) => writer.place(&encode_list(&pieces, list), list.offset)?,
             None => pieces[0],
         };
         writer.flush()?;
+        // What fails from here on is no lack of space that could be waited for.
+        writer.keep();
         let sync = || self.sync("sync the index");
         if !self.options.planted.has(Bug::SuperblockFirst) {
             sync()?;
         }
         let checkpoints = state.superblock.checkpoints + 1;
-        let superblock = Superblock { log, catalog, checkpoints, ..state.superblock.successor(None) };
-        superblock.write(self.pages.device())?;
+        let superblock = Superblock { log, catalog: extent, checkpoints, ..state.superblock.successor(None) };
+        // Where there is no space for it, another is written in its place.
+        superblock
+            .write(self.pages.device())
+            .inspect_err(|_| freed.extend(placed.runs().into_iter().map(Freed::Pages)))?;
         sync()?;
+        state.catalog_runs = placed.runs();
+        *freed = gone;
         // The other place gets the same with the next sync, so that damage to one of the two costs nothing. Until then the
         // first is whole.
         let copy = superblock.successor(None);
-        copy.write(self.pages.device())?;
+        copy.write(self.pages.device()).map_err(|error| self.fail_with(error))?;
         Ok(copy)
     }
 
@@ -396,18 +367,35 @@ impl Shared {
     }
 }
 
-impl Checkpointer {
-    /// Takes a snapshot out of the catalog and frees what only it referred to. Returns its readers.
-    fn forget_snapshot(&mut self, name: &str, freed: &mut Vec<Freed>) -> Option<Weak<Tree>> {
+/// What is freed now is held until nobody has `tree`.
+fn reader(tree: &Arc<Tree>) -> Reader {
+    let tree: Arc<dyn Any + Send + Sync> = tree.clone();
+    Arc::downgrade(&tree)
+}
+
+impl Indexed {
+    /// Frees the run, or hands it to the snapshots that still refer to it.
+    fn let_go(&mut self, run: PageRun, is_older: impl Fn(&SnapshotRecord) -> bool) {
+        let mut holders = self.catalog.snapshots.iter().filter(|s| is_older(s)).map(|s| s.generation);
+        match holders.next() {
+            None => self.freed.push(Freed::Pages(run)),
+            Some(first) => {
+                let (first, last) = holders.fold((first, first), |(a, b), g| (a.min(g), b.max(g)));
+                self.catalog.snapshot_pages.push(SnapshotPages { run, first, last });
+            }
+        }
+    }
+
+    /// Takes a snapshot out of the catalog and frees what only it referred to.
+    fn forget_snapshot(&mut self, name: &str) {
         self.catalog.snapshots.retain(|snapshot| snapshot.name != name);
         let generations: Vec<u64> = self.catalog.snapshots.iter().map(|s| s.generation).collect();
-        self.catalog.dead.retain(|dead| {
-            let needed = generations.iter().any(|g| (dead.first..=dead.last).contains(g));
+        self.catalog.snapshot_pages.retain(|pages| {
+            let needed = generations.iter().any(|g| (pages.first..=pages.last).contains(g));
             if !needed {
-                freed.push(Freed::Pages(dead.run));
+                self.freed.push(Freed::Pages(pages.run));
             }
             needed
         });
-        self.snapshot_trees.remove(name).map(|tree| Arc::downgrade(&tree))
     }
 }

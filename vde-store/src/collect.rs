@@ -4,12 +4,10 @@
 //! writer like any other, to readers and to recovery. The segment itself is freed by the next checkpoint.
 
 use crate::blob::BlobMap;
-use crate::checkpoint::Edit;
+use crate::checkpoint::Purpose;
 use crate::engine::Shared;
-use crate::entry::Entry;
 use crate::error::{Error, Result};
-use crate::format::{BLOCK, FLAG_BLOB, FLAG_PACKED, Kind};
-use crate::layers::read_record;
+use crate::format::{FLAG_BLOB, FLAG_PACKED, Kind};
 use crate::log::record::Record;
 use crate::log::unit::Unit;
 use crate::memtable::{Horizon, Payload};
@@ -28,17 +26,12 @@ pub(crate) struct Policy {
 
 /// Beside other work: space is worth less than writes.
 pub(crate) const BACKGROUND: Policy = Policy { tolerated: 25, sparse: 75 };
+
 /// On demand: everything that is not nearly whole.
 pub(crate) const THOROUGH: Policy = Policy { tolerated: 0, sparse: 97 };
 
 /// When a store is closed: what stays then stays for long.
 pub(crate) const CLOSING: Policy = Policy { tolerated: 25, sparse: 90 };
-
-/// Fewer free pages than these are not worth a hole in the file.
-const LEAST_GIVEN_BACK: u32 = 16;
-
-/// What one round of packing leaves behind is free only after it, so that another may be needed to fill that.
-const PACKING_ROUNDS: usize = 3;
 
 impl Shared {
     /// Logs anew what is live in sparse segments. Returns how many segments were emptied.
@@ -46,8 +39,8 @@ impl Shared {
         let victims = self.victims(policy);
         for (segment, ordinal) in &victims {
             self.empty_segment(*segment, *ordinal)?;
-            if self.layers.load().memtable.bytes() > self.options.checkpoint_bytes {
-                self.checkpoint(&Edit::Nothing, false)?;
+            if self.layers.load().memtable.backlog() > self.options.checkpoint_bytes {
+                self.checkpoint(Purpose::Changes)?;
             }
         }
         Ok(victims.len())
@@ -61,9 +54,9 @@ impl Shared {
             (state.superblock.log.ordinal, snapshots.max())
         };
         let size = u64::from(self.pages.geometry().segment_size);
-        let segments = self.segments.lock();
-        let mut logs: Vec<_> = (0u32..)
-            .zip(segments.table())
+        let table = self.segments.lock().table();
+        let mut logs: Vec<_> = table
+            .iter()
             .filter_map(|(index, segment)| match segment {
                 Segment::Log(log) if log.ordinal < newest => Some((index, *log)),
                 _ => None,
@@ -87,12 +80,12 @@ impl Shared {
     }
 
     /// Moves every live record of a segment to the log's end.
-    fn empty_segment(&self, segment: u32, ordinal: u64) -> Result<()> {
+    pub(crate) fn empty_segment(&self, segment: u32, ordinal: u64) -> Result<()> {
         // What is freed from here on is not written over while this is held. What was freed before has nothing live.
         let _held = self.layers.load_full();
         let is_there =
             |log: &Segment| matches!(log, Segment::Log(log) if log.ordinal == ordinal && log.live > 0);
-        if !self.segments.lock().table().get(segment as usize).is_some_and(is_there) {
+        if !self.segments.lock().get(segment).is_some_and(is_there) {
             return Ok(());
         }
         let geometry = self.pages.geometry();
@@ -136,99 +129,10 @@ impl Shared {
             Content::Bytes(&bytes)
         };
         let origin = Some((origin, record.head.modified));
-        self.log(&[Write { key: record.key, content, user: record.user, origin }], Durability::Buffered)?;
+        self.log(
+            &[Write { key: record.key, content, user: record.user, origin, replaced: None }],
+            Durability::Buffered,
+        )?;
         Ok(())
-    }
-
-    /// Gives back what space can be given back: collects every segment that is not nearly whole, writes the index anew
-    /// without gaps, moves large values from the container's end into free segments before it, and cuts it. Returns how
-    /// many bytes the container lost.
-    pub(crate) fn compact(&self) -> Result<u64> {
-        self.check_not_updating()?;
-        let _collecting = self.collecting.lock();
-        let device = self.pages.device();
-        let len = || device.len().map_err(|e| Error::io("measure the container", e));
-        let before = len()?;
-        // What is dead becomes free; what is live leaves sparse segments, and those become free.
-        self.checkpoint(&Edit::Nothing, false)?;
-        self.collect(THOROUGH)?;
-        self.checkpoint(&Edit::Nothing, true)?;
-        // What is left leaves the container's end for free segments before it.
-        for _ in 0..PACKING_ROUNDS {
-            self.segments.lock().begin_packing();
-            let packed = self.pack();
-            self.segments.lock().end_packing();
-            packed?;
-            if !self.segments.lock().has_gaps() {
-                break;
-            }
-        }
-        self.cut_free_end()?;
-        Ok(before.saturating_sub(len()?))
-    }
-
-    /// Cuts free segments off the container's end.
-    pub(crate) fn cut_free_end(&self) -> Result<()> {
-        // Checkpoints are excluded while the container is cut, and the log takes no segment.
-        let device = self.pages.device();
-        let mut state = self.checkpoint.lock();
-        self.reclaim(&mut state);
-        let mut segments = self.segments.lock();
-        let end = segments.trim();
-        if end < device.len().map_err(|e| Error::io("measure the container", e))? {
-            self.pages.cut(end);
-            device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
-        }
-        Ok(())
-    }
-
-    /// Gives the space of what is free back to the file system. Nobody takes any of it meanwhile.
-    pub(crate) fn give_back_free(&self) -> Result<()> {
-        for run in self.segments.lock().unused(LEAST_GIVEN_BACK) {
-            let given = self.pages.device().discard(run.offset, u64::from(run.pages) * BLOCK);
-            given.map_err(|e| self.fail("give space back", e))?;
-        }
-        Ok(())
-    }
-
-    /// Copies a large value that reaches behind segment `end` to free pages, and logs it anew.
-    fn lower_blob(&self, entry: &Entry, end: u32) -> Result<()> {
-        let geometry = self.pages.geometry();
-        let Some((location, map)) = entry.recorded_blob()? else { return Ok(()) };
-        if map.runs(&self.pages)?.iter().all(|run| geometry.segment_of(run.offset) < end) {
-            return Ok(());
-        }
-        let (bytes, unborn) = self.write_blob(&[], &mut entry.reader()?)?;
-        let key = entry.key();
-        let _stripe = self.stripes.lock(key);
-        let layers = self.layers.load();
-        let Some(change) = layers.change(key, Horizon::LATEST)? else { return Ok(()) };
-        let Some(stored) = &change.stored else { return Ok(()) };
-        if !matches!(stored.payload, Payload::Record { location: now, .. } if now == location) {
-            return Ok(());
-        }
-        let origin = layers.origin(key, &change, stored)?;
-        read_record(&self.pages, key, location, |record, _| {
-            let content = Content::Blob(&bytes, map.len);
-            let origin = Some((origin, record.head.modified));
-            self.log(&[Write { key, content, user: record.user, origin }], Durability::Buffered)
-        })??;
-        unborn.keep();
-        Ok(())
-    }
-
-    fn pack(&self) -> Result<()> {
-        self.log.move_down();
-        self.checkpoint(&Edit::Nothing, false)?;
-        let end = self.segments.lock().packed_end();
-        for entry in self.view().list("") {
-            self.lower_blob(&entry?, end)?;
-        }
-        let newest = self.checkpoint.lock().superblock.log.ordinal;
-        let tail = self.segments.lock().tail_logs(newest);
-        for (segment, ordinal) in tail {
-            self.empty_segment(segment, ordinal)?;
-        }
-        self.checkpoint(&Edit::Nothing, true)
     }
 }

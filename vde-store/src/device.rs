@@ -95,6 +95,20 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
+    /// How many bytes it takes of what it lies on, if it can tell: less than its length where [`discard`](Device::discard) has
+    /// left holes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// assert_eq!(device.allocated(), None);
+    /// ```
+    fn allocated(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes the range's space ready, so that later writes to it change no file-system metadata once this was synced. Its
     /// bytes may become anything; nothing in it is in use.
     ///

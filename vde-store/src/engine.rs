@@ -1,11 +1,12 @@
 //! The open store: from what is on a device to what its handles and threads share, and back.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::checkpoint::{Checkpointer, Edit};
+use crate::checkpoint::{Checkpointer, Purpose};
 use crate::collect::CLOSING;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -22,6 +23,7 @@ use crate::planted::Bug;
 use crate::recovery::{Recovery, Replayed, read_root, replay};
 use crate::salvage::salvage;
 use crate::segments::Segments;
+use crate::space::Space;
 use crate::stripes::StripeHasher;
 use crate::sync_point::SyncPoint;
 use crate::tree::Tree;
@@ -29,8 +31,16 @@ use crate::view::ReadView;
 
 type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, StripeHasher>;
 
-/// A store that is closed with more than this to replay is checkpointed first, so that it opens quickly.
+/// A store that is closed with more than this to replay, or to free, is checkpointed first.
 const REPLAY_AT_OPEN: u64 = 1 << 20;
+
+/// What the last checkpoint has counted, for those who don't want to wait for the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) keys: u64,
+    pub(crate) checkpoints: u64,
+    pub(crate) snapshots: usize,
+}
 
 /// The open store; shared by its handles and its threads.
 pub(crate) struct Shared {
@@ -47,6 +57,10 @@ pub(crate) struct Shared {
     /// before `checkpoint`.
     pub(crate) collecting: Mutex<()>,
     pub(crate) maintenance: Arc<Maintenance>,
+    pub(crate) space: Space,
+    pub(crate) figures: Mutex<Figures>,
+    /// How many bytes a value had on average at the last checkpoint.
+    pub(crate) mean_value: AtomicU64,
     pub(crate) options: VdeOptions,
     pub(crate) recovery: Recovery,
     pub(crate) geometry: Geometry,
@@ -90,7 +104,9 @@ impl Shared {
                 position: root.superblock.log,
                 recovery: Recovery { beside_writer: true, ..Recovery::default() },
             },
-            None => replay(&root.pages, &root.superblock, &memtable, &mut segments, &options)?,
+            None => {
+                replay(&root.pages, &root.superblock, &memtable, &mut segments, root.is_newest, &options)?
+            }
             Some(offset) => salvage(&root.pages, &root.superblock, &memtable, offset)?,
         };
         let syncs = Arc::new(SyncPoint::new(device.clone(), options.planted));
@@ -100,6 +116,7 @@ impl Shared {
         if options.memory_map {
             root.pages.allow_map();
         }
+        let mean_value = segments.usage().mean_value(root.catalog.keys);
         let segments = Arc::new(Mutex::new(segments));
         let watchers = Arc::new(Watchers::new(options.watch_bytes, options.planted));
         let log = Arc::new(Log::new(
@@ -112,13 +129,13 @@ impl Shared {
             watchers.clone(),
         ));
         let tree = Arc::new(Tree::new(root.pages.clone(), root.catalog.root, root.catalog.keys));
-        let mut checkpointer =
-            Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
+        let checkpointer = Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
         let checkpoint = checkpointer.superblock.checkpoints;
         let is_read = !options.read_only && root.pages.device().is_read_before(checkpoint);
         if is_read && !options.planted.has(Bug::ForgetReaders) {
-            checkpointer.keep_for_earlier_readers(&segments);
+            segments.lock().hold_free(checkpoint);
         }
+        let figures = checkpointer.figures();
         let maintenance: Arc<Maintenance> = Arc::default();
         let layers = Layers {
             memtable,
@@ -139,6 +156,9 @@ impl Shared {
             checkpoint: Mutex::new(checkpointer),
             collecting: Mutex::new(()),
             maintenance,
+            space: Space::default(),
+            figures: Mutex::new(figures),
+            mean_value: AtomicU64::new(mean_value),
             options,
             recovery: replayed.recovery,
             geometry,
@@ -152,18 +172,24 @@ impl Shared {
         if self.options.background {
             let _collecting = self.collecting.lock();
             // The first tells what is dead, the second frees what was emptied.
-            if self.layers.load().memtable.bytes() > REPLAY_AT_OPEN {
-                self.checkpoint(&Edit::Nothing, false)?;
+            if self.layers.load().memtable.backlog() > REPLAY_AT_OPEN {
+                self.checkpoint(Purpose::Changes)?;
             }
             if self.collect(CLOSING)? > 0 {
-                self.checkpoint(&Edit::Nothing, false)?;
+                self.checkpoint(Purpose::Changes)?;
+            }
+            self.release_unread();
+            if self.is_mostly_free(self.segments.lock().usage()) {
+                self.give_back()?;
             }
         }
         let end = self.log.published();
         self.wait_durable(end)?;
         self.line.check()?;
         self.cut_free_end()?;
-        self.give_back_free()?;
+        self.keep_reserve();
+        // It is worth no failure.
+        let _ = self.punch_holes();
         // The superblock in the other place may not be durable yet; until it is, the one in this place is needed.
         self.sync("sync the superblock")?;
         self.checkpoint.lock().superblock.successor(Some(end)).write(self.pages.device())?;
@@ -191,6 +217,15 @@ impl Shared {
         let source = error.into();
         self.line.poison(source.clone());
         Error::Io { action, source }
+    }
+
+    /// As [`fail`](Self::fail), of an error that says what was done.
+    pub(crate) fn fail_with(&self, error: Error) -> Error {
+        self.line.poison(match &error {
+            Error::Io { source, .. } => source.clone(),
+            other => Arc::new(std::io::Error::other(other.clone())),
+        });
+        error
     }
 
     /// Makes every completed write durable; `action` says for what.

@@ -98,6 +98,16 @@ pub enum Error {
         /// The key.
         key: Box<[u8]>,
     },
+    /// The device has no space. Reads, deletions and checkpoints go on as long as there is some that was kept for them. Once
+    /// there is space again, [`Vde::try_resume`](crate::Vde::try_resume) lets writes go on as well.
+    ///
+    /// Usually nothing was changed. If the log itself had no space, what was logged is made durable by `try_resume`, and lost
+    /// if the store is closed before.
+    #[error("the disk is full: {cause}")]
+    Full {
+        /// What the operating system said.
+        cause: Arc<io::Error>,
+    },
     /// A key is empty or longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN).
     #[error("a key has 1 to 65536 bytes, this one has {len}")]
     InvalidKey {
@@ -174,4 +184,9 @@ impl Error {
     pub(crate) fn corrupt(what: &'static str, offset: u64) -> Self {
         Self::Corrupt { what, offset }
     }
+}
+
+/// Whether a device has refused a write for lack of space.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -287,7 +287,12 @@ impl Geometry {
 
     /// How many segments a container of `len` bytes has, and may refer to.
     pub(crate) fn segments_within_reach(self, len: u64) -> u64 {
-        len.saturating_sub(DATA_START).div_ceil(u64::from(self.segment_size)) + MAX_BEYOND_END
+        self.segments_of(len) + MAX_BEYOND_END
+    }
+
+    /// How many segments a container of `len` bytes has, or begins.
+    pub(crate) fn segments_of(self, len: u64) -> u64 {
+        len.saturating_sub(DATA_START).div_ceil(u64::from(self.segment_size))
     }
 
     /// The longest value that fits into one record, whatever its key.

@@ -13,7 +13,7 @@ use crate::format::{
 };
 use crate::options::VdeOptions;
 use crate::pages::Pages;
-use crate::segments::Segments;
+use crate::segments::{Segments, Table};
 use crate::tree::node::Node;
 
 const SEGMENT: u32 = 1 << 18;
@@ -129,15 +129,15 @@ pub fn fuzz_index(data: &[u8]) {
 /// The index page, in a container whose segment table knows of it.
 fn container_with_root(page: &[u8]) -> Vec<u8> {
     let geometry = superblock_of_fuzz().geometry();
-    let mut segments = Segments::new(geometry);
+    let mut segments = Segments::new(Table::new(geometry));
     segments.take_log(0, 1);
-    let offset = segments.take_pages((page.len() as u64).div_ceil(BLOCK) as u32);
+    let offset = segments.take_pages((page.len() as u64).div_ceil(BLOCK) as u32).offset;
     let checksum = extent_checksum(page, offset, geometry.salt);
     let root = Some(Extent { offset, len: page.len() as u32, checksum });
     let catalog = Catalog { root, ..Catalog::default() };
     let mut pages = vec![0; (offset - DATA_START) as usize];
     pages.extend_from_slice(page);
-    container_with_catalog(&catalog.encode(&segments), pages)
+    container_with_catalog(&catalog.encode(&segments.table()), pages)
 }
 
 /// A container with `segments`, and behind them the catalog.

@@ -21,7 +21,7 @@ pub(crate) struct Ledger {
     /// Blobs that the index no longer refers to, with the version of the value.
     pub(crate) dead_blobs: Vec<(PageRun, u64)>,
     /// Blobs that it refers to now.
-    pub(crate) born: Vec<PageRun>,
+    pub(crate) indexed: Vec<PageRun>,
     pub(crate) added: u64,
     pub(crate) removed: u64,
 }
@@ -62,7 +62,7 @@ impl Ledger {
             let version = change.version().unwrap_or(change.seq);
             dead.extend(blob_of(change, pages)?.into_iter().map(|run| (run, version)));
         }
-        self.born.extend(dead.iter().map(|(run, _)| *run));
+        self.indexed.extend(dead.iter().map(|(run, _)| *run));
         if let Some(LeafValue { version, place: Place::Record { location, blob }, .. }) = old {
             self.died.push(location);
             if blob {
@@ -76,7 +76,7 @@ impl Ledger {
         dead.dedup_by_key(|(run, _)| *run);
         kept.sort_unstable();
         dead.retain(|(run, _)| kept.binary_search(run).is_err());
-        self.born.extend(kept);
+        self.indexed.extend(kept);
         self.dead_blobs.extend(dead);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::device::{Device, FileDevice, MemoryDevice};
 use crate::error::{Error, Result};
 use crate::format::Superblock;
+use crate::giving_back::reserve_of;
 use crate::options::VdeOptions;
 use crate::recovery::newest_checkpoint;
 use crate::store::Vde;
@@ -153,6 +154,105 @@ pub(crate) fn initialise(device: &dyn Device, segment_size: u32, seq: u64) -> Re
     written.map_err(|e| Error::io("write the first superblocks", e))?;
     // The maintenance thread sees to the other segments.
     let first_segment = superblock.geometry().segment_offset(0);
-    let prepared = device.prepare(first_segment, u64::from(segment_size));
+    let prepared = device.prepare(first_segment, u64::from(segment_size) + reserve_of(segment_size));
     prepared.map_err(|e| Error::io("prepare a segment", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::format::BLOCK;
+
+    /// A device that keeps what is written to it and takes no memory for the rest, and counts how often it is read.
+    #[derive(Default)]
+    struct Sparse {
+        blocks: Mutex<HashMap<u64, [u8; BLOCK as usize]>>,
+        len: AtomicU64,
+        reads: AtomicU64,
+    }
+
+    /// The parts of a range that lie in one block each: block, start in it, length.
+    fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+        let mut at = offset;
+        let end = offset + len as u64;
+        std::iter::from_fn(move || {
+            let (block, start) = (at / BLOCK, (at % BLOCK) as usize);
+            let len = (end - at).min(BLOCK - start as u64) as usize;
+            at += len as u64;
+            (len > 0).then_some((block, start, len))
+        })
+    }
+
+    impl Device for Sparse {
+        fn read_at(&self, mut buf: &mut [u8], offset: u64) -> io::Result<()> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            if offset + buf.len() as u64 > self.len.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let blocks = self.blocks.lock();
+            for (block, start, len) in parts(offset, buf.len()) {
+                let (part, rest) = buf.split_at_mut(len);
+                match blocks.get(&block) {
+                    Some(bytes) => part.copy_from_slice(&bytes[start..start + len]),
+                    None => part.fill(0),
+                }
+                buf = rest;
+            }
+            Ok(())
+        }
+
+        fn write_at(&self, mut data: &[u8], offset: u64) -> io::Result<()> {
+            self.len.fetch_max(offset + data.len() as u64, Ordering::Relaxed);
+            let mut blocks = self.blocks.lock();
+            for (block, start, len) in parts(offset, data.len()) {
+                let (part, rest) = data.split_at(len);
+                blocks.entry(block).or_insert([0; BLOCK as usize])[start..start + len].copy_from_slice(part);
+                data = rest;
+            }
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.len.load(Ordering::Relaxed))
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.len.store(len, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_crash_a_container_of_a_terabyte_opens_with_few_reads() {
+        let device = Arc::new(Sparse::default());
+        let options = || VdeOptions::new().background(false);
+        let store = options().open_device(device.clone()).unwrap();
+        store.put("k", "old").unwrap();
+        {
+            let mut segments = store.shared().segments.lock();
+            for _ in 0..65_000 {
+                segments.take_pages(4096);
+            }
+        }
+        store.checkpoint().unwrap();
+        store.put("k", "new").unwrap();
+        assert!(device.len().unwrap() > 1_000_000_000_000, "the catalog lies at its end");
+        // It is never closed.
+        std::mem::forget(store);
+        let before = device.reads.load(Ordering::Relaxed);
+        let store = options().open_device(device.clone()).unwrap();
+        let reads = device.reads.load(Ordering::Relaxed) - before;
+        assert!(reads < 50, "{reads} reads");
+        assert_eq!(store.get("k").unwrap().unwrap(), b"new");
+    }
 }

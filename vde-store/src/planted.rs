@@ -49,6 +49,8 @@ pub enum Bug {
     TellEarly,
     /// The view that a watch begins with lacks what was logged and not durable.
     WatchLate,
+    /// A container that is closed keeps no space at its end for a full disk.
+    NothingKept,
 }
 
 /// The bug that a store was opened with, if any.

@@ -13,7 +13,7 @@ use crate::memtable::{Change, Facts, Location, Memtable, Payload, Stored, Target
 use crate::options::VdeOptions;
 use crate::pages::Pages;
 use crate::planted::Bug;
-use crate::segments::{PageRun, Segment, Segments};
+use crate::segments::{PageRun, Segment, Segments, Table};
 
 /// What opening a store found in its log.
 ///
@@ -55,6 +55,9 @@ pub(crate) struct Root {
     pub(crate) pages: Arc<Pages>,
     /// Where damage makes the index unreadable, in a store that is opened to salvage it: nothing is known but the superblock.
     pub(crate) lost_at: Option<u64>,
+    /// Whether nothing can have been made of the container since that its segment table doesn't tell, but log in segments that
+    /// were free.
+    pub(crate) is_newest: bool,
 }
 
 /// Finds the newest superblock that is whole, and what it refers to. That was durable before the superblock was written, so
@@ -66,8 +69,10 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Resul
     let falls_back = options.salvage || options.planted.has(Bug::FallBack);
     let tried = if falls_back { superblocks.len() } else { 1 };
     let mut first_error = None;
+    let has_both = superblocks.len() == 2;
     for (superblock, block) in superblocks.iter().take(tried) {
-        match load_catalog(device, superblock.clone(), block.clone(), falls_back) {
+        let is_newest = has_both && first_error.is_none();
+        match load_catalog(device, superblock.clone(), block.clone(), falls_back, is_newest) {
             Ok(root) => return Ok(root),
             Err(error) => first_error = first_error.or(Some(error)),
         }
@@ -76,7 +81,7 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Resul
         (Some(Error::Corrupt { offset, .. }), Some((superblock, block))) if options.salvage => {
             let geometry = superblock.geometry();
             let pages = Arc::new(Pages::new(device.clone(), geometry));
-            let (catalog, segments) = (Catalog::default(), Segments::new(geometry));
+            let (catalog, segments) = (Catalog::default(), Segments::new(Table::new(geometry)));
             Ok(Root {
                 superblock,
                 block,
@@ -85,6 +90,7 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Resul
                 segments,
                 pages,
                 lost_at: Some(offset),
+                is_newest: false,
             })
         }
         (error, _) => Err(error.unwrap_or(Error::not_a_store("it has no superblock"))),
@@ -103,6 +109,7 @@ fn load_catalog(
     superblock: Superblock,
     block: Vec<u8>,
     cut_is_fine: bool,
+    is_newest: bool,
 ) -> Result<Root> {
     let geometry = superblock.geometry();
     let len = device.len().map_err(|e| Error::io("measure the container", e))?;
@@ -110,26 +117,27 @@ fn load_catalog(
         return Err(Error::corrupt("superblock", superblock.offset()));
     }
     let pages = Arc::new(Pages::new(device.clone(), geometry));
-    let (catalog, segments, catalog_runs) = if superblock.catalog.len == 0 {
-        (Catalog::default(), Segments::new(geometry), Vec::new())
+    let (catalog, table, catalog_runs) = if superblock.catalog.len == 0 {
+        (Catalog::default(), Table::new(geometry), Vec::new())
     } else {
         Catalog::read(&pages, superblock.catalog)?
     };
     if let Some(root) = catalog.root {
         pages.extent(root, "index page")?;
     }
-    if len < written_end(&superblock, &segments) && !cut_is_fine {
+    if len < written_end(&superblock, &table) && !cut_is_fine {
         return Err(Error::corrupt("file end", len));
     }
-    Ok(Root { superblock, block, catalog, catalog_runs, segments, pages, lost_at: None })
+    let segments = Segments::new(table);
+    Ok(Root { superblock, block, catalog, catalog_runs, segments, pages, lost_at: None, is_newest })
 }
 
 /// Up to where the container was written when the checkpoint was made. A shorter one was cut, and by no crash.
-fn written_end(superblock: &Superblock, segments: &Segments) -> u64 {
+fn written_end(superblock: &Superblock, table: &Table) -> u64 {
     let geometry = superblock.geometry();
     let end = |segment, offset: u64| if offset == 0 { 0 } else { geometry.segment_offset(segment) + offset };
-    let pages = (0u32..).zip(segments.table()).map(|(index, segment)| match segment {
-        Segment::Pages(map) => end(index, map.end() * BLOCK),
+    let pages = table.iter().map(|(index, segment)| match segment {
+        Segment::Pages(map) => end(index, u64::from(map.end()) * BLOCK),
         _ => 0,
     });
     pages.fold(end(superblock.log.segment, u64::from(superblock.log.offset)), u64::max)
@@ -176,6 +184,7 @@ pub(crate) fn replay(
     superblock: &Superblock,
     memtable: &Memtable,
     segments: &mut Segments,
+    is_newest: bool,
     options: &VdeOptions,
 ) -> Result<Replayed> {
     let planted = options.planted;
@@ -235,7 +244,10 @@ pub(crate) fn replay(
         Some(end) if end > reader.position().seq => Some(reader.damage()),
         _ => {
             recovery.torn_at = reader.torn_at();
-            reader.check_end().err()
+            // The log continues in segments that were free at the checkpoint, and a crash needs not be looked for elsewhere.
+            let is_free = |segment: &u32| matches!(segments.get(*segment), Some(Segment::Free) | None);
+            let all = 0..pages.geometry().segments_of(len) as u32;
+            reader.check_end(all.filter(|segment| !is_newest || is_free(segment))).err()
         }
     };
     match ended_early {
@@ -266,7 +278,7 @@ fn apply(
                 runs => runs?,
             };
             for run in runs {
-                segments.mark_unborn(run, stored.origin.is_some(), reach)?;
+                segments.mark_pending(run, stored.origin.is_some(), reach)?;
             }
         }
         memtable.insert(target, change);

@@ -153,6 +153,7 @@ impl Vde {
         if background {
             engine
                 .spawn("vde-commit", move |shared| shared.line.commit_until_stopped(&shared.log, interval))?;
+            engine.shared.maintenance.start();
             engine.spawn("vde-maintain", Shared::maintain_until_stopped)?;
         }
         Ok(Self { engine: Arc::new(engine), durability })
@@ -220,8 +221,9 @@ impl Vde {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidKey`], [`Error::TooLarge`], [`Error::ReadOnly`]: nothing was changed. [`Error::Io`] and
-    /// [`Error::Poisoned`]: whether the write survives is known only after the store has been opened again.
+    /// [`Error::InvalidKey`], [`Error::TooLarge`], [`Error::ReadOnly`]: nothing was changed. [`Error::Full`]: the disk is full;
+    /// see there. [`Error::Io`] and [`Error::Poisoned`]: whether the write survives is known only after the store has been
+    /// opened again.
     ///
     /// # Examples
     ///

@@ -1,9 +1,12 @@
 //! The integrity scan: reads and checks everything that the store refers to.
 
+use std::sync::Arc;
+
 use crate::blob::BlobMap;
 use crate::catalog::Catalog;
+use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::format::{Extent, FLAG_BLOB, Kind, LogPosition};
+use crate::format::{Extent, FLAG_BLOB, Kind, LogPosition, Superblock};
 use crate::layers::read_record;
 use crate::log::reader::LogReader;
 use crate::segments::PageRun;
@@ -67,6 +70,31 @@ impl Report {
     /// ```
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+/// What there is to check, of one moment. Nothing of it is reused while the trees are held: not the log behind the checkpoint
+/// that wrote the newest of them, nor its catalog.
+struct Checked {
+    superblock: Superblock,
+    catalog_runs: Vec<PageRun>,
+    /// The index and those of snapshots, and how many keys each has.
+    trees: Vec<(Arc<Tree>, u64)>,
+}
+
+impl Shared {
+    fn checked(&self) -> Checked {
+        let state = self.checkpoint.lock();
+        let newest = (self.layers.load().tree.clone(), state.catalog.keys);
+        let snapshots =
+            state.catalog.snapshots.iter().filter_map(|snapshot| {
+                Some((state.snapshot_trees.get(&snapshot.name)?.clone(), snapshot.keys))
+            });
+        Checked {
+            trees: std::iter::once(newest).chain(snapshots).collect(),
+            superblock: state.superblock.clone(),
+            catalog_runs: state.catalog_runs.clone(),
+        }
     }
 }
 
@@ -215,7 +243,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
 impl Vde {
     /// Reads and checks everything that the store refers to: every index page and every value, those of snapshots
     /// included, and the log behind the last checkpoint. `progress` is told how far it has come. Damage does not end the
-    /// scan; it is listed in the report. Readers and writers go on meanwhile; a checkpoint waits.
+    /// scan; it is listed in the report. Everything else goes on meanwhile; what the scan still has to read is not reused.
     ///
     /// # Errors
     ///
@@ -232,26 +260,19 @@ impl Vde {
     pub fn verify(&self, progress: impl FnMut(Progress)) -> Result<Report> {
         let mut scan =
             Scan { store: self, report: Report::default(), progress: Progress::default(), tell: progress };
-        // Held throughout: a checkpoint could free, and others reuse, what is being read.
-        let state = self.shared().checkpoint.lock();
+        let checked = self.shared().checked();
         if !self.recovery().beside_writer {
-            let log = scan.log(state.superblock.log);
+            let log = scan.log(checked.superblock.log);
             scan.note(log)?;
         }
         let damaged = self.recovery().damaged_at.map(|offset| Error::corrupt("log unit", offset));
         scan.report.problems.extend(damaged);
-        let catalog = &state.catalog;
-        let keys = catalog.snapshots.iter().map(|snapshot| snapshot.keys).chain([catalog.keys]);
+        let keys = checked.trees.iter().map(|(_, keys)| *keys);
         scan.progress.total_keys = keys.fold(0, u64::saturating_add);
-        let read = scan.catalog(state.superblock.catalog, &state.catalog_runs);
+        let read = scan.catalog(checked.superblock.catalog, &checked.catalog_runs);
         scan.note(read)?;
-        let at = state.superblock.catalog.offset;
-        let tree = self.shared().layers.load().tree.clone();
-        scan.tree(&tree, catalog.keys, at)?;
-        for snapshot in &catalog.snapshots {
-            if let Some(tree) = state.snapshot_trees.get(&snapshot.name) {
-                scan.tree(tree, snapshot.keys, at)?;
-            }
+        for (tree, keys) in &checked.trees {
+            scan.tree(tree, *keys, checked.superblock.catalog.offset)?;
         }
         (scan.tell)(scan.progress);
         Ok(scan.report)

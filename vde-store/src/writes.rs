@@ -2,12 +2,13 @@
 //! then the wait for the disk.
 
 use std::io::Read;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::batch::{Condition, Decided, Operation, Writes};
-use crate::blob::{self, Unborn};
+use crate::blob::{self, PendingBlob};
 use crate::compress;
 use crate::engine::Shared;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_full};
 use crate::format::{FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Kind, MAX_RECORD_VALUE, MAX_USER_LEN};
 use crate::log::record::{Draft, Origin, Parts};
 use crate::log::writer::Entry;
@@ -48,11 +49,17 @@ pub(crate) struct Write<'a> {
     pub(crate) user: &'a [u8],
     /// For a value that was stored before: what it keeps. With it comes its modification time.
     pub(crate) origin: Option<(Origin, u64)>,
+    /// How long the value is that it replaces, where the writer knows.
+    pub(crate) replaced: Option<u64>,
 }
+
+/// Where values have so many bytes on average, looking for the one that is replaced costs little beside writing, and not to
+/// know of it could cost much space.
+const LOOKED_FOR: u64 = 4096;
 
 impl<'a> Write<'a> {
     pub(crate) fn new(key: &'a [u8], content: Content<'a>) -> Self {
-        Self { key, content, user: &[], origin: None }
+        Self { key, content, user: &[], origin: None, replaced: None }
     }
 
     fn draft(&self, now: u64, flags: u8, salt: u64) -> Draft<'a> {
@@ -114,7 +121,7 @@ pub(crate) enum Lifted<'a> {
     Bytes(&'a [u8]),
     /// As [`Content::Packed`].
     Packed(Vec<u8>, &'a [u8]),
-    Blob(Vec<u8>, Box<Unborn>),
+    Blob(Vec<u8>, Box<PendingBlob>),
 }
 
 impl Lifted<'_> {
@@ -122,14 +129,14 @@ impl Lifted<'_> {
         match self {
             Self::Bytes(bytes) => Content::Bytes(bytes),
             Self::Packed(packed, bytes) => Content::Packed(packed, bytes),
-            Self::Blob(map, unborn) => Content::Blob(map, unborn.len),
+            Self::Blob(map, pending) => Content::Blob(map, pending.len),
         }
     }
 
     /// A record refers to the value now.
     pub(crate) fn keep(self) {
-        if let Self::Blob(_, unborn) = self {
-            unborn.keep();
+        if let Self::Blob(_, pending) = self {
+            pending.keep();
         }
     }
 }
@@ -138,6 +145,7 @@ impl Shared {
     /// Logs and publishes `writes` as one transaction. The caller holds their stripes.
     pub(crate) fn log(&self, writes: &[Write<'_>], durability: Durability) -> Result<u64> {
         self.line.check()?;
+        let replaced = writes.iter().map(|write| self.replaced_by(write)).sum();
         let now = now_micros();
         let last = writes.len() - 1;
         let flags = |i: usize| if i > 0 { FLAG_PRIOR } else { 0 } | if i < last { FLAG_MORE } else { 0 };
@@ -150,18 +158,34 @@ impl Shared {
                 self.line.arrived(&self.log);
             }
         });
+        if replaced > 0 {
+            self.layers.load().memtable.note_replaced(replaced);
+        }
         // Whatever takes what is unwritten leaves nothing, so that the bound is passed once for each time it is written.
         if !durable && (MAX_BUFFERED..MAX_BUFFERED + appended.added).contains(&appended.unwritten) {
             self.line.write_soon();
         }
         if appended.unwritten > MAX_UNWRITTEN {
             let _poisoning = self.line.poison_on_panic();
-            self.log.flush(false).map_err(|e| self.fail("write the log", e))?;
+            self.log.flush(false).map_err(|e| self.fail_log(e))?;
         }
-        if appended.half_full || appended.memtable_bytes > self.options.checkpoint_bytes {
+        if appended.half_full || appended.backlog > self.options.checkpoint_bytes {
             self.maintenance.wake();
         }
         Ok(appended.seq)
+    }
+
+    /// How many bytes of the value that it replaces a write makes superfluous, as far as that can be told cheaply.
+    fn replaced_by(&self, write: &Write<'_>) -> u64 {
+        let is_worth_a_look = || write.origin.is_none() && self.mean_value.load(Relaxed) >= LOOKED_FOR;
+        match write.replaced {
+            Some(len) => len,
+            None if is_worth_a_look() => {
+                let before = self.layers.load().find(write.key, Horizon::LATEST);
+                before.ok().flatten().map_or(0, |stored| stored.len)
+            }
+            None => 0,
+        }
     }
 
     /// Before a write takes its stripe: whether it may be made at all. Waits while checkpoints lag far behind.
@@ -173,8 +197,8 @@ impl Shared {
     /// Whether a write may be made at all.
     pub(crate) fn check_write(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_writable()?;
-        self.check_not_updating()?;
-        check_key(key)?;
+        self.check_delete(key)?;
+        self.check_space()?;
         if user.len() > MAX_USER_LEN {
             let (len, max) = (user.len() as u64, MAX_USER_LEN as u64);
             return Err(Error::TooLarge { what: "user metadata", len, max });
@@ -184,7 +208,23 @@ impl Shared {
 
     /// Whether a write of so many bytes would have to wait for the disk or for a checkpoint before it is logged.
     fn must_wait(&self, len: usize) -> bool {
-        len > MAX_RECORD_VALUE || self.log.waiting() > MAX_UNWRITTEN / 2 || self.is_throttled()
+        len > MAX_RECORD_VALUE
+            || self.log.waiting() > MAX_UNWRITTEN / 2
+            || self.is_throttled()
+            || self.must_prepare()
+    }
+
+    /// As [`admit`](Self::admit), of a deletion: a full disk does not keep anybody from making space.
+    fn admit_delete(&self, key: &[u8]) -> Result<()> {
+        self.check_delete(key)?;
+        self.throttle()
+    }
+
+    /// Whether a deletion may be made at all.
+    pub(crate) fn check_delete(&self, key: &[u8]) -> Result<()> {
+        self.check_writable()?;
+        self.check_not_updating()?;
+        check_key(key)
     }
 
     /// Streams a value to its pages if it is too long for a record, else compresses it if that is wanted and gains.
@@ -200,25 +240,30 @@ impl Shared {
     }
 
     fn lift_stream<'a>(&self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
-        let (map, unborn) = self.write_blob(start, source)?;
-        Ok(Lifted::Blob(map, Box::new(unborn)))
+        let (map, pending) = self.write_blob(start, source)?;
+        Ok(Lifted::Blob(map, Box::new(pending)))
     }
 
-    pub(crate) fn unborn(&self) -> Unborn {
-        Unborn::new(self.pages.clone(), self.segments.clone(), self.options.part_pieces)
+    pub(crate) fn pending(&self) -> PendingBlob {
+        PendingBlob::new(self.pages.clone(), self.segments.clone(), self.options.part_pieces)
     }
 
     /// Streams a value to its pages. Returns its map as well.
-    pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, Unborn)> {
-        self.noting_blob_failure(blob::write(self.unborn(), start, source))
+    pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, PendingBlob)> {
+        self.noting_blob_failure(blob::write(self.pending(), start, source))
     }
 
-    /// A page that could not be written turns the store read-only; a source that could not be read does not.
+    /// A page that could not be written turns the store read-only, unless it is for lack of space; a source that could not be
+    /// read does not.
     pub(crate) fn noting_blob_failure<T>(&self, written: Result<T>) -> Result<T> {
-        written.inspect_err(|error| {
-            if let Error::Io { action: WRITE_BLOB, source } = error {
+        written.map_err(|error| match &error {
+            // Nothing refers to its pages yet.
+            Error::Io { action: WRITE_BLOB, source } if is_full(source) => self.space.note(error),
+            Error::Io { action: WRITE_BLOB, source } => {
                 self.line.poison(source.clone());
+                error
             }
+            _ => error,
         })
     }
 
@@ -237,10 +282,11 @@ impl Shared {
         user: &[u8],
         durability: Durability,
     ) -> Result<Option<u64>> {
-        self.check_write(key, user)?;
+        self.check_delete(key)?;
         if self.must_wait(value.len()) {
             return Ok(None);
         }
+        self.check_write(key, user)?;
         let value = self.lift(value)?;
         let Some(_stripe) = self.stripes.try_lock(key) else { return Ok(None) };
         self.log(&[Write { user, ..Write::new(key, value.content()) }], durability).map(Some)
@@ -278,14 +324,14 @@ impl Shared {
 
     /// Logs a deletion. Returns whether there was something to delete, and the sequence number that acknowledges it.
     pub(crate) fn delete(&self, key: &[u8], durability: Durability) -> Result<(bool, u64)> {
-        self.admit(key, &[])?;
+        self.admit_delete(key)?;
         let _stripe = self.stripes.lock(key);
         self.delete_locked(key, durability)
     }
 
     /// As [`delete`](Self::delete), if it need not wait for anything, else `None`.
     pub(crate) fn try_delete(&self, key: &[u8], durability: Durability) -> Result<Option<(bool, u64)>> {
-        self.check_write(key, &[])?;
+        self.check_delete(key)?;
         if self.must_wait(0) {
             return Ok(None);
         }
@@ -296,8 +342,9 @@ impl Shared {
     /// The caller holds the key's stripe.
     fn delete_locked(&self, key: &[u8], durability: Durability) -> Result<(bool, u64)> {
         match self.layers.load().change(key, Horizon::LATEST)? {
-            Some(Change { stored: Some(_), .. }) => {
-                Ok((true, self.log(&[Write::new(key, Content::Delete)], durability)?))
+            Some(Change { stored: Some(stored), .. }) => {
+                let delete = Write { replaced: Some(stored.len), ..Write::new(key, Content::Delete) };
+                Ok((true, self.log(&[delete], durability)?))
             }
             // Even "there was nothing" may only be told once it is durable that there is nothing.
             before => Ok((false, before.map_or(0, |change| change.seq))),
@@ -317,6 +364,7 @@ impl Shared {
         let before = layers.change(key, Horizon::LATEST)?;
         let seen = before.as_ref().map_or(0, |change| change.seq);
         let stored = before.and_then(|change| change.stored);
+        let replaced = Some(stored.as_ref().map_or(0, |stored| stored.len));
         let old = stored.map(|stored| layers.value(key, &stored)).transpose()?;
         let next = {
             let _updating = self.begin_updating();
@@ -332,11 +380,13 @@ impl Shared {
         let seq = match next {
             Some(value) => {
                 let value = self.lift(&value)?;
-                let seq = self.log(&[Write::new(key, value.content())], durability)?;
+                let seq = self.log(&[Write { replaced, ..Write::new(key, value.content()) }], durability)?;
                 value.keep();
                 seq
             }
-            None if old.is_some() => self.log(&[Write::new(key, Content::Delete)], durability)?,
+            None if old.is_some() => {
+                self.log(&[Write { replaced, ..Write::new(key, Content::Delete) }], durability)?
+            }
             None => seen,
         };
         Ok((old, seq))
@@ -363,10 +413,11 @@ impl Shared {
         new: Option<&[u8]>,
         durability: Durability,
     ) -> Result<Option<(bool, u64)>> {
-        self.check_write(key, &[])?;
+        self.check_delete(key)?;
         if self.must_wait(expected.map_or(0, <[u8]>::len).max(new.map_or(0, <[u8]>::len))) {
             return Ok(None);
         }
+        self.check_write(key, &[])?;
         let Some(_stripe) = self.stripes.try_lock(key) else { return Ok(None) };
         self.swap_locked(key, expected, new, durability).map(Some)
     }
@@ -385,14 +436,17 @@ impl Shared {
         if !layers.is_value(key, stored, expected)? {
             return Ok((false, change.map_or(0, |change| change.seq)));
         }
+        let replaced = Some(stored.map_or(0, |stored| stored.len));
         let seq = match new {
             Some(new) => {
                 let value = self.lift(new)?;
-                let seq = self.log(&[Write::new(key, value.content())], durability)?;
+                let seq = self.log(&[Write { replaced, ..Write::new(key, value.content()) }], durability)?;
                 value.keep();
                 seq
             }
-            None if expected.is_some() => self.log(&[Write::new(key, Content::Delete)], durability)?,
+            None if expected.is_some() => {
+                self.log(&[Write { replaced, ..Write::new(key, Content::Delete) }], durability)?
+            }
             None => change.map_or(0, |change| change.seq),
         };
         Ok((true, seq))
@@ -413,7 +467,10 @@ impl Shared {
         let mut lifted = Vec::new();
         for operation in &writes.operations {
             let key = operation.key();
-            self.check_write(key, &[])?;
+            match operation {
+                Operation::Put(..) => self.check_write(key, &[])?,
+                Operation::Delete(_) | Operation::DeleteRange(..) => self.check_delete(key)?,
+            }
             if may_wait {
                 self.throttle()?;
             }

@@ -69,7 +69,7 @@ fn a_failure_while_closing_is_told() {
     store.with_durability(Durability::Buffered).put("k", "v").unwrap();
     disk.fail(Fault { at: 0, error: ErrorKind::StorageFull, forever: true });
     let failed = store.close();
-    assert!(matches!(failed, Err(Error::Io { .. } | Error::Poisoned { .. })), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Every call of the disk fails once, or from then on for good: what was acknowledged is there after reopening, and errors
 //! are errors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 
-use vde_store::testing::{Bug, Fault, SimDisk};
+use vde_store::testing::{Bug, Fault, Operation, SimDisk};
 use vde_store::{Error, Health, Vde, VdeOptions};
 
 fn options() -> VdeOptions {
@@ -50,22 +50,28 @@ fn populate(store: &Vde) -> (vde_store::Result<()>, Contents) {
 #[derive(Clone, Copy, Debug)]
 enum Failure {
     Call { error: ErrorKind, forever: bool },
-    WriteBack,
+    WriteBack(ErrorKind),
 }
 
-const FAILURES: [Failure; 4] = [
+const FAILURES: [Failure; 5] = [
     Failure::Call { error: ErrorKind::Other, forever: false },
     Failure::Call { error: ErrorKind::Other, forever: true },
     Failure::Call { error: ErrorKind::StorageFull, forever: false },
-    Failure::WriteBack,
+    Failure::WriteBack(ErrorKind::Other),
+    Failure::WriteBack(ErrorKind::StorageFull),
 ];
 
 impl Failure {
     fn arm(self, disk: &SimDisk, at: u64) {
         match self {
             Self::Call { error, forever } => disk.fail(Fault { at, error, forever }),
-            Self::WriteBack => disk.fail_write_back(at, ErrorKind::Other),
+            Self::WriteBack(error) => disk.fail_write_back(at, error),
         }
+    }
+
+    /// Whether it is a lack of space that can be waited for. A sync that tells of one may have lost what was written.
+    fn is_refused_write(self, is_sync: bool) -> bool {
+        matches!(self, Self::Call { error: ErrorKind::StorageFull, .. }) && !is_sync
     }
 }
 
@@ -73,6 +79,14 @@ impl Failure {
 fn heal(disk: &SimDisk) {
     Failure::Call { error: ErrorKind::Other, forever: false }.arm(disk, u64::MAX);
     disk.fail_write_back(u64::MAX, ErrorKind::Other);
+}
+
+/// The disk has space again: everything goes on.
+fn resume(store: &Vde, acknowledged: &mut Contents) -> vde_store::Result<()> {
+    store.try_resume()?;
+    store.put("resumed", "v")?;
+    acknowledged.insert(b"resumed".to_vec(), b"v".to_vec());
+    store.checkpoint()
 }
 
 /// What is missing in the store on `disk`, or wrong with it.
@@ -135,21 +149,35 @@ fn every_failure(bug: Option<Bug>) -> Result<u64, String> {
     let healthy = SimDisk::new();
     let store = options().open_device(healthy.device()).unwrap();
     let opened = healthy.operations();
+    let syncs = Arc::new(Mutex::new(BTreeSet::new()));
+    let noted = syncs.clone();
+    healthy.before_each_operation(move |cut| {
+        if cut.operation() == Operation::Sync {
+            noted.lock().unwrap().insert(cut.number());
+        }
+    });
     populate(&store).0.unwrap();
+    healthy.before_each_operation(|_| {});
     let last = healthy.operations();
     let mut runs = 0;
+    let syncs = std::mem::take(&mut *syncs.lock().unwrap());
+    assert!(syncs.range(opened..last).count() > 20, "{syncs:?}");
     for at in opened..last {
         for failure in FAILURES {
             let disk = SimDisk::new();
             let store = options().open_device(disk.device()).unwrap();
             failure.arm(&disk, at);
-            let (outcome, acknowledged) = populate(&store);
+            let (outcome, mut acknowledged) = populate(&store);
             runs += 1;
             let evicted = (runs % 3 == 0).then_some(runs);
-            let place = |lost| format!("call {at}, {failure:?}, evicted {evicted:?}: {lost}");
-            if let Err(error) = outcome {
-                let is_told = matches!(error, Error::Io { .. } | Error::Poisoned { .. });
-                assert!(is_told, "{}", place(error.to_string()));
+            let place = |lost: String| format!("call {at}, {failure:?}, evicted {evicted:?}: {lost}");
+            match outcome {
+                Ok(()) | Err(Error::Io { .. } | Error::Poisoned { .. }) => {}
+                Err(Error::Full { .. }) if failure.is_refused_write(syncs.contains(&at)) => {
+                    // There is space again.
+                    resume(&store, &mut acknowledged).map_err(|error| place(error.to_string()))?;
+                }
+                Err(error) => panic!("{}", place(error.to_string())),
             }
             drop(store);
             cut(&disk, &acknowledged).map_err(place)?;

@@ -57,6 +57,29 @@ impl AsyncVde {
         unblock(move || store.checkpoint()).await
     }
 
+    /// As [`Vde::try_resume`](crate::Vde::try_resume).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.try_resume().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn try_resume(&self) -> Result<()> {
+        let store = self.store.clone();
+        unblock(move || store.try_resume()).await
+    }
+
     /// As [`Vde::compact`](crate::Vde::compact).
     ///
     /// # Errors

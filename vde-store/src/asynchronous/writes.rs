@@ -87,17 +87,20 @@ impl AsyncVde {
     ) -> Result<()> {
         let mut source = std::pin::pin!(source);
         let (key, user, shared) = (key.as_ref(), encode_user(user), self.store.shared());
-        shared.check_write(key, &user)?;
-        if shared.is_throttled() {
-            self.elsewhere(Shared::throttle).await?;
+        shared.check_delete(key)?;
+        if shared.is_throttled() || shared.must_prepare() {
+            let (key, user) = (key.to_vec(), user.clone());
+            self.elsewhere(move |shared: &Shared| shared.admit(&key, &user)).await?;
+        } else {
+            shared.check_write(key, &user)?;
         }
         let mut start = vec![0; MAX_RECORD_VALUE + 1];
         let len = fill(source.as_mut(), &mut start).await?;
         if len <= MAX_RECORD_VALUE {
             return self.put_record(key, &start[..len], user).await;
         }
-        let mut unborn = shared.unborn();
-        let mut piece = unborn.piece();
+        let mut pending = shared.pending();
+        let mut piece = pending.piece();
         piece[..len].copy_from_slice(&start);
         let mut held = len;
         loop {
@@ -105,10 +108,10 @@ impl AsyncVde {
             let is_last = held < piece.len();
             if held > 0 {
                 let push = move |shared: &Shared| {
-                    let pushed = shared.noting_blob_failure(unborn.push(&mut piece, held));
-                    pushed.map(|()| (unborn, piece))
+                    let pushed = shared.noting_blob_failure(pending.push(&mut piece, held));
+                    pushed.map(|()| (pending, piece))
                 };
-                (unborn, piece) = self.elsewhere(push).await?;
+                (pending, piece) = self.elsewhere(push).await?;
             }
             if is_last {
                 break;
@@ -117,8 +120,8 @@ impl AsyncVde {
         }
         let (key, durability) = (key.to_vec(), self.store.durability());
         let log = move |shared: &Shared| {
-            let map = shared.noting_blob_failure(unborn.finish())?;
-            shared.put_lifted(&key, Lifted::Blob(map, Box::new(unborn)), &user, durability)
+            let map = shared.noting_blob_failure(pending.finish())?;
+            shared.put_lifted(&key, Lifted::Blob(map, Box::new(pending)), &user, durability)
         };
         let seq = self.elsewhere(log).await?;
         self.acknowledge(seq).await

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_full};
 use crate::format::{BLOCK, Extent, Geometry, MAX_VALUE, extent_checksum};
 use crate::pages::Pages;
-use crate::segments::{Freed, PageRun, Segments};
+use crate::segments::{PageRun, Segments};
 
 #[cfg(feature = "testing")]
 pub(crate) use map::decode_part;
@@ -27,9 +27,11 @@ const PIECE: usize = 16 * CHUNK;
 pub(crate) const PART_PIECES: u64 = 512;
 
 /// A blob that no record refers to yet. Dropped before one does, it gives its pages back.
-pub(crate) struct Unborn {
+pub(crate) struct PendingBlob {
     pages: Arc<Pages>,
     segments: Arc<Mutex<Segments>>,
+    /// Which segments it must not reach, if it must lie before one.
+    end: Option<u32>,
     pub(crate) len: u64,
     content: Xxh3,
     part_len: u64,
@@ -49,13 +51,14 @@ fn max_len(geometry: Geometry, part_len: u64) -> u64 {
     ((geometry.max_value() as u64 - empty) / each).saturating_mul(part_len).min(MAX_VALUE)
 }
 
-impl Unborn {
+impl PendingBlob {
     /// One whose parts have so many pieces each.
     pub(crate) fn new(pages: Arc<Pages>, segments: Arc<Mutex<Segments>>, part_pieces: u64) -> Self {
         let part_len = part_pieces * piece_len(pages.geometry()) as u64;
         Self {
             pages,
             segments,
+            end: None,
             len: 0,
             content: Xxh3::new(),
             part_len,
@@ -63,6 +66,18 @@ impl Unborn {
             maps: Vec::new(),
             runs: Vec::new(),
         }
+    }
+
+    /// One that lies before segment `end`, in whatever free pages there are.
+    pub(crate) fn before(
+        end: u32,
+        pages: Arc<Pages>,
+        segments: Arc<Mutex<Segments>>,
+        part_pieces: u64,
+    ) -> Self {
+        let mut blob = Self::new(pages, segments, part_pieces);
+        blob.end = Some(end);
+        blob
     }
 
     /// A buffer for [`push`](Self::push).
@@ -83,15 +98,41 @@ impl Unborn {
         self.content.update(&piece[..len]);
         let padded = len.next_multiple_of(BLOCK as usize);
         piece[len..padded].fill(0);
-        let run = self.write(&piece[..padded])?;
-        self.part.add(run, &piece[..len], self.pages.geometry());
+        let mut at = 0;
+        while at < padded {
+            let run = self.write(&piece[at..padded], CHUNK)?;
+            let end = at + (u64::from(run.pages) * BLOCK) as usize;
+            self.part.add(run, &piece[at..end.min(len)], self.pages.geometry());
+            at = end;
+        }
         self.len += len as u64;
         Ok(())
     }
 
-    /// Writes whole pages.
-    fn write(&mut self, bytes: &[u8]) -> Result<PageRun> {
-        let run = self.segments.lock().take_unborn((bytes.len() as u64 / BLOCK) as u32);
+    /// Takes up to `count` pages in a row, all of them or a multiple of `unit`.
+    fn take(&self, count: u32, unit: u32) -> Option<PageRun> {
+        let mut segments = self.segments.lock();
+        let Some(end) = self.end else { return Some(segments.take_pending(count)) };
+        let mut wanted = count;
+        loop {
+            if let Some(run) = segments.take_pending_before(end, wanted) {
+                return Some(run);
+            }
+            let half = (wanted / 2).next_multiple_of(unit);
+            if half >= wanted {
+                return None;
+            }
+            wanted = half;
+        }
+    }
+
+    /// Writes whole pages: all of them, or those at the front, a multiple of `unit` bytes.
+    fn write(&mut self, bytes: &[u8], unit: usize) -> Result<PageRun> {
+        let pages_of = |len: usize| (len as u64 / BLOCK) as u32;
+        let Some(run) = self.take(pages_of(bytes.len()), pages_of(unit)) else {
+            return Err(Error::io(crate::writes::WRITE_BLOB, io::ErrorKind::StorageFull.into()));
+        };
+        let bytes = &bytes[..(u64::from(run.pages) * BLOCK) as usize];
         match self.runs.last_mut() {
             Some(last) if last.is_followed_by(run, self.pages.geometry()) => last.pages += run.pages,
             _ => self.runs.push(run),
@@ -107,7 +148,7 @@ impl Unborn {
         let mut bytes = std::mem::take(&mut self.part).encode_page();
         let len = bytes.len();
         bytes.resize(len.next_multiple_of(BLOCK as usize), 0);
-        let offset = self.write(&bytes)?.offset;
+        let offset = self.write(&bytes, bytes.len())?.offset;
         let checksum = extent_checksum(&bytes[..len], offset, self.pages.geometry().salt);
         self.maps.push(Extent { offset, len: len as u32, checksum });
         Ok(())
@@ -130,18 +171,21 @@ impl Unborn {
     }
 }
 
-impl Drop for Unborn {
+impl Drop for PendingBlob {
     fn drop(&mut self) {
         let mut segments = self.segments.lock();
         for run in self.runs.drain(..) {
-            segments.end_unborn(run);
-            segments.release(&[Freed::Pages(run)]);
+            segments.drop_pending(run);
         }
     }
 }
 
 /// What `source` yields beyond the `start` of it that was read already, written to the container in constant memory.
-pub(crate) fn write(mut blob: Unborn, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, Unborn)> {
+pub(crate) fn write(
+    mut blob: PendingBlob,
+    start: &[u8],
+    source: &mut dyn Read,
+) -> Result<(Vec<u8>, PendingBlob)> {
     let mut piece = blob.piece();
     let mut source = start.chain(source);
     loop {
@@ -152,6 +196,17 @@ pub(crate) fn write(mut blob: Unborn, start: &[u8], source: &mut dyn Read) -> Re
         if len < piece.len() {
             return Ok((blob.finish()?, blob));
         }
+    }
+}
+
+/// As [`write`], but for a blob that is to lie before some segment: `None` where there is no room for it.
+pub(crate) fn write_if_room(
+    blob: PendingBlob,
+    source: &mut dyn Read,
+) -> Result<Option<(Vec<u8>, PendingBlob)>> {
+    match write(blob, &[], source) {
+        Err(Error::Io { action: crate::writes::WRITE_BLOB, source }) if is_full(&source) => Ok(None),
+        written => written.map(Some),
     }
 }
 

@@ -310,14 +310,27 @@ impl Device for FileDevice {
         system::available(&self.file)
     }
 
+    fn allocated(&self) -> Option<u64> {
+        use std::os::unix::fs::MetadataExt;
+
+        /// The unit of `st_blocks`.
+        const UNIT: u64 = 512;
+        self.file.metadata().ok()?.blocks().checked_mul(UNIT)
+    }
+
     fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
-        if self.file.metadata()?.len() >= offset + len {
+        let before = self.file.metadata()?.len();
+        if before >= offset + len {
             return Ok(());
         }
         let zeros = vec![0; BULK];
         for at in (offset..offset + len).step_by(BULK) {
             let piece = (offset + len - at).min(BULK as u64) as usize;
-            self.write_bulk(&zeros[..piece], at)?;
+            if let Err(error) = self.write_bulk(&zeros[..piece], at) {
+                // Others may need what little there was.
+                let _ = self.file.set_len(before);
+                return Err(error);
+            }
         }
         Ok(())
     }

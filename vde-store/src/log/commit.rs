@@ -25,6 +25,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
@@ -60,6 +61,8 @@ pub(crate) struct Line {
     /// Knows whether anything has failed.
     syncs: Arc<SyncPoint>,
     watchers: Arc<Watchers>,
+    /// The log waits for space. Nothing is acknowledged until it has some.
+    suspended: ArcSwapOption<io::Error>,
 }
 
 /// Threads that wait for one flush.
@@ -197,28 +200,54 @@ impl Line {
             committer: Condvar::new(),
             syncs,
             watchers,
+            suspended: ArcSwapOption::empty(),
         }
     }
 
     /// Fails once any write or sync has failed: it is never tried again as if it had worked.
     pub(crate) fn check(&self) -> Result<()> {
-        self.syncs.check().map_err(|cause| Error::Poisoned { cause })
+        self.syncs.check().map_err(|cause| Error::Poisoned { cause })?;
+        self.suspended.load_full().map_or(Ok(()), |cause| Err(Error::Full { cause }))
     }
 
     fn has_failed(&self) -> bool {
-        self.syncs.check().is_err()
+        self.syncs.check().is_err() || self.suspended.load().is_some()
+    }
+
+    /// The log could not be written.
+    fn fail(&self, log: &Log, error: Arc<io::Error>) {
+        if log.is_waiting_for_space() {
+            self.suspend(error);
+        } else {
+            self.poison(error);
+        }
     }
 
     /// Turns the store read-only and lets everybody in line know.
     pub(crate) fn poison(&self, cause: Arc<io::Error>) {
         let cause = self.syncs.fail(cause);
+        self.wake_all();
+        self.watchers.fail(&cause);
+    }
+
+    /// As [`poison`](Self::poison), until [`resume`](Self::resume): what is in the log can be written once there is space.
+    pub(crate) fn suspend(&self, cause: Arc<io::Error>) {
+        self.suspended.store(Some(cause));
+        self.wake_all();
+    }
+
+    /// What suspended the store has ended.
+    pub(crate) fn resume(&self) {
+        self.suspended.store(None);
+    }
+
+    fn wake_all(&self) {
         // Whoever joins from here on sees the failure under the same lock.
         let tasks = std::mem::take(&mut self.state.lock().tasks);
         for bench in &self.benches {
             bench.wake_all();
         }
         wake(tasks.into_iter().map(|task| task.waker));
-        self.watchers.fail(&cause);
     }
 
     /// Poisons if its holder panics: what that was changing may be half done.
@@ -266,7 +295,7 @@ impl Line {
         let flushed = log.flush(true);
         let (flush, carried) = match flushed {
             Ok(flush) => flush,
-            Err(cause) => return self.poison(cause),
+            Err(cause) => return self.fail(log, cause),
         };
         self.expected.store(carried + log.wanted(), Ordering::Relaxed);
         drop(lead);
@@ -355,7 +384,7 @@ impl Line {
             } else if requested == Request::Write
                 && let Err(cause) = log.flush(false)
             {
-                self.poison(cause);
+                self.fail(log, cause);
             }
             state = self.state.lock();
         }

@@ -134,8 +134,8 @@ impl<'a> LogReader<'a> {
     }
 
     /// After the log has ended: whether it ended early. A later unit that was written when the log was already durable
-    /// beyond this point proves that what lies here was whole once.
-    pub(crate) fn check_end(&self) -> Result<()> {
+    /// beyond this point proves that what lies here was whole once. `may_follow` are the segments in which it could lie.
+    pub(crate) fn check_end(&self, may_follow: impl Iterator<Item = u32>) -> Result<()> {
         let at = self.position.offset as usize;
         let here = self.geometry.segment_offset(self.position.segment) + at as u64;
         let rest = self.segment.get(at..).unwrap_or(&[]);
@@ -147,10 +147,7 @@ impl<'a> LogReader<'a> {
         if memchr::memmem::find_iter(rest, &magic).any(|i| proves_loss(&rest[i..], self.position.ordinal)) {
             return Err(Error::corrupt("log unit", here));
         }
-        let segments = self.device_len.saturating_sub(crate::format::DATA_START)
-            / u64::from(self.geometry.segment_size)
-            + 1;
-        for segment in (0..segments as u32).filter(|s| *s != self.position.segment) {
+        for segment in may_follow.filter(|segment| *segment != self.position.segment) {
             let first = read_first_unit(self.pages, self.geometry, segment, self.device_len)?;
             if proves_loss(&first, self.position.ordinal + 1) {
                 return Err(Error::corrupt("log unit", here));

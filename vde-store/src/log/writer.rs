@@ -4,11 +4,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::device::Device;
+use crate::error::is_full;
 use crate::format::{BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead, unit_end};
 use crate::log::buffer::Buffer;
 use crate::log::publication::Publication;
@@ -101,9 +102,19 @@ pub(crate) struct Appended {
     /// How many bytes wait to be written, and how many of them the transaction has.
     pub(crate) unwritten: usize,
     pub(crate) added: usize,
-    pub(crate) memtable_bytes: u64,
+    /// How much a checkpoint is due for.
+    pub(crate) backlog: u64,
     /// Whether the segment has just become half full: time to make the next one ready.
     pub(crate) half_full: bool,
+}
+
+/// How far the log is written.
+#[derive(Default)]
+struct Chain {
+    /// Checksum of the last unit that was taken to be written.
+    sum: u64,
+    /// Units for which the device had no space. They come before any other.
+    unwritten: Vec<Arc<Unit>>,
 }
 
 /// The log of an open store.
@@ -111,8 +122,8 @@ pub(crate) struct Log {
     device: Arc<dyn Device>,
     geometry: Geometry,
     appender: Mutex<Appender>,
-    /// Checksum of the last unit that was written. Held by the one flush in flight.
-    chain: Mutex<u64>,
+    /// Held by the one flush in flight.
+    chain: Mutex<Chain>,
     /// After a failure nothing is written: what comes later could be acknowledged and what was lost with it.
     syncs: Arc<SyncPoint>,
     watchers: Arc<Watchers>,
@@ -128,8 +139,15 @@ pub(crate) struct Log {
     /// Length of the largest unit of the last flush that was to be durable.
     usual_unit: AtomicU32,
     durable: AtomicU64,
+    /// Whether only what is kept of the segment is left: see [`kept_of`].
+    is_nearly_full: AtomicBool,
     planted: Planted,
     segments: Arc<Mutex<Segments>>,
+}
+
+/// So much of a segment is kept for deletions, in case the disk is full.
+pub(crate) fn kept_of(segment_size: u32) -> usize {
+    segment_size as usize / 8
 }
 
 impl Log {
@@ -162,7 +180,7 @@ impl Log {
             device,
             geometry,
             appender: Mutex::new(appender),
-            chain: Mutex::new(position.chain),
+            chain: Mutex::new(Chain { sum: position.chain, ..Chain::default() }),
             planted: syncs.planted(),
             syncs,
             watchers,
@@ -173,6 +191,7 @@ impl Log {
             taken: AtomicU64::new(position.seq << 1),
             usual_unit: AtomicU32::new(0),
             durable: AtomicU64::new(position.seq),
+            is_nearly_full: AtomicBool::new(false),
             segments,
         }
     }
@@ -209,6 +228,10 @@ impl Log {
         let unwritten = appender.unwritten();
         self.waiting.store(unwritten, Ordering::SeqCst);
         let half_full = !was_half_full && appender.fill() >= half;
+        let is_nearly_full = !appender.has_room(self.geometry);
+        if is_nearly_full != self.is_nearly_full.load(Ordering::Relaxed) {
+            self.is_nearly_full.store(is_nearly_full, Ordering::Relaxed);
+        }
         let memtable = appender.memtable.clone();
         drop(appender);
 
@@ -220,7 +243,7 @@ impl Log {
         if !durable {
             self.publication.wait(seq);
         }
-        Appended { seq, unwritten, added: unwritten - before, memtable_bytes: memtable.bytes(), half_full }
+        Appended { seq, unwritten, added: unwritten - before, backlog: memtable.backlog(), half_full }
     }
 
     /// While nothing can be logged, does what is to be done with the sequence number of the newest record.
@@ -229,12 +252,14 @@ impl Log {
         work(appender.seq)
     }
 
-    /// Goes on in a lower segment, if one is free.
-    pub(crate) fn move_down(&self) {
+    /// Goes on in a segment before `end`, if it is not there and one is free. Returns whether it does.
+    pub(crate) fn move_before(&self, end: u32) -> bool {
         let mut appender = self.appender.lock();
-        if self.segments.lock().has_free_below(appender.segment) {
+        let moves = appender.segment >= end && self.segments.lock().has_free_below(end);
+        if moves {
             appender.next_segment(self.geometry);
         }
+        moves
     }
 
     /// Every record up to here is in the memtable.
@@ -254,7 +279,7 @@ impl Log {
 
     /// The record at `location`, with this sequence number, if it isn't on the device yet.
     pub(crate) fn unwritten(&self, location: Location, seq: u64) -> Option<Vec<u8>> {
-        // Pairs with the release in `write_units`: what was written can be read from the device.
+        // Pairs with the release in `write`: what was written can be read from the device.
         if seq <= self.written.load(Ordering::Acquire) {
             return None;
         }
@@ -338,7 +363,8 @@ impl Log {
         self.syncs.check()?;
         let _failing = self.syncs.fail_on_panic();
         let mut appender = self.appender.lock();
-        let units = appender.take(self.geometry, &mut chain, self.durable());
+        let mut units = std::mem::take(&mut chain.unwritten);
+        units.extend(appender.take(self.geometry, &mut chain.sum, self.durable()));
         if sync && let Some(largest) = units.iter().map(|unit| unit.len).max() {
             self.usual_unit.store(largest, Ordering::Relaxed);
         }
@@ -346,24 +372,55 @@ impl Log {
         let seq = appender.seq;
         let marked = mark(&mut appender);
         drop(appender);
-        self.write_units(units, seq).map_err(|error| self.syncs.fail(Arc::new(error)))?;
+        match self.write_units(&units) {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                // The same bytes go to the same place once there is space.
+                chain.unwritten = units;
+                return Err(Arc::new(error));
+            }
+            Err(error) => return Err(self.syncs.fail(Arc::new(error))),
+        }
+        self.written.store(seq, Ordering::Release);
+        self.appender.lock().put_away(units);
         if sync {
             self.make_durable(seq)?;
         }
-        Ok((marked, *chain))
+        Ok((marked, chain.sum))
+    }
+
+    /// Whether what is logged could not be written for lack of space, and can be later on.
+    pub(crate) fn is_waiting_for_space(&self) -> bool {
+        let chain = self.chain.lock();
+        self.syncs.check().is_ok() && !chain.unwritten.is_empty()
+    }
+
+    /// Whether the log's segment has more left than is kept, or there is another that was written beforehand and one for a
+    /// checkpoint.
+    pub(crate) fn has_room(&self) -> bool {
+        let appender = self.appender.lock();
+        appender.has_room(self.geometry) || self.segments.lock().count_ready() > 1
+    }
+
+    /// Whether it is time for the next segment, and none was written beforehand.
+    pub(crate) fn needs_segment(&self) -> bool {
+        self.is_nearly_full.load(Ordering::Relaxed) && self.segments.lock().count_ready() == 0
+    }
+
+    /// Makes everything logged so far durable, whoever waits for it.
+    pub(crate) fn sync(&self) -> Result<(), Arc<io::Error>> {
+        self.write(true, |_| ()).map(drop)
     }
 
     /// Only the one flush in flight calls it.
-    fn write_units(&self, units: Vec<Arc<Unit>>, seq: u64) -> io::Result<()> {
-        for unit in &units {
+    fn write_units(&self, units: &[Arc<Unit>]) -> io::Result<()> {
+        for unit in units {
             if unit.len as usize >= LARGE_UNIT && unit.offset.is_multiple_of(BLOCK) {
                 self.device.write_bulk(&unit.bytes, unit.offset)?;
             } else {
                 self.device.write_at(&unit.bytes, unit.offset)?;
             }
         }
-        self.written.store(seq, Ordering::Release);
-        self.appender.lock().put_away(units);
         Ok(())
     }
 
@@ -395,6 +452,11 @@ impl Appender {
 
     fn unwritten(&self) -> usize {
         self.closed_bytes + self.open.bytes.len()
+    }
+
+    /// Whether the segment has more left than is kept.
+    fn has_room(&self, geometry: Geometry) -> bool {
+        self.fill() + kept_of(geometry.segment_size) < geometry.segment_size as usize
     }
 
     /// How much of the segment is used.

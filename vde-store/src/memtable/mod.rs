@@ -136,6 +136,10 @@ pub(crate) struct Memtable {
     bytes: AtomicU64,
     /// How many deleted keys readers have stepped over.
     stepped_over: AtomicU64,
+    /// Bytes of the values of its changes that have pages of their own.
+    large: AtomicU64,
+    /// Bytes of the values that its changes have replaced, as far as that is known.
+    replaced: AtomicU64,
 }
 
 /// Which keys may be there. A search of the map that finds nothing costs as many cache misses as one that finds something,
@@ -225,6 +229,9 @@ impl Memtable {
         };
         let bytes = CHANGE_OVERHEAD + (key.len() + value) as u64;
         self.bytes.fetch_add(bytes.max(u64::from(change.location.len) / LOG_PER_BYTE), Relaxed);
+        if let Some(Stored { len, payload: Payload::Blob(_), .. }) = change.stored {
+            self.large.fetch_add(len, Relaxed);
+        }
         // First, so that whoever sees the change, by the log's counters or under the stripe, sees this too.
         self.filter.note(&key);
         self.map.insert(Slot::new(key, change.seq), change);
@@ -235,10 +242,21 @@ impl Memtable {
         self.bytes.load(Relaxed)
     }
 
-    /// Whether it is to be checkpointed: it holds more than `limit` bytes, or readers have spent as much time on stepping
-    /// over its deleted keys as a checkpoint takes that does away with them.
+    /// One of its changes has replaced a value of `len` bytes.
+    pub(crate) fn note_replaced(&self, len: u64) {
+        self.replaced.fetch_add(len, Relaxed);
+    }
+
+    /// How much a checkpoint is due for: what it takes in memory or of the log, or the bytes of large values that no persisted
+    /// index refers to, or the bytes that only a checkpoint can free; whatever is the most.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.bytes().max(self.large.load(Relaxed)).max(self.replaced.load(Relaxed))
+    }
+
+    /// Whether it is to be checkpointed: its backlog is more than `limit` bytes, or readers have spent as much time on
+    /// stepping over its deleted keys as a checkpoint takes that does away with them.
     pub(crate) fn is_due(&self, limit: u64) -> bool {
-        self.bytes() > limit || self.stepped_over.load(Relaxed) > self.allowed_steps()
+        self.backlog() > limit || self.stepped_over.load(Relaxed) > self.allowed_steps()
     }
 
     fn allowed_steps(&self) -> u64 {

@@ -1,19 +1,19 @@
 //! The segment table as a catalog holds it.
 
-use super::{LogSegment, PageMap, Segment, Segments};
+use super::{LogSegment, PageMap, Segment, Table};
 use crate::format::{Fields, Geometry, MAX_COUNT};
 
-impl Segments {
+impl Table {
     /// By how many bytes one segment can lengthen the encoding when pages of it are taken.
     pub(crate) fn encoded_map_len(&self) -> usize {
         1 + self.pages_per_segment().div_ceil(64) as usize * 8
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.table.len() as u32).to_le_bytes());
-        for segment in &self.table {
+        out.extend_from_slice(&self.len().to_le_bytes());
+        for (_, segment) in self.iter() {
             match segment {
-                Segment::Free | Segment::Retired | Segment::Preparing => out.push(0),
+                Segment::Free | Segment::Held | Segment::Preparing | Segment::Ready => out.push(0),
                 Segment::Log(log) => {
                     out.push(1);
                     for field in [log.ordinal, log.first_seq, log.live] {
@@ -32,13 +32,14 @@ impl Segments {
     }
 
     pub(crate) fn decode(f: &mut Fields<'_>, geometry: Geometry) -> Option<Self> {
-        let mut segments = Self::new(geometry);
-        let pages = segments.pages_per_segment();
+        let mut table = Self::new(geometry);
+        let pages = table.pages_per_segment();
         for _ in 0..f.u32()? {
-            segments.table.push(match f.u8()? {
+            table.push(match f.u8()? {
                 0 => Segment::Free,
                 1 => {
-                    let log = LogSegment { ordinal: f.u64()?, first_seq: f.u64()?, live: f.u64()? };
+                    let log = LogSegment::new(f.u64()?, f.u64()?);
+                    let log = LogSegment { live: f.u64()?, ..log };
                     let size = u64::from(geometry.segment_size);
                     if log.ordinal.max(log.first_seq) >= MAX_COUNT || log.live > size {
                         return None;
@@ -53,6 +54,6 @@ impl Segments {
                 _ => return None,
             });
         }
-        Some(segments)
+        Some(table)
     }
 }

@@ -34,15 +34,6 @@ impl PageMap {
         self.used
     }
 
-    /// Behind the last page that is taken.
-    pub(crate) fn end(&self) -> u64 {
-        let bits = self.words.iter().rposition(|word| *word != 0).map(|at| {
-            let word = self.words[at];
-            64 * at as u64 + u64::from(u64::BITS - word.leading_zeros())
-        });
-        bits.unwrap_or(u64::from(self.used))
-    }
-
     pub(super) fn is_full(&self) -> bool {
         self.used == self.pages
     }
@@ -59,61 +50,91 @@ impl PageMap {
         }
     }
 
-    pub(super) fn is_set(&self, page: u32) -> bool {
-        self.words.get(page as usize / 64).map_or(self.is_full(), |word| word >> (page % 64) & 1 == 1)
+    /// Whether all of these pages are taken, or none is.
+    pub(super) fn has(&self, first: u32, count: u32, taken: bool) -> bool {
+        let end = first.saturating_add(count);
+        end <= self.pages && self.next_that_is(!taken, first).is_none_or(|other| other >= end)
     }
 
     /// Sets or clears a run of pages; `false` where one of them was so already, or is none of the segment's.
     pub(super) fn change(&mut self, first: u32, count: u32, set: bool) -> bool {
+        let end = first.saturating_add(count).min(self.pages);
         if self.words.is_empty() {
             self.words = self.words().collect();
         }
         let mut changed = 0;
-        for page in first..first.saturating_add(count).min(self.pages) {
-            let bit = 1 << (page % 64);
-            let word = &mut self.words[page as usize / 64];
-            changed += u32::from((*word & bit != 0) != set);
-            if set { *word |= bit } else { *word &= !bit }
+        let mut page = first;
+        while page < end {
+            let (word, from) = (&mut self.words[page as usize / 64], page % 64);
+            let taken = (64 - from).min(end - page);
+            let mask = (u64::MAX >> (64 - taken)) << from;
+            let before = *word;
+            *word = if set { before | mask } else { before & !mask };
+            changed += (before ^ *word).count_ones();
+            page += taken;
         }
         self.used = if set { self.used + changed } else { self.used - changed };
         self.shorten();
         changed == count
     }
 
-    fn find(&self, from: u32, count: u32) -> Option<u32> {
-        let mut run = 0;
-        let mut page = from;
-        while page < self.pages {
-            if run == 0 && page.is_multiple_of(64) && self.words.get(page as usize / 64) == Some(&u64::MAX) {
-                page += 64;
-                continue;
+    /// The first page from `page` on that is taken, or that is not.
+    fn next_that_is(&self, taken: bool, page: u32) -> Option<u32> {
+        let flip = if taken { 0 } else { u64::MAX };
+        let mut from = page;
+        while from < self.pages {
+            let word = self.words.get(from as usize / 64).copied();
+            let word = word.unwrap_or(if self.is_full() { u64::MAX } else { 0 }) ^ flip;
+            let rest = word >> (from % 64);
+            if rest != 0 {
+                return Some(from + rest.trailing_zeros()).filter(|page| *page < self.pages);
             }
-            run = if self.is_set(page) { 0 } else { run + 1 };
-            page += 1;
-            if run == count {
-                return Some(page - count);
-            }
+            from = (from / 64 + 1) * 64;
         }
         None
     }
 
+    /// Runs of pages that are taken, or that are not, from page `from` on: the first page and the count of each.
+    pub(super) fn runs_from(&self, taken: bool, mut from: u32) -> impl Iterator<Item = (u32, u32)> {
+        std::iter::from_fn(move || {
+            let first = self.next_that_is(taken, from)?;
+            from = self.next_that_is(!taken, first).unwrap_or(self.pages);
+            Some((first, from - first))
+        })
+    }
+
     /// Runs of pages that are taken, or that are not: the first page and the count of each.
-    pub(super) fn runs(&self, taken: bool) -> Vec<(u32, u32)> {
-        let mut runs: Vec<(u32, u32)> = Vec::new();
-        for page in (0..self.pages).filter(|page| self.is_set(*page) == taken) {
-            match runs.last_mut() {
-                Some((first, count)) if *first + *count == page => *count += 1,
-                _ => runs.push((page, 1)),
-            }
-        }
-        runs
+    pub(super) fn runs(&self, taken: bool) -> impl Iterator<Item = (u32, u32)> {
+        self.runs_from(taken, 0)
+    }
+
+    /// How many free pages lie in a row, at most.
+    pub(super) fn longest_free(&self) -> u32 {
+        self.runs(false).map(|(_, count)| count).max().unwrap_or(0)
+    }
+
+    /// Where the last page that is taken ends.
+    pub(crate) fn end(&self) -> u32 {
+        self.runs(true).last().map_or(0, |(first, count)| first + count)
+    }
+
+    /// How many free pages lie behind the last one that is taken.
+    pub(super) fn free_at_end(&self) -> u32 {
+        self.pages - self.end()
+    }
+
+    /// Takes `count` of them.
+    pub(super) fn take_at_end(&mut self, count: u32) -> Option<u32> {
+        let first = self.end();
+        (self.pages - first >= count && self.change(first, count, true)).then_some(first)
     }
 
     pub(super) fn take(&mut self, count: u32) -> Option<u32> {
         if self.pages - self.used < count {
             return None;
         }
-        let first = self.find(self.next, count).or_else(|| self.find(0, count))?;
+        let find = |from| self.runs_from(false, from).find(|(_, free)| *free >= count);
+        let (first, _) = find(self.next).or_else(|| find(0))?;
         self.change(first, count, true);
         self.next = first + count;
         Some(first)

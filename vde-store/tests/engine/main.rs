@@ -1,5 +1,6 @@
-//! The engine over time, against a model: contents here, the space they take in `space`, single values in `values`.
+//! The engine over time, against a model: contents here, the space they take in `space` and `giving_back`, single values in `values`.
 
+mod giving_back;
 mod space;
 mod values;
 

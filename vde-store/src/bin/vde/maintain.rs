@@ -34,6 +34,7 @@ pub(crate) fn stat(store: &Vde, as_json: bool) -> Result<(), Failure> {
         "live_log_bytes": stats.live_log_bytes,
         "page_bytes": stats.page_bytes,
         "free_bytes": stats.free_bytes,
+        "reclaimable_bytes": stats.reclaimable_bytes,
         "checkpoints": stats.checkpoints,
         "snapshots": stats.snapshots,
         "available_bytes": stats.available_bytes,

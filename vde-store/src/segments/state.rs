@@ -1,0 +1,104 @@
+//! The states of a segment, and the one table that says which event leads from which to which.
+
+use super::PageMap;
+
+/// What a segment is used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// Nothing; its bytes may be anything.
+    Free,
+    /// Being written beforehand; nobody may take it meanwhile.
+    Preparing,
+    /// Nothing; its bytes were written beforehand, so that a sync has no file-system metadata to commit.
+    Ready,
+    Log(LogSegment),
+    Pages(PageMap),
+    /// What a reader, or the superblock before the newest, may still need: dead log. And whatever was free when the store was
+    /// opened, if other processes read what an earlier writer may have freed.
+    Held,
+}
+
+/// A segment of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSegment {
+    pub(crate) ordinal: u64,
+    /// No record in it is older.
+    pub(crate) first_seq: u64,
+    /// Bytes of records that the index or the memtables refer to.
+    pub(crate) live: u64,
+    /// How many of them came to life since the last checkpoint began.
+    pub(super) recent: u64,
+}
+
+impl LogSegment {
+    pub(crate) fn new(ordinal: u64, first_seq: u64) -> Self {
+        Self { ordinal, first_seq, live: 0, recent: 0 }
+    }
+}
+
+/// What happens to a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    /// It is to be written beforehand.
+    Prepare,
+    /// It was written beforehand.
+    Prepared,
+    /// It could not be.
+    NotPrepared,
+    /// What was written beforehand counts for nothing any more: the device may be cut.
+    Unprepare,
+    /// The log goes on in it.
+    LogBegins(LogSegment),
+    /// A replay finds that the log went on in it.
+    LogFound(LogSegment),
+    /// A page of it is taken. It has so many.
+    PageTaken(u32),
+    /// The last of its pages is free again.
+    PagesGone,
+    /// A checkpoint finds that nothing in it is live.
+    LogDied,
+    /// Another process may read what the writer before this one has freed.
+    SetAside,
+    /// A crash would forget it.
+    LogForgotten,
+    /// No reader needs it, and the superblock that no longer refers to it is durable.
+    LetGo,
+}
+
+impl Segment {
+    /// The table of states. `None`: the event can't happen to a segment in this state.
+    ///
+    /// | event | from | to |
+    /// |---|---|---|
+    /// | prepare | free | preparing |
+    /// | prepared | preparing | ready |
+    /// | not prepared | preparing | free |
+    /// | unprepare | ready | free |
+    /// | the log begins | free, ready | log |
+    /// | a replay finds log | any | log |
+    /// | a page is taken | free, ready | pages |
+    /// | its pages are gone | pages | free |
+    /// | the log died | log | held |
+    /// | set aside | free, ready | held |
+    /// | let go | held | free |
+    /// | forgotten | log | free |
+    ///
+    /// A page has states of its own while its segment has pages: free; *pending*, taken by a large value that no persisted
+    /// index refers to; taken; *held*, as a segment is. [`Segments`](super::Segments) moves pages with `take_pages`,
+    /// `take_pending`, `end_pending`, `hold` and `release`.
+    pub(super) fn after(&self, event: Event) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Free, Event::Prepare) => Self::Preparing,
+            (Self::Preparing, Event::Prepared) => Self::Ready,
+            (Self::Free | Self::Ready, Event::LogBegins(log)) | (_, Event::LogFound(log)) => Self::Log(log),
+            (Self::Free | Self::Ready, Event::PageTaken(pages)) => Self::Pages(PageMap::new(pages)),
+            (Self::Log(_), Event::LogDied) | (Self::Free | Self::Ready, Event::SetAside) => Self::Held,
+            (Self::Preparing, Event::NotPrepared)
+            | (Self::Ready, Event::Unprepare)
+            | (Self::Pages(_), Event::PagesGone)
+            | (Self::Held, Event::LetGo)
+            | (Self::Log(_), Event::LogForgotten) => Self::Free,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! A container takes little more than what is live in it, whatever was written before.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use vde_store::{Durability, Vde, VdeOptions};
+
+use crate::{Contents, busy, bytes, contents, place};
+
+const SEGMENT: u64 = 1 << 18;
+const CHECKPOINT: u64 = 200 << 10;
+
+fn len_of(path: &Path) -> u64 {
+    path.metadata().unwrap().len()
+}
+
+/// How many bytes a file takes on its file system.
+fn allocated(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().unwrap().blocks() * 512
+}
+
+/// Waits for what the store does by itself. The end is generous; only a failure gets there.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_mins(2), "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The longest that the container gets while `work` is done, and its length when it is closed.
+fn longest(options: VdeOptions, work: impl Fn(&Vde, u32)) -> (u64, u64) {
+    let (_dir, path) = place();
+    let store = options.open(&path).unwrap().with_durability(Durability::Buffered);
+    let mut longest = 0;
+    for i in 0..300 {
+        work(&store, i);
+        longest = longest.max(len_of(&path));
+    }
+    drop(store);
+    (longest, len_of(&path))
+}
+
+/// Writers wait while three times as much gathers as leads to a checkpoint, and as much again is being checkpointed. The log
+/// has its segments, and two that are ready.
+const BOUND: u64 = 4 * CHECKPOINT + 14 * SEGMENT;
+
+#[test]
+fn what_is_overwritten_or_deleted_is_reused_before_many_of_them_have_gathered() {
+    type Work = fn(&Vde, u32);
+    let works: [(&str, Work); 5] = [
+        ("a large value over itself", |store, i| store.put("key", vec![i as u8; 100_000]).unwrap()),
+        ("large values put and deleted", |store, i| {
+            store.put(i.to_be_bytes(), vec![i as u8; 70_000]).unwrap();
+            store.delete(i.to_be_bytes()).unwrap();
+        }),
+        ("large values in a batch that deletes the one before", |store, i| {
+            let mut batch = store.batch();
+            batch.put(i.to_be_bytes(), vec![i as u8; 70_000]);
+            batch.delete(i.wrapping_sub(1).to_be_bytes());
+            batch.commit().unwrap();
+        }),
+        ("an update of a large value", |store, i| {
+            store.update("key", |_| Some(vec![i as u8; 90_000])).unwrap();
+        }),
+        ("values of the log's over themselves", |store, i| {
+            store.put((i % 2).to_be_bytes(), vec![i as u8; 60_000]).unwrap();
+        }),
+    ];
+    for (what, work) in works {
+        let (longest_of, closed) = longest(busy(), work);
+        assert!(longest_of <= BOUND, "{what}: {longest_of} bytes");
+        // Four free segments are not worth moving anything for.
+        assert!(closed <= 7 * SEGMENT, "{what}: {closed} bytes when closed");
+        // Without a thread that makes checkpoints, the same work takes so much that this test would notice.
+        let (never, _) = longest(busy().background(false), work);
+        assert!(never > 2 * BOUND, "{what}: {never} bytes without checkpoints");
+    }
+}
+
+#[test]
+fn small_changes_that_end_large_values_lead_to_checkpoints() {
+    type Change = fn(&Vde, u32);
+    let changes: [(&str, Change); 4] = [
+        ("deleted", |store, i| assert!(store.delete(i.to_be_bytes()).unwrap())),
+        ("deleted in batches", |store, i| {
+            let mut batch = store.batch();
+            batch.delete(i.to_be_bytes());
+            batch.commit().unwrap();
+        }),
+        ("overwritten by small ones", |store, i| store.put(i.to_be_bytes(), "small").unwrap()),
+        ("swapped for small ones", |store, i| {
+            store.update(i.to_be_bytes(), |_| Some(b"small".to_vec())).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let (_dir, path) = place();
+        let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
+        for i in 0..60u32 {
+            store.put(i.to_be_bytes(), vec![7; 100_000]).unwrap();
+        }
+        store.checkpoint().unwrap();
+        let before = store.stats().unwrap().checkpoints;
+        for i in 0..40 {
+            change(&store, i);
+        }
+        // 4 MB are dead, 20 times what may gather, of which the changes themselves are a hundredth.
+        wait_until(what, || store.stats().unwrap().checkpoints > before);
+    }
+}
+
+#[test]
+fn compacting_gives_back_what_is_dead_and_then_changes_nothing() {
+    for seed in 0..6 {
+        let (_dir, path) = place();
+        let options = || VdeOptions::new().segment_size(1 << 18).background(seed % 2 == 0);
+        let store = options().open(&path).unwrap().with_durability(Durability::Buffered);
+        let mut rng = Rng::with_seed(seed);
+        let mut model = Contents::new();
+        for i in 0..120u32 {
+            let len = if rng.u8(..4) == 0 { rng.usize(..5000) } else { rng.usize(66_000..400_000) };
+            let value = bytes(&mut rng, len);
+            store.put(i.to_be_bytes(), &value).unwrap();
+            model.insert(i.to_be_bytes().to_vec(), value);
+        }
+        store.checkpoint().unwrap();
+        for i in (0..120u32).filter(|_| rng.u8(..4) != 0) {
+            store.delete(i.to_be_bytes()).unwrap();
+            model.remove(&i.to_be_bytes()[..]);
+        }
+        let live: usize = model.values().map(Vec::len).sum();
+        store.checkpoint().unwrap();
+        let reclaimable = store.stats().unwrap().reclaimable_bytes;
+        let mut sizes = vec![(len_of(&path), allocated(&path))];
+        for _ in 0..4 {
+            let given = store.compact().unwrap();
+            let (before, after) = (sizes[sizes.len() - 1].1, allocated(&path));
+            assert_eq!(given, before.saturating_sub(after));
+            sizes.push((len_of(&path), after));
+        }
+        let place = format!("{live} bytes are live; length and allocation: {sizes:?}");
+        assert!(sizes.is_sorted_by(|a, b| b.0 <= a.0), "it never grows: {place}");
+        assert_eq!(sizes[2].0, sizes[4].0, "it converges: {place}");
+        // Whole pages, the log with its live values, a segment of log that is being written, and one for what doesn't fit.
+        assert!(sizes[1].0 <= live as u64 + live as u64 / 8 + 4 * SEGMENT, "{place}");
+        assert!(sizes[1].1 <= sizes[1].0 + 64 * 1024, "{place}");
+        let given = sizes[0].1 - sizes[1].1;
+        assert!((given..given + 6 * SEGMENT).contains(&reclaimable), "{reclaimable} were promised: {place}");
+        assert_eq!(contents(&store.read_view()), model);
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+        drop(store);
+        let store = options().open(&path).unwrap();
+        assert_eq!(contents(&store.read_view()), model);
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+    }
+}
+
+#[test]
+fn a_segment_with_one_page_does_not_count_as_full() {
+    let (_dir, path) = place();
+    let store = busy().background(false).open(&path).unwrap();
+    // Segments of a value each; then a little is left in each of them.
+    for i in 0..40u32 {
+        store.put(i.to_be_bytes(), vec![i as u8; 180_000]).unwrap();
+        store.put((1000 + i).to_be_bytes(), vec![i as u8; 66_000]).unwrap();
+    }
+    store.checkpoint().unwrap();
+    for i in 0..40u32 {
+        store.delete(i.to_be_bytes()).unwrap();
+    }
+    store.checkpoint().unwrap();
+    let stats = store.stats().unwrap();
+    assert!(stats.free_bytes > 6_000_000, "{stats:?}");
+    store.compact().unwrap();
+    // Three of them fit a segment.
+    let least = 40u64.div_ceil(3) * SEGMENT;
+    assert!(len_of(&path) <= least + 2 * SEGMENT, "{} bytes for {least}", len_of(&path));
+    for i in 0..40u32 {
+        assert_eq!(store.get((1000 + i).to_be_bytes()).unwrap().unwrap(), vec![i as u8; 66_000]);
+    }
+}
+
+#[test]
+fn what_a_view_has_kept_is_given_back_without_being_asked() {
+    for large in [false, true] {
+        let (_dir, path) = place();
+        let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
+        let mut rng = Rng::with_seed(3);
+        let len = if large { 70_000 } else { 2000 };
+        let mut overwrite = || {
+            for key in 0..200_000 / len as u32 {
+                store.put(key.to_be_bytes(), bytes(&mut rng, len)).unwrap();
+            }
+        };
+        overwrite();
+        store.checkpoint().unwrap();
+        let view = store.read_view();
+        let seen = contents(&view);
+        for _ in 0..60 {
+            overwrite();
+        }
+        store.checkpoint().unwrap();
+        assert_eq!(contents(&view), seen);
+        let held = len_of(&path);
+        assert!(held > 9_000_000, "{held} bytes");
+        drop(view);
+        // Nobody writes, and nobody asks.
+        wait_until("space is given back", || len_of(&path) <= 10 * SEGMENT);
+        assert_eq!(store.list("").count(), seen.len());
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+    }
+}
+
+#[test]
+fn what_most_of_is_dead_is_given_back_when_the_store_is_closed() {
+    let (_dir, path) = place();
+    // No checkpoint before.
+    let store = VdeOptions::new().segment_size(1 << 18).open(&path).unwrap();
+    for i in 0..80u32 {
+        store.put(i.to_be_bytes(), vec![i as u8; 100_000]).unwrap();
+    }
+    for i in 0..79u32 {
+        store.delete(i.to_be_bytes()).unwrap();
+    }
+    drop(store);
+    assert!(len_of(&path) <= 4 * SEGMENT, "{} bytes", len_of(&path));
+    let store = Vde::open(&path).unwrap();
+    assert_eq!(store.get(79u32.to_be_bytes()).unwrap().unwrap(), vec![79; 100_000]);
+    assert!(store.verify(|_| {}).unwrap().is_clean());
+}

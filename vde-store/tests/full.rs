@@ -1,0 +1,308 @@
+//! A disk that runs full: nothing is lost, nothing turns read-only, space can be made, and then writes go on.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vde_store::testing::{Bug, SimDisk};
+use vde_store::{Device, Durability, Error, Health, Vde, VdeOptions};
+
+const BLOCK: u64 = 4096;
+const SEGMENT: u64 = 1 << 20;
+
+/// More than any of these tests writes.
+const PLENTY: usize = 1 << 20;
+
+/// A disk with so many blocks. A block is taken when it is first written, and given back by a hole and by cutting.
+struct Limited {
+    disk: Arc<dyn Device>,
+    taken: Mutex<HashSet<u64>>,
+    capacity: Mutex<usize>,
+}
+
+impl Limited {
+    fn new(capacity: usize) -> Arc<Self> {
+        let disk = SimDisk::new().device();
+        Arc::new(Self { disk, taken: Mutex::default(), capacity: Mutex::new(capacity) })
+    }
+
+    /// No block more than there are now, and `more`.
+    fn fill(&self, more: usize) {
+        let taken = self.taken.lock().len();
+        *self.capacity.lock() = taken + more;
+    }
+
+    fn empty(&self) {
+        *self.capacity.lock() = PLENTY;
+    }
+}
+
+impl Device for Limited {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.read_at(buf, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let mut taken = self.taken.lock();
+        for block in offset / BLOCK..(offset + data.len() as u64).div_ceil(BLOCK) {
+            if !taken.contains(&block) {
+                if taken.len() >= *self.capacity.lock() {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                taken.insert(block);
+            }
+        }
+        drop(taken);
+        self.disk.write_at(data, offset)
+    }
+
+    fn available(&self) -> Option<u64> {
+        Some((*self.capacity.lock()).saturating_sub(self.taken.lock().len()) as u64 * BLOCK)
+    }
+
+    fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
+        let before = self.disk.len()?;
+        if before >= offset + len {
+            return Ok(());
+        }
+        for at in (offset..offset + len).step_by(BLOCK as usize) {
+            if let Err(error) = self.write_at(&[0; BLOCK as usize], at) {
+                self.set_len(before)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.disk.discard(offset, len)?;
+        self.taken.lock().retain(|block| !(offset..offset + len).contains(&(block * BLOCK)));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_len(len)?;
+        self.taken.lock().retain(|block| block * BLOCK < len);
+        Ok(())
+    }
+}
+
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn contents(store: &Vde) -> Contents {
+    let entry = |entry: vde_store::Result<vde_store::Entry>| {
+        let entry = entry.unwrap();
+        (entry.key().to_vec(), entry.value().unwrap().to_vec())
+    };
+    store.list("").map(entry).collect()
+}
+
+fn options(background: bool) -> VdeOptions {
+    VdeOptions::new().background(background).segment_size(1 << 18).checkpoint_bytes(200 << 10)
+}
+
+/// Puts until the disk is full. Returns what was acknowledged.
+fn put_until_full(store: &Vde, len: usize) -> Contents {
+    let mut acknowledged = Contents::new();
+    for i in 0..u32::MAX {
+        let (key, value) = (i.to_be_bytes().to_vec(), vec![i as u8; len]);
+        match store.put(&key, &value) {
+            Ok(()) => acknowledged.insert(key, value),
+            Err(Error::Full { .. }) => break,
+            Err(error) => panic!("put {i} of {len} bytes: {error}"),
+        };
+    }
+    acknowledged
+}
+
+fn agrees(found: &Contents, acknowledged: &Contents) {
+    for (key, value) in acknowledged {
+        assert_eq!(found.get(key), Some(value));
+    }
+}
+
+#[test]
+fn on_a_full_disk_space_can_be_made_and_then_writes_go_on() {
+    for background in [true, false] {
+        for len in [20, 1000, 60_000, 70_000, 300_000] {
+            for free in [0, 40, 150, 500] {
+                let place = format!("values of {len} bytes, {free} blocks free, background: {background}");
+                let device = Limited::new(PLENTY);
+                let store = options(background).open_device(device.clone()).unwrap();
+                store.put("first", "value").unwrap();
+                device.fill(free);
+                let mut model = put_until_full(&store, len);
+                model.insert(b"first".to_vec(), b"value".to_vec());
+                agrees(&contents(&store), &model);
+                device.empty();
+                store.try_resume().unwrap_or_else(|e| panic!("{place}: {e}"));
+                for (key, value) in [("a", 10), ("b", 1000), ("c", 70_000)] {
+                    store.put(key, vec![7; value]).unwrap_or_else(|e| panic!("{place}: {e}"));
+                    model.insert(key.into(), vec![7; value]);
+                }
+                store.checkpoint().unwrap();
+                assert_eq!(store.health().unwrap(), Health::Healthy, "{place}");
+                agrees(&contents(&store), &model);
+                assert!(store.verify(|_| {}).unwrap().is_clean(), "{place}");
+                drop(store);
+                let store = options(background).open_device(device).unwrap();
+                agrees(&contents(&store), &model);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_logged_when_the_disk_runs_full_is_written_once_there_is_space() {
+    let device = Limited::new(PLENTY);
+    let store = options(false).open_device(device.clone()).unwrap();
+    store.put("first", "value").unwrap();
+    device.fill(0);
+    let (_, mut changes) = store.watch().unwrap();
+    let buffered = store.with_durability(Durability::Buffered);
+    let model: Contents = (0..20u8).map(|i| (vec![i], vec![i; 60_000])).collect();
+    for (key, value) in &model {
+        buffered.put(key, value).unwrap();
+    }
+    assert!(matches!(store.flush(), Err(Error::Full { .. })));
+    assert!(matches!(store.put("k", "v"), Err(Error::Full { .. })));
+    assert!(matches!(store.try_resume(), Err(Error::Full { .. })), "it is full still");
+    agrees(&contents(&store), &model);
+    device.empty();
+    store.try_resume().unwrap();
+    let told = std::iter::from_fn(|| changes.try_next().unwrap());
+    assert!(told.map(|change| change.key.to_vec()).eq(model.keys().cloned()), "watchers learn of it");
+    store.put("k", "v").unwrap();
+    drop((buffered, store));
+    agrees(&contents(&options(false).open_device(device).unwrap()), &model);
+}
+
+#[test]
+fn a_checkpoint_for_which_there_is_no_space_is_finished_later() {
+    let mut outcomes = [0; 2];
+    for free in [0, 1, 2, 5, 20, 60, 200] {
+        let device = Limited::new(PLENTY);
+        let store = options(false).open_device(device.clone()).unwrap();
+        let put = |round: u8| {
+            for key in 0..300u32 {
+                store.put(key.to_be_bytes(), vec![round; 200]).unwrap();
+            }
+            store.put("large", vec![round; 100_000]).unwrap();
+        };
+        put(0);
+        store.checkpoint().unwrap();
+        put(1);
+        // So that the log needs no block more.
+        device.fill(free);
+        let first = store.checkpoint();
+        outcomes[usize::from(first.is_ok())] += 1;
+        if let Err(error) = &first {
+            assert!(matches!(error, Error::Full { .. }), "{free}: {error}");
+            assert!(store.checkpoint().is_err(), "{free}");
+        }
+        assert_eq!(store.get(7u32.to_be_bytes()).unwrap().unwrap(), vec![1; 200]);
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+        device.empty();
+        store.try_resume().unwrap();
+        put(2);
+        store.snapshot("s").unwrap();
+        put(3);
+        store.checkpoint().unwrap();
+        for (store, round) in [(&store.read_view(), 3), (&store.open_snapshot("s").unwrap(), 2)] {
+            assert_eq!(store.get(7u32.to_be_bytes()).unwrap().unwrap(), vec![round; 200]);
+            assert_eq!(store.get("large").unwrap().unwrap(), vec![round; 100_000]);
+        }
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+        drop(store);
+        let store = options(false).open_device(device).unwrap();
+        assert_eq!(store.list("").count(), 301);
+        // Whatever the attempts took was given back.
+        let stats = store.stats().unwrap();
+        assert!(stats.page_bytes < 400_000, "{free}: {stats:?}");
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "failed and made: {outcomes:?}");
+}
+
+#[test]
+fn deletions_and_a_checkpoint_have_what_is_kept_for_them() {
+    for reopened in [false, true] {
+        let device = Limited::new(PLENTY);
+        let store = options(true).open_device(device.clone()).unwrap();
+        for i in 0..40u32 {
+            store.put(i.to_be_bytes(), vec![1; 200]).unwrap();
+        }
+        drop(store);
+        if reopened {
+            device.fill(0);
+        }
+        let store = options(true).open_device(device.clone()).unwrap();
+        device.fill(0);
+        for i in 0..40u32 {
+            assert!(store.delete(i.to_be_bytes()).unwrap(), "{i}, reopened on the full disk: {reopened}");
+        }
+        store.checkpoint().unwrap();
+        assert_eq!(contents(&store), Contents::new());
+        drop(store);
+        let store = options(true).open_device(device).unwrap();
+        assert_eq!(contents(&store), Contents::new());
+        assert!(store.verify(|_| {}).unwrap().is_clean());
+    }
+}
+
+/// A store is closed whose pages are all in use, the disk runs full, and the store is opened again. Keys in several leaves are
+/// deleted, and a checkpoint writes those leaves, the root and the catalog.
+fn delete_on_a_full_disk(bug: Option<Bug>) -> vde_store::Result<()> {
+    let options = || bug.map_or_else(|| options(false), |bug| options(false).plant(bug));
+    let device = Limited::new(PLENTY);
+    let store = options().open_device(device.clone())?;
+    for i in 0..100u32 {
+        store.put(i.to_be_bytes(), vec![1; 200])?;
+    }
+    store.checkpoint()?;
+    drop(store);
+    device.fill(0);
+    let store = options().open_device(device.clone())?;
+    for i in [0u32, 30, 60, 90] {
+        assert!(store.delete(i.to_be_bytes())?);
+    }
+    store.checkpoint()?;
+    drop(store);
+    let store = options().open_device(device)?;
+    assert_eq!(store.list("").count(), 96);
+    assert!(store.verify(|_| {})?.is_clean());
+    Ok(())
+}
+
+#[test]
+fn a_closed_container_keeps_space_for_a_checkpoint_on_a_full_disk() {
+    delete_on_a_full_disk(None).unwrap();
+}
+
+#[test]
+fn a_container_that_keeps_nothing_for_a_full_disk_is_found() {
+    let failed = delete_on_a_full_disk(Some(Bug::NothingKept));
+    assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
+}
+
+#[test]
+fn what_was_written_beforehand_is_used_before_a_write_is_refused() {
+    let device = Limited::new(PLENTY);
+    let options = VdeOptions::new().segment_size(SEGMENT as u32).checkpoint_bytes(16 << 20);
+    let store = options.open_device(device.clone()).unwrap();
+    store.put("first", "value").unwrap();
+    device.fill(0);
+    let acknowledged = put_until_full(&store, 1000);
+    assert!(acknowledged.len() as u64 * 1000 > SEGMENT / 2, "{} values", acknowledged.len());
+    for key in acknowledged.keys().take(500) {
+        assert!(store.delete(key).unwrap());
+    }
+}
