@@ -109,8 +109,9 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// Makes the range's space ready, so that later writes to it change no file-system metadata once this was synced. Its
-    /// bytes may become anything; nothing in it is in use.
+    /// Makes the range's space ready, so that later writes to it cannot fail for lack of space, and change no file-system
+    /// metadata once this was synced. Its bytes may become anything; nothing in it is in use. Returns whether there was
+    /// anything to be done, and so to be synced.
     ///
     /// # Errors
     ///
@@ -121,10 +122,10 @@ pub trait Device: Send + Sync + 'static {
     /// ```
     /// use vde_store::{Device, MemoryDevice};
     /// let device = MemoryDevice::new();
-    /// device.prepare(8192, 1 << 20).unwrap();
+    /// assert!(!device.prepare(8192, 1 << 20).unwrap(), "memory is always ready");
     /// ```
-    fn prepare(&self, _offset: u64, _len: u64) -> io::Result<()> {
-        Ok(())
+    fn prepare(&self, _offset: u64, _len: u64) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// Gives the range's space back, where the system can do that inside of a file. Its bytes may become anything; nothing in

@@ -15,6 +15,9 @@ const REFILLED: u64 = 8;
 /// How many segments are kept written beforehand for the log.
 const READY_SEGMENTS: usize = 2;
 
+/// A disk with space for so many segments is not full soon.
+const PLENTY_SEGMENTS: u64 = 16;
+
 /// How often the thread looks whether readers have gone and whether nobody writes, while there is space to be given back.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -109,6 +112,8 @@ impl Shared {
                 break;
             }
             if self.is_behind() {
+                state.wanted = true;
+                self.maintenance.wake.notify_one();
                 self.maintenance.round.wait_for(&mut state, Duration::from_millis(20));
             }
         }
@@ -182,8 +187,8 @@ impl Shared {
 
     /// Writes the segments that the log will need next, so that its syncs have no file-system metadata to commit.
     pub(crate) fn prepare_segments(&self) -> Result<()> {
-        // Zeros would only take bandwidth from a log whose syncs are limited by it.
-        if self.log.has_large_syncs() {
+        // Zeros would only take bandwidth from a log whose syncs are limited by it, unless the disk will be full soon.
+        if self.log.has_large_syncs() && self.has_plenty_of_space() {
             self.end_shortage();
             return Ok(());
         }
@@ -207,16 +212,16 @@ impl Shared {
         }
     }
 
+    fn has_plenty_of_space(&self) -> bool {
+        let available = self.pages.device().available();
+        available.is_none_or(|bytes| bytes > PLENTY_SEGMENTS * u64::from(self.geometry.segment_size))
+    }
+
     fn prepare(&self, offset: u64, size: u64) -> Result<()> {
         const PREPARE: &str = "prepare a segment";
-        let device = self.pages.device();
-        let prepared = match device.len() {
-            Ok(len) if len >= offset + size => return Ok(()),
-            Ok(_) => device.prepare(offset, size),
-            Err(error) => Err(error),
-        };
-        match prepared {
-            Ok(()) => self.sync(PREPARE),
+        match self.pages.device().prepare(offset, size) {
+            Ok(true) => self.sync(PREPARE),
+            Ok(false) => Ok(()),
             Err(error) if is_full(&error) => Err(Error::io(PREPARE, error)),
             Err(error) => Err(self.fail(PREPARE, error)),
         }

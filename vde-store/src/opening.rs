@@ -155,7 +155,7 @@ pub(crate) fn initialise(device: &dyn Device, segment_size: u32, seq: u64) -> Re
     // The maintenance thread sees to the other segments.
     let first_segment = superblock.geometry().segment_offset(0);
     let prepared = device.prepare(first_segment, u64::from(segment_size) + reserve_of(segment_size));
-    prepared.map_err(|e| Error::io("prepare a segment", e))
+    prepared.map(drop).map_err(|e| Error::io("prepare a segment", e))
 }
 
 #[cfg(test)]

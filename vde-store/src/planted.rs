@@ -49,8 +49,12 @@ pub enum Bug {
     TellEarly,
     /// The view that a watch begins with lacks what was logged and not durable.
     WatchLate,
-    /// A container that is closed keeps no space at its end for a full disk.
+    /// A container keeps no space at its end for a full disk.
     NothingKept,
+    /// A checkpoint on a full disk takes whatever pages are free, written beforehand or not.
+    HolesTaken,
+    /// Puts use up what the log keeps for deletions.
+    NothingForDeletions,
 }
 
 /// The bug that a store was opened with, if any.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result, is_full};
+use crate::planted::Bug;
 use crate::store::Vde;
 
 /// Whether the device had space when last asked.
@@ -49,8 +50,15 @@ impl Shared {
         if self.must_prepare() {
             self.prepare_segments()?;
         }
+        self.check_room(0)
+    }
+
+    /// Whether there is space for `len` bytes of log that add something, beside what is kept for deletions.
+    pub(crate) fn check_room(&self, len: usize) -> Result<()> {
         match self.space.cause() {
-            Some(cause) if !self.log.has_room() => Err(Error::Full { cause }),
+            Some(cause) if !self.log.has_room(len) && !self.options.planted.has(Bug::NothingForDeletions) => {
+                Err(Error::Full { cause })
+            }
             _ => Ok(()),
         }
     }

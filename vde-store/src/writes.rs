@@ -2,12 +2,14 @@
 //! then the wait for the disk.
 
 use std::io::Read;
+use std::ops::Bound;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::batch::{Condition, Decided, Operation, Writes};
 use crate::blob::{self, PendingBlob};
 use crate::compress;
 use crate::engine::Shared;
+use crate::entries::Entries;
 use crate::error::{Error, Result, is_full};
 use crate::format::{FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Kind, MAX_RECORD_VALUE, MAX_USER_LEN};
 use crate::log::record::{Draft, Origin, Parts};
@@ -16,7 +18,7 @@ use crate::memtable::{Change, Facts, Horizon, Payload, Stored, Target};
 use crate::options::{Compression, Durability};
 use crate::planted::Bug;
 use crate::value::{Value, now_micros};
-use crate::view::check_key;
+use crate::view::{ReadView, check_key};
 
 /// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
 const MAX_UNWRITTEN: usize = 8 << 20;
@@ -57,6 +59,9 @@ pub(crate) struct Write<'a> {
 /// know of it could cost much space.
 const LOOKED_FOR: u64 = 4096;
 
+/// A deleted range of more keys is worth a checkpoint of its own, whatever their values take.
+const COUNTED_KEYS: usize = 1 << 14;
+
 impl<'a> Write<'a> {
     pub(crate) fn new(key: &'a [u8], content: Content<'a>) -> Self {
         Self { key, content, user: &[], origin: None, replaced: None }
@@ -73,6 +78,10 @@ impl<'a> Write<'a> {
         let (origin, modified) =
             self.origin.map_or((None, now), |(origin, modified)| (Some(origin), modified));
         Draft::new(&Parts { kind, flags, modified, origin, user: self.user, key: self.key, value }, salt)
+    }
+
+    fn adds_something(&self) -> bool {
+        !matches!(self.content, Content::Delete | Content::DeleteRange(_))
     }
 
     fn target(&self) -> Target {
@@ -98,14 +107,19 @@ impl<'a> Write<'a> {
 /// One write of a batch.
 enum Planned<'a> {
     Put(Lifted<'a>),
-    Other(Content<'a>),
+    Delete,
+    /// With how many bytes the values take that it deletes.
+    DeleteRange(Option<&'a [u8]>, u64),
 }
 
 impl Planned<'_> {
-    fn content(&self) -> Content<'_> {
+    fn write<'w>(&'w self, key: &'w [u8]) -> Write<'w> {
         match self {
-            Self::Put(value) => value.content(),
-            Self::Other(content) => *content,
+            Self::Put(value) => Write::new(key, value.content()),
+            Self::Delete => Write::new(key, Content::Delete),
+            Self::DeleteRange(until, replaced) => {
+                Write { replaced: Some(*replaced), ..Write::new(key, Content::DeleteRange(*until)) }
+            }
         }
     }
 
@@ -152,15 +166,18 @@ impl Shared {
         let entries = writes.iter().enumerate().map(|(i, write)| {
             Entry::new(write.draft(now, flags(i), self.geometry.salt), write.target(), write.stored(now))
         });
+        let entries: Vec<_> = entries.collect();
+        if writes.iter().any(Write::adds_something) {
+            self.check_room(entries.iter().map(Entry::len).sum())?;
+        }
         let durable = durability != Durability::Buffered;
-        let appended = self.log.append(entries.collect(), durable, || {
+        let appended = self.log.append(entries, durable, || {
             if durable {
                 self.line.arrived(&self.log);
             }
         });
-        if replaced > 0 {
-            self.layers.load().memtable.note_replaced(replaced);
-        }
+        let backlog =
+            if replaced > 0 { self.layers.load().memtable.note_replaced(replaced) } else { appended.backlog };
         // Whatever takes what is unwritten leaves nothing, so that the bound is passed once for each time it is written.
         if !durable && (MAX_BUFFERED..MAX_BUFFERED + appended.added).contains(&appended.unwritten) {
             self.line.write_soon();
@@ -169,7 +186,7 @@ impl Shared {
             let _poisoning = self.line.poison_on_panic();
             self.log.flush(false).map_err(|e| self.fail_log(e))?;
         }
-        if appended.half_full || appended.backlog > self.options.checkpoint_bytes {
+        if appended.half_full || backlog > self.options.checkpoint_bytes {
             self.maintenance.wake();
         }
         Ok(appended.seq)
@@ -186,6 +203,16 @@ impl Shared {
             }
             None => 0,
         }
+    }
+
+    /// How many bytes the values take whose keys lie in a range, or so many that a checkpoint is due.
+    fn bytes_in(&self, from: &[u8], until: Option<&[u8]>) -> u64 {
+        let view = ReadView { layers: self.layers.load_full(), horizon: Horizon::LATEST };
+        let until = until.map_or(Bound::Unbounded, |until| Bound::Excluded(until.into()));
+        let mut entries = Entries::new(view, Bound::Included(from.into()), until);
+        // Of what cannot be read, the checkpoint tells.
+        let bytes = entries.by_ref().take(COUNTED_KEYS).flatten().map(|entry| entry.len()).sum();
+        if entries.next().is_none() { bytes } else { self.options.checkpoint_bytes.saturating_add(1) }
     }
 
     /// Before a write takes its stripe: whether it may be made at all. Waits while checkpoints lag far behind.
@@ -461,7 +488,10 @@ impl Shared {
     ) -> Result<Option<Decided>> {
         self.check_writable()?;
         self.check_not_updating()?;
-        if !may_wait && self.must_wait(writes.weight()) {
+        let has_range =
+            writes.operations.iter().any(|operation| matches!(operation, Operation::DeleteRange(..)));
+        // What is in a range may have to be read.
+        if !may_wait && (has_range || self.must_wait(writes.weight())) {
             return Ok(None);
         }
         let mut lifted = Vec::new();
@@ -478,21 +508,19 @@ impl Shared {
                 key,
                 match operation {
                     Operation::Put(_, value) => Planned::Put(self.lift(value)?),
-                    Operation::Delete(_) => Planned::Other(Content::Delete),
+                    Operation::Delete(_) => Planned::Delete,
                     Operation::DeleteRange(_, until) => {
-                        until.as_deref().map_or(Ok(()), check_key)?;
-                        Planned::Other(Content::DeleteRange(until.as_deref()))
+                        let until = until.as_deref();
+                        until.map_or(Ok(()), check_key)?;
+                        Planned::DeleteRange(until, self.bytes_in(key, until))
                     }
                 },
             ));
         }
         let keys = writes.conditions.iter().map(|(key, _)| &**key).chain(lifted.iter().map(|(key, _)| *key));
-        let has_range =
-            writes.operations.iter().any(|operation| matches!(operation, Operation::DeleteRange(..)));
         // No write of a key in the range may come between its reading what is there and its being logged.
         let stripes = match (has_range, may_wait) {
-            (true, true) => Some(self.stripes.lock_all()),
-            (true, false) => self.stripes.try_lock_all(),
+            (true, _) => Some(self.stripes.lock_all()),
             (false, true) => Some(self.stripes.lock_many(keys)),
             (false, false) => self.stripes.try_lock_many(keys),
         };
@@ -503,8 +531,7 @@ impl Shared {
         if lifted.is_empty() {
             return Ok(Some(Decided { unmet: None, seq: 0 }));
         }
-        let planned: Vec<_> =
-            lifted.iter().map(|(key, planned)| Write::new(key, planned.content())).collect();
+        let planned: Vec<_> = lifted.iter().map(|(key, planned)| planned.write(key)).collect();
         let seq = self.log(&planned, durability)?;
         drop(stripes);
         for (_, planned) in lifted {

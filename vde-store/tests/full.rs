@@ -61,18 +61,20 @@ impl Device for Limited {
         Some((*self.capacity.lock()).saturating_sub(self.taken.lock().len()) as u64 * BLOCK)
     }
 
-    fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn prepare(&self, offset: u64, len: u64) -> io::Result<bool> {
         let before = self.disk.len()?;
-        if before >= offset + len {
-            return Ok(());
-        }
+        let mut has_written = false;
         for at in (offset..offset + len).step_by(BLOCK as usize) {
+            if self.taken.lock().contains(&(at / BLOCK)) {
+                continue;
+            }
             if let Err(error) = self.write_at(&[0; BLOCK as usize], at) {
                 self.set_len(before)?;
                 return Err(error);
             }
+            has_written = true;
         }
-        Ok(())
+        Ok(has_written)
     }
 
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -258,25 +260,34 @@ fn deletions_and_a_checkpoint_have_what_is_kept_for_them() {
     }
 }
 
-/// A store is closed whose pages are all in use, the disk runs full, and the store is opened again. Keys in several leaves are
-/// deleted, and a checkpoint writes those leaves, the root and the catalog.
-fn delete_on_a_full_disk(bug: Option<Bug>) -> vde_store::Result<()> {
-    let options = || bug.map_or_else(|| options(false), |bug| options(false).plant(bug));
+fn opened(bug: Option<Bug>, background: bool, device: &Arc<Limited>) -> vde_store::Result<Vde> {
+    let options = bug.map_or_else(|| options(background), |bug| options(background).plant(bug));
+    options.open_device(device.clone())
+}
+
+/// A store is closed with or without a hole where a large value was, the disk runs full, and the store is opened again. Keys in
+/// several leaves are deleted, and a checkpoint writes those leaves, the root and the catalog.
+fn delete_on_a_full_disk(bug: Option<Bug>, with_hole: bool) -> vde_store::Result<()> {
     let device = Limited::new(PLENTY);
-    let store = options().open_device(device.clone())?;
+    let store = opened(bug, false, &device)?;
+    if with_hole {
+        store.put("large", vec![1; 120_000])?;
+    }
     for i in 0..100u32 {
         store.put(i.to_be_bytes(), vec![1; 200])?;
     }
     store.checkpoint()?;
+    store.delete("large")?;
+    store.checkpoint()?;
     drop(store);
     device.fill(0);
-    let store = options().open_device(device.clone())?;
+    let store = opened(bug, false, &device)?;
     for i in [0u32, 30, 60, 90] {
         assert!(store.delete(i.to_be_bytes())?);
     }
     store.checkpoint()?;
     drop(store);
-    let store = options().open_device(device)?;
+    let store = opened(bug, false, &device)?;
     assert_eq!(store.list("").count(), 96);
     assert!(store.verify(|_| {})?.is_clean());
     Ok(())
@@ -284,12 +295,59 @@ fn delete_on_a_full_disk(bug: Option<Bug>) -> vde_store::Result<()> {
 
 #[test]
 fn a_closed_container_keeps_space_for_a_checkpoint_on_a_full_disk() {
-    delete_on_a_full_disk(None).unwrap();
+    for with_hole in [false, true] {
+        delete_on_a_full_disk(None, with_hole).unwrap();
+    }
 }
 
 #[test]
 fn a_container_that_keeps_nothing_for_a_full_disk_is_found() {
-    let failed = delete_on_a_full_disk(Some(Bug::NothingKept));
+    let failed = delete_on_a_full_disk(Some(Bug::NothingKept), false);
+    assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
+}
+
+#[test]
+fn a_checkpoint_on_a_full_disk_that_does_not_take_what_is_kept_is_found() {
+    let failed = delete_on_a_full_disk(Some(Bug::HolesTaken), true);
+    assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
+}
+
+/// Values of `len` bytes are put until the disk is full; then keys are deleted, and a checkpoint is made.
+fn delete_after_puts(bug: Option<Bug>, len: usize) -> vde_store::Result<()> {
+    let device = Limited::new(PLENTY);
+    let store = opened(bug, true, &device)?;
+    for i in 0..40u32 {
+        store.put(format!("first {i}"), "value")?;
+    }
+    device.fill(0);
+    let put = put_until_full(&store, len);
+    for i in 0..40u32 {
+        assert!(store.delete(format!("first {i}"))?);
+    }
+    // Of so many small changes, the index may be larger than what is kept.
+    match store.checkpoint() {
+        Err(Error::Full { .. }) if len < 1000 => {}
+        made => made?,
+    }
+    assert_eq!(contents(&store), put);
+    device.empty();
+    store.try_resume()?;
+    store.checkpoint()?;
+    drop(store);
+    assert_eq!(contents(&opened(bug, true, &device)?), put);
+    Ok(())
+}
+
+#[test]
+fn whatever_has_filled_the_disk_deletions_have_what_is_kept_for_them() {
+    for len in [20, 1000, 20_000, 60_000, 65_000, 70_000] {
+        delete_after_puts(None, len).unwrap_or_else(|e| panic!("values of {len} bytes: {e}"));
+    }
+}
+
+#[test]
+fn puts_that_use_up_what_is_kept_for_deletions_are_found() {
+    let failed = delete_after_puts(Some(Bug::NothingForDeletions), 1000);
     assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
 }
 

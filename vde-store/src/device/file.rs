@@ -261,7 +261,7 @@ fn remove_leftovers(path: &Path) {
 /// Direct writes go out in pieces of this size, through one aligned buffer.
 const BULK: usize = 1 << 20;
 /// What direct writes must be aligned to, in memory and on the device.
-const ALIGNMENT: usize = 4096;
+pub(super) const ALIGNMENT: usize = 4096;
 
 fn write_direct(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
     if data.as_ptr().align_offset(ALIGNMENT) == 0 {
@@ -311,28 +311,27 @@ impl Device for FileDevice {
     }
 
     fn allocated(&self) -> Option<u64> {
-        use std::os::unix::fs::MetadataExt;
-
-        /// The unit of `st_blocks`.
-        const UNIT: u64 = 512;
-        self.file.metadata().ok()?.blocks().checked_mul(UNIT)
+        system::allocated(&self.file)
     }
 
-    fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn prepare(&self, offset: u64, len: u64) -> io::Result<bool> {
         let before = self.file.metadata()?.len();
-        if before >= offset + len {
-            return Ok(());
-        }
+        let end = offset + len;
         let zeros = vec![0; BULK];
-        for at in (offset..offset + len).step_by(BULK) {
-            let piece = (offset + len - at).min(BULK as u64) as usize;
-            if let Err(error) = self.write_bulk(&zeros[..piece], at) {
-                // Others may need what little there was.
-                let _ = self.file.set_len(before);
-                return Err(error);
+        let mut at = offset;
+        while at < end {
+            let Some((hole, hole_end)) = system::next_hole(&self.file, at, end, before) else { break };
+            for at in (hole..hole_end).step_by(BULK) {
+                let piece = (hole_end - at).min(BULK as u64) as usize;
+                if let Err(error) = self.write_bulk(&zeros[..piece], at) {
+                    // Others may need what little there was.
+                    let _ = self.file.set_len(before);
+                    return Err(error);
+                }
             }
+            at = hole_end;
         }
-        Ok(())
+        Ok(at > offset)
     }
 
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -458,5 +457,26 @@ mod tests {
         let file = device.file.try_clone().unwrap();
         drop(FileDevice { file, direct: None, process: device.process.wrapping_add(1) });
         assert!(matches!(FileDevice::open(&path), Err(Error::AlreadyOpen { .. })));
+    }
+
+    #[test]
+    fn what_is_prepared_takes_space_and_keeps_no_hole() {
+        const PAGE: u64 = ALIGNMENT as u64;
+        let dir = tempfile::tempdir().unwrap();
+        let device = FileDevice::create(&dir.path().join("store.vde")).unwrap();
+        device.write_at(&[7; ALIGNMENT], 63 * PAGE).unwrap();
+        device.write_at(&vec![7; 16 * ALIGNMENT], 8 * PAGE).unwrap();
+        device.discard(12 * PAGE, 4 * PAGE).unwrap();
+        assert!(device.prepare(4 * PAGE, 80 * PAGE).unwrap());
+        device.sync().unwrap();
+        assert!(!device.prepare(4 * PAGE, 80 * PAGE).unwrap());
+        assert_eq!(device.len().unwrap(), 84 * PAGE);
+        let allocated = device.allocated().unwrap();
+        assert!((80 * PAGE..=84 * PAGE).contains(&allocated), "{allocated} bytes");
+        let mut block = [1; ALIGNMENT];
+        for (page, byte) in [(8, 7), (14, 0), (63, 7), (83, 0)] {
+            device.read_at(&mut block, page * PAGE).unwrap();
+            assert_eq!(block, [byte; ALIGNMENT], "what was written stays");
+        }
     }
 }

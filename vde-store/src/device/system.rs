@@ -5,6 +5,9 @@ use std::io;
 use std::path::Path;
 
 use crate::device::Mapping;
+use crate::device::file::ALIGNMENT;
+
+const PAGE: u64 = ALIGNMENT as u64;
 
 #[cfg(unix)]
 mod unix {
@@ -44,6 +47,12 @@ mod unix {
     pub(crate) fn available(file: &File) -> Option<u64> {
         let stat = rustix::fs::fstatvfs(file).ok()?;
         stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+
+    pub(crate) fn allocated(file: &File) -> Option<u64> {
+        /// The unit of `st_blocks`.
+        const UNIT: u64 = 512;
+        file.metadata().ok()?.blocks().checked_mul(UNIT)
     }
 
     #[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
@@ -108,6 +117,10 @@ mod elsewhere {
         None
     }
 
+    pub(crate) fn allocated(_: &File) -> Option<u64> {
+        None
+    }
+
     /// A map would lengthen the file to its own length, and keep it from being cut.
     pub(crate) fn map(_: &File, _: u64) -> Option<Mapping> {
         None
@@ -115,9 +128,11 @@ mod elsewhere {
 }
 
 #[cfg(not(unix))]
-pub(super) use elsewhere::{available, is_at, map, read_at, sync_directory, without_waiting, write_at};
+pub(super) use elsewhere::{
+    allocated, available, is_at, map, read_at, sync_directory, without_waiting, write_at,
+};
 #[cfg(unix)]
-pub(super) use unix::{available, is_at, map, read_at, sync_directory, without_waiting, write_at};
+pub(super) use unix::{allocated, available, is_at, map, read_at, sync_directory, without_waiting, write_at};
 
 /// The file, which was opened at `path`, opened again to be written past the page cache. By now, another file may have that
 /// name; it is left alone.
@@ -150,6 +165,26 @@ pub(super) fn discard(file: &File, offset: u64, len: u64) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn discard(_: &File, _: u64, _: u64) -> io::Result<()> {
     Ok(())
+}
+
+/// The first part of a file from `from` to `end`, in whole pages, that takes no space on the file system; the file has `len`
+/// bytes. A file system that cannot tell says that there is none before the file's end.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub(super) fn next_hole(file: &File, from: u64, end: u64, len: u64) -> Option<(u64, u64)> {
+    use rustix::fs::{SeekFrom, seek};
+
+    let hole = if from < len { seek(file, SeekFrom::Hole(from)).unwrap_or(len) } else { from };
+    let hole = (hole / PAGE * PAGE).max(from);
+    let data = if hole < len { seek(file, SeekFrom::Data(hole)).unwrap_or(end) } else { end };
+    // Behind a part of a page, the rest of it is data.
+    let hole_end = data.next_multiple_of(PAGE).max(hole + PAGE).min(end);
+    (hole < end).then_some((hole, hole_end))
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+pub(super) fn next_hole(_: &File, from: u64, end: u64, len: u64) -> Option<(u64, u64)> {
+    let hole = from.max(len / PAGE * PAGE);
+    (hole < end).then_some((hole, end))
 }
 
 /// Gives a file a name that no file has.

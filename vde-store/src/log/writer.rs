@@ -10,7 +10,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::device::Device;
 use crate::error::is_full;
-use crate::format::{BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, UNIT_HEAD, UnitHead, unit_end};
+use crate::format::{
+    BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, MAX_RECORD_VALUE, UNIT_HEAD, UnitHead, unit_end,
+};
 use crate::log::buffer::Buffer;
 use crate::log::publication::Publication;
 use crate::log::record::{Draft, link_value};
@@ -93,6 +95,11 @@ impl<'a> Entry<'a> {
         };
         Some(watchers::Change { key: (**key).into(), version: self.place.0, kind, ends_batch })
     }
+
+    /// How many bytes it takes in the log.
+    pub(crate) fn len(&self) -> usize {
+        self.draft.len()
+    }
 }
 
 /// What appending a transaction led to.
@@ -139,7 +146,7 @@ pub(crate) struct Log {
     /// Length of the largest unit of the last flush that was to be durable.
     usual_unit: AtomicU32,
     durable: AtomicU64,
-    /// Whether only what is kept of the segment is left: see [`kept_of`].
+    /// Whether the segment has no room for a value of any length beside what is kept of it: see [`kept_of`].
     is_nearly_full: AtomicBool,
     planted: Planted,
     segments: Arc<Mutex<Segments>>,
@@ -228,7 +235,7 @@ impl Log {
         let unwritten = appender.unwritten();
         self.waiting.store(unwritten, Ordering::SeqCst);
         let half_full = !was_half_full && appender.fill() >= half;
-        let is_nearly_full = !appender.has_room(self.geometry);
+        let is_nearly_full = !appender.has_room(MAX_RECORD_VALUE, self.geometry);
         if is_nearly_full != self.is_nearly_full.load(Ordering::Relaxed) {
             self.is_nearly_full.store(is_nearly_full, Ordering::Relaxed);
         }
@@ -395,11 +402,11 @@ impl Log {
         self.syncs.check().is_ok() && !chain.unwritten.is_empty()
     }
 
-    /// Whether the log's segment has more left than is kept, or there is another that was written beforehand and one for a
-    /// checkpoint.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether the log's segment has room for `len` bytes beside what is kept, or there is another that was written
+    /// beforehand and one for a checkpoint.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
         let appender = self.appender.lock();
-        appender.has_room(self.geometry) || self.segments.lock().count_ready() > 1
+        appender.has_room(len, self.geometry) || self.segments.lock().count_ready() > 1
     }
 
     /// Whether it is time for the next segment, and none was written beforehand.
@@ -454,9 +461,9 @@ impl Appender {
         self.closed_bytes + self.open.bytes.len()
     }
 
-    /// Whether the segment has more left than is kept.
-    fn has_room(&self, geometry: Geometry) -> bool {
-        self.fill() + kept_of(geometry.segment_size) < geometry.segment_size as usize
+    /// Whether the segment has room for `len` bytes beside what is kept.
+    fn has_room(&self, len: usize, geometry: Geometry) -> bool {
+        self.fill() + len + kept_of(geometry.segment_size) < geometry.segment_size as usize
     }
 
     /// How much of the segment is used.

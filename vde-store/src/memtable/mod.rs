@@ -242,9 +242,10 @@ impl Memtable {
         self.bytes.load(Relaxed)
     }
 
-    /// One of its changes has replaced a value of `len` bytes.
-    pub(crate) fn note_replaced(&self, len: u64) {
+    /// One of its changes has replaced values of `len` bytes. Returns the backlog since.
+    pub(crate) fn note_replaced(&self, len: u64) -> u64 {
         self.replaced.fetch_add(len, Relaxed);
+        self.backlog()
     }
 
     /// How much a checkpoint is due for: what it takes in memory or of the log, or the bytes of large values that no persisted

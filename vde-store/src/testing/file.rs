@@ -38,8 +38,9 @@ impl Device for SimFile {
         begun
     }
 
-    fn prepare(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.write_at(&vec![0; len as usize], offset)
+    fn prepare(&self, offset: u64, len: u64) -> io::Result<bool> {
+        self.write_at(&vec![0; len as usize], offset)?;
+        Ok(true)
     }
 
     /// What is given back becomes noise, so that whoever still needs it notices.

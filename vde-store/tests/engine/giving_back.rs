@@ -113,6 +113,25 @@ fn small_changes_that_end_large_values_lead_to_checkpoints() {
 }
 
 #[test]
+fn one_deleted_range_of_large_values_or_of_many_leads_to_a_checkpoint() {
+    for (what, count, len, limit) in
+        [("large values", 60, 100_000, 200 << 10), ("many values", 17_000, 10, 16 << 20)]
+    {
+        let (_dir, path) = place();
+        let options = VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(limit);
+        let store = options.open(&path).unwrap().with_durability(Durability::Buffered);
+        for i in 0..count {
+            store.put(u32::to_be_bytes(i), vec![7; len]).unwrap();
+        }
+        store.checkpoint().unwrap();
+        let before = store.stats().unwrap().checkpoints;
+        store.delete_range(5u32.to_be_bytes()..(count - 5).to_be_bytes()).unwrap();
+        wait_until(what, || store.stats().unwrap().checkpoints > before);
+        assert_eq!(store.list("").count(), 10, "{what}");
+    }
+}
+
+#[test]
 fn compacting_gives_back_what_is_dead_and_then_changes_nothing() {
     for seed in 0..6 {
         let (_dir, path) = place();
