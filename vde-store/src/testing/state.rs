@@ -204,9 +204,14 @@ impl State {
         self.failures.told
     }
 
+    /// Whether there was a failure that a file does not know yet which was told of `known` of them.
+    pub(super) fn has_news(&self, known: u64) -> bool {
+        known != self.failures.count
+    }
+
     /// Tells a file of what it does not know yet.
     pub(super) fn tell(&mut self, known: &mut u64) -> io::Result<()> {
-        if *known == self.failures.count {
+        if !self.has_news(*known) {
             return Ok(());
         }
         *known = self.failures.count;
