@@ -1,8 +1,8 @@
 //! What Guava's own tests hold its `Striped` to, where it applies to sets of this crate.
 //!
-//! Not here, because this crate has none: locks that are made on demand and collected when nothing refers to them
-//! (`testWeakImplementations`, `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`). Stripes live as long as
-//! the set, and a set has at most `MAX_STRIPES`.
+//! Not here, because this crate has none: null (`testNull`), and locks that are made on demand and collected when nothing
+//! refers to them (`testWeakImplementations`, `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`). Stripes live
+//! as long as the set, and a set has at most `MAX_STRIPES`.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -217,6 +217,18 @@ fn a_grant_that_meets_the_end_of_the_time_goes_to_the_next() {
     assert!(locks.try_lock(&1).is_some());
 }
 
+#[test]
+fn a_section_runs_with_its_lock_or_not_at_all() {
+    let locks = AsyncStripedMutex::<u64, u32>::new(1);
+    let section = || Task::new(within(locks.with(&1, async |count| *count += 1), ready(())));
+    let held = locks.try_lock(&1);
+    assert_eq!(section().poll(), Poll::Ready(Err(AcquireError::Elapsed)));
+    drop(held);
+    assert_eq!(*locks.try_lock(&1).unwrap(), 0);
+    assert_eq!(section().poll(), Poll::Ready(Ok(())));
+    assert_eq!(*locks.try_lock(&1).unwrap(), 1);
+}
+
 /// As threads: one waits for as long as the other holds, again and again, so that sometimes they meet.
 #[test]
 fn a_grant_that_meets_a_deadline_is_lost_to_nobody() {

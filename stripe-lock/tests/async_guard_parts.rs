@@ -14,7 +14,7 @@ use stripe_lock::future::{
     AsyncGuard, AsyncMappedGuard, AsyncMutexGuard, AsyncReadGuard, AsyncUpgradableGuard, AsyncWriteGuard,
     OwnedAsyncMutexGuard,
 };
-use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, Extended, Pair};
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Extended, Pair};
 use task::Task;
 
 type Locks = AsyncStripedMutex<u64, u64>;
@@ -80,6 +80,9 @@ fn an_upgrade_that_is_given_up_releases_everything() {
         }
         *writer.done() += 1;
     }
+    let rw = Rw::new(1);
+    drop(AsyncUpgradableGuard::upgrade(rw.try_upgradable_read(&1).unwrap()));
+    assert!(rw.try_write(&1).is_some(), "also before its first poll");
 }
 
 /// An upgrade that begins while a writer was woken to compete: the writer waits again, and is served later.
@@ -125,7 +128,9 @@ fn a_downgrade_lets_the_readers_in_that_wait_first() {
 fn a_mapped_guard_holds_the_stripe_of_the_whole() {
     let rw = AsyncStripedRwLock::<u64, (u64, [u64; 3])>::new(4);
     let stripe = rw.stripe_of(&1);
-    let mut part = AsyncWriteGuard::map(rw.try_write(&1).unwrap(), |whole| &mut whole.1[1..]);
+    let whole = rw.try_write(&1).unwrap();
+    assert_eq!(format!("{whole:?}"), "(0, [0, 0, 0])");
+    let mut part = AsyncWriteGuard::map(whole, |whole| &mut whole.1[1..]);
     part[0] = 5;
     assert_eq!((format!("{part:?}"), AsyncMappedGuard::stripe(&part)), ("[5, 0]".into(), stripe));
     assert!(rw.try_read(&1).is_none());
@@ -147,6 +152,47 @@ fn a_mapped_guard_holds_the_stripe_of_the_whole() {
     let set = owned.clone();
     std::thread::spawn(move || drop(part)).join().unwrap();
     assert_eq!(set.try_lock(&1).map(|guard| *guard), Some(3));
+}
+
+/// An owned future or guard holds one reference to its set: the set lives as long as they do, and no longer.
+#[test]
+fn what_is_owned_keeps_its_set_alive() {
+    macro_rules! owned {
+        ($($set:expr => $method:ident($($argument:expr),*);)*) => {
+            $({
+                let set = Arc::new($set);
+                drop(set.$method($($argument),*));
+                assert_eq!(Arc::strong_count(&set), 1, "{} was dropped", stringify!($method));
+                let (future, seen) = (set.$method($($argument),*), Arc::downgrade(&set));
+                drop(set);
+                let Poll::Ready(guard) = Task::new(future).poll() else { panic!("nobody else is here") };
+                assert_eq!(seen.strong_count(), 1, "by the guard of {}", stringify!($method));
+                drop(guard);
+                assert_eq!(seen.strong_count(), 0, "{}", stringify!($method));
+            })*
+        };
+    }
+    owned! {
+        Locks::new(1) => lock_owned(&1);
+        Locks::new(1) => enqueue_owned(&1);
+        Locks::new(1) => lock_many_owned([&1]);
+        Locks::new(1) => lock_all_owned();
+        Rw::new(1) => read_owned(&1);
+        Rw::new(1) => write_owned(&1);
+        Rw::new(1) => upgradable_read_owned(&1);
+        Rw::new(1) => read_many_owned([&1]);
+        AsyncStripedSemaphore::<u64>::new(1, 2) => acquire_owned(&1);
+        AsyncStripedSemaphore::<u64>::new(1, 2) => acquire_many_owned(&1, 2);
+        AsyncStripedSemaphore::<u64>::new(1, 2) => acquire_keys_owned([&1]);
+    }
+    let rw = Arc::new(Rw::new(1));
+    let upgrade = || AsyncGuard::upgrade(rw.try_upgradable_read_owned(&1).unwrap());
+    drop(upgrade());
+    assert_eq!(Arc::strong_count(&rw), 1);
+    let Poll::Ready(written) = Task::new(upgrade()).poll() else { panic!("nobody else is here") };
+    assert_eq!(Arc::strong_count(&rw), 2);
+    drop(written);
+    assert_eq!(Arc::strong_count(&rw), 1);
 }
 
 #[test]

@@ -4,12 +4,13 @@
 #[path = "common/bell.rs"]
 mod bell;
 
+use std::panic::catch_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bell::Bell;
-use stripe_lock::AsyncStripedMutex;
+use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, MAX_STRIPES};
 
 fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))
@@ -28,6 +29,7 @@ fn a_second_lock_waits_for_the_first() {
     let mut first = locks.try_lock(&1).unwrap();
     let mut second = pin!(locks.lock(&1));
     assert!(poll(second.as_mut(), &waker).is_pending());
+    assert!(locks.try_lock(&1).is_none());
     *first += 1;
     assert_eq!(bell.rings(), 0);
     drop(first);
@@ -36,6 +38,23 @@ fn a_second_lock_waits_for_the_first() {
     assert_eq!(*guard, 1);
     drop(guard);
     assert!(locks.try_lock(&1).is_some());
+}
+
+#[test]
+fn a_set_has_as_many_stripes_as_requested_or_more() {
+    for (requested, got) in [(1, 1), (3, 4), (64, 64), (100, 128)] {
+        let sizes = [
+            AsyncStripedMutex::<u64>::new(requested).stripes(),
+            AsyncStripedRwLock::<u64>::new(requested).stripes(),
+            AsyncStripedSemaphore::<u64>::new(requested, 1).stripes(),
+        ];
+        assert_eq!(sizes, [got; 3]);
+    }
+    for requested in [0, MAX_STRIPES + 1] {
+        assert!(catch_unwind(|| drop(AsyncStripedMutex::<u64>::new(requested))).is_err());
+        assert!(catch_unwind(|| drop(AsyncStripedRwLock::<u64>::new(requested))).is_err());
+        assert!(catch_unwind(|| drop(AsyncStripedSemaphore::<u64>::new(requested, 1))).is_err());
+    }
 }
 
 #[test]

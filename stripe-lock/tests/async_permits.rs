@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use stripe_lock::AsyncStripedSemaphore;
-use stripe_lock::future::{AsyncPermit, AsyncPermits};
+use stripe_lock::future::{AcquireError, AsyncPermit, AsyncPermits};
 use task::Task;
 
 type Limits = AsyncStripedSemaphore<u64>;
@@ -99,8 +99,14 @@ fn forgotten_permits_are_gone_until_more_are_added() {
 #[test]
 fn a_stripe_has_at_most_so_many_permits_whatever_is_held_or_forgotten() {
     assert!(panics(|| drop(Limits::new(1, 0))) && panics(|| drop(Limits::new(1, MOST + 1))));
-    let limits = Limits::new(1, MOST);
-    assert!(panics(|| limits.add_permits(&1, 1)) && panics(|| drop(limits.acquire_many(&1, MOST + 1))));
+    let limits = Arc::new(Limits::new(1, MOST));
+    assert!(panics(|| limits.add_permits(&1, 1)));
+    for too_many in [MOST + 1, 1 << 31, u32::MAX] {
+        assert!(panics(|| drop(limits.acquire_many(&1, too_many))));
+        assert!(panics(|| drop(limits.try_acquire_many(&1, too_many))));
+        assert!(panics(|| drop(limits.acquire_many_owned(&1, too_many))));
+        assert!(panics(|| drop(limits.blocking_acquire_many(&1, too_many))));
+    }
     limits.add_permits(&1, 0);
     let all = limits.try_acquire_many(&1, MOST).unwrap();
     assert!(limits.try_acquire(&1).is_none() && limits.try_acquire_many(&1, MOST).is_none());
@@ -127,8 +133,43 @@ fn who_wants_more_than_there_are_waits_for_more() {
     let mut waiting = Task::waiting(limits.acquire_many(&1, 3));
     limits.add_permits(&1, 1);
     assert_eq!(waiting.woken(), 0);
-    limits.add_permits(&1, 1);
-    drop(waiting.done());
+    limits.add_permits(&1, 4);
+    let three = waiting.done();
+    assert_eq!(limits.available(&1), 3, "the rest is free");
+    drop(three);
+    assert_eq!(limits.available(&1), 6);
+}
+
+#[test]
+fn a_thread_waits_for_permits_that_are_added() {
+    let limits = Limits::new(1, 1);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| drop(limits.blocking_acquire_many(&1, 2)));
+        while limits.waiters(&1) == 0 {
+            std::thread::yield_now();
+        }
+        limits.add_permits(&1, 1);
+        waits.join().unwrap();
+    });
+    assert_eq!(limits.available(&1), 2);
+}
+
+/// Nobody gets a permit any more, and each is still counted.
+#[test]
+fn a_closed_stripe_counts_its_permits() {
+    let limits = Limits::new(1, 3);
+    let (held, forgotten) = (limits.try_acquire(&1).unwrap(), limits.try_acquire(&1).unwrap());
+    let mut waiting = Task::waiting(limits.acquire_many(&1, 3).checked());
+    limits.close();
+    assert_eq!(limits.available(&1), 1);
+    limits.add_permits(&1, 2);
+    assert_eq!(limits.available(&1), 3);
+    AsyncPermit::forget(forgotten);
+    drop(held);
+    assert_eq!(limits.available(&1), 4);
+    assert!(limits.try_acquire(&1).is_none() && limits.try_acquire_many(&1, 2).is_none());
+    assert_eq!(waiting.done().err(), Some(AcquireError::Closed));
+    assert_eq!(limits.available(&1), 4);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_thread_waits(locks: &Locks, key: u64) {
     assert_eq!(locks.waiters(&key), 0);
 }
 
-/// `Debug` of a future or a batch takes no lock, so it may be printed from anywhere, and says how the future stands.
+/// `Debug` of a set, a future or a batch takes no lock, so it may be printed from anywhere, and says how the future stands.
 #[test]
 fn futures_can_be_shown_in_every_state() {
     watched(|| {
@@ -121,6 +121,7 @@ fn futures_can_be_shown_in_every_state() {
         let rw = AsyncStripedRwLock::<u64>::new(4);
         let limits = AsyncStripedSemaphore::<u64>::new(4, 1);
         let held = (locks.try_lock_all(), rw.try_read_all(), limits.try_acquire_many(&1, 1));
+        assert_eq!([format!("{locks:?}"), format!("{rw:?}")], ["AsyncStriped { stripes: 4, .. }"; 2]);
         macro_rules! shown {
             ($($future:expr, $name:literal;)*) => {
                 $({

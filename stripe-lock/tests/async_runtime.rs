@@ -15,6 +15,7 @@ use std::time::Duration;
 use bell::Bell;
 use stripe_lock::future::{AcquireError, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
+use tokio::task::coop::{consume_budget, has_budget_remaining};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
@@ -260,28 +261,45 @@ async fn timeouts_that_meet_grants_lose_neither() {
     assert_eq!(total as usize, done.load(SeqCst));
 }
 
-/// A task that used up its budget still gets its turn, and in order.
+/// Uses up what the runtime lets the current task do in one poll.
+fn spend_the_budget() {
+    while pin!(consume_budget()).poll(&mut Context::from_waker(Waker::noop())).is_ready() {}
+    assert!(!has_budget_remaining());
+}
+
+/// A task that used up its budget joins the queue in the same poll, and is served in its order.
 #[tokio::test]
 async fn order_does_not_depend_on_the_budget() {
     let locks = Arc::new(AsyncStripedMutex::<u64, Vec<usize>>::new(1).strict_fifo());
     let held = locks.lock(&1).await;
     let mut tasks = JoinSet::new();
     for task in 0..4 {
-        let locks = locks.clone();
+        let set = locks.clone();
         tasks.spawn(async move {
-            for _ in 0..1000 {
-                tokio::task::consume_budget().await;
+            if task % 2 == 0 {
+                spend_the_budget();
             }
-            locks.lock(&1).await.push(task);
+            set.lock(&1).await.push(task);
         });
-        // Until it stands in line.
-        for _ in 0..50 {
+        while locks.waiters(&1) == task {
             yield_now().await;
         }
     }
     drop(held);
     timeout(HUNG, tasks.join_all()).await.unwrap();
     assert_eq!(*locks.lock(&1).await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn what_is_free_needs_no_budget() {
+    let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
+    let set = locks.clone();
+    let polled = tokio::spawn(async move {
+        spend_the_budget();
+        pin!(set.lock(&1)).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    });
+    assert!(polled.await.unwrap());
+    assert!(locks.try_lock(&1).is_some());
 }
 
 #[tokio::test]

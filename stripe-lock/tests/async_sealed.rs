@@ -179,6 +179,19 @@ fn what_is_leaked_reaches_no_data_any_more() {
     drop(text);
 }
 
+/// Data that is taken out of its set is dropped once, by its new owner.
+#[test]
+fn what_is_taken_out_is_dropped_once() {
+    let data = Arc::new(());
+    let locks = AsyncStripedMutex::<u64, _>::from_fn(4, DefaultHasher::default(), |_| data.clone());
+    let rw = AsyncStripedRwLock::<u64, _>::from_fn(4, DefaultHasher::default(), |_| data.clone());
+    drop((locks.try_lock_all(), rw.try_read_all()));
+    let taken = (locks.into_inner(), rw.into_inner());
+    assert_eq!(Arc::strong_count(&data), 9);
+    drop(taken);
+    assert_eq!(Arc::strong_count(&data), 1);
+}
+
 /// A set behind `&mut` has no guards, though it may have leaked ones, whose data it gives out again.
 #[test]
 fn a_set_of_ones_own_has_no_guards() {

@@ -47,12 +47,30 @@ fn readers_share_and_writers_do_not() {
     let locks = AsyncStripedRwLock::<u64, u32>::new(4);
     let (one, two) = (locks.try_read(&1).unwrap(), locks.try_read(&1).unwrap());
     assert_eq!((*one, *two), (0, 0));
+    assert!(locks.try_write(&1).is_none());
     let mut writer = Task::waiting(locks.write(&1));
     drop(one);
     assert_eq!(writer.woken(), 0);
     drop(two);
-    *writer.done() += 1;
+    let mut written = writer.done();
+    *written += 1;
+    assert!(locks.try_read(&1).is_none() && locks.try_write(&1).is_none());
+    drop(written);
     assert_eq!(*locks.try_read(&1).unwrap(), 1);
+}
+
+#[test]
+fn waiters_queue_in_the_order_of_their_first_polls() {
+    let locks = AsyncStripedRwLock::<u64>::new(1).strict_fifo();
+    let held = locks.try_write(&1);
+    let (created_first, created_last) = (locks.write(&1), locks.write(&1));
+    let mut first = Task::waiting(created_last);
+    let mut last = Task::waiting(created_first);
+    drop(held);
+    let guard = first.done();
+    assert_eq!(last.woken(), 0);
+    drop(guard);
+    drop(last.done());
 }
 
 #[test]

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use hostile::{Bomb, CLONE, DROP, Hook, WAKE, panic_of};
-use stripe_lock::future::{Acquire, AcquireError, AsyncGuard, AsyncUpgradableGuard, Write, within};
+use stripe_lock::future::{
+    Acquire, AcquireError, AsyncGuard, AsyncUpgradableGuard, OwnedAsyncPermit, Write, within,
+};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use task::Task;
 
@@ -72,6 +74,49 @@ fn a_waker_may_use_the_set() {
     drop(waker);
     assert!(seen() >= 1, "dropped with the futures");
     assert!(locks.try_lock_all().is_some());
+}
+
+/// A waker that owns a permit gives it back when it is dropped: replaced by another waker, with its future, or by a close.
+#[test]
+fn a_waker_may_own_what_is_waited_for() {
+    struct Owner(#[expect(dead_code, reason = "only to be dropped")] OwnedAsyncPermit<u64>);
+    impl Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+    let limits = Arc::new(AsyncStripedSemaphore::<u64>::new(1, 1));
+    let waiting = || {
+        let mut waits = Box::pin(limits.acquire(&1).checked());
+        let waker = Waker::from(Arc::new(Owner(limits.try_acquire_owned(&1).unwrap())));
+        assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        waits
+    };
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut replaced = waiting();
+    assert!((0..2).any(|_| replaced.as_mut().poll(cx).is_ready()), "granted by the first poll");
+    drop(waiting());
+    assert_eq!(limits.available(&1), 1);
+    let mut closed = waiting();
+    limits.close();
+    assert!(matches!(closed.as_mut().poll(cx), Poll::Ready(Err(AcquireError::Closed))));
+    assert_eq!(limits.available(&1), 1);
+}
+
+#[test]
+fn a_waker_may_use_the_set_that_is_being_closed() {
+    let limits = Arc::new(AsyncStripedSemaphore::<u64>::new(1, 1));
+    let held = limits.try_acquire(&1).unwrap();
+    let (hook, waker) = Hook::new();
+    let mut waits = Box::pin(limits.acquire(&1).checked());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let set = limits.clone();
+    hook.then(move || {
+        set.add_permits(&1, 1);
+        assert!(set.try_acquire(&1).is_none() && set.waiters(&1) == 0);
+    });
+    limits.close();
+    assert!(hook.is_done());
+    drop(held);
+    assert_eq!(limits.available(&1), 2);
 }
 
 const STRIPES: usize = 64;
@@ -211,6 +256,21 @@ fn for_every_way(scenario: impl Fn(&str, Held<'_>, &mut Option<Waiting<'_>>, &'s
 
 fn poll(future: &mut Option<Waiting<'_>>, waker: &Waker) -> Poll<()> {
     future.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn every_wait_ends_with_the_release() {
+    for_every_way(|way, held, future, bomb, waker| {
+        assert_eq!(bomb.wakes(), 0, "{way}");
+        drop(held);
+        // A wait for several stripes may go on by itself: each wake brings it further.
+        for wakes in 1.. {
+            assert!(bomb.wakes() >= wakes, "{way}: nobody woke it");
+            if poll(future, waker).is_ready() {
+                break;
+            }
+        }
+    });
 }
 
 #[test]
