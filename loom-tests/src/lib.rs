@@ -5,7 +5,7 @@
 //! and when they are released), not `parking_lot`.
 //!
 //! The models are compiled and run by `cargo loom` (an alias of this workspace, which sets the cfg
-//! `stripe_lock_loom`); an ordinary `cargo test` runs none of them.
+//! `loom`); an ordinary `cargo test` runs none of them.
 
 mod mutants;
 mod raw;

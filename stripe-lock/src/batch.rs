@@ -5,13 +5,11 @@ use core::hash::{BuildHasher, Hash};
 #[cfg(feature = "std")]
 use std::time::{Duration, Instant};
 
-use lock_api::{RawRwLock, RawRwLockTimed};
-
 use crate::StripeSet;
 use crate::holding::Mixed;
 use crate::lock::Handle;
 use crate::multi::MultiGuard;
-use crate::raw::{ForRwLock, Try, Until};
+use crate::raw::{ForRwLock, RawRwLock, RawRwLockTimed, Try, Until};
 
 /// Keys to read and keys to write, named before any of them is locked. Made by
 /// [`StripedRwLock::batch`](crate::StripedRwLock::batch).

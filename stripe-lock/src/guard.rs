@@ -87,10 +87,12 @@ where
         Some(Self { stripe, state, held: Held::none(), data: PhantomData })
     }
 
+    /// The guard, with its record. (Put together anew, since a guard whose parts were written one after the other is slow to
+    /// move.)
     #[inline]
-    pub(crate) fn recorded(mut self, held: Held) -> Self {
-        self.held = held;
-        self
+    pub(crate) fn recorded(self, held: Held) -> Self {
+        let (stripe, state, _) = self.into_parts();
+        Self::from_parts(stripe, state, held)
     }
 
     #[inline]

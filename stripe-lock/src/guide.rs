@@ -15,5 +15,8 @@ pub mod async_pitfalls {}
 #[doc = include_str!("../docs/seeing-what-waits.md")]
 pub mod seeing_what_waits {}
 
+#[doc = include_str!("../docs/model-checking.md")]
+pub mod model_checking {}
+
 #[doc = include_str!("../docs/coming-from.md")]
 pub mod coming_from {}

@@ -83,6 +83,10 @@ pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stri
 /// neither `ahash` nor `std` it can't be constructed, and a hasher has to be named: see
 /// [`StripedMutex::with_hasher`](crate::StripedMutex::with_hasher).
 ///
+/// A target without an operating system has no source of random keys, and the feature `ahash` has no effect there. On
+/// `wasm32-unknown-unknown` the default is the standard library's hasher, whose key is not secret there: name a hasher of your
+/// own, with a key from outside, if somebody hostile chooses the keys of your locks.
+///
 /// # Examples
 ///
 /// ```
@@ -94,44 +98,84 @@ pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stri
 /// // Another instance has other keys.
 /// assert_ne!(hasher.hash_one("key"), DefaultHasher::default().hash_one("key"));
 /// ```
-#[cfg(feature = "ahash")]
-#[derive(Clone, Debug, Default)]
-pub struct DefaultHasher(ahash::RandomState);
+pub use default::DefaultHasher;
 
-#[cfg(feature = "ahash")]
-impl BuildHasher for DefaultHasher {
-    type Hasher = ahash::AHasher;
+#[cfg(all(
+    feature = "ahash",
+    not(loom),
+    not(any(target_os = "none", all(target_family = "wasm", target_os = "unknown")))
+))]
+mod default {
+    use core::hash::{BuildHasher, Hash};
 
-    #[inline]
-    fn build_hasher(&self) -> Self::Hasher {
-        self.0.build_hasher()
-    }
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug, Default)]
+    pub struct DefaultHasher(ahash::RandomState);
 
-    #[inline]
-    fn hash_one<T: Hash>(&self, x: T) -> u64 {
-        self.0.hash_one(x)
-    }
-}
+    impl BuildHasher for DefaultHasher {
+        type Hasher = ahash::AHasher;
 
-#[cfg(all(feature = "std", not(feature = "ahash")))]
-#[allow(missing_docs, reason = "documented where the feature `ahash` is on")]
-#[derive(Clone, Debug, Default)]
-pub struct DefaultHasher(std::hash::RandomState);
+        #[inline]
+        fn build_hasher(&self) -> Self::Hasher {
+            self.0.build_hasher()
+        }
 
-#[cfg(all(feature = "std", not(feature = "ahash")))]
-impl BuildHasher for DefaultHasher {
-    type Hasher = std::hash::DefaultHasher;
-
-    #[inline]
-    fn build_hasher(&self) -> Self::Hasher {
-        self.0.build_hasher()
+        #[inline]
+        fn hash_one<T: Hash>(&self, x: T) -> u64 {
+            self.0.hash_one(x)
+        }
     }
 }
 
-#[cfg(not(any(feature = "std", feature = "ahash")))]
-#[allow(missing_docs, reason = "documented where the feature `ahash` is on")]
-#[derive(Clone, Debug)]
-pub enum DefaultHasher {}
+#[cfg(all(
+    feature = "std",
+    not(loom),
+    any(not(feature = "ahash"), target_os = "none", all(target_family = "wasm", target_os = "unknown"))
+))]
+mod default {
+    use std::hash::BuildHasher;
+
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug, Default)]
+    pub struct DefaultHasher(std::hash::RandomState);
+
+    impl BuildHasher for DefaultHasher {
+        type Hasher = std::hash::DefaultHasher;
+
+        #[inline]
+        fn build_hasher(&self) -> Self::Hasher {
+            self.0.build_hasher()
+        }
+    }
+}
+
+/// A model has to do the same in each execution.
+#[cfg(all(feature = "std", loom))]
+mod default {
+    use std::hash::{BuildHasher, BuildHasherDefault};
+
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug, Default)]
+    pub struct DefaultHasher(BuildHasherDefault<std::hash::DefaultHasher>);
+
+    impl BuildHasher for DefaultHasher {
+        type Hasher = std::hash::DefaultHasher;
+
+        fn build_hasher(&self) -> Self::Hasher {
+            self.0.build_hasher()
+        }
+    }
+}
+
+#[cfg(all(
+    not(feature = "std"),
+    any(not(feature = "ahash"), target_os = "none", all(target_family = "wasm", target_os = "unknown"))
+))]
+mod default {
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug)]
+    pub enum DefaultHasher {}
+}
 
 /// The hasher FNV-1a, 64 bits ([Fowler, Noll and Vo](http://www.isthe.com/chongo/tech/comp/fnv/)).
 ///

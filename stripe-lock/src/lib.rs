@@ -79,6 +79,7 @@ extern crate alloc;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+mod atomic;
 mod batch;
 mod capacity;
 mod extend;
@@ -105,6 +106,7 @@ pub mod raw;
 mod reentrant;
 mod rwlock;
 mod sealed;
+mod session;
 #[cfg(feature = "stats")]
 mod stats;
 mod stripe;
@@ -152,10 +154,12 @@ pub use rwlock::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, ReadMultiGuard, RwLockReadGuard,
     RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
 };
+pub use session::Session;
 #[cfg(feature = "stats")]
 pub use stats::{Stats, StripeStats};
 pub use stripe::Stripe;
 pub use stripe_set::{Iter, StripeSet};
 pub use striped::{DEFAULT_STRIPES, MAX_STRIPES, Striped};
 
+#[cfg(feature = "lock_api")]
 pub use lock_api;

@@ -257,8 +257,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// - `waited_us`: the length of the wait in microseconds;
     /// - `acquired`: whether the wait ended with the stripe, or by a timeout;
     /// - `at`: the place in the program that waited;
-    /// - `holder`: the place that had taken the stripe when the wait began. Only in debug builds, and not for reentrant
-    ///   sets, whose holders are not recorded.
+    /// - `holder`: the place that had taken the stripe when the wait began. Only in debug builds
+    ///   and with the feature `check`.
     ///
     /// The event is sent when the wait is over, in the span in which the thread waited. By then the thread holds the stripe, so a
     /// subscriber that waits for stripes of the same set can deadlock. A wait inside
@@ -363,7 +363,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         L: Acquire<M>,
     {
         let guard = Guard::take(stripe, at.stripe, &watch(way, self.patience, self.id, at.hash))?;
-        Some(guard.recorded(self.id.record_one(at.stripe, self.stripes(), M::ACCESS)))
+        let held = self.id.record_one(at.stripe, self.stripes(), M::ACCESS);
+        Some(guard.recorded(held))
     }
 
     /// Waits for a stripe in mode `M`.

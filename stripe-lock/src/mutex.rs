@@ -7,15 +7,13 @@ use core::hash::{BuildHasher, Hash};
 #[cfg(feature = "std")]
 use std::time::{Duration, Instant};
 
-use lock_api::{RawMutex, RawMutexTimed};
-
 use crate::faces::{many_stripes, one_stripe};
 use crate::guard::{ArcStripe, Guard, MappedGuard};
 use crate::hash::Located;
 use crate::holding::Uniform;
 use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
-use crate::raw::{DefaultRawMutex, Exclusive, For, ForMutex, Try, Until};
+use crate::raw::{DefaultRawMutex, Exclusive, For, ForMutex, RawMutex, RawMutexTimed, Try, Until};
 use crate::stripe::Stripe;
 use crate::{DefaultHasher, StripeSet};
 
@@ -156,7 +154,7 @@ pub type MutexMultiGuard<'a, K, T, R = DefaultRawMutex, S = DefaultHasher> =
 pub type ArcMutexMultiGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
     MultiGuard<Arc<StripedMutex<K, T, R, S>>, Uniform<ForMutex<R>, Exclusive>>;
 
-#[cfg(feature = "parking_lot")]
+#[cfg(feature = "std")]
 impl<K: ?Sized, T: Default> StripedMutex<K, T> {
     /// Creates `stripes` stripes, rounded up to a power of two, each with the default value of `T`, and a hasher with
     /// a random key.

@@ -1,10 +1,11 @@
 //! The raw lock under a stripe, and the ways and modes in which it is taken.
 //!
-//! `lock_api` has one trait for mutexes, another for read-write locks, and a type for reentrant ones. Here each is an
-//! [`Acquire<M>`](Acquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release are written
-//! once for all of them.
+//! A raw lock implements [`RawMutex`] or [`RawRwLock`] and what of their extensions it has. All raw locks of `lock_api` 0.5 do,
+//! with the feature `lock_api`; those of 0.4 do inside [`LockApi04`], with the feature `lock_api_04`; and
+//! [`ByteMutex`] is the library's own, which needs no other crate.
 //!
-//! The traits are sealed: a raw lock of your own implements those of `lock_api`.
+//! Inside, each is an [`Acquire<M>`](Acquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release
+//! are written once for all of them. Those traits are sealed.
 //!
 //! ```compile_fail,E0277
 //! struct Mine;
@@ -13,74 +14,35 @@
 //! }
 //! ```
 
-use lock_api::{
-    GetThreadId, GuardNoSend, RawMutex, RawMutexFair, RawMutexTimed, RawReentrantMutex, RawRwLock,
-    RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
-};
-
 use crate::sealed::Sealed;
 
 #[cfg(feature = "std")]
 mod byte;
+mod defaults;
+#[cfg(feature = "lock_api_04")]
+mod lock_api_04;
+#[cfg(all(feature = "std", loom))]
+mod model;
+mod reentrant;
+#[cfg(feature = "std")]
+mod thread_id;
+mod traits;
 
 #[cfg(feature = "std")]
 pub use byte::ByteMutex;
-
-/// The raw mutex where none is named: `parking_lot`'s, with the feature `parking_lot`.
-///
-/// Without the feature it can't be constructed, and a raw mutex has to be named.
-///
-/// # Examples
-///
-/// ```
-/// let guarded: stripe_lock::StripedMutex<u64, u32, stripe_lock::DefaultRawMutex> = Default::default();
-/// *guarded.lock(&1) += 1;
-/// ```
-#[cfg(feature = "parking_lot")]
-pub type DefaultRawMutex = parking_lot::RawMutex;
-
-#[cfg(not(feature = "parking_lot"))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
-#[derive(Debug)]
-pub enum DefaultRawMutex {}
-
-/// The raw read-write lock where none is named: `parking_lot`'s, with the feature `parking_lot`.
-///
-/// Without the feature it can't be constructed, and a raw read-write lock has to be named.
-///
-/// # Examples
-///
-/// ```
-/// let guarded: stripe_lock::StripedRwLock<u64, u32, stripe_lock::DefaultRawRwLock> = Default::default();
-/// assert_eq!(*guarded.read(&1), 0);
-/// ```
-#[cfg(feature = "parking_lot")]
-pub type DefaultRawRwLock = parking_lot::RawRwLock;
-
-#[cfg(not(feature = "parking_lot"))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
-#[derive(Debug)]
-pub enum DefaultRawRwLock {}
-
-/// The thread identity of [`StripedReentrantMutex`](crate::StripedReentrantMutex) where none is named:
-/// `parking_lot`'s, with the feature `parking_lot`.
-///
-/// # Examples
-///
-/// ```
-/// use lock_api::GetThreadId;
-/// use stripe_lock::DefaultThreadId;
-///
-/// let id = DefaultThreadId::INIT;
-/// assert_eq!(id.nonzero_thread_id(), id.nonzero_thread_id());
-/// ```
-#[cfg(feature = "parking_lot")]
-pub type DefaultThreadId = parking_lot::RawThreadId;
-
-#[cfg(not(feature = "parking_lot"))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
-#[derive(Debug)]
-pub enum DefaultThreadId {}
+pub use defaults::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
+#[cfg(feature = "lock_api_04")]
+pub use lock_api_04::{LockApi04, State04};
+#[cfg(all(feature = "std", loom))]
+pub use model::ModelRwLock;
+pub use reentrant::ForReentrant;
+#[cfg(feature = "std")]
+pub use thread_id::ThreadAddress;
+pub use traits::{
+    GetThreadId, GuardNoSend, GuardSend, RawMutex, RawMutexFair, RawMutexTimed, RawRwLock,
+    RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeDowngrade,
+    RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
+};
 
 /// The mode that excludes every other holder and gives `&mut T`.
 #[derive(Debug)]
@@ -142,7 +104,7 @@ pub trait RawLock: Sealed {
     /// An unlocked one.
     const UNLOCKED: Self;
 
-    /// Whether a thread that holds it may take it again, which exempts it from the record of debug builds.
+    /// Whether a thread that holds it may take it again.
     const REENTRANT: bool = false;
 
     /// Whether anybody holds it, at this moment.
@@ -289,13 +251,8 @@ pub struct ForMutex<R>(R);
 #[repr(transparent)]
 pub struct ForRwLock<R>(pub(crate) R);
 
-/// A reentrant mutex: taken in mode [`Shared`], since its thread may hold it several times.
-#[repr(transparent)]
-pub struct ForReentrant<R: RawMutex, G>(RawReentrantMutex<R, G>);
-
 impl<R> Sealed for ForMutex<R> {}
 impl<R> Sealed for ForRwLock<R> {}
-impl<R: RawMutex, G> Sealed for ForReentrant<R, G> {}
 
 impl<R: RawMutex> RawLock for ForMutex<R> {
     const UNLOCKED: Self = Self(R::INIT);
@@ -313,23 +270,11 @@ impl<R: RawRwLock> RawLock for ForRwLock<R> {
     }
 }
 
-impl<R: RawMutex, G: GetThreadId> RawLock for ForReentrant<R, G> {
-    const UNLOCKED: Self = Self(RawReentrantMutex::INIT);
-    const REENTRANT: bool = true;
-
-    fn is_locked(&self) -> bool {
-        self.0.is_locked()
-    }
-}
-
 // SAFETY: a mutex hands `T` from thread to thread, one at a time.
 unsafe impl<R, T: Send> Guards<T> for ForMutex<R> {}
 
 // SAFETY: a read-write lock hands `T` from thread to thread and lets readers share it, which `Sync` admits.
 unsafe impl<R, T: Send + Sync> Guards<T> for ForRwLock<R> {}
-
-// SAFETY: all holders at one time are the same thread, and `T` goes from thread to thread between them.
-unsafe impl<R: RawMutex, G, T: Send> Guards<T> for ForReentrant<R, G> {}
 
 /// Implements the acquire traits of one mode by the methods of one raw lock.
 macro_rules! adapt {
@@ -401,55 +346,20 @@ adapt!(ForRwLock<R: RawRwLockUpgrade>, Upgradable, UpgradableGuard, lock_upgrada
     unlock_upgradable; RawRwLockUpgradeTimed, try_lock_upgradable_until, try_lock_upgradable_for;
     RawRwLockUpgradeFair, unlock_upgradable_fair, bump_upgradable);
 
-// SAFETY: `RawReentrantMutex` admits one thread at a time, and its state, not being `Send`, stays on that thread.
-unsafe impl<R: RawMutex, G: GetThreadId> Acquire<Shared> for ForReentrant<R, G> {
-    type State = GuardNoSend;
+/// Calls `f`, which gives a lock back and takes it again. A panic in it ends the process: there is a guard, and its lock may
+/// not be held.
+#[cfg(any(feature = "lock_api_04", all(feature = "std", not(feature = "lock_api"))))]
+fn no_unwinding(f: impl FnOnce()) {
+    struct End;
 
-    #[inline]
-    fn acquire(&self) -> GuardNoSend {
-        self.0.lock();
-        GuardNoSend::new()
+    impl Drop for End {
+        fn drop(&mut self) {
+            // A panic while another unwinds aborts.
+            panic!("a raw lock panicked while it was handed over");
+        }
     }
 
-    #[inline]
-    fn try_acquire(&self) -> Option<GuardNoSend> {
-        self.0.try_lock().then(GuardNoSend::new)
-    }
-
-    #[inline]
-    unsafe fn release(&self, _: GuardNoSend) {
-        // SAFETY: the state proves that this thread holds the lock once more than it has released it.
-        unsafe { self.0.unlock() }
-    }
-}
-
-// SAFETY: as for `Acquire`.
-unsafe impl<R: RawMutexTimed, G: GetThreadId> AcquireTimed<Shared> for ForReentrant<R, G> {
-    type Instant = R::Instant;
-    type Duration = R::Duration;
-
-    #[inline]
-    fn try_acquire_until(&self, deadline: R::Instant) -> Option<GuardNoSend> {
-        self.0.try_lock_until(deadline).then(GuardNoSend::new)
-    }
-
-    #[inline]
-    fn try_acquire_for(&self, timeout: R::Duration) -> Option<GuardNoSend> {
-        self.0.try_lock_for(timeout).then(GuardNoSend::new)
-    }
-}
-
-// SAFETY: as for `Acquire`.
-unsafe impl<R: RawMutexFair, G: GetThreadId> AcquireFair<Shared> for ForReentrant<R, G> {
-    #[inline]
-    unsafe fn release_fair(&self, _: GuardNoSend) {
-        // SAFETY: the state proves that this thread holds the lock once more than it has released it.
-        unsafe { self.0.unlock_fair() }
-    }
-
-    #[inline]
-    unsafe fn bump(&self, _: &mut GuardNoSend) {
-        // SAFETY: the state proves that this thread holds the lock.
-        unsafe { self.0.bump() }
-    }
+    let end = End;
+    f();
+    core::mem::forget(end);
 }

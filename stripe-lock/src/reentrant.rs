@@ -7,24 +7,29 @@ use core::hash::{BuildHasher, Hash};
 #[cfg(feature = "std")]
 use std::time::{Duration, Instant};
 
-use lock_api::{GetThreadId, RawMutex, RawMutexTimed};
-
 use crate::faces::{many_stripes, one_stripe};
 use crate::guard::{ArcStripe, Guard, MappedGuard};
 use crate::hash::Located;
 use crate::holding::Uniform;
 use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
-use crate::raw::{DefaultRawMutex, DefaultThreadId, For, ForReentrant, Shared, Try, Until};
+use crate::raw::{
+    DefaultRawMutex, DefaultThreadId, For, ForReentrant, GetThreadId, RawMutex, RawMutexTimed, Shared, Try,
+    Until,
+};
 use crate::stripe::Stripe;
 use crate::{DefaultHasher, StripeSet};
 
 /// A striped mutex whose stripes a thread may lock again while it holds them: for code that relies on such locks, as those of Java
 /// and .NET are. Guards give only `&T`, since a thread may have several.
 ///
-/// Debug builds do not check it, since locking a held stripe again is its purpose. But a thread that holds a stripe and locks a *lower*
-/// one can still deadlock with a thread that goes up: lock keys of one operation together, by
-/// [`lock_many`](Self::lock_many).
+/// A thread that holds a stripe and waits for a *lower* one can deadlock with a thread that goes up: lock keys of one operation together,
+/// by [`lock_many`](Self::lock_many).
+///
+/// # Panics
+///
+/// In debug builds and with the feature `check`, methods that wait for a stripe panic if this thread holds a higher stripe and not the
+/// stripe itself. The message names both places.
 ///
 /// # Examples
 ///
@@ -143,7 +148,7 @@ pub type ReentrantMultiGuard<'a, K, T, R = DefaultRawMutex, G = DefaultThreadId,
 pub type ArcReentrantMultiGuard<K, T, R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
     MultiGuard<Arc<StripedReentrantMutex<K, T, R, G, S>>, Uniform<ForReentrant<R, G>, Shared>>;
 
-#[cfg(feature = "parking_lot")]
+#[cfg(feature = "std")]
 impl<K: ?Sized, T: Default> StripedReentrantMutex<K, T> {
     /// Creates `stripes` stripes, rounded up to a power of two, each with the default value of `T`, and a hasher with
     /// a random key.

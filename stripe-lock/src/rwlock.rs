@@ -7,15 +7,16 @@ use core::hash::{BuildHasher, Hash};
 #[cfg(feature = "std")]
 use std::time::{Duration, Instant};
 
-use lock_api::{RawRwLock, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeTimed};
-
 use crate::batch::Batch;
 use crate::faces::{many_stripes, one_stripe};
 use crate::hash::Located;
 use crate::holding::Uniform;
 use crate::lock::StripedLock;
 use crate::multi::MultiGuard;
-use crate::raw::{DefaultRawRwLock, For, ForRwLock, Try, Until};
+use crate::raw::{
+    DefaultRawRwLock, For, ForRwLock, RawRwLock, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeTimed,
+    Try, Until,
+};
 use crate::{DefaultHasher, StripeSet};
 
 mod guards;
@@ -60,7 +61,7 @@ pub use guards::{
 pub type StripedRwLock<K, T = (), R = DefaultRawRwLock, S = DefaultHasher> =
     StripedLock<K, T, ForRwLock<R>, S>;
 
-#[cfg(feature = "parking_lot")]
+#[cfg(any(feature = "parking_lot", all(feature = "std", loom)))]
 impl<K: ?Sized, T: Default> StripedRwLock<K, T> {
     /// Creates `stripes` stripes, rounded up to a power of two, each with the default value of `T`, and a hasher with
     /// a random key.

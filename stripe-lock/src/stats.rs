@@ -1,10 +1,11 @@
 //! Counters of each stripe, and figures derived from them (feature `stats`).
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::vec::Vec;
 
+use crate::atomic::AtomicU64;
 use crate::raw::Mode;
 
 /// The counters of one stripe. They order nothing, so all accesses are relaxed.

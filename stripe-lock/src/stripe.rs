@@ -22,8 +22,12 @@ impl<L, T> Stripe<L, T> {
     where
         L: RawLock,
     {
+        let raw = L::UNLOCKED;
+        // What the model checker has to see is made on first use: before threads can meet at it.
+        #[cfg(loom)]
+        raw.is_locked();
         Self {
-            raw: L::UNLOCKED,
+            raw,
             #[cfg(feature = "stats")]
             counters: Counters::default(),
             data: UnsafeCell::new(data),

@@ -348,7 +348,7 @@ fn owned_guards_of_many_outlive_every_other_owner() {
 }
 
 /// A process that would have to go on with a guard that has no stripe ends: it runs one of these again as a child.
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "check"))]
 #[test]
 fn a_guard_left_behind_by_unlocked_ends_the_process() {
     const CHILD: &str = "STRIPE_LOCK_CHILD";
@@ -369,7 +369,7 @@ fn a_guard_left_behind_by_unlocked_ends_the_process() {
     assert!(said.contains("would break the order") && said.contains("can't take its stripe again"), "{said}");
 }
 
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "check"))]
 #[test]
 fn waiting_again_is_on_record() {
     let locks = StripedMutex::<u64>::new(8);

@@ -9,7 +9,7 @@ use std::thread;
 
 use common::spin_mutex::SpinMutex;
 use common::{LONG, SHORT, elsewhere, keys};
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "check"))]
 use common::{Numbers, watched};
 use stripe_lock::{DefaultHasher, Guard, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
@@ -28,8 +28,8 @@ fn place(below: u32) -> String {
     format!("{}:{}:", here.file(), here.line() + below)
 }
 
-#[cfg(debug_assertions)]
-mod with_debug_assertions {
+#[cfg(any(debug_assertions, feature = "check"))]
+mod with_the_record {
     use super::*;
 
     #[test]
@@ -213,6 +213,53 @@ mod with_debug_assertions {
     }
 
     #[test]
+    fn a_reentrant_lock_is_refused_below_another_alone() {
+        let locks = StripedReentrantMutex::<u64, u64>::new(8);
+        let keys = keys(8, |key| locks.stripe_of(key));
+        let high = locks.lock(&keys[6]);
+        let again_at = place(1);
+        let again = locks.lock(&keys[6]);
+        let said = complaint(|| locks.lock(&keys[1])).expect("against the order");
+        assert!(said.contains("waiting for stripe 1") && said.contains("would break the order"), "{said}");
+        assert!(said.contains("took stripe 6") && said.contains(&again_at), "{said}: not {again_at}");
+        assert!(
+            complaint(|| locks.lock_many([&keys[6], &keys[5]])).unwrap().contains("waiting for stripe 5")
+        );
+        assert!(complaint(|| locks.lock_all()).unwrap().contains("waiting for stripe 0"));
+        assert_eq!(complaint(|| locks.lock_many([&keys[6], &keys[7]])), None, "held, and above");
+        drop(high);
+        assert!(complaint(|| locks.lock(&keys[1])).is_some(), "still held, once");
+        drop(again);
+        // What is held is free to be taken again, and to be let go of, whatever else is held.
+        let low = locks.lock(&keys[1]);
+        let mut several = locks.lock_many(&keys[2..4]);
+        several.extend(&keys[6]).unwrap();
+        let mut once_more = locks.lock(&keys[1]);
+        assert_eq!(complaint(|| locks.lock(&keys[0])).map(|said| said.contains("stripe 0")), Some(true));
+        drop((low, several));
+        Guard::unlocked(&mut once_more, || assert_eq!(complaint(|| locks.lock_all()), None));
+    }
+
+    #[test]
+    fn a_list_is_used_again_only_without_the_guards_of_the_thread_that_had_it() {
+        let locks = Movable::with_hasher(4, DefaultHasher::default());
+        for _ in 0..20 {
+            // Each thread leaves a guard behind, whose entry the next thread must not take for its own.
+            let left = thread::scope(|scope| scope.spawn(|| locks.lock(&7)).join().unwrap());
+            elsewhere(|| {
+                assert_eq!(complaint(|| locks.lock_many(&[])), None);
+                let other = Movable::with_hasher(4, DefaultHasher::default());
+                assert_eq!(complaint(|| other.lock_all()), None);
+                thread::scope(|scope| {
+                    let waits = scope.spawn(|| complaint(|| locks.lock(&7)));
+                    drop(left);
+                    assert_eq!(waits.join().unwrap(), None, "it waits for another thread's guard");
+                });
+            });
+        }
+    }
+
+    #[test]
     fn a_forgotten_guard_stays_on_record() {
         let locks = StripedMutex::<u64>::new(4);
         mem::forget(locks.lock(&7));
@@ -294,21 +341,9 @@ fn other_sets_and_other_threads_are_independent() {
     drop(high);
 }
 
-#[test]
-fn reentrant_locks_are_exempt() {
-    let locks = StripedReentrantMutex::<u64>::new(8);
-    let keys = keys(8, |key| locks.stripe_of(key));
-    let _high = locks.lock(&keys[6]);
-    let _again = locks.lock(&keys[6]);
-    let _low = locks.lock(&keys[1]);
-    let mut several = locks.lock_many(&keys[2..4]);
-    several.extend(&keys[6]).unwrap();
-    let _all = locks.lock_all();
-}
-
 /// Without debug assertions there is no record: a thread that waits for itself hangs, as with any mutex, until another thread
 /// helps.
-#[cfg(not(debug_assertions))]
+#[cfg(not(any(debug_assertions, feature = "check")))]
 #[test]
 fn nothing_is_recorded_in_release_builds() {
     let locks = Movable::with_hasher(4, DefaultHasher::default());

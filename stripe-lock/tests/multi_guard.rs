@@ -171,7 +171,7 @@ fn extending_restarts_only_where_the_order_forbids_waiting() {
     });
 }
 
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "check"))]
 #[test]
 fn a_restart_that_would_hang_keeps_what_it_holds() {
     let locks = StripedMutex::<u64, u64>::new(8);

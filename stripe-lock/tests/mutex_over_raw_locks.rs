@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::spin_mutex::SpinMutex;
 use common::{LONG, Numbers, SHORT, elsewhere, key_on, keys, watched};
-use stripe_lock::lock_api::{RawMutexFair, RawMutexTimed};
+use stripe_lock::raw::{RawMutexFair, RawMutexTimed};
 use stripe_lock::{DefaultHasher, Guard, StripedMutex};
 
 /// What the suite needs of a raw mutex.
@@ -267,7 +267,8 @@ fn fair_release_releases<R: Raw>() {
 
 suite! {
     byte: ::stripe_lock::raw::ByteMutex, parking_lot: ::parking_lot::RawMutex, parking_lot_fair: ::parking_lot::RawFairMutex,
-    spin: super::SpinMutex;
+    spin: super::SpinMutex,
+    #[cfg(feature = "lock_api_04")] lock_api_04: ::stripe_lock::raw::LockApi04<::parking_lot_012::RawMutex>;
     same_key_is_serialised
     different_stripes_are_held_at_the_same_time
     keys_of_one_stripe_exclude_each_other_and_no_others

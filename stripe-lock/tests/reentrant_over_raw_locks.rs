@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::spin_mutex::SpinMutex;
 use common::{LONG, SHORT, elsewhere, keys, watched};
-use stripe_lock::lock_api::{RawMutexFair, RawMutexTimed};
+use stripe_lock::raw::{RawMutexFair, RawMutexTimed};
 use stripe_lock::{DefaultHasher, DefaultThreadId, Guard, StripedReentrantMutex};
 
 /// What the suite needs of a raw mutex.
@@ -48,20 +48,20 @@ fn its_thread_may_lock_again_and_others_wait_for_the_last_guard<R: Raw>() {
     watched(|| {
         let locks = locks::<R>(4);
         let keys = keys(4, |key| locks.stripe_of(key));
-        let guard = locks.lock(&keys[2]);
+        let guard = locks.lock(&keys[0]);
         let again = [
-            locks.try_lock(&keys[2]).unwrap(),
-            locks.lock(&keys[2]),
-            locks.try_lock_for(&keys[2], SHORT).unwrap(),
-            locks.try_lock_until(&keys[2], Instant::now() + SHORT).unwrap(),
+            locks.try_lock(&keys[0]).unwrap(),
+            locks.lock(&keys[0]),
+            locks.try_lock_for(&keys[0], SHORT).unwrap(),
+            locks.try_lock_until(&keys[0], Instant::now() + SHORT).unwrap(),
         ];
         let owned = [
-            locks.lock_arc(&keys[2]),
-            locks.try_lock_arc(&keys[2]).unwrap(),
-            locks.try_lock_arc_until(&keys[2], Instant::now() + SHORT).unwrap(),
+            locks.lock_arc(&keys[0]),
+            locks.try_lock_arc(&keys[0]).unwrap(),
+            locks.try_lock_arc_until(&keys[0], Instant::now() + SHORT).unwrap(),
         ];
         let several = [
-            locks.lock_many(&keys[1..]),
+            locks.lock_many(&keys[..3]),
             locks.try_lock_many(&keys).unwrap(),
             locks.try_lock_many_until(&keys, Instant::now() + SHORT).unwrap(),
             locks.lock_all(),
@@ -69,22 +69,22 @@ fn its_thread_may_lock_again_and_others_wait_for_the_last_guard<R: Raw>() {
         ];
         guard.set(7);
         assert!(again.iter().all(|guard| guard.get() == 7) && owned.iter().all(|guard| guard.get() == 7));
-        assert!(several.iter().all(|guard| guard.get(&keys[2]).unwrap().get() == 7));
+        assert!(several.iter().all(|guard| guard.get(&keys[0]).unwrap().get() == 7));
         assert!(elsewhere(|| locks.try_lock_all().is_none()));
         // In another order than that in which they were taken.
         for free in [drop as fn(_), Guard::unlock_fair].into_iter().cycle().zip(again).map(|(end, guard)| {
             end(guard);
-            free_for_others(&locks, keys[2])
+            free_for_others(&locks, keys[0])
         }) {
             assert!(!free);
         }
         drop(guard);
-        assert!(!free_for_others(&locks, keys[2]));
+        assert!(!free_for_others(&locks, keys[0]));
         drop(several);
         assert!(free_for_others(&locks, keys[1]), "held by the guards of several alone");
-        assert!(!free_for_others(&locks, keys[2]));
+        assert!(!free_for_others(&locks, keys[0]));
         drop(owned);
-        assert!(free_for_others(&locks, keys[2]));
+        assert!(free_for_others(&locks, keys[0]));
     });
 }
 
@@ -93,12 +93,14 @@ fn a_guard_of_several_adds_what_its_thread_holds<R: Raw>() {
         let locks = locks::<R>(8);
         let keys = keys(8, |key| locks.stripe_of(key));
         let single = locks.lock(&keys[6]);
-        let several = locks.lock_many(&keys[3..5]);
-        let mut growing = locks.lock_many(&keys[..1]);
-        for key in [&keys[6], &keys[3], &keys[7], &keys[1]] {
+        // Below what this thread holds: not to be waited for.
+        let several = locks.try_lock_many(&keys[3..5]).unwrap();
+        let mut growing = locks.try_lock_many(&keys[..1]).unwrap();
+        for key in [&keys[6], &keys[3], &keys[7]] {
             growing.extend(key).unwrap();
             growing.try_extend(key).unwrap();
         }
+        growing.try_extend(&keys[1]).unwrap();
         assert!(growing.stripes().iter().eq([0, 1, 3, 6, 7]));
         assert!(growing.get_mut(&keys[6]).is_none(), "its data may be reached through other guards");
         drop((single, several));

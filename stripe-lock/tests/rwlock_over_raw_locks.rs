@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::spin_rwlock::SpinRwLock;
 use common::{LONG, SHORT, elsewhere, keys, watched};
-use stripe_lock::lock_api::{
+use stripe_lock::raw::{
     RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgradeDowngrade, RawRwLockUpgradeTimed,
 };
 use stripe_lock::{DefaultHasher, Guard, StripedRwLock};
@@ -31,6 +31,8 @@ trait Raw:
 }
 
 impl Raw for ::parking_lot::RawRwLock {}
+#[cfg(feature = "lock_api_04")]
+impl Raw for stripe_lock::raw::LockApi04<::parking_lot_012::RawRwLock> {}
 impl Raw for SpinRwLock {}
 
 type Locks<R, T = u64> = StripedRwLock<u64, T, R, DefaultHasher>;
@@ -303,7 +305,8 @@ fn fair_release_releases<R: Raw>() {
 }
 
 suite! {
-    parking_lot: ::parking_lot::RawRwLock, spin: super::SpinRwLock;
+    parking_lot: ::parking_lot::RawRwLock, spin: super::SpinRwLock,
+    #[cfg(feature = "lock_api_04")] lock_api_04: ::stripe_lock::raw::LockApi04<::parking_lot_012::RawRwLock>;
     modes_admit_whom_they_should
     readers_are_inside_together_and_writers_alone
     an_upgrade_lets_no_writer_in_between

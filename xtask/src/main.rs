@@ -7,7 +7,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 /// Features of the locks that are off by default. Without them, their tests would not be compiled.
-const FEATURES: &str = "stripe-lock/diagnose,stripe-lock/stats,stripe-lock/tracing";
+const FEATURES: &str =
+    "stripe-lock/check,stripe-lock/diagnose,stripe-lock/lock_api_04,stripe-lock/stats,stripe-lock/tracing";
 
 /// A command of cargo under a name that the summary shows.
 struct Step {

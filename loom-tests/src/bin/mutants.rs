@@ -115,7 +115,7 @@ impl Copy {
     fn cargo(&self, test: &str) -> Command {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(&self.root).args(["test", "--release", "-p", "loom-tests", "--test", test]);
-        cargo.args(["--config", "build.rustflags=['--cfg', 'stripe_lock_loom']", "--offline"]);
+        cargo.args(["--config", "build.rustflags=['--cfg', 'loom']", "--offline"]);
         // One line changes from build to build.
         cargo.args([
             "--config",

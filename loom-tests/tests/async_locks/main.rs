@@ -2,7 +2,7 @@
 //!
 //! Under loom two newcomers may overtake instead of twelve, one waiter is served for one lock of a bucket and a release takes
 //! one more stripe for a waiter, so that three threads reach every state of a word and of a node.
-#![cfg(stripe_lock_loom)]
+#![cfg(loom)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
 //! The blocking locks: exclusion, and no deadlock whatever is taken together.
-#![cfg(stripe_lock_loom)]
+#![cfg(loom)]
 
 mod byte_mutex;
 mod guards;

@@ -1,5 +1,5 @@
 //! Exact locks: the code itself, not a model of it. The sets have one bucket, so that any two keys meet.
-#![cfg(stripe_lock_loom)]
+#![cfg(loom)]
 
 #[path = "../common/mod.rs"]
 mod common;

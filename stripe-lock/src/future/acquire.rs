@@ -600,7 +600,7 @@ impl<P: Deref<Target: LockSet>, A: Access> fmt::Debug for Enqueued<P, A> {
 }
 
 /// What a future may take. The features that keep a record of waits need more room.
-#[cfg(not(any(stripe_lock_loom, feature = "stats", feature = "diagnose", feature = "tracing")))]
+#[cfg(not(any(loom, feature = "stats", feature = "diagnose", feature = "tracing")))]
 const _: () = {
     use super::kind::{Permits, Read, Write};
     use super::plan::{Mixed, Uniform};

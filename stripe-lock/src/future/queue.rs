@@ -261,7 +261,7 @@ pub(super) struct Head {
 }
 
 /// What a stripe that is waited for takes. The feature that counts waits needs more room.
-#[cfg(not(any(stripe_lock_loom, feature = "stats")))]
+#[cfg(not(any(loom, feature = "stats")))]
 const _: () = assert!(size_of::<Head>() <= 32);
 
 /// For all of these: `node` and every node linked in this queue are alive, pinned and open, and the caller holds the lock of
@@ -558,7 +558,7 @@ mod tests {
         }
     }
 
-    #[cfg(not(stripe_lock_loom))]
+    #[cfg(not(loom))]
     #[test]
     fn every_stripe_has_one_head() {
         for stripes in [1, 2, 64, 4096, 1 << 18] {
@@ -595,7 +595,7 @@ mod tests {
     }
 
     /// Heads come and go at random, and the table is compared with a map.
-    #[cfg(not(stripe_lock_loom))]
+    #[cfg(not(loom))]
     #[test]
     fn a_bucket_is_a_map() {
         const STRIPES: usize = 64;

@@ -1,13 +1,15 @@
 //! The one file that knows whether this is a program or a model of it.
 //!
 //! Everything under [`future`](super) that two threads touch comes from here: in a program it is the standard
-//! library's and `parking_lot`'s, under `--cfg stripe_lock_loom` it is loom's, and the code above is the same.
+//! library's and `parking_lot`'s, under `--cfg loom` it is loom's, and the code above is the same.
 
-#[cfg(not(stripe_lock_loom))]
+#[cfg(not(loom))]
 mod imp {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
     pub(crate) use std::thread::{Thread, current, park, park_timeout};
     pub(crate) use std::thread_local as per_thread;
+
+    pub(crate) use crate::atomic::AtomicU64;
 
     #[cfg(feature = "parking_lot")]
     pub(crate) use parking_lot::{Mutex, MutexGuard};
@@ -73,7 +75,7 @@ mod imp {
     }
 }
 
-#[cfg(stripe_lock_loom)]
+#[cfg(loom)]
 mod imp {
     use std::sync::PoisonError;
 

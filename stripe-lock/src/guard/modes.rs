@@ -2,10 +2,11 @@
 
 use core::ops::Deref;
 
-use lock_api::{RawRwLockDowngrade, RawRwLockUpgrade, RawRwLockUpgradeDowngrade};
-
 use super::Guard;
-use crate::raw::{Access, Exclusive, ForRwLock, Shared, Upgradable};
+use crate::raw::{
+    Access, Exclusive, ForRwLock, RawRwLockDowngrade, RawRwLockUpgrade, RawRwLockUpgradeDowngrade, Shared,
+    Upgradable,
+};
 use crate::stripe::Stripe;
 
 impl<P, R, T> Guard<P, ForRwLock<R>, T, Upgradable>

@@ -38,7 +38,15 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lock_api::{GuardNoSend, RawMutex, RawMutexFair, RawMutexTimed};
+#[cfg(feature = "lock_api")]
+use lock_api as api;
+
+#[cfg(not(feature = "lock_api"))]
+use crate::raw as api;
+
+use api::{RawMutex, RawMutexFair, RawMutexTimed};
+
+use crate::raw::GuardNoSend;
 
 use parker::{Parker, Told};
 use queue::{Bucket, Waiter, queue_of};
@@ -323,6 +331,7 @@ unsafe impl RawMutex for ByteMutex {
 
     #[inline]
     fn is_locked(&self) -> bool {
+        sync::exists(&self.waiting);
         !self.is_free()
     }
 }
@@ -335,6 +344,16 @@ unsafe impl RawMutexFair for ByteMutex {
             self.release();
         } else {
             self.release_slow(true);
+        }
+    }
+
+    #[cfg(not(feature = "lock_api"))]
+    unsafe fn bump(&self, _: &mut GuardNoSend) {
+        if self.waiting.load(Relaxed) != NOBODY {
+            crate::raw::no_unwinding(|| {
+                self.release_slow(true);
+                self.lock();
+            });
         }
     }
 }

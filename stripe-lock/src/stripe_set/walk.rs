@@ -23,7 +23,7 @@ pub struct Iter<'a>(pub(super) Walk<'a>);
 
 /// The bits of a word, ascending.
 #[derive(Clone, Debug)]
-pub(crate) struct Bits(pub(super) u64);
+pub(crate) struct Bits(pub(crate) u64);
 
 impl Iterator for Bits {
     type Item = usize;

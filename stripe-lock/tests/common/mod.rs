@@ -4,13 +4,14 @@
 /// Makes a test of each of these functions for each of these raw locks.
 #[allow(unused_macros, reason = "not every suite is generic")]
 macro_rules! suite {
-    ($($name:ident: $raw:ty),*; $($test:ident)*) => {
-        suite! { @each ($($name: $raw),*) [$($test)*] }
+    ($($(#[$when:meta])* $name:ident: $raw:ty),*; $($test:ident)*) => {
+        suite! { @each ($($(#[$when])* $name: $raw),*) [$($test)*] }
     };
-    (@each ($($name:ident: $raw:ty),*) $tests:tt) => {
-        $(suite! { @one $name, $raw, $tests })*
+    (@each ($($(#[$when:meta])* $name:ident: $raw:ty),*) $tests:tt) => {
+        $(suite! { @one $(#[$when])* $name, $raw, $tests })*
     };
-    (@one $name:ident, $raw:ty, [$($test:ident)*]) => {
+    (@one $(#[$when:meta])* $name:ident, $raw:ty, [$($test:ident)*]) => {
+        $(#[$when])*
         mod $name {
             $(
                 #[test]

@@ -15,9 +15,7 @@ use super::word::Mode;
 use crate::waits::KeyHash;
 #[cfg(feature = "stats")]
 use {
-    super::stats::StripeWaits,
-    crate::Striped,
-    std::sync::atomic::{AtomicU64, Ordering::Relaxed},
+    super::stats::StripeWaits, crate::Striped, crate::atomic::AtomicU64, std::sync::atomic::Ordering::Relaxed,
 };
 
 /// When something began (features `stats` and `diagnose`).

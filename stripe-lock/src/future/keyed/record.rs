@@ -1,13 +1,13 @@
-//! Debug builds: a record of the keys that each thread holds, so that a thread that waits for itself panics instead.
+//! Debug builds, and the feature `check`: a record of the keys that each thread holds, so that a thread that waits for itself panics instead.
 //!
 //! The order in which single keys are locked is the caller's: any will do in which all threads agree, as that of the keys
 //! themselves. So what can be known is that a thread waits for a key that it holds.
 
 use super::bucket::Tag;
 
-#[cfg(not(all(debug_assertions, not(stripe_lock_loom))))]
+#[cfg(not(all(any(debug_assertions, feature = "check"), not(loom))))]
 pub(super) use off::{SetId, ThreadRecord};
-#[cfg(all(debug_assertions, not(stripe_lock_loom)))]
+#[cfg(all(any(debug_assertions, feature = "check"), not(loom)))]
 pub(super) use on::{SetId, ThreadRecord};
 
 /// What a guard leaves on record until it is dropped.
@@ -26,14 +26,16 @@ pub trait Recording: Default {
 /// Guards of tasks go from thread to thread.
 impl Recording for () {}
 
-#[cfg(all(debug_assertions, not(stripe_lock_loom)))]
+#[cfg(all(any(debug_assertions, feature = "check"), not(loom)))]
 mod on {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::marker::PhantomData;
+    use std::num::NonZeroU64;
     use std::panic::Location;
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::sync::atomic::Ordering::Relaxed;
 
-    use lock_api::GuardNoSend;
+    use crate::atomic::AtomicU64;
+    use crate::raw::GuardNoSend;
 
     use super::super::bucket::Tag;
     use super::Recording;
@@ -43,7 +45,7 @@ mod on {
     /// One key that is held.
     struct Entry {
         /// Of the guard.
-        guard: u64,
+        guard: NonZeroU64,
         set: SetId,
         tag: Tag,
         at: &'static Location<'static>,
@@ -51,6 +53,9 @@ mod on {
 
     thread_local! {
         static HELD: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+
+        /// The guards that this thread has had.
+        static GUARDS: Cell<u64> = const { Cell::new(0) };
     }
 
     /// Stands for a set, also when its memory is used again.
@@ -65,7 +70,7 @@ mod on {
 
     /// Stands for a guard on the record of its thread.
     #[derive(Debug, Default)]
-    pub struct ThreadRecord(Option<u64>, PhantomData<GuardNoSend>);
+    pub struct ThreadRecord(Option<NonZeroU64>, PhantomData<GuardNoSend>);
 
     impl Recording for ThreadRecord {
         #[track_caller]
@@ -85,7 +90,11 @@ mod on {
 
         #[track_caller]
         fn of(set: SetId, tags: &[Tag]) -> Self {
-            let (guard, at) = (NEXT.fetch_add(1, Relaxed), Location::caller());
+            let at = Location::caller();
+            let guard = GUARDS.with(|guards| {
+                guards.set(guards.get() + 1);
+                NonZeroU64::new(guards.get()).expect("no thread has had so many guards")
+            });
             let entries = tags.iter().map(|&tag| Entry { guard, set, tag, at });
             let noted = HELD.try_with(|held| held.borrow_mut().extend(entries));
             Self(noted.ok().map(|()| guard), PhantomData)
@@ -95,17 +104,25 @@ mod on {
     impl Drop for ThreadRecord {
         fn drop(&mut self) {
             if let Some(guard) = self.0 {
-                let _ = HELD.try_with(|held| held.borrow_mut().retain(|entry| entry.guard != guard));
+                let _ = HELD.try_with(|held| {
+                    let mut held = held.borrow_mut();
+                    if held.last().is_some_and(|entry| entry.guard == guard) {
+                        held.pop();
+                    }
+                    if held.iter().any(|entry| entry.guard == guard) {
+                        held.retain(|entry| entry.guard != guard);
+                    }
+                });
             }
         }
     }
 }
 
-#[cfg(not(all(debug_assertions, not(stripe_lock_loom))))]
+#[cfg(not(all(any(debug_assertions, feature = "check"), not(loom))))]
 mod off {
     use std::marker::PhantomData;
 
-    use lock_api::GuardNoSend;
+    use crate::raw::GuardNoSend;
 
     use super::Recording;
 

@@ -18,13 +18,13 @@
 //! the process, by the first release or the first wait, and never changes: releases before that are exchanges, which are right
 //! beside either kind of sleeper.
 
-#[cfg(not(stripe_lock_loom))]
+#[cfg(not(loom))]
 pub(super) use program::{everywhere, here, here_in_any_mode, release_by_store};
 
-#[cfg(stripe_lock_loom)]
+#[cfg(loom)]
 pub(super) use model::{everywhere, here, here_in_any_mode, release_by_store};
 
-#[cfg(not(stripe_lock_loom))]
+#[cfg(not(loom))]
 mod program {
     use core::sync::atomic::{AtomicU8, Ordering, compiler_fence, fence};
 
@@ -81,7 +81,7 @@ mod program {
     }
 }
 
-#[cfg(all(not(stripe_lock_loom), any(target_os = "linux", target_os = "android")))]
+#[cfg(all(not(loom), any(target_os = "linux", target_os = "android")))]
 mod system {
     /// `MEMBARRIER_CMD_PRIVATE_EXPEDITED` and `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED` of `linux/membarrier.h`.
     const BARRIER: libc::c_long = 1 << 3;
@@ -102,7 +102,7 @@ mod system {
     }
 }
 
-#[cfg(all(not(stripe_lock_loom), windows))]
+#[cfg(all(not(loom), windows))]
 mod system {
     #[link(name = "kernel32")]
     unsafe extern "system" {
@@ -119,7 +119,7 @@ mod system {
     }
 }
 
-#[cfg(all(not(stripe_lock_loom), not(any(target_os = "linux", target_os = "android", windows))))]
+#[cfg(all(not(loom), not(any(target_os = "linux", target_os = "android", windows))))]
 mod system {
     pub(super) fn register() -> bool {
         false
@@ -130,7 +130,7 @@ mod system {
     }
 }
 
-#[cfg(stripe_lock_loom)]
+#[cfg(loom)]
 mod model {
     use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 

@@ -15,12 +15,12 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    #[cfg(not(stripe_lock_loom))]
+    #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
         Self { queues: Plain::new(Vec::new()), patience: Patience::new() }
     }
 
-    #[cfg(stripe_lock_loom)]
+    #[cfg(loom)]
     pub(super) fn new() -> Self {
         Self { queues: Plain::new(Vec::new()), patience: Patience::new() }
     }

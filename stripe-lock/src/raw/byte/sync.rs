@@ -1,9 +1,9 @@
 //! The one file under [`byte`](super) that knows whether this is a program or a model of it.
 //!
-//! In a program everything is the standard library's, under `--cfg stripe_lock_loom` what two threads touch is loom's, and
+//! In a program everything is the standard library's, under `--cfg loom` what two threads touch is loom's, and
 //! the code above is the same.
 
-#[cfg(not(stripe_lock_loom))]
+#[cfg(not(loom))]
 mod imp {
     use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::{Duration, Instant};
@@ -16,6 +16,10 @@ mod imp {
     pub(in super::super) use core::sync::atomic::AtomicU8;
     pub(in super::super) use std::thread::{Thread, current, park, park_timeout};
     pub(in super::super) use std::thread_local as per_thread;
+
+    /// A byte exists from the start.
+    #[inline]
+    pub(in super::super) fn exists(_: &Byte) {}
 
     /// A mutex that a panic does not poison: no code of the user runs under it.
     pub(in super::super) struct Plain<T>(Mutex<T>);
@@ -72,7 +76,7 @@ mod imp {
     pub(in super::super) const MOST_PAUSES: u32 = 1024;
 }
 
-#[cfg(stripe_lock_loom)]
+#[cfg(loom)]
 mod imp {
     use std::sync::atomic::Ordering;
     use std::sync::{OnceLock, PoisonError};
@@ -119,6 +123,11 @@ mod imp {
         ) -> Result<u8, u8> {
             self.get().compare_exchange(current, new, success, failure)
         }
+    }
+
+    /// Makes a byte, unless it was used before.
+    pub(in super::super) fn exists(byte: &Byte) {
+        byte.get();
     }
 
     pub(in super::super) struct Plain<T>(Mutex<T>);
