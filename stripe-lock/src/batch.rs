@@ -20,7 +20,7 @@ use crate::raw::{ForRwLock, RawRwLock, RawRwLockTimed, Try, Until};
 /// # Examples
 ///
 /// ```
-/// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+/// let locks = stripe_lock::StripedRwLock::<str>::new(64);
 /// let batch = locks.batch().read("a").read("b").write("c");
 /// assert!(batch.try_lock().is_some());
 /// ```
@@ -45,7 +45,7 @@ where
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::StripedRwLock::<str>::new(64);
     /// assert!(locks.batch().read("a").lock().get_mut("a").is_none());
     /// ```
     pub fn read<Q>(mut self, key: &Q) -> Self
@@ -62,7 +62,7 @@ where
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::StripedRwLock::<str>::new(64);
     /// assert!(locks.batch().write("a").lock().get_mut("a").is_some());
     /// ```
     pub fn write<Q>(mut self, key: &Q) -> Self
@@ -85,7 +85,7 @@ where
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::StripedRwLock::<str>::new(64);
     /// let guard = locks.batch().read("a").write("b").lock();
     /// assert!(guard.holds("a") && guard.holds("b"));
     /// ```
@@ -99,7 +99,7 @@ where
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::StripedRwLock::<str>::new(64);
     /// let reader = locks.read("a");
     /// assert!(locks.batch().read("a").try_lock().is_some());
     /// assert!(locks.batch().write("a").try_lock().is_none());
@@ -116,7 +116,7 @@ where
     /// ```
     /// use std::time::Duration;
     ///
-    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::StripedRwLock::<str>::new(64);
     /// assert!(locks.batch().read("a").write("b").try_lock_for(Duration::from_millis(5)).is_some());
     /// ```
     #[cfg(feature = "std")]
@@ -135,7 +135,7 @@ where
     /// ```
     /// use std::time::{Duration, Instant};
     ///
-    /// let locks = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::StripedRwLock::<str>::new(64);
     /// let soon = Instant::now() + Duration::from_millis(5);
     /// assert!(locks.batch().read("a").write("b").try_lock_until(soon).is_some());
     /// ```

@@ -41,15 +41,17 @@ impl core::error::Error for ExtendError {}
 /// # Examples
 ///
 /// ```
+/// use std::collections::HashMap;
 /// use stripe_lock::{Extended, StripedMutex};
 ///
-/// let stock = StripedMutex::<str, u32>::new(64);
+/// let stock = StripedMutex::<str, HashMap<String, u32>>::new(64);
+/// stock.lock("apples").insert("apples".into(), 3);
 /// let mut guard = stock.lock_many(["apples"]);
-/// let mut apples = *guard.get("apples").unwrap();
+/// let mut apples = guard.get("apples").unwrap()["apples"];
 /// if guard.extend_or_restart(["pears"]) == Extended::Restarted {
-///     apples = *guard.get("apples").unwrap(); // others may have changed it
+///     apples = guard.get("apples").unwrap()["apples"]; // others may have changed it
 /// }
-/// *guard.get_mut("pears").unwrap() += apples;
+/// *guard.get_mut("pears").unwrap().entry("pears".into()).or_default() += apples;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "after a restart, what was read before may be out of date"]

@@ -31,21 +31,22 @@ pub use mapped::MappedGuard;
 /// # Examples
 ///
 /// ```
+/// use std::collections::HashMap;
 /// use stripe_lock::StripedMutex;
 ///
-/// let stock = StripedMutex::<str, u32>::new(64);
+/// let stock = StripedMutex::<str, HashMap<String, u32>>::new(64);
 /// let mut guard = stock.lock("apples");
-/// *guard += 3;
+/// guard.insert("apples".into(), 3);
 /// drop(guard);
-/// assert_eq!(*stock.lock("apples"), 3);
+/// assert_eq!(stock.lock("apples")["apples"], 3);
 /// ```
 ///
 /// A guard may move to another thread only if the raw lock permits it. `parking_lot`'s locks do not: the thread that
 /// locked has to unlock:
 ///
 /// ```compile_fail,E0277
-/// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
-/// let guard = stock.lock("apples");
+/// let locks = stripe_lock::StripedMutex::<str>::new(64);
+/// let guard = locks.lock("apples");
 /// std::thread::scope(|scope| {
 ///     scope.spawn(move || drop(guard));
 /// });
@@ -54,11 +55,11 @@ pub use mapped::MappedGuard;
 /// Data can't be reached beyond its guard:
 ///
 /// ```compile_fail,E0505
-/// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
+/// let stock = stripe_lock::StripedMutex::<str, Vec<String>>::new(64);
 /// let mut guard = stock.lock("apples");
-/// let apples: &mut u32 = &mut guard;
+/// let names: &mut Vec<String> = &mut guard;
 /// drop(guard);
-/// *apples += 1;
+/// names.push("apples".into());
 /// ```
 #[must_use = "if unused, the stripe is released at once"]
 pub struct Guard<P, L, T, M>

@@ -227,9 +227,9 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// # Examples
     ///
     /// ```
-    /// let mut counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-    /// *counts.lock(&1) += 2;
-    /// assert_eq!(counts.iter_mut().map(|n| *n).sum::<u32>(), 2);
+    /// let mut per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.lock(&1) += 2;
+    /// assert_eq!(per_stripe.iter_mut().map(|n| *n).sum::<u32>(), 2);
     /// ```
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.striped.iter_mut().map(Stripe::get_mut)
@@ -240,9 +240,9 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// # Examples
     ///
     /// ```
-    /// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-    /// *counts.lock(&1) += 2;
-    /// assert_eq!(counts.into_inner().iter().sum::<u32>(), 2);
+    /// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.lock(&1) += 2;
+    /// assert_eq!(per_stripe.into_inner().iter().sum::<u32>(), 2);
     /// ```
     pub fn into_inner(self) -> Vec<T> {
         self.striped.into_inner().into_iter().map(Stripe::into_inner).collect()
@@ -320,9 +320,9 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
     /// # Examples
     ///
     /// ```
-    /// let mut counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-    /// *counts.get_mut(&1) += 2;
-    /// assert_eq!(*counts.lock(&1), 2);
+    /// let mut per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.get_mut(&1) += 2;
+    /// assert_eq!(*per_stripe.lock(&1), 2);
     /// ```
     #[inline]
     pub fn get_mut<Q>(&mut self, key: &Q) -> &mut T

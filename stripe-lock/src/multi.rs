@@ -150,9 +150,9 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// # Examples
     ///
     /// ```
-    /// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-    /// *counts.lock(&1) += 1;
-    /// assert_eq!(counts.lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
+    /// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.lock(&1) += 1;
+    /// assert_eq!(per_stripe.lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
     /// ```
     pub fn iter(&self) -> MultiIter<'_, P, H> {
         MultiIter::new(self)
@@ -164,9 +164,9 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// # Examples
     ///
     /// ```
-    /// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-    /// counts.lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
-    /// assert_eq!(counts.into_inner(), [7; 4]);
+    /// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// per_stripe.lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
+    /// assert_eq!(per_stripe.into_inner(), [7; 4]);
     /// ```
     pub fn iter_mut(&mut self) -> MultiIterMut<'_, P, H> {
         MultiIterMut::new(self)
@@ -245,8 +245,11 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// # Examples
     ///
     /// ```
-    /// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
-    /// assert_eq!(stock.lock_many(["apples"]).get("apples"), Some(&0));
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedMutex::<str, HashMap<String, u32>>::new(64);
+    /// stock.lock("apples").insert("apples".into(), 3);
+    /// assert_eq!(stock.lock_many(["apples"]).get("apples").unwrap()["apples"], 3);
     /// ```
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<&P::Data>
@@ -265,9 +268,11 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// # Examples
     ///
     /// ```
-    /// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedMutex::<str, HashMap<String, u32>>::new(64);
     /// let mut guard = stock.lock_many(["apples", "pears"]);
-    /// *guard.get_mut("pears").unwrap() += 2;
+    /// *guard.get_mut("pears").unwrap().entry("pears".into()).or_default() += 2;
     /// ```
     #[inline]
     pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut P::Data>

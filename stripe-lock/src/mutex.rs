@@ -39,15 +39,17 @@ use crate::{DefaultHasher, StripeSet};
 /// # Examples
 ///
 /// ```
+/// use std::collections::HashMap;
 /// use stripe_lock::StripedMutex;
 ///
-/// let visits: StripedMutex<String, u32> = StripedMutex::new(64);
+/// // A map, since keys may share the stripe.
+/// let visits: StripedMutex<String, HashMap<String, u32>> = StripedMutex::new(64);
 /// std::thread::scope(|scope| {
 ///     for _ in 0..4 {
-///         scope.spawn(|| *visits.lock("alice") += 1);
+///         scope.spawn(|| *visits.lock("alice").entry("alice".into()).or_default() += 1);
 ///     }
 /// });
-/// assert_eq!(*visits.lock("alice"), 4);
+/// assert_eq!(visits.lock("alice")["alice"], 4);
 /// ```
 ///
 /// A key of another type, which might hash differently, is refused:
@@ -72,8 +74,8 @@ pub type StripedMutex<K, T = (), R = DefaultRawMutex, S = DefaultHasher> = Strip
 /// ```
 /// use stripe_lock::{MutexGuard, StripedMutex};
 ///
-/// let counts = StripedMutex::<u64, u32>::new(4);
-/// let guard: MutexGuard<'_, u32> = counts.lock(&1);
+/// let per_stripe = StripedMutex::<u64, u32>::new(4);
+/// let guard: MutexGuard<'_, u32> = per_stripe.lock(&1);
 /// assert_eq!(*guard, 0);
 /// ```
 pub type MutexGuard<'a, T, R = DefaultRawMutex> =
@@ -87,9 +89,9 @@ pub type MutexGuard<'a, T, R = DefaultRawMutex> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcMutexGuard, StripedMutex};
 ///
-/// let counts = Arc::new(StripedMutex::<u64, u32>::new(4));
-/// let guard: ArcMutexGuard<u64, u32> = counts.lock_arc(&1);
-/// drop(counts);
+/// let per_stripe = Arc::new(StripedMutex::<u64, u32>::new(4));
+/// let guard: ArcMutexGuard<u64, u32> = per_stripe.lock_arc(&1);
+/// drop(per_stripe);
 /// assert_eq!(*guard, 0);
 /// ```
 pub type ArcMutexGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
@@ -131,8 +133,8 @@ pub type ArcMappedMutexGuard<K, T, U, R = DefaultRawMutex, S = DefaultHasher> =
 /// ```
 /// use stripe_lock::{MutexMultiGuard, StripedMutex};
 ///
-/// let counts = StripedMutex::<u64, u32>::new(4);
-/// let guard: MutexMultiGuard<'_, u64, u32> = counts.lock_many(&[1, 2]);
+/// let per_stripe = StripedMutex::<u64, u32>::new(4);
+/// let guard: MutexMultiGuard<'_, u64, u32> = per_stripe.lock_many(&[1, 2]);
 /// assert!(guard.holds(&2));
 /// ```
 pub type MutexMultiGuard<'a, K, T, R = DefaultRawMutex, S = DefaultHasher> =
@@ -146,9 +148,9 @@ pub type MutexMultiGuard<'a, K, T, R = DefaultRawMutex, S = DefaultHasher> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcMutexMultiGuard, StripedMutex};
 ///
-/// let counts = Arc::new(StripedMutex::<u64, u32>::new(4));
-/// let guard: ArcMutexMultiGuard<u64, u32> = counts.lock_many_arc(&[1, 2]);
-/// drop(counts);
+/// let per_stripe = Arc::new(StripedMutex::<u64, u32>::new(4));
+/// let guard: ArcMutexMultiGuard<u64, u32> = per_stripe.lock_many_arc(&[1, 2]);
+/// drop(per_stripe);
 /// assert!(guard.holds(&2));
 /// ```
 pub type ArcMutexMultiGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
@@ -196,10 +198,13 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
     /// # Examples
     ///
     /// ```
-    /// let stock = stripe_lock::StripedMutex::<str, u32>::new(64);
-    /// let left = stock.with("apples", |n| {
-    ///     *n += 3;
-    ///     *n
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedMutex::<str, HashMap<String, u32>>::new(64);
+    /// let left = stock.with("apples", |stock| {
+    ///     let left = stock.entry("apples".into()).or_default();
+    ///     *left += 3;
+    ///     *left
     /// });
     /// assert_eq!(left, 3);
     /// ```

@@ -34,27 +34,29 @@ use crate::{DefaultHasher, StripeSet};
 /// # Examples
 ///
 /// ```
-/// use std::cell::Cell;
+/// use std::cell::RefCell;
+/// use std::collections::HashMap;
 /// use stripe_lock::StripedReentrantMutex;
 ///
-/// let counts = StripedReentrantMutex::<str, Cell<u32>>::new(64);
-/// let outer = counts.lock("alice");
-/// let inner = counts.lock("alice");
-/// inner.set(inner.get() + 1);
-/// assert_eq!(outer.get(), 1);
+/// // The data of a stripe belongs to all its keys: a map.
+/// let visits = StripedReentrantMutex::<str, RefCell<HashMap<String, u32>>>::new(64);
+/// let outer = visits.lock("alice");
+/// let inner = visits.lock("alice");
+/// *inner.borrow_mut().entry("alice".into()).or_default() += 1;
+/// assert_eq!(outer.borrow()["alice"], 1);
 /// ```
 ///
 /// A guard gives nothing to change directly, and can't go to another thread, whatever the raw mutex:
 ///
 /// ```compile_fail,E0594
-/// let counts = stripe_lock::StripedReentrantMutex::<str, u32>::new(64);
-/// *counts.lock("alice") += 1;
+/// let visits = stripe_lock::StripedReentrantMutex::<str, Vec<String>>::new(64);
+/// *visits.lock("alice") = vec!["alice".to_string()];
 /// ```
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
-/// let counts = stripe_lock::StripedReentrantMutex::<str, u32>::new(64);
-/// send(counts.lock("alice"));
+/// let locks = stripe_lock::StripedReentrantMutex::<str>::new(64);
+/// send(locks.lock("alice"));
 /// ```
 pub type StripedReentrantMutex<K, T = (), R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
     StripedLock<K, T, ForReentrant<R, G>, S>;
@@ -190,11 +192,12 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     /// # Examples
     ///
     /// ```
-    /// use std::cell::Cell;
+    /// use std::cell::RefCell;
+    /// use std::collections::HashMap;
     ///
-    /// let stock = stripe_lock::StripedReentrantMutex::<str, Cell<u32>>::new(64);
-    /// stock.with("apples", |n| n.set(n.get() + 3));
-    /// assert_eq!(stock.lock("apples").get(), 3);
+    /// let stock = stripe_lock::StripedReentrantMutex::<str, RefCell<HashMap<String, u32>>>::new(64);
+    /// stock.with("apples", |stock| stock.borrow_mut().insert("apples".into(), 3));
+    /// assert_eq!(stock.lock("apples").borrow()["apples"], 3);
     /// ```
     #[inline]
     pub fn with<Q, O>(&self, key: &Q, f: impl FnOnce(&T) -> O) -> O

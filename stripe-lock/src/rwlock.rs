@@ -117,10 +117,13 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     /// # Examples
     ///
     /// ```
-    /// let prices = stripe_lock::StripedRwLock::<str, u32>::new(64);
+    /// use std::collections::HashMap;
+    ///
+    /// let prices = stripe_lock::StripedRwLock::<str, HashMap<String, u32>>::new(64);
+    /// prices.write("apples").insert("apples".into(), 3);
     /// let mut guard = prices.batch().read("apples").write("total").lock();
-    /// let apples = *guard.get("apples").unwrap();
-    /// *guard.get_mut("total").unwrap() += apples;
+    /// let apples = guard.get("apples").unwrap()["apples"];
+    /// *guard.get_mut("total").unwrap().entry("total".into()).or_default() += apples;
     /// ```
     pub fn batch(&self) -> Batch<&Self> {
         Batch::new(self)
@@ -131,7 +134,7 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     /// # Examples
     ///
     /// ```
-    /// let prices = std::sync::Arc::new(stripe_lock::StripedRwLock::<str, u32>::new(64));
+    /// let prices = std::sync::Arc::new(stripe_lock::StripedRwLock::<str>::new(64));
     /// let guard = prices.batch_arc().read("apples").write("total").lock();
     /// drop(prices);
     /// assert!(guard.holds("total"));
@@ -149,9 +152,11 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     /// # Examples
     ///
     /// ```
-    /// let stock = stripe_lock::StripedRwLock::<str, u32>::new(64);
-    /// stock.with("apples", |n| *n += 3);
-    /// assert_eq!(stock.with_read("apples", |n| *n), 3);
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedRwLock::<str, HashMap<String, u32>>::new(64);
+    /// stock.with("apples", |stock| stock.insert("apples".into(), 3));
+    /// assert_eq!(stock.with_read("apples", |stock| stock["apples"]), 3);
     /// ```
     #[inline]
     #[track_caller]
@@ -172,8 +177,10 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     /// # Examples
     ///
     /// ```
-    /// let stock = stripe_lock::StripedRwLock::<str, u32>::new(64);
-    /// assert_eq!(stock.with_read("apples", |n| *n), 0);
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedRwLock::<str, HashMap<String, u32>>::new(64);
+    /// assert_eq!(stock.with_read("apples", |stock| stock.get("apples").copied()), None);
     /// ```
     #[inline]
     #[track_caller]

@@ -20,7 +20,7 @@ use crate::StripeSet;
 /// # Examples
 ///
 /// ```
-/// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+/// let locks = stripe_lock::AsyncStripedRwLock::<str>::new(64);
 /// assert!(locks.batch().read("a").read("b").write("c").try_lock().is_some());
 /// ```
 #[must_use = "a batch locks nothing until `lock`, `try_lock` or `blocking_lock`"]
@@ -42,7 +42,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str>::new(64);
     /// assert!(locks.batch().read("a").blocking_lock().get_mut("a").is_none());
     /// ```
     pub fn read<Q>(mut self, key: &Q) -> Self
@@ -59,7 +59,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str>::new(64);
     /// assert!(locks.batch().write("a").blocking_lock().get_mut("a").is_some());
     /// ```
     pub fn write<Q>(mut self, key: &Q) -> Self
@@ -83,7 +83,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str>::new(64);
     /// let guard = locks.batch().read("a").write("b").lock().await;
     /// assert!(guard.holds("a") && guard.holds("b"));
     /// # }
@@ -98,7 +98,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str>::new(64);
     /// let reader = locks.try_read("a");
     /// assert!(locks.batch().read("a").try_lock().is_some());
     /// assert!(locks.batch().write("a").try_lock().is_none());
@@ -113,7 +113,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// # Examples
     ///
     /// ```
-    /// let locks = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// let locks = stripe_lock::AsyncStripedRwLock::<str>::new(64);
     /// assert!(locks.batch().read("a").write("b").blocking_lock().holds("b"));
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]

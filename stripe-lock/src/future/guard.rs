@@ -59,11 +59,11 @@ impl<P: Deref<Target: LockSet>, A: Access> Drop for Hold<P, A> {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(64);
-/// let mut guard = counts.lock(&1).await;
+/// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(64);
+/// let mut guard = per_stripe.lock(&1).await;
 /// *guard += 1;
 /// drop(guard);
-/// assert_eq!(*counts.lock(&1).await, 1);
+/// assert_eq!(*per_stripe.lock(&1).await, 1);
 /// # }
 /// ```
 #[must_use = "if unused, the stripe is released at once"]

@@ -123,9 +123,9 @@ impl<P: Deref<Target: LockSet>, N: Plan> AsyncMultiGuard<P, N> {
     /// # Examples
     ///
     /// ```
-    /// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-    /// *counts.blocking_lock(&1) += 1;
-    /// assert_eq!(counts.blocking_lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
+    /// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.blocking_lock(&1) += 1;
+    /// assert_eq!(per_stripe.blocking_lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
     /// ```
     pub fn iter(&self) -> AsyncMultiIter<'_, P, N> {
         AsyncMultiIter { guard: self, rest: self.stripes().iter() }
@@ -136,9 +136,9 @@ impl<P: Deref<Target: LockSet>, N: Plan> AsyncMultiGuard<P, N> {
     /// # Examples
     ///
     /// ```
-    /// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-    /// counts.blocking_lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
-    /// assert_eq!(counts.into_inner(), [7; 4]);
+    /// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
+    /// per_stripe.blocking_lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
+    /// assert_eq!(per_stripe.into_inner(), [7; 4]);
     /// ```
     pub fn iter_mut(&mut self) -> AsyncMultiIterMut<'_, P, N> {
         let Self { set, plan, .. } = self;
@@ -203,8 +203,11 @@ where
     /// # Examples
     ///
     /// ```
-    /// let stock = stripe_lock::AsyncStripedMutex::<str, u32>::new(64);
-    /// assert_eq!(stock.blocking_lock_many(["apples"]).get("apples"), Some(&0));
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::AsyncStripedMutex::<str, HashMap<String, u32>>::new(64);
+    /// stock.blocking_lock("apples").insert("apples".into(), 3);
+    /// assert_eq!(stock.blocking_lock_many(["apples"]).get("apples").unwrap()["apples"], 3);
     /// ```
     pub fn get<Q>(&self, key: &Q) -> Option<&T>
     where
@@ -222,8 +225,10 @@ where
     /// # Examples
     ///
     /// ```
-    /// let stock = stripe_lock::AsyncStripedMutex::<str, u32>::new(64);
-    /// *stock.blocking_lock_many(["apples", "pears"]).get_mut("pears").unwrap() += 2;
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::AsyncStripedMutex::<str, HashMap<String, u32>>::new(64);
+    /// stock.blocking_lock_many(["apples", "pears"]).get_mut("pears").unwrap().insert("pears".into(), 2);
     /// ```
     pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut T>
     where
@@ -503,8 +508,8 @@ where
 /// # Examples
 ///
 /// ```
-/// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-/// let guard = counts.blocking_lock_all();
+/// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
+/// let guard = per_stripe.blocking_lock_all();
 /// assert_eq!(guard.iter().next_back(), Some((3, &0)));
 /// ```
 ///
@@ -513,8 +518,8 @@ where
 /// ```compile_fail,E0277
 /// use std::cell::Cell;
 ///
-/// let counts = stripe_lock::AsyncStripedMutex::<u64, Cell<u32>>::new(4);
-/// let guard = counts.blocking_lock_all();
+/// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, Cell<u32>>::new(4);
+/// let guard = per_stripe.blocking_lock_all();
 /// let stripes = guard.iter();
 /// std::thread::scope(|scope| {
 ///     scope.spawn(move || stripes.for_each(|(_stripe, n)| n.set(1)));
@@ -568,8 +573,8 @@ impl<P: Deref<Target: LockSet>, N: Plan> FusedIterator for AsyncMultiIter<'_, P,
 /// # Examples
 ///
 /// ```
-/// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-/// let mut guard = counts.blocking_lock_all();
+/// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
+/// let mut guard = per_stripe.blocking_lock_all();
 /// guard.iter_mut().rev().for_each(|(stripe, n)| *n = stripe as u32);
 /// assert_eq!(format!("{guard:?}"), "{0: 0, 1: 1, 2: 2, 3: 3}");
 /// ```

@@ -170,8 +170,8 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(64);
-    /// let count = counts
+    /// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(64);
+    /// let count = per_stripe
     ///     .with(&1, async |n| {
     ///         tokio::task::yield_now().await;
     ///         *n += 1;

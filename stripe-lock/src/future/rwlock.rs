@@ -254,9 +254,11 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let stock = stripe_lock::AsyncStripedRwLock::<str, u32>::new(64);
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::AsyncStripedRwLock::<str, HashMap<String, u32>>::new(64);
     /// let mut guard = stock.batch().read("prices").write("orders").lock().await;
-    /// *guard.get_mut("orders").unwrap() += 1;
+    /// *guard.get_mut("orders").unwrap().entry("orders".into()).or_default() += 1;
     /// # }
     /// ```
     pub fn batch(&self) -> AsyncBatch<'_, K, T, S> {
@@ -273,8 +275,8 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let counts = stripe_lock::AsyncStripedRwLock::<u64, u32>::new(64);
-    /// counts.with(&1, async |n| *n += 1).await;
+    /// let per_stripe = stripe_lock::AsyncStripedRwLock::<u64, u32>::new(64);
+    /// per_stripe.with(&1, async |n| *n += 1).await;
     /// # }
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
@@ -302,8 +304,8 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let counts = stripe_lock::AsyncStripedRwLock::<u64, u32>::new(64);
-    /// assert_eq!(counts.with_read(&1, async |n| *n).await, 0);
+    /// let per_stripe = stripe_lock::AsyncStripedRwLock::<u64, u32>::new(64);
+    /// assert_eq!(per_stripe.with_read(&1, async |n| *n).await, 0);
     /// # }
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]

@@ -260,9 +260,9 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// # Examples
     ///
     /// ```
-    /// let mut counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-    /// *counts.blocking_lock(&1) += 2;
-    /// assert_eq!(counts.iter_mut().map(|n| *n).sum::<u32>(), 2);
+    /// let mut per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.blocking_lock(&1) += 2;
+    /// assert_eq!(per_stripe.iter_mut().map(|n| *n).sum::<u32>(), 2);
     /// ```
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.striped.iter_mut().map(|slot| slot.value.get_mut())
@@ -273,9 +273,9 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// # Examples
     ///
     /// ```
-    /// let counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-    /// *counts.blocking_lock(&1) += 2;
-    /// assert_eq!(counts.into_inner().iter().sum::<u32>(), 2);
+    /// let per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.blocking_lock(&1) += 2;
+    /// assert_eq!(per_stripe.into_inner().iter().sum::<u32>(), 2);
     /// ```
     pub fn into_inner(self) -> Vec<T> {
         self.striped.into_inner().into_iter().map(|slot| slot.value.into_inner()).collect()
@@ -381,9 +381,9 @@ impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
     /// # Examples
     ///
     /// ```
-    /// let mut counts = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
-    /// *counts.get_mut(&1) += 2;
-    /// assert_eq!(*counts.blocking_lock(&1), 2);
+    /// let mut per_stripe = stripe_lock::AsyncStripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.get_mut(&1) += 2;
+    /// assert_eq!(*per_stripe.blocking_lock(&1), 2);
     /// ```
     #[inline]
     pub fn get_mut<Q>(&mut self, key: &Q) -> &mut T

@@ -15,8 +15,8 @@ use crate::capacity::stripes_for;
 /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
 /// drop(locks.blocking_lock(&1));
 /// let stats = locks.stats();
-/// let (stripe, counts) = stats.stripes().next().unwrap();
-/// assert_eq!((stripe, counts.acquired, counts.contended), (locks.stripe_of(&1), 1, 0));
+/// let (stripe, per_stripe) = stats.stripes().next().unwrap();
+/// assert_eq!((stripe, per_stripe.acquired, per_stripe.contended), (locks.stripe_of(&1), 1, 0));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -15,8 +15,8 @@ use crate::stripe_set;
 /// # Examples
 ///
 /// ```
-/// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-/// let guard = counts.lock_all();
+/// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+/// let guard = per_stripe.lock_all();
 /// let mut stripes = guard.iter();
 /// assert_eq!(stripes.next_back(), Some((3, &0)));
 /// assert_eq!(stripes.count(), 3);
@@ -27,8 +27,8 @@ use crate::stripe_set;
 /// ```compile_fail,E0277
 /// use std::cell::Cell;
 ///
-/// let counts = stripe_lock::StripedMutex::<u64, Cell<u32>>::new(4);
-/// let guard = counts.lock_all();
+/// let per_stripe = stripe_lock::StripedMutex::<u64, Cell<u32>>::new(4);
+/// let guard = per_stripe.lock_all();
 /// let stripes = guard.iter();
 /// std::thread::scope(|scope| {
 ///     scope.spawn(move || stripes.for_each(|(_stripe, n)| n.set(1)));
@@ -86,10 +86,10 @@ impl<P: Handle, H: Holding<P::Raw>> FusedIterator for MultiIter<'_, P, H> {}
 /// # Examples
 ///
 /// ```
-/// let counts = stripe_lock::StripedRwLock::<u64, u32>::new(4);
-/// let mut guard = counts.batch().read(&1).write(&2).lock();
+/// let per_stripe = stripe_lock::StripedRwLock::<u64, u32>::new(4);
+/// let mut guard = per_stripe.batch().read(&1).write(&2).lock();
 /// for (stripe, n) in guard.iter_mut() {
-///     assert_eq!(stripe, counts.stripe_of(&2));
+///     assert_eq!(stripe, per_stripe.stripe_of(&2));
 ///     *n += 1;
 /// }
 /// ```
@@ -97,8 +97,8 @@ impl<P: Handle, H: Holding<P::Raw>> FusedIterator for MultiIter<'_, P, H> {}
 /// What it yields can't be reached by the guard meanwhile:
 ///
 /// ```compile_fail,E0502
-/// let counts = stripe_lock::StripedMutex::<u64, u32>::new(4);
-/// let mut guard = counts.lock_all();
+/// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+/// let mut guard = per_stripe.lock_all();
 /// let (_stripe, first) = guard.iter_mut().next().unwrap();
 /// assert_eq!(guard.get(&1), Some(&0));
 /// *first += 1;

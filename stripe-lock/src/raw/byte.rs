@@ -90,9 +90,9 @@ const UNSURE: Duration = Duration::from_millis(1);
 /// use stripe_lock::StripedMutex;
 /// use stripe_lock::raw::ByteMutex;
 ///
-/// let counts: StripedMutex<u64, u32, ByteMutex> = StripedMutex::default();
-/// *counts.lock(&1) += 1;
-/// assert_eq!(*counts.lock(&1), 1);
+/// let per_stripe: StripedMutex<u64, u32, ByteMutex> = StripedMutex::default();
+/// *per_stripe.lock(&1) += 1;
+/// assert_eq!(*per_stripe.lock(&1), 1);
 /// ```
 #[repr(C, align(2))]
 pub struct ByteMutex {

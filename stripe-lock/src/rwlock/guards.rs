@@ -16,16 +16,16 @@ use crate::{DefaultHasher, StripedRwLock};
 /// ```
 /// use stripe_lock::{RwLockReadGuard, StripedRwLock};
 ///
-/// let counts = StripedRwLock::<u64, u32>::new(4);
-/// let guard: RwLockReadGuard<'_, u32> = counts.read(&1);
+/// let per_stripe = StripedRwLock::<u64, u32>::new(4);
+/// let guard: RwLockReadGuard<'_, u32> = per_stripe.read(&1);
 /// assert_eq!(*guard, 0);
 /// ```
 ///
 /// It gives nothing to change:
 ///
 /// ```compile_fail,E0594
-/// let counts = stripe_lock::StripedRwLock::<u64, u32>::new(4);
-/// let mut guard = counts.read(&1);
+/// let per_stripe = stripe_lock::StripedRwLock::<u64, u32>::new(4);
+/// let mut guard = per_stripe.read(&1);
 /// *guard += 1;
 /// ```
 pub type RwLockReadGuard<'a, T, R = DefaultRawRwLock> =
@@ -38,8 +38,8 @@ pub type RwLockReadGuard<'a, T, R = DefaultRawRwLock> =
 /// ```
 /// use stripe_lock::{RwLockWriteGuard, StripedRwLock};
 ///
-/// let counts = StripedRwLock::<u64, u32>::new(4);
-/// let mut guard: RwLockWriteGuard<'_, u32> = counts.write(&1);
+/// let per_stripe = StripedRwLock::<u64, u32>::new(4);
+/// let mut guard: RwLockWriteGuard<'_, u32> = per_stripe.write(&1);
 /// *guard += 1;
 /// ```
 pub type RwLockWriteGuard<'a, T, R = DefaultRawRwLock> =
@@ -52,8 +52,8 @@ pub type RwLockWriteGuard<'a, T, R = DefaultRawRwLock> =
 /// ```
 /// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
 ///
-/// let counts = StripedRwLock::<u64, u32>::new(4);
-/// let guard: RwLockUpgradableReadGuard<'_, u32> = counts.upgradable_read(&1);
+/// let per_stripe = StripedRwLock::<u64, u32>::new(4);
+/// let guard: RwLockUpgradableReadGuard<'_, u32> = per_stripe.upgradable_read(&1);
 /// *RwLockUpgradableReadGuard::upgrade(guard) += 1;
 /// ```
 pub type RwLockUpgradableReadGuard<'a, T, R = DefaultRawRwLock> =
@@ -67,8 +67,8 @@ pub type RwLockUpgradableReadGuard<'a, T, R = DefaultRawRwLock> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcRwLockReadGuard, StripedRwLock};
 ///
-/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
-/// let guard: ArcRwLockReadGuard<u64, u32> = counts.read_arc(&1);
+/// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcRwLockReadGuard<u64, u32> = per_stripe.read_arc(&1);
 /// assert_eq!(*guard, 0);
 /// ```
 pub type ArcRwLockReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -82,8 +82,8 @@ pub type ArcRwLockReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcRwLockWriteGuard, StripedRwLock};
 ///
-/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
-/// let mut guard: ArcRwLockWriteGuard<u64, u32> = counts.write_arc(&1);
+/// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let mut guard: ArcRwLockWriteGuard<u64, u32> = per_stripe.write_arc(&1);
 /// *guard += 1;
 /// ```
 pub type ArcRwLockWriteGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -98,8 +98,8 @@ pub type ArcRwLockWriteGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcRwLockUpgradableReadGuard, StripedRwLock};
 ///
-/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
-/// let guard: ArcRwLockUpgradableReadGuard<u64, u32> = counts.upgradable_read_arc(&1);
+/// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcRwLockUpgradableReadGuard<u64, u32> = per_stripe.upgradable_read_arc(&1);
 /// *ArcRwLockUpgradableReadGuard::upgrade(guard) += 1;
 /// ```
 pub type ArcRwLockUpgradableReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -176,8 +176,8 @@ pub type ArcMappedRwLockWriteGuard<K, T, U, R = DefaultRawRwLock, S = DefaultHas
 /// ```
 /// use stripe_lock::{ReadMultiGuard, StripedRwLock};
 ///
-/// let counts = StripedRwLock::<u64, u32>::new(4);
-/// let guard: ReadMultiGuard<'_, u64, u32> = counts.read_many(&[1, 2]);
+/// let per_stripe = StripedRwLock::<u64, u32>::new(4);
+/// let guard: ReadMultiGuard<'_, u64, u32> = per_stripe.read_many(&[1, 2]);
 /// assert_eq!(guard.get(&2), Some(&0));
 /// ```
 pub type ReadMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -191,8 +191,8 @@ pub type ReadMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcReadMultiGuard, StripedRwLock};
 ///
-/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
-/// let guard: ArcReadMultiGuard<u64, u32> = counts.read_many_arc(&[1, 2]);
+/// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcReadMultiGuard<u64, u32> = per_stripe.read_many_arc(&[1, 2]);
 /// assert!(guard.holds(&2));
 /// ```
 pub type ArcReadMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -205,8 +205,8 @@ pub type ArcReadMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// ```
 /// use stripe_lock::{StripedRwLock, WriteMultiGuard};
 ///
-/// let counts = StripedRwLock::<u64, u32>::new(4);
-/// let mut guard: WriteMultiGuard<'_, u64, u32> = counts.write_many(&[1, 2]);
+/// let per_stripe = StripedRwLock::<u64, u32>::new(4);
+/// let mut guard: WriteMultiGuard<'_, u64, u32> = per_stripe.write_many(&[1, 2]);
 /// *guard.get_mut(&2).unwrap() += 1;
 /// ```
 pub type WriteMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -220,8 +220,8 @@ pub type WriteMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcWriteMultiGuard, StripedRwLock};
 ///
-/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
-/// let guard: ArcWriteMultiGuard<u64, u32> = counts.write_many_arc(&[1, 2]);
+/// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcWriteMultiGuard<u64, u32> = per_stripe.write_many_arc(&[1, 2]);
 /// assert!(guard.holds(&2));
 /// ```
 pub type ArcWriteMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -235,8 +235,8 @@ pub type ArcWriteMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// ```
 /// use stripe_lock::{BatchGuard, StripedRwLock};
 ///
-/// let counts = StripedRwLock::<u64, u32>::new(4);
-/// let guard: BatchGuard<'_, u64, u32> = counts.batch().read(&1).write(&2).lock();
+/// let per_stripe = StripedRwLock::<u64, u32>::new(4);
+/// let guard: BatchGuard<'_, u64, u32> = per_stripe.batch().read(&1).write(&2).lock();
 /// assert!(guard.holds(&1));
 /// ```
 pub type BatchGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
@@ -250,8 +250,8 @@ pub type BatchGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// use std::sync::Arc;
 /// use stripe_lock::{ArcBatchGuard, StripedRwLock};
 ///
-/// let counts = Arc::new(StripedRwLock::<u64, u32>::new(4));
-/// let guard: ArcBatchGuard<u64, u32> = counts.batch_arc().read(&1).write(&2).lock();
+/// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
+/// let guard: ArcBatchGuard<u64, u32> = per_stripe.batch_arc().read(&1).write(&2).lock();
 /// assert!(guard.holds(&2));
 /// ```
 pub type ArcBatchGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
