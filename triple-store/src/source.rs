@@ -62,6 +62,11 @@ impl Source {
         Ok(self.view.count(pattern))
     }
 
+    /// Whether it is a transaction's that may read some subjects alone.
+    pub(crate) fn reads_some_subjects(&self) -> bool {
+        self.reads.as_ref().is_some_and(|reads| matches!(*reads.lock(), Reads::Within(_)))
+    }
+
     pub(crate) fn graphs(&self) -> Result<Vec<u64>> {
         self.note(Pattern { subject: None, predicate: None, object: None, graphs: Graphs::Named })?;
         Ok(self.view.graphs())

@@ -46,6 +46,15 @@ const LINEAR: &[&str] = &[
     "SELECT (COUNT(*) AS ?n) { ?s :type ?t FILTER EXISTS { ?s :link ?x OPTIONAL { ?x :next ?y } FILTER(BOUND(?y)) } }",
     "SELECT (COUNT(*) AS ?n) { ?s :type ?t MINUS { ?s :link ?x . ?x :type :T3 } }",
     "SELECT (COUNT(*) AS ?n) { ?s :type ?t BIND(EXISTS { ?s :link ?x . ?x :type :T3 } AS ?e) FILTER(?e) }",
+    "SELECT (COUNT(*) AS ?n) { ?s :val ?v FILTER NOT EXISTS { ?t :val ?w FILTER(?w > ?v) } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :val ?v FILTER NOT EXISTS { ?t :val ?w FILTER(?w > 1000000) } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :val ?v OPTIONAL { ?t :val ?w FILTER(?w > ?v) } FILTER(!BOUND(?t)) }",
+    "SELECT (COUNT(*) AS ?n) { ?s :type ?k ; :val ?v FILTER NOT EXISTS { ?t :type ?k ; :val ?w FILTER(?w > ?v) } }",
+    "SELECT (COUNT(*) AS ?n) { ?s :val ?v FILTER EXISTS { ?t :val ?w FILTER(?w > ?v && ?w < ?v + 2) } }",
+    "SELECT (COUNT(*) AS ?n) { ?a :val ?v . ?b :val ?w FILTER(?v = ?w) FILTER(?v < 1000) }",
+    "SELECT (COUNT(*) AS ?n) { ?a :type :T1 ; :name ?v . ?b :type :T2 ; :name ?w FILTER(STR(?v) = STR(?w)) }",
+    "SELECT (COUNT(*) AS ?n) { ?a :val ?v OPTIONAL { ?b :val ?w FILTER(?v = ?w) } }",
+    "SELECT (COUNT(*) AS ?n) { ?x :type :T1 . ?x :link+ :n3 }",
 ];
 
 /// Rows of all steps of a plan together.
@@ -155,6 +164,22 @@ const SCOPES: &[&str] = &[
     "?s :type :T1 BIND(:n1 AS ?e) FILTER EXISTS { ?s :next ?x BIND(?s AS ?e) ?e :next ?x }",
     "?a :val ?v . ?b :val ?w FILTER(?v = ?w)",
     "?a :ring+ ?b",
+    "?a :ring* ?b . ?b :ring+ :r3",
+    "?s :type :T1 . ?s (:link|:next)+ ?x . ?x :type :T3",
+    "?s :val ?v OPTIONAL { ?s :zz ?z } FILTER NOT EXISTS { ?t :val ?w FILTER(?w > ?z) }",
+    "?s :val ?v OPTIONAL { ?s :zz ?t } FILTER EXISTS { ?t :link ?s . ?t :val ?w FILTER(?w > ?v) }",
+    "?s :val ?v FILTER NOT EXISTS { ?t :val ?w FILTER(?w > ?v && ?t != :n3) }",
+    "?s :val ?v FILTER NOT EXISTS { ?t :val ?w . ?t :next ?n FILTER(?w > ?v && ?n != ?s) }",
+    "?s :val ?v FILTER EXISTS { ?t :val ?w FILTER(?w > ?v && EXISTS { ?u :val ?x FILTER(?x > ?w) }) }",
+    "?s :val ?v FILTER EXISTS { { SELECT (MAX(?x) AS ?w) { ?t :val ?x } } FILTER(?w > ?v) }",
+    "?s :val ?v FILTER EXISTS { ?t :val ?w . { ?x :next ?y FILTER(?x = ?s) } FILTER(?w > ?v) }",
+    "?a :val ?v . ?b :val ?w . ?c :val ?x FILTER(?v = ?w && ?w = ?x)",
+    "?a :val ?v . ?b :val ?w FILTER(?v + 1 = ?w * 2) ?b :type :T3",
+    "?a :val ?v . ?b :name ?w FILTER(CONCAT(\"name \", STR(?v)) = ?w)",
+    "?a :type :T1 ; :val ?v . ?b :val ?w OPTIONAL { ?b :zz ?z } FILTER(?v = ?w)",
+    "?a :val ?v . ?b :link ?c FILTER(?a = ?c)",
+    "?a :val ?v OPTIONAL { ?b :val ?w FILTER(?w = 3 && STR(?w) = STR(?v)) }",
+    "?a :val ?v OPTIONAL { ?b :val ?w FILTER(?w = ?a) }",
     "?s :type :T1 . ?s :link+ :n3",
     "VALUES ?s { :n1 :n2 :n3 :n4 :n5 :n6 :n7 :n8 :n9 :n11 } ?s :type ?t . ?s :val ?v FILTER(?v > 5)",
     "?s :type :T1 VALUES (?s ?v) { (:n1 1) (:n11 UNDEF) (UNDEF 3) (:n2 2) (:n3 2) (:n4 2) (:n5 2) (:n6 2) (:n7 2) } ?s :val ?v",
@@ -239,4 +264,34 @@ fn answers_are_those_of_the_algebra() {
         Ok(())
     };
     TestRunner::new(Config::with_cases(cases)).run(&(data, group(2)), check).unwrap();
+}
+
+/// Beside the rows of each pattern stand those that were expected, so that a wrong estimate shows.
+#[test]
+fn a_plan_tells_what_was_expected() {
+    let store = store(400);
+    let expected = |query: &str, pattern: &str| -> (u64, u64) {
+        let plan = store.snapshot().explain(&format!("{PREFIX} {query}"), &QueryOptions::new()).unwrap();
+        let node = plan.split("\"name\":\"").find(|node| node.starts_with(pattern));
+        let node = node.unwrap_or_else(|| panic!("{pattern} in {plan}"));
+        let number = |name: &str| -> u64 {
+            let (_, number) =
+                node.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} in {node}"));
+            number.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+        };
+        (number("estimated number of results"), number("number of results"))
+    };
+    for (query, pattern, rows) in [
+        ("SELECT * { ?s :type :T1 }", "QuadPattern(?s <urn:type> <urn:T1>)", 40),
+        ("SELECT * { ?s :type :T1 ; :val ?v }", "QuadPattern(?s <urn:val> ?v)", 40),
+        ("SELECT * { ?s :type :T1 OPTIONAL { ?s :val ?v } }", "QuadPattern(?s <urn:val> ?v)", 40),
+        (
+            "SELECT * { ?s :type :T1 . { ?s :val ?v } UNION { ?s :name ?v } }",
+            "QuadPattern(?s <urn:val> ?v)",
+            40,
+        ),
+        ("SELECT * { ?s :type :T1 FILTER EXISTS { ?s :val ?v } }", "QuadPattern(?s <urn:val> ?v)", 40),
+    ] {
+        assert_eq!(expected(query, pattern), (rows, rows), "{query}");
+    }
 }

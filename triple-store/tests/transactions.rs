@@ -224,6 +224,23 @@ fn a_transaction_on_subjects_touches_no_other() {
 }
 
 #[test]
+fn a_transaction_on_subjects_looks_up_what_exists_for_them() {
+    let store = TripleStore::in_memory();
+    store
+        .update("INSERT DATA { <urn:a> <urn:p> 1, 2, 3, 4, 5, 6, 7 ; <urn:q> 4 . <urn:b> <urn:q> 9 }")
+        .unwrap();
+    let query =
+        "SELECT ?v { VALUES ?s { <urn:a> } ?s <urn:p> ?v FILTER EXISTS { ?s <urn:q> ?w FILTER(?w > ?v) } }";
+    let count = |results| match results {
+        QueryResults::Solutions(rows) => rows.map(Result::unwrap).count(),
+        _ => panic!("a SELECT has solutions"),
+    };
+    assert_eq!(count(store.query(query).unwrap()), 3);
+    let within = store.transaction_on([node("a").as_ref().into()], |tx| tx.query(query).map(count));
+    assert_eq!(within.unwrap(), 3);
+}
+
+#[test]
 fn an_update_never_shows_half() {
     let store = TripleStore::in_memory();
     store.update("INSERT DATA { <urn:left> <urn:value> 0 . <urn:right> <urn:value> 0 }").unwrap();

@@ -13,7 +13,7 @@ type Accumulator = Box<dyn AggregateFunctionAccumulator + Send + Sync>;
 type Aggregate = Arc<dyn Fn() -> Accumulator + Send + Sync>;
 
 /// Comes before the name of a function where its term is wanted and not its value.
-const EXACTLY: &str = " exactly ";
+pub(super) const EXACTLY: &str = " exactly ";
 
 /// The functions and aggregates of some options.
 #[derive(Clone, Default)]

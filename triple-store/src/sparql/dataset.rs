@@ -1,5 +1,6 @@
 //! A view as `spareval` wants to see it: patterns and terms by 64-bit id.
 
+use super::closure::{Closure, Pairs, Reached};
 use super::exact::{Terms, expression_term, term_of};
 use super::functions::effective_boolean_value;
 use super::paths::{self, Step};
@@ -13,7 +14,10 @@ use crate::term::{Kind, TermId};
 use crate::view::Scan;
 use oxrdf::{GraphName, NamedNode, Term};
 use oxsdatatypes::{Boolean, Integer};
-use spareval::{ExpressionTerm, InternalQuad, QueryDatasetSpecification, QueryableDataset};
+use spareval::{
+    CancellationToken, ExpressionTerm, InternalQuad, QueryDatasetSpecification, QueryableDataset,
+};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,14 +32,21 @@ pub(super) struct Dataset {
     paths: Rc<[(TermId, Vec<EncodedStep>)]>,
     /// The graphs whose merge the query takes for its default graph, unless that is a single one.
     merged: Option<Rc<[Graphs]>>,
+    /// Where closures led before.
+    reached: Rc<RefCell<Reached>>,
+    token: CancellationToken,
     /// Stops when the results are dropped.
     _watchdog: Option<Rc<Watchdog>>,
 }
 
-/// A step of a path: its predicate, or those that it may not have.
-struct EncodedStep {
-    predicate: Option<TermId>,
-    without: Rc<[TermId]>,
+/// A step of a path.
+enum EncodedStep {
+    /// One with a predicate, or without some.
+    Quad {
+        predicate: Option<TermId>,
+        without: Rc<[TermId]>,
+    },
+    Closure(Rc<Closure>),
 }
 
 impl Dataset {
@@ -46,6 +57,7 @@ impl Dataset {
         terms: Arc<Terms>,
         steps: &[Vec<Step>],
         specification: &mut QueryDatasetSpecification,
+        token: CancellationToken,
         watchdog: Option<Watchdog>,
     ) -> Self {
         let dictionary = &source.engine.dictionary;
@@ -64,8 +76,15 @@ impl Dataset {
         if merged.is_some() {
             specification.set_default_graph(vec![GraphName::DefaultGraph]);
         }
-        let mut dataset =
-            Self { source, terms, paths: Rc::default(), merged, _watchdog: watchdog.map(Rc::new) };
+        let mut dataset = Self {
+            source,
+            terms,
+            paths: Rc::default(),
+            merged,
+            reached: Rc::default(),
+            token,
+            _watchdog: watchdog.map(Rc::new),
+        };
         if !steps.is_empty() {
             dataset.paths =
                 steps.iter().enumerate().map(|(at, steps)| dataset.encode_path(at, steps)).collect();
@@ -75,11 +94,16 @@ impl Dataset {
 
     fn encode_path(&self, at: usize, steps: &[Step]) -> (TermId, Vec<EncodedStep>) {
         let id = |node: &NamedNode| self.terms.id(node.clone().into(), self.interns());
-        let encode = |step: &Step| match step {
-            Step::One(node) => EncodedStep { predicate: Some(id(node)), without: Rc::default() },
-            Step::NoneOf(nodes) => EncodedStep { predicate: None, without: nodes.iter().map(id).collect() },
+        let encode = |step: &Step| {
+            Some(match step {
+                Step::One(node) => EncodedStep::Quad { predicate: Some(id(node)), without: Rc::default() },
+                Step::NoneOf(nodes) => {
+                    EncodedStep::Quad { predicate: None, without: nodes.iter().map(id).collect() }
+                }
+                Step::Closure(path) => EncodedStep::Closure(Rc::new(Closure::new(path, &id)?)),
+            })
         };
-        (self.terms.local(paths::predicate(at).into()), steps.iter().map(encode).collect())
+        (self.terms.local(paths::predicate(at).into()), steps.iter().filter_map(encode).collect())
     }
 
     /// A transaction has to note patterns by terms that are not there yet, so it gives them ids; a mere query must
@@ -91,7 +115,7 @@ impl Dataset {
 
 impl Dataset {
     /// What a pattern finds; in the default graph, in those that are merged for it.
-    fn quads(&self, pattern: &Pattern) -> Quads {
+    pub(super) fn quads(&self, pattern: &Pattern) -> Quads {
         let scan = |graphs| self.source.scan(&Pattern { graphs, ..*pattern });
         let scans = match &self.merged {
             Some(graphs) if pattern.graphs == Graphs::One(TermId::DEFAULT_GRAPH) => {
@@ -104,8 +128,25 @@ impl Dataset {
         };
         match scans {
             Ok((scan, merge)) => Quads { scan, merge, error: None, alternatives: None },
-            Err(error) => Quads { scan: None, merge: None, error: Some(error), alternatives: None },
+            Err(error) => Quads::failed(error),
         }
+    }
+
+    pub(super) fn named_graphs(&self) -> Result<Vec<TermId>> {
+        Ok(self.source.graphs()?.into_iter().map(TermId).collect())
+    }
+
+    pub(super) fn reached_before(&self) -> &RefCell<Reached> {
+        &self.reached
+    }
+
+    /// Whether it is a transaction's that may read some subjects alone.
+    pub(super) fn reads_some_subjects(&self) -> bool {
+        self.source.reads_some_subjects()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
     }
 }
 
@@ -135,20 +176,28 @@ impl QueryableDataset<'static> for Dataset {
             .and_then(|predicate| self.paths.iter().find(|(path, _)| *path == predicate));
         let Some((path, steps)) = path else { return self.quads(&pattern) };
         let alternative = |step: &EncodedStep| Alternative {
-            quads: self.quads(&Pattern { predicate: step.predicate, ..pattern }),
             path: *path,
-            without: Rc::clone(&step.without),
+            found: match step {
+                EncodedStep::Quad { predicate, without } => Found::Quads {
+                    quads: self.quads(&Pattern { predicate: *predicate, ..pattern }),
+                    without: Rc::clone(without),
+                },
+                EncodedStep::Closure(closure) => match self.pairs(closure, &pattern) {
+                    Ok(pairs) => Found::Pairs(pairs),
+                    Err(error) => Found::Quads { quads: Quads::failed(error), without: Rc::default() },
+                },
+            },
         };
         let alternatives = Box::new(steps.iter().map(alternative).collect::<Vec<_>>().into_iter());
         Quads { scan: None, merge: None, error: None, alternatives: Some(alternatives) }
     }
 
     fn internal_named_graphs(&self) -> impl Iterator<Item = Result<TermId>> + use<> {
-        let (graphs, error) = match self.source.graphs() {
+        let (graphs, error) = match self.named_graphs() {
             Ok(graphs) => (graphs, None),
             Err(error) => (Vec::new(), Some(Err(error))),
         };
-        error.into_iter().chain(graphs.into_iter().map(|graph| Ok(TermId(graph))))
+        error.into_iter().chain(graphs.into_iter().map(Ok))
     }
 
     fn internalize_term(&self, term: Term) -> Result<TermId> {
@@ -187,27 +236,42 @@ impl QueryableDataset<'static> for Dataset {
 }
 
 /// What a pattern finds. Joins make one for every row, so it is kept small.
-struct Quads {
+pub(super) struct Quads {
     scan: Option<Scan>,
     merge: Option<Box<Merge>>,
     error: Option<Error>,
     alternatives: Option<Box<vec::IntoIter<Alternative>>>,
 }
 
+impl Quads {
+    fn failed(error: Error) -> Self {
+        Self { scan: None, merge: None, error: Some(error), alternatives: None }
+    }
+}
+
 /// What one of the alternatives of a path finds.
 struct Alternative {
-    quads: Quads,
     path: TermId,
-    without: Rc<[TermId]>,
+    found: Found,
+}
+
+enum Found {
+    Quads { quads: Quads, without: Rc<[TermId]> },
+    Pairs(Pairs),
 }
 
 impl Iterator for Alternative {
     type Item = Result<InternalQuad<TermId>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let is_wanted = |quad: &InternalQuad<TermId>| !self.without.contains(&quad.predicate);
-        let quad = self.quads.find(|quad| quad.as_ref().map_or(true, is_wanted))?;
-        Some(quad.map(|quad| InternalQuad { predicate: self.path, ..quad }))
+        match &mut self.found {
+            Found::Quads { quads, without } => {
+                let is_wanted = |quad: &InternalQuad<TermId>| !without.contains(&quad.predicate);
+                let quad = quads.find(|quad| quad.as_ref().map_or(true, is_wanted))?;
+                Some(quad.map(|quad| InternalQuad { predicate: self.path, ..quad }))
+            }
+            Found::Pairs(pairs) => pairs.next(self.path).map(Ok),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn explained(text: &str, error: &spargebra::SparqlSyntaxError, has_ba
     let Some((line, column, expected)) = place(&reported) else {
         return SparqlError { line: 1, column: 1, message: reported };
     };
-    let words = words(text);
+    let words: Vec<_> = words(text).collect();
     let at = |end: usize| words.iter().position(|word| word.end >= end).unwrap_or(words.len());
     let end = offset(text, line, column);
     let farthest = at(end);

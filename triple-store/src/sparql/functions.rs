@@ -6,7 +6,7 @@ use super::order::{Number, Ranked};
 use super::regular;
 use oxrdf::vocab::xsd;
 use oxrdf::{BlankNode, Literal, NamedNode, Term};
-use oxsdatatypes::{Decimal, Double};
+use oxsdatatypes::{Decimal, Double, TimezoneOffset};
 use spareval::{AggregateFunctionAccumulator, ExpressionTerm, QueryEvaluator};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -29,6 +29,7 @@ pub(super) const REGEX: &str = " regex";
 pub(super) const REPLACE: &str = " replace";
 pub(super) const ROW: &str = " row";
 pub(super) const BNODE: &str = " bnode";
+pub(super) const KEY: &str = " key";
 /// An aggregate of one of these names.
 pub(super) const MIN: &str = " min";
 pub(super) const MAX: &str = " max";
@@ -75,6 +76,13 @@ impl Used {
         }
         evaluator
     }
+}
+
+/// An evaluator that knows the functions that the planner calls.
+pub(super) fn for_plan(evaluator: QueryEvaluator, terms: &Arc<Terms>) -> QueryEvaluator {
+    [KEEP, KEY, LESS, LESS_OR_EQUAL]
+        .into_iter()
+        .fold(evaluator, |evaluator, name| register(evaluator, name, Arc::clone(terms)))
 }
 
 type Accumulator = Box<dyn AggregateFunctionAccumulator + Send + Sync>;
@@ -139,6 +147,7 @@ fn call(name: &str, arguments: &[Term]) -> Option<Term> {
         },
         DECIMAL => decimal(first()?),
         BNODE => blank_node(arguments),
+        KEY => Some(key(first()?)),
         _ => None,
     }
 }
@@ -196,13 +205,12 @@ pub(super) fn effective_boolean_value(term: &Term) -> Option<bool> {
 /// 17.3: the operators `<` and `<=`, with `false < true`.
 fn compare(arguments: &[Term], wanted: &[Ordering]) -> Option<Term> {
     let [a, b] = arguments else { return None };
-    // A term is equal to itself, whatever it is: so the evaluator's operators have it.
-    let ordering = if a == b {
-        Ordering::Equal
-    } else {
-        Ranked::new(a.clone()).value_compare(&Ranked::new(b.clone()))?
-    };
-    Some(boolean(wanted.contains(&ordering)))
+    let (a, b) = (Ranked::new(revealed(a.clone())), Ranked::new(revealed(b.clone())));
+    if a.is_number() && b.is_number() {
+        let ordering = a.value_compare(&b);
+        return Some(boolean(ordering.is_some_and(|ordering| wanted.contains(&ordering))));
+    }
+    Some(boolean(wanted.contains(&a.value_compare(&b)?)))
 }
 
 /// 17.5: the cast to `xsd:decimal`, of a float or double in all of its digits. The evaluator multiplies first, and rounds.
@@ -224,6 +232,32 @@ fn decimal(term: Term) -> Option<Term> {
         Ok(value) => ExpressionTerm::DecimalLiteral(value).into(),
         Err(_) => Literal::new_typed_literal(text, xsd::DECIMAL).into(),
     })
+}
+
+/// What terms have in common that `=` holds for, or `sameTerm`. A float equals whatever is nearest to it. From 2^53 on, an
+/// integer may equal a float and a double that differ, so that all numbers there have one key.
+fn key(term: Term) -> Term {
+    let one = |kind: &str| Literal::new_simple_literal(kind).into();
+    if let Some(number) = Number::of(term.clone()) {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let float = number.nearest_float();
+        let is_large = f64::from(float).abs() >= EXACT;
+        return if is_large { one("large number") } else { Number::Float(float).term() };
+    }
+    match ExpressionTerm::from(term.clone()) {
+        ExpressionTerm::DateTimeLiteral(time) => match time.adjust(Some(TimezoneOffset::UTC)) {
+            Some(time) => ExpressionTerm::DateTimeLiteral(time).into(),
+            None => one("time"),
+        },
+        ExpressionTerm::DateLiteral(_) => one("date"),
+        ExpressionTerm::TimeLiteral(_) => one("time of day"),
+        ExpressionTerm::DurationLiteral(_)
+        | ExpressionTerm::YearMonthDurationLiteral(_)
+        | ExpressionTerm::DayTimeDurationLiteral(_) => one("duration"),
+        ExpressionTerm::Triple(_) => one("triple"),
+        ExpressionTerm::BooleanLiteral(value) => boolean(value.into()),
+        _ => term,
+    }
 }
 
 /// As the casts of `XPath` read a string: without the white space around it.

@@ -1,14 +1,19 @@
 //! SPARQL 1.1: the parser is `spargebra`, the evaluator `spareval`; here are the data they run on, and the updates.
 
 mod aggregates;
+mod all_pairs;
+mod closure;
 mod custom;
 mod dataset;
 mod depth;
 mod exact;
+mod explain;
 mod fault;
 mod fetch;
 mod functions;
 mod graphs;
+mod once;
+mod operators;
 mod order;
 mod paths;
 mod plan;
@@ -22,6 +27,7 @@ mod service;
 mod simple;
 mod text;
 mod update;
+mod values;
 mod visible;
 mod walk;
 mod within;

@@ -29,6 +29,24 @@ enum Key {
     Triple,
 }
 
+/// What is sorted together: the values of a class are in a total order that agrees with `<`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    Node,
+    NotANumber,
+    Integer,
+    /// In order among themselves and integers. What they are rounded to for a comparison with a double may be in another.
+    Decimal,
+    Float,
+    Double,
+    Boolean,
+    Text,
+    Tagged(String),
+    /// Dates, times or both, with a time zone or without.
+    Moment(u8, bool),
+    Other,
+}
+
 /// A number, as it is promoted for a comparison.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Number {
@@ -65,6 +83,12 @@ impl Number {
             Self::Float(n) => n,
             Self::Double(n) => n.into(),
         }
+    }
+
+    /// The float that is nearest. That of zero has no sign.
+    pub(super) fn nearest_float(self) -> Float {
+        let float = self.float();
+        if float == Float::from(0.0) { Float::from(0.0) } else { float }
     }
 
     fn decimal(self) -> Option<Decimal> {
@@ -173,12 +197,41 @@ impl Ranked {
         Self { term, key }
     }
 
+    /// Whether it is a number, or of a datatype of numbers and none.
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self.key, Key::NotANumber | Key::Number(_))
+    }
+
+    pub(super) fn class(&self) -> Class {
+        match (&self.key, &self.term) {
+            (Key::Blank | Key::Iri, _) => Class::Node,
+            (Key::NotANumber, _) => Class::NotANumber,
+            (Key::Number(Number::Integer(_)), _) => Class::Integer,
+            (Key::Number(Number::Decimal(_)), _) => Class::Decimal,
+            (Key::Number(Number::Float(_)), _) => Class::Float,
+            (Key::Number(Number::Double(_)), _) => Class::Double,
+            (Key::Boolean(_), _) => Class::Boolean,
+            (Key::Text, _) => Class::Text,
+            (Key::Tagged, Term::Literal(literal)) if literal.direction().is_none() => {
+                Class::Tagged(literal.language().unwrap_or_default().to_owned())
+            }
+            (Key::Date(date), _) => Class::Moment(self.key.rank(), date.timezone_offset().is_some()),
+            (Key::DateTime(time), _) => Class::Moment(self.key.rank(), time.timezone_offset().is_some()),
+            (Key::Time(time), _) => Class::Moment(self.key.rank(), time.timezone_offset().is_some()),
+            (Key::Tagged | Key::Other | Key::Triple, _) => Class::Other,
+        }
+    }
+
     /// How the operators `<` and `>` compare, or `None` where they don't.
     pub(super) fn value_compare(&self, other: &Self) -> Option<Ordering> {
         match (&self.term, &other.term) {
             (Term::Literal(a), Term::Literal(b)) if self.key.rank() == other.key.rank() => match self.key {
                 Key::Text => Some(a.value().cmp(b.value())),
-                Key::Tagged => (a.language() == b.language()).then(|| a.value().cmp(b.value())),
+                Key::Tagged => {
+                    let is_same = a.language() == b.language() && a.direction() == b.direction();
+                    is_same.then(|| a.value().cmp(b.value()))
+                }
+                Key::Other => compare_durations(&self.term, &other.term),
                 _ => self.key.compare(&other.key),
             },
             _ => None,
@@ -200,6 +253,18 @@ impl Ranked {
         };
         self.key.rank().cmp(&other.key.rank()).then_with(by_value).then_with(by_text)
     }
+}
+
+fn compare_durations(a: &Term, b: &Term) -> Option<Ordering> {
+    let duration = |term: &Term| {
+        Some(match ExpressionTerm::from(term.clone()) {
+            ExpressionTerm::DurationLiteral(value) => value,
+            ExpressionTerm::YearMonthDurationLiteral(value) => value.into(),
+            ExpressionTerm::DayTimeDurationLiteral(value) => value.into(),
+            _ => return None,
+        })
+    };
+    duration(a)?.partial_cmp(&duration(b)?)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use spargebra::term::{GroundTerm, TermPattern, TriplePattern};
 pub(super) enum Step {
     One(NamedNode),
     NoneOf(Vec<NamedNode>),
+    /// A `+` or `*`.
+    Closure(Path),
 }
 
 /// What the predicates begin with that stand for alternatives. No IRI of a query begins so.
@@ -26,6 +28,12 @@ pub(super) fn predicate(at: usize) -> NamedNode {
 /// Whether a predicate stands for alternatives.
 pub(super) fn is_path(predicate: &NamedNode) -> bool {
     predicate.as_str().starts_with(PATH)
+}
+
+/// The alternatives that a predicate stands for, if it does.
+pub(super) fn steps<'s>(predicate: &NamedNode, all: &'s [Vec<Step>]) -> Option<&'s [Step]> {
+    let at: usize = predicate.as_str().strip_prefix(PATH)?.parse().ok()?;
+    all.get(at).map(Vec::as_slice)
 }
 
 impl Rules<'_> {
@@ -61,7 +69,7 @@ impl Rules<'_> {
             Path::OneOrMore(path) if is_nullable(&path) => {
                 self.zero_length(subject, Path::ZeroOrMore(path), object)
             }
-            Path::OneOrMore(_) => GraphPattern::Path { subject, path, object },
+            Path::OneOrMore(_) => self.closure(subject, path, object),
             Path::ZeroOrMore(_) | Path::ZeroOrOne(_) => self.zero_length(subject, path, object),
         }
     }
@@ -94,6 +102,15 @@ impl Rules<'_> {
         union.into_iter().reduce(both).unwrap_or_default()
     }
 
+    /// A `+` or `*` becomes a predicate; the dataset knows which pairs have it.
+    fn closure(&mut self, subject: TermPattern, path: Path, object: TermPattern) -> GraphPattern {
+        if !matches!(path, Path::ZeroOrMore(_) | Path::OneOrMore(_)) {
+            return GraphPattern::Path { subject, path, object };
+        }
+        let predicate = self.predicate(vec![Step::Closure(path)]);
+        triple(subject, predicate, object)
+    }
+
     fn predicate(&mut self, mut steps: Vec<Step>) -> NamedNode {
         if let [Step::One(_)] = &steps[..]
             && let Some(Step::One(node)) = steps.pop()
@@ -110,15 +127,15 @@ impl Rules<'_> {
             (Some(a), Some(b)) if a == b => return GraphPattern::default(),
             (Some(term), None) => (term, object.clone()),
             (None, Some(term)) => (term, subject.clone()),
-            (None, None) | (Some(_), Some(_)) => return GraphPattern::Path { subject, path, object },
+            (None, None) | (Some(_), Some(_)) => return self.closure(subject, path, object),
         };
         let Some((variable, expression)) = self.end(&other).zip(expression(&term)) else {
-            return GraphPattern::Path { subject, path, object };
+            return self.closure(subject, path, object);
         };
         let is_term = Expression::SameTerm(Box::new(variable.clone().into()), expression.into());
         let steps = GraphPattern::Filter {
             expr: Expression::Not(is_term.into()),
-            inner: GraphPattern::Path { subject, path, object }.into(),
+            inner: self.closure(subject, path, object).into(),
         };
         let none = GraphPattern::Values { variables: vec![variable], bindings: vec![vec![Some(term)]] };
         GraphPattern::Union { left: steps.into(), right: none.into() }

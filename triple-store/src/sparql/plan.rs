@@ -5,13 +5,15 @@
 //! the index altogether.
 
 mod condition;
+mod equal;
 mod estimate;
 mod join;
 mod members;
 mod names;
+mod once;
 mod variables;
 
-use super::paths;
+use super::paths::{self, Step};
 use super::simple;
 use crate::pattern::Graphs;
 use crate::source::Source;
@@ -20,11 +22,12 @@ use estimate::with_scope;
 pub(super) use members::Lists;
 use names::variable;
 pub(super) use names::{Names, is_flat, names};
-use oxrdf::{Literal, Variable};
+pub(super) use once::{Once, argument};
+use oxrdf::{Literal, NamedNode, Variable};
 use spargebra::Query;
 use spargebra::algebra::{AggregateExpression, AggregateFunction, Expression, GraphPattern, OrderExpression};
 use spargebra::term::{GroundTerm, NamedNodePattern, TriplePattern};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use variables::{Scope, assigns, fits};
 
 /// What the evaluator has to know of a pattern that was rewritten.
@@ -34,35 +37,75 @@ pub(super) struct Plan {
     pub(super) is_finished: bool,
     /// The lists that are looked into by hash.
     pub(super) lists: Lists,
+    /// The patterns of `EXISTS` that are evaluated once.
+    pub(super) onces: Vec<Once>,
+    /// Whether it calls the functions that the planner knows.
+    pub(super) calls_functions: bool,
 }
 
+/// Triple patterns as the evaluator's plan names them, and the rows that are expected of each.
+pub(super) type Estimates = Vec<(String, f64)>;
+
 /// Rewrites the pattern of a query. `plain` says that its default graph is the store's, and that alone.
-pub(super) fn improve_query(query: &mut Query, source: &Source, plain: bool) -> Plan {
+pub(super) fn improve_query(
+    query: &mut Query,
+    source: &Source,
+    steps: &[Vec<Step>],
+    plain: bool,
+    estimates: Option<&RefCell<Estimates>>,
+) -> Plan {
     let (Query::Select { pattern, .. }
     | Query::Construct { pattern, .. }
     | Query::Describe { pattern, .. }
     | Query::Ask { pattern, .. }) = query;
     let simple = simple::is_simple(pattern);
-    let improved = improved(pattern, source, plain, simple);
+    let improved = improved(pattern, source, steps, plain, simple, estimates);
     Plan { is_finished: simple && simple::is_connected(pattern), ..improved }
 }
 
 /// Rewrites the pattern of an update; see [`improve_query`].
-pub(super) fn improve(pattern: &mut GraphPattern, source: &Source, plain: bool) -> Plan {
-    improved(pattern, source, plain, false)
+pub(super) fn improve(pattern: &mut GraphPattern, source: &Source, steps: &[Vec<Step>], plain: bool) -> Plan {
+    improved(pattern, source, steps, plain, false, None)
 }
 
-fn improved(pattern: &mut GraphPattern, source: &Source, plain: bool, simple: bool) -> Plan {
-    let lists = RefCell::default();
-    let planner = Planner { source, plain, simple, in_exists: false, graph: In::One, lists: &lists };
+fn improved(
+    pattern: &mut GraphPattern,
+    source: &Source,
+    steps: &[Vec<Step>],
+    plain: bool,
+    simple: bool,
+    estimates: Option<&RefCell<Estimates>>,
+) -> Plan {
+    let (lists, onces, keys) = (RefCell::default(), RefCell::default(), Cell::new(0));
+    let planner = Planner {
+        source,
+        steps,
+        plain,
+        simple,
+        in_exists: false,
+        graph: In::One,
+        lists: &lists,
+        onces: &onces,
+        keys: &keys,
+        estimates,
+        times: 1.0,
+    };
     planner.visit(pattern, &Names::default());
-    Plan { is_finished: false, lists: lists.into_inner() }
+    let onces = onces.into_inner();
+    Plan {
+        is_finished: false,
+        lists: lists.into_inner(),
+        calls_functions: keys.get() > 0 || !onces.is_empty(),
+        onces,
+    }
 }
 
 /// The graph that a pattern is matched in.
 #[derive(Clone, Copy)]
 enum In<'a> {
+    /// The default graph.
     One,
+    Named(&'a NamedNode),
     /// The value of a variable.
     Each(&'a Variable),
     /// The value of a variable that the sub-query doesn't give out.
@@ -72,6 +115,8 @@ enum In<'a> {
 #[derive(Clone, Copy)]
 struct Planner<'a> {
     source: &'a Source,
+    /// What the predicates of [paths] stand for.
+    steps: &'a [Vec<Step>],
     plain: bool,
     /// Whether the optimizer is not to see the pattern.
     simple: bool,
@@ -79,6 +124,12 @@ struct Planner<'a> {
     in_exists: bool,
     graph: In<'a>,
     lists: &'a RefCell<Lists>,
+    onces: &'a RefCell<Vec<Once>>,
+    /// Keys that were given to equal values.
+    keys: &'a Cell<usize>,
+    estimates: Option<&'a RefCell<Estimates>>,
+    /// How often the pattern is expected to be looked up. Known only for estimates.
+    times: f64,
 }
 
 impl Planner<'_> {
@@ -88,15 +139,23 @@ impl Planner<'_> {
             GraphPattern::Bgp { patterns } => {
                 if patterns.len() > 1 && patterns.iter().all(is_flat) {
                     *pattern = self.join(pattern, bound);
+                } else if let [alone] = &patterns[..]
+                    && self.estimates.is_some()
+                {
+                    self.estimate(alone, self.expected(alone).rows_per_row(&names(alone), bound));
                 }
             }
             GraphPattern::Join { .. } => *pattern = self.join(pattern, bound),
             GraphPattern::LeftJoin { left, right, expression } => {
+                if let Some(expression) = expression {
+                    self.optional_by_value(expression, left, right);
+                }
                 self.visit(left, bound);
                 let scope = with_scope(bound, left);
-                self.visit(right, &scope);
+                self.each_time(|| self.rows_per_row(left, bound)).visit(right, &scope);
                 if let Some(expression) = expression {
-                    self.visit_expression(expression, &with_scope(&scope, right));
+                    let rows = self.rows_for(expression, left, bound);
+                    self.visit_expression(expression, &with_scope(&scope, right), rows);
                 }
                 if self.simple || self.in_exists && can_be_looked_up(left, right) {
                     *pattern =
@@ -108,7 +167,8 @@ impl Planner<'_> {
             }
             GraphPattern::Lateral { left, right } => {
                 self.visit(left, bound);
-                self.visit(right, &with_scope(bound, left));
+                let each = self.each_time(|| self.rows_per_row(left, bound));
+                each.visit(right, &with_scope(bound, left));
             }
             GraphPattern::Union { left, right } | GraphPattern::Minus { left, right } => {
                 self.visit(left, bound);
@@ -117,7 +177,7 @@ impl Planner<'_> {
             GraphPattern::Graph { inner, name } => {
                 let graph = match name {
                     NamedNodePattern::Variable(name) => In::Each(name),
-                    NamedNodePattern::NamedNode(_) => In::One,
+                    NamedNodePattern::NamedNode(name) => In::Named(name),
                 };
                 Planner { plain: false, graph, ..*self }.visit(inner, bound);
             }
@@ -133,20 +193,23 @@ impl Planner<'_> {
                 let scope = with_scope(bound, inner);
                 for (_, aggregate) in aggregates {
                     if let AggregateExpression::FunctionCall { expr, .. } = aggregate {
-                        self.visit_expression(expr, &scope);
+                        let rows = self.rows_for(expr, inner, bound);
+                        self.visit_expression(expr, &scope, rows);
                     }
                 }
             }
             GraphPattern::Filter { .. } => self.visit_filter(pattern, bound),
             GraphPattern::Extend { inner, expression, .. } => {
                 self.visit(inner, bound);
-                self.visit_expression(expression, &with_scope(bound, inner));
+                let rows = self.rows_for(expression, inner, bound);
+                self.visit_expression(expression, &with_scope(bound, inner), rows);
             }
             GraphPattern::OrderBy { inner, expression } => {
                 self.visit(inner, bound);
                 let scope = with_scope(bound, inner);
                 for OrderExpression::Asc(by) | OrderExpression::Desc(by) in expression {
-                    self.visit_expression(by, &scope);
+                    let rows = self.rows_for(by, inner, bound);
+                    self.visit_expression(by, &scope, rows);
                 }
             }
             GraphPattern::Project { inner, variables } => {
@@ -162,6 +225,25 @@ impl Planner<'_> {
             | GraphPattern::Slice { inner, .. } => self.visit(inner, bound),
             GraphPattern::Path { .. } | GraphPattern::Values { .. } | GraphPattern::Service { .. } => {}
         }
+    }
+
+    /// The planner for a pattern that is looked up for each of so many rows.
+    fn each_time(&self, rows: impl FnOnce() -> f64) -> Self {
+        let times = if self.estimates.is_some() { self.times * rows() } else { self.times };
+        Self { times, ..*self }
+    }
+
+    /// Notes the rows that are expected of a triple pattern.
+    fn estimate(&self, pattern: &TriplePattern, rows: f64) {
+        let Some(estimates) = self.estimates else { return };
+        let TriplePattern { subject, predicate, object } = pattern;
+        let graph = match self.graph {
+            In::One | In::Hidden => String::new(),
+            In::Named(node) => format!(" {node}"),
+            In::Each(variable) => format!(" {variable}"),
+        };
+        let name = format!("QuadPattern({subject} {predicate} {object}{graph})");
+        estimates.borrow_mut().push((name, self.times * rows));
     }
 
     /// A pattern that the optimizer will not look up row by row, as it does with some that don't allow it: it doesn't see
@@ -181,18 +263,22 @@ impl Planner<'_> {
         GraphPattern::Project { inner, variables }
     }
 
-    /// Rewrites what an expression holds, where these variables are bound.
-    fn visit_expression(&self, expression: &mut Expression, bound: &Names) {
+    /// Rewrites what an expression holds, where these variables are bound in so many rows.
+    fn visit_expression(&self, expression: &mut Expression, bound: &Names, rows: f64) {
         // A variable of the row that the pattern assigns anew is compared with that where the evaluator joins, and only
         // there.
         if let Expression::Exists(pattern) = expression
             && !assigns(pattern, bound)
         {
-            Self { in_exists: true, ..*self }.visit(pattern, bound);
+            if let Some(call) = self.once(pattern, bound, rows) {
+                *expression = call;
+                return;
+            }
+            Self { in_exists: true, ..self.each_time(|| rows) }.visit(pattern, bound);
         }
         self.lists.borrow_mut().take(expression);
         for child in super::walk::children_mut(expression) {
-            self.visit_expression(child, bound);
+            self.visit_expression(child, bound, rows);
         }
     }
 

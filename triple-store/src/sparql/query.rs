@@ -4,10 +4,12 @@ use super::custom::Custom;
 use super::dataset::Dataset;
 use super::depth::Room;
 use super::exact::Terms;
+use super::once::{self, Context, Failure};
 use super::paths::Step;
+use super::plan::Estimates;
 use super::rules::Rules;
 use super::service::Services;
-use super::{fault, plan, text};
+use super::{fault, functions, plan, text};
 use crate::error::{Error, Result};
 use crate::remote::Remote;
 use crate::snapshot::Snapshot;
@@ -19,7 +21,9 @@ use spareval::{
     AggregateFunctionAccumulator, CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults,
     QuerySolutionIter, QueryTripleIter,
 };
+use spargebra::algebra::QueryDataset;
 use spargebra::{Query, SparqlParser, SparqlSyntaxError};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -249,10 +253,10 @@ impl QueryOptions {
         let watchdog = self
             .timeout
             .map(|timeout| Watchdog::new(token.clone(), timeout.saturating_sub(started.elapsed())));
-        Prepared { evaluator, token, watchdog, terms, steps: rules.steps }
+        Prepared { evaluator, token, failure: Failure::default(), watchdog, terms, steps: rules.steps.into() }
     }
 
-    fn parse(&self, text: &str) -> Result<Query> {
+    pub(super) fn parse(&self, text: &str) -> Result<Query> {
         let parsed = self.parser()?.parse_query(&text::readable(text));
         let mut query = parsed.map_err(|error| self.misunderstood(text, &error))?;
         if let Query::Select { pattern, .. } = &mut query {
@@ -262,7 +266,13 @@ impl QueryOptions {
     }
 
     /// The query, its joins in order, and an evaluator that optimizes it as far as that is left to do.
-    fn plan(&self, mut query: Query, source: &Source, started: Instant) -> Result<(Query, Prepared)> {
+    pub(super) fn plan(
+        &self,
+        mut query: Query,
+        source: &Source,
+        started: Instant,
+        estimates: Option<&RefCell<Estimates>>,
+    ) -> Result<(Query, Prepared)> {
         let dataset = query.dataset().cloned();
         let (Query::Select { pattern, .. }
         | Query::Construct { pattern, .. }
@@ -271,12 +281,14 @@ impl QueryOptions {
         Services::new(self, source, dataset, started).answer(pattern)?;
         let rules = Rules::of(pattern, &self.custom);
         let plain = query.dataset().is_none() && self.default_graphs.is_none() && !self.union_default_graph;
-        let improved = plan::improve_query(&mut query, source, plain);
+        let improved = plan::improve_query(&mut query, source, &rules.steps, plain, estimates);
         let mut prepared = self.evaluator(rules, source, started);
         if improved.is_finished {
             prepared.evaluator = prepared.evaluator.without_optimizations();
         }
-        prepared.evaluator = improved.lists.tell(prepared.evaluator);
+        let dataset = query.dataset().cloned();
+        let context = self.context(source, &prepared, dataset);
+        prepared.tell(improved, &context);
         Ok((query, prepared))
     }
 
@@ -292,26 +304,54 @@ impl QueryOptions {
         started: Instant,
         room: Room,
     ) -> Result<QueryResults<'static>> {
-        let (query, evaluator) = self.plan(query, &source, started)?;
-        let Prepared { evaluator, token, watchdog, terms, steps } = evaluator;
+        let (query, evaluator) = self.plan(query, &source, started, None)?;
+        let Prepared { evaluator, token, failure, watchdog, terms, steps } = evaluator;
         if token.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let mut prepared = self.prepare(&evaluator, &query);
-        let dataset = Dataset::new(source, terms, &steps, prepared.dataset_mut(), watchdog);
+        let dataset = Dataset::new(source, terms, &steps, prepared.dataset_mut(), token.clone(), watchdog);
         Ok(match prepared.execute(dataset)? {
             QueryResults::Solutions(rows) => {
                 let variables = rows.variables().into();
-                QueryResults::Solutions(QuerySolutionIter::new(variables, Steps::new(rows, token, room)))
+                QueryResults::Solutions(QuerySolutionIter::new(
+                    variables,
+                    Steps::new(rows, token, failure, room),
+                ))
             }
             QueryResults::Graph(triples) => {
-                QueryResults::Graph(QueryTripleIter::new(Steps::new(triples, token, room)))
+                QueryResults::Graph(QueryTripleIter::new(Steps::new(triples, token, failure, room)))
             }
-            QueryResults::Boolean(value) => QueryResults::Boolean(value),
+            QueryResults::Boolean(value) => {
+                failure.check()?;
+                QueryResults::Boolean(value)
+            }
         })
     }
 
-    fn prepare<'a>(&self, evaluator: &'a QueryEvaluator, query: &'a Query) -> spareval::PreparedQuery<'a> {
+    /// What an evaluation beside the one of a prepared query or update needs.
+    pub(super) fn context(
+        &self,
+        source: &Source,
+        prepared: &Prepared,
+        dataset: Option<QueryDataset>,
+    ) -> Context {
+        Context {
+            source: source.clone(),
+            terms: Arc::clone(&prepared.terms),
+            steps: Arc::clone(&prepared.steps),
+            token: prepared.token.clone(),
+            failure: prepared.failure.clone(),
+            options: self.clone(),
+            dataset,
+        }
+    }
+
+    pub(super) fn prepare<'a>(
+        &self,
+        evaluator: &'a QueryEvaluator,
+        query: &'a Query,
+    ) -> spareval::PreparedQuery<'a> {
         let mut prepared = evaluator.prepare(query);
         let dataset = prepared.dataset_mut();
         if self.union_default_graph {
@@ -345,12 +385,13 @@ struct Steps<I> {
     /// `None` once dropped.
     results: Option<I>,
     token: CancellationToken,
+    failure: Failure,
     room: Room,
 }
 
 impl<I> Steps<I> {
-    fn new(results: I, token: CancellationToken, room: Room) -> Self {
-        Self { results: Some(results), token, room }
+    fn new(results: I, token: CancellationToken, failure: Failure, room: Room) -> Self {
+        Self { results: Some(results), token, failure, room }
     }
 }
 
@@ -359,7 +400,14 @@ impl<T, I: Iterator<Item = Result<T, QueryEvaluationError>>> Iterator for Steps<
 
     fn next(&mut self) -> Option<I::Item> {
         let results = self.results.as_mut()?;
-        let result = self.room.run(|| results.next())?;
+        let result = self.room.run(|| results.next());
+        if let Err(error) = self.failure.check() {
+            return Some(Err(match error {
+                Error::Cancelled => QueryEvaluationError::Cancelled,
+                error => QueryEvaluationError::Dataset(error.into()),
+            }));
+        }
+        let result = result?;
         Some(if self.token.is_cancelled() { Err(QueryEvaluationError::Cancelled) } else { result })
     }
 }
@@ -375,9 +423,21 @@ pub(super) struct Prepared {
     pub(super) evaluator: QueryEvaluator,
     /// What it looks at whenever it reads data, and what cancels it in time.
     pub(super) token: CancellationToken,
+    pub(super) failure: Failure,
     pub(super) watchdog: Option<Watchdog>,
     pub(super) terms: Arc<Terms>,
-    pub(super) steps: Vec<Vec<Step>>,
+    pub(super) steps: Arc<[Vec<Step>]>,
+}
+
+impl Prepared {
+    /// Tells the evaluator what the planner made of the query.
+    pub(super) fn tell(&mut self, plan: plan::Plan, context: &Context) {
+        let mut evaluator = plan.lists.tell(std::mem::take(&mut self.evaluator));
+        if plan.calls_functions {
+            evaluator = functions::for_plan(evaluator, &self.terms);
+        }
+        self.evaluator = once::tell(plan.onces, evaluator, context);
+    }
 }
 
 /// Cancels a token after a time, unless dropped before.
@@ -435,44 +495,6 @@ impl Snapshot {
     /// See [`QueryOptions`].
     pub fn query_with(&self, query: &str, options: &QueryOptions) -> Result<QueryResults<'static>> {
         options.run(self.source.clone(), query)
-    }
-
-    /// How a query is evaluated, as JSON: the plan, and per node of it the rows and the time it took. The query is
-    /// evaluated for that.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use triple_store::{QueryOptions, TripleStore};
-    ///
-    /// let snapshot = TripleStore::in_memory().snapshot();
-    /// let plan = snapshot.explain("SELECT * WHERE { ?s <urn:p> ?o }", &QueryOptions::new())?;
-    /// assert!(plan.contains("urn:p"));
-    /// # Ok::<_, triple_store::Error>(())
-    /// ```
-    pub fn explain(&self, query: &str, options: &QueryOptions) -> Result<String> {
-        Room::of(query)?.run(|| self.explained(query, options))
-    }
-
-    fn explained(&self, query: &str, options: &QueryOptions) -> Result<String> {
-        let (query, evaluator) = options.plan(options.parse(query)?, &self.source, Instant::now())?;
-        let Prepared { evaluator, watchdog, terms, steps, .. } = evaluator;
-        let evaluator = evaluator.compute_statistics();
-        let mut prepared = options.prepare(&evaluator, &query);
-        let dataset = Dataset::new(self.source.clone(), terms, &steps, prepared.dataset_mut(), watchdog);
-        let (results, explanation) = prepared.explain(dataset);
-        match results? {
-            QueryResults::Solutions(mut solutions) => solutions.try_for_each(|row| row.map(drop))?,
-            QueryResults::Graph(mut triples) => triples.try_for_each(|row| row.map(drop))?,
-            QueryResults::Boolean(_) => {}
-        }
-        let mut json = Vec::new();
-        explanation.write_in_json(&mut json).map_err(|source| Error::Io { name: "plan".into(), source })?;
-        Ok(String::from_utf8_lossy(&json).into_owned())
     }
 }
 

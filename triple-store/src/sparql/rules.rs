@@ -7,7 +7,7 @@
 use super::custom::{Calls, Custom};
 use super::exact::{disguised, is_canonical};
 use super::functions::{self, Used};
-use super::order::Number;
+use super::operators;
 use super::paths::Step;
 use super::walk::{Part, parts_of_expression, parts_of_pattern};
 use oxrdf::vocab::xsd;
@@ -192,12 +192,12 @@ impl<'a> Rules<'a> {
             }
             _ => {
                 self.parts(expression);
-                as_difference(expression);
+                operators::as_difference(expression);
             }
         }
     }
 
-    fn parts(&mut self, expression: &mut Expression) {
+    pub(super) fn parts(&mut self, expression: &mut Expression) {
         parts_of_expression(expression, |part| {
             if let Part::Expression(part) = part {
                 self.value(part);
@@ -241,33 +241,6 @@ impl<'a> Rules<'a> {
             }
             _ => {}
         }
-    }
-
-    /// 17.3 has `false < true`. The evaluator's operators make an error of it, so that it is asked only then, and at once
-    /// where it would have to compute an operand twice.
-    fn comparison(&mut self, expression: &mut Expression) {
-        self.parts(expression);
-        let (Expression::Less(a, b)
-        | Expression::LessOrEqual(a, b)
-        | Expression::Greater(a, b)
-        | Expression::GreaterOrEqual(a, b)) = expression
-        else {
-            return;
-        };
-        if !may_be_boolean(a) || !may_be_boolean(b) {
-            return;
-        }
-        let (a, b) = ((**a).clone(), (**b).clone());
-        let is_leaf =
-            |operand: &Expression| matches!(operand, Expression::Variable(_) | Expression::Literal(_));
-        let is_short = is_leaf(&a) && is_leaf(&b);
-        let own = match expression {
-            Expression::Less(..) => self.call(functions::LESS, vec![a, b]),
-            Expression::Greater(..) => self.call(functions::LESS, vec![b, a]),
-            Expression::LessOrEqual(..) => self.call(functions::LESS_OR_EQUAL, vec![a, b]),
-            _ => self.call(functions::LESS_OR_EQUAL, vec![b, a]),
-        };
-        *expression = if is_short { Expression::Coalesce(vec![take(expression), own]) } else { own };
     }
 
     /// An expression of which the term is wanted that a solution holds: as the evaluator keeps it, if it only passes terms
@@ -344,27 +317,6 @@ pub(super) fn take(expression: &mut Expression) -> Expression {
     std::mem::replace(expression, Expression::Coalesce(Vec::new()))
 }
 
-/// The optimizer exchanges the operands of `+`, and the evaluator adds a duration to a date and no date to a duration. So
-/// `a + b` becomes `a - -b`, except of numbers.
-fn as_difference(expression: &mut Expression) {
-    let Expression::Add(a, b) = expression else { return };
-    let datatype = |operand: &Expression| match operand {
-        Expression::Literal(literal) => Some(literal.datatype().as_str().to_owned()),
-        _ => None,
-    };
-    let is_duration =
-        |operand| datatype(operand).is_some_and(|name| name.to_lowercase().ends_with("duration"));
-    let is_number = |operand: &Expression| match operand {
-        Expression::Literal(literal) => Number::of(literal.clone().into()).is_some(),
-        _ => false,
-    };
-    if is_number(b) || is_number(a) {
-        return;
-    }
-    let (a, b) = if is_duration(a) { (take(b), take(a)) } else { (take(a), take(b)) };
-    *expression = Expression::Subtract(a.into(), Expression::UnaryMinus(b.into()).into());
-}
-
 /// Whether the evaluator passes terms on as they are.
 pub(super) fn is_internal(expression: &Expression) -> bool {
     match expression {
@@ -419,17 +371,6 @@ fn is_boolean(expression: &Expression) -> bool {
                 | Function::Regex
         ),
         _ => false,
-    }
-}
-
-fn may_be_boolean(expression: &Expression) -> bool {
-    match expression {
-        Expression::Literal(literal) => literal.datatype() == xsd::BOOLEAN,
-        Expression::Variable(_)
-        | Expression::If(..)
-        | Expression::Coalesce(_)
-        | Expression::FunctionCall(Function::Custom(_) | Function::StrDt, _) => true,
-        expression => is_boolean(expression),
     }
 }
 

@@ -1,70 +1,18 @@
 //! What the text of a request says and the parser does not hand on, or does not take.
 
-use super::depth;
+use super::words::{Word, words};
 use oxrdf::{NamedNode, Variable};
 use spargebra::algebra::GraphPattern;
 use std::borrow::Cow;
-use std::ops::Range;
-
-/// A piece of a text that is neither white space nor a comment.
-enum Token<'a> {
-    Word(&'a str),
-    Variable(&'a str),
-    Other(&'a str),
-}
-
-/// The tokens of a text and where they stand. Where the parser reads on in another way, there is nothing to find.
-fn tokens(text: &str) -> impl Iterator<Item = (Range<usize>, Token<'_>)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = text.get(at..)?;
-            let first = rest.chars().next()?;
-            let length = match first {
-                '#' => rest.find(['\n', '\r']).unwrap_or(rest.len()),
-                '"' | '\'' => depth::string(rest.as_bytes()).unwrap_or(1),
-                '<' => iri(rest).unwrap_or(1),
-                _ if is_name(first) => rest.find(|char| !is_name(char)).unwrap_or(rest.len()),
-                '?' | '$' | '@' => 1 + rest[1..].find(|char| !is_name(char)).unwrap_or(rest.len() - 1),
-                _ => first.len_utf8(),
-            };
-            let (range, token) = (at..at + length, &rest[..length]);
-            at += length;
-            match first {
-                '#' => {}
-                _ if first.is_whitespace() => {}
-                '?' | '$' if length > 1 => return Some((range, Token::Variable(&token[1..]))),
-                // With the colons of prefixed names, and the dots inside.
-                _ if is_name(first) => return Some((range, Token::Word(token.trim_end_matches('.')))),
-                _ => return Some((range, Token::Other(token))),
-            }
-        }
-    })
-}
-
-fn is_name(char: char) -> bool {
-    char.is_alphanumeric() || matches!(char, '_' | ':' | '-' | '.' | '%' | '\\')
-}
-
-/// The length of the IRI that begins here.
-fn iri(text: &str) -> Option<usize> {
-    let outside = |char| matches!(char, '<' | '>' | '"' | '{' | '}' | '|' | '^' | '`' | '\\' | '\0'..=' ');
-    let end = 1 + text[1..].find(outside)?;
-    text[end..].starts_with('>').then_some(end + 1)
-}
 
 /// The text with `true` and `false` in lower case: keywords are matched in any case (SPARQL 1.1 Query, 19.8), but the
 /// parser takes these in one.
 pub(super) fn readable(text: &str) -> Cow<'_, str> {
     let mut readable = Cow::Borrowed(text);
-    for (range, token) in tokens(text) {
-        if let Token::Word(word) = token
-            && ["true", "false"].iter().any(|name| word.eq_ignore_ascii_case(name))
-        {
-            let lower = word.to_ascii_lowercase();
-            if lower != word {
-                readable.to_mut().replace_range(range.start..range.start + word.len(), &lower);
-            }
+    for word in words(text).filter(|word| word.is_one_of(&["true", "false"])) {
+        let lower = word.text.to_ascii_lowercase();
+        if lower != word.text {
+            readable.to_mut().replace_range(word.at..word.at + lower.len(), &lower);
         }
     }
     readable
@@ -72,11 +20,11 @@ pub(super) fn readable(text: &str) -> Cow<'_, str> {
 
 /// Puts the columns of a `SELECT *` in the order in which the query first names the variables. The parser sorts them.
 pub(super) fn order_columns(text: &str, pattern: &mut GraphPattern) {
-    let mut forms = tokens(text).skip_while(|(_, token)| !is_form(token));
+    let mut forms =
+        words(text).skip_while(|word| !word.is_one_of(&["select", "ask", "construct", "describe"]));
     forms.next();
-    let star = forms
-        .find(|(_, token)| !matches!(token, Token::Word(word) if is_one_of(word, &["distinct", "reduced"])));
-    if !matches!(star, Some((_, Token::Other("*")))) {
+    let star = forms.find(|word| !word.is_one_of(&["distinct", "reduced"]));
+    if star.is_none_or(|star| star.text != "*") {
         return;
     }
     let mut pattern = pattern;
@@ -86,29 +34,15 @@ pub(super) fn order_columns(text: &str, pattern: &mut GraphPattern) {
             | GraphPattern::Distinct { inner }
             | GraphPattern::Reduced { inner } => pattern = inner,
             GraphPattern::Project { variables, .. } => {
-                let names: Vec<_> = tokens(text).filter_map(|(_, token)| variable(&token)).collect();
-                let place = |variable: &Variable| names.iter().position(|name| *name == variable.as_str());
+                let names: Vec<_> = words(text).filter(|word| word.variable().is_some()).collect();
+                let is_name = |word: &Word<'_>, name: &Variable| word.variable() == Some(name.as_str());
+                let place = |name: &Variable| names.iter().position(|word| is_name(word, name));
                 variables.sort_by_cached_key(place);
                 return;
             }
             _ => return,
         }
     }
-}
-
-fn variable<'a>(token: &Token<'a>) -> Option<&'a str> {
-    match token {
-        Token::Variable(name) => Some(name),
-        Token::Word(_) | Token::Other(_) => None,
-    }
-}
-
-fn is_form(token: &Token<'_>) -> bool {
-    matches!(token, Token::Word(word) if is_one_of(word, &["select", "ask", "construct", "describe"]))
-}
-
-fn is_one_of(word: &str, names: &[&str]) -> bool {
-    names.iter().any(|name| word.eq_ignore_ascii_case(name))
 }
 
 /// The graph that [`with_sources`] copies the source of a `COPY`, `MOVE` or `ADD` to.
@@ -122,17 +56,16 @@ pub(super) fn is_source(graph: &NamedNode) -> bool {
 /// The text with an operation before each `COPY`, `MOVE` and `ADD` that has to fail if its source does not exist, namely
 /// without `SILENT` (SPARQL 1.1 Update, 3.2.3 to 3.2.5). The parser makes other operations of those, and drops the word.
 pub(super) fn with_sources(text: &str) -> Cow<'_, str> {
-    let mut all = tokens(text).peekable();
+    let mut all = words(text).peekable();
     let mut inserted: Vec<(usize, String)> = Vec::new();
-    while let Some((operation, token)) = all.next() {
-        let is_copy = matches!(token, Token::Word(word) if is_one_of(word, &["copy", "move", "add"]));
-        if !is_copy || matches!(all.peek(), Some((_, Token::Word(word))) if is_one_of(word, &["silent"])) {
+    while let Some(operation) = all.next() {
+        let is_copy = operation.is_one_of(&["copy", "move", "add"]);
+        if !is_copy || all.peek().is_some_and(|word| word.is_one_of(&["silent"])) {
             continue;
         }
-        let to = all.find(|(_, token)| matches!(token, Token::Word(word) if is_one_of(word, &["to"])));
-        if let Some((to, _)) = to {
-            let source = &text[operation.end..to.start];
-            inserted.push((operation.start, format!("ADD {source} TO <{SOURCE}> ; ")));
+        if let Some(to) = all.find(|word| word.is_one_of(&["to"])) {
+            let source = &text[operation.at + operation.text.len()..to.at];
+            inserted.push((operation.at, format!("ADD {source} TO <{SOURCE}> ; ")));
         }
     }
     let mut text = Cow::Borrowed(text);
@@ -151,21 +84,20 @@ pub(crate) fn without_graph<'t>(text: &'t str, iri: &str) -> Cow<'t, str> {
     }
     let name = format!("<{iri}>");
     let (mut open, mut blank) = (Vec::new(), Vec::new());
-    let mut before: [(Range<usize>, Token<'_>); 2] = [(0..0, Token::Other("")), (0..0, Token::Other(""))];
-    for (range, token) in tokens(&text) {
-        match (&before, &token) {
-            ([(graph, Token::Word(word)), (_, Token::Other(iri))], Token::Other("{"))
-                if is_one_of(word, &["graph"]) && *iri == name =>
-            {
-                blank.push(graph.start..range.end);
+    let mut before: [Option<Word<'_>>; 2] = [None, None];
+    for word in words(&text) {
+        let end = word.at + word.text.len();
+        match (&before, word.text) {
+            ([Some(graph), Some(iri)], "{") if graph.is_one_of(&["graph"]) && iri.text == name => {
+                blank.push(graph.at..end);
                 open.push(true);
             }
-            (_, Token::Other("{")) => open.push(false),
-            (_, Token::Other("}")) if open.pop() == Some(true) => blank.push(range.clone()),
+            (_, "{") => open.push(false),
+            (_, "}") if open.pop() == Some(true) => blank.push(word.at..end),
             _ => {}
         }
         before.rotate_left(1);
-        before[1] = (range, token);
+        before[1] = Some(word);
     }
     for range in blank {
         let spaces = text[range.clone()].replace(|char| !matches!(char, '\n' | '\r'), " ");
@@ -200,6 +132,7 @@ mod tests {
     fn columns_stand_in_the_order_of_their_first_appearance() {
         for (text, expected) in [
             ("SELECT * { ?z ?y ?x }", "z y x"),
+            ("SELECT * { ?z ?y ?x. ?a ?b ?x }", "z y x a b"),
             ("PREFIX select: <urn:> SELECT # ?x\n DISTINCT * { ?z ?p '?x' . ?x ?p ?a } LIMIT 1", "z p x a"),
             ("SELECT ?x ?z { ?z ?y ?x }", "x z"),
             ("SELECT ?x ?z { { SELECT * { ?z ?y ?x } } }", "x z"),

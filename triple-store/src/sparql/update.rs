@@ -3,6 +3,7 @@
 use super::dataset::Dataset;
 use super::depth::Room;
 use super::fetch::{self, Loaded};
+use super::once::Failure;
 use super::plan;
 use super::query::{Prepared, QueryOptions};
 use super::rules::Rules;
@@ -381,18 +382,25 @@ impl Transaction {
                 let mut pattern = GraphPattern::clone(pattern);
                 Services::new(&options.query, &self.source, using.clone(), started).answer(&mut pattern)?;
                 let rules = Rules::of(&mut pattern, &options.query.custom);
-                let evaluator = options.query.evaluator(rules, &self.source, started);
-                let Prepared { evaluator, token, watchdog, terms, steps } = evaluator;
+                let plan = plan::improve(&mut pattern, &self.source, &rules.steps, using.is_none());
+                let mut prepared = options.query.evaluator(rules, &self.source, started);
+                let context = options.query.context(&self.source, &prepared, using.clone());
+                prepared.tell(plan, &context);
+                let Prepared { evaluator, token, failure, watchdog, terms, steps } = prepared;
                 let (delete, insert) = (delete.clone(), insert.clone());
                 let base = update.base_iri.clone();
-                let plan = plan::improve(&mut pattern, &self.source, using.is_none());
-                let evaluator = plan.lists.tell(evaluator);
                 let mut prepared =
                     evaluator.prepare_delete_insert(delete, insert, base, using.clone(), &pattern);
-                let dataset =
-                    Dataset::new(self.source.clone(), terms, &steps, prepared.dataset_mut(), watchdog);
+                let dataset = Dataset::new(
+                    self.source.clone(),
+                    terms,
+                    &steps,
+                    prepared.dataset_mut(),
+                    token.clone(),
+                    watchdog,
+                );
                 let changes = prepared.execute(dataset)?;
-                self.delete_insert(changes, &token, options)?;
+                self.delete_insert(changes, &token, &failure, options)?;
             }
             GraphUpdateOperation::Clear { graph, .. } | GraphUpdateOperation::Drop { graph, .. } => {
                 let graphs = match graph {
@@ -430,6 +438,7 @@ impl Transaction {
         &mut self,
         changes: DeleteInsertIter<'_>,
         token: &CancellationToken,
+        failure: &Failure,
         options: &UpdateOptions,
     ) -> Result<()> {
         let (mut removed, mut added): (Vec<EncodedQuad>, Vec<EncodedQuad>) = Default::default();
@@ -450,6 +459,7 @@ impl Transaction {
                 .filter(|most| found > 2 * most)
                 .map_or(Ok(()), |most| Err(Error::TooManyChanges(most)))?;
         }
+        failure.check()?;
         for quad in removed {
             self.change(quad, false)?;
         }

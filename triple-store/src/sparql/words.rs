@@ -1,9 +1,11 @@
-//! The words of a query, for telling what is wrong with it: cut roughly as the grammar does, whatever they say.
+//! The words of a request, cut roughly as the grammar does, whatever they say.
 
 /// A word, with the place of its first character, from 1, and the characters before its end.
 #[derive(Debug)]
 pub(super) struct Word<'t> {
     pub(super) text: &'t str,
+    /// The bytes before it.
+    pub(super) at: usize,
     pub(super) line: u64,
     pub(super) column: u64,
     pub(super) end: usize,
@@ -22,6 +24,16 @@ impl Word<'_> {
         let (prefix, _) = self.text.split_once(':')?;
         let is_name = prefix.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
         (is_name && prefix != "_").then_some(prefix)
+    }
+
+    /// The name, if it is a variable.
+    pub(super) fn variable(&self) -> Option<&str> {
+        self.text.strip_prefix(['?', '$']).filter(|name| !name.is_empty())
+    }
+
+    /// Whether it is one of these keywords, in any case.
+    pub(super) fn is_one_of(&self, keywords: &[&str]) -> bool {
+        keywords.iter().any(|keyword| self.text.eq_ignore_ascii_case(keyword))
     }
 
     pub(super) fn is_relative_iri(&self) -> bool {
@@ -58,6 +70,13 @@ fn string_length(text: &str, quote: &str) -> usize {
     text.len() + 1
 }
 
+/// Bytes of the IRI at the beginning of a text.
+fn iri_length(text: &str) -> Option<usize> {
+    let outside = |char| matches!(char, '<' | '>' | '"' | '{' | '}' | '|' | '^' | '`' | '\\' | '\0'..=' ');
+    let end = 1 + text[1..].find(outside)?;
+    text[end..].starts_with('>').then_some(end + 1)
+}
+
 /// Bytes of the word at the beginning of a text.
 fn length(text: &str) -> usize {
     let span = |fits: &dyn Fn(char) -> bool| text.find(|c| !fits(c)).unwrap_or(text.len());
@@ -67,10 +86,7 @@ fn length(text: &str) -> usize {
         return string_length(text, quote).min(text.len());
     }
     match first {
-        '<' => match text.find(['>', ' ', '\n', '"', '{', '}']) {
-            Some(end) if text[end..].starts_with('>') => end + 1,
-            _ => 1,
-        },
+        '<' => iri_length(text).unwrap_or(1),
         '?' | '$' => 1 + text[1..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - 1),
         '@' => 1 + text[1..].find(|c: char| !is_name(c)).unwrap_or(text.len() - 1),
         c if is_name(c) => {
@@ -82,27 +98,29 @@ fn length(text: &str) -> usize {
     }
 }
 
-/// The words of a text, without blanks and comments.
-pub(super) fn words(text: &str) -> Vec<Word<'_>> {
-    let (mut words, mut at, mut end, mut line, mut column) = (Vec::new(), 0, 0, 1, 1);
-    while let Some(first) = text[at..].chars().next() {
-        let length = match first {
-            c if c.is_whitespace() => c.len_utf8(),
-            '#' => text[at..].find('\n').unwrap_or(text.len() - at),
-            _ => length(&text[at..]),
-        };
-        let word = &text[at..at + length];
-        let begin = (line, column);
-        for c in word.chars() {
-            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
-            end += 1;
+/// The words of a text, without blanks and comments. Where the parser reads on in another way, there is nothing to find.
+pub(super) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
+    let (mut at, mut end, mut line, mut column) = (0, 0, 1, 1);
+    std::iter::from_fn(move || {
+        loop {
+            let rest = &text[at..];
+            let first = rest.chars().next()?;
+            let length = match first {
+                c if c.is_whitespace() => c.len_utf8(),
+                '#' => rest.find(['\n', '\r']).unwrap_or(rest.len()),
+                _ => length(rest),
+            };
+            let word = Word { text: &rest[..length], at, line, column, end: 0 };
+            for c in word.text.chars() {
+                (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+                end += 1;
+            }
+            at += length;
+            if !first.is_whitespace() && first != '#' {
+                return Some(Word { end, ..word });
+            }
         }
-        if !first.is_whitespace() && first != '#' {
-            words.push(Word { text: word, line: begin.0, column: begin.1, end });
-        }
-        at += length;
-    }
-    words
+    })
 }
 
 #[cfg(test)]
@@ -110,8 +128,7 @@ mod tests {
     #[test]
     fn a_text_is_cut_as_people_read_it() {
         let text = "SELECT ?x{<urn:a> a:b 'it\\'s'@en-GB,1.5 .# so\n\"\"\"a\"b\n\"\"\" ?y<3. }";
-        let words: Vec<_> =
-            super::words(text).iter().map(|word| (word.text, word.line, word.column)).collect();
+        let words: Vec<_> = super::words(text).map(|word| (word.text, word.line, word.column)).collect();
         let expected = [
             ("SELECT", 1, 1),
             ("?x", 1, 8),

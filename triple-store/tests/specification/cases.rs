@@ -5,7 +5,7 @@ use triple_store::{Error, QueryResults, RdfFormat, ResultFormat, TripleStore};
 
 const PREFIXES: &str = crate::generate::PREFIXES;
 
-fn store(trig: &str) -> TripleStore {
+pub(crate) fn store(trig: &str) -> TripleStore {
     let store = TripleStore::in_memory();
     store.load(format!("{PREFIXES}{trig}").as_bytes(), RdfFormat::TriG, "test.trig").unwrap();
     store
@@ -33,7 +33,7 @@ fn short(term: &Term) -> String {
 }
 
 /// The rows of a query, each as its values in the order of their variables' names.
-fn rows(store: &TripleStore, query: &str) -> Vec<String> {
+pub(crate) fn rows(store: &TripleStore, query: &str) -> Vec<String> {
     let results = store.query(&format!("{PREFIXES}{query}")).expect(query);
     let QueryResults::Solutions(rows) = results else { panic!("{query} is no SELECT") };
     let row = |row: spareval::QuerySolution| {
@@ -47,7 +47,7 @@ fn rows(store: &TripleStore, query: &str) -> Vec<String> {
 }
 
 /// Expressions and what they come to, which for an error is nothing.
-fn values(expected: &[(&str, &str)]) {
+pub(crate) fn values(expected: &[(&str, &str)]) {
     let store = TripleStore::in_memory();
     for (expression, value) in expected {
         assert_eq!(rows(&store, &format!("SELECT ({expression} AS ?v) {{}}")), [*value], "{expression}");
@@ -67,7 +67,7 @@ fn updates_take_the_term_that_an_aggregate_chose() {
 }
 
 /// Literals of every datatype that has values, in another form than their value's canonical one.
-const FORMS: [&str; 21] = [
+pub(crate) const FORMS: [&str; 21] = [
     "'01'^^xsd:integer",
     "'+1'^^xsd:integer",
     "'1'^^xsd:int",

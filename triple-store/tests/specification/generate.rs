@@ -2,7 +2,7 @@
 
 pub(crate) const PREFIXES: &str = "PREFIX : <urn:> PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>\n";
 
-const LITERALS: [&str; 34] = [
+const LITERALS: [&str; 35] = [
     "1",
     "\"01\"^^xsd:integer",
     "\"+1\"^^xsd:integer",
@@ -20,6 +20,7 @@ const LITERALS: [&str; 34] = [
     "\"1.5\"^^xsd:double",
     "\"15E-1\"^^xsd:double",
     "\"-0.0\"^^xsd:double",
+    "\"NaN\"^^xsd:double",
     "\"1.5\"^^xsd:float",
     "\"1\"^^xsd:boolean",
     "true",
@@ -267,8 +268,14 @@ impl Generator {
         self.fresh += 1;
         let triple = |own: &mut Self| format!("{} {} {}", own.variable(), own.predicate(), own.end(false));
         let triples: Vec<_> = (0..=self.below(2)).map(|_| triple(self)).collect();
-        let filter =
-            if self.below(2) == 0 { format!("FILTER({})", self.expression(1)) } else { String::new() };
+        let filter = match self.below(3) {
+            0 => format!("FILTER({})", self.expression(1)),
+            1 => {
+                let operator = self.one(&["=", "<", "<=", ">", ">="]);
+                format!("FILTER({} {operator} {})", self.variable(), self.variable())
+            }
+            _ => String::new(),
+        };
         format!("FILTER {not}EXISTS {{ {} . {filter} }}", triples.join(" . "))
     }
 

@@ -204,9 +204,7 @@ pub(crate) fn equal(a: &Term, b: &Term) -> Option<bool> {
 
 /// How the operators `<` and `>` compare, or `None` for a type error. Equal language tags are no error here.
 pub(crate) fn compare(a: &Term, b: &Term) -> Result<Option<Ordering>, ()> {
-    let (Term::Literal(a), Term::Literal(b)) = (a, b) else {
-        return if a == b { Ok(Some(Ordering::Equal)) } else { Err(()) };
-    };
+    let (Term::Literal(a), Term::Literal(b)) = (a, b) else { return Err(()) };
     match (value(a), value(b)) {
         (Value::Number(a), Value::Number(b)) => Ok(a.compare(b)),
         (Value::String(a), Value::String(b)) => Ok(Some(a.cmp(&b))),
@@ -214,7 +212,6 @@ pub(crate) fn compare(a: &Term, b: &Term) -> Result<Option<Ordering>, ()> {
         (Value::Boolean(a), Value::Boolean(b)) => Ok(Some(a.cmp(&b))),
         (Value::DateTime(a), Value::DateTime(b)) => a.partial_cmp(&b).map(Some).ok_or(()),
         (Value::Date(a), Value::Date(b)) => a.partial_cmp(&b).map(Some).ok_or(()),
-        _ if a == b => Ok(Some(Ordering::Equal)),
         _ => Err(()),
     }
 }

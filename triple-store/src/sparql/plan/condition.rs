@@ -3,9 +3,12 @@
 use super::join::{Leaf, leaves};
 use super::members::nodes;
 use super::names::Names;
-use super::variables::{Scope, fits};
+use super::variables::{Scope, expressions, fits, patterns};
 use super::{Planner, with_scope};
+use crate::sparql::custom::EXACTLY;
+use crate::sparql::functions;
 use crate::sparql::walk::children;
+use oxrdf::NamedNode;
 use spargebra::algebra::{Expression, Function, GraphPattern};
 
 impl Planner<'_> {
@@ -19,10 +22,12 @@ impl Planner<'_> {
             }
         }
         self.begin_with_a_list(&mut conditions, inner, bound);
+        self.join_by_value(&conditions, inner, bound);
         self.visit(inner, bound);
         let scope = with_scope(bound, inner);
+        let rows = if conditions.iter().any(holds_a_pattern) { self.rows_per_row(inner, bound) } else { 1.0 };
         for condition in &mut conditions {
-            self.visit_expression(condition, &scope);
+            self.visit_expression(condition, &scope, rows);
         }
         let inner = std::mem::take(inner);
         *pattern = match cheap_first(conditions) {
@@ -79,7 +84,7 @@ fn absence(condition: &Expression, inner: &mut GraphPattern) -> Option<Expressio
 }
 
 /// The conditions that have to hold together.
-fn conjuncts(condition: Expression) -> Vec<Expression> {
+pub(super) fn conjuncts(condition: Expression) -> Vec<Expression> {
     let (mut conditions, mut rest) = (Vec::new(), vec![condition]);
     while let Some(condition) = rest.pop() {
         match condition {
@@ -117,7 +122,7 @@ fn true_value() -> Expression {
     Expression::Literal(true.into())
 }
 
-fn holds_a_pattern(condition: &Expression) -> bool {
+pub(super) fn holds_a_pattern(condition: &Expression) -> bool {
     matches!(condition, Expression::Exists(_)) || children(condition).into_iter().any(holds_a_pattern)
 }
 
@@ -126,4 +131,29 @@ fn is_repeatable(condition: &Expression) -> bool {
     use Function::{BNode, Custom, Rand, StrUuid, Uuid};
     let varies = matches!(condition, Expression::FunctionCall(BNode | Custom(_) | Rand | StrUuid | Uuid, _));
     !varies && children(condition).into_iter().all(is_repeatable)
+}
+
+/// Where the functions are that cast.
+const XSD: &str = "http://www.w3.org/2001/XMLSchema#";
+
+/// Whether a pattern has the same rows each time that it is evaluated, also by another evaluation.
+pub(super) fn is_settled_pattern(pattern: &GraphPattern) -> bool {
+    !matches!(pattern, GraphPattern::Service { .. })
+        && expressions(pattern).into_iter().all(is_settled)
+        && patterns(pattern).into_iter().all(is_settled_pattern)
+}
+
+pub(super) fn is_settled(expression: &Expression) -> bool {
+    use Function::{BNode, Now, Rand, StrUuid, Uuid};
+    let is_own = |name: &NamedNode| {
+        let name = name.as_str();
+        let varies = name == functions::BNODE || name == functions::ROW || name.starts_with(EXACTLY);
+        name.starts_with(' ') && !varies || name.starts_with(XSD)
+    };
+    match expression {
+        Expression::Exists(pattern) => is_settled_pattern(pattern),
+        Expression::FunctionCall(BNode | Now | Rand | StrUuid | Uuid, _) => false,
+        Expression::FunctionCall(Function::Custom(name), _) if !is_own(name) => false,
+        expression => children(expression).into_iter().all(is_settled),
+    }
 }

@@ -1,14 +1,15 @@
 //! How many rows a pattern is expected to have, by what the indexes count.
 
-use super::super::paths;
+use super::super::paths::{self, Step};
 use super::Planner;
+use super::condition::holds_a_pattern;
 use super::join::{self, Part};
 use super::names::{Names, is_flat, names, of_term};
 use crate::count::Fanout;
 use crate::pattern::{Graphs, Pattern};
 use crate::term::TermId;
 use oxrdf::{NamedNodeRef, TermRef};
-use spargebra::algebra::{GraphPattern, PropertyPathExpression};
+use spargebra::algebra::{Expression, GraphPattern, PropertyPathExpression};
 use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern};
 
 /// Expected where nothing is counted: quads of a subject, of an object, and the share of a predicate among all.
@@ -47,6 +48,11 @@ impl Expected {
 impl Planner<'_> {
     /// What is expected of a triple pattern.
     pub(super) fn expected(&self, pattern: &TriplePattern) -> Expected {
+        if let NamedNodePattern::NamedNode(predicate) = &pattern.predicate
+            && let Some(steps) = paths::steps(predicate, self.steps)
+        {
+            return self.expected_of_path(pattern, steps);
+        }
         let Some(constants) = self.constants(pattern, Graphs::All) else { return Expected::NOTHING };
         let view = &self.source.view;
         let (all, of_a_subject, of_an_object) = match constants.predicate {
@@ -63,6 +69,28 @@ impl Planner<'_> {
         };
         let share = |fanout: f64| (fanout / all.unwrap_or(rows).max(1.0)).min(1.0);
         Expected { rows, of_a_subject: share(of_a_subject), of_an_object: share(of_an_object) }
+    }
+
+    /// What is expected of a pattern whose predicate stands for these.
+    fn expected_of_path(&self, pattern: &TriplePattern, steps: &[Step]) -> Expected {
+        let TriplePattern { subject, object, .. } = pattern;
+        let rows = |bound: &Names| -> f64 {
+            let rows = steps.iter().map(|step| match step {
+                Step::One(node) => {
+                    let path = PropertyPathExpression::NamedNode(node.clone());
+                    self.path_rows(subject, &path, object, bound)
+                }
+                Step::NoneOf(nodes) => {
+                    let path = PropertyPathExpression::NegatedPropertySet(nodes.clone());
+                    self.path_rows(subject, &path, object, bound)
+                }
+                Step::Closure(path) => self.path_rows(subject, path, object, bound),
+            });
+            rows.sum()
+        };
+        let all = rows(&Names::default());
+        let share = |end| (rows(&of_term(end).into_iter().collect()) / all.max(1.0)).min(1.0);
+        Expected { rows: all, of_a_subject: share(subject), of_an_object: share(object) }
     }
 
     /// The pattern of a triple pattern's constants, or `None` if one of them occurs nowhere.
@@ -125,6 +153,11 @@ impl Planner<'_> {
             | GraphPattern::Group { inner, .. }
             | GraphPattern::Service { inner, .. } => self.rows_per_row(inner, bound),
         }
+    }
+
+    /// Rows for which an expression is evaluated, where that matters: if it holds a pattern.
+    pub(super) fn rows_for(&self, expression: &Expression, of: &GraphPattern, bound: &Names) -> f64 {
+        if holds_a_pattern(expression) { self.rows_per_row(of, bound) } else { 1.0 }
     }
 
     fn path_rows(

@@ -129,18 +129,27 @@ impl Planner<'_> {
         let has_others = leaves.iter().any(|leaf| matches!(leaf, Leaf::Other(_)));
         let (mut whole, mut chain): (Option<GraphPattern>, Vec<GraphPattern>) = (None, Vec::new());
         // What the rows bind in all, and what the chain has added to that.
-        let (mut bound, outer, mut added) = (bound.clone(), bound, Names::default());
+        let (mut bound, outer, mut added, mut rows) = (bound.clone(), bound, Names::default(), 1.0);
+        let mut before = 1.0;
         for step in self.order(&parts, &bound) {
             if step.begins {
+                before = f64::max(rows, f64::MIN_POSITIVE);
                 whole = joined(whole, close(std::mem::take(&mut chain)));
                 added.clear();
             }
             match leaves[step.leaf] {
-                Leaf::Triple(pattern) => chain.push(GraphPattern::Bgp { patterns: vec![pattern.clone()] }),
+                Leaf::Triple(pattern) => {
+                    self.estimate(pattern, step.rows / before);
+                    chain.push(GraphPattern::Bgp { patterns: vec![pattern.clone()] });
+                }
                 Leaf::Other(pattern) => {
                     let mut pattern = pattern.clone();
                     let row_by_row = chain.is_empty() || fits(&pattern, &added);
-                    self.visit(&mut pattern, if row_by_row { &bound } else { outer });
+                    if row_by_row {
+                        self.each_time(|| rows / before).visit(&mut pattern, &bound);
+                    } else {
+                        self.visit(&mut pattern, outer);
+                    }
                     // Many values would be compared one by one with each row.
                     let is_table = matches!(&pattern, GraphPattern::Values { bindings, .. }
                         if !chain.is_empty() && bindings.len() > FEW_VALUES && !self.in_exists);
@@ -151,6 +160,7 @@ impl Planner<'_> {
                     }
                 }
             }
+            rows = step.rows;
             // Triples alone don't ask what is bound.
             if has_others {
                 added.extend(parts[step.leaf].names().cloned());

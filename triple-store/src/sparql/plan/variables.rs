@@ -174,7 +174,7 @@ pub(super) fn fits(pattern: &GraphPattern, added: &Names) -> bool {
 }
 
 /// Adds all variables that an expression mentions, those of the patterns in it included.
-fn mentioned_in_expression(expression: &Expression, names: &mut Names) {
+pub(super) fn mentioned_in_expression(expression: &Expression, names: &mut Names) {
     match expression {
         Expression::Variable(variable) | Expression::Bound(variable) => {
             names.insert(variable.to_string());
@@ -187,7 +187,7 @@ fn mentioned_in_expression(expression: &Expression, names: &mut Names) {
     }
 }
 
-fn mentioned(pattern: &GraphPattern, names: &mut Names) {
+pub(super) fn mentioned(pattern: &GraphPattern, names: &mut Names) {
     names.extend(Scope::of(pattern).all);
     for expression in expressions(pattern) {
         mentioned_in_expression(expression, names);
@@ -204,7 +204,7 @@ pub(super) fn assigns(pattern: &GraphPattern, names: &Names) -> bool {
 }
 
 /// The patterns that a pattern is made of, without those in its expressions.
-fn patterns(pattern: &GraphPattern) -> Vec<&GraphPattern> {
+pub(super) fn patterns(pattern: &GraphPattern) -> Vec<&GraphPattern> {
     match pattern {
         GraphPattern::Bgp { .. } | GraphPattern::Path { .. } | GraphPattern::Values { .. } => Vec::new(),
         GraphPattern::Join { left, right }
@@ -226,7 +226,7 @@ fn patterns(pattern: &GraphPattern) -> Vec<&GraphPattern> {
 }
 
 /// The expressions of a pattern, without those of the patterns it is made of.
-fn expressions(pattern: &GraphPattern) -> Vec<&Expression> {
+pub(super) fn expressions(pattern: &GraphPattern) -> Vec<&Expression> {
     match pattern {
         GraphPattern::LeftJoin { expression, .. } => expression.iter().collect(),
         GraphPattern::Filter { expr: expression, .. } | GraphPattern::Extend { expression, .. } => {

@@ -1,0 +1,290 @@
+//! `+` and `*` of property paths (SPARQL 1.1 Query, 18.4): which terms a path of steps connects.
+//!
+//! The evaluator walks from each start anew. Here it is known what was reached from a term before, and with both ends
+//! open all nodes of a cycle are walked from once.
+
+use super::all_pairs::AllPairs;
+use super::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::pattern::{Graphs, Pattern};
+use crate::term::TermId;
+use oxrdf::NamedNode;
+use spareval::InternalQuad;
+use spargebra::algebra::PropertyPathExpression;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+pub(super) type Set = HashSet<TermId, ahash::RandomState>;
+
+/// A path in ids.
+enum Path {
+    One(TermId),
+    NoneOf(Vec<TermId>),
+    Reverse(Box<Self>),
+    Sequence(Box<Self>, Box<Self>),
+    Alternative(Box<Self>, Box<Self>),
+    AtMostOnce(Box<Self>),
+    Closure(Closure),
+}
+
+/// Any number of steps: at least one, or also none.
+pub(super) struct Closure {
+    step: Box<Path>,
+    or_none: bool,
+}
+
+impl Path {
+    fn new(path: &PropertyPathExpression, id: &impl Fn(&NamedNode) -> TermId) -> Self {
+        use PropertyPathExpression as P;
+        let of = |path| Box::new(Self::new(path, id));
+        match path {
+            P::NamedNode(node) => Self::One(id(node)),
+            P::NegatedPropertySet(nodes) => Self::NoneOf(nodes.iter().map(id).collect()),
+            P::Reverse(path) => Self::Reverse(of(path)),
+            P::Sequence(a, b) => Self::Sequence(of(a), of(b)),
+            P::Alternative(a, b) => Self::Alternative(of(a), of(b)),
+            P::ZeroOrOne(path) => Self::AtMostOnce(of(path)),
+            P::ZeroOrMore(path) => Self::Closure(Closure { step: of(path), or_none: true }),
+            P::OneOrMore(path) => Self::Closure(Closure { step: of(path), or_none: false }),
+        }
+    }
+}
+
+impl Closure {
+    /// `None` unless the path is `+` or `*` of another.
+    pub(super) fn new(path: &PropertyPathExpression, id: &impl Fn(&NamedNode) -> TermId) -> Option<Self> {
+        match Path::new(path, id) {
+            Path::Closure(closure) => Some(closure),
+            _ => None,
+        }
+    }
+}
+
+/// A term that is walked from, in which graph, and whether along the path or against it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Start {
+    closure: *const Closure,
+    node: TermId,
+    graph: TermId,
+    forwards: bool,
+}
+
+/// Terms that are kept of all walks together.
+const MOST_KEPT: usize = 1 << 20;
+
+/// What was reached before.
+#[derive(Default)]
+pub(super) struct Reached {
+    from: HashMap<Start, Rc<Set>, ahash::RandomState>,
+    kept: usize,
+    /// The end of the pair that was asked for last.
+    last_end: Option<TermId>,
+}
+
+/// The pairs of terms that a closure connects.
+pub(super) struct Pairs(Box<dyn Iterator<Item = (TermId, TermId, TermId)>>);
+
+impl Pairs {
+    /// The next pair, as a quad with this predicate.
+    pub(super) fn next(&mut self, predicate: TermId) -> Option<InternalQuad<TermId>> {
+        let (graph, subject, object) = self.0.next()?;
+        let graph_name = Some(graph).filter(|graph| !graph.is_default_graph());
+        Some(InternalQuad { subject, predicate, object, graph_name })
+    }
+}
+
+impl Dataset {
+    /// The pairs of a pattern with a closure in the place of its predicate.
+    pub(super) fn pairs(&self, closure: &Rc<Closure>, pattern: &Pattern) -> Result<Pairs> {
+        let graphs = match pattern.graphs {
+            Graphs::One(graph) => vec![graph],
+            Graphs::All | Graphs::Named => self.named_graphs()?,
+        };
+        let mut pairs: Box<dyn Iterator<Item = _>> = Box::new(std::iter::empty());
+        for graph in graphs {
+            let more = self.pairs_in(closure, pattern.subject, pattern.object, graph)?;
+            pairs = Box::new(pairs.chain(more.map(move |(subject, object)| (graph, subject, object))));
+        }
+        Ok(Pairs(pairs))
+    }
+
+    fn pairs_in(
+        &self,
+        closure: &Rc<Closure>,
+        subject: Option<TermId>,
+        object: Option<TermId>,
+        graph: TermId,
+    ) -> Result<Box<dyn Iterator<Item = (TermId, TermId)>>> {
+        let all = |set: Rc<Set>| set.iter().copied().collect::<Vec<_>>().into_iter();
+        Ok(match (subject, object) {
+            (Some(subject), Some(object)) => {
+                let connects = self.connects(closure, subject, object, graph)?;
+                Box::new(connects.then_some((subject, object)).into_iter())
+            }
+            (Some(subject), None) => {
+                let reached = self.reached(closure, subject, graph, true)?;
+                Box::new(all(reached).map(move |object| (subject, object)))
+            }
+            (None, Some(object)) => {
+                let reached = self.reached(closure, object, graph, false)?;
+                Box::new(all(reached).map(move |subject| (subject, object)))
+            }
+            (None, None) => {
+                let nodes = if closure.or_none { self.nodes(graph)? } else { Set::default() };
+                Box::new(AllPairs::new(self.steps(&closure.step, graph)?, nodes))
+            }
+        })
+    }
+
+    /// Whether a closure leads from one term to another. Rows that follow each other mostly have one end in common, so it
+    /// is walked from that.
+    fn connects(&self, closure: &Closure, from: TermId, to: TermId, graph: TermId) -> Result<bool> {
+        let start = |node, forwards| Start { closure, node, graph, forwards };
+        let (forwards, known) = {
+            let mut reached = self.reached_before().borrow_mut();
+            let against = reached.from.get(&start(to, false)).map(|set| set.contains(&from));
+            let along = || reached.from.get(&start(from, true)).map(|set| set.contains(&to));
+            let known = against.or_else(along);
+            let forwards = reached.last_end != Some(to) || self.reads_some_subjects();
+            reached.last_end = Some(to);
+            (forwards, known)
+        };
+        match known {
+            Some(connects) => Ok(connects),
+            None if forwards => Ok(self.reached(closure, from, graph, true)?.contains(&to)),
+            None => Ok(self.reached(closure, to, graph, false)?.contains(&from)),
+        }
+    }
+
+    /// What a closure leads to from a term, or, backwards, from where it leads there.
+    fn reached(&self, closure: &Closure, node: TermId, graph: TermId, forwards: bool) -> Result<Rc<Set>> {
+        let start = Start { closure, node, graph, forwards };
+        if let Some(set) = self.reached_before().borrow().from.get(&start) {
+            return Ok(Rc::clone(set));
+        }
+        let (mut set, mut rest) = (Set::default(), vec![node]);
+        while let Some(next) = rest.pop() {
+            if self.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.follow(&closure.step, next, graph, forwards, &mut |reached| {
+                if set.insert(reached) {
+                    rest.push(reached);
+                }
+            })?;
+        }
+        if closure.or_none && !set.contains(&node) && self.is_node(node, graph)? {
+            set.insert(node);
+        }
+        let (set, mut before) = (Rc::new(set), self.reached_before().borrow_mut());
+        if before.kept + set.len() > MOST_KEPT {
+            before.from.clear();
+            before.kept = 0;
+        }
+        before.kept += set.len() + 1;
+        before.from.insert(start, Rc::clone(&set));
+        Ok(set)
+    }
+
+    /// Tells where a path leads from a term.
+    fn follow(
+        &self,
+        path: &Path,
+        node: TermId,
+        graph: TermId,
+        forwards: bool,
+        tell: &mut dyn FnMut(TermId),
+    ) -> Result<()> {
+        let mut each = |predicate, without: &[TermId]| -> Result<()> {
+            let (subject, object) = if forwards { (Some(node), None) } else { (None, Some(node)) };
+            for quad in self.in_graph(subject, predicate, object, graph) {
+                let quad = quad?;
+                if !without.contains(&quad.predicate) {
+                    tell(if forwards { quad.object } else { quad.subject });
+                }
+            }
+            Ok(())
+        };
+        match path {
+            Path::One(predicate) => each(Some(*predicate), &[]),
+            Path::NoneOf(without) => each(None, without),
+            Path::Reverse(path) => self.follow(path, node, graph, !forwards, tell),
+            Path::Sequence(a, b) => {
+                let (first, second) = if forwards { (a, b) } else { (b, a) };
+                let mut middles = Set::default();
+                self.follow(first, node, graph, forwards, &mut |middle| _ = middles.insert(middle))?;
+                middles.into_iter().try_for_each(|middle| self.follow(second, middle, graph, forwards, tell))
+            }
+            Path::Alternative(a, b) => {
+                self.follow(a, node, graph, forwards, tell)?;
+                self.follow(b, node, graph, forwards, tell)
+            }
+            Path::AtMostOnce(path) => {
+                tell(node);
+                self.follow(path, node, graph, forwards, tell)
+            }
+            Path::Closure(closure) => {
+                self.reached(closure, node, graph, forwards)?.iter().for_each(|reached| tell(*reached));
+                Ok(())
+            }
+        }
+    }
+
+    /// All pairs that a path connects.
+    fn steps(&self, path: &Path, graph: TermId) -> Result<Vec<(TermId, TermId)>> {
+        let each = |predicate, without: &[TermId]| {
+            let quads = self.in_graph(None, predicate, None, graph);
+            let wanted =
+                quads.filter(|quad| quad.as_ref().map_or(true, |quad| !without.contains(&quad.predicate)));
+            wanted.map(|quad| quad.map(|quad| (quad.subject, quad.object))).collect::<Result<Vec<_>>>()
+        };
+        match path {
+            Path::One(predicate) => each(Some(*predicate), &[]),
+            Path::NoneOf(without) => each(None, without),
+            Path::Reverse(path) => {
+                Ok(self.steps(path, graph)?.into_iter().map(|(from, to)| (to, from)).collect())
+            }
+            Path::Alternative(a, b) => {
+                let mut steps = self.steps(a, graph)?;
+                steps.extend(self.steps(b, graph)?);
+                Ok(steps)
+            }
+            Path::Sequence(..) | Path::AtMostOnce(_) | Path::Closure(_) => {
+                let mut steps = Vec::new();
+                for node in self.nodes(graph)? {
+                    if self.is_cancelled() {
+                        return Err(Error::Cancelled);
+                    }
+                    self.follow(path, node, graph, true, &mut |to| steps.push((node, to)))?;
+                }
+                Ok(steps)
+            }
+        }
+    }
+
+    /// The subjects and objects of a graph.
+    fn nodes(&self, graph: TermId) -> Result<Set> {
+        let mut nodes = Set::default();
+        for quad in self.in_graph(None, None, None, graph) {
+            let quad = quad?;
+            nodes.extend([quad.subject, quad.object]);
+        }
+        Ok(nodes)
+    }
+
+    fn is_node(&self, term: TermId, graph: TermId) -> Result<bool> {
+        let mut quads =
+            self.in_graph(Some(term), None, None, graph).chain(self.in_graph(None, None, Some(term), graph));
+        Ok(quads.next().transpose()?.is_some())
+    }
+
+    fn in_graph(
+        &self,
+        subject: Option<TermId>,
+        predicate: Option<TermId>,
+        object: Option<TermId>,
+        graph: TermId,
+    ) -> impl Iterator<Item = Result<InternalQuad<TermId>>> + use<> {
+        self.quads(&Pattern { subject, predicate, object, graphs: Graphs::One(graph) })
+    }
+}

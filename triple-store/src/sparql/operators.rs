@@ -1,0 +1,102 @@
+//! Operators that the evaluator or the optimizer takes for others.
+
+use super::functions;
+use super::order::{Number, Ranked};
+use super::rules::{Rules, take};
+use super::walk::children;
+use oxrdf::vocab::xsd;
+use spargebra::algebra::{Expression, Function};
+use std::cmp::Ordering;
+
+impl Rules<'_> {
+    /// 17.3 compares `false < true`, no nodes, and holds no order of `NaN` for true. The evaluator's operators make an error
+    /// of the first and the last, and hold identical terms for equal. With a literal they are asked first, as they are the
+    /// fastest.
+    pub(super) fn comparison(&mut self, expression: &mut Expression) {
+        self.parts(expression);
+        let (Expression::Less(a, b)
+        | Expression::LessOrEqual(a, b)
+        | Expression::Greater(a, b)
+        | Expression::GreaterOrEqual(a, b)) = expression
+        else {
+            return;
+        };
+        let is_literal = is_comparable_literal(a) || is_comparable_literal(b);
+        if has_order(a) && has_order(b) {
+            return;
+        }
+        let (a, b) = ((**a).clone(), (**b).clone());
+        // Neither is costly to evaluate twice.
+        let is_short = is_literal && is_small(&a) && is_small(&b);
+        let own = match expression {
+            Expression::Less(..) => self.call(functions::LESS, vec![a, b]),
+            Expression::Greater(..) => self.call(functions::LESS, vec![b, a]),
+            Expression::LessOrEqual(..) => self.call(functions::LESS_OR_EQUAL, vec![a, b]),
+            _ => self.call(functions::LESS_OR_EQUAL, vec![b, a]),
+        };
+        *expression = if is_short { Expression::Coalesce(vec![take(expression), own]) } else { own };
+    }
+}
+
+/// The optimizer exchanges the operands of `+`, and the evaluator adds a duration to a date and no date to a duration. So
+/// `a + b` becomes `a - -b`, except of numbers.
+pub(super) fn as_difference(expression: &mut Expression) {
+    let Expression::Add(a, b) = expression else { return };
+    let datatype = |operand: &Expression| match operand {
+        Expression::Literal(literal) => Some(literal.datatype().as_str().to_owned()),
+        _ => None,
+    };
+    let is_duration =
+        |operand| datatype(operand).is_some_and(|name| name.to_lowercase().ends_with("duration"));
+    let is_number = |operand: &Expression| match operand {
+        Expression::Literal(literal) => Number::of(literal.clone().into()).is_some(),
+        _ => false,
+    };
+    if is_number(b) || is_number(a) {
+        return;
+    }
+    let (a, b) = if is_duration(a) { (take(b), take(a)) } else { (take(a), take(b)) };
+    *expression = Expression::Subtract(a.into(), Expression::UnaryMinus(b.into()).into());
+}
+
+/// Whether it has no value but numbers and text. `NaN` is none of the numbers.
+fn has_order(expression: &Expression) -> bool {
+    use Function::{Day, Hours, LCase, Lang, Minutes, Month, Seconds, Str, StrLen, UCase, Year};
+    match expression {
+        Expression::FunctionCall(
+            Day | Hours | LCase | Lang | Minutes | Month | Seconds | Str | StrLen | UCase | Year,
+            _,
+        ) => true,
+        Expression::Literal(literal) if literal.datatype() == xsd::BOOLEAN => false,
+        expression => is_comparable_literal(expression),
+    }
+}
+
+/// Whether it is a variable, a literal, or computed from two of them.
+fn is_small(expression: &Expression) -> bool {
+    let is_leaf = |operand: &Expression| matches!(operand, Expression::Variable(_) | Expression::Literal(_));
+    is_leaf(expression) || is_arithmetic(expression) && children(expression).into_iter().all(is_leaf)
+}
+
+/// Whether it is a literal that is compared with itself, and equal.
+fn is_comparable_literal(expression: &Expression) -> bool {
+    match expression {
+        Expression::Literal(literal) => {
+            let literal = Ranked::new(literal.clone().into());
+            literal.value_compare(&literal) == Some(Ordering::Equal)
+        }
+        _ => false,
+    }
+}
+
+fn is_arithmetic(expression: &Expression) -> bool {
+    matches!(
+        expression,
+        Expression::Add(..)
+            | Expression::Subtract(..)
+            | Expression::Multiply(..)
+            | Expression::Divide(..)
+            | Expression::UnaryPlus(_)
+            | Expression::UnaryMinus(_)
+    )
+}
