@@ -276,7 +276,18 @@ impl Generator {
             }
             _ => String::new(),
         };
-        format!("FILTER {not}EXISTS {{ {} . {filter} }}", triples.join(" . "))
+        // Here a variable of the row outside has its value before the pattern binds it, if it does.
+        let (a, b) = (triple(self), triple(self));
+        let part = match self.below(8) {
+            0 => format!("OPTIONAL {{ {a} . {b} }}"),
+            1 => format!("OPTIONAL {{ {a} }} FILTER(!BOUND({}))", self.variable()),
+            2 => format!("{{ {a} }} UNION {{ {b} FILTER({}) }}", self.expression(1)),
+            3 => format!("{{ {a} FILTER({}) }}", self.expression(1)),
+            4 => format!("FILTER EXISTS {{ {a} FILTER({}) }}", self.expression(1)),
+            5 => format!("{a} BIND({} AS {})", self.expression(1), self.new_variable('e')),
+            _ => String::new(),
+        };
+        format!("FILTER {not}EXISTS {{ {} . {part} {filter} }}", triples.join(" . "))
     }
 
     pub(crate) fn group(&mut self, depth: usize) -> String {

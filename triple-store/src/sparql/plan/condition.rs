@@ -17,7 +17,7 @@ impl Planner<'_> {
         let GraphPattern::Filter { expr, inner } = pattern else { return };
         let mut conditions = conjuncts(std::mem::replace(expr, true_value()));
         for condition in &mut conditions {
-            if let Some(absent) = absence(condition, inner) {
+            if let Some(absent) = absence(condition, inner, bound) {
                 *condition = absent;
             }
         }
@@ -63,14 +63,15 @@ impl Planner<'_> {
 }
 
 /// `!BOUND(?x)` where only the `OPTIONAL` before it binds `?x`, in each of its rows: that it has no row. The first row
-/// found decides that.
-fn absence(condition: &Expression, inner: &mut GraphPattern) -> Option<Expression> {
-    let Expression::Not(bound) = condition else { return None };
-    let Expression::Bound(variable) = &**bound else { return None };
+/// found decides that. Within `EXISTS` or `LATERAL`, the row outside may bind `?x` too.
+fn absence(condition: &Expression, inner: &mut GraphPattern, bound: &Names) -> Option<Expression> {
+    let Expression::Not(condition) = condition else { return None };
+    let Expression::Bound(variable) = &**condition else { return None };
     let name = variable.to_string();
     let GraphPattern::LeftJoin { left, right, expression } = inner else { return None };
     let known = Scope::of(left).all;
-    if known.contains(&name) || !Scope::of(right).certain.contains(&name) || !fits(right, &known) {
+    let is_its_own = !bound.contains(&name) && !known.contains(&name);
+    if !is_its_own || !Scope::of(right).certain.contains(&name) || !fits(right, &known) {
         return None;
     }
     let right = std::mem::take(right);

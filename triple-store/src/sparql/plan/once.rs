@@ -51,14 +51,8 @@ impl Planner<'_> {
             GraphPattern::Filter { expr, inner } => (conjuncts(expr.clone()), &**inner),
             pattern => (Vec::new(), pattern),
         };
+        let common = asked_for(inner, bound)?;
         let scope = Scope::of(inner);
-        let common: Names = scope.all.intersection(bound).cloned().collect();
-        let mut used = Names::default();
-        mentioned(inner, &mut used);
-        let is_alone = used.iter().all(|name| common.contains(name) || !bound.contains(name));
-        if !is_alone || !common.is_subset(&scope.certain) || !common.is_empty() && !fits(inner, &common) {
-            return None;
-        }
         if !is_settled_pattern(inner) || !conditions.iter().all(is_settled) {
             return None;
         }
@@ -130,6 +124,20 @@ impl Planner<'_> {
     }
 }
 
+/// The variables by whose values rows ask a pattern, if those tell whether it has a solution: `None` unless what it has for
+/// a row is what it has in all, joined with that row.
+///
+/// `EXISTS` puts the values of a row everywhere into its pattern, and so conditions, `OPTIONAL`, `MINUS` and sub-queries see
+/// them early. That changes nothing if each variable of the row that is mentioned anywhere in the pattern is bound in every
+/// solution of it, and [before](fits) it is seen.
+fn asked_for(pattern: &GraphPattern, bound: &Names) -> Option<Names> {
+    let mut common = Names::default();
+    mentioned(pattern, &mut common);
+    common.retain(|name| bound.contains(name));
+    let is_certain = common.is_subset(&Scope::of(pattern).certain);
+    (is_certain && (common.is_empty() || fits(pattern, &common))).then_some(common)
+}
+
 fn call(name: &str, arguments: Vec<Expression>) -> Expression {
     Expression::FunctionCall(Function::Custom(NamedNode::new_unchecked(name)), arguments)
 }
@@ -172,5 +180,82 @@ fn comparison(condition: &Expression, scope: &Scope) -> Option<(Variable, Compar
         (Some(variable), None) if of_row(b) => Some((variable, comparison, b.clone())),
         (None, Some(variable)) if of_row(a) => Some((variable, comparison.reversed(), a.clone())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spargebra::{Query, SparqlParser};
+
+    /// The variables by which a row that binds `?a`, `?b` and `?c` asks a group.
+    fn asked_for(group: &str) -> Option<String> {
+        let query = format!("SELECT * {{ FILTER EXISTS {{ {group} }} }}").replace(':', "urn:");
+        let query = SparqlParser::new().parse_query(&query).unwrap();
+        let Query::Select { pattern: GraphPattern::Project { inner, .. }, .. } = query else {
+            panic!("{group}")
+        };
+        let GraphPattern::Filter { expr: Expression::Exists(pattern), .. } = *inner else {
+            panic!("{group}")
+        };
+        let bound = ["?a", "?b", "?c"].map(str::to_owned).into_iter().collect();
+        let mut names: Vec<_> = super::asked_for(&pattern, &bound)?.into_iter().collect();
+        names.sort();
+        Some(names.concat())
+    }
+
+    #[test]
+    fn what_binds_the_row_s_variables_in_each_solution_before_it_sees_them() {
+        for (group, expected) in [
+            ("?x <:p> ?y", ""),
+            ("?a <:p> ?x . ?x <:p> ?b", "?a?b"),
+            ("?a <:p> ?x OPTIONAL { ?x <:p> ?y FILTER(?y > ?x) } FILTER(!BOUND(?y))", "?a"),
+            ("?a <:p> ?x OPTIONAL { ?x <:p> ?a }", "?a"),
+            ("?a <:p> ?x FILTER(?a != ?x)", "?a"),
+            ("?a <:p> ?x FILTER NOT EXISTS { ?a <:p> ?a }", "?a"),
+            ("{ ?a <:p> ?x } UNION { ?x <:p> ?a }", "?a"),
+            ("?x <:p> ?y MINUS { ?y <:p> ?x }", ""),
+            ("{ SELECT DISTINCT ?a { ?a <:p> ?x } }", "?a"),
+            ("{ SELECT (COUNT(*) AS ?n) { ?x <:p> ?y } }", ""),
+            ("VALUES ?a { 1 2 }", "?a"),
+            ("?a <:p> ?x BIND(?a + 1 AS ?y) ?x <:p> ?y", "?a"),
+        ] {
+            assert_eq!(asked_for(group).as_deref(), Some(expected), "{group}");
+        }
+    }
+
+    #[test]
+    fn what_would_see_a_variable_of_the_row_otherwise() {
+        for group in [
+            // It has no value in some solutions.
+            "?x <:p> ?y OPTIONAL { ?x <:p> ?a }",
+            "{ ?x <:p> ?a } UNION { ?x <:p> ?y }",
+            "VALUES ?a { 1 UNDEF }",
+            "GRAPH ?a { ?x <:p> ?y }",
+            "BIND(1 AS ?a)",
+            "{ SELECT (SUM(?x) AS ?a) { ?x <:p> ?y } }",
+            // A condition sees it before it has one, or where it never has.
+            "?x <:p> ?y FILTER(?y > ?a)",
+            "?x <:p> ?y FILTER(!BOUND(?a))",
+            "?x <:p> ?y FILTER EXISTS { ?a <:p> ?y }",
+            "?x <:p> ?y BIND(?a AS ?z)",
+            "?a <:p> ?x . { ?x <:p> ?y FILTER(?y = ?a) }",
+            "?a <:p> ?x . { ?x <:p> ?y OPTIONAL { ?y <:p> ?a } FILTER(!BOUND(?a)) }",
+            "?a <:p> ?x OPTIONAL { ?x <:p> ?y FILTER(?b = 1) }",
+            "?a <:p> ?x OPTIONAL { ?x <:p> ?b } FILTER(!BOUND(?b))",
+            // An `OPTIONAL` has another solution with it than without it.
+            "?x <:p> ?y OPTIONAL { ?x <:p> ?a } . ?y <:p> ?a",
+            // `MINUS` takes other solutions away.
+            "?a <:p> ?x MINUS { ?x <:p> ?y }",
+            "?x <:p> ?y MINUS { ?x <:p> ?a }",
+            // A sub-query has a variable of its own by that name, or other solutions in number.
+            "{ SELECT ?x { ?x <:p> ?a } }",
+            "?a <:p> ?x . { SELECT ?x { ?x <:p> ?a } }",
+            "{ SELECT ?a (COUNT(*) AS ?n) { ?a <:p> ?x } GROUP BY ?a }",
+            "{ SELECT ?a { ?a <:p> ?x } LIMIT 1 }",
+            "{ SELECT ?x { ?x <:p> ?y } ORDER BY ?a }",
+        ] {
+            assert_eq!(asked_for(group), None, "{group}");
+        }
     }
 }
