@@ -265,8 +265,8 @@ impl Generator {
 
     fn exists(&mut self) -> String {
         let not = self.one(&["", "NOT "]);
-        self.fresh += 1;
         let triple = |own: &mut Self| format!("{} {} {}", own.variable(), own.predicate(), own.end(false));
+        self.fresh += 1;
         let triples: Vec<_> = (0..=self.below(2)).map(|_| triple(self)).collect();
         let filter = match self.below(3) {
             0 => format!("FILTER({})", self.expression(1)),
@@ -277,7 +277,10 @@ impl Generator {
             _ => String::new(),
         };
         // Here a variable of the row outside has its value before the pattern binds it, if it does.
-        let (a, b) = (triple(self), triple(self));
+        let [a, b] = [(); 2].map(|()| {
+            self.fresh += 1;
+            triple(self)
+        });
         let part = match self.below(8) {
             0 => format!("OPTIONAL {{ {a} . {b} }}"),
             1 => format!("OPTIONAL {{ {a} }} FILTER(!BOUND({}))", self.variable()),
