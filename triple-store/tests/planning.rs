@@ -203,6 +203,7 @@ const SCOPES: &[&str] = &[
     "?s :val ?v FILTER EXISTS { ?s :next ?u FILTER EXISTS { ?u :val ?w FILTER(?w > ?v) } }",
     "?s :val ?v FILTER EXISTS { ?t :val ?w FILTER NOT EXISTS { ?s :link ?t } FILTER(?w > ?v) }",
     "?s :val ?v OPTIONAL { ?s :ring ?z } FILTER EXISTS { ?t :val ?z }",
+    "?s :val ?v OPTIONAL { ?s :zz ?z } FILTER NOT EXISTS { ?t :type :T1 ; :val ?v ; :link ?z FILTER(false) }",
     "?s :type :T1 LATERAL { SELECT ?s ?x { ?s :link ?x } LIMIT 1 } ?x :name ?m",
 ];
 

@@ -155,7 +155,10 @@ impl Asked {
         let common = self.once.common.iter().cloned().zip(common.iter().cloned());
         let bound = common.filter(|(_, term)| !is_nothing(term));
         let others = others.iter().cloned().enumerate().map(|(number, term)| (argument(number), term));
-        self.ask(&self.once.whole, bound.chain(others).collect())
+        let values: Vec<_> = bound.chain(others).collect();
+        // The evaluator takes values only for variables that the optimizer leaves in a pattern. It leaves those of a projection.
+        let variables = values.iter().map(|(variable, _)| variable.clone()).collect();
+        self.ask(&GraphPattern::Project { inner: self.once.whole.clone().into(), variables }, values)
     }
 
     fn ask(&self, pattern: &GraphPattern, values: Vec<(Variable, Term)>) -> Result<bool> {
