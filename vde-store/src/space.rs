@@ -48,6 +48,7 @@ impl Shared {
     /// Whether there is space for a write that adds something: always, as far as is known, or what was written beforehand.
     pub(crate) fn check_space(&self) -> Result<()> {
         if self.must_prepare() {
+            self.syncs.check().map_err(|cause| Error::Poisoned { cause })?;
             self.prepare_segments()?;
         }
         self.check_room(0)
