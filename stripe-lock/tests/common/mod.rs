@@ -33,10 +33,10 @@ use std::thread;
 use std::time::Duration;
 
 /// Far longer than anything here takes, so that only a deadlock reaches it.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Longer than any wait that is to succeed.
-pub const LONG: Duration = Duration::from_mins(5);
+pub const LONG: Duration = Duration::from_secs(300);
 
 /// For waits that are to fail.
 pub const SHORT: Duration = Duration::from_millis(20);
