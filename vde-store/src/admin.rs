@@ -225,6 +225,31 @@ impl Vde {
         Ok(ReadView { layers, horizon: Horizon::LATEST })
     }
 
+    /// Lets writes go on that were refused because the disk was full, if it has space again. What was on its way is made
+    /// durable first. A store whose disk was never full stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] where there is no space yet; [`Error::Poisoned`] after a failure that only opening the store again
+    /// mends; [`Error::ReadOnly`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Error, Vde};
+    ///
+    /// let store = Vde::in_memory()?;
+    /// if let Err(Error::Full { .. }) = store.put("k", "v") {
+    ///     // Somebody makes space; then:
+    ///     store.try_resume()?;
+    ///     store.put("k", "v")?;
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn try_resume(&self) -> Result<()> {
+        self.shared().resume()
+    }
+
     /// Gives space back to the file system: collects segments that are not nearly whole, writes the index anew without
     /// gaps, moves what lies at the container's end into free space before it, cuts the container, and makes holes of what is
     /// free inside of it. Returns how many bytes the file system got. Writers and readers go on meanwhile; what readers still

@@ -409,7 +409,7 @@ impl VdeOptions {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     #[cfg(feature = "testing")]
-    pub fn plant(mut self, bug: crate::testing::Bug) -> Self {
+    pub fn plant(mut self, bug: crate::planted::Bug) -> Self {
         self.planted.bug = Some(bug);
         self
     }

@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use crate::engine::Shared;
 use crate::error::{Error, Result, is_full};
 use crate::planted::Bug;
-use crate::store::Vde;
 
 /// Whether the device had space when last asked.
 #[derive(Default)]
@@ -88,7 +87,8 @@ impl Shared {
         matches!(error, Error::Io { source, .. } if is_full(source)) && self.syncs.check().is_ok()
     }
 
-    fn resume(&self) -> Result<()> {
+    /// See [`Vde::try_resume`](crate::Vde::try_resume).
+    pub(crate) fn resume(&self) -> Result<()> {
         self.check_writable()?;
         self.syncs.check().map_err(|cause| Error::Poisoned { cause })?;
         self.log.sync().map_err(|e| self.fail_log(e))?;
@@ -108,32 +108,5 @@ impl Shared {
             self.space.clear();
             self.segments.lock().end_scarcity();
         }
-    }
-}
-
-impl Vde {
-    /// Lets writes go on that were refused because the disk was full, if it has space again. What was on its way is made
-    /// durable first. A store whose disk was never full stays as it is.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Full`] where there is no space yet; [`Error::Poisoned`] after a failure that only opening the store again
-    /// mends; [`Error::ReadOnly`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use vde_store::{Error, Vde};
-    ///
-    /// let store = Vde::in_memory()?;
-    /// if let Err(Error::Full { .. }) = store.put("k", "v") {
-    ///     // Somebody makes space; then:
-    ///     store.try_resume()?;
-    ///     store.put("k", "v")?;
-    /// }
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn try_resume(&self) -> Result<()> {
-        self.shared().resume()
     }
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::batch::{Batch, Writes};
+use crate::batch::Batch;
 use crate::device::Device;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::operation::Writes;
 use crate::options::{Durability, VdeOptions};
 use crate::recovery::Recovery;
 use crate::value::{UserMetadata, Value, encode_user};

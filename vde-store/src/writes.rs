@@ -5,8 +5,7 @@ use std::io::Read;
 use std::ops::Bound;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::batch::{Condition, Decided, Operation, Writes};
-use crate::blob::{self, PendingBlob};
+use crate::blob::{self, PendingBlob, WRITE_BLOB};
 use crate::compress;
 use crate::engine::Shared;
 use crate::entries::Entries;
@@ -15,6 +14,7 @@ use crate::format::{FLAG_BLOB, FLAG_MORE, FLAG_PACKED, FLAG_PRIOR, Kind, MAX_REC
 use crate::log::record::{Draft, Origin, Parts};
 use crate::log::writer::Entry;
 use crate::memtable::{Change, Facts, Horizon, Payload, Stored, Target};
+use crate::operation::{Condition, Decided, Operation, Writes};
 use crate::options::{Compression, Durability};
 use crate::planted::Bug;
 use crate::value::{Value, now_micros};
@@ -25,9 +25,6 @@ const MAX_UNWRITTEN: usize = 8 << 20;
 /// Where nobody waits for a sync that will write them, the committer thread is asked to: what still lies in the processor's
 /// cache is written sooner, and a writer that did it itself would keep others from its stripe meanwhile.
 const MAX_BUFFERED: usize = 1 << 20;
-
-/// The action named when a blob's pages cannot be written.
-pub(crate) const WRITE_BLOB: &str = "write the value";
 
 /// What a write makes of its key.
 #[derive(Clone, Copy)]

@@ -3,8 +3,8 @@
 use std::ops::RangeBounds;
 
 use crate::asynchronous::AsyncVde;
-use crate::batch::{Condition, Writes};
 use crate::error::Result;
+use crate::operation::{Condition, Writes};
 
 /// The async twin of [`Batch`](crate::Batch).
 ///

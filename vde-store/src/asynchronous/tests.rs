@@ -13,8 +13,8 @@ use futures_io::AsyncRead;
 use parking_lot::RwLock;
 
 use super::*;
-use crate::batch::Condition;
 use crate::device::{Device, MemoryDevice};
+use crate::operation::Condition;
 use crate::options::VdeOptions;
 use crate::value::UserMetadata;
 

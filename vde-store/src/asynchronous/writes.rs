@@ -8,10 +8,10 @@ use std::pin::Pin;
 use futures_io::AsyncRead;
 
 use crate::asynchronous::{AsyncBatch, AsyncVde};
-use crate::batch::Writes;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::format::MAX_RECORD_VALUE;
+use crate::operation::Writes;
 #[cfg(doc)]
 use crate::store::Vde;
 use crate::value::{UserMetadata, Value, encode_user};

@@ -20,6 +20,9 @@ pub(crate) use map::{BlobMap, Held};
 use map::{CHUNK, Listed, Part};
 pub(crate) use reading::{Reading, Source};
 
+/// The action named when a blob's pages cannot be written.
+pub(crate) const WRITE_BLOB: &str = "write the value";
+
 /// What is allocated and written at once; a multiple of the chunk.
 const PIECE: usize = 16 * CHUNK;
 /// How many pieces a part has: few enough for the map of one part to fit any container's records, and enough for the map
@@ -130,7 +133,7 @@ impl PendingBlob {
     fn write(&mut self, bytes: &[u8], unit: usize) -> Result<PageRun> {
         let pages_of = |len: usize| (len as u64 / BLOCK) as u32;
         let Some(run) = self.take(pages_of(bytes.len()), pages_of(unit)) else {
-            return Err(Error::io(crate::writes::WRITE_BLOB, io::ErrorKind::StorageFull.into()));
+            return Err(Error::io(WRITE_BLOB, io::ErrorKind::StorageFull.into()));
         };
         let bytes = &bytes[..(u64::from(run.pages) * BLOCK) as usize];
         match self.runs.last_mut() {
@@ -139,7 +142,7 @@ impl PendingBlob {
         }
         self.pages.forget(run.offset);
         let written = self.pages.device().write_bulk(bytes, run.offset);
-        written.map_err(|e| Error::io(crate::writes::WRITE_BLOB, e))?;
+        written.map_err(|e| Error::io(WRITE_BLOB, e))?;
         Ok(run)
     }
 
@@ -205,7 +208,7 @@ pub(crate) fn write_if_room(
     source: &mut dyn Read,
 ) -> Result<Option<(Vec<u8>, PendingBlob)>> {
     match write(blob, &[], source) {
-        Err(Error::Io { action: crate::writes::WRITE_BLOB, source }) if is_full(&source) => Ok(None),
+        Err(Error::Io { action: WRITE_BLOB, source }) if is_full(&source) => Ok(None),
         written => written.map(Some),
     }
 }

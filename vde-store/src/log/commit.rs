@@ -4,13 +4,31 @@
 //! for everybody whose records are in the log by then, and hands on. There is never more than one flush in flight,
 //! because two would compete for the same disk queue and each carry half of the writers.
 //!
+//! The states of the line. `flushing` says whether somebody leads; the other columns say what follows from what happens.
+//!
+//! | state | `flushing` | a writer arrives whose record is logged | it ends when | then |
+//! |---|---|---|---|---|
+//! | free | false | it takes the lead | somebody takes the lead | gathering, or flushing if nobody is expected |
+//! | gathering | true | it sits down; the leader wakes once as many came as are expected | they came, or the limit passed | flushing |
+//! | flushing | true | it sits down to wait for the next flush | the device has synced | free: all that were carried are woken, and one that was not |
+//! | suspended | either | it is told [`Error::Full`] | [`resume`](Line::resume) | free |
+//! | failed | either | it is told [`Error::Poisoned`] | never | |
+//!
+//! From any state, a write for which there was no space leads to suspended, and any other failure to failed; both wake
+//! everybody. A lead that ends by a panic leads to failed.
+//!
 //! Gathering: right after a sync, the writers it released are about to come back, and those who arrived during it
 //! wait already. A leader that started at once would carry the second half only, and the first half would carry the
-//! next sync, and so on. So the leader waits until as many writes are in the log as that, but never longer than
-//! [`GATHER_LIMIT`], and not if they are so large already that the writing takes longer than the sync: then one half is
-//! copied while the other is written. Where they don't come, since writers do something else between two writes, it soon stops waiting for
-//! them, and tries again now and then. It sleeps meanwhile: a leader that spun and yielded would, beside a busy thread,
-//! give that one a whole time slice.
+//! next sync, and so on. So the leader waits until as many writes are in the log as the last flush carried and left behind,
+//! but never longer than [`GATHER_LIMIT`]. It doesn't wait if they are so large already that the writing takes longer than the
+//! sync: then one half is copied while the other is written. It sleeps meanwhile: a leader that spun and yielded would, beside a
+//! busy thread, give that one a whole time slice. Where writers do something else between two writes, they don't come, and
+//! gathering is skipped for some flushes:
+//!
+//! | the last gathering | the flushes that skip the next ones |
+//! |---|---|
+//! | was in time | 0 |
+//! | was in vain, after `n` had skipped it | `2 * n + 1`, and [`MAX_SKIPPED`] at most |
 //!
 //! Waking: threads that wait for the flush in flight sit on one bench, those that wait for the next one on the other.
 //! So a flush wakes those it released, all by one system call, and one of the others to lead.
