@@ -109,3 +109,44 @@ fn the_order_of_stripes_and_that_of_exact_keys_exist_in_one_file_each() {
         "striped.rs knows no lock operation"
     );
 }
+
+/// The floors of vde-store, from the top.
+const FLOORS: [&str; 3] = ["faces", "engine", "container"];
+
+/// Lines of `code` that are no comments, before its tests, and name anything of the crate but what is on `floors`.
+fn arrows_beside<'a>(code: &'a str, floors: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = code.split("#[cfg(all(test").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.filter(|line| {
+        let named = |target: &str| floors.iter().any(|floor| target.starts_with(&format!("{floor}::")));
+        line.split("crate::").skip(1).any(|target| !named(target))
+    })
+}
+
+#[test]
+fn the_modules_of_the_store_stand_on_three_floors_with_arrows_that_lead_down() {
+    let src = root().join("vde-store/src");
+    for (height, floor) in FLOORS.iter().enumerate() {
+        let files = sources(&src.join(floor));
+        assert!(files.len() > 5, "{floor}: {files:?}");
+        for path in files.iter().filter(|path| !path.ends_with("tests.rs")) {
+            let code = fs::read_to_string(path).expect("a source is text");
+            let up: Vec<_> = arrows_beside(&code, &FLOORS[height..]).collect();
+            assert!(up.is_empty(), "{}: {up:?}", path.display());
+        }
+    }
+    let others = ["bin", "lib.rs", "fuzzing.rs", "testing.rs", "testing"];
+    for entry in fs::read_dir(src).expect("the folder is there") {
+        let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
+        assert!(FLOORS.contains(&&*name) || others.contains(&&*name), "{name} stands on no floor");
+    }
+}
+
+#[test]
+fn an_arrow_that_leads_up_is_found() {
+    let code =
+        "use crate::container::log;\n// crate::faces::store\nuse crate::faces::store::Vde;\ncrate::Vde\n";
+    let up: Vec<_> = arrows_beside(code, &FLOORS[1..]).collect();
+    assert_eq!(up, ["use crate::faces::store::Vde;", "crate::Vde"]);
+}

@@ -4,17 +4,17 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::blob::{BlobMap, decode_part};
-use crate::catalog::Catalog;
-use crate::device::{Device, MemoryDevice};
-use crate::format::{
+use crate::container::blob::{BlobMap, decode_part};
+use crate::container::catalog::Catalog;
+use crate::container::device::{Device, MemoryDevice};
+use crate::container::format::{
     BLOCK, DATA_START, Extent, RECORD_HEAD, RecordHead, Superblock, UNIT_HEAD, UnitHead, checksum,
     extent_checksum, head_checksum,
 };
-use crate::options::VdeOptions;
-use crate::pages::Pages;
-use crate::segments::{Segments, Table};
-use crate::tree::node::Node;
+use crate::container::pages::Pages;
+use crate::container::segments::{Segments, Table};
+use crate::container::tree::node::Node;
+use crate::engine::options::VdeOptions;
 
 const SEGMENT: u32 = 1 << 18;
 

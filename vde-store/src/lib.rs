@@ -64,72 +64,31 @@
 
 #![deny(unsafe_code)]
 
-mod admin;
-mod asynchronous;
-mod backup;
-mod batch;
-mod blob;
-mod catalog;
-mod checkpoint;
-mod collect;
-mod compress;
-mod cursor;
-mod device;
+mod container;
 mod engine;
-mod entries;
-mod entry;
-mod error;
-mod format;
+mod faces;
 #[cfg(feature = "testing")]
 mod fuzzing;
-mod giving_back;
-mod layers;
-mod ledger;
-mod log;
-mod maintain;
-mod memtable;
-mod opening;
-mod operation;
-mod options;
-mod page_writer;
-mod pages;
-mod planted;
-mod reads;
-mod recovery;
-mod salvage;
-mod segments;
-mod space;
-mod store;
-mod stripes;
-mod sync_point;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod tree;
-mod turns;
-mod updating;
-mod value;
-mod verify;
-mod view;
-mod watch;
-mod writes;
 
-pub use admin::{Health, Snapshot, Stats};
-pub use asynchronous::{AsyncBatch, AsyncVde};
-pub use batch::Batch;
-pub use device::{Device, FileDevice, Mapping, MemoryDevice};
-pub use entries::Entries;
-pub use entry::Entry;
-pub use error::{Error, Result};
-pub use format::MAX_KEY_LEN;
-pub use log::watchers::{Change, ChangeKind, Watch};
-pub use operation::Condition;
-pub use options::{Compression, Durability, Lock, VdeOptions};
-pub use recovery::Recovery;
-pub use store::Vde;
-pub use stripes::{StripeHash, StripeHasher};
-pub use value::{Metadata, UserMetadata, Value, ValueReader};
-pub use verify::{Progress, Report};
-pub use view::ReadView;
+pub use container::device::{Device, FileDevice, Lock, Mapping, MemoryDevice};
+pub use container::error::{Error, Result};
+pub use container::format::MAX_KEY_LEN;
+pub use container::log::watchers::{Change, ChangeKind, Watch};
+pub use engine::entries::Entries;
+pub use engine::entry::Entry;
+pub use engine::operation::Condition;
+pub use engine::options::{Compression, Durability, VdeOptions};
+pub use engine::recovery::Recovery;
+pub use engine::stripes::{StripeHash, StripeHasher};
+pub use engine::value::{Metadata, UserMetadata, Value, ValueReader};
+pub use engine::view::ReadView;
+pub use faces::admin::{Health, Snapshot, Stats};
+pub use faces::asynchronous::{AsyncBatch, AsyncVde};
+pub use faces::batch::Batch;
+pub use faces::store::Vde;
+pub use faces::verify::{Progress, Report};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

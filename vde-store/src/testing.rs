@@ -16,9 +16,9 @@ mod file;
 mod image;
 mod state;
 
-use crate::device::Device;
+use crate::container::device::Device;
+pub use crate::container::planted::Bug;
 pub use crate::fuzzing::{fuzz_index, fuzz_log, fuzz_superblock};
-pub use crate::planted::Bug;
 use file::SimFile;
 use image::Image;
 use state::State;

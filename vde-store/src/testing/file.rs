@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::Operation;
 use super::state::{Pending, State};
-use crate::device::Device;
+use crate::container::device::Device;
 
 pub(super) struct SimFile {
     state: Arc<Mutex<State>>,

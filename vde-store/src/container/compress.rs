@@ -1,0 +1,60 @@
+//! Compressed values: their length, then one block of LZ4.
+
+use crate::container::format::{Fields, MAX_LEAF_VALUE, MAX_RECORD_VALUE};
+
+/// The compressed form of `value`, where that saves an eighth at least: else reading would cost more than it gains.
+pub(crate) fn pack(value: &[u8]) -> Option<Vec<u8>> {
+    // A checkpoint copies shorter values into the index, as they are.
+    if value.len() <= MAX_LEAF_VALUE {
+        return None;
+    }
+    let mut packed = vec![0; 4 + lz4_flex::block::get_maximum_output_size(value.len())];
+    packed[..4].copy_from_slice(&(value.len() as u32).to_le_bytes());
+    let len = 4 + lz4_flex::block::compress_into(value, &mut packed[4..]).ok()?;
+    packed.truncate(len);
+    (len <= value.len() - value.len() / 8).then_some(packed)
+}
+
+/// What was compressed; `None` where the bytes are no compressed value of a record.
+pub(crate) fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut f = Fields(packed);
+    let len = f.u32()? as usize;
+    if len > MAX_RECORD_VALUE {
+        return None;
+    }
+    let mut value = vec![0; len];
+    let unpacked = lz4_flex::block::decompress_into(f.0, &mut value).ok()?;
+    (unpacked == len).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let text = b"stripe by stripe, ".repeat(100);
+        let packed = pack(&text).unwrap();
+        assert!(packed.len() < text.len() / 4);
+        assert_eq!(unpack(&packed).as_deref(), Some(&text[..]));
+    }
+
+    #[test]
+    fn what_would_not_shrink_is_left_alone() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let noise: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(5000).collect();
+        assert_eq!(pack(&noise), None);
+        assert_eq!(pack(&[7; MAX_LEAF_VALUE]), None);
+    }
+
+    #[test]
+    fn what_is_damaged_is_no_value() {
+        let packed = pack(&[7; 1000]).unwrap();
+        for len in 0..packed.len() {
+            assert_eq!(unpack(&packed[..len]), None);
+        }
+        let mut huge = packed;
+        huge[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(unpack(&huge), None);
+    }
+}

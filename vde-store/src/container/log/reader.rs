@@ -1,0 +1,185 @@
+//! Reading the log back: units in order from a position on, and why they end.
+
+use crate::container::error::{Error, Result};
+use crate::container::format::{Geometry, LogPosition, UNIT_HEAD, UNIT_MAGIC, UnitHead};
+use crate::container::log::record::Record;
+use crate::container::log::unit::Unit;
+use crate::container::pages::{Bytes, Pages};
+
+/// Reads the log forward, unit by unit.
+pub(crate) struct LogReader<'a> {
+    pages: &'a Pages,
+    geometry: Geometry,
+    position: LogPosition,
+    /// The rest of the segment, as far as the device has it.
+    segment: Bytes,
+    device_len: u64,
+    durable_seq: u64,
+    /// From this sequence number on, units are written anew as they are read.
+    write_back_from: Option<u64>,
+}
+
+impl<'a> LogReader<'a> {
+    pub(crate) fn new(pages: &'a Pages, position: LogPosition) -> Result<Self> {
+        let geometry = pages.geometry();
+        let device_len = pages.device().len().map_err(|e| Error::io("measure the container", e))?;
+        let mut reader = Self {
+            pages,
+            geometry,
+            position,
+            segment: Bytes::Copied(Vec::new()),
+            device_len,
+            durable_seq: position.seq,
+            write_back_from: None,
+        };
+        reader.load()?;
+        Ok(reader)
+    }
+
+    /// Goes back to `position`.
+    pub(crate) fn rewind(&mut self, position: LogPosition) -> Result<()> {
+        let is_elsewhere = self.position.segment != position.segment;
+        self.position = position;
+        if is_elsewhere { self.load() } else { Ok(()) }
+    }
+
+    /// From here on, writes anew each unit that reaches `seq` or lies behind it. After a failed sync, such a unit may be in
+    /// the page cache and not on the disk, and the system takes the cached page for clean: without that it would never be
+    /// written.
+    pub(crate) fn write_back_from(&mut self, seq: u64) {
+        self.write_back_from = Some(seq);
+    }
+
+    /// Where the next unit would begin.
+    pub(crate) fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    fn load(&mut self) -> Result<()> {
+        self.segment = read_segment(self.pages, self.geometry, self.position.segment, self.device_len)?;
+        Ok(())
+    }
+
+    /// The log was known to be durable up to here when the last unit was written.
+    pub(crate) fn durable_seq(&self) -> u64 {
+        self.durable_seq
+    }
+
+    /// Hands the next unit's records to `each(record, seq, offset)`, which tells whether the record is whole. Returns
+    /// `false`, and goes no further, where the log ends.
+    pub(crate) fn next_unit(
+        &mut self,
+        mut each: impl FnMut(&Record<'_>, u64, u64) -> Result<bool>,
+    ) -> Result<bool> {
+        let at = self.position.offset;
+        let rest = self.segment.get(at as usize..).unwrap_or(&[]);
+        if !UnitHead::decode(rest).is_some_and(|(head, _)| self.is_next(&head)) {
+            return Ok(false);
+        }
+        let Some(unit) = Unit::read(rest, self.geometry.salt) else { return Ok(false) };
+        let start = self.geometry.segment_offset(self.position.segment) + u64::from(at);
+        let mut seq = self.position.seq;
+        let mut link = None;
+        for (place, record) in &unit.records {
+            if let Some(next) = record.link() {
+                if !self.can_lead_to(next) {
+                    return Ok(false);
+                }
+                link = Some(next);
+            } else {
+                seq += 1;
+                if !each(record, seq, start + place)? {
+                    return Ok(false);
+                }
+            }
+        }
+        if self.write_back_from.is_some_and(|from| seq >= from) {
+            let mut bytes = rest[..unit.head.len as usize].to_vec();
+            bytes.resize((unit.head.end(at) - at) as usize, 0);
+            let written = self.pages.device().write_at(&bytes, start);
+            written.map_err(|e| Error::io("write the log anew", e))?;
+        }
+        self.durable_seq = unit.head.durable_seq;
+        self.position = LogPosition { offset: unit.head.end(at), chain: unit.sum, seq, ..self.position };
+        if let Some((segment, ordinal)) = link {
+            self.position = LogPosition { segment, offset: 0, ordinal, ..self.position };
+            self.load()?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the log can continue there: a link that a crash kept may lead beyond the container's end, but not far.
+    fn can_lead_to(&self, (segment, ordinal): (u32, u64)) -> bool {
+        ordinal == self.position.ordinal + 1
+            && u64::from(segment) < self.geometry.segments_within_reach(self.device_len)
+    }
+
+    /// Whether a unit with this header continues the log here.
+    fn is_next(&self, head: &UnitHead) -> bool {
+        let expected = (self.position.ordinal, self.position.chain, self.position.seq + 1);
+        (head.ordinal, head.chain, head.first_seq) == expected
+    }
+
+    /// After the log has ended: where a unit lies that was not written whole, if one does.
+    pub(crate) fn torn_at(&self) -> Option<u64> {
+        let at = self.position.offset as usize;
+        let (head, _) = UnitHead::decode(self.segment.get(at..)?)?;
+        self.is_next(&head).then(|| self.geometry.segment_offset(self.position.segment) + at as u64)
+    }
+
+    /// What is damaged where the log ends before it should.
+    pub(crate) fn damage(&self) -> Error {
+        let offset = self.geometry.segment_offset(self.position.segment) + u64::from(self.position.offset);
+        Error::corrupt("log unit", offset)
+    }
+
+    /// After the log has ended: whether it ended early. A later unit that was written when the log was already durable
+    /// beyond this point proves that what lies here was whole once. `may_follow` are the segments in which it could lie.
+    pub(crate) fn check_end(&self, may_follow: impl Iterator<Item = u32>) -> Result<()> {
+        let at = self.position.offset as usize;
+        let here = self.geometry.segment_offset(self.position.segment) + at as u64;
+        let rest = self.segment.get(at..).unwrap_or(&[]);
+        let proves_loss = |bytes: &[u8], ordinal: u64| {
+            Unit::read(bytes, self.geometry.salt)
+                .is_some_and(|unit| unit.head.ordinal >= ordinal && unit.head.durable_seq > self.position.seq)
+        };
+        let magic = UNIT_MAGIC.to_le_bytes();
+        if memchr::memmem::find_iter(rest, &magic).any(|i| proves_loss(&rest[i..], self.position.ordinal)) {
+            return Err(Error::corrupt("log unit", here));
+        }
+        for segment in may_follow.filter(|segment| *segment != self.position.segment) {
+            let first = read_first_unit(self.pages, self.geometry, segment, self.device_len)?;
+            if proves_loss(&first, self.position.ordinal + 1) {
+                return Err(Error::corrupt("log unit", here));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_segment(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64) -> Result<Bytes> {
+    read_prefix(pages, geometry.segment_offset(segment), geometry.segment_size as usize, device_len)
+}
+
+/// The first unit of a segment, or bytes that are none.
+fn read_first_unit(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64) -> Result<Bytes> {
+    let offset = geometry.segment_offset(segment);
+    let head = read_prefix(pages, offset, UNIT_HEAD, device_len)?;
+    match head.get(..8) {
+        Some([b'V', b'D', b'E', b'U', len @ ..]) => {
+            let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]).min(geometry.segment_size);
+            read_prefix(pages, offset, len as usize, device_len)
+        }
+        _ => Ok(head),
+    }
+}
+
+/// Up to `len` bytes from `offset` on, fewer where the device ends. Not through the map: nobody has proven that they were
+/// ever written.
+fn read_prefix(pages: &Pages, offset: u64, len: usize, device_len: u64) -> Result<Bytes> {
+    let len = (len as u64).min(device_len.saturating_sub(offset)) as usize;
+    if len == 0 {
+        return Ok(Bytes::Copied(Vec::new()));
+    }
+    pages.read_copy(offset, len, "log")
+}

@@ -1,0 +1,378 @@
+//! Recent writes in key order.
+//!
+//! A memtable only grows: every write is an entry of its own, ordered by key and then from the newest to the oldest.
+//! A reader takes the newest entry that its [`Horizon`] lets it see, so predecessors stay visible until their
+//! successor may be acknowledged, and a read view is nothing but a horizon that stands still.
+
+mod ranges;
+mod slot;
+mod walk;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arc_swap::ArcSwapOption;
+use crossbeam_skiplist::SkipMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::container::format::MAX_LEAF_VALUE;
+use crate::container::log::record::Origin;
+use slot::Slot;
+
+pub(crate) use ranges::{Erasure, Ranges};
+pub(crate) use walk::{Recent, is_before, is_behind};
+
+/// Where a record lies in the container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+}
+
+/// What a reader may see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Horizon {
+    /// Every write up to here is durable.
+    pub(crate) durable: u64,
+    /// Every write up to here is logged and in the memtable, which is all that a buffered write asks for.
+    pub(crate) published: u64,
+}
+
+impl Horizon {
+    /// What a writer sees that holds the stripe: its predecessors come before it in the log, acknowledged or not.
+    pub(crate) const LATEST: Self = Self { durable: u64::MAX, published: u64::MAX };
+
+    fn admits(self, seq: u64, buffered: bool) -> bool {
+        seq <= self.durable || (buffered && seq <= self.published)
+    }
+
+    /// Nothing newer is admitted, so a search need not begin before it.
+    fn newest(self) -> u64 {
+        self.durable.max(self.published)
+    }
+}
+
+/// Where a value is.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    /// Here.
+    Memory(Arc<[u8]>),
+    /// In a blob with this map.
+    Blob(Arc<[u8]>),
+    /// In a record of the log, or in the blob that the record maps. The record has this sequence number, or 0 if the
+    /// device has it for certain.
+    Record { location: Location, blob: bool, seq: u64 },
+}
+
+impl Payload {
+    /// That of a value: in memory what goes into the index, the rest where it is logged.
+    pub(crate) fn of(value: &[u8]) -> Self {
+        if value.len() <= MAX_LEAF_VALUE {
+            Self::Memory(value.into())
+        } else {
+            Self::Record { location: Location::default(), blob: false, seq: 0 }
+        }
+    }
+}
+
+/// A value's times and its user metadata.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) modified: u64,
+    pub(crate) user: Option<Arc<[u8]>>,
+}
+
+impl Facts {
+    pub(crate) fn new(modified: u64, user: &[u8]) -> Self {
+        Self { modified, user: (!user.is_empty()).then(|| user.into()) }
+    }
+}
+
+/// A value and what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) len: u64,
+    /// `None`: the version is the sequence number, and the creation time that of the entry before, if there is one.
+    pub(crate) origin: Option<Origin>,
+    /// `None` where only the record tells.
+    pub(crate) facts: Option<Facts>,
+    pub(crate) payload: Payload,
+}
+
+/// One write of one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) seq: u64,
+    pub(crate) location: Location,
+    pub(crate) buffered: bool,
+    /// `None`: the key was deleted.
+    pub(crate) stored: Option<Stored>,
+}
+
+impl Change {
+    /// A change that was logged at `location`.
+    pub(crate) fn new(seq: u64, at: Location, buffered: bool, mut stored: Option<Stored>) -> Self {
+        if let Some(Stored { payload: Payload::Record { location, seq: of_record, .. }, .. }) = &mut stored {
+            (*location, *of_record) = (at, seq);
+        }
+        Self { seq, location: at, buffered, stored }
+    }
+
+    /// The version of the value, if it is one.
+    pub(crate) fn version(&self) -> Option<u64> {
+        let stored = self.stored.as_ref()?;
+        Some(stored.origin.map_or(self.seq, |origin| origin.version))
+    }
+}
+
+/// Recent writes in key order; see the module.
+#[derive(Default)]
+pub(crate) struct Memtable {
+    map: SkipMap<Slot, Change>,
+    /// Of the keys in the map.
+    filter: Filter,
+    /// Deletes keys that have no newer change in the map, and all that older memtables and the index have.
+    ranges: ArcSwapOption<Ranges>,
+    bytes: AtomicU64,
+    /// How many deleted keys readers have stepped over.
+    stepped_over: AtomicU64,
+    /// Bytes of the values of its changes that have pages of their own.
+    large: AtomicU64,
+    /// Bytes of the values that its changes have replaced, as far as that is known.
+    replaced: AtomicU64,
+}
+
+/// Which keys may be there. A search of the map that finds nothing costs as many cache misses as one that finds something,
+/// and most keys that are read were not written lately: with 60,000 changes in the map, it would take more than the index
+/// after it.
+struct Filter(Box<[AtomicU64]>);
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self((0..Self::WORDS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Filter {
+    /// One word for each key, so that a look costs one cache miss at most. 256 KiB: the changes that
+    /// lead to a checkpoint set a bit in four.
+    const WORDS: usize = 1 << 15;
+
+    /// Where a key is noted: the word, and two bits of it.
+    fn place(key: &[u8]) -> (usize, u64) {
+        let hash = xxh3_64(key);
+        (hash as usize % Self::WORDS, 1 << (hash >> 52 & 63) | 1 << (hash >> 58))
+    }
+
+    fn note(&self, key: &[u8]) {
+        let (word, bits) = Self::place(key);
+        self.0[word].fetch_or(bits, Relaxed);
+    }
+
+    fn may_have(&self, key: &[u8]) -> bool {
+        let (word, bits) = Self::place(key);
+        self.0[word].load(Relaxed) & bits == bits
+    }
+}
+
+/// What a change weighs in memory beside its key and value.
+const CHANGE_OVERHEAD: u64 = 160;
+
+/// A deleted range counts as so many bytes: each one copies those before it, so there are to be about a thousand at most.
+const RANGE_WEIGHT: u64 = 64 << 10;
+
+/// Changes count as half of their records at least, so that checkpoints, and the collecting after them, keep up with a log
+/// whose values aren't in memory.
+const LOG_PER_BYTE: u64 = 2;
+
+/// A checkpoint takes about as long as it takes a reader to step over so many deleted keys, and over one more for so many
+/// bytes of the memtable.
+const CHECKPOINT_IN_STEPS: u64 = 20_000;
+const BYTES_PER_STEP: u64 = 64;
+
+/// What a change changes.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Key(Box<[u8]>),
+    /// Every key from the first on, up to but not including the other.
+    Range(Box<[u8]>, Option<Box<[u8]>>),
+}
+
+impl Memtable {
+    pub(crate) fn insert(&self, target: Target, change: Change) {
+        match target {
+            Target::Key(key) => self.insert_key(key, change),
+            Target::Range(from, until) => self.erase(&from, until.as_deref(), &change),
+        }
+    }
+
+    fn erase(&self, from: &[u8], until: Option<&[u8]>, change: &Change) {
+        self.bytes.fetch_add(RANGE_WEIGHT, Relaxed);
+        let erasure = Erasure { seq: change.seq, buffered: change.buffered };
+        self.ranges.rcu(|ranges| {
+            let mut ranges = ranges.as_deref().cloned().unwrap_or_default();
+            ranges.add(from, until, erasure);
+            ranges.records.push(change.location);
+            Some(Arc::new(ranges))
+        });
+    }
+
+    /// What was deleted as ranges, if anything was.
+    pub(crate) fn ranges(&self) -> Option<Arc<Ranges>> {
+        self.ranges.load_full()
+    }
+
+    fn insert_key(&self, key: Box<[u8]>, change: Change) {
+        let value = match change.stored.as_ref().map(|stored| &stored.payload) {
+            Some(Payload::Memory(bytes) | Payload::Blob(bytes)) => bytes.len(),
+            Some(Payload::Record { .. }) | None => 0,
+        };
+        let bytes = CHANGE_OVERHEAD + (key.len() + value) as u64;
+        self.bytes.fetch_add(bytes.max(u64::from(change.location.len) / LOG_PER_BYTE), Relaxed);
+        if let Some(Stored { len, payload: Payload::Blob(_), .. }) = change.stored {
+            self.large.fetch_add(len, Relaxed);
+        }
+        // First, so that whoever sees the change, by the log's counters or under the stripe, sees this too.
+        self.filter.note(&key);
+        self.map.insert(Slot::new(key, change.seq), change);
+    }
+
+    /// Roughly how much memory it holds, or half of the log that it stands for, where that is more.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// One of its changes has replaced values of `len` bytes. Returns the backlog since.
+    pub(crate) fn note_replaced(&self, len: u64) -> u64 {
+        self.replaced.fetch_add(len, Relaxed);
+        self.backlog()
+    }
+
+    /// How much a checkpoint is due for: what it takes in memory or of the log, or the bytes of large values that no persisted
+    /// index refers to, or the bytes that only a checkpoint can free; whatever is the most.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.bytes().max(self.large.load(Relaxed)).max(self.replaced.load(Relaxed))
+    }
+
+    /// Whether it is to be checkpointed: its backlog is more than `limit` bytes, or readers have spent as much time on
+    /// stepping over its deleted keys as a checkpoint takes that does away with them.
+    pub(crate) fn is_due(&self, limit: u64) -> bool {
+        self.backlog() > limit || self.stepped_over.load(Relaxed) > self.allowed_steps()
+    }
+
+    fn allowed_steps(&self) -> u64 {
+        CHECKPOINT_IN_STEPS + self.bytes() / BYTES_PER_STEP
+    }
+
+    /// A reader has stepped over so many deleted keys. Tells whether that has made a checkpoint due.
+    pub(crate) fn step_over(&self, keys: u64) -> bool {
+        let before = self.stepped_over.fetch_add(keys, Relaxed);
+        (before..before + keys).contains(&self.allowed_steps())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty() && self.ranges.load().is_none()
+    }
+
+    /// All changes of single keys: keys in order, the newest change of each key first.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Box<[u8]>, Change)> {
+        self.map.iter().map(|entry| (entry.key().key.clone(), entry.value().clone()))
+    }
+
+    /// Drops it, which takes so long that others may want the processor meanwhile: `rest` is called all the time.
+    pub(crate) fn end(self, mut rest: impl FnMut()) {
+        for (i, change) in self.map.into_iter().enumerate() {
+            drop(change);
+            if i.is_multiple_of(64) {
+                rest();
+            }
+        }
+    }
+
+    /// The newest change of `key` within the horizon. O(log n).
+    pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Option<Change> {
+        let newest = if self.map.is_empty() || !self.filter.may_have(key) {
+            None
+        } else {
+            self.newest(key, horizon).map(|entry| entry.value().clone())
+        };
+        match &*self.ranges.load() {
+            Some(ranges) => ranges.newest(key, newest, horizon),
+            None => newest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(seq: u64, buffered: bool, value: Option<&[u8]>) -> Change {
+        let stored = value.map(|bytes| Stored {
+            len: bytes.len() as u64,
+            origin: None,
+            facts: None,
+            payload: Payload::Memory(bytes.into()),
+        });
+        Change { seq, location: Location { offset: 0, len: 0 }, buffered, stored }
+    }
+
+    fn value(change: Option<Change>) -> Option<Vec<u8>> {
+        match change?.stored?.payload {
+            Payload::Memory(bytes) => Some(bytes.to_vec()),
+            Payload::Blob(_) | Payload::Record { .. } => None,
+        }
+    }
+
+    #[test]
+    fn a_predecessor_stays_visible_until_its_successor_is_durable() {
+        let table = Memtable::default();
+        table.insert_key(b"k"[..].into(), change(1, false, Some(b"old")));
+        table.insert_key(b"k"[..].into(), change(2, false, Some(b"new")));
+        let before = Horizon { durable: 1, published: 2 };
+        let after = Horizon { durable: 2, published: 2 };
+        assert_eq!(value(table.find(b"k", before)).as_deref(), Some(&b"old"[..]));
+        assert_eq!(value(table.find(b"k", after)).as_deref(), Some(&b"new"[..]));
+        assert!(table.find(b"k", Horizon { durable: 0, published: 2 }).is_none());
+    }
+
+    #[test]
+    fn a_buffered_change_is_visible_once_published() {
+        let table = Memtable::default();
+        table.insert_key(b"k"[..].into(), change(5, true, Some(b"v")));
+        assert!(table.find(b"k", Horizon { durable: 0, published: 4 }).is_none());
+        assert!(table.find(b"k", Horizon { durable: 0, published: 5 }).is_some());
+    }
+
+    #[test]
+    fn the_filter_has_what_was_noted_and_little_else() {
+        let filter = Filter::default();
+        assert!(!filter.may_have(b"k"));
+        // About as many as a memtable has when it is checkpointed.
+        let (noted, others) = (0..240_000_u32, 240_000..480_000_u32);
+        noted.clone().for_each(|key| filter.note(&key.to_le_bytes()));
+        assert!(noted.clone().all(|key| filter.may_have(&key.to_le_bytes())));
+        let mistaken = others.filter(|key| filter.may_have(&key.to_le_bytes())).count();
+        assert!(mistaken < noted.len() / 10, "{mistaken} of {} others", noted.len());
+    }
+
+    #[test]
+    fn a_lookup_does_not_return_the_neighbour() {
+        let table = Memtable::default();
+        table.insert_key(b"kk"[..].into(), change(1, false, Some(b"v")));
+        assert!(table.find(b"k", Horizon::LATEST).is_none());
+        assert!(table.find(b"kl", Horizon::LATEST).is_none());
+    }
+
+    #[test]
+    fn keys_sort_as_bytes_whatever_their_first_ones() {
+        let table = Memtable::default();
+        let mut keys: [&[u8]; 8] =
+            [b"12345678b", b"\0\0", b"12345678", b"\xff", b"\0", b"1234567", b"12345678a", b"1234567\0"];
+        for (seq, key) in (1..).zip(keys) {
+            table.insert_key(key.into(), change(seq, false, Some(b"v")));
+        }
+        keys.sort_unstable();
+        assert!(table.changes().map(|(key, _)| key).eq(keys.map(Box::from)));
+    }
+}

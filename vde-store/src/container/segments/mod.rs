@@ -1,0 +1,482 @@
+//! The container's segments: one free list, which knows what each segment and each page is used for.
+//!
+//! The states and what leads from one to another are in [`state`]. Whoever frees something here has made sure that the
+//! newest index does not refer to it; that readers may still do is what [`hold`](Segments::hold) is for. Every method takes
+//! O(log segments), or says otherwise.
+
+mod codec;
+mod packing;
+mod page_map;
+mod room;
+mod state;
+mod table;
+
+use std::any::Any;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Weak};
+
+use crate::container::error::{Error, Result};
+use crate::container::format::BLOCK;
+
+pub(crate) use page_map::{PageMap, PageRun};
+use room::Room;
+use state::Event;
+pub(crate) use state::{LogSegment, Segment};
+pub(crate) use table::Table;
+
+/// Something that nothing refers to any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Freed {
+    Segment(u32),
+    Pages(PageRun),
+}
+
+/// Somebody who may still read what the newest index does not refer to: as long as it is alive.
+pub(crate) type Reader = Weak<dyn Any + Send + Sync>;
+
+/// What a checkpoint has freed, and the readers that may still need it.
+struct Held {
+    /// Those of this process.
+    readers: Vec<Reader>,
+    /// The number of the checkpoint: other processes that read an earlier one may need it.
+    checkpoint: u64,
+    freed: Arc<[Freed]>,
+    /// How many of them are free already.
+    released: usize,
+}
+
+/// How the container's space is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) segments: u64,
+    pub(crate) free_segments: u64,
+    pub(crate) held_segments: u64,
+    pub(crate) log_segments: u64,
+    pub(crate) live_log_bytes: u64,
+    pub(crate) page_segments: u64,
+    pub(crate) page_bytes: u64,
+}
+
+impl Usage {
+    /// Bytes of free segments, and of free pages in others, where a segment has `segment` bytes.
+    pub(crate) fn free_bytes(&self, segment: u64) -> u64 {
+        (self.free_segments + self.page_segments) * segment - self.page_bytes
+    }
+
+    /// How many bytes each of `keys` values takes, with its share of the index.
+    pub(crate) fn mean_value(&self, keys: u64) -> u64 {
+        (self.live_log_bytes + self.page_bytes) / keys.max(1)
+    }
+}
+
+/// The segment table, and where in it is what.
+pub(crate) struct Segments {
+    table: Table,
+    free: BTreeSet<u32>,
+    ready: BTreeSet<u32>,
+    /// Segments of log that has no live record.
+    idle: BTreeSet<u32>,
+    /// Of the segments that hold pages.
+    room: Room,
+    /// The pages of each segment that hold values which no persisted index refers to yet. A crash forgets them.
+    pending: BTreeMap<u32, PageMap>,
+    /// What checkpoints have freed, the oldest first.
+    held: VecDeque<Held>,
+    usage: Usage,
+    /// Whether pages are taken from the front, to empty the container's end.
+    packing: bool,
+    /// Whether pages are taken only where space was written beforehand.
+    scarce: bool,
+    /// The segment written beforehand from which pages are taken while space is scarce.
+    spare: Option<u32>,
+}
+
+impl Segments {
+    pub(crate) fn new(table: Table) -> Self {
+        let mut segments = Self {
+            table: Table::new(table.geometry()),
+            free: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            room: Room::default(),
+            pending: BTreeMap::new(),
+            held: VecDeque::new(),
+            usage: Usage::default(),
+            packing: false,
+            scarce: false,
+            spare: None,
+        };
+        segments.table = table;
+        for segment in 0..segments.table.len() {
+            segments.index(segment);
+        }
+        segments
+    }
+
+    /// A copy of the table, as it is at the moment. Takes microseconds for 65,536 segments.
+    pub(crate) fn table(&self) -> Table {
+        self.table.clone()
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { segments: u64::from(self.table.len()), ..self.usage }
+    }
+
+    pub(crate) fn get(&self, segment: u32) -> Option<&Segment> {
+        self.table.get(segment)
+    }
+
+    /// Notes where the segment is found, and what it is used for.
+    fn index(&mut self, segment: u32) {
+        let mut room = 0;
+        match self.table.get(segment) {
+            Some(Segment::Free) => {
+                self.free.insert(segment);
+                self.usage.free_segments += 1;
+            }
+            Some(Segment::Ready) => {
+                self.ready.insert(segment);
+                self.usage.free_segments += 1;
+            }
+            Some(Segment::Preparing) => self.usage.free_segments += 1,
+            Some(Segment::Held) => self.usage.held_segments += 1,
+            Some(Segment::Log(log)) => {
+                self.usage.log_segments += 1;
+                self.usage.live_log_bytes += log.live;
+                if log.live == 0 {
+                    self.idle.insert(segment);
+                }
+            }
+            Some(Segment::Pages(map)) => {
+                self.usage.page_segments += 1;
+                self.usage.page_bytes += u64::from(map.used()) * BLOCK;
+                room = map.longest_free();
+            }
+            None => {}
+        }
+        self.room.set(segment, room);
+    }
+
+    /// Undoes [`index`](Self::index), before the segment changes.
+    fn unindex(&mut self, segment: u32) {
+        match self.table.get(segment) {
+            Some(Segment::Free | Segment::Ready | Segment::Preparing) => {
+                self.free.remove(&segment);
+                self.ready.remove(&segment);
+                self.usage.free_segments -= 1;
+            }
+            Some(Segment::Held) => self.usage.held_segments -= 1,
+            Some(Segment::Log(log)) => {
+                self.usage.log_segments -= 1;
+                self.usage.live_log_bytes -= log.live;
+                self.idle.remove(&segment);
+            }
+            Some(Segment::Pages(map)) => {
+                self.usage.page_segments -= 1;
+                self.usage.page_bytes -= u64::from(map.used()) * BLOCK;
+            }
+            None => {}
+        }
+    }
+
+    /// Changes a segment, which the table gets if it has not so many.
+    fn change<T>(&mut self, segment: u32, change: impl FnOnce(&mut Table) -> T) -> T {
+        while self.table.len() <= segment {
+            self.table.push(Segment::Free);
+            self.index(self.table.len() - 1);
+        }
+        self.unindex(segment);
+        let changed = change(&mut self.table);
+        self.index(segment);
+        changed
+    }
+
+    fn step(&mut self, segment: u32, event: Event) -> bool {
+        self.change(segment, |table| table.step(segment, event))
+    }
+
+    /// A segment for the log to continue in: one that was written beforehand, if there is one.
+    pub(crate) fn take_log(&mut self, ordinal: u64, first_seq: u64) -> u32 {
+        let segment = self.ready.first().or(self.free.first()).copied().unwrap_or(self.table.len());
+        self.step(segment, Event::LogBegins(LogSegment::new(ordinal, first_seq)));
+        segment
+    }
+
+    /// Recovery has found that the log uses `segment`.
+    pub(crate) fn mark_log(&mut self, segment: u32, ordinal: u64, first_seq: u64) {
+        if !matches!(self.table.get(segment), Some(Segment::Log(log)) if log.ordinal == ordinal) {
+            self.step(segment, Event::LogFound(LogSegment::new(ordinal, first_seq)));
+        }
+    }
+
+    /// Records of `bytes` at `offset` came to life.
+    pub(crate) fn add_live(&mut self, offset: u64, bytes: u64) {
+        let (segment, _) = self.table.place(offset);
+        if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
+            log.live += bytes;
+            log.recent += bytes;
+            self.usage.live_log_bytes += bytes;
+            if log.live > 0 {
+                self.idle.remove(&segment);
+            }
+        }
+    }
+
+    /// Records of `bytes` at `offset` died.
+    pub(crate) fn sub_live(&mut self, offset: u64, bytes: u64) {
+        let (segment, _) = self.table.place(offset);
+        if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
+            let bytes = bytes.min(log.live);
+            log.live -= bytes;
+            self.usage.live_log_bytes -= bytes;
+            if log.live == 0 {
+                self.idle.insert(segment);
+            }
+        }
+    }
+
+    /// A checkpoint ends here, in `segment`: what comes to life from now on is left to the replay of the log to count.
+    pub(crate) fn end_checkpoint_in(&mut self, segment: u32) {
+        if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
+            log.recent = 0;
+        }
+    }
+
+    /// Takes a segment of log out of use that has no live record: the first from segment `from` on that lies in the log before
+    /// `ordinal`, and for whose first sequence number `is_needed` is false.
+    pub(crate) fn end_dead_log(
+        &mut self,
+        from: u32,
+        ordinal: u64,
+        is_needed: impl Fn(u64) -> bool,
+    ) -> Option<u32> {
+        let is_dead = |segment: &u32| match self.table.get(*segment) {
+            Some(Segment::Log(log)) => log.ordinal < ordinal && !is_needed(log.first_seq),
+            _ => false,
+        };
+        let dead = self.idle.range(from..).copied().find(is_dead)?;
+        self.step(dead, Event::LogDied);
+        Some(dead)
+    }
+
+    /// A run of `count` pages, at most a segment's worth.
+    pub(crate) fn take_pages(&mut self, count: u32) -> PageRun {
+        if self.scarce {
+            return self.take_scarce_pages(count);
+        }
+        let (open, free) = (self.room.first(count), self.free.first().copied());
+        let found = match (open, free) {
+            (Some(open), Some(free)) if self.packing => Some(open.min(free)),
+            _ => open.or(free),
+        };
+        self.take_pages_of(found.unwrap_or(self.table.len()), count)
+    }
+
+    /// A run of `count` pages of a segment that has so many in a row.
+    fn take_pages_of(&mut self, segment: u32, count: u32) -> PageRun {
+        let pages = self.table.pages_per_segment();
+        let first = self.change(segment, |table| {
+            table.step(segment, Event::PageTaken(pages));
+            match table.get_mut(segment) {
+                Some(Segment::Pages(map)) => map.take(count),
+                _ => None,
+            }
+        });
+        self.table.run(segment, first.unwrap_or(0), count)
+    }
+
+    /// As [`take_pages`](Self::take_pages), for a value that no persisted index refers to yet.
+    pub(crate) fn take_pending(&mut self, count: u32) -> PageRun {
+        let run = self.take_pages(count);
+        self.begin_pending(run);
+        run
+    }
+
+    fn begin_pending(&mut self, run: PageRun) {
+        let (segment, first) = self.table.place(run.offset);
+        let none = PageMap::new(self.table.pages_per_segment());
+        self.pending.entry(segment).or_insert(none).change(first, run.pages, true);
+    }
+
+    /// The persisted index refers to `run` now, or nobody ever will.
+    pub(crate) fn end_pending(&mut self, run: PageRun) {
+        let (segment, first) = self.table.place(run.offset);
+        if let Entry::Occupied(mut pending) = self.pending.entry(segment) {
+            pending.get_mut().change(first, run.pages, false);
+            if pending.get().used() == 0 {
+                pending.remove();
+            }
+        }
+    }
+
+    /// Frees a run to which nothing has ever referred.
+    pub(crate) fn drop_pending(&mut self, run: PageRun) {
+        self.end_pending(run);
+        self.release(&[Freed::Pages(run)]);
+    }
+
+    /// Recovery has found that a replayed value uses `run`, in one of the first `reach` segments. A value that was only
+    /// moved may have it already.
+    pub(crate) fn mark_pending(&mut self, run: PageRun, moved: bool, reach: u64) -> Result<()> {
+        let (segment, _) = self.table.place(run.offset);
+        let is_possible = run.is_valid(self.table.geometry()) && u64::from(segment) < reach;
+        if is_possible && moved && self.is_taken(run) {
+            return Ok(());
+        }
+        if !is_possible || !self.change(segment, |table| table.take(run)) {
+            return Err(Error::corrupt("blob extent", run.offset));
+        }
+        self.begin_pending(run);
+        Ok(())
+    }
+
+    /// Whether all pages of the run are taken.
+    pub(crate) fn is_taken(&self, run: PageRun) -> bool {
+        self.table.is_taken(run)
+    }
+
+    /// Makes what was freed available again, though nobody has asked the readers.
+    pub(crate) fn release(&mut self, freed: &[Freed]) {
+        let mut freed = freed.to_vec();
+        freed.sort_unstable();
+        let geometry = self.table.geometry();
+        let segment_of = |freed: &Freed| match freed {
+            Freed::Segment(segment) => *segment,
+            Freed::Pages(run) => geometry.segment_of(run.offset),
+        };
+        for freed in freed.chunk_by(|a, b| segment_of(a) == segment_of(b)) {
+            let segment = segment_of(&freed[0]);
+            self.change(segment, |table| freed.iter().for_each(|freed| table.free(*freed)));
+        }
+    }
+
+    /// The index of `checkpoint`, which is durable, does not refer to `freed`; these readers, and those before them, may, and
+    /// so may other processes that read an earlier checkpoint.
+    pub(crate) fn hold(&mut self, readers: Vec<Reader>, checkpoint: u64, freed: Vec<Freed>) {
+        self.held.push_back(Held { readers, checkpoint, freed: freed.into(), released: 0 });
+    }
+
+    /// Holds what is free: other processes read checkpoints before `checkpoint`, and the writer that freed it is gone. Goes
+    /// through the whole table, once for each time that a store is opened.
+    pub(crate) fn hold_free(&mut self, checkpoint: u64) {
+        let mut freed = Vec::new();
+        for segment in 0..self.table.len() {
+            if self.step(segment, Event::SetAside) {
+                freed.push(Freed::Segment(segment));
+            }
+            let runs: Vec<_> = match self.table.get(segment) {
+                Some(Segment::Pages(map)) => self.table.runs(segment, map, false).collect(),
+                _ => Vec::new(),
+            };
+            for run in runs {
+                self.change(segment, |table| table.take(run));
+                freed.push(Freed::Pages(run));
+            }
+        }
+        self.hold(Vec::new(), checkpoint, freed);
+    }
+
+    /// Makes up to `limit` of those available that no reader needs any more. Returns whether there may be more.
+    /// `is_read_before`: whether another process reads a checkpoint before this one.
+    pub(crate) fn release_unread(&mut self, limit: usize, is_read_before: impl Fn(u64) -> bool) -> bool {
+        let is_unread = |held: &&mut Held| {
+            held.readers.iter().all(|reader| reader.strong_count() == 0) && !is_read_before(held.checkpoint)
+        };
+        let Some(held) = self.held.front_mut().filter(|held| is_unread(held)) else { return false };
+        let freed = held.freed.clone();
+        let from = held.released;
+        let to = freed.len().min(from + limit);
+        held.released = to;
+        if to == freed.len() {
+            self.held.pop_front();
+        }
+        self.release(&freed[from..to]);
+        true
+    }
+
+    /// Whether something waits for readers.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Sets a free segment aside to be written beforehand, unless enough are ready.
+    pub(crate) fn begin_preparing(&mut self, wanted: usize) -> Option<u32> {
+        if self.ready.len() >= wanted || self.packing {
+            return None;
+        }
+        let segment = self.free.first().copied().unwrap_or(self.table.len());
+        self.step(segment, Event::Prepare);
+        Some(segment)
+    }
+
+    /// How many segments are written beforehand.
+    pub(crate) fn count_ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The bytes of `segment` were written, or could not be.
+    pub(crate) fn end_preparing(&mut self, segment: u32, is_ready: bool) {
+        self.step(segment, if is_ready { Event::Prepared } else { Event::NotPrepared });
+        if !is_ready {
+            self.forget_free_end();
+        }
+    }
+
+    /// What a checkpoint persists of the table, of this moment; see [`Copy::table`].
+    pub(crate) fn copy(&self) -> Copy {
+        let held = self.held.iter().map(|held| (held.freed.clone(), held.released)).collect();
+        Copy { table: self.table.clone(), pending: self.pending.clone(), held }
+    }
+}
+
+/// The segments at one moment.
+pub(crate) struct Copy {
+    table: Table,
+    pending: BTreeMap<u32, PageMap>,
+    held: Vec<(Arc<[Freed]>, usize)>,
+}
+
+impl Copy {
+    /// The table as a checkpoint persists it that ends in the log's segment `ordinal`: what a crash would forget, or nobody
+    /// will need after one, is free. `freed` is what the checkpoint itself frees.
+    pub(crate) fn table(self, ordinal: u64, freed: &[Freed]) -> Table {
+        let mut table = self.table;
+        let held = self.held.iter().flat_map(|(freed, released)| &freed[*released..]);
+        for freed in held.chain(freed) {
+            table.free(*freed);
+        }
+        for (segment, map) in self.pending {
+            let runs: Vec<_> = table.runs(segment, &map, true).collect();
+            for run in runs {
+                table.free(Freed::Pages(run));
+            }
+        }
+        let recent: Vec<_> =
+            table.iter().filter_map(|(index, segment)| recent(index, segment, ordinal)).collect();
+        for (segment, live) in recent {
+            match (live, table.get_mut(segment)) {
+                (Some(live), Some(Segment::Log(log))) => log.live = live,
+                _ => {
+                    table.step(segment, Event::LogForgotten);
+                }
+            }
+        }
+        table
+    }
+}
+
+/// Of a segment of log that goes beyond a checkpoint which ends in segment `ordinal`: how much of it was live then, if the
+/// checkpoint knows of it.
+fn recent(index: u32, segment: &Segment, ordinal: u64) -> Option<(u32, Option<u64>)> {
+    match segment {
+        Segment::Log(log) if log.ordinal > ordinal => Some((index, None)),
+        Segment::Log(log) if log.ordinal == ordinal => {
+            Some((index, Some(log.live.saturating_sub(log.recent))))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! What giving space back asks of the free list: what is free, where the container could end, what lies behind that.
+
+use super::state::Event;
+use super::{PageRun, Segment, Segments, Table};
+use crate::container::format::BLOCK;
+
+impl Segments {
+    /// From here on pages are taken from the front, and no segment is written beforehand; until
+    /// [`end_packing`](Self::end_packing).
+    pub(crate) fn begin_packing(&mut self) {
+        self.packing = true;
+        self.unprepare();
+    }
+
+    pub(crate) fn end_packing(&mut self) {
+        self.packing = false;
+    }
+
+    fn unprepare(&mut self) {
+        while let Some(segment) = self.ready.first().copied() {
+            self.step(segment, Event::Unprepare);
+        }
+    }
+
+    /// Whether a segment below `segment` is free.
+    pub(crate) fn has_free_below(&self, segment: u32) -> bool {
+        self.free.first().is_some_and(|free| *free < segment)
+    }
+
+    /// Where the container could end if everything lay at its front. Segments that readers hold stay where they are.
+    pub(crate) fn packed_end(&self) -> u32 {
+        let pages = (self.usage.page_bytes / BLOCK).div_ceil(u64::from(self.table.pages_per_segment()));
+        (self.usage.log_segments + self.usage.held_segments + pages) as u32
+    }
+
+    /// How many of the first `len` bytes of the container are free; its last segment may reach beyond them.
+    pub(crate) fn free_bytes_of(&self, len: u64) -> u64 {
+        let geometry = self.table.geometry();
+        let free = self.usage.free_bytes(u64::from(geometry.segment_size));
+        match self.table.len().checked_sub(1).and_then(|last| self.table.get(last)) {
+            Some(Segment::Log(_) | Segment::Held) | None => free,
+            Some(_) => free.saturating_sub(geometry.segment_offset(self.table.len()).saturating_sub(len)),
+        }
+    }
+
+    /// As [`take_pending`](Self::take_pending), but before segment `end`, or not at all.
+    pub(crate) fn take_pending_before(&mut self, end: u32, count: u32) -> Option<PageRun> {
+        let candidates = [self.room.first(count), self.free.first().copied()];
+        let segment = candidates.into_iter().flatten().min().filter(|segment| *segment < end)?;
+        let run = self.take_pages_of(segment, count);
+        self.begin_pending(run);
+        Some(run)
+    }
+
+    /// Takes `run` if all of it is free, so that nobody else does until [`drop_pending`](Self::drop_pending).
+    pub(crate) fn try_take(&mut self, run: PageRun) -> bool {
+        let (segment, _) = self.table.place(run.offset);
+        let taken = self.table.is_free(run) && self.change(segment, |table| table.take(run));
+        if taken {
+            self.begin_pending(run);
+        }
+        taken
+    }
+
+    /// From here on pages are taken where space was written beforehand: from segments that are ready, else from behind the
+    /// last page of the container; until [`end_scarcity`](Self::end_scarcity).
+    pub(crate) fn begin_scarcity(&mut self) {
+        self.scarce = true;
+    }
+
+    pub(crate) fn end_scarcity(&mut self) {
+        (self.scarce, self.spare) = (false, None);
+    }
+
+    pub(super) fn take_scarce_pages(&mut self, count: u32) -> PageRun {
+        let has_room = |segment: &u32| match self.table.get(*segment) {
+            Some(Segment::Pages(map)) => map.free_at_end() >= count,
+            _ => false,
+        };
+        let last = self.table.len().checked_sub(1);
+        let segment = self.spare.filter(has_room).or(self.ready.first().copied()).or(last.filter(has_room));
+        let segment = segment.unwrap_or(self.table.len());
+        if self.ready.contains(&segment) {
+            self.spare = Some(segment);
+        }
+        let pages = self.table.pages_per_segment();
+        let first = self.change(segment, |table| {
+            table.step(segment, Event::PageTaken(pages));
+            match table.get_mut(segment) {
+                Some(Segment::Pages(map)) => map.take_at_end(count),
+                _ => None,
+            }
+        });
+        self.table.run(segment, first.unwrap_or(0), count)
+    }
+
+    pub(super) fn forget_free_end(&mut self) {
+        while let Some(last) = self.table.len().checked_sub(1)
+            && self.free.contains(&last)
+        {
+            self.unindex(last);
+            self.table.pop();
+        }
+    }
+
+    /// Forgets what is free at the container's end; returns how many bytes are left.
+    pub(crate) fn trim(&mut self) -> u64 {
+        self.unprepare();
+        self.forget_free_end();
+        match self.table.len().checked_sub(1).map(|last| (last, self.table.get(last))) {
+            Some((last, Some(Segment::Pages(map)))) => self.table.run(last, map.end(), 0).offset,
+            _ => self.table.geometry().segment_offset(self.table.len()),
+        }
+    }
+}
+
+impl Table {
+    /// Runs of the container that hold nothing: free segments, and free pages of at least `least` at a time; but not what lies
+    /// behind the last page, which is kept for a full disk.
+    pub(crate) fn unused(&self, least: u32) -> Vec<PageRun> {
+        let mut runs = Vec::new();
+        for (index, segment) in self.iter() {
+            match segment {
+                Segment::Free => runs.push(self.run(index, 0, self.pages_per_segment())),
+                Segment::Pages(map) => {
+                    let is_last = index + 1 == self.len();
+                    let end = if is_last { map.end() } else { self.pages_per_segment() };
+                    let free = map.runs(false).filter(|(first, count)| *count >= least && *first < end);
+                    runs.extend(free.map(|(first, count)| self.run(index, first, count)));
+                }
+                _ => {}
+            }
+        }
+        runs
+    }
+
+    /// Segments of log from segment `end` on, and before the log's segment `newest`: what writers have taken since then need
+    /// not be on the device yet.
+    pub(crate) fn logs_behind(&self, end: u32, newest: u64) -> Vec<(u32, u64)> {
+        let is_behind = |(index, segment): (u32, &Segment)| match segment {
+            Segment::Log(log) if log.ordinal < newest && index >= end => Some((index, log.ordinal)),
+            _ => None,
+        };
+        self.iter().filter_map(is_behind).collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! Walking through the leaves of a tree, in either direction.
+//!
+//! A cursor keeps the pages from the root to its leaf, so that a step to the next cell costs no search. Each page that it
+//! opens has to lie between the separators that lead to it. So it opens no page twice, and its way ends, even if checksums
+//! are right and pages refer to each other in circles.
+
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::container::error::{Error, Result};
+use crate::container::format::Extent;
+use crate::container::memtable::{is_before, is_behind};
+use crate::container::pages::PinnedBytes;
+use crate::container::tree::node::{LeafValue, Node, key_of, value_of};
+use crate::container::tree::{Tree, corrupt};
+
+/// In which order keys are walked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Ascending,
+    Descending,
+}
+
+impl Direction {
+    /// `Less` where `key` comes before `other`.
+    pub(crate) fn compare(self, key: &[u8], other: &[u8]) -> Ordering {
+        match self {
+            Self::Ascending => key.cmp(other),
+            Self::Descending => other.cmp(key),
+        }
+    }
+
+    /// Whether `key` lies beyond `end` in this direction.
+    pub(crate) fn is_beyond(self, key: &[u8], end: Bound<&[u8]>) -> bool {
+        match self {
+            Self::Ascending => is_behind(key, end),
+            Self::Descending => is_before(key, end),
+        }
+    }
+}
+
+/// A page that was verified and stays as it is while it is held.
+struct Page {
+    bytes: PinnedBytes,
+    extent: Extent,
+}
+
+/// A cell of a page.
+#[derive(Clone)]
+pub(crate) struct Cell {
+    page: Arc<Page>,
+    /// Where it begins in the page.
+    at: u32,
+}
+
+impl Cell {
+    pub(crate) fn key(&self) -> &[u8] {
+        key_of(&self.page.bytes, self.at as usize).unwrap_or_default()
+    }
+
+    /// The value, if this is a leaf's cell.
+    pub(crate) fn value(&self) -> Result<LeafValue<'_>> {
+        value_of(&self.page.bytes, self.at as usize).ok_or(corrupt(self.page.extent))
+    }
+}
+
+/// A page on the way from the root to where a cursor stands.
+struct Step {
+    page: Arc<Page>,
+    level: u8,
+    /// Ascending, the next cell; descending, how many cells are still to come.
+    next: usize,
+    /// The separator behind the page.
+    upper: Option<Cell>,
+}
+
+/// A place in a tree from which it is walked through in one direction.
+pub(crate) struct Cursor {
+    direction: Direction,
+    from: Bound<Box<[u8]>>,
+    has_begun: bool,
+    path: Vec<Step>,
+}
+
+impl Cursor {
+    pub(crate) fn new(direction: Direction, from: Bound<Box<[u8]>>) -> Self {
+        Self { direction, from, has_begun: false, path: Vec::new() }
+    }
+
+    /// The next cell of a leaf, but none beyond `end`. After an error, what comes behind the damaged page follows.
+    pub(crate) fn next(&mut self, tree: &Tree, end: Bound<&[u8]>) -> Result<Option<Cell>> {
+        if !std::mem::replace(&mut self.has_begun, true)
+            && let Some(root) = tree.root
+        {
+            let root = self.open(tree, root, None)?;
+            self.path.push(root);
+        }
+        while let Some(step) = self.path.last_mut() {
+            let corrupt = corrupt(step.page.extent);
+            let Some(node) = Node::new(&step.page.bytes) else { return Err(self.leave(corrupt)) };
+            let (index, next) = match self.direction {
+                Direction::Ascending => (step.next, step.next + 1),
+                Direction::Descending => (step.next.wrapping_sub(1), step.next.wrapping_sub(1)),
+            };
+            if index >= node.count {
+                self.path.pop();
+                continue;
+            }
+            let behind = (index + 1 < node.count).then(|| node.key(index + 1));
+            let Some((key, at)) = node.key(index).zip(node.offset(index)) else {
+                return Err(self.leave(corrupt));
+            };
+            if behind.is_some_and(|behind| behind <= Some(key)) {
+                return Err(self.leave(corrupt));
+            }
+            if step.level == 0 {
+                if self.direction.is_beyond(key, end) {
+                    return Ok(None);
+                }
+                step.next = next;
+                return Ok(Some(Cell { page: step.page.clone(), at }));
+            }
+            let cell = |at| Cell { page: step.page.clone(), at };
+            let upper = node.offset(index + 1).map(cell).or_else(|| step.upper.clone());
+            let range = Range { level: step.level, lower: cell(at), upper };
+            if range.is_beyond(self.direction, end) {
+                return Ok(None);
+            }
+            let child = node.child(index);
+            step.next = next;
+            let child = self.open(tree, child.ok_or(corrupt)?, Some(range))?;
+            self.path.push(child);
+        }
+        Ok(None)
+    }
+
+    /// Goes on behind a page whose cells contradict each other.
+    fn leave(&mut self, error: Error) -> Error {
+        self.path.pop();
+        error
+    }
+
+    /// Loads a page, whose keys have to lie in `range`.
+    fn open(&self, tree: &Tree, extent: Extent, range: Option<Range>) -> Result<Step> {
+        let bytes = tree.load(extent)?;
+        let page = Arc::new(Page { bytes: bytes.pin(0, bytes.len()), extent });
+        let step = || {
+            let node = Node::new(&page.bytes)?;
+            let (first, last) = (node.key(0)?, node.key(node.count - 1)?);
+            let fits =
+                first <= last && range.as_ref().is_none_or(|range| range.contains(node.level, first, last));
+            let next = self.position(&node)?;
+            let upper = range.and_then(|range| range.upper);
+            fits.then(|| Step { page: page.clone(), level: node.level, next, upper })
+        };
+        step().ok_or(corrupt(extent))
+    }
+
+    /// Where in a page the walk begins; see [`Step::next`].
+    fn position(&self, node: &Node<'_>) -> Option<usize> {
+        let ascends = self.direction == Direction::Ascending;
+        let (key, is_included) = match &self.from {
+            Bound::Unbounded => return Some(if ascends { 0 } else { node.count }),
+            Bound::Included(key) => (key, true),
+            Bound::Excluded(key) => (key, false),
+        };
+        if node.level > 0 {
+            return Some(node.descend(key)? + usize::from(!ascends));
+        }
+        let (index, is_there) = node.search(key)?;
+        Some(index + usize::from(is_there && is_included != ascends))
+    }
+}
+
+/// What may lie in the page that a cell of an inner page leads to.
+struct Range {
+    /// Of the inner page.
+    level: u8,
+    lower: Cell,
+    upper: Option<Cell>,
+}
+
+impl Range {
+    fn contains(&self, level: u8, first: &[u8], last: &[u8]) -> bool {
+        level + 1 == self.level
+            && self.lower.key() <= first
+            && self.upper.as_ref().is_none_or(|upper| last < upper.key())
+    }
+
+    /// Whether all of it lies beyond `end`.
+    fn is_beyond(&self, direction: Direction, end: Bound<&[u8]>) -> bool {
+        match (direction, end, &self.upper) {
+            (Direction::Ascending, end, _) => is_behind(self.lower.key(), end),
+            (Direction::Descending, Bound::Included(end) | Bound::Excluded(end), Some(upper)) => {
+                upper.key() <= end
+            }
+            (Direction::Descending, ..) => false,
+        }
+    }
+}

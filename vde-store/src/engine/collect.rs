@@ -1,0 +1,138 @@
+//! Collecting: what is live in segments that are mostly dead is logged anew, so that they become free.
+//!
+//! A record is moved under its key's stripe and only if it is still the newest of its key, so that collecting is a
+//! writer like any other, to readers and to recovery. The segment itself is freed by the next checkpoint.
+
+use crate::container::blob::BlobMap;
+use crate::container::error::{Error, Result};
+use crate::container::format::{FLAG_BLOB, FLAG_PACKED, Kind};
+use crate::container::log::record::Record;
+use crate::container::log::unit::Unit;
+use crate::container::memtable::{Horizon, Payload};
+use crate::container::segments::Segment;
+use crate::engine::checkpoint::Purpose;
+use crate::engine::options::Durability;
+use crate::engine::shared::Shared;
+use crate::engine::writes::{Content, Write};
+
+/// When and how much to collect.
+#[derive(Clone, Copy)]
+pub(crate) struct Policy {
+    /// So many dead bytes may lie in the log for a hundred live ones.
+    tolerated: u64,
+    /// A segment of which so many percent are live is left alone.
+    sparse: u64,
+}
+
+/// Beside other work: space is worth less than writes.
+pub(crate) const BACKGROUND: Policy = Policy { tolerated: 25, sparse: 75 };
+
+/// On demand: everything that is not nearly whole.
+pub(crate) const THOROUGH: Policy = Policy { tolerated: 0, sparse: 97 };
+
+/// When a store is closed: what stays then stays for long.
+pub(crate) const CLOSING: Policy = Policy { tolerated: 25, sparse: 90 };
+
+impl Shared {
+    /// Logs anew what is live in sparse segments. Returns how many segments were emptied.
+    pub(crate) fn collect(&self, policy: Policy) -> Result<usize> {
+        let victims = self.victims(policy);
+        for (segment, ordinal) in &victims {
+            self.empty_segment(*segment, *ordinal)?;
+            if self.layers.load().memtable.backlog() > self.options.checkpoint_bytes {
+                self.checkpoint(Purpose::Changes)?;
+            }
+        }
+        Ok(victims.len())
+    }
+
+    /// Sparse segments, the sparsest first, as many as it takes for no more to be dead than is tolerated.
+    fn victims(&self, policy: Policy) -> Vec<(u32, u64)> {
+        let (newest, oldest_snapshot) = {
+            let state = self.checkpoint.lock();
+            let snapshots = state.catalog.snapshots.iter().map(|snapshot| snapshot.seq);
+            (state.superblock.log.ordinal, snapshots.max())
+        };
+        let size = u64::from(self.pages.geometry().segment_size);
+        let table = self.segments.lock().table();
+        let mut logs: Vec<_> = table
+            .iter()
+            .filter_map(|(index, segment)| match segment {
+                Segment::Log(log) if log.ordinal < newest => Some((index, *log)),
+                _ => None,
+            })
+            .collect();
+        let live: u64 = logs.iter().map(|(_, log)| log.live).sum();
+        let mut dead = (logs.len() as u64 * size).saturating_sub(live);
+        let tolerated = live * policy.tolerated / 100;
+        let sparse = size * policy.sparse / 100;
+        // A segment that a snapshot refers to would stay even if nothing else did.
+        logs.retain(|(_, log)| oldest_snapshot.is_none_or(|seq| log.first_seq > seq));
+        logs.sort_unstable_by_key(|(_, log)| log.live);
+        logs.into_iter()
+            .take_while(|(_, log)| {
+                let wanted = dead > tolerated && log.live < sparse;
+                dead = dead.saturating_sub(size.saturating_sub(log.live));
+                wanted
+            })
+            .map(|(index, log)| (index, log.ordinal))
+            .collect()
+    }
+
+    /// Moves every live record of a segment to the log's end.
+    pub(crate) fn empty_segment(&self, segment: u32, ordinal: u64) -> Result<()> {
+        // What is freed from here on is not written over while this is held. What was freed before has nothing live.
+        let _held = self.layers.load_full();
+        let is_there =
+            |log: &Segment| matches!(log, Segment::Log(log) if log.ordinal == ordinal && log.live > 0);
+        if !self.segments.lock().get(segment).is_some_and(is_there) {
+            return Ok(());
+        }
+        let geometry = self.pages.geometry();
+        let start = geometry.segment_offset(segment);
+        let device_len = self.pages.device().len().map_err(|e| Error::io("measure the container", e))?;
+        let len = u64::from(geometry.segment_size).min(device_len.saturating_sub(start));
+        // Not through the map: the end of the segment may never have been written.
+        let bytes = self.pages.read_copy(start, len as usize, "segment")?;
+        let mut at = 0;
+        while let Some(unit) = bytes.get(at as usize..).and_then(|rest| Unit::read(rest, geometry.salt)) {
+            if unit.head.ordinal != ordinal {
+                break;
+            }
+            for (place, record) in &unit.records {
+                if record.head.kind == Kind::Put {
+                    self.move_record(record, start + u64::from(at) + place)?;
+                }
+            }
+            at = unit.head.end(at);
+        }
+        Ok(())
+    }
+
+    fn move_record(&self, record: &Record<'_>, offset: u64) -> Result<()> {
+        let _stripe = self.stripes.lock(record.key);
+        let layers = self.layers.load();
+        let Some(change) = layers.change(record.key, Horizon::LATEST)? else { return Ok(()) };
+        let Some(stored) = &change.stored else { return Ok(()) };
+        let Payload::Record { location, .. } = stored.payload else { return Ok(()) };
+        if location.offset != offset {
+            return Ok(());
+        }
+        record.verify_value(offset)?;
+        let origin = layers.origin(record.key, &change, stored)?;
+        let bytes = record.content(offset)?;
+        let content = if record.head.flags & FLAG_BLOB != 0 {
+            Content::Blob(&bytes, BlobMap::decode(&bytes, offset)?.len)
+        } else if record.head.flags & FLAG_PACKED != 0 {
+            Content::Packed(record.value, &bytes)
+        } else {
+            Content::Bytes(&bytes)
+        };
+        let origin = Some((origin, record.head.modified));
+        self.log(
+            &[Write { key: record.key, content, user: record.user, origin, replaced: None }],
+            Durability::Buffered,
+        )?;
+        Ok(())
+    }
+}

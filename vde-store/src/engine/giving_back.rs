@@ -1,0 +1,213 @@
+//! Giving space back to the file system: what lies at the container's end moves into free space before it, the container is
+//! cut, and what is free inside of it becomes a hole.
+
+use crate::container::blob::{self, PendingBlob};
+use crate::container::error::{Error, Result};
+use crate::container::format::BLOCK;
+use crate::container::memtable::{Horizon, Payload};
+use crate::container::planted::Bug;
+use crate::container::segments::Usage;
+use crate::engine::checkpoint::Purpose;
+use crate::engine::collect::THOROUGH;
+use crate::engine::entry::Entry;
+use crate::engine::layers::read_record;
+use crate::engine::options::Durability;
+use crate::engine::shared::Shared;
+use crate::engine::writes::{Content, Write};
+
+/// Fewer free pages than these are not worth a hole in the file.
+const LEAST_HOLE: u32 = 16;
+
+/// A container with so many free segments is worth looking after.
+const LEAST_FREE_SEGMENTS: u64 = 4;
+
+/// What one round leaves behind is free only after it, so that another may be needed to fill that.
+const MAX_ROUNDS: usize = 8;
+
+/// How much is kept for a checkpoint on a full disk, where segments have `segment` bytes.
+pub(crate) fn reserve_of(segment: u32) -> u64 {
+    u64::from(segment / 8)
+}
+
+/// A packing, which ends however its holder's work ends.
+struct Packing<'a>(&'a Shared);
+
+impl<'a> Packing<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.segments.lock().begin_packing();
+        Self(shared)
+    }
+}
+
+impl Drop for Packing<'_> {
+    fn drop(&mut self) {
+        self.0.segments.lock().end_packing();
+    }
+}
+
+impl Shared {
+    /// Gives back what space can be given back: collects every segment that is not nearly whole, writes the index anew
+    /// without gaps, and packs. Returns how many bytes the file system got.
+    pub(crate) fn compact(&self) -> Result<u64> {
+        self.check_not_updating()?;
+        let _collecting = self.collecting.lock();
+        let before = self.footprint()?;
+        // What is dead becomes free; what is live leaves sparse segments, and those become free.
+        self.checkpoint(Purpose::Changes)?;
+        self.collect(THOROUGH)?;
+        let packing = Packing::begin(self);
+        self.checkpoint(Purpose::WholeIndex)?;
+        self.pack()?;
+        drop(packing);
+        Ok(before.saturating_sub(self.footprint()?))
+    }
+
+    /// As [`compact`](Self::compact), but for what is neither free nor at the end. The caller holds `collecting`.
+    pub(crate) fn give_back(&self) -> Result<()> {
+        let _packing = Packing::begin(self);
+        self.pack()
+    }
+
+    /// Whether most of the container is free.
+    pub(crate) fn is_mostly_free(&self, usage: Usage) -> bool {
+        let segment = u64::from(self.geometry.segment_size);
+        let free = usage.free_bytes(segment);
+        free > LEAST_FREE_SEGMENTS * segment && free > usage.segments * segment / 2
+    }
+
+    /// How many bytes the container takes of the file system.
+    fn footprint(&self) -> Result<u64> {
+        let device = self.pages.device();
+        match device.allocated() {
+            Some(bytes) => Ok(bytes),
+            None => device.len().map_err(|e| Error::io("measure the container", e)),
+        }
+    }
+
+    /// Empties the container's end into free space before it, as far as that goes, and gives back what is free then.
+    fn pack(&self) -> Result<()> {
+        let mut last = u32::MAX;
+        for _ in 0..MAX_ROUNDS {
+            self.cut_free_end()?;
+            let (len, end) = {
+                let segments = self.segments.lock();
+                (segments.usage().segments as u32, segments.packed_end())
+            };
+            if len <= end || (self.empty_behind(end)? == 0 && len == last) {
+                break;
+            }
+            last = len;
+        }
+        self.cut_free_end()?;
+        self.punch_holes()
+    }
+
+    /// Moves what lies behind segment `end` to the front. Returns how much was moved, in no particular unit.
+    fn empty_behind(&self, end: u32) -> Result<usize> {
+        let mut moved = 0;
+        let purpose = if self.log.move_before(end) { Purpose::Log } else { Purpose::Changes };
+        self.checkpoint(purpose)?;
+        for entry in self.view().list("") {
+            moved += usize::from(self.lower_blob(&entry?, end)?);
+        }
+        let newest = self.checkpoint.lock().superblock.log.ordinal;
+        let logs = self.segments.lock().table().logs_behind(end, newest);
+        for (segment, ordinal) in logs {
+            self.empty_segment(segment, ordinal)?;
+            moved += 1;
+        }
+        self.checkpoint(Purpose::Changes)?;
+        self.cut_free_end()?;
+        if self.segments.lock().usage().segments > u64::from(end) {
+            self.checkpoint(Purpose::WholeIndex)?;
+        }
+        Ok(moved)
+    }
+
+    /// Copies a large value that reaches behind segment `end` to the first free pages, all of them in segments before its last
+    /// one, and logs it anew. Returns whether there was such a value, and room for it.
+    fn lower_blob(&self, entry: &Entry, end: u32) -> Result<bool> {
+        let Some((location, map)) = entry.recorded_blob()? else { return Ok(false) };
+        let runs = map.runs(&self.pages)?;
+        let Some(last) = runs.iter().map(|run| self.geometry.segment_of(run.offset)).max() else {
+            return Ok(false);
+        };
+        if last < end {
+            return Ok(false);
+        }
+        let pending =
+            PendingBlob::before(last, self.pages.clone(), self.segments.clone(), self.options.part_pieces);
+        let Some((bytes, pending)) = blob::write_if_room(pending, &mut entry.reader()?)? else {
+            return Ok(false);
+        };
+        let key = entry.key();
+        let _stripe = self.stripes.lock(key);
+        let layers = self.layers.load();
+        let Some(change) = layers.change(key, Horizon::LATEST)? else { return Ok(false) };
+        let Some(stored) = &change.stored else { return Ok(false) };
+        if !matches!(stored.payload, Payload::Record { location: now, .. } if now == location) {
+            return Ok(false);
+        }
+        let origin = layers.origin(key, &change, stored)?;
+        read_record(&self.pages, key, location, |record, _| {
+            let content = Content::Blob(&bytes, map.len);
+            let origin = Some((origin, record.head.modified));
+            self.log(
+                &[Write { key, content, user: record.user, origin, replaced: None }],
+                Durability::Buffered,
+            )
+        })??;
+        pending.keep();
+        Ok(true)
+    }
+
+    /// Cuts what is free off the container's end.
+    pub(crate) fn cut_free_end(&self) -> Result<()> {
+        // Checkpoints are excluded while the container is cut, and the log takes no segment.
+        let _state = self.checkpoint.lock();
+        self.release_unread();
+        let mut segments = self.segments.lock();
+        let device = self.pages.device();
+        let end = segments.trim() + self.reserve();
+        if end < device.len().map_err(|e| Error::io("measure the container", e))? {
+            self.pages.cut(end);
+            device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes behind its last page a container keeps, so that a checkpoint has space on a full disk.
+    fn reserve(&self) -> u64 {
+        // Other devices have their space whatever happens.
+        let is_limited = self.pages.device().available().is_some();
+        if is_limited && !self.options.planted.has(Bug::NothingKept) {
+            reserve_of(self.geometry.segment_size)
+        } else {
+            0
+        }
+    }
+
+    /// Writes what is kept, since a hole would be none.
+    pub(crate) fn keep_reserve(&self) {
+        let len = self.reserve() as usize;
+        let end = self.segments.lock().trim();
+        if len > 0 && end.is_multiple_of(BLOCK) {
+            // There is none where the disk is full already.
+            let _ = self.pages.device().write_bulk(&vec![0; len], end);
+        }
+    }
+
+    /// Gives the space of what is free inside of the container back to the file system.
+    pub(crate) fn punch_holes(&self) -> Result<()> {
+        let table = self.segments.lock().table();
+        for run in table.unused(LEAST_HOLE) {
+            // Nobody else takes it meanwhile.
+            if self.segments.lock().try_take(run) {
+                let given = self.pages.device().discard(run.offset, u64::from(run.pages) * BLOCK);
+                self.segments.lock().drop_pending(run);
+                given.map_err(|e| Error::io("give space back", e))?;
+            }
+        }
+        Ok(())
+    }
+}

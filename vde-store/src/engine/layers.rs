@@ -1,0 +1,299 @@
+//! Where a key is looked for: the memtables first, then the index; and how what is found there is read.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::container::blob::{BlobMap, Held, Source};
+use crate::container::error::{Error, Result};
+use crate::container::format::{FLAG_BLOB, checksum};
+use crate::container::log::record::{Origin, Record};
+use crate::container::log::writer::Log;
+use crate::container::memtable::{Change, Facts, Horizon, Location, Memtable, Payload, Stored};
+use crate::container::pages::{Bytes, Pages, PinnedBytes};
+use crate::container::tree::Tree;
+use crate::container::tree::node::{LeafValue, Place};
+use crate::engine::maintain::Maintenance;
+use crate::engine::value::{Metadata, Value, ValueReader, decode_user, time_from_micros};
+
+/// What the store consists of at a moment. Readers load it once and keep it as long as they need it.
+pub(crate) struct Layers {
+    pub(crate) memtable: Arc<Memtable>,
+    /// What a checkpoint is merging into the index right now.
+    pub(crate) frozen: Option<Arc<Memtable>>,
+    pub(crate) tree: Arc<Tree>,
+    /// Has what was logged and isn't on the device yet. Snapshots have no such thing.
+    pub(crate) log: Option<Arc<Log>>,
+    /// Makes the checkpoints. Snapshots need none.
+    pub(crate) maintenance: Option<Arc<Maintenance>>,
+}
+
+/// Reads and verifies the record of `key` at `location`, and hands it over with the bytes that it is read from.
+pub(crate) fn read_record<T>(
+    pages: &Pages,
+    key: &[u8],
+    location: Location,
+    use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
+) -> Result<T> {
+    let bytes = pages.read(location.offset, location.len as usize, "log record")?;
+    parse_record(pages, key, location, &bytes, use_it)
+}
+
+fn parse_record<T>(
+    pages: &Pages,
+    key: &[u8],
+    location: Location,
+    bytes: &Bytes,
+    use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
+) -> Result<T> {
+    let read = || {
+        let record = Record::read(bytes, location.offset, pages.geometry().salt)?;
+        if record.key != key {
+            return Err(Error::corrupt("log record", location.offset));
+        }
+        record.verify_value(location.offset)?;
+        Ok(record)
+    };
+    match read() {
+        Err(Error::Corrupt { what, offset }) => Err(pages.corrupt(what, offset)),
+        other => other.map(|record| use_it(&record, bytes)),
+    }
+}
+
+/// Sequence number 0: what is in the index is durable and older than any sequence number that anyone waits for.
+pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
+    let origin = Some(Origin { version: value.version, created: value.created });
+    let (facts, payload) = match value.place {
+        Place::Inline { modified, user, bytes } => {
+            let user = (!user.is_empty()).then(|| user.into());
+            (Some(Facts { modified, user }), Payload::Memory(bytes.into()))
+        }
+        Place::Record { location, blob } => (None, Payload::Record { location, blob, seq: 0 }),
+    };
+    let stored = Some(Stored { len: value.len, origin, facts, payload });
+    Change { seq: 0, location: Location { offset: 0, len: 0 }, buffered: false, stored }
+}
+
+/// What a key has.
+pub(crate) enum Got {
+    Whole(Option<Vec<u8>>),
+    /// A value that is longer than a record can be.
+    Long(BlobMap),
+}
+
+impl Layers {
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = &Memtable> {
+        std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
+    }
+
+    /// A checkpoint is due, or is thought to be.
+    pub(crate) fn suggest_checkpoint(&self) {
+        if let Some(maintenance) = &self.maintenance {
+            maintenance.wake();
+        }
+    }
+
+    /// As [`read_record`], of a record that may not be on the device yet.
+    fn record<T>(
+        &self,
+        key: &[u8],
+        location: Location,
+        seq: u64,
+        use_it: impl FnOnce(&Record<'_>, &Bytes) -> T,
+    ) -> Result<T> {
+        let pages = &self.tree.pages;
+        match self.log.as_ref().and_then(|log| log.unwritten(location, seq)) {
+            Some(bytes) => parse_record(pages, key, location, &Bytes::Copied(bytes), use_it),
+            None => read_record(pages, key, location, use_it),
+        }
+    }
+
+    pub(crate) fn find(&self, key: &[u8], horizon: Horizon) -> Result<Option<Stored>> {
+        Ok(self.change(key, horizon)?.and_then(|change| change.stored))
+    }
+
+    pub(crate) fn change(&self, key: &[u8], horizon: Horizon) -> Result<Option<Change>> {
+        match self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
+            Some(change) => Ok(Some(change)),
+            None => self.tree.find(key, indexed),
+        }
+    }
+
+    /// A copy of the value of `key`.
+    pub(crate) fn get(&self, key: &[u8], horizon: Horizon) -> Result<Option<Vec<u8>>> {
+        match self.get_short(key, horizon)? {
+            Got::Whole(bytes) => Ok(bytes),
+            Got::Long(map) => map.range(&self.tree.pages, 0, map.len).map(Some),
+        }
+    }
+
+    /// A copy of the value of `key`, unless it is longer than a record can be. No step in between where the index has it.
+    pub(crate) fn get_short(&self, key: &[u8], horizon: Horizon) -> Result<Got> {
+        if let Some(change) = self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
+            return match change.stored.map(|stored| stored.payload) {
+                None => Ok(Got::Whole(None)),
+                Some(Payload::Memory(bytes)) => Ok(Got::Whole(Some(bytes.to_vec()))),
+                Some(Payload::Blob(map)) => BlobMap::decode(&map, 0).map(Got::Long),
+                Some(Payload::Record { location, blob, seq }) => self.get_record(key, location, seq, blob),
+            };
+        }
+        let found = self.tree.find(key, |value| match value.place {
+            Place::Inline { bytes, .. } => Ok(bytes.to_vec()),
+            Place::Record { location, blob } => Err((location, blob)),
+        })?;
+        match found {
+            None => Ok(Got::Whole(None)),
+            Some(Ok(bytes)) => Ok(Got::Whole(Some(bytes))),
+            Some(Err((location, blob))) => self.get_record(key, location, 0, blob),
+        }
+    }
+
+    fn get_record(&self, key: &[u8], location: Location, seq: u64, blob: bool) -> Result<Got> {
+        if blob {
+            return self.blob_map(key, location).map(Got::Long);
+        }
+        let content = |record: &Record<'_>| record.content(location.offset).map(Cow::into_owned);
+        self.record(key, location, seq, |record, _| Ok(Got::Whole(Some(content(record)?))))?
+    }
+
+    /// Whether what `key` has is `expected`; `None` stands for no value. A value of another length is not read.
+    pub(crate) fn is_value(
+        &self,
+        key: &[u8],
+        stored: Option<&Stored>,
+        expected: Option<&[u8]>,
+    ) -> Result<bool> {
+        match (stored, expected) {
+            (Some(stored), Some(expected)) => {
+                Ok(stored.len == expected.len() as u64 && *expected == *self.value(key, stored)?)
+            }
+            (stored, expected) => Ok(stored.is_none() && expected.is_none()),
+        }
+    }
+
+    /// The bytes of a value.
+    pub(crate) fn value(&self, key: &[u8], stored: &Stored) -> Result<Value> {
+        match &stored.payload {
+            Payload::Memory(bytes) => Ok(Value { bytes: PinnedBytes::Owned(bytes.clone()), pin: None }),
+            Payload::Blob(map) => {
+                let bytes = BlobMap::decode(map, 0)?.pin(&self.tree.pages)?;
+                Ok(Value { bytes, pin: Some(self.tree.clone()) })
+            }
+            Payload::Record { location, blob, seq } => self.recorded_value(key, *location, *seq, *blob),
+        }
+    }
+
+    /// The bytes of a value that the index has.
+    pub(crate) fn indexed_value(&self, key: &[u8], value: LeafValue<'_>) -> Result<Value> {
+        match value.place {
+            Place::Inline { bytes, .. } => Ok(Value { bytes: PinnedBytes::Owned(bytes.into()), pin: None }),
+            Place::Record { location, blob } => self.recorded_value(key, location, 0, blob),
+        }
+    }
+
+    fn recorded_value(&self, key: &[u8], location: Location, seq: u64, blob: bool) -> Result<Value> {
+        let bytes = if blob {
+            self.blob_map(key, location)?.pin(&self.tree.pages)?
+        } else {
+            self.record(key, location, seq, |record, bytes| {
+                let end = record.len as usize;
+                Ok::<_, Error>(match record.content(location.offset)? {
+                    Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
+                    Cow::Owned(value) => PinnedBytes::Owned(value.into()),
+                })
+            })??
+        };
+        Ok(Value { bytes, pin: Some(self.tree.clone()) })
+    }
+
+    pub(crate) fn blob_map(&self, key: &[u8], location: Location) -> Result<BlobMap> {
+        read_record(&self.tree.pages, key, location, |record, _| {
+            BlobMap::decode(record.value, location.offset)
+        })?
+    }
+
+    pub(crate) fn range(&self, key: &[u8], stored: &Stored, from: u64, to: u64) -> Result<Vec<u8>> {
+        match &stored.payload {
+            Payload::Blob(map) => BlobMap::decode(map, 0)?.range(&self.tree.pages, from, to),
+            Payload::Record { location, blob: true, .. } => {
+                self.blob_map(key, *location)?.range(&self.tree.pages, from, to)
+            }
+            Payload::Memory(_) | Payload::Record { blob: false, .. } => {
+                let value = self.value(key, stored)?;
+                let len = value.len() as u64;
+                let (from, to) = (from.min(len) as usize, to.min(len) as usize);
+                Ok(value.get(from..to).unwrap_or_default().to_vec())
+            }
+        }
+    }
+
+    pub(crate) fn reader(&self, key: &[u8], stored: &Stored) -> Result<ValueReader> {
+        let blob = |map: BlobMap| Source::Blob {
+            map: Arc::new(map),
+            pages: self.tree.pages.clone(),
+            part: Held::default(),
+            chunk: None,
+        };
+        let source = match &stored.payload {
+            Payload::Blob(map) => blob(BlobMap::decode(map, 0)?),
+            Payload::Record { location, blob: true, .. } => blob(self.blob_map(key, *location)?),
+            Payload::Memory(_) | Payload::Record { blob: false, .. } => {
+                Source::Bytes(self.value(key, stored)?.bytes)
+            }
+        };
+        Ok(ValueReader::new(source, self.tree.clone()))
+    }
+
+    /// When the key was first put since it was last absent, as far as the changes before `seq` tell.
+    fn created_before(&self, key: &[u8], mut seq: u64, mut created: u64) -> Result<u64> {
+        while seq > 0 {
+            let Some(before) = self.change(key, Horizon { durable: seq - 1, published: seq - 1 })? else {
+                break;
+            };
+            let Some(stored) = before.stored else { break };
+            if let Some(origin) = stored.origin {
+                return Ok(origin.created);
+            }
+            created = stored.facts.map_or(created, |facts| facts.modified);
+            seq = before.seq;
+        }
+        Ok(created)
+    }
+
+    /// Version and creation time of a value that is there.
+    pub(crate) fn origin(&self, key: &[u8], change: &Change, stored: &Stored) -> Result<Origin> {
+        if let Some(origin) = stored.origin {
+            return Ok(origin);
+        }
+        let modified = stored.facts.as_ref().map_or(0, |facts| facts.modified);
+        Ok(Origin { version: change.seq, created: self.created_before(key, change.seq, modified)? })
+    }
+
+    pub(crate) fn metadata(&self, key: &[u8], change: &Change, stored: &Stored) -> Result<Metadata> {
+        let origin = self.origin(key, change, stored)?;
+        let (facts, sum) = match &stored.payload {
+            Payload::Memory(bytes) => (stored.facts.clone(), checksum(bytes)),
+            Payload::Blob(map) => (stored.facts.clone(), BlobMap::decode(map, 0)?.checksum),
+            Payload::Record { location, blob, seq } => {
+                self.record(key, *location, *seq, |record, _| {
+                    debug_assert_eq!(*blob, record.head.flags & FLAG_BLOB != 0);
+                    let user = (!record.user.is_empty()).then(|| record.user.into());
+                    let sum = if *blob {
+                        BlobMap::decode(record.value, location.offset)?.checksum
+                    } else {
+                        checksum(&record.content(location.offset)?)
+                    };
+                    Ok::<_, Error>((Some(Facts { modified: record.head.modified, user }), sum))
+                })??
+            }
+        };
+        let facts = facts.unwrap_or(Facts { modified: origin.created, user: None });
+        Ok(Metadata {
+            len: stored.len,
+            created: time_from_micros(origin.created),
+            modified: time_from_micros(facts.modified),
+            version: origin.version,
+            checksum: sum,
+            user: decode_user(facts.user.as_deref().unwrap_or_default()),
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! The maintenance thread: writes segments beforehand, checkpoints, collects, gives space back.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::container::error::{Error, Result, is_full};
+use crate::container::segments::Usage;
+use crate::engine::checkpoint::Purpose;
+use crate::engine::shared::Shared;
+
+/// Writers who go on fill this many times what leads to a checkpoint sooner than it would be worth giving back.
+const REFILLED: u64 = 8;
+
+/// How many segments are kept written beforehand for the log.
+const READY_SEGMENTS: usize = 2;
+
+/// A disk with space for so many segments is not full soon.
+const PLENTY_SEGMENTS: u64 = 16;
+
+/// How often the thread looks whether readers have gone and whether nobody writes, while there is space to be given back.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Wakes the maintenance thread, and those who wait for it.
+#[derive(Default)]
+pub(crate) struct Maintenance {
+    state: Mutex<State>,
+    wake: Condvar,
+    /// Notified after each round.
+    round: Condvar,
+}
+
+/// What the thread saw when it last looked for space to be given back.
+struct Looked {
+    at: Instant,
+    published: u64,
+    /// What was left when it last gave some back.
+    left: Usage,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    wanted: bool,
+    /// A checkpoint was made: there may be space to be given back.
+    looking: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// There is no thread.
+    #[default]
+    Absent,
+    Running,
+    Stopping,
+}
+
+impl Maintenance {
+    pub(crate) fn wake(&self) {
+        let mut state = self.state.lock();
+        if !state.wanted {
+            state.wanted = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// There may be space to be given back, now or later.
+    pub(crate) fn look(&self) {
+        self.state.lock().looking = true;
+        self.wake.notify_one();
+    }
+
+    /// The thread is about to be started: whoever it must keep up with waits for it from now on.
+    pub(crate) fn start(&self) {
+        self.state.lock().phase = Phase::Running;
+    }
+
+    pub(crate) fn stop(&self) {
+        self.state.lock().phase = Phase::Stopping;
+        self.wake.notify_one();
+        self.round.notify_all();
+    }
+}
+
+impl Shared {
+    /// Whether the memtable is far beyond its size.
+    fn is_behind(&self) -> bool {
+        let (layers, limit) = (self.layers.load(), self.options.checkpoint_bytes);
+        let allowed = if layers.frozen.is_some() { limit } else { limit.saturating_mul(3) };
+        layers.memtable.backlog() > allowed
+    }
+
+    /// Whether [`throttle`](Self::throttle) would wait.
+    pub(crate) fn is_throttled(&self) -> bool {
+        let is_running = || {
+            let state = self.maintenance.state.lock();
+            state.phase == Phase::Running
+        };
+        self.is_behind() && is_running()
+    }
+
+    /// Waits while the memtable is far beyond its size.
+    pub(crate) fn throttle(&self) -> Result<()> {
+        while self.is_behind() {
+            let mut state = self.maintenance.state.lock();
+            if state.phase != Phase::Running {
+                break;
+            }
+            self.line.check()?;
+            if self.space.is_short() {
+                // No checkpoint may be possible, and whoever adds something was refused.
+                break;
+            }
+            if self.is_behind() {
+                state.wanted = true;
+                self.maintenance.wake.notify_one();
+                self.maintenance.round.wait_for(&mut state, Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    /// The maintenance thread.
+    pub(crate) fn maintain_until_stopped(&self) {
+        let mut looked = Looked { at: Instant::now(), published: 0, left: Usage::default() };
+        let mut state = self.maintenance.state.lock();
+        while state.phase != Phase::Stopping {
+            if state.wanted {
+                state.wanted = false;
+                drop(state);
+                // A failure has turned the store read-only, and every writer is told.
+                let _ = self.maintain();
+                state = self.maintenance.state.lock();
+                self.maintenance.round.notify_all();
+            } else if !state.looking {
+                self.maintenance.wake.wait(&mut state);
+            } else if looked.at.elapsed() < LOOK_INTERVAL {
+                let left = LOOK_INTERVAL.saturating_sub(looked.at.elapsed());
+                self.maintenance.wake.wait_for(&mut state, left);
+            } else {
+                state.looking = false;
+                drop(state);
+                let looks_on = self.give_back_what_is_free(&mut looked).unwrap_or(false);
+                looked.at = Instant::now();
+                state = self.maintenance.state.lock();
+                state.looking |= looks_on;
+            }
+        }
+        state.phase = Phase::Absent;
+    }
+
+    /// Gives most of a container back, if most of it is free and nobody is about to fill it again. Returns whether to look
+    /// again.
+    fn give_back_what_is_free(&self, looked: &mut Looked) -> Result<bool> {
+        self.line.check()?;
+        self.release_unread();
+        let published = self.log.published();
+        let is_idle = std::mem::replace(&mut looked.published, published) == published;
+        let (usage, is_holding) = {
+            let segments = self.segments.lock();
+            (segments.usage(), segments.is_holding())
+        };
+        if !self.is_mostly_free(usage) || usage == looked.left {
+            return Ok(is_holding);
+        }
+        let refilled = self.options.checkpoint_bytes.saturating_mul(REFILLED);
+        if !is_idle && usage.free_bytes(u64::from(self.geometry.segment_size)) < refilled {
+            return Ok(true);
+        }
+        let _collecting = self.collecting.lock();
+        self.collect(crate::engine::collect::BACKGROUND)?;
+        self.give_back()?;
+        looked.left = self.segments.lock().usage();
+        Ok(true)
+    }
+
+    fn maintain(&self) -> Result<()> {
+        self.prepare_segments()?;
+        if self.layers.load().memtable.is_due(self.options.checkpoint_bytes) {
+            self.checkpoint(Purpose::Changes)?;
+            self.maintenance.round.notify_all();
+            let _collecting = self.collecting.lock();
+            self.collect(crate::engine::collect::BACKGROUND)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the segments that the log will need next, so that its syncs have no file-system metadata to commit.
+    pub(crate) fn prepare_segments(&self) -> Result<()> {
+        // Zeros would only take bandwidth from a log whose syncs are limited by it, unless the disk will be full soon.
+        if self.log.has_large_syncs() && self.has_plenty_of_space() {
+            self.end_shortage();
+            return Ok(());
+        }
+        let size = u64::from(self.pages.geometry().segment_size);
+        loop {
+            let Some(segment) = self.segments.lock().begin_preparing(READY_SEGMENTS) else {
+                self.end_shortage();
+                return Ok(());
+            };
+            let offset = self.pages.geometry().segment_offset(segment);
+            let prepared = self.prepare(offset, size);
+            self.segments.lock().end_preparing(segment, prepared.is_ok());
+            match prepared {
+                Err(error) if self.is_lack_of_space(&error) => {
+                    // No failure: there is what was prepared before.
+                    self.space.note(error);
+                    return Ok(());
+                }
+                prepared => prepared?,
+            }
+        }
+    }
+
+    fn has_plenty_of_space(&self) -> bool {
+        let available = self.pages.device().available();
+        available.is_none_or(|bytes| bytes > PLENTY_SEGMENTS * u64::from(self.geometry.segment_size))
+    }
+
+    fn prepare(&self, offset: u64, size: u64) -> Result<()> {
+        const PREPARE: &str = "prepare a segment";
+        match self.pages.device().prepare(offset, size) {
+            Ok(true) => self.sync(PREPARE),
+            Ok(false) => Ok(()),
+            Err(error) if is_full(&error) => Err(Error::io(PREPARE, error)),
+            Err(error) => Err(self.fail(PREPARE, error)),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::io::ErrorKind;
+
+    use crate::testing::{Fault, SimDisk};
+    use crate::{Error, VdeOptions};
+
+    #[test]
+    fn a_failed_sync_of_a_prepared_segment_is_no_lack_of_space() {
+        let disk = SimDisk::new();
+        let store =
+            VdeOptions::new().background(false).segment_size(1 << 18).open_device(disk.device()).unwrap();
+        store.put("k", "v").unwrap();
+        // The call after the write, which is the sync, tells of a full disk: what was lost may be what another thread has written.
+        disk.fail(Fault { at: disk.operations() + 1, error: ErrorKind::StorageFull, forever: false });
+        assert!(matches!(store.shared().prepare_segments(), Err(Error::Io { .. })));
+        assert!(matches!(store.put("k", "v"), Err(Error::Poisoned { .. })));
+        assert!(matches!(store.try_resume(), Err(Error::Poisoned { .. })));
+    }
+}

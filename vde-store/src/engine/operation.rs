@@ -1,0 +1,149 @@
+//! What a batch consists of: its writes, and the conditions under which they are made.
+
+use std::ops::{Bound, RangeBounds};
+
+use crate::container::error::{Error, Result};
+use crate::container::format::MAX_KEY_LEN;
+use crate::engine::entries::end_of_prefix;
+
+/// What an operation or a condition weighs without its bytes.
+const WEIGHT: usize = 64;
+
+/// One write of a batch.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Put(Box<[u8]>, Box<[u8]>),
+    Delete(Box<[u8]>),
+    /// Deletes the keys from the first on, up to but not including the other.
+    DeleteRange(Box<[u8]>, Option<Box<[u8]>>),
+}
+
+impl Operation {
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) | Self::DeleteRange(key, _) => key,
+        }
+    }
+}
+
+/// What must be true of a key for a batch to be made; see [`Batch::require`](crate::Batch::require).
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{Condition, Vde};
+///
+/// let store = Vde::in_memory()?;
+/// store.put("k", "1")?;
+/// let version = store.metadata("k")?.unwrap().version;
+/// let mut batch = store.batch();
+/// batch.require("k", Condition::Version(version)).put("k", "2");
+/// batch.commit()?;
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// It has no value.
+    Absent,
+    /// It has a value.
+    Present,
+    /// It has this value.
+    Value(Vec<u8>),
+    /// Its value has this [version](crate::Metadata::version).
+    Version(u64),
+}
+
+/// The writes of a batch, in the order in which they were added, and their conditions.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) conditions: Vec<(Box<[u8]>, Condition)>,
+}
+
+impl Writes {
+    pub(crate) fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.operations.push(Operation::Put(key.as_ref().into(), value.as_ref().into()));
+    }
+
+    pub(crate) fn delete(&mut self, key: impl AsRef<[u8]>) {
+        self.operations.push(Operation::Delete(key.as_ref().into()));
+    }
+
+    pub(crate) fn delete_range<K: AsRef<[u8]>>(&mut self, range: &impl RangeBounds<K>) {
+        self.operations.extend(operation_of(range.start_bound(), range.end_bound()));
+    }
+
+    pub(crate) fn delete_prefix(&mut self, prefix: &[u8]) {
+        let end = end_of_prefix(prefix);
+        self.operations.extend(operation_of(Bound::Included(&prefix), end.as_ref()));
+    }
+
+    pub(crate) fn require(&mut self, key: impl AsRef<[u8]>, condition: Condition) {
+        self.conditions.push((key.as_ref().into(), condition));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// How many bytes have to be read and written to make them, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        let operations = self.operations.iter().map(|operation| match operation {
+            Operation::Put(key, value) => key.len() + value.len(),
+            Operation::Delete(key) | Operation::DeleteRange(key, _) => key.len(),
+        });
+        let conditions = self.conditions.iter().map(|(key, condition)| match condition {
+            Condition::Value(value) => key.len() + value.len(),
+            Condition::Absent | Condition::Present | Condition::Version(_) => key.len(),
+        });
+        operations.chain(conditions).map(|bytes| bytes + WEIGHT).sum()
+    }
+}
+
+/// The key behind `key`, if there is one. Of a key that is too long, the same: it is refused later.
+fn successor(key: &[u8]) -> Option<Box<[u8]>> {
+    if key.len() < MAX_KEY_LEN {
+        return Some([key, &[0]].concat().into());
+    }
+    match end_of_prefix(key) {
+        Bound::Excluded(end) if key.len() == MAX_KEY_LEN => Some(end),
+        Bound::Unbounded if key.len() == MAX_KEY_LEN => None,
+        _ => Some(key.into()),
+    }
+}
+
+/// What deletes a range; `None` where no key can lie in it.
+fn operation_of<K: AsRef<[u8]> + ?Sized, L: AsRef<[u8]> + ?Sized>(
+    from: Bound<&K>,
+    end: Bound<&L>,
+) -> Option<Operation> {
+    let from = match from.map(AsRef::as_ref) {
+        Bound::Unbounded | Bound::Included([]) | Bound::Excluded([]) => Box::from([0]),
+        Bound::Included(from) => Box::from(from),
+        Bound::Excluded(from) => successor(from)?,
+    };
+    let until = match end.map(AsRef::as_ref) {
+        Bound::Unbounded => None,
+        Bound::Included([]) | Bound::Excluded([]) => return None,
+        Bound::Included(last) => successor(last),
+        Bound::Excluded(until) => Some(until.into()),
+    };
+    let is_empty = until.as_ref().is_some_and(|until| *until <= from);
+    (!is_empty).then_some(Operation::DeleteRange(from, until))
+}
+
+/// What became of a batch.
+pub(crate) struct Decided {
+    /// The key of a condition that does not hold.
+    pub(crate) unmet: Option<Box<[u8]>>,
+    /// The sequence number whose durability acknowledges this.
+    pub(crate) seq: u64,
+}
+
+impl Decided {
+    /// What the caller is told.
+    pub(crate) fn outcome(self) -> Result<()> {
+        self.unmet.map_or(Ok(()), |key| Err(Error::ConditionFailed { key }))
+    }
+}

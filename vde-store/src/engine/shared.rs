@@ -1,0 +1,243 @@
+//! The open store: from what is on a device to what its handles and threads share, and back.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::container::device::Device;
+use crate::container::error::{Error, Result};
+use crate::container::format::{Geometry, Superblock};
+use crate::container::log::commit::Line;
+use crate::container::log::watchers::Watchers;
+use crate::container::log::writer::Log;
+use crate::container::memtable::{Horizon, Memtable};
+use crate::container::pages::Pages;
+use crate::container::planted::Bug;
+use crate::container::segments::Segments;
+use crate::container::sync_point::SyncPoint;
+use crate::container::tree::Tree;
+use crate::engine::checkpoint::{Checkpointer, Purpose};
+use crate::engine::collect::CLOSING;
+use crate::engine::layers::Layers;
+use crate::engine::maintain::Maintenance;
+use crate::engine::options::VdeOptions;
+use crate::engine::recovery::{Recovery, Replayed, read_root, replay};
+use crate::engine::salvage::salvage;
+use crate::engine::space::Space;
+use crate::engine::stripes::StripeHasher;
+use crate::engine::view::ReadView;
+
+type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, StripeHasher>;
+
+/// A store that is closed with more than this to replay, or to free, is checkpointed first.
+const REPLAY_AT_OPEN: u64 = 1 << 20;
+
+/// What the last checkpoint has counted, for those who don't want to wait for the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) keys: u64,
+    pub(crate) checkpoints: u64,
+    pub(crate) snapshots: usize,
+}
+
+/// The open store; shared by its handles and its threads.
+pub(crate) struct Shared {
+    pub(crate) log: Arc<Log>,
+    pub(crate) line: Line,
+    pub(crate) syncs: Arc<SyncPoint>,
+    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) segments: Arc<Mutex<Segments>>,
+    pub(crate) layers: ArcSwap<Layers>,
+    pub(crate) stripes: Stripes,
+    pub(crate) checkpoint: Mutex<Checkpointer>,
+    /// Held by whoever reads segments through the map to empty them, so that nobody cuts the container meanwhile. Taken
+    /// before `checkpoint`.
+    pub(crate) collecting: Mutex<()>,
+    pub(crate) maintenance: Arc<Maintenance>,
+    pub(crate) space: Space,
+    pub(crate) figures: Mutex<Figures>,
+    /// How many bytes a value had on average at the last checkpoint.
+    pub(crate) mean_value: AtomicU64,
+    pub(crate) options: VdeOptions,
+    pub(crate) recovery: Recovery,
+    pub(crate) geometry: Geometry,
+}
+
+/// Makes durable what recovery has read, and returns the superblock that counts now.
+///
+/// After a failed sync, all that the syncs before have not proven may be in the page cache alone, and clean. A superblock
+/// proves that what it refers to is durable, but not that itself is. So the newest one is written anew with the same bytes:
+/// if it was durable, that changes nothing, and if not, the other one is, and must stay until this one is. Then the other
+/// place can be written, too: it says that the store is open, and makes two superblocks that refer to the newest index.
+fn make_durable(
+    syncs: &SyncPoint,
+    device: &dyn Device,
+    newest: &Superblock,
+    block: &[u8],
+    options: &VdeOptions,
+) -> Result<Superblock> {
+    let sync = || syncs.sync().map_err(|source| Error::Io { action: "sync what was recovered", source });
+    if !options.planted.has(Bug::TrustCachedSuperblock) {
+        let written = device.write_at(block, newest.offset());
+        written.map_err(|e| Error::io("write the superblock", e))?;
+    }
+    sync()?;
+    let superblock = newest.successor(None);
+    superblock.write(device)?;
+    sync()?;
+    Ok(superblock)
+}
+
+impl Shared {
+    /// Recovers what is on the device and goes on from there.
+    pub(crate) fn open(options: VdeOptions, device: Arc<dyn Device>) -> Result<Self> {
+        let mut root = read_root(&device, &options)?;
+        let geometry = root.superblock.geometry();
+        let memtable = Arc::new(Memtable::default());
+        let mut segments = root.segments;
+        let replayed = match root.lost_at {
+            // Somebody is writing the log.
+            None if options.beside_writer => Replayed {
+                position: root.superblock.log,
+                recovery: Recovery { beside_writer: true, ..Recovery::default() },
+            },
+            None => {
+                replay(&root.pages, &root.superblock, &memtable, &mut segments, root.is_newest, &options)?
+            }
+            Some(offset) => salvage(&root.pages, &root.superblock, &memtable, offset)?,
+        };
+        let syncs = Arc::new(SyncPoint::new(device.clone(), options.planted));
+        if !options.read_only {
+            root.superblock = make_durable(&syncs, &*device, &root.superblock, &root.block, &options)?;
+        }
+        if options.memory_map {
+            root.pages.allow_map();
+        }
+        let mean_value = segments.usage().mean_value(root.catalog.keys);
+        let segments = Arc::new(Mutex::new(segments));
+        let watchers = Arc::new(Watchers::new(options.watch_bytes, options.planted));
+        let log = Arc::new(Log::new(
+            device,
+            geometry,
+            replayed.position,
+            segments.clone(),
+            memtable.clone(),
+            syncs.clone(),
+            watchers.clone(),
+        ));
+        let tree = Arc::new(Tree::new(root.pages.clone(), root.catalog.root, root.catalog.keys));
+        let checkpointer = Checkpointer::new(root.superblock, root.catalog, root.catalog_runs, &root.pages);
+        let checkpoint = checkpointer.superblock.checkpoints;
+        let is_read = !options.read_only && root.pages.device().is_read_before(checkpoint);
+        if is_read && !options.planted.has(Bug::ForgetReaders) {
+            segments.lock().hold_free(checkpoint);
+        }
+        let figures = checkpointer.figures();
+        let maintenance: Arc<Maintenance> = Arc::default();
+        let layers = Layers {
+            memtable,
+            frozen: None,
+            tree,
+            log: Some(log.clone()),
+            maintenance: Some(maintenance.clone()),
+        };
+        Ok(Self {
+            log,
+            line: Line::new(syncs.clone(), watchers.clone(), options.background && !options.read_only),
+            syncs,
+            watchers,
+            pages: root.pages,
+            segments,
+            layers: ArcSwap::from_pointee(layers),
+            stripes: Stripes::with_hasher(options.stripes, options.hasher.clone()),
+            checkpoint: Mutex::new(checkpointer),
+            collecting: Mutex::new(()),
+            maintenance,
+            space: Space::default(),
+            figures: Mutex::new(figures),
+            mean_value: AtomicU64::new(mean_value),
+            options,
+            recovery: replayed.recovery,
+            geometry,
+        })
+    }
+
+    /// Brings everything to the disk, gives back what is free at the container's end, and notes that nothing lies behind
+    /// the log's end, so that opening the store need not look for it. The store's last handle is gone.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.wait_durable(self.log.published())?;
+        if self.options.background {
+            let _collecting = self.collecting.lock();
+            // The first tells what is dead, the second frees what was emptied.
+            if self.layers.load().memtable.backlog() > REPLAY_AT_OPEN {
+                self.checkpoint(Purpose::Changes)?;
+            }
+            if self.collect(CLOSING)? > 0 {
+                self.checkpoint(Purpose::Changes)?;
+            }
+            self.release_unread();
+            if self.is_mostly_free(self.segments.lock().usage()) {
+                self.give_back()?;
+            }
+        }
+        let end = self.log.published();
+        self.wait_durable(end)?;
+        self.line.check()?;
+        self.cut_free_end()?;
+        self.keep_reserve();
+        // It is worth no failure.
+        let _ = self.punch_holes();
+        // The superblock in the other place may not be durable yet; until it is, the one in this place is needed.
+        self.sync("sync the superblock")?;
+        self.checkpoint.lock().superblock.successor(Some(end)).write(self.pages.device())?;
+        self.sync("sync the superblock")
+    }
+
+    fn horizon(&self) -> Horizon {
+        Horizon { durable: self.log.durable(), published: self.log.published() }
+    }
+
+    pub(crate) fn view(&self) -> ReadView {
+        // The layers first: what becomes visible afterwards is missing from them, but never the other way round.
+        let layers = self.layers.load_full();
+        ReadView { layers, horizon: self.horizon() }
+    }
+
+    /// Reads from the store as it is now.
+    pub(crate) fn with_layers<T>(&self, read: impl FnOnce(&Layers, Horizon) -> T) -> T {
+        let layers = self.layers.load();
+        read(&layers, self.horizon())
+    }
+
+    /// Turns the store read-only.
+    pub(crate) fn fail(&self, action: &'static str, error: impl Into<Arc<std::io::Error>>) -> Error {
+        let source = error.into();
+        self.line.poison(source.clone());
+        Error::Io { action, source }
+    }
+
+    /// As [`fail`](Self::fail), of an error that says what was done.
+    pub(crate) fn fail_with(&self, error: Error) -> Error {
+        self.line.poison(match &error {
+            Error::Io { source, .. } => source.clone(),
+            other => Arc::new(std::io::Error::other(other.clone())),
+        });
+        error
+    }
+
+    /// Makes every completed write durable; `action` says for what.
+    pub(crate) fn sync(&self, action: &'static str) -> Result<()> {
+        self.syncs.sync().map_err(|cause| self.fail(action, cause))
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    pub(crate) fn wait_durable(&self, seq: u64) -> Result<()> {
+        self.line.wait(&self.log, seq)
+    }
+}

@@ -1,0 +1,241 @@
+//! Values as readers receive them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use crate::container::blob::{Reading, Source};
+use crate::container::format::Fields;
+use crate::container::pages::PinnedBytes;
+use crate::container::tree::Tree;
+use crate::container::turns::Turns;
+
+/// The bytes of a value, pinned: they stay what they were when read, whatever is written or collected meanwhile.
+/// Cheap to clone and to send. Values that lie in a mapped file are shown in place; the container's file stays open, and
+/// locked, while one is held.
+///
+/// # Examples
+///
+/// ```
+/// let store = vde_store::Vde::in_memory()?;
+/// store.put("k", "old")?;
+/// let value = store.value("k")?.unwrap();
+/// store.put("k", "new")?;
+/// assert_eq!(&*value, b"old");
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Value {
+    pub(crate) bytes: PinnedBytes,
+    /// Keeps the bytes from being reused.
+    #[allow(dead_code, reason = "held, never read")]
+    pub(crate) pin: Option<Arc<Tree>>,
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Value {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({} bytes)", self.len())
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Value {}
+
+/// What is known of a stored value beside its bytes.
+///
+/// # Examples
+///
+/// ```
+/// let store = vde_store::Vde::in_memory()?;
+/// store.put("k", "12345")?;
+/// let metadata = store.metadata("k")?.unwrap();
+/// assert_eq!(metadata.len, 5);
+/// assert!(metadata.created <= metadata.modified);
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// Length of the value in bytes.
+    pub len: u64,
+    /// When the key was first put since it was last absent.
+    pub created: SystemTime,
+    /// When the value was put.
+    pub modified: SystemTime,
+    /// Grows with every write to the store; two different values of one key never share it.
+    pub version: u64,
+    /// XXH3 (64 bits, seed 0) of the value.
+    pub checksum: u64,
+    /// What [`Vde::put_with`](crate::Vde::put_with) was given.
+    pub user: UserMetadata,
+}
+
+/// Names and values that a caller keeps with a value.
+///
+/// # Examples
+///
+/// ```
+/// use vde_store::{UserMetadata, Vde};
+///
+/// let store = Vde::in_memory()?;
+/// let tags = UserMetadata::from([("type".to_owned(), "text/plain".to_owned())]);
+/// store.put_with("note", &b"hello"[..], &tags)?;
+/// assert_eq!(store.metadata("note")?.unwrap().user["type"], "text/plain");
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+pub type UserMetadata = BTreeMap<String, String>;
+
+pub(crate) fn encode_user(user: &UserMetadata) -> Vec<u8> {
+    let mut out = Vec::new();
+    for text in user.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+    out
+}
+
+/// Its bytes were verified with the record or page that they are part of.
+pub(crate) fn decode_user(bytes: &[u8]) -> UserMetadata {
+    let mut f = Fields(bytes);
+    let mut text = || {
+        let len = f.u32()? as usize;
+        String::from_utf8(f.bytes(len)?.to_vec()).ok()
+    };
+    std::iter::from_fn(|| Some((text()?, text()?))).collect()
+}
+
+/// Reads a value from front to back, or from anywhere: [`Read`] and [`Seek`], and their async twins of `futures-io`.
+///
+/// A value of any length is read in constant memory. Only the bytes that are requested are read and verified, in chunks of
+/// 64 KiB.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, Seek, SeekFrom};
+///
+/// let store = vde_store::Vde::in_memory()?;
+/// store.put("k", "0123456789")?;
+/// let mut reader = store.reader("k")?.unwrap();
+/// let mut two = [0; 2];
+/// reader.seek(SeekFrom::End(-2)).unwrap();
+/// reader.read_exact(&mut two).unwrap();
+/// assert_eq!(&two, b"89");
+/// # Ok::<(), vde_store::Error>(())
+/// ```
+pub struct ValueReader {
+    reading: Reading,
+    turns: Turns,
+    _pin: Arc<Tree>,
+}
+
+impl fmt::Debug for ValueReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValueReader")
+            .field("len", &self.len())
+            .field("at", &self.reading.at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ValueReader {
+    pub(crate) fn new(source: Source, pin: Arc<Tree>) -> Self {
+        Self { reading: Reading { source, at: 0 }, turns: Turns::default(), _pin: pin }
+    }
+
+    /// The length of the whole value in bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "12345")?;
+    /// assert_eq!(store.reader("k")?.unwrap().len(), 5);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn len(&self) -> u64 {
+        self.reading.len()
+    }
+
+    /// Whether the value has no bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// store.put("k", "")?;
+    /// assert!(store.reader("k")?.unwrap().is_empty());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Read for ValueReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reading.read(buf)
+    }
+}
+
+impl Seek for ValueReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.reading.seek(to)
+    }
+}
+
+/// After so many bytes, a reader lets other tasks run.
+const BYTES_IN_A_TURN: u64 = 1 << 20;
+
+/// What is not in memory is read on the polling thread, 64 KiB at a time. Now and then it is pending, and wakes its task at
+/// once, to let others run.
+impl futures_io::AsyncRead for ValueReader {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        ready!(self.turns.left(BYTES_IN_A_TURN, cx));
+        let read = self.reading.read(buf)?;
+        self.turns.spend(read as u64);
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl futures_io::AsyncSeek for ValueReader {
+    fn poll_seek(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: SeekFrom) -> Poll<io::Result<u64>> {
+        Poll::Ready(self.reading.seek(to))
+    }
+}
+
+pub(crate) fn time_from_micros(micros: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(micros)
+}
+
+pub(crate) fn micros_from_time(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
+}
+
+pub(crate) fn now_micros() -> u64 {
+    micros_from_time(SystemTime::now())
+}

@@ -1,0 +1,190 @@
+//! The async twins: the same engine, the same names, waiting for the disk without holding a thread.
+
+mod admin;
+mod batch;
+mod reads;
+#[cfg(test)]
+mod tests;
+mod writes;
+
+use std::path::Path;
+
+use blocking::unblock;
+
+use crate::container::error::Result;
+use crate::container::turns;
+use crate::engine::options::Durability;
+use crate::engine::shared::Shared;
+use crate::faces::store::Vde;
+
+pub use batch::AsyncBatch;
+
+/// A handle whose methods are `async`; see [`Vde`], whose twin it is.
+///
+/// It needs no particular runtime. What is awaited is the disk: a task that waits for a durable write stands in the
+/// same line as blocking writers, and the store's own committer thread syncs for it. Stripes are held for
+/// microseconds and never across an await.
+///
+/// No poll blocks. These run on the thread pool of the crate `blocking`, and the task waits for them:
+///
+/// - a write that cannot be logged at once: its key is being updated, checkpoints lag behind, or it has more than 64 KiB;
+/// - every [`update`](Self::update), because its closure, or writing the new value, may take long;
+/// - reading a value longer than 64 KiB whole;
+/// - what takes long by nature: opening, closing, checkpoints, snapshots, verify, backup, compact.
+///
+/// All else is done in the poll. It may read some pages of the index or 64 KiB of a value from the disk, where the system's
+/// page cache does not have them. Walks through many keys, readers of long values, and loops of
+/// buffered writes or reads let other tasks run now and then: a future that has nothing to wait for may be pending once.
+/// Views and entries have blocking methods only: read a long value through a [reader](crate::Entry::reader).
+///
+/// # Cancel safety
+///
+/// Dropping the future of a write before it resolves leaves it open whether the write happens; it is never half made.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+/// use vde_store::AsyncVde;
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let store = AsyncVde::open(dir.path().join("store.vde")).await?;
+/// store.put("k", "v").await?;
+/// assert_eq!(store.get("k").await?.as_deref(), Some(&b"v"[..]));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AsyncVde {
+    store: Vde,
+}
+
+impl From<Vde> for AsyncVde {
+    fn from(store: Vde) -> Self {
+        Self { store }
+    }
+}
+
+impl AsyncVde {
+    /// As [`Vde::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on where it has begun, and the store is closed at its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = vde_store::AsyncVde::open(dir.path().join("store.vde")).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        Ok(unblock(move || Vde::open(path)).await?.into())
+    }
+
+    /// As [`Vde::create`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::create`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work goes on where it has begun, and the store is closed at its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = vde_store::AsyncVde::create(dir.path().join("store.vde")).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        Ok(unblock(move || Vde::create(path)).await?.into())
+    }
+
+    /// The blocking twin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// store.blocking().put("k", "v")?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn blocking(&self) -> &Vde {
+        &self.store
+    }
+
+    /// As [`Vde::with_durability`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// use vde_store::{Durability, Vde};
+    /// let store = Vde::in_memory()?.to_async();
+    /// store.with_durability(Durability::Buffered).put("k", "v").await?;
+    /// store.flush().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "it returns another handle and leaves this one as it is"]
+    pub fn with_durability(&self, durability: Durability) -> Self {
+        self.store.with_durability(durability).into()
+    }
+
+    /// Does on the pool what may have to wait.
+    async fn elsewhere<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
+        let store = self.store.clone();
+        unblock(move || {
+            #[cfg(test)]
+            tests::wait_while_the_pool_is_paused();
+            work(store.shared())
+        })
+        .await
+    }
+
+    async fn acknowledge(&self, seq: u64) -> Result<()> {
+        match self.store.durability() {
+            Durability::Sync => self.wait_durable(seq).await,
+            Durability::Buffered => {
+                turns::done_at_once(turns::WRITE).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn wait_durable(&self, seq: u64) -> Result<()> {
+        let shared = self.store.shared();
+        shared.line.wait_async(&shared.log, seq).await
+    }
+
+    /// As [`Vde::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Vde::flush`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves the queue of waiters; nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// vde_store::Vde::in_memory()?.to_async().flush().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn flush(&self) -> Result<()> {
+        self.wait_durable(self.store.shared().log.published()).await
+    }
+}

@@ -1,0 +1,134 @@
+//! Copies of a whole store, made while it is written to.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::container::device::Partial;
+use crate::container::error::{Error, Result};
+use crate::container::format::MAX_RECORD_VALUE;
+use crate::container::log::record::Origin;
+use crate::engine::entry::Entry;
+use crate::engine::options::{Durability, VdeOptions};
+use crate::engine::value::{encode_user, micros_from_time};
+use crate::engine::writes::{Content, Write};
+use crate::faces::opening::initialise;
+use crate::faces::store::Vde;
+
+impl Vde {
+    /// Copies the store, as it is now, into a new container at `path`. Readers and writers go on meanwhile. Values keep
+    /// their metadata; named snapshots are not copied. Returns how many keys were.
+    ///
+    /// The copy is made beside `path` and appears there once it is whole and durable. What fails leaves nothing; what a kill
+    /// leaves is a file whose name ends in `.partial`, which the next backup to `path` removes. Versions in the copy go on
+    /// from those of the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where `path` exists already or cannot be written; as [`ReadView::get`](crate::ReadView::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::Vde;
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = Vde::in_memory()?;
+    /// store.put("k", "v")?;
+    /// assert_eq!(store.backup(dir.path().join("copy.vde"))?, 1);
+    /// assert!(Vde::open(dir.path().join("copy.vde"))?.contains("k")?);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<u64> {
+        self.backup_telling(path, |_, _| {})
+    }
+
+    /// As [`backup`](Self::backup), of a store that was opened to be [salvaged](VdeOptions::salvage): `left_out` is told of
+    /// each key that is not copied, and why. `None` stands for the keys of a damaged page of the index, which nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// As [`backup`](Self::backup).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Vde, VdeOptions};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let path = dir.path().join("store.vde");
+    /// Vde::create(&path)?.put("k", "v")?;
+    /// let store = VdeOptions::new().read_only(true).salvage(true).open(&path)?;
+    /// let mut left_out = Vec::new();
+    /// store.backup_telling(dir.path().join("copy.vde"), |key, _| left_out.push(key.map(<[u8]>::to_vec)))?;
+    /// assert!(left_out.is_empty());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn backup_telling(
+        &self,
+        path: impl AsRef<Path>,
+        mut left_out: impl FnMut(Option<&[u8]>, &Error),
+    ) -> Result<u64> {
+        let shared = self.shared();
+        let ours = &shared.options;
+        let (partial, device) = Partial::create(path.as_ref(), ours.lock)?;
+        let view = self.read_view();
+        let segment_size = shared.pages.geometry().segment_size;
+        initialise(&device, segment_size, shared.log.published())?;
+        let options = VdeOptions {
+            read_only: false,
+            salvage: false,
+            background: true,
+            segment_size,
+            durability: Durability::Buffered,
+            ..ours.clone()
+        };
+        let copy = Self::start(options, Arc::new(device))?;
+        let mut keys = 0;
+        for entry in view.list("") {
+            let adopted = match &entry {
+                Ok(entry) => copy.adopt(entry),
+                Err(error) => Err(error.clone()),
+            };
+            match adopted {
+                Err(error @ Error::Corrupt { .. }) if ours.salvage => {
+                    left_out(entry.as_ref().ok().map(Entry::key), &error);
+                }
+                adopted => {
+                    adopted?;
+                    keys += 1;
+                }
+            }
+        }
+        copy.flush()?;
+        copy.checkpoint()?;
+        drop(copy);
+        partial.finish()?;
+        Ok(keys)
+    }
+
+    /// Puts an entry of another store with all that is known of it.
+    fn adopt(&self, entry: &Entry) -> Result<()> {
+        let metadata = entry.metadata()?;
+        let user = encode_user(&metadata.user);
+        let created = micros_from_time(metadata.created);
+        let origin =
+            Some((Origin { version: metadata.version, created }, micros_from_time(metadata.modified)));
+        let shared = self.shared();
+        shared.throttle()?;
+        let write = |content| {
+            let _stripe = shared.stripes.lock(entry.key());
+            shared.log(
+                &[Write { key: entry.key(), content, user: &user, origin, replaced: None }],
+                Durability::Buffered,
+            )
+        };
+        if entry.len() <= MAX_RECORD_VALUE as u64 {
+            write(shared.lift(&entry.value()?)?.content())?;
+        } else {
+            let (map, pending) = shared.write_blob(&[], &mut entry.reader()?)?;
+            write(Content::Blob(&map, pending.len))?;
+            pending.keep();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! What callers hold: stores, batches and what administrators ask for, for threads and for tasks.
+
+pub(crate) mod admin;
+pub(crate) mod asynchronous;
+pub(crate) mod backup;
+pub(crate) mod batch;
+pub(crate) mod opening;
+pub(crate) mod reads;
+pub(crate) mod store;
+pub(crate) mod verify;
+pub(crate) mod watch;
