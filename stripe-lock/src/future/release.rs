@@ -79,7 +79,7 @@ fn release_each(set: &impl LockSet, plan: &impl Plan, stripes: impl Iterator<Ite
     let mut panics = Panics::default();
     for stripe in stripes {
         if word::release(set.word(stripe), plan.mode(stripe), Place::of_stripe(stripe).key()) {
-            serve_queue_after(set, stripe, &mut panics);
+            serve(set, stripe, &mut panics);
         }
     }
 }
@@ -151,13 +151,9 @@ pub(super) fn serve_queue(set: &impl LockSet, stripe: usize) {
     serve(set, stripe, &mut Panics::default());
 }
 
+/// Serves the queue of a stripe: hands the stripe over to those who are to have it, or wakes the first to compete for it.
 #[cold]
 #[inline(never)]
-fn serve_queue_after(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
-    serve(set, stripe, panics);
-}
-
-/// Serves the queue of a stripe: hands the stripe over to those who are to have it, or wakes the first to compete for it.
 pub(super) fn serve(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
     let mut wakes = Wakes::default();
     loop {
