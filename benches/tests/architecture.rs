@@ -97,13 +97,14 @@ fn the_order_of_stripes_and_that_of_exact_keys_exist_in_one_file_each() {
         let name = path.file_name().expect("a source has a name").to_string_lossy().into_owned();
         // These sort for display: the hottest stripes first, and the holder of a stripe before its waiters.
         let shown = ["stats.rs", "diagnosis.rs"].contains(&name.as_str());
-        let orders_keys = path.ends_with("future/keyed/tags.rs");
+        let orders_keys = path.ends_with("asynchronous/keyed/tags.rs");
         assert!(
             !sorts || shown || orders_keys,
             "{name} sorts: order belongs to stripe_set.rs, that of exact keys to keyed/tags.rs"
         );
     }
-    let striped = fs::read_to_string(root().join("stripe-lock/src/striped.rs")).expect("a source is text");
+    let striped =
+        fs::read_to_string(root().join("stripe-lock/src/shared/striped.rs")).expect("a source is text");
     assert!(
         !striped.contains("raw::") && !striped.contains("lock_api"),
         "striped.rs knows no lock operation"
@@ -113,33 +114,77 @@ fn the_order_of_stripes_and_that_of_exact_keys_exist_in_one_file_each() {
 /// The floors of vde-store, from the top.
 const FLOORS: [&str; 3] = ["faces", "engine", "container"];
 
-/// Lines of `code` that are no comments, before its tests, and name anything of the crate but what is on `floors`.
+/// Lines of `code` that are no prose, before its tests, and name anything of the crate but what is on `floors`.
 fn arrows_beside<'a>(code: &'a str, floors: &'a [&str]) -> impl Iterator<Item = &'a str> {
     let code = code.split("#[cfg(test)]").next().unwrap_or_default();
     let code = code.split("#[cfg(all(test").next().unwrap_or_default();
-    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines =
+        code.lines().filter(|line| !["//", "#[doc"].iter().any(|prose| line.trim_start().starts_with(prose)));
     lines.filter(|line| {
-        let named = |target: &str| floors.iter().any(|floor| target.starts_with(&format!("{floor}::")));
+        let named = |target: &str| floors.contains(&target.split([':', ')']).next().unwrap_or_default());
         line.split("crate::").skip(1).any(|target| !named(target))
     })
+}
+
+/// What a crate has beside its rooms or floors.
+fn holds_nothing_but(src: &Path, rooms: &[&str], others: &[&str]) {
+    for entry in fs::read_dir(src).expect("the folder is there") {
+        let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
+        let is_room = rooms.contains(&name.trim_end_matches(".rs"));
+        assert!(is_room || others.contains(&&*name), "{name} stands nowhere");
+    }
+}
+
+/// The sources of `room`, which name nothing of their crate but what is in `rooms`.
+fn names_nothing_beside(src: &Path, room: &str, rooms: &[&str]) {
+    let files = sources(&src.join(room));
+    assert!(files.len() > 5, "{room}: {files:?}");
+    for path in files.iter().filter(|path| !path.ends_with("tests.rs")) {
+        let code = fs::read_to_string(path).expect("a source is text");
+        let beside: Vec<_> = arrows_beside(&code, rooms).collect();
+        assert!(beside.is_empty(), "{}: {beside:?}", path.display());
+    }
 }
 
 #[test]
 fn the_modules_of_the_store_stand_on_three_floors_with_arrows_that_lead_down() {
     let src = root().join("vde-store/src");
     for (height, floor) in FLOORS.iter().enumerate() {
-        let files = sources(&src.join(floor));
-        assert!(files.len() > 5, "{floor}: {files:?}");
-        for path in files.iter().filter(|path| !path.ends_with("tests.rs")) {
-            let code = fs::read_to_string(path).expect("a source is text");
-            let up: Vec<_> = arrows_beside(&code, &FLOORS[height..]).collect();
-            assert!(up.is_empty(), "{}: {up:?}", path.display());
-        }
+        names_nothing_beside(&src, floor, &FLOORS[height..]);
     }
-    let others = ["bin", "lib.rs", "fuzzing.rs", "testing.rs", "testing"];
-    for entry in fs::read_dir(src).expect("the folder is there") {
-        let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
-        assert!(FLOORS.contains(&&*name) || others.contains(&&*name), "{name} stands on no floor");
+    holds_nothing_but(&src, &FLOORS, &["bin", "lib.rs", "fuzzing.rs", "testing.rs", "testing"]);
+}
+
+#[test]
+fn the_locks_have_three_rooms_and_the_blocking_and_the_async_one_do_not_know_each_other() {
+    let src = root().join("stripe-lock/src");
+    let rooms = ["shared", "blocking", "asynchronous"];
+    names_nothing_beside(&src, "shared", &["shared"]);
+    names_nothing_beside(&src, "blocking", &["shared", "blocking"]);
+    names_nothing_beside(&src, "asynchronous", &["shared", "asynchronous"]);
+    holds_nothing_but(&src, &rooms, &["lib.rs", "guide.rs"]);
+}
+
+#[test]
+fn what_takes_locks_knows_the_guards_and_not_the_other_way_round() {
+    let above = [
+        ("blocking/lock.rs", &["take", "guard", "multi", "mutex", "rwlock", "reentrant"][..]),
+        ("blocking/guard.rs", &["take", "multi", "mutex", "rwlock", "reentrant"]),
+        ("blocking/multi.rs", &["take", "mutex", "rwlock", "reentrant", "batch"]),
+        ("blocking/batch.rs", &["rwlock"]),
+        ("asynchronous/set.rs", &["guard", "multi", "acquire", "extend", "methods", "mutex"]),
+        ("asynchronous/guard.rs", &["multi", "acquire", "extend", "methods", "mutex", "semaphore"]),
+        ("asynchronous/multi.rs", &["acquire", "extend", "methods", "mutex", "batch"]),
+        ("asynchronous/acquire.rs", &["extend", "methods", "mutex", "rwlock", "semaphore", "batch"]),
+        ("asynchronous/rwlock.rs", &["batch"]),
+    ];
+    for (file, above) in above {
+        let code = fs::read_to_string(root().join("stripe-lock/src").join(file)).expect("a source is text");
+        let (room, _) = file.split_once('/').expect("a file in a room");
+        for module in above {
+            let paths = [format!("use super::{module}::"), format!("use crate::{room}::{module}::")];
+            assert!(!paths.iter().any(|path| code.contains(path)), "{file} imports {module}");
+        }
     }
 }
 

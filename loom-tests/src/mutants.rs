@@ -40,7 +40,7 @@ const RACE: &str = "Causality violation";
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the sort is taken out",
-        file: "stripe_set.rs",
+        file: "shared/stripe_set.rs",
         from: "while at > 0 && sorted[at - 1] > stripe {",
         to: "while at > usize::MAX - 1 && sorted[at - 1] > stripe {",
         test: "blocking",
@@ -49,7 +49,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "all stripes but the last",
-        file: "stripe_set.rs",
+        file: "shared/stripe_set.rs",
         from: "u64::MAX >> (WORD - bits)",
         to: "u64::MAX >> (WORD - bits + 1)",
         test: "blocking",
@@ -58,7 +58,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a failed try keeps what it got",
-        file: "multi/taking.rs",
+        file: "blocking/multi/taking.rs",
         from: "filter(|&index| index < self.reached)",
         to: "filter(|_| false)",
         test: "blocking",
@@ -67,7 +67,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "extending waits below what is held",
-        file: "multi/extend.rs",
+        file: "blocking/multi/extend.rs",
         from: "if may_wait && !below {",
         to: "if may_wait {",
         test: "blocking",
@@ -76,7 +76,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a multi-guard releases nothing",
-        file: "multi.rs",
+        file: "blocking/multi.rs",
         from: "Some(bits) => release_each(set, bits, holding),",
         to: "Some(_) => (),",
         test: "blocking",
@@ -85,7 +85,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a batch reads what it should write",
-        file: "batch.rs",
+        file: "blocking/batch.rs",
         from: "self.writes.insert(stripe);",
         to: "",
         test: "blocking",
@@ -94,7 +94,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a fair release of many releases nothing",
-        file: "multi.rs",
+        file: "blocking/multi.rs",
         from: "unsafe { releasing.holding.pop_fair(self.set.striped.stripe(index), index) }",
         to: "_ = index;",
         test: "blocking",
@@ -103,7 +103,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a part that is released stays locked",
-        file: "multi.rs",
+        file: "blocking/multi.rs",
         from: "unsafe { self.holding.remove(self.set.striped.stripe(index), index, &self.stripes) }",
         to: "",
         test: "blocking",
@@ -112,7 +112,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a restart releases nothing",
-        file: "multi/extend.rs",
+        file: "blocking/multi/extend.rs",
         from: "unsafe { release_many(set, &held, &mut self.holding) }",
         to: "_ = (held, unsafe { release_many(set, &StripeSet::empty(0), &mut self.holding) });",
         test: "blocking",
@@ -121,7 +121,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a restart says nothing",
-        file: "multi/extend.rs",
+        file: "blocking/multi/extend.rs",
         from: "return Extended::Restarted;",
         to: "return Extended::Kept;",
         test: "blocking",
@@ -130,7 +130,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "unlocked keeps the stripe",
-        file: "guard/unlocked.rs",
+        file: "blocking/guard/unlocked.rs",
         from: "Self::without(guard, |stripe, state| unsafe { stripe.release(state) }, f)",
         to: "Self::without(guard, |_, state| core::mem::forget(state), f)",
         test: "blocking",
@@ -139,7 +139,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an upgrade lets go in between",
-        file: "guard/modes.rs",
+        file: "blocking/guard/modes.rs",
         from: "let state = unsafe { stripe.raw().0.upgrade(state) };",
         to: "let state = unsafe { stripe.raw().0.unlock_upgradable(state); stripe.raw().0.lock_exclusive() };",
         test: "blocking",
@@ -148,7 +148,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a downgrade lets go in between",
-        file: "guard/modes.rs",
+        file: "blocking/guard/modes.rs",
         from: "let state = unsafe { stripe.raw().0.downgrade(state) };",
         to: "let state = unsafe { stripe.raw().0.unlock_exclusive(state); stripe.raw().0.lock_shared() };",
         test: "blocking",
@@ -157,7 +157,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "time runs out and what was taken stays",
-        file: "multi/taking.rs",
+        file: "blocking/multi/taking.rs",
         from: "filter(|&index| index < self.reached)",
         to: "filter(|_| false)",
         test: "blocking",
@@ -166,7 +166,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a sleeper leaves the barrier out",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        barrier::everywhere()\n",
         to: "        barrier::everywhere;\n        true\n",
         test: "blocking",
@@ -175,7 +175,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a releaser leaves the barrier out",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        barrier::here();\n",
         to: "",
         test: "blocking",
@@ -184,7 +184,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a sleeper looks no second time",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "            if self.attempt() {\n                self.waiting",
         to: "            if false {\n                self.waiting",
         test: "blocking",
@@ -193,7 +193,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "who sleeps again looks no second time",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        if self.attempt() {\n            queue.remove(parker);",
         to: "        if false {\n            queue.remove(parker);",
         test: "blocking",
@@ -202,7 +202,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the byte is cleared while others sleep",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        self.say_who_is_left(queue.is_empty());\n        Turn::Had\n    }\n\n    /// For a holder",
         to: "        self.say_who_is_left(true);\n        Turn::Had\n    }\n\n    /// For a holder",
         test: "blocking",
@@ -211,7 +211,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a release does not look at the byte again",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        if self.waiting.load(Relaxed) == ASLEEP {\n            self.call();\n        }\n    }\n\n    /// Hands",
         to: "    }\n\n    /// Hands",
         test: "blocking",
@@ -220,7 +220,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a release wakes nobody",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        called.inspect(|parker| parker.wake());",
         to: "        drop(called);",
         test: "blocking",
@@ -229,7 +229,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a hand-over wakes nobody",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "            granted.inspect(|parker| parker.wake());",
         to: "            drop(granted);",
         test: "blocking",
@@ -238,7 +238,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a hand-over forgets the others",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "            self.say_who_is_left(queue.is_empty());\n            drop(queues);",
         to: "            self.say_who_is_left(true);\n            drop(queues);",
         test: "blocking",
@@ -247,7 +247,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a hand-over lets a newcomer in",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "            let granted = queue.grant_first();",
         to: "            let granted = queue.grant_first();\n            self.locked.store(0, Release);",
         test: "blocking",
@@ -256,7 +256,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "who gives up keeps the turn",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        } else if was_first && ",
         to: "        } else if false && was_first && ",
         test: "blocking",
@@ -265,7 +265,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "who gives up ignores what it was handed",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        if parker.told() == Told::Granted {\n            return true;\n        }\n        let queue",
         to: "        let queue",
         test: "blocking",
@@ -274,7 +274,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a byte mutex is locked without acquire",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "compare_exchange(0, 1, Acquire, Relaxed)",
         to: "compare_exchange(0, 1, Relaxed, Relaxed)",
         test: "blocking",
@@ -283,7 +283,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a byte mutex is released without release",
-        file: "raw/byte.rs",
+        file: "blocking/raw/byte.rs",
         from: "        self.locked.store(0, Release);\n        barrier::here();",
         to: "        self.locked.store(0, Relaxed);\n        barrier::here();",
         test: "blocking",
@@ -292,7 +292,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a newcomer goes in without acquire",
-        file: "future/word.rs",
+        file: "asynchronous/word.rs",
         from: "new as $int, Acquire, Relaxed)",
         to: "new as $int, Relaxed, Relaxed)",
         test: "async_locks",
@@ -301,7 +301,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a holder leaves without release",
-        file: "future/word.rs",
+        file: "asynchronous/word.rs",
         from: "fetch_add(part as $int, Release)",
         to: "fetch_add(part as $int, Relaxed)",
         test: "async_locks",
@@ -310,7 +310,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no second look before sleeping",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "Ok(_) => break,\n            Err(other) => now = other,",
         to: "Ok(_) => break,\n            Err(_) => break,",
         test: "async_locks",
@@ -319,7 +319,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a waiter sleeps while it counts as awake",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "next.map_or(word::with_queue(now, ASLEEP), |next| word::with_queue(next, behind))",
         to: "next.map_or(now, |next| word::with_queue(next, behind))",
         test: "async_locks",
@@ -328,7 +328,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "giving up wakes nobody",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "            if first {\n                serve(set, stripe, panics);",
         to: "            if first && stripe > 64 {\n                serve(set, stripe, panics);",
         test: "async_locks",
@@ -337,7 +337,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "giving up keeps what it holds",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "break Held::Below(stripe);\n        };",
         to: "break Held::Below(0);\n        };",
         test: "async_locks",
@@ -346,7 +346,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a grant wakes nobody",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "wakes.push(node.as_ref().with(super::queue::Fields::take_waker));\n        node.as_ref().set_state(state);",
         to: "drop(node.as_ref().with(super::queue::Fields::take_waker));\n        node.as_ref().set_state(state);",
         test: "async_locks",
@@ -355,7 +355,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "only the first of several is granted",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "let next = next_from(plan, stripe + 1);",
         to: "let next = next_from(plan, usize::MAX);",
         test: "async_locks",
@@ -364,7 +364,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a future walks down",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "Some(bits) => enter_each(set, plan, bits),",
         to: "Some(bits) => enter_each(set, plan, bits.rev()),",
         test: "async_locks",
@@ -373,7 +373,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the first waker is kept",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "                if self.node.with(|fields| fields.would_wake(cx.waker())) {\n                    return Look::Pending;",
         to: "                if self.node.with(|fields| fields.would_wake(cx.waker())) || true {\n                    return Look::Pending;",
         test: "async_locks",
@@ -382,7 +382,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "one too many may overtake",
-        file: "future/word.rs",
+        file: "asynchronous/word.rs",
         from: "const LAST: u32 = AWAKE + OVERTAKES;",
         to: "const LAST: u32 = AWAKE + OVERTAKES + 1;",
         test: "async_locks",
@@ -391,7 +391,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the bucket that a waiter has left is taken for its home",
-        file: "future/queue.rs",
+        file: "asynchronous/queue.rs",
         from: "if locked.holds(stripe) {",
         to: "if locked.holds(stripe) || true {",
         test: "async_locks",
@@ -400,7 +400,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a full batch ends the turn",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "turn.more = true;",
         to: "turn.more = false;",
         test: "async_locks",
@@ -409,7 +409,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a batch has no limit",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "if turn.given == BATCH {",
         to: "if turn.given == usize::MAX {",
         test: "async_locks",
@@ -418,7 +418,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the rest of several counts as granted",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "Rest::Stopped(stripe) => State::Resume(stripe),",
         to: "Rest::Stopped(_) => State::Granted,",
         test: "async_locks",
@@ -427,7 +427,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "strictness is forgotten",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "if strict || !competes",
         to: "if !competes",
         test: "async_locks",
@@ -436,7 +436,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a fair unlock prefers nobody",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "        head.hand_overs = head.hand_overs.max(1);\n",
         to: "",
         test: "async_locks",
@@ -445,7 +445,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "added permits are handed to nobody",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "    if serves {\n        serve_queue(set, stripe);",
         to: "    if serves && stripe > 64 {\n        serve_queue(set, stripe);",
         test: "async_locks",
@@ -454,7 +454,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the granted is told before its waker is taken",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "wakes.push(node.as_ref().with(super::queue::Fields::take_waker));\n        node.as_ref().set_state(state);",
         to: "node.as_ref().set_state(state);\n        wakes.push(node.as_ref().with(super::queue::Fields::take_waker));",
         test: "async_locks",
@@ -463,7 +463,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a grant is stored without release",
-        file: "future/queue.rs",
+        file: "asynchronous/queue.rs",
         from: "self.state.store(state.to_bits(), Release);",
         to: "self.state.store(state.to_bits(), std::sync::atomic::Ordering::Relaxed);",
         test: "async_locks",
@@ -472,7 +472,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a grant is loaded without acquire",
-        file: "future/queue.rs",
+        file: "asynchronous/queue.rs",
         from: "State::from_bits(self.state.load(Acquire))",
         to: "State::from_bits(self.state.load(std::sync::atomic::Ordering::Relaxed))",
         test: "async_locks",
@@ -481,7 +481,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "closing forgets those who wait",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "let empty = locked.known_head(stripe).is_none_or(|head| head.len() == 0);",
         to: "let empty = true;",
         test: "async_locks",
@@ -490,7 +490,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "closing tells one batch",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "        if empty {\n            return;",
         to: "        if empty || stripe < 64 {\n            return;",
         test: "async_locks",
@@ -499,7 +499,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a newcomer enters a closed stripe",
-        file: "future/word.rs",
+        file: "asynchronous/word.rs",
         from: "ASLEEP | LAST | CLOSED => None,",
         to: "ASLEEP | LAST => None,",
         test: "async_locks",
@@ -508,7 +508,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a multi that finds a closed stripe counts it as held",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "Rest::Refused(stripe, error) => {\n                            self.node.set_state(State::Resume(stripe));",
         to: "Rest::Refused(_, error) => {\n                            self.node.set_state(State::Granted);",
         test: "async_locks",
@@ -517,7 +517,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a multi that is told of the end keeps what it holds",
-        file: "future/release.rs",
+        file: "asynchronous/release.rs",
         from: "State::Closed(stripe), &mut wakes",
         to: "State::Closed(0), &mut wakes",
         test: "async_locks",
@@ -526,7 +526,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "one too many waits where it is crowded",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "head.len() >= max_waiters",
         to: "head.len() > max_waiters",
         test: "async_locks",
@@ -535,7 +535,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "one too few waits where it is crowded",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "head.len() >= max_waiters",
         to: "head.len() + 1 >= max_waiters",
         test: "async_locks",
@@ -544,7 +544,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a multi that is refused keeps what it holds",
-        file: "future/acquire.rs",
+        file: "asynchronous/acquire.rs",
         from: "panics.run(|| release::release_held(&**set, &self.plan, held));",
         to: "let _ = held;",
         test: "async_locks",
@@ -553,7 +553,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an upgrade joins as the last",
-        file: "future/queue.rs",
+        file: "asynchronous/queue.rs",
         from: "if mode == Mode::Upgrade { (None",
         to: "if mode == Mode::Upgrade && stripe > 64 { (None",
         test: "async_locks",
@@ -562,7 +562,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an upgrade that is given up keeps the stripe",
-        file: "future/upgrade.rs",
+        file: "asynchronous/upgrade.rs",
         from: "Held::Below(_) => drop(hold),",
         to: "Held::Below(_) => std::mem::forget(hold),",
         test: "async_locks",
@@ -571,7 +571,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a downgrade lets nobody in",
-        file: "future/upgrade.rs",
+        file: "asynchronous/upgrade.rs",
         from: "if serves {",
         to: "if serves && place.stripe() > 64 {",
         test: "async_locks",
@@ -580,7 +580,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a future that extends waits below what is held",
-        file: "future/multi.rs",
+        file: "asynchronous/extend.rs",
         from: "Err(if below {",
         to: "Err(if below && stripe > 64 {",
         test: "async_locks",
@@ -589,7 +589,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a restart keeps what it holds",
-        file: "future/multi.rs",
+        file: "asynchronous/extend.rs",
         from: "        self.release_everything();\n",
         to: "",
         test: "async_locks",
@@ -598,7 +598,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a restart is not told",
-        file: "future/multi.rs",
+        file: "asynchronous/extend.rs",
         from: "Ok(Extended::Restarted)",
         to: "Ok(Extended::Kept)",
         test: "async_locks",
@@ -607,7 +607,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a panic in a waker ends the batch",
-        file: "future/panics.rs",
+        file: "asynchronous/panics.rs",
         from: "panics.run(|| waker.wake());",
         to: "waker.wake();",
         test: "async_locks",
@@ -616,7 +616,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a panic in a waker ends the cancel",
-        file: "future/waiter.rs",
+        file: "asynchronous/waiter.rs",
         from: "serve(set, stripe, panics);",
         to: "super::release::serve_queue(set, stripe);",
         test: "async_locks",
@@ -625,7 +625,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a wake does not unpark",
-        file: "future/block.rs",
+        file: "asynchronous/block.rs",
         from: "if !self.woken.swap(true, Release) {",
         to: "if self.woken.swap(true, Release) {",
         test: "async_locks",
@@ -634,7 +634,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a wake before the thread parks is forgotten",
-        file: "future/block.rs",
+        file: "asynchronous/block.rs",
         from: "                park();\n",
         to: "                self.woken.swap(false, Acquire);\n                park();\n",
         test: "async_locks",
@@ -643,7 +643,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a key is entered without acquire",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "self.word.compare_exchange(FREE, tag.0, Acquire, Relaxed).is_ok()",
         to: "self.word.compare_exchange(FREE, tag.0, Relaxed, Relaxed).is_ok()",
         test: "exact",
@@ -652,7 +652,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a key is released without release",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "self.word.compare_exchange(tag.0, FREE, Release, Relaxed)",
         to: "self.word.compare_exchange(tag.0, FREE, Relaxed, Relaxed)",
         test: "exact",
@@ -661,7 +661,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the tag is left out of the table",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "table.held.insert(Tag(tag));",
         to: "_ = tag;",
         test: "exact",
@@ -670,7 +670,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a table is taken over without acquire",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "self.word.compare_exchange(now, IN_TABLE, Acquire, Relaxed)",
         to: "self.word.compare_exchange(now, IN_TABLE, Relaxed, Relaxed)",
         test: "exact",
@@ -679,7 +679,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a table that is left publishes nothing",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "self.word.store(FREE, Release)",
         to: "self.word.store(FREE, Relaxed)",
         test: "exact",
@@ -688,7 +688,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a table is left that holds keys",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "if held.is_empty() && waiters.is_empty() && !*closed",
         to: "if waiters.is_empty() && !*closed",
         test: "exact",
@@ -697,7 +697,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a release in the table wakes nobody",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "let waker = locked.table.serve(tag);",
         to: "let waker = None;",
         test: "exact",
@@ -706,7 +706,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "who gives up a key keeps the turn",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "let waker = if locked.table.held.contains(&tag) { None } else { locked.table.serve(tag) };",
         to: "let waker = None;",
         test: "exact",
@@ -715,7 +715,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a key that is handed over is not held",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "self.held.insert(tag);\n                first",
         to: "first",
         test: "exact",
@@ -724,7 +724,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no end to overtaking for a key",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "let overtaken = notified && waiters.overtaken >= OVERTAKES;",
         to: "let overtaken = notified && waiters.overtaken > OVERTAKES;",
         test: "exact",
@@ -733,7 +733,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a woken waiter takes a key that is held",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "if !table.held.contains(&tag) {",
         to: "if true {",
         test: "exact",
@@ -742,7 +742,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a woken waiter sleeps on without its turn",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "// The next release hands the key over.\n            node.set_state(State::Waiting(0));",
         to: "return Found::Waits;",
         test: "exact",
@@ -751,7 +751,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a future keeps the waker of another task",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "*fresh = node.with(|fields| fields.set_waker(new));",
         to: "drop(new);",
         test: "exact",
@@ -760,7 +760,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the keys are not sorted",
-        file: "future/keyed/tags.rs",
+        file: "asynchronous/keyed/tags.rs",
         from: "rposition(|&before| before < tag).map_or(0, |before| before + 1)",
         to: "rposition(|_| true).map_or(0, |before| before + 1)",
         test: "exact",
@@ -769,7 +769,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a failed try of many keys keeps some",
-        file: "future/keyed/set.rs",
+        file: "asynchronous/keyed/set.rs",
         from: "self.release(&tags[..before], &mut Panics::default());",
         to: "",
         test: "exact",
@@ -778,7 +778,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "who gives up many keys keeps some",
-        file: "future/keyed/wait.rs",
+        file: "asynchronous/keyed/wait.rs",
         from: "buckets.release(&tags[..self.held], &mut panics);",
         to: "",
         test: "exact",
@@ -787,7 +787,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "closing tells nobody",
-        file: "future/keyed/bucket.rs",
+        file: "asynchronous/keyed/bucket.rs",
         from: "wakes.push(node.as_ref().with(Fields::take_waker));",
         to: "drop(node.as_ref().with(Fields::take_waker));",
         test: "exact",

@@ -79,14 +79,9 @@ extern crate alloc;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-mod atomic;
-mod batch;
-mod capacity;
-mod extend;
-mod faces;
 #[cfg(feature = "async")]
-pub mod future;
-mod guard;
+pub mod asynchronous;
+mod blocking;
 #[cfg(all(
     any(doc, doctest),
     feature = "async",
@@ -95,71 +90,56 @@ mod guard;
     feature = "fnv"
 ))]
 pub mod guide;
-mod hash;
-mod held;
-mod holding;
-mod lock;
-mod multi;
-mod mutex;
-mod pair;
-pub mod raw;
-mod reentrant;
-mod rwlock;
-mod sealed;
-mod session;
-#[cfg(feature = "stats")]
-mod stats;
-mod stripe;
-mod stripe_set;
-mod striped;
-mod waits;
+mod shared;
 
-pub use batch::Batch;
-#[cfg(feature = "std")]
-pub use capacity::expected_parallelism;
-pub use capacity::{Workload, recommended_stripes};
-pub use extend::{ExtendError, Extended};
 #[cfg(feature = "async")]
 #[doc(inline)]
-pub use future::keyed::{
+pub use asynchronous::keyed::{
     ArcKeyedMutexGuard, ArcKeyedMutexMultiGuard, AsyncKeyedMutex, KeyedMutex, KeyedMutexGuard,
     KeyedMutexMultiGuard,
 };
 #[cfg(feature = "async")]
 #[doc(inline)]
-pub use future::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
-pub use guard::{ArcStripe, Guard, MappedGuard};
-pub use hash::DefaultHasher;
-#[cfg(feature = "fnv")]
-pub use hash::Fnv1a;
-#[cfg(feature = "std")]
-pub use hash::SipHash;
-pub use holding::{Holding, HoldingFair, Mixed, Uniform};
-pub use lock::{Handle, StripedLock};
-pub use multi::{MultiGuard, MultiIter, MultiIterMut};
-pub use mutex::{
+pub use asynchronous::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
+pub use blocking::batch::Batch;
+pub use blocking::guard::{ArcStripe, Guard, MappedGuard};
+pub use blocking::holding::{Holding, HoldingFair, Mixed, Uniform};
+pub use blocking::lock::{Handle, StripedLock};
+pub use blocking::multi::{MultiGuard, MultiIter, MultiIterMut};
+pub use blocking::mutex::{
     ArcMappedMutexGuard, ArcMutexGuard, ArcMutexMultiGuard, MappedMutexGuard, MutexGuard, MutexMultiGuard,
     StripedMutex,
 };
-pub use pair::Pair;
 #[doc(inline)]
-pub use raw::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
-pub use reentrant::{
+pub use blocking::raw;
+#[doc(inline)]
+pub use blocking::raw::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
+pub use blocking::reentrant::{
     ArcMappedReentrantMutexGuard, ArcReentrantMultiGuard, ArcReentrantMutexGuard, MappedReentrantMutexGuard,
     ReentrantMultiGuard, ReentrantMutexGuard, StripedReentrantMutex,
 };
-pub use rwlock::{
+pub use blocking::rwlock::{
     ArcBatchGuard, ArcMappedRwLockReadGuard, ArcMappedRwLockWriteGuard, ArcReadMultiGuard,
     ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, ArcWriteMultiGuard, BatchGuard,
     MappedRwLockReadGuard, MappedRwLockWriteGuard, ReadMultiGuard, RwLockReadGuard,
     RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
 };
-pub use session::Session;
+pub use blocking::session::Session;
 #[cfg(feature = "stats")]
-pub use stats::{Stats, StripeStats};
-pub use stripe::Stripe;
-pub use stripe_set::{Iter, StripeSet};
-pub use striped::{DEFAULT_STRIPES, MAX_STRIPES, Striped};
+pub use blocking::stats::{Stats, StripeStats};
+pub use blocking::stripe::Stripe;
+#[cfg(feature = "std")]
+pub use shared::capacity::expected_parallelism;
+pub use shared::capacity::{Workload, recommended_stripes};
+pub use shared::extend::{ExtendError, Extended};
+pub use shared::hash::DefaultHasher;
+#[cfg(feature = "fnv")]
+pub use shared::hash::Fnv1a;
+#[cfg(feature = "std")]
+pub use shared::hash::SipHash;
+pub use shared::pair::Pair;
+pub use shared::stripe_set::{Iter, StripeSet};
+pub use shared::striped::{DEFAULT_STRIPES, MAX_STRIPES, Striped};
 
 #[cfg(feature = "lock_api")]
 pub use lock_api;

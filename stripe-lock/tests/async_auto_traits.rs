@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use asking::{Absent as _, Ask, SyncAlone, autos, of, word};
-use stripe_lock::future::keyed::{AcquireKeys, KeyedGuard, Many, One};
-use stripe_lock::future::{
+use stripe_lock::asynchronous::keyed::{AcquireKeys, KeyedGuard, Many, One};
+use stripe_lock::asynchronous::{
     Acquire, AcquireError, AcquireMany, AsyncBatch, AsyncGuard, AsyncMappedGuard, AsyncMultiGuard,
     AsyncMultiIter, AsyncMultiIterMut, Checked, Enqueued, ForMutex, ForRwLock, ForSemaphore, Mixed, Permits,
     Read, Timeout, Uniform, Upgradable, Upgrade, Write, within,

@@ -21,7 +21,7 @@ use common::{elsewhere, keys, watched};
 use fickle::Fickle;
 use hostile::panic_of;
 use now::{now, poll};
-use stripe_lock::future::{
+use stripe_lock::asynchronous::{
     AsyncGuard, AsyncMutexGuard, AsyncReadGuard, AsyncUpgradableGuard, AsyncWriteGuard, within,
 };
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Extended};

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{LONG, SHORT, key_on, watched};
-use stripe_lock::future::{AcquireError, AsyncMutexGuard, AsyncUpgradableGuard, within};
+use stripe_lock::asynchronous::{AcquireError, AsyncMutexGuard, AsyncUpgradableGuard, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, ExtendError};
 use task::Task;
 

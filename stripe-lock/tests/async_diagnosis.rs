@@ -5,8 +5,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use stripe_lock::future::Standing::{self, Granted, Holds, Waits};
-use stripe_lock::future::{Blocked, Diagnosis};
+use stripe_lock::asynchronous::Standing::{self, Granted, Holds, Waits};
+use stripe_lock::asynchronous::{Blocked, Diagnosis};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 
 struct Bell;

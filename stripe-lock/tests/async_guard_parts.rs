@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use common::{key_on, keys};
-use stripe_lock::future::{
+use stripe_lock::asynchronous::{
     AsyncGuard, AsyncMappedGuard, AsyncMutexGuard, AsyncReadGuard, AsyncUpgradableGuard, AsyncWriteGuard,
     OwnedAsyncMutexGuard,
 };

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use stripe_lock::AsyncStripedSemaphore;
-use stripe_lock::future::{AcquireError, AsyncPermit, AsyncPermits};
+use stripe_lock::asynchronous::{AcquireError, AsyncPermit, AsyncPermits};
 use task::Task;
 
 type Limits = AsyncStripedSemaphore<u64>;
@@ -205,7 +205,7 @@ fn readers_that_are_leaked_run_out_and_the_count_does_not_overflow() {
     let last = other.try_read(&1).unwrap();
     let mut reader = Task::waiting(other.read(&1));
     drop(last);
-    let guard: stripe_lock::future::AsyncReadGuard<'_, u64> = reader.done();
+    let guard: stripe_lock::asynchronous::AsyncReadGuard<'_, u64> = reader.done();
     assert!(other.try_read(&1).is_none());
     drop(guard);
     assert!(other.try_read(&1).is_some());

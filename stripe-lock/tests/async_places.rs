@@ -8,7 +8,7 @@ mod task;
 use std::sync::Arc;
 
 use common::{keys, watched};
-use stripe_lock::future::{AsyncUpgradableGuard, within};
+use stripe_lock::asynchronous::{AsyncUpgradableGuard, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use task::Task;
 

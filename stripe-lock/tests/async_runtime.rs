@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use bell::Bell;
-use stripe_lock::future::{AcquireError, within};
+use stripe_lock::asynchronous::{AcquireError, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use tokio::task::coop::{consume_budget, has_budget_remaining};
 use tokio::task::{JoinSet, yield_now};

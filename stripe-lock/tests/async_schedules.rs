@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 
-use stripe_lock::future::{AsyncBatch, AsyncGuard, within};
+use stripe_lock::asynchronous::{AsyncBatch, AsyncGuard, within};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, DefaultHasher, StripeSet};
 
 const TASKS: usize = 8;

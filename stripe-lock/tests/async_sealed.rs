@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use now::{now, poll};
-use stripe_lock::future::{
+use stripe_lock::asynchronous::{
     Access, Acquire, AsyncBatch, AsyncGuard, AsyncMappedGuard, AsyncMultiGuard, AsyncStriped, Checked,
     Enqueued, ForMutex, ForRwLock, ForSemaphore, Guards, Kind, Mixed, Permits, Read, Timeout, Uniform,
     Upgradable, Upgrade, Write,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use stripe_lock::future::AsyncStats;
+use stripe_lock::asynchronous::AsyncStats;
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Workload};
 
 /// A waker that is no other task's.
@@ -68,7 +68,7 @@ fn a_multi_counts_for_each_stripe_in_whose_line_it_stood() {
     let locks = AsyncStripedMutex::<u64>::new(4);
     let mut held: Vec<_> = (0..100).filter_map(|key| locks.try_lock(&key)).collect();
     assert_eq!(held.len(), 4);
-    held.sort_by_key(stripe_lock::future::AsyncGuard::stripe);
+    held.sort_by_key(stripe_lock::asynchronous::AsyncGuard::stripe);
     let mut all = pin!(locks.lock_all());
     assert!(poll(all.as_mut()).is_pending());
     drop(held);

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::StreamExt;
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream::FuturesUnordered;
-use stripe_lock::future::{
+use stripe_lock::asynchronous::{
     AsyncGuard, AsyncMutexGuard, AsyncPermits, AsyncUpgradableGuard, AsyncWriteGuard,
     OwnedAsyncUpgradableGuard, within,
 };

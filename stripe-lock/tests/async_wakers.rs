@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use hostile::{Bomb, CLONE, DROP, Hook, WAKE, panic_of};
-use stripe_lock::future::{
+use stripe_lock::asynchronous::{
     Acquire, AcquireError, AsyncGuard, AsyncUpgradableGuard, OwnedAsyncPermit, Write, within,
 };
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};

@@ -17,8 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hostile::{Bomb, CLONE, DROP, Hook, WAKE, panic_of};
-use stripe_lock::future::keyed::KeyedGuard;
-use stripe_lock::future::{AcquireError, within};
+use stripe_lock::asynchronous::keyed::KeyedGuard;
+use stripe_lock::asynchronous::{AcquireError, within};
 use stripe_lock::{AsyncKeyedMutex, DefaultHasher, KeyedMutex};
 use task::Task;
 

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::thread;
 
-use stripe_lock::future::keyed::{KeyedGuard, OwnedAsyncKeyedMutexGuard, OwnedAsyncKeyedMutexMultiGuard};
+use stripe_lock::asynchronous::keyed::{
+    KeyedGuard, OwnedAsyncKeyedMutexGuard, OwnedAsyncKeyedMutexMultiGuard,
+};
 use stripe_lock::{AsyncKeyedMutex, DefaultHasher, KeyedMutex};
 use task::Task;
 

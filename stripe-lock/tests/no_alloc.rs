@@ -138,7 +138,7 @@ fn any_number_of_keys_of_64_stripes() {
 #[cfg(feature = "async")]
 #[test]
 fn exact_keys() {
-    use stripe_lock::future::keyed::KeyedGuard;
+    use stripe_lock::asynchronous::keyed::KeyedGuard;
     use stripe_lock::{AsyncKeyedMutex, DefaultHasher, KeyedMutex, SipHash};
 
     let (locks, few) =

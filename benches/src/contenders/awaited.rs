@@ -11,8 +11,8 @@ use crossbeam_utils::CachePadded;
 use lockable::LockPool;
 use stripe_lock::{
     AsyncKeyedMutex, AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher, Striped,
-    future::keyed::AsyncKeyedMutexGuard,
-    future::{AsyncMutexGuard, AsyncMutexMultiGuard, AsyncReadGuard, AsyncWriteGuard},
+    asynchronous::keyed::AsyncKeyedMutexGuard,
+    asynchronous::{AsyncMutexGuard, AsyncMutexMultiGuard, AsyncReadGuard, AsyncWriteGuard},
 };
 
 use super::{AsyncKeyLock, AsyncKeyRwLock, AsyncMultiLock};

@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::explore;
-use stripe_lock::future::AcquireError;
+use stripe_lock::asynchronous::AcquireError;
 
 use super::{
     Identity, Mutexes, RwLocks, all, mutexes, queued, shared_mutexes, shared_rwlocks, two_keys, wait,
@@ -128,7 +128,7 @@ fn beside_readers() {
 /// An upgrade gets an error or becomes the writer; a reader leaves meanwhile.
 #[test]
 fn beside_an_upgrade() {
-    use stripe_lock::future::AsyncGuard;
+    use stripe_lock::asynchronous::AsyncGuard;
 
     fn upgrade(locks: &RwLocks) {
         let Ok(guard) = wait(locks.upgradable_read(&0).checked()) else { return };

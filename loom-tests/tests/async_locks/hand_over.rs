@@ -6,7 +6,7 @@ use std::pin::pin;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use loom_tests::explore;
-use stripe_lock::future::{AsyncGuard, AsyncMutexGuard};
+use stripe_lock::asynchronous::{AsyncGuard, AsyncMutexGuard};
 
 use super::{
     EXHAUSTIVE, Identity, Mutexes, all, mutexes, poll_once, queued, ready, shared_mutexes, shared_rwlocks,

@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use loom::thread;
 use loom_tests::explore;
-use stripe_lock::future::AcquireError;
+use stripe_lock::asynchronous::AcquireError;
 
 use super::{EXHAUSTIVE, Mutexes, all, mutexes, poll_once, shared_mutexes, single, sum, two_keys, wait};
 

@@ -6,7 +6,7 @@ use std::task::Poll;
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom_tests::explore;
-use stripe_lock::future::AsyncGuard;
+use stripe_lock::asynchronous::AsyncGuard;
 use stripe_lock::{ExtendError, Extended};
 
 use super::{EXHAUSTIVE, Identity, Mutexes, all, keys, mutexes, poll_once, sum, two_keys, wait};

@@ -7,7 +7,7 @@ use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;
 use loom_tests::explore;
-use stripe_lock::future::AsyncPermit;
+use stripe_lock::asynchronous::AsyncPermit;
 
 use super::{EXHAUSTIVE, Identity, Semaphores, all, poll_once, queued, ready, two_keys, wait};
 

@@ -5,7 +5,9 @@ use std::pin::pin;
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::explore;
-use stripe_lock::future::{AsyncGuard, AsyncWriteGuard, OwnedAsyncUpgradableGuard, OwnedAsyncWriteGuard};
+use stripe_lock::asynchronous::{
+    AsyncGuard, AsyncWriteGuard, OwnedAsyncUpgradableGuard, OwnedAsyncWriteGuard,
+};
 
 use super::{EXHAUSTIVE, Identity, RwLocks, all, poll_once, queued, ready, shared_rwlocks, wait};
 

@@ -12,8 +12,8 @@ use common::{Data, Identity, all, poll_once, queued, wait};
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::explore;
-use stripe_lock::future::AcquireError;
-use stripe_lock::future::keyed::KeyedGuard;
+use stripe_lock::asynchronous::AcquireError;
+use stripe_lock::asynchronous::keyed::KeyedGuard;
 use stripe_lock::{AsyncKeyedMutex, KeyedMutex};
 
 const EXHAUSTIVE: Option<usize> = None;

@@ -1,0 +1,82 @@
+//! The guard of keys.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::super::panics::Panics;
+use super::record::Recording;
+use super::set::{FaceParts, KeyedSet};
+use super::tags::Tags;
+
+/// Holds keys until it is dropped: `N` is [`One`](super::One) or [`Many`](super::Many).
+///
+/// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. Usually named by an alias, as
+/// [`KeyedMutexGuard`](crate::KeyedMutexGuard).
+///
+/// # Examples
+///
+/// ```
+/// let locks = stripe_lock::KeyedMutex::<str>::new();
+/// let guard = locks.lock("alice");
+/// assert!(locks.try_lock("alice").is_none());
+/// drop(guard);
+/// assert!(locks.try_lock("alice").is_some());
+/// ```
+#[must_use = "if unused, the key is released at once"]
+pub struct KeyedGuard<P: Deref<Target: KeyedSet>, N: Tags> {
+    set: P,
+    tags: N,
+    /// Of debug builds, where threads lock.
+    record: <<P::Target as KeyedSet>::Face as FaceParts>::Record,
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
+    /// # Safety
+    ///
+    /// The keys were entered for this guard.
+    #[inline(always)]
+    pub(super) unsafe fn of(set: P, tags: N) -> Self {
+        Self { set, tags, record: Default::default() }
+    }
+
+    /// Puts the guard on the record of this thread.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn recorded(mut self) -> Self {
+        self.record = Recording::of(self.set.buckets().id, self.tags.all());
+        self
+    }
+
+    /// Releases the keys, and hands each to the waiter that has waited longest, if there is one: no newcomer comes first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::KeyedMutex;
+    /// use stripe_lock::asynchronous::keyed::KeyedGuard;
+    ///
+    /// let locks = KeyedMutex::<u64>::new();
+    /// KeyedGuard::unlock_fair(locks.lock(&1));
+    /// assert!(locks.try_lock(&1).is_some());
+    /// ```
+    pub fn unlock_fair(guard: Self) {
+        let buckets = guard.set.buckets();
+        for &tag in guard.tags.all() {
+            buckets.of(tag).prefer_waiters(tag);
+        }
+        drop(guard);
+    }
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> Drop for KeyedGuard<P, N> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.set.buckets().release(self.tags.all(), &mut Panics::default());
+    }
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> fmt::Debug for KeyedGuard<P, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedGuard").field("keys", &self.tags.all().len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+//! Debug builds, and the feature `check`: a record of the keys that each thread holds, so that a thread that waits for itself panics instead.
+//!
+//! The order in which single keys are locked is the caller's: any will do in which all threads agree, as that of the keys
+//! themselves. So what can be known is that a thread waits for a key that it holds.
+
+use super::bucket::Tag;
+
+#[cfg(not(all(any(debug_assertions, feature = "check"), not(loom))))]
+pub(super) use off::{SetId, ThreadRecord};
+#[cfg(all(any(debug_assertions, feature = "check"), not(loom)))]
+pub(super) use on::{SetId, ThreadRecord};
+
+/// What a guard leaves on record until it is dropped.
+pub trait Recording: Default {
+    /// Panics if this thread holds one of these keys.
+    #[track_caller]
+    fn check(_: SetId, _: &[Tag]) {}
+
+    /// Notes that this thread holds these keys.
+    #[track_caller]
+    fn of(_: SetId, _: &[Tag]) -> Self {
+        Self::default()
+    }
+}
+
+/// Guards of tasks go from thread to thread.
+impl Recording for () {}
+
+#[cfg(all(any(debug_assertions, feature = "check"), not(loom)))]
+mod on {
+    use std::cell::{Cell, RefCell};
+    use std::marker::PhantomData;
+    use std::num::NonZeroU64;
+    use std::panic::Location;
+    use std::sync::MutexGuard;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use crate::shared::atomic::AtomicU64;
+
+    use super::super::bucket::Tag;
+    use super::Recording;
+
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+
+    /// One key that is held.
+    struct Entry {
+        /// Of the guard.
+        guard: NonZeroU64,
+        set: SetId,
+        tag: Tag,
+        at: &'static Location<'static>,
+    }
+
+    thread_local! {
+        static HELD: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+
+        /// The guards that this thread has had.
+        static GUARDS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Stands for a set, also when its memory is used again.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct SetId(u64);
+
+    impl SetId {
+        pub(in crate::asynchronous::keyed) fn new() -> Self {
+            Self(NEXT.fetch_add(1, Relaxed))
+        }
+    }
+
+    /// Stands for a guard on the record of its thread.
+    #[derive(Debug, Default)]
+    pub struct ThreadRecord(Option<NonZeroU64>, PhantomData<MutexGuard<'static, ()>>);
+
+    impl Recording for ThreadRecord {
+        #[track_caller]
+        fn check(set: SetId, tags: &[Tag]) {
+            let held = HELD.try_with(|held| {
+                let held = held.borrow();
+                let entry = held.iter().find(|entry| entry.set == set && tags.contains(&entry.tag))?;
+                Some(entry.at)
+            });
+            if let Ok(Some(at)) = held {
+                panic!(
+                    "this thread would wait for itself: it holds the key that it waits for at {}, since {at}",
+                    Location::caller()
+                );
+            }
+        }
+
+        #[track_caller]
+        fn of(set: SetId, tags: &[Tag]) -> Self {
+            let at = Location::caller();
+            let guard = GUARDS.with(|guards| {
+                guards.set(guards.get() + 1);
+                NonZeroU64::new(guards.get()).expect("no thread has had so many guards")
+            });
+            let entries = tags.iter().map(|&tag| Entry { guard, set, tag, at });
+            let noted = HELD.try_with(|held| held.borrow_mut().extend(entries));
+            Self(noted.ok().map(|()| guard), PhantomData)
+        }
+    }
+
+    impl Drop for ThreadRecord {
+        fn drop(&mut self) {
+            if let Some(guard) = self.0 {
+                let _ = HELD.try_with(|held| {
+                    let mut held = held.borrow_mut();
+                    if held.last().is_some_and(|entry| entry.guard == guard) {
+                        held.pop();
+                    }
+                    if held.iter().any(|entry| entry.guard == guard) {
+                        held.retain(|entry| entry.guard != guard);
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[cfg(not(all(any(debug_assertions, feature = "check"), not(loom))))]
+mod off {
+    use std::marker::PhantomData;
+    use std::sync::MutexGuard;
+
+    use super::Recording;
+
+    /// Stands for nothing.
+    #[derive(Clone, Copy, Debug)]
+    pub struct SetId;
+
+    impl SetId {
+        pub(in crate::asynchronous::keyed) fn new() -> Self {
+            Self
+        }
+    }
+
+    /// Keeps a guard on its thread, and nothing else.
+    #[derive(Debug, Default)]
+    pub struct ThreadRecord(PhantomData<MutexGuard<'static, ()>>);
+
+    impl Recording for ThreadRecord {}
+}

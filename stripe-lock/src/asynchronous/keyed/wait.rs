@@ -1,0 +1,304 @@
+//! Waiting for keys: the futures, by which tasks wait, and threads too.
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::super::acquire::{Checked, CheckedPoll, FINISHED, unless_closed};
+use super::super::error::AcquireError;
+use super::super::instrument::{Site, WaiterNote};
+use super::super::panics::Panics;
+use super::super::queue::{Fields, Node, State};
+use super::super::spin::Looking;
+use super::super::sync::MOST_PAUSES;
+use super::super::waiter::UNLIMITED;
+use super::bucket::{Asked, Bucket, Found, Tag};
+use super::guard::KeyedGuard;
+use super::set::KeyedSet;
+use super::tags::Tags;
+
+/// The part of a future that waits: for one key at a time.
+struct Waiter {
+    node: Node,
+}
+
+/// What a wait came to: the key, with a waker that is not needed any more. Its drop is code of the caller's.
+type Outcome = Result<Option<Waker>, AcquireError>;
+
+impl Waiter {
+    /// Begins to wait, or looks how the wait goes. Idle again when it is ready.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is pinned, and the key is the same until it is ready or [cancelled](Self::cancel). It is neither dropped
+    /// nor moved before, unless it is idle.
+    #[cold]
+    #[inline(never)]
+    unsafe fn poll(
+        &self,
+        bucket: &Bucket,
+        tag: Tag,
+        max_waiters: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome> {
+        // One that was served has nothing to look at.
+        let looks = MOST_PAUSES > 0 && (self.node.is_idle() || self.node.state().queued_at().is_some());
+        let mut looking = looks.then(|| bucket.patience.begin());
+        let mut spins = false;
+        if self.node.is_idle() {
+            if let Some(looking) = &mut looking
+                && bucket.enters_soon(tag, looking)
+            {
+                looking.succeeded();
+                return Poll::Ready(Ok(None));
+            }
+            let mut fields = Fields::new(None, WaiterNote::new(Site::here()));
+            fields.set_waker(cx.waker().clone());
+            // SAFETY: the node is idle and ours; then it is open, in no queue, and by the caller's promise pinned.
+            let asked = unsafe {
+                self.node.open(fields, 0);
+                bucket.enter_or_join(tag, &self.node, max_waiters)
+            };
+            match asked {
+                Asked::Entered => return Poll::Ready(Ok(self.finish())),
+                Asked::Refused(error) => {
+                    drop(self.finish());
+                    return Poll::Ready(Err(error));
+                }
+                Asked::Queued { alone } if alone && looking.is_some() => spins = true,
+                Asked::Queued { .. } => return pending(looking.as_ref()),
+            }
+        }
+        let mut fresh = None;
+        loop {
+            match self.node.state() {
+                State::Granted => {
+                    if let Some(looking) = looking.filter(|_| spins) {
+                        looking.succeeded();
+                    }
+                    return Poll::Ready(Ok(self.finish()));
+                }
+                State::Closed(_) => {
+                    drop(self.finish());
+                    return Poll::Ready(Err(AcquireError::Closed));
+                }
+                // Spinning is for the only waiter: others would keep the holder from running.
+                State::Waiting(_) if spins && looking.as_mut().is_some_and(Looking::pause) => continue,
+                _ => {}
+            }
+            let may_spin = looking.as_ref().is_some_and(|looking| !looking.is_over());
+            // SAFETY: the node is open and ours, and by the caller's promise pinned.
+            match unsafe { bucket.look(tag, &self.node, may_spin, cx.waker(), &mut fresh) } {
+                Found::Served | Found::Won => {}
+                Found::Again => {
+                    spins = true;
+                    looking.as_mut().map(Looking::pause);
+                }
+                Found::Waits => return pending(looking.as_ref()),
+                Found::NeedsWaker => fresh = Some(cx.waker().clone()),
+            }
+        }
+    }
+
+    /// Ends a wait.
+    fn finish(&self) -> Option<Waker> {
+        // SAFETY: the node was opened and is in no queue, so it is ours.
+        unsafe {
+            self.node.close();
+            self.node.with(Fields::take_waker)
+        }
+    }
+
+    /// Gives up waiting. Idle afterwards, and the key is not held.
+    #[cold]
+    fn cancel(&self, bucket: &Bucket, tag: Tag, panics: &mut Panics) {
+        loop {
+            match self.node.state() {
+                State::Idle => return,
+                State::Granted => bucket.release(tag, panics),
+                State::Waiting(_) | State::Notified(_) => {
+                    // SAFETY: the node is open, pinned and ours.
+                    if unsafe { !bucket.give_up(tag, &self.node, panics) } {
+                        continue;
+                    }
+                }
+                State::Resume(_) | State::Closed(_) => {}
+            }
+            let stale = self.finish();
+            return panics.run(|| drop(stale));
+        }
+    }
+}
+
+/// Goes to sleep, after looks that were in vain if there were any.
+fn pending<T>(looking: Option<&Looking<'_>>) -> Poll<T> {
+    if let Some(looking) = looking.filter(|looking| looking.is_over()) {
+        looking.failed();
+    }
+    Poll::Pending
+}
+
+/// Waits for keys, and becomes their guard. Several keys are taken one after the other, in the order of their hashes.
+///
+/// # Panics
+///
+/// If the set is closed, unless it is [`checked`](Self::checked), and if it is polled after it was ready.
+///
+/// # Cancel safety
+///
+/// Dropping it, at whatever moment, gives up its place in the queue and releases what it holds.
+///
+/// A future that was polled and is neither polled again nor dropped keeps its place and what it was granted, and the others
+/// wait for it: see [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let locks = stripe_lock::AsyncKeyedMutex::<u64>::new();
+/// let future = locks.lock(&1);
+/// assert!(locks.try_lock(&1).is_some(), "nothing happens before it is polled");
+/// let _guard = future.await;
+/// # }
+/// ```
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct AcquireKeys<P: Deref<Target: KeyedSet>, N: Tags> {
+    /// The set and the keys, until it is ready.
+    parts: Option<(P, N)>,
+    /// So many of the keys are held.
+    held: usize,
+    waiter: Waiter,
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
+    #[inline(always)]
+    pub(super) fn new(set: P, tags: N) -> Self {
+        // SAFETY: it is none.
+        unsafe { Self::holding(set, tags, 0) }
+    }
+
+    /// As [`new`](Self::new), with so many of the keys, from the first on, entered already.
+    ///
+    /// # Safety
+    ///
+    /// They were entered for this future.
+    #[inline(always)]
+    pub(super) unsafe fn holding(set: P, tags: N, held: usize) -> Self {
+        Self { parts: Some((set, tags)), held, waiter: Waiter { node: Node::new() } }
+    }
+
+    /// The same, with an error in place of the panic where the set is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncKeyedMutex;
+    /// use stripe_lock::asynchronous::AcquireError;
+    ///
+    /// let locks = AsyncKeyedMutex::<u64>::new();
+    /// assert!(locks.lock(&1).checked().await.is_ok());
+    /// locks.close();
+    /// assert_eq!(locks.lock(&1).checked().await.unwrap_err(), AcquireError::Closed);
+    /// # }
+    /// ```
+    pub fn checked(self) -> Checked<Self> {
+        Checked::of(self)
+    }
+
+    /// The same, with an error instead of a wait where `max_waiters` wait already for the first key that is not free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use stripe_lock::AsyncKeyedMutex;
+    /// use stripe_lock::asynchronous::AcquireError;
+    ///
+    /// let locks = AsyncKeyedMutex::<u64>::new();
+    /// let guard = locks.lock(&1).unless_crowded(0).await.unwrap(); // it was free
+    /// assert_eq!(locks.lock(&1).unless_crowded(0).await.unwrap_err(), AcquireError::Crowded);
+    /// # }
+    /// ```
+    pub fn unless_crowded(self, max_waiters: u32) -> Checked<Self> {
+        Checked::limited(self, max_waiters)
+    }
+
+    /// Gives up waiting, and releases what is held.
+    #[cold]
+    fn give_up(&mut self) {
+        let Some((set, tags)) = &self.parts else { return };
+        let (buckets, tags) = (set.buckets(), tags.all());
+        let mut panics = Panics::default();
+        if let Some(&tag) = tags.get(self.held) {
+            self.waiter.cancel(buckets.of(tag), tag, &mut panics);
+        }
+        buckets.release(&tags[..self.held], &mut panics);
+        self.held = 0;
+    }
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> CheckedPoll for AcquireKeys<P, N> {
+    type Guard = KeyedGuard<P, N>;
+
+    #[inline]
+    fn poll_checked(
+        self: Pin<&mut Self>,
+        max_waiters: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<KeyedGuard<P, N>, AcquireError>> {
+        // SAFETY: set and tags are moved out, which are not pinned; the waiter is not.
+        let this = unsafe { self.get_unchecked_mut() };
+        let (set, tags) = this.parts.as_ref().expect(FINISHED);
+        let buckets = set.buckets();
+        while let Some(&tag) = tags.all().get(this.held) {
+            let bucket = buckets.of(tag);
+            if !this.waiter.node.is_idle() || !bucket.enter_free(tag) {
+                // SAFETY: the waiter is pinned with this, and is cancelled when this is dropped.
+                match ready!(unsafe { this.waiter.poll(bucket, tag, max_waiters, cx) }) {
+                    Ok(stale) => {
+                        this.held += 1;
+                        // If that panics, what is held is released when this is dropped.
+                        drop(stale);
+                        continue;
+                    }
+                    Err(error) => {
+                        this.give_up();
+                        this.parts = None;
+                        return Poll::Ready(Err(error));
+                    }
+                }
+            }
+            this.held += 1;
+        }
+        let (set, tags) = this.parts.take().expect(FINISHED);
+        // SAFETY: all the keys are held, and this gives them to the guard.
+        Poll::Ready(Ok(unsafe { KeyedGuard::of(set, tags) }))
+    }
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> Future for AcquireKeys<P, N> {
+    type Output = KeyedGuard<P, N>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_checked(UNLIMITED, cx).map(unless_closed)
+    }
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> Drop for AcquireKeys<P, N> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.parts.is_some() && (self.held > 0 || !self.waiter.node.is_idle()) {
+            self.give_up();
+        }
+    }
+}
+
+impl<P: Deref<Target: KeyedSet>, N: Tags> fmt::Debug for AcquireKeys<P, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.parts.as_ref().map(|(_, tags)| tags.all().len());
+        f.debug_struct("AcquireKeys").field("keys", &keys).field("held", &self.held).finish_non_exhaustive()
+    }
+}

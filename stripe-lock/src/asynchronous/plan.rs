@@ -1,0 +1,130 @@
+//! Which stripes an acquisition of several takes, and how.
+
+use super::instrument::Place;
+use super::kind::Access;
+use super::sealed::{AccessParts, PlainAccess};
+use super::word::Mode;
+use crate::shared::stripe_set::StripeSet;
+
+/// Several stripes, each with the mode in which it is asked for. Private, as is everything in [`sealed`](super::sealed).
+pub trait Plan: Send + Sync + 'static {
+    /// The stripes.
+    fn stripes(&self) -> &StripeSet;
+
+    /// How one of them is asked for.
+    fn mode(&self, stripe: usize) -> Mode;
+
+    /// Moves out what is there, for the last time.
+    #[must_use = "what is there may be gone afterwards"]
+    fn take(&mut self) -> Self
+    where
+        Self: Sized;
+}
+
+/// Whichever plan.
+pub(super) type AnyPlan = dyn Plan;
+
+/// The lowest stripe of a plan that is `stripe` or above.
+#[inline]
+pub(super) fn next_from(plan: &(impl Plan + ?Sized), stripe: usize) -> Option<(Place, Mode)> {
+    let stripe = plan.stripes().next_from(stripe)?;
+    Some((Place::of_stripe(stripe), plan.mode(stripe)))
+}
+
+/// The plan that asks for all its stripes in one way.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedMutex;
+/// use stripe_lock::asynchronous::{AsyncMultiGuard, Uniform, Write};
+///
+/// let locks = AsyncStripedMutex::<u64>::new(4);
+/// let _all: AsyncMultiGuard<&AsyncStripedMutex<u64>, Uniform<Write>> = locks.blocking_lock_all();
+/// ```
+#[derive(Debug)]
+pub struct Uniform<A> {
+    pub(super) stripes: StripeSet,
+    access: A,
+}
+
+impl<A: PlainAccess> Uniform<A> {
+    pub(super) fn new(stripes: StripeSet) -> Self {
+        Self { stripes, access: A::ACCESS }
+    }
+}
+
+impl<A: Access + AccessParts> Plan for Uniform<A> {
+    #[inline]
+    fn stripes(&self) -> &StripeSet {
+        &self.stripes
+    }
+
+    #[inline(always)]
+    fn mode(&self, _stripe: usize) -> Mode {
+        self.access.mode()
+    }
+
+    #[inline]
+    fn take(&mut self) -> Self {
+        Self { stripes: self.stripes.depart(), access: self.access }
+    }
+}
+
+/// The plan that reads some of its stripes and writes the others.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::AsyncStripedRwLock;
+/// use stripe_lock::asynchronous::{AsyncMultiGuard, Mixed};
+///
+/// let locks = AsyncStripedRwLock::<u64>::new(4);
+/// let _batch: AsyncMultiGuard<&AsyncStripedRwLock<u64>, Mixed> = locks.batch().read(&1).blocking_lock();
+/// ```
+#[derive(Debug)]
+pub struct Mixed {
+    stripes: StripeSet,
+    writes: Writes,
+}
+
+/// Which stripes of a set are written.
+#[derive(Debug)]
+enum Writes {
+    /// Those whose place in the set has its bit set.
+    Places(u64),
+    /// Of a set without places.
+    Many(Box<StripeSet>),
+}
+
+impl Mixed {
+    /// `writes` are some of `stripes`.
+    pub(super) fn new(stripes: StripeSet, writes: StripeSet) -> Self {
+        let places =
+            writes.iter().try_fold(0, |places, stripe| Some(places | 1_u64 << stripes.seat(stripe)?));
+        let writes = places.map_or_else(|| Writes::Many(Box::new(writes)), Writes::Places);
+        Self { stripes, writes }
+    }
+}
+
+impl Plan for Mixed {
+    #[inline]
+    fn stripes(&self) -> &StripeSet {
+        &self.stripes
+    }
+
+    #[inline]
+    fn mode(&self, stripe: usize) -> Mode {
+        let written = match &self.writes {
+            Writes::Places(places) => self.stripes.seat(stripe).is_some_and(|place| places >> place & 1 == 1),
+            Writes::Many(writes) => writes.contains(stripe),
+        };
+        if written { Mode::Exclusive } else { Mode::Shared(1) }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Self {
+        let writes = std::mem::replace(&mut self.writes, Writes::Places(0));
+        Self { stripes: self.stripes.depart(), writes }
+    }
+}

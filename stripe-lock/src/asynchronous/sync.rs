@@ -1,0 +1,135 @@
+//! The one file that knows whether this is a program or a model of it.
+//!
+//! Everything under [`future`](super) that two threads touch comes from here: in a program it is the standard
+//! library's and `parking_lot`'s, under `--cfg loom` it is loom's, and the code above is the same.
+
+#[cfg(not(loom))]
+mod imp {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
+    pub(crate) use std::thread::{Thread, current, park, park_timeout};
+    pub(crate) use std::thread_local as per_thread;
+
+    pub(crate) use crate::shared::atomic::AtomicU64;
+
+    #[cfg(feature = "parking_lot")]
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+    #[cfg(not(feature = "parking_lot"))]
+    mod mutex {
+        use std::sync::{self, PoisonError};
+
+        pub(crate) use std::sync::MutexGuard;
+
+        /// A mutex that a panic does not poison: no code of the user runs under it.
+        pub(crate) struct Mutex<T>(sync::Mutex<T>);
+
+        impl<T> Mutex<T> {
+            pub(crate) fn new(value: T) -> Self {
+                Self(sync::Mutex::new(value))
+            }
+
+            pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+        }
+    }
+    #[cfg(not(feature = "parking_lot"))]
+    pub(crate) use mutex::{Mutex, MutexGuard};
+
+    /// An `UnsafeCell` with the access form that loom can watch.
+    pub(crate) struct Cell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> Cell<T> {
+        #[inline]
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+            access(self.0.get())
+        }
+    }
+
+    /// How many newcomers may overtake the first waiter after it was woken, before the stripe is handed over to it.
+    pub(crate) const OVERTAKES: u32 = 12;
+
+    /// How many waiters are served, at most, for one lock of a bucket.
+    pub(crate) const BATCH: usize = 8;
+
+    /// How many stripes a release takes, at most, for a waiter that wants several, before it leaves the rest to that waiter's
+    /// own task.
+    pub(crate) const REACH: usize = 32;
+
+    /// How many slots for heads of queues a bucket has at first.
+    pub(crate) const FEWEST_SLOTS: usize = 4;
+
+    /// How many pauses a waiter makes, at most, before it goes to sleep: 10 to 40 microseconds.
+    pub(crate) const MOST_PAUSES: u32 = 1024;
+
+    /// How many buckets so many stripes have, a power of two: four for each thread that can run, and one for 256 stripes, so
+    /// that no bucket's table gets long.
+    pub(crate) fn buckets(stripes: usize) -> usize {
+        let for_threads = std::thread::available_parallelism().map_or(16, |threads| 4 * threads.get());
+        for_threads.next_power_of_two().max(stripes / 256)
+    }
+}
+
+#[cfg(loom)]
+mod imp {
+    use std::sync::PoisonError;
+
+    use std::time::Duration;
+
+    pub(crate) use loom::cell::UnsafeCell as Cell;
+    pub(crate) use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+    pub(crate) use loom::thread::{Thread, current, park};
+
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// Two, so that a model of three threads reaches the middle of the count and its end.
+    pub(crate) const OVERTAKES: u32 = 2;
+
+    /// One, so that a model of two waiters goes past the limit.
+    pub(crate) const BATCH: usize = 1;
+
+    /// One, so that a model of three stripes goes past the limit.
+    pub(crate) const REACH: usize = 1;
+
+    /// Two: one alone would not be left vacant.
+    pub(crate) const FEWEST_SLOTS: usize = 2;
+
+    /// None: to look again is nothing new to a model, in which anything can happen between two looks.
+    pub(crate) const MOST_PAUSES: u32 = 0;
+
+    /// Two, so that a model of two stripes has one stripe in each.
+    pub(crate) fn buckets(_: usize) -> usize {
+        2
+    }
+
+    /// Parks, whatever the time: loom has none. A model of a timeout drops the future.
+    pub(crate) fn park_timeout(_: Duration) {
+        park();
+    }
+
+    /// The standard library's has a form for constants, and loom's hasn't.
+    macro_rules! per_thread {
+        ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
+            loom::thread_local! { $(#[$attribute])* static $name: $type = $init }
+        };
+    }
+    pub(crate) use per_thread;
+}
+
+pub(crate) use imp::*;

@@ -1,0 +1,260 @@
+//! The guard of one stripe, for every kind of lock, mode and way to reach the stripe.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::ptr;
+
+use crate::blocking::held::Held;
+use crate::blocking::lock::StripedLock;
+use crate::blocking::raw::{Acquire, AcquireFair, Exclusive, Mode, Way};
+use crate::blocking::stripe::Stripe;
+
+mod mapped;
+mod modes;
+mod unlocked;
+
+pub use mapped::MappedGuard;
+
+/// Holds one stripe in mode `M` until it is dropped, and gives access to the stripe's data.
+///
+/// Usually named by an alias: [`MutexGuard`](crate::MutexGuard), [`RwLockReadGuard`](crate::RwLockReadGuard),
+/// [`ArcMutexGuard`](crate::ArcMutexGuard) and so on. `P` is the way to the stripe: a reference, or an `Arc` of the
+/// whole set with an index.
+///
+/// The methods are associated functions, so that they can't hide methods of `T`.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashMap;
+/// use stripe_lock::StripedMutex;
+///
+/// let stock = StripedMutex::<str, HashMap<String, u32>>::new(64);
+/// let mut guard = stock.lock("apples");
+/// guard.insert("apples".into(), 3);
+/// drop(guard);
+/// assert_eq!(stock.lock("apples")["apples"], 3);
+/// ```
+///
+/// A guard may move to another thread only if the raw lock permits it. `parking_lot`'s locks do not: the thread that
+/// locked has to unlock:
+///
+/// ```compile_fail,E0277
+/// let locks = stripe_lock::StripedMutex::<str>::new(64);
+/// let guard = locks.lock("apples");
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || drop(guard));
+/// });
+/// ```
+///
+/// Data can't be reached beyond its guard:
+///
+/// ```compile_fail,E0505
+/// let stock = stripe_lock::StripedMutex::<str, Vec<String>>::new(64);
+/// let mut guard = stock.lock("apples");
+/// let names: &mut Vec<String> = &mut guard;
+/// drop(guard);
+/// names.push("apples".into());
+/// ```
+#[must_use = "if unused, the stripe is released at once"]
+pub struct Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    stripe: P,
+    state: ManuallyDrop<L::State>,
+    held: Held,
+    /// Makes the guard `Sync` only where `T` is, and `Send` only where `T` is.
+    data: PhantomData<T>,
+}
+
+impl<P, L, T, M> Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    /// Takes the stripe, which is the one with this index, or `None` if `way` ended without it.
+    #[inline]
+    pub(crate) fn take(stripe: P, index: usize, way: &impl Way<L, M>) -> Option<Self> {
+        let state = ManuallyDrop::new(stripe.take(way, index)?);
+        Some(Self { stripe, state, held: Held::none(), data: PhantomData })
+    }
+
+    /// The guard, with its record. (Put together anew, since a guard whose parts were written one after the other is slow to
+    /// move.)
+    #[inline]
+    pub(crate) fn recorded(self, held: Held) -> Self {
+        let (stripe, state, _) = self.into_parts();
+        Self::from_parts(stripe, state, held)
+    }
+
+    #[inline]
+    pub(crate) fn stripe(guard: &Self) -> &Stripe<L, T> {
+        &guard.stripe
+    }
+
+    /// Takes the guard apart without releasing the stripe.
+    #[inline]
+    pub(crate) fn into_parts(self) -> (P, L::State, Held) {
+        let mut guard = ManuallyDrop::new(self);
+        // SAFETY: `guard` is never dropped nor used again, so each of the three fields is moved out once.
+        unsafe {
+            (
+                ptr::read(&raw const guard.stripe),
+                ManuallyDrop::take(&mut guard.state),
+                ptr::read(&raw const guard.held),
+            )
+        }
+    }
+
+    /// Puts parts that hold the stripe in mode `M` together again.
+    #[inline]
+    fn from_parts(stripe: P, state: L::State, held: Held) -> Self {
+        Self { stripe, state: ManuallyDrop::new(state), held, data: PhantomData }
+    }
+
+    /// Takes the guard off this thread's debug record. Call it for a guard that moves to another thread.
+    ///
+    /// Otherwise a guard counts for the thread that took it until it is dropped, and that thread can't wait for the
+    /// same or a lower stripe meanwhile. Raw locks whose guards cannot move to another thread do not need it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{Guard, StripedMutex, lock_api::RawMutex};
+    ///
+    /// fn work_elsewhere<R>(locks: &StripedMutex<u64, u32, R>)
+    /// where
+    ///     R: RawMutex<Guard: Send> + Sync,
+    /// {
+    ///     let mut guard = Guard::hand_over(locks.lock(&1));
+    ///     std::thread::scope(|scope| {
+    ///         scope.spawn(move || *guard += 1);
+    ///         // Waits for the other thread, and not for itself.
+    ///         *locks.lock(&1) += 1;
+    ///     });
+    /// }
+    /// ```
+    pub fn hand_over(mut guard: Self) -> Self
+    where
+        Self: Send,
+    {
+        guard.held.end();
+        guard
+    }
+
+    /// Releases the stripe and hands it to the waiter that has waited longest, if there is one. No newcomer can overtake it.
+    /// With waiters, this is slower than dropping the guard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{MutexGuard, StripedMutex};
+    ///
+    /// let locks = StripedMutex::<u64>::new(64);
+    /// MutexGuard::unlock_fair(locks.lock(&1));
+    /// assert!(locks.try_lock(&1).is_some());
+    /// ```
+    #[inline]
+    pub fn unlock_fair(guard: Self)
+    where
+        L: AcquireFair<M>,
+    {
+        let (stripe, state, mut held) = guard.into_parts();
+        held.end();
+        // SAFETY: `state` comes from this stripe, and the guard, which alone gave references to the data, is gone.
+        unsafe { stripe.release_fair(state) }
+    }
+}
+
+impl<P, L, T, M> Drop for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    #[inline]
+    fn drop(&mut self) {
+        self.held.end();
+        // SAFETY: the state is taken out once, here, since every other way to do so forgets the guard; it comes from
+        // this stripe, and references that the guard gave out can't outlive it.
+        unsafe { self.stripe.release(ManuallyDrop::take(&mut self.state)) }
+    }
+}
+
+impl<P, L, T, M> Deref for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard holds the stripe, so there is no `&mut T` elsewhere.
+        unsafe { &*self.stripe.data() }
+    }
+}
+
+impl<P, L, T> DerefMut for Guard<P, L, T, Exclusive>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<Exclusive>,
+{
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard holds the stripe exclusively, and `&mut self` makes this the only reference through it.
+        unsafe { &mut *self.stripe.data() }
+    }
+}
+
+impl<P, L, T: fmt::Debug, M> fmt::Debug for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<P, L, T: fmt::Display, M> fmt::Display for Guard<P, L, T, M>
+where
+    P: Deref<Target = Stripe<L, T>>,
+    L: Acquire<M>,
+    M: Mode,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// The way to a stripe through a shared owner of the whole set: what makes a guard `'static`.
+pub struct ArcStripe<K: ?Sized, T, L, S> {
+    pub(crate) set: Arc<StripedLock<K, T, L, S>>,
+    pub(crate) stripe: usize,
+}
+
+impl<K: ?Sized, T, L, S> ArcStripe<K, T, L, S> {
+    #[inline]
+    pub(crate) fn new(set: Arc<StripedLock<K, T, L, S>>, stripe: usize) -> Self {
+        Self { set, stripe }
+    }
+}
+
+impl<K: ?Sized, T, L, S> Deref for ArcStripe<K, T, L, S> {
+    type Target = Stripe<L, T>;
+
+    #[inline]
+    fn deref(&self) -> &Stripe<L, T> {
+        self.set.striped.stripe(self.stripe)
+    }
+}

@@ -1,0 +1,258 @@
+//! The modes in which a multi-guard holds its stripes: all in one, or some for reading and some for writing.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::ptr::NonNull;
+
+use crate::blocking::raw::{Access, Acquire, AcquireFair, Exclusive, Mode, Shared, Way};
+use crate::blocking::sealed::Sealed;
+use crate::blocking::stripe::Stripe;
+use crate::shared::stripe_set::StripeSet;
+
+/// The state that a [`MultiGuard`](crate::MultiGuard) keeps of its acquisitions: a stack in the order of stripes, since
+/// they are released in descending order. Sealed.
+///
+/// # Safety
+///
+/// [`access`](Self::access) is that of the mode in which the stripe is held.
+pub unsafe trait Holding<L>: Sealed {
+    /// How the stripe with this index, if held, is held.
+    fn access(&self, index: usize) -> Access;
+
+    /// Whether the stripe with this index, if held, is held exclusively.
+    #[inline]
+    fn exclusive(&self, index: usize) -> bool {
+        self.access(index) == Access::Exclusive
+    }
+
+    /// The stripes that are held exclusively, where others are held shared.
+    #[inline]
+    fn writes(&self) -> Option<&StripeSet> {
+        None
+    }
+
+    /// Releases the highest stripe.
+    ///
+    /// # Safety
+    ///
+    /// At least one stripe is held, `stripe` is the highest of those, its index is `index`, and no reference to its
+    /// data is used after this call.
+    unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize);
+
+    /// Releases one stripe; `held` are those that are held beside it.
+    ///
+    /// # Safety
+    ///
+    /// `stripe` is held, its index is `index`, and no reference to its data is used after this call.
+    unsafe fn remove<T>(&mut self, stripe: &Stripe<L, T>, index: usize, held: &StripeSet);
+}
+
+/// How many of `held` lie below `index`.
+fn rank(held: &StripeSet, index: usize) -> usize {
+    held.iter().take_while(|&other| other < index).count()
+}
+
+/// A [`Holding`] that hands its stripes over when it releases them. Sealed.
+pub trait HoldingFair<L>: Holding<L> {
+    /// Releases the highest stripe to the waiter that has waited longest.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Holding::pop`].
+    unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, index: usize);
+}
+
+/// A [`Holding`] that can take stripes in way `W`.
+pub(crate) trait Take<L, W>: Holding<L> {
+    /// Takes a stripe above all those held, and returns whether it got it.
+    fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool;
+}
+
+/// All stripes in mode `M`. Needs no heap memory where the raw lock keeps no state for an acquisition.
+pub struct Uniform<L: Acquire<M>, M: Mode>(Stack<L::State>);
+
+/// A stack of acquisition states. Those of most raw locks have no size; they are not even counted, since a `Vec`
+/// would write its length between any two locked instructions (measured: 2 to 3 ns for each stripe).
+struct Stack<S>(Vec<S>);
+
+impl<S> Stack<S> {
+    const SIZELESS: bool = size_of::<S>() == 0;
+
+    /// `rank` is the number of states below this one; it is not used where states have no size.
+    #[inline]
+    fn insert(&mut self, rank: impl FnOnce() -> usize, state: S) {
+        if Self::SIZELESS { mem::forget(state) } else { self.0.insert(rank(), state) }
+    }
+
+    /// The state that has `rank` others below it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`pop`](Self::pop).
+    #[inline]
+    unsafe fn remove(&mut self, rank: impl FnOnce() -> usize) -> S {
+        if Self::SIZELESS {
+            // SAFETY: as in `pop`.
+            unsafe { self.pop() }
+        } else {
+            self.0.remove(rank())
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, state: S) {
+        if Self::SIZELESS { mem::forget(state) } else { self.0.push(state) }
+    }
+
+    /// # Safety
+    ///
+    /// There have been more calls to `push` and `insert` than to `pop` and `remove`.
+    #[inline]
+    unsafe fn pop(&mut self) -> S {
+        if Self::SIZELESS {
+            // SAFETY: a value without size can be read from any aligned address, and the caller promises that one
+            // was forgotten for this one to take its place.
+            unsafe { NonNull::dangling().read() }
+        } else {
+            // SAFETY: the caller promises that there is one.
+            unsafe { self.0.pop().unwrap_unchecked() }
+        }
+    }
+}
+
+impl<L: Acquire<M>, M: Mode> Sealed for Uniform<L, M> {}
+
+impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self(Stack(Vec::new()))
+    }
+
+    /// Holds one stripe, by this acquisition.
+    pub(crate) fn of_one(state: L::State) -> Self {
+        let mut holding = Self::new();
+        holding.0.push(state);
+        holding
+    }
+
+    /// Takes a stripe at any place among `held`, which are all that are held. Returns whether it got it.
+    pub(crate) fn insert<T>(
+        &mut self,
+        stripe: &Stripe<L, T>,
+        index: usize,
+        held: &StripeSet,
+        way: &impl Way<L, M>,
+    ) -> bool {
+        stripe.take(way, index).map(|state| self.0.insert(|| rank(held, index), state)).is_some()
+    }
+}
+
+// SAFETY: every stripe is held in mode `M`.
+unsafe impl<L: Acquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
+    #[inline]
+    fn access(&self, _: usize) -> Access {
+        M::ACCESS
+    }
+
+    #[inline]
+    unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
+        // SAFETY: the caller names the highest stripe, whose state is the last one here.
+        unsafe { stripe.release(self.0.pop()) }
+    }
+
+    unsafe fn remove<T>(&mut self, stripe: &Stripe<L, T>, index: usize, held: &StripeSet) {
+        // SAFETY: the states are in the order of the stripes, so this is the one of the stripe that the caller names.
+        unsafe { stripe.release(self.0.remove(|| rank(held, index))) }
+    }
+}
+
+impl<L: AcquireFair<M>, M: Mode> HoldingFair<L> for Uniform<L, M> {
+    #[inline]
+    unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
+        // SAFETY: the caller names the highest stripe, whose state is the last one here.
+        unsafe { stripe.release_fair(self.0.pop()) }
+    }
+}
+
+impl<L: Acquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
+    #[inline]
+    fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool {
+        stripe.take(way, index).map(|state| self.0.push(state)).is_some()
+    }
+}
+
+/// The stripes in `writes` exclusively, all others shared. Two stacks, so that it needs no heap memory where the raw
+/// lock keeps no state for an acquisition.
+pub struct Mixed<L: Acquire<Shared> + Acquire<Exclusive>> {
+    writes: StripeSet,
+    shared: Uniform<L, Shared>,
+    exclusive: Uniform<L, Exclusive>,
+}
+
+impl<L: Acquire<Shared> + Acquire<Exclusive>> Sealed for Mixed<L> {}
+
+impl<L: Acquire<Shared> + Acquire<Exclusive>> Mixed<L> {
+    pub(crate) const fn new(writes: StripeSet) -> Self {
+        Self { writes, shared: Uniform::new(), exclusive: Uniform::new() }
+    }
+}
+
+// SAFETY: the stripes in `writes`, which never changes, are held in mode `Exclusive`.
+unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
+    fn access(&self, index: usize) -> Access {
+        if self.writes.contains(index) { Access::Exclusive } else { Access::Shared }
+    }
+
+    fn writes(&self) -> Option<&StripeSet> {
+        Some(&self.writes)
+    }
+
+    unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
+        // SAFETY: the highest stripe of all is the highest one of its own mode too.
+        unsafe {
+            if self.exclusive(index) {
+                self.exclusive.pop(stripe, index);
+            } else {
+                self.shared.pop(stripe, index);
+            }
+        }
+    }
+
+    unsafe fn remove<T>(&mut self, stripe: &Stripe<L, T>, index: usize, held: &StripeSet) {
+        let exclusive = self.exclusive(index);
+        let alike =
+            || held.iter().filter(|&other| other < index && self.writes.contains(other) == exclusive).count();
+        // SAFETY: each stack is in the order of the stripes held in its mode, so this is the state of the stripe that the
+        // caller names.
+        unsafe {
+            if exclusive {
+                stripe.release::<Exclusive>(self.exclusive.0.remove(alike));
+            } else {
+                stripe.release::<Shared>(self.shared.0.remove(alike));
+            }
+        }
+    }
+}
+
+impl<L: AcquireFair<Shared> + AcquireFair<Exclusive>> HoldingFair<L> for Mixed<L> {
+    unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
+        // SAFETY: the highest stripe of all is the highest one of its own mode too.
+        unsafe {
+            if self.exclusive(index) {
+                self.exclusive.pop_fair(stripe, index);
+            } else {
+                self.shared.pop_fair(stripe, index);
+            }
+        }
+    }
+}
+
+impl<L: Acquire<Shared> + Acquire<Exclusive>, W: Way<L, Shared> + Way<L, Exclusive>> Take<L, W> for Mixed<L> {
+    fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool {
+        if self.exclusive(index) {
+            self.exclusive.push(stripe, index, way)
+        } else {
+            self.shared.push(stripe, index, way)
+        }
+    }
+}

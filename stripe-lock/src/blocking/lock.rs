@@ -1,0 +1,322 @@
+//! The blocking striped lock, generic in its raw lock: what mutexes, read-write locks and reentrant mutexes have in
+//! common.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+
+use crate::blocking::held::SetId;
+use crate::blocking::raw::RawLock;
+use crate::blocking::sealed::Sealed;
+use crate::blocking::stripe::Stripe;
+use crate::shared::hash::Located;
+use crate::shared::stripe_set::StripeSet;
+use crate::shared::striped::{DEFAULT_STRIPES, Striped};
+use crate::shared::waits::Patience;
+
+/// A fixed number of locks, one of which belongs to every key, each over a `T` of its own.
+///
+/// Usually named by an alias: [`StripedMutex`](crate::StripedMutex), [`StripedRwLock`](crate::StripedRwLock) or
+/// [`StripedReentrantMutex`](crate::StripedReentrantMutex). `L` is one of the adapters of [`raw`](crate::raw).
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::StripedMutex;
+///
+/// let locks: StripedMutex<String> = StripedMutex::default();
+/// let _guard = locks.lock("alice");
+/// ```
+pub struct StripedLock<K: ?Sized, T, L, S> {
+    pub(crate) striped: Striped<K, Stripe<L, T>, S>,
+    pub(crate) id: SetId,
+    pub(crate) patience: Patience,
+}
+
+/// How a guard of several stripes reaches its set: by reference, or by an `Arc` that keeps it alive. Sealed.
+///
+/// # Examples
+///
+/// ```
+/// fn handle<P: stripe_lock::Handle>(_: P) {}
+///
+/// let locks = std::sync::Arc::new(stripe_lock::StripedMutex::<u64>::new(4));
+/// handle(&*locks);
+/// handle(locks);
+/// ```
+pub trait Handle:
+    Sealed
+    + Deref<
+        Target = StripedLock<
+            <Self as Handle>::Key,
+            <Self as Handle>::Data,
+            <Self as Handle>::Raw,
+            <Self as Handle>::Hasher,
+        >,
+    >
+{
+    /// The type of the keys.
+    type Key: ?Sized;
+    /// The data of each stripe.
+    type Data;
+    /// The raw lock of each stripe.
+    type Raw;
+    /// The hasher that assigns keys to stripes.
+    type Hasher;
+}
+
+macro_rules! handle {
+    ($($handle:ty),*) => {
+        $(
+            impl<K: ?Sized, T, L, S> Sealed for $handle {}
+
+            impl<K: ?Sized, T, L, S> Handle for $handle {
+                type Key = K;
+                type Data = T;
+                type Raw = L;
+                type Hasher = S;
+            }
+        )*
+    };
+}
+
+handle!(&StripedLock<K, T, L, S>, Arc<StripedLock<K, T, L, S>>);
+
+impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
+    /// Creates `stripes` stripes, rounded up to a power of two, each with the default value of `T`.
+    ///
+    /// # Panics
+    ///
+    /// If `stripes` is 0 or more than [`MAX_STRIPES`](crate::MAX_STRIPES).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{DefaultRawMutex, Fnv1a, StripedMutex};
+    ///
+    /// let locks = StripedMutex::<str, u32, DefaultRawMutex, _>::with_hasher(16, Fnv1a::default());
+    /// assert_eq!(locks.stripes(), 16);
+    /// ```
+    pub fn with_hasher(stripes: usize, hasher: S) -> Self
+    where
+        T: Default,
+    {
+        Self::from_fn(stripes, hasher, |_| T::default())
+    }
+
+    /// Creates `stripes` stripes, rounded up to a power of two, with `make(i)` as the data of stripe `i`.
+    ///
+    /// # Panics
+    ///
+    /// If `stripes` is 0 or more than [`MAX_STRIPES`](crate::MAX_STRIPES), or if `make` panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{DefaultHasher, StripedMutex};
+    ///
+    /// let locks: StripedMutex<u64, String> =
+    ///     StripedMutex::from_fn(4, DefaultHasher::default(), |i| format!("stripe {i}"));
+    /// assert_eq!(*locks.lock(&9), format!("stripe {}", locks.stripe_of(&9)));
+    /// ```
+    pub fn from_fn(stripes: usize, hasher: S, mut make: impl FnMut(usize) -> T) -> Self {
+        Self {
+            striped: Striped::from_fn(stripes, hasher, |i| Stripe::new(make(i))),
+            id: SetId::new::<L>(),
+            patience: Patience::ENDLESS,
+        }
+    }
+
+    /// Whether the stripe of `key` is held at this moment, in any mode. Use it for metrics and assertions only: the answer may be
+    /// out of date when it arrives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// let guard = locks.lock(&1);
+    /// assert!(locks.is_locked(&1));
+    /// ```
+    pub fn is_locked<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+        S: BuildHasher,
+    {
+        self.striped.get(key).raw().is_locked()
+    }
+}
+
+impl<K: ?Sized, T: Default, L: RawLock, S: Default> Default for StripedLock<K, T, L, S> {
+    /// [`DEFAULT_STRIPES`] stripes.
+    fn default() -> Self {
+        Self::with_hasher(DEFAULT_STRIPES, S::default())
+    }
+}
+
+impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
+    /// The number of stripes, a power of two.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::StripedMutex::<str>::new(7).stripes(), 8);
+    /// ```
+    #[inline]
+    pub fn stripes(&self) -> usize {
+        self.striped.stripes()
+    }
+
+    /// The hasher.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::hash::BuildHasher;
+    ///
+    /// let locks = stripe_lock::StripedMutex::<str>::new(4);
+    /// assert_eq!(locks.hasher().hash_one("a"), locks.hasher().hash_one("a"));
+    /// ```
+    pub fn hasher(&self) -> &S {
+        self.striped.hasher()
+    }
+
+    /// The data of every stripe in ascending order. No locking: `&mut self` proves that there are no guards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.lock(&1) += 2;
+    /// assert_eq!(per_stripe.iter_mut().map(|n| *n).sum::<u32>(), 2);
+    /// ```
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.striped.iter_mut().map(Stripe::get_mut)
+    }
+
+    /// The data of every stripe in ascending order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.lock(&1) += 2;
+    /// assert_eq!(per_stripe.into_inner().iter().sum::<u32>(), 2);
+    /// ```
+    pub fn into_inner(self) -> Vec<T> {
+        self.striped.into_inner().into_iter().map(Stripe::into_inner).collect()
+    }
+
+    /// Sends an event of [`tracing`](https://docs.rs/tracing) for each wait in this set that lasts longer than `patience`
+    /// (feature `tracing`). By default, no events are sent.
+    ///
+    /// The event has the level `WARN`, the target `stripe_lock`, and the fields
+    /// - `stripe`: its index;
+    /// - `key_hash`: the hash of the key by the [`hasher`](Self::hasher); absent if several keys were named together;
+    /// - `waited_us`: the length of the wait in microseconds;
+    /// - `acquired`: whether the wait ended with the stripe, or by a timeout;
+    /// - `at`: the place in the program that waited;
+    /// - `holder`: the place that had taken the stripe when the wait began. Only in debug builds
+    ///   and with the feature `check`.
+    ///
+    /// The event is sent when the wait is over, in the span in which the thread waited. By then the thread holds the stripe, so a
+    /// subscriber that waits for stripes of the same set can deadlock. A wait inside
+    /// [`upgrade`](crate::RwLockUpgradableReadGuard::upgrade) sends no event.
+    ///
+    /// Without a limit, an acquisition costs one extra branch. With a limit, it tries the stripe once before it waits, and reads the clock
+    /// twice for each wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let locks = stripe_lock::StripedMutex::<str>::new(64).warn_after(Duration::from_millis(50));
+    /// let _guard = locks.lock("alice"); // free at once: no event
+    /// ```
+    #[cfg(feature = "tracing")]
+    #[must_use = "it is the set returned that has the patience"]
+    pub fn warn_after(mut self, patience: core::time::Duration) -> Self {
+        self.patience = Patience::ending_after(patience);
+        self
+    }
+
+    /// The counters of every stripe (feature `stats`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// drop(locks.lock(&1));
+    /// assert_eq!(locks.stats().acquisitions(), 1);
+    /// ```
+    #[cfg(feature = "stats")]
+    pub fn stats(&self) -> crate::blocking::stats::Stats {
+        self.striped.iter().map(|stripe| stripe.counters().snapshot()).collect()
+    }
+}
+
+impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
+    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<String>::new(8);
+    /// assert_eq!(locks.stripe_of("key"), locks.stripe_of(&String::from("key")));
+    /// ```
+    #[inline]
+    pub fn stripe_of<Q>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.striped.stripe_of(key)
+    }
+
+    /// The data of the stripe of `key`. No locking: `&mut self` proves that there are no guards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.get_mut(&1) += 2;
+    /// assert_eq!(*per_stripe.lock(&1), 2);
+    /// ```
+    #[inline]
+    pub fn get_mut<Q>(&mut self, key: &Q) -> &mut T
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.striped.get_mut(key).get_mut()
+    }
+
+    /// The stripes of `keys`.
+    #[inline(always)]
+    pub(crate) fn set_of<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> StripeSet
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized + 'q,
+    {
+        StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.stripe_of(key)))
+    }
+
+    #[inline]
+    pub(crate) fn locate<Q>(&self, key: &Q) -> Located
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.striped.locate(key)
+    }
+}
+
+impl<K: ?Sized, T, L, S> fmt::Debug for StripedLock<K, T, L, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StripedLock").field("stripes", &self.stripes()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,380 @@
+//! Holding several stripes at once: taken in ascending order, reached by key, released in descending order.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::marker::PhantomData;
+use core::mem;
+#[cfg(feature = "std")]
+use std::time::{Duration, Instant};
+
+use crate::blocking::held::Held;
+use crate::blocking::holding::{Holding, HoldingFair, Take};
+use crate::blocking::lock::Handle;
+#[cfg(feature = "std")]
+use crate::blocking::raw::Until;
+use crate::blocking::raw::Wait;
+use crate::blocking::watch::{Watched, watch};
+use crate::shared::pair::Pair;
+use crate::shared::stripe_set::StripeSet;
+use crate::shared::waits::KeyHash;
+
+mod extend;
+mod iter;
+mod taking;
+
+pub use iter::{MultiIter, MultiIterMut};
+use taking::{Releasing, release_each, release_many, take_each, take_many};
+
+/// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
+///
+/// Usually named by an alias: [`MutexMultiGuard`](crate::MutexMultiGuard),
+/// [`ReadMultiGuard`](crate::ReadMultiGuard), [`WriteMultiGuard`](crate::WriteMultiGuard) or
+/// [`BatchGuard`](crate::BatchGuard).
+///
+/// Keys that share a stripe share its data: `get` of either gives the same `T`.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashMap;
+/// use stripe_lock::StripedMutex;
+///
+/// let stock = StripedMutex::<str, HashMap<String, u32>>::new(64);
+/// let mut both = stock.lock_many(["apples", "pears"]);
+/// both.get_mut("apples").unwrap().insert("apples".into(), 5);
+/// both.get_mut("pears").unwrap().insert("pears".into(), 2);
+/// assert!(both.holds("apples") && both.len() <= 2);
+/// ```
+///
+/// Two keys may share a stripe, so there can't be two `&mut` at a time:
+///
+/// ```compile_fail,E0499
+/// let shelves = stripe_lock::StripedMutex::<str, Vec<u32>>::new(64);
+/// let mut both = shelves.lock_many(["apples", "pears"]);
+/// std::mem::swap(both.get_mut("apples").unwrap(), both.get_mut("pears").unwrap());
+/// ```
+#[must_use = "if unused, the stripes are released at once"]
+pub struct MultiGuard<P: Handle, H: Holding<P::Raw>> {
+    set: P,
+    stripes: StripeSet,
+    holding: H,
+    record: Held,
+    /// Makes the guard `Sync` only where `T` is, and `Send` only where `T` is.
+    data: PhantomData<P::Data>,
+}
+
+impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
+    /// Takes all of `wanted` in ascending order. If `way` fails for one of them, releases those it got.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn take<W>(set: P, wanted: StripeSet, mut holding: H, way: W) -> Option<Self>
+    where
+        H: Take<P::Raw, Watched<W>>,
+    {
+        let way = &watch(way, set.patience, set.id, KeyHash::NONE);
+        // A small set is built again, because moving the one that came would copy all of its memory.
+        let stripes = if let Some(bits) = wanted.bits() {
+            take_each(&set, bits.clone(), &mut holding, way).then(|| StripeSet::from(bits))?
+        } else {
+            take_many(&set, &wanted, &mut holding, way).then_some(wanted)?
+        };
+        let record = set.id.record(&stripes, &holding);
+        Some(Self { set, stripes, holding, record, data: PhantomData })
+    }
+
+    /// Waits for all of `wanted` in ascending order.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn wait(set: P, wanted: StripeSet, holding: H) -> Self
+    where
+        H: Take<P::Raw, Watched<Wait>>,
+    {
+        set.id.check(&wanted, &holding);
+        let Some(guard) = Self::take(set, wanted, holding, Wait) else {
+            unreachable!("waiting ends with the stripes")
+        };
+        guard
+    }
+
+    /// Takes all of `wanted` in ascending order. If that takes longer than `timeout`, releases those it got.
+    #[cfg(feature = "std")]
+    #[track_caller]
+    pub(crate) fn take_within(set: P, wanted: StripeSet, holding: H, timeout: Duration) -> Option<Self>
+    where
+        H: Take<P::Raw, Watched<Wait>> + Take<P::Raw, Watched<Until<Instant>>>,
+    {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => Self::take(set, wanted, holding, Until(deadline)),
+            // The deadline is beyond what the clock can represent.
+            None => Self::take(set, wanted, holding, Wait),
+        }
+    }
+
+    /// How many stripes are held: at most as many as keys were named, fewer where keys share a stripe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(1);
+    /// assert_eq!(locks.lock_many(&[1, 2, 3]).len(), 1);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.stripes.len()
+    }
+
+    /// Whether no stripe is held, because no key was named.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// assert!(locks.lock_many(&[]).is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.stripes.is_empty()
+    }
+
+    /// The stripes that are held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// assert!(locks.lock_all().stripes().iter().eq(0..4));
+    /// ```
+    pub fn stripes(&self) -> &StripeSet {
+        &self.stripes
+    }
+
+    /// The stripes that are held, each with its data, in ascending order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// *per_stripe.lock(&1) += 1;
+    /// assert_eq!(per_stripe.lock_all().iter().map(|(_stripe, n)| n).sum::<u32>(), 1);
+    /// ```
+    pub fn iter(&self) -> MultiIter<'_, P, H> {
+        MultiIter::new(self)
+    }
+
+    /// The stripes that are held, each with its data to change, in ascending order; without those that a batch holds
+    /// for reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);
+    /// per_stripe.lock_all().iter_mut().for_each(|(_stripe, n)| *n = 7);
+    /// assert_eq!(per_stripe.into_inner(), [7; 4]);
+    /// ```
+    pub fn iter_mut(&mut self) -> MultiIterMut<'_, P, H> {
+        MultiIterMut::new(self)
+    }
+
+    /// Takes the guard off this thread's debug record, for a guard that moves to another thread: see
+    /// [`Guard::hand_over`](crate::Guard::hand_over).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{StripedMutex, lock_api::RawMutex};
+    ///
+    /// fn work_elsewhere<R>(locks: &StripedMutex<u64, u32, R>)
+    /// where
+    ///     R: RawMutex<Guard: Send> + Sync,
+    /// {
+    ///     let mut guard = locks.lock_many(&[1, 2]).hand_over();
+    ///     std::thread::scope(|scope| {
+    ///         scope.spawn(move || *guard.get_mut(&1).unwrap() += 1);
+    ///         *locks.lock(&1) += 1;
+    ///     });
+    /// }
+    /// ```
+    pub fn hand_over(mut self) -> Self
+    where
+        Self: Send,
+    {
+        self.record.end();
+        self
+    }
+
+    /// Releases the stripes, the highest first, each to the waiter that has waited longest for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(4);
+    /// locks.lock_many(&[1, 2]).unlock_fair();
+    /// assert!(locks.try_lock_all().is_some());
+    /// ```
+    pub fn unlock_fair(mut self)
+    where
+        H: HoldingFair<P::Raw>,
+    {
+        self.record.end();
+        let stripes = mem::replace(&mut self.stripes, StripeSet::empty(0));
+        let mut releasing = Releasing { set: &*self.set, rest: stripes.iter(), holding: &mut self.holding };
+        while let Some(index) = releasing.rest.next_back() {
+            // SAFETY: `holding` has the states of `stripes` in their order; no reference to the data outlives `self`.
+            unsafe { releasing.holding.pop_fair(self.set.striped.stripe(index), index) }
+        }
+    }
+}
+
+impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
+    /// Whether the stripe of `key` is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
+    /// let guard = locks.lock_many(&[1, 2]);
+    /// assert!(guard.holds(&1));
+    /// ```
+    pub fn holds<Q>(&self, key: &Q) -> bool
+    where
+        P::Key: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.stripes.contains(self.set.stripe_of(key))
+    }
+
+    /// The data of the stripe of `key`, if that stripe is held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedMutex::<str, HashMap<String, u32>>::new(64);
+    /// stock.lock("apples").insert("apples".into(), 3);
+    /// assert_eq!(stock.lock_many(["apples"]).get("apples").unwrap()["apples"], 3);
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<&P::Data>
+    where
+        P::Key: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let (index, stripe) = self.set.striped.find(key);
+        // SAFETY: the guard holds this stripe, and gives out `&mut T` only against `&mut self`.
+        self.stripes.contains(index).then(|| unsafe { &*stripe.data() })
+    }
+
+    /// The data of the stripe of `key` to change, if that stripe is held exclusively: always so in a mutex and after
+    /// `write_many`, never after `read_many`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = stripe_lock::StripedMutex::<str, HashMap<String, u32>>::new(64);
+    /// let mut guard = stock.lock_many(["apples", "pears"]);
+    /// *guard.get_mut("pears").unwrap().entry("pears".into()).or_default() += 2;
+    /// ```
+    #[inline]
+    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut P::Data>
+    where
+        P::Key: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let (index, stripe) = self.set.striped.find(key);
+        // SAFETY: the guard holds this stripe exclusively, and `&mut self` makes this the only reference through it.
+        self.changes(index).then(|| unsafe { &mut *stripe.data() })
+    }
+
+    /// The data of the stripes of two keys to change, if both are held exclusively: [`Pair::Same`] where the keys share a
+    /// stripe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::{Pair, StripedMutex};
+    /// use std::collections::HashMap;
+    ///
+    /// let stock = StripedMutex::<str, HashMap<&str, u32>>::new(64);
+    /// let mut guard = stock.lock_many(["old", "new"]);
+    /// match guard.get_pair_mut("old", "new").unwrap() {
+    ///     Pair::Two(old, new) => new.extend(old.drain()),
+    ///     Pair::Same(_) => (), // they are where they belong
+    /// }
+    /// ```
+    pub fn get_pair_mut<Q>(&mut self, a: &Q, b: &Q) -> Option<Pair<'_, P::Data>>
+    where
+        P::Key: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let ((a, first), (b, second)) = (self.set.striped.find(a), self.set.striped.find(b));
+        if !self.changes(a) || !self.changes(b) {
+            return None;
+        }
+        // SAFETY: the guard holds both stripes exclusively, `&mut self` makes these the only references through it, and
+        // unequal stripes have data of their own.
+        Some(unsafe {
+            if a == b {
+                Pair::Same(&mut *first.data())
+            } else {
+                Pair::Two(&mut *first.data(), &mut *second.data())
+            }
+        })
+    }
+
+    /// Whether a stripe is held exclusively.
+    #[inline]
+    fn changes(&self, index: usize) -> bool {
+        self.stripes.contains(index) && self.holding.exclusive(index)
+    }
+
+    /// Releases the stripe of `key` and keeps the others. Returns whether it was held.
+    ///
+    /// This releases other keys of the same stripe, too: [`holds`](Self::holds) says which keys are left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::StripedMutex::<u64>::new(64);
+    /// let mut guard = locks.lock_many(&[1, 2]);
+    /// assert!(guard.release(&1));
+    /// assert!(!guard.holds(&1) && locks.try_lock(&1).is_some());
+    /// assert!(!guard.release(&1));
+    /// ```
+    pub fn release<Q>(&mut self, key: &Q) -> bool
+    where
+        P::Key: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let index = self.set.stripe_of(key);
+        let held = self.stripes.remove(index);
+        if held {
+            self.record.remove(index);
+            // SAFETY: this stripe was held until now, and `&mut self` proves that no reference to its data is left.
+            unsafe { self.holding.remove(self.set.striped.stripe(index), index, &self.stripes) }
+        }
+        held
+    }
+}
+
+impl<P: Handle, H: Holding<P::Raw>> Drop for MultiGuard<P, H> {
+    #[inline]
+    fn drop(&mut self) {
+        let Self { set, stripes, holding, record, .. } = self;
+        record.end();
+        // SAFETY: `holding` holds the stripes of the guard; no reference to the data outlives it.
+        unsafe {
+            match stripes.bits() {
+                Some(bits) => release_each(set, bits, holding),
+                None => release_many(set, stripes, holding),
+            }
+        }
+    }
+}
+
+impl<P: Handle<Data: fmt::Debug>, H: Holding<P::Raw>> fmt::Debug for MultiGuard<P, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,365 @@
+//! The raw lock under a stripe, and the ways and modes in which it is taken.
+//!
+//! A raw lock implements [`RawMutex`] or [`RawRwLock`] and what of their extensions it has. All raw locks of `lock_api` 0.5 do,
+//! with the feature `lock_api`; those of 0.4 do inside [`LockApi04`], with the feature `lock_api_04`; and
+//! [`ByteMutex`] is the library's own, which needs no other crate.
+//!
+//! Inside, each is an [`Acquire<M>`](Acquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release
+//! are written once for all of them. Those traits are sealed.
+//!
+//! ```compile_fail,E0277
+//! struct Mine;
+//! impl stripe_lock::raw::Mode for Mine {
+//!     const ACCESS: stripe_lock::raw::Access = stripe_lock::raw::Access::Shared;
+//! }
+//! ```
+
+use crate::blocking::sealed::Sealed;
+
+#[cfg(feature = "std")]
+mod byte;
+mod defaults;
+#[cfg(feature = "lock_api_04")]
+mod lock_api_04;
+#[cfg(all(feature = "std", loom))]
+mod model;
+mod reentrant;
+#[cfg(feature = "std")]
+mod thread_id;
+mod traits;
+
+#[cfg(feature = "std")]
+pub use byte::ByteMutex;
+pub use defaults::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
+#[cfg(feature = "lock_api_04")]
+pub use lock_api_04::{LockApi04, State04};
+#[cfg(all(feature = "std", loom))]
+pub use model::ModelRwLock;
+pub use reentrant::ForReentrant;
+#[cfg(feature = "std")]
+pub use thread_id::ThreadAddress;
+pub use traits::{
+    GetThreadId, GuardNoSend, GuardSend, RawMutex, RawMutexFair, RawMutexTimed, RawRwLock,
+    RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade, RawRwLockUpgradeDowngrade,
+    RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
+};
+
+/// The mode that excludes every other holder and gives `&mut T`.
+#[derive(Debug)]
+pub enum Exclusive {}
+
+/// The mode that admits other shared holders and gives `&T`.
+#[derive(Debug)]
+pub enum Shared {}
+
+/// The mode that admits shared holders, but no second upgradable one, and can become exclusive without letting go.
+#[derive(Debug)]
+pub enum Upgradable {}
+
+/// What a holder of a stripe may do, and whom it excludes: a [`Mode`] as a value.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::raw::{Access, Exclusive, Mode};
+///
+/// assert_eq!(Exclusive::ACCESS, Access::Exclusive);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// The access of mode [`Shared`].
+    Shared,
+    /// The access of mode [`Upgradable`].
+    Upgradable,
+    /// The access of mode [`Exclusive`].
+    Exclusive,
+}
+
+/// A mode of holding a stripe. Sealed: the three of this module are all there are.
+pub trait Mode: Sealed {
+    /// The mode as a value.
+    const ACCESS: Access;
+
+    /// Whether a holder in this mode excludes all others.
+    const EXCLUSIVE: bool = matches!(Self::ACCESS, Access::Exclusive);
+}
+
+macro_rules! modes {
+    ($($mode:ident)*) => {
+        $(
+            impl Sealed for $mode {}
+
+            impl Mode for $mode {
+                const ACCESS: Access = Access::$mode;
+            }
+        )*
+    };
+}
+
+modes!(Exclusive Shared Upgradable);
+
+/// A raw lock that can be made unlocked. Sealed.
+pub trait RawLock: Sealed {
+    /// An unlocked one.
+    const UNLOCKED: Self;
+
+    /// Whether a thread that holds it may take it again.
+    const REENTRANT: bool = false;
+
+    /// Whether anybody holds it, at this moment.
+    fn is_locked(&self) -> bool;
+}
+
+/// A raw lock whose stripe, with data `T`, may be used by several threads. Sealed.
+///
+/// # Safety
+///
+/// A holder in any mode that this lock implements [`Acquire`] for may be on another thread than the one that made the
+/// data, and where two holders may coexist both may use `&T`: implement it only for those `T` where that is sound.
+pub unsafe trait Guards<T>: Sealed {}
+
+/// A raw lock that can be taken in mode `M`. Sealed.
+///
+/// # Safety
+///
+/// A successful acquisition synchronises with earlier releases, and until its state is given back to
+/// [`release`](Self::release) there is no holder that mode `M` excludes.
+pub unsafe trait Acquire<M: Mode>: RawLock {
+    /// What an acquisition has to keep until its release.
+    type State;
+
+    /// Takes the lock, waiting as long as it needs.
+    fn acquire(&self) -> Self::State;
+
+    /// Takes the lock if that needs no waiting.
+    fn try_acquire(&self) -> Option<Self::State>;
+
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    ///
+    /// `state` comes from an acquisition of this very lock.
+    unsafe fn release(&self, state: Self::State);
+}
+
+/// A raw lock that can be waited for until a time.
+///
+/// # Safety
+///
+/// As for [`Acquire`].
+pub(crate) unsafe trait AcquireTimed<M: Mode>: Acquire<M> {
+    /// A point in time.
+    type Instant;
+
+    /// A length of time.
+    type Duration;
+
+    /// Takes the lock unless `deadline` passes first.
+    fn try_acquire_until(&self, deadline: Self::Instant) -> Option<Self::State>;
+
+    /// Takes the lock unless `timeout` passes first.
+    fn try_acquire_for(&self, timeout: Self::Duration) -> Option<Self::State>;
+}
+
+/// A raw lock that can be handed over to the longest waiter. Sealed.
+///
+/// # Safety
+///
+/// As for [`Acquire`].
+pub unsafe trait AcquireFair<M: Mode>: Acquire<M> {
+    /// Gives the lock to whoever has waited longest, if anybody waits.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Acquire::release`].
+    unsafe fn release_fair(&self, state: Self::State);
+
+    /// Gives the lock to whoever has waited longest and takes it again, or does nothing if nobody waits.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Acquire::release`], and no reference to what the lock guards is used after this call.
+    unsafe fn bump(&self, state: &mut Self::State);
+}
+
+/// How to take a lock: [`Wait`], [`Try`], [`For`] or [`Until`].
+pub(crate) trait Way<L: Acquire<M>, M: Mode> {
+    /// Whether it may wait.
+    #[cfg(feature = "tracing")]
+    const WAITS: bool = true;
+
+    /// The state of the acquisition, or `None` if this way ended without one. `stripe` is the index of the stripe that
+    /// the lock belongs to.
+    fn take(&self, raw: &L, stripe: usize) -> Option<L::State>;
+}
+
+/// As long as it needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait;
+
+/// Not at all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Try;
+
+/// For a length of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct For<D>(pub(crate) D);
+
+/// Until a point in time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until<I>(pub(crate) I);
+
+impl<L: Acquire<M>, M: Mode> Way<L, M> for Wait {
+    #[inline]
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
+        Some(raw.acquire())
+    }
+}
+
+impl<L: Acquire<M>, M: Mode> Way<L, M> for Try {
+    #[cfg(feature = "tracing")]
+    const WAITS: bool = false;
+
+    #[inline]
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
+        raw.try_acquire()
+    }
+}
+
+impl<L: AcquireTimed<M, Duration = D>, M: Mode, D: Copy> Way<L, M> for For<D> {
+    #[inline]
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
+        raw.try_acquire_for(self.0)
+    }
+}
+
+impl<L: AcquireTimed<M, Instant = I>, M: Mode, I: Copy> Way<L, M> for Until<I> {
+    #[inline]
+    fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
+        raw.try_acquire_until(self.0)
+    }
+}
+
+/// A mutex, taken in mode [`Exclusive`].
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct ForMutex<R>(R);
+
+/// A read-write lock, taken in mode [`Shared`], [`Exclusive`] or [`Upgradable`].
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct ForRwLock<R>(pub(crate) R);
+
+impl<R> Sealed for ForMutex<R> {}
+impl<R> Sealed for ForRwLock<R> {}
+
+impl<R: RawMutex> RawLock for ForMutex<R> {
+    const UNLOCKED: Self = Self(R::INIT);
+
+    fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+}
+
+impl<R: RawRwLock> RawLock for ForRwLock<R> {
+    const UNLOCKED: Self = Self(R::INIT);
+
+    fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+}
+
+// SAFETY: a mutex hands `T` from thread to thread, one at a time.
+unsafe impl<R, T: Send> Guards<T> for ForMutex<R> {}
+
+// SAFETY: a read-write lock hands `T` from thread to thread and lets readers share it, which `Sync` admits.
+unsafe impl<R, T: Send + Sync> Guards<T> for ForRwLock<R> {}
+
+/// Implements the acquire traits of one mode by the methods of one raw lock.
+macro_rules! adapt {
+    (
+        $name:ident <$raw:ident: $plain:path>, $mode:ty, $state:ident, $lock:ident, $try_lock:ident, $unlock:ident;
+        $timed:path, $until:ident, $for:ident; $fair:path, $unlock_fair:ident, $bump:ident
+    ) => {
+        // SAFETY: the raw lock's own trait promises exclusion and ordering for these methods.
+        unsafe impl<$raw: $plain> Acquire<$mode> for $name<$raw> {
+            type State = $raw::$state;
+
+            #[inline]
+            fn acquire(&self) -> Self::State {
+                self.0.$lock()
+            }
+
+            #[inline]
+            fn try_acquire(&self) -> Option<Self::State> {
+                self.0.$try_lock()
+            }
+
+            #[inline]
+            unsafe fn release(&self, state: Self::State) {
+                // SAFETY: the caller passes on the state of an acquisition of this lock.
+                unsafe { self.0.$unlock(state) }
+            }
+        }
+
+        // SAFETY: the raw lock's own trait promises exclusion and ordering for these methods.
+        unsafe impl<$raw: $timed> AcquireTimed<$mode> for $name<$raw> {
+            type Instant = $raw::Instant;
+            type Duration = $raw::Duration;
+
+            #[inline]
+            fn try_acquire_until(&self, deadline: Self::Instant) -> Option<Self::State> {
+                self.0.$until(deadline)
+            }
+
+            #[inline]
+            fn try_acquire_for(&self, timeout: Self::Duration) -> Option<Self::State> {
+                self.0.$for(timeout)
+            }
+        }
+
+        // SAFETY: the raw lock's own trait promises exclusion and ordering for this method.
+        unsafe impl<$raw: $fair> AcquireFair<$mode> for $name<$raw> {
+            #[inline]
+            unsafe fn release_fair(&self, state: Self::State) {
+                // SAFETY: the caller passes on the state of an acquisition of this lock.
+                unsafe { self.0.$unlock_fair(state) }
+            }
+
+            #[inline]
+            unsafe fn bump(&self, state: &mut Self::State) {
+                // SAFETY: the caller passes on the state of an acquisition of this lock.
+                unsafe { self.0.$bump(state) }
+            }
+        }
+    };
+}
+
+adapt!(ForMutex<R: RawMutex>, Exclusive, Guard, lock, try_lock, unlock;
+    RawMutexTimed, try_lock_until, try_lock_for; RawMutexFair, unlock_fair, bump);
+adapt!(ForRwLock<R: RawRwLock>, Exclusive, ExclusiveGuard, lock_exclusive, try_lock_exclusive, unlock_exclusive;
+    RawRwLockTimed, try_lock_exclusive_until, try_lock_exclusive_for; RawRwLockFair, unlock_exclusive_fair, bump_exclusive);
+adapt!(ForRwLock<R: RawRwLock>, Shared, SharedGuard, lock_shared, try_lock_shared, unlock_shared;
+    RawRwLockTimed, try_lock_shared_until, try_lock_shared_for; RawRwLockFair, unlock_shared_fair, bump_shared);
+adapt!(ForRwLock<R: RawRwLockUpgrade>, Upgradable, UpgradableGuard, lock_upgradable, try_lock_upgradable,
+    unlock_upgradable; RawRwLockUpgradeTimed, try_lock_upgradable_until, try_lock_upgradable_for;
+    RawRwLockUpgradeFair, unlock_upgradable_fair, bump_upgradable);
+
+/// Calls `f`, which gives a lock back and takes it again. A panic in it ends the process: there is a guard, and its lock may
+/// not be held.
+#[cfg(any(feature = "lock_api_04", all(feature = "std", not(feature = "lock_api"))))]
+fn no_unwinding(f: impl FnOnce()) {
+    struct End;
+
+    impl Drop for End {
+        fn drop(&mut self) {
+            // A panic while another unwinds aborts.
+            panic!("a raw lock panicked while it was handed over");
+        }
+    }
+
+    let end = End;
+    f();
+    core::mem::forget(end);
+}

@@ -1,0 +1,10 @@
+//! What the blocking and the async locks share: from a key to its stripe, sets of stripes and their order, how many stripes to take.
+
+pub(crate) mod atomic;
+pub(crate) mod capacity;
+pub(crate) mod extend;
+pub(crate) mod hash;
+pub(crate) mod pair;
+pub(crate) mod stripe_set;
+pub(crate) mod striped;
+pub(crate) mod waits;

@@ -1,0 +1,209 @@
+//! From a key to a stripe: the ready-made hashers, and the step from a hash to an index.
+
+use core::hash::{BuildHasher, Hash};
+
+use crate::shared::waits::KeyHash;
+
+/// 2^64 divided by the golden ratio, made odd: the multiplier of Fibonacci hashing (Knuth, The Art of Computer
+/// Programming, volume 3, section 6.4).
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The stripe of `key` among `stripes`, a power of two.
+///
+/// The index is the top bits of the hash times an odd constant. Those depend on every bit of the hash, so a hasher
+/// whose entropy sits in its low bits (FNV-1a of short keys, the identity) spreads as well as one that is random
+/// throughout. The second product brings the top bits down; unlike a shift it needs no exception for one stripe.
+#[inline]
+pub(crate) fn index<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> usize {
+    locate(hasher, key, stripes).stripe
+}
+
+/// The hash, with its entropy at the top. Different for every hash.
+#[inline]
+fn spread(hash: u64) -> u64 {
+    hash.wrapping_mul(GOLDEN)
+}
+
+/// A number that stands for `key`, and whose top bits say where it belongs: see [`part`].
+#[cfg(feature = "async")]
+#[inline]
+pub(crate) fn tag<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q) -> u64 {
+    spread(hasher.hash_one(key))
+}
+
+/// The part that a [`tag`] belongs to, of that many equal parts.
+#[cfg(feature = "async")]
+#[inline]
+pub(crate) fn part(tag: u64, parts: usize) -> usize {
+    ((u128::from(tag) * parts as u128) >> 64) as usize
+}
+
+/// What the hash of a key says.
+#[derive(Clone, Copy)]
+pub(crate) struct Located {
+    /// The stripe of the key.
+    pub(crate) stripe: usize,
+    /// The bits that follow those which chose the stripe, at the top.
+    #[cfg(feature = "async")]
+    pub(crate) rest: u64,
+    /// The hash itself.
+    pub(crate) hash: KeyHash,
+}
+
+impl Located {
+    /// A stripe that no key has named.
+    #[inline]
+    pub(crate) fn of_stripe(stripe: usize) -> Self {
+        Self {
+            stripe,
+            #[cfg(feature = "async")]
+            rest: 0,
+            hash: KeyHash::NONE,
+        }
+    }
+}
+
+/// As [`index`], with what the hash says beyond the stripe.
+#[inline]
+pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> Located {
+    let hash = hasher.hash_one(key);
+    let product = u128::from(spread(hash)) * stripes as u128;
+    Located {
+        stripe: (product >> 64) as usize,
+        #[cfg(feature = "async")]
+        rest: product as u64,
+        hash: KeyHash::of(hash),
+    }
+}
+
+/// The hasher used where none is named. It has a random key for each instance, so an attacker cannot choose keys that share
+/// one stripe.
+///
+/// It is [ahash](https://docs.rs/ahash) with the feature `ahash`, the standard library's SipHash-1-3 without it. With
+/// neither `ahash` nor `std` it can't be constructed, and a hasher has to be named: see
+/// [`StripedMutex::with_hasher`](crate::StripedMutex::with_hasher).
+///
+/// A target without an operating system has no source of random keys, and the feature `ahash` has no effect there. On
+/// `wasm32-unknown-unknown` the default is the standard library's hasher, whose key is not secret there: name a hasher of your
+/// own, with a key from outside, if somebody hostile chooses the keys of your locks.
+///
+/// # Examples
+///
+/// ```
+/// use std::hash::BuildHasher;
+/// use stripe_lock::DefaultHasher;
+///
+/// let hasher = DefaultHasher::default();
+/// assert_eq!(hasher.hash_one("key"), hasher.hash_one("key"));
+/// // Another instance has other keys.
+/// assert_ne!(hasher.hash_one("key"), DefaultHasher::default().hash_one("key"));
+/// ```
+pub use default::DefaultHasher;
+
+#[cfg(all(
+    feature = "ahash",
+    not(loom),
+    not(any(target_os = "none", all(target_family = "wasm", target_os = "unknown")))
+))]
+mod default {
+    use core::hash::{BuildHasher, Hash};
+
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug, Default)]
+    pub struct DefaultHasher(ahash::RandomState);
+
+    impl BuildHasher for DefaultHasher {
+        type Hasher = ahash::AHasher;
+
+        #[inline]
+        fn build_hasher(&self) -> Self::Hasher {
+            self.0.build_hasher()
+        }
+
+        #[inline]
+        fn hash_one<T: Hash>(&self, x: T) -> u64 {
+            self.0.hash_one(x)
+        }
+    }
+}
+
+#[cfg(all(
+    feature = "std",
+    not(loom),
+    any(not(feature = "ahash"), target_os = "none", all(target_family = "wasm", target_os = "unknown"))
+))]
+mod default {
+    use std::hash::BuildHasher;
+
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug, Default)]
+    pub struct DefaultHasher(std::hash::RandomState);
+
+    impl BuildHasher for DefaultHasher {
+        type Hasher = std::hash::DefaultHasher;
+
+        #[inline]
+        fn build_hasher(&self) -> Self::Hasher {
+            self.0.build_hasher()
+        }
+    }
+}
+
+/// A model has to do the same in each execution.
+#[cfg(all(feature = "std", loom))]
+mod default {
+    use std::hash::{BuildHasher, BuildHasherDefault};
+
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug, Default)]
+    pub struct DefaultHasher(BuildHasherDefault<std::hash::DefaultHasher>);
+
+    impl BuildHasher for DefaultHasher {
+        type Hasher = std::hash::DefaultHasher;
+
+        fn build_hasher(&self) -> Self::Hasher {
+            self.0.build_hasher()
+        }
+    }
+}
+
+#[cfg(all(
+    not(feature = "std"),
+    any(not(feature = "ahash"), target_os = "none", all(target_family = "wasm", target_os = "unknown"))
+))]
+mod default {
+    #[allow(missing_docs, reason = "documented where it is exported")]
+    #[derive(Clone, Debug)]
+    pub enum DefaultHasher {}
+}
+
+/// The hasher FNV-1a, 64 bits ([Fowler, Noll and Vo](http://www.isthe.com/chongo/tech/comp/fnv/)).
+///
+/// It is fast for short keys, and the same in every process and on every run. It has no key: an attacker that can choose keys can
+/// choose them all on one stripe. Use it for keys that no attacker chooses.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{Fnv1a, StripedMutex};
+///
+/// let a = StripedMutex::<str, u32, stripe_lock::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
+/// let b = StripedMutex::<str, u32, stripe_lock::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
+/// assert_eq!(a.stripe_of("key"), b.stripe_of("key"));
+/// ```
+#[cfg(feature = "fnv")]
+pub type Fnv1a = fnv::FnvBuildHasher;
+
+/// The standard library's keyed hasher, SipHash-1-3 seeded at random: slower than the default, and the one to choose
+/// where an attacker can measure time precisely.
+///
+/// # Examples
+///
+/// ```
+/// use stripe_lock::{DefaultRawMutex, SipHash, StripedMutex};
+///
+/// let locks = StripedMutex::<u64, (), DefaultRawMutex, SipHash>::with_hasher(16, SipHash::new());
+/// assert!(locks.stripe_of(&7) < 16);
+/// ```
+#[cfg(feature = "std")]
+pub type SipHash = std::hash::RandomState;
