@@ -8,7 +8,8 @@ use std::hash::BuildHasher;
 use std::thread;
 use std::time::Duration;
 
-use stripe_lock::{DefaultHasher, Stats, StripedMutex};
+use stripe_lock::blocking::Stats;
+use stripe_lock::{DefaultHasher, StripedMutex};
 
 const STRIPES: usize = 256;
 const THREADS: u64 = 16;

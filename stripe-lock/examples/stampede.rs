@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+use stripe_lock::StripedRwLock;
+use stripe_lock::blocking::RwLockUpgradableReadGuard;
 
 struct Cache {
     /// Each stripe has the entries of its keys.

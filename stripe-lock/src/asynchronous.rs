@@ -69,14 +69,16 @@ pub use batch::AsyncBatch;
 pub use diagnosis::{Blocked, Claim, Cycle, Diagnosis, Standing, TaskId};
 pub use error::AcquireError;
 pub use guard::AsyncGuard;
-pub use kind::{Access, ForMutex, ForRwLock, ForSemaphore, Guards, Kind, Permits, Read, Upgradable, Write};
+pub use kind::{
+    Access, Guards, Kind, MutexKind, Permits, Read, RwLockKind, SemaphoreKind, Upgradable, Write,
+};
 pub use mapped::AsyncMappedGuard;
 pub use methods::Timeout;
 pub use multi::{AsyncMultiGuard, AsyncMultiIter, AsyncMultiIterMut};
 pub use mutex::{
     AsyncMutexGuard, AsyncMutexMultiGuard, AsyncStripedMutex, OwnedAsyncMutexGuard, OwnedAsyncMutexMultiGuard,
 };
-pub use plan::{Mixed, Uniform};
+pub use plan::{MixedPlan, UniformPlan};
 pub use rwlock::{
     AsyncBatchGuard, AsyncReadGuard, AsyncReadMultiGuard, AsyncStripedRwLock, AsyncUpgradableGuard,
     AsyncWriteGuard, AsyncWriteMultiGuard, OwnedAsyncReadGuard, OwnedAsyncUpgradableGuard,
@@ -107,7 +109,7 @@ const _: () = {
     assert!(size_of::<Acquire<Arc<AsyncStripedMutex<u64>>, Write>>() <= 80);
     assert!(size_of::<Acquire<&AsyncStripedRwLock<u64>, Read>>() <= 80);
     assert!(size_of::<Acquire<&AsyncStripedSemaphore<u64>, Permits>>() <= 80);
-    assert!(size_of::<AcquireMany<&AsyncStripedMutex<u64>, Uniform<Write>>>() <= 192);
-    assert!(size_of::<AcquireMany<&AsyncStripedSemaphore<u64>, Uniform<Read>>>() <= 192);
-    assert!(size_of::<AcquireMany<&AsyncStripedRwLock<u64>, Mixed>>() <= 192);
+    assert!(size_of::<AcquireMany<&AsyncStripedMutex<u64>, UniformPlan<Write>>>() <= 192);
+    assert!(size_of::<AcquireMany<&AsyncStripedSemaphore<u64>, UniformPlan<Read>>>() <= 192);
+    assert!(size_of::<AcquireMany<&AsyncStripedRwLock<u64>, MixedPlan>>() <= 192);
 };

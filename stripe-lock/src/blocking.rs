@@ -1,20 +1,47 @@
-//! The striped locks whose callers are threads, over any raw lock.
+//! The blocking striped locks, over any raw lock.
+//!
+//! [`StripedMutex`], [`StripedRwLock`] and [`StripedReentrantMutex`] are what to start from; here are the guards and the parts that the
+//! three share. A guard of one stripe is a [`Guard`], one of several stripes a [`MultiGuard`], and the aliases name the combinations.
 
-pub(crate) mod batch;
+mod batch;
 mod faces;
-pub(crate) mod guard;
-pub(crate) mod held;
-pub(crate) mod holding;
-pub(crate) mod lock;
-pub(crate) mod multi;
-pub(crate) mod mutex;
+mod guard;
+mod held;
+mod holding;
+mod lock;
+mod multi;
+mod mutex;
 pub mod raw;
-pub(crate) mod reentrant;
-pub(crate) mod rwlock;
-pub(crate) mod sealed;
-pub(crate) mod session;
+mod reentrant;
+mod rwlock;
+mod sealed;
+mod session;
 #[cfg(feature = "stats")]
-pub(crate) mod stats;
-pub(crate) mod stripe;
+mod stats;
+mod stripe;
 mod take;
 mod watch;
+
+pub use batch::Batch;
+pub use guard::{ArcStripe, Guard, MappedGuard};
+pub use holding::{Holding, HoldingFair, Mixed, Uniform};
+pub use lock::{Handle, StripedLock};
+pub use multi::{MultiGuard, MultiIter, MultiIterMut};
+pub use mutex::{
+    ArcMappedMutexGuard, ArcMutexGuard, ArcMutexMultiGuard, MappedMutexGuard, MutexGuard, MutexMultiGuard,
+    StripedMutex,
+};
+pub use reentrant::{
+    ArcMappedReentrantMutexGuard, ArcReentrantMultiGuard, ArcReentrantMutexGuard, MappedReentrantMutexGuard,
+    ReentrantMultiGuard, ReentrantMutexGuard, StripedReentrantMutex,
+};
+pub use rwlock::{
+    ArcBatchGuard, ArcMappedRwLockReadGuard, ArcMappedRwLockWriteGuard, ArcReadMultiGuard,
+    ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, ArcWriteMultiGuard, BatchGuard,
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, ReadMultiGuard, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
+};
+pub use session::Session;
+#[cfg(feature = "stats")]
+pub use stats::{Stats, StripeStats};
+pub use stripe::Stripe;

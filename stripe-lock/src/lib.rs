@@ -20,7 +20,7 @@
 //! <div class="warning">
 //!
 //! Two keys may share a stripe: **never take a second guard of a set while you hold one.** Name the keys together
-//! ([`lock_many`](StripedMutex::lock_many)), or add the later key to the guard ([`extend`](MultiGuard::extend)).
+//! ([`lock_many`](StripedMutex::lock_many)), or add the later key to the guard ([`extend`](blocking::MultiGuard::extend)).
 //!
 //! </div>
 //!
@@ -81,7 +81,7 @@ mod readme {}
 
 #[cfg(feature = "async")]
 pub mod asynchronous;
-mod blocking;
+pub mod blocking;
 #[cfg(all(
     any(doc, doctest),
     feature = "async",
@@ -94,40 +94,12 @@ mod shared;
 
 #[cfg(feature = "async")]
 #[doc(inline)]
-pub use asynchronous::keyed::{
-    ArcKeyedMutexGuard, ArcKeyedMutexMultiGuard, AsyncKeyedMutex, KeyedMutex, KeyedMutexGuard,
-    KeyedMutexMultiGuard,
-};
+pub use asynchronous::keyed::{AsyncKeyedMutex, KeyedMutex};
 #[cfg(feature = "async")]
 #[doc(inline)]
 pub use asynchronous::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
-pub use blocking::batch::Batch;
-pub use blocking::guard::{ArcStripe, Guard, MappedGuard};
-pub use blocking::holding::{Holding, HoldingFair, Mixed, Uniform};
-pub use blocking::lock::{Handle, StripedLock};
-pub use blocking::multi::{MultiGuard, MultiIter, MultiIterMut};
-pub use blocking::mutex::{
-    ArcMappedMutexGuard, ArcMutexGuard, ArcMutexMultiGuard, MappedMutexGuard, MutexGuard, MutexMultiGuard,
-    StripedMutex,
-};
 #[doc(inline)]
-pub use blocking::raw;
-#[doc(inline)]
-pub use blocking::raw::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
-pub use blocking::reentrant::{
-    ArcMappedReentrantMutexGuard, ArcReentrantMultiGuard, ArcReentrantMutexGuard, MappedReentrantMutexGuard,
-    ReentrantMultiGuard, ReentrantMutexGuard, StripedReentrantMutex,
-};
-pub use blocking::rwlock::{
-    ArcBatchGuard, ArcMappedRwLockReadGuard, ArcMappedRwLockWriteGuard, ArcReadMultiGuard,
-    ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, ArcWriteMultiGuard, BatchGuard,
-    MappedRwLockReadGuard, MappedRwLockWriteGuard, ReadMultiGuard, RwLockReadGuard,
-    RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
-};
-pub use blocking::session::Session;
-#[cfg(feature = "stats")]
-pub use blocking::stats::{Stats, StripeStats};
-pub use blocking::stripe::Stripe;
+pub use blocking::{StripedMutex, StripedReentrantMutex, StripedRwLock, raw};
 #[cfg(feature = "std")]
 pub use shared::capacity::expected_parallelism;
 pub use shared::capacity::{Workload, recommended_stripes};

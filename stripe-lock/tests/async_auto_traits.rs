@@ -15,8 +15,8 @@ use asking::{Absent as _, Ask, SyncAlone, autos, of, word};
 use stripe_lock::asynchronous::keyed::{AcquireKeys, KeyedGuard, Many, One};
 use stripe_lock::asynchronous::{
     Acquire, AcquireError, AcquireMany, AsyncBatch, AsyncGuard, AsyncMappedGuard, AsyncMultiGuard,
-    AsyncMultiIter, AsyncMultiIterMut, Checked, Enqueued, ForMutex, ForRwLock, ForSemaphore, Mixed, Permits,
-    Read, Timeout, Uniform, Upgradable, Upgrade, Write, within,
+    AsyncMultiIter, AsyncMultiIterMut, Checked, Enqueued, MixedPlan, MutexKind, Permits, Read, RwLockKind,
+    SemaphoreKind, Timeout, UniformPlan, Upgradable, Upgrade, Write, within,
 };
 use stripe_lock::{
     AsyncKeyedMutex, AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, KeyedMutex,
@@ -72,15 +72,15 @@ fn guards_of_a_part() {
 fn guards_of_many_stripes_and_their_iterators() {
     // An iterator may go where its guard may (`iter_mut`), or where a reference to the guard may (`iter`).
     autos! {
-        AsyncMultiGuard<L<T>, Uniform<Write>> => "syu--" "s-u--" "--u--" "--u--";
-        AsyncMultiGuard<Arc<Locks<T>>, Uniform<Write>> => "syu--" "s-u--" "--u--" "--u--";
-        AsyncMultiGuard<R<T>, Uniform<Read>> => "syu--" "--u--" "--u--" "--u--";
-        AsyncMultiGuard<R<T>, Uniform<Upgradable>> => "syu--" "--u--" "--u--" "--u--";
-        AsyncMultiGuard<R<T>, Mixed> => "syu--" "--u--" "--u--" "--u--";
-        AsyncMultiIter<'static, L<T>, Uniform<Write>> => "syu--" "--u--" "--u--" "--u--";
-        AsyncMultiIterMut<'static, L<T>, Uniform<Write>> => "syu--" "s-u--" "--u--" "--u--";
-        AsyncMultiIter<'static, R<T>, Uniform<Read>> => "syu--" "--u--" "--u--" "--u--";
-        AsyncMultiIterMut<'static, R<T>, Mixed> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiGuard<L<T>, UniformPlan<Write>> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncMultiGuard<Arc<Locks<T>>, UniformPlan<Write>> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncMultiGuard<R<T>, UniformPlan<Read>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiGuard<R<T>, UniformPlan<Upgradable>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiGuard<R<T>, MixedPlan> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiIter<'static, L<T>, UniformPlan<Write>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiIterMut<'static, L<T>, UniformPlan<Write>> => "syu--" "s-u--" "--u--" "--u--";
+        AsyncMultiIter<'static, R<T>, UniformPlan<Read>> => "syu--" "--u--" "--u--" "--u--";
+        AsyncMultiIterMut<'static, R<T>, MixedPlan> => "syu--" "--u--" "--u--" "--u--";
     }
 }
 
@@ -92,10 +92,10 @@ fn futures() {
         Acquire<Arc<Locks<T>>, Write> => "sy---" "sy---" "-----" "-----";
         Acquire<R<T>, Read> => "sy---" "-----" "-----" "-----";
         Acquire<R<T>, Upgradable> => "sy---" "-----" "-----" "-----";
-        AcquireMany<L<T>, Uniform<Write>> => "sy---" "sy---" "-----" "-----";
-        AcquireMany<R<T>, Mixed> => "sy---" "-----" "-----" "-----";
+        AcquireMany<L<T>, UniformPlan<Write>> => "sy---" "sy---" "-----" "-----";
+        AcquireMany<R<T>, MixedPlan> => "sy---" "-----" "-----" "-----";
         Checked<Acquire<L<T>, Write>> => "sy---" "sy---" "-----" "-----";
-        Checked<AcquireMany<R<T>, Mixed>> => "sy---" "-----" "-----" "-----";
+        Checked<AcquireMany<R<T>, MixedPlan>> => "sy---" "-----" "-----" "-----";
         Timeout<Acquire<L<T>, Write>, ()> => "sy---" "sy---" "-----" "-----";
         Timeout<Acquire<L<u8>, Write>, T> => "sy---" "s----" "-y---" "-----";
         Upgrade<R<T>> => "sy---" "-----" "-----" "-----";
@@ -187,7 +187,7 @@ fn what_has_no_data() {
     let words = [
         word!(Ask::<AsyncGuard<S, Read>>(PhantomData)),
         word!(Ask::<AsyncGuard<S, Permits>>(PhantomData)),
-        word!(Ask::<AsyncMultiGuard<S, Uniform<Read>>>(PhantomData)),
+        word!(Ask::<AsyncMultiGuard<S, UniformPlan<Read>>>(PhantomData)),
     ];
     assert_eq!(words, ["syu--"; 3]);
     assert_eq!(word!(Ask::<Limits>(PhantomData)), "syuw-");
@@ -195,8 +195,8 @@ fn what_has_no_data() {
     let words = [
         word!(Ask::<AcquireError>(PhantomData)),
         word!(Ask::<(Read, Write, Upgradable, Permits)>(PhantomData)),
-        word!(Ask::<(ForMutex, ForRwLock, ForSemaphore)>(PhantomData)),
-        word!(Ask::<(Uniform<Read>, Mixed)>(PhantomData)),
+        word!(Ask::<(MutexKind, RwLockKind, SemaphoreKind)>(PhantomData)),
+        word!(Ask::<(UniformPlan<Read>, MixedPlan)>(PhantomData)),
     ];
     assert_eq!(words, ["syuwr"; 4]);
     // A set never pins its data, a guard moves none.

@@ -16,8 +16,8 @@ use std::task::Poll;
 use now::{now, poll};
 use stripe_lock::asynchronous::{
     Access, Acquire, AsyncBatch, AsyncGuard, AsyncMappedGuard, AsyncMultiGuard, AsyncStriped, Checked,
-    Enqueued, ForMutex, ForRwLock, ForSemaphore, Guards, Kind, Mixed, Permits, Read, Timeout, Uniform,
-    Upgradable, Upgrade, Write,
+    Enqueued, Guards, Kind, MixedPlan, MutexKind, Permits, Read, RwLockKind, SemaphoreKind, Timeout,
+    UniformPlan, Upgradable, Upgrade, Write,
 };
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, DefaultHasher};
 
@@ -44,7 +44,7 @@ fn generic_code_gets_names_and_nothing_else() {
     // There is no way to a value of `Read`, `Write`, `Upgradable` or `Permits`, so `mode_of` is never called with one.
     _ = (mode_of::<Read>, mode_of::<Write>, mode_of::<Upgradable>, mode_of::<Permits>);
     assert_eq!(
-        [size_of_word::<ForMutex>(), size_of_word::<ForRwLock>(), size_of_word::<ForSemaphore>()],
+        [size_of_word::<MutexKind>(), size_of_word::<RwLockKind>(), size_of_word::<SemaphoreKind>()],
         [1, 4, 4]
     );
     let rw: &'static Rw = Box::leak(Box::new(Rw::new(4)));
@@ -159,7 +159,10 @@ fn every_public_type_can_be_named() {
     assert!(named::<Acquire<Set, Read>>() && named::<Checked<Acquire<Set, Read>>>());
     assert!(named::<Timeout<Acquire<Set, Read>, ()>>() && named::<Enqueued<Arc<Rw>, Write>>());
     assert!(named::<Upgrade<Set>>() && named::<AsyncMappedGuard<Set, Read, str>>());
-    assert!(named::<AsyncMultiGuard<Set, Mixed>>() && named::<AsyncMultiGuard<Set, Uniform<Upgradable>>>());
+    assert!(
+        named::<AsyncMultiGuard<Set, MixedPlan>>()
+            && named::<AsyncMultiGuard<Set, UniformPlan<Upgradable>>>()
+    );
     assert!(named::<AsyncBatch<'static, u64, u64, DefaultHasher>>());
 }
 

@@ -14,15 +14,18 @@ use std::sync::Arc;
 use asking::{Absent as _, Ask, SyncAlone, autos, of, word};
 use common::spin_mutex::SpinMutex;
 use common::spin_rwlock::SpinRwLock;
-use stripe_lock::{
+use stripe_lock::blocking::{
     ArcBatchGuard, ArcMappedMutexGuard, ArcMappedReentrantMutexGuard, ArcMappedRwLockReadGuard,
     ArcMappedRwLockWriteGuard, ArcMutexGuard, ArcMutexMultiGuard, ArcReadMultiGuard, ArcReentrantMultiGuard,
     ArcReentrantMutexGuard, ArcRwLockReadGuard, ArcRwLockUpgradableReadGuard, ArcRwLockWriteGuard, ArcStripe,
-    ArcWriteMultiGuard, Batch, BatchGuard, DefaultHasher, ExtendError, Extended, Iter, MappedMutexGuard,
-    MappedReentrantMutexGuard, MappedRwLockReadGuard, MappedRwLockWriteGuard, MultiIter, MultiIterMut,
-    MutexGuard, MutexMultiGuard, Pair, ReadMultiGuard, ReentrantMultiGuard, ReentrantMutexGuard,
-    RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, Stripe, StripeSet, Striped, StripedMutex,
-    StripedReentrantMutex, StripedRwLock, WriteMultiGuard, raw,
+    ArcWriteMultiGuard, Batch, BatchGuard, MappedMutexGuard, MappedReentrantMutexGuard,
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, MultiIter, MultiIterMut, MutexGuard, MutexMultiGuard,
+    ReadMultiGuard, ReentrantMultiGuard, ReentrantMutexGuard, RwLockReadGuard, RwLockUpgradableReadGuard,
+    RwLockWriteGuard, Stripe, WriteMultiGuard,
+};
+use stripe_lock::{
+    DefaultHasher, ExtendError, Extended, Iter, Pair, StripeSet, Striped, StripedMutex,
+    StripedReentrantMutex, StripedRwLock, raw,
 };
 
 type Hasher = BuildHasherDefault<StdHasher>;
@@ -31,18 +34,18 @@ type Spinning<T> = StripedMutex<u64, T, SpinMutex, Hasher>;
 type SpinningRw<T> = StripedRwLock<u64, T, SpinRwLock, Hasher>;
 
 // The types under the aliases, to name the iterators of a guard.
-type Uniform<L, M> = stripe_lock::Uniform<L, M>;
+type Uniform<L, M> = stripe_lock::blocking::Uniform<L, M>;
 type SpinIter<T> =
     MultiIter<'static, &'static Spinning<T>, Uniform<raw::ForMutex<SpinMutex>, raw::Exclusive>>;
 type SpinIterMut<T> =
     MultiIterMut<'static, &'static Spinning<T>, Uniform<raw::ForMutex<SpinMutex>, raw::Exclusive>>;
 type SpinIterOfReads<T> =
     MultiIter<'static, &'static SpinningRw<T>, Uniform<raw::ForRwLock<SpinRwLock>, raw::Shared>>;
-type PlainRaw = raw::ForMutex<stripe_lock::DefaultRawMutex>;
+type PlainRaw = raw::ForMutex<stripe_lock::raw::DefaultRawMutex>;
 type PlainIter<T> = MultiIter<'static, &'static StripedMutex<u64, T>, Uniform<PlainRaw, raw::Exclusive>>;
 type PlainIterMut<T> =
     MultiIterMut<'static, &'static StripedMutex<u64, T>, Uniform<PlainRaw, raw::Exclusive>>;
-type ReentrantRaw = raw::ForReentrant<stripe_lock::DefaultRawMutex, stripe_lock::DefaultThreadId>;
+type ReentrantRaw = raw::ForReentrant<stripe_lock::raw::DefaultRawMutex, stripe_lock::raw::DefaultThreadId>;
 type ReentrantIter<T> =
     MultiIter<'static, &'static StripedReentrantMutex<u64, T>, Uniform<ReentrantRaw, raw::Shared>>;
 

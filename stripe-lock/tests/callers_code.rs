@@ -13,9 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use common::spin_mutex::SpinMutex;
 use common::{elsewhere, keys, watched};
 use fickle::Fickle;
-use stripe_lock::{
-    DefaultHasher, Extended, Guard, MutexGuard, StripedMutex, StripedReentrantMutex, StripedRwLock,
-};
+use stripe_lock::blocking::{Guard, MutexGuard};
+use stripe_lock::{DefaultHasher, Extended, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
 #[test]
 fn a_hash_that_changes_leaves_nothing_held() {

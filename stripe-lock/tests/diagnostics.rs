@@ -7,8 +7,9 @@ use std::process::Command;
 
 /// What `cargo check` says of a program with this type for its locks; none if it compiles.
 fn complaint(package: &Path, locks: &str) -> Option<String> {
-    let source =
-        format!("use stripe_lock::*;\n\nfn main() {{\n    let _locks: {locks} = Default::default();\n}}\n");
+    let source = format!(
+        "use stripe_lock::{{raw::{{self, *}}, *}};\n\nfn main() {{\n    let _locks: {locks} = Default::default();\n}}\n"
+    );
     fs::write(package.join("src/main.rs"), source).expect("the folder can be written");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(package).args(["check", "--offline", "--quiet"]);
@@ -43,16 +44,20 @@ fn a_hasher_in_the_place_of_the_raw_lock_is_told_where_it_belongs() {
         assert_eq!(complaint(&package, right), None, "{right}");
     }
     for (wrong, what, right) in [
-        ("StripedMutex<u64, (), Fnv1a>", "is not a raw mutex", "`StripedMutex<K, T, DefaultRawMutex, S>`"),
+        (
+            "StripedMutex<u64, (), Fnv1a>",
+            "is not a raw mutex",
+            "`StripedMutex<K, T, raw::DefaultRawMutex, S>`",
+        ),
         (
             "StripedRwLock<u64, (), Fnv1a>",
             "is not a raw read-write lock",
-            "`StripedRwLock<K, T, DefaultRawRwLock, S>`",
+            "`StripedRwLock<K, T, raw::DefaultRawRwLock, S>`",
         ),
         (
             "StripedReentrantMutex<u64, (), DefaultRawMutex, Fnv1a>",
             "does not tell threads apart",
-            "`StripedReentrantMutex<K, T, DefaultRawMutex, DefaultThreadId, S>`",
+            "`StripedReentrantMutex<K, T, raw::DefaultRawMutex, raw::DefaultThreadId, S>`",
         ),
     ] {
         let said = complaint(&package, wrong).expect("it does not compile");

@@ -11,11 +11,11 @@ use std::{env, thread};
 use common::spin_mutex::SpinMutex;
 use common::spin_rwlock::SpinRwLock;
 use common::{LONG, SHORT, elsewhere, key_on, keys, message_of, watched};
-use stripe_lock::{
-    ArcMutexGuard, ArcRwLockReadGuard, DefaultHasher, Guard, MappedGuard, MappedMutexGuard, MutexGuard, Pair,
-    ReentrantMutexGuard, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, StripedMutex,
-    StripedReentrantMutex, StripedRwLock, raw::Shared,
+use stripe_lock::blocking::{
+    ArcMutexGuard, ArcRwLockReadGuard, Guard, MappedGuard, MappedMutexGuard, MutexGuard, ReentrantMutexGuard,
+    RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
 };
+use stripe_lock::{DefaultHasher, Pair, StripedMutex, StripedReentrantMutex, StripedRwLock, raw::Shared};
 
 type Spinning<T> = StripedMutex<u64, T, SpinMutex, DefaultHasher>;
 type SpinningRw<T> = StripedRwLock<u64, T, SpinRwLock, DefaultHasher>;
@@ -199,11 +199,12 @@ fn a_released_part_is_free_and_the_rest_is_held() {
         let keys = keys(8, |key| locks.stripe_of(key));
         let twin = key_on(4, keys[4] + 1, |key| locks.stripe_of(key));
         let mut guard = locks.lock_many(&keys);
-        let held = |guard: &stripe_lock::MutexMultiGuard<'_, u64, u64, SpinMutex, DefaultHasher>| {
-            for key in &keys {
-                assert_eq!(elsewhere(|| locks.try_lock(key).is_none()), guard.holds(key));
-            }
-        };
+        let held =
+            |guard: &stripe_lock::blocking::MutexMultiGuard<'_, u64, u64, SpinMutex, DefaultHasher>| {
+                for key in &keys {
+                    assert_eq!(elsewhere(|| locks.try_lock(key).is_none()), guard.holds(key));
+                }
+            };
         for (key, released) in
             [(twin, true), (keys[4], false), (keys[0], true), (keys[7], true), (keys[2], true)]
         {
@@ -326,7 +327,7 @@ fn owned_guards_of_many_outlive_every_other_owner() {
                 let guard = Option::from(locks.$lock($($keys)?)).unwrap();
                 drop(locks);
                 assert!(weak.upgrade().is_some(), stringify!($lock));
-                let _: &stripe_lock::MultiGuard<_, _> = &guard;
+                let _: &stripe_lock::blocking::MultiGuard<_, _> = &guard;
                 assert_eq!(guard.get(&1).copied(), Some(0));
                 drop(guard);
                 assert!(weak.upgrade().is_none(), stringify!($lock));

@@ -11,7 +11,8 @@ use common::spin_mutex::SpinMutex;
 use common::{LONG, SHORT, elsewhere, keys};
 #[cfg(any(debug_assertions, feature = "check"))]
 use common::{Numbers, watched};
-use stripe_lock::{DefaultHasher, Guard, StripedMutex, StripedReentrantMutex, StripedRwLock};
+use stripe_lock::blocking::Guard;
+use stripe_lock::{DefaultHasher, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
 /// A mutex whose guards can go to another thread.
 type Movable = StripedMutex<u64, u64, SpinMutex, DefaultHasher>;
@@ -351,5 +352,9 @@ fn nothing_is_recorded_in_release_builds() {
     let high = locks.lock(&keys[3]);
     assert_eq!(complaint(|| locks.lock(&keys[1])), None, "against the order, and nobody says so");
     drop(high);
-    assert_eq!(size_of::<stripe_lock::MutexGuard<'_, u64>>(), size_of::<usize>(), "a guard is a reference");
+    assert_eq!(
+        size_of::<stripe_lock::blocking::MutexGuard<'_, u64>>(),
+        size_of::<usize>(),
+        "a guard is a reference"
+    );
 }

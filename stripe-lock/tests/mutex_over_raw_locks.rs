@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use common::spin_mutex::SpinMutex;
 use common::{LONG, Numbers, SHORT, elsewhere, key_on, keys, watched};
+use stripe_lock::blocking::Guard;
 use stripe_lock::raw::{RawMutexFair, RawMutexTimed};
-use stripe_lock::{DefaultHasher, Guard, StripedMutex};
+use stripe_lock::{DefaultHasher, StripedMutex};
 
 /// What the suite needs of a raw mutex.
 trait Raw: RawMutexTimed<Duration = Duration, Instant = Instant> + RawMutexFair + Send + Sync + 'static {}

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use common::{LONG, keys};
-use stripe_lock::{Batch, Guard, StripedMutex, StripedReentrantMutex, StripedRwLock};
+use stripe_lock::blocking::{Batch, Guard};
+use stripe_lock::{StripedMutex, StripedReentrantMutex, StripedRwLock};
 
 struct Counting;
 

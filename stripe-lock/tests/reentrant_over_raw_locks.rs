@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use common::spin_mutex::SpinMutex;
 use common::{LONG, SHORT, elsewhere, keys, watched};
+use stripe_lock::blocking::Guard;
+use stripe_lock::raw::DefaultThreadId;
 use stripe_lock::raw::{RawMutexFair, RawMutexTimed};
-use stripe_lock::{DefaultHasher, DefaultThreadId, Guard, StripedReentrantMutex};
+use stripe_lock::{DefaultHasher, StripedReentrantMutex};
 
 /// What the suite needs of a raw mutex.
 trait Raw: RawMutexTimed<Duration = Duration, Instant = Instant> + RawMutexFair + Send + Sync + 'static {}

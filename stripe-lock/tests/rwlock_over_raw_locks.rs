@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use common::spin_rwlock::SpinRwLock;
 use common::{LONG, SHORT, elsewhere, keys, watched};
+use stripe_lock::blocking::Guard;
 use stripe_lock::raw::{
     RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgradeDowngrade, RawRwLockUpgradeTimed,
 };
-use stripe_lock::{DefaultHasher, Guard, StripedRwLock};
+use stripe_lock::{DefaultHasher, StripedRwLock};
 
 /// What the suite needs of a raw read-write lock.
 trait Raw:

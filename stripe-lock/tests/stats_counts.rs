@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use common::spin_rwlock::SpinRwLock;
 use common::{SHORT, elsewhere, keys, watched};
-use stripe_lock::{DefaultHasher, Guard, StripedMutex, StripedReentrantMutex, StripedRwLock};
+use stripe_lock::blocking::Guard;
+use stripe_lock::{DefaultHasher, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
 #[test]
 fn every_acquisition_counts_once_and_no_failure_does() {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use common::spin_mutex::SpinMutex;
 use common::spin_rwlock::SpinRwLock;
 use common::{Numbers, watched};
+use stripe_lock::blocking::Guard;
 use stripe_lock::lock_api::{RawMutexFair, RawMutexTimed, RawRwLockFair, RawRwLockTimed};
-use stripe_lock::{DefaultHasher, Guard, StripedMutex, StripedRwLock};
+use stripe_lock::{DefaultHasher, StripedMutex, StripedRwLock};
 
 const THREADS: u64 = 8;
 const OPERATIONS: usize = 2_000;

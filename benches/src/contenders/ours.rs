@@ -2,7 +2,9 @@
 
 use std::hash::{BuildHasher, Hash};
 
-use stripe_lock::{DefaultHasher, DefaultRawMutex, KeyedMutex, KeyedMutexGuard, StripedMutex, StripedRwLock};
+use stripe_lock::asynchronous::keyed::KeyedMutexGuard;
+use stripe_lock::raw::DefaultRawMutex;
+use stripe_lock::{DefaultHasher, KeyedMutex, StripedMutex, StripedRwLock};
 
 use super::{HoldMany, KeyLock, KeyRwLock, MultiLock};
 
@@ -37,7 +39,7 @@ impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for Ours<K, S> {
 }
 
 /// `stripe_lock::StripedRwLock`.
-pub struct OursRw<K: ?Sized, S = DefaultHasher>(StripedRwLock<K, (), stripe_lock::DefaultRawRwLock, S>);
+pub struct OursRw<K: ?Sized, S = DefaultHasher>(StripedRwLock<K, (), stripe_lock::raw::DefaultRawRwLock, S>);
 
 impl<K: ?Sized, S> OursRw<K, S> {
     /// Over `stripes` stripes.

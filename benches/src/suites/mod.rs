@@ -13,7 +13,8 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use stripe_lock::{DefaultHasher, DefaultRawMutex, Fnv1a, SipHash, StripedMutex};
+use stripe_lock::raw::DefaultRawMutex;
+use stripe_lock::{DefaultHasher, Fnv1a, SipHash, StripedMutex};
 
 pub use awaited::{
     ASYNC_LOCK, FUTURES, SAA, TOKEN_RING, TOKIO, apart, asleep_awaited, awaited, awaited_many, blocked_on,

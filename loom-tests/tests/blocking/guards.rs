@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use loom_tests::{Looks, explore};
-use stripe_lock::{ArcMutexGuard, ArcRwLockUpgradableReadGuard, Extended, Guard};
+use stripe_lock::Extended;
+use stripe_lock::blocking::{ArcMutexGuard, ArcRwLockUpgradableReadGuard, Guard};
 
 use super::{Counter, join, mutexes, rwlocks, spawn};
 

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hash};
 use super::acquire::AcquireMany;
 use super::methods::block;
 use super::multi::try_many;
-use super::plan::Mixed;
+use super::plan::MixedPlan;
 use super::rwlock::{AsyncBatchGuard, AsyncStripedRwLock};
 use crate::shared::stripe_set::StripeSet;
 
@@ -108,8 +108,8 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// # }
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
-    pub fn lock(self) -> AcquireMany<&'a AsyncStripedRwLock<K, T, S>, Mixed> {
-        AcquireMany::new(self.set, Mixed::new(self.stripes, self.writes))
+    pub fn lock(self) -> AcquireMany<&'a AsyncStripedRwLock<K, T, S>, MixedPlan> {
+        AcquireMany::new(self.set, MixedPlan::new(self.stripes, self.writes))
     }
 
     /// Takes the stripes of all keys named if that needs no waiting; none of them otherwise.
@@ -124,7 +124,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
     /// ```
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock(self) -> Option<AsyncBatchGuard<'a, K, T, S>> {
-        try_many(self.set, Mixed::new(self.stripes, self.writes))
+        try_many(self.set, MixedPlan::new(self.stripes, self.writes))
     }
 
     /// As [`lock`](Self::lock), waiting as a thread. Not to be called from a task.

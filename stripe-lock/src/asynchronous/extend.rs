@@ -10,7 +10,7 @@ use super::guard::AsyncGuard;
 use super::instrument::{Place, Record, Site, Watch};
 use super::kind::{Access, Kind};
 use super::multi::AsyncMultiGuard;
-use super::plan::Uniform;
+use super::plan::UniformPlan;
 use super::release;
 use super::sealed::{LockSet, PlainAccess};
 use super::set::AsyncStriped;
@@ -33,7 +33,7 @@ impl<P: Deref<Target: LockSet>, A: Access + PlainAccess> AsyncGuard<P, A> {
     /// assert!(guard.try_extend(&2).is_ok());
     /// # }
     /// ```
-    pub fn extendable<K, T, S, M>(guard: Self) -> AsyncMultiGuard<P, Uniform<A>>
+    pub fn extendable<K, T, S, M>(guard: Self) -> AsyncMultiGuard<P, UniformPlan<A>>
     where
         P: Deref<Target = super::AsyncStriped<K, T, S, M>>,
         K: ?Sized,
@@ -43,11 +43,11 @@ impl<P: Deref<Target: LockSet>, A: Access + PlainAccess> AsyncGuard<P, A> {
         release::forget_key(&*set, place, access.mode());
         let mut stripes = StripeSet::empty(set.stripes());
         stripes.insert(place.stripe());
-        AsyncMultiGuard::from_parts(set, Uniform::new(stripes), record)
+        AsyncMultiGuard::from_parts(set, UniformPlan::new(stripes), record)
     }
 }
 
-impl<P, A, K, T, S, M> AsyncMultiGuard<P, Uniform<A>>
+impl<P, A, K, T, S, M> AsyncMultiGuard<P, UniformPlan<A>>
 where
     P: Deref<Target = AsyncStriped<K, T, S, M>>,
     A: Access + PlainAccess,
@@ -208,7 +208,7 @@ where
         }
         self.release_everything();
         let set: &AsyncStriped<K, T, S, M> = &self.set;
-        let acquire = AcquireMany::new(set, Uniform::<A>::new(wanted)).watched(Watch::at(site));
+        let acquire = AcquireMany::new(set, UniformPlan::<A>::new(wanted)).watched(Watch::at(site));
         let guard = acquire.checked().await.map_err(|_| ExtendError::Closed)?;
         (_, self.plan, self.record) = guard.into_parts();
         Ok(Extended::Restarted)
@@ -216,7 +216,7 @@ where
 
     fn release_everything(&mut self) {
         let _erased = self.set.queue().monitor.released(&mem::replace(&mut self.record, Record::NONE));
-        let none = Uniform::new(StripeSet::empty(self.set.stripes()));
+        let none = UniformPlan::new(StripeSet::empty(self.set.stripes()));
         release::release_all(&*self.set, &mem::replace(&mut self.plan, none));
     }
 

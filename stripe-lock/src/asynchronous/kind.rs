@@ -3,7 +3,7 @@
 use super::sealed::{AccessParts, KindParts, PlainAccess, SharedPointer, UniquePointer};
 use super::word::Mode;
 
-/// What sort of lock every stripe is: [`ForMutex`], [`ForRwLock`] or [`ForSemaphore`].
+/// What sort of lock every stripe is: [`MutexKind`], [`RwLockKind`] or [`SemaphoreKind`].
 ///
 /// The trait is sealed. It has no methods.
 ///
@@ -11,7 +11,7 @@ use super::word::Mode;
 ///
 /// ```
 /// fn kind<M: stripe_lock::asynchronous::Kind>() {}
-/// kind::<stripe_lock::asynchronous::ForSemaphore>();
+/// kind::<stripe_lock::asynchronous::SemaphoreKind>();
 /// ```
 ///
 /// ```compile_fail,E0277
@@ -28,7 +28,7 @@ pub trait Kind: KindParts {}
 ///
 /// ```
 /// fn guards<M: stripe_lock::asynchronous::Guards>() {}
-/// guards::<stripe_lock::asynchronous::ForRwLock>();
+/// guards::<stripe_lock::asynchronous::RwLockKind>();
 /// ```
 ///
 /// ```compile_fail,E0277
@@ -43,14 +43,14 @@ pub trait Guards: Kind {}
 ///
 /// ```
 /// use stripe_lock::DefaultHasher;
-/// use stripe_lock::asynchronous::{AsyncStriped, ForMutex};
+/// use stripe_lock::asynchronous::{AsyncStriped, MutexKind};
 ///
-/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, ForMutex>) -> stripe_lock::AsyncStripedMutex<u64> {
+/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, MutexKind>) -> stripe_lock::AsyncStripedMutex<u64> {
 ///     locks
 /// }
 /// ```
 #[derive(Debug)]
-pub enum ForMutex {}
+pub enum MutexKind {}
 
 /// Stripes of 32 bits that are held by one writer or by any number of readers.
 ///
@@ -58,14 +58,14 @@ pub enum ForMutex {}
 ///
 /// ```
 /// use stripe_lock::DefaultHasher;
-/// use stripe_lock::asynchronous::{AsyncStriped, ForRwLock};
+/// use stripe_lock::asynchronous::{AsyncStriped, RwLockKind};
 ///
-/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, ForRwLock>) -> stripe_lock::AsyncStripedRwLock<u64> {
+/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, RwLockKind>) -> stripe_lock::AsyncStripedRwLock<u64> {
 ///     locks
 /// }
 /// ```
 #[derive(Debug)]
-pub enum ForRwLock {}
+pub enum RwLockKind {}
 
 /// Stripes of 32 bits that give out a number of permits.
 ///
@@ -73,20 +73,20 @@ pub enum ForRwLock {}
 ///
 /// ```
 /// use stripe_lock::DefaultHasher;
-/// use stripe_lock::asynchronous::{AsyncStriped, ForSemaphore};
+/// use stripe_lock::asynchronous::{AsyncStriped, SemaphoreKind};
 ///
-/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, ForSemaphore>) -> stripe_lock::AsyncStripedSemaphore<u64> {
+/// fn same(locks: AsyncStriped<u64, (), DefaultHasher, SemaphoreKind>) -> stripe_lock::AsyncStripedSemaphore<u64> {
 ///     locks
 /// }
 /// ```
 #[derive(Debug)]
-pub enum ForSemaphore {}
+pub enum SemaphoreKind {}
 
-impl Kind for ForMutex {}
-impl Kind for ForRwLock {}
-impl Kind for ForSemaphore {}
-impl Guards for ForMutex {}
-impl Guards for ForRwLock {}
+impl Kind for MutexKind {}
+impl Kind for RwLockKind {}
+impl Kind for SemaphoreKind {}
+impl Guards for MutexKind {}
+impl Guards for RwLockKind {}
 
 /// A way of holding a stripe: [`Read`], [`Write`], [`Upgradable`] or [`Permits`].
 ///

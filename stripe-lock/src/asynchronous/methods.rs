@@ -440,12 +440,12 @@ macro_rules! several_keys {
             pub fn $wait<'q, Q>(
                 &self,
                 keys: impl IntoIterator<Item = &'q Q>,
-            ) -> AcquireMany<&Self, Uniform<$access>>
+            ) -> AcquireMany<&Self, UniformPlan<$access>>
             where
                 K: Borrow<Q>,
                 Q: Hash + ?Sized + 'q,
             {
-                AcquireMany::new(self, Uniform::new(self.set_of(keys)))
+                AcquireMany::new(self, UniformPlan::new(self.set_of(keys)))
             }
 
             #[doc = concat!($tries, " of every one of `keys` if that needs no waiting; nothing otherwise.")]
@@ -461,12 +461,12 @@ macro_rules! several_keys {
             pub fn $try<'q, Q>(
                 &self,
                 keys: impl IntoIterator<Item = &'q Q>,
-            ) -> Option<AsyncMultiGuard<&Self, Uniform<$access>>>
+            ) -> Option<AsyncMultiGuard<&Self, UniformPlan<$access>>>
             where
                 K: Borrow<Q>,
                 Q: Hash + ?Sized + 'q,
             {
-                try_many(self, Uniform::new(self.set_of(keys)))
+                try_many(self, UniformPlan::new(self.set_of(keys)))
             }
 
             #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), with a guard that keeps the set alive by an `Arc`.")]
@@ -492,12 +492,12 @@ macro_rules! several_keys {
             pub fn $wait_owned<'q, Q>(
                 self: &Arc<Self>,
                 keys: impl IntoIterator<Item = &'q Q>,
-            ) -> AcquireMany<Arc<Self>, Uniform<$access>>
+            ) -> AcquireMany<Arc<Self>, UniformPlan<$access>>
             where
                 K: Borrow<Q>,
                 Q: Hash + ?Sized + 'q,
             {
-                AcquireMany::new(self.clone(), Uniform::new(self.set_of(keys)))
+                AcquireMany::new(self.clone(), UniformPlan::new(self.set_of(keys)))
             }
 
             #[doc = concat!("As [`", stringify!($try), "`](Self::", stringify!($try), "), with a guard that keeps the set alive by an `Arc`.")]
@@ -512,12 +512,12 @@ macro_rules! several_keys {
             pub fn $try_owned<'q, Q>(
                 self: &Arc<Self>,
                 keys: impl IntoIterator<Item = &'q Q>,
-            ) -> Option<AsyncMultiGuard<Arc<Self>, Uniform<$access>>>
+            ) -> Option<AsyncMultiGuard<Arc<Self>, UniformPlan<$access>>>
             where
                 K: Borrow<Q>,
                 Q: Hash + ?Sized + 'q,
             {
-                try_many(self.clone(), Uniform::new(self.set_of(keys)))
+                try_many(self.clone(), UniformPlan::new(self.set_of(keys)))
             }
 
             #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), waiting as a thread. Not to be called from a task.")]
@@ -536,7 +536,7 @@ macro_rules! several_keys {
             pub fn $block<'q, Q>(
                 &self,
                 keys: impl IntoIterator<Item = &'q Q>,
-            ) -> AsyncMultiGuard<&Self, Uniform<$access>>
+            ) -> AsyncMultiGuard<&Self, UniformPlan<$access>>
             where
                 K: Borrow<Q>,
                 Q: Hash + ?Sized + 'q,
@@ -563,7 +563,7 @@ macro_rules! several_keys {
                 &self,
                 keys: impl IntoIterator<Item = &'q Q>,
                 limit: Duration,
-            ) -> Result<AsyncMultiGuard<&Self, Uniform<$access>>, AcquireError>
+            ) -> Result<AsyncMultiGuard<&Self, UniformPlan<$access>>, AcquireError>
             where
                 K: Borrow<Q>,
                 Q: Hash + ?Sized + 'q,
@@ -601,8 +601,8 @@ macro_rules! every_stripe {
             /// # }
             /// ```
             #[cfg_attr(feature = "diagnose", track_caller)]
-            pub fn $wait(&self) -> AcquireMany<&Self, Uniform<$access>> {
-                AcquireMany::new(self, Uniform::new(self.every()))
+            pub fn $wait(&self) -> AcquireMany<&Self, UniformPlan<$access>> {
+                AcquireMany::new(self, UniformPlan::new(self.every()))
             }
 
             #[doc = concat!($tries, " if that needs no waiting; nothing otherwise.")]
@@ -614,8 +614,8 @@ macro_rules! every_stripe {
             #[doc = concat!("assert!(locks.", stringify!($try), "().is_some());")]
             /// ```
             #[cfg_attr(feature = "diagnose", track_caller)]
-            pub fn $try(&self) -> Option<AsyncMultiGuard<&Self, Uniform<$access>>> {
-                try_many(self, Uniform::new(self.every()))
+            pub fn $try(&self) -> Option<AsyncMultiGuard<&Self, UniformPlan<$access>>> {
+                try_many(self, UniformPlan::new(self.every()))
             }
 
             #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), with a guard that keeps the set alive by an `Arc`.")]
@@ -638,8 +638,8 @@ macro_rules! every_stripe {
             /// # }
             /// ```
             #[cfg_attr(feature = "diagnose", track_caller)]
-            pub fn $wait_owned(self: &Arc<Self>) -> AcquireMany<Arc<Self>, Uniform<$access>> {
-                AcquireMany::new(self.clone(), Uniform::new(self.every()))
+            pub fn $wait_owned(self: &Arc<Self>) -> AcquireMany<Arc<Self>, UniformPlan<$access>> {
+                AcquireMany::new(self.clone(), UniformPlan::new(self.every()))
             }
 
             #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), waiting as a thread. Not to be called from a task.")]
@@ -655,7 +655,7 @@ macro_rules! every_stripe {
             #[doc = concat!("assert_eq!(locks.", stringify!($block), "().len(), 64);")]
             /// ```
             #[cfg_attr(feature = "diagnose", track_caller)]
-            pub fn $block(&self) -> AsyncMultiGuard<&Self, Uniform<$access>> {
+            pub fn $block(&self) -> AsyncMultiGuard<&Self, UniformPlan<$access>> {
                 block(self.$wait())
             }
         }

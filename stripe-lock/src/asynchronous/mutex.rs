@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::acquire::{Acquire, AcquireMany, Checked, Enqueued};
 use super::error::AcquireError;
 use super::guard::{AsyncGuard, try_one};
-use super::kind::{ForMutex, Write, access};
+use super::kind::{MutexKind, Write, access};
 use super::methods::{Timeout, block, block_for, every_stripe, one_stripe, several_keys};
 use super::multi::{AsyncMultiGuard, try_many};
-use super::plan::Uniform;
+use super::plan::UniformPlan;
 use super::set::AsyncStriped;
 use crate::shared::hash::DefaultHasher;
 
@@ -55,7 +55,7 @@ use crate::shared::hash::DefaultHasher;
 /// both.get_mut("pears").unwrap().insert("pears".into(), 2);
 /// # }
 /// ```
-pub type AsyncStripedMutex<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, ForMutex>;
+pub type AsyncStripedMutex<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, MutexKind>;
 
 /// Holds a stripe of an [`AsyncStripedMutex`].
 ///
@@ -100,7 +100,7 @@ pub type OwnedAsyncMutexGuard<K, T = (), S = DefaultHasher> =
 /// let guard: AsyncMutexMultiGuard<'_, u64> = locks.blocking_lock_all();
 /// ```
 pub type AsyncMutexMultiGuard<'a, K, T = (), S = DefaultHasher> =
-    AsyncMultiGuard<&'a AsyncStripedMutex<K, T, S>, Uniform<Write>>;
+    AsyncMultiGuard<&'a AsyncStripedMutex<K, T, S>, UniformPlan<Write>>;
 
 /// Holds several stripes of an [`AsyncStripedMutex`], and keeps the set alive.
 ///
@@ -117,7 +117,7 @@ pub type AsyncMutexMultiGuard<'a, K, T = (), S = DefaultHasher> =
 /// # }
 /// ```
 pub type OwnedAsyncMutexMultiGuard<K, T = (), S = DefaultHasher> =
-    AsyncMultiGuard<Arc<AsyncStripedMutex<K, T, S>>, Uniform<Write>>;
+    AsyncMultiGuard<Arc<AsyncStripedMutex<K, T, S>>, UniformPlan<Write>>;
 
 impl<K: ?Sized, T: Default> AsyncStripedMutex<K, T> {
     /// Creates `stripes` mutexes, rounded up to a power of two, with the default hasher.

@@ -37,24 +37,24 @@ pub(super) fn next_from(plan: &(impl Plan + ?Sized), stripe: usize) -> Option<(P
 ///
 /// ```
 /// use stripe_lock::AsyncStripedMutex;
-/// use stripe_lock::asynchronous::{AsyncMultiGuard, Uniform, Write};
+/// use stripe_lock::asynchronous::{AsyncMultiGuard, UniformPlan, Write};
 ///
 /// let locks = AsyncStripedMutex::<u64>::new(4);
-/// let _all: AsyncMultiGuard<&AsyncStripedMutex<u64>, Uniform<Write>> = locks.blocking_lock_all();
+/// let _all: AsyncMultiGuard<&AsyncStripedMutex<u64>, UniformPlan<Write>> = locks.blocking_lock_all();
 /// ```
 #[derive(Debug)]
-pub struct Uniform<A> {
+pub struct UniformPlan<A> {
     pub(super) stripes: StripeSet,
     access: A,
 }
 
-impl<A: PlainAccess> Uniform<A> {
+impl<A: PlainAccess> UniformPlan<A> {
     pub(super) fn new(stripes: StripeSet) -> Self {
         Self { stripes, access: A::ACCESS }
     }
 }
 
-impl<A: Access + AccessParts> Plan for Uniform<A> {
+impl<A: Access + AccessParts> Plan for UniformPlan<A> {
     #[inline]
     fn stripes(&self) -> &StripeSet {
         &self.stripes
@@ -77,13 +77,13 @@ impl<A: Access + AccessParts> Plan for Uniform<A> {
 ///
 /// ```
 /// use stripe_lock::AsyncStripedRwLock;
-/// use stripe_lock::asynchronous::{AsyncMultiGuard, Mixed};
+/// use stripe_lock::asynchronous::{AsyncMultiGuard, MixedPlan};
 ///
 /// let locks = AsyncStripedRwLock::<u64>::new(4);
-/// let _batch: AsyncMultiGuard<&AsyncStripedRwLock<u64>, Mixed> = locks.batch().read(&1).blocking_lock();
+/// let _batch: AsyncMultiGuard<&AsyncStripedRwLock<u64>, MixedPlan> = locks.batch().read(&1).blocking_lock();
 /// ```
 #[derive(Debug)]
-pub struct Mixed {
+pub struct MixedPlan {
     stripes: StripeSet,
     writes: Writes,
 }
@@ -97,7 +97,7 @@ enum Writes {
     Many(Box<StripeSet>),
 }
 
-impl Mixed {
+impl MixedPlan {
     /// `writes` are some of `stripes`.
     pub(super) fn new(stripes: StripeSet, writes: StripeSet) -> Self {
         let places =
@@ -107,7 +107,7 @@ impl Mixed {
     }
 }
 
-impl Plan for Mixed {
+impl Plan for MixedPlan {
     #[inline]
     fn stripes(&self) -> &StripeSet {
         &self.stripes

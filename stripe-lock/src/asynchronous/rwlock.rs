@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::acquire::{Acquire, AcquireMany, Checked, Enqueued};
 use super::error::AcquireError;
 use super::guard::{AsyncGuard, try_one};
-use super::kind::{ForRwLock, Read, Upgradable, Write, access};
+use super::kind::{Read, RwLockKind, Upgradable, Write, access};
 use super::methods::{Timeout, block, block_for, every_stripe, one_stripe, several_keys};
 use super::multi::{AsyncMultiGuard, try_many};
-use super::plan::{Mixed, Uniform};
+use super::plan::{MixedPlan, UniformPlan};
 use super::set::AsyncStriped;
 use crate::shared::hash::DefaultHasher;
 
@@ -44,7 +44,7 @@ use crate::shared::hash::DefaultHasher;
 /// assert_eq!(prices.read("tea").await["tea"], 3);
 /// # }
 /// ```
-pub type AsyncStripedRwLock<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, ForRwLock>;
+pub type AsyncStripedRwLock<K, T = (), S = DefaultHasher> = AsyncStriped<K, T, S, RwLockKind>;
 
 /// Reads a stripe of an [`AsyncStripedRwLock`].
 ///
@@ -148,7 +148,7 @@ pub type OwnedAsyncUpgradableGuard<K, T = (), S = DefaultHasher> =
 /// let guard: AsyncReadMultiGuard<'_, u64> = locks.blocking_read_all();
 /// ```
 pub type AsyncReadMultiGuard<'a, K, T = (), S = DefaultHasher> =
-    AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, Uniform<Read>>;
+    AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, UniformPlan<Read>>;
 
 /// Writes several stripes of an [`AsyncStripedRwLock`].
 ///
@@ -162,7 +162,7 @@ pub type AsyncReadMultiGuard<'a, K, T = (), S = DefaultHasher> =
 /// let guard: AsyncWriteMultiGuard<'_, u64> = locks.blocking_write_all();
 /// ```
 pub type AsyncWriteMultiGuard<'a, K, T = (), S = DefaultHasher> =
-    AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, Uniform<Write>>;
+    AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, UniformPlan<Write>>;
 
 /// Reads some and writes other stripes of an [`AsyncStripedRwLock`].
 ///
@@ -176,7 +176,7 @@ pub type AsyncWriteMultiGuard<'a, K, T = (), S = DefaultHasher> =
 /// let guard: AsyncBatchGuard<'_, u64> = locks.batch().read(&1).blocking_lock();
 /// ```
 pub type AsyncBatchGuard<'a, K, T = (), S = DefaultHasher> =
-    AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, Mixed>;
+    AsyncMultiGuard<&'a AsyncStripedRwLock<K, T, S>, MixedPlan>;
 
 impl<K: ?Sized, T: Default> AsyncStripedRwLock<K, T> {
     /// Creates `stripes` locks, rounded up to a power of two, with the default hasher.

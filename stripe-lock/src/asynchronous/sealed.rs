@@ -66,11 +66,11 @@ pub(crate) struct Slot<T, M: KindParts> {
 }
 
 // SAFETY: one holder at a time reaches the value.
-unsafe impl<T: Send> Sync for Slot<T, super::ForMutex> {}
+unsafe impl<T: Send> Sync for Slot<T, super::MutexKind> {}
 // SAFETY: one writer at a time, or several readers, reach the value.
-unsafe impl<T: Send + Sync> Sync for Slot<T, super::ForRwLock> {}
+unsafe impl<T: Send + Sync> Sync for Slot<T, super::RwLockKind> {}
 // SAFETY: no code reaches the value; there is none.
-unsafe impl Sync for Slot<(), super::ForSemaphore> {}
+unsafe impl Sync for Slot<(), super::SemaphoreKind> {}
 
 impl<T, M: KindParts> Slot<T, M> {
     pub(super) fn new(word: u32, value: T) -> Self {
@@ -78,17 +78,17 @@ impl<T, M: KindParts> Slot<T, M> {
     }
 }
 
-impl KindParts for super::ForMutex {
+impl KindParts for super::MutexKind {
     type Word = AtomicU8;
     const LIMITED: bool = false;
 }
 
-impl KindParts for super::ForRwLock {
+impl KindParts for super::RwLockKind {
     type Word = AtomicU32;
     const LIMITED: bool = false;
 }
 
-impl KindParts for super::ForSemaphore {
+impl KindParts for super::SemaphoreKind {
     type Word = AtomicU32;
     const LIMITED: bool = true;
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::acquire::{Acquire, AcquireMany, Checked, Enqueued};
 use super::error::AcquireError;
 use super::guard::{AsyncGuard, try_one};
-use super::kind::{ForSemaphore, Permits, Read, access};
+use super::kind::{Permits, Read, SemaphoreKind, access};
 use super::methods::{Timeout, block, block_for, one_stripe, several_keys};
 use super::multi::{AsyncMultiGuard, try_many};
-use super::plan::Uniform;
+use super::plan::UniformPlan;
 use super::release;
 use super::sealed::{AccessParts, LockSet};
 use super::set::AsyncStriped;
@@ -36,7 +36,7 @@ use crate::shared::hash::DefaultHasher;
 /// assert_eq!(downloads.available("example.org"), 0);
 /// # }
 /// ```
-pub type AsyncStripedSemaphore<K, S = DefaultHasher> = AsyncStriped<K, (), S, ForSemaphore>;
+pub type AsyncStripedSemaphore<K, S = DefaultHasher> = AsyncStriped<K, (), S, SemaphoreKind>;
 
 /// One permit of an [`AsyncStripedSemaphore`].
 ///
@@ -108,7 +108,7 @@ pub type OwnedAsyncPermits<K, S = DefaultHasher> = AsyncGuard<Arc<AsyncStripedSe
 /// let permits: AsyncMultiPermit<'_, u64> = limits.blocking_acquire_keys(&[1, 2]);
 /// ```
 pub type AsyncMultiPermit<'a, K, S = DefaultHasher> =
-    AsyncMultiGuard<&'a AsyncStripedSemaphore<K, S>, Uniform<Read>>;
+    AsyncMultiGuard<&'a AsyncStripedSemaphore<K, S>, UniformPlan<Read>>;
 
 impl<K: ?Sized> AsyncStripedSemaphore<K> {
     /// Creates `stripes` semaphores, rounded up to a power of two, of `permits` permits each, with the default hasher.

@@ -9,7 +9,7 @@ use core::ptr;
 
 use crate::blocking::held::Held;
 use crate::blocking::lock::StripedLock;
-use crate::blocking::raw::{Acquire, AcquireFair, Exclusive, Mode, Way};
+use crate::blocking::raw::{Exclusive, Mode, RawAcquire, RawAcquireFair, Way};
 use crate::blocking::stripe::Stripe;
 
 mod mapped;
@@ -20,8 +20,8 @@ pub use mapped::MappedGuard;
 
 /// Holds one stripe in mode `M` until it is dropped, and gives access to the stripe's data.
 ///
-/// Usually named by an alias: [`MutexGuard`](crate::MutexGuard), [`RwLockReadGuard`](crate::RwLockReadGuard),
-/// [`ArcMutexGuard`](crate::ArcMutexGuard) and so on. `P` is the way to the stripe: a reference, or an `Arc` of the
+/// Usually named by an alias: [`MutexGuard`](crate::blocking::MutexGuard), [`RwLockReadGuard`](crate::blocking::RwLockReadGuard),
+/// [`ArcMutexGuard`](crate::blocking::ArcMutexGuard) and so on. `P` is the way to the stripe: a reference, or an `Arc` of the
 /// whole set with an index.
 ///
 /// The methods are associated functions, so that they can't hide methods of `T`.
@@ -63,7 +63,7 @@ pub use mapped::MappedGuard;
 pub struct Guard<P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     stripe: P,
@@ -76,7 +76,7 @@ where
 impl<P, L, T, M> Guard<P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     /// Takes the stripe, which is the one with this index, or `None` if `way` ended without it.
@@ -127,7 +127,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{Guard, StripedMutex, lock_api::RawMutex};
+    /// use stripe_lock::blocking::Guard;
+    /// use stripe_lock::{StripedMutex, lock_api::RawMutex};
     ///
     /// fn work_elsewhere<R>(locks: &StripedMutex<u64, u32, R>)
     /// where
@@ -155,7 +156,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{MutexGuard, StripedMutex};
+    /// use stripe_lock::blocking::MutexGuard;
+    /// use stripe_lock::StripedMutex;
     ///
     /// let locks = StripedMutex::<u64>::new(64);
     /// MutexGuard::unlock_fair(locks.lock(&1));
@@ -164,7 +166,7 @@ where
     #[inline]
     pub fn unlock_fair(guard: Self)
     where
-        L: AcquireFair<M>,
+        L: RawAcquireFair<M>,
     {
         let (stripe, state, mut held) = guard.into_parts();
         held.end();
@@ -176,7 +178,7 @@ where
 impl<P, L, T, M> Drop for Guard<P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     #[inline]
@@ -191,7 +193,7 @@ where
 impl<P, L, T, M> Deref for Guard<P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     type Target = T;
@@ -206,7 +208,7 @@ where
 impl<P, L, T> DerefMut for Guard<P, L, T, Exclusive>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<Exclusive>,
+    L: RawAcquire<Exclusive>,
 {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
@@ -218,7 +220,7 @@ where
 impl<P, L, T: fmt::Debug, M> fmt::Debug for Guard<P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,7 +231,7 @@ where
 impl<P, L, T: fmt::Display, M> fmt::Display for Guard<P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

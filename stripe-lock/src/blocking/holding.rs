@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 use core::mem;
 use core::ptr::NonNull;
 
-use crate::blocking::raw::{Access, Acquire, AcquireFair, Exclusive, Mode, Shared, Way};
+use crate::blocking::raw::{Access, Exclusive, Mode, RawAcquire, RawAcquireFair, Shared, Way};
 use crate::blocking::sealed::Sealed;
 use crate::blocking::stripe::Stripe;
 use crate::shared::stripe_set::StripeSet;
 
-/// The state that a [`MultiGuard`](crate::MultiGuard) keeps of its acquisitions: a stack in the order of stripes, since
+/// The state that a [`MultiGuard`](crate::blocking::MultiGuard) keeps of its acquisitions: a stack in the order of stripes, since
 /// they are released in descending order. Sealed.
 ///
 /// # Safety
@@ -69,7 +69,7 @@ pub(crate) trait Take<L, W>: Holding<L> {
 }
 
 /// All stripes in mode `M`. Needs no heap memory where the raw lock keeps no state for an acquisition.
-pub struct Uniform<L: Acquire<M>, M: Mode>(Stack<L::State>);
+pub struct Uniform<L: RawAcquire<M>, M: Mode>(Stack<L::State>);
 
 /// A stack of acquisition states. Those of most raw locks have no size; they are not even counted, since a `Vec`
 /// would write its length between any two locked instructions (measured: 2 to 3 ns for each stripe).
@@ -120,9 +120,9 @@ impl<S> Stack<S> {
     }
 }
 
-impl<L: Acquire<M>, M: Mode> Sealed for Uniform<L, M> {}
+impl<L: RawAcquire<M>, M: Mode> Sealed for Uniform<L, M> {}
 
-impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
+impl<L: RawAcquire<M>, M: Mode> Uniform<L, M> {
     #[inline]
     pub(crate) const fn new() -> Self {
         Self(Stack(Vec::new()))
@@ -148,7 +148,7 @@ impl<L: Acquire<M>, M: Mode> Uniform<L, M> {
 }
 
 // SAFETY: every stripe is held in mode `M`.
-unsafe impl<L: Acquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
+unsafe impl<L: RawAcquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
     #[inline]
     fn access(&self, _: usize) -> Access {
         M::ACCESS
@@ -166,7 +166,7 @@ unsafe impl<L: Acquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
     }
 }
 
-impl<L: AcquireFair<M>, M: Mode> HoldingFair<L> for Uniform<L, M> {
+impl<L: RawAcquireFair<M>, M: Mode> HoldingFair<L> for Uniform<L, M> {
     #[inline]
     unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, _: usize) {
         // SAFETY: the caller names the highest stripe, whose state is the last one here.
@@ -174,7 +174,7 @@ impl<L: AcquireFair<M>, M: Mode> HoldingFair<L> for Uniform<L, M> {
     }
 }
 
-impl<L: Acquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
+impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
     #[inline]
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool {
         stripe.take(way, index).map(|state| self.0.push(state)).is_some()
@@ -183,22 +183,22 @@ impl<L: Acquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
 
 /// The stripes in `writes` exclusively, all others shared. Two stacks, so that it needs no heap memory where the raw
 /// lock keeps no state for an acquisition.
-pub struct Mixed<L: Acquire<Shared> + Acquire<Exclusive>> {
+pub struct Mixed<L: RawAcquire<Shared> + RawAcquire<Exclusive>> {
     writes: StripeSet,
     shared: Uniform<L, Shared>,
     exclusive: Uniform<L, Exclusive>,
 }
 
-impl<L: Acquire<Shared> + Acquire<Exclusive>> Sealed for Mixed<L> {}
+impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Sealed for Mixed<L> {}
 
-impl<L: Acquire<Shared> + Acquire<Exclusive>> Mixed<L> {
+impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Mixed<L> {
     pub(crate) const fn new(writes: StripeSet) -> Self {
         Self { writes, shared: Uniform::new(), exclusive: Uniform::new() }
     }
 }
 
 // SAFETY: the stripes in `writes`, which never changes, are held in mode `Exclusive`.
-unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
+unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<L> {
     fn access(&self, index: usize) -> Access {
         if self.writes.contains(index) { Access::Exclusive } else { Access::Shared }
     }
@@ -234,7 +234,7 @@ unsafe impl<L: Acquire<Shared> + Acquire<Exclusive>> Holding<L> for Mixed<L> {
     }
 }
 
-impl<L: AcquireFair<Shared> + AcquireFair<Exclusive>> HoldingFair<L> for Mixed<L> {
+impl<L: RawAcquireFair<Shared> + RawAcquireFair<Exclusive>> HoldingFair<L> for Mixed<L> {
     unsafe fn pop_fair<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
         // SAFETY: the highest stripe of all is the highest one of its own mode too.
         unsafe {
@@ -247,7 +247,9 @@ impl<L: AcquireFair<Shared> + AcquireFair<Exclusive>> HoldingFair<L> for Mixed<L
     }
 }
 
-impl<L: Acquire<Shared> + Acquire<Exclusive>, W: Way<L, Shared> + Way<L, Exclusive>> Take<L, W> for Mixed<L> {
+impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>, W: Way<L, Shared> + Way<L, Exclusive>> Take<L, W>
+    for Mixed<L>
+{
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool {
         if self.exclusive(index) {
             self.exclusive.push(stripe, index, way)

@@ -41,7 +41,7 @@ pub struct StripedLock<K: ?Sized, T, L, S> {
 /// # Examples
 ///
 /// ```
-/// fn handle<P: stripe_lock::Handle>(_: P) {}
+/// fn handle<P: stripe_lock::blocking::Handle>(_: P) {}
 ///
 /// let locks = std::sync::Arc::new(stripe_lock::StripedMutex::<u64>::new(4));
 /// handle(&*locks);
@@ -95,7 +95,8 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{DefaultRawMutex, Fnv1a, StripedMutex};
+    /// use stripe_lock::raw::DefaultRawMutex;
+    /// use stripe_lock::{Fnv1a, StripedMutex};
     ///
     /// let locks = StripedMutex::<str, u32, DefaultRawMutex, _>::with_hasher(16, Fnv1a::default());
     /// assert_eq!(locks.stripes(), 16);
@@ -224,7 +225,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     ///
     /// The event is sent when the wait is over, in the span in which the thread waited. By then the thread holds the stripe, so a
     /// subscriber that waits for stripes of the same set can deadlock. A wait inside
-    /// [`upgrade`](crate::RwLockUpgradableReadGuard::upgrade) sends no event.
+    /// [`upgrade`](crate::blocking::RwLockUpgradableReadGuard::upgrade) sends no event.
     ///
     /// Without a limit, an acquisition costs one extra branch. With a limit, it tries the stripe once before it waits, and reads the clock
     /// twice for each wait.

@@ -28,9 +28,9 @@ use taking::{Releasing, release_each, release_many, take_each, take_many};
 
 /// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
 ///
-/// Usually named by an alias: [`MutexMultiGuard`](crate::MutexMultiGuard),
-/// [`ReadMultiGuard`](crate::ReadMultiGuard), [`WriteMultiGuard`](crate::WriteMultiGuard) or
-/// [`BatchGuard`](crate::BatchGuard).
+/// Usually named by an alias: [`MutexMultiGuard`](crate::blocking::MutexMultiGuard),
+/// [`ReadMultiGuard`](crate::blocking::ReadMultiGuard), [`WriteMultiGuard`](crate::blocking::WriteMultiGuard) or
+/// [`BatchGuard`](crate::blocking::BatchGuard).
 ///
 /// Keys that share a stripe share its data: `get` of either gives the same `T`.
 ///
@@ -175,7 +175,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     }
 
     /// Takes the guard off this thread's debug record, for a guard that moves to another thread: see
-    /// [`Guard::hand_over`](crate::Guard::hand_over).
+    /// [`Guard::hand_over`](crate::blocking::Guard::hand_over).
     ///
     /// # Examples
     ///

@@ -26,7 +26,7 @@ use crate::shared::stripe_set::StripeSet;
 /// whatever `K` can be borrowed as, as in `HashMap`. `R` is any raw mutex of [`lock_api`], `S` any [`BuildHasher`].
 ///
 /// Fairness depends on `R`. `parking_lot::RawMutex` lets newcomers overtake waiters, and `parking_lot::RawFairMutex` does not.
-/// With any of them, a single release can be fair: [`unlock_fair`](crate::Guard::unlock_fair).
+/// With any of them, a single release can be fair: [`unlock_fair`](crate::blocking::Guard::unlock_fair).
 ///
 /// A panic in a section releases what its guards hold. There is no poisoning: the next holder finds the data as the
 /// panic left it.
@@ -72,7 +72,8 @@ pub type StripedMutex<K, T = (), R = DefaultRawMutex, S = DefaultHasher> = Strip
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{MutexGuard, StripedMutex};
+/// use stripe_lock::blocking::MutexGuard;
+/// use stripe_lock::StripedMutex;
 ///
 /// let per_stripe = StripedMutex::<u64, u32>::new(4);
 /// let guard: MutexGuard<'_, u32> = per_stripe.lock(&1);
@@ -87,7 +88,8 @@ pub type MutexGuard<'a, T, R = DefaultRawMutex> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcMutexGuard, StripedMutex};
+/// use stripe_lock::blocking::ArcMutexGuard;
+/// use stripe_lock::StripedMutex;
 ///
 /// let per_stripe = Arc::new(StripedMutex::<u64, u32>::new(4));
 /// let guard: ArcMutexGuard<u64, u32> = per_stripe.lock_arc(&1);
@@ -102,7 +104,8 @@ pub type ArcMutexGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{MappedMutexGuard, MutexGuard, StripedMutex};
+/// use stripe_lock::blocking::{MappedMutexGuard, MutexGuard};
+/// use stripe_lock::StripedMutex;
 ///
 /// let pairs = StripedMutex::<u64, (u32, u32)>::new(4);
 /// let first: MappedMutexGuard<'_, (u32, u32), u32> = MutexGuard::map(pairs.lock(&1), |pair| &mut pair.0);
@@ -117,7 +120,8 @@ pub type MappedMutexGuard<'a, T, U, R = DefaultRawMutex> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcMappedMutexGuard, ArcMutexGuard, StripedMutex};
+/// use stripe_lock::blocking::{ArcMappedMutexGuard, ArcMutexGuard};
+/// use stripe_lock::StripedMutex;
 ///
 /// let pairs = Arc::new(StripedMutex::<u64, (u32, u32)>::new(4));
 /// let first: ArcMappedMutexGuard<u64, (u32, u32), u32> = ArcMutexGuard::map(pairs.lock_arc(&1), |pair| &mut pair.0);
@@ -131,7 +135,8 @@ pub type ArcMappedMutexGuard<K, T, U, R = DefaultRawMutex, S = DefaultHasher> =
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{MutexMultiGuard, StripedMutex};
+/// use stripe_lock::blocking::MutexMultiGuard;
+/// use stripe_lock::StripedMutex;
 ///
 /// let per_stripe = StripedMutex::<u64, u32>::new(4);
 /// let guard: MutexMultiGuard<'_, u64, u32> = per_stripe.lock_many(&[1, 2]);
@@ -146,7 +151,8 @@ pub type MutexMultiGuard<'a, K, T, R = DefaultRawMutex, S = DefaultHasher> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcMutexMultiGuard, StripedMutex};
+/// use stripe_lock::blocking::ArcMutexMultiGuard;
+/// use stripe_lock::StripedMutex;
 ///
 /// let per_stripe = Arc::new(StripedMutex::<u64, u32>::new(4));
 /// let guard: ArcMutexMultiGuard<u64, u32> = per_stripe.lock_many_arc(&[1, 2]);

@@ -4,7 +4,7 @@
 //! with the feature `lock_api`; those of 0.4 do inside [`LockApi04`], with the feature `lock_api_04`; and
 //! [`ByteMutex`] is the library's own, which needs no other crate.
 //!
-//! Inside, each is an [`Acquire<M>`](Acquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release
+//! Inside, each is a [`RawAcquire<M>`](RawAcquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release
 //! are written once for all of them. Those traits are sealed.
 //!
 //! ```compile_fail,E0277
@@ -115,7 +115,7 @@ pub trait RawLock: Sealed {
 ///
 /// # Safety
 ///
-/// A holder in any mode that this lock implements [`Acquire`] for may be on another thread than the one that made the
+/// A holder in any mode that this lock implements [`RawAcquire`] for may be on another thread than the one that made the
 /// data, and where two holders may coexist both may use `&T`: implement it only for those `T` where that is sound.
 pub unsafe trait Guards<T>: Sealed {}
 
@@ -125,7 +125,7 @@ pub unsafe trait Guards<T>: Sealed {}
 ///
 /// A successful acquisition synchronises with earlier releases, and until its state is given back to
 /// [`release`](Self::release) there is no holder that mode `M` excludes.
-pub unsafe trait Acquire<M: Mode>: RawLock {
+pub unsafe trait RawAcquire<M: Mode>: RawLock {
     /// What an acquisition has to keep until its release.
     type State;
 
@@ -147,8 +147,8 @@ pub unsafe trait Acquire<M: Mode>: RawLock {
 ///
 /// # Safety
 ///
-/// As for [`Acquire`].
-pub(crate) unsafe trait AcquireTimed<M: Mode>: Acquire<M> {
+/// As for [`RawAcquire`].
+pub(crate) unsafe trait RawAcquireTimed<M: Mode>: RawAcquire<M> {
     /// A point in time.
     type Instant;
 
@@ -166,25 +166,25 @@ pub(crate) unsafe trait AcquireTimed<M: Mode>: Acquire<M> {
 ///
 /// # Safety
 ///
-/// As for [`Acquire`].
-pub unsafe trait AcquireFair<M: Mode>: Acquire<M> {
+/// As for [`RawAcquire`].
+pub unsafe trait RawAcquireFair<M: Mode>: RawAcquire<M> {
     /// Gives the lock to whoever has waited longest, if anybody waits.
     ///
     /// # Safety
     ///
-    /// As for [`Acquire::release`].
+    /// As for [`RawAcquire::release`].
     unsafe fn release_fair(&self, state: Self::State);
 
     /// Gives the lock to whoever has waited longest and takes it again, or does nothing if nobody waits.
     ///
     /// # Safety
     ///
-    /// As for [`Acquire::release`], and no reference to what the lock guards is used after this call.
+    /// As for [`RawAcquire::release`], and no reference to what the lock guards is used after this call.
     unsafe fn bump(&self, state: &mut Self::State);
 }
 
 /// How to take a lock: [`Wait`], [`Try`], [`For`] or [`Until`].
-pub(crate) trait Way<L: Acquire<M>, M: Mode> {
+pub(crate) trait Way<L: RawAcquire<M>, M: Mode> {
     /// Whether it may wait.
     #[cfg(feature = "tracing")]
     const WAITS: bool = true;
@@ -210,14 +210,14 @@ pub(crate) struct For<D>(pub(crate) D);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Until<I>(pub(crate) I);
 
-impl<L: Acquire<M>, M: Mode> Way<L, M> for Wait {
+impl<L: RawAcquire<M>, M: Mode> Way<L, M> for Wait {
     #[inline]
     fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
         Some(raw.acquire())
     }
 }
 
-impl<L: Acquire<M>, M: Mode> Way<L, M> for Try {
+impl<L: RawAcquire<M>, M: Mode> Way<L, M> for Try {
     #[cfg(feature = "tracing")]
     const WAITS: bool = false;
 
@@ -227,14 +227,14 @@ impl<L: Acquire<M>, M: Mode> Way<L, M> for Try {
     }
 }
 
-impl<L: AcquireTimed<M, Duration = D>, M: Mode, D: Copy> Way<L, M> for For<D> {
+impl<L: RawAcquireTimed<M, Duration = D>, M: Mode, D: Copy> Way<L, M> for For<D> {
     #[inline]
     fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
         raw.try_acquire_for(self.0)
     }
 }
 
-impl<L: AcquireTimed<M, Instant = I>, M: Mode, I: Copy> Way<L, M> for Until<I> {
+impl<L: RawAcquireTimed<M, Instant = I>, M: Mode, I: Copy> Way<L, M> for Until<I> {
     #[inline]
     fn take(&self, raw: &L, _stripe: usize) -> Option<L::State> {
         raw.try_acquire_until(self.0)
@@ -283,7 +283,7 @@ macro_rules! adapt {
         $timed:path, $until:ident, $for:ident; $fair:path, $unlock_fair:ident, $bump:ident
     ) => {
         // SAFETY: the raw lock's own trait promises exclusion and ordering for these methods.
-        unsafe impl<$raw: $plain> Acquire<$mode> for $name<$raw> {
+        unsafe impl<$raw: $plain> RawAcquire<$mode> for $name<$raw> {
             type State = $raw::$state;
 
             #[inline]
@@ -304,7 +304,7 @@ macro_rules! adapt {
         }
 
         // SAFETY: the raw lock's own trait promises exclusion and ordering for these methods.
-        unsafe impl<$raw: $timed> AcquireTimed<$mode> for $name<$raw> {
+        unsafe impl<$raw: $timed> RawAcquireTimed<$mode> for $name<$raw> {
             type Instant = $raw::Instant;
             type Duration = $raw::Duration;
 
@@ -320,7 +320,7 @@ macro_rules! adapt {
         }
 
         // SAFETY: the raw lock's own trait promises exclusion and ordering for this method.
-        unsafe impl<$raw: $fair> AcquireFair<$mode> for $name<$raw> {
+        unsafe impl<$raw: $fair> RawAcquireFair<$mode> for $name<$raw> {
             #[inline]
             unsafe fn release_fair(&self, state: Self::State) {
                 // SAFETY: the caller passes on the state of an acquisition of this lock.

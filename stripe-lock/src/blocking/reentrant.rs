@@ -66,7 +66,8 @@ pub type StripedReentrantMutex<K, T = (), R = DefaultRawMutex, G = DefaultThread
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{ReentrantMutexGuard, StripedReentrantMutex};
+/// use stripe_lock::blocking::ReentrantMutexGuard;
+/// use stripe_lock::StripedReentrantMutex;
 ///
 /// let locks = StripedReentrantMutex::<u64, u32>::new(4);
 /// let guard: ReentrantMutexGuard<'_, u32> = locks.lock(&1);
@@ -81,7 +82,8 @@ pub type ReentrantMutexGuard<'a, T, R = DefaultRawMutex, G = DefaultThreadId> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcReentrantMutexGuard, StripedReentrantMutex};
+/// use stripe_lock::blocking::ArcReentrantMutexGuard;
+/// use stripe_lock::StripedReentrantMutex;
 ///
 /// let locks = Arc::new(StripedReentrantMutex::<u64, u32>::new(4));
 /// let guard: ArcReentrantMutexGuard<u64, u32> = locks.lock_arc(&1);
@@ -95,7 +97,8 @@ pub type ArcReentrantMutexGuard<K, T, R = DefaultRawMutex, G = DefaultThreadId, 
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{MappedReentrantMutexGuard, ReentrantMutexGuard, StripedReentrantMutex};
+/// use stripe_lock::blocking::{MappedReentrantMutexGuard, ReentrantMutexGuard};
+/// use stripe_lock::StripedReentrantMutex;
 ///
 /// let pairs = StripedReentrantMutex::<u64, (u32, u32)>::new(4);
 /// let first: MappedReentrantMutexGuard<'_, (u32, u32), u32> =
@@ -111,7 +114,8 @@ pub type MappedReentrantMutexGuard<'a, T, U, R = DefaultRawMutex, G = DefaultThr
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcMappedReentrantMutexGuard, ArcReentrantMutexGuard, StripedReentrantMutex};
+/// use stripe_lock::blocking::{ArcMappedReentrantMutexGuard, ArcReentrantMutexGuard};
+/// use stripe_lock::StripedReentrantMutex;
 ///
 /// let pairs = Arc::new(StripedReentrantMutex::<u64, (u32, u32)>::new(4));
 /// let first: ArcMappedReentrantMutexGuard<u64, (u32, u32), u32> =
@@ -126,7 +130,8 @@ pub type ArcMappedReentrantMutexGuard<K, T, U, R = DefaultRawMutex, G = DefaultT
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{ReentrantMultiGuard, StripedReentrantMutex};
+/// use stripe_lock::blocking::ReentrantMultiGuard;
+/// use stripe_lock::StripedReentrantMutex;
 ///
 /// let locks = StripedReentrantMutex::<u64, u32>::new(4);
 /// let guard: ReentrantMultiGuard<'_, u64, u32> = locks.lock_many(&[1, 2]);
@@ -141,7 +146,8 @@ pub type ReentrantMultiGuard<'a, K, T, R = DefaultRawMutex, G = DefaultThreadId,
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcReentrantMultiGuard, StripedReentrantMutex};
+/// use stripe_lock::blocking::ArcReentrantMultiGuard;
+/// use stripe_lock::StripedReentrantMutex;
 ///
 /// let locks = Arc::new(StripedReentrantMutex::<u64, u32>::new(4));
 /// let guard: ArcReentrantMultiGuard<u64, u32> = locks.lock_many_arc(&[1, 2]);

@@ -2,7 +2,7 @@
 
 use core::cell::UnsafeCell;
 
-use crate::blocking::raw::{Acquire, AcquireFair, Guards, Mode, RawLock, Way};
+use crate::blocking::raw::{Guards, Mode, RawAcquire, RawAcquireFair, RawLock, Way};
 #[cfg(feature = "stats")]
 use crate::blocking::stats::Counters;
 
@@ -39,7 +39,7 @@ impl<L, T> Stripe<L, T> {
     #[cfg(not(feature = "stats"))]
     pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>, index: usize) -> Option<L::State>
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         way.take(&self.raw, index)
     }
@@ -49,7 +49,7 @@ impl<L, T> Stripe<L, T> {
     #[cfg(feature = "stats")]
     pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>, index: usize) -> Option<L::State>
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         if let Some(state) = self.raw.try_acquire() {
             self.counters.acquired::<M>();
@@ -69,7 +69,7 @@ impl<L, T> Stripe<L, T> {
     #[inline]
     pub(crate) unsafe fn release<M: Mode>(&self, state: L::State)
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         // SAFETY: the caller has it from `take`, which has it from this raw lock.
         unsafe { self.raw.release(state) }
@@ -81,7 +81,7 @@ impl<L, T> Stripe<L, T> {
     #[inline]
     pub(crate) unsafe fn release_fair<M: Mode>(&self, state: L::State)
     where
-        L: AcquireFair<M>,
+        L: RawAcquireFair<M>,
     {
         // SAFETY: the caller has it from `take`, which has it from this raw lock.
         unsafe { self.raw.release_fair(state) }

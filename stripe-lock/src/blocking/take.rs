@@ -5,7 +5,7 @@ use core::ops::Deref;
 
 use crate::blocking::guard::{ArcStripe, Guard};
 use crate::blocking::lock::StripedLock;
-use crate::blocking::raw::{Acquire, Mode, Wait, Way};
+use crate::blocking::raw::{Mode, RawAcquire, Wait, Way};
 use crate::blocking::stripe::Stripe;
 use crate::blocking::watch::watch;
 use crate::shared::hash::Located;
@@ -23,7 +23,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     fn take<P, M: Mode>(&self, stripe: P, at: Located, way: impl Way<L, M>) -> Option<Guard<P, L, T, M>>
     where
         P: Deref<Target = Stripe<L, T>>,
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         let guard = Guard::take(stripe, at.stripe, &watch(way, self.patience, self.id, at.hash))?;
         let held = self.id.record_one(at.stripe, self.stripes(), M::ACCESS);
@@ -35,7 +35,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     #[track_caller]
     pub(crate) fn wait<M: Mode>(&self, at: Located) -> Guard<&Stripe<L, T>, L, T, M>
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         let stripe = self.striped.stripe(at.stripe);
         self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
@@ -51,7 +51,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         way: impl Way<L, M>,
     ) -> Option<Guard<&Stripe<L, T>, L, T, M>>
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         self.take(self.striped.stripe(at.stripe), at, way)
     }
@@ -60,7 +60,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     #[track_caller]
     pub(crate) fn wait_arc<M: Mode>(self: &Arc<Self>, at: Located) -> ArcGuard<K, T, L, S, M>
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
         self.take(ArcStripe::new(self.clone(), at.stripe), at, Wait).expect(WAITED)
@@ -74,7 +74,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         way: impl Way<L, M>,
     ) -> Option<ArcGuard<K, T, L, S, M>>
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         self.take(ArcStripe::new(self.clone(), at.stripe), at, way)
     }

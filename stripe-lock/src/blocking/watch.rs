@@ -16,7 +16,7 @@ mod on {
     use std::panic::Location;
 
     use crate::blocking::held::SetId;
-    use crate::blocking::raw::{Acquire, Mode, Way};
+    use crate::blocking::raw::{Mode, RawAcquire, Way};
     use crate::shared::waits::{KeyHash, Patience, Site};
 
     /// A way of taking a lock, with an event where that takes long.
@@ -35,7 +35,7 @@ mod on {
         Watched { way, patience, set, key, at: Location::caller() }
     }
 
-    impl<L: Acquire<M>, M: Mode, W: Way<L, M>> Way<L, M> for Watched<W> {
+    impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>> Way<L, M> for Watched<W> {
         const WAITS: bool = W::WAITS;
 
         #[inline]
@@ -49,7 +49,7 @@ mod on {
 
     impl<W> Watched<W> {
         #[cold]
-        fn take_slowly<L: Acquire<M>, M: Mode>(&self, raw: &L, stripe: usize) -> Option<L::State>
+        fn take_slowly<L: RawAcquire<M>, M: Mode>(&self, raw: &L, stripe: usize) -> Option<L::State>
         where
             W: Way<L, M>,
         {
@@ -63,12 +63,12 @@ mod on {
     }
 
     /// Releases what was taken if the subscriber of the event panics.
-    struct Taken<'r, L: Acquire<M>, M: Mode> {
+    struct Taken<'r, L: RawAcquire<M>, M: Mode> {
         raw: &'r L,
         state: Option<L::State>,
     }
 
-    impl<L: Acquire<M>, M: Mode> Drop for Taken<'_, L, M> {
+    impl<L: RawAcquire<M>, M: Mode> Drop for Taken<'_, L, M> {
         fn drop(&mut self) {
             if let Some(state) = self.state.take() {
                 // SAFETY: the state comes from an acquisition of this very lock, and is given back once.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Why a key could not be added to a [`MultiGuard`](crate::MultiGuard).
+/// Why a key could not be added to a [`MultiGuard`](crate::blocking::MultiGuard).
 ///
 /// # Examples
 ///

@@ -187,8 +187,8 @@ mod default {
 /// ```
 /// use stripe_lock::{Fnv1a, StripedMutex};
 ///
-/// let a = StripedMutex::<str, u32, stripe_lock::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
-/// let b = StripedMutex::<str, u32, stripe_lock::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
+/// let a = StripedMutex::<str, u32, stripe_lock::raw::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
+/// let b = StripedMutex::<str, u32, stripe_lock::raw::DefaultRawMutex, Fnv1a>::with_hasher(16, Fnv1a::default());
 /// assert_eq!(a.stripe_of("key"), b.stripe_of("key"));
 /// ```
 #[cfg(feature = "fnv")]
@@ -200,7 +200,8 @@ pub type Fnv1a = fnv::FnvBuildHasher;
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{DefaultRawMutex, SipHash, StripedMutex};
+/// use stripe_lock::raw::DefaultRawMutex;
+/// use stripe_lock::{SipHash, StripedMutex};
 ///
 /// let locks = StripedMutex::<u64, (), DefaultRawMutex, SipHash>::with_hasher(16, SipHash::new());
 /// assert!(locks.stripe_of(&7) < 16);

@@ -11,7 +11,7 @@ use super::tags::Tags;
 /// Holds keys until it is dropped: `N` is [`One`](super::One) or [`Many`](super::Many).
 ///
 /// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. Usually named by an alias, as
-/// [`KeyedMutexGuard`](crate::KeyedMutexGuard).
+/// [`KeyedMutexGuard`](crate::asynchronous::keyed::KeyedMutexGuard).
 ///
 /// # Examples
 ///

@@ -68,7 +68,8 @@ pub type KeyedMutex<K, S = DefaultHasher> = Keyed<K, S, Threads>;
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{KeyedMutex, KeyedMutexGuard};
+/// use stripe_lock::KeyedMutex;
+/// use stripe_lock::asynchronous::keyed::KeyedMutexGuard;
 ///
 /// let locks = KeyedMutex::<u64>::new();
 /// let guard: KeyedMutexGuard<'_, u64> = locks.lock(&1);
@@ -89,7 +90,8 @@ pub type KeyedMutexGuard<'a, K, S = DefaultHasher> = KeyedGuard<&'a KeyedMutex<K
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcKeyedMutexGuard, KeyedMutex};
+/// use stripe_lock::asynchronous::keyed::ArcKeyedMutexGuard;
+/// use stripe_lock::KeyedMutex;
 ///
 /// let locks = Arc::new(KeyedMutex::<u64>::new());
 /// let guard: ArcKeyedMutexGuard<u64> = locks.lock_arc(&1);
@@ -102,7 +104,8 @@ pub type ArcKeyedMutexGuard<K, S = DefaultHasher> = KeyedGuard<Arc<KeyedMutex<K,
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{KeyedMutex, KeyedMutexMultiGuard};
+/// use stripe_lock::KeyedMutex;
+/// use stripe_lock::asynchronous::keyed::KeyedMutexMultiGuard;
 ///
 /// let locks = KeyedMutex::<u64>::new();
 /// let guard: KeyedMutexMultiGuard<'_, u64> = locks.lock_many(&[1, 2]);
@@ -115,7 +118,8 @@ pub type KeyedMutexMultiGuard<'a, K, S = DefaultHasher> = KeyedGuard<&'a KeyedMu
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcKeyedMutexMultiGuard, KeyedMutex};
+/// use stripe_lock::asynchronous::keyed::ArcKeyedMutexMultiGuard;
+/// use stripe_lock::KeyedMutex;
 ///
 /// let locks = Arc::new(KeyedMutex::<u64>::new());
 /// let guard: ArcKeyedMutexMultiGuard<u64> = locks.lock_many_arc(&[1, 2]);

@@ -5,20 +5,21 @@ use core::ops::{Deref, DerefMut};
 use core::ptr;
 
 use super::Guard;
-use crate::blocking::raw::{Acquire, AcquireFair, Exclusive, Mode, Shared};
+use crate::blocking::raw::{Exclusive, Mode, RawAcquire, RawAcquireFair, Shared};
 use crate::blocking::stripe::Stripe;
 
 /// Holds one stripe in mode `M` until it is dropped, and gives access to a part of its data, `U`.
 ///
-/// Usually named by an alias: [`MappedMutexGuard`](crate::MappedMutexGuard),
-/// [`MappedRwLockReadGuard`](crate::MappedRwLockReadGuard) and so on. Made by `map` and `try_map` of the alias of a guard
+/// Usually named by an alias: [`MappedMutexGuard`](crate::blocking::MappedMutexGuard),
+/// [`MappedRwLockReadGuard`](crate::blocking::MappedRwLockReadGuard) and so on. Made by `map` and `try_map` of the alias of a guard
 /// (`MutexGuard::map`, `RwLockReadGuard::map`), since exclusive and shared guards have one each.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::collections::HashMap;
-/// use stripe_lock::{MappedMutexGuard, MutexGuard, StripedMutex};
+/// use stripe_lock::blocking::{MappedMutexGuard, MutexGuard};
+/// use stripe_lock::StripedMutex;
 ///
 /// type Stock = StripedMutex<str, HashMap<String, u32>>;
 ///
@@ -34,7 +35,8 @@ use crate::blocking::stripe::Stripe;
 /// The part can't be reached beyond its guard:
 ///
 /// ```compile_fail,E0505
-/// use stripe_lock::{MutexGuard, StripedMutex};
+/// use stripe_lock::blocking::MutexGuard;
+/// use stripe_lock::StripedMutex;
 ///
 /// let pairs = StripedMutex::<str, (u32, u32)>::new(64);
 /// let mut guard = MutexGuard::map(pairs.lock("apples"), |pair| &mut pair.0);
@@ -46,7 +48,7 @@ use crate::blocking::stripe::Stripe;
 pub struct MappedGuard<P, L, T, U: ?Sized, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     guard: Guard<P, L, T, M>,
@@ -59,7 +61,7 @@ where
 unsafe impl<P, L, T, U: ?Sized> Send for MappedGuard<P, L, T, U, Exclusive>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<Exclusive>,
+    L: RawAcquire<Exclusive>,
     Guard<P, L, T, Exclusive>: Send,
     U: Send,
 {
@@ -69,7 +71,7 @@ where
 unsafe impl<P, L, T, U: ?Sized> Send for MappedGuard<P, L, T, U, Shared>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<Shared>,
+    L: RawAcquire<Shared>,
     Guard<P, L, T, Shared>: Send,
     U: Sync,
 {
@@ -79,7 +81,7 @@ where
 unsafe impl<P, L, T, U: ?Sized, M> Sync for MappedGuard<P, L, T, U, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
     Guard<P, L, T, M>: Sync,
     U: Sync,
@@ -96,7 +98,7 @@ macro_rules! map {
         impl<P, L, T> Guard<P, L, T, $mode>
         where
             P: Deref<Target = Stripe<L, T>>,
-            L: Acquire<$mode>,
+            L: RawAcquire<$mode>,
         {
             /// Keeps the stripe, and gives access to a part of its data alone.
             ///
@@ -107,7 +109,7 @@ macro_rules! map {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!("use stripe_lock::{", stringify!($guard), ", StripedRwLock};")]
+            #[doc = concat!("use stripe_lock::{StripedRwLock, blocking::", stringify!($guard), "};")]
             ///
             /// let pairs = StripedRwLock::<str, (u32, u32)>::new(64);
             #[doc = concat!("let first = ", stringify!($guard), "::map(", $map, ");")]
@@ -135,7 +137,7 @@ macro_rules! map {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!("use stripe_lock::{", stringify!($guard), ", StripedRwLock};")]
+            #[doc = concat!("use stripe_lock::{StripedRwLock, blocking::", stringify!($guard), "};")]
             ///
             /// let lists = StripedRwLock::<str, Vec<u32>>::new(64);
             #[doc = concat!("let list = ", stringify!($guard), "::try_map(", $try_map, ").unwrap_err();")]
@@ -156,7 +158,7 @@ macro_rules! map {
         impl<P, L, T, U: ?Sized> MappedGuard<P, L, T, U, $mode>
         where
             P: Deref<Target = Stripe<L, T>>,
-            L: Acquire<$mode>,
+            L: RawAcquire<$mode>,
         {
             /// Keeps the stripe, and gives access to a part of the part alone.
             ///
@@ -167,7 +169,7 @@ macro_rules! map {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!("use stripe_lock::{", stringify!($guard), ", ", stringify!($mapped), ", StripedRwLock};")]
+            #[doc = concat!("use stripe_lock::{StripedRwLock, blocking::{", stringify!($guard), ", ", stringify!($mapped), "}};")]
             ///
             /// let nested = StripedRwLock::<str, ((u32, u32), u32)>::new(64);
             #[doc = concat!("let first = ", stringify!($guard), "::map(", $map_on, ";")]
@@ -195,7 +197,7 @@ macro_rules! map {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!("use stripe_lock::{", stringify!($guard), ", ", stringify!($mapped), ", StripedRwLock};")]
+            #[doc = concat!("use stripe_lock::{StripedRwLock, blocking::{", stringify!($guard), ", ", stringify!($mapped), "}};")]
             ///
             /// let nested = StripedRwLock::<str, (Vec<u32>, u32)>::new(64);
             #[doc = concat!("let list = ", stringify!($guard), "::map(", $try_map_on, ".unwrap_err();")]
@@ -230,7 +232,7 @@ map!(Shared, RwLockReadGuard, MappedRwLockReadGuard, of_shared;
 impl<P, L, T, U: ?Sized, M> MappedGuard<P, L, T, U, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     /// As [`Guard::unlock_fair`].
@@ -238,7 +240,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{MappedMutexGuard, MutexGuard, StripedMutex};
+    /// use stripe_lock::blocking::{MappedMutexGuard, MutexGuard};
+    /// use stripe_lock::StripedMutex;
     ///
     /// let pairs = StripedMutex::<u64, (u32, u32)>::new(64);
     /// MappedMutexGuard::unlock_fair(MutexGuard::map(pairs.lock(&1), |pair| &mut pair.0));
@@ -247,7 +250,7 @@ where
     #[inline]
     pub fn unlock_fair(guard: Self)
     where
-        L: AcquireFair<M>,
+        L: RawAcquireFair<M>,
     {
         Guard::unlock_fair(guard.guard);
     }
@@ -257,7 +260,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{MappedMutexGuard, MutexGuard, StripedMutex, lock_api::RawMutex};
+    /// use stripe_lock::blocking::{MappedMutexGuard, MutexGuard};
+    /// use stripe_lock::{StripedMutex, lock_api::RawMutex};
     ///
     /// fn work_elsewhere<R>(pairs: &StripedMutex<u64, (u32, u32), R>)
     /// where
@@ -282,7 +286,7 @@ where
 impl<P, L, T, U: ?Sized, M> Deref for MappedGuard<P, L, T, U, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     type Target = U;
@@ -297,7 +301,7 @@ where
 impl<P, L, T, U: ?Sized> DerefMut for MappedGuard<P, L, T, U, Exclusive>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<Exclusive>,
+    L: RawAcquire<Exclusive>,
 {
     #[inline]
     fn deref_mut(&mut self) -> &mut U {
@@ -309,7 +313,7 @@ where
 impl<P, L, T, U: fmt::Debug + ?Sized, M> fmt::Debug for MappedGuard<P, L, T, U, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -320,7 +324,7 @@ where
 impl<P, L, T, U: fmt::Display + ?Sized, M> fmt::Display for MappedGuard<P, L, T, U, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

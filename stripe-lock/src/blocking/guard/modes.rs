@@ -27,7 +27,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+    /// use stripe_lock::blocking::RwLockUpgradableReadGuard;
+    /// use stripe_lock::StripedRwLock;
     ///
     /// let cache = StripedRwLock::<u64, Option<&str>>::new(64);
     /// let guard = cache.upgradable_read(&1);
@@ -55,7 +56,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+    /// use stripe_lock::blocking::RwLockUpgradableReadGuard;
+    /// use stripe_lock::StripedRwLock;
     ///
     /// let locks = StripedRwLock::<u64, u32>::new(1);
     /// let reader = locks.try_read(&1);
@@ -79,7 +81,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+    /// use stripe_lock::blocking::RwLockUpgradableReadGuard;
+    /// use stripe_lock::StripedRwLock;
     ///
     /// let locks = StripedRwLock::<u64, u32>::new(1);
     /// let reader = RwLockUpgradableReadGuard::downgrade_upgradable(locks.upgradable_read(&1));
@@ -108,7 +111,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{RwLockWriteGuard, StripedRwLock};
+    /// use stripe_lock::blocking::RwLockWriteGuard;
+    /// use stripe_lock::StripedRwLock;
     ///
     /// let locks = StripedRwLock::<u64, u32>::new(1);
     /// let mut writer = locks.write(&1);

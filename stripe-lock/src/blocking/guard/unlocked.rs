@@ -5,13 +5,13 @@ use core::ops::Deref;
 
 use super::Guard;
 use crate::blocking::held::Suspended;
-use crate::blocking::raw::{Acquire, AcquireFair, Mode, Wait};
+use crate::blocking::raw::{Mode, RawAcquire, RawAcquireFair, Wait};
 use crate::blocking::stripe::Stripe;
 
 impl<P, L, T, M> Guard<P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     /// Releases the stripe, calls `f`, and takes the stripe again, also if `f` panics.
@@ -32,7 +32,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{MutexGuard, StripedMutex};
+    /// use stripe_lock::blocking::MutexGuard;
+    /// use stripe_lock::StripedMutex;
     ///
     /// let locks = StripedMutex::<u64, u32>::new(64);
     /// let mut guard = locks.lock(&1);
@@ -58,7 +59,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{MutexGuard, StripedMutex};
+    /// use stripe_lock::blocking::MutexGuard;
+    /// use stripe_lock::StripedMutex;
     ///
     /// let locks = StripedMutex::<u64, u32>::new(64);
     /// let mut guard = locks.lock(&1);
@@ -68,7 +70,7 @@ where
     #[track_caller]
     pub fn unlocked_fair<O>(guard: &mut Self, f: impl FnOnce() -> O) -> O
     where
-        L: AcquireFair<M>,
+        L: RawAcquireFair<M>,
     {
         // SAFETY: the state comes from this stripe, and `&mut` proves that no reference to the data is left.
         Self::without(guard, |stripe, state| unsafe { stripe.release_fair(state) }, f)
@@ -84,7 +86,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// use stripe_lock::{MutexGuard, StripedMutex};
+    /// use stripe_lock::blocking::MutexGuard;
+    /// use stripe_lock::StripedMutex;
     ///
     /// let locks = StripedMutex::<u64, Vec<u32>>::new(64);
     /// let mut guard = locks.lock(&1);
@@ -96,7 +99,7 @@ where
     #[track_caller]
     pub fn bump(guard: &mut Self)
     where
-        L: AcquireFair<M>,
+        L: RawAcquireFair<M>,
     {
         guard.held.check_again(M::ACCESS);
         // SAFETY: the state comes from this stripe, and `&mut` proves that no reference to the data is left.
@@ -124,7 +127,7 @@ where
 struct Retake<'g, P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     guard: &'g mut Guard<P, L, T, M>,
@@ -134,7 +137,7 @@ where
 impl<P, L, T, M> Drop for Retake<'_, P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     fn drop(&mut self) {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use crate::blocking::raw::{Access, Acquire, ByteMutex, ForMutex, RawLock};
+use crate::blocking::raw::{Access, ByteMutex, ForMutex, RawAcquire, RawLock};
 use crate::shared::stripe_set::{Bits, StripeSet};
 
 /// The place of a guard in a list: by set, and there by the highest stripe, if it holds any. That stripe decides whether there

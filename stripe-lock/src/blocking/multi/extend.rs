@@ -11,7 +11,7 @@ use crate::blocking::guard::{ArcStripe, Guard};
 use crate::blocking::held::Held;
 use crate::blocking::holding::Uniform;
 use crate::blocking::lock::{Handle, StripedLock};
-use crate::blocking::raw::{Acquire, Mode, Try, Wait, Way};
+use crate::blocking::raw::{Mode, RawAcquire, Try, Wait, Way};
 use crate::blocking::stripe::Stripe;
 use crate::blocking::watch::watch;
 use crate::shared::extend::{ExtendError, Extended};
@@ -22,10 +22,15 @@ use alloc::sync::Arc;
 
 impl<P: Handle, M: Mode> MultiGuard<P, Uniform<P::Raw, M>>
 where
-    P::Raw: Acquire<M>,
+    P::Raw: RawAcquire<M>,
 {
     /// Holds one stripe of `set`, by this acquisition, which is on this record.
-    pub(crate) fn of_one(set: P, stripe: usize, state: <P::Raw as Acquire<M>>::State, record: Held) -> Self {
+    pub(crate) fn of_one(
+        set: P,
+        stripe: usize,
+        state: <P::Raw as RawAcquire<M>>::State,
+        record: Held,
+    ) -> Self {
         let mut stripes = StripeSet::empty(set.stripes());
         stripes.insert(stripe);
         Self { set, stripes, holding: Uniform::of_one(state), record, data: PhantomData }
@@ -34,7 +39,7 @@ where
 
 impl<P, M> MultiGuard<P, Uniform<P::Raw, M>>
 where
-    P: Handle<Raw: Acquire<M>, Hasher: BuildHasher>,
+    P: Handle<Raw: RawAcquire<M>, Hasher: BuildHasher>,
     M: Mode,
 {
     /// Adds one more key without waiting.
@@ -210,7 +215,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         guard: Guard<&'a Stripe<L, T>, L, T, M>,
     ) -> MultiGuard<&'a Self, Uniform<L, M>>
     where
-        L: Acquire<M>,
+        L: RawAcquire<M>,
     {
         let Some(index) = self.striped.index_of(Guard::stripe(&guard)) else {
             panic!("the guard is of another set")
@@ -225,7 +230,7 @@ type ArcMultiGuard<K, T, L, S, M> = MultiGuard<Arc<StripedLock<K, T, L, S>>, Uni
 
 impl<K: ?Sized, T, L, S, M> Guard<ArcStripe<K, T, L, S>, L, T, M>
 where
-    L: Acquire<M>,
+    L: RawAcquire<M>,
     M: Mode,
 {
     /// Makes the guard one of several stripes, to which keys can be added. A guard that borrows its set becomes one by
@@ -235,7 +240,8 @@ where
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use stripe_lock::{ArcMutexGuard, StripedMutex};
+    /// use stripe_lock::blocking::ArcMutexGuard;
+    /// use stripe_lock::StripedMutex;
     ///
     /// let locks = Arc::new(StripedMutex::<u64>::new(64));
     /// let mut guard = ArcMutexGuard::extendable(locks.lock_arc(&1));

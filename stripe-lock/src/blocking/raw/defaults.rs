@@ -8,7 +8,7 @@
 /// # Examples
 ///
 /// ```
-/// let guarded: stripe_lock::StripedMutex<u64, u32, stripe_lock::DefaultRawMutex> = Default::default();
+/// let guarded: stripe_lock::StripedMutex<u64, u32, stripe_lock::raw::DefaultRawMutex> = Default::default();
 /// *guarded.lock(&1) += 1;
 /// ```
 #[cfg(all(feature = "parking_lot", not(loom)))]
@@ -31,7 +31,7 @@ pub enum DefaultRawMutex {}
 /// # Examples
 ///
 /// ```
-/// let guarded: stripe_lock::StripedRwLock<u64, u32, stripe_lock::DefaultRawRwLock> = Default::default();
+/// let guarded: stripe_lock::StripedRwLock<u64, u32, stripe_lock::raw::DefaultRawRwLock> = Default::default();
 /// assert_eq!(*guarded.read(&1), 0);
 /// ```
 #[cfg(all(feature = "parking_lot", not(loom)))]
@@ -54,7 +54,7 @@ pub enum DefaultRawRwLock {}
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::DefaultThreadId;
+/// use stripe_lock::raw::DefaultThreadId;
 /// use stripe_lock::raw::GetThreadId;
 ///
 /// let id = DefaultThreadId::INIT;

@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::{
-    Acquire, AcquireFair, AcquireTimed, GetThreadId, GuardNoSend, Guards, RawLock, RawMutex, RawMutexFair,
-    RawMutexTimed, Shared,
+    GetThreadId, GuardNoSend, Guards, RawAcquire, RawAcquireFair, RawAcquireTimed, RawLock, RawMutex,
+    RawMutexFair, RawMutexTimed, Shared,
 };
 use crate::blocking::sealed::Sealed;
 
@@ -95,7 +95,7 @@ impl<R: RawMutex, G: GetThreadId> ForReentrant<R, G> {
 }
 
 // SAFETY: the mutex admits one thread at a time, and the state, not being `Send`, stays on that thread.
-unsafe impl<R: RawMutex, G: GetThreadId> Acquire<Shared> for ForReentrant<R, G> {
+unsafe impl<R: RawMutex, G: GetThreadId> RawAcquire<Shared> for ForReentrant<R, G> {
     type State = GuardNoSend;
 
     #[inline]
@@ -118,8 +118,8 @@ unsafe impl<R: RawMutex, G: GetThreadId> Acquire<Shared> for ForReentrant<R, G> 
     }
 }
 
-// SAFETY: as for `Acquire`.
-unsafe impl<R: RawMutexTimed, G: GetThreadId> AcquireTimed<Shared> for ForReentrant<R, G> {
+// SAFETY: as for `RawAcquire`.
+unsafe impl<R: RawMutexTimed, G: GetThreadId> RawAcquireTimed<Shared> for ForReentrant<R, G> {
     type Instant = R::Instant;
     type Duration = R::Duration;
 
@@ -149,8 +149,8 @@ impl<R: RawMutex, G: GetThreadId> Drop for Bumped<'_, R, G> {
     }
 }
 
-// SAFETY: as for `Acquire`.
-unsafe impl<R: RawMutexFair, G: GetThreadId> AcquireFair<Shared> for ForReentrant<R, G> {
+// SAFETY: as for `RawAcquire`.
+unsafe impl<R: RawMutexFair, G: GetThreadId> RawAcquireFair<Shared> for ForReentrant<R, G> {
     #[inline]
     unsafe fn release_fair(&self, _: GuardNoSend) {
         // SAFETY: the state proves that this thread holds the lock once more than it has released it.

@@ -144,7 +144,7 @@ raw_traits! {
         message = "`{Self}` is not a raw mutex",
         label = "`{Self}` stands where the raw mutex belongs",
         note = "the parameters of a striped mutex are the key, the data, the raw mutex and the hasher: to name a hasher, \
-                write `StripedMutex<K, T, DefaultRawMutex, S>`; of a reentrant one, `StripedReentrantMutex<K, T, \
+                write `StripedMutex<K, T, raw::DefaultRawMutex, S>`; of a reentrant one, `StripedReentrantMutex<K, T, \
                 DefaultRawMutex, DefaultThreadId, S>`",
         note = "the features `lock_api` and `lock_api_04` make the raw mutexes of that crate's versions 0.5 and 0.4 raw mutexes"
     )]
@@ -218,7 +218,7 @@ raw_traits! {
         message = "`{Self}` is not a raw read-write lock",
         label = "`{Self}` stands where the raw read-write lock belongs",
         note = "the parameters of a striped read-write lock are the key, the data, the raw lock and the hasher: to name a \
-                hasher, write `StripedRwLock<K, T, DefaultRawRwLock, S>`",
+                hasher, write `StripedRwLock<K, T, raw::DefaultRawRwLock, S>`",
         note = "the features `lock_api` and `lock_api_04` make the raw read-write locks of that crate's versions 0.5 and 0.4 \
                 raw read-write locks"
     )]
@@ -397,7 +397,7 @@ raw_traits! {
         message = "`{Self}` does not tell threads apart",
         label = "`{Self}` stands where the identity of threads belongs",
         note = "the parameters of a striped reentrant mutex are the key, the data, the raw mutex, the identity of threads and \
-                the hasher: to name a hasher, write `StripedReentrantMutex<K, T, DefaultRawMutex, DefaultThreadId, S>`"
+                the hasher: to name a hasher, write `StripedReentrantMutex<K, T, raw::DefaultRawMutex, raw::DefaultThreadId, S>`"
     )]
     GetThreadId: []
     consts {

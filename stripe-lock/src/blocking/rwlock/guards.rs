@@ -15,7 +15,8 @@ use crate::shared::hash::DefaultHasher;
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{RwLockReadGuard, StripedRwLock};
+/// use stripe_lock::blocking::RwLockReadGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = StripedRwLock::<u64, u32>::new(4);
 /// let guard: RwLockReadGuard<'_, u32> = per_stripe.read(&1);
@@ -37,7 +38,8 @@ pub type RwLockReadGuard<'a, T, R = DefaultRawRwLock> =
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{RwLockWriteGuard, StripedRwLock};
+/// use stripe_lock::blocking::RwLockWriteGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = StripedRwLock::<u64, u32>::new(4);
 /// let mut guard: RwLockWriteGuard<'_, u32> = per_stripe.write(&1);
@@ -51,7 +53,8 @@ pub type RwLockWriteGuard<'a, T, R = DefaultRawRwLock> =
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{RwLockUpgradableReadGuard, StripedRwLock};
+/// use stripe_lock::blocking::RwLockUpgradableReadGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = StripedRwLock::<u64, u32>::new(4);
 /// let guard: RwLockUpgradableReadGuard<'_, u32> = per_stripe.upgradable_read(&1);
@@ -66,7 +69,8 @@ pub type RwLockUpgradableReadGuard<'a, T, R = DefaultRawRwLock> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcRwLockReadGuard, StripedRwLock};
+/// use stripe_lock::blocking::ArcRwLockReadGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
 /// let guard: ArcRwLockReadGuard<u64, u32> = per_stripe.read_arc(&1);
@@ -81,7 +85,8 @@ pub type ArcRwLockReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcRwLockWriteGuard, StripedRwLock};
+/// use stripe_lock::blocking::ArcRwLockWriteGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
 /// let mut guard: ArcRwLockWriteGuard<u64, u32> = per_stripe.write_arc(&1);
@@ -97,7 +102,8 @@ pub type ArcRwLockWriteGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcRwLockUpgradableReadGuard, StripedRwLock};
+/// use stripe_lock::blocking::ArcRwLockUpgradableReadGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
 /// let guard: ArcRwLockUpgradableReadGuard<u64, u32> = per_stripe.upgradable_read_arc(&1);
@@ -112,7 +118,8 @@ pub type ArcRwLockUpgradableReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHas
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{MappedRwLockReadGuard, RwLockReadGuard, StripedRwLock};
+/// use stripe_lock::blocking::{MappedRwLockReadGuard, RwLockReadGuard};
+/// use stripe_lock::StripedRwLock;
 ///
 /// let pairs = StripedRwLock::<u64, (u32, u32)>::new(4);
 /// let first: MappedRwLockReadGuard<'_, (u32, u32), u32> =
@@ -128,7 +135,8 @@ pub type MappedRwLockReadGuard<'a, T, U, R = DefaultRawRwLock> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcMappedRwLockReadGuard, ArcRwLockReadGuard, StripedRwLock};
+/// use stripe_lock::blocking::{ArcMappedRwLockReadGuard, ArcRwLockReadGuard};
+/// use stripe_lock::StripedRwLock;
 ///
 /// let pairs = Arc::new(StripedRwLock::<u64, (u32, u32)>::new(4));
 /// let first: ArcMappedRwLockReadGuard<u64, (u32, u32), u32> =
@@ -144,7 +152,8 @@ pub type ArcMappedRwLockReadGuard<K, T, U, R = DefaultRawRwLock, S = DefaultHash
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{MappedRwLockWriteGuard, RwLockWriteGuard, StripedRwLock};
+/// use stripe_lock::blocking::{MappedRwLockWriteGuard, RwLockWriteGuard};
+/// use stripe_lock::StripedRwLock;
 ///
 /// let pairs = StripedRwLock::<u64, (u32, u32)>::new(4);
 /// let first: MappedRwLockWriteGuard<'_, (u32, u32), u32> =
@@ -160,7 +169,8 @@ pub type MappedRwLockWriteGuard<'a, T, U, R = DefaultRawRwLock> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcMappedRwLockWriteGuard, ArcRwLockWriteGuard, StripedRwLock};
+/// use stripe_lock::blocking::{ArcMappedRwLockWriteGuard, ArcRwLockWriteGuard};
+/// use stripe_lock::StripedRwLock;
 ///
 /// let pairs = Arc::new(StripedRwLock::<u64, (u32, u32)>::new(4));
 /// let first: ArcMappedRwLockWriteGuard<u64, (u32, u32), u32> =
@@ -175,7 +185,8 @@ pub type ArcMappedRwLockWriteGuard<K, T, U, R = DefaultRawRwLock, S = DefaultHas
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{ReadMultiGuard, StripedRwLock};
+/// use stripe_lock::blocking::ReadMultiGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = StripedRwLock::<u64, u32>::new(4);
 /// let guard: ReadMultiGuard<'_, u64, u32> = per_stripe.read_many(&[1, 2]);
@@ -190,7 +201,8 @@ pub type ReadMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcReadMultiGuard, StripedRwLock};
+/// use stripe_lock::blocking::ArcReadMultiGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
 /// let guard: ArcReadMultiGuard<u64, u32> = per_stripe.read_many_arc(&[1, 2]);
@@ -204,7 +216,8 @@ pub type ArcReadMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{StripedRwLock, WriteMultiGuard};
+/// use stripe_lock::StripedRwLock;
+/// use stripe_lock::blocking::WriteMultiGuard;
 ///
 /// let per_stripe = StripedRwLock::<u64, u32>::new(4);
 /// let mut guard: WriteMultiGuard<'_, u64, u32> = per_stripe.write_many(&[1, 2]);
@@ -219,7 +232,8 @@ pub type WriteMultiGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcWriteMultiGuard, StripedRwLock};
+/// use stripe_lock::blocking::ArcWriteMultiGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
 /// let guard: ArcWriteMultiGuard<u64, u32> = per_stripe.write_many_arc(&[1, 2]);
@@ -234,7 +248,8 @@ pub type ArcWriteMultiGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 /// # Examples
 ///
 /// ```
-/// use stripe_lock::{BatchGuard, StripedRwLock};
+/// use stripe_lock::blocking::BatchGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = StripedRwLock::<u64, u32>::new(4);
 /// let guard: BatchGuard<'_, u64, u32> = per_stripe.batch().read(&1).write(&2).lock();
@@ -249,7 +264,8 @@ pub type BatchGuard<'a, K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 ///
 /// ```
 /// use std::sync::Arc;
-/// use stripe_lock::{ArcBatchGuard, StripedRwLock};
+/// use stripe_lock::blocking::ArcBatchGuard;
+/// use stripe_lock::StripedRwLock;
 ///
 /// let per_stripe = Arc::new(StripedRwLock::<u64, u32>::new(4));
 /// let guard: ArcBatchGuard<u64, u32> = per_stripe.batch_arc().read(&1).write(&2).lock();
