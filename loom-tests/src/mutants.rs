@@ -7,7 +7,7 @@
 ///
 /// ```
 /// let sort = loom_tests::MUTANTS.iter().find(|mutant| mutant.name == "the sort is taken out").unwrap();
-/// assert_eq!(sort.file, "stripe_set.rs");
+/// assert_eq!(sort.file, "shared/stripe_set.rs");
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Mutant {
@@ -688,9 +688,9 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a table is left that holds keys",
-        file: "asynchronous/keyed/bucket.rs",
-        from: "if held.is_empty() && waiters.is_empty() && !*closed",
-        to: "if waiters.is_empty() && !*closed",
+        file: "asynchronous/keyed/table.rs",
+        from: "self.held.is_empty() && self.waiters.is_empty() && !self.closed",
+        to: "self.waiters.is_empty() && !self.closed",
         test: "exact",
         model: "a_key_is_locked_beside_one_that_is_held",
         finds: RACE,
@@ -715,7 +715,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a key that is handed over is not held",
-        file: "asynchronous/keyed/bucket.rs",
+        file: "asynchronous/keyed/table.rs",
         from: "self.held.insert(tag);\n                first",
         to: "first",
         test: "exact",
@@ -724,7 +724,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no end to overtaking for a key",
-        file: "asynchronous/keyed/bucket.rs",
+        file: "asynchronous/keyed/table.rs",
         from: "let overtaken = notified && waiters.overtaken >= OVERTAKES;",
         to: "let overtaken = notified && waiters.overtaken > OVERTAKES;",
         test: "exact",
@@ -787,7 +787,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "closing tells nobody",
-        file: "asynchronous/keyed/bucket.rs",
+        file: "asynchronous/keyed/table.rs",
         from: "wakes.push(node.as_ref().with(Fields::take_waker));",
         to: "drop(node.as_ref().with(Fields::take_waker));",
         test: "exact",

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use hostile::{Bomb, CLONE, DROP, Hook, WAKE, panic_of};
 use stripe_lock::asynchronous::keyed::KeyedGuard;
 use stripe_lock::asynchronous::{AcquireError, within};
-use stripe_lock::{AsyncKeyedMutex, DefaultHasher, KeyedMutex};
+use stripe_lock::{AsyncKeyedMutex, DefaultHasher, ExtendError, KeyedMutex};
 use task::Task;
 
 /// Longer than any test takes.
@@ -442,4 +442,172 @@ fn a_thread_that_waits_for_itself_panics() {
     let other = threads(16);
     let _one = locks.lock(&1);
     drop(other.lock(&1));
+}
+
+#[test]
+fn a_guard_takes_further_keys_and_gives_some_back() {
+    for buckets in BUCKETS {
+        let locks = Arc::new(threads(buckets));
+        let mut guard = KeyedGuard::extendable(locks.lock_arc(&0));
+        for key in 1..100 {
+            guard.extend(&key).expect("nobody holds it");
+            guard.extend(&key).expect("the guard holds it");
+        }
+        assert!(
+            guard.len() == 100 && (0..100).all(|key| guard.holds(&key) && locks.try_lock(&key).is_none())
+        );
+
+        let released: Vec<u64> = (0..100).filter(|key| key % 3 == 0).collect();
+        assert!(
+            released.iter().all(|key| guard.release(key)) && !released.iter().any(|key| guard.release(key))
+        );
+        for key in 0..100 {
+            assert_eq!(locks.try_lock(&key).is_some(), released.contains(&key), "{key}");
+        }
+        drop(guard);
+        assert!((0..100).all(|key| locks.try_lock(&key).is_some()));
+    }
+}
+
+#[test]
+fn of_two_keys_that_others_hold_one_may_be_waited_for() {
+    let locks = tasks(16);
+    for key in (0..40).step_by(2) {
+        let said = [(key, key + 1), (key + 1, key)].map(|(held, wanted)| {
+            let _other = locks.try_lock(&wanted).expect("nobody holds it");
+            let mut guard = locks.try_lock_many(&[held]).expect("nobody holds it");
+            let said = guard.try_extend(&wanted).unwrap_err();
+            // Waiting is refused, or it waits.
+            let mut extend = Task::new(guard.extend(&wanted));
+            match said {
+                ExtendError::WouldInvert => assert_eq!(extend.poll(), Poll::Ready(Err(said))),
+                _ => assert!(extend.poll().is_pending()),
+            }
+            drop(extend);
+            assert!(guard.holds(&held) && !guard.holds(&wanted) && guard.len() == 1);
+            said
+        });
+        assert!(
+            said.contains(&ExtendError::WouldBlock) && said.contains(&ExtendError::WouldInvert),
+            "{key}: {said:?}"
+        );
+        assert!(!locks.is_locked(&key) && !locks.is_locked(&(key + 1)));
+    }
+}
+
+/// Two keys the first of which may be held while the second is waited for.
+fn in_order(locks: &AsyncKeyedMutex<u64>) -> (u64, u64) {
+    let _other = locks.try_lock(&1).expect("nobody holds it");
+    let mut guard = locks.try_lock_many(&[0]).expect("nobody holds it");
+    if guard.try_extend(&1) == Err(ExtendError::WouldBlock) { (0, 1) } else { (1, 0) }
+}
+
+#[test]
+fn a_guard_waits_for_a_further_key_and_then_holds_it() {
+    for buckets in BUCKETS {
+        let locks = tasks(buckets);
+        let (low, high) = in_order(&locks);
+        let other = locks.try_lock(&high).expect("nobody holds it");
+        let mut guard = locks.try_lock_many_owned(&[low]).expect("nobody holds it");
+        let mut extend = Task::waiting(guard.extend(&high));
+        drop(other);
+        assert_eq!(extend.done(), Ok(()));
+        drop(extend);
+        assert!(guard.holds(&high) && locks.is_locked(&high));
+        drop(guard);
+        assert!(!locks.is_locked(&low) && !locks.is_locked(&high));
+
+        let mut guard = locks.try_lock_many(&[low]).expect("nobody holds it");
+        let _other = locks.try_lock(&high).expect("nobody holds it");
+        let mut extend = Task::waiting(guard.extend(&high));
+        locks.close();
+        assert_eq!(extend.done(), Err(ExtendError::Closed));
+        drop(extend);
+        assert_eq!(guard.try_extend(&7), Err(ExtendError::Closed));
+        assert!(guard.holds(&low) && guard.len() == 1);
+    }
+}
+
+#[test]
+fn threads_that_extend_wait_for_each_other_and_none_is_lost() {
+    let locks = threads(1);
+    let total = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for first in 0..4_u64 {
+            let (locks, total) = (&locks, &total);
+            scope.spawn(move || {
+                for round in 0..200 {
+                    let mut guard = locks.lock_many(&[first]);
+                    let further = (first + round % 4) % 4;
+                    if guard.extend(&further) == Err(ExtendError::WouldInvert) {
+                        drop(guard);
+                        guard = locks.lock_many(&[first, further]);
+                    }
+                    let seen = total.load(Relaxed);
+                    if guard.holds(&0) {
+                        total.store(seen + 1, Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    // Each of four threads held key 0 in every fourth round, and the first one in each.
+    assert_eq!(total.into_inner(), 3 * 50 + 200);
+}
+
+/// In debug builds a thread that would wait for itself panics.
+#[cfg(any(debug_assertions, feature = "check"))]
+#[test]
+fn a_thread_that_would_wait_for_a_further_key_of_its_own_panics() {
+    let locks = threads(1);
+    let (low, high) = {
+        let _other = locks.lock(&1);
+        let mut guard = locks.lock_many(&[0]);
+        if guard.try_extend(&1) == Err(ExtendError::WouldBlock) { (0, 1) } else { (1, 0) }
+    };
+    let mut guard = locks.lock_many(&[low]);
+    guard.extend(&high).expect("nobody holds it");
+    assert!(guard.release(&high));
+    let _other = locks.lock(&high);
+    let said = panic_of(AssertUnwindSafe(|| guard.extend(&high).unwrap())).unwrap();
+    assert!(said.contains("wait for itself"), "{said}");
+    assert!(guard.holds(&low) && guard.len() == 1);
+}
+
+#[test]
+fn the_waiters_of_a_key_are_counted_and_no_others() {
+    for buckets in BUCKETS {
+        let locks = tasks(buckets);
+        let held =
+            (locks.try_lock(&1).expect("nobody holds it"), locks.try_lock(&2).expect("nobody holds it"));
+        let waiting: Vec<_> = (0..3).map(|_| Task::waiting(locks.lock(&1))).collect();
+        assert_eq!([1, 2, 3].map(|key| locks.waiters(&key)), [3, 0, 0]);
+        drop(waiting);
+        assert_eq!(locks.waiters(&1), 0);
+        drop(held);
+    }
+}
+
+#[cfg(feature = "stats")]
+#[test]
+fn what_happens_in_a_set_is_counted() {
+    let locks = tasks(1);
+    let mut guard = locks.try_lock_many(&[1]).expect("nobody holds it");
+    assert_eq!((locks.stats().acquired, locks.stats().met), (1, 0));
+    guard.try_extend(&2).expect("nobody holds it");
+    assert_eq!((locks.stats().acquired, locks.stats().met), (2, 1));
+
+    let (mut served, cancelled) = (Task::waiting(locks.lock(&1)), Task::waiting(locks.lock(&2)));
+    let stats = locks.stats();
+    assert_eq!((stats.acquired, stats.contended, stats.cancelled, stats.waiting), (2, 2, 0, 2));
+    thread::sleep(Duration::from_millis(1));
+    drop(cancelled);
+    drop(guard);
+    drop(served.done());
+    let stats = locks.stats();
+    assert_eq!((stats.acquired, stats.contended, stats.cancelled, stats.waiting), (3, 2, 1, 0));
+    assert!(stats.waited >= Duration::from_millis(2), "{stats}");
+    // What was counted outlives the queues, and a table that is given back to its word.
+    drop(locks.try_lock(&3).expect("nobody holds it"));
+    assert_eq!((locks.stats().acquired, locks.stats().contended), (4, 2));
 }

@@ -375,6 +375,18 @@ impl Tally {
         }
     }
 
+    /// Adds what another queue counted.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        #[cfg(feature = "stats")]
+        {
+            self.0.contended += other.0.contended;
+            self.0.cancelled += other.0.cancelled;
+            self.0.same_key += other.0.same_key;
+            self.0.other_key += other.0.other_key;
+            self.0.waited = self.0.waited.saturating_add(other.0.waited);
+        }
+    }
+
     /// Whether nothing was counted.
     pub(super) fn is_empty(&self) -> bool {
         #[cfg(feature = "stats")]

@@ -31,88 +31,27 @@
 //! | `FREE` or a tag to `IN_TABLE` | Acquire | all releases by the word before it; later holders learn of them by the lock |
 //! | `IN_TABLE` to `FREE` | Release | the next exchange of the word: its maker sees all that was done under the lock |
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::Waker;
 
 use super::super::error::AcquireError;
 use super::super::panics::{Panics, Wakes};
-use super::super::queue::{Fields, Head, Node, State};
+use super::super::queue::{Node, State};
 use super::super::spin::{Looking, Patience};
-use super::super::sync::{AtomicU64, BATCH, Mutex, MutexGuard, OVERTAKES};
+use super::super::sync::{AtomicU64, Mutex, MutexGuard};
 use super::super::word::Mode;
+#[cfg(feature = "stats")]
+use super::stats::KeyedStats;
+use super::table::Table;
+use super::tags::Tag;
 
 const FREE: u64 = 0;
 const IN_TABLE: u64 = 1;
 
-/// A table that had room for so many keys, or fewer, keeps it.
-const ROOM_KEPT: usize = 14;
-
 /// As for stripes: so many waiters are handed the key without competing, once a woken one found it taken and still held by
 /// the first newcomer.
 const HAND_OVERS: u32 = 64;
-
-/// Stands for a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(u64);
-
-impl Tag {
-    /// Neither `FREE` nor `IN_TABLE`, so a tag has 63 bits of the hash.
-    #[inline(always)]
-    pub(super) fn new(hash: u64) -> Self {
-        Self(hash | 2)
-    }
-
-    #[inline(always)]
-    pub(super) fn to_bits(self) -> u64 {
-        self.0
-    }
-}
-
-/// The hash of a tag, for tables of tags whose top bits are alike.
-#[derive(Default)]
-struct Fold(u64);
-
-impl Hasher for Fold {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a tag is one u64");
-    }
-
-    fn write_u64(&mut self, tag: u64) {
-        // Fibonacci hashing again: both halves of the product depend on every bit.
-        let product = u128::from(tag) * 0x9E37_79B9_7F4A_7C15;
-        self.0 = (product >> 64) as u64 ^ product as u64;
-    }
-}
-
-type Folded = BuildHasherDefault<Fold>;
-
-/// The waiters for one key.
-#[derive(Default)]
-struct Waiters {
-    head: Head,
-    /// So many newcomers were faster than the first, since it was woken.
-    overtaken: u32,
-}
-
-#[derive(Default)]
-struct Table {
-    held: HashSet<Tag, Folded>,
-    waiters: HashMap<Tag, Waiters, Folded>,
-    closed: bool,
-}
-
-// SAFETY: the nodes that the queues lead to are touched under the lock of the table, by whichever thread holds it.
-unsafe impl Send for Table {}
-
-// Code of the caller's, which may panic, runs while no table is locked.
-impl std::panic::UnwindSafe for Table {}
 
 /// What came of asking for a key as a waiter.
 pub(super) enum Asked {
@@ -142,11 +81,20 @@ pub(super) struct Bucket {
     word: AtomicU64,
     table: Mutex<Table>,
     pub(super) patience: Patience,
+    /// How many keys were acquired.
+    #[cfg(feature = "stats")]
+    acquired: AtomicU64,
 }
 
 impl Bucket {
     pub(super) fn new() -> Self {
-        Self { word: AtomicU64::new(FREE), table: Mutex::new(Table::default()), patience: Patience::new() }
+        Self {
+            word: AtomicU64::new(FREE),
+            table: Mutex::new(Table::default()),
+            patience: Patience::new(),
+            #[cfg(feature = "stats")]
+            acquired: AtomicU64::new(0),
+        }
     }
 
     /// Enters if nothing is held in this bucket.
@@ -198,6 +146,29 @@ impl Bucket {
         let waker = locked.table.serve(tag);
         drop(locked);
         wake(waker, panics);
+    }
+
+    /// Counts an acquisition (feature `stats`).
+    #[inline(always)]
+    #[cfg_attr(not(feature = "stats"), allow(clippy::unused_self))]
+    pub(super) fn count(&self) {
+        #[cfg(feature = "stats")]
+        self.acquired.fetch_add(1, Relaxed);
+    }
+
+    /// What was counted, added to `stats`.
+    #[cfg(feature = "stats")]
+    pub(super) fn add_to(&self, stats: &mut KeyedStats) {
+        stats.acquired += self.acquired.load(Relaxed);
+        self.table.lock().add_to(stats);
+    }
+
+    /// How many wait for a key.
+    pub(super) fn waiters(&self, tag: Tag) -> usize {
+        match self.word.load(Relaxed) {
+            IN_TABLE => self.table.lock().waiters.get(&tag).map_or(0, |waiters| waiters.head.len() as usize),
+            _ => 0,
+        }
     }
 
     /// Whether the key is held.
@@ -377,80 +348,10 @@ struct Locked<'b> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let Table { held, waiters, closed } = &mut *self.table;
-        if held.capacity() > ROOM_KEPT && held.len() < held.capacity() / 8 {
-            held.shrink_to(2 * held.len());
-        }
-        if waiters.capacity() > ROOM_KEPT && waiters.len() < waiters.capacity() / 8 {
-            waiters.shrink_to(2 * waiters.len());
-        }
+        self.table.give_back_room();
         // Under the lock it stays what it is, if it is that.
-        if held.is_empty() && waiters.is_empty() && !*closed && self.word.load(Relaxed) == IN_TABLE {
+        if self.table.is_empty() && self.word.load(Relaxed) == IN_TABLE {
             self.word.store(FREE, Release);
-        }
-    }
-}
-
-impl Table {
-    /// Lets a newcomer have the key if nobody holds it. The release of the last that may overtake the first waiter hands the
-    /// key over, so there is none to refuse here.
-    fn admit(&mut self, tag: Tag) -> bool {
-        let enters = !self.closed && self.held.insert(tag);
-        if enters && let Some(waiters) = self.waiters.get_mut(&tag) {
-            waiters.overtaken += 1;
-        }
-        enters
-    }
-
-    /// Hands the key, which nobody holds, to the first waiter, or wakes that one to take it. Returns the waker to be called.
-    fn serve(&mut self, tag: Tag) -> Option<Waker> {
-        let waiters = self.waiters.get_mut(&tag)?;
-        let first = waiters.head.first()?;
-        // SAFETY: a node in this queue, whose table is locked; its state is changed last.
-        unsafe {
-            let notified = matches!(first.as_ref().state(), State::Notified(_));
-            let overtaken = notified && waiters.overtaken >= OVERTAKES;
-            let waker = first.as_ref().with(Fields::take_waker);
-            if waiters.head.hand_overs > 0 || overtaken {
-                waiters.head.hand_overs = waiters.head.hand_overs.saturating_sub(1);
-                self.withdraw(tag, first.as_ref(), true);
-                self.held.insert(tag);
-                first.as_ref().set_state(State::Granted);
-            } else if !notified {
-                waiters.overtaken = 0;
-                first.as_ref().set_state(State::Notified(0));
-            }
-            waker
-        }
-    }
-
-    /// Takes a node out of its queue.
-    ///
-    /// # Safety
-    ///
-    /// The node is in the queue of this key.
-    unsafe fn withdraw(&mut self, tag: Tag, node: &Node, served: bool) {
-        let waiters = self.waiters.get_mut(&tag).expect("the node is in it");
-        // SAFETY: the caller's promise, and the lock.
-        if unsafe { waiters.head.quit(NonNull::from(node), served) } {
-            waiters.overtaken = 0;
-        }
-        if waiters.head.len() == 0 {
-            self.waiters.remove(&tag);
-        }
-    }
-
-    /// Tells waiters that the set is closed, as many as there is room for wakers.
-    fn dismiss(&mut self, wakes: &mut Wakes) {
-        for _ in 0..BATCH {
-            let Some((&tag, waiters)) = self.waiters.iter().next() else { return };
-            let node = waiters.head.first().expect("a queue that is empty is removed");
-            // SAFETY: a node in this queue, whose table is locked; its state is changed last.
-            unsafe {
-                self.withdraw(tag, node.as_ref(), false);
-                wakes.push(node.as_ref().with(Fields::take_waker));
-                node.as_ref().set_state(State::Closed(0));
-            }
         }
     }
 }

@@ -24,10 +24,10 @@ use super::tags::Tags;
 /// ```
 #[must_use = "if unused, the key is released at once"]
 pub struct KeyedGuard<P: Deref<Target: KeyedSet>, N: Tags> {
-    set: P,
-    tags: N,
+    pub(super) set: P,
+    pub(super) tags: N,
     /// Of debug builds, where threads lock.
-    record: <<P::Target as KeyedSet>::Face as FaceParts>::Record,
+    pub(super) record: <<P::Target as KeyedSet>::Face as FaceParts>::Record,
 }
 
 impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
@@ -36,6 +36,9 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
     /// The keys were entered for this guard.
     #[inline(always)]
     pub(super) unsafe fn of(set: P, tags: N) -> Self {
+        for &tag in tags.all() {
+            set.buckets().of(tag).count();
+        }
         Self { set, tags, record: Default::default() }
     }
 

@@ -24,9 +24,13 @@
 //! [`AsyncKeyedMutex`]: crate::AsyncKeyedMutex
 
 mod bucket;
+mod extend;
 mod guard;
 mod record;
 mod set;
+#[cfg(feature = "stats")]
+mod stats;
+mod table;
 mod tags;
 mod tasks;
 mod threads;
@@ -34,6 +38,8 @@ mod wait;
 
 pub use guard::KeyedGuard;
 pub use set::{Face, Keyed, Tasks, Threads};
+#[cfg(feature = "stats")]
+pub use stats::KeyedStats;
 pub use tags::{Many, One};
 pub use tasks::{
     AsyncKeyedMutex, AsyncKeyedMutexGuard, AsyncKeyedMutexMultiGuard, OwnedAsyncKeyedMutexGuard,

@@ -3,7 +3,7 @@
 //! The order in which single keys are locked is the caller's: any will do in which all threads agree, as that of the keys
 //! themselves. So what can be known is that a thread waits for a key that it holds.
 
-use super::bucket::Tag;
+use super::tags::Tag;
 
 #[cfg(not(all(any(debug_assertions, feature = "check"), not(loom))))]
 pub(super) use off::{SetId, ThreadRecord};
@@ -21,6 +21,13 @@ pub trait Recording: Default {
     fn of(_: SetId, _: &[Tag]) -> Self {
         Self::default()
     }
+
+    /// Notes that the guard holds this key, too.
+    #[track_caller]
+    fn add(&mut self, _: SetId, _: Tag) {}
+
+    /// Notes that the guard holds this key no longer.
+    fn remove(&mut self, _: Tag) {}
 }
 
 /// Guards of tasks go from thread to thread.
@@ -37,7 +44,7 @@ mod on {
 
     use crate::shared::atomic::AtomicU64;
 
-    use super::super::bucket::Tag;
+    use super::super::tags::Tag;
     use super::Recording;
 
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -90,14 +97,30 @@ mod on {
 
         #[track_caller]
         fn of(set: SetId, tags: &[Tag]) -> Self {
+            let mut record = Self::default();
+            for &tag in tags {
+                record.add(set, tag);
+            }
+            record
+        }
+
+        #[track_caller]
+        fn add(&mut self, set: SetId, tag: Tag) {
             let at = Location::caller();
-            let guard = GUARDS.with(|guards| {
-                guards.set(guards.get() + 1);
-                NonZeroU64::new(guards.get()).expect("no thread has had so many guards")
+            let guard = *self.0.get_or_insert_with(|| {
+                GUARDS.with(|guards| {
+                    guards.set(guards.get() + 1);
+                    NonZeroU64::new(guards.get()).expect("no thread has had so many guards")
+                })
             });
-            let entries = tags.iter().map(|&tag| Entry { guard, set, tag, at });
-            let noted = HELD.try_with(|held| held.borrow_mut().extend(entries));
-            Self(noted.ok().map(|()| guard), PhantomData)
+            let _ = HELD.try_with(|held| held.borrow_mut().push(Entry { guard, set, tag, at }));
+        }
+
+        fn remove(&mut self, tag: Tag) {
+            let guard = self.0;
+            let _ = HELD.try_with(|held| {
+                held.borrow_mut().retain(|entry| Some(entry.guard) != guard || entry.tag != tag);
+            });
         }
     }
 

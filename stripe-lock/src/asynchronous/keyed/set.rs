@@ -9,9 +9,12 @@ use std::ops::Deref;
 use crossbeam_utils::CachePadded;
 
 use super::super::panics::Panics;
-use super::bucket::{Bucket, Tag};
+use super::bucket::Bucket;
 use super::guard::KeyedGuard;
 use super::record::{Recording, SetId, ThreadRecord};
+#[cfg(feature = "stats")]
+use super::stats::KeyedStats;
+use super::tags::Tag;
 use super::tags::{Many, One, Tags};
 use crate::shared::hash;
 use crate::shared::hash::DefaultHasher;
@@ -237,7 +240,50 @@ impl<K: ?Sized, S, F: Face> Keyed<K, S, F> {
     }
 }
 
+impl<K: ?Sized, S, F: Face> Keyed<K, S, F> {
+    /// What was counted of this set (feature `stats`).
+    ///
+    /// # Complexity
+    ///
+    /// O(buckets + keys with waiters). The table of one bucket is locked at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let locks = stripe_lock::KeyedMutex::<u64>::new();
+    /// drop(locks.lock(&1));
+    /// assert_eq!((locks.stats().acquired, locks.stats().contended), (1, 0));
+    /// ```
+    #[cfg(feature = "stats")]
+    pub fn stats(&self) -> KeyedStats {
+        KeyedStats::of(&self.buckets)
+    }
+}
+
 impl<K: ?Sized, S: BuildHasher, F: Face> Keyed<K, S, F> {
+    /// How many wait for `key` at this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    /// use std::task::{Context, Waker};
+    ///
+    /// let locks = stripe_lock::AsyncKeyedMutex::<u64>::new();
+    /// let _guard = locks.blocking_lock(&1);
+    /// let mut waiting = pin!(locks.lock(&1));
+    /// assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// assert_eq!((locks.waiters(&1), locks.waiters(&2)), (1, 0));
+    /// ```
+    pub fn waiters<Q>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let tag = self.tag(key);
+        self.buckets.of(tag).waiters(tag)
+    }
+
     /// Whether `key` is held at this moment. It may be otherwise as soon as the answer is there.
     ///
     /// # Examples
@@ -258,7 +304,7 @@ impl<K: ?Sized, S: BuildHasher, F: Face> Keyed<K, S, F> {
     }
 
     #[inline(always)]
-    fn tag<Q>(&self, key: &Q) -> Tag
+    pub(super) fn tag<Q>(&self, key: &Q) -> Tag
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,

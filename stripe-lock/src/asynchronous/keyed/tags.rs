@@ -1,6 +1,21 @@
 //! The keys that a guard or a future stands for, by their tags.
 
-use super::bucket::Tag;
+/// Stands for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(pub(super) u64);
+
+impl Tag {
+    /// Neither `FREE` nor `IN_TABLE`, so a tag has 63 bits of the hash.
+    #[inline(always)]
+    pub(super) fn new(hash: u64) -> Self {
+        Self(hash | 2)
+    }
+
+    #[inline(always)]
+    pub(super) fn to_bits(self) -> u64 {
+        self.0
+    }
+}
 
 /// Some tags: each once, in ascending order. Private, for guards and futures alone.
 pub trait Tags: Clone + Send + Sync + Unpin + 'static {
@@ -59,6 +74,23 @@ impl Many {
         Self(Kept::Few(len, few))
     }
 
+    pub(super) fn insert(&mut self, tag: Tag) {
+        *self = Self::of(self.all().iter().copied().chain([tag]));
+    }
+
+    /// Says whether it was there.
+    pub(super) fn remove(&mut self, tag: Tag) -> bool {
+        let Ok(at) = self.all().binary_search(&tag) else { return false };
+        match &mut self.0 {
+            Kept::Few(len, tags) => {
+                tags.copy_within(at + 1..*len, at);
+                *len -= 1;
+            }
+            Kept::More(tags) => drop(tags.remove(at)),
+        }
+        true
+    }
+
     #[cold]
     fn more(mut tags: Vec<Tag>) -> Self {
         tags.sort_unstable();
@@ -91,6 +123,13 @@ mod tests {
 
             assert_eq!(once.all(), sorted, "{count}");
             assert_eq!(twice.all(), sorted, "{count}");
+
+            let mut some = Many::of(std::iter::empty());
+            sorted.iter().rev().for_each(|&tag| some.insert(tag));
+            assert_eq!(some.all(), sorted, "{count}");
+            let (odd, even): (Vec<_>, Vec<_>) = sorted.iter().partition(|tag| tag.to_bits() & 4 != 0);
+            assert!(odd.iter().all(|&tag| some.remove(tag)) && !odd.iter().any(|&tag| some.remove(tag)));
+            assert_eq!(some.all(), even, "{count}");
         }
     }
 }

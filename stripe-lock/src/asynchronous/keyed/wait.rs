@@ -13,9 +13,10 @@ use super::super::queue::{Fields, Node, State};
 use super::super::spin::Looking;
 use super::super::sync::MOST_PAUSES;
 use super::super::waiter::UNLIMITED;
-use super::bucket::{Asked, Bucket, Found, Tag};
+use super::bucket::{Asked, Bucket, Found};
 use super::guard::KeyedGuard;
 use super::set::KeyedSet;
+use super::tags::Tag;
 use super::tags::Tags;
 
 /// The part of a future that waits: for one key at a time.
