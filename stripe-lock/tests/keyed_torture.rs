@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::thread;
 
 use stripe_lock::asynchronous::keyed::{
-    KeyedGuard, OwnedAsyncKeyedMutexGuard, OwnedAsyncKeyedMutexMultiGuard,
+    KeyedGuard, OwnedAsyncKeyedMutexAllGuard, OwnedAsyncKeyedMutexGuard, OwnedAsyncKeyedMutexMultiGuard,
 };
 use stripe_lock::{AsyncKeyedMutex, DefaultHasher, KeyedMutex};
 use task::Task;
@@ -46,6 +46,7 @@ impl Random {
 enum Guard {
     One(OwnedAsyncKeyedMutexGuard<u64>),
     Many(OwnedAsyncKeyedMutexMultiGuard<u64>),
+    All(OwnedAsyncKeyedMutexAllGuard<u64>),
 }
 
 type Waiting = Task<Pin<Box<dyn Future<Output = Guard>>>>;
@@ -98,6 +99,7 @@ impl Run {
         match (guard, self.random.below(3)) {
             (Guard::One(guard), 0) => KeyedGuard::unlock_fair(guard),
             (Guard::Many(guard), 0) => KeyedGuard::unlock_fair(guard),
+            (Guard::All(guard), 0) => KeyedGuard::unlock_fair(guard),
             (guard, _) => drop(guard),
         }
     }
@@ -105,8 +107,13 @@ impl Run {
     fn step(&mut self) {
         match self.random.below(8) {
             0 | 1 => {
-                let (locks, keys) = (self.locks.clone(), self.random.keys());
+                let (locks, every) = (self.locks.clone(), self.random.below(6) == 0);
+                let keys = if every { (0..KEYS).collect() } else { self.random.keys() };
                 let future: Pin<Box<dyn Future<Output = Guard>>> = match keys.first() {
+                    _ if every => {
+                        let future = locks.lock_all_owned();
+                        Box::pin(async move { Guard::All(future.await) })
+                    }
                     Some(&key) if keys.len() == 1 => {
                         let future = locks.lock_owned(&key);
                         Box::pin(async move { Guard::One(future.await) })
@@ -118,6 +125,13 @@ impl Run {
                 };
                 self.waiting.push((Task::new(future), keys, 0));
                 self.poll(self.waiting.len() - 1);
+            }
+            2 if self.random.below(4) == 0 => {
+                if let Some(guard) = self.locks.try_lock_all_owned() {
+                    self.got(Guard::All(guard), (0..KEYS).collect());
+                } else {
+                    assert!(!self.waiting.is_empty() || !self.held.is_empty(), "all were free");
+                }
             }
             2 => {
                 let keys = self.random.keys();
@@ -203,19 +217,23 @@ fn threads() {
                     for _ in 0..5000 {
                         let keys = random.keys();
                         let key = random.below(KEYS);
-                        match random.below(4) {
+                        match random.below(40) {
                             0 => {
+                                let _guard = locks.lock_all();
+                                (0..KEYS).for_each(add);
+                            }
+                            1..10 => {
                                 let _guard = locks.lock_many(&keys);
                                 for &key in &keys {
                                     add(key);
                                 }
                             }
-                            1 => {
+                            10..20 => {
                                 if let Some(_guard) = locks.try_lock(&key) {
                                     add(key);
                                 }
                             }
-                            2 => {
+                            20..30 => {
                                 let limit = std::time::Duration::from_micros(random.below(50));
                                 if let Some(_guard) = locks.try_lock_many_for(&keys, limit) {
                                     for &key in &keys {

@@ -347,3 +347,89 @@ fn closed_beside_a_waiter_and_a_holder() {
         assert!(set.locks.try_lock(&0).is_none() && !set.locks.is_locked(&0));
     });
 }
+
+/// Holds every key.
+fn every(set: &Tasks) {
+    let guard = wait(set.locks.lock_all());
+    set.add([0, 1, 2]);
+    drop(guard);
+}
+
+#[test]
+fn every_key_beside_single_ones() {
+    explore("every_key_beside_single_ones", Some(3), || {
+        let set = tasks(1);
+        all(&set, vec![every, lock::<0>, lock::<1>]);
+        assert_eq!(set.counts(), [2, 2, 1]);
+        is_empty(&set);
+    });
+}
+
+#[test]
+fn every_key_twice() {
+    explore("every_key_twice", Some(3), || {
+        let set = tasks(1);
+        all(&set, vec![every, lock::<0>, every]);
+        assert_eq!(set.counts(), [3, 2, 2]);
+        is_empty(&set);
+    });
+}
+
+/// Who holds one of several keys gets the others, though somebody waits for every key.
+#[test]
+fn every_key_beside_several() {
+    explore("every_key_beside_several", Some(3), || {
+        let set = tasks(1);
+        all(&set, vec![every, many::<0, 1>, lock::<1>]);
+        assert_eq!(set.counts(), [2, 3, 1]);
+        is_empty(&set);
+    });
+}
+
+/// The same in two buckets: who waits for every key has one of them already.
+#[test]
+fn every_key_in_two_buckets() {
+    explore("every_key_in_two_buckets", Some(2), || {
+        let set = tasks(2);
+        all(&set, vec![every, many::<0, 1>, every]);
+        assert_eq!(set.counts(), [3, 3, 2]);
+        is_empty(&set);
+    });
+}
+
+/// Who came after one that waits for every key, and gives up, is served.
+#[test]
+fn giving_up_every_key_serves_who_came_later() {
+    fn give_up_every(set: &Tasks) {
+        if let Poll::Ready(guard) = poll_once(pin!(set.locks.lock_all())) {
+            set.add([0, 1, 2]);
+            drop(guard);
+        }
+    }
+    explore("giving_up_every_key_serves_who_came_later", Some(3), || {
+        let set = tasks(1);
+        all(&set, vec![give_up_every, lock::<0>, lock::<1>]);
+        assert!(set.counts()[0] >= 1 && set.counts()[1] >= 1);
+        is_empty(&set);
+    });
+}
+
+#[test]
+fn every_key_of_a_set_that_is_closed() {
+    fn checked(set: &Tasks) {
+        match wait(set.locks.lock_all().checked()) {
+            Ok(guard) => {
+                set.add([0, 1, 2]);
+                drop(guard);
+            }
+            Err(error) => assert_eq!(error, AcquireError::Closed),
+        }
+    }
+    explore("every_key_of_a_set_that_is_closed", Some(3), || {
+        let set = tasks(1);
+        let held = set.locks.try_lock(&0).expect("it is new");
+        all(&set, vec![|set| set.locks.close(), checked]);
+        drop(held);
+        assert!(set.locks.is_closed() && set.locks.try_lock_all().is_none() && !set.locks.is_locked(&0));
+    });
+}

@@ -22,6 +22,10 @@
 //! | yes | `Notified` | the first waiter was woken, and a newcomer was faster |
 //! | no | `Notified` | free: the first waiter was woken to take it, and newcomers may be faster until twelve were |
 //!
+//! The table also says whether every key is held by one guard (`lock_all`), and who waits for that. Whoever waits for it is served as soon as
+//! nothing is held. Until then no key is given to newcomers, nor to waiters that came later; those who hold other keys are
+//! excepted, since they may have to end first. When every key is released, each key is handed to its first waiter.
+//!
 //! A key that is neither held nor waited for leaves no trace. The orderings of the word:
 //!
 //! | change | ordering | pairs with |
@@ -31,7 +35,6 @@
 //! | `FREE` or a tag to `IN_TABLE` | Acquire | all releases by the word before it; later holders learn of them by the lock |
 //! | `IN_TABLE` to `FREE` | Release | the next exchange of the word: its maker sees all that was done under the lock |
 
-use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::Waker;
 
@@ -40,11 +43,10 @@ use super::super::panics::{Panics, Wakes};
 use super::super::queue::{Node, State};
 use super::super::spin::{Looking, Patience};
 use super::super::sync::{AtomicU64, Mutex, MutexGuard};
-use super::super::word::Mode;
 #[cfg(feature = "stats")]
 use super::stats::KeyedStats;
 use super::table::Table;
-use super::tags::Tag;
+use super::tags::{Tag, Tags};
 
 const FREE: u64 = 0;
 const IN_TABLE: u64 = 1;
@@ -77,7 +79,8 @@ pub(super) enum Found {
     NeedsWaker,
 }
 
-pub(super) struct Bucket {
+/// The keys with tags of which the first bits are alike. Private.
+pub struct Bucket {
     word: AtomicU64,
     table: Mutex<Table>,
     pub(super) patience: Patience,
@@ -85,6 +88,10 @@ pub(super) struct Bucket {
     #[cfg(feature = "stats")]
     acquired: AtomicU64,
 }
+
+/// With more, a set would take twice the cache lines.
+#[cfg(not(any(loom, feature = "stats")))]
+const _: () = assert!(size_of::<Bucket>() <= 128);
 
 impl Bucket {
     pub(super) fn new() -> Self {
@@ -103,6 +110,12 @@ impl Bucket {
         self.word.compare_exchange(FREE, tag.0, Acquire, Relaxed).is_ok()
     }
 
+    /// As [`enter_free`](Self::enter_free), for every key if that is what the tag stands for.
+    #[inline(always)]
+    pub(super) fn enter_at_once<N: Tags>(&self, tag: Tag) -> bool {
+        if N::EVERY { self.try_enter_every() } else { self.enter_free(tag) }
+    }
+
     /// Enters if the key is not held.
     #[inline]
     pub(super) fn try_enter(&self, tag: Tag) -> bool {
@@ -115,7 +128,12 @@ impl Bucket {
     #[cold]
     #[inline(never)]
     fn try_enter_table(&self, tag: Tag) -> bool {
-        self.open(tag).is_none_or(|mut locked| locked.table.admit(tag))
+        self.open(tag).is_none_or(|mut locked| locked.table.admit(tag, false))
+    }
+
+    /// Enters for every key, if none is held or waited for in this way.
+    pub(super) fn try_enter_every(&self) -> bool {
+        self.open(Tag::EVERY).is_some_and(|mut locked| locked.table.admit(Tag::EVERY, false))
     }
 
     /// Enters if the bucket becomes free while it is worth looking.
@@ -141,6 +159,11 @@ impl Bucket {
     #[inline(never)]
     fn release_in_table(&self, tag: Tag, panics: &mut Panics) {
         let mut locked = self.lock();
+        if tag == Tag::EVERY {
+            let wakers = locked.table.release_every();
+            drop(locked);
+            return wake(wakers, panics);
+        }
         // Whoever moved the tag into the table had the lock before.
         locked.table.held.remove(&tag);
         let waker = locked.table.serve(tag);
@@ -166,7 +189,7 @@ impl Bucket {
     /// How many wait for a key.
     pub(super) fn waiters(&self, tag: Tag) -> usize {
         match self.word.load(Relaxed) {
-            IN_TABLE => self.table.lock().waiters.get(&tag).map_or(0, |waiters| waiters.head.len() as usize),
+            IN_TABLE => self.table.lock().len(tag) as usize,
             _ => 0,
         }
     }
@@ -174,7 +197,7 @@ impl Bucket {
     /// Whether the key is held.
     pub(super) fn is_held(&self, tag: Tag) -> bool {
         match self.word.load(Relaxed) {
-            IN_TABLE => self.lock().table.held.contains(&tag),
+            IN_TABLE => !self.lock().table.is_free(tag),
             now => now == tag.0,
         }
     }
@@ -189,28 +212,31 @@ impl Bucket {
         }
     }
 
-    /// Enters, or else joins the queue, or says why neither may be.
+    /// Enters, or else joins the queue, or says why neither may be. `beside`: the caller holds other keys.
     ///
     /// # Safety
     ///
     /// The node is pinned, open, in no queue, and the caller's.
-    pub(super) unsafe fn enter_or_join(&self, tag: Tag, node: &Node, max_waiters: u32) -> Asked {
+    pub(super) unsafe fn enter_or_join(
+        &self,
+        tag: Tag,
+        beside: bool,
+        node: &Node,
+        max_waiters: u32,
+    ) -> Asked {
         let Some(mut locked) = self.open(tag) else { return Asked::Entered };
         let table = &mut *locked.table;
         if table.closed {
             return Asked::Refused(AcquireError::Closed);
         }
-        if table.admit(tag) {
+        if table.admit(tag, beside) {
             return Asked::Entered;
         }
-        let head = table.waiters.get(&tag).map_or(0, |waiters| waiters.head.len());
-        if head >= max_waiters {
+        if table.len(tag) >= max_waiters {
             return Asked::Refused(AcquireError::Crowded);
         }
-        let head = &mut table.waiters.entry(tag).or_default().head;
         // SAFETY: the caller's promise, and the lock.
-        unsafe { head.join(NonNull::from(node), 0, Mode::Exclusive, 0) };
-        Asked::Queued { alone: head.len() == 1 }
+        Asked::Queued { alone: unsafe { table.join(tag, beside, node) } == 1 }
     }
 
     /// Lets a waiter take the key if it was woken to do so, and see to it that the right task is woken if not. One that
@@ -232,10 +258,9 @@ impl Bucket {
         if node.state().queued_at().is_none() {
             return Found::Served;
         }
-        let waiters = table.waiters.get_mut(&tag).expect("the node is in it");
-        let alone = waiters.head.len() == 1;
+        let alone = table.len(tag) == 1;
         if matches!(node.state(), State::Notified(_)) {
-            if !table.held.contains(&tag) {
+            if table.is_free(tag) {
                 // SAFETY: the node is in this queue, whose table is locked.
                 unsafe { table.withdraw(tag, node, true) };
                 table.held.insert(tag);
@@ -247,6 +272,7 @@ impl Bucket {
             }
             // The next release hands the key over.
             node.set_state(State::Waiting(0));
+            let waiters = table.waiters.get_mut(&tag).expect("the node is in it");
             let long_sections = waiters.overtaken == 1 && !alone;
             let hand_overs = if long_sections { HAND_OVERS } else { 1 };
             waiters.head.hand_overs = waiters.head.hand_overs.max(hand_overs);
@@ -276,9 +302,9 @@ impl Bucket {
         // SAFETY: the node is in this queue, whose table is locked.
         unsafe { locked.table.withdraw(tag, node, false) };
         node.set_state(State::Resume(0));
-        let waker = if locked.table.held.contains(&tag) { None } else { locked.table.serve(tag) };
+        let wakers = locked.table.pass_on(tag);
         drop(locked);
-        wake(waker, panics);
+        wake(wakers, panics);
         true
     }
 
@@ -310,7 +336,7 @@ impl Bucket {
     /// Locks the table, with all in it that is held. `None` if the bucket was free: then `tag` has been entered.
     fn open(&self, tag: Tag) -> Option<Locked<'_>> {
         let mut locked = self.lock();
-        if self.enter_free(tag) {
+        if tag != Tag::EVERY && self.enter_free(tag) {
             return None;
         }
         self.move_in(&mut locked.table);
@@ -333,9 +359,9 @@ impl Bucket {
     }
 }
 
-/// Calls a waker.
-fn wake(waker: Option<Waker>, panics: &mut Panics) {
-    if let Some(waker) = waker {
+/// Calls wakers.
+fn wake(wakers: impl IntoIterator<Item = Waker>, panics: &mut Panics) {
+    for waker in wakers {
         panics.run(|| waker.wake());
     }
 }

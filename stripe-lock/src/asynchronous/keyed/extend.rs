@@ -163,7 +163,7 @@ where
         let held = self.tags.remove(tag);
         if held {
             self.record.remove(tag);
-            KeyedSet::buckets(&*self.set).release(&[tag], &mut Panics::default());
+            KeyedSet::buckets(&*self.set).of(tag).release(tag, &mut Panics::default());
         }
         held
     }
@@ -212,7 +212,7 @@ macro_rules! extend_as_a_thread {
                     <Threads as FaceParts>::Record::check(KeyedSet::buckets(&*self.set).id, &[tag]);
                     let set: &Keyed<K, S, Threads> = &self.set;
                     // The key is this guard's now, so the other one must not release it.
-                    mem::forget(block(AcquireKeys::new(set, One::of(tag))));
+                    mem::forget(block(AcquireKeys::beside(set, One::of(tag))));
                     self.add(tag);
                     return Ok(());
                 }
@@ -261,7 +261,7 @@ macro_rules! extend_as_a_task {
                 let tried = self.try_add(tag);
                 if tried == Err(ExtendError::WouldBlock) {
                     let set: &Keyed<K, S, Tasks> = &self.set;
-                    let future = AcquireKeys::new(set, One::of(tag)).checked();
+                    let future = AcquireKeys::beside(set, One::of(tag)).checked();
                     // The key is this guard's now, so the other one must not release it.
                     mem::forget(future.await.map_err(|_| ExtendError::Closed)?);
                     self.add(tag);

@@ -8,7 +8,7 @@ use super::record::Recording;
 use super::set::{FaceParts, KeyedSet};
 use super::tags::Tags;
 
-/// Holds keys until it is dropped: `N` is [`One`](super::One) or [`Many`](super::Many).
+/// Holds keys until it is dropped: `N` is [`One`](super::One), [`Many`](super::Many) or [`Every`](super::Every).
 ///
 /// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. Usually named by an alias, as
 /// [`KeyedMutexGuard`](crate::asynchronous::keyed::KeyedMutexGuard).
@@ -74,7 +74,8 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
 impl<P: Deref<Target: KeyedSet>, N: Tags> Drop for KeyedGuard<P, N> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.set.buckets().release(self.tags.all(), &mut Panics::default());
+        let buckets = self.set.buckets();
+        buckets.release(&self.tags, self.tags.count(buckets), &mut Panics::default());
     }
 }
 

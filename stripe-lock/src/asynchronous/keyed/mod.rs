@@ -17,6 +17,9 @@
 //! A waiter for several keys takes them one after the other, in ascending order of their hashes, and waits in one queue at a
 //! time. So waiters for several keys can't deadlock among each other.
 //!
+//! Who locks every key (`lock_all`) takes one bucket after the other, and waits in each until no key in it is held. Meanwhile newcomers
+//! in that bucket wait, but for those who hold a key already, since that may be the key that is waited for.
+//!
 //! Locking, being served, releasing and giving up take the same few steps, however many keys are held and waited for. No
 //! code of the caller runs under the lock of a table: neither hashes nor wakers.
 //!
@@ -24,6 +27,7 @@
 //! [`AsyncKeyedMutex`]: crate::AsyncKeyedMutex
 
 mod bucket;
+mod every;
 mod extend;
 mod guard;
 mod record;
@@ -36,11 +40,14 @@ mod tasks;
 mod threads;
 mod wait;
 
+pub use every::{
+    ArcKeyedMutexAllGuard, AsyncKeyedMutexAllGuard, KeyedMutexAllGuard, OwnedAsyncKeyedMutexAllGuard,
+};
 pub use guard::KeyedGuard;
 pub use set::{Face, Keyed, Tasks, Threads};
 #[cfg(feature = "stats")]
 pub use stats::KeyedStats;
-pub use tags::{Many, One};
+pub use tags::{Every, Many, One};
 pub use tasks::{
     AsyncKeyedMutex, AsyncKeyedMutexGuard, AsyncKeyedMutexMultiGuard, OwnedAsyncKeyedMutexGuard,
     OwnedAsyncKeyedMutexMultiGuard,

@@ -65,6 +65,11 @@ mod on {
         static GUARDS: Cell<u64> = const { Cell::new(0) };
     }
 
+    /// Whether who holds `held` has to release it before another can have `tags`.
+    fn excludes(held: Tag, tags: &[Tag]) -> bool {
+        held == Tag::EVERY || tags.contains(&Tag::EVERY) || tags.contains(&held)
+    }
+
     /// Stands for a set, also when its memory is used again.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct SetId(u64);
@@ -84,7 +89,7 @@ mod on {
         fn check(set: SetId, tags: &[Tag]) {
             let held = HELD.try_with(|held| {
                 let held = held.borrow();
-                let entry = held.iter().find(|entry| entry.set == set && tags.contains(&entry.tag))?;
+                let entry = held.iter().find(|entry| entry.set == set && excludes(entry.tag, tags))?;
                 Some(entry.at)
             });
             if let Ok(Some(at)) = held {

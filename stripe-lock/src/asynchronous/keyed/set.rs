@@ -46,18 +46,30 @@ impl Buckets {
         &self.all[hash::part(tag.to_bits(), self.all.len())]
     }
 
-    /// Releases keys that are held, the last first. A waker's panic is left in `panics`.
+    /// The number of buckets.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn nth(&self, place: usize) -> &Bucket {
+        &self.all[place]
+    }
+
+    /// Releases the first `held` acquisitions of `tags`, the last first. A waker's panic is left in `panics`.
     #[inline(always)]
-    pub(super) fn release(&self, tags: &[Tag], panics: &mut Panics) {
-        for &tag in tags.iter().rev() {
-            self.of(tag).release(tag, panics);
+    pub(super) fn release<N: Tags>(&self, tags: &N, held: usize, panics: &mut Panics) {
+        if N::EVERY {
+            self.all[..held].iter().rev().for_each(|bucket| bucket.release(Tag::EVERY, panics));
+        } else {
+            tags.all()[..held].iter().rev().for_each(|&tag| self.of(tag).release(tag, panics));
         }
     }
 
     /// Enters the keys from the first on, as far as their buckets are free; returns how many.
     #[inline(always)]
-    pub(super) fn enter_free(&self, tags: &[Tag]) -> usize {
-        tags.iter().take_while(|&&tag| self.of(tag).enter_free(tag)).count()
+    pub(super) fn enter_free<N: Tags>(&self, tags: &N) -> usize {
+        let keys = if N::EVERY { &[] } else { tags.all() };
+        keys.iter().take_while(|&&tag| self.of(tag).enter_free(tag)).count()
     }
 
     pub(super) fn each(&self) -> impl DoubleEndedIterator<Item = &Bucket> {
@@ -66,10 +78,12 @@ impl Buckets {
 
     /// Enters all the keys or none, without waiting.
     #[inline(always)]
-    fn try_enter(&self, tags: &[Tag]) -> bool {
-        for (before, &tag) in tags.iter().enumerate() {
-            if !self.of(tag).try_enter(tag) {
-                self.release(&tags[..before], &mut Panics::default());
+    fn try_enter<N: Tags>(&self, tags: &N) -> bool {
+        for place in 0..tags.count(self) {
+            let (bucket, tag) = tags.at(place, self);
+            let enters = if N::EVERY { bucket.try_enter_every() } else { bucket.try_enter(tag) };
+            if !enters {
+                self.release(tags, place, &mut Panics::default());
                 return false;
             }
         }
@@ -336,7 +350,7 @@ impl<K: ?Sized, S: BuildHasher, F: Face> Keyed<K, S, F> {
 #[track_caller]
 pub(super) fn attempt<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> Option<KeyedGuard<P, N>> {
     // SAFETY: all the keys have just been entered.
-    set.buckets().try_enter(tags.all()).then(|| unsafe { KeyedGuard::of(set, tags) }.recorded())
+    set.buckets().try_enter(&tags).then(|| unsafe { KeyedGuard::of(set, tags) }.recorded())
 }
 
 impl<K: ?Sized, S: Default, F: Face> Default for Keyed<K, S, F> {

@@ -9,12 +9,16 @@ use super::super::instrument::Tally;
 use super::super::panics::Wakes;
 use super::super::queue::{Fields, Head, Node, State};
 use super::super::sync::{BATCH, OVERTAKES};
+use super::super::word::Mode;
 #[cfg(feature = "stats")]
 use super::stats::KeyedStats;
 use super::tags::Tag;
 
 /// A table that had room for so many keys, or fewer, keeps it.
 const ROOM_KEPT: usize = 14;
+
+/// The marks of waiters are in 1 to this.
+const LAST_MARK: u32 = 1 << 20;
 
 /// The hash of a tag, for tables of tags whose top bits are alike.
 #[derive(Default)]
@@ -51,6 +55,12 @@ pub(super) struct Table {
     pub(super) held: HashSet<Tag, Folded>,
     pub(super) waiters: HashMap<Tag, Waiters, Folded>,
     pub(super) closed: bool,
+    /// Whether every key is held, by one guard.
+    every_is_held: bool,
+    /// How many wait for every key, in the queue of [`Tag::EVERY`]. While there are any, newcomers that hold nothing do not enter.
+    wait_for_every: u32,
+    /// Waiters in this state came after the first who waits for every key.
+    after: u32,
     /// Of queues that are gone.
     pub(super) tally: Tally,
     /// How often a key was entered beside another one.
@@ -67,7 +77,7 @@ impl std::panic::UnwindSafe for Table {}
 impl Table {
     /// Whether the word can say all that it says.
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.waiters.is_empty() && !self.closed
+        self.held.is_empty() && self.waiters.is_empty() && !self.every_is_held && !self.closed
     }
 
     /// What was counted, added to `stats`.
@@ -97,10 +107,35 @@ impl Table {
         }
     }
 
+    /// Whether somebody has every key, or waits for that.
+    fn is_frozen(&self) -> bool {
+        self.every_is_held || self.wait_for_every > 0
+    }
+
+    /// Whether a woken waiter may take the key.
+    pub(super) fn is_free(&self, tag: Tag) -> bool {
+        !self.every_is_held && !self.held.contains(&tag)
+    }
+
+    /// How many wait for the key.
+    pub(super) fn len(&self, tag: Tag) -> u32 {
+        self.waiters.get(&tag).map_or(0, |waiters| waiters.head.len())
+    }
+
     /// Lets a newcomer have the key if nobody holds it. The release of the last that may overtake the first waiter hands the
-    /// key over, so there is none to refuse here.
-    pub(super) fn admit(&mut self, tag: Tag) -> bool {
-        let enters = !self.closed && self.held.insert(tag);
+    /// key over, so there is none to refuse here. One that holds other keys (`beside`) may be in the way of who waits for every key,
+    /// and so does not wait for that.
+    pub(super) fn admit(&mut self, tag: Tag, beside: bool) -> bool {
+        if self.closed {
+            return false;
+        }
+        if tag == Tag::EVERY {
+            let enters = self.held.is_empty() && !self.is_frozen();
+            self.every_is_held |= enters;
+            return enters;
+        }
+        let frozen = if beside { self.every_is_held } else { self.is_frozen() };
+        let enters = !frozen && self.held.insert(tag);
         #[cfg(feature = "stats")]
         if enters && self.held.len() > 1 {
             self.met += 1;
@@ -111,13 +146,74 @@ impl Table {
         enters
     }
 
-    /// Hands the key, which nobody holds, to the first waiter, or wakes that one to take it. Returns the waker to be called.
+    /// Lets a node join the queue of the key. Returns how many are in it now.
+    ///
+    /// # Safety
+    ///
+    /// The node is pinned, open and in no queue.
+    pub(super) unsafe fn join(&mut self, tag: Tag, beside: bool, node: &Node) -> u32 {
+        let frozen = self.is_frozen();
+        if tag == Tag::EVERY {
+            if self.wait_for_every == 0 {
+                self.freeze();
+            }
+            self.wait_for_every += 1;
+        }
+        let (mode, at) = match (tag, frozen) {
+            (Tag::EVERY, _) | (_, false) => (Mode::Exclusive, 0),
+            // Before those who have to wait until every key was held, for that one has to wait for this.
+            _ if beside => (Mode::Upgrade, 0),
+            _ => (Mode::Exclusive, self.after as usize),
+        };
+        let waiters = self.waiters.entry(tag).or_default();
+        // SAFETY: the caller's promise, and the lock.
+        unsafe { waiters.head.join(NonNull::from(node), at, mode, 0) };
+        waiters.head.len()
+    }
+
+    /// Those who join from now on are served after the first of `every`.
+    fn freeze(&mut self) {
+        self.after = self.after % LAST_MARK + 1;
+    }
+
+    /// Serves whoever has to be served now that a key is held no longer. Returns the waker to be called.
     pub(super) fn serve(&mut self, tag: Tag) -> Option<Waker> {
-        let waiters = self.waiters.get_mut(&tag)?;
+        match self.next_for_every() {
+            Some(first) => self.hand_over_every(first),
+            None => self.serve_key(tag),
+        }
+    }
+
+    /// Who is to have every key, since none is held.
+    fn next_for_every(&self) -> Option<NonNull<Node>> {
+        let free = self.wait_for_every > 0 && self.held.is_empty() && !self.every_is_held;
+        if free { self.waiters.get(&Tag::EVERY)?.head.first() } else { None }
+    }
+
+    /// Returns the waker to be called.
+    fn hand_over_every(&mut self, first: NonNull<Node>) -> Option<Waker> {
+        self.every_is_held = true;
+        // SAFETY: a node in this queue, whose table is locked; its state is changed last.
+        unsafe {
+            let waker = first.as_ref().with(Fields::take_waker);
+            self.withdraw(Tag::EVERY, first.as_ref(), true);
+            first.as_ref().set_state(State::Granted);
+            waker
+        }
+    }
+
+    /// Hands the key, which nobody holds, to the first waiter, or wakes that one to take it. Returns the waker to be called.
+    fn serve_key(&mut self, tag: Tag) -> Option<Waker> {
+        let frozen = self.is_frozen();
+        let waiters = self.waiters.get_mut(&tag).filter(|_| !self.every_is_held)?;
         let first = waiters.head.first()?;
         // SAFETY: a node in this queue, whose table is locked; its state is changed last.
         unsafe {
-            let notified = matches!(first.as_ref().state(), State::Notified(_));
+            let state = first.as_ref().state();
+            if frozen && state == State::Waiting(self.after as usize) {
+                return None;
+            }
+            let notified = matches!(state, State::Notified(_));
             let overtaken = notified && waiters.overtaken >= OVERTAKES;
             let waker = first.as_ref().with(Fields::take_waker);
             if waiters.head.hand_overs > 0 || overtaken {
@@ -133,6 +229,41 @@ impl Table {
         }
     }
 
+    /// Ends the holding of every key. All who waited for keys meanwhile are handed them, and only then may the next have every
+    /// key. Returns the wakers to be called.
+    pub(super) fn release_every(&mut self) -> Vec<Waker> {
+        self.every_is_held = false;
+        if self.wait_for_every > 0 {
+            self.freeze();
+        }
+        self.serve_all()
+    }
+
+    /// Hands each key that nobody holds to its first waiter; if there is none, every key to who waits for that.
+    fn serve_all(&mut self) -> Vec<Waker> {
+        let free: Vec<_> =
+            self.waiters.keys().copied().filter(|&tag| tag != Tag::EVERY && self.is_free(tag)).collect();
+        let hand_over = |tag| {
+            let head = &mut self.waiters.get_mut(&tag)?.head;
+            head.hand_overs = head.hand_overs.max(1);
+            self.serve_key(tag)
+        };
+        let mut wakers: Vec<_> = free.into_iter().filter_map(hand_over).collect();
+        wakers.extend(self.next_for_every().and_then(|first| self.hand_over_every(first)));
+        wakers
+    }
+
+    /// A waiter for the key gave up, and is in its queue no longer: serves those whose turn it may be now. Returns the wakers to be
+    /// called.
+    pub(super) fn pass_on(&mut self, tag: Tag) -> Vec<Waker> {
+        match tag {
+            Tag::EVERY if self.is_frozen() => vec![],
+            Tag::EVERY => self.serve_all(),
+            _ if self.is_free(tag) => self.serve(tag).into_iter().collect(),
+            _ => vec![],
+        }
+    }
+
     /// Takes a node out of its queue.
     ///
     /// # Safety
@@ -140,6 +271,7 @@ impl Table {
     /// The node is in the queue of this key.
     pub(super) unsafe fn withdraw(&mut self, tag: Tag, node: &Node, served: bool) {
         let waiters = self.waiters.get_mut(&tag).expect("the node is in it");
+        self.wait_for_every -= u32::from(tag == Tag::EVERY);
         // SAFETY: the caller's promise, and the lock.
         if unsafe { waiters.head.quit(NonNull::from(node), served) } {
             waiters.overtaken = 0;

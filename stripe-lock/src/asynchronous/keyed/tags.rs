@@ -1,10 +1,16 @@
 //! The keys that a guard or a future stands for, by their tags.
 
+use super::bucket::Bucket;
+use super::set::Buckets;
+
 /// Stands for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(pub(super) u64);
 
 impl Tag {
+    /// No key's: stands for every key of a bucket.
+    pub(super) const EVERY: Self = Self(0);
+
     /// Neither `FREE` nor `IN_TABLE`, so a tag has 63 bits of the hash.
     #[inline(always)]
     pub(super) fn new(hash: u64) -> Self {
@@ -19,8 +25,24 @@ impl Tag {
 
 /// Some tags: each once, in ascending order. Private, for guards and futures alone.
 pub trait Tags: Clone + Send + Sync + Unpin + 'static {
+    /// Whether they stand for every key there may be.
+    const EVERY: bool = false;
+
     /// All of them.
     fn all(&self) -> &[Tag];
+
+    /// How many acquisitions they take, each in one bucket.
+    #[inline(always)]
+    fn count(&self, _: &Buckets) -> usize {
+        self.all().len()
+    }
+
+    /// The acquisition at this place in the order.
+    #[inline(always)]
+    fn at<'b>(&self, place: usize, buckets: &'b Buckets) -> (&'b Bucket, Tag) {
+        let tag = self.all()[place];
+        (buckets.of(tag), tag)
+    }
 }
 
 /// One key.
@@ -38,6 +60,26 @@ impl Tags for One {
     #[inline(always)]
     fn all(&self) -> &[Tag] {
         &self.0
+    }
+}
+
+/// Every key: in each bucket, all that there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Every;
+
+impl Tags for Every {
+    const EVERY: bool = true;
+
+    fn all(&self) -> &[Tag] {
+        &[Tag::EVERY]
+    }
+
+    fn count(&self, buckets: &Buckets) -> usize {
+        buckets.count()
+    }
+
+    fn at<'b>(&self, place: usize, buckets: &'b Buckets) -> (&'b Bucket, Tag) {
+        (buckets.nth(place), Tag::EVERY)
     }
 }
 

@@ -130,9 +130,9 @@ pub type ArcKeyedMutexMultiGuard<K, S = DefaultHasher> = KeyedGuard<Arc<KeyedMut
 /// Takes the keys, waiting as long as that needs.
 #[inline(always)]
 #[track_caller]
-fn wait<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> KeyedGuard<P, N> {
-    let held = set.buckets().enter_free(tags.all());
-    if held == tags.all().len() {
+pub(super) fn wait<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> KeyedGuard<P, N> {
+    let held = set.buckets().enter_free(&tags);
+    if held == tags.count(set.buckets()) {
         // SAFETY: all the keys have just been entered.
         return unsafe { KeyedGuard::of(set, tags) }.recorded();
     }
@@ -154,7 +154,7 @@ fn wait_longer<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N, held: usize
 
 /// Takes the keys, waiting for so long at most.
 #[track_caller]
-fn wait_for<P: Deref<Target: KeyedSet>, N: Tags>(
+pub(super) fn wait_for<P: Deref<Target: KeyedSet>, N: Tags>(
     set: P,
     tags: N,
     timeout: Duration,

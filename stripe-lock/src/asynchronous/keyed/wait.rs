@@ -28,7 +28,7 @@ struct Waiter {
 type Outcome = Result<Option<Waker>, AcquireError>;
 
 impl Waiter {
-    /// Begins to wait, or looks how the wait goes. Idle again when it is ready.
+    /// Begins to wait, or looks how the wait goes. Idle again when it is ready. `beside`: other keys are held meanwhile.
     ///
     /// # Safety
     ///
@@ -40,6 +40,7 @@ impl Waiter {
         &self,
         bucket: &Bucket,
         tag: Tag,
+        beside: bool,
         max_waiters: u32,
         cx: &mut Context<'_>,
     ) -> Poll<Outcome> {
@@ -49,6 +50,7 @@ impl Waiter {
         let mut spins = false;
         if self.node.is_idle() {
             if let Some(looking) = &mut looking
+                && tag != Tag::EVERY
                 && bucket.enters_soon(tag, looking)
             {
                 looking.succeeded();
@@ -59,7 +61,7 @@ impl Waiter {
             // SAFETY: the node is idle and ours; then it is open, in no queue, and by the caller's promise pinned.
             let asked = unsafe {
                 self.node.open(fields, 0);
-                bucket.enter_or_join(tag, &self.node, max_waiters)
+                bucket.enter_or_join(tag, beside, &self.node, max_waiters)
             };
             match asked {
                 Asked::Entered => return Poll::Ready(Ok(self.finish())),
@@ -169,6 +171,8 @@ pub struct AcquireKeys<P: Deref<Target: KeyedSet>, N: Tags> {
     parts: Option<(P, N)>,
     /// So many of the keys are held.
     held: usize,
+    /// Whether another guard holds keys for as long as this waits.
+    beside: bool,
     waiter: Waiter,
 }
 
@@ -186,7 +190,15 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
     /// They were entered for this future.
     #[inline(always)]
     pub(super) unsafe fn holding(set: P, tags: N, held: usize) -> Self {
-        Self { parts: Some((set, tags)), held, waiter: Waiter { node: Node::new() } }
+        Self { parts: Some((set, tags)), held, beside: false, waiter: Waiter { node: Node::new() } }
+    }
+
+    /// As [`new`](Self::new), on behalf of a guard that holds other keys of the set.
+    #[inline]
+    pub(super) fn beside(set: P, tags: N) -> Self {
+        let mut future = Self::new(set, tags);
+        future.beside = true;
+        future
     }
 
     /// The same, with an error in place of the panic where the set is closed.
@@ -230,12 +242,13 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
     #[cold]
     fn give_up(&mut self) {
         let Some((set, tags)) = &self.parts else { return };
-        let (buckets, tags) = (set.buckets(), tags.all());
+        let buckets = set.buckets();
         let mut panics = Panics::default();
-        if let Some(&tag) = tags.get(self.held) {
-            self.waiter.cancel(buckets.of(tag), tag, &mut panics);
+        if self.held < tags.count(buckets) {
+            let (bucket, tag) = tags.at(self.held, buckets);
+            self.waiter.cancel(bucket, tag, &mut panics);
         }
-        buckets.release(&tags[..self.held], &mut panics);
+        buckets.release(tags, self.held, &mut panics);
         self.held = 0;
     }
 }
@@ -253,11 +266,12 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> CheckedPoll for AcquireKeys<P, N> {
         let this = unsafe { self.get_unchecked_mut() };
         let (set, tags) = this.parts.as_ref().expect(FINISHED);
         let buckets = set.buckets();
-        while let Some(&tag) = tags.all().get(this.held) {
-            let bucket = buckets.of(tag);
-            if !this.waiter.node.is_idle() || !bucket.enter_free(tag) {
+        while this.held < tags.count(buckets) {
+            let (bucket, tag) = tags.at(this.held, buckets);
+            if !this.waiter.node.is_idle() || !bucket.enter_at_once::<N>(tag) {
+                let beside = this.beside || this.held > 0;
                 // SAFETY: the waiter is pinned with this, and is cancelled when this is dropped.
-                match ready!(unsafe { this.waiter.poll(bucket, tag, max_waiters, cx) }) {
+                match ready!(unsafe { this.waiter.poll(bucket, tag, beside, max_waiters, cx) }) {
                     Ok(stale) => {
                         this.held += 1;
                         // If that panics, what is held is released when this is dropped.
