@@ -634,9 +634,9 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a wake before the thread parks is forgotten",
-        file: "asynchronous/block.rs",
-        from: "                park();\n",
-        to: "                self.woken.swap(false, Acquire);\n                park();\n",
+        file: "shared/threads.rs",
+        from: "            park();\n",
+        to: "            is_told();\n            park();\n",
         test: "async_locks",
         model: "parker::two_threads",
         finds: DEADLOCK,

@@ -7,4 +7,6 @@ pub(crate) mod hash;
 pub(crate) mod pair;
 pub(crate) mod stripe_set;
 pub(crate) mod striped;
+#[cfg(feature = "std")]
+pub(crate) mod threads;
 pub(crate) mod waits;

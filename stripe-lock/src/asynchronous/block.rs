@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use super::sync::{AtomicBool, Thread, current, park, park_timeout, per_thread};
+use super::sync::AtomicBool;
+use crate::shared::threads::{Thread, current, per_thread, sleep_until};
 
 struct Parker {
     thread: Thread,
@@ -16,21 +17,9 @@ struct Parker {
 }
 
 impl Parker {
-    /// Parks until it is woken or the time is up; says which.
+    /// Parks until it is woken or the time is up; says which. Pairs with the swap in `wake_by_ref`.
     fn park(&self, deadline: Option<Instant>) -> bool {
-        // A thread can be unparked for other reasons, so `woken` decides. Pairs with the swap in `wake_by_ref`.
-        while !self.woken.swap(false, Acquire) {
-            let Some(deadline) = deadline else {
-                park();
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            park_timeout(left);
-        }
-        true
+        sleep_until(deadline, || self.woken.swap(false, Acquire))
     }
 }
 

@@ -1,13 +1,11 @@
-//! The one file that knows whether this is a program or a model of it.
+//! The one file that knows whether this is a program or a model of it, beside that of the threads that all locks share.
 //!
-//! Everything under [`future`](super) that two threads touch comes from here: in a program it is the standard
+//! Everything under [`asynchronous`](super) that two threads touch comes from here: in a program it is the standard
 //! library's and `parking_lot`'s, under `--cfg loom` it is loom's, and the code above is the same.
 
 #[cfg(not(loom))]
 mod imp {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
-    pub(crate) use std::thread::{Thread, current, park, park_timeout};
-    pub(crate) use std::thread_local as per_thread;
 
     pub(crate) use crate::shared::atomic::AtomicU64;
 
@@ -79,12 +77,9 @@ mod imp {
 mod imp {
     use std::sync::PoisonError;
 
-    use std::time::Duration;
-
     pub(crate) use loom::cell::UnsafeCell as Cell;
     pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
-    pub(crate) use loom::thread::{Thread, current, park};
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -117,19 +112,6 @@ mod imp {
     pub(crate) fn buckets(_: usize) -> usize {
         2
     }
-
-    /// Parks, whatever the time: loom has none. A model of a timeout drops the future.
-    pub(crate) fn park_timeout(_: Duration) {
-        park();
-    }
-
-    /// The standard library's has a form for constants, and loom's hasn't.
-    macro_rules! per_thread {
-        ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
-            loom::thread_local! { $(#[$attribute])* static $name: $type = $init }
-        };
-    }
-    pub(crate) use per_thread;
 }
 
 pub(crate) use imp::*;

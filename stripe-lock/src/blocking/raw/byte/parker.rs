@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
-use super::sync::{AtomicU8, Thread, current, give_back_wake_up, park, park_timeout, per_thread};
+use super::sync::{AtomicU8, give_back_wake_up};
+use crate::shared::threads::{Thread, current, per_thread, sleep_until};
 
 /// What a sleeping thread is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,17 +71,6 @@ impl Parker {
 
     /// Sleeps until it was told something, or until the time is up. Says which.
     pub(super) fn sleep(&self, deadline: Option<Instant>) -> bool {
-        while self.told() == Told::Nothing {
-            let Some(deadline) = deadline else {
-                park();
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            park_timeout(left);
-        }
-        true
+        sleep_until(deadline, || self.told() != Told::Nothing)
     }
 }

@@ -14,8 +14,6 @@ mod imp {
 
     pub(in super::super) use core::sync::atomic::AtomicU8 as Byte;
     pub(in super::super) use core::sync::atomic::AtomicU8;
-    pub(in super::super) use std::thread::{Thread, current, park, park_timeout};
-    pub(in super::super) use std::thread_local as per_thread;
 
     /// A byte exists from the start.
     #[inline]
@@ -68,7 +66,7 @@ mod imp {
 
     /// Leaves this thread, which has slept, a wake-up for its next `park`: one that the caller's own code sent it meanwhile
     /// ended this sleep, and would be missed.
-    pub(in super::super) fn give_back_wake_up(thread: &Thread) {
+    pub(in super::super) fn give_back_wake_up(thread: &std::thread::Thread) {
         thread.unpark();
     }
 
@@ -80,14 +78,12 @@ mod imp {
 mod imp {
     use std::sync::atomic::Ordering;
     use std::sync::{OnceLock, PoisonError};
-    use std::time::Duration;
 
     use loom::sync::{Mutex, MutexGuard};
 
     use super::super::queue::{Bucket, Queue};
 
     pub(in super::super) use loom::sync::atomic::AtomicU8;
-    pub(in super::super) use loom::thread::{Thread, current, park};
 
     /// A byte of a lock. Locks are made in constants, and loom's atomics can't be, so they are made on first use: a model
     /// makes that use before it starts threads.
@@ -168,23 +164,10 @@ mod imp {
     }
 
     /// No model parks for other reasons, and a wake-up too many would hide one too few.
-    pub(in super::super) fn give_back_wake_up(_: &Thread) {}
+    pub(in super::super) fn give_back_wake_up(_: &loom::thread::Thread) {}
 
     /// None: to look again is nothing new to a model, in which anything can happen between two looks.
     pub(in super::super) const MOST_PAUSES: u32 = 0;
-
-    /// Parks, whatever the time.
-    pub(in super::super) fn park_timeout(_: Duration) {
-        park();
-    }
-
-    /// The standard library's has a form for constants, and loom's hasn't.
-    macro_rules! per_thread {
-        ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
-            loom::thread_local! { $(#[$attribute])* static $name: $type = $init }
-        };
-    }
-    pub(in super::super) use per_thread;
 }
 
 pub(super) use imp::*;
