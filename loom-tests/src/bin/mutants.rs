@@ -5,12 +5,14 @@
 //! the model has to fail with the words that belong to the defect.
 //!
 //! `cargo loom-mutants [NAME...]` runs all mutants, or those whose names contain one of the words. With `--unbroken-pass` it
-//! takes for granted that the models pass unbroken, as where `cargo loom` has just shown it.
+//! takes for granted that the models pass unbroken, as where `cargo loom` has just shown it. There is a copy for each thread that can
+//! run, up to four.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
-use std::{env, fs, io};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{env, fs, io, thread};
 
 use loom_tests::{MUTANTS, Mutant};
 
@@ -37,40 +39,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// What one copy is used for at a time.
+#[derive(Clone, Copy)]
+enum Job<'a> {
+    Unbroken(&'a str, &'a str),
+    Broken(&'a Mutant),
+}
+
 /// Returns how many mutants went unfound, together with those of `models` that fail unbroken.
 fn run(mutants: &[&Mutant], models: &BTreeSet<(&str, &str)>) -> io::Result<usize> {
-    let copy = Copy::new()?;
-    let mut unfound = 0;
-    for &(test, model) in models {
-        if !copy.check(test, model)?.status.success() {
-            println!("BROKEN   {test}::{model} fails without any mutation");
-            unfound += 1;
+    let unbroken = models.iter().map(|&(test, model)| Job::Unbroken(test, model));
+    let jobs: Vec<_> = unbroken.chain(mutants.iter().map(|&mutant| Job::Broken(mutant))).collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(4).min(jobs.len());
+    let (next, unfound) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = |number| -> io::Result<()> {
+        let copy = Copy::new(number)?;
+        while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
+            let (found, said) = copy.done(job)?;
+            println!("{said}");
+            unfound.fetch_add(usize::from(!found), Relaxed);
         }
-    }
-    for mutant in mutants {
-        let verdict = copy.with_mutation(mutant, || {
-            let built = copy.cargo(mutant.test).arg("--no-run").output()?;
-            if !built.status.success() {
-                return Ok(Err(format!("does not compile:\n{}", String::from_utf8_lossy(&built.stderr))));
-            }
-            let run = copy.check(mutant.test, mutant.model)?;
-            let said =
-                format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-            Ok(match (run.status.success(), said.contains(mutant.finds)) {
-                (true, _) => Err("the model passes".to_owned()),
-                (false, false) => Err(format!("the model fails, but not by {:?}:\n{said}", mutant.finds)),
-                (false, true) => Ok(()),
-            })
-        })?;
-        match verdict {
-            Ok(()) => println!("found    {}, by {}: {}", mutant.name, mutant.model, mutant.finds),
-            Err(why) => {
-                println!("UNFOUND  {}: {why}", mutant.name);
-                unfound += 1;
-            }
-        }
-    }
-    println!("{} passed, {unfound} failed", (models.len() + mutants.len()).saturating_sub(unfound));
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|number| scope.spawn(move || work(number))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+    })?;
+    let unfound = unfound.into_inner();
+    println!("{} passed, {unfound} failed", jobs.len() - unfound);
     Ok(unfound)
 }
 
@@ -80,9 +76,9 @@ struct Copy {
 }
 
 impl Copy {
-    fn new() -> io::Result<Self> {
+    fn new(number: usize) -> io::Result<Self> {
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let root = original.join("target/mutants");
+        let root = original.join("target/mutants").join(number.to_string());
         for member in ["stripe-lock", "loom-tests"] {
             match fs::remove_dir_all(root.join(member)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -124,6 +120,36 @@ impl Copy {
             "profile.release.debug=false",
         ]);
         cargo
+    }
+
+    /// Whether the model did what it has to, and what to print.
+    fn done(&self, job: &Job<'_>) -> io::Result<(bool, String)> {
+        let mutant = match job {
+            Job::Unbroken(test, model) => {
+                let passes = self.check(test, model)?.status.success();
+                let said = if passes { "passes  " } else { "BROKEN  " };
+                return Ok((passes, format!("{said} {test}::{model} without any mutation")));
+            }
+            Job::Broken(mutant) => mutant,
+        };
+        self.with_mutation(mutant, || {
+            let built = self.cargo(mutant.test).arg("--no-run").output()?;
+            if !built.status.success() {
+                let said = String::from_utf8_lossy(&built.stderr);
+                return Ok((false, format!("UNFOUND  {}: does not compile:\n{said}", mutant.name)));
+            }
+            let run = self.check(mutant.test, mutant.model)?;
+            let said =
+                format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+            let Mutant { name, model, finds, .. } = mutant;
+            Ok(match (run.status.success(), said.contains(finds)) {
+                (true, _) => (false, format!("UNFOUND  {name}: the model passes")),
+                (false, false) => {
+                    (false, format!("UNFOUND  {name}: the model fails, but not by {finds:?}:\n{said}"))
+                }
+                (false, true) => (true, format!("found    {name}, by {model}: {finds}")),
+            })
+        })
     }
 
     fn check(&self, test: &str, model: &str) -> io::Result<Output> {
