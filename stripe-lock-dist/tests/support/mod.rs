@@ -1,0 +1,31 @@
+//! What several tests use.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod history;
+pub(crate) mod memory;
+pub(crate) mod planted;
+pub(crate) mod rounds;
+#[cfg(feature = "postgres")]
+pub(crate) mod server;
+
+use std::time::Duration;
+
+use stripe_lock_dist::DistributedMutex;
+use stripe_lock_dist::engine::Engine;
+
+/// A lease that outlives every test.
+pub(crate) const LONG: Duration = Duration::from_hours(1);
+
+/// A process of its own, as far as an engine can tell.
+pub(crate) async fn process(engine: impl Engine) -> DistributedMutex<str> {
+    DistributedMutex::builder("test").stripes(64).ttl(LONG).connect(engine).await.expect("it connects")
+}
+
+/// Polls `future` once, so that it begins to wait.
+pub(crate) async fn begin<F: Future + Unpin>(future: &mut F) {
+    std::future::poll_fn(|cx| {
+        assert!(std::pin::Pin::new(&mut *future).poll(cx).is_pending(), "it had to wait");
+        std::task::Poll::Ready(())
+    })
+    .await;
+}
