@@ -30,6 +30,10 @@ fn data_flows_down_through_the_crates() {
         }
     }
     assert!(dependencies["vde-store"].contains("stripe-lock"));
+    assert!(dependencies["stripe-lock-dist"].contains("stripe-lock"));
+    for (member, needs) in &dependencies {
+        assert!(!needs.contains("stripe-lock-dist"), "{member} must not depend on stripe-lock-dist");
+    }
     assert!(dependencies["triple-store"].contains("vde-store"));
 }
 
@@ -74,6 +78,21 @@ fn the_locks_need_no_runtime() {
     ];
     let unknown: Vec<_> = needs.iter().filter(|name| !known.contains(&name.as_str())).collect();
     assert!(unknown.is_empty(), "stripe-lock is what the world depends on; it gained {unknown:?}");
+}
+
+#[test]
+fn the_distributed_locks_know_no_store() {
+    let needs = &dependencies()["stripe-lock-dist"];
+    let known = ["rustix", "siphasher", "stripe-lock", "tokio", "tokio-postgres"];
+    let unknown: Vec<_> = needs.iter().filter(|name| !known.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "stripe-lock-dist knows the locks and an engine; it gained {unknown:?}");
+    for path in sources(&root().join("stripe-lock-dist/src")) {
+        let code = fs::read_to_string(&path).expect("a source is text");
+        let engine =
+            path.components().any(|part| part.as_os_str() == "postgres") || path.ends_with("postgres.rs");
+        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        assert!(engine || !code.contains("tokio_postgres"), "{} knows an engine", path.display());
+    }
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
