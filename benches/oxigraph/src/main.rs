@@ -11,7 +11,7 @@ use benches::{
 };
 use oxigraph::{
     io::RdfFormat,
-    sparql::{QueryResults, SparqlEvaluator},
+    sparql::{CancellationToken, QueryResults, SparqlEvaluator},
     store::Store,
 };
 use oxrdf::{NamedNode, Quad, Term};
@@ -88,11 +88,8 @@ impl ReadableQuads for Oxigraph {
         ))
     }
 
-    fn query(&self, sparql: &str) -> Result<u64, Failure> {
-        match SparqlEvaluator::new().parse_query(sparql)?.on_store(&self.store).execute()? {
-            QueryResults::Solutions(solutions) => count(solutions),
-            QueryResults::Graph(triples) => count(triples),
-            QueryResults::Boolean(holds) => Ok(u64::from(holds)),
-        }
+    fn query(&self, sparql: &str, token: &CancellationToken) -> Result<QueryResults<'_>, Failure> {
+        let evaluator = SparqlEvaluator::new().with_cancellation_token(token.clone());
+        Ok(evaluator.parse_query(sparql)?.on_store(&self.store).execute()?)
     }
 }

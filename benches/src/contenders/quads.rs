@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use oxrdf::{NamedNode, Quad, Term};
-use triple_store::{QueryResults, TripleStore, TripleStoreOptions};
+use triple_store::{CancellationToken, QueryOptions, QueryResults, TripleStore, TripleStoreOptions};
 
 use super::{
     naive_quads,
@@ -74,12 +74,12 @@ pub trait ReadableQuads: QuadStore {
     /// Whatever the store says.
     fn matches(&self, pattern: &Pattern) -> Result<u64, Failure>;
 
-    /// Reads every row of the results of a SPARQL query, terms included, and counts them.
+    /// The results of a SPARQL query. Reading them fails once the token is cancelled.
     ///
     /// # Errors
     ///
     /// Whatever the store says.
-    fn query(&self, sparql: &str) -> Result<u64, Failure>;
+    fn query(&self, sparql: &str, token: &CancellationToken) -> Result<QueryResults<'_>, Failure>;
 }
 
 /// A quad store that can be opened in a directory.
@@ -194,12 +194,8 @@ impl ReadableQuads for OurQuads {
         count(quads)
     }
 
-    fn query(&self, sparql: &str) -> Result<u64, Failure> {
-        match self.0.query(sparql)? {
-            QueryResults::Solutions(solutions) => count(solutions),
-            QueryResults::Graph(triples) => count(triples),
-            QueryResults::Boolean(holds) => Ok(u64::from(holds)),
-        }
+    fn query(&self, sparql: &str, token: &CancellationToken) -> Result<QueryResults<'_>, Failure> {
+        Ok(self.0.query_with(sparql, &QueryOptions::new().cancellation(token.clone()))?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lookups, ranges, scans and queries over a loaded store, alone and beside writers.
 
 use std::{
+    path::Path,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Instant,
@@ -9,7 +10,7 @@ use std::{
 use oxrdf::NamedNode;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::{Bench, Fresh, Part, compare, print, queries, table, writes::Subjects};
+use super::{Bench, Fresh, Part, compare, print, table, writes::Subjects};
 use crate::{
     contenders::{
         quads::{Pattern, ReadableQuads},
@@ -23,26 +24,31 @@ pub(super) const SHOP: &str = "http://shop.example/";
 
 pub(super) fn reads(bench: &Bench) -> Result<(), Failure> {
     let (file, triples) = bench.shop()?;
-    let mut stores = Vec::new();
-    for engine in &bench.engines {
-        let fresh = bench.open(*engine, Durability::Synced)?;
-        if let Some(store) = fresh.store.as_readable() {
-            store.load(&file)?;
-            store.settle()?;
-            stores.push(fresh);
-        }
-    }
+    let stores = bench.holding(&file)?;
     let asks = |part| bench.options.only.contains(&part);
     if asks(Part::Reads) {
         patterns(bench, &stores, triples);
-    }
-    if asks(Part::Queries) {
-        queries::queries(bench, &stores)?;
     }
     if asks(Part::Beside) {
         beside_writers(bench, &stores)?;
     }
     Ok(())
+}
+
+impl Bench {
+    /// Every store that can be read, with the file loaded.
+    pub(super) fn holding(&self, file: &Path) -> Result<Vec<Fresh>, Failure> {
+        let mut stores = Vec::new();
+        for engine in &self.engines {
+            let fresh = self.open(*engine, Durability::Synced)?;
+            if let Some(store) = fresh.store.as_readable() {
+                store.load(file)?;
+                store.settle()?;
+                stores.push(fresh);
+            }
+        }
+        Ok(stores)
+    }
 }
 
 impl Fresh {

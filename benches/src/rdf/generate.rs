@@ -25,12 +25,12 @@ const LABEL: &str = "<http://www.w3.org/2000/01/rdf-schema#label>";
 const COMMENT: &str = "<http://www.w3.org/2000/01/rdf-schema#comment>";
 const XSD: &str = "http://www.w3.org/2001/XMLSchema#";
 
-const WORDS: [&str; 24] = [
+pub(crate) const WORDS: [&str; 24] = [
     "amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbour", "island", "juniper", "kettle",
     "lantern", "meadow", "north", "orchard", "prairie", "quartz", "river", "summit", "timber", "umber",
     "valley", "willow", "zephyr",
 ];
-const COUNTRIES: [&str; 8] = ["AT", "BR", "DE", "FR", "IN", "JP", "KE", "US"];
+pub(crate) const COUNTRIES: [&str; 8] = ["AT", "BR", "DE", "FR", "IN", "JP", "KE", "US"];
 
 /// The shop of `products` products, as N-Quads.
 ///

@@ -1,6 +1,7 @@
 //! RDF input: a file of the user's, or a generated shop.
 
 mod generate;
+mod links;
 
 use std::{
     collections::HashMap,
@@ -9,7 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use generate::{COUNTRIES, WORDS};
 pub use generate::{shop, shop_without_graphs};
+pub use links::{LINKS, links};
 use oxrdf::{NamedOrBlankNode, Quad};
 use oxrdfio::{RdfFormat, RdfParseError, RdfParser};
 
