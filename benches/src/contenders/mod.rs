@@ -4,7 +4,7 @@
 //! guards and map entries fit the same trait; the closure is inlined away.
 
 mod awaited;
-#[cfg(feature = "stores")]
+#[cfg(feature = "disk")]
 mod bare_log;
 mod blocked;
 mod by_hand;
@@ -16,7 +16,7 @@ mod others;
 mod ours;
 #[cfg(feature = "stores")]
 pub mod quads;
-#[cfg(feature = "stores")]
+#[cfg(feature = "disk")]
 pub mod stores;
 
 pub use awaited::{

@@ -2,7 +2,7 @@
 
 use std::{error::Error, hint::black_box, path::Path};
 
-use redb::ReadableDatabase;
+use redb::{ReadableDatabase, ReadableTable};
 
 use super::bare_log::BareLog;
 
@@ -43,6 +43,15 @@ pub trait Store: Send + Sync {
         pairs.iter().try_for_each(|(key, value)| self.put(key, value, Durability::Buffered))
     }
 
+    /// Stores many values durably, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// The error of the engine. The default implementation fails: the engine has no transactions here.
+    fn commit(&self, _pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        Err("this engine has no transactions here".into())
+    }
+
     /// Removes a value; as [`put_all`](Self::put_all).
     ///
     /// # Errors
@@ -57,6 +66,15 @@ pub trait Store: Send + Sync {
     /// The error of the engine. The default implementation fails: the engine has no scan here.
     fn scan(&self, _from: &[u8], _count: usize) -> Result<usize, Failure> {
         Err("this engine does not scan here".into())
+    }
+
+    /// The greatest key.
+    ///
+    /// # Errors
+    ///
+    /// The error of the engine. The default implementation fails: the engine is not asked for its last key here.
+    fn last(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Err("this engine is not asked for its last key here".into())
     }
 
     /// Brings the store into the state in which it would be found at rest, as far as the engine does that on demand.
@@ -122,8 +140,20 @@ impl Store for Fjall {
         Ok(self.keyspace.get(key)?.map(|value| value.to_vec()))
     }
 
+    fn commit(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        let mut batch = self.database.batch().durability(Some(fjall::PersistMode::SyncData));
+        for (key, value) in pairs {
+            batch.insert(&self.keyspace, *key, *value);
+        }
+        Ok(batch.commit()?)
+    }
+
     fn delete(&self, key: &[u8]) -> Result<(), Failure> {
         Ok(self.keyspace.remove(key)?)
+    }
+
+    fn last(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.keyspace.last_key_value().map(fjall::Guard::key).transpose()?.map(|key| key.to_vec()))
     }
 
     fn scan(&self, from: &[u8], count: usize) -> Result<usize, Failure> {
@@ -178,11 +208,22 @@ impl Store for Redb {
     }
 
     fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        self.commit(pairs)
+    }
+
+    fn commit(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
         let write = self.0.begin_write()?;
+        let mut table = write.open_table(TABLE)?;
         for (key, value) in pairs {
-            write.open_table(TABLE)?.insert(*key, *value)?;
+            table.insert(*key, *value)?;
         }
+        drop(table);
         Ok(write.commit()?)
+    }
+
+    fn last(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let table = self.0.begin_read()?.open_table(TABLE)?;
+        Ok(table.last()?.map(|(key, _)| key.value().to_vec()))
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Failure> {
@@ -261,9 +302,21 @@ impl Store for OurStore {
         Ok(self.synced.get(key)?)
     }
 
+    fn commit(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        let mut batch = self.synced.batch();
+        for (key, value) in pairs {
+            batch.put(key, value);
+        }
+        Ok(batch.commit()?)
+    }
+
     fn delete(&self, key: &[u8]) -> Result<(), Failure> {
         self.buffered.delete(key)?;
         Ok(())
+    }
+
+    fn last(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.synced.last()?.map(|entry| entry.key().to_vec()))
     }
 
     fn scan(&self, from: &[u8], count: usize) -> Result<usize, Failure> {
@@ -299,6 +352,18 @@ mod tests {
                 }
                 Err(_) => thread::sleep(Duration::from_millis(10)),
             }
+        }
+    }
+
+    #[test]
+    fn engines_that_commit_have_all_of_it_and_know_their_last_key() {
+        for engine in ENGINES.iter().filter(|engine| ["vde-store", "fjall", "redb"].contains(&engine.name)) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = (engine.open)(dir.path()).unwrap();
+            assert_eq!(store.last().unwrap(), None, "{}", engine.name);
+            store.commit(&[(b"a", b"1"), (b"c", b"3"), (b"b", b"2")]).unwrap();
+            assert_eq!(store.last().unwrap().as_deref(), Some(&b"c"[..]), "{}", engine.name);
+            assert_eq!(store.scan(b"a", 9).unwrap(), 3, "{}", engine.name);
         }
     }
 

@@ -5,7 +5,7 @@ mod closed_loop;
 #[cfg(feature = "stores")]
 mod load;
 mod locks;
-#[cfg(feature = "stores")]
+#[cfg(feature = "disk")]
 mod puts;
 mod quota;
 mod sleep;
@@ -16,7 +16,7 @@ pub use closed_loop::closed_loop;
 #[cfg(feature = "stores")]
 pub use load::load;
 pub use locks::{busy, lock_all, many_keys, one_key, one_key_each, read_mostly, threads, together};
-#[cfg(feature = "stores")]
+#[cfg(feature = "disk")]
 pub use puts::{Put, puts, sync_time};
 pub use sleep::{sleeping_tasks, sleeping_threads};
 pub use waiting::{

@@ -11,10 +11,14 @@ use benches::{
 use clap::{Parser, ValueEnum};
 
 mod checkpoints;
+mod cold;
+mod last;
+mod load;
 mod memory;
 mod opening;
 mod reads;
 mod space;
+mod tails;
 mod updates;
 
 /// Disk engines beyond puts, side by side.
@@ -47,6 +51,14 @@ enum Part {
     Space,
     /// Memory for one large value, and for very many keys.
     Memory,
+    /// The greatest key of 300,000.
+    Last,
+    /// What is read from the disk to read a million values of 1 KiB that were put just before.
+    Cold,
+    /// Ten million random keys with values of 16 bytes, in durable commits of 1,000.
+    Load,
+    /// The longest durable puts of 8 writers beside checkpoints and collection.
+    Tails,
 }
 
 fn main() -> Result<(), Failure> {
@@ -67,6 +79,10 @@ fn main() -> Result<(), Failure> {
             Part::Opening => opening::measure(&options, &engines)?,
             Part::Space => space::measure(&options, &engines)?,
             Part::Memory => memory::measure(&options)?,
+            Part::Last => last::measure(&options, &engines)?,
+            Part::Cold => cold::measure(&options, &engines)?,
+            Part::Load => load::measure(&options, &engines)?,
+            Part::Tails => tails::measure(&options, &engines)?,
         }
     }
     Ok(())
