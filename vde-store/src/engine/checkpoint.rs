@@ -17,7 +17,7 @@ use crate::container::format::{LogPosition, Superblock};
 use crate::container::memtable::Memtable;
 use crate::container::pages::Pages;
 use crate::container::planted::Bug;
-use crate::container::segments::{Freed, PageRun, Reader};
+use crate::container::segments::{AT_ONCE, Freed, PageRun, Reader};
 use crate::container::tree::Tree;
 use crate::container::tree::merge::Merge;
 use crate::engine::layers::Layers;
@@ -25,9 +25,6 @@ use crate::engine::ledger::{Erasing, Ledger, groups};
 use crate::engine::page_writer::{Pace, PageWriter};
 use crate::engine::shared::{Figures, Shared};
 use crate::engine::value::now_micros;
-
-/// How many changes of the free list are made before others get to it.
-const AT_ONCE: usize = 64;
 
 /// The state that only a checkpoint touches; its lock is what excludes checkpoints from each other.
 pub(crate) struct Checkpointer {
@@ -218,7 +215,8 @@ impl Shared {
         let Catalog { root, keys, .. } = state.catalog;
         self.mean_value.store(self.segments.lock().usage().mean_value(keys), Ordering::Relaxed);
         self.publish(Arc::new(Tree::new(self.pages.clone(), root, keys)));
-        self.segments.lock().hold(indexed.readers, state.superblock.checkpoints, indexed.freed);
+        let freed = indexed.freed.into();
+        self.segments.lock().hold(indexed.readers, state.superblock.checkpoints, freed);
         self.maintenance.look();
         Ok(())
     }

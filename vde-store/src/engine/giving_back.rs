@@ -6,7 +6,7 @@ use crate::container::error::{Error, Result};
 use crate::container::format::BLOCK;
 use crate::container::memtable::{Horizon, Payload};
 use crate::container::planted::Bug;
-use crate::container::segments::Usage;
+use crate::container::segments::{AT_ONCE, Usage};
 use crate::engine::checkpoint::Purpose;
 use crate::engine::collect::THOROUGH;
 use crate::engine::entry::Entry;
@@ -166,14 +166,20 @@ impl Shared {
         // Checkpoints are excluded while the container is cut, and the log takes no segment.
         let _state = self.checkpoint.lock();
         self.release_unread();
-        let mut segments = self.segments.lock();
         let device = self.pages.device();
-        let end = segments.trim() + self.reserve();
-        if end < device.len().map_err(|e| Error::io("measure the container", e))? {
-            self.pages.cut(end);
-            device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
+        loop {
+            // A piece at a time, so that the log need not wait until all of it is cut.
+            let mut segments = self.segments.lock();
+            let (left, is_all) = segments.trim(AT_ONCE);
+            let end = left + self.reserve();
+            if end < device.len().map_err(|e| Error::io("measure the container", e))? {
+                self.pages.cut(end);
+                device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
+            }
+            if is_all {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// How many bytes behind its last page a container keeps, so that a checkpoint has space on a full disk.
@@ -190,7 +196,7 @@ impl Shared {
     /// Writes what is kept, since a hole would be none.
     pub(crate) fn keep_reserve(&self) {
         let len = self.reserve() as usize;
-        let end = self.segments.lock().trim();
+        let (end, _) = self.segments.lock().trim(AT_ONCE);
         if len > 0 && end.is_multiple_of(BLOCK) {
             // There is none where the disk is full already.
             let _ = self.pages.device().write_bulk(&vec![0; len], end);

@@ -25,6 +25,9 @@ use state::Event;
 pub(crate) use state::{LogSegment, Segment};
 pub(crate) use table::Table;
 
+/// How many changes of the free list are made before others get to it.
+pub(crate) const AT_ONCE: usize = 64;
+
 /// Something that nothing refers to any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Freed {
@@ -353,8 +356,8 @@ impl Segments {
 
     /// The index of `checkpoint`, which is durable, does not refer to `freed`; these readers, and those before them, may, and
     /// so may other processes that read an earlier checkpoint.
-    pub(crate) fn hold(&mut self, readers: Vec<Reader>, checkpoint: u64, freed: Vec<Freed>) {
-        self.held.push_back(Held { readers, checkpoint, freed: freed.into(), released: 0 });
+    pub(crate) fn hold(&mut self, readers: Vec<Reader>, checkpoint: u64, freed: Arc<[Freed]>) {
+        self.held.push_back(Held { readers, checkpoint, freed, released: 0 });
     }
 
     /// Holds what is free: other processes read checkpoints before `checkpoint`, and the writer that freed it is gone. Goes
@@ -374,7 +377,7 @@ impl Segments {
                 freed.push(Freed::Pages(run));
             }
         }
-        self.hold(Vec::new(), checkpoint, freed);
+        self.hold(Vec::new(), checkpoint, freed.into());
     }
 
     /// Makes up to `limit` of those available that no reader needs any more. Returns whether there may be more.
@@ -419,7 +422,7 @@ impl Segments {
     pub(crate) fn end_preparing(&mut self, segment: u32, is_ready: bool) {
         self.step(segment, if is_ready { Event::Prepared } else { Event::NotPrepared });
         if !is_ready {
-            self.forget_free_end();
+            self.forget_free_end(AT_ONCE);
         }
     }
 

@@ -94,23 +94,30 @@ impl Segments {
         self.table.run(segment, first.unwrap_or(0), count)
     }
 
-    pub(super) fn forget_free_end(&mut self) {
-        while let Some(last) = self.table.len().checked_sub(1)
-            && self.free.contains(&last)
-        {
-            self.unindex(last);
-            self.table.pop();
+    /// Forgets up to `limit` segments that are free at the container's end. Returns whether that was all of them.
+    pub(super) fn forget_free_end(&mut self, limit: usize) -> bool {
+        for _ in 0..limit {
+            match self.table.len().checked_sub(1) {
+                Some(last) if self.free.contains(&last) => {
+                    self.unindex(last);
+                    self.table.pop();
+                }
+                _ => return true,
+            }
         }
+        false
     }
 
-    /// Forgets what is free at the container's end; returns how many bytes are left.
-    pub(crate) fn trim(&mut self) -> u64 {
+    /// Forgets what is free at the container's end, up to `limit` segments. Returns how many bytes are left, and whether all that
+    /// was free is forgotten.
+    pub(crate) fn trim(&mut self, limit: usize) -> (u64, bool) {
         self.unprepare();
-        self.forget_free_end();
-        match self.table.len().checked_sub(1).map(|last| (last, self.table.get(last))) {
+        let is_all = self.forget_free_end(limit);
+        let end = match self.table.len().checked_sub(1).map(|last| (last, self.table.get(last))) {
             Some((last, Some(Segment::Pages(map)))) => self.table.run(last, map.end(), 0).offset,
             _ => self.table.geometry().segment_offset(self.table.len()),
-        }
+        };
+        (end, is_all)
     }
 }
 

@@ -135,8 +135,12 @@ fn what_is_held_is_free_after_a_crash_and_taken_by_nobody_before_its_readers_are
     let mut segments = segments();
     let runs = [10, 20, 30].map(|n| segments.take_pages(n));
     let readers: [Arc<dyn Any + Send + Sync>; 2] = [Arc::new(1), Arc::new(2)];
-    segments.hold(vec![Arc::downgrade(&readers[0])], 1, vec![Freed::Pages(runs[0]), Freed::Pages(runs[2])]);
-    segments.hold(vec![Arc::downgrade(&readers[1])], 2, vec![Freed::Pages(runs[1])]);
+    segments.hold(
+        vec![Arc::downgrade(&readers[0])],
+        1,
+        [Freed::Pages(runs[0]), Freed::Pages(runs[2])].into(),
+    );
+    segments.hold(vec![Arc::downgrade(&readers[1])], 2, [Freed::Pages(runs[1])].into());
     assert_eq!(persisted(&segments).page_bytes, 0);
     let [first, second] = readers;
     drop(second);
@@ -160,7 +164,7 @@ fn what_is_held_is_free_after_a_crash_and_taken_by_nobody_before_its_readers_are
 fn what_another_process_reads_is_taken_by_nobody() {
     let mut segments = segments();
     let run = segments.take_pages(10);
-    segments.hold(Vec::new(), 5, vec![Freed::Pages(run)]);
+    segments.hold(Vec::new(), 5, [Freed::Pages(run)].into());
     assert!(!segments.release_unread(1, |checkpoint| checkpoint >= 5));
     assert_ne!(segments.take_pages(10), run);
     assert!(segments.release_unread(1, |checkpoint| checkpoint > 5));
@@ -221,7 +225,7 @@ fn no_event_leads_where_the_table_of_states_does_not() {
             assert_eq!(segments.usage(), anew.usage());
             assert_eq!((&segments.free, &segments.ready), (&anew.free, &anew.ready));
             assert_eq!(segments.idle, anew.idle);
-            segments.trim();
+            segments.trim(usize::MAX);
         }
     }
 }
@@ -237,10 +241,14 @@ fn packing_takes_pages_from_the_front() {
     assert_eq!(segments.take_pages(2).offset, runs[0].offset);
     assert_eq!(segments.take_pending_before(3, 2).unwrap().offset, runs[0].offset + 2 * BLOCK);
     segments.end_packing();
-    assert_eq!(segments.trim(), runs[3].offset + 64 * BLOCK, "the last page counts, not its segment");
+    assert_eq!(
+        segments.trim(usize::MAX).0,
+        runs[3].offset + 64 * BLOCK,
+        "the last page counts, not its segment"
+    );
     let last = PageRun { offset: runs[3].offset + 3 * BLOCK, pages: 61 };
     segments.release(&[Freed::Pages(PageRun { offset: last.offset + 10 * BLOCK, pages: 51 })]);
-    assert_eq!(segments.trim(), last.offset + 10 * BLOCK);
+    assert_eq!(segments.trim(usize::MAX).0, last.offset + 10 * BLOCK);
 }
 
 #[test]
