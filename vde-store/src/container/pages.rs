@@ -15,6 +15,10 @@ use crate::container::format::{BLOCK, Extent, Geometry, extent_checksum};
 /// The first map covers this much of the file, written or not; each later one twice as much.
 const FIRST_MAP: u64 = 1 << 34;
 
+/// How much of what will be read soon is fetched. Behind that, the processor sees by itself what comes next.
+const FETCHED: usize = 512;
+const CACHE_LINE: usize = 64;
+
 /// A map and which of its pages were verified since they were written.
 pub(crate) struct Map {
     mapping: Mapping,
@@ -69,6 +73,31 @@ impl Deref for PinnedBytes {
         }
     }
 }
+
+impl PinnedBytes {
+    /// Has the processor fetch the start of other bytes of the same map, which will be read soon. Nothing is read from a disk.
+    pub(crate) fn fetch(&self, offset: u64, len: u32) {
+        if let Self::Mapped { map, .. } = self
+            && let Ok(start) = usize::try_from(offset)
+            && let Some(bytes) = map.mapping.get(start..start + (len as usize).min(FETCHED))
+        {
+            bytes.chunks(CACHE_LINE).for_each(fetch_line);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "scans of records of 1 KiB are up to twice as fast")]
+fn fetch_line(line: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+    // SAFETY: a prefetch is a hint, which reads and changes nothing that a program can observe, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+}
+
+/// Elsewhere, the standard library has no such hint.
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch_line(_: &[u8]) {}
 
 impl Bytes {
     /// Keeps a part of the bytes.

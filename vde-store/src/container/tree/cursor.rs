@@ -12,7 +12,7 @@ use crate::container::error::{Error, Result};
 use crate::container::format::Extent;
 use crate::container::memtable::{is_before, is_behind};
 use crate::container::pages::PinnedBytes;
-use crate::container::tree::node::{LeafValue, Node, key_of, value_of};
+use crate::container::tree::node::{LeafValue, Node, Place, key_of, value_of};
 use crate::container::tree::{Tree, corrupt};
 
 /// In which order keys are walked through.
@@ -73,6 +73,39 @@ struct Step {
     next: usize,
     /// The separator behind the page.
     upper: Option<Cell>,
+    /// Up to which cell, in the cursor's direction, records were fetched.
+    fetched: usize,
+}
+
+/// The records of so many cells are fetched beforehand: they lie anywhere, and one at a time would be waited for. Few at first,
+/// in case no more are asked for.
+const LARGEST_AHEAD: usize = 8;
+
+/// Has the processor fetch the records of the `ahead` cells from `next` on, but for those up to `fetched`. Returns up to
+/// where all are.
+fn fetch(
+    page: &Page,
+    node: &Node<'_>,
+    direction: Direction,
+    (next, fetched): (usize, usize),
+    ahead: usize,
+) -> usize {
+    let (cells, end) = match direction {
+        Direction::Ascending => {
+            let end = node.count.min(next + ahead).max(fetched);
+            (fetched.max(next)..end, end)
+        }
+        Direction::Descending => {
+            let end = next.saturating_sub(ahead).min(fetched);
+            (end..fetched.min(next), end)
+        }
+    };
+    for index in cells {
+        if let Some(Place::Record { location, .. }) = node.value(index).map(|value| value.place) {
+            page.bytes.fetch(location.offset, location.len);
+        }
+    }
+    end
 }
 
 /// A place in a tree from which it is walked through in one direction.
@@ -81,11 +114,13 @@ pub(crate) struct Cursor {
     from: Bound<Box<[u8]>>,
     has_begun: bool,
     path: Vec<Step>,
+    /// How many cells were passed, up to [`LARGEST_AHEAD`].
+    passed: usize,
 }
 
 impl Cursor {
     pub(crate) fn new(direction: Direction, from: Bound<Box<[u8]>>) -> Self {
-        Self { direction, from, has_begun: false, path: Vec::new() }
+        Self { direction, from, has_begun: false, path: Vec::new(), passed: 0 }
     }
 
     /// The next cell of a leaf, but none beyond `end`. After an error, what comes behind the damaged page follows.
@@ -119,6 +154,8 @@ impl Cursor {
                     return Ok(None);
                 }
                 step.next = next;
+                self.passed = (self.passed + 1).min(LARGEST_AHEAD);
+                step.fetched = fetch(&step.page, &node, self.direction, (next, step.fetched), self.passed);
                 return Ok(Some(Cell { page: step.page.clone(), at }));
             }
             let cell = |at| Cell { page: step.page.clone(), at };
@@ -152,7 +189,7 @@ impl Cursor {
                 first <= last && range.as_ref().is_none_or(|range| range.contains(node.level, first, last));
             let next = self.position(&node)?;
             let upper = range.and_then(|range| range.upper);
-            fits.then(|| Step { page: page.clone(), level: node.level, next, upper })
+            fits.then(|| Step { page: page.clone(), level: node.level, next, upper, fetched: next })
         };
         step().ok_or(corrupt(extent))
     }
