@@ -18,6 +18,9 @@ const READY_SEGMENTS: usize = 2;
 /// A disk with space for so many segments is not full soon.
 const PLENTY_SEGMENTS: u64 = 16;
 
+/// How often those who wait for a checkpoint look how far it has come.
+const THROTTLE_INTERVAL: Duration = Duration::from_millis(1);
+
 /// How often the thread looks whether readers have gone and whether nobody writes, while there is space to be given back.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -83,10 +86,15 @@ impl Maintenance {
 }
 
 impl Shared {
-    /// Whether the memtable is far beyond its size.
+    /// Whether the memtable is far beyond its size; or, while a checkpoint is made, beyond half of it by a greater part of the
+    /// other half than the checkpoint has come through.
     fn is_behind(&self) -> bool {
         let (layers, limit) = (self.layers.load(), self.options.checkpoint_bytes);
-        let allowed = if layers.frozen.is_some() { limit } else { limit.saturating_mul(3) };
+        let allowed = match &layers.frozen {
+            // What a checkpoint has left to do is spread over many short waits, instead of one that is as long as all of it.
+            Some(frozen) => limit / 2 + frozen.merged_of(limit / 2),
+            None => limit.saturating_mul(3),
+        };
         layers.memtable.backlog() > allowed
     }
 
@@ -114,7 +122,7 @@ impl Shared {
             if self.is_behind() {
                 state.wanted = true;
                 self.maintenance.wake.notify_one();
-                self.maintenance.round.wait_for(&mut state, Duration::from_millis(20));
+                self.maintenance.round.wait_for(&mut state, THROTTLE_INTERVAL);
             }
         }
         Ok(())

@@ -140,6 +140,8 @@ pub(crate) struct Memtable {
     large: AtomicU64,
     /// Bytes of the values that its changes have replaced, as far as that is known.
     replaced: AtomicU64,
+    /// How many of its changes a checkpoint has read.
+    merged: AtomicU64,
 }
 
 /// Which keys may be there. A search of the map that finds nothing costs as many cache misses as one that finds something,
@@ -274,9 +276,19 @@ impl Memtable {
         self.map.is_empty() && self.ranges.load().is_none()
     }
 
-    /// All changes of single keys: keys in order, the newest change of each key first.
+    /// All changes of single keys, for a checkpoint: keys in order, the newest change of each key first.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Box<[u8]>, Change)> {
-        self.map.iter().map(|entry| (entry.key().key.clone(), entry.value().clone()))
+        self.merged.store(0, Relaxed);
+        self.map.iter().map(|entry| {
+            self.merged.fetch_add(1, Relaxed);
+            (entry.key().key.clone(), entry.value().clone())
+        })
+    }
+
+    /// Which part of `bytes` a checkpoint that reads it has come through.
+    pub(crate) fn merged_of(&self, bytes: u64) -> u64 {
+        let (merged, all) = (self.merged.load(Relaxed), self.map.len() as u64);
+        if merged >= all { bytes } else { (u128::from(bytes) * u128::from(merged) / u128::from(all)) as u64 }
     }
 
     /// Drops it, which takes so long that others may want the processor meanwhile: `rest` is called all the time.
@@ -354,6 +366,23 @@ mod tests {
         assert!(noted.clone().all(|key| filter.may_have(&key.to_le_bytes())));
         let mistaken = others.filter(|key| filter.may_have(&key.to_le_bytes())).count();
         assert!(mistaken < noted.len() / 10, "{mistaken} of {} others", noted.len());
+    }
+
+    #[test]
+    fn a_checkpoint_has_come_through_the_part_that_it_has_read() {
+        let table = Memtable::default();
+        assert_eq!(table.merged_of(100), 100, "there is nothing to read");
+        for seq in 1..=4_u64 {
+            table.insert_key(seq.to_be_bytes().into(), change(seq, false, None));
+        }
+        assert_eq!(table.merged_of(100), 0);
+        let mut changes = table.changes();
+        assert_eq!((changes.next().is_some(), table.merged_of(100)), (true, 25));
+        assert_eq!((changes.by_ref().take(2).count(), table.merged_of(100)), (2, 75));
+        assert_eq!((changes.count(), table.merged_of(100)), (1, 100));
+        // It has to be read anew.
+        drop(table.changes());
+        assert_eq!(table.merged_of(u64::MAX), 0);
     }
 
     #[test]
