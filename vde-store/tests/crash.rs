@@ -211,7 +211,7 @@ fn work(
             }
             6..=7 => {
                 let mut batch = store.batch();
-                // Enough for a unit that is written past the page cache, and for a transaction that spans segments.
+                // Enough for a unit that is followed by zeros, and for a transaction that spans segments.
                 let heavy = rng.u8(..10) == 0;
                 for _ in 0..rng.usize(2..6) {
                     if has_ranges && rng.u8(..12) == 0 {

@@ -72,7 +72,7 @@ fn what_is_buffered_is_written_long_before_it_is_synced() {
     }
 }
 
-/// Batches that are written past the page cache, and small writes that are not, one after the other.
+/// Batches whose units are followed by zeros, and small writes whose units are not, one after the other.
 fn put_large_and_small(store: &Vde) {
     for i in 0..12_u8 {
         let mut batch = store.batch();

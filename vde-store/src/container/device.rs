@@ -63,8 +63,9 @@ pub trait Device: Send + Sync + 'static {
     /// ```
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
-    /// As [`write_at`](Self::write_at), for large writes that should not burden the syncs of others: a file is
-    /// written past the page cache where the system can. Offset and length are multiples of 4096.
+    /// As [`write_at`](Self::write_at), for large writes that nobody is likely to read soon: a file is
+    /// written past the page cache where the system can, so that they neither burden the syncs of others nor drive out what is
+    /// read. Offset and length are multiples of 4096.
     ///
     /// # Errors
     ///
@@ -79,6 +80,25 @@ pub trait Device: Send + Sync + 'static {
     /// assert_eq!(device.len().unwrap(), 8192);
     /// ```
     fn write_bulk(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(data, offset)
+    }
+
+    /// As [`write_at`](Self::write_at), for large writes that are likely to be read soon: a file keeps them in the page cache,
+    /// and begins at once to bring them to the disk, so that the next sync has little left to wait for.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](Self::write_at).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, MemoryDevice};
+    /// let device = MemoryDevice::new();
+    /// device.write_cached(b"abc", 4).unwrap();
+    /// assert_eq!(device.len().unwrap(), 7);
+    /// ```
+    fn write_cached(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.write_at(data, offset)
     }
 

@@ -37,8 +37,7 @@ pub(crate) const RECORD_HEAD: usize = 32;
 pub(crate) const LINK_LEN: usize = RECORD_HEAD + 16;
 /// Room that a segment always keeps for the unit that links it to the next one.
 pub(crate) const LINK_RESERVE: usize = UNIT_HEAD + LINK_LEN;
-/// A unit of at least so many bytes is followed by zeros up to a multiple of [`BLOCK`], so that units that are written
-/// past the page cache follow each other. Measured: from here on that is faster, up to twice as fast at 1 MiB.
+/// A unit of at least so many bytes is followed by zeros up to a multiple of [`BLOCK`], so that large units share no block.
 pub(crate) const LARGE_UNIT: usize = 128 << 10;
 
 /// The longest key in bytes.

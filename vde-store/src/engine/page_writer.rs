@@ -92,7 +92,7 @@ impl<'a> PageWriter<'a> {
 
     pub(crate) fn flush(&mut self) -> Result<()> {
         if !self.piece.is_empty() {
-            let written = self.pages.device().write_bulk(&self.piece, self.piece_offset);
+            let written = self.pages.device().write_cached(&self.piece, self.piece_offset);
             written.map_err(|e| Error::io("write the index", e))?;
             self.piece.clear();
         }

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::container::error::{Error, Result, is_full};
 use crate::container::format::{BLOCK, Extent, Geometry, MAX_VALUE, extent_checksum};
 use crate::container::pages::Pages;
-use crate::container::segments::{PageRun, Segments};
+use crate::container::segments::{AT_ONCE, PageRun, Segments};
 
 #[cfg(feature = "testing")]
 pub(crate) use map::decode_part;
@@ -22,6 +22,9 @@ pub(crate) use reading::{Reading, Source};
 
 /// The action named when a blob's pages cannot be written.
 pub(crate) const WRITE_BLOB: &str = "write the value";
+
+/// So much at the start of a value is kept in the page cache; a value of gigabytes would drive out what others need.
+const CACHED: u64 = 16 << 20;
 
 /// What is allocated and written at once; a multiple of the chunk.
 const PIECE: usize = 16 * CHUNK;
@@ -141,7 +144,12 @@ impl PendingBlob {
             _ => self.runs.push(run),
         }
         self.pages.forget(run.offset);
-        let written = self.pages.device().write_bulk(bytes, run.offset);
+        let device = self.pages.device();
+        let written = if self.len < CACHED {
+            device.write_cached(bytes, run.offset)
+        } else {
+            device.write_bulk(bytes, run.offset)
+        };
         written.map_err(|e| Error::io(WRITE_BLOB, e))?;
         Ok(run)
     }
@@ -176,9 +184,11 @@ impl PendingBlob {
 
 impl Drop for PendingBlob {
     fn drop(&mut self) {
-        let mut segments = self.segments.lock();
-        for run in self.runs.drain(..) {
-            segments.drop_pending(run);
+        for runs in self.runs.chunks(AT_ONCE) {
+            let mut segments = self.segments.lock();
+            for run in runs {
+                segments.drop_pending(*run);
+            }
         }
     }
 }

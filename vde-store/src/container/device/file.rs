@@ -305,6 +305,12 @@ impl Device for FileDevice {
         }
     }
 
+    fn write_cached(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(data, offset)?;
+        system::begin_writing(&self.file, offset, data.len() as u64);
+        Ok(())
+    }
+
     fn available(&self) -> Option<u64> {
         system::available(&self.file)
     }

@@ -167,6 +167,27 @@ pub(super) fn discard(_: &File, _: u64, _: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the system begin to write a part of a file to the disk. It waits for nothing and reports nothing: a failure is left
+/// to the next sync.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the system call is in no safe library")]
+pub(super) fn begin_writing(file: &File, offset: u64, len: u64) {
+    use std::os::fd::AsRawFd;
+
+    // SAFETY: the descriptor is open, for `file` is borrowed, and the call touches no memory.
+    unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            offset.cast_signed(),
+            len.cast_signed(),
+            libc::SYNC_FILE_RANGE_WRITE,
+        );
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn begin_writing(_: &File, _: u64, _: u64) {}
+
 /// The first part of a file from `from` to `end`, in whole pages, that takes no space on the file system; the file has `len`
 /// bytes. A file system that cannot tell says that there is none before the file's end.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]

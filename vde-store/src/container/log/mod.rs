@@ -4,7 +4,6 @@
 //! with other writers, and has them published in the order of the log ([`publication`]). A leader writes and syncs what has
 //! gathered, for all waiting writers ([`commit`]). Recovery reads the log back ([`reader`]).
 
-mod buffer;
 pub(crate) mod commit;
 mod publication;
 pub(crate) mod reader;

@@ -13,7 +13,6 @@ use crate::container::error::is_full;
 use crate::container::format::{
     BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, MAX_RECORD_VALUE, UNIT_HEAD, UnitHead, unit_end,
 };
-use crate::container::log::buffer::Buffer;
 use crate::container::log::publication::Publication;
 use crate::container::log::record::{Draft, link_value};
 use crate::container::log::watchers::{self, ChangeKind, Watchers};
@@ -54,7 +53,7 @@ struct Unit {
     ordinal: u64,
     first_seq: u64,
     /// Header and records, and zeros up to the end of a page.
-    bytes: Buffer,
+    bytes: Vec<u8>,
     /// Length of header and records.
     len: u32,
     /// Checksums of the records.
@@ -422,8 +421,8 @@ impl Log {
     /// Only the one flush in flight calls it.
     fn write_units(&self, units: &[Arc<Unit>]) -> io::Result<()> {
         for unit in units {
-            if unit.len as usize >= LARGE_UNIT && unit.offset.is_multiple_of(BLOCK) {
-                self.device.write_bulk(&unit.bytes, unit.offset)?;
+            if unit.len as usize >= LARGE_UNIT {
+                self.device.write_cached(&unit.bytes, unit.offset)?;
             } else {
                 self.device.write_at(&unit.bytes, unit.offset)?;
             }
@@ -477,7 +476,7 @@ impl Appender {
             self.open.offset = geometry.segment_offset(self.segment) + u64::from(self.unit_start);
             self.open.ordinal = self.ordinal;
             self.open.first_seq = self.seq + 1;
-            self.open.bytes.extend_zeros(UNIT_HEAD);
+            self.open.bytes.resize(UNIT_HEAD, 0);
             self.open.len = UNIT_HEAD as u32;
         }
     }
@@ -510,7 +509,8 @@ impl Appender {
         self.segments.lock().add_live(unit.offset, std::mem::take(&mut self.open_records));
         // The last page is written whole: the system would have to read it from the disk first, if it was never read.
         let end = self.unit_start as usize + unit.bytes.len();
-        unit.bytes.extend_zeros(end.next_multiple_of(BLOCK as usize) - end);
+        let padding = end.next_multiple_of(BLOCK as usize) - end;
+        unit.bytes.resize(unit.bytes.len() + padding, 0);
         self.unit_start = unit_end(self.unit_start, unit.len);
         self.closed_bytes += unit.bytes.len();
         self.closed.push(unit);
@@ -551,7 +551,7 @@ impl Appender {
 impl Unit {
     fn push(&mut self, draft: &Draft<'_>) {
         for part in draft.parts() {
-            self.bytes.extend(part);
+            self.bytes.extend_from_slice(part);
         }
         self.sums.extend_from_slice(draft.sum());
         self.len = self.bytes.len() as u32;
