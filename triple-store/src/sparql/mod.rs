@@ -15,6 +15,7 @@ mod graphs;
 mod once;
 mod operators;
 mod order;
+mod outer;
 mod paths;
 mod plan;
 mod query;

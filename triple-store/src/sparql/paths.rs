@@ -127,7 +127,11 @@ impl Rules<'_> {
             (Some(a), Some(b)) if a == b => return GraphPattern::default(),
             (Some(term), None) => (term, object.clone()),
             (None, Some(term)) => (term, subject.clone()),
-            (None, None) | (Some(_), Some(_)) => return self.closure(subject, path, object),
+            (Some(_), Some(_)) => return self.closure(subject, path, object),
+            (None, None) => {
+                let steps = self.closure(subject.clone(), path, object.clone());
+                return self.with_terms_of_the_row(steps, &subject, &object);
+            }
         };
         let Some((variable, expression)) = self.end(&other).zip(expression(&term)) else {
             return self.closure(subject, path, object);
@@ -142,7 +146,7 @@ impl Rules<'_> {
     }
 
     /// The variable at the end of a path. A blank node becomes one.
-    fn end(&mut self, end: &TermPattern) -> Option<Variable> {
+    pub(super) fn end(&mut self, end: &TermPattern) -> Option<Variable> {
         match end {
             TermPattern::Variable(variable) => Some(variable.clone()),
             TermPattern::BlankNode(node) => {

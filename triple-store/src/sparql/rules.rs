@@ -8,6 +8,7 @@ use super::custom::{Calls, Custom};
 use super::exact::{disguised, is_canonical};
 use super::functions::{self, Used};
 use super::operators;
+use super::outer::Outer;
 use super::paths::Step;
 use super::walk::{Part, parts_of_expression, parts_of_pattern};
 use oxrdf::vocab::xsd;
@@ -27,6 +28,8 @@ pub(super) struct Rules<'a> {
     pub(super) starts: HashSet<Variable>,
     /// Variables of blank nodes that are each solution's own.
     own_nodes: HashSet<Variable>,
+    /// What the rows outside bind, in `EXISTS`.
+    pub(super) outer: Outer,
     fresh: usize,
 }
 
@@ -40,6 +43,7 @@ impl<'a> Rules<'a> {
             blanks: HashMap::new(),
             starts: HashSet::new(),
             own_nodes: HashSet::new(),
+            outer: Outer::default(),
             fresh: 0,
         };
         rules.separate(pattern);
@@ -55,11 +59,22 @@ impl<'a> Rules<'a> {
     }
 
     pub(super) fn pattern(&mut self, pattern: &mut GraphPattern) {
+        let outer = self.outer.clone();
+        if let GraphPattern::Graph { .. } = pattern {
+            self.outer = outer.in_another_graph();
+        }
         parts_of_pattern(pattern, |part| {
             if let Part::Pattern(part) = part {
                 self.pattern(part);
             }
         });
+        self.outer = outer.clone();
+        self.outer.add_row_of(pattern);
+        self.expressions(pattern);
+        self.outer = outer;
+    }
+
+    fn expressions(&mut self, pattern: &mut GraphPattern) {
         match pattern {
             GraphPattern::Path { .. } => self.path_pattern(pattern),
             GraphPattern::Graph { .. } => self.graph(pattern),

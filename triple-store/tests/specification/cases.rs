@@ -258,6 +258,44 @@ fn paths_keep_duplicates_and_have_terms_as_nodes() {
     assert!(!ask("ASK { :nothere :p+ :nothere }") && !ask("ASK { :nothere :p* :a }"));
 }
 
+/// `EXISTS` puts the values of a row in the place of its variables, and so a term at the end of the path.
+#[test]
+fn paths_in_exists_have_terms_as_nodes() {
+    let store = store("{ :a :p :b . :b :r :c }");
+    let found = |row: &str, filter: &str| {
+        !rows(&store, &format!("SELECT * {{ VALUES (?x ?y) {{ ({row}) }} FILTER {filter} }}")).is_empty()
+    };
+    for (row, path, exists) in [
+        (":nothere UNDEF", "?x :p* ?y", true),
+        (":nothere UNDEF", "?y :p* ?x", true),
+        (":nothere UNDEF", "?x :p? ?y", true),
+        (":nothere UNDEF", "?x (:p/:r)* ?y", true),
+        (":nothere UNDEF", "?x :p+ ?y", false),
+        (":nothere UNDEF", "?x :p* :nothere", true),
+        (":nothere UNDEF", "?x :p* :a", false),
+        (":nothere UNDEF", "?x :p* ?x", true),
+        (":nothere UNDEF", "?x :p* ?z", true),
+        (":nothere UNDEF", "?x :p* ?z . ?z :p* ?y", false),
+        (":nothere UNDEF", "?x :p* ?z . ?z :p ?y", false),
+        (":nothere UNDEF", "?z :p ?w . ?x :p* ?y", true),
+        (":nothere UNDEF", "{ ?x :p ?y } UNION { ?x :p* ?y }", true),
+        (":nothere UNDEF", "OPTIONAL { ?x :p ?z } ?x :p* ?y", true),
+        (":nothere UNDEF", "?x :p* ?y FILTER(?y = ?x)", true),
+        (":nothere UNDEF", "?x :p* ?y FILTER(?y != ?x)", false),
+        (":nothere :nothere", "?x :p* ?y", true),
+        (":nothere :a", "?x :p* ?y", false),
+        (":a :nothere", "?x :p* ?y", false),
+        ("7 UNDEF", "?x :p* ?y", true),
+        (":a :b", "?x :p* ?y", true),
+        (":b :a", "?x :p* ?y", false),
+    ] {
+        assert_eq!(found(row, &format!("EXISTS {{ {path} }}")), exists, "{row}: {path}");
+        assert_eq!(found(row, &format!("NOT EXISTS {{ {path} }}")), !exists, "not {row}: {path}");
+    }
+    // In a join nothing is put in the place of a variable, and the ends are nodes of the graph.
+    assert!(rows(&store, "SELECT ?x { VALUES ?x { :nothere } ?x :p* ?y }").is_empty());
+}
+
 #[test]
 fn operators_and_casts() {
     values(&[

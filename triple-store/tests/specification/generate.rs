@@ -265,7 +265,10 @@ impl Generator {
 
     fn exists(&mut self) -> String {
         let not = self.one(&["", "NOT "]);
-        let triple = |own: &mut Self| format!("{} {} {}", own.variable(), own.predicate(), own.end(false));
+        let triple = |own: &mut Self| {
+            let predicate = if own.below(8) == 0 { own.path(2) } else { own.predicate() };
+            format!("{} {predicate} {}", own.variable(), own.end(false))
+        };
         self.fresh += 1;
         let triples: Vec<_> = (0..=self.below(2)).map(|_| triple(self)).collect();
         let filter = match self.below(3) {

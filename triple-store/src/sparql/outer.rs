@@ -1,0 +1,129 @@
+//! Paths of length zero in `EXISTS` (SPARQL 1.1 Query, 18.4 and 18.6).
+//!
+//! `EXISTS` puts the terms of a row in the place of the variables of its pattern. A path of length zero connects a term of the
+//! query with itself, whether or not it is a node of the graph. The evaluator binds the variables of the pattern to the
+//! terms instead, and then finds a path of length zero between nodes only. So where a row may hold another term, the path
+//! becomes a union with what that term is connected with.
+
+use super::rules::Rules;
+use super::visible::{has_exists, in_scope};
+use super::walk::{Part, parts_of_pattern};
+use oxrdf::Variable;
+use spargebra::algebra::{Expression, GraphPattern};
+use spargebra::term::TermPattern;
+use std::collections::HashSet;
+
+type Variables = HashSet<Variable>;
+
+/// The variables of the rows that an `EXISTS` is asked for.
+#[derive(Clone, Default)]
+pub(super) struct Outer {
+    all: Variables,
+    /// Those whose term is not known to be a node of the active graph.
+    others: Variables,
+}
+
+impl Outer {
+    /// Adds the variables of the rows that the expressions of a pattern see, if there is an `EXISTS` among those.
+    pub(super) fn add_row_of(&mut self, pattern: &mut GraphPattern) {
+        let (mut variables, mut known, mut asks) = (Variables::new(), Variables::new(), false);
+        parts_of_pattern(pattern, |part| match part {
+            Part::Expression(part) => asks |= has_exists(part),
+            Part::Pattern(_) => {}
+        });
+        if !asks {
+            return;
+        }
+        parts_of_pattern(pattern, |part| {
+            if let Part::Pattern(part) = part {
+                variables.extend(in_scope(part));
+                known.extend(nodes(part));
+            }
+        });
+        self.all.extend(variables.iter().cloned());
+        self.others.extend(variables);
+        self.others.retain(|variable| !known.contains(variable));
+    }
+
+    /// The same in another graph, whose nodes are not known.
+    pub(super) fn in_another_graph(&self) -> Self {
+        Self { all: self.all.clone(), others: self.all.clone() }
+    }
+}
+
+impl Rules<'_> {
+    /// A path that may have no step, between two variables.
+    pub(super) fn with_terms_of_the_row(
+        &mut self,
+        path: GraphPattern,
+        subject: &TermPattern,
+        object: &TermPattern,
+    ) -> GraphPattern {
+        let is_other = |end: &TermPattern| matches!(end, TermPattern::Variable(variable) if self.outer.others.contains(variable));
+        if !is_other(subject) && !is_other(object) {
+            return path;
+        }
+        let Some((subject, object)) = self.end(subject).zip(self.end(object)) else { return path };
+        let mut pattern = path;
+        for (from, to) in [(&subject, &object), (&object, &subject)] {
+            if self.outer.others.contains(from) {
+                let none = self.no_step(from, to);
+                pattern = GraphPattern::Union { left: pattern.into(), right: none.into() };
+            }
+        }
+        pattern
+    }
+
+    /// Connects the term of the row with itself.
+    fn no_step(&self, from: &Variable, to: &Variable) -> GraphPattern {
+        let one_row = |expr| GraphPattern::Filter { expr, inner: Box::default() };
+        let bound = |variable: &Variable| Expression::Bound(variable.clone());
+        if from == to {
+            return one_row(bound(from));
+        }
+        let assigned = |expr| GraphPattern::Extend {
+            inner: one_row(expr).into(),
+            variable: to.clone(),
+            expression: from.clone().into(),
+        };
+        if !self.outer.all.contains(to) {
+            return assigned(bound(from));
+        }
+        let same = Expression::SameTerm(Box::new(from.clone().into()), Box::new(to.clone().into()));
+        let only_from = Expression::And(bound(from).into(), Expression::Not(bound(to).into()).into());
+        GraphPattern::Union { left: one_row(same).into(), right: assigned(only_from).into() }
+    }
+}
+
+/// Variables that each row of a pattern binds to a node of the active graph.
+fn nodes(pattern: &GraphPattern) -> Variables {
+    match pattern {
+        GraphPattern::Bgp { patterns } => {
+            let ends = patterns.iter().flat_map(|triple| [&triple.subject, &triple.object]);
+            let variable = |end: &TermPattern| match end {
+                TermPattern::Variable(variable) => Some(variable.clone()),
+                _ => None,
+            };
+            ends.filter_map(variable).collect()
+        }
+        GraphPattern::Join { left, right } | GraphPattern::Lateral { left, right } => {
+            nodes(left).union(&nodes(right)).cloned().collect()
+        }
+        GraphPattern::Union { left, right } => nodes(left).intersection(&nodes(right)).cloned().collect(),
+        GraphPattern::LeftJoin { left: inner, .. }
+        | GraphPattern::Minus { left: inner, .. }
+        | GraphPattern::Filter { inner, .. }
+        | GraphPattern::Extend { inner, .. }
+        | GraphPattern::OrderBy { inner, .. }
+        | GraphPattern::Distinct { inner }
+        | GraphPattern::Reduced { inner }
+        | GraphPattern::Slice { inner, .. } => nodes(inner),
+        GraphPattern::Project { inner, variables } | GraphPattern::Group { inner, variables, .. } => {
+            nodes(inner).into_iter().filter(|variable| variables.contains(variable)).collect()
+        }
+        GraphPattern::Path { .. }
+        | GraphPattern::Graph { .. }
+        | GraphPattern::Values { .. }
+        | GraphPattern::Service { .. } => Variables::new(),
+    }
+}
