@@ -64,7 +64,7 @@ impl Delta {
         }
     }
 
-    /// Quads this delta knows of, present or removed.
+    /// What this delta holds: quads, present or removed, and how often each was added again.
     pub(crate) fn entries(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
     }
@@ -103,7 +103,7 @@ impl Delta {
         let mut changes = changes.peekable();
         while changes.peek().is_some() {
             merge_if_full(latch);
-            let (mut new, mut hiding) = (0, 0);
+            let (mut grown, mut hiding) = (0, 0);
             let mut stripe = latch.write();
             while !stripe.is_full()
                 && let Some(change) = changes.next()
@@ -112,14 +112,14 @@ impl Delta {
                     QuadKey::Triple(key) => stripe.triples.apply(seq, key, change.adds),
                     QuadKey::Named(key) => stripe.named.apply(seq, key, change.adds),
                 };
-                new += usize::from(outcome.new);
+                grown += usize::from(outcome.grows);
                 hiding += usize::from(outcome.hides);
             }
             // Before the latch is released: a reader that sees the change must see that this delta hides quads.
             if hiding > 0 {
                 self.hiding.fetch_add(hiding, Ordering::Release);
             }
-            self.entries.fetch_add(new, Ordering::Relaxed);
+            self.entries.fetch_add(grown, Ordering::Relaxed);
         }
     }
 

@@ -270,3 +270,19 @@ fn an_update_never_shows_half() {
     });
     assert_eq!((value(&store, "left"), value(&store, "right")), (200, 200));
 }
+
+#[test]
+fn a_quad_that_comes_and_goes_is_counted_and_merged_away() {
+    let options = triple_store::TripleStoreOptions::new().checkpoint_after(500).background(false);
+    let store = options.in_memory();
+    let update = |text: &str| store.update(text).unwrap();
+    let held = store.snapshot();
+    for round in 0..3000 {
+        update("INSERT DATA { <urn:s> <urn:p> 1 }");
+        assert!(!store.is_empty(), "{round}");
+        update("DELETE DATA { <urn:s> <urn:p> 1 }");
+        assert!(store.stats().recent <= 1000, "{round}: {:?}", store.stats());
+    }
+    assert!(store.is_empty() && held.is_empty());
+    assert_eq!(store.verify().unwrap().problems, Vec::<String>::new());
+}

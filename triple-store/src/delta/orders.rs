@@ -44,7 +44,8 @@ impl Life {
 
 /// What a change was to the delta.
 pub(super) struct Outcome {
-    pub(super) new: bool,
+    /// Whether there is one more life of a quad to hold.
+    pub(super) grows: bool,
     pub(super) hides: bool,
 }
 
@@ -53,7 +54,8 @@ pub(super) struct Outcome {
 pub(crate) struct Orders<K> {
     /// The first order, with the latest life of each quad.
     lives: BTreeMap<K, Life>,
-    /// The lives before the latest one, of quads that were removed and added again.
+    /// The lives before the latest one, of quads that were removed and added again: in their order, so that one is found
+    /// without looking at all of them.
     earlier: BTreeMap<K, Vec<Life>>,
     others: Vec<Tiers<K>>,
     /// The latest commit here.
@@ -89,7 +91,7 @@ impl<K: Key> Orders<K> {
                 for (order, keys) in self.others.iter_mut().enumerate() {
                     keys.insert(key.arrange(order + 1), seq);
                 }
-                Outcome { new: true, hides: !adds }
+                Outcome { grows: true, hides: !adds }
             }
             Entry::Occupied(mut slot) => {
                 let life = slot.get_mut();
@@ -100,7 +102,7 @@ impl<K: Key> Orders<K> {
                 } else {
                     life.removed = seq;
                 }
-                Outcome { new: false, hides: false }
+                Outcome { grows: adds, hides: false }
             }
         }
     }
@@ -120,31 +122,33 @@ impl<K: Key> Orders<K> {
         self.others.iter_mut().zip(merged).map(|(keys, merged)| keys.put(merged)).collect::<Vec<_>>()
     }
 
-    fn lives(&self, key: K) -> impl Iterator<Item = Life> {
+    fn earlier(&self, key: K) -> &[Life] {
         let earlier = if self.removals { self.earlier.get(&key) } else { None };
-        earlier.into_iter().flatten().chain(self.lives.get(&key)).copied()
+        earlier.map_or(&[], |lives| lives)
     }
 
     pub(super) fn shows(&self, key: K, seq: Seq) -> Option<bool> {
-        let mut verdict = None;
-        for life in self.lives(key) {
-            if life.is_shown_at(seq) {
-                return Some(true);
-            }
-            if life.hides_below_at(seq) {
-                verdict = Some(false);
-            }
+        let latest = *self.lives.get(&key)?;
+        if self.is_shown(key, latest, seq) {
+            return Some(true);
         }
-        verdict
+        self.hides(key, seq).then_some(false)
     }
 
+    /// Only the first life can be that of a quad below.
     pub(super) fn hides(&self, key: K, seq: Seq) -> bool {
-        self.lives(key).any(|life| life.hides_below_at(seq))
+        let first = self.earlier(key).first().or_else(|| self.lives.get(&key));
+        first.is_some_and(|life| life.hides_below_at(seq))
     }
 
-    fn is_shown(&self, key: K, life: Life, seq: Seq) -> bool {
-        life.is_shown_at(seq)
-            || self.earlier.get(&key).is_some_and(|lives| lives.iter().any(|life| life.is_shown_at(seq)))
+    /// `latest` is the latest life of the quad.
+    fn is_shown(&self, key: K, latest: Life, seq: Seq) -> bool {
+        if latest.added <= seq {
+            return latest.is_shown_at(seq);
+        }
+        let earlier = self.earlier(key);
+        let begun = earlier.partition_point(|life| life.added <= seq);
+        begun.checked_sub(1).is_some_and(|last| earlier[last].is_shown_at(seq))
     }
 
     pub(super) fn rows(
