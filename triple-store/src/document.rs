@@ -7,12 +7,13 @@ use crate::blank::Scope;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, Result};
 use crate::namespaces::well_known;
-use crate::nesting::Nesting;
+use crate::nesting::{self, Nesting};
 use crate::parallel;
 use crate::quad::EncodedQuad;
 use oxrdf::Quad;
 use oxrdfio::{RdfParseError, RdfParser};
 use parking_lot::Mutex;
+use spareval::CancellationToken;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,8 +26,30 @@ pub(crate) struct Document<'a> {
     pub(crate) parser: RdfParser,
     pub(crate) name: &'a str,
     pub(crate) blanks: Scope,
+    pub(crate) limits: &'a Limits,
     /// The line that is read, where the parser does not tell it.
     pub(crate) line: AtomicU64,
+}
+
+/// How far a document is read.
+#[derive(Clone, Default)]
+pub(crate) struct Limits {
+    pub(crate) token: Option<CancellationToken>,
+    /// Quads that it may have, and what an error calls that.
+    pub(crate) most: Option<(usize, usize)>,
+}
+
+impl Limits {
+    /// Whether to go on, after so many quads.
+    pub(crate) fn check(&self, quads: usize) -> Result<()> {
+        if self.token.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            return Err(Error::Cancelled);
+        }
+        match self.most {
+            Some((most, told)) if quads > most => Err(Error::TooManyChanges(told)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A piece of a line format, from the start of a line to the end of one.
@@ -51,7 +74,8 @@ impl Document<'_> {
         for quad in quads {
             let mut quad = quad.map_err(|error| self.located(error, lines))?;
             self.blanks.rename(&mut quad);
-            encoded.push(self.dictionary.intern_quad(quad.as_ref()));
+            encoded.push(self.dictionary.intern_quad(nesting::checked(quad.as_ref())?));
+            self.limits.check(encoded.len())?;
         }
         Ok(())
     }
@@ -99,10 +123,12 @@ impl Document<'_> {
                 }
             }
             errors.extend(read.err().map(|error| (usize::MAX, error)));
-            match errors.into_iter().min_by_key(|(number, _)| *number) {
-                Some((_, error)) => Err(error),
-                None => Ok(joined(parts)),
+            if let Some((_, error)) = errors.into_iter().min_by_key(|(number, _)| *number) {
+                return Err(error);
             }
+            let quads = joined(parts);
+            self.limits.check(quads.len())?;
+            Ok(quads)
         })
     }
 
@@ -112,7 +138,7 @@ impl Document<'_> {
         loop {
             let mut text = std::mem::take(&mut rest);
             let read = reader.by_ref().take(BLOCK as u64).read_to_end(&mut text);
-            let ended = read.map_err(|source| Error::Io { name: self.name.into(), source })? == 0;
+            let ended = read.map_err(|source| self.located(RdfParseError::Io(source), 0))? == 0;
             if !ended {
                 // A line longer than a block waits for its end.
                 let end = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
@@ -134,6 +160,10 @@ impl Document<'_> {
         match error {
             RdfParseError::Io(source) => match source.downcast::<Error>() {
                 Ok(error) => error,
+                // What the parsers of the Turtle family say of a token that does not fit their buffer.
+                Err(source) if source.to_string().starts_with("Reached the buffer maximal size") => {
+                    nesting::too_long()
+                }
                 Err(source) => Error::Io { name: name(), source },
             },
             RdfParseError::Syntax(error) => {
@@ -203,10 +233,12 @@ impl<R: Read> Read for ByLine<'_, R> {
 pub(crate) struct Counted<'a, R> {
     pub(crate) reader: R,
     pub(crate) progress: Option<&'a (dyn Fn(u64) + Send + Sync)>,
+    pub(crate) limits: Option<&'a Limits>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.limits.map_or(Ok(()), |limits| limits.check(0)).map_err(io::Error::other)?;
         let read = self.reader.read(buffer)?;
         if let Some(progress) = self.progress {
             progress(read as u64);

@@ -95,7 +95,7 @@ pub(crate) struct Outcome {
 impl Engine {
     pub(crate) fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
         let core = Arc::new(Core::new(options, journal)?);
-        let merging = options.background.then(|| {
+        let merging = (options.background && !options.read_only).then(|| {
             let core = Arc::clone(&core);
             thread::spawn(move || core.merger.run(&core))
         });
@@ -252,6 +252,7 @@ impl Core {
     /// Commits under the stripes that `held` holds, which cover the subjects of the changes, and releases them
     /// before it waits.
     fn commit_held<G>(&self, held: G, mut changes: Vec<Change>, record: &Record) -> Result<Outcome> {
+        self.journal.check_writable()?;
         let view = self.latest();
         changes.retain(|change| view.contains(change.quad) != change.adds);
         if changes.is_empty() {

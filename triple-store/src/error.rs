@@ -70,6 +70,12 @@ pub enum Error {
     /// The store holds something this version does not write.
     #[error("corrupt store: {0}")]
     Corrupt(String),
+    /// Another process has the store open, so that this one can't write it, or not read what it is now.
+    #[error("{0} is open elsewhere: ask the server that has it open, by its address in place of the file")]
+    InUse(String),
+    /// The store was opened for reading alone.
+    #[error("the store was opened for reading alone")]
+    ReadOnly,
     /// An earlier write could not be made durable, so none is accepted until the store is opened again; what was
     /// acknowledged before can be read.
     #[error("the store takes no more writes since one failed: {0}")]
@@ -96,12 +102,21 @@ pub enum Error {
         /// How much of it there may be.
         most: usize,
     },
+    /// A term has more bytes than the store takes.
+    #[error("a term is longer than {0} bytes, the most it may have")]
+    TooLong(usize),
     /// A query or an update could not be evaluated.
     #[error(transparent)]
     Evaluation(spareval::QueryEvaluationError),
     /// A query or an update was cancelled, or ran out of the time given to it.
     #[error("the evaluation was cancelled or took too long")]
     Cancelled,
+    /// A query or an update needs more memory than it was allowed to, in bytes.
+    #[error("the evaluation needs more than {0} bytes of memory")]
+    TooMuchMemory(usize),
+    /// All queries and updates together take the memory that they were allowed to, in bytes.
+    #[error("other queries use the {0} bytes of memory that all may use together; try again")]
+    MemoryInUse(usize),
     /// An update changes more quads than it was allowed to.
     #[error("the update changes more than {0} quads")]
     TooManyChanges(usize),

@@ -53,6 +53,7 @@ pub(crate) struct Journal {
     /// Handle whose writes return once logged, in the order of the calls.
     vde: Option<Vde>,
     durability: Durability,
+    read_only: bool,
 }
 
 /// What the last checkpoint holds.
@@ -103,7 +104,7 @@ impl Manifest {
 
 impl Journal {
     pub(crate) fn in_memory() -> Self {
-        Self { vde: None, durability: Durability::Buffered }
+        Self { vde: None, durability: Durability::Buffered, read_only: false }
     }
 
     /// Whether anything is kept of what it is given.
@@ -112,15 +113,22 @@ impl Journal {
     }
 
     /// Takes a vde-store that holds a store, or nothing.
-    pub(crate) fn open(vde: &Vde, durability: Durability) -> Result<Self> {
+    pub(crate) fn open(vde: &Vde, durability: Durability, read_only: bool) -> Result<Self> {
         let vde = vde.with_durability(vde_store::Durability::Buffered);
         match vde.get(FORMAT)? {
             Some(version) if version == VERSION => {}
             Some(_) => return Err(Error::Corrupt("the store has a format of another version".into())),
-            None if vde.list([]).next().is_none() => vde.put(FORMAT, VERSION)?,
+            None if !read_only && vde.list([]).next().is_none() => vde.put(FORMAT, VERSION)?,
             None => return Err(Error::Corrupt("the file holds something else than a triple store".into())),
         }
-        Ok(Self { vde: Some(vde), durability })
+        Ok(Self { vde: Some(vde), durability, read_only })
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`].
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// Reads the last checkpoint: its terms into the dictionary, its run.
@@ -133,7 +141,9 @@ impl Journal {
             None => Manifest::default(),
         };
         // What a checkpoint left that did not happen is in the way of the next one of that number.
-        self.clean(&manifest)?;
+        if !self.read_only {
+            self.clean(&manifest)?;
+        }
         let archives = vde.list([TERMS]).collect::<vde_store::Result<Vec<_>>>()?;
         let restore =
             |entry: &vde_store::Entry| record::decode_archive(dictionary, &decompress(&entry.value()?)?);
@@ -175,6 +185,7 @@ impl Journal {
 
     /// Stores an entry of the prefix table, or its absence.
     pub(crate) fn set_namespace(&self, prefix: &str, iri: Option<&str>) -> Result<()> {
+        self.check_writable()?;
         let Some(vde) = &self.vde else { return Ok(()) };
         let key = [&[NAMESPACE], prefix.as_bytes()].concat();
         match iri {
@@ -189,7 +200,7 @@ impl Journal {
         let Some(vde) = &self.vde else {
             return Err(Error::Unsupported("a backup of a store in memory: dump it".into()));
         };
-        vde.flush()?;
+        self.flush()?;
         vde.backup(path)?;
         Ok(())
     }
@@ -214,7 +225,7 @@ impl Journal {
 
     /// Waits until everything logged before is durable.
     pub(crate) fn flush(&self) -> Result<()> {
-        if let Some(vde) = &self.vde {
+        if let Some(vde) = self.vde.as_ref().filter(|_| !self.read_only) {
             vde.flush()?;
         }
         Ok(())

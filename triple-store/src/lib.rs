@@ -71,6 +71,8 @@ mod entries;
 mod error;
 mod journal;
 mod load;
+mod markup;
+mod memory;
 mod merge;
 mod namespaces;
 mod nesting;

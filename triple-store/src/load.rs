@@ -9,6 +9,7 @@ use crate::compression;
 use crate::document::{ByLine, Counted, Document};
 use crate::encoding::{Text, readable_xml};
 use crate::error::{Error, Result};
+use crate::markup::{Json, Scanned, Xml};
 use crate::nesting::Flat;
 use crate::pattern::Graphs;
 use crate::quad::EncodedQuad;
@@ -52,7 +53,8 @@ impl TripleStore {
     /// # Errors
     ///
     /// [`Error::Syntax`] names the line and column, [`Error::Io`] what the reader reported, [`Error::TooDeep`] that
-    /// triple terms nest too deeply; nothing of the document is kept. Otherwise as [`insert`](Self::insert).
+    /// triple terms, elements of XML or values of JSON nest too deeply, [`Error::TooLong`] that a term is longer than 16 MiB; nothing
+    /// of the document is kept. Otherwise as [`insert`](Self::insert).
     ///
     /// # Examples
     ///
@@ -86,6 +88,7 @@ impl TripleStore {
     ) -> Result<Loaded> {
         let (encoded, error) = self.encode(reader, format, name, options)?;
         let quads = encoded.len() as u64;
+        options.limits.check(0)?;
         let added = self.engine.add_all(encoded)?;
         error.map_or(Ok(Loaded { quads, added }), Err)
     }
@@ -153,10 +156,11 @@ impl TripleStore {
     ) -> Result<(Vec<EncodedQuad>, Option<Error>)> {
         let parser = options.parser(format)?;
         let dictionary = &self.engine.dictionary;
-        let document =
-            Document { dictionary, parser, name, blanks: Scope::default(), line: AtomicU64::new(0) };
+        let (blanks, limits) = (Scope::default(), &options.limits);
+        let document = Document { dictionary, parser, name, blanks, limits, line: AtomicU64::new(0) };
         let io = |source| document.located(RdfParseError::Io(source), 0);
-        let reader = Counted { reader, progress: options.progress.as_deref() };
+        let progress = options.progress.as_deref();
+        let reader = Counted { reader, progress, limits: Some(&options.limits) };
         let reader = Text::new(reader).map_err(io)?;
         let parser = document.parser.clone();
         match format {
@@ -169,9 +173,11 @@ impl TripleStore {
             }
             RdfFormat::RdfXml => {
                 let reader = readable_xml(reader).map_err(io)?;
+                let reader = Scanned::<_, Xml>::new(reader, name);
                 options.encode(&document, parser.for_reader(ByLine::new(reader, &document.line)))
             }
             RdfFormat::JsonLd { .. } => {
+                let reader = Scanned::<_, Json>::new(reader, name);
                 let parser = parser.for_reader(ByLine::new(reader, &document.line));
                 options.encode(&document, parser.with_document_loader(options.loader()))
             }
@@ -220,7 +226,8 @@ impl TripleStore {
         let (format, compression) = compression::of_file(path);
         let Some(format) = options.format.or(format) else { return Err(Error::UnknownFormat(name)) };
         let io = |source| Error::Io { name: name.clone(), source };
-        let file = Counted { reader: File::open(path).map_err(io)?, progress: options.progress.as_deref() };
+        let progress = options.progress.as_deref();
+        let file = Counted { reader: File::open(path).map_err(io)?, progress, limits: None };
         let mut options = options.clone();
         options.progress = None;
         match compression {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 impl Core {
     /// Merges everything committed before into a new run. Writers and readers go on meanwhile.
     pub(crate) fn checkpoint(&self) -> Result<()> {
+        self.journal.check_writable()?;
         let mut manifest = self.manifest.lock();
         self.checkpoint_under(&mut manifest)
     }
@@ -68,6 +69,7 @@ impl Core {
     /// Adds very many quads as one transaction, straight into a new run. Holds all stripes throughout: a store that
     /// takes so many at once has no better use for its cores.
     pub(crate) fn add_to_run(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
+        self.journal.check_writable()?;
         let mut manifest = self.manifest.lock();
         let held = self.stripes.lock_all();
         self.commits.wait(self.commits.last_begun())?;

@@ -2,11 +2,18 @@
 //! process. So no deeper term is stored, and no parser gets the text of one: it would have to drop the term.
 
 use crate::error::{Error, Result};
-use oxrdf::{QuadRef, TermRef};
+use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, QuadRef, TermRef};
 use std::io::{self, Read};
 
 /// Triple terms that may stand inside each other.
 const MOST: usize = 64;
+
+/// Bytes that a term may have.
+const LONGEST: usize = 16 << 20;
+
+pub(crate) fn too_long() -> Error {
+    Error::TooLong(LONGEST)
+}
 
 fn too_deep() -> Error {
     Error::TooDeep { what: "triple terms inside each other", most: MOST }
@@ -14,12 +21,28 @@ fn too_deep() -> Error {
 
 /// The quad, if its terms may be stored.
 pub(crate) fn checked(quad: QuadRef<'_>) -> Result<QuadRef<'_>> {
-    let mut object = quad.object;
+    let graph = match quad.graph_name {
+        GraphNameRef::NamedNode(node) => node.as_str().len(),
+        GraphNameRef::BlankNode(node) => node.as_str().len(),
+        GraphNameRef::DefaultGraph => 0,
+    };
+    let length = |subject, predicate: NamedNodeRef<'_>| match subject {
+        NamedOrBlankNodeRef::NamedNode(node) => node.as_str().len().max(predicate.as_str().len()),
+        NamedOrBlankNodeRef::BlankNode(node) => node.as_str().len().max(predicate.as_str().len()),
+    };
+    let (mut object, mut longest) = (quad.object, graph.max(length(quad.subject, quad.predicate)));
     for _ in 0..=MOST {
-        match object {
-            TermRef::Triple(triple) => object = triple.object.as_ref(),
-            _ => return Ok(quad),
-        }
+        let last = match object {
+            TermRef::Triple(triple) => {
+                longest = longest.max(length(triple.subject.as_ref(), triple.predicate.as_ref()));
+                object = triple.object.as_ref();
+                continue;
+            }
+            TermRef::NamedNode(node) => node.as_str().len(),
+            TermRef::BlankNode(node) => node.as_str().len(),
+            TermRef::Literal(literal) => literal.value().len().max(literal.datatype().as_str().len()),
+        };
+        return if longest.max(last) > LONGEST { Err(too_long()) } else { Ok(quad) };
     }
     Err(too_deep())
 }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::journal::Journal;
 use crate::store::TripleStore;
 use std::path::Path;
-use vde_store::{StripeHasher, Vde};
+use vde_store::{StripeHasher, Vde, VdeOptions};
 
 /// Quads that a block of the run may hold.
 const MOST_IN_BLOCK: usize = 1 << 14;
@@ -55,6 +55,7 @@ pub struct TripleStoreOptions {
     pub(crate) checkpoint_after: usize,
     pub(crate) run_block: usize,
     pub(crate) background: bool,
+    pub(crate) read_only: bool,
 }
 
 impl Default for TripleStoreOptions {
@@ -66,6 +67,7 @@ impl Default for TripleStoreOptions {
             checkpoint_after: 1 << 20,
             run_block: 16,
             background: true,
+            read_only: false,
         }
     }
 }
@@ -178,12 +180,37 @@ impl TripleStoreOptions {
         self
     }
 
-    /// Opens the store in this file, which is made if it does not exist.
+    /// Whether the store is opened for reading alone: the file is not changed, and need not be writable. Several processes may
+    /// read one store. None may write it meanwhile: reading beside a writer would show what the store was some time ago.
+    /// Writes return [`Error::ReadOnly`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Error, TripleStore, TripleStoreOptions};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("data.vde");
+    /// TripleStore::open(&path)?.update("INSERT DATA { <urn:s> <urn:p> 1 }")?;
+    /// let readers = [(); 2].map(|()| TripleStoreOptions::new().read_only(true).open(&path));
+    /// for reader in readers {
+    ///     let reader = reader?;
+    ///     assert_eq!(reader.len(), 1);
+    ///     assert!(matches!(reader.update("CLEAR ALL"), Err(Error::ReadOnly)));
+    /// }
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Opens the store in this file, which is made if it does not exist, unless it is to be read alone.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOption`] if an option is out of its range; [`Error::Storage`] if the file can't be opened, is
-    /// open elsewhere, is no container of `vde-store`, or is damaged; [`Error::Corrupt`] if it is a container of
+    /// [`Error::InvalidOption`] if an option is out of its range; [`Error::InUse`] if another process has it open for writing, or this
+    /// one is to write and another reads; [`Error::Storage`] if the file can't be opened, is no container of `vde-store`, or is damaged; [`Error::Corrupt`] if it is a container of
     /// something else.
     ///
     /// # Examples
@@ -196,7 +223,14 @@ impl TripleStoreOptions {
     /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<TripleStore> {
         self.check()?;
-        self.open_in(&Vde::open(path)?)
+        let path = path.as_ref();
+        let vde = VdeOptions::new().read_only(self.read_only).open(path);
+        let in_use = || Error::InUse(path.display().to_string());
+        match vde {
+            Ok(vde) if vde.recovery().beside_writer => Err(in_use()),
+            Err(vde_store::Error::AlreadyOpen { .. }) => Err(in_use()),
+            vde => self.open_in(&vde?),
+        }
     }
 
     /// Opens the store that a vde-store holds, or makes one in it if it is empty. The vde-store is the store's
@@ -216,7 +250,7 @@ impl TripleStoreOptions {
     /// ```
     pub fn open_in(self, vde: &Vde) -> Result<TripleStore> {
         self.check()?;
-        TripleStore::with_journal(&self, Journal::open(vde, self.durability)?)
+        TripleStore::with_journal(&self, Journal::open(vde, self.durability, self.read_only)?)
     }
 
     /// Makes an empty store that lives in memory alone.

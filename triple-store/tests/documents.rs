@@ -2,7 +2,7 @@
 
 use oxrdf::vocab::xsd;
 use oxrdf::{BaseDirection, Dataset, GraphName, Literal, NamedNode, Quad, Term, Triple};
-use triple_store::{LoadOptions, RdfFormat, TripleStore};
+use triple_store::{CancellationToken, LoadOptions, RdfFormat, TripleStore};
 
 fn node(name: &str) -> NamedNode {
     NamedNode::new_unchecked(format!("http://example.com/{name}"))
@@ -173,6 +173,58 @@ fn errors_name_the_document_and_the_place() {
             other => panic!("{format}: {other:?}"),
         }
         assert!(store.is_empty());
+    }
+}
+
+#[test]
+fn a_document_of_xml_that_breaks_off_is_no_document() {
+    let xml = "<?xml version='1.0'?>\n<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#' xmlns='urn:'>\n\
+               <r:Description r:about='urn:s'><p>1</p><q r:resource='urn:o'/></r:Description>\n<!-- c -->\n</r:RDF>";
+    let (begin, store) = (xml.find("<r:RDF").unwrap(), TripleStore::in_memory());
+    for end in begin + 1..xml.len() {
+        let result = store.load(&xml.as_bytes()[..end], RdfFormat::RdfXml, "cut.rdf");
+        assert!(matches!(result, Err(triple_store::Error::Syntax { .. })), "{}: {result:?}", &xml[..end]);
+        assert!(store.is_empty());
+    }
+    let options = LoadOptions::new().keep_partial(true);
+    assert!(
+        store.load_with(&xml.as_bytes()[..xml.len() - 5], RdfFormat::RdfXml, "cut.rdf", &options).is_err()
+    );
+    assert_eq!(store.len(), 2, "what came before the end is kept where that is asked for");
+    assert_eq!(store.load(xml.as_bytes(), RdfFormat::RdfXml, "whole.rdf").unwrap().quads, 2);
+}
+
+/// A reader that ends a load when it is read for the second time.
+struct Cancelling<'a>(&'a [u8], CancellationToken, usize);
+
+impl std::io::Read for Cancelling<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.2 += 1;
+        if self.2 == 2 {
+            self.1.cancel();
+        }
+        // The whole text is there in the end.
+        self.0.read(buffer)
+    }
+}
+
+#[test]
+fn a_load_that_is_cancelled_stores_nothing() {
+    let line = |n| format!("<urn:s{n}> <urn:p> <urn:o> .\n");
+    let turtle: String = (0..2000).map(line).collect();
+    for format in ["nt", "nq", "ttl", "trig", "n3", "rdf", "jsonld"] {
+        let format = RdfFormat::from_extension(format).unwrap();
+        let mut text = Vec::new();
+        let source = TripleStore::in_memory();
+        source.load(turtle.as_bytes(), RdfFormat::Turtle, "a").unwrap();
+        source.snapshot().dump_graph(&mut text, format, &GraphName::DefaultGraph).unwrap();
+        for keep_partial in [false, true] {
+            let (store, token) = (TripleStore::in_memory(), CancellationToken::new());
+            let options = LoadOptions::new().cancellation(token.clone()).keep_partial(keep_partial);
+            let result = store.load_with(Cancelling(&text, token, 0), format, "a", &options);
+            assert!(matches!(result, Err(triple_store::Error::Cancelled)), "{format}: {result:?}");
+            assert!(store.is_empty(), "{format}");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! How documents are read.
 
-use crate::document::Document;
+use crate::document::{Document, Limits};
 use crate::error::{Error, Result};
 use crate::quad::EncodedQuad;
 use oxrdf::{GraphName, Quad};
 use oxrdfio::{JsonLdProfile, LoadedDocument, RdfFormat, RdfParseError, RdfParser};
+use spareval::CancellationToken;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub struct LoadOptions {
     base_iri: Option<String>,
     pub(super) progress: Option<Progress>,
     contexts: Arc<HashMap<String, Vec<u8>>>,
+    pub(super) limits: Limits,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -143,6 +145,33 @@ impl LoadOptions {
     /// See [`LoadOptions`].
     pub fn base_iri(mut self, iri: impl Into<String>) -> Self {
         self.base_iri = Some(iri.into());
+        self
+    }
+
+    /// Lets the holder of the token end the load with [`Error::Cancelled`], with nothing kept. It is looked at for each quad, and
+    /// whenever text is read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{CancellationToken, Error, LoadOptions, RdfFormat, TripleStore};
+    ///
+    /// let (store, token) = (TripleStore::in_memory(), CancellationToken::new());
+    /// token.cancel();
+    /// let options = LoadOptions::new().cancellation(token);
+    /// let result = store.load_with("<urn:s> <urn:p> 1 .".as_bytes(), RdfFormat::Turtle, "a.ttl", &options);
+    /// assert!(matches!(result, Err(Error::Cancelled)));
+    /// assert!(store.is_empty());
+    /// ```
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.limits.token = Some(token);
+        self
+    }
+
+    /// Refuses a document of more quads; `told` is what the error calls the limit.
+    #[cfg(feature = "server")]
+    pub(crate) fn most_quads(mut self, quads: usize, told: usize) -> Self {
+        self.limits.most = Some((quads, told));
         self
     }
 

@@ -1,6 +1,7 @@
 //! Which requests may write.
 
 use super::failure::Failure;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
@@ -10,8 +11,14 @@ use subtle::ConstantTimeEq;
 pub(super) struct Access {
     pub(super) read_only: bool,
     pub(super) token: Option<String>,
+    /// Whether the token is asked for from those who read as well.
+    pub(super) token_for_reads: bool,
     /// The origin whose pages may use the server, or `*`.
     pub(super) origin: Option<String>,
+    /// Names that the server has, beside those that mean this machine.
+    pub(super) hosts: Vec<String>,
+    /// Whether only programs of this machine reach the server.
+    pub(super) is_local: bool,
 }
 
 impl Access {
@@ -29,12 +36,30 @@ impl Access {
             return Err(Failure::new(StatusCode::FORBIDDEN, "the server is read-only"));
         }
         match &self.token {
-            Some(token) => check_token(token, headers),
+            Some(token) => check_token(token, headers, "writing"),
             None if self.is_foreign(headers) => {
                 Err(Failure::new(StatusCode::FORBIDDEN, "pages of this origin may not write here"))
             }
             None => Ok(()),
         }
+    }
+
+    /// Lets a read pass, or says why not.
+    pub(super) fn may_read(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        match &self.token {
+            Some(token) if self.token_for_reads => check_token(token, headers, "reading"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a request for this host is for this server. Where only programs of this machine reach it, another name is one
+    /// that a foreign page has made to point here.
+    pub(super) fn is_own(&self, host: &Authority) -> bool {
+        !self.is_local || is_loopback(host.as_str()) || self.is_allowed(host.host())
+    }
+
+    fn is_allowed(&self, host: &str) -> bool {
+        self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
     fn is_foreign(&self, headers: &HeaderMap) -> bool {
@@ -45,9 +70,11 @@ impl Access {
         }
         // The name must lead to this machine by any resolver. Any other name might belong to a foreign page whose DNS was made to
         // point here.
-        let authority = origin.strip_prefix("http://").unwrap_or_default();
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        !(host == Some(authority) && is_loopback(authority))
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+        let Some(host) = host else { return true };
+        let is_own = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|page| host == *page);
+        let is_here = is_own("http://") && is_loopback(host.as_str());
+        !(is_here || self.is_allowed(host.host()) && (is_own("http://") || is_own("https://")))
     }
 }
 
@@ -61,8 +88,8 @@ fn is_loopback(authority: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Failure> {
-    let refuse = |message, challenge| {
+fn check_token(token: &str, headers: &HeaderMap, what: &str) -> Result<(), Failure> {
+    let refuse = |message: String, challenge| {
         Err(Failure::new(StatusCode::UNAUTHORIZED, message).with(header::WWW_AUTHENTICATE, challenge))
     };
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| {
@@ -70,9 +97,11 @@ fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Failure> {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     match shown {
-        None => refuse("writing takes a bearer token", "Bearer realm=\"triples\""),
+        None => refuse(format!("{what} takes a bearer token"), "Bearer realm=\"triples\""),
         Some(shown) if bool::from(shown.as_bytes().ct_eq(token.as_bytes())) => Ok(()),
-        Some(_) => refuse("this is not the token", "Bearer realm=\"triples\", error=\"invalid_token\""),
+        Some(_) => {
+            refuse("this is not the token".into(), "Bearer realm=\"triples\", error=\"invalid_token\"")
+        }
     }
 }
 

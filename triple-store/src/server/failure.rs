@@ -75,11 +75,17 @@ impl From<Error> for Failure {
             }
             Error::Remote { .. } => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
             Error::Cancelled => Self::timed_out(),
-            Error::TooManyChanges(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+            Error::Failed(_) | Error::ReadOnly => Self::unhealthy(&error),
+            Error::MemoryInUse(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with(header::RETRY_AFTER, "1")
+            }
+            Error::TooManyChanges(_) | Error::TooMuchMemory(_) | Error::TooLong(_) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+            }
             Error::Evaluation(Evaluation::Dataset(_) | Evaluation::Unexpected(_))
             | Error::Storage(_)
             | Error::Corrupt(_)
-            | Error::Failed(_)
+            | Error::InUse(_)
             | Error::OutsideTransaction
             | Error::InvalidOption { .. } => Self::internal(&error),
             Error::Syntax { .. }

@@ -16,9 +16,9 @@ use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oxrdf::{BlankNode, GraphName, GraphNameRef, NamedNode};
 use oxrdfio::RdfFormat;
+use spareval::CancellationToken;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What documents of clients are called in errors.
 const NAME: &str = "body";
@@ -44,16 +44,23 @@ impl Target {
             _ => None,
         };
         for (name, value) in protocol::parameters(parts.uri.query().unwrap_or_default())? {
-            let graph = match &*name {
-                "default" => GraphName::DefaultGraph,
-                "graph" => protocol::graph("graph", &value)?.into(),
-                _ => continue,
+            let named = match &*name {
+                "default" => Self::Graph(GraphName::DefaultGraph),
+                "graph" => Self::Graph(protocol::graph("graph", &value)?.into()),
+                "all" => Self::Everything,
+                _ => return Err(protocol::unknown(&name)),
             };
-            if target.replace(Self::Graph(graph)).is_some() {
-                return Err(Failure::bad_request("a request is about one graph"));
+            if target.replace(named).is_some() {
+                return Err(Failure::bad_request("a request is about one graph, or all"));
             }
         }
-        Ok(target.unwrap_or(Self::Everything))
+        // What takes away is told what from: no slip of the pen empties the store.
+        match target {
+            None if matches!(parts.method, Method::DELETE | Method::PUT) => {
+                Err(Failure::bad_request("say which graph: ?graph=IRI, ?default, or ?all for all of them"))
+            }
+            target => Ok(target.unwrap_or(Self::Everything)),
+        }
     }
 
     /// What relative IRIs of a document resolve against.
@@ -68,13 +75,14 @@ impl Target {
 /// Every method of `/store`.
 pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let target = Target::of(&parts)?;
-    if matches!(parts.method, Method::GET | Method::HEAD) {
-        return read(&shared, &parts, target).await;
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    if !reads {
+        shared.options.access.may_write(&parts.headers)?;
     }
-    shared.options.access.may_write(&parts.headers)?;
+    let target = Target::of(&parts)?;
     match parts.method {
-        Method::DELETE => delete(&shared, target).await,
+        _ if reads => read(&shared, &parts, target).await,
+        Method::DELETE => delete(&shared, &parts, target).await,
         Method::PATCH => patch(&shared, &parts, target, body).await,
         _ => write(&shared, &parts, target, body).await,
     }
@@ -85,7 +93,7 @@ async fn read(shared: &Shared, parts: &Parts, target: Target) -> Result<Response
     let offers = if target == Target::Everything { DATASET } else { GRAPH };
     let (media_type, format) = choose(&parts.headers, offers)?;
     let snapshot = shared.store.snapshot();
-    let slot = shared.slot(shared.options.timeout)?;
+    let slot = shared.slot(parts, shared.deadline())?;
     slot.respond(move |output| {
         output.media_type = media_type;
         match target {
@@ -136,11 +144,16 @@ struct Documents<'a> {
     fresh: Option<&'a NamedNode>,
     is_fresh_used: bool,
     quads: Vec<EncodedQuad>,
+    cancellation: CancellationToken,
+    /// Quads that all of them together may hold.
+    most: usize,
 }
 
 impl Documents<'_> {
     fn read(&mut self, reader: impl Read, format: RdfFormat, name: &str) -> Result<(), Failure> {
-        let mut options = LoadOptions::new();
+        let most = self.most - self.quads.len();
+        let mut options =
+            LoadOptions::new().cancellation(self.cancellation.clone()).most_quads(most, self.most);
         options = match (self.target, self.fresh) {
             (Target::Graph(graph), _) => options.base_iri(&self.base).graph(graph.clone()).one_graph(true),
             (Target::Everything, Some(fresh)) if !format.supports_datasets() => {
@@ -176,10 +189,11 @@ async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
     // Triples that are posted to no graph get one of their own.
     let fresh = (target == Target::Everything && !replaces).then(|| fresh_graph(parts)).transpose()?;
     let base = target.base(parts);
-    // How long it takes is up to the client, whose pace is watched.
-    let slot = shared.slot(Duration::MAX)?;
-    let reader = Incoming::new(&parts.headers, body, &shared.options)?.into_reader();
-    let store = shared.store.clone();
+    let deadline = shared.deadline();
+    let reader = Reader::new(Incoming::receive(&parts.headers, body, shared, deadline).await?);
+    let slot = shared.slot(parts, deadline)?;
+    let (store, cancellation, most) =
+        (shared.store.clone(), slot.cancellation(), shared.options.most_changes);
     let work = move || {
         let existed = match &target {
             Target::Graph(graph) => store.snapshot().has_graph(graph.as_ref()),
@@ -192,9 +206,14 @@ async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
             fresh: fresh.as_ref(),
             is_fresh_used: false,
             quads: Vec::new(),
+            cancellation,
+            most,
         };
         documents.read_all(sent, reader)?;
-        let Documents { is_fresh_used, quads, .. } = documents;
+        let Documents { is_fresh_used, quads, cancellation, .. } = documents;
+        if cancellation.is_cancelled() {
+            return Err(Failure::timed_out());
+        }
         match &target {
             _ if !replaces => _ = store.engine.add_all(quads)?,
             Target::Graph(graph) => _ = store.replace(Some(graph), quads)?,
@@ -228,8 +247,9 @@ async fn patch(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
         let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
         return Err(failure.with(HeaderName::from_static("accept-patch"), PATCHES));
     }
-    let slot = shared.slot(shared.options.timeout)?;
-    let text = Incoming::new(&parts.headers, body, &shared.options)?.text().await?;
+    let deadline = shared.deadline();
+    let (text, taken) = Incoming::receive(&parts.headers, body, shared, deadline).await?.text()?;
+    let slot = shared.slot(parts, deadline)?.holding(taken);
     let mut options = shared.update_options(&slot).base_iri(target.base(parts));
     if let Target::Graph(graph) = target {
         options = options.within(graph);
@@ -239,9 +259,9 @@ async fn patch(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn delete(shared: &Shared, target: Target) -> Result<Response, Failure> {
+async fn delete(shared: &Shared, parts: &Parts, target: Target) -> Result<Response, Failure> {
     let store = shared.store.clone();
-    let slot = shared.slot(Duration::MAX)?;
+    let slot = shared.slot(parts, shared.deadline())?;
     slot.run(move || match target {
         Target::Everything => Ok(store.remove_matching(None, None, None, None)?),
         Target::Graph(graph) => match store.clear(graph.as_ref())? {

@@ -1,15 +1,20 @@
 //! Reading what a client sends, no further than it may and no longer than it should.
+//!
+//! A body is received whole before the store works on it, so that a client that sends slowly keeps no thread. While it
+//! is held it takes memory from what queries share.
 
+use super::Shared;
 use super::failure::Failure;
-use super::options::ServerOptions;
+use crate::memory::Taken;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes a second that a client has to send on average, once its time of grace is over. It bounds those that stall
@@ -19,47 +24,65 @@ const SLOWEST: u64 = 1024;
 /// Bytes that are decompressed at once, to at most about a thousand times as many.
 const PIECE: usize = 1 << 10;
 
-/// The body of a request, decompressed.
+/// The body of a request as it was sent, and decompressed while it is read.
 pub(super) struct Incoming {
-    body: Body,
+    pieces: VecDeque<Bytes>,
     packed: Option<Packed>,
     /// How much of it may come out, and how much did.
     limit: u64,
     read: u64,
-    received: u64,
-    started: Instant,
-    grace: Duration,
+    taken: Taken,
 }
 
 impl Incoming {
+    /// Receives a body, until the deadline at the latest.
+    ///
     /// # Errors
     ///
-    /// 413 if the client says that it will send too much; 415 for a content coding.
-    pub(super) fn new(headers: &HeaderMap, body: Body, options: &ServerOptions) -> Result<Self, Failure> {
-        let (limit, grace) = (options.body_limit, options.client_timeout);
-        let coding =
-            headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], |coding| coding.as_bytes());
-        let is_packed = coding.eq_ignore_ascii_case(b"gzip");
-        if !is_packed && !coding.eq_ignore_ascii_case(b"identity") {
-            let message = "send the body as it is or compressed by gzip";
-            let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
-            return Err(failure.with(header::ACCEPT_ENCODING, "gzip"));
-        }
+    /// 413 for one that is too long, before it is received if the client says so; 415 for a content coding; 408 for one that
+    /// comes too slowly; 503 if there is no memory for it.
+    pub(super) async fn receive(
+        headers: &HeaderMap,
+        mut body: Body,
+        shared: &Shared,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
+        let limit = shared.options.body_limit.min(shared.memory_of_one() as u64);
+        let is_packed = is_packed(headers)?;
         let length =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: u64| length > limit) {
             return Err(too_large(limit));
         }
+        let (started, grace) = (Instant::now(), shared.options.client_timeout);
+        let mut taken = Taken::of(Some(Arc::clone(&shared.memory)));
+        let (mut pieces, mut received) = (VecDeque::new(), 0);
+        loop {
+            let slowest = started + grace + Duration::from_secs(received / SLOWEST);
+            let frame = timeout_at(slowest.min(deadline), body.frame()).await.map_err(|_| {
+                Failure::new(StatusCode::REQUEST_TIMEOUT, "the body of the request came too slowly")
+            })?;
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|_| Failure::bad_request("the body of the request broke off"))?;
+            // Trailers say nothing that we want to know.
+            let Ok(data) = frame.into_data() else { continue };
+            received += data.len() as u64;
+            if received > limit {
+                return Err(too_large(limit));
+            }
+            taken.at_least(received as usize)?;
+            pieces.push_back(data);
+        }
         let packed = is_packed.then(Packed::new);
-        Ok(Self { body, packed, limit, read: 0, received: 0, started: Instant::now(), grace })
+        Ok(Self { pieces, packed, limit, read: 0, taken })
     }
 
     /// The next bytes; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             let data = match self.packed.as_mut().filter(|packed| !packed.rest.is_empty()) {
                 Some(packed) => packed.unpack()?,
-                None => match (self.receive().await?, &mut self.packed) {
+                None => match (self.pieces.pop_front(), &mut self.packed) {
                     (Some(data), None) => data,
                     (None, None) => return Ok(None),
                     (Some(data), Some(packed)) => {
@@ -83,35 +106,41 @@ impl Incoming {
         }
     }
 
-    /// The next bytes as they were sent; `None` at the end.
-    async fn receive(&mut self) -> Result<Option<Bytes>, Failure> {
-        loop {
-            let deadline = self.started + self.grace + Duration::from_secs(self.received / SLOWEST);
-            let frame = timeout_at(deadline, self.body.frame()).await.map_err(|_| {
-                Failure::new(StatusCode::REQUEST_TIMEOUT, "the body of the request came too slowly")
-            })?;
-            let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|_| Failure::bad_request("the body of the request broke off"))?;
-            // Trailers say nothing that we want to know.
-            let Ok(data) = frame.into_data() else { continue };
-            self.received += data.len() as u64;
-            return Ok(Some(data));
-        }
-    }
-
-    /// All of it, as text.
-    pub(super) async fn text(mut self) -> Result<String, Failure> {
+    /// All of it, as text, and the memory that it takes.
+    pub(super) fn text(mut self) -> Result<(String, Taken), Failure> {
         let mut bytes = Vec::new();
-        while let Some(data) = self.next().await? {
+        while let Some(data) = self.next()? {
+            self.taken.at_least(bytes.len() + data.len())?;
             bytes.extend_from_slice(&data);
         }
-        String::from_utf8(bytes)
-            .map_err(|error| Failure::bad_request(format!("the body is not UTF-8: {}", error.utf8_error())))
+        let text = String::from_utf8(bytes).map_err(|error| {
+            Failure::bad_request(format!("the body is not UTF-8: {}", error.utf8_error()))
+        })?;
+        Ok((text, self.taken))
     }
+}
 
-    /// The body for a thread that may block. What goes wrong comes as an I/O error with the [`Failure`] in it.
-    pub(super) fn into_reader(self) -> Reader {
-        Reader { incoming: self, data: Bytes::new(), runtime: Handle::current() }
+/// Whether a body is compressed by gzip.
+///
+/// # Errors
+///
+/// 415 for any other coding, or several.
+fn is_packed(headers: &HeaderMap) -> Result<bool, Failure> {
+    let fields = headers.get_all(header::CONTENT_ENCODING).iter();
+    let codings = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b','));
+    let codings = codings
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    match &codings.collect::<Vec<_>>()[..] {
+        [] => Ok(false),
+        [coding] if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => {
+            Ok(true)
+        }
+        _ => {
+            let message = "send the body as it is or compressed by gzip";
+            let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+            Err(failure.with(header::ACCEPT_ENCODING, "gzip"))
+        }
     }
 }
 
@@ -148,17 +177,20 @@ fn too_large(limit: u64) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-/// See [`Incoming::into_reader`].
+/// A body that is read. What goes wrong comes as an I/O error with the [`Failure`] in it.
 pub(super) struct Reader {
     incoming: Incoming,
     data: Bytes,
-    runtime: Handle,
 }
 
 impl Reader {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self { incoming, data: Bytes::new() }
+    }
+
     /// The next bytes as they came; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.runtime.block_on(self.incoming.next())
+        self.incoming.next()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accepting connections, and seeing them to their end.
 
 use super::access_log::Client;
+use super::connections::{Connections, Stream};
 use super::options::ServerOptions;
 use super::{Shared, router};
 use crate::error::{Error, Result};
@@ -18,10 +19,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_io_timeout::TimeoutStream;
 
 /// How long a stopping server waits for the requests under way.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -51,7 +50,8 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::Unsupported`] for an address that others than this machine can reach, with neither a
-    /// [token](ServerOptions::token) nor [read-only](ServerOptions::read_only); [`Error::Io`] if the address can't be
+    /// [token](ServerOptions::token) nor [read-only](ServerOptions::read_only), for a timeout of zero and for a
+    /// [CORS](ServerOptions::cors) origin that is none; [`Error::Io`] if the address can't be
     /// had.
     ///
     /// # Examples
@@ -70,8 +70,12 @@ impl Server {
     /// # })?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn bind(store: TripleStore, address: SocketAddr, options: ServerOptions) -> Result<Self> {
-        if !address.ip().is_loopback() && !options.access.is_guarded() {
+    pub async fn bind(store: TripleStore, address: SocketAddr, mut options: ServerOptions) -> Result<Self> {
+        if let Some(fault) = options.fault() {
+            return Err(Error::Unsupported(fault));
+        }
+        options.access.is_local = address.ip().is_loopback();
+        if !options.access.is_local && !options.access.is_guarded() {
             return Err(Error::Unsupported(format!(
                 "to listen on {address}, where others than this machine can write, without a token: give one, or \
                  serve read-only"
@@ -108,33 +112,39 @@ impl Server {
     /// See the [module](crate::server).
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
         let Self { listener, shared, .. } = self;
-        let places = Arc::new(Semaphore::new(shared.options.connections));
+        let places = Connections::new(shared.options.connections.max(1));
         let service = TowerToHyperService::new(router(Arc::clone(&shared)));
         let farewell = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
-            let (stream, client, place) = tokio::select! {
+            let (stream, client) = tokio::select! {
                 biased;
                 () = &mut stop => break,
                 Some(_) = connections.join_next() => continue,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = accept(&listener) => accepted,
             };
-            let service = service.clone();
+            // One too many is hung up on.
+            let Some(place) = places.enter() else { continue };
+            let (service, here) = (service.clone(), Arc::clone(&place.connection));
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Client(client));
+                request.extensions_mut().insert(Arc::clone(&here));
                 service.call(request)
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(shared.options.client_timeout)
-                .serve_connection(patient(stream, &shared.options), service);
+                .serve_connection(TokioIo::new(Stream::new(stream, shared.options.client_timeout)), service);
             let connection = farewell.watch(connection);
             let open = Arc::clone(&shared);
             connections.spawn(async move {
                 open.metrics.connections.inc();
                 // What breaks a connection is the client's affair, and not ours.
-                let _ = connection.await;
+                tokio::select! {
+                    _ = connection => {}
+                    () = place.connection.closed() => {}
+                }
                 open.metrics.connections.dec();
                 drop(place);
             });
@@ -149,30 +159,14 @@ impl Server {
     }
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let place = Arc::clone(places).acquire_owned().await.expect("nobody closes the places");
+/// The next connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, client)) => return (stream, client, place),
+            Ok(accepted) => return accepted,
             // The client has gone already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(PAUSE).await,
         }
     }
-}
-
-type Patient = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
-
-/// A stream that fails when the client does not take what is sent to it. A client may be silent while a query runs; code that
-/// waits for its input has limits of its own.
-fn patient(stream: TcpStream, options: &ServerOptions) -> Patient {
-    // Responses are written whole, so waiting to send more at once would only delay them.
-    let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(options.client_timeout));
-    TokioIo::new(Box::pin(stream))
 }

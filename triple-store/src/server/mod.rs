@@ -6,7 +6,7 @@
 //! | `/query` | GET, POST | SPARQL queries; without a query a description of the service; with `?explain` the plan, as JSON |
 //! | `/update` | POST | SPARQL updates |
 //! | `/sparql` | GET, POST | either |
-//! | `/store` | GET, HEAD, PUT, POST, PATCH, DELETE | the graph that `?graph=IRI` or `?default` names, or all of them |
+//! | `/store` | GET, HEAD, PUT, POST, PATCH, DELETE | the graph that `?graph=IRI` or `?default` names; `?all` is all of them |
 //! | `/store/...` | the same | the graph whose IRI this address is |
 //! | `/prefixes` | GET | prefixes of the store and well-known ones, as Turtle |
 //! | `/health` | GET | 200 while the store takes writes |
@@ -26,7 +26,8 @@
 //! # What a client can use
 //!
 //! Every request has a limit of [size](ServerOptions::body_limit) and of [time](ServerOptions::timeout), every client
-//! one of [slowness](ServerOptions::client_timeout), and all together of [number](ServerOptions::concurrency). A query
+//! one of [slowness](ServerOptions::client_timeout), and all together of [number](ServerOptions::concurrency) and
+//! [memory](ServerOptions::query_memory). A request takes one of the places once its body is there. A query
 //! whose client has gone is cancelled. Large results are sent while they are computed and take memory for a few
 //! chunks only.
 //!
@@ -49,9 +50,11 @@
 
 mod access;
 mod access_log;
+mod connections;
 mod failure;
 mod form;
 mod graph_store;
+mod guard;
 mod incoming;
 mod listen;
 mod metrics;
@@ -65,6 +68,7 @@ mod work;
 pub use listen::Server;
 pub use options::ServerOptions;
 
+use crate::memory::Memory;
 use crate::sparql::UpdateOptions;
 use crate::store::TripleStore;
 use axum::Router;
@@ -73,6 +77,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::routing::{get, post};
+use connections::Working;
 use failure::Failure;
 use metrics::Metrics;
 use sparql::Endpoint;
@@ -80,8 +85,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 use work::{Slot, Threads};
 
 /// What all requests have in common.
@@ -91,6 +98,7 @@ struct Shared {
     options: ServerOptions,
     slots: Arc<Semaphore>,
     threads: Threads,
+    memory: Arc<Memory>,
     metrics: Metrics,
 }
 
@@ -98,17 +106,33 @@ impl Shared {
     fn new(store: TripleStore, options: ServerOptions) -> io::Result<Arc<Self>> {
         let slots = Arc::new(Semaphore::new(options.concurrency));
         let threads = Threads::new(options.concurrency)?;
-        Ok(Arc::new(Self { store, options, slots, threads, metrics: Metrics::default() }))
+        let memory = Arc::new(Memory::new(options.query_memory));
+        Ok(Arc::new(Self { store, options, slots, threads, memory, metrics: Metrics::default() }))
     }
 
-    fn slot(&self, timeout: Duration) -> Result<Slot, Failure> {
-        Slot::take(&self.slots, &self.threads, timeout)
+    /// When a request that comes now has to be answered.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.timeout.min(work::NEVER)
+    }
+
+    /// A place for the work of a request.
+    fn slot(&self, parts: &Parts, deadline: Instant) -> Result<Slot, Failure> {
+        let working = parts.extensions.get().map(Working::new);
+        Slot::take(&self.slots, &self.threads, deadline, working)
+    }
+
+    /// What one query or update may take, so that it can't take everything from the others.
+    fn memory_of_one(&self) -> usize {
+        self.options.query_memory / 2
     }
 
     /// What every update that is worked on in a slot is limited by.
     fn update_options(&self, slot: &Slot) -> UpdateOptions {
-        let options =
-            UpdateOptions::new().cancellation(slot.cancellation()).most_changes(self.options.most_changes);
+        let options = UpdateOptions::new()
+            .cancellation(slot.cancellation())
+            .most_changes(self.options.most_changes)
+            .memory(self.memory_of_one())
+            .shared_memory(&self.memory);
         match &self.options.remote {
             Some(remote) => options.remote(Arc::clone(remote)),
             None => options,
@@ -137,6 +161,11 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/health", get(health))
         .route("/metrics", get(metrics::show))
         .merge(page::router(shared.options.page.as_deref()));
+    let own = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    router = router
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::check))
+        .layer(own(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(own(header::VARY, "accept, accept-encoding"));
     if let Some(origin) = &shared.options.access.origin {
         router = router.layer(cors(origin));
     }

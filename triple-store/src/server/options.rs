@@ -3,6 +3,7 @@
 use super::access::Access;
 use super::access_log::AccessLog;
 use crate::remote::Remote;
+use axum::http::uri::Authority;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub struct ServerOptions {
     pub(super) connections: usize,
     pub(super) union_default_graph: bool,
     pub(super) most_changes: usize,
+    pub(super) query_memory: usize,
     pub(super) page: Option<PathBuf>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) remote: Option<Arc<dyn Remote>>,
@@ -45,6 +47,7 @@ impl Default for ServerOptions {
             connections: 1024,
             union_default_graph: false,
             most_changes: 10_000_000,
+            query_memory: 1 << 30,
             page: None,
             access_log: None,
             remote: None,
@@ -86,6 +89,49 @@ impl ServerOptions {
         self
     }
 
+    /// Requires the [token](Self::token) for reading as well, of all routes but `/health`. Without this, every client that can reach the server reads
+    /// everything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::server::ServerOptions::new().token("secret").token_for_reads(true);
+    /// # let _ = options;
+    /// ```
+    pub fn token_for_reads(mut self, required: bool) -> Self {
+        self.access.token_for_reads = required;
+        self
+    }
+
+    /// Answers requests for this host, as of a proxy that passes on the name it is known by. A server that listens on a loopback
+    /// address answers others with 421 unless they are for `localhost` or a loopback address: a web page from elsewhere could
+    /// make its own name point to this machine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::server::ServerOptions::new().allow_host("data.example.com");
+    /// # let _ = options;
+    /// ```
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.access.hosts.push(host.into());
+        self
+    }
+
+    /// What is wrong with these options, if something is.
+    pub(super) fn fault(&self) -> Option<String> {
+        if self.timeout.is_zero() || self.client_timeout.is_zero() {
+            return Some("a timeout of 0 seconds: no request could be answered".into());
+        }
+        if self.access.token_for_reads && self.access.token.is_none() {
+            return Some("a token for reads, without a token".into());
+        }
+        let origin = self.access.origin.as_ref().filter(|origin| !is_origin(origin))?;
+        Some(format!(
+            "the origin {origin}: it is * or a scheme, a host and maybe a port, like https://example.com"
+        ))
+    }
+
     /// Lets pages of this origin (`https://app.example.com`) use the server, or of any (`*`): CORS headers are sent
     /// for it, and pages of it may write if no [`token`](Self::token) is required.
     ///
@@ -100,8 +146,8 @@ impl ServerOptions {
         self
     }
 
-    /// Refuses the bodies of requests that are longer than this many bytes once they are decompressed, with 413. A query or an update is held
-    /// in memory as it is sent; a document is parsed while it comes.
+    /// Refuses the bodies of requests that are longer than this many bytes once they are decompressed, with 413. A body is
+    /// held as it is sent, in the [memory of queries](Self::query_memory), and may take half of that.
     ///
     /// # Examples
     ///
@@ -114,9 +160,9 @@ impl ServerOptions {
         self
     }
 
-    /// Cancels a query, an update or a dump that takes longer than this, from its request to the last byte of its
-    /// response: with 503, or, where a part of the response is sent, by breaking the connection off. A document that
-    /// is sent to the store may take longer.
+    /// Cancels a request that takes longer than this, from its head to the last byte of its response: with 408 while its
+    /// body comes, then with 503, or, where a part of the response is sent, by breaking the connection off. What was cancelled
+    /// changes nothing.
     ///
     /// # Examples
     ///
@@ -128,7 +174,7 @@ impl ServerOptions {
 
     /// Gives up on clients that don't send the head of a request within this time, or the body at a kibibyte a
     /// second on average after it (408), or take nothing of the response for it; and on connections that are idle
-    /// for longer.
+    /// for longer. A client that has closed its side of the connection may wait so long for its answer: whether it does can't be known.
     ///
     /// # Examples
     ///
@@ -156,7 +202,7 @@ impl ServerOptions {
         self
     }
 
-    /// Refuses an update that changes more quads than this, with 413: until it is committed they are held in memory, at
+    /// Refuses an update that changes more quads than this, and documents with more, with 413: until it is committed they are held in memory, at
     /// about 150 bytes each.
     ///
     /// # Examples
@@ -170,7 +216,23 @@ impl ServerOptions {
         self
     }
 
-    /// How many connections may be open at once. Others wait until one is closed.
+    /// How many bytes of memory all queries and updates may take together for their evaluation, one gibibyte unless this is
+    /// called. One that needs more than half of that is refused with 413, and one that finds too little left with 503: see
+    /// [`QueryOptions::memory`](crate::QueryOptions::memory) for what is counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::server::ServerOptions::new().query_memory(256 << 20);
+    /// # let _ = options;
+    /// ```
+    pub fn query_memory(mut self, bytes: usize) -> Self {
+        self.query_memory = bytes;
+        self
+    }
+
+    /// How many connections may be open at once. For one more, the one is closed that the store has worked for the longest time
+    /// ago; while it works for all of them, a few more may ask for `/health`, and get 503 for anything else.
     ///
     /// # Examples
     ///
@@ -241,4 +303,14 @@ impl ServerOptions {
         self.remote = Some(Arc::new(remote));
         self
     }
+}
+
+/// Whether browsers send this as the origin of a page, or it is `*`.
+fn is_origin(origin: &str) -> bool {
+    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let is_host = |host: &str| {
+        let host = host.parse::<Authority>().ok().filter(|parsed| parsed.as_str() == host);
+        host.is_some_and(|host| !host.host().is_empty() && !host.as_str().contains(['@', '*']))
+    };
+    origin == "*" || host.is_some_and(is_host)
 }

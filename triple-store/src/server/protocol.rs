@@ -114,8 +114,9 @@ pub(super) fn operation(
                 if name.contains("named") { &mut graphs.named } else { &mut graphs.default }.push(graph);
                 *slot = Some(graphs);
             }
-            // Others may come with a proxy or a later version of the protocol.
-            _ => {}
+            // Clients ask by these for a syntax, and by `Accept` as well.
+            "explain" | "format" | "output" | "results" => {}
+            _ => return Err(unknown(&name)),
         }
     }
     let text = |text: String| without_graph(&text, RDFLIB).into_owned();
@@ -131,6 +132,11 @@ pub(super) fn operation(
         (Some(_), None, true) | (None, Some(_), true) => Err(Failure::bad_request(mismatch)),
         _ => Err(Failure::bad_request("a request has exactly one query or update")),
     }
+}
+
+/// A parameter that means nothing here: to leave it out of account would do something else than was asked for.
+pub(super) fn unknown(name: &str) -> Failure {
+    Failure::bad_request(format!("there is no parameter {name}"))
 }
 
 /// The graph that a parameter names.
@@ -165,7 +171,7 @@ mod tests {
             })
         );
         assert_eq!(
-            asked("update=CLEAR%20ALL&using-named-graph-uri=urn%3Ab&unknown"),
+            asked("update=CLEAR%20ALL&using-named-graph-uri=urn%3Ab&format=json"),
             Ok(Operation::Update {
                 text: "CLEAR ALL".into(),
                 dataset: Some(Dataset { default: vec![], named: vec![node("urn:b")] })
@@ -174,6 +180,9 @@ mod tests {
         for bad in [
             "",
             "other=1",
+            "query=a&other=1",
+            "query=a&defualt-graph-uri=urn:a",
+            "update=a&using-grpah-uri=urn:a",
             "query=a&query=b",
             "update=a&update=b",
             "query=a&update=b",

@@ -7,6 +7,7 @@ use super::protocol::{self, Content, Dataset, Operation};
 use super::work::Slot;
 use super::{Shared, request_iri};
 use crate::error::Error;
+use crate::memory::Taken;
 use crate::sparql::{QueryOptions, ResultFormat};
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -43,17 +44,25 @@ pub(super) async fn handle(
     if by_get && encoded.is_empty() && endpoint != Endpoint::Update {
         return describe(shared, endpoint, &parts);
     }
-    let slot = shared.slot(shared.options.timeout)?;
+    let deadline = shared.deadline();
     let mut parameters = protocol::parameters(encoded)?;
-    let mut sent = None;
+    let (mut sent, mut taken) = (None, Taken::default());
+    if endpoint == Endpoint::Update {
+        shared.options.access.may_write(&parts.headers)?;
+    }
     if !by_get {
         let content = Content::of(&parts.headers)?;
-        let text = Incoming::new(&parts.headers, body, &shared.options)?.text().await?;
+        if content == Content::Update {
+            shared.options.access.may_write(&parts.headers)?;
+        }
+        let (text, memory) = Incoming::receive(&parts.headers, body, shared, deadline).await?.text()?;
+        taken = memory;
         match content {
             Content::Form => parameters.extend(protocol::parameters(&text)?),
             Content::Query | Content::Update => sent = Some((content, text)),
         }
     }
+    let slot = shared.slot(&parts, deadline)?.holding(taken);
     let explains = parameters.iter().any(|(name, _)| name == "explain");
     let operation = protocol::operation(parameters, sent)?;
     match operation {
@@ -77,7 +86,11 @@ async fn query(
     dataset: Option<Dataset>,
     explains: bool,
 ) -> Result<Response, Failure> {
-    let mut options = QueryOptions::new().base_iri(request_iri(&parts)).cancellation(slot.cancellation());
+    let mut options = QueryOptions::new()
+        .base_iri(request_iri(&parts))
+        .cancellation(slot.cancellation())
+        .memory(shared.memory_of_one())
+        .shared_memory(&shared.memory);
     options = match dataset {
         None => options.union_default_graph(shared.options.union_default_graph),
         Some(dataset) => {

@@ -1,7 +1,9 @@
 //! The store's work for a request: it blocks, so it runs on a thread for that, in one of a limited number of slots,
 //! and ends when its time is over or its client has gone.
 
+use super::connections::Working;
 use super::failure::Failure;
+use crate::memory::Taken;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -27,7 +29,7 @@ const WAITING: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A time no request lives to see, and every clock can tell.
-const NEVER: Duration = Duration::from_secs(1 << 30);
+pub(super) const NEVER: Duration = Duration::from_secs(1 << 30);
 
 /// The stack of a thread: enough for the deepest query, so that none has to get one for each row. Memory is taken for
 /// what is used of it.
@@ -63,6 +65,9 @@ pub(super) struct Slot {
     threads: Handle,
     cancellation: CancellationToken,
     deadline: Instant,
+    /// What is kept until the work is over.
+    taken: Taken,
+    working: Option<Working>,
 }
 
 impl Slot {
@@ -72,13 +77,25 @@ impl Slot {
     pub(super) fn take(
         slots: &Arc<Semaphore>,
         threads: &Threads,
-        timeout: Duration,
+        deadline: Instant,
+        working: Option<Working>,
     ) -> Result<Self, Failure> {
         let permit = Arc::clone(slots).try_acquire_owned().map_err(|_| Failure::busy())?;
-        let now = Instant::now();
-        let deadline = now + timeout.min(NEVER);
         let threads = threads.runtime.as_ref().map(Runtime::handle).ok_or_else(Failure::busy)?.clone();
-        Ok(Self { permit, threads, cancellation: CancellationToken::new(), deadline })
+        Ok(Self {
+            permit,
+            threads,
+            cancellation: CancellationToken::new(),
+            deadline,
+            taken: Taken::default(),
+            working,
+        })
+    }
+
+    /// Keeps the memory of the request until the work is over.
+    pub(super) fn holding(mut self, taken: Taken) -> Self {
+        self.taken = taken;
+        self
     }
 
     /// The token that ends the work.
@@ -91,9 +108,9 @@ impl Slot {
         self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let Self { permit, threads, cancellation, deadline } = self;
+        let Self { permit, threads, cancellation, deadline, taken, working } = self;
         let _guard = Guard::new(cancellation, deadline);
-        finish(threads.spawn_blocking(move || with_permit(permit, work))).await
+        finish(threads.spawn_blocking(move || holding((permit, taken, working), work))).await
     }
 
     /// Does work that writes a response, which is sent while it is written where it is large.
@@ -106,13 +123,13 @@ impl Slot {
         self,
         work: impl FnOnce(&mut Output) -> Result<(), Failure> + Send + 'static,
     ) -> Result<Response, Failure> {
-        let Self { permit, threads, cancellation, deadline } = self;
+        let Self { permit, threads, cancellation, deadline, taken, working } = self;
         let guard = Guard::new(cancellation, deadline);
         let (sender, mut chunks) = mpsc::channel(WAITING);
         let mut output =
             Output { media_type: "", buffer: Vec::new(), sender, runtime: Handle::current(), deadline };
         let work = threads.spawn_blocking(move || {
-            with_permit(permit, || {
+            holding((permit, taken, working), || {
                 work(&mut output)?;
                 Ok((output.media_type, Bytes::from(mem::take(&mut output.buffer))))
             })
@@ -131,9 +148,9 @@ impl Slot {
 }
 
 /// The slot is free again once the work is over, even if its client has gone earlier.
-fn with_permit<T>(permit: OwnedSemaphorePermit, work: impl FnOnce() -> T) -> T {
+fn holding<T>(held: impl Sized, work: impl FnOnce() -> T) -> T {
     let result = work();
-    drop(permit);
+    drop(held);
     result
 }
 

@@ -1,6 +1,7 @@
 //! All pairs that any number of steps of a relation connect.
 
 use super::closure::Set;
+use super::meter::Kept;
 use crate::term::TermId;
 use std::collections::HashMap;
 
@@ -90,11 +91,12 @@ pub(super) struct AllPairs {
     from: Vec<usize>,
     to: Vec<usize>,
     place: (usize, usize),
+    _kept: Kept,
 }
 
 impl AllPairs {
-    /// The pairs of a relation, and of each of these nodes with itself.
-    pub(super) fn new(steps: Vec<(TermId, TermId)>, with: Set) -> Self {
+    /// The pairs of a relation, and of each of these nodes with itself. The memory for both is counted.
+    pub(super) fn new(steps: Vec<(TermId, TermId)>, with: Set, kept: Kept) -> Self {
         let or_none = !with.is_empty();
         let mut nodes: Vec<_> = with.into_iter().collect();
         let mut numbers: HashMap<TermId, usize, ahash::RandomState> =
@@ -120,6 +122,7 @@ impl AllPairs {
             from: Vec::new(),
             to: Vec::new(),
             place: (0, 0),
+            _kept: kept,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::all_pairs::AllPairs;
 use super::dataset::Dataset;
+use super::meter::Kept;
 use crate::error::{Error, Result};
 use crate::pattern::{Graphs, Pattern};
 use crate::term::TermId;
@@ -69,6 +70,10 @@ struct Start {
     forwards: bool,
 }
 
+/// Bytes that a term of a set takes, or a pair in a list and in the tables that are made of it.
+const NODE: usize = 32;
+const PAIR: usize = 96;
+
 /// Terms that are kept of all walks together.
 const MOST_KEPT: usize = 1 << 20;
 
@@ -76,7 +81,8 @@ const MOST_KEPT: usize = 1 << 20;
 #[derive(Default)]
 pub(super) struct Reached {
     from: HashMap<Start, Rc<Set>, ahash::RandomState>,
-    kept: usize,
+    terms: usize,
+    kept: Kept,
     /// The end of the pair that was asked for last.
     last_end: Option<TermId>,
 }
@@ -130,8 +136,10 @@ impl Dataset {
                 Box::new(all(reached).map(move |subject| (subject, object)))
             }
             (None, None) => {
-                let nodes = if closure.or_none { self.nodes(graph)? } else { Set::default() };
-                Box::new(AllPairs::new(self.steps(&closure.step, graph)?, nodes))
+                let mut kept = Kept::default();
+                let nodes = if closure.or_none { self.nodes(graph, &mut kept)? } else { Set::default() };
+                let steps = self.steps(&closure.step, graph, &mut kept)?;
+                Box::new(AllPairs::new(steps, nodes, kept))
             }
         })
     }
@@ -162,13 +170,14 @@ impl Dataset {
         if let Some(set) = self.reached_before().borrow().from.get(&start) {
             return Ok(Rc::clone(set));
         }
-        let (mut set, mut rest) = (Set::default(), vec![node]);
+        let (mut set, mut rest, mut kept) = (Set::default(), vec![node], Kept::default());
         while let Some(next) = rest.pop() {
             if self.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             self.follow(&closure.step, next, graph, forwards, &mut |reached| {
                 if set.insert(reached) {
+                    kept.add(NODE);
                     rest.push(reached);
                 }
             })?;
@@ -177,11 +186,11 @@ impl Dataset {
             set.insert(node);
         }
         let (set, mut before) = (Rc::new(set), self.reached_before().borrow_mut());
-        if before.kept + set.len() > MOST_KEPT {
-            before.from.clear();
-            before.kept = 0;
+        if before.terms + set.len() > MOST_KEPT {
+            *before = Reached { last_end: before.last_end, ..Reached::default() };
         }
-        before.kept += set.len() + 1;
+        before.terms += set.len() + 1;
+        before.kept.add(NODE * (set.len() + 1));
         before.from.insert(start, Rc::clone(&set));
         Ok(set)
     }
@@ -231,31 +240,37 @@ impl Dataset {
     }
 
     /// All pairs that a path connects.
-    fn steps(&self, path: &Path, graph: TermId) -> Result<Vec<(TermId, TermId)>> {
-        let each = |predicate, without: &[TermId]| {
+    fn steps(&self, path: &Path, graph: TermId, kept: &mut Kept) -> Result<Vec<(TermId, TermId)>> {
+        let mut each = |predicate, without: &[TermId]| {
             let quads = self.in_graph(None, predicate, None, graph);
             let wanted =
                 quads.filter(|quad| quad.as_ref().map_or(true, |quad| !without.contains(&quad.predicate)));
-            wanted.map(|quad| quad.map(|quad| (quad.subject, quad.object))).collect::<Result<Vec<_>>>()
+            wanted
+                .inspect(|_| kept.add(PAIR))
+                .map(|quad| quad.map(|quad| (quad.subject, quad.object)))
+                .collect::<Result<Vec<_>>>()
         };
         match path {
             Path::One(predicate) => each(Some(*predicate), &[]),
             Path::NoneOf(without) => each(None, without),
             Path::Reverse(path) => {
-                Ok(self.steps(path, graph)?.into_iter().map(|(from, to)| (to, from)).collect())
+                Ok(self.steps(path, graph, kept)?.into_iter().map(|(from, to)| (to, from)).collect())
             }
             Path::Alternative(a, b) => {
-                let mut steps = self.steps(a, graph)?;
-                steps.extend(self.steps(b, graph)?);
+                let mut steps = self.steps(a, graph, kept)?;
+                steps.extend(self.steps(b, graph, kept)?);
                 Ok(steps)
             }
             Path::Sequence(..) | Path::AtMostOnce(_) | Path::Closure(_) => {
                 let mut steps = Vec::new();
-                for node in self.nodes(graph)? {
+                for node in self.nodes(graph, kept)? {
                     if self.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
-                    self.follow(path, node, graph, true, &mut |to| steps.push((node, to)))?;
+                    self.follow(path, node, graph, true, &mut |to| {
+                        kept.add(PAIR);
+                        steps.push((node, to));
+                    })?;
                 }
                 Ok(steps)
             }
@@ -263,11 +278,15 @@ impl Dataset {
     }
 
     /// The subjects and objects of a graph.
-    fn nodes(&self, graph: TermId) -> Result<Set> {
+    fn nodes(&self, graph: TermId, kept: &mut Kept) -> Result<Set> {
         let mut nodes = Set::default();
         for quad in self.in_graph(None, None, None, graph) {
             let quad = quad?;
-            nodes.extend([quad.subject, quad.object]);
+            for node in [quad.subject, quad.object] {
+                if nodes.insert(node) {
+                    kept.add(NODE);
+                }
+            }
         }
         Ok(nodes)
     }

@@ -3,6 +3,7 @@
 use super::closure::{Closure, Pairs, Reached};
 use super::exact::{Terms, expression_term, term_of};
 use super::functions::effective_boolean_value;
+use super::meter::{Held, Kept, passes, text_length};
 use super::paths::{self, Step};
 use super::query::Watchdog;
 use super::service::restored;
@@ -121,7 +122,14 @@ impl Dataset {
             Some(graphs) if pattern.graphs == Graphs::One(TermId::DEFAULT_GRAPH) => {
                 let scans = graphs.iter().map(|graphs| scan(*graphs)).collect::<Result<Vec<_>>>();
                 scans.map(|scans| {
-                    (None, Some(Box::new(Merge { rest: scans.into_iter(), seen: HashSet::default() })))
+                    (
+                        None,
+                        Some(Box::new(Merge {
+                            rest: scans.into_iter(),
+                            seen: HashSet::default(),
+                            kept: Kept::default(),
+                        })),
+                    )
                 })
             }
             _ => scan(pattern.graphs).map(|scan| (Some(scan), None)),
@@ -136,40 +144,8 @@ impl Dataset {
         Ok(self.source.graphs()?.into_iter().map(TermId).collect())
     }
 
-    pub(super) fn reached_before(&self) -> &RefCell<Reached> {
-        &self.reached
-    }
-
-    /// Whether it is a transaction's that may read some subjects alone.
-    pub(super) fn reads_some_subjects(&self) -> bool {
-        self.source.reads_some_subjects()
-    }
-
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.token.is_cancelled()
-    }
-}
-
-impl QueryableDataset<'static> for Dataset {
-    type InternalTerm = TermId;
-    type Error = Error;
-
-    fn internal_quads_for_pattern(
-        &self,
-        subject: Option<&TermId>,
-        predicate: Option<&TermId>,
-        object: Option<&TermId>,
-        graph_name: Option<Option<&TermId>>,
-    ) -> impl Iterator<Item = Result<InternalQuad<TermId>>> + use<> {
-        let pattern = Pattern {
-            subject: subject.copied(),
-            predicate: predicate.copied(),
-            object: object.copied(),
-            graphs: match graph_name {
-                None => Graphs::Named,
-                Some(graph) => Graphs::One(graph.copied().unwrap_or(TermId::DEFAULT_GRAPH)),
-            },
-        };
+    /// What a pattern finds, whose predicate may stand for a path.
+    fn find(&self, pattern: Pattern) -> Quads {
         let path = pattern
             .predicate
             .filter(|predicate| predicate.kind() == Some(Kind::Local))
@@ -192,46 +168,97 @@ impl QueryableDataset<'static> for Dataset {
         Quads { scan: None, merge: None, error: None, alternatives: Some(alternatives) }
     }
 
-    fn internal_named_graphs(&self) -> impl Iterator<Item = Result<TermId>> + use<> {
+    pub(super) fn reached_before(&self) -> &RefCell<Reached> {
+        &self.reached
+    }
+
+    /// Whether it is a transaction's that may read some subjects alone.
+    pub(super) fn reads_some_subjects(&self) -> bool {
+        self.source.reads_some_subjects()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+}
+
+impl QueryableDataset<'static> for Dataset {
+    type InternalTerm = Held;
+    type Error = Error;
+
+    fn internal_quads_for_pattern(
+        &self,
+        subject: Option<&Held>,
+        predicate: Option<&Held>,
+        object: Option<&Held>,
+        graph_name: Option<Option<&Held>>,
+    ) -> impl Iterator<Item = Result<InternalQuad<Held>>> + use<> {
+        let found = self.find(Pattern {
+            subject: subject.map(Held::id),
+            predicate: predicate.map(Held::id),
+            object: object.map(Held::id),
+            graphs: match graph_name {
+                None => Graphs::Named,
+                Some(graph) => Graphs::One(graph.map_or(TermId::DEFAULT_GRAPH, Held::id)),
+            },
+        });
+        found.map(|quad| quad.map(|quad| held(&quad)))
+    }
+
+    fn internal_named_graphs(&self) -> impl Iterator<Item = Result<Held>> + use<> {
         let (graphs, error) = match self.named_graphs() {
             Ok(graphs) => (graphs, None),
             Err(error) => (Vec::new(), Some(Err(error))),
         };
-        error.into_iter().chain(graphs.into_iter().map(Ok))
+        error.into_iter().chain(graphs.into_iter().map(|graph| Ok(Held::new(graph))))
     }
 
-    fn internalize_term(&self, term: Term) -> Result<TermId> {
-        Ok(self.terms.id(restored(term), self.interns()))
+    fn internalize_term(&self, term: Term) -> Result<Held> {
+        Ok(Held::new(self.terms.id(restored(term), self.interns())))
     }
 
-    fn externalize_term(&self, term: TermId) -> Result<Term> {
-        self.terms.term(term)
+    fn externalize_term(&self, term: Held) -> Result<Term> {
+        self.terms.term(term.id())
     }
 
-    fn externalize_expression_term(&self, term: TermId) -> Result<ExpressionTerm> {
+    fn externalize_expression_term(&self, held: Held) -> Result<ExpressionTerm> {
+        let term = held.id();
         self.terms.note(term);
         Ok(match term.kind() {
             Some(Kind::Integer) => ExpressionTerm::IntegerLiteral(Integer::from(term.integer())),
             Some(Kind::Boolean) => ExpressionTerm::BooleanLiteral(Boolean::from(term.payload() == 1)),
             Some(Kind::Decimal) => match term.decimal() {
                 Some(value) => ExpressionTerm::DecimalLiteral(value),
-                None => self.externalize_term(term)?.into(),
+                None => self.externalize_term(held)?.into(),
             },
-            _ => expression_term(self.externalize_term(term)?),
+            _ => {
+                let term = self.externalize_term(held)?;
+                passes(text_length(&term));
+                expression_term(term)
+            }
         })
     }
 
-    fn internalize_expression_term(&self, term: ExpressionTerm) -> Result<TermId> {
+    fn internalize_expression_term(&self, term: ExpressionTerm) -> Result<Held> {
         if let ExpressionTerm::IntegerLiteral(value) = &term
             && let Some(id) = TermId::of_integer((*value).into())
         {
-            return Ok(id);
+            return Ok(Held::new(id));
         }
         self.internalize_term(term_of(term))
     }
 
-    fn internal_term_effective_boolean_value(&self, term: TermId) -> Result<Option<bool>> {
+    fn internal_term_effective_boolean_value(&self, term: Held) -> Result<Option<bool>> {
         Ok(effective_boolean_value(&self.externalize_term(term)?))
+    }
+}
+
+fn held(quad: &InternalQuad<TermId>) -> InternalQuad<Held> {
+    InternalQuad {
+        subject: Held::new(quad.subject),
+        predicate: Held::new(quad.predicate),
+        object: Held::new(quad.object),
+        graph_name: quad.graph_name.map(Held::new),
     }
 }
 
@@ -279,6 +306,17 @@ impl Iterator for Alternative {
 struct Merge {
     rest: vec::IntoIter<Scan>,
     seen: HashSet<[TermId; 3], ahash::RandomState>,
+    kept: Kept,
+}
+
+impl Merge {
+    fn is_new(&mut self, triple: [TermId; 3]) -> bool {
+        let is_new = self.seen.insert(triple);
+        if is_new {
+            self.kept.add(2 * size_of_val(&triple));
+        }
+        is_new
+    }
 }
 
 impl Iterator for Quads {
@@ -301,7 +339,7 @@ impl Iterator for Quads {
             match (self.scan.as_mut().and_then(Scan::next), &mut self.merge) {
                 (Some(EncodedQuad { subject, predicate, object, graph }), merge) => {
                     let graph_name = Some(graph).filter(|graph| merge.is_none() && !graph.is_default_graph());
-                    if merge.as_mut().is_none_or(|merge| merge.seen.insert([subject, predicate, object])) {
+                    if merge.as_mut().is_none_or(|merge| merge.is_new([subject, predicate, object])) {
                         return Some(Ok(InternalQuad { subject, predicate, object, graph_name }));
                     }
                 }

@@ -4,6 +4,7 @@
 //! expression as `"1"^^xsd:integer`. Where a term has to come out as it went in, it goes through the expression in
 //! [disguise](disguised): under a datatype that the evaluator does not know, and so leaves alone.
 
+use super::meter::{self, text_length};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::term::{Kind, TermId};
@@ -83,6 +84,8 @@ impl Terms {
 
 impl Locals {
     fn add(&mut self, term: Term) -> TermId {
+        // It is held twice.
+        meter::keep(2 * (text_length(&term) + meter::ENTRY));
         let number = self.terms.len() as u64;
         self.terms.push(term.clone());
         self.numbers.insert(term, number);

@@ -6,7 +6,7 @@ use super::plan::Estimates;
 use super::query::{Prepared, QueryOptions};
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
-use spareval::QueryResults;
+use spareval::{QueryEvaluationError, QueryResults};
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::time::Instant;
@@ -37,18 +37,22 @@ impl Snapshot {
         let estimates = RefCell::default();
         let (query, evaluator) =
             options.plan(options.parse(query)?, &self.source, Instant::now(), Some(&estimates))?;
-        let Prepared { evaluator, token, failure, watchdog, terms, steps } = evaluator;
+        let Prepared { evaluator, token, failure, watchdog, terms, steps, meter } = evaluator;
         let evaluator = evaluator.compute_statistics();
         let mut prepared = options.prepare(&evaluator, &query);
         let dataset =
             Dataset::new(self.source.clone(), terms, &steps, prepared.dataset_mut(), token, watchdog);
-        let (results, explanation) = prepared.explain(dataset);
-        match results? {
-            QueryResults::Solutions(mut solutions) => solutions.try_for_each(|row| row.map(drop))?,
-            QueryResults::Graph(mut triples) => triples.try_for_each(|row| row.map(drop))?,
-            QueryResults::Boolean(_) => {}
-        }
+        let explanation = meter.run(|| {
+            let (results, explanation) = prepared.explain(dataset);
+            match results? {
+                QueryResults::Solutions(mut solutions) => solutions.try_for_each(|row| row.map(drop))?,
+                QueryResults::Graph(mut triples) => triples.try_for_each(|row| row.map(drop))?,
+                QueryResults::Boolean(_) => {}
+            }
+            Ok::<_, QueryEvaluationError>(explanation)
+        });
         failure.check()?;
+        let explanation = explanation??;
         let mut json = Vec::new();
         explanation.write_in_json(&mut json).map_err(|source| Error::Io { name: "plan".into(), source })?;
         Ok(with_estimates(&String::from_utf8_lossy(&json), estimates.into_inner()))

@@ -2,6 +2,7 @@
 //! [rules](super::rules) write them into queries, under names that no query can contain.
 
 use super::exact::{Terms, disguised, revealed};
+use super::meter::{self, ENTRY, Kept, text_length};
 use super::order::{Number, Ranked};
 use super::regular;
 use oxrdf::vocab::xsd;
@@ -30,6 +31,10 @@ pub(super) const REPLACE: &str = " replace";
 pub(super) const ROW: &str = " row";
 pub(super) const BNODE: &str = " bnode";
 pub(super) const KEY: &str = " key";
+pub(super) const CONCAT: &str = " concat";
+pub(super) const ENCODED: &str = " encoded";
+/// Computes nothing: it counts a row that binds nothing.
+pub(super) const COUNTED: &str = " counted";
 /// An aggregate of one of these names.
 pub(super) const MIN: &str = " min";
 pub(super) const MAX: &str = " max";
@@ -70,7 +75,11 @@ impl Used {
         for (at, separator) in self.separators.iter().enumerate() {
             let separator: Arc<str> = separator.as_str().into();
             let new = move || -> Accumulator {
-                Box::new(Concat { separator: Arc::clone(&separator), parts: Some(Vec::new()) })
+                Box::new(Concat {
+                    separator: Arc::clone(&separator),
+                    parts: Some(Vec::new()),
+                    kept: Kept::default(),
+                })
             };
             evaluator = evaluator.with_custom_aggregate_function(Self::concat_name(at), new);
         }
@@ -119,6 +128,10 @@ fn register(evaluator: QueryEvaluator, name: &'static str, terms: Arc<Terms>) ->
             let cache = regular::Cache::default();
             evaluator.with_custom_function(node, move |arguments| regular::replaced(&cache, arguments))
         }
+        COUNTED => evaluator.with_custom_function(node, |_| {
+            meter::keep_row();
+            None
+        }),
         ROW => evaluator.with_custom_function(node, |arguments| Some(row(arguments))),
         _ => evaluator.with_custom_function(node, move |arguments| call(name, arguments)),
     }
@@ -148,6 +161,8 @@ fn call(name: &str, arguments: &[Term]) -> Option<Term> {
         DECIMAL => decimal(first()?),
         BNODE => blank_node(arguments),
         KEY => Some(key(first()?)),
+        CONCAT => concatenated(arguments),
+        ENCODED => arguments.first().cloned().inspect(|term| meter::passes(text_length(term))),
         _ => None,
     }
 }
@@ -280,7 +295,20 @@ fn blank_node(arguments: &[Term]) -> Option<Term> {
 /// A solution as one term, different for different ones.
 fn row(arguments: &[Term]) -> Term {
     let parts: Vec<_> = arguments.iter().map(Term::to_string).collect();
+    meter::passes(parts.iter().map(String::len).sum());
     Literal::new_simple_literal(parts.join(" ")).into()
+}
+
+/// 17.4.3.12: `CONCAT`, of a language if all texts are of that one.
+fn concatenated(arguments: &[Term]) -> Option<Term> {
+    let texts: Option<Vec<_>> = arguments.iter().map(regular::string).collect();
+    let texts = texts?;
+    meter::passes(texts.iter().map(|text| text.value().len()).sum());
+    let all = texts.iter().map(|text| text.value()).collect::<String>();
+    let [first, rest @ ..] = &texts[..] else { return Some(Literal::new_simple_literal(all).into()) };
+    let is_of_one =
+        rest.iter().all(|text| text.language() == first.language() && text.direction() == first.direction());
+    Some(if is_of_one { regular::like(first, all) } else { Literal::new_simple_literal(all) }.into())
 }
 
 /// `MIN` and `MAX`: one of the terms, as it is.
@@ -304,13 +332,14 @@ impl AggregateFunctionAccumulator for Extreme {
 
 /// `SUM`, for what is distinct as a term.
 struct Sum {
-    sum: Option<Number>,
+    total: Option<Number>,
     count: i64,
+    kept: Kept,
 }
 
 impl Default for Sum {
     fn default() -> Self {
-        Self { sum: Some(Number::Integer(0.into())), count: 0 }
+        Self { total: Some(Number::Integer(0.into())), count: 0, kept: Kept::default() }
     }
 }
 
@@ -318,11 +347,13 @@ impl AggregateFunctionAccumulator for Sum {
     fn accumulate(&mut self, element: Term) {
         let number = Number::of(revealed(element));
         self.count += 1;
-        self.sum = self.sum.zip(number).and_then(|(sum, number)| sum.plus(number));
+        // The evaluator holds it, to find what is distinct.
+        self.kept.add(ENTRY);
+        self.total = self.total.zip(number).and_then(|(sum, number)| sum.plus(number));
     }
 
     fn finish(&mut self) -> Option<Term> {
-        self.sum.take().map(Number::term)
+        self.total.take().map(Number::term)
     }
 }
 
@@ -337,7 +368,7 @@ impl AggregateFunctionAccumulator for Average {
         match self.0.count {
             // 18.5.1.3: the average of nothing is 0.
             0 => Some(Number::Integer(0.into()).term()),
-            count => Some(self.0.sum.take()?.over(count)?.term()),
+            count => Some(self.0.total.take()?.over(count)?.term()),
         }
     }
 }
@@ -347,17 +378,26 @@ struct Concat {
     separator: Arc<str>,
     /// `None` once a term has no text.
     parts: Option<Vec<String>>,
+    kept: Kept,
 }
 
 impl AggregateFunctionAccumulator for Concat {
     fn accumulate(&mut self, element: Term) {
         match (str(revealed(element)), &mut self.parts) {
-            (Some(Term::Literal(part)), Some(parts)) => parts.push(part.destruct().0),
+            (Some(Term::Literal(part)), Some(parts)) => {
+                let part = part.destruct().0;
+                // With `DISTINCT` the evaluator holds it as well.
+                self.kept.add(2 * part.len() + ENTRY);
+                parts.push(part);
+            }
             _ => self.parts = None,
         }
     }
 
     fn finish(&mut self) -> Option<Term> {
-        Some(Literal::new_simple_literal(self.parts.take()?.join(&self.separator)).into())
+        let parts = self.parts.take()?;
+        let separators = self.separator.len() * parts.len().saturating_sub(1);
+        meter::passes(parts.iter().map(String::len).sum::<usize>() + separators);
+        Some(Literal::new_simple_literal(parts.join(&self.separator)).into())
     }
 }

@@ -12,6 +12,8 @@ mod fault;
 mod fetch;
 mod functions;
 mod graphs;
+mod measure;
+mod meter;
 mod once;
 mod operators;
 mod order;

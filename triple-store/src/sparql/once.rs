@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::exact::{Terms, revealed};
+use super::meter::{ENTRY, keep, text_length};
 use super::paths::Step;
 use super::plan::{Once, argument};
 use super::query::QueryOptions;
@@ -79,6 +80,11 @@ struct Asked {
     looked_up: Mutex<HashMap<Vec<Term>, bool, ahash::RandomState>>,
 }
 
+/// Bytes that a term takes in a table.
+fn size(term: &Term) -> usize {
+    ENTRY + text_length(term)
+}
+
 impl Asked {
     fn answer(&self, arguments: &[Term]) -> Result<bool> {
         let (common, others) = arguments.split_at(self.once.common.len());
@@ -110,6 +116,7 @@ impl Asked {
             return Ok(*found);
         }
         let found = self.look_up(&common, others)?;
+        keep(ENTRY + key.iter().map(size).sum::<usize>());
         self.looked_up.lock().insert(key, found);
         Ok(found)
     }
@@ -137,6 +144,7 @@ impl Asked {
                 let key: Option<Vec<_>> =
                     self.once.common.iter().map(|name| row.get(name).cloned()).collect();
                 if let Some(key) = key {
+                    keep(key.iter().chain(compared.and_then(|name| row.get(name))).map(size).sum());
                     let values = known.entry(key).or_default();
                     if let Some(value) = compared.and_then(|name| row.get(name)) {
                         values.add(value.clone(), comparisons);

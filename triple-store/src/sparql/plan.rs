@@ -28,7 +28,8 @@ use spargebra::Query;
 use spargebra::algebra::{AggregateExpression, AggregateFunction, Expression, GraphPattern, OrderExpression};
 use spargebra::term::{GroundTerm, NamedNodePattern, TriplePattern};
 use std::cell::{Cell, RefCell};
-use variables::{Scope, assigns, fits};
+pub(super) use variables::Scope;
+use variables::{assigns, fits};
 
 /// What the evaluator has to know of a pattern that was rewritten.
 #[derive(Default)]

@@ -4,6 +4,8 @@ use super::custom::Custom;
 use super::dataset::Dataset;
 use super::depth::Room;
 use super::exact::Terms;
+use super::measure::Measure;
+use super::meter::{self, Budget, Meter};
 use super::once::{self, Context, Failure};
 use super::paths::Step;
 use super::plan::Estimates;
@@ -11,12 +13,14 @@ use super::rules::Rules;
 use super::service::Services;
 use super::{fault, functions, plan, text};
 use crate::error::{Error, Result};
+#[cfg(feature = "server")]
+use crate::memory::Memory;
 use crate::remote::Remote;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::store::TripleStore;
 use crate::transaction::Transaction;
-use oxrdf::{GraphName, NamedNode, NamedOrBlankNode, Term};
+use oxrdf::{GraphName, NamedNode, NamedOrBlankNode, Term, Triple};
 use spareval::{
     AggregateFunctionAccumulator, CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults,
     QuerySolutionIter, QueryTripleIter,
@@ -54,10 +58,11 @@ pub struct QueryOptions {
     named_graphs: Option<Vec<NamedOrBlankNode>>,
     pub(super) remote: Option<Arc<dyn Remote>>,
     pub(super) custom: Custom,
+    budget: Budget,
 }
 
 impl QueryOptions {
-    /// The defaults: no limit of time, no base IRI, the dataset that the query names.
+    /// The defaults: no limit of time or memory, no base IRI, the dataset that the query names.
     ///
     /// # Examples
     ///
@@ -66,8 +71,8 @@ impl QueryOptions {
         Self::default()
     }
 
-    /// Ends the evaluation, results included, with [`Error::Cancelled`] after this time. It is looked at whenever data
-    /// is read and for every row of the results; an aggregate over a product of large patterns can go on for longer.
+    /// Ends the evaluation, results included, with [`Error::Cancelled`] after this time. It is looked at every
+    /// thousand terms or so that are read, joined, sorted or compared.
     ///
     /// # Examples
     ///
@@ -92,6 +97,37 @@ impl QueryOptions {
     /// ```
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancellation = Some(token);
+        self
+    }
+
+    /// Ends the evaluation with [`Error::TooMuchMemory`] when it needs more than so many bytes: for rows that are sorted,
+    /// grouped, joined by hash or told apart, for computed terms and strings on their way to one, and for what
+    /// paths reach. The count is an estimate, by a factor of two for most queries. Results that are read one by one take none of
+    /// it, except the triples of a `CONSTRUCT`: none is given twice, so all are remembered.
+    ///
+    /// The evaluation is ended by unwinding, as by a panic that nobody sees. In a program whose panics abort it, it ends with its next
+    /// result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Error, QueryOptions, TripleStore};
+    ///
+    /// let store = TripleStore::in_memory();
+    /// let options = QueryOptions::new().memory(1 << 20);
+    /// let doubled: String = (0..30).map(|n| format!("BIND(CONCAT(?x{n}, ?x{n}) AS ?x{})", n + 1)).collect();
+    /// let query = format!("ASK {{ BIND('long' AS ?x0) {doubled} }}");
+    /// assert!(matches!(store.query_with(&query, &options), Err(Error::TooMuchMemory(_))));
+    /// ```
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.budget.most = Some(bytes);
+        self
+    }
+
+    /// Takes the memory of the evaluation from what others take theirs from.
+    #[cfg(feature = "server")]
+    pub(crate) fn shared_memory(mut self, memory: &Arc<Memory>) -> Self {
+        self.budget.shared = Some(Arc::clone(memory));
         self
     }
 
@@ -245,7 +281,13 @@ impl QueryOptions {
     }
 
     /// An evaluator for a query that was begun then and that these rules rewrote.
-    pub(super) fn evaluator(&self, rules: Rules<'_>, source: &Source, started: Instant) -> Prepared {
+    pub(super) fn evaluator(
+        &self,
+        rules: Rules<'_>,
+        source: &Source,
+        started: Instant,
+        measure: &Measure,
+    ) -> Prepared {
         let token = self.cancellation.clone().unwrap_or_default();
         let terms = Arc::new(Terms::new(Arc::clone(&source.engine)));
         let evaluator = QueryEvaluator::new().with_cancellation_token(token.clone());
@@ -253,7 +295,9 @@ impl QueryOptions {
         let watchdog = self
             .timeout
             .map(|timeout| Watchdog::new(token.clone(), timeout.saturating_sub(started.elapsed())));
-        Prepared { evaluator, token, failure: Failure::default(), watchdog, terms, steps: rules.steps.into() }
+        let meter = measure.meter(token.clone(), self.budget.clone());
+        let (failure, steps) = (Failure::default(), rules.steps.into());
+        Prepared { evaluator, token, failure, watchdog, terms, steps, meter }
     }
 
     pub(super) fn parse(&self, text: &str) -> Result<Query> {
@@ -279,10 +323,11 @@ impl QueryOptions {
         | Query::Describe { pattern, .. }
         | Query::Ask { pattern, .. }) = &mut query;
         Services::new(self, source, dataset, started).answer(pattern)?;
-        let rules = Rules::of(pattern, &self.custom);
+        let mut rules = Rules::of(pattern, &self.custom);
+        let measure = Measure::of(pattern, &mut rules);
         let plain = query.dataset().is_none() && self.default_graphs.is_none() && !self.union_default_graph;
         let improved = plan::improve_query(&mut query, source, &rules.steps, plain, estimates);
-        let mut prepared = self.evaluator(rules, source, started);
+        let mut prepared = self.evaluator(rules, source, started, &measure);
         if improved.is_finished {
             prepared.evaluator = prepared.evaluator.without_optimizations();
         }
@@ -305,22 +350,24 @@ impl QueryOptions {
         room: Room,
     ) -> Result<QueryResults<'static>> {
         let (query, evaluator) = self.plan(query, &source, started, None)?;
-        let Prepared { evaluator, token, failure, watchdog, terms, steps } = evaluator;
+        let Prepared { evaluator, token, failure, watchdog, terms, steps, meter } = evaluator;
         if token.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let mut prepared = self.prepare(&evaluator, &query);
         let dataset = Dataset::new(source, terms, &steps, prepared.dataset_mut(), token.clone(), watchdog);
-        Ok(match prepared.execute(dataset)? {
+        Ok(match meter.run(|| prepared.execute(dataset))?? {
             QueryResults::Solutions(rows) => {
                 let variables = rows.variables().into();
-                QueryResults::Solutions(QuerySolutionIter::new(
-                    variables,
-                    Steps::new(rows, token, failure, room),
-                ))
+                let rows = Steps { results: Some(rows), token, failure, room, meter, remembered: None };
+                QueryResults::Solutions(QuerySolutionIter::new(variables, rows))
             }
             QueryResults::Graph(triples) => {
-                QueryResults::Graph(QueryTripleIter::new(Steps::new(triples, token, failure, room)))
+                // The evaluator gives none twice, and remembers all for that.
+                let remembered =
+                    matches!(query, Query::Construct { .. }).then_some(size as fn(&Triple) -> usize);
+                let triples = Steps { results: Some(triples), token, failure, room, meter, remembered };
+                QueryResults::Graph(QueryTripleIter::new(triples))
             }
             QueryResults::Boolean(value) => {
                 failure.check()?;
@@ -381,41 +428,73 @@ impl std::fmt::Debug for QueryOptions {
 
 /// Results that are computed as they are asked for: each with the stack that this takes, and none once the query is
 /// cancelled, since a product of large sides yields rows for long without reading data.
-struct Steps<I> {
+struct Steps<T, I> {
     /// `None` once dropped.
     results: Option<I>,
     token: CancellationToken,
     failure: Failure,
     room: Room,
+    meter: Meter,
+    /// Bytes that the evaluator remembers of each result.
+    remembered: Option<fn(&T) -> usize>,
 }
 
-impl<I> Steps<I> {
-    fn new(results: I, token: CancellationToken, failure: Failure, room: Room) -> Self {
-        Self { results: Some(results), token, failure, room }
+impl<T, I: Iterator<Item = Result<T, QueryEvaluationError>>> Steps<T, I> {
+    fn step(&mut self) -> Result<Option<T>> {
+        let Some(results) = &mut self.results else { return Ok(None) };
+        let result = self.meter.run(|| {
+            let result = self.room.run(|| results.next()).transpose();
+            if let (Some(remembered), Ok(Some(result))) = (self.remembered, &result) {
+                meter::keep(remembered(result));
+            }
+            result
+        });
+        if result.is_err() {
+            self.end();
+        }
+        self.failure.check()?;
+        let result = result??;
+        if result.is_some() && self.token.is_cancelled() { Err(Error::Cancelled) } else { Ok(result) }
     }
 }
 
-impl<T, I: Iterator<Item = Result<T, QueryEvaluationError>>> Iterator for Steps<I> {
+impl<T, I> Steps<T, I> {
+    fn end(&mut self) {
+        // An evaluation that is over budget is so while it is dropped, too.
+        let _ = self.meter.run(|| self.room.run(|| drop(self.results.take())));
+    }
+}
+
+impl<T, I: Iterator<Item = Result<T, QueryEvaluationError>>> Iterator for Steps<T, I> {
     type Item = I::Item;
 
     fn next(&mut self) -> Option<I::Item> {
-        let results = self.results.as_mut()?;
-        let result = self.room.run(|| results.next());
-        if let Err(error) = self.failure.check() {
-            return Some(Err(match error {
-                Error::Cancelled => QueryEvaluationError::Cancelled,
-                error => QueryEvaluationError::Dataset(error.into()),
-            }));
-        }
-        let result = result?;
-        Some(if self.token.is_cancelled() { Err(QueryEvaluationError::Cancelled) } else { result })
+        self.step().map_err(reported).transpose()
     }
 }
 
-impl<I> Drop for Steps<I> {
+impl<T, I> Drop for Steps<T, I> {
     fn drop(&mut self) {
-        self.room.run(|| drop(self.results.take()));
+        self.end();
     }
+}
+
+/// The error as results report it.
+fn reported(error: Error) -> QueryEvaluationError {
+    match error {
+        Error::Cancelled => QueryEvaluationError::Cancelled,
+        Error::Evaluation(error) => error,
+        error => QueryEvaluationError::Dataset(error.into()),
+    }
+}
+
+/// Bytes that a triple takes in a set.
+fn size(triple: &Triple) -> usize {
+    let subject = match &triple.subject {
+        NamedOrBlankNode::NamedNode(node) => node.as_str().len(),
+        NamedOrBlankNode::BlankNode(node) => node.as_str().len(),
+    };
+    meter::ENTRY + subject + triple.predicate.as_str().len() + meter::text_length(&triple.object)
 }
 
 /// An evaluator, and what its dataset needs.
@@ -427,6 +506,7 @@ pub(super) struct Prepared {
     pub(super) watchdog: Option<Watchdog>,
     pub(super) terms: Arc<Terms>,
     pub(super) steps: Arc<[Vec<Step>]>,
+    pub(super) meter: Meter,
 }
 
 impl Prepared {

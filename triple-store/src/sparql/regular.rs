@@ -1,5 +1,6 @@
 //! `REGEX` and `REPLACE` as `XPath` defines them: patterns with back-references, and replacements with `$1`.
 
+use super::meter;
 use fancy_regex::{Captures, Regex, RegexBuilder};
 use oxrdf::vocab::xsd;
 use oxrdf::{Literal, Term};
@@ -26,6 +27,9 @@ impl Cache {
 /// Bytes that a compiled pattern may take, as the evaluator has it.
 const SIZE: usize = 1_000_000;
 
+/// Bytes that a text grows by between two looks at the memory it takes.
+const BETWEEN: usize = 64 << 10;
+
 fn compile(pattern: &str, flags: &str) -> Option<Regex> {
     let escaped = flags.contains('q').then(|| fancy_regex::escape(pattern));
     let mut builder = RegexBuilder::new(escaped.as_deref().unwrap_or(pattern));
@@ -44,7 +48,7 @@ fn compile(pattern: &str, flags: &str) -> Option<Regex> {
 }
 
 /// A string, with or without a language.
-fn string(term: &Term) -> Option<&Literal> {
+pub(super) fn string(term: &Term) -> Option<&Literal> {
     match term {
         Term::Literal(literal) if literal.language().is_some() || literal.datatype() == xsd::STRING => {
             Some(literal)
@@ -80,7 +84,7 @@ pub(super) fn replaced(cache: &Cache, arguments: &[Term]) -> Option<Term> {
     }
     let replacement = simple(replacement)?;
     let literal = string(text)?;
-    let (text, mut out, mut end) = (literal.value(), String::new(), 0);
+    let (text, mut out, mut end, mut counted) = (literal.value(), String::new(), 0, 0);
     let parts = if flags.contains('q') {
         vec![Replacement::Text(replacement.into())]
     } else {
@@ -92,20 +96,27 @@ pub(super) fn replaced(cache: &Cache, arguments: &[Term]) -> Option<Term> {
         out.push_str(&text[end..all.start()]);
         for part in &parts {
             part.write(&captures, &mut out);
+            if out.len() >= counted + BETWEEN {
+                meter::grows(out.len() - counted);
+                counted = out.len();
+            }
         }
         end = all.end();
     }
     out.push_str(&text[end..]);
-    Some(
-        match (literal.language(), literal.direction()) {
-            (Some(language), Some(direction)) => {
-                Literal::new_directional_language_tagged_literal_unchecked(out, language, direction)
-            }
-            (Some(language), None) => Literal::new_language_tagged_literal_unchecked(out, language),
-            _ => Literal::new_simple_literal(out),
+    meter::passes(out.len());
+    Some(like(literal, out).into())
+}
+
+/// A text in the language of another one.
+pub(super) fn like(literal: &Literal, text: String) -> Literal {
+    match (literal.language(), literal.direction()) {
+        (Some(language), Some(direction)) => {
+            Literal::new_directional_language_tagged_literal_unchecked(text, language, direction)
         }
-        .into(),
-    )
+        (Some(language), None) => Literal::new_language_tagged_literal_unchecked(text, language),
+        _ => Literal::new_simple_literal(text),
+    }
 }
 
 /// A part of a replacement.

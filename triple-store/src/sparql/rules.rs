@@ -246,6 +246,8 @@ impl<'a> Rules<'a> {
             Function::Regex if may_refer_back(arguments) => {
                 *function = Function::Custom(self.used.name(functions::REGEX));
             }
+            Function::Concat => *function = Function::Custom(self.used.name(functions::CONCAT)),
+            Function::EncodeForUri => self.wrap(expression, functions::ENCODED),
             Function::Replace => *function = Function::Custom(self.used.name(functions::REPLACE)),
             Function::Custom(name) if arguments.len() == 1 && is_cast(name) => {
                 if *name == xsd::DECIMAL {

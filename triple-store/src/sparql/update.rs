@@ -3,7 +3,7 @@
 use super::dataset::Dataset;
 use super::depth::Room;
 use super::fetch::{self, Loaded};
-use super::once::Failure;
+use super::measure::Measure;
 use super::plan;
 use super::query::{Prepared, QueryOptions};
 use super::rules::Rules;
@@ -13,6 +13,8 @@ use super::text;
 use super::within::within;
 use crate::blank::Scope;
 use crate::error::{Error, Result};
+#[cfg(feature = "server")]
+use crate::memory::Memory;
 use crate::nesting;
 use crate::pattern::{Graphs, Pattern};
 use crate::quad::EncodedQuad;
@@ -26,6 +28,8 @@ use spargebra::GraphUpdateOperation;
 use spargebra::Update;
 use spargebra::algebra::{GraphPattern, GraphTarget, QueryDataset};
 use spargebra::term::{GraphNamePattern, GroundTerm, GroundTriple, NamedNodePattern, QuadPattern};
+#[cfg(feature = "server")]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How an update is evaluated.
@@ -92,6 +96,28 @@ impl UpdateOptions {
     /// ```
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.query = self.query.cancellation(token);
+        self
+    }
+
+    /// Ends the evaluation with [`Error::TooMuchMemory`] when it needs more than so many bytes, with nothing changed: see
+    /// [`QueryOptions::memory`]. The changes themselves are bounded by [`most_changes`](Self::most_changes).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = triple_store::UpdateOptions::new().memory(1 << 30);
+    /// triple_store::TripleStore::in_memory().update_with("DELETE WHERE { ?s ?p ?o }", &options)?;
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.query = self.query.memory(bytes);
+        self
+    }
+
+    /// Takes the memory of the evaluation from what others take theirs from.
+    #[cfg(feature = "server")]
+    pub(crate) fn shared_memory(mut self, memory: &Arc<Memory>) -> Self {
+        self.query = self.query.shared_memory(memory);
         self
     }
 
@@ -381,12 +407,13 @@ impl Transaction {
                 let started = Instant::now();
                 let mut pattern = GraphPattern::clone(pattern);
                 Services::new(&options.query, &self.source, using.clone(), started).answer(&mut pattern)?;
-                let rules = Rules::of(&mut pattern, &options.query.custom);
+                let mut rules = Rules::of(&mut pattern, &options.query.custom);
+                let measure = Measure::of(&mut pattern, &mut rules);
                 let plan = plan::improve(&mut pattern, &self.source, &rules.steps, using.is_none());
-                let mut prepared = options.query.evaluator(rules, &self.source, started);
+                let mut prepared = options.query.evaluator(rules, &self.source, started, &measure);
                 let context = options.query.context(&self.source, &prepared, using.clone());
                 prepared.tell(plan, &context);
-                let Prepared { evaluator, token, failure, watchdog, terms, steps } = prepared;
+                let Prepared { evaluator, token, failure, watchdog, terms, steps, meter } = prepared;
                 let (delete, insert) = (delete.clone(), insert.clone());
                 let base = update.base_iri.clone();
                 let mut prepared =
@@ -399,8 +426,20 @@ impl Transaction {
                     token.clone(),
                     watchdog,
                 );
-                let changes = prepared.execute(dataset)?;
-                self.delete_insert(changes, &token, &failure, options)?;
+                let changes = meter.run(|| {
+                    let changes = prepared.execute(dataset)?;
+                    self.changes(changes, &token, options)
+                });
+                failure.check()?;
+                let (removed, added) = changes??;
+                // First all removals, then all additions, as they were found before either.
+                for quad in removed {
+                    self.change(quad, false)?;
+                }
+                for quad in added {
+                    self.change(quad, true)?;
+                }
+                self.check_size(options)?;
             }
             GraphUpdateOperation::Clear { graph, .. } | GraphUpdateOperation::Drop { graph, .. } => {
                 let graphs = match graph {
@@ -433,14 +472,13 @@ impl Transaction {
         }
     }
 
-    /// First all removals, then all additions, as they were found before either.
-    fn delete_insert(
-        &mut self,
+    /// What an operation removes and adds.
+    fn changes(
+        &self,
         changes: DeleteInsertIter<'_>,
         token: &CancellationToken,
-        failure: &Failure,
         options: &UpdateOptions,
-    ) -> Result<()> {
+    ) -> Result<(Vec<EncodedQuad>, Vec<EncodedQuad>)> {
         let (mut removed, mut added): (Vec<EncodedQuad>, Vec<EncodedQuad>) = Default::default();
         let dictionary = &self.source.engine.dictionary;
         for change in changes {
@@ -459,14 +497,7 @@ impl Transaction {
                 .filter(|most| found > 2 * most)
                 .map_or(Ok(()), |most| Err(Error::TooManyChanges(most)))?;
         }
-        failure.check()?;
-        for quad in removed {
-            self.change(quad, false)?;
-        }
-        for quad in added {
-            self.change(quad, true)?;
-        }
-        self.check_size(options)
+        Ok((removed, added))
     }
 
     fn check_size(&self, options: &UpdateOptions) -> Result<()> {

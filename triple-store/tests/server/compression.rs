@@ -19,7 +19,12 @@ fn answers_are_compressed_for_those_who_ask() {
     let target = format!("/query?query={}", encode("SELECT * { ?s ?p ?o } ORDER BY ?s"));
     let plain = server.get(&target, &["Accept: text/csv"]);
     assert_eq!(plain.field("content-encoding"), None);
-    for (accepted, coding) in [("gzip", Some("gzip")), ("br, gzip;q=0.5", Some("gzip")), ("gzip;q=0", None)] {
+    for (accepted, coding) in [
+        ("gzip", Some("gzip")),
+        ("br, gzip;q=0.5", Some("gzip")),
+        ("gzip;q=1.0", Some("gzip")),
+        ("gzip;q=0", None),
+    ] {
         let answer = server.get(&target, &["Accept: text/csv", &format!("Accept-Encoding: {accepted}")]);
         assert_eq!(answer.field("content-encoding"), coding, "{accepted}");
         assert!(answer.whole && answer.body == plain.body, "{accepted}");

@@ -53,11 +53,43 @@ fn the_whole_store_is_a_resource_too() {
     lines.sort();
     assert_eq!(lines.join("\n") + "\n", quads);
     assert_eq!(server.get("/store", &["Accept: text/turtle"]).status, 406, "it holds one graph only");
-    let trig =
-        server.send("PUT", "/store", &["Content-Type: application/trig"], "<urn:x> { <urn:s> <urn:p> 1 }");
+    let trig = server.send(
+        "PUT",
+        "/store?all",
+        &["Content-Type: application/trig"],
+        "<urn:x> { <urn:s> <urn:p> 1 }",
+    );
     assert_eq!((trig.status, server.store.len()), (204, 1));
-    assert_eq!(server.send("DELETE", "/store", &[], "").status, 204);
+    assert_eq!(server.send("DELETE", "/store?all", &[], "").status, 204);
     assert!(server.store.is_empty());
+}
+
+#[test]
+fn a_parameter_that_is_mistyped_does_nothing() {
+    let server = Running::new(ServerOptions::new());
+    assert_eq!(put(&server, "/store?graph=urn:g", "<urn:s> <urn:p> 1 ."), 201);
+    let update = "Content-Type: application/sparql-update";
+    for (method, target, field, body) in [
+        ("DELETE", "/store?grpah=urn:g", "", ""),
+        ("DELETE", "/store?Graph=urn:g", "", ""),
+        ("DELETE", "/store?graph=urn:g&x=1", "", ""),
+        ("DELETE", "/store?all&default", "", ""),
+        ("DELETE", "/store", "", ""),
+        ("DELETE", "/store?", "", ""),
+        ("PUT", "/store?grpah=urn:g", "Content-Type: text/turtle", ""),
+        ("PUT", "/store", "Content-Type: application/trig", ""),
+        ("POST", "/store?grpah=urn:g", "Content-Type: text/turtle", "<urn:s> <urn:p> 2 ."),
+        ("PATCH", "/store?grpah=urn:g", update, "CLEAR ALL"),
+        ("GET", "/store?grpah=urn:g", "", ""),
+        ("POST", "/update?using-grpah-uri=urn:h", update, "DELETE WHERE { GRAPH ?g { ?s ?p ?o } }"),
+        ("GET", "/query?query=ASK%7B%7D&defualt-graph-uri=urn:g", "", ""),
+    ] {
+        let fields = if field.is_empty() { vec![] } else { vec![field] };
+        let answer = server.send(method, target, &fields, body);
+        assert_eq!(answer.status, 400, "{method} {target}: {}", answer.body);
+        assert_eq!(server.store.len(), 1, "{method} {target}");
+    }
+    assert_eq!(server.get("/query?query=ASK%7B%7D&format=json&output=json&results=json", &[]).status, 200);
 }
 
 #[test]

@@ -110,7 +110,8 @@ fn an_update_that_changes_too_much_is_refused() {
 
 #[test]
 fn a_query_whose_client_has_gone_is_cancelled() {
-    let options = ServerOptions::new().timeout(Duration::from_hours(1));
+    let options =
+        ServerOptions::new().timeout(Duration::from_hours(1)).client_timeout(Duration::from_secs(2));
     let server = Running::with_store(many_triples(), options);
     for query in ["SELECT (COUNT(*) AS ?n) WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }", ENDLESS] {
         let mut connection = server.connect();
@@ -167,6 +168,131 @@ fn deep_nesting_is_refused_and_no_stack_overflows() {
         }
     }
     assert_eq!(server.get("/health", &[]).status, 200);
+}
+
+/// The head of a request whose body is still to come.
+fn head(target: &str, media_type: &str, length: usize) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n"
+    )
+}
+
+const BODIES: [(&str, &str); 5] = [
+    ("/query", "application/sparql-query"),
+    ("/sparql", "application/x-www-form-urlencoded"),
+    ("/update", "application/sparql-update"),
+    ("/store?default", "text/turtle"),
+    ("/store?default", "multipart/form-data; boundary=x"),
+];
+
+#[test]
+fn a_body_on_its_way_holds_no_slot() {
+    let server = Running::new(ServerOptions::new().concurrency(1));
+    let connections = BODIES.map(|(target, media_type)| {
+        let mut connection = server.connect();
+        let head = head(target, media_type, 50);
+        connection.write(format!("{head}Expect: 100-continue\r\n\r\n")).unwrap();
+        assert_eq!(connection.answer("HEAD").status, 100, "{target} {media_type}");
+        connection.write("#").unwrap();
+        connection
+    });
+    assert_eq!(server.query("SELECT (1 AS ?n) {}"), "n\r\n1\r\n");
+    drop(connections);
+}
+
+#[test]
+fn a_body_comes_within_the_time_of_its_request() {
+    let options = ServerOptions::new().timeout(SHORT).client_timeout(Duration::from_hours(1));
+    let server = Running::new(options);
+    for (target, media_type) in BODIES {
+        let mut connection = server.connect();
+        connection.write(head(target, media_type, 50) + "\r\n#").unwrap();
+        assert_eq!(connection.answer("POST").status, 408, "{target} {media_type}");
+    }
+}
+
+#[test]
+fn a_write_without_the_token_is_refused_before_its_body() {
+    let server = Running::new(ServerOptions::new().token("xyzzy"));
+    for (target, media_type) in [
+        ("/update", "application/sparql-update"),
+        ("/update", "application/x-www-form-urlencoded"),
+        ("/sparql", "application/sparql-update"),
+        ("/store?default", "text/turtle"),
+    ] {
+        let mut connection = server.connect();
+        let head = head(target, media_type, 1 << 20);
+        connection.write(format!("{head}Expect: 100-continue\r\n\r\n")).unwrap();
+        assert_eq!(connection.answer("POST").status, 401, "{target} {media_type}");
+    }
+}
+
+#[test]
+fn memory_of_queries_and_bodies_is_bounded() {
+    let server = Running::with_store(many_triples(), ServerOptions::new().query_memory(8 << 20));
+    let double = |n| format!("BIND(CONCAT(?x{n}, ?x{n}) AS ?x{}) ", n + 1);
+    let doubled: String = (0..34).map(double).collect();
+    let sorted = "SELECT * WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } ORDER BY ?c";
+    for query in [&format!("ASK {{ BIND('long' AS ?x0) {doubled} }}"), sorted] {
+        let answer = server.post("/query", "application/sparql-query", query);
+        assert_eq!(answer.status, 413, "{query}: {}", answer.body);
+        assert!(answer.body.contains("bytes of memory"), "{}", answer.body);
+    }
+    let insert =
+        "INSERT { ?a <urn:q> ?i } WHERE { { SELECT * { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } ORDER BY ?c } }";
+    assert_eq!(server.update(insert).status, 413);
+    let mut connection = server.connect();
+    connection.write(head("/query", "application/sparql-query", 5 << 20) + "\r\n").unwrap();
+    assert_eq!(connection.answer("POST").status, 413);
+    // All that was taken is there again.
+    let fits = format!("ASK {{}} # {}", "x".repeat(3 << 20));
+    for _ in 0..5 {
+        assert_eq!(server.post("/query", "application/sparql-query", &fits).status, 200);
+    }
+}
+
+#[test]
+fn a_document_has_no_more_quads_than_an_update_may_change() {
+    let server = Running::new(ServerOptions::new().most_changes(10));
+    let list = format!("<urn:s> <urn:p> ({} ) .", " 1".repeat(100));
+    let line = |n| format!("<urn:s> <urn:p> <urn:{n}> .\n");
+    let lines: String = (0..11).map(line).collect();
+    for (media_type, body) in
+        [("text/turtle", &list), ("application/n-triples", &lines), ("text/turtle", &lines)]
+    {
+        assert_eq!(server.post("/store?default", media_type, body).status, 413, "{media_type}");
+    }
+    assert!(server.store.is_empty());
+    assert_eq!(server.post("/store?default", "text/turtle", "<urn:s> <urn:p> 1, 2, 3 .").status, 204);
+}
+
+#[test]
+fn hostile_documents_are_refused() {
+    let server = Running::new(ServerOptions::new().timeout(Duration::from_hours(1)));
+    let rdf = "xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'";
+    let twice = |n| format!("<!ENTITY e{n} \"&e{0};&e{0};\">", n - 1);
+    let entities: String = (1..40).map(twice).collect();
+    let bomb = format!(
+        "<!DOCTYPE r [<!ENTITY e0 \"long\">{entities}]><r:RDF {rdf}><r:Description><p xmlns='urn:'>&e39;</p></r:Description></r:RDF>"
+    );
+    let (xml, json, long) = ("application/rdf+xml", "application/ld+json", "x".repeat(17 << 20));
+    for (media_type, body, status) in [
+        (xml, bomb, 400),
+        (xml, format!("<r:RDF {rdf}>{}", "<r:Bag><r:li>".repeat(10_000)), 400),
+        (xml, format!("<r:RDF {rdf}><r:Bag><r:li>1</r:li></r:Bag>"), 400),
+        (json, "{\"urn:p\":".repeat(4000) + &"}".repeat(4000), 400),
+        (json, "[".repeat(4000) + &"]".repeat(4000), 400),
+        ("text/turtle", format!("<urn:s> <urn:p> \"{long}\" ."), 413),
+        ("application/n-triples", format!("<urn:s> <urn:p> \"{long}\" .\n"), 413),
+        (xml, format!("<r:RDF {rdf}><r:Bag><r:li>{long}</r:li></r:Bag></r:RDF>"), 413),
+    ] {
+        let answer = server.post("/store?default", media_type, &body);
+        assert_eq!(answer.status, status, "{}: {}", &body[..body.len().min(100)], answer.body);
+        assert!(server.store.is_empty());
+    }
+    let insert = format!("INSERT DATA {{ <urn:s> <urn:p> \"{long}\" }}");
+    assert_eq!(server.update(&insert).status, 413);
+    assert!(server.store.is_empty());
 }
 
 #[test]

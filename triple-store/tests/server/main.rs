@@ -5,6 +5,7 @@ mod browser;
 mod client;
 mod compression;
 mod graphs;
+mod guard;
 mod limits;
 mod log;
 mod page;

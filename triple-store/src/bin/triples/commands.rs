@@ -9,13 +9,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use triple_store::{
     DumpOptions, Error, HttpClient, LoadOptions, QueryOptions, RdfFormat, Result, ResultFormat, TripleStore,
-    UpdateOptions,
+    TripleStoreOptions, UpdateOptions,
 };
 
-/// A store that is there: a typing error in its name must not make an empty one.
+/// A store that is there, to read it.
 pub(crate) fn existing(path: &Path) -> Result<TripleStore> {
+    existing_with(path, TripleStoreOptions::new().read_only(true))
+}
+
+/// A store that is there: a typing error in its name must not make an empty one.
+fn existing_with(path: &Path, options: TripleStoreOptions) -> Result<TripleStore> {
     fs::metadata(path).map_err(|source| io_error(path, source))?;
-    TripleStore::open(path)
+    options.open(path)
 }
 
 pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
@@ -343,7 +348,7 @@ pub(crate) fn stats(path: &Path, json: bool) -> Result<()> {
 }
 
 pub(crate) fn checkpoint(store: &Path) -> Result<()> {
-    existing(store)?.checkpoint()
+    existing_with(store, TripleStoreOptions::new())?.checkpoint()
 }
 
 pub(crate) fn backup(store: &Path, copy: &Path) -> Result<()> {

@@ -119,6 +119,7 @@ fn main() -> ExitCode {
                 Error::Syntax { .. }
                     | Error::Sparql(_)
                     | Error::TooDeep { .. }
+                    | Error::TooLong(_)
                     | Error::InvalidOption { .. }
                     | Error::UnknownFormat(_)
                     | Error::Unsupported(_)

@@ -24,6 +24,13 @@ pub(crate) struct Arguments {
     /// Require the bearer token in this file for writing.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Require the token for reading as well, of all but /health.
+    #[arg(long, requires = "token_file")]
+    token_for_reads: bool,
+    /// Answer to this name as well, which a proxy passes on; may be given several times. On a loopback address other names
+    /// than those of this machine get 421.
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
     /// Let pages of this origin use the server (`https://app.example.com`), or of any (`*`).
     #[arg(long, value_name = "ORIGIN")]
     cors: Option<String>,
@@ -42,9 +49,15 @@ pub(crate) struct Arguments {
     /// Refuse updates that change more quads than this.
     #[arg(long, value_name = "QUADS", default_value_t = 10_000_000)]
     most_changes: usize,
+    /// Let all queries and updates together take this many MiB of memory for their evaluation, and each half of it.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    query_memory: usize,
     /// Answer 503 to whatever comes while this many requests are worked on.
     #[arg(long, value_name = "REQUESTS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+    /// Close the connection that was idle for the longest time when more than this many are open.
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
     /// Serve the files of this folder at / in place of the page that comes with the command.
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
@@ -67,8 +80,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         .timeout(seconds(arguments.timeout)?)
         .client_timeout(seconds(arguments.client_timeout)?)
         .most_changes(arguments.most_changes)
+        .query_memory(arguments.query_memory.saturating_mul(1 << 20))
         .body_limit(arguments.body_limit.saturating_mul(1 << 20))
+        .token_for_reads(arguments.token_for_reads)
+        .connections(arguments.connections.into())
         .concurrency(arguments.concurrency.into());
+    warn(&arguments);
+    for host in arguments.allow_host {
+        options = options.allow_host(host);
+    }
     if let Some(origin) = arguments.cors {
         options = options.cors(origin);
     }
@@ -101,6 +121,21 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     });
     runtime.shutdown_timeout(PATIENCE);
     result
+}
+
+/// Says what is open to whom, where that may be more than was meant.
+fn warn(arguments: &Arguments) {
+    let Arguments { bind, token_file, token_for_reads, read_only, cors, .. } = arguments;
+    if !bind.ip().is_loopback() && !token_for_reads {
+        say(format_args!(
+            "warning: everybody who reaches {bind} reads the whole store; --token-for-reads asks them for the token"
+        ));
+    }
+    if cors.as_deref() == Some("*") && token_file.is_none() && !read_only {
+        say(format_args!(
+            "warning: with --cors '*' and no token, any web page that is opened here can write"
+        ));
+    }
 }
 
 /// Prints a message for the operator. The server goes on when its log is closed.

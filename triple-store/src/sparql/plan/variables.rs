@@ -7,15 +7,15 @@ use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern, Variable};
 
 /// The variables of a pattern's rows. Blank nodes are variables here.
 #[derive(Clone, Default)]
-pub(super) struct Scope {
+pub(in super::super) struct Scope {
     /// Those that each row binds.
-    pub(super) certain: Names,
+    pub(in super::super) certain: Names,
     /// Those that some row may bind, `certain` included.
     pub(super) all: Names,
 }
 
 impl Scope {
-    pub(super) fn of(pattern: &GraphPattern) -> Self {
+    pub(in super::super) fn of(pattern: &GraphPattern) -> Self {
         match pattern {
             GraphPattern::Bgp { patterns } => {
                 let mut scope = Self::default();

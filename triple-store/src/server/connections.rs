@@ -1,0 +1,217 @@
+//! The open connections, and which of them is closed for another one.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_io_timeout::TimeoutStream;
+
+/// Connections beyond the most that are still let in where the store works for all others. They are told how the server is, and
+/// nothing else.
+const EXTRA: usize = 16;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Since when the store does nothing for it; `None` while it does.
+    idle_since: Mutex<Option<Instant>>,
+    close: Notify,
+    /// Whether there is only room for it to ask how the server is.
+    pub(super) is_extra: bool,
+}
+
+impl Connection {
+    /// Completes when the connection is to be closed.
+    pub(super) async fn closed(&self) {
+        self.close.notified().await;
+    }
+}
+
+/// While this lives, the store works for a connection, and it is not closed for another one.
+pub(super) struct Working(Arc<Connection>);
+
+impl Working {
+    pub(super) fn new(connection: &Arc<Connection>) -> Self {
+        *connection.idle_since.lock() = None;
+        Self(Arc::clone(connection))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        *self.0.idle_since.lock() = Some(Instant::now());
+    }
+}
+
+/// All open connections.
+#[derive(Debug)]
+pub(super) struct Connections {
+    most: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    connections: HashMap<u64, Arc<Connection>>,
+}
+
+impl Connections {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, open: Mutex::default() })
+    }
+
+    /// Lets another one in. If there are as many as may be, the one is closed that the store has done nothing for the longest;
+    /// if it works for all of them, this is an extra one, for which another of those may be closed.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+        let mut open = self.open.lock();
+        let is_extra = !open.make_room(self.most, false);
+        if is_extra && !open.make_room(EXTRA, true) {
+            return None;
+        }
+        open.last += 1;
+        let idle_since = Mutex::new(Some(Instant::now()));
+        let connection = Arc::new(Connection { idle_since, close: Notify::new(), is_extra });
+        let number = open.last;
+        open.connections.insert(number, Arc::clone(&connection));
+        Some(Place { connections: Arc::clone(self), number, connection })
+    }
+}
+
+impl Open {
+    /// Whether there is room for one more of a kind, if need be after the idlest was closed.
+    fn make_room(&mut self, most: usize, extra: bool) -> bool {
+        let kind = || self.connections.iter().filter(|(_, connection)| connection.is_extra == extra);
+        if kind().count() < most {
+            return true;
+        }
+        let idle = |(number, connection): (&u64, &Arc<Connection>)| {
+            connection.idle_since.lock().map(|since| (since, *number))
+        };
+        let idlest = kind().filter_map(idle).min();
+        let closed = idlest.and_then(|(_, number)| self.connections.remove(&number));
+        closed.inspect(|closed| closed.close.notify_one()).is_some()
+    }
+}
+
+/// The place of an open connection.
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    number: u64,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open.lock().connections.remove(&self.number);
+    }
+}
+
+/// The stream of a connection. It fails when the client does not take what is sent to it. That the client sends nothing more is told late: it may still
+/// wait for its answer, and whether it does can't be known.
+pub(super) struct Stream {
+    inner: Pin<Box<TimeoutStream<TcpStream>>>,
+    end: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+}
+
+impl Stream {
+    /// `patience` is how long the client may take nothing, and wait for an answer once it sends nothing more. It may be silent while a query runs; code that waits for its input has
+    /// limits of its own.
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+        // Responses are written whole, so waiting to send more at once would only delay them.
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(patience));
+        Self { inner: Box::pin(stream), end: None, patience }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.end.is_none() {
+            let filled = buffer.filled().len();
+            ready!(self.inner.as_mut().poll_read(context, buffer))?;
+            if buffer.filled().len() > filled || buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let patience = self.patience;
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(patience)));
+        end.as_mut().poll(context).map(Ok)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.inner.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.as_mut().poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.inner.as_mut().poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idlest_makes_room_and_those_worked_for_do_not() {
+        let connections = Connections::new(3);
+        let enter = || connections.enter().expect("there is a place");
+        let is_open = |place: &Place| connections.open.lock().connections.contains_key(&place.number);
+        let [a, b, c] = [(); 3].map(|()| enter());
+        let work = Working::new(&a.connection);
+        let fourth = enter();
+        assert!(
+            is_open(&a) && !is_open(&b) && is_open(&c) && is_open(&fourth) && !fourth.connection.is_extra
+        );
+        // Now `a` was served last.
+        drop(work);
+        let works = [Working::new(&fourth.connection)];
+        let fifth = enter();
+        assert!(is_open(&a) && !is_open(&c) && is_open(&fourth) && is_open(&fifth));
+        let all = [Working::new(&a.connection), Working::new(&fifth.connection)];
+        let extras: Vec<_> = (0..EXTRA).map(|_| enter()).collect();
+        assert!(extras.iter().all(|place| is_open(place) && place.connection.is_extra));
+        let one_more = enter();
+        assert!(one_more.connection.is_extra && !is_open(&extras[0]) && is_open(&extras[1]));
+        let busy: Vec<_> =
+            extras.iter().chain([&one_more]).map(|place| Working::new(&place.connection)).collect();
+        assert!(connections.enter().is_none());
+        drop((busy, works, all, a));
+        assert!(!enter().connection.is_extra);
+    }
+}
