@@ -1,31 +1,40 @@
 //! The async striped locks, on any runtime or none.
 //!
-//! [`AsyncStripedMutex`], [`AsyncStripedRwLock`] and [`AsyncStripedSemaphore`] are what to start from; here are the parts they
-//! share. Waiting takes no memory but the future's own: a stripe is one byte (a mutex) or four (the others), and a waiter
-//! is linked into a queue from within its pinned future. Beside that, a set takes 128 bytes for each of its buckets (four
-//! for each processor, and at least one for 256 stripes), and 43 to 85 bytes for each stripe that is waited for at the same
-//! time, but at most 32 for each stripe it has. What waits took is kept, and used again.
+//! [`AsyncStripedMutex`], [`AsyncStripedRwLock`] and [`AsyncStripedSemaphore`] are what to start from; this module
+//! has the parts that they share. A waiter is linked into a queue from within its pinned future, so waiting allocates
+//! nothing for the waiter itself.
+//!
+//! | what | memory |
+//! |---|---|
+//! | a stripe of a mutex, without its data | 1 byte |
+//! | a stripe of a read-write lock or semaphore, without its data | 4 bytes |
+//! | a bucket; a set has four for each processor, and at least one for 256 stripes | 128 bytes |
+//! | a stripe with waiters, in addition (all of them together: at most 32 bytes for each stripe of the set) | 43 to 85 bytes |
+//!
+//! The memory of the last row is kept after the waits and used again.
 //!
 //! # How it works
 //!
-//! A newcomer *enters* a stripe by one exchange on its word. If the stripe is held, it looks again for a while (for longer
-//! where that has been of use), and then joins the *queue* of the stripe under the lock of a *bucket*, which neighbouring
-//! stripes share. A holder *releases* by one addition. If the word says that somebody waits, the release serves the queue
-//! under that lock. It hands the stripe to the first waiters, by one exchange and before any newcomer can enter; or it wakes
-//! the first waiter to compete for it. A task that is woken claims what it was granted, competes, or goes back to sleep.
+//! A newcomer *enters* a stripe by one exchange on its word. If the stripe is held, it spins for a while (longer if
+//! spinning has succeeded of late). Then it joins the *queue* of the stripe under the lock of a *bucket*, which
+//! neighbouring stripes share. A holder *releases* by one addition. If the word says that there are waiters, the
+//! release serves the queue under that lock. It hands the stripe to the first waiters, by one exchange and before any
+//! newcomer can enter; or it wakes the first waiter to compete for the stripe. A task that is woken claims what it
+//! was granted, competes, or goes back to sleep.
 //!
-//! Which waiters are handed the stripe, and which are only woken? Handing over is fair, but leaves the stripe idle until the
-//! new holder's task runs. So a waiter that wants one stripe exclusively is first woken, and may be overtaken by twelve
-//! newcomers. If it then finds the stripe taken, or if the count is full, the next release hands it over. Readers, permits
-//! and waiters for several stripes are handed theirs at once.
+//! Handing over is fair, but leaves the stripe idle until the new holder's task runs. So a waiter that wants one
+//! stripe exclusively is first only woken, and up to twelve newcomers may overtake it. If it then finds the stripe
+//! taken, or if twelve have overtaken it, the next release hands the stripe over. Readers, waiters for permits and
+//! waiters for several stripes are handed the stripe at once.
 //!
-//! A waiter for several stripes has one node, which is in one queue at a time. A release that hands it a stripe also takes the
-//! following ones for it, up to 32 as far as they are free, and enqueues it at the first that is not. Its task is woken when it
-//! has everything, or when there is more to take. Queues are only ever joined in ascending order of stripes, and buckets are
-//! locked in ascending order too. That is why neither can deadlock.
+//! A waiter for several stripes has one node, which is in one queue at a time. A release that hands it a stripe also
+//! takes the next stripes for it, at most 32 and only while they are free, and enqueues it at the first that is not
+//! free. Its task is woken when it has all its stripes, or when the 32 are taken and more are left. Queues are only
+//! ever joined in ascending order of stripes, and buckets are locked in ascending order too. That is why neither can
+//! deadlock.
 //!
-//! Every step takes the same time, however many wait: to join, to be served, to claim, to give up. No bucket is locked for
-//! more than 8 waiters and 32 stripes each.
+//! Joining, being served, claiming and giving up take the same time, whatever the number of waiters. While a bucket
+//! is locked, at most 8 waiters are served, and at most 32 stripes are taken for each.
 //!
 //! [`AsyncStripedMutex`]: crate::AsyncStripedMutex
 //! [`AsyncStripedRwLock`]: crate::AsyncStripedRwLock
@@ -92,7 +101,7 @@ pub use set::AsyncStriped;
 pub use stats::{AsyncStats, StripeWaits};
 pub use upgrade::Upgrade;
 
-/// What a guard may take. The features `diagnose` and `tracing` need more room.
+/// The size limit of a guard. The features `diagnose` and `tracing` need more room.
 #[cfg(not(any(feature = "diagnose", feature = "tracing")))]
 const _: () = {
     assert!(size_of::<Option<AsyncGuard<&AsyncStripedMutex<u64>, Write>>>() <= 16);
@@ -100,7 +109,7 @@ const _: () = {
     assert!(size_of::<AsyncGuard<&AsyncStripedSemaphore<u64>, Permits>>() <= 16);
 };
 
-/// What a future may take. The features that keep a record of waits need more room.
+/// The size limit of a future. The features that record waits need more room.
 #[cfg(not(any(loom, feature = "stats", feature = "diagnose", feature = "tracing")))]
 const _: () = {
     use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What the blocking and the async locks share: from a key to its stripe, sets of stripes and their order, how many stripes to take.
+//! What the blocking and the async locks share: the way from a key to its stripe, sets of stripes and their order,
+//! and how many stripes to choose.
 
 pub(crate) mod atomic;
 pub(crate) mod capacity;

@@ -1,5 +1,5 @@
-//! The decoders of everything that is read from a container, as fuzz targets call them: any bytes may come, and nothing
-//! may panic. Checksums are put right first, where there are any, since no fuzzer gets past them.
+//! Fuzz targets for the decoders of everything that is read from a container: no input may make them panic. Checksums
+//! in the input are corrected first, because a fuzzer does not get past them.
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub fn fuzz_superblock(data: &[u8]) {
     let mut block = data.to_vec();
     block.resize(BLOCK as usize - 8, 0);
     block.extend_from_slice(&checksum(&block).to_le_bytes());
-    // Where it counts only if its generation says so.
+    // At the second offset it counts only if its generation is right.
     for offset in [0, BLOCK] {
         let mut image = vec![0; offset as usize];
         image.extend_from_slice(&block);
@@ -64,7 +64,7 @@ pub fn fuzz_log(data: &[u8]) {
     open_and_read(&image);
 }
 
-/// Puts the checksums of records right, as far as their lengths make sense. Returns those of the records.
+/// Corrects the checksums of records, as far as their lengths are possible. Returns these checksums.
 fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
     let mut sums = Vec::new();
     while let Some((head, _)) = RecordHead::decode(bytes) {
@@ -96,8 +96,8 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
     sums
 }
 
-/// Decodes `data` as an index page, a catalog or a list of its pieces, and the map of a blob, and opens containers that have
-/// the page for the root of their index, or the catalog.
+/// Decodes `data` as an index page, as a catalog or a list of its pieces, and as the map of a blob. Opens containers
+/// that have it as the root of their index, or as their catalog.
 ///
 /// # Examples
 ///
@@ -154,7 +154,7 @@ fn container_with_catalog(catalog: &[u8], mut segments: Vec<u8>) -> Vec<u8> {
     image
 }
 
-/// A device that is full early: what bytes make of a container must not decide how much memory a fuzzer takes.
+/// A small device: the input must not decide how much memory a fuzzer takes.
 struct Small(MemoryDevice);
 
 impl Small {

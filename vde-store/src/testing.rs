@@ -1,10 +1,11 @@
 //! A simulated disk, for crash tests of this store and of stores built on it (feature `testing`).
 //!
-//! What it models: nothing is durable before a sync. A power cut keeps any part of what was not synced, in any order, torn
-//! at any sector. Calls fail on demand, and a write that fails has written a part. The page cache is that of a kernel: a
-//! page that could not be saved counts as clean, is read as it was written until it is [evicted](SimDisk::evict), survives
-//! the process but no power cut, and is never saved again unless it is written again. Such a failure is told once for
-//! each open file, to whoever syncs first. What it does not model: sectors that rot, and disks that lie about a sync.
+//! It models these: nothing is durable before a sync. A power cut keeps any part of the unsynced writes, in any
+//! order, torn at any sector. Calls fail on demand, and a failed write has written a part. The page cache behaves
+//! like a kernel's: a page that could not be saved counts as clean. Reads return what was written to it until it is
+//! [evicted](SimDisk::evict). It survives the process but not a power cut, and is not saved again unless it is
+//! written again. Such a failure is reported once for each open file, to the first sync. It does not model bit rot,
+//! and disks that report a sync which they did not do.
 
 use std::fmt;
 use std::io;
@@ -23,7 +24,7 @@ use file::SimFile;
 use image::Image;
 use state::State;
 
-/// An operation that a simulated disk is asked for.
+/// An operation of a simulated disk.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ pub enum Operation {
 pub struct Fault {
     /// The number of the first call that fails; see [`SimDisk::operations`].
     pub at: u64,
-    /// What it fails with.
+    /// The error of the call.
     pub error: io::ErrorKind,
     /// Whether every later call of the same kind fails too.
     pub forever: bool,
@@ -146,8 +147,8 @@ impl PowerCut<'_> {
         self.disk.operations()
     }
 
-    /// A disk with what is left if the power is cut here. Which of the unsynced sectors survive follows from `seed`;
-    /// equal seeds leave equal disks.
+    /// The disk as it is after a power cut here. `seed` decides which unsynced sectors survive; equal seeds give
+    /// equal disks.
     ///
     /// # Examples
     ///
@@ -193,8 +194,8 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(State::of(image))) }
     }
 
-    /// The file on this disk, opened anew, to open a store on. All open files of one disk share its bytes and its page
-    /// cache; each is told of a failure once.
+    /// Opens the file on this disk once more, to open a store on it. All open files of a disk share its bytes and its
+    /// page cache; each gets a failure once.
     ///
     /// # Examples
     ///
@@ -207,7 +208,7 @@ impl SimDisk {
         Arc::new(SimFile::open(self.state.clone()))
     }
 
-    /// What reads see now.
+    /// The bytes that reads see now.
     ///
     /// # Examples
     ///
@@ -218,7 +219,7 @@ impl SimDisk {
         self.state.lock().contents()
     }
 
-    /// How many operations were asked of the disk so far; the next one has this number.
+    /// The number of operations so far, which is also the number of the next one.
     ///
     /// # Examples
     ///
@@ -232,7 +233,7 @@ impl SimDisk {
         self.state.lock().operations()
     }
 
-    /// A disk with what is left if the power is cut now; see [`PowerCut::image`].
+    /// The disk as it is after a power cut now; see [`PowerCut::image`].
     ///
     /// # Examples
     ///
@@ -278,8 +279,8 @@ impl SimDisk {
         self.state.lock().set_fault(fault);
     }
 
-    /// Before call number `at`, or as soon afterwards as something is unsynced, the system saves what is unsynced by
-    /// itself, and fails to save a part of it. Whoever syncs next is told.
+    /// Before call number `at`, or as soon afterwards as there are unsynced writes, the system saves them by itself,
+    /// and fails to save a part of them. The next sync gets the error.
     ///
     /// # Examples
     ///
@@ -297,8 +298,8 @@ impl SimDisk {
         self.state.lock().set_write_back_fault(at, error);
     }
 
-    /// Drops clean pages from the page cache, as a system that needs memory does: those that could not be saved are read as
-    /// the disk has them from then on. Which ones follows from `seed`.
+    /// Drops clean pages from the page cache, as a system that needs memory does. Pages that could not be saved are
+    /// then read as the disk has them. `seed` decides which pages are dropped.
     ///
     /// # Examples
     ///

@@ -19,7 +19,7 @@ use super::sealed::LockSet;
 use super::waiter::{Held, UNLIMITED, Waiter, Want};
 use super::word::Mode;
 
-/// What every future says that is polled too often.
+/// The panic message of a future that is polled after it was ready.
 pub(super) const FINISHED: &str = "the future was polled after it was ready";
 
 /// Waits for the stripe of one key, and becomes its guard.
@@ -33,9 +33,9 @@ pub(super) const FINISHED: &str = "the future was polled after it was ready";
 /// Dropping it, at whatever moment, gives up its place in the queue and whatever it was granted already; the stripe then
 /// goes to the next waiter.
 ///
-/// A future that was polled and is neither polled again nor dropped keeps its place and what it is granted, and the others
-/// wait for it: see [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside). One that is leaked
-/// (`mem::forget` of a box, say) does so for ever, as a leaked guard does.
+/// A future that was polled and is neither polled again nor dropped keeps its place and what it is granted, and the
+/// other waiters wait for it: see [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside). A future
+/// that is leaked (by `mem::forget` of its box, for example) does so for ever, as a leaked guard does.
 ///
 /// # Examples
 ///
@@ -90,7 +90,7 @@ impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
         Checked::of(self)
     }
 
-    /// The same, with an error instead of a wait where `max_waiters` wait for the stripe already.
+    /// The same, with an error instead of a wait if the stripe has `max_waiters` waiters already.
     ///
     /// # Examples
     ///
@@ -150,7 +150,7 @@ impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
         guard
     }
 
-    /// Goes on where the stripe is not free, or was waited for already.
+    /// Continues if the stripe is not free, or the wait has begun in an earlier poll.
     ///
     /// # Safety
     ///
@@ -229,8 +229,8 @@ impl<P: Deref<Target: LockSet>, A: Access> fmt::Debug for Acquire<P, A> {
 
 /// Waits for the stripes of several keys, taken in ascending order, and becomes their guard.
 ///
-/// It waits in one queue at a time. A release that hands it a stripe takes the next ones for it as far as they are free, up
-/// to 32 of them, so that its task is woken once in most cases.
+/// It waits in one queue at a time. A release that hands it a stripe also takes the next ones for it, at most 32 and
+/// only while they are free. So its task is woken once in most cases.
 ///
 /// # Panics
 ///
@@ -238,7 +238,7 @@ impl<P: Deref<Target: LockSet>, A: Access> fmt::Debug for Acquire<P, A> {
 ///
 /// # Cancel safety
 ///
-/// As for [`Acquire`]: whatever it holds by then goes to the next waiters, the highest stripe first.
+/// As for [`Acquire`]: the stripes that it holds by then go to their next waiters, the highest stripe first.
 ///
 /// # Examples
 ///
@@ -287,7 +287,8 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         Checked::of(self)
     }
 
-    /// The same, with an error instead of a wait where `max_waiters` wait already for the first stripe that is not free.
+    /// The same, with an error instead of a wait if the first stripe that is not free has `max_waiters` waiters
+    /// already.
     ///
     /// # Examples
     ///
@@ -302,7 +303,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         Checked::limited(self, max_waiters)
     }
 
-    /// Enters the stripes from the lowest on as far as they are free, on the first poll. Returns the first that is to be waited for.
+    /// On the first poll, enters the stripes from the lowest up to the first that is not free. Returns that one.
     #[inline]
     fn enter(&mut self) -> Option<(Place, Mode)> {
         let set = &**self.set.as_ref().expect(FINISHED);
@@ -321,7 +322,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         guard
     }
 
-    /// Goes on where a stripe is not free, or was waited for already.
+    /// Continues if a stripe is not free, or the wait has begun in an earlier poll.
     ///
     /// # Safety
     ///
@@ -372,7 +373,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> CheckedPoll for AcquireMany<P, N> {
         max_waiters: u32,
         cx: &mut Context<'_>,
     ) -> Poll<Result<AsyncMultiGuard<P, N>, AcquireError>> {
-        // SAFETY: the plan is moved out only when it is waited for no more; the set is not pinned.
+        // SAFETY: the plan is moved out only after the wait; the set is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
         match this.enter() {
             // SAFETY: this is pinned, and what is below `at` was entered the first time.
@@ -415,9 +416,9 @@ impl<P: Deref<Target: LockSet>, N: Plan> fmt::Debug for AcquireMany<P, N> {
     }
 }
 
-/// A future that says why it failed.
+/// A future that returns an error when it fails.
 pub trait CheckedPoll {
-    /// What it becomes.
+    /// The guard that it becomes.
     type Guard;
     /// Goes on.
     fn poll_checked(
@@ -427,7 +428,7 @@ pub trait CheckedPoll {
     ) -> Poll<Result<Self::Guard, AcquireError>>;
 }
 
-/// What came of an acquisition that has no other error than a closed set.
+/// The guard of an acquisition; panics if the set is closed, which is the only error here.
 #[inline(always)]
 pub(super) fn unless_closed<G>(outcome: Result<G, AcquireError>) -> G {
     #[cold]
@@ -438,17 +439,17 @@ pub(super) fn unless_closed<G>(outcome: Result<G, AcquireError>) -> G {
     outcome.unwrap_or_else(|error| closed(error))
 }
 
-/// A future as it was before, but with an error where it can't become a guard. Made by [`Acquire::checked`] and
-/// [`Acquire::unless_crowded`], and their twins of [`AcquireMany`].
+/// The same future, with an error if it can't become a guard. Made by [`Acquire::checked`] and
+/// [`Acquire::unless_crowded`], and the same methods of [`AcquireMany`].
 ///
 /// # Errors
 ///
-/// [`AcquireError::Closed`] if the set is closed, and [`AcquireError::Crowded`] if more wait than were allowed. Nothing is
-/// held then.
+/// [`AcquireError::Closed`] if the set is closed, and [`AcquireError::Crowded`] if there were too many waiters.
+/// Nothing is held then.
 ///
 /// # Cancel safety
 ///
-/// That of the future within.
+/// That of the inner future.
 ///
 /// # Examples
 ///
@@ -490,7 +491,7 @@ impl<F: CheckedPoll> Future for Checked<F> {
 
 /// Waits for `lock` until `sleep` is over. For the futures that have no `_timeout` form of their own.
 ///
-/// `lock` is polled first, so what is free is had even if the time is up already.
+/// `lock` is polled first, so a free lock is taken even if the time is up already.
 ///
 /// # Errors
 ///
@@ -525,7 +526,7 @@ pub async fn within<L: Future>(lock: L, sleep: impl Future) -> Result<L::Output,
 }
 
 /// A place in the queue of a stripe, taken when this was made, and awaited later. Made by
-/// [`enqueue_owned`](crate::AsyncStripedMutex::enqueue_owned) and its twins.
+/// [`enqueue_owned`](crate::AsyncStripedMutex::enqueue_owned) and the like.
 ///
 /// # Panics
 ///
@@ -567,7 +568,7 @@ impl<L: LockSet, A: Access> Enqueued<Arc<L>, A> {
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn new(future: Acquire<Arc<L>, A>) -> Self {
         let mut future = Box::pin(future);
-        // The task that awaits it says whom to wake.
+        // The task that awaits it will set the waker.
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(guard) => Self(Turn::Ready(Some(guard))),
             Poll::Pending => Self(Turn::Waiting(future)),

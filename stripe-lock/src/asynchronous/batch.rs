@@ -27,7 +27,7 @@ use crate::shared::stripe_set::StripeSet;
 pub struct AsyncBatch<'a, K: ?Sized, T, S> {
     set: &'a AsyncStripedRwLock<K, T, S>,
     stripes: StripeSet,
-    /// Those of `stripes` that are to be written.
+    /// The stripes to write: a subset of `stripes`.
     writes: StripeSet,
 }
 
@@ -127,7 +127,7 @@ impl<'a, K: ?Sized, T, S: BuildHasher> AsyncBatch<'a, K, T, S> {
         try_many(self.set, MixedPlan::new(self.stripes, self.writes))
     }
 
-    /// As [`lock`](Self::lock), waiting as a thread. Not to be called from a task.
+    /// As [`lock`](Self::lock), but blocks the thread. Do not call it from a task.
     ///
     /// # Examples
     ///

@@ -1,5 +1,5 @@
-//! Waiting as a thread: a future is polled on the spot, and the thread parks in between. So threads and tasks wait in one
-//! queue, and there is one way of waiting.
+//! Blocking on a future: the thread polls it, and parks between two polls. So threads and tasks wait in the same
+//! queue and by the same code.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -17,7 +17,8 @@ struct Parker {
 }
 
 impl Parker {
-    /// Parks until it is woken or the time is up; says which. Pairs with the swap in `wake_by_ref`.
+    /// Parks until the waker is called or the deadline passes. Returns whether the waker was called. Pairs with the
+    /// swap in `wake_by_ref`.
     fn park(&self, deadline: Option<Instant>) -> bool {
         sleep_until(deadline, || self.woken.swap(false, Acquire))
     }
@@ -36,13 +37,13 @@ impl Wake for Parker {
 }
 
 per_thread! {
-    /// The thread's parker, while no wait is using it: made once for each thread that ever has to wait.
+    /// The thread's parker while no wait uses it. It is made at the thread's first wait.
     static PARKER: Cell<Option<(Arc<Parker>, Waker)>> = const { Cell::new(None) };
 }
 
 #[cfg(feature = "diagnose")]
 per_thread! {
-    /// What the waker points to with which this thread waits.
+    /// The data pointer of the waker with which this thread waits.
     static WAITS_WITH: Cell<*const ()> = const { Cell::new(std::ptr::null()) };
 }
 
@@ -53,7 +54,7 @@ pub(super) fn is_parker(waker: &Waker) -> bool {
     !waits_with.is_null() && waits_with == waker.data()
 }
 
-/// Says with which waker this thread waits until it is dropped.
+/// Until it is dropped, records the waker with which this thread waits.
 #[cfg(feature = "diagnose")]
 struct Waiting(*const ());
 
@@ -82,7 +83,8 @@ pub(crate) fn block_on_until<F: Future>(future: F, deadline: Instant) -> Option<
 }
 
 fn run<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
-    // Where the thread's own data is gone already, in the destructor of another thread-local, there is a parker for one wait.
+    // In the destructor of another thread-local, `PARKER` may be gone already. Then this wait makes a parker of its
+    // own.
     let (parker, waker) = PARKER.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
         let parker = Arc::new(Parker { thread: current(), woken: AtomicBool::new(false) });
         (parker.clone(), parker.into())

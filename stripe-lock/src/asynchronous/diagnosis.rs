@@ -13,7 +13,7 @@ mod cycles;
 
 pub use cycles::{Blocked, Cycle};
 
-/// A task, or a thread that blocks, as far as one diagnosis tells them apart. Shown as its number there.
+/// A task, or a thread that blocks. It is displayed as its number in the diagnosis.
 ///
 /// A task is known by its waker, so two futures of one task that are polled by wakers of their own (`FuturesUnordered`)
 /// count as two tasks.
@@ -49,7 +49,7 @@ impl fmt::Display for TaskId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Standing {
-    /// Has it: by a guard, or by a future that waits for more.
+    /// Holds it: by a guard, or by a future that waits for more stripes.
     Holds,
     /// Was granted it by a release, and has not been polled since. A future that is put aside stays so.
     Granted,
@@ -80,17 +80,17 @@ pub struct Claim {
     pub exclusive: bool,
     /// How it is claimed.
     pub standing: Standing,
-    /// The task or thread; `None` where a `try_` method took the stripe, which does not know its task.
+    /// The task or thread. `None` if a `try_` method took the stripe, because it does not know its task.
     pub task: Option<TaskId>,
     /// The call site of the acquisition.
     pub at: &'static Location<'static>,
     /// For how long it had been held, granted or waited for at the time of the diagnosis.
     pub age: Duration,
-    /// The task is a thread, in one of the blocking methods when it asked.
+    /// The claim is of a thread in a blocking method.
     blocks: bool,
-    /// It is held by the future itself that waits for more, so it can't have been given away.
+    /// The stripe is held by a future that still waits for others, so it can't have been given to another task.
     by_waiter: bool,
-    /// What tells this claim from every other one in another diagnosis.
+    /// Identifies this claim across diagnoses.
     id: Id,
 }
 
@@ -101,11 +101,11 @@ enum Id {
     Waiter(usize, Moment),
 }
 
-/// What `diagnose` found in a set.
+/// The result of `diagnose`: all holders, waiters and cycles of waiters of a set.
 ///
-/// In a [`Cycle`] each task waits for the next, and the last for the first. Cycles across several sets are not found. The set goes on
-/// during a diagnosis: all holders and waiters are listed twice, one bucket after the other, and a cycle is reported if all of its
-/// waits and claims were there both times, and so at the same time.
+/// In a [`Cycle`] each task waits for the next, and the last for the first. Cycles across several sets are not found.
+/// The set stays in use during a diagnosis: all holders and waiters are listed twice, one bucket after the other. A
+/// cycle is reported if all of its claims are in both lists, because then they existed at the same time.
 ///
 /// # Complexity
 ///
@@ -142,7 +142,7 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// `limited`: whether holders that share a stripe reduce what is left for each other.
+    /// `limited`: whether the holders of a stripe share a limited number of permits.
     pub(super) fn of(queue: &Queue, stripes: usize, limited: bool) -> Self {
         let before = Census::take(queue, stripes);
         let cycles = cycles::find(&before, limited);

@@ -57,9 +57,8 @@ where
 {
     /// Adds one more key without waiting.
     ///
-    /// Does nothing if its stripe is held already: a task that asks by way of the guard for what it holds gets it,
-    /// where awaiting the same stripe anew would hang for ever. Works for a stripe below those held, too: trying can't
-    /// deadlock.
+    /// It does nothing if this guard holds the stripe already; `lock` on the set would hang for ever there. It works
+    /// for a stripe below those held, too, because trying can't deadlock.
     ///
     /// # Errors
     ///
@@ -101,7 +100,7 @@ where
         Err(if below { ExtendError::WouldInvert } else { ExtendError::WouldBlock })
     }
 
-    /// Adds one more key, waiting for it where the order admits that: if its stripe is above all those held.
+    /// Adds one more key. It waits for the key's stripe if that is above all those held.
     ///
     /// # Errors
     ///
@@ -112,7 +111,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropped while waiting, it leaves the guard as it was.
+    /// If it is dropped while it waits, the guard keeps what it held.
     ///
     /// # Examples
     ///
@@ -154,10 +153,10 @@ where
         }
     }
 
-    /// Adds keys: as [`extend`](Self::extend) does where the order admits that; else by releasing everything and waiting for
-    /// all stripes anew.
+    /// Adds keys as [`extend`](Self::extend) does, if the order of stripes admits that. Otherwise it releases all
+    /// stripes and waits for all of them together.
     ///
-    /// Says whether anything was released meanwhile. If so, what was read before may be out of date.
+    /// The result says whether the stripes were released. If so, data that was read before may be out of date.
     ///
     /// # Errors
     ///
@@ -165,7 +164,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropped while waiting, it leaves the guard with what it held, with some of the keys added, or without any stripe.
+    /// If it is dropped while it waits, the guard has what it held, or some of the keys in addition, or no stripe at
+    /// all.
     ///
     /// # Examples
     ///
@@ -220,7 +220,7 @@ where
         release::release_all(&*self.set, &mem::replace(&mut self.plan, none));
     }
 
-    /// Releases the stripe of `key`, and keeps the others. Says whether it was held.
+    /// Releases the stripe of `key`, and keeps the others. Returns whether the stripe was held.
     ///
     /// Other keys that were named may share the stripe: it is released for them too.
     ///

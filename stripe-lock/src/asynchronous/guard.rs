@@ -20,7 +20,7 @@ pub(super) struct Hold<P: Deref<Target: LockSet>, A: Access> {
 }
 
 impl<P: Deref<Target: LockSet>, A: Access> Hold<P, A> {
-    /// Takes it to pieces; the caller has the stripe now.
+    /// Takes it apart; the caller owns the stripe now.
     pub(super) fn into_parts(self) -> (P, Place, A, Record) {
         let hold = ManuallyDrop::new(self);
         // SAFETY: each is read once, and the hold is not dropped.
@@ -29,7 +29,7 @@ impl<P: Deref<Target: LockSet>, A: Access> Hold<P, A> {
         }
     }
 
-    /// The same stripe, which is held by `access` now.
+    /// The same stripe, held with `access` from now on.
     pub(super) fn with_access<B: Access>(self, access: B) -> Hold<P, B> {
         let (set, place, _, record) = self.into_parts();
         set.queue().monitor.changed(&record, place.stripe(), Some(access.mode()));
@@ -47,9 +47,9 @@ impl<P: Deref<Target: LockSet>, A: Access> Drop for Hold<P, A> {
 
 /// Holds one stripe until it is dropped, and gives access to its data.
 ///
-/// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. The methods are associated functions,
-/// so that they can't hide methods of the data. Those that depend on the way of
-/// holding are called by the alias of the guard, as in `AsyncWriteGuard::downgrade(guard)`.
+/// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. The methods are associated
+/// functions, so that they can't hide methods of the data. A method that exists for one way of holding only is called
+/// by the guard's alias: `AsyncWriteGuard::downgrade(guard)`.
 ///
 /// # Examples
 ///
@@ -124,7 +124,7 @@ impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
     }
 }
 
-/// A stripe, if it is to be had at once.
+/// Takes a stripe if that needs no waiting.
 #[inline(always)]
 #[cfg_attr(feature = "diagnose", track_caller)]
 pub(super) fn try_one<P, A>(set: P, place: Place, access: A) -> Option<AsyncGuard<P, A>>

@@ -106,7 +106,7 @@ impl Guards for RwLockKind {}
 /// ```
 pub trait Access: AccessParts {}
 
-/// Shared access: many at a time may have it.
+/// Shared access: any number of holders at a time.
 ///
 /// # Examples
 ///
@@ -120,7 +120,7 @@ pub trait Access: AccessParts {}
 #[derive(Clone, Copy, Debug)]
 pub struct Read(());
 
-/// Exclusive access: one at a time has it.
+/// Exclusive access: one holder at a time.
 ///
 /// # Examples
 ///
@@ -134,7 +134,7 @@ pub struct Read(());
 #[derive(Clone, Copy, Debug)]
 pub struct Write(());
 
-/// Shared access that can become exclusive: one at a time has it, beside any number of readers.
+/// Shared access that can become exclusive: one holder at a time, beside any number of readers.
 ///
 /// # Examples
 ///
@@ -148,7 +148,7 @@ pub struct Write(());
 #[derive(Clone, Copy, Debug)]
 pub struct Upgradable(());
 
-/// So many permits of one stripe of a semaphore.
+/// A number of permits of one stripe of a semaphore.
 ///
 /// # Examples
 ///

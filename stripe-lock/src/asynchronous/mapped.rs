@@ -11,8 +11,8 @@ use super::sealed::{AccessParts, LockSet, SharedPointer, UniquePointer};
 /// Holds one stripe until it is dropped, and gives access to a part of its data. Made by `map` and `try_map` of
 /// [`AsyncGuard`].
 ///
-/// A stripe holds the data of all keys that share it, a map for instance; with this the guard of a key gives access to the
-/// entry of that key alone.
+/// A stripe holds the data of all keys that share it, for example a map. A mapped guard gives access to the entry of
+/// one key alone.
 ///
 /// # Examples
 ///
@@ -70,7 +70,7 @@ macro_rules! mapped {
             ///
             /// # Errors
             ///
-            /// The guard itself, if `part` gives nothing.
+            /// The guard itself, if `part` returns `None`.
             ///
             /// # Panics
             ///

@@ -10,7 +10,7 @@ use super::block::{block_on, block_on_until};
 use super::error::AcquireError;
 use super::waiter::UNLIMITED;
 
-/// A future as it was before, with a time limit. Made by `lock_timeout` and its twins.
+/// A future with a time limit. Made by `lock_timeout` and the like.
 ///
 /// # Errors
 ///
@@ -19,7 +19,7 @@ use super::waiter::UNLIMITED;
 ///
 /// # Cancel safety
 ///
-/// That of the future within.
+/// That of the inner future.
 ///
 /// # Examples
 ///
@@ -66,7 +66,7 @@ impl<L: CheckedPoll, F: Future> Future for Timeout<L, F> {
     }
 }
 
-/// A future that says why it failed, for [`block_on`].
+/// A future for [`block_on`] that returns an error when it fails.
 struct Checking<L>(L);
 
 impl<L: CheckedPoll> Future for Checking<L> {
@@ -78,12 +78,12 @@ impl<L: CheckedPoll> Future for Checking<L> {
     }
 }
 
-/// Waits as a thread.
+/// Blocks the thread until the lock is acquired.
 pub(super) fn block<L: CheckedPoll>(lock: L) -> L::Guard {
     unless_closed(block_on(Checking(lock)))
 }
 
-/// Waits as a thread, for so long at most.
+/// Blocks the thread until the lock is acquired or the time is up.
 pub(super) fn block_for<L: CheckedPoll>(lock: L, limit: Duration) -> Result<L::Guard, AcquireError> {
     match Instant::now().checked_add(limit) {
         Some(deadline) => block_on_until(Checking(lock), deadline).unwrap_or(Err(AcquireError::Elapsed)),
@@ -190,8 +190,7 @@ macro_rules! one_stripe {
                 try_one(self.clone(), self.place_of(key), access())
             }
 
-            #[doc = concat!($does, " of `key` until `sleep` is over: any future that takes as long as one is willing to")]
-            /// wait.
+            #[doc = concat!($does, " of `key` until the future `sleep` ends.")]
             ///
             /// The stripe is tried before the time is checked, so a free one is taken even if the time is up.
             ///
@@ -224,10 +223,10 @@ macro_rules! one_stripe {
                 Timeout::new(self.$wait(key), sleep)
             }
 
-            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), waiting as a thread, in the same queue as the tasks.")]
+            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), but blocks the thread, which waits in the same queue as the tasks.")]
             ///
-            /// Not to be called from a task: it stops the executor's thread, and hangs for ever if that thread has to run the
-            /// holder, or a future that was granted the stripe.
+            /// Do not call it from a task: it stops the executor's thread, and hangs for ever if that thread has to
+            /// run the holder, or a future that was granted the stripe.
             ///
             /// # Panics
             ///
@@ -278,7 +277,7 @@ macro_rules! one_stripe {
                 block(self.$wait_owned(key))
             }
 
-            #[doc = concat!("As [`", stringify!($block), "`](Self::", stringify!($block), "), for so long at most.")]
+            #[doc = concat!("As [`", stringify!($block), "`](Self::", stringify!($block), "), with a time limit.")]
             ///
             /// # Errors
             ///
@@ -305,11 +304,12 @@ macro_rules! one_stripe {
                 block_for(self.$wait(key), limit)
             }
 
-            #[doc = concat!($does, " of `key` unless `max_waiters` wait for it already: so a service sheds load.")]
+            #[doc = concat!($does, " of `key`, unless it has `max_waiters` waiters already. A service can shed load by that.")]
             ///
             /// # Errors
             ///
-            /// [`AcquireError::Crowded`] if so many wait, [`AcquireError::Closed`] if the set is closed.
+            /// [`AcquireError::Crowded`] if there are that many waiters, [`AcquireError::Closed`] if the set is
+            /// closed.
             ///
             /// # Cancel safety
             ///
@@ -415,7 +415,7 @@ macro_rules! several_keys {
         $wait:ident, $try:ident, $wait_owned:ident, $try_owned:ident, $block:ident, $block_timeout:ident
     ) => {
         impl<$($generics)*> $set {
-            #[doc = concat!($does, " of every one of `keys`. Whatever the order of the keys, it can't deadlock with others of this kind.")]
+            #[doc = concat!($does, " of all `keys`. Operations of this kind can't deadlock with each other, whatever the order of their keys.")]
             ///
             /// Keys that share a stripe count once.
             ///
@@ -448,7 +448,7 @@ macro_rules! several_keys {
                 AcquireMany::new(self, UniformPlan::new(self.set_of(keys)))
             }
 
-            #[doc = concat!($tries, " of every one of `keys` if that needs no waiting; nothing otherwise.")]
+            #[doc = concat!($tries, " of all `keys` if that needs no waiting; takes nothing otherwise.")]
             ///
             /// # Examples
             ///
@@ -520,7 +520,7 @@ macro_rules! several_keys {
                 try_many(self.clone(), UniformPlan::new(self.set_of(keys)))
             }
 
-            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), waiting as a thread. Not to be called from a task.")]
+            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), but blocks the thread. Do not call it from a task.")]
             ///
             /// # Panics
             ///
@@ -544,7 +544,7 @@ macro_rules! several_keys {
                 block(self.$wait(keys))
             }
 
-            #[doc = concat!("As [`", stringify!($block), "`](Self::", stringify!($block), "), for so long at most.")]
+            #[doc = concat!("As [`", stringify!($block), "`](Self::", stringify!($block), "), with a time limit.")]
             ///
             /// # Errors
             ///
@@ -582,7 +582,7 @@ macro_rules! every_stripe {
         $wait:ident, $try:ident, $wait_owned:ident, $block:ident
     ) => {
         impl<$($generics)*> $set {
-            #[doc = concat!($does, ": whoever holds any key is waited for.")]
+            #[doc = concat!($does, ". These are the same locks that operations on single keys take.")]
             ///
             /// # Panics
             ///
@@ -605,7 +605,7 @@ macro_rules! every_stripe {
                 AcquireMany::new(self, UniformPlan::new(self.every()))
             }
 
-            #[doc = concat!($tries, " if that needs no waiting; nothing otherwise.")]
+            #[doc = concat!($tries, " if that needs no waiting; takes nothing otherwise.")]
             ///
             /// # Examples
             ///
@@ -642,7 +642,7 @@ macro_rules! every_stripe {
                 AcquireMany::new(self.clone(), UniformPlan::new(self.every()))
             }
 
-            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), waiting as a thread. Not to be called from a task.")]
+            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), but blocks the thread. Do not call it from a task.")]
             ///
             /// # Panics
             ///

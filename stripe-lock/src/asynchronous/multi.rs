@@ -62,7 +62,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AsyncMultiGuard<P, N> {
         Self { set, plan, record, data: PhantomData }
     }
 
-    /// Takes it to pieces; the caller has the stripes now.
+    /// Takes it apart; the caller owns the stripes now.
     pub(super) fn into_parts(self) -> (P, N, Record) {
         let guard = ManuallyDrop::new(self);
         // SAFETY: each is read once, and the guard is not dropped.
@@ -276,7 +276,7 @@ where
     }
 }
 
-/// The stripes of a plan, if they are all to be had at once.
+/// Takes the stripes of a plan if that needs no waiting.
 #[inline]
 #[cfg_attr(feature = "diagnose", track_caller)]
 pub(super) fn try_many<P, N>(set: P, plan: N) -> Option<AsyncMultiGuard<P, N>>
@@ -313,7 +313,7 @@ where
 /// The stripes of an [`AsyncMultiGuard`], each with its data, in ascending order. Made by
 /// [`iter`](AsyncMultiGuard::iter).
 ///
-/// It may go where a reference to the guard may go.
+/// It is `Send` and `Sync` where a reference to the guard is.
 ///
 /// # Examples
 ///
@@ -323,7 +323,7 @@ where
 /// assert_eq!(guard.iter().next_back(), Some((3, &0)));
 /// ```
 ///
-/// Data that threads may not share isn't shared by this:
+/// So it does not share data that threads must not share:
 ///
 /// ```compile_fail,E0277
 /// use std::cell::Cell;
@@ -378,7 +378,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> FusedIterator for AsyncMultiIter<'_, P,
 /// The stripes that an [`AsyncMultiGuard`] holds exclusively, each with its data to change, in ascending order. Made by
 /// [`iter_mut`](AsyncMultiGuard::iter_mut).
 ///
-/// It may go where the guard may go.
+/// It is `Send` and `Sync` where the guard is.
 ///
 /// # Examples
 ///

@@ -17,24 +17,24 @@ use crate::shared::hash::DefaultHasher;
 
 /// An async mutex for every key: a fixed number of one-byte mutexes, one of which belongs to each key.
 ///
-/// It may be held across an `.await`. It works on every runtime, and by the `blocking_` methods without one; threads and
-/// tasks wait in the same queues.
+/// It may be held across an `.await`. It works on every runtime, and without one by its `blocking_` methods; threads
+/// and tasks wait in the same queues.
 ///
 /// **`T` belongs to the stripe, not to the key**: keys that share a stripe share its `T`.
 ///
 /// # Fairness
 ///
-/// When a stripe is released, the first waiter is woken to compete for it. At most twelve newcomers overtake it. If it finds
-/// the stripe taken when it runs, the next release hands the stripe over to it. So a waiter is overtaken at most twelve times
-/// for each position it has in the queue. [`strict_fifo`](AsyncStriped::strict_fifo) does away with overtaking. A waiter for
-/// several stripes is handed each of them in its turn.
+/// When a stripe is released, the first waiter is woken to compete for it. At most twelve newcomers overtake it. If
+/// it finds the stripe taken when it runs, the next release hands the stripe over to it. So a waiter is overtaken at
+/// most twelve times for each position it has in the queue. With [`strict_fifo`](AsyncStriped::strict_fifo), no
+/// waiter is overtaken. A waiter for several stripes never competes: each stripe is handed to it in its turn.
 ///
 /// # Deadlock
 ///
 /// Several keys locked together, by [`lock_many`](Self::lock_many) or [`lock_all`](Self::lock_all), can't deadlock,
-/// whatever their order. A task that holds one key and awaits another on its own can, above all where both
-/// share a stripe: then it waits for itself. To add a key to those held, use
-/// [`try_extend`](AsyncMultiGuard::try_extend) or [`extend`](AsyncMultiGuard::extend).
+/// whatever their order. A task that holds one guard and awaits a second one can deadlock. If both keys share a
+/// stripe, it waits for itself. To add a key to those held, use [`try_extend`](AsyncMultiGuard::try_extend) or
+/// [`extend`](AsyncMultiGuard::extend).
 ///
 /// A future that waits must be polled or dropped. A future that is put aside, as by `select!` with `&mut future`, keeps its place
 /// in the queue and what it was granted, and all other waiters wait for it:
@@ -164,7 +164,8 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedMutex<K, T, S> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits, it leaves nothing held. Dropped later, it drops `section` as it is, and releases the stripe.
+    /// If it is dropped while it waits, it leaves nothing held. If it is dropped later, it drops `section` unfinished
+    /// and releases the stripe.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
-//! Code of the caller's that is run at an awkward moment: wakers that are called, cloned and dropped.
+//! Panics in the caller's code that runs in the middle of an operation: wakers that are called, cloned and dropped.
 //!
-//! Whatever of it panics, everything that was to be done is done first, and then the first panic goes on. While a thread
-//! unwinds already, a further panic would abort the process; there it ends here.
+//! If a waker panics, the operation is finished first, and then the first panic continues. While a thread unwinds
+//! already, a further panic would abort the process, so it is discarded.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use super::sync::BATCH;
 
-/// The first panic of several pieces of code. It goes on when this is dropped.
+/// The first panic of several pieces of code. It continues when this is dropped.
 #[derive(Default)]
 pub(super) struct Panics(Option<Box<dyn Any + Send>>);
 
@@ -39,7 +39,7 @@ impl Drop for Panics {
     }
 }
 
-/// Wakers taken under a lock, to be woken after it.
+/// Wakers that are collected under a lock, and called after it is released.
 #[derive(Default)]
 pub(super) struct Wakes {
     wakers: [Option<Waker>; BATCH + 1],

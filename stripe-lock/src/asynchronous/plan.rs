@@ -1,4 +1,4 @@
-//! Which stripes an acquisition of several takes, and how.
+//! Plans: the stripes that an acquisition of several takes, each with its mode.
 
 use super::instrument::Place;
 use super::kind::Access;
@@ -11,17 +11,17 @@ pub trait Plan: Send + Sync + 'static {
     /// The stripes.
     fn stripes(&self) -> &StripeSet;
 
-    /// How one of them is asked for.
+    /// The mode in which one of them is taken.
     fn mode(&self, stripe: usize) -> Mode;
 
-    /// Moves out what is there, for the last time.
+    /// Moves the plan out. It is not used after that.
     #[must_use = "what is there may be gone afterwards"]
     fn take(&mut self) -> Self
     where
         Self: Sized;
 }
 
-/// Whichever plan.
+/// A plan of any type.
 pub(super) type AnyPlan = dyn Plan;
 
 /// The lowest stripe of a plan that is `stripe` or above.
@@ -31,7 +31,7 @@ pub(super) fn next_from(plan: &(impl Plan + ?Sized), stripe: usize) -> Option<(P
     Some((Place::of_stripe(stripe), plan.mode(stripe)))
 }
 
-/// The plan that asks for all its stripes in one way.
+/// The plan that takes all its stripes in the same mode.
 ///
 /// # Examples
 ///
@@ -91,9 +91,9 @@ pub struct MixedPlan {
 /// Which stripes of a set are written.
 #[derive(Debug)]
 enum Writes {
-    /// Those whose place in the set has its bit set.
+    /// The stripes whose position in the set has its bit set.
     Places(u64),
-    /// Of a set without places.
+    /// The stripes of a set that has no positions.
     Many(Box<StripeSet>),
 }
 

@@ -1,23 +1,23 @@
 //! The queues of a set: the nodes of waiters, linked from within their pinned futures.
 //!
-//! Each stripe that somebody waits for has a *head*, which leads to the first and the last node of its queue. So to join, to
-//! be served and to leave take the same few steps, however many wait. Neighbouring stripes share a *bucket*, which is a mutex
-//! over their heads. A stripe has a head while it is waited for.
+//! Each stripe with waiters has a *head*, which points to the first and the last node of its queue. So joining, being
+//! served and leaving take a constant number of steps, however many waiters there are. Neighbouring stripes share a
+//! *bucket*, which is a mutex over their heads.
 //!
-//! A node says in its `state` how it stands:
+//! The `state` of a node:
 //!
-//! | state | in a queue | who may touch the rest of the node | becomes |
+//! | state | in a queue | what may access the rest of the node | becomes |
 //! |---|---|---|---|
 //! | `Idle` | no | its future | `Resume`, when the future has to wait |
-//! | `Resume(stripe)`: holds what it wants below `stripe`, and its future has to go on from there | no | its future | `Waiting`; `Granted` |
-//! | `Waiting(stripe)` | yes | whoever holds the lock of the stripe's bucket | `Notified`; and, unlinked, any of the others |
+//! | `Resume(stripe)`: holds what it wants below `stripe`, and its future has to continue from there | no | its future | `Waiting`; `Granted` |
+//! | `Waiting(stripe)` | yes | the holder of the lock of the stripe's bucket | `Notified`; and, unlinked, any of the others |
 //! | `Notified(stripe)`: first in the queue and woken, to compete with newcomers | yes | the same | `Waiting`, where a newcomer was faster; and, unlinked, any of the others |
 //! | `Granted`: has all that it wants | no | its future | `Idle` |
 //! | `Closed(stripe)`: holds what it wants below `stripe`, and the set was closed | no | its future | `Idle` |
 //!
-//! The state changes with Release when a node is unlinked, as the last thing that is done to it, and its future loads it
-//! with Acquire: it finds everything that was written before, and takes what it was granted without a lock. A node moves
-//! from one queue to another only while the locks of both buckets are held, the lower one taken first.
+//! When a node is unlinked, the last write to it changes the state, with Release. Its future loads the state with
+//! Acquire, so it sees everything that was written before, and claims what it was granted without a lock. A node
+//! moves from one queue to another only while the locks of both buckets are held, the lower one taken first.
 
 use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
@@ -35,7 +35,7 @@ use super::word::Mode;
 
 pub(super) type Link = Option<NonNull<Node>>;
 
-/// How a node stands: see the table in [the module](self).
+/// The state of a node: see the table in [the module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Idle,
@@ -46,11 +46,12 @@ pub(super) enum State {
     Closed(usize),
 }
 
-/// The state is one number: the stripe, below this bit, and what it means.
+/// The state is one number: the stripe in the bits below this one, the kind in the bits from it on.
 const KIND: u32 = 24;
 
 impl State {
-    /// Not zero: the compiler would fill the whole of a new node with zeros, its unwritten fields too.
+    /// Not zero, because the compiler would then fill the whole of a new node with zeros, even its uninitialised
+    /// fields.
     const IDLE: u32 = 5 << KIND;
 
     #[inline]
@@ -89,10 +90,10 @@ impl State {
     }
 }
 
-/// One waiter. Lies in the future that waits.
+/// One waiter. It is a part of the future that waits.
 pub(super) struct Node {
     state: AtomicU32,
-    /// Whether the state is `Idle`. For the node's own future, which is spared a load of the state by it.
+    /// Whether the state is `Idle`. It saves the node's own future a load of the state.
     idle: std::cell::Cell<bool>,
     /// Whether it was in a queue since it was opened. For the node's own future.
     has_queued: std::cell::Cell<bool>,
@@ -106,13 +107,13 @@ pub(super) struct Fields {
     prev: Link,
     next: Link,
     waker: MaybeUninit<Waker>,
-    /// The waker is there.
+    /// Whether the waker is there.
     has_waker: bool,
     /// How it asks for the stripe that it waits for, [packed](Mode::pack).
     mode: u32,
-    /// Of the key that it asks for.
+    /// The fingerprint of the key that it asks for.
     pub(super) key: Fingerprint,
-    /// The other stripes that are wanted, where there are some.
+    /// The stripes that are wanted, if there are several.
     pub(super) plan: Option<NonNull<AnyPlan>>,
     pub(super) note: WaiterNote,
 }
@@ -149,14 +150,14 @@ impl Fields {
         self.has_waker && unsafe { self.waker.assume_init_ref() }.will_wake(waker)
     }
 
-    /// The waker, if it has not been taken since it was set.
+    /// Takes the waker out, if there is one.
     #[inline]
     pub(super) fn take_waker(&mut self) -> Option<Waker> {
         // SAFETY: `has_waker` says that it is there, and from now on says that it isn't.
         std::mem::take(&mut self.has_waker).then(|| unsafe { self.waker.assume_init_read() })
     }
 
-    /// Sets the waker. The one before is returned, since its drop is code of the caller's.
+    /// Sets the waker. Returns the previous one, because dropping a waker runs code of the caller.
     #[inline]
     pub(super) fn set_waker(&mut self, waker: Waker) -> Option<Waker> {
         let before = self.take_waker();
@@ -178,7 +179,7 @@ impl Node {
         }
     }
 
-    /// Whether nothing is waited for, nor was granted and not claimed. For the node's own future.
+    /// Whether it neither waits nor has an unclaimed grant. For the node's own future.
     #[inline(always)]
     pub(super) fn is_idle(&self) -> bool {
         self.idle.get()
@@ -190,19 +191,19 @@ impl Node {
         self.has_queued.get()
     }
 
-    /// Notes that it is in a queue, or was. For the node's own future.
+    /// Records that it is in a queue, or was. For the node's own future.
     #[inline]
     pub(super) fn note_queued(&self) {
         self.has_queued.set(true);
     }
 
-    /// How the node stands. Unless it is queued, its future owns it and sees all that was written to it.
+    /// The state of the node. Unless it is queued, its future owns it and sees everything that was written to it.
     #[inline]
     pub(super) fn state(&self) -> State {
         State::from_bits(self.state.load(Acquire))
     }
 
-    /// Says how the node stands now. Where that unlinks it, the caller touches it no more unless it is the node's future.
+    /// Sets the state. If that unlinks the node, only the node's future may touch it from then on.
     #[inline]
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state.to_bits(), Release);
@@ -237,8 +238,8 @@ impl Node {
     ///
     /// # Safety
     ///
-    /// The node was opened, and the caller holds the lock of the bucket in whose queue it is or, where it is in none, is its
-    /// future. `access` reaches no other node's fields by way of this one.
+    /// The node was opened, and the caller holds the lock of the bucket of its queue. If the node is in no queue, the
+    /// caller is its future. `access` reaches no other node's fields by way of this one.
     pub(super) unsafe fn with<R>(&self, access: impl FnOnce(&mut Fields) -> R) -> R {
         // SAFETY: the caller's promise makes this the only access, and `open` has written the fields.
         self.fields.with_mut(|slot| access(unsafe { (*slot).assume_init_mut() }))
@@ -251,16 +252,16 @@ pub(super) struct Head {
     first: Link,
     last: Link,
     len: u32,
-    /// So many waiters of the queue, from the first on, are handed the stripe without competing for it.
+    /// How many waiters of the queue, from the first on, are handed the stripe without competing for it.
     pub(super) hand_overs: u32,
-    /// The number of the stripe and one, or 0 in a vacant slot.
+    /// The index of the stripe plus 1, or 0 in a vacant slot.
     stripe: u32,
-    /// How many more permits than at first the stripe of a semaphore has.
+    /// How many permits were added to the stripe of a semaphore, less those taken away for good.
     pub(super) permits_added: i32,
     pub(super) tally: Tally,
 }
 
-/// What a stripe that is waited for takes. The feature that counts waits needs more room.
+/// The memory of a stripe with waiters. The feature `stats` needs more room.
 #[cfg(not(any(loom, feature = "stats")))]
 const _: () = assert!(size_of::<Head>() <= 32);
 
@@ -286,7 +287,7 @@ impl Head {
         unsafe { node.as_ref().with(|fields| fields.next) }
     }
 
-    /// Links `node`, which asks for `mode` of the stripe with this word: as the first where it upgrades what it holds, else
+    /// Links `node`, which asks for `mode` of the stripe with this word: as the first node if it upgrades, otherwise
     /// as the last.
     #[inline]
     pub(super) unsafe fn join(&mut self, node: NonNull<Node>, stripe: usize, mode: Mode, word: u32) {
@@ -305,7 +306,7 @@ impl Head {
             match next {
                 Some(next) => {
                     next.as_ref().with(|fields| fields.prev = Some(node));
-                    // It was woken to compete, perhaps. It is not the first any more, so it waits again.
+                    // It may have been woken to compete. It is not the first any more, so it waits again.
                     next.as_ref().set_state(State::Waiting(stripe));
                 }
                 None => self.last = Some(node),
@@ -315,7 +316,7 @@ impl Head {
         self.len += 1;
     }
 
-    /// Unlinks `node`. Says whether it was the first.
+    /// Unlinks `node`. Returns whether it was the first.
     ///
     /// Its state is still that of a queued node. Until the caller has changed that, the lock of the bucket protects it.
     #[inline]
@@ -339,7 +340,7 @@ impl Head {
         }
     }
 
-    /// Shows every node, the first one first.
+    /// Calls `see` with every node, from the first on.
     #[cfg(feature = "diagnose")]
     pub(super) unsafe fn each(&self, mut see: impl FnMut(&Node, &mut Fields)) {
         let mut at = self.first;
@@ -355,19 +356,20 @@ impl Head {
 
 const _: () = assert!(FEWEST_SLOTS >= 2, "one slot that is taken leaves none vacant");
 
-/// The heads of neighbouring stripes, of those that are waited for: a hash table with linear probing. It takes 4 slots when a
-/// stripe is first waited for, and doubles while it is more than three quarters full, up to a slot for each stripe of the
-/// bucket. So every operation takes a bounded number of steps, and what is allocated follows the number of queues.
+/// The heads of those neighbouring stripes that have waiters: a hash table with linear probing. It takes 4 slots when
+/// a stripe is first waited for, and doubles while it is more than three quarters full, up to a slot for each stripe
+/// of the bucket. So every operation takes a bounded number of steps, and the memory follows the number of queues.
 #[derive(Default)]
 pub(super) struct Bucket {
-    /// The home of a stripe is the slot of its number, modulo the number of slots. As long as there are fewer slots than
-    /// stripes one is vacant, at which a search ends. When there are as many, every head is at home.
+    /// The home of a stripe is the slot of its number, modulo the number of slots. While there are fewer slots than
+    /// stripes, at least one slot is vacant, and a search ends there. Once there are as many slots as stripes, every
+    /// head is at home.
     slots: Box<[Head]>,
     used: usize,
 }
 
 impl Bucket {
-    /// Where the head of a stripe is; or, if it has none, the slot that it would get.
+    /// The slot of the stripe's head; or, as the error, the slot that it would get.
     #[inline]
     fn search(&self, stripe: usize) -> Result<usize, usize> {
         let mask = self.slots.len() - 1;
@@ -386,7 +388,7 @@ impl Bucket {
         if self.slots.is_empty() { None } else { self.search(stripe).ok() }
     }
 
-    /// Gives a stripe a head that has none, and makes room for it first.
+    /// Inserts a head for a stripe that has none. Grows the table first, if it has to.
     fn insert(&mut self, stripe: usize, stripes: usize) -> usize {
         if 4 * (self.used + 1) > 3 * self.slots.len() && self.slots.len() < stripes {
             let more = (2 * self.slots.len()).max(FEWEST_SLOTS).min(stripes);
@@ -404,7 +406,7 @@ impl Bucket {
         at
     }
 
-    /// Makes a slot vacant, and moves those behind it up that are not at home.
+    /// Makes a slot vacant, and moves later heads that are not at home towards their homes.
     fn remove(&mut self, mut vacant: usize, stripes: usize) {
         self.slots[vacant] = Head::default();
         self.used -= 1;
@@ -434,7 +436,7 @@ unsafe impl Send for Bucket {}
 // Code of the caller's, which may panic, runs while no bucket is locked.
 impl std::panic::UnwindSafe for Bucket {}
 
-/// A bucket and, beside its lock, what its stripes teach about spinning.
+/// A bucket and, outside its lock, what waits at its stripes have shown about spinning.
 struct Shard {
     bucket: Mutex<Bucket>,
     patience: Patience,
@@ -442,11 +444,11 @@ struct Shard {
 
 /// The queues of all stripes of a set.
 pub struct Queue {
-    /// Each for a range of neighbouring stripes.
+    /// One shard for each range of neighbouring stripes.
     shards: Box<[CachePadded<Shard>]>,
-    /// A stripe's shard is the stripe divided by two to this power.
+    /// The shard of stripe `i` is `i >> shift`.
     shift: u32,
-    /// Every stripe goes to the first waiter: nobody overtakes.
+    /// Whether every stripe is handed to the first waiter, so that no newcomer overtakes.
     pub(super) strict: bool,
     /// How many permits each stripe of a semaphore had at first.
     pub(super) permits: u32,
@@ -488,12 +490,12 @@ impl Queue {
         Locked { queue: self, shard, bucket: self.shards[shard].bucket.lock() }
     }
 
-    /// Locks the bucket in which a node is queued, and says at which stripe. `None` if it is queued no more.
+    /// Locks the bucket in which a node is queued, and returns the stripe too. `None` if the node has left its queue.
     #[inline]
     pub(super) fn lock_node(&self, node: &Node) -> Option<(Locked<'_>, usize)> {
         loop {
             let locked = self.lock(node.state().queued_at()?);
-            // A release may have moved it on before the lock was had. From here on none can.
+            // A release may have moved the node to another queue before the lock was taken. From here on none can.
             let stripe = node.state().queued_at()?;
             if locked.holds(stripe) {
                 return Some((locked, stripe));
@@ -531,7 +533,7 @@ impl Locked<'_> {
         self.bucket.find(stripe).map(|at| &self.bucket.slots[at])
     }
 
-    /// Removes the head of a stripe if there is nothing to remember.
+    /// Removes the head of a stripe if it has nothing to remember.
     #[inline]
     pub(super) fn tidy(&mut self, stripe: usize) {
         let Some(at) = self.bucket.find(stripe) else { return };
@@ -563,7 +565,8 @@ mod tests {
     fn every_stripe_has_one_head() {
         for stripes in [1, 2, 64, 4096, 1 << 18] {
             let queue = Queue::new(stripes);
-            // Neighbours, those with one home, all of one bucket, and none; in another order when they go.
+            // The steps give neighbours, stripes with the same home, all stripes of a bucket, and none. They are
+            // removed in another order.
             for step in [1, 4, 32, 128, 4097] {
                 let some = || (0..stripes).step_by(step).take(1000).zip(1..);
                 for (stripe, mark) in some() {

@@ -41,7 +41,7 @@ pub(super) fn prefer_waiters(set: &impl LockSet, stripe: usize) {
     }
 }
 
-/// Gives a stripe of a semaphore so many more permits, up to `most` altogether.
+/// Adds permits to a stripe of a semaphore, which may have `most` of them in total.
 pub(super) fn add_permits(set: &impl LockSet, stripe: usize, permits: u32, most: u32) {
     let mut locked = set.queue().lock(stripe);
     let head = locked.head(stripe);
@@ -59,14 +59,14 @@ pub(super) fn add_permits(set: &impl LockSet, stripe: usize, permits: u32, most:
     }
 }
 
-/// Takes permits that are held away from a stripe of a semaphore for good.
+/// Removes held permits from a stripe of a semaphore for good.
 pub(super) fn forget_permits(set: &impl LockSet, stripe: usize, mode: Mode) {
     if let Mode::Shared(permits) = mode {
         set.queue().lock(stripe).head(stripe).permits_added -= permits.cast_signed();
     }
 }
 
-/// Lets a stripe that was taken for one key be released as one that was taken for several.
+/// Removes the fingerprint of a stripe that was taken for one key, so that it can be released as one of several.
 pub(super) fn forget_key(set: &impl LockSet, place: Place, mode: Mode) {
     if place.key() != Fingerprint::UNKNOWN {
         word::forget_key(set.word(place.stripe()), mode, place.key());
@@ -109,7 +109,7 @@ pub(super) fn release_held(set: &impl LockSet, plan: &impl Plan, held: Held) {
     }
 }
 
-/// Enters stripe by stripe of a plan from the lowest on, up to the first that is not to be had, which is returned.
+/// Enters the stripes of a plan from the lowest on, up to the first that is not free. Returns that one.
 #[inline]
 pub(super) fn enter_all(set: &impl LockSet, plan: &impl Plan) -> Option<(Place, Mode)> {
     match plan.stripes().bits() {
@@ -144,14 +144,15 @@ pub(super) fn try_enter_all(set: &impl LockSet, plan: &impl Plan) -> bool {
     missed.is_none()
 }
 
-/// As [`serve`], with a panic that goes on from here.
+/// As [`serve`], but a waker's panic continues from here.
 #[cold]
 #[inline(never)]
 pub(super) fn serve_queue(set: &impl LockSet, stripe: usize) {
     serve(set, stripe, &mut Panics::default());
 }
 
-/// Serves the queue of a stripe: hands the stripe over to those who are to have it, or wakes the first to compete for it.
+/// Serves the queue of a stripe: hands the stripe to the waiters whose turn it is, or wakes the first one to compete
+/// for it.
 #[cold]
 #[inline(never)]
 pub(super) fn serve(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
@@ -168,18 +169,18 @@ pub(super) fn serve(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
     }
 }
 
-/// What a look at a queue comes to.
+/// What has to be done for a queue.
 struct Turn {
     word: u32,
-    /// So many waiters, from the first on, are given the stripe.
+    /// How many waiters, from the first on, are given the stripe.
     given: usize,
-    /// The first of the others is woken to compete.
+    /// Whether the first of the other waiters is woken to compete.
     wake: bool,
-    /// There may be more to give, and no more room for wakers.
+    /// Whether more waiters could be given the stripe, but there is no more room for wakers.
     more: bool,
 }
 
-/// Decides who is to have the stripe when its word is `word`. Looks at one waiter more than it serves.
+/// Decides which waiters get the stripe when its word is `word`. It looks at one waiter more than it serves.
 ///
 /// # Safety
 ///
@@ -217,7 +218,7 @@ unsafe fn decide(head: &Head, word: u32, strict: bool) -> Turn {
     turn
 }
 
-/// Serves a queue as far as there is room for wakers; says whether there may be more to serve.
+/// Serves a queue while there is room for wakers. Returns whether there may be more waiters to serve.
 ///
 /// # Safety
 ///
@@ -243,7 +244,7 @@ unsafe fn serve_batch<S: LockSet>(
         let head = locked.head(stripe);
         if let Some(node) = head.first() {
             head.hand_overs = head.hand_overs.saturating_sub(1);
-            // SAFETY: `decide` counted so many in the queue, and the lock has been held since.
+            // SAFETY: `decide` counted these waiters in the queue, and the lock has been held since.
             unsafe {
                 head.quit(node, true);
                 give(set, locked, node, stripe, wakes);
@@ -264,7 +265,7 @@ unsafe fn serve_batch<S: LockSet>(
     turn.more
 }
 
-/// Gives `node` its stripe, which the word says already, and takes the next ones that it wants.
+/// Gives `node` its stripe, which it holds in the word already, and takes the next stripes that it wants.
 ///
 /// # Safety
 ///
@@ -293,7 +294,7 @@ unsafe fn give<S: LockSet>(
     }
 }
 
-/// Ends the wait of a node that is in no queue any more, with this state.
+/// Ends the wait of a node that has left its queue, with this state.
 ///
 /// # Safety
 ///
@@ -309,7 +310,7 @@ unsafe fn dismiss<S: LockSet>(set: &S, node: NonNull<Node>, stripe: usize, state
     }
 }
 
-/// Closes a stripe: nobody enters it from now on, and whoever waits for it is told.
+/// Closes a stripe: it can't be entered from now on, and all its waiters get an error.
 pub(super) fn close(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
     let mut wakes = Wakes::default();
     loop {

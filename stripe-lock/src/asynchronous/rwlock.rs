@@ -17,20 +17,22 @@ use crate::shared::hash::DefaultHasher;
 
 /// An async read-write lock for every key: a fixed number of four-byte locks, one of which belongs to each key.
 ///
-/// As [`AsyncStripedMutex`](crate::AsyncStripedMutex), with readers that share a stripe.
+/// It is like [`AsyncStripedMutex`](crate::AsyncStripedMutex), but several readers can hold a stripe at the same
+/// time.
 ///
 /// **`T` belongs to the stripe, not to the key**: keys that share a stripe share its `T`.
 ///
 /// # Fairness
 ///
-/// Neither readers nor writers starve. While there is a waiter, newcomers of either sort wait behind it. There is one exception: a writer
-/// of one stripe that was woken competes for it, and up to twelve newcomers may overtake it, at most twelve for each position that
-/// a waiter has in the queue. Readers that are next to each other in the queue enter together.
+/// Neither readers nor writers starve. While there is a waiter, newcomers of either sort wait behind it. There is one
+/// exception: a writer of one stripe that was woken competes for it, and up to twelve newcomers may overtake it. So a
+/// waiter is overtaken at most twelve times for each position it has in the queue. Readers that are next to each
+/// other in the queue enter together.
 ///
 /// # Deadlock
 ///
-/// As for the mutex. And a task that reads a stripe must not read it again: between the two, a writer may have joined the
-/// queue, for which the second read would wait, and which waits for the first.
+/// As for the mutex. In addition, a task that reads a stripe must not read it again: a writer may have joined the
+/// queue between the two reads. The second read would wait for that writer, and the writer waits for the first read.
 ///
 /// # Examples
 ///
@@ -251,7 +253,8 @@ impl<K: ?Sized, T, S: BuildHasher> AsyncStripedRwLock<K, T, S> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits, it leaves nothing held. Dropped later, it drops `section` as it is, and releases the stripe.
+    /// If it is dropped while it waits, it leaves nothing held. If it is dropped later, it drops `section` unfinished
+    /// and releases the stripe.
     ///
     /// # Examples
     ///

@@ -1,5 +1,5 @@
-//! What guards and futures need of a set. The module is private and none of its traits is exported: no code outside the
-//! crate can name them, and so none can call them and reach a word, a value or a queue.
+//! What guards and futures need of a set. The module is private and none of its traits is exported. So no code
+//! outside the crate can call them, and reach a word, a value or a queue.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -22,15 +22,15 @@ pub trait LockSet: Sized {
     fn queue(&self) -> &Queue;
 }
 
-/// What [`Kind`](super::Kind) stands on.
+/// The private supertrait of [`Kind`](super::Kind).
 pub trait KindParts: Send + Sync + 'static {
     /// The atomic under each stripe.
     type Word: Word + Send + Sync;
-    /// Whether the holders that share a stripe take from a limited number of permits.
+    /// Whether the holders of a stripe share a limited number of permits.
     const LIMITED: bool;
 }
 
-/// What [`Access`](super::Access) stands on.
+/// The private supertrait of [`Access`](super::Access).
 pub trait AccessParts: Copy + Send + Sync + 'static {
     /// How a mapped guard points to its part of the data.
     type Pointer<U: ?Sized>;
@@ -38,7 +38,7 @@ pub trait AccessParts: Copy + Send + Sync + 'static {
     fn mode(self) -> Mode;
 }
 
-/// Accesses of one mode, with nothing else to say.
+/// Accesses that consist of their mode alone.
 pub trait PlainAccess: AccessParts {
     /// The only value.
     const ACCESS: Self;
@@ -69,7 +69,7 @@ pub(crate) struct Slot<T, M: KindParts> {
 unsafe impl<T: Send> Sync for Slot<T, super::MutexKind> {}
 // SAFETY: one writer at a time, or several readers, reach the value.
 unsafe impl<T: Send + Sync> Sync for Slot<T, super::RwLockKind> {}
-// SAFETY: no code reaches the value; there is none.
+// SAFETY: the value is `()`, and no code accesses it.
 unsafe impl Sync for Slot<(), super::SemaphoreKind> {}
 
 impl<T, M: KindParts> Slot<T, M> {

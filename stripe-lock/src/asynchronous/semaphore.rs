@@ -18,11 +18,11 @@ use super::set::AsyncStriped;
 use super::word::{MAX_SHARES, shares_left, with_shares};
 use crate::shared::hash::DefaultHasher;
 
-/// An async semaphore for every key: at most so many holders at a time for each stripe.
+/// An async semaphore for every key: it limits the number of holders that a stripe has at a time.
 ///
-/// For limits by key: at most four downloads from one host, at most two jobs of one customer. Permits are handed to waiters
-/// in the order in which they came, also where the first one wants more permits than there are, and the next one fewer.
-/// **The permits belong to the stripe, not to the key**: keys that share a stripe share its permits.
+/// Use it for limits by key: at most four downloads from one host, at most two jobs of one customer. Waiters get
+/// permits in the order in which they came, even if the first one wants more permits than are free and the next one
+/// fewer. **The permits belong to the stripe, not to the key**: keys that share a stripe share its permits.
 ///
 /// # Examples
 ///
@@ -178,9 +178,9 @@ several_keys! {
 }
 
 impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
-    /// Waits for `permits` permits of the stripe of `key`, which it gets all at once.
+    /// Waits for `permits` permits of the stripe of `key`, and gets all of them at once.
     ///
-    /// With more permits than the stripe has, it waits until they are [added](Self::add_permits).
+    /// If `permits` is more than the stripe has, it waits until the missing ones are [added](Self::add_permits).
     ///
     /// # Panics
     ///
@@ -259,7 +259,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         Acquire::new(self.clone(), self.place_of(key), Self::so_many(permits))
     }
 
-    /// As [`acquire_many`](Self::acquire_many), waiting as a thread. Not to be called from a task.
+    /// As [`acquire_many`](Self::acquire_many), but blocks the thread. Do not call it from a task.
     ///
     /// # Panics
     ///
@@ -304,11 +304,11 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         shares_left(self.peek(self.stripe_of(key)))
     }
 
-    /// Gives the stripe of `key` so many more permits.
+    /// Adds `permits` permits to the stripe of `key`.
     ///
     /// # Panics
     ///
-    /// If the stripe would have more than [`MAX_PERMITS`](Self::MAX_PERMITS), those taken included.
+    /// If the stripe would have more than [`MAX_PERMITS`](Self::MAX_PERMITS), including those that are taken.
     ///
     /// # Examples
     ///
@@ -333,7 +333,7 @@ macro_rules! forget {
         where
             P: std::ops::Deref<Target = AsyncStripedSemaphore<K, S>>,
         {
-            /// Takes the permits away for good: they are not given back.
+            /// Removes the permits from the stripe for good: they are not given back.
             ///
             /// # Examples
             ///

@@ -14,7 +14,7 @@ use super::word::{self, CLOSED, Word};
 use crate::shared::stripe_set::StripeSet;
 use crate::shared::striped::{DEFAULT_STRIPES, Striped};
 
-/// A fixed number of async locks, one of which belongs to every key, each over a `T` of its own.
+/// A fixed number of async locks, each over a `T` of its own. Each key belongs to one of them.
 ///
 /// **`T` belongs to the stripe, not to the key**: keys that share a stripe share its `T`.
 ///
@@ -129,18 +129,18 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         Self { striped: set, queue }
     }
 
-    /// Notes how many permits each stripe has.
+    /// Sets how many permits each stripe has.
     pub(super) fn with_permits(mut self, permits: u32) -> Self {
         self.queue.permits = permits;
         self
     }
 
-    /// Makes every stripe strictly first in, first out: it goes to the waiter that has waited longest, and no newcomer
-    /// overtakes.
+    /// Makes every stripe strictly first in, first out: it is handed to the waiter that has waited longest, and no
+    /// newcomer overtakes.
     ///
-    /// That costs throughput on short sections, for a stripe then stays idle until the task that it was handed to runs.
-    /// Without it, up to twelve newcomers overtake each waiter that comes to be the first, before the stripe is handed over:
-    /// at most twelve times its position for a waiter further back.
+    /// That costs throughput on short sections, because a stripe stays idle until the task that it was handed to
+    /// runs. Without it, up to twelve newcomers overtake the first waiter before the stripe is handed over. So a
+    /// waiter is overtaken at most twelve times for each position it has in the queue.
     ///
     /// A waiter for several stripes is in one queue at a time. When it joins the queue of the next stripe, it comes
     /// after the waiters that are there already.
@@ -181,8 +181,8 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// Closes the set: all waiters, and all acquisitions from now on, get an error. Guards keep what they hold.
     ///
     /// A future that is [`checked`](super::Acquire::checked), or has a time limit or a limit of waiters, ends with
-    /// [`AcquireError::Closed`](super::AcquireError::Closed). The others panic, and the `try_` methods get nothing. There is
-    /// no way to open the set again.
+    /// [`AcquireError::Closed`](super::AcquireError::Closed). The other futures panic, and the `try_` methods return
+    /// `None`. The set can't be opened again.
     ///
     /// # Panics
     ///
@@ -190,7 +190,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     ///
     /// # Complexity
     ///
-    /// O(stripes + waiters), a few waiters for each lock of a bucket.
+    /// O(stripes + waiters). A bucket is locked for a few waiters at a time.
     ///
     /// # Examples
     ///
@@ -208,11 +208,11 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// ```
     pub fn close(&self) {
         let mut panics = Panics::default();
-        // The last stripe says whether the set is closed, so it comes last.
+        // `is_closed` reads the last stripe, so that one is closed last.
         (0..self.stripes()).for_each(|stripe| release::close(self, stripe, &mut panics));
     }
 
-    /// Whether [`close`](Self::close) was called, and has come to its end.
+    /// Whether [`close`](Self::close) was called and has returned.
     ///
     /// # Examples
     ///
@@ -277,7 +277,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         self.striped.into_inner().into_iter().map(|slot| slot.value.into_inner()).collect()
     }
 
-    /// What was counted of this set (feature `stats`).
+    /// The counters of this set (feature `stats`).
     ///
     /// # Examples
     ///
@@ -291,7 +291,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         super::AsyncStats::of(self.stripes(), &self.queue)
     }
 
-    /// All holders and waiters, since when and with their call sites, and all cycles of waiters (feature `diagnose`).
+    /// All holders and waiters with their ages and call sites, and all cycles of waiters (feature `diagnose`).
     ///
     /// Each bucket is locked for as long as it takes to list its waiters.
     ///
@@ -349,7 +349,7 @@ impl<K: ?Sized, T, S: BuildHasher, M: Kind> AsyncStriped<K, T, S, M> {
         self.striped.stripe_of(key)
     }
 
-    /// How many wait for the stripe of `key` at this moment, for this key or another one.
+    /// How many waiters the stripe of `key` has at this moment, for this key or another one.
     ///
     /// # Examples
     ///

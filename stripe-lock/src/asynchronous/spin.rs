@@ -1,36 +1,36 @@
-//! How long a waiter looks at a held stripe before its task or thread goes to sleep.
+//! How long a waiter spins on a held stripe before its task or thread goes to sleep.
 //!
-//! Where sections are short, a stripe is free again long before a task could have gone to sleep and been woken. Where they
-//! are long, or span an await, looking is wasted. Which of the two it is, the waits themselves show: each bucket remembers
-//! how looking ended of late. A look that succeeds buys longer ones, one that fails shortens them. Now and then, and the more
-//! rarely the more often it was in vain, a waiter looks as long as may be, so that sections that got shorter are noticed.
+//! If sections are short, a stripe is free again long before a task could go to sleep and be woken. If they are long,
+//! or span an await, spinning is wasted. So each bucket remembers how its latest spins ended: a success makes the
+//! next spins longer, a failure makes them shorter. Now and then a waiter spins for the longest time that is allowed,
+//! so that the bucket notices when sections get shorter. This probe becomes rarer each time it fails.
 
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::sync::{AtomicU32, MOST_PAUSES};
 
-/// So many pauses, at most, lie between two looks: enough for the holder to use the stripe several times over while it has
-/// the cache line for itself.
+/// The most pauses between two looks at the word. They are enough for the holder to use the stripe several times
+/// while it has the cache line for itself.
 const LONGEST_STEP: u32 = 32;
 
-/// After so many pauses a newcomer joins the queue and looks from there, since it can miss the moments in which the stripe is
-/// free. Sections of a microsecond have ended by then.
+/// After this many pauses a newcomer joins the queue and spins there, because a newcomer can miss the moments in
+/// which the stripe is free. Sections of a microsecond have ended by then.
 const LOOK_FIRST: u32 = 64;
 
-/// A success allows for so many pauses more.
+/// How many pauses a success adds to later spins.
 const REWARD: u32 = 64;
 
-/// One waiter in so many looks as long as may be, at most and at least.
+/// One waiter in this many spins for the longest time: the least and the greatest interval.
 const PROBES: (u32, u32) = (256, 1024);
 
-/// What the waits at the stripes of one bucket teach.
+/// What the latest waits at the stripes of one bucket have shown.
 pub(super) struct Patience {
-    /// The pauses that are worth it.
+    /// How many pauses are worth it.
     pauses: AtomicU32,
-    /// How many waiters come until one looks as long as may be.
+    /// How many waiters are left until one spins for the longest time.
     until_probe: AtomicU32,
-    /// How many come between two such.
+    /// How many waiters come between two of these.
     interval: AtomicU32,
 }
 
@@ -43,7 +43,7 @@ impl Patience {
         }
     }
 
-    /// Begins to look.
+    /// Begins to spin.
     #[inline]
     pub(super) fn begin(&self) -> Looking<'_> {
         let until = self.until_probe.load(Relaxed);
@@ -55,7 +55,7 @@ impl Patience {
     }
 }
 
-/// One waiter's looks.
+/// One waiter that spins.
 pub(super) struct Looking<'p> {
     patience: &'p Patience,
     learnt: u32,
@@ -66,7 +66,7 @@ pub(super) struct Looking<'p> {
 }
 
 impl Looking<'_> {
-    /// Waits a little, longer each time. Says whether another look is worth it.
+    /// Pauses, longer each time. Returns whether another look at the word is worth it.
     pub(super) fn pause(&mut self) -> bool {
         if self.left == 0 {
             return false;
@@ -79,8 +79,8 @@ impl Looking<'_> {
         true
     }
 
-    /// Whether it is time to join the queue, and to look from there: a newcomer can miss the moments in which the stripe is
-    /// free, a waiter is served at one of the next releases.
+    /// Whether it is time to join the queue, and to spin there: a newcomer can miss the moments in which the stripe
+    /// is free, while a queued waiter is served at one of the next releases.
     #[inline]
     pub(super) fn is_long(&self) -> bool {
         self.spent >= LOOK_FIRST
@@ -92,7 +92,7 @@ impl Looking<'_> {
         self.left == 0
     }
 
-    /// The stripe was had before the task went to sleep.
+    /// The waiter got the stripe before its task went to sleep.
     pub(super) fn succeeded(&self) {
         self.learn((self.learnt + REWARD).max(self.spent + REWARD).min(MOST_PAUSES), PROBES.0);
     }

@@ -1,4 +1,4 @@
-//! What the counters of an async set say (feature `stats`).
+//! The counters of an async set (feature `stats`).
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::instrument::Fingerprint;
 use super::queue::Queue;
 use crate::shared::capacity::stripes_for;
 
-/// What was counted of one stripe.
+/// The counters of one stripe.
 ///
 /// # Examples
 ///
@@ -23,27 +23,29 @@ use crate::shared::capacity::stripes_for;
 pub struct StripeWaits {
     /// How often the stripe was acquired, alone or together with others.
     pub acquired: u64,
-    /// How often an acquisition joined its queue.
+    /// How often an acquisition joined the queue of the stripe.
     pub contended: u64,
     /// How many of those gave up before they were served.
     pub cancelled: u64,
-    /// How many wait at this moment.
+    /// The number of waiters at this moment.
     pub waiting: u64,
     /// The total time of all finished waits.
     pub waited: Duration,
-    /// How many of these found a holder whose key has the same fingerprint: the same key, or by chance another one.
+    /// How many of the contended acquisitions found a holder whose key has the same fingerprint: the same key, or by
+    /// chance another one.
     pub same_key: u64,
-    /// How many of these found a holder of another key. For the rest it is unknown: one of the two acquired several keys, or
-    /// shared the stripe (a reader, a permit), or the holder left at that moment.
+    /// How many of the contended acquisitions found a holder of another key. For the rest it is unknown: the waiter
+    /// or the holder acquired several keys, or shared the stripe (as a reader or by a permit), or the holder left at
+    /// that moment.
     pub other_key: u64,
 }
 
-/// What was counted of an async set.
+/// The counters of an async set.
 ///
-/// There are two kinds of contention. *True* contention is for one key, and no number of stripes helps. *False* contention is between
-/// keys that share a stripe, and twice as many stripes halve it. Four bits of a key's hash, its fingerprint, are left in the
-/// word of a held stripe, and a waiter compares them with its own. Unequal keys have equal fingerprints in 3 of 32 cases; the
-/// estimates take that into account.
+/// There are two kinds of contention. *True* contention is for one key, and no number of stripes helps. *False*
+/// contention is between keys that share a stripe, and twice as many stripes halve it. A holder leaves the
+/// fingerprint of its key, four bits of the hash, in the word of the stripe. A waiter compares it with its own.
+/// Unequal keys have equal fingerprints in 3 of 32 cases; the estimates take that into account.
 ///
 /// # Examples
 ///
@@ -65,7 +67,7 @@ pub struct StripeWaits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AsyncStats {
     stripes: usize,
-    /// Those of which anything was counted.
+    /// The stripes with a counter that is not 0.
     counts: Vec<(usize, StripeWaits)>,
 }
 
@@ -91,7 +93,7 @@ impl AsyncStats {
         Self { stripes, counts }
     }
 
-    /// What was counted of each stripe of which anything was, in ascending order.
+    /// The stripes with a counter that is not 0, in ascending order, each with its counters.
     ///
     /// # Examples
     ///
@@ -142,7 +144,7 @@ impl AsyncStats {
         self.sum(|counts| counts.cancelled)
     }
 
-    /// How many wait at this moment.
+    /// The number of waiters at this moment.
     ///
     /// # Examples
     ///
@@ -208,11 +210,12 @@ impl AsyncStats {
         Some((1.0 - other) / (1.0 - other + other * self.stripes as f64))
     }
 
-    /// The number of stripes with which at most one acquisition in eight waits for a holder of another key: the present number,
-    /// times eight, times the fraction of acquisitions that did, as a power of two of at most
-    /// [`MAX_STRIPES`](crate::MAX_STRIPES). `None` while there is no known case.
+    /// The number of stripes with which at most one acquisition in eight waits for a holder of another key. It is the
+    /// present number, times eight, times the fraction of acquisitions that waited for another key, rounded to a
+    /// power of two of at most [`MAX_STRIPES`](crate::MAX_STRIPES). `None` while there is no known case.
     ///
-    /// It is [`recommended_stripes`](crate::recommended_stripes) from what was measured instead of what was expected.
+    /// It answers what [`recommended_stripes`](crate::recommended_stripes) does, from measurements instead of an
+    /// expected number of writers.
     ///
     /// # Examples
     ///

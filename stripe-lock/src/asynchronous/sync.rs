@@ -1,7 +1,8 @@
-//! The one file that knows whether this is a program or a model of it, beside that of the threads that all locks share.
+//! The only file here that differs between programs and their loom models. The threads that all locks share have
+//! another one.
 //!
-//! Everything under [`asynchronous`](super) that two threads touch comes from here: in a program it is the standard
-//! library's and `parking_lot`'s, under `--cfg loom` it is loom's, and the code above is the same.
+//! All primitives by which the threads in [`asynchronous`](super) share data come from here. In a program they are
+//! those of the standard library and `parking_lot`; under `--cfg loom` they are loom's. The code above is the same.
 
 #[cfg(not(loom))]
 mod imp {
@@ -52,7 +53,7 @@ mod imp {
     /// How many newcomers may overtake the first waiter after it was woken, before the stripe is handed over to it.
     pub(crate) const OVERTAKES: u32 = 12;
 
-    /// How many waiters are served, at most, for one lock of a bucket.
+    /// How many waiters are served, at most, while a bucket is locked once.
     pub(crate) const BATCH: usize = 8;
 
     /// How many stripes a release takes, at most, for a waiter that wants several, before it leaves the rest to that waiter's
@@ -65,8 +66,8 @@ mod imp {
     /// How many pauses a waiter makes, at most, before it goes to sleep: 10 to 40 microseconds.
     pub(crate) const MOST_PAUSES: u32 = 1024;
 
-    /// How many buckets so many stripes have, a power of two: four for each thread that can run, and one for 256 stripes, so
-    /// that no bucket's table gets long.
+    /// The number of buckets for `stripes` stripes, a power of two: four for each thread that can run in parallel,
+    /// and at least one for 256 stripes, so that no bucket's table gets long.
     pub(crate) fn buckets(stripes: usize) -> usize {
         let for_threads = std::thread::available_parallelism().map_or(16, |threads| 4 * threads.get());
         for_threads.next_power_of_two().max(stripes / 256)
@@ -102,10 +103,10 @@ mod imp {
     /// One, so that a model of three stripes goes past the limit.
     pub(crate) const REACH: usize = 1;
 
-    /// Two: one alone would not be left vacant.
+    /// Two, because one slot that is taken would leave none vacant.
     pub(crate) const FEWEST_SLOTS: usize = 2;
 
-    /// None: to look again is nothing new to a model, in which anything can happen between two looks.
+    /// None: spinning adds nothing to a model, in which anything can happen between two looks anyway.
     pub(crate) const MOST_PAUSES: u32 = 0;
 
     /// Two, so that a model of two stripes has one stripe in each.

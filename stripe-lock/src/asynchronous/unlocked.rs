@@ -8,7 +8,7 @@ use super::kind::Access;
 use super::sealed::LockSet;
 
 impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
-    /// Releases the stripe, and waits for it again. Waiters get it in between.
+    /// Releases the stripe, and waits for it again. Other waiters get it in between.
     ///
     /// # Panics
     ///
@@ -16,7 +16,7 @@ impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped while waiting, it holds nothing.
+    /// If it is dropped while it waits, nothing is held.
     ///
     /// # Examples
     ///
@@ -41,7 +41,7 @@ impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
         again
     }
 
-    /// Runs `section` while the stripe is released, and waits for it anew.
+    /// Runs `section` while the stripe is released, and then waits for the stripe again.
     ///
     /// # Panics
     ///
@@ -49,7 +49,7 @@ impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it holds nothing.
+    /// If it is dropped, nothing is held.
     ///
     /// # Examples
     ///

@@ -72,7 +72,7 @@ impl<P, K: ?Sized, T, S> AsyncGuard<P, Upgradable>
 where
     P: Deref<Target = AsyncStripedRwLock<K, T, S>>,
 {
-    /// Gives up the right to upgrade, and reads on.
+    /// Gives up the right to upgrade, and keeps the stripe for reading.
     ///
     /// # Examples
     ///
@@ -88,8 +88,8 @@ where
         weaken(guard.hold)
     }
 
-    /// Waits until the other readers have left, and writes from then on. It comes before all waiters in the queue, and the data does
-    /// not change in between.
+    /// Waits until the other readers have released the stripe, and writes from then on. It comes before all waiters
+    /// in the queue, so the data does not change in between.
     ///
     /// # Panics
     ///
@@ -97,7 +97,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it releases the stripe: the guard is part of the future.
+    /// If it is dropped, it releases the stripe: the guard is part of the future.
     ///
     /// # Examples
     ///
@@ -124,7 +124,7 @@ where
     ///
     /// # Errors
     ///
-    /// The guard itself, if there are.
+    /// The guard itself, if there are other readers.
     ///
     /// # Examples
     ///
@@ -145,12 +145,12 @@ where
     }
 }
 
-/// Becomes exclusive, if there are no readers.
+/// Makes the hold exclusive, if there are no other readers.
 fn upgrades<P: Deref<Target: LockSet>>(hold: &Hold<P, Upgradable>) -> bool {
     word::try_upgrade(hold.set.word(hold.place.stripe()), hold.place.key())
 }
 
-/// Waits until an upgradable guard is the only one of its stripe, and becomes a guard that writes. Made by
+/// Waits until an upgradable guard is the only one of its stripe, and turns it into a write guard. Made by
 /// [`AsyncGuard::upgrade`].
 ///
 /// # Panics
@@ -201,7 +201,7 @@ impl<P: Deref<Target: LockSet>> Upgrade<P> {
         Checked::of(self)
     }
 
-    /// Releases the stripe, in the way in which it is held by now.
+    /// Releases the stripe in the mode in which it is held by now.
     #[cold]
     fn give_up(&mut self) {
         let Some(hold) = self.hold.take() else { return };

@@ -1,9 +1,10 @@
 //! The waiter's side: joining a queue, claiming what was granted, giving up.
 //!
-//! With [`release`](super::release), the life of one wait. A future that finds its stripe held polls its [`Waiter`], which
-//! looks for a while, then links its node into the queue of the stripe. A release grants it the stripe, or wakes it to
-//! compete for the stripe; polled again, it claims, competes or goes back to sleep. What the code of the caller's (wakers) is
-//! called for, and may panic in, never runs under a lock, and never while the node's state says less than what is held.
+//! This module and [`release`](super::release) implement the life of a wait. A future that finds its stripe held
+//! polls its [`Waiter`], which spins for a while and then links its node into the queue of the stripe. A release
+//! grants the waiter the stripe, or wakes it to compete for the stripe. When it is polled again, it claims, competes
+//! or goes back to sleep. Wakers are code of the caller and may panic. So they never run under a lock, and only while
+//! the node's state says all that is held.
 
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -21,29 +22,29 @@ use super::spin::Looking;
 use super::sync::MOST_PAUSES;
 use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, Mode, Word};
 
-/// So many waiters are handed the stripe without competing, once a woken one found it still held by the first newcomer to
-/// come: sections are then longer than it takes to wake a task, and competing would be in vain for the next ones too.
+/// How many waiters are handed the stripe without competing, once a woken waiter found it still held by the first
+/// newcomer. Sections are then longer than it takes to wake a task, so the next waiters would compete in vain too.
 const HAND_OVERS: u32 = 64;
 
-/// The number of waiters that a queue may have where there is no limit.
+/// The limit of waiters of an acquisition that has no limit.
 pub(super) const UNLIMITED: u32 = u32::MAX;
 
-/// What a waiter held when it gave up.
+/// The stripes that a waiter held when it gave up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
     All,
-    /// Those of its stripes that are below this one.
+    /// The wanted stripes below this one.
     Below(usize),
 }
 
 /// What a waiter asks for.
 #[derive(Clone, Copy)]
 pub(super) struct Want<'p> {
-    /// The first stripe that was not to be had.
+    /// The first stripe that was not free.
     pub(super) at: (Place, Mode),
-    /// Where several stripes are wanted: all of them. Those below `at` are held.
+    /// All wanted stripes, if there are several. Those below `at` are held.
     pub(super) plan: Option<&'p AnyPlan>,
-    /// So many waiters, at most, may be in the first queue that it joins.
+    /// How many waiters the first queue that it joins may have.
     pub(super) max_waiters: u32,
 }
 
@@ -59,13 +60,13 @@ impl Waiter {
         Self { node: Node::new(), watch }
     }
 
-    /// Whether there is nothing to [`cancel`](Self::cancel): it never had to wait, or was served.
+    /// Whether it never had to wait, or was served. Then there is nothing to [`cancel`](Self::cancel).
     #[inline(always)]
     pub(super) fn is_idle(&self) -> bool {
         self.node.is_idle()
     }
 
-    /// How it waits, for people to read.
+    /// Its state as text.
     pub(super) fn describe(&self) -> &'static str {
         match self.node.state() {
             State::Idle => "idle",
@@ -75,7 +76,7 @@ impl Waiter {
         }
     }
 
-    /// Begins to wait, or looks how the wait goes. Ready with an error, it still has to be cancelled.
+    /// Begins to wait, or continues the wait. After an error it still has to be cancelled.
     ///
     /// # Safety
     ///
@@ -92,8 +93,8 @@ impl Waiter {
     ) -> Poll<Result<Stale, AcquireError>> {
         let Want { at: (place, mode), plan, max_waiters } = want;
         let stripe = place.stripe();
-        // A waiter for several stripes holds some of them, and doesn't let the others wait while it looks. One that was served
-        // has nothing to look at.
+        // A waiter for several stripes holds some of them, so it doesn't make others wait while it spins. A waiter
+        // that was served has nothing to spin for.
         let looks =
             MOST_PAUSES > 0 && plan.is_none() && (self.is_idle() || self.node.state().queued_at().is_some());
         let mut looking = looks.then(|| set.queue().patience(stripe).begin());
@@ -142,7 +143,7 @@ impl Waiter {
                         }
                     }
                 }
-                // While it spins, it competes for a stripe that is free, and gives up nothing.
+                // While it spins, it competes for a stripe that is free, and stays in competition.
                 State::Waiting(_) if spins && looking.as_mut().is_some_and(Looking::pause) => {}
                 State::Notified(stripe)
                     if spins
@@ -173,8 +174,8 @@ impl Waiter {
         }
     }
 
-    /// Competes for the stripe if the node was woken to do so. If that is in vain, and the waiter neither may nor should spin,
-    /// sees to it that the right task will be woken.
+    /// Competes for the stripe if the node was woken to do so. If that is in vain, and the waiter does not spin,
+    /// makes sure that the right task will be woken.
     ///
     /// # Safety
     ///
@@ -221,7 +222,8 @@ impl Waiter {
             // SAFETY: as above.
             let known = unsafe { self.node.with(|fields| fields.note.is_of(cx)) };
             drop(locked);
-            // Code of the caller's, so not under the lock; then all is looked at once more.
+            // Cloning a waker runs code of the caller, so not under the lock. After that, everything is checked once
+            // more.
             fresh = Some(Fresh::new(cx, known));
         }
     }
@@ -235,7 +237,7 @@ impl Waiter {
         }
     }
 
-    /// Gives up waiting. The caller has to release what the waiter held.
+    /// Gives up waiting. The caller has to release the stripes that the waiter held.
     #[cold]
     pub(super) fn cancel<S: LockSet>(&mut self, set: &S, panics: &mut Panics) -> Held {
         let held = loop {
@@ -261,7 +263,7 @@ impl Waiter {
     }
 }
 
-/// Goes to sleep, after looks that were in vain if there were any.
+/// Goes to sleep. If it has spun before, that was in vain.
 fn pending<T>(looking: Option<&Looking<'_>>) -> Poll<T> {
     if let Some(looking) = looking.filter(|looking| looking.is_over()) {
         looking.failed();
@@ -269,7 +271,7 @@ fn pending<T>(looking: Option<&Looking<'_>>) -> Poll<T> {
     Poll::Pending
 }
 
-/// Enters if the stripe becomes free while it is worth looking. Does not pass a queue that is asleep.
+/// Enters if the stripe becomes free while spinning is worth it. Does not pass a queue that is asleep.
 fn enters_soon(word: &impl Word, mode: Mode, key: Fingerprint, looking: &mut Looking<'_>) -> bool {
     loop {
         match word.update(|now| word::enter(now, mode, key)) {
@@ -280,11 +282,11 @@ fn enters_soon(word: &impl Word, mode: Mode, key: Fingerprint, looking: &mut Loo
     }
 }
 
-/// What a look at a queued node came to.
+/// The result of checking a queued node.
 enum Look {
     /// The node is not queued any more.
     Again,
-    /// It was woken in vain so far, and nobody waits behind it.
+    /// It was woken in vain so far, and there is no waiter behind it.
     Spin,
     Pending,
 }
@@ -292,7 +294,7 @@ enum Look {
 /// The wakers of the task that polls.
 struct Fresh {
     waker: std::task::Waker,
-    /// Unless the node knows it.
+    /// `None` if the node has it already.
     #[cfg(feature = "diagnose")]
     task: Option<Task>,
 }
@@ -307,7 +309,7 @@ impl Fresh {
         }
     }
 
-    /// Puts them in the place of those before, which are returned.
+    /// Replaces the previous ones, which are returned.
     fn set(self, fields: &mut Fields) -> Stale {
         Stale {
             waker: fields.set_waker(self.waker),
@@ -317,8 +319,8 @@ impl Fresh {
     }
 }
 
-/// Wakers that are not needed any more. Their drop is code of the caller's: not to run under a lock, nor before what was
-/// acquired has an owner.
+/// Wakers that are not needed any more. Dropping them runs code of the caller. So that must not happen under a lock,
+/// nor before the acquired stripes have an owner.
 #[derive(Default)]
 #[must_use = "drop it once a guard owns what was acquired"]
 pub(super) struct Stale {
@@ -328,7 +330,7 @@ pub(super) struct Stale {
 }
 
 impl Stale {
-    /// Those of a waiter that waits no longer.
+    /// The wakers of a waiter whose wait is over.
     #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
     fn of<S: LockSet>(fields: &mut Fields, set: &S) -> Self {
         #[cfg(feature = "diagnose")]
@@ -350,8 +352,8 @@ impl Drop for Stale {
     }
 }
 
-/// Tries to enter for the first of a queue, which was woken to compete, and takes it out of the queue if that works. If not,
-/// and it `gives_up`, the next release hands the stripe over to it.
+/// Tries to enter for the first waiter of a queue, which was woken to compete. If that works, removes it from the
+/// queue. If not, and it `gives_up`, the next release hands the stripe over to it.
 ///
 /// # Safety
 ///
@@ -392,21 +394,21 @@ unsafe fn enter_from_the_front<S: LockSet>(
     entered
 }
 
-/// What came of taking the rest of what a node wants.
+/// The result of taking the rest of the stripes that a node wants.
 pub(super) enum Rest {
     All,
-    /// It is in a queue: alone, or behind others.
+    /// It is in a queue: alone, or behind other waiters.
     Queued {
         alone: bool,
     },
-    /// It could go on at this stripe.
+    /// It stopped at a limit, and can continue at this stripe.
     Stopped(usize),
     /// It may not wait for this stripe.
     Refused(usize, AcquireError),
 }
 
-/// Takes stripe by stripe from `next` on for a node in no queue, up to the first that is not to be had. There the node joins
-/// the queue. At most as many stripes are taken, and as many waiters found there, as `limits` say.
+/// Takes the stripes from `next` on for a node in no queue, up to the first that is not free. There the node joins
+/// the queue. `limits` are the most stripes to take, and the most waiters that the queue may have.
 ///
 /// # Safety
 ///
@@ -448,7 +450,7 @@ pub(super) unsafe fn acquire_rest<S: LockSet>(
     Rest::All
 }
 
-/// Enters, or else joins the queue, or says why neither may be.
+/// Enters the stripe or joins its queue. Returns an error if neither is allowed.
 ///
 /// # Safety
 ///
@@ -463,8 +465,8 @@ unsafe fn enter_or_join<S: LockSet>(
     let (stripe, word) = (place.stripe(), set.word(place.stripe()));
     let mut now = word.load();
     loop {
-        // The upgradable reader is a holder already, so it passes the queue. A queue that it joins has to be served by the
-        // next release, whoever was woken before.
+        // The upgradable reader is a holder already, so it passes the queue. A queue that it joins has to be served
+        // by the next release, even if another waiter was woken before.
         let upgrades = mode == Mode::Upgrade;
         let entered =
             if upgrades { word::admit(now, mode, place.key()) } else { word::enter(now, mode, place.key()) };

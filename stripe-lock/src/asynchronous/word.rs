@@ -5,17 +5,17 @@
 //!        QUEUE   HELD    SHARES (words of 32 bits only)
 //! ```
 //!
-//! `HELD` is 0 while nobody holds the stripe exclusively. An exclusive holder puts 1 there or, with the feature `stats`, the
-//! fingerprint of its key, 2 to 14. An upgradable reader puts 15 there. `SHARES` counts the readers, or the permits that are
-//! taken. `QUEUE` says who waits:
+//! `HELD` is 0 while the stripe has no exclusive or upgradable holder. An exclusive holder puts 1 there or, with the
+//! feature `stats`, the fingerprint of its key, 2 to 14. An upgradable reader puts 15 there. `SHARES` counts the
+//! readers, or the permits that are taken. `QUEUE` is the state of the queue:
 //!
-//! | value | name | meaning | who may enter |
+//! | value | name | meaning | what may enter |
 //! |---|---|---|---|
-//! | 0 | `EMPTY` | nobody waits | every newcomer that the holders admit |
-//! | 1 | `ASLEEP` | somebody waits, and nobody was woken | no newcomer: the next release hands over or wakes |
+//! | 0 | `EMPTY` | there are no waiters | every newcomer that the holders admit |
+//! | 1 | `ASLEEP` | there are waiters, and none was woken | no newcomer: the next release hands over or wakes |
 //! | 2 + n | `AWAKE` + n | the first waiter was woken, and n newcomers have entered since | every newcomer that the holders admit; each is counted |
 //! | 14 | `LAST` | the first waiter was woken, and twelve newcomers have overtaken it | no newcomer: the next release hands over |
-//! | 15 | `CLOSED` | the set is closed | nobody, ever again |
+//! | 15 | `CLOSED` | the set is closed | no newcomer, ever again |
 //!
 //! Every change of the word. All are compare-and-exchange loops, except for the release, which is one subtraction. *Locked*:
 //! the bucket of the stripe is locked meanwhile.
@@ -25,7 +25,7 @@
 //! | enter: `HELD` or shares added, `AWAKE` + 1 | newcomer | no | Acquire | the release before it: the new holder sees what was done under the lock |
 //! | release: `HELD` or shares taken off | holder | no | Release | the next enter |
 //! | downgrade: `HELD` becomes a share or 15 | holder | no | Release | the next enter |
-//! | enqueue: `EMPTY` to `ASLEEP` | waiter | yes | Acquire (Relaxed would do) | the lock of the bucket: whoever sees `ASLEEP` locks it and finds the waiter |
+//! | enqueue: `EMPTY` to `ASLEEP` | waiter | yes | Acquire (Relaxed would do) | the lock of the bucket: a release that sees `ASLEEP` locks it and finds the waiter |
 //! | hand over: the first waiter's mode is entered | a release that found `ASLEEP` or `LAST` | yes | Acquire | the release before it. The waiter learns of it by an Acquire load of its own state |
 //! | wake: `ASLEEP` to `AWAKE` | the same | yes | Acquire | nothing; it is the same exchange |
 //! | enter from the queue: `HELD` added, `AWAKE` + n to `ASLEEP` or `EMPTY` | the waiter that was woken | yes | Acquire | the release before it |
@@ -62,10 +62,10 @@ const _: () = assert!(LAST < CLOSED, "the count would run into what says that th
 /// The most shares that one stripe can give out.
 pub(super) const MAX_SHARES: u32 = SHARES / SHARE;
 
-/// In which way a stripe is asked for.
+/// The mode in which a stripe is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Together with others who share it: as a reader, or for so many permits.
+    /// Together with other holders: as a reader, or for this many permits.
     Shared(u32),
     /// Alone.
     Exclusive,
@@ -90,7 +90,7 @@ impl Mode {
         }
     }
 
-    /// What [`pack`](Self::pack) gave.
+    /// The inverse of [`pack`](Self::pack).
     pub(super) fn unpack(packed: u32) -> Self {
         match packed {
             Self::EXCLUSIVE => Self::Exclusive,
@@ -101,7 +101,7 @@ impl Mode {
     }
 }
 
-/// What the queue's bits say.
+/// The bits of the queue.
 #[inline]
 pub(super) fn queue(word: u32) -> u32 {
     word & QUEUE
@@ -113,7 +113,7 @@ pub(super) fn with_queue(word: u32, queue: u32) -> u32 {
     word & !QUEUE | queue
 }
 
-/// Whether anybody holds the stripe, which gives out all of its shares.
+/// Whether the stripe has a holder. For a stripe that gives out all of its shares.
 #[inline]
 pub(super) fn is_held(word: u32) -> bool {
     word & (HELD | SHARES) != 0
@@ -126,7 +126,7 @@ pub(super) fn holder(word: u32) -> u32 {
     if held == UPGRADABLE { 0 } else { held >> HELD_AT }
 }
 
-/// What a holder adds to a word that it enters, as a wrapping sum.
+/// The number that a holder adds to a word when it enters, wrapping.
 #[inline(always)]
 fn part(mode: Mode, key: Fingerprint) -> u32 {
     match mode {
@@ -155,7 +155,7 @@ pub(super) fn admit(word: u32, mode: Mode, key: Fingerprint) -> Option<u32> {
     admitted.then(|| word.wrapping_add(part(mode, key)))
 }
 
-/// The word after `mode`, which has not waited in the queue, has entered, if it may.
+/// The word after a newcomer has entered in `mode`, if it may.
 #[inline]
 pub(super) fn enter(word: u32, mode: Mode, key: Fingerprint) -> Option<u32> {
     match queue(word) {
@@ -171,7 +171,7 @@ pub(super) fn owes_a_turn(word: u32) -> bool {
     matches!(queue(word), ASLEEP | LAST)
 }
 
-/// Whether no newcomer may enter, however the holders go.
+/// Whether no newcomer may enter, even if the stripe is free.
 #[inline]
 pub(super) fn keeps_out(word: u32) -> bool {
     matches!(queue(word), ASLEEP | LAST | CLOSED)
@@ -189,7 +189,7 @@ pub(super) fn shares_left(word: u32) -> u32 {
 
 /// The atomic under a stripe: 8 bits where it is only ever held exclusively, else 32.
 pub trait Word {
-    /// One with this value.
+    /// An atomic with this value.
     fn new(word: u32) -> Self;
     /// The value.
     fn load(&self) -> u32;
@@ -198,8 +198,8 @@ pub trait Word {
     /// Adds `part`, wrapping, and publishes what the holder did; returns the value before.
     fn add(&self, part: u32) -> u32;
 
-    /// Makes each value what `next` says, until that succeeds or `next` has nothing to say. Returns the value before, or
-    /// the one that `next` declined.
+    /// Replaces the value by what `next` makes of it, and tries again until that succeeds or `next` returns `None`.
+    /// Returns the value before, or the one that `next` declined.
     #[inline]
     fn update(&self, mut next: impl FnMut(u32) -> Option<u32>) -> Result<u32, u32> {
         let mut now = self.load();
@@ -247,27 +247,27 @@ word!(AtomicU32, u32);
 /// Enters without waiting in the queue, if that is possible now.
 #[inline(always)]
 pub(super) fn try_enter(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
-    // A stripe that is asked for alone is nearly always free, so that is tried before the word is looked at.
+    // A stripe that is taken exclusively is nearly always free, so the exchange is tried before the word is read.
     mode == Mode::Exclusive && word.exchange(0, part(mode, key)).is_ok() || try_enter_looking(word, mode, key)
 }
 
-/// As [`try_enter`], but looks first: an exchange that fails costs as much as one that succeeds.
+/// As [`try_enter`], but reads the word first: an exchange that fails costs as much as one that succeeds.
 pub(super) fn try_enter_looking(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
     word.update(|now| enter(now, mode, key)).is_ok()
 }
 
-/// Releases what was entered with the same mode and key. Says whether the queue has to be served.
+/// Releases what was entered with the same mode and key. Returns whether the queue has to be served.
 #[inline(always)]
 pub(super) fn release(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
     let before = word.add(part(mode, key).wrapping_neg());
     debug_assert!(
         mode != Mode::Exclusive || before & HELD == part(mode, key),
-        "somebody else holds the stripe"
+        "another guard holds the stripe"
     );
     owes_a_turn(before)
 }
 
-/// Goes from a stronger mode to a weaker one. Says whether the queue has to be served.
+/// Changes from a stronger mode to a weaker one. Returns whether the queue has to be served.
 pub(super) fn downgrade(word: &impl Word, from: Mode, key: Fingerprint, to: Mode) -> bool {
     owes_a_turn(word.add(part(to, key).wrapping_sub(part(from, key))))
 }
@@ -277,14 +277,14 @@ pub(super) fn try_upgrade(word: &impl Word, key: Fingerprint) -> bool {
     word.update(|now| admit(now, Mode::Upgrade, key)).is_ok()
 }
 
-/// Takes the fingerprint of a holder's key back.
+/// Replaces the fingerprint of the holder's key by 1.
 pub(super) fn forget_key(word: &impl Word, mode: Mode, key: Fingerprint) {
     word.add(part(mode, Fingerprint::UNKNOWN).wrapping_sub(part(mode, key)));
 }
 
-/// Gives out `shares` more.
+/// Adds `shares` to the shares that the stripe gives out.
 ///
-/// The caller makes sure that the stripe never has more than [`MAX_SHARES`], those taken included.
+/// The caller makes sure that the stripe never has more than [`MAX_SHARES`], including those that are taken.
 pub(super) fn add_shares(word: &impl Word, shares: u32) -> bool {
     owes_a_turn(word.add(part(Mode::Shared(shares), Fingerprint::UNKNOWN).wrapping_neg()))
 }

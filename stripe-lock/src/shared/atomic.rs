@@ -1,6 +1,6 @@
-//! A 64-bit atomic number on every target: where the processor has none, `portable-atomic` makes it of a lock.
+//! A 64-bit atomic number on every target. Where the processor has none, `portable-atomic` emulates it with a lock.
 
-#![allow(unused_imports, reason = "who counts, and so needs it, is up to features")]
+#![allow(unused_imports, reason = "the features decide whether anything is counted")]
 
 #[cfg(target_has_atomic = "64")]
 pub(crate) use core::sync::atomic::AtomicU64;

@@ -10,11 +10,11 @@ use crate::shared::striped::MAX_STRIPES;
 ///
 /// # Derivation
 ///
-/// Take one stripe of many as a queue that others feed at random (mean field). With utilisation `r`, the mean number in
-/// a queue with random arrivals and fixed service is `r + r*r / (2 * (1 - r))` (Pollaczek 1930, Khinchine 1932). All
-/// writers are in some queue, so this mean is `m`; solved for `r`, that is `1 + m - sqrt(1 + m * m)`, and `r` of every
-/// stripe is at work. Throwing balls into bins, `S * (1 - (1 - 1/S)^n)`, promises up to 17 % more, because it lets
-/// blocked writers start over elsewhere instead of piling up.
+/// Each stripe is a queue with random arrivals and a fixed service time (mean field). At utilisation `r`, the mean
+/// number of writers in such a queue is `r + r*r / (2 * (1 - r))` (Pollaczek 1930, Khinchine 1932). Every writer is
+/// in some queue, so this mean is `m`. Solved for `r`, that is `1 + m - sqrt(1 + m * m)`, the fraction of the time in
+/// which a stripe is at work. The balls-into-bins formula, `S * (1 - (1 - 1/S)^n)`, gives up to 17 % more, because it
+/// lets blocked writers start over elsewhere instead of piling up.
 ///
 /// # Examples
 ///
@@ -83,19 +83,21 @@ impl Workload {
     }
 }
 
-/// With [`recommended_stripes`] at most one acquisition in this many waits, if keys are many and evenly popular.
+/// With [`recommended_stripes`], at most one in this many acquisitions waits, if keys are many and evenly popular.
 const ONE_IN: usize = 8;
 
 /// The number of stripes with which at most one acquisition in eight waits, if each of `writers` is always inside a section of
 /// one key: `8 * (writers - 1)` rounded up to a power of two, and at most [`MAX_STRIPES`](crate::MAX_STRIPES).
 ///
-/// It solves [`Workload::chance_to_block`] for the stripes at `busy = 1`, `keys = 1`, `same_key = 0`. If an operation takes
-/// `k` keys, pass `k * k` times the writers. If a writer spends a tenth of its time inside, pass a tenth of them. `writers` are
-/// those that work at one time (threads for blocking locks, tasks for async ones), not all that exist.
+/// It solves [`Workload::chance_to_block`] for the stripes at `busy = 1`, `keys = 1`, `same_key = 0`. If an operation
+/// takes `k` keys, pass `k * k` times the writers. If a writer spends a tenth of its time inside, pass a tenth of the
+/// writers. `writers` is how many work at the same time (threads for blocking locks, tasks for async ones), not how
+/// many exist.
 ///
-/// The estimate leaves queues out of account. The simulation in the repository (`benches/src/model.rs`) includes them, and 16 measured
-/// writers that sleep under the lock differ from it by less than 5 %. With this number of stripes 6 to 12 % of the simulated
-/// acquisitions wait, and 94 to 96 % of the writers are at work at a time, from 2 writers to 10,000.
+/// The estimate leaves queues out of account. The simulation in the repository (`benches/src/model.rs`) includes
+/// them; measurements with 16 writers that sleep under the lock differ from it by less than 5 %. In the simulation
+/// with this number of stripes and 2 to 10,000 writers, 6 to 12 % of the acquisitions wait, and 94 to 96 % of the
+/// writers are at work at the same time.
 ///
 /// # Examples
 ///
@@ -109,8 +111,8 @@ pub fn recommended_stripes(writers: usize) -> usize {
     writers.saturating_sub(1).saturating_mul(ONE_IN).clamp(1, MAX_STRIPES).next_power_of_two()
 }
 
-/// The number of stripes with which at most one acquisition in [`ONE_IN`] finds its stripe held for another key, if with `stripes`
-/// a fraction `chance` of the acquisitions does.
+/// The number of stripes with which at most one acquisition in [`ONE_IN`] finds its stripe held for another key, if a
+/// fraction `chance` of the acquisitions does so with `stripes` stripes.
 #[cfg(all(feature = "async", feature = "stats"))]
 pub(crate) fn stripes_for(stripes: usize, chance: f64) -> usize {
     let wanted = (stripes as f64 * chance * ONE_IN as f64).ceil().clamp(1.0, MAX_STRIPES as f64);

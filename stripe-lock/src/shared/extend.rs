@@ -1,4 +1,4 @@
-//! The results of adding keys to a guard of several.
+//! The results of adding keys to a guard of several keys.
 
 use core::fmt;
 
@@ -14,9 +14,10 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExtendError {
-    /// Another guard holds the stripe, and waiting for it would be safe, if that guard is not this thread's (or task's) own.
+    /// Another guard holds the stripe. Waiting for it would be safe, unless that guard belongs to the same thread or
+    /// task.
     WouldBlock,
-    /// Another guard holds the stripe, and waiting for it could deadlock, because a higher one is held.
+    /// Another guard holds the stripe. Waiting for it could deadlock, because this guard holds a higher stripe.
     WouldInvert,
     /// The set is closed. Only async sets can be closed.
     Closed,

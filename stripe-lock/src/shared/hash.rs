@@ -10,40 +10,41 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The stripe of `key` among `stripes`, a power of two.
 ///
-/// The index is the top bits of the hash times an odd constant. Those depend on every bit of the hash, so a hasher
-/// whose entropy sits in its low bits (FNV-1a of short keys, the identity) spreads as well as one that is random
-/// throughout. The second product brings the top bits down; unlike a shift it needs no exception for one stripe.
+/// The index is the top bits of the hash times an odd constant. Those bits depend on every bit of the hash, so a
+/// hasher whose entropy is in its low bits (FNV-1a of short keys, the identity) spreads keys as well as a hasher that
+/// is random throughout. The second product brings the top bits down; unlike a shift, it needs no special case for a
+/// set of one stripe.
 #[inline]
 pub(crate) fn index<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> usize {
     locate(hasher, key, stripes).stripe
 }
 
-/// The hash, with its entropy at the top. Different for every hash.
+/// The hash with its entropy moved to the top bits. Unequal hashes give unequal results.
 #[inline]
 fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(GOLDEN)
 }
 
-/// A number that stands for `key`, and whose top bits say where it belongs: see [`part`].
+/// A number that identifies `key`. Its top bits select the part that the key belongs to: see [`part`].
 #[cfg(feature = "async")]
 #[inline]
 pub(crate) fn tag<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q) -> u64 {
     spread(hasher.hash_one(key))
 }
 
-/// The part that a [`tag`] belongs to, of that many equal parts.
+/// Which of `parts` equal parts a [`tag`] belongs to.
 #[cfg(feature = "async")]
 #[inline]
 pub(crate) fn part(tag: u64, parts: usize) -> usize {
     ((u128::from(tag) * parts as u128) >> 64) as usize
 }
 
-/// What the hash of a key says.
+/// The stripe of a key, with the further bits of its hash.
 #[derive(Clone, Copy)]
 pub(crate) struct Located {
     /// The stripe of the key.
     pub(crate) stripe: usize,
-    /// The bits that follow those which chose the stripe, at the top.
+    /// The bits of the product below those that chose the stripe, moved to the top.
     #[cfg(feature = "async")]
     pub(crate) rest: u64,
     /// The hash itself.
@@ -51,7 +52,7 @@ pub(crate) struct Located {
 }
 
 impl Located {
-    /// A stripe that no key has named.
+    /// A stripe that is named by its index, without a key.
     #[inline]
     pub(crate) fn of_stripe(stripe: usize) -> Self {
         Self {
@@ -63,7 +64,7 @@ impl Located {
     }
 }
 
-/// As [`index`], with what the hash says beyond the stripe.
+/// As [`index`], with the further bits of the hash.
 #[inline]
 pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stripes: usize) -> Located {
     let hash = hasher.hash_one(key);
@@ -84,8 +85,8 @@ pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stri
 /// [`StripedMutex::with_hasher`](crate::StripedMutex::with_hasher).
 ///
 /// A target without an operating system has no source of random keys, and the feature `ahash` has no effect there. On
-/// `wasm32-unknown-unknown` the default is the standard library's hasher, whose key is not secret there: name a hasher of your
-/// own, with a key from outside, if somebody hostile chooses the keys of your locks.
+/// `wasm32-unknown-unknown` the default is the standard library's hasher, whose key is not secret there. If an
+/// attacker can choose the keys of your locks, name a hasher of your own with a key from outside.
 ///
 /// # Examples
 ///
@@ -149,7 +150,7 @@ mod default {
     }
 }
 
-/// A model has to do the same in each execution.
+/// A model must do the same in each execution, so the key is fixed.
 #[cfg(all(feature = "std", loom))]
 mod default {
     use std::hash::{BuildHasher, BuildHasherDefault};
@@ -194,8 +195,8 @@ mod default {
 #[cfg(feature = "fnv")]
 pub type Fnv1a = fnv::FnvBuildHasher;
 
-/// The standard library's keyed hasher, SipHash-1-3 seeded at random: slower than the default, and the one to choose
-/// where an attacker can measure time precisely.
+/// The standard library's keyed hasher, SipHash-1-3 with a random key. It is slower than the default. Choose it where
+/// an attacker can measure time precisely.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 //! Which stripes an operation needs, in the one order in which they may be taken.
 //!
 //! Every operation of this crate that holds more than one stripe gets them from a [`StripeSet`], and a `StripeSet`
-//! yields them in ascending order. So these operations can't deadlock among each other, and no other module sorts stripes.
+//! yields them in ascending order. So these operations can't deadlock with each other. No other module sorts stripes.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -15,7 +15,7 @@ pub(crate) use walk::Bits;
 pub use walk::Iter;
 use walk::{Walk, Words, lowest};
 
-/// The number of stripes that a set keeps without a heap allocation if there are more than 64 to choose from.
+/// How many stripes a set holds without a heap allocation if there are more than 64 to choose from.
 const INLINE: usize = 16;
 
 const WORD: usize = u64::BITS as usize;
@@ -53,7 +53,7 @@ enum Repr {
 }
 
 impl StripeSet {
-    /// No stripe yet, out of `stripes`.
+    /// An empty set of stripes with indices below `stripes`.
     ///
     /// # Panics
     ///
@@ -75,7 +75,7 @@ impl StripeSet {
         Self { stripes: stripes as u32, repr }
     }
 
-    /// Every one of `stripes`.
+    /// The set of all indices below `stripes`.
     ///
     /// # Panics
     ///
@@ -114,7 +114,7 @@ impl StripeSet {
         }
     }
 
-    /// In place: a set that was just written piece by piece is slow to copy.
+    /// Fills the set in place, because a set that was just written piece by piece is slow to copy.
     #[inline(never)]
     fn insert_each(&mut self, indices: impl Iterator<Item = usize>) {
         if indices.size_hint().0 > INLINE {
@@ -125,15 +125,14 @@ impl StripeSet {
         }
     }
 
-    /// The stripes as bits of one word, where there are at most 64 to choose from: the case that the fast paths are
-    /// made for.
+    /// The stripes as bits of one word, if there are at most 64 to choose from. The fast paths are for this case.
     #[inline]
     pub(crate) fn bits(&self) -> Option<Bits> {
         if let Repr::Word(word) = self.repr { Some(Bits(word)) } else { None }
     }
 
-    /// The place, below 64, that a stripe of the set has among the others, where the set takes no heap memory; it moves when
-    /// stripes are added.
+    /// The position of a stripe among the stripes of the set, below 64, if the set takes no heap memory. It changes
+    /// when stripes are added.
     #[cfg(feature = "async")]
     #[inline]
     pub(crate) fn seat(&self, stripe: usize) -> Option<usize> {
@@ -146,8 +145,8 @@ impl StripeSet {
         }
     }
 
-    /// Moves the set out, and leaves an empty set or the same one. A single word is copied as such, because moving the whole value
-    /// just after a part was written would copy all of its memory, and wait for that write.
+    /// Moves the set out, and leaves an empty set or the same one. A set of one word is copied as one word. Moving
+    /// the whole value just after a part was written would copy all of its memory, and wait for that write.
     #[cfg(feature = "async")]
     #[inline]
     pub(crate) fn depart(&mut self) -> Self {
@@ -334,7 +333,7 @@ impl StripeSet {
     }
 }
 
-/// Keeps every index within the 32 bits that a set has for it.
+/// Panics on more stripes than the 32 bits of an index admit.
 fn check_count(stripes: usize) {
     assert!(stripes <= MAX_STRIPES, "a set has at most {MAX_STRIPES} stripes, got {stripes}");
 }
@@ -418,7 +417,7 @@ mod tests {
             prop_assert!(set.iter().rev().eq(model.iter().rev().copied()));
             prop_assert_eq!(set.len(), model.len());
             prop_assert_eq!((set.first(), set.last()), (model.first().copied(), model.last().copied()));
-            // Where a `usize` has 64 bits, half of them give an index that would fit if its upper half were cut off.
+            // Where a `usize` has 64 bits, this index would be valid if its upper 32 bits were cut off.
             let cut = 1 << (usize::BITS / 2);
             for from in (0..=stripes).chain([cut, cut + 1, usize::MAX]) {
                 prop_assert_eq!(set.next_from(from), model.range(from..).next().copied());

@@ -38,14 +38,14 @@ const DENSE_STRIPE: usize = 8;
 /// 64 cache lines: from this size on, small stripes are stored without padding.
 const DENSE_BYTES: usize = 64 * 64;
 
-/// A fixed, power-of-two number of values, one of which belongs to every key.
+/// A fixed number of values, a power of two. Each key belongs to one of them.
 ///
 /// All locks of this crate are built on it. Use it to stripe something else: a counter, a channel, a lock of your own. Equal keys
 /// always share a value; unequal keys may share one.
 ///
-/// Two threads on two stripes should not contend for one cache line. So each stripe has a line of its own, unless it is
-/// small (8 bytes at most) and there are enough stripes to fill 64 lines or more. Then they lie side by side: the same
-/// memory in more stripes lowers the chance of a collision by more than padding lowers the chance of sharing a line.
+/// Two threads on two stripes should not contend for one cache line. So each stripe has a line of its own, unless it
+/// is small (8 bytes at most) and there are enough stripes to fill 64 lines or more. Then stripes lie side by side:
+/// with the same memory, more stripes avoid more collisions than padding avoids shared lines.
 ///
 /// # Examples
 ///
@@ -138,7 +138,7 @@ impl<K: ?Sized, L, S> Striped<K, L, S> {
         }
     }
 
-    /// The index of a stripe, by its value, or `None` if it belongs to another set.
+    /// The index of the stripe at this address, or `None` if it belongs to another set.
     pub(crate) fn index_of(&self, value: &L) -> Option<usize> {
         let stride = match &self.cells {
             Cells::Padded(_) => size_of::<CachePadded<L>>(),
@@ -235,7 +235,7 @@ impl<K: ?Sized, L, S: BuildHasher> Striped<K, L, S> {
         hash::index(&self.hasher, key, self.stripes())
     }
 
-    /// The index of the stripe that `key` belongs to, and what the hash says beyond that.
+    /// The index of the stripe that `key` belongs to, with the further bits of the hash.
     #[inline]
     pub(crate) fn locate<Q>(&self, key: &Q) -> Located
     where

@@ -1,4 +1,4 @@
-//! Threads that sleep: the standard library's, and loom's in a model.
+//! Threads that sleep: those of the standard library, and loom's in a model.
 
 use std::time::Instant;
 
@@ -16,12 +16,13 @@ mod imp {
 
     pub(crate) use loom::thread::{Thread, current, park};
 
-    /// Parks, whatever the time: loom has none. A model of a timeout drops the future, or gives up by itself.
+    /// Parks without a time limit, because loom has no clock. A model of a timeout drops the future, or gives up by
+    /// itself.
     pub(crate) fn park_timeout(_: Duration) {
         park();
     }
 
-    /// The standard library's has a form for constants, and loom's hasn't.
+    /// The standard library's `thread_local!` has a form for constants, and loom's hasn't.
     macro_rules! per_thread {
         ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
             loom::thread_local! { $(#[$attribute])* static $name: $type = $init }
@@ -30,8 +31,8 @@ mod imp {
     pub(crate) use per_thread;
 }
 
-/// Parks this thread until it was told something, or the time is up; says which. A thread can be unparked for other reasons,
-/// so `is_told` decides.
+/// Parks this thread until `is_told` returns true or the deadline passes. Returns whether `is_told` was true. A
+/// thread can be unparked for other reasons, so `is_told` decides.
 pub(crate) fn sleep_until(deadline: Option<Instant>, is_told: impl Fn() -> bool) -> bool {
     while !is_told() {
         let Some(deadline) = deadline else {

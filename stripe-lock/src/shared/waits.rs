@@ -1,6 +1,6 @@
 //! Events about long waits (feature `tracing`): one for each wait that lasts longer than the limit of its set (`patience`).
 //!
-//! Without the feature all of this is empty types.
+//! Without the feature, the types here are empty.
 
 #[cfg(feature = "tracing")]
 pub(crate) use on::{KeyHash, Patience, Site};
@@ -19,7 +19,7 @@ mod on {
     /// A place in the program.
     pub(crate) type Site = &'static Location<'static>;
 
-    /// The hash of the key, if it is a single one.
+    /// The hash of the key, if the acquisition is of a single key.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct KeyHash(Option<u64>);
 
@@ -58,13 +58,13 @@ mod on {
     pub(crate) struct Wait {
         limit: Duration,
         stripe: usize,
-        /// Where in the program the stripe had been taken when the wait began.
+        /// The call site that had taken the stripe when the wait began.
         holder: Option<Site>,
         since: Instant,
     }
 
     impl Wait {
-        /// Reports the wait, if it was a long one.
+        /// Sends the event, if the wait was longer than the limit.
         #[cold]
         pub(crate) fn end(self, KeyHash(key_hash): KeyHash, at: Option<Site>, acquired: bool) {
             let waited = self.since.elapsed();

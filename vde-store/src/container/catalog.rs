@@ -1,5 +1,5 @@
-//! The catalog: what a checkpoint persists beside the index pages. It is written anew by each checkpoint, and the
-//! superblock points to it: to the catalog itself where that fits a segment, else to a list of its pieces.
+//! The catalog: what a checkpoint persists beside the index pages. Each checkpoint writes a new one. The superblock
+//! points to the catalog if that fits a segment, otherwise to a list of its pieces.
 
 use crate::container::error::{Error, Result};
 use crate::container::format::{BLOCK, Extent, Fields, Geometry, MAX_COUNT};
@@ -26,7 +26,7 @@ pub(crate) struct SnapshotRecord {
     pub(crate) root: Option<Extent>,
 }
 
-/// Pages that the newest index has no use for, but snapshots do.
+/// Pages that only snapshots use, and not the newest index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SnapshotPages {
     pub(crate) run: PageRun,
@@ -35,7 +35,7 @@ pub(crate) struct SnapshotPages {
     pub(crate) last: u64,
 }
 
-/// What a checkpoint persists.
+/// The contents of the catalog.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
     pub(crate) root: Option<Extent>,
@@ -66,7 +66,7 @@ fn decode_list(bytes: &[u8]) -> Option<Vec<Extent>> {
 
 /// Where a catalog is to be written.
 pub(crate) struct Placed {
-    /// What to write, as long as all pieces together.
+    /// The bytes to write. They fill all pieces.
     pub(crate) bytes: Vec<u8>,
     /// Whole segments, but for the last.
     pub(crate) pieces: Vec<PageRun>,
@@ -82,11 +82,11 @@ impl Placed {
 }
 
 impl Catalog {
-    /// Finds pages for the catalog with `table`, that of the segments to be persisted, in which they are noted too. `take`
-    /// takes so many pages.
+    /// Takes pages for the catalog by `take(count)`, and marks them in `table`, the segment table that the catalog
+    /// persists.
     pub(crate) fn place(&self, table: &mut Table, mut take: impl FnMut(u32) -> PageRun) -> Result<Placed> {
         let max = u64::from(table.geometry().segment_size);
-        // To note that pages are taken can lengthen the table.
+        // Marking pages as taken can lengthen the table.
         let margin = table.encoded_map_len() as u64;
         let mut take = |len: u64, table: &mut Table| {
             let run = take(len.div_ceil(BLOCK) as u32);
@@ -109,7 +109,7 @@ impl Catalog {
             pieces.push(run);
             bytes = self.encode(table);
         }
-        // Padding is written with it, so that the runs that were taken are the runs that will be freed.
+        // The padding is written too, so that the runs that are freed later are the runs that were taken.
         bytes.resize(room as usize, 0);
         Ok(Placed { bytes, pieces, list })
     }
@@ -139,7 +139,7 @@ impl Catalog {
         out
     }
 
-    /// Reads the catalog that a superblock refers to. Returns the pages that it occupies, too.
+    /// Reads the catalog that a superblock refers to. Also returns the pages that it occupies.
     pub(crate) fn read(pages: &Pages, at: Extent) -> Result<(Self, Table, Vec<PageRun>)> {
         let geometry = pages.geometry();
         let first = pages.extent(at, CATALOG)?;
@@ -193,7 +193,7 @@ impl Catalog {
         catalog.is_plausible(geometry).then_some((catalog, table))
     }
 
-    /// Whether what it says can be true; its checksum only says that it is what was written.
+    /// Whether its contents are possible. The checksum proves only that they are what was written.
     fn is_plausible(&self, geometry: Geometry) -> bool {
         let roots = self.snapshots.iter().map(|snapshot| snapshot.root).chain([self.root]).flatten();
         let runs = roots.map(|root| PageRun::of(root.offset, u64::from(root.len)));

@@ -2,9 +2,10 @@
 
 use crate::container::format::{Fields, MAX_LEAF_VALUE, MAX_RECORD_VALUE};
 
-/// The compressed form of `value`, where that saves an eighth at least: else reading would cost more than it gains.
+/// The compressed form of `value`, if that saves at least an eighth. With less, reading would cost more than the
+/// space is worth.
 pub(crate) fn pack(value: &[u8]) -> Option<Vec<u8>> {
-    // A checkpoint copies shorter values into the index, as they are.
+    // A checkpoint copies shorter values into the index uncompressed.
     if value.len() <= MAX_LEAF_VALUE {
         return None;
     }
@@ -15,7 +16,7 @@ pub(crate) fn pack(value: &[u8]) -> Option<Vec<u8>> {
     (len <= value.len() - value.len() / 8).then_some(packed)
 }
 
-/// What was compressed; `None` where the bytes are no compressed value of a record.
+/// The uncompressed value; `None` if the bytes are not a compressed value of a record.
 pub(crate) fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
     let mut f = Fields(packed);
     let len = f.u32()? as usize;

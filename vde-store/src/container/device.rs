@@ -1,4 +1,4 @@
-//! The seam between the engine and the disk: everything that the engine ever does to storage goes through [`Device`].
+//! The interface between the engine and the disk: the engine accesses storage only through [`Device`].
 
 mod file;
 mod readers;
@@ -32,7 +32,7 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] where the range reaches beyond the end; else the system's error.
+    /// [`io::ErrorKind::UnexpectedEof`] if the range reaches beyond the end; otherwise the system's error.
     ///
     /// # Examples
     ///
@@ -102,7 +102,7 @@ pub trait Device: Send + Sync + 'static {
         self.write_at(data, offset)
     }
 
-    /// How many bytes more it could hold, if it can tell.
+    /// How many bytes of free space it has, if that is known.
     ///
     /// # Examples
     ///
@@ -115,8 +115,8 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// How many bytes it takes of what it lies on, if it can tell: less than its length where [`discard`](Device::discard) has
-    /// left holes.
+    /// How many bytes of the underlying storage it takes, if that is known. It is less than the length if
+    /// [`discard`](Device::discard) has left holes.
     ///
     /// # Examples
     ///
@@ -129,9 +129,9 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// Makes the range's space ready, so that later writes to it cannot fail for lack of space, and change no file-system
-    /// metadata once this was synced. Its bytes may become anything; nothing in it is in use. Returns whether there was
-    /// anything to be done, and so to be synced.
+    /// Allocates the space of a range. Later writes to it cannot fail for lack of space, and change no file-system
+    /// metadata once this was synced. The bytes of the range, which is not in use, become undefined. Returns whether
+    /// there was anything to do, and so to sync.
     ///
     /// # Errors
     ///
@@ -148,8 +148,8 @@ pub trait Device: Send + Sync + 'static {
         Ok(false)
     }
 
-    /// Gives the range's space back, where the system can do that inside of a file. Its bytes may become anything; nothing in
-    /// it is in use.
+    /// Returns the space of a range to the file system, if the system can do that inside of a file. The bytes of the
+    /// range, which is not in use, become undefined.
     ///
     /// # Errors
     ///
@@ -181,8 +181,8 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// Whether somebody else reads the container as it was at a checkpoint before this one, so that nothing may be written
-    /// over what that needs.
+    /// Whether another process reads the container as it was at a checkpoint before this one. If so, the data of that
+    /// checkpoint must not be overwritten.
     ///
     /// # Examples
     ///
@@ -242,7 +242,7 @@ pub trait Device: Send + Sync + 'static {
         Ok(self.len()? == 0)
     }
 
-    /// Cuts or lengthens (with zeros) the storage to `len` bytes.
+    /// Sets the length to `len` bytes: cuts the storage, or lengthens it with zeros.
     ///
     /// # Errors
     ///
@@ -275,8 +275,8 @@ pub enum Lock {
     /// The operating system's lock on the file.
     #[default]
     File,
-    /// Nothing, for file systems that have no locks. The caller must let one process at a time open the container: two
-    /// writers destroy it, and a reader beside a writer reads what is being overwritten.
+    /// Nothing, for file systems that have no locks. The caller must let one process at a time open the container:
+    /// two writers destroy it, and a reader beside a writer reads data that is being overwritten.
     None,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong, said so that the caller can act on it.
+//! The errors of this crate.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub enum Error {
     /// The operating system refused an operation.
     #[error("could not {action}: {source}")]
     Io {
-        /// What was being done.
+        /// The action that failed.
         action: &'static str,
         /// The operating system's reason.
         source: Arc<io::Error>,
@@ -44,7 +44,7 @@ pub enum Error {
     Corrupt {
         /// The structure that is damaged.
         what: &'static str,
-        /// Where it begins in the container file.
+        /// The byte offset at which it begins in the container file.
         offset: u64,
     },
     /// The file is not a container of this crate.
@@ -69,28 +69,28 @@ pub enum Error {
         /// The container.
         path: PathBuf,
     },
-    /// The store was to be closed, and something else needs it.
+    /// The store could not be closed, because something else uses it.
     #[error("the store is still in use by {by}")]
     InUse {
-        /// What needs it.
+        /// What uses it.
         by: &'static str,
     },
-    /// What computes the new value of an update tried to write to the same store. It would wait for the key that the update
-    /// holds.
+    /// The closure of an update tried to write to the same store. It would wait for the stripe that the update holds.
     #[error("the store cannot be written to from inside an update of it")]
     InsideUpdate,
-    /// A write was asked of a store that was opened read-only.
+    /// A write to a store that was opened read-only.
     #[error("the store is open read-only")]
     ReadOnly,
-    /// An earlier write or sync failed, so the store accepts no more writes.
-    /// What was acknowledged is safe; opening the store again recovers it.
+    /// An earlier write or sync failed, so the store accepts no more writes. Acknowledged writes are safe: opening
+    /// the store again recovers them.
     #[error("the store turned read-only after a failure: {cause}")]
     Poisoned {
         /// The first failure.
         cause: Arc<io::Error>,
     },
-    /// A watcher has not taken changes before they were too many to keep. What it has yet to be told is lost to it.
-    #[error("the watcher fell behind: more changes were made than are kept for it")]
+    /// A watcher took its changes too slowly: there were more than are kept in memory. The changes that it has not
+    /// received yet are lost to it.
+    #[error("the watcher fell behind: there were more changes than are kept for it")]
     FellBehind,
     /// A condition of a batch does not hold, so nothing was written.
     #[error("the condition on key `{}` does not hold", key.escape_ascii())]
@@ -98,14 +98,14 @@ pub enum Error {
         /// The key.
         key: Box<[u8]>,
     },
-    /// The device has no space. Reads, deletions and checkpoints go on as long as there is some that was kept for them. Once
-    /// there is space again, [`Vde::try_resume`](crate::Vde::try_resume) lets writes go on as well.
+    /// The device has no space. Reads, deletions and checkpoints continue while the space that is reserved for them
+    /// lasts. Once there is space again, [`Vde::try_resume`](crate::Vde::try_resume) lets writes continue.
     ///
-    /// Usually nothing was changed. If the log itself had no space, what was logged is made durable by `try_resume`, and lost
-    /// if the store is closed before.
+    /// Usually nothing was changed. If the log itself had no space, `try_resume` makes the logged writes durable.
+    /// They are lost if the store is closed before.
     #[error("the disk is full: {cause}")]
     Full {
-        /// What the operating system said.
+        /// The operating system's error.
         cause: Arc<io::Error>,
     },
     /// A key is empty or longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN).
@@ -173,7 +173,7 @@ impl Error {
         Self::Io { action, source: Arc::new(source) }
     }
 
-    /// Why a value could not be read to be stored. A reader of a stored value wraps the store's own error.
+    /// The error of reading a value that was to be stored. A reader of a stored value wraps the store's own error.
     pub(crate) fn source(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
             Some(inner) => inner.clone(),

@@ -15,16 +15,16 @@ pub(crate) const MAGIC: [u8; 8] = *b"VDEstore";
 pub(crate) const FORMAT: u32 = 3;
 /// Size of a superblock, and the unit in which pages are allocated.
 pub(crate) const BLOCK: u64 = 4096;
-/// Where the segments begin: behind the two superblocks.
+/// The offset of the first segment, after the two superblocks.
 pub(crate) const DATA_START: u64 = 2 * BLOCK;
 
-/// What a container's segments may measure; always a power of two.
+/// The allowed sizes of a segment in bytes, powers of two.
 pub(crate) const SEGMENT_SIZES: RangeInclusive<u32> = 1 << 18..=1 << 30;
-/// No counter of a container ever gets here. What claims to be beyond it is no container of this crate, and nothing that
-/// is counted on overflows.
+/// No counter of a container ever reaches this. A file with a greater counter is not a container of this crate. So
+/// counting on never overflows.
 pub(crate) const MAX_COUNT: u64 = 1 << 62;
-/// How many segments beyond the container's end a structure may refer to: a crash may have kept the structure and lost the
-/// length.
+/// How many segments beyond the container's end a structure may refer to: a crash may have kept the structure and
+/// lost the file's new length.
 pub(crate) const MAX_BEYOND_END: u64 = 1 << 16;
 
 /// First four bytes of a log unit.
@@ -57,7 +57,7 @@ pub(crate) const MAX_RECORD_VALUE: usize = 64 * 1024;
 pub(crate) const MAX_VALUE: u64 = 1 << 48;
 /// The longest encoded user metadata.
 pub(crate) const MAX_USER_LEN: usize = 64 * 1024;
-/// The longest value that a checkpoint copies into the index, so that the log's segments free whole.
+/// The longest value that a checkpoint copies into the index, so that segments of the log become free as a whole.
 pub(crate) const MAX_LEAF_VALUE: usize = 256;
 
 /// The checksum of bytes that lie at `offset`, so that bytes in a wrong place never validate.
@@ -140,10 +140,10 @@ impl Extent {
     }
 }
 
-/// The root of everything: one of two, written alternately, the newer valid one counts.
+/// The superblock, from which everything is reached. There are two, written alternately; the newer valid one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
-    /// The format of whoever wrote it; what this build writes has its own.
+    /// The format version of the build that wrote it. This build writes its own version.
     pub(crate) format: u32,
     pub(crate) id: [u8; 16],
     pub(crate) segment_size: u32,
@@ -158,7 +158,7 @@ pub(crate) struct Superblock {
 }
 
 impl Superblock {
-    /// That of a new container.
+    /// The superblock of a new container.
     pub(crate) fn new(id: [u8; 16], segment_size: u32) -> Self {
         Self {
             format: FORMAT,
@@ -209,7 +209,7 @@ impl Superblock {
             return Err(Error::corrupt("superblock", offset));
         }
         let superblock = Self::fields(&body[8..], write).unwrap_or(Err(not_ours))?;
-        // Its checksum is right, so if this is wrong, it was not written by this crate.
+        // The checksum is right. So if the contents are impossible, this crate has not written them.
         if superblock.is_plausible() && superblock.offset() == offset {
             Ok(superblock)
         } else {
@@ -245,7 +245,7 @@ impl Superblock {
         Some(Ok(Self { format, id, segment_size, generation, log, catalog, closed, checkpoints: f.u64()? }))
     }
 
-    /// The one that follows this one, which says the same but whether the store is closed.
+    /// The next superblock, which differs only in whether the store is closed.
     pub(crate) fn successor(&self, closed: Option<u64>) -> Self {
         Self { format: FORMAT, generation: self.generation + 1, closed, ..self.clone() }
     }
@@ -318,7 +318,7 @@ pub(crate) struct UnitHead {
 }
 
 impl UnitHead {
-    /// The header with its checksum, which it ends with, and that checksum. `sums` are those of the records.
+    /// The header, which ends with its checksum, and that checksum. `sums` are the checksums of the records.
     pub(crate) fn encode(self, sums: &[u8], salt: u64) -> ([u8; UNIT_HEAD], u64) {
         let mut out = [0; UNIT_HEAD];
         out[0..4].copy_from_slice(&UNIT_MAGIC.to_le_bytes());
@@ -334,15 +334,15 @@ impl UnitHead {
         (out, sum)
     }
 
-    /// The unit's checksum before the first record: with the checksums of its records, in order, it becomes the unit's.
-    /// They cover the records, so that no byte is hashed twice.
+    /// The state of the unit's checksum before the first record. Updated with the checksums of the records, in order,
+    /// it becomes that of the unit. Those cover the records, so no byte is hashed twice.
     pub(crate) fn hash(&self, bytes: &[u8], salt: u64) -> Xxh3 {
         let mut hash = Xxh3::with_seed(self.chain ^ salt);
         hash.update(&bytes[..UNIT_HEAD - 8]);
         hash
     }
 
-    /// The header at the front of `bytes`, if one is there, and the checksum that it ends with; nothing is verified.
+    /// The header at the front of `bytes`, if there is one, and the checksum that it ends with. Nothing is verified.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, u64)> {
         let mut f = Fields(bytes);
         if f.u32()? != UNIT_MAGIC {

@@ -1,5 +1,5 @@
-//! What a container consists of, and how it is read and written: bytes, space, log, index, large values. It knows nothing of
-//! an open store.
+//! The container, and how it is read and written: bytes, space, log, index, large values. This module knows nothing
+//! of an open store.
 
 pub(crate) mod blob;
 pub(crate) mod catalog;

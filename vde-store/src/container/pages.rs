@@ -1,4 +1,4 @@
-//! Reading what the container holds: through a map of the file where the device has one, else by copying.
+//! Reading the container: through a map of the file if the device has one, otherwise by copying.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -133,7 +133,7 @@ impl Pages {
         &*self.device
     }
 
-    /// Reads `len` bytes at `offset`; what they are is the caller's to verify.
+    /// Reads `len` bytes at `offset`. The caller verifies them.
     pub(crate) fn read(&self, offset: u64, len: usize, what: &'static str) -> Result<Bytes> {
         let end = self.end_of(offset, len, what)?;
         if let Some(map) = self.map_to(end) {
@@ -142,8 +142,8 @@ impl Pages {
         self.copy(offset, len)
     }
 
-    /// As [`read`](Self::read), never through the map. Reading bytes through it that were not written, or that the disk
-    /// cannot read, ends the process.
+    /// As [`read`](Self::read), but never through the map. If bytes were never written, or the disk cannot read them,
+    /// reading them through the map ends the process.
     pub(crate) fn read_copy(&self, offset: u64, len: usize, what: &'static str) -> Result<Bytes> {
         self.end_of(offset, len, what)?;
         self.copy(offset, len)
@@ -155,8 +155,8 @@ impl Pages {
         Ok(Bytes::Copied(bytes))
     }
 
-    /// From here on, the container is read through a map, if the device has one: recovery has read what it can prove, and
-    /// made the rest durable.
+    /// From here on, the container is read through a map, if the device has one. Recovery has proven the bytes that
+    /// it read, and made the others durable.
     pub(crate) fn allow_map(&self) {
         *self.remap.lock() = true;
     }
@@ -209,7 +209,8 @@ impl Pages {
         Ok(bytes)
     }
 
-    /// What [`extent_in`](Self::extent_in) reads from. To take it once for several runs is cheaper than once for each.
+    /// The map from which [`extent_in`](Self::extent_in) reads. Loading it once for several runs is cheaper than once
+    /// for each.
     pub(crate) fn shown(&self) -> Shown {
         Shown(self.map.load())
     }
@@ -230,7 +231,7 @@ impl Pages {
         Ok(Cow::Borrowed(bytes))
     }
 
-    /// Checks what was read, unless it was read from a map and is known to be right.
+    /// Verifies bytes that were read, unless they are in a map and were verified before.
     fn verify(&self, extent: Extent, bytes: &[u8], map: Option<&Map>, what: &'static str) -> Result<()> {
         let known = map.map(|map| map.verified_bit(extent.offset));
         if known.is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0) {
@@ -256,7 +257,8 @@ impl Pages {
         self.corruptions.load(Ordering::Relaxed)
     }
 
-    /// Checks what a crash may have cut off, which is no damage. Nobody else reads meanwhile.
+    /// Runs a check of bytes that a crash may have torn, and does not count failures as damage. No other thread reads
+    /// meanwhile.
     pub(crate) fn overlooking<T>(&self, check: impl FnOnce() -> T) -> T {
         let before = self.corruptions();
         let checked = check();
@@ -264,7 +266,7 @@ impl Pages {
         checked
     }
 
-    /// The page at `offset` is about to be written anew, so it needs to be verified anew.
+    /// The page at `offset` is about to be overwritten, so it has to be verified again.
     pub(crate) fn forget(&self, offset: u64) {
         if let Some(map) = &*self.map.load()
             && offset < map.mapping.len() as u64

@@ -1,5 +1,5 @@
-//! Bugs on demand, to test the tests: what the simulated disk cannot find with a bug planted, it cannot find at all.
-//! Without the feature `testing` there are none, and asking for one costs nothing.
+//! Planted bugs, to test the tests: a crash test that does not find a planted bug would not find a real one. Without
+//! the feature `testing` there are none, and checking for one costs nothing.
 
 /// A bug that a store can be opened with.
 ///
@@ -20,7 +20,7 @@
 /// # Ok::<(), vde_store::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "testing"), allow(dead_code, unreachable_pub, reason = "nobody can ask for them"))]
+#[cfg_attr(not(feature = "testing"), allow(dead_code, unreachable_pub, reason = "they can't be planted"))]
 pub enum Bug {
     /// Writes are acknowledged without a sync.
     AcknowledgeEarly,
@@ -30,30 +30,30 @@ pub enum Bug {
     ReuseAtOnce,
     /// Recovery applies the records of a transaction that it found only in part.
     HalfTransactions,
-    /// Updates give their stripe back before they are logged, so that they are not published in the order in which they
-    /// were computed.
+    /// Updates release their stripe before they are logged, so they may be published in another order than they were
+    /// computed.
     PublishOutOfOrder,
-    /// Recovery does not look whether the blobs of unsynced records are whole.
+    /// Recovery does not check whether the blobs of unsynced records are whole.
     TornBlobs,
-    /// A failed sync is known to whoever was told of it, and to others only later.
+    /// Only the thread whose sync failed learns of the failure at once; other threads learn of it later.
     SyncsApart,
-    /// Opening takes the log's tail for durable as it reads it, though a failed sync may have left it in the page cache alone.
+    /// Opening regards the log's tail as durable, although a failed sync may have left it in the page cache only.
     TrustCachedLog,
-    /// As `TrustCachedLog`, of the superblock.
+    /// As `TrustCachedLog`, for the superblock.
     TrustCachedSuperblock,
-    /// Opening falls back to an older superblock where what the newest one refers to is damaged.
+    /// Opening falls back to the older superblock if the newest one refers to something damaged.
     FallBack,
-    /// What readers in other processes read is written over.
+    /// The writer overwrites data that readers in other processes read.
     ForgetReaders,
-    /// Watchers are told of changes that are not durable yet.
+    /// Watchers receive changes that are not durable yet.
     TellEarly,
-    /// The view that a watch begins with lacks what was logged and not durable.
+    /// The view of a new watch lacks writes that were logged and not durable.
     WatchLate,
-    /// A container keeps no space at its end for a full disk.
+    /// A container reserves no space at its end for a full disk.
     NothingKept,
-    /// A checkpoint on a full disk takes whatever pages are free, written beforehand or not.
+    /// A checkpoint on a full disk takes any free pages, whether they were written beforehand or not.
     HolesTaken,
-    /// Puts use up what the log keeps for deletions.
+    /// Puts use the space that the log reserves for deletions.
     NothingForDeletions,
 }
 

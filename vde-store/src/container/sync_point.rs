@@ -1,4 +1,4 @@
-//! The one place that syncs the container, and the one record of what has failed.
+//! The only place that syncs the container, and the only record of its failures.
 //!
 //! A system reports the failure of a write once for each open file: to the first sync, whichever thread wrote. The log, the
 //! checkpoint and the maintenance thread share one file. So the sync of one thread may fail because of a page that another
@@ -17,10 +17,10 @@ use crate::container::planted::{Bug, Planted};
 /// Syncs the container, and remembers the first failure for good.
 pub(crate) struct SyncPoint {
     device: Arc<dyn Device>,
-    /// What failed first. Nothing is written or acknowledged after that.
+    /// The first failure. Nothing is written or acknowledged after it.
     failure: OnceLock<Arc<io::Error>>,
     running: Mutex<Running>,
-    /// A sync has returned.
+    /// Notified when a sync has returned.
     returned: Condvar,
     planted: Planted,
 }
@@ -106,7 +106,7 @@ impl SyncPoint {
     }
 }
 
-/// A sync that runs; ends however it does.
+/// A running sync. It ends when this is dropped, by a panic too.
 struct Ending<'a> {
     point: &'a SyncPoint,
     number: u64,

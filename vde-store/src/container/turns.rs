@@ -1,4 +1,4 @@
-//! Letting other tasks run in the midst of long work.
+//! Letting other tasks run during long work.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -21,25 +21,25 @@ impl Turns {
         Poll::Pending
     }
 
-    /// So much was done.
+    /// Adds `done` to the work that was done.
     pub(crate) fn spend(&mut self, done: u64) {
         self.spent += done;
     }
 }
 
 thread_local! {
-    /// What the thread's tasks have done at once since one of them let others run.
+    /// How much the tasks of this thread have done without waiting since one of them let others run.
     static AT_ONCE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// So much may be done at once, one read being 1.
+/// How much may be done without letting other tasks run. One read counts as 1.
 const AT_ONCE_IN_A_TURN: u64 = 128;
 pub(crate) const READ: u64 = 1;
-/// What a write is, compared to a read.
+/// How much a write counts, compared to a read.
 pub(crate) const WRITE: u64 = 8;
 
-/// Something is done at once. A loop of nothing but such would never let other tasks run, so now and then this is pending,
-/// and woken at once.
+/// To await after work that needed no waiting. A loop of such work would never let other tasks run, so now and then
+/// this is pending, and wakes its task at once.
 pub(crate) async fn done_at_once(work: u64) {
     let done = AT_ONCE.get() + work;
     let mut has_rested = done < AT_ONCE_IN_A_TURN;

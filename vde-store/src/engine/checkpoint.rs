@@ -2,8 +2,8 @@
 //!
 //! Durability order. The frozen memtable's log is synced before its index is written, so that the index never refers
 //! to records that a crash could lose. Pages and catalog are synced before the superblock is written, so that a
-//! superblock never refers to pages that were not. The superblock is synced before anything is reused that the one
-//! before it refers to.
+//! superblock never refers to unsynced pages. The superblock is synced before space is reused to which the previous
+//! superblock refers.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -26,7 +26,7 @@ use crate::engine::page_writer::{Pace, PageWriter};
 use crate::engine::shared::{Figures, Shared};
 use crate::engine::value::now_micros;
 
-/// The state that only a checkpoint touches; its lock is what excludes checkpoints from each other.
+/// The state that only checkpoints access. Its lock excludes checkpoints from each other.
 pub(crate) struct Checkpointer {
     pub(crate) superblock: Superblock,
     pub(crate) catalog: Catalog,
@@ -40,7 +40,7 @@ pub(crate) struct Checkpointer {
 
 /// A checkpoint that was begun.
 struct Unfinished {
-    /// Where the log continues behind it.
+    /// Where the log continues after it.
     position: LogPosition,
     /// Its index, once that is written.
     indexed: Option<Indexed>,
@@ -50,18 +50,18 @@ struct Unfinished {
 struct Indexed {
     catalog: Catalog,
     freed: Vec<Freed>,
-    /// Who may still read what is freed.
+    /// The readers that may still need what is freed.
     readers: Vec<Reader>,
 }
 
-/// What a checkpoint is made for.
+/// The purpose of a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose<'a> {
-    /// To persist what has changed, if anything has.
+    /// To persist the changes, if there are any.
     Changes,
-    /// To let go of the log before the segment in which it is now, too.
+    /// Also to free the log before its present segment.
     Log,
-    /// To write every page of the index anew, too.
+    /// Also to rewrite every page of the index.
     WholeIndex,
     AddSnapshot(&'a str),
     RemoveSnapshot(&'a str),
@@ -88,8 +88,8 @@ impl Checkpointer {
         }
     }
 
-    /// Has an index for each snapshot of the catalog. Not the one that readers hold, for what they are done with is not to wait
-    /// for the snapshot.
+    /// Opens an index for each snapshot of the catalog. It is not the one that readers hold, because space that
+    /// readers do not need any more must not wait for the snapshot.
     fn adjust_snapshot_trees(&mut self, pages: &Arc<Pages>) {
         let snapshots = &self.catalog.snapshots;
         self.snapshot_trees.retain(|name, _| snapshots.iter().any(|snapshot| snapshot.name == *name));
@@ -117,7 +117,7 @@ impl Checkpointer {
 }
 
 impl Shared {
-    /// Persists the index of everything logged so far. Writers go on meanwhile.
+    /// Persists the index of everything logged so far. Writers continue meanwhile.
     pub(crate) fn checkpoint(&self, purpose: Purpose<'_>) -> Result<()> {
         self.check_writable()?;
         self.line.check()?;
@@ -145,8 +145,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes the frozen memtable part of the index, and returns it. Where the device has no space for that, another attempt
-    /// takes what is kept back; if that is not enough, the next checkpoint goes on from here.
+    /// Makes the frozen memtable part of the index, and returns it. If the device has no space for that, a second
+    /// attempt uses the reserved space. If that is not enough, the next checkpoint continues from here.
     fn finish(&self, state: &mut Checkpointer, purpose: Purpose<'_>) -> Result<Option<Arc<Memtable>>> {
         let memtable = self.layers.load().frozen.clone();
         let mut done = self.persist(state, purpose);
@@ -164,7 +164,7 @@ impl Shared {
             }
             Err(error) if self.is_lack_of_space(&error) => Err(self.space.note(error)),
             Err(error) => {
-                // What the device has is unknown now.
+                // The contents of the device are unknown now.
                 Err(self.fail_with(error))
             }
         }
@@ -180,7 +180,7 @@ impl Shared {
             log: layers.log.clone(),
             maintenance: layers.maintenance.clone(),
         };
-        // First, so that a lack of space shows while nothing is frozen.
+        // The sync comes first, so that a lack of space is noticed before anything is frozen.
         self.log.sync().map_err(|e| self.fail_log(e))?;
         let rotated = self.log.rotate(fresh, || self.layers.store(Arc::new(frozen)));
         let position = rotated.map_err(|e| self.fail("write the log", e))?;
@@ -279,7 +279,7 @@ impl Shared {
         Ok(indexed)
     }
 
-    /// Brings the segment table up to date with what the merge found out.
+    /// Updates the segment table by the results of the merge.
     fn count_dead(&self, new: &mut Indexed, ledger: &Ledger, position: LogPosition) {
         for died in ledger.died.chunks(AT_ONCE) {
             let mut segments = self.segments.lock();
@@ -304,15 +304,15 @@ impl Shared {
         }
     }
 
-    /// Makes available what no reader needs any more.
+    /// Makes space available that no reader needs any more.
     pub(crate) fn release_unread(&self) {
         let (device, forgets) = (self.pages.device(), self.options.planted.has(Bug::ForgetReaders));
         let is_read_before = |checkpoint| !forgets && device.is_read_before(checkpoint);
         while self.segments.lock().release_unread(AT_ONCE, is_read_before) {}
     }
 
-    /// Writes catalog and superblock; when this returns, the new index is what a crash would find. If it fails for lack of
-    /// space, nothing has changed.
+    /// Writes catalog and superblock. When this returns, recovery after a crash finds the new index. If it fails for
+    /// lack of space, nothing has changed.
     fn write_catalog(
         &self,
         state: &mut Checkpointer,
@@ -336,7 +336,7 @@ impl Shared {
             None => pieces[0],
         };
         writer.flush()?;
-        // What fails from here on is no lack of space that could be waited for.
+        // A failure from here on is not a lack of space that a later attempt could overcome.
         writer.keep();
         let sync = || self.sync("sync the index");
         if !self.options.planted.has(Bug::SuperblockFirst) {
@@ -344,15 +344,15 @@ impl Shared {
         }
         let checkpoints = state.superblock.checkpoints + 1;
         let superblock = Superblock { log, catalog: extent, checkpoints, ..state.superblock.successor(None) };
-        // Where there is no space for it, another is written in its place.
+        // If there is no space for this superblock, another one is written in its place later.
         superblock
             .write(self.pages.device())
             .inspect_err(|_| freed.extend(placed.runs().into_iter().map(Freed::Pages)))?;
         sync()?;
         state.catalog_runs = placed.runs();
         *freed = gone;
-        // The other place gets the same with the next sync, so that damage to one of the two costs nothing. Until then the
-        // first is whole.
+        // The other place gets the same contents with the next sync, so that damage to one of the two loses nothing.
+        // Until then the first is whole.
         let copy = superblock.successor(None);
         copy.write(self.pages.device()).map_err(|error| self.fail_with(error))?;
         Ok(copy)
@@ -367,7 +367,7 @@ impl Shared {
     }
 }
 
-/// What is freed now is held until nobody has `tree`.
+/// What is freed now is held until `tree` is dropped.
 fn reader(tree: &Arc<Tree>) -> Reader {
     let tree: Arc<dyn Any + Send + Sync> = tree.clone();
     Arc::downgrade(&tree)
@@ -386,7 +386,7 @@ impl Indexed {
         }
     }
 
-    /// Takes a snapshot out of the catalog and frees what only it referred to.
+    /// Removes a snapshot from the catalog, and frees what only this snapshot referred to.
     fn forget_snapshot(&mut self, name: &str) {
         self.catalog.snapshots.retain(|snapshot| snapshot.name != name);
         let generations: Vec<u64> = self.catalog.snapshots.iter().map(|s| s.generation).collect();

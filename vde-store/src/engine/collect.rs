@@ -1,7 +1,7 @@
-//! Collecting: what is live in segments that are mostly dead is logged anew, so that they become free.
+//! Collection: the live records of mostly dead segments are logged again, so that the segments become free.
 //!
-//! A record is moved under its key's stripe and only if it is still the newest of its key, so that collecting is a
-//! writer like any other, to readers and to recovery. The segment itself is freed by the next checkpoint.
+//! A record is moved under its key's stripe, and only if it is still the newest of its key. So for readers and for
+//! recovery, the collector is a writer like any other. The segment itself is freed by the next checkpoint.
 
 use crate::container::blob::BlobMap;
 use crate::container::error::{Error, Result};
@@ -18,23 +18,23 @@ use crate::engine::writes::{Content, Write};
 /// When and how much to collect.
 #[derive(Clone, Copy)]
 pub(crate) struct Policy {
-    /// So many dead bytes may lie in the log for a hundred live ones.
+    /// How many dead bytes the log may have for each hundred live ones.
     tolerated: u64,
-    /// A segment of which so many percent are live is left alone.
+    /// A segment of which at least this many percent are live is not collected.
     sparse: u64,
 }
 
-/// Beside other work: space is worth less than writes.
+/// In the background, where writes matter more than space.
 pub(crate) const BACKGROUND: Policy = Policy { tolerated: 25, sparse: 75 };
 
-/// On demand: everything that is not nearly whole.
+/// On demand: every segment that is not nearly all live.
 pub(crate) const THOROUGH: Policy = Policy { tolerated: 0, sparse: 97 };
 
-/// When a store is closed: what stays then stays for long.
+/// When a store is closed: dead bytes that stay then stay for long.
 pub(crate) const CLOSING: Policy = Policy { tolerated: 25, sparse: 90 };
 
 impl Shared {
-    /// Logs anew what is live in sparse segments. Returns how many segments were emptied.
+    /// Logs the live records of sparse segments again. Returns how many segments were emptied.
     pub(crate) fn collect(&self, policy: Policy) -> Result<usize> {
         let victims = self.victims(policy);
         for (segment, ordinal) in &victims {
@@ -46,7 +46,7 @@ impl Shared {
         Ok(victims.len())
     }
 
-    /// Sparse segments, the sparsest first, as many as it takes for no more to be dead than is tolerated.
+    /// Sparse segments, the sparsest first, as many as have to be emptied until the dead bytes are within the policy.
     fn victims(&self, policy: Policy) -> Vec<(u32, u64)> {
         let (newest, oldest_snapshot) = {
             let state = self.checkpoint.lock();
@@ -81,7 +81,8 @@ impl Shared {
 
     /// Moves every live record of a segment to the log's end.
     pub(crate) fn empty_segment(&self, segment: u32, ordinal: u64) -> Result<()> {
-        // What is freed from here on is not written over while this is held. What was freed before has nothing live.
+        // While this is held, space that is freed from here on is not overwritten. Space that was freed before has
+        // nothing live.
         let _held = self.layers.load_full();
         let is_there =
             |log: &Segment| matches!(log, Segment::Log(log) if log.ordinal == ordinal && log.live > 0);
@@ -92,7 +93,7 @@ impl Shared {
         let start = geometry.segment_offset(segment);
         let device_len = self.pages.device().len().map_err(|e| Error::io("measure the container", e))?;
         let len = u64::from(geometry.segment_size).min(device_len.saturating_sub(start));
-        // Not through the map: the end of the segment may never have been written.
+        // Not read through the map, because the end of the segment may never have been written.
         let bytes = self.pages.read_copy(start, len as usize, "segment")?;
         let mut at = 0;
         while let Some(unit) = bytes.get(at as usize..).and_then(|rest| Unit::read(rest, geometry.salt)) {

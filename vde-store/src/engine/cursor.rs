@@ -1,4 +1,4 @@
-//! The one way in which the store is walked through: the memtables and the tree at once, in either direction.
+//! The only way to iterate over the store: a merging cursor over the memtables and the tree, in either direction.
 
 use std::borrow::Cow;
 use std::ops::Bound;
@@ -11,11 +11,11 @@ use crate::container::tree::cursor::{self as tree, Cell, Direction};
 use crate::engine::layers::indexed;
 use crate::engine::view::ReadView;
 
-/// Memtables are read several keys at a time: few at first, in case no more are asked for.
+/// Memtables are read several keys at a time: few at first, because often no more are needed.
 const FIRST_BATCH: usize = 8;
 const LARGEST_BATCH: usize = 64;
 
-/// Where a key was found, with what the layer knows of it. It keeps a page, or a batch of keys, in memory.
+/// A key, with what the layer in which it was found knows of it. It keeps a page, or a batch of keys, in memory.
 #[derive(Clone)]
 pub(crate) enum Found {
     Indexed(Cell),
@@ -48,7 +48,7 @@ impl Found {
     }
 }
 
-/// A place in a memtable.
+/// A position in a memtable.
 struct MemtableCursor {
     direction: Direction,
     from: Bound<Box<[u8]>>,
@@ -94,11 +94,11 @@ impl MemtableCursor {
     }
 }
 
-/// A place in the tree, in which there is nothing that a memtable deletes as a range.
+/// A position in the tree. It skips keys that a memtable deletes as a range.
 struct TreeCursor {
     direction: Direction,
     cursor: tree::Cursor,
-    /// Those of the newest memtable first.
+    /// The deleted ranges, of the newest memtable first.
     ranges: [Option<Arc<Ranges>>; 2],
 }
 
@@ -122,13 +122,13 @@ impl TreeCursor {
     }
 }
 
-/// A place between the keys of a view, from which they are walked through in one direction.
+/// A position between the keys of a view, from which the keys are visited in one direction.
 pub(crate) struct Cursor {
     direction: Direction,
-    /// That of the newest memtable first.
+    /// The cursor of the newest memtable first.
     memtables: [MemtableCursor; 2],
     tree: TreeCursor,
-    /// What was read of the tree and is not due yet.
+    /// A cell that was read from the tree and is not due yet.
     indexed: Option<Cell>,
 }
 
@@ -150,9 +150,9 @@ impl Cursor {
         }
     }
 
-    /// The next key that has a value, but none beyond `end`, which no later call may move further away. After an error,
-    /// what comes behind the damage follows. Takes one of `steps` for each deleted key that it steps over; pending once
-    /// none is left.
+    /// The next key that has a value, but none beyond `end`. No later call may have an `end` that is further away.
+    /// After an error, the next call continues after the damage. It takes one of `steps` for each deleted key that it
+    /// steps over, and is pending once none is left.
     pub(crate) fn next(
         &mut self,
         view: &ReadView,
@@ -160,7 +160,7 @@ impl Cursor {
         steps: &mut u64,
     ) -> Poll<Result<Option<Found>>> {
         if self.indexed.is_none() && self.memtables.iter().all(MemtableCursor::has_ended) {
-            // There is nothing to compare with.
+            // The memtables have no more keys to compare with.
             return Poll::Ready(self.tree.next(view, end).map(|cell| cell.map(Found::Indexed)));
         }
         let mut deleted = [0; 2];
@@ -192,7 +192,7 @@ impl Cursor {
         next
     }
 
-    /// The next key of any layer, as the newest layer that has it knows it.
+    /// The next key of all layers, from the newest layer that has it.
     fn step(&mut self, view: &ReadView, end: Bound<&[u8]>) -> Result<Option<Found>> {
         let layers = &view.layers;
         let [newest, frozen] = &mut self.memtables;
@@ -224,7 +224,7 @@ impl Cursor {
             return Ok(self.indexed.take().map(Found::Indexed));
         }
         let found = if is_frozen { frozen.take() } else { newest.take() };
-        // What older layers know of the key doesn't count.
+        // The key's entries in older layers do not count.
         if !is_frozen && frozen.key() == Some(found.key()) {
             frozen.at += 1;
         }

@@ -1,4 +1,4 @@
-//! Walking through the keys of one point in time, in order.
+//! Iterating over the keys of one point in time, in order.
 
 use std::fmt;
 use std::ops::Bound;
@@ -26,12 +26,13 @@ pub(crate) fn end_of_prefix(prefix: &[u8]) -> Bound<Box<[u8]>> {
     }
 }
 
-/// Entries in key order, all of one point in time; from both ends, if that is wanted.
+/// Entries in key order, all of one point in time. They can be taken from both ends.
 ///
-/// A page of the index that cannot be read is an item with the error; what comes behind it follows.
+/// If a page of the index cannot be read, the next item is the error, and the items after it continue behind that
+/// page.
 ///
-/// It stays where it is in the index: a step costs no search. An entry that is kept keeps the keys beside it in memory: a
-/// page of the index, or up to 64 keys.
+/// It keeps its position in the index, so a step costs no search. An entry keeps its neighbours in memory: a page of
+/// the index, or up to 64 keys.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ struct Side {
     from: Bound<Box<[u8]>>,
     /// Made with the first entry.
     cursor: Option<Box<Cursor>>,
-    /// What was taken last.
+    /// The entry that was taken last.
     taken: Option<Found>,
 }
 
@@ -70,7 +71,7 @@ impl Side {
         Self { direction, from, cursor: None, taken: None }
     }
 
-    /// What the other side may not go beyond.
+    /// The bound that the other side may not pass.
     fn end(&self) -> Bound<&[u8]> {
         match &self.taken {
             Some(taken) => Bound::Excluded(taken.key()),
@@ -131,8 +132,8 @@ impl Entries {
         self
     }
 
-    /// Skips what comes before `key`: the next entry is the first one left whose key is not less, or not greater where
-    /// the order is [descending](Self::reversed). It leads forward only: to a key that was passed already, it does nothing.
+    /// Skips the entries before `key`: the next entry is the first one whose key is not less, or not greater if the
+    /// order is [descending](Self::reversed). It only moves forward: if `key` was passed already, it does nothing.
     /// O(log n).
     ///
     /// # Examples
@@ -194,11 +195,11 @@ impl DoubleEndedIterator for Entries {
 
 impl std::iter::FusedIterator for Entries {}
 
-/// After so many keys, those that are deleted included, a stream lets other tasks run.
+/// After this many keys, including deleted ones, a stream lets other tasks run.
 const KEYS_IN_A_TURN: u64 = 256;
 
-/// What is not in memory is read on the polling thread. Now and then it is pending, and wakes its task at once, to let
-/// others run.
+/// Pages that are not in memory are read on the polling thread. Now and then it is pending, and wakes its task at
+/// once, to let other tasks run.
 impl futures_core::Stream for Entries {
     type Item = Result<Entry>;
 

@@ -1,4 +1,4 @@
-//! What a walk through the keys yields.
+//! The items of an iteration over keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] and [`Error::Io`] where it cannot be read.
+    /// [`Error::Corrupt`] and [`Error::Io`] if it cannot be read.
     ///
     /// # Examples
     ///
@@ -107,7 +107,7 @@ impl Entry {
     /// ```
     pub fn value(&self) -> Result<Value> {
         match &self.found {
-            // Most values of the index are short: what they are not asked for is not read.
+            // The value is read only now; a cell alone does not read it.
             Found::Indexed(cell) => self.view.layers.indexed_value(cell.key(), cell.value()?),
             Found::Recent(..) => self.with_stored(|_, stored| self.view.layers.value(self.key(), stored)),
         }
@@ -149,7 +149,7 @@ impl Entry {
         read(&change, stored)
     }
 
-    /// What is known of the value beside its bytes.
+    /// The metadata of the value.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Giving space back to the file system: what lies at the container's end moves into free space before it, the container is
-//! cut, and what is free inside of it becomes a hole.
+//! Returning space to the file system: data at the container's end is moved into free space before it, the container
+//! is cut, and free space inside of it becomes holes.
 
 use crate::container::blob::{self, PendingBlob};
 use crate::container::error::{Error, Result};
@@ -15,21 +15,21 @@ use crate::engine::options::Durability;
 use crate::engine::shared::Shared;
 use crate::engine::writes::{Content, Write};
 
-/// Fewer free pages than these are not worth a hole in the file.
+/// A run of fewer free pages is not worth a hole in the file.
 const LEAST_HOLE: u32 = 16;
 
-/// A container with so many free segments is worth looking after.
+/// A container with at most this many free segments is not packed.
 const LEAST_FREE_SEGMENTS: u64 = 4;
 
-/// What one round leaves behind is free only after it, so that another may be needed to fill that.
+/// The most rounds of packing. The space that a round frees can be filled only by the next round.
 const MAX_ROUNDS: usize = 8;
 
-/// How much is kept for a checkpoint on a full disk, where segments have `segment` bytes.
+/// How many bytes are reserved for a checkpoint on a full disk, if segments have `segment` bytes.
 pub(crate) fn reserve_of(segment: u32) -> u64 {
     u64::from(segment / 8)
 }
 
-/// A packing, which ends however its holder's work ends.
+/// A packing. It ends when this is dropped, by a panic too.
 struct Packing<'a>(&'a Shared);
 
 impl<'a> Packing<'a> {
@@ -46,13 +46,13 @@ impl Drop for Packing<'_> {
 }
 
 impl Shared {
-    /// Gives back what space can be given back: collects every segment that is not nearly whole, writes the index anew
-    /// without gaps, and packs. Returns how many bytes the file system got.
+    /// Returns all possible space to the file system: collects every segment that is not nearly all live, rewrites
+    /// the index without gaps, and packs. Returns how many bytes the file system got.
     pub(crate) fn compact(&self) -> Result<u64> {
         self.check_not_updating()?;
         let _collecting = self.collecting.lock();
         let before = self.footprint()?;
-        // What is dead becomes free; what is live leaves sparse segments, and those become free.
+        // Dead space becomes free. Live records leave sparse segments, which then become free too.
         self.checkpoint(Purpose::Changes)?;
         self.collect(THOROUGH)?;
         let packing = Packing::begin(self);
@@ -62,7 +62,7 @@ impl Shared {
         Ok(before.saturating_sub(self.footprint()?))
     }
 
-    /// As [`compact`](Self::compact), but for what is neither free nor at the end. The caller holds `collecting`.
+    /// As [`compact`](Self::compact), without collection and rewriting the index. The caller holds `collecting`.
     pub(crate) fn give_back(&self) -> Result<()> {
         let _packing = Packing::begin(self);
         self.pack()
@@ -84,7 +84,8 @@ impl Shared {
         }
     }
 
-    /// Empties the container's end into free space before it, as far as that goes, and gives back what is free then.
+    /// Moves data from the container's end into free space before it, as far as that is possible, and returns the
+    /// free space.
     fn pack(&self) -> Result<()> {
         let mut last = u32::MAX;
         for _ in 0..MAX_ROUNDS {
@@ -102,7 +103,7 @@ impl Shared {
         self.punch_holes()
     }
 
-    /// Moves what lies behind segment `end` to the front. Returns how much was moved, in no particular unit.
+    /// Moves data behind segment `end` to the front. Returns how many values and log segments were moved.
     fn empty_behind(&self, end: u32) -> Result<usize> {
         let mut moved = 0;
         let purpose = if self.log.move_before(end) { Purpose::Log } else { Purpose::Changes };
@@ -161,7 +162,7 @@ impl Shared {
         Ok(true)
     }
 
-    /// Cuts what is free off the container's end.
+    /// Cuts the free end off the container.
     pub(crate) fn cut_free_end(&self) -> Result<()> {
         // Checkpoints are excluded while the container is cut, and the log takes no segment.
         let _state = self.checkpoint.lock();
@@ -184,7 +185,7 @@ impl Shared {
 
     /// How many bytes behind its last page a container keeps, so that a checkpoint has space on a full disk.
     fn reserve(&self) -> u64 {
-        // Other devices have their space whatever happens.
+        // A device that does not know its free space is not limited.
         let is_limited = self.pages.device().available().is_some();
         if is_limited && !self.options.planted.has(Bug::NothingKept) {
             reserve_of(self.geometry.segment_size)
@@ -193,21 +194,21 @@ impl Shared {
         }
     }
 
-    /// Writes what is kept, since a hole would be none.
+    /// Writes the reserved space, because a hole would not reserve anything.
     pub(crate) fn keep_reserve(&self) {
         let len = self.reserve() as usize;
         let (end, _) = self.segments.lock().trim(AT_ONCE);
         if len > 0 && end.is_multiple_of(BLOCK) {
-            // There is none where the disk is full already.
+            // If the disk is full already, there is no reserve.
             let _ = self.pages.device().write_bulk(&vec![0; len], end);
         }
     }
 
-    /// Gives the space of what is free inside of the container back to the file system.
+    /// Returns the free space inside of the container to the file system.
     pub(crate) fn punch_holes(&self) -> Result<()> {
         let table = self.segments.lock().table();
         for run in table.unused(LEAST_HOLE) {
-            // Nobody else takes it meanwhile.
+            // Taken, so that no writer uses it meanwhile.
             if self.segments.lock().try_take(run) {
                 let given = self.pages.device().discard(run.offset, u64::from(run.pages) * BLOCK);
                 self.segments.lock().drop_pending(run);

@@ -1,4 +1,4 @@
-//! Where a key is looked for: the memtables first, then the index; and how what is found there is read.
+//! Looking up a key: in the memtables first, then in the index. And reading the value that was found.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::container::tree::node::{LeafValue, Place};
 use crate::engine::maintain::Maintenance;
 use crate::engine::value::{Metadata, Value, ValueReader, decode_user, time_from_micros};
 
-/// What the store consists of at a moment. Readers load it once and keep it as long as they need it.
+/// The layers of the store at one moment. A reader loads them once and keeps them as long as it needs them.
 pub(crate) struct Layers {
     pub(crate) memtable: Arc<Memtable>,
-    /// What a checkpoint is merging into the index right now.
+    /// The memtable that a checkpoint is merging into the index, if there is one.
     pub(crate) frozen: Option<Arc<Memtable>>,
     pub(crate) tree: Arc<Tree>,
-    /// Has what was logged and isn't on the device yet. Snapshots have no such thing.
+    /// Has records that were logged and are not on the device yet. `None` for snapshots.
     pub(crate) log: Option<Arc<Log>>,
-    /// Makes the checkpoints. Snapshots need none.
+    /// Makes the checkpoints. `None` for snapshots.
     pub(crate) maintenance: Option<Arc<Maintenance>>,
 }
 
-/// Reads and verifies the record of `key` at `location`, and hands it over with the bytes that it is read from.
+/// Reads and verifies the record of `key` at `location`, and calls `use_it` with it and its bytes.
 pub(crate) fn read_record<T>(
     pages: &Pages,
     key: &[u8],
@@ -59,7 +59,7 @@ fn parse_record<T>(
     }
 }
 
-/// Sequence number 0: what is in the index is durable and older than any sequence number that anyone waits for.
+/// Sequence number 0: the index is durable, and older than any sequence number for which a reader or writer waits.
 pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
     let origin = Some(Origin { version: value.version, created: value.created });
     let (facts, payload) = match value.place {
@@ -73,7 +73,7 @@ pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
     Change { seq: 0, location: Location { offset: 0, len: 0 }, buffered: false, stored }
 }
 
-/// What a key has.
+/// The value of a key.
 pub(crate) enum Got {
     Whole(Option<Vec<u8>>),
     /// A value that is longer than a record can be.
@@ -85,14 +85,14 @@ impl Layers {
         std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
     }
 
-    /// A checkpoint is due, or is thought to be.
+    /// Asks for a check whether a checkpoint is due.
     pub(crate) fn suggest_checkpoint(&self) {
         if let Some(maintenance) = &self.maintenance {
             maintenance.wake();
         }
     }
 
-    /// As [`read_record`], of a record that may not be on the device yet.
+    /// As [`read_record`], for a record that may not be on the device yet.
     fn record<T>(
         &self,
         key: &[u8],
@@ -126,7 +126,8 @@ impl Layers {
         }
     }
 
-    /// A copy of the value of `key`, unless it is longer than a record can be. No step in between where the index has it.
+    /// A copy of the value of `key`, unless it is longer than a record can be. A value in the index is copied without
+    /// an intermediate [`Change`].
     pub(crate) fn get_short(&self, key: &[u8], horizon: Horizon) -> Result<Got> {
         if let Some(change) = self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
             return match change.stored.map(|stored| stored.payload) {
@@ -155,7 +156,7 @@ impl Layers {
         self.record(key, location, seq, |record, _| Ok(Got::Whole(Some(content(record)?))))?
     }
 
-    /// Whether what `key` has is `expected`; `None` stands for no value. A value of another length is not read.
+    /// Whether the value of `key` is `expected`; `None` stands for no value. A value of another length is not read.
     pub(crate) fn is_value(
         &self,
         key: &[u8],

@@ -1,5 +1,5 @@
-//! What a checkpoint does with the changes of each key, and what it finds out on the way: which records and large values
-//! the new index no longer refers to.
+//! How a checkpoint resolves the changes of each key. On the way it finds the records and large values to which the
+//! new index no longer refers.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::container::tree::merge;
 use crate::container::tree::node::{LeafValue, Place};
 use crate::engine::layers::read_record;
 
-/// What a merge finds out about records and blobs.
+/// The records and blobs that a merge has found dead or indexed.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) died: Vec<Location>,
@@ -45,8 +45,8 @@ fn blob_of(change: &Change, pages: &Pages) -> Result<Vec<PageRun>> {
 }
 
 impl Ledger {
-    /// The index refers to `newest` instead of `older` changes and of what it has. A value that was moved stands in several
-    /// places, with one blob in all of them or with a copy of it.
+    /// The index now refers to `newest` instead of the `older` changes and its previous entry. A value that was moved
+    /// has several records, which share one blob or have copies of it.
     fn replace(
         &mut self,
         newest: &Change,
@@ -167,7 +167,7 @@ impl<'a> Erasing<'a> {
     pub(crate) fn new(memtable: &Memtable, pages: &'a Pages, ledger: &'a RefCell<Ledger>) -> Self {
         let ranges = memtable.ranges();
         if let Some(ranges) = &ranges {
-            // The index says what they said.
+            // The index now contains the effect of these records.
             ledger.borrow_mut().died.extend_from_slice(&ranges.records);
         }
         Self { ranges, pages, ledger }

@@ -1,4 +1,5 @@
-//! The maintenance thread: writes segments beforehand, checkpoints, collects, gives space back.
+//! The maintenance thread: it writes segments beforehand, makes checkpoints, collects, and returns space to the file
+//! system.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +10,24 @@ use crate::container::segments::Usage;
 use crate::engine::checkpoint::Purpose;
 use crate::engine::shared::Shared;
 
-/// Writers who go on fill this many times what leads to a checkpoint sooner than it would be worth giving back.
+/// Free space of less than this many times `checkpoint_bytes` is not returned while writers are active, because they
+/// soon fill it again.
 const REFILLED: u64 = 8;
 
 /// How many segments are kept written beforehand for the log.
 const READY_SEGMENTS: usize = 2;
 
-/// A disk with space for so many segments is not full soon.
+/// A disk with space for this many segments will not be full soon.
 const PLENTY_SEGMENTS: u64 = 16;
 
 /// How often those who wait for a checkpoint look how far it has come.
 const THROTTLE_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How often the thread looks whether readers have gone and whether nobody writes, while there is space to be given back.
+/// How often the thread checks for readers that have ended and for a pause of the writers, while there is space to
+/// return.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Wakes the maintenance thread, and those who wait for it.
+/// Wakes the maintenance thread, and the threads that wait for it.
 #[derive(Default)]
 pub(crate) struct Maintenance {
     state: Mutex<State>,
@@ -33,11 +36,11 @@ pub(crate) struct Maintenance {
     round: Condvar,
 }
 
-/// What the thread saw when it last looked for space to be given back.
+/// What the thread saw when it last looked for space to return.
 struct Looked {
     at: Instant,
     published: u64,
-    /// What was left when it last gave some back.
+    /// The usage after it last returned space.
     left: Usage,
 }
 
@@ -45,13 +48,13 @@ struct Looked {
 struct State {
     phase: Phase,
     wanted: bool,
-    /// A checkpoint was made: there may be space to be given back.
+    /// A checkpoint was made, so there may be space to return.
     looking: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
-    /// There is no thread.
+    /// There is no maintenance thread.
     #[default]
     Absent,
     Running,
@@ -67,13 +70,13 @@ impl Maintenance {
         }
     }
 
-    /// There may be space to be given back, now or later.
+    /// There may be space to return, now or later.
     pub(crate) fn look(&self) {
         self.state.lock().looking = true;
         self.wake.notify_one();
     }
 
-    /// The thread is about to be started: whoever it must keep up with waits for it from now on.
+    /// The thread is about to be started. From now on, writers that are too fast wait for it.
     pub(crate) fn start(&self) {
         self.state.lock().phase = Phase::Running;
     }
@@ -116,7 +119,7 @@ impl Shared {
             }
             self.line.check()?;
             if self.space.is_short() {
-                // No checkpoint may be possible, and whoever adds something was refused.
+                // A checkpoint may be impossible on a full disk, and writes that add data were refused already.
                 break;
             }
             if self.is_behind() {
@@ -136,7 +139,7 @@ impl Shared {
             if state.wanted {
                 state.wanted = false;
                 drop(state);
-                // A failure has turned the store read-only, and every writer is told.
+                // A failure has turned the store read-only, so every writer gets the error.
                 let _ = self.maintain();
                 state = self.maintenance.state.lock();
                 self.maintenance.round.notify_all();
@@ -157,8 +160,8 @@ impl Shared {
         state.phase = Phase::Absent;
     }
 
-    /// Gives most of a container back, if most of it is free and nobody is about to fill it again. Returns whether to look
-    /// again.
+    /// Returns the free space of a container to the file system, if most of it is free and no writers are about to
+    /// fill it again. Returns whether to look again.
     fn give_back_what_is_free(&self, looked: &mut Looked) -> Result<bool> {
         self.line.check()?;
         self.release_unread();
@@ -195,7 +198,8 @@ impl Shared {
 
     /// Writes the segments that the log will need next, so that its syncs have no file-system metadata to commit.
     pub(crate) fn prepare_segments(&self) -> Result<()> {
-        // Zeros would only take bandwidth from a log whose syncs are limited by it, unless the disk will be full soon.
+        // If bandwidth limits the log's syncs, writing zeros would only take bandwidth from it. On a nearly full
+        // disk, segments are written beforehand nevertheless.
         if self.log.has_large_syncs() && self.has_plenty_of_space() {
             self.end_shortage();
             return Ok(());
@@ -211,7 +215,7 @@ impl Shared {
             self.segments.lock().end_preparing(segment, prepared.is_ok());
             match prepared {
                 Err(error) if self.is_lack_of_space(&error) => {
-                    // No failure: there is what was prepared before.
+                    // This is not a failure: the segments that were prepared before are left.
                     self.space.note(error);
                     return Ok(());
                 }

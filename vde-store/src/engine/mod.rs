@@ -1,4 +1,5 @@
-//! What an open store does: writes, reads, checkpoints, collection, recovery. It knows nothing of who calls it.
+//! What an open store does: writes, reads, checkpoints, collection, recovery. This module knows nothing of its
+//! callers.
 
 pub(crate) mod checkpoint;
 pub(crate) mod collect;

@@ -6,7 +6,7 @@ use crate::container::error::{Error, Result};
 use crate::container::format::MAX_KEY_LEN;
 use crate::engine::entries::end_of_prefix;
 
-/// What an operation or a condition weighs without its bytes.
+/// The weight of an operation or a condition without its bytes.
 const WEIGHT: usize = 64;
 
 /// One write of a batch.
@@ -87,7 +87,7 @@ impl Writes {
         self.operations.len()
     }
 
-    /// How many bytes have to be read and written to make them, roughly.
+    /// Roughly how many bytes have to be read and written to make them.
     pub(crate) fn weight(&self) -> usize {
         let operations = self.operations.iter().map(|operation| match operation {
             Operation::Put(key, value) => key.len() + value.len(),
@@ -101,7 +101,7 @@ impl Writes {
     }
 }
 
-/// The key behind `key`, if there is one. Of a key that is too long, the same: it is refused later.
+/// The next key after `key`, if there is one. For a key that is too long, the key itself: it is refused later.
 fn successor(key: &[u8]) -> Option<Box<[u8]>> {
     if key.len() < MAX_KEY_LEN {
         return Some([key, &[0]].concat().into());
@@ -113,7 +113,7 @@ fn successor(key: &[u8]) -> Option<Box<[u8]>> {
     }
 }
 
-/// What deletes a range; `None` where no key can lie in it.
+/// The operation that deletes a range; `None` if no key can be in it.
 fn operation_of<K: AsRef<[u8]> + ?Sized, L: AsRef<[u8]> + ?Sized>(
     from: Bound<&K>,
     end: Bound<&L>,
@@ -133,7 +133,7 @@ fn operation_of<K: AsRef<[u8]> + ?Sized, L: AsRef<[u8]> + ?Sized>(
     (!is_empty).then_some(Operation::DeleteRange(from, until))
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 pub(crate) struct Decided {
     /// The key of a condition that does not hold.
     pub(crate) unmet: Option<Box<[u8]>>,
@@ -142,7 +142,7 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
-    /// What the caller is told.
+    /// The result for the caller.
     pub(crate) fn outcome(self) -> Result<()> {
         self.unmet.map_or(Ok(()), |key| Err(Error::ConditionFailed { key }))
     }

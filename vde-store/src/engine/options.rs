@@ -1,4 +1,4 @@
-//! What can be chosen when a store is opened.
+//! The options of an open store.
 
 use std::time::Duration;
 
@@ -47,19 +47,19 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// They are written as they are, and shown in place where the file is mapped.
+    /// Values are written as they are. If the file is mapped, they can be read in place.
     #[default]
     None,
-    /// By LZ4, each for itself, where that makes it an eighth shorter at least.
+    /// Each value is compressed by LZ4, if that makes it at least an eighth shorter.
     Lz4,
 }
 
-/// How a store is opened. Every option is checked when it is.
+/// How a store is opened. The options are checked when it is opened.
 ///
-/// There is no size of a cache to choose: a container file is read through a [map](Self::memory_map) of it, so the operating system's page cache
-/// is the only one, and takes what memory is free. What a store takes itself grows with
-/// [`checkpoint_bytes`](Self::checkpoint_bytes); beside that, it keeps up to 32 bytes for each key that is read, 32 MiB at
-/// most, to find it sooner the next time.
+/// There is no cache size to choose. A container file is read through a [map](Self::memory_map) of it, so the
+/// operating system's page cache is the only cache, and it uses the free memory. The memory of the store itself grows
+/// with [`checkpoint_bytes`](Self::checkpoint_bytes). In addition, it keeps up to 32 bytes for each key that is read,
+/// at most 32 MiB, to find the key faster the next time.
 ///
 /// # Examples
 ///
@@ -91,7 +91,7 @@ pub struct VdeOptions {
     pub(crate) memory_map: bool,
     pub(crate) lock: Lock,
     pub(crate) watch_bytes: usize,
-    /// Whether a writer may be at it while it is read. Found out when it is opened.
+    /// Whether a writer may have the container open while this reads it. Detected when the container is opened.
     pub(crate) beside_writer: bool,
     /// How many pieces a part of a large value has.
     pub(crate) part_pieces: u64,
@@ -194,8 +194,8 @@ impl VdeOptions {
         self
     }
 
-    /// Whether values of 257 bytes to 64 KiB are compressed from now on; longer and shorter ones never are. What is
-    /// stored already can be read whatever is chosen here. Default [`Compression::None`].
+    /// Whether values of 257 bytes to 64 KiB are compressed from now on; longer and shorter ones never are. Values
+    /// that are stored already can be read with either choice. Default [`Compression::None`].
     ///
     /// # Examples
     ///
@@ -237,13 +237,13 @@ impl VdeOptions {
         self
     }
 
-    /// Opens for reading only: nothing is written, many processes may read at once. Default `false`.
+    /// Opens for reading only: nothing is written, and several processes may read at the same time. Default `false`.
     ///
-    /// A store that another process writes can be read, too, on 64-bit Linux and file systems with byte-range locks, by which the
-    /// reader is visible to the writer. The reader sees the newest checkpoint, as
-    /// [`Recovery::beside_writer`](crate::Recovery::beside_writer) says, and keeps seeing it. To see a newer one, open the
-    /// store again. The writer frees what the reader needs only after the reader has closed the store, or died. A reader
-    /// that opened the store without a writer sees everything, and keeps writers out.
+    /// On 64-bit Linux and file systems with byte-range locks, a store that another process writes can be read too.
+    /// The locks tell the writer of the reader. The reader sees the newest checkpoint, as
+    /// [`Recovery::beside_writer`](crate::Recovery::beside_writer) says, and keeps seeing it. To see a newer one,
+    /// open the store again. The writer frees what the reader needs only after the reader has closed the store, or
+    /// died. A reader that opened the store without a writer sees everything, and keeps writers out.
     ///
     /// # Examples
     ///
@@ -263,9 +263,10 @@ impl VdeOptions {
         self
     }
 
-    /// Opens what a damaged log leaves: instead of refusing, the store shows what was logged before the damage, and
-    /// [`Recovery::damaged_at`](crate::Recovery::damaged_at) says where that is. Only for reading. [`Vde::backup`](crate::Vde::backup) then
-    /// copies what can be read, and leaves out what cannot; [`Vde::verify`](crate::Vde::verify) lists it. Default `false`.
+    /// Opens a store with a damaged log, for reading only. The store has everything that was logged before the
+    /// damage, and [`Recovery::damaged_at`](crate::Recovery::damaged_at) says where the damage is.
+    /// [`Vde::backup`](crate::Vde::backup) then copies everything that can be read, and
+    /// [`Vde::verify`](crate::Vde::verify) lists the rest. Default `false`.
     ///
     /// # Examples
     ///
@@ -285,7 +286,7 @@ impl VdeOptions {
         self
     }
 
-    /// Whether [`open`](Self::open) creates a container where there is none. Default `true`.
+    /// Whether [`open`](Self::open) creates the container if it does not exist. Default `true`.
     ///
     /// # Examples
     ///
@@ -299,12 +300,13 @@ impl VdeOptions {
         self
     }
 
-    /// Whether the container is read through a map of it, which takes neither a system call nor a copy for each read. Default
-    /// `true`.
+    /// Whether the container is read through a memory map, which saves a system call and a copy for each read.
+    /// Default `true`.
     ///
-    /// Reading through a map cannot return an error: if the disk cannot read a page, or another program cuts the file, the
-    /// system ends the process with SIGBUS. Without the map, such a read is an [`Error::Io`] or an [`Error::Corrupt`], and
-    /// each read costs a system call and a copy. What may never have been written is read without the map in any case.
+    /// Reading through a map cannot return an error: if the disk cannot read a page, or another program cuts the
+    /// file, the system ends the process with SIGBUS. Without the map, such a read returns [`Error::Io`] or
+    /// [`Error::Corrupt`], and each read costs a system call and a copy. Bytes that may never have been written are
+    /// always read without the map.
     ///
     /// # Examples
     ///
@@ -363,8 +365,8 @@ impl VdeOptions {
         self
     }
 
-    /// How many pieces of at most 1 MiB, and one segment, a part of a large value has, to have values in many parts that are
-    /// not very long. Default 512.
+    /// How many pieces a part of a large value has. A piece is 1 MiB, or a segment if that is less. A small number
+    /// makes values of many parts that are not very long, for tests. Default 512.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Writing the pages of a checkpoint: in large pieces, and not faster than writers can bear.
+//! Writing the pages of a checkpoint: in large pieces, and slowly enough for concurrent writers.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ use crate::engine::shared::Shared;
 /// Index pages are written in pieces of about this size.
 const WRITE_PIECE: usize = 256 << 10;
 
-/// What lets writers have the processor and the disk while a checkpoint is made: it works for a short time, then rests
-/// for twice as long. Not while nobody writes, and not if writers would soon have to wait for the checkpoint.
+/// The pace of a checkpoint, which leaves processor and disk to writers: it works for a short time, then rests for
+/// twice as long. It does not rest if no thread writes, or if writers would soon have to wait for the checkpoint.
 pub(crate) struct Pace<'a> {
     shared: &'a Shared,
     since: Instant,
     published: u64,
 }
 
-/// Far below the time for which the system lets one thread run before another that has just been woken.
+/// How long it works before a rest: far less than the time slice of a thread.
 const WORK: Duration = Duration::from_micros(300);
 
 impl<'a> Pace<'a> {

@@ -1,4 +1,4 @@
-//! From the bytes of a container back to a running store.
+//! Recovery: from the bytes of a container to the state of a running store.
 
 use std::sync::Arc;
 
@@ -35,14 +35,14 @@ use crate::engine::options::VdeOptions;
 pub struct Recovery {
     /// How many records were replayed.
     pub records: u64,
-    /// Where in the container a torn write was found, if one was: a crash interrupted it before it was acknowledged,
-    /// and it was dropped.
+    /// The offset in the container of a torn write, if there is one. A crash interrupted the write before it was
+    /// acknowledged, so it was dropped.
     pub torn_at: Option<u64>,
-    /// Where in the container damage ended the replay early, in a store that was opened to
-    /// [`salvage`](crate::VdeOptions::salvage) it. What was logged from there on is missing.
+    /// The offset in the container of damage that ended the replay early, in a store that was opened with
+    /// [`salvage`](crate::VdeOptions::salvage). Everything logged from there on is missing.
     pub damaged_at: Option<u64>,
-    /// Whether somebody was writing the store when it was opened for reading: it shows the newest checkpoint of then, and
-    /// what was logged after that is missing.
+    /// Whether another process had the store open for writing when it was opened for reading. Then it shows the
+    /// newest checkpoint of that moment, and nothing that was logged later.
     pub beside_writer: bool,
 }
 
@@ -55,16 +55,16 @@ pub(crate) struct Root {
     pub(crate) catalog_runs: Vec<PageRun>,
     pub(crate) segments: Segments,
     pub(crate) pages: Arc<Pages>,
-    /// Where damage makes the index unreadable, in a store that is opened to salvage it: nothing is known but the superblock.
+    /// The offset of damage that makes the index unreadable, in a store that is opened with salvage. Then only the
+    /// superblock is known.
     pub(crate) lost_at: Option<u64>,
-    /// Whether nothing can have been made of the container since that its segment table doesn't tell, but log in segments that
-    /// were free.
+    /// Whether the segment table is up to date, except for log in segments that were free.
     pub(crate) is_newest: bool,
 }
 
-/// Finds the newest superblock that is whole, and what it refers to. That was durable before the superblock was written, so
-/// if it is damaged now, no crash has done it, and an older superblock would show a store as it was once. Only who wants to
-/// [`salvage`](VdeOptions::salvage) what is left gets that.
+/// Finds the newest superblock that is whole, and what it refers to. The latter was durable before the superblock was
+/// written. So if it is damaged now, that was not done by a crash, and an older superblock would show an outdated
+/// store. Only [`salvage`](VdeOptions::salvage) falls back to that.
 pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Result<Root> {
     let mut superblocks = read_superblocks(&**device, !options.read_only)?;
     superblocks.sort_by_key(|(superblock, _)| std::cmp::Reverse(superblock.generation));
@@ -99,7 +99,7 @@ pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Resul
     }
 }
 
-/// How many checkpoints were made, as the newest superblock tells.
+/// The number of checkpoints in the newest superblock.
 pub(crate) fn newest_checkpoint(device: &dyn Device) -> Result<u64> {
     let superblocks = read_superblocks(device, false)?;
     let newest = superblocks.iter().max_by_key(|(superblock, _)| superblock.generation);
@@ -134,7 +134,7 @@ fn load_catalog(
     Ok(Root { superblock, block, catalog, catalog_runs, segments, pages, lost_at: None, is_newest })
 }
 
-/// Up to where the container was written when the checkpoint was made. A shorter one was cut, and by no crash.
+/// The end of the written part of the container at the checkpoint. A shorter container was cut, and not by a crash.
 fn written_end(superblock: &Superblock, table: &Table) -> u64 {
     let geometry = superblock.geometry();
     let end = |segment, offset: u64| if offset == 0 { 0 } else { geometry.segment_offset(segment) + offset };
@@ -145,7 +145,7 @@ fn written_end(superblock: &Superblock, table: &Table) -> u64 {
     pages.fold(end(superblock.log.segment, u64::from(superblock.log.offset)), u64::max)
 }
 
-/// The valid ones of the two superblocks.
+/// The valid superblocks of the two.
 fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<(Superblock, Vec<u8>)>> {
     let len = device.len().map_err(|e| Error::io("measure the container", e))?;
     if len == 0 {
@@ -161,13 +161,14 @@ fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<(Superblock,
     };
     match (read(0), read(BLOCK)) {
         (Ok(a), Ok(b)) => Ok(vec![a, b]),
-        // A newer format may be all that the other one tells; falling back would undo what it holds.
+        // The other superblock may be valid in a newer format. Falling back to this one would undo what that one
+        // refers to.
         (Err(newer @ Error::NewerFormat { .. }), _) | (_, Err(newer @ Error::NewerFormat { .. })) => {
             Err(newer)
         }
         (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(vec![only]),
         (Err(a), Err(b)) => match if matches!(a, Error::NotAStore { .. }) { b } else { a } {
-            // Whoever creates a container writes nothing behind the superblocks before they are durable.
+            // When a container is created, nothing is written behind the superblocks before they are durable.
             Error::Corrupt { .. } if len <= DATA_START => Err(Error::not_a_store("it was never finished")),
             error => Err(error),
         },
@@ -194,7 +195,7 @@ pub(crate) fn replay(
     // A first pass over the units alone: up to where was the log known to be durable?
     let mut reader = LogReader::new(pages, start)?;
     while reader.next_unit(|_, _, _| Ok(true))? {}
-    // Nor is a store closed before all of its log is.
+    // A closed store has a durable log, too.
     let synced = reader.durable_seq().max(superblock.closed.unwrap_or(0));
     reader.rewind(start)?;
     let write_back = !options.read_only && !planted.has(Bug::TrustCachedLog);
@@ -241,12 +242,13 @@ pub(crate) fn replay(
         segments.mark_log(position.segment, position.ordinal, position.seq + 1);
     }
     let ended_early = match superblock.closed {
-        // Nothing was written after that, so there is nothing to look for.
+        // The store was closed there, so nothing was written after that.
         Some(end) if end == reader.position().seq => None,
         Some(end) if end > reader.position().seq => Some(reader.damage()),
         _ => {
             recovery.torn_at = reader.torn_at();
-            // The log continues in segments that were free at the checkpoint, and a crash needs not be looked for elsewhere.
+            // The log continues only in segments that were free at the checkpoint, so later units are searched only
+            // there.
             let is_free = |segment: &u32| matches!(segments.get(*segment), Some(Segment::Free) | None);
             let all = 0..pages.geometry().segments_of(len) as u32;
             reader.check_end(all.filter(|segment| !is_newest || is_free(segment))).err()
@@ -275,7 +277,7 @@ fn apply(
             && let Payload::Blob(map) = &stored.payload
         {
             let runs = match BlobMap::decode(map, change.location.offset)?.runs(pages) {
-                // Nothing will be written, so nobody needs to know which pages are taken.
+                // Nothing will be written, so it does not matter which pages are taken.
                 Err(Error::Corrupt { .. }) if salvage => Vec::new(),
                 runs => runs?,
             };
@@ -288,8 +290,8 @@ fn apply(
     Ok(())
 }
 
-/// Whether the record maps a blob that is not whole. With `write_back`, a whole one is written anew: what was read may be
-/// in the page cache alone.
+/// Whether the record maps a blob that is not whole. With `write_back`, a whole blob is written again, because it may
+/// be in the page cache only.
 fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64, write_back: bool) -> Result<bool> {
     if record.head.flags & FLAG_BLOB == 0 {
         return Ok(false);
@@ -309,7 +311,7 @@ fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64, write_back: boo
     }
 }
 
-/// What the record changes.
+/// The key or the range that the record changes.
 pub(crate) fn target(record: &Record<'_>) -> Target {
     match record.head.kind {
         Kind::DeleteRange => {
@@ -319,7 +321,7 @@ pub(crate) fn target(record: &Record<'_>) -> Target {
     }
 }
 
-/// The change that the record at `offset` is, whose value was verified.
+/// The change of the record at `offset`, whose value was verified.
 pub(crate) fn change(record: &Record<'_>, seq: u64, offset: u64) -> Result<Change> {
     let location = Location { offset, len: record.len };
     let mut stored = None;

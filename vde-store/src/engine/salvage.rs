@@ -1,9 +1,9 @@
-//! What a container still holds whose index cannot be read.
+//! Salvaging a container whose index cannot be read.
 //!
-//! The log's segments are looked through for units: each record has its checksum and its sequence number. Small values may
-//! lie in the index alone, so its pages are looked for, too. A page has no checksum of its own; whichever extent matches
-//! what it refers to proves the page, wherever it was found. Of each key, the newest version counts. A key whose deletion
-//! was overwritten since may show again.
+//! The log's segments are searched for units: each record has its checksum and its sequence number. Small values may
+//! be in the index only, so the index pages are searched for, too. A page has no checksum of its own: it is proven by
+//! any extent that was found and whose checksum matches the bytes it refers to. Of each key, the newest version
+//! counts. A key whose deletion was overwritten may reappear.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,15 +20,16 @@ use crate::container::pages::Pages;
 use crate::container::tree::node::{LeafValue, Node, PAGE_MAGIC, Place};
 use crate::engine::recovery::{Recovery, Replayed, change, target};
 
-/// How new a version of a key is: its number, and for a value that was moved, the number of the move.
+/// The age of a version of a key: its sequence number, and for a value that was moved, the sequence number of the
+/// move.
 type Age = (u64, u64);
 
 struct Salvage<'a> {
     pages: &'a Pages,
     newest: HashMap<Box<[u8]>, (Age, Change)>,
-    /// The ranges of keys that were deleted, by log records that are still there.
+    /// The deleted ranges of the log records that are left.
     ranges: Vec<(Target, Change)>,
-    /// What inner pages and the superblocks' catalogs refer to, right or not.
+    /// The extents in inner pages and in the superblocks' catalogs, whether they are right or not.
     extents: Vec<Extent>,
     seq: u64,
 }
@@ -103,7 +104,7 @@ impl Salvage<'_> {
         }
     }
 
-    /// The records before the first one that is damaged. Returns how long they are together.
+    /// Adds the records before the first damaged one. Returns their total length.
     fn damaged_unit(&mut self, bytes: &[u8], start: u64) -> usize {
         let Some((head, _)) = UnitHead::decode(bytes) else { return 0 };
         let mut records = Vec::new();
@@ -114,7 +115,7 @@ impl Salvage<'_> {
             records.push((at as u64, record));
             at += record.len as usize;
         }
-        // All records are whole: then it is the header that is damaged, and the sequence number in it.
+        // All records are whole, so the header is damaged, and with it the sequence number.
         if at == head.len as usize {
             return at;
         }
@@ -136,7 +137,7 @@ impl Salvage<'_> {
                 }
             }
         } else if record.head.kind == Kind::Put {
-            // Whoever reads it is told.
+            // A reader of this value gets an error.
             let payload = Payload::Record { location: Location::default(), blob: false, seq: 0 };
             let facts = Some(Facts::new(record.head.modified, record.user));
             let len = u64::from(record.head.value_len);
@@ -146,7 +147,7 @@ impl Salvage<'_> {
         }
     }
 
-    /// What the inner pages in a segment refer to.
+    /// Adds the extents of the inner pages in a segment.
     fn look_for_pages(&mut self, segment: &[u8]) {
         for at in (0..segment.len()).step_by(BLOCK as usize) {
             let page = &segment[at..];
@@ -158,8 +159,8 @@ impl Salvage<'_> {
         }
     }
 
-    /// The root of the index, which stands behind the catalog's magic, and whatever in it may be a reference: damage to one
-    /// byte of it leaves all others right.
+    /// Adds the root of the index, which is after the catalog's magic, and everything else in the catalog that may be
+    /// a reference. If one byte is damaged, all other references are still right.
     fn look_at_root(&mut self, catalog: Extent) {
         let pages = self.pages;
         let read = |extent: Extent| pages.read_copy(extent.offset, extent.len as usize, "index page").ok();
@@ -203,7 +204,7 @@ impl Salvage<'_> {
             Place::Record { location, .. } => {
                 let read = self.pages.read_copy(location.offset, location.len as usize, "log record");
                 let Ok(bytes) = read else { return };
-                // Its segment may have been used anew since.
+                // Its segment may have been reused.
                 match Record::parse(&bytes, self.pages.geometry().salt) {
                     Some(record) if record.key == key => {
                         self.record(&record, value.version, location.offset);
@@ -215,7 +216,7 @@ impl Salvage<'_> {
     }
 }
 
-/// Those of a unit that have a sequence number, in order.
+/// The records of a unit that have a sequence number, in order.
 fn changes<'a>(records: &[(u64, Record<'a>)]) -> impl Iterator<Item = (u64, Record<'a>)> {
     records.iter().filter(|(_, record)| record.head.kind != Kind::Link).copied()
 }

@@ -1,4 +1,4 @@
-//! The open store: from what is on a device to what its handles and threads share, and back.
+//! The open store: opening, the state that its handles and threads share, and closing.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -31,10 +31,10 @@ use crate::engine::view::ReadView;
 
 type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, StripeHasher>;
 
-/// A store that is closed with more than this to replay, or to free, is checkpointed first.
+/// A store with more than this many bytes to replay, or to free, makes a checkpoint when it is closed.
 const REPLAY_AT_OPEN: u64 = 1 << 20;
 
-/// What the last checkpoint has counted, for those who don't want to wait for the next one.
+/// The figures of the last checkpoint, which can be read while the next one runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) keys: u64,
@@ -53,8 +53,8 @@ pub(crate) struct Shared {
     pub(crate) layers: ArcSwap<Layers>,
     pub(crate) stripes: Stripes,
     pub(crate) checkpoint: Mutex<Checkpointer>,
-    /// Held by whoever reads segments through the map to empty them, so that nobody cuts the container meanwhile. Taken
-    /// before `checkpoint`.
+    /// Held while segments are read to be emptied, so that the container is not cut meanwhile. Taken before
+    /// `checkpoint`.
     pub(crate) collecting: Mutex<()>,
     pub(crate) maintenance: Arc<Maintenance>,
     pub(crate) space: Space,
@@ -66,12 +66,13 @@ pub(crate) struct Shared {
     pub(crate) geometry: Geometry,
 }
 
-/// Makes durable what recovery has read, and returns the superblock that counts now.
+/// Makes everything durable that recovery has read, and returns the superblock that counts now.
 ///
-/// After a failed sync, all that the syncs before have not proven may be in the page cache alone, and clean. A superblock
-/// proves that what it refers to is durable, but not that itself is. So the newest one is written anew with the same bytes:
-/// if it was durable, that changes nothing, and if not, the other one is, and must stay until this one is. Then the other
-/// place can be written, too: it says that the store is open, and makes two superblocks that refer to the newest index.
+/// After a failed sync, everything that earlier syncs have not proven may be in the page cache only, in pages that
+/// count as clean. A superblock proves that what it refers to is durable, but not that it is durable itself. So the
+/// newest one is written again with the same bytes. If it was durable, that changes nothing. If it was not, the other
+/// superblock is durable, and must stay until this one is. After the sync, the other place is written too: it says
+/// that the store is open, and from then on both superblocks refer to the newest index.
 fn make_durable(
     syncs: &SyncPoint,
     device: &dyn Device,
@@ -92,14 +93,14 @@ fn make_durable(
 }
 
 impl Shared {
-    /// Recovers what is on the device and goes on from there.
+    /// Recovers the contents of the device and opens the store.
     pub(crate) fn open(options: VdeOptions, device: Arc<dyn Device>) -> Result<Self> {
         let mut root = read_root(&device, &options)?;
         let geometry = root.superblock.geometry();
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
         let replayed = match root.lost_at {
-            // Somebody is writing the log.
+            // Another process is writing the log.
             None if options.beside_writer => Replayed {
                 position: root.superblock.log,
                 recovery: Recovery { beside_writer: true, ..Recovery::default() },
@@ -165,13 +166,14 @@ impl Shared {
         })
     }
 
-    /// Brings everything to the disk, gives back what is free at the container's end, and notes that nothing lies behind
-    /// the log's end, so that opening the store need not look for it. The store's last handle is gone.
+    /// Makes everything durable, returns the free space at the container's end, and writes a superblock that says
+    /// where the log ends, so that opening the store need not search for later records. The store's last handle was
+    /// dropped.
     pub(crate) fn close(&self) -> Result<()> {
         self.wait_durable(self.log.published())?;
         if self.options.background {
             let _collecting = self.collecting.lock();
-            // The first tells what is dead, the second frees what was emptied.
+            // The first checkpoint finds the dead records, the second frees the emptied segments.
             if self.layers.load().memtable.backlog() > REPLAY_AT_OPEN {
                 self.checkpoint(Purpose::Changes)?;
             }
@@ -188,9 +190,9 @@ impl Shared {
         self.line.check()?;
         self.cut_free_end()?;
         self.keep_reserve();
-        // It is worth no failure.
+        // A failure here must not fail the closing.
         let _ = self.punch_holes();
-        // The superblock in the other place may not be durable yet; until it is, the one in this place is needed.
+        // The superblock in the other place may not be durable yet. Until it is, the one in this place must stay.
         self.sync("sync the superblock")?;
         self.checkpoint.lock().superblock.successor(Some(end)).write(self.pages.device())?;
         self.sync("sync the superblock")
@@ -201,7 +203,8 @@ impl Shared {
     }
 
     pub(crate) fn view(&self) -> ReadView {
-        // The layers first: what becomes visible afterwards is missing from them, but never the other way round.
+        // The layers are loaded before the horizon. So they may lack writes that become visible afterwards, but their
+        // index never has a write beyond the horizon.
         let layers = self.layers.load_full();
         ReadView { layers, horizon: self.horizon() }
     }
@@ -219,7 +222,7 @@ impl Shared {
         Error::Io { action, source }
     }
 
-    /// As [`fail`](Self::fail), of an error that says what was done.
+    /// As [`fail`](Self::fail), with an error that names the action.
     pub(crate) fn fail_with(&self, error: Error) -> Error {
         self.line.poison(match &error {
             Error::Io { source, .. } => source.clone(),

@@ -1,8 +1,8 @@
 //! What a store does while its device is full.
 //!
-//! Nothing that could not be written for lack of space makes a store read-only. From then on writes are refused before they are
-//! logged, but for deletions; those have what is left of the log's segment, and a checkpoint has the segments that were
-//! written beforehand and what the container has kept at its end.
+//! A lack of space never makes a store read-only. Until there is space again, writes are refused before they are
+//! logged, except deletions. Deletions use the rest of the log's segment. A checkpoint uses the segments that were
+//! written beforehand, and the space that the container reserves at its end.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// The device had none; returns what to tell whoever asked.
+    /// Records that the device had no space. Returns the error for the caller.
     pub(crate) fn note(&self, error: Error) -> Error {
         let Error::Io { source, .. } = error else { return error };
         *self.cause.lock() = Some(source.clone());
@@ -44,7 +44,8 @@ impl Space {
 }
 
 impl Shared {
-    /// Whether there is space for a write that adds something: always, as far as is known, or what was written beforehand.
+    /// Fails if there is no space for a write that adds data: the device was full when last asked, and no space that
+    /// was written beforehand is left.
     pub(crate) fn check_space(&self) -> Result<()> {
         if self.must_prepare() {
             self.syncs.check().map_err(|cause| Error::Poisoned { cause })?;
@@ -53,7 +54,8 @@ impl Shared {
         self.check_room(0)
     }
 
-    /// Whether there is space for `len` bytes of log that add something, beside what is kept for deletions.
+    /// Fails if there is no space for `len` bytes of log that add data, beside the space that is reserved for
+    /// deletions.
     pub(crate) fn check_room(&self, len: usize) -> Result<()> {
         match self.space.cause() {
             Some(cause) if !self.log.has_room(len) && !self.options.planted.has(Bug::NothingForDeletions) => {
@@ -63,12 +65,12 @@ impl Shared {
         }
     }
 
-    /// Whether a write has to prepare a segment: the thread that does is behind, or has found no space.
+    /// Whether a write has to prepare a segment, because the maintenance thread is behind or has found no space.
     pub(crate) fn must_prepare(&self) -> bool {
         self.options.background && self.log.needs_segment()
     }
 
-    /// The log could not be written. For lack of space, it can be later on.
+    /// The log could not be written. If the cause is a lack of space, it can be written later.
     pub(crate) fn fail_log(&self, error: Arc<io::Error>) -> Error {
         if self.log.is_waiting_for_space() {
             let error = self.space.note(Error::Io { action: "write the log", source: error });
@@ -81,8 +83,8 @@ impl Shared {
         }
     }
 
-    /// Whether it is for lack of space that something could not be written. A failed sync is another matter, whatever it says:
-    /// what was to be saved may be lost.
+    /// Whether a write failed for lack of space. A failed sync never counts as that, whatever its error says, because
+    /// the data may be lost.
     pub(crate) fn is_lack_of_space(&self, error: &Error) -> bool {
         matches!(error, Error::Io { source, .. } if is_full(source)) && self.syncs.check().is_ok()
     }

@@ -1,4 +1,4 @@
-//! Which stores the running thread is updating: a write from inside an update would wait for itself.
+//! The stores that this thread is updating: a write from inside an update would wait for itself.
 
 use std::cell::RefCell;
 

@@ -15,9 +15,8 @@ use crate::container::pages::PinnedBytes;
 use crate::container::tree::Tree;
 use crate::container::turns::Turns;
 
-/// The bytes of a value, pinned: they stay what they were when read, whatever is written or collected meanwhile.
-/// Cheap to clone and to send. Values that lie in a mapped file are shown in place; the container's file stays open, and
-/// locked, while one is held.
+/// The bytes of a value, pinned: later writes and collection do not change them. It is cheap to clone and to send. A
+/// value in a mapped file is not copied. While a `Value` exists, the container's file stays open and locked.
 ///
 /// # Examples
 ///
@@ -65,7 +64,7 @@ impl PartialEq for Value {
 
 impl Eq for Value {}
 
-/// What is known of a stored value beside its bytes.
+/// The metadata of a stored value.
 ///
 /// # Examples
 ///
@@ -86,11 +85,11 @@ pub struct Metadata {
     pub created: SystemTime,
     /// When the value was put.
     pub modified: SystemTime,
-    /// Grows with every write to the store; two different values of one key never share it.
+    /// It grows with every write to the store. Two different values of one key never have the same version.
     pub version: u64,
     /// XXH3 (64 bits, seed 0) of the value.
     pub checksum: u64,
-    /// What [`Vde::put_with`](crate::Vde::put_with) was given.
+    /// The metadata that was passed to [`Vde::put_with`](crate::Vde::put_with).
     pub user: UserMetadata,
 }
 
@@ -128,7 +127,8 @@ pub(crate) fn decode_user(bytes: &[u8]) -> UserMetadata {
     std::iter::from_fn(|| Some((text()?, text()?))).collect()
 }
 
-/// Reads a value from front to back, or from anywhere: [`Read`] and [`Seek`], and their async twins of `futures-io`.
+/// Reads a value from front to back, or from any position: [`Read`] and [`Seek`], and their async counterparts of
+/// `futures-io`.
 ///
 /// A value of any length is read in constant memory. Only the bytes that are requested are read and verified, in chunks of
 /// 64 KiB.
@@ -208,11 +208,11 @@ impl Seek for ValueReader {
     }
 }
 
-/// After so many bytes, a reader lets other tasks run.
+/// After this many bytes, a reader lets other tasks run.
 const BYTES_IN_A_TURN: u64 = 1 << 20;
 
-/// What is not in memory is read on the polling thread, 64 KiB at a time. Now and then it is pending, and wakes its task at
-/// once, to let others run.
+/// Bytes that are not in memory are read on the polling thread, 64 KiB at a time. Now and then it is pending, and
+/// wakes its task at once, to let other tasks run.
 impl futures_io::AsyncRead for ValueReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         ready!(self.turns.left(BYTES_IN_A_TURN, cx));

@@ -1,4 +1,4 @@
-//! Reading: one point in time, without a lock.
+//! Reading at one point in time, without a lock.
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
@@ -12,7 +12,7 @@ use crate::engine::entry::Entry;
 use crate::engine::layers::Layers;
 use crate::engine::value::{Metadata, Value, ValueReader};
 
-/// The store as it was at one point in time. Holding it keeps what it shows from being collected.
+/// The store as it was at one point in time. While it exists, the data that it shows is not collected.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ pub(crate) fn check_key(key: &[u8]) -> Result<()> {
     if (1..=MAX_KEY_LEN).contains(&key.len()) { Ok(()) } else { Err(Error::InvalidKey { len: key.len() }) }
 }
 
-/// The first byte of the range, and the one behind its last.
+/// The start of the range, and the byte after its last one.
 pub(crate) fn ends(range: &impl RangeBounds<u64>) -> (u64, u64) {
     let from = match range.start_bound() {
         Bound::Unbounded => 0,
@@ -63,7 +63,7 @@ impl ReadView {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidKey`]; [`Error::Corrupt`] and [`Error::Io`] where the value cannot be read.
+    /// [`Error::InvalidKey`]; [`Error::Corrupt`] and [`Error::Io`] if the value cannot be read.
     ///
     /// # Examples
     ///
@@ -98,7 +98,7 @@ impl ReadView {
         found.map(|stored| self.layers.value(key, &stored)).transpose()
     }
 
-    /// The bytes of the value of `key` that lie in `range`, as far as it is that long. What it skips is not read.
+    /// The bytes of the value of `key` that are in `range`, fewer if the value ends sooner. Other bytes are not read.
     ///
     /// # Errors
     ///
@@ -164,7 +164,7 @@ impl ReadView {
         Ok(self.layers.find(key, self.horizon)?.is_some())
     }
 
-    /// What is known of the value of `key` beside its bytes.
+    /// The metadata of the value of `key`.
     ///
     /// # Errors
     ///
@@ -243,7 +243,7 @@ impl ReadView {
         self.list("").next().transpose()
     }
 
-    /// The entry with the greatest key. What is the last below a key, `range(..key).next_back()` tells.
+    /// The entry with the greatest key. For the last one below a key, use `range(..key).next_back()`.
     ///
     /// # Errors
     ///

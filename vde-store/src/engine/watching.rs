@@ -12,12 +12,12 @@ impl Shared {
     pub(crate) fn watch(&self) -> Result<(ReadView, Watch)> {
         self.check_writable()?;
         let (mut watch, logged) = self.log.holding(|logged| (self.watchers.begin(), logged));
-        // What was logged before is not in the list, so the view must have it.
+        // Changes that were logged before are not in the watcher's list, so the view must have them.
         if !self.options.planted.has(Bug::WatchLate) {
             self.wait_durable(logged)?;
         }
-        // While nothing can be logged, no memtable is exchanged: the layers have all that is durable. The index has nothing
-        // else, for a checkpoint publishes it when all of it is durable.
+        // While nothing can be logged, no memtable is replaced, so the layers have everything that is durable. The
+        // index has nothing that is not durable, because a checkpoint publishes it only when all of it is.
         let view = self.log.holding(|_| {
             let layers = self.layers.load_full();
             let durable = self.log.durable();

@@ -1,5 +1,5 @@
-//! The write path. Every write takes the same one: its key's stripe, the log, the memtable; the stripe is released;
-//! then the wait for the disk.
+//! The write path, which is the same for every write: take the key's stripe, append to the log, put into the
+//! memtable, release the stripe, wait for the disk.
 
 use std::io::Read;
 use std::ops::Bound;
@@ -22,13 +22,13 @@ use crate::engine::shared::Shared;
 use crate::engine::value::{Value, now_micros};
 use crate::engine::view::{ReadView, check_key};
 
-/// Writers whose unwritten records exceed this write them out themselves, so that memory stays bounded.
+/// If more than this many bytes are unwritten, writers write them themselves, so that memory stays bounded.
 const MAX_UNWRITTEN: usize = 8 << 20;
-/// Where nobody waits for a sync that will write them, the committer thread is asked to: what still lies in the processor's
-/// cache is written sooner, and a writer that did it itself would keep others from its stripe meanwhile.
+/// If more than this many buffered bytes are unwritten, the committer thread is asked to write them. They are then
+/// still in the processor's cache. A writer that wrote them itself would hold its stripe meanwhile.
 const MAX_BUFFERED: usize = 1 << 20;
 
-/// What a write makes of its key.
+/// The change that a write makes.
 #[derive(Clone, Copy)]
 pub(crate) enum Content<'a> {
     Delete,
@@ -54,11 +54,11 @@ pub(crate) struct Write<'a> {
     pub(crate) replaced: Option<u64>,
 }
 
-/// Where values have so many bytes on average, looking for the one that is replaced costs little beside writing, and not to
-/// know of it could cost much space.
+/// From this average length of values on, a write looks up the value that it replaces. The lookup costs little beside
+/// writing, and without it much dead space could go unnoticed.
 const LOOKED_FOR: u64 = 4096;
 
-/// A deleted range of more keys is worth a checkpoint of its own, whatever their values take.
+/// A deleted range of more keys than this is worth a checkpoint, whatever the length of their values.
 const COUNTED_KEYS: usize = 1 << 14;
 
 impl<'a> Write<'a> {
@@ -90,7 +90,7 @@ impl<'a> Write<'a> {
         }
     }
 
-    /// What the memtable keeps; the log has the longer values.
+    /// The value as the memtable stores it: longer values are only in the log.
     fn stored(&self, now: u64) -> Option<Stored> {
         let (len, payload) = match self.content {
             Content::Delete | Content::DeleteRange(_) => return None,
@@ -107,7 +107,7 @@ impl<'a> Write<'a> {
 enum Planned<'a> {
     Put(Lifted<'a>),
     Delete,
-    /// With how many bytes the values take that it deletes.
+    /// The end of the range, and how many bytes the deleted values take.
     DeleteRange(Option<&'a [u8]>, u64),
 }
 
@@ -129,7 +129,7 @@ impl Planned<'_> {
     }
 }
 
-/// A value on its way into the store: in hand, or streamed to its pages already.
+/// A value that is ready to be logged: in memory, or streamed to pages of its own.
 pub(crate) enum Lifted<'a> {
     Bytes(&'a [u8]),
     /// As [`Content::Packed`].
@@ -177,7 +177,7 @@ impl Shared {
         });
         let backlog =
             if replaced > 0 { self.layers.load().memtable.note_replaced(replaced) } else { appended.backlog };
-        // Whatever takes what is unwritten leaves nothing, so that the bound is passed once for each time it is written.
+        // A flush takes everything that is unwritten, so the bound is passed once between two flushes.
         if !durable && (MAX_BUFFERED..MAX_BUFFERED + appended.added).contains(&appended.unwritten) {
             self.line.write_soon();
         }
@@ -191,7 +191,7 @@ impl Shared {
         Ok(appended.seq)
     }
 
-    /// How many bytes of the value that it replaces a write makes superfluous, as far as that can be told cheaply.
+    /// How many bytes of a replaced value a write makes dead, if that can be found cheaply.
     fn replaced_by(&self, write: &Write<'_>) -> u64 {
         let is_worth_a_look = || write.origin.is_none() && self.mean_value.load(Relaxed) >= LOOKED_FOR;
         match write.replaced {
@@ -204,23 +204,23 @@ impl Shared {
         }
     }
 
-    /// How many bytes the values take whose keys lie in a range, or so many that a checkpoint is due.
+    /// How many bytes the values of a range of keys take, or enough to make a checkpoint due.
     fn bytes_in(&self, from: &[u8], until: Option<&[u8]>) -> u64 {
         let view = ReadView { layers: self.layers.load_full(), horizon: Horizon::LATEST };
         let until = until.map_or(Bound::Unbounded, |until| Bound::Excluded(until.into()));
         let mut entries = Entries::new(view, Bound::Included(from.into()), until);
-        // Of what cannot be read, the checkpoint tells.
+        // Errors are ignored here; the checkpoint reports them.
         let bytes = entries.by_ref().take(COUNTED_KEYS).flatten().map(|entry| entry.len()).sum();
         if entries.next().is_none() { bytes } else { self.options.checkpoint_bytes.saturating_add(1) }
     }
 
-    /// Before a write takes its stripe: whether it may be made at all. Waits while checkpoints lag far behind.
+    /// Before a write takes its stripe: fails if it is not allowed. Waits while checkpoints lag far behind.
     pub(crate) fn admit(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_write(key, user)?;
         self.throttle()
     }
 
-    /// Whether a write may be made at all.
+    /// Fails if a write is not allowed.
     pub(crate) fn check_write(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_writable()?;
         self.check_delete(key)?;
@@ -232,7 +232,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a write of so many bytes would have to wait for the disk or for a checkpoint before it is logged.
+    /// Whether a write of `len` bytes would have to wait for the disk or for a checkpoint before it is logged.
     fn must_wait(&self, len: usize) -> bool {
         len > MAX_RECORD_VALUE
             || self.log.waiting() > MAX_UNWRITTEN / 2
@@ -240,20 +240,21 @@ impl Shared {
             || self.must_prepare()
     }
 
-    /// As [`admit`](Self::admit), of a deletion: a full disk does not keep anybody from making space.
+    /// As [`admit`](Self::admit), for a deletion, which is allowed on a full disk because it makes space.
     fn admit_delete(&self, key: &[u8]) -> Result<()> {
         self.check_delete(key)?;
         self.throttle()
     }
 
-    /// Whether a deletion may be made at all.
+    /// Fails if a deletion is not allowed.
     pub(crate) fn check_delete(&self, key: &[u8]) -> Result<()> {
         self.check_writable()?;
         self.check_not_updating()?;
         check_key(key)
     }
 
-    /// Streams a value to its pages if it is too long for a record, else compresses it if that is wanted and gains.
+    /// Streams a value to pages of its own if it is too long for a record. Otherwise compresses it, if the options
+    /// say so and it becomes short enough.
     pub(crate) fn lift<'a>(&self, value: &'a [u8]) -> Result<Lifted<'a>> {
         if value.len() > MAX_RECORD_VALUE {
             return self.lift_stream(value, &mut std::io::empty());
@@ -274,13 +275,13 @@ impl Shared {
         PendingBlob::new(self.pages.clone(), self.segments.clone(), self.options.part_pieces)
     }
 
-    /// Streams a value to its pages. Returns its map as well.
+    /// Streams a value to pages of its own. Also returns its map.
     pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, PendingBlob)> {
         self.noting_blob_failure(blob::write(self.pending(), start, source))
     }
 
-    /// A page that could not be written turns the store read-only, unless it is for lack of space; a source that could not be
-    /// read does not.
+    /// A page that could not be written turns the store read-only, unless the cause is a lack of space. A source that
+    /// could not be read does not.
     pub(crate) fn noting_blob_failure<T>(&self, written: Result<T>) -> Result<T> {
         written.map_err(|error| match &error {
             // Nothing refers to its pages yet.
@@ -300,7 +301,7 @@ impl Shared {
         self.put_lifted(key, value, user, durability)
     }
 
-    /// As [`put`](Self::put), if it need not wait for anything, else `None`.
+    /// As [`put`](Self::put), or `None` if it would have to wait.
     pub(crate) fn try_put(
         &self,
         key: &[u8],
@@ -318,7 +319,7 @@ impl Shared {
         self.log(&[Write { user, ..Write::new(key, value.content()) }], durability).map(Some)
     }
 
-    /// As [`put`](Self::put), of what a reader yields.
+    /// As [`put`](Self::put), with the bytes of a reader.
     pub(crate) fn put_with(
         &self,
         key: &[u8],
@@ -355,7 +356,7 @@ impl Shared {
         self.delete_locked(key, durability)
     }
 
-    /// As [`delete`](Self::delete), if it need not wait for anything, else `None`.
+    /// As [`delete`](Self::delete), or `None` if it would have to wait.
     pub(crate) fn try_delete(&self, key: &[u8], durability: Durability) -> Result<Option<(bool, u64)>> {
         self.check_delete(key)?;
         if self.must_wait(0) {
@@ -372,7 +373,7 @@ impl Shared {
                 let delete = Write { replaced: Some(stored.len), ..Write::new(key, Content::Delete) };
                 Ok((true, self.log(&[delete], durability)?))
             }
-            // Even "there was nothing" may only be told once it is durable that there is nothing.
+            // The answer "there was no value" must also wait until the absence is durable.
             before => Ok((false, before.map_or(0, |change| change.seq))),
         }
     }
@@ -418,7 +419,7 @@ impl Shared {
         Ok((old, seq))
     }
 
-    /// Puts `new` in the place of `expected`, if that is there.
+    /// Replaces the value by `new`, if it is `expected`.
     pub(crate) fn swap(
         &self,
         key: &[u8],
@@ -431,7 +432,7 @@ impl Shared {
         self.swap_locked(key, expected, new, durability)
     }
 
-    /// As [`swap`](Self::swap), if it need not wait for anything, else `None`.
+    /// As [`swap`](Self::swap), or `None` if it would have to wait.
     pub(crate) fn try_swap(
         &self,
         key: &[u8],
@@ -478,7 +479,7 @@ impl Shared {
         Ok((true, seq))
     }
 
-    /// Logs all of `writes` as one, if their conditions hold. `None`: it would have to wait, and may not.
+    /// Logs `writes` as one transaction, if their conditions hold. `None` if it would have to wait and may not.
     pub(crate) fn write_batch(
         &self,
         writes: &Writes,
@@ -489,7 +490,7 @@ impl Shared {
         self.check_not_updating()?;
         let has_range =
             writes.operations.iter().any(|operation| matches!(operation, Operation::DeleteRange(..)));
-        // What is in a range may have to be read.
+        // A deleted range may have to be read.
         if !may_wait && (has_range || self.must_wait(writes.weight())) {
             return Ok(None);
         }
@@ -517,7 +518,8 @@ impl Shared {
             ));
         }
         let keys = writes.conditions.iter().map(|(key, _)| &**key).chain(lifted.iter().map(|(key, _)| *key));
-        // No write of a key in the range may come between its reading what is there and its being logged.
+        // A range takes all stripes: no write of a key in it may come between reading the range and logging its
+        // deletion.
         let stripes = match (has_range, may_wait) {
             (true, _) => Some(self.stripes.lock_all()),
             (false, true) => Some(self.stripes.lock_many(keys)),
@@ -539,8 +541,8 @@ impl Shared {
         Ok(Some(Decided { unmet: None, seq }))
     }
 
-    /// The first condition that does not hold, with the sequence number of what its key has. The caller holds the keys'
-    /// stripes.
+    /// The first condition that does not hold, with the sequence number of its key's newest change. The caller holds
+    /// the keys' stripes.
     fn first_unmet<'c>(&self, conditions: &'c [(Box<[u8]>, Condition)]) -> Result<Option<(&'c [u8], u64)>> {
         let layers = self.layers.load();
         for (key, condition) in conditions {

@@ -1,4 +1,4 @@
-//! Looking after a store: checkpoints, snapshots, space, figures, health.
+//! Administration of a store: checkpoints, snapshots, space, statistics, health.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,7 +42,7 @@ impl From<&SnapshotRecord> for Snapshot {
     }
 }
 
-/// Figures of a store, as they are at the moment.
+/// Statistics of a store at one moment.
 ///
 /// # Examples
 ///
@@ -62,36 +62,36 @@ pub struct Stats {
     pub container_bytes: u64,
     /// Bytes of log segments, live and dead.
     pub log_bytes: u64,
-    /// Bytes of records in them that something refers to.
+    /// Bytes of live records in log segments.
     pub live_log_bytes: u64,
     /// Bytes of pages that hold index and large values.
     pub page_bytes: u64,
-    /// Bytes of free segments, and of free pages in others: what new writes take before the container grows. Of these,
-    /// [`Vde::compact`] gives back what the file system has not had back yet.
+    /// Bytes of free segments, and of free pages in other segments. New writes use them before the container grows.
+    /// [`Vde::compact`] returns those to the file system that it has not got yet.
     pub free_bytes: u64,
-    /// At most so many bytes [`Vde::compact`] could give back to the file system: what the container takes of it, and nothing
-    /// live is in. It needs some of them itself.
+    /// An upper bound of the bytes that [`Vde::compact`] could return to the file system: those that the container
+    /// takes and that have nothing live. `compact` needs some of them itself.
     pub reclaimable_bytes: u64,
-    /// Bytes of segments that will be free once readers are gone.
+    /// Bytes of segments that will be free once older readers have ended.
     pub retired_bytes: u64,
-    /// Roughly what the recent writes take in memory.
+    /// Roughly how many bytes of memory the recent writes take.
     pub memtable_bytes: u64,
     /// How many checkpoints were made since the container was created.
     pub checkpoints: u64,
     /// How many named snapshots there are.
     pub snapshots: usize,
-    /// The number of the newest write: how many were logged since the container was created, and in a copy made by
-    /// [`backup`](Vde::backup) those before it too.
+    /// The number of writes that were logged since the container was created. In a copy made by
+    /// [`backup`](Vde::backup), it includes the writes of the original.
     pub writes: u64,
     /// How many of those are durable.
     pub durable_writes: u64,
-    /// How many damaged structures readers have met since the store was opened.
+    /// How many damaged structures reads have found since the store was opened.
     pub corruptions: u64,
-    /// Bytes that the file system has left for the container, where the device can tell.
+    /// Free bytes of the file system, if the device knows.
     pub available_bytes: Option<u64>,
 }
 
-/// Whether a store needs somebody's attention.
+/// Whether a store needs attention.
 ///
 /// # Examples
 ///
@@ -105,33 +105,33 @@ pub struct Stats {
 pub enum Health {
     /// All is well.
     Healthy,
-    /// It works, but not for long if this goes on.
+    /// It works, but will not for long if this continues.
     Degraded {
-        /// What is the matter.
+        /// The reason, as text.
         reason: &'static str,
     },
     /// Something does not work.
     Critical {
-        /// What is the matter.
+        /// The reason, as text.
         reason: &'static str,
     },
 }
 
-/// Recent writes beyond this multiple of [`VdeOptions::checkpoint_bytes`]: checkpoints do not keep up.
+/// If recent writes exceed this multiple of [`VdeOptions::checkpoint_bytes`], checkpoints do not keep up.
 const DEGRADED_BACKLOG: u64 = 2;
-/// Beyond this multiple they do not happen at all.
+/// Beyond this multiple, checkpoints have stopped.
 const CRITICAL_BACKLOG: u64 = 8;
 
 impl Vde {
-    /// Persists the index of everything logged so far, so that opening the store need not replay it. Writers go on
-    /// meanwhile. Happens by itself whenever
-    /// [`VdeOptions::checkpoint_bytes`](crate::VdeOptions::checkpoint_bytes) have gathered.
+    /// Persists the index of everything logged so far, so that opening the store need not replay it. Writers continue
+    /// meanwhile. The store makes a checkpoint by itself whenever recent writes exceed
+    /// [`VdeOptions::checkpoint_bytes`](crate::VdeOptions::checkpoint_bytes).
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] where the disk has no space for it: the next checkpoint finishes it. [`Error::ReadOnly`],
-    /// [`Error::Io`], [`Error::Poisoned`]; [`Error::Corrupt`] where the index is damaged: that turns the store read-only and
-    /// loses nothing.
+    /// [`Error::Full`] if the disk has no space for it: the next checkpoint finishes it. [`Error::ReadOnly`],
+    /// [`Error::Io`], [`Error::Poisoned`]. [`Error::Corrupt`] if the index is damaged: that turns the store read-only
+    /// and loses nothing.
     ///
     /// # Examples
     ///
@@ -145,11 +145,12 @@ impl Vde {
         self.shared().checkpoint(Purpose::Changes)
     }
 
-    /// Keeps the store as it is now under `name`, durably. What it shows is not collected until it is deleted.
+    /// Keeps the store as it is now as a named snapshot, durably. Its data is not collected until the snapshot is
+    /// deleted.
     ///
     /// # Errors
     ///
-    /// [`Error::SnapshotExists`]; [`Error::InvalidOption`] where the name is empty or longer than 255 bytes; as
+    /// [`Error::SnapshotExists`]; [`Error::InvalidOption`] if the name is empty or longer than 255 bytes; as
     /// [`checkpoint`](Self::checkpoint).
     ///
     /// # Examples
@@ -225,13 +226,13 @@ impl Vde {
         Ok(ReadView { layers, horizon: Horizon::LATEST })
     }
 
-    /// Lets writes go on that were refused because the disk was full, if it has space again. What was on its way is made
-    /// durable first. A store whose disk was never full stays as it is.
+    /// Ends the refusal of writes on a full disk, if the disk has space again. Writes that were logged meanwhile are
+    /// made durable first. It does nothing if the disk was not full.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] where there is no space yet; [`Error::Poisoned`] after a failure that only opening the store again
-    /// mends; [`Error::ReadOnly`].
+    /// [`Error::Full`] if there is no space yet; [`Error::Poisoned`] after a failure that only opening the store
+    /// again ends; [`Error::ReadOnly`].
     ///
     /// # Examples
     ///
@@ -240,7 +241,7 @@ impl Vde {
     ///
     /// let store = Vde::in_memory()?;
     /// if let Err(Error::Full { .. }) = store.put("k", "v") {
-    ///     // Somebody makes space; then:
+    ///     // Make space on the disk; then:
     ///     store.try_resume()?;
     ///     store.put("k", "v")?;
     /// }
@@ -250,12 +251,12 @@ impl Vde {
         self.shared().resume()
     }
 
-    /// Gives space back to the file system: collects segments that are not nearly whole, writes the index anew without
-    /// gaps, moves what lies at the container's end into free space before it, cuts the container, and makes holes of what is
-    /// free inside of it. Returns how many bytes the file system got. Writers and readers go on meanwhile; what readers still
-    /// hold is not given back.
+    /// Returns space to the file system: collects segments that are not nearly all live, rewrites the index without
+    /// gaps, moves data from the container's end into free space before it, cuts the container, and punches holes
+    /// into free space inside of it. Returns how many bytes the file system got. Writers and readers continue
+    /// meanwhile. Space that readers still need is not returned.
     ///
-    /// A store does this by itself where most of the container is free, so that this is worth its time where less is.
+    /// A store does this by itself if most of the container is free. Call it to return less than that.
     ///
     /// # Errors
     ///
@@ -272,11 +273,11 @@ impl Vde {
         self.shared().compact()
     }
 
-    /// Figures of the store, as they are at the moment.
+    /// Statistics of the store at this moment.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the container cannot be measured.
+    /// [`Error::Io`] if the length of the container cannot be read.
     ///
     /// # Examples
     ///
@@ -316,12 +317,12 @@ impl Vde {
         })
     }
 
-    /// Whether the store needs somebody's attention.
+    /// Whether the store needs attention.
     ///
-    /// Critical: a write or sync has failed; a checksum did not match; less than 1/64 of the container's length is left
-    /// on the file system, or less than one segment; recent writes are more than eight times
-    /// [`VdeOptions::checkpoint_bytes`](crate::VdeOptions::checkpoint_bytes). Degraded: less than 1/8 of the length is left;
-    /// recent writes are more than twice that.
+    /// It is critical if a write or sync has failed, a checksum did not match, the file system has less free space
+    /// than 1/64 of the container's length or than one segment, or recent writes are more than eight times
+    /// [`VdeOptions::checkpoint_bytes`](crate::VdeOptions::checkpoint_bytes). It is degraded if the file system has
+    /// less free space than 1/8 of the container's length, or recent writes are more than twice `checkpoint_bytes`.
     ///
     /// # Errors
     ///

@@ -15,16 +15,16 @@ use crate::faces::opening::initialise;
 use crate::faces::store::Vde;
 
 impl Vde {
-    /// Copies the store, as it is now, into a new container at `path`. Readers and writers go on meanwhile. Values keep
-    /// their metadata; named snapshots are not copied. Returns how many keys were.
+    /// Copies the store, as it is now, into a new container at `path`. Readers and writers continue meanwhile. Values
+    /// keep their metadata; named snapshots are not copied. Returns how many keys were copied.
     ///
-    /// The copy is made beside `path` and appears there once it is whole and durable. What fails leaves nothing; what a kill
-    /// leaves is a file whose name ends in `.partial`, which the next backup to `path` removes. Versions in the copy go on
-    /// from those of the store.
+    /// The copy is written to a temporary file beside `path`, and appears at `path` once it is whole and durable. A
+    /// failure leaves nothing. A kill leaves the temporary file, whose name ends in `.partial`; the next backup to
+    /// `path` removes it. New versions in the copy continue after those of the store.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where `path` exists already or cannot be written; as [`ReadView::get`](crate::ReadView::get).
+    /// [`Error::Io`] if `path` exists already or cannot be written; as [`ReadView::get`](crate::ReadView::get).
     ///
     /// # Examples
     ///
@@ -42,8 +42,9 @@ impl Vde {
         self.backup_telling(path, |_, _| {})
     }
 
-    /// As [`backup`](Self::backup), of a store that was opened to be [salvaged](VdeOptions::salvage): `left_out` is told of
-    /// each key that is not copied, and why. `None` stands for the keys of a damaged page of the index, which nobody knows.
+    /// As [`backup`](Self::backup), for a store that was opened with [`salvage`](VdeOptions::salvage). `left_out` is
+    /// called with each key that is not copied, and the reason. `None` stands for the unknown keys of a damaged index
+    /// page.
     ///
     /// # Errors
     ///
@@ -106,7 +107,7 @@ impl Vde {
         Ok(keys)
     }
 
-    /// Puts an entry of another store with all that is known of it.
+    /// Puts an entry of another store with its metadata.
     fn adopt(&self, entry: &Entry) -> Result<()> {
         let metadata = entry.metadata()?;
         let user = encode_user(&metadata.user);

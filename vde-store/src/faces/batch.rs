@@ -1,4 +1,4 @@
-//! Writes of many keys that happen as one.
+//! Batches: writes of many keys that happen together.
 
 use std::ops::RangeBounds;
 
@@ -6,9 +6,10 @@ use crate::container::error::Result;
 use crate::engine::operation::{Condition, Writes};
 use crate::faces::store::Vde;
 
-/// Puts and deletes of many keys, made as one: readers see all of them or none, and so does recovery after a crash.
+/// Puts and deletes of many keys that happen together: readers see all of them or none, and so does recovery after a
+/// crash.
 ///
-/// Where one key is written twice, the later write counts. Dropping a batch that was not committed does nothing.
+/// If a key is written twice, the later write counts. Dropping a batch that was not committed does nothing.
 ///
 /// # Examples
 ///
@@ -99,15 +100,16 @@ impl Batch {
         self
     }
 
-    /// Adds a condition: unless it holds of `key` when the batch is committed, nothing is written. The batch's own writes
-    /// do not count. With conditions, several keys can be read, and written only if none of them has changed since.
+    /// Adds a condition: if it does not hold for `key` when the batch is committed, nothing is written. The batch's
+    /// own writes do not count. With conditions, a caller can read several keys, and write only if none of them has
+    /// changed since.
     ///
     /// # Examples
     ///
     /// ```
     /// use vde_store::{Condition, Error, Vde};
     ///
-    /// // Two takers saw the same message; one of them gets it.
+    /// // Two consumers saw the same message; one of them gets it.
     /// let store = Vde::in_memory()?;
     /// store.put("queue/1", "message")?;
     /// let take = || {
@@ -153,8 +155,8 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// As [`Vde::put`]; [`Error::ConditionFailed`](crate::Error::ConditionFailed) where a condition does not hold, and
-    /// nothing was written.
+    /// As [`Vde::put`]; [`Error::ConditionFailed`](crate::Error::ConditionFailed) if a condition does not hold;
+    /// nothing was written then.
     ///
     /// # Examples
     ///

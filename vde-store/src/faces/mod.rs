@@ -1,4 +1,4 @@
-//! What callers hold: stores, batches and what administrators ask for, for threads and for tasks.
+//! The public API: stores, batches and administration, for threads and for tasks.
 
 pub(crate) mod admin;
 pub(crate) mod asynchronous;

@@ -1,4 +1,4 @@
-//! From a path or a device to an open store; the first bytes of a new one.
+//! Opening a store at a path or on a device, and creating new ones.
 
 use std::io::ErrorKind::{AlreadyExists, NotFound};
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::engine::value::now_micros;
 use crate::faces::store::Vde;
 
 impl VdeOptions {
-    /// Opens the container at `path`, creating it where it is missing and that is allowed.
+    /// Opens the container at `path`. Creates it if it does not exist and that is allowed.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyOpen`] (for reading only where the system has no locks that tell a writer of its readers),
-    /// [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`] where the container
-    /// cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
+    /// [`Error::AlreadyOpen`] if another process has it open (when opening for reading: only if the system has no
+    /// locks that tell a writer of its readers). [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`]
+    /// if the container cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
     ///
     /// # Examples
     ///
@@ -43,7 +43,7 @@ impl VdeOptions {
         let device = match open() {
             Err(Error::Io { source, .. }) if self.create_if_missing && source.kind() == NotFound => {
                 match self.create_device(path) {
-                    // Somebody else was faster.
+                    // Another process has created it meanwhile.
                     Err(Error::Io { source, .. }) if source.kind() == AlreadyExists => open(),
                     created => created,
                 }
@@ -53,20 +53,20 @@ impl VdeOptions {
         device.and_then(|device| Vde::start(self, Arc::new(device))).map_err(|error| error.in_file(path))
     }
 
-    /// Nothing that any checkpoint needs is written over until the newest one is known, and nothing that it needs after that.
+    /// Until the newest checkpoint is known, the writer overwrites nothing that any checkpoint needs; after that,
+    /// nothing that this one needs.
     fn open_beside_writer(self, path: &Path) -> Result<Vde> {
         let device = Arc::new(FileDevice::open_beside_writer(path)?);
         device.read_from(newest_checkpoint(&*device)?)?;
         Vde::start(Self { beside_writer: true, ..self }, device)
     }
 
-    /// Creates a container at `path`, where nothing may be yet. It appears there once it is whole and durable; what a crash
-    /// leaves of one that is being created is a file beside it whose name ends in `.partial`, which nobody needs; the next
-    /// creation at `path` removes it.
+    /// Creates a container at `path`, which must not exist. It appears there once it is whole and durable. A crash
+    /// may leave a temporary file beside it, whose name ends in `.partial`; the next creation at `path` removes it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where something is there already; [`Error::InvalidOption`].
+    /// [`Error::Io`] if `path` exists already; [`Error::InvalidOption`].
     ///
     /// # Examples
     ///
@@ -95,12 +95,12 @@ impl VdeOptions {
         FileDevice::create_with(path, self.lock, |device| initialise(device, self.segment_size, 0))
     }
 
-    /// Opens the container on `device`, creating it where the device is empty.
+    /// Opens the container on `device`. Creates it if the device is empty.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open). A device whose container was being created when the power was cut may be refused as
-    /// [`Error::NotAStore`]; there was nothing in it.
+    /// As [`open`](Self::open). If the power was cut while a container was being created on the device, this may be
+    /// [`Error::NotAStore`]. Such a container has no data.
     ///
     /// # Examples
     ///
@@ -119,7 +119,7 @@ impl VdeOptions {
         Vde::start(self, device)
     }
 
-    /// A store in memory, gone when its last handle is dropped.
+    /// A store in memory. It is gone when its last handle is dropped.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl VdeOptions {
     }
 }
 
-/// Writes the first superblocks of a new container, whose writes are numbered from behind `seq`.
+/// Writes the first superblocks of a new container, whose first write has the number `seq + 1`.
 pub(crate) fn initialise(device: &dyn Device, segment_size: u32, seq: u64) -> Result<()> {
     let mut id = [0; 16];
     for half in id.chunks_exact_mut(8) {
@@ -149,10 +149,11 @@ pub(crate) fn initialise(device: &dyn Device, segment_size: u32, seq: u64) -> Re
     let mut blocks = superblock.encode();
     superblock.generation = 1;
     blocks.extend_from_slice(&superblock.encode());
-    // Nothing lies behind superblocks that may be torn, so that they are not taken for damaged ones.
+    // The superblocks are synced before anything is written behind them, so that torn ones are not taken for damaged
+    // ones.
     let written = device.write_at(&blocks, 0).and_then(|()| device.sync());
     written.map_err(|e| Error::io("write the first superblocks", e))?;
-    // The maintenance thread sees to the other segments.
+    // The maintenance thread prepares the other segments.
     let first_segment = superblock.geometry().segment_offset(0);
     let prepared = device.prepare(first_segment, u64::from(segment_size) + reserve_of(segment_size));
     prepared.map(drop).map_err(|e| Error::io("prepare a segment", e))

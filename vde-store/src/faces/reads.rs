@@ -39,7 +39,7 @@ impl Vde {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let key = key.as_ref();
         check_key(key)?;
-        // Not a view: its reference count would be shared by all readers.
+        // Not by a view, whose reference count would be shared by all readers.
         self.shared().with_layers(|layers, horizon| layers.get(key, horizon))
     }
 
@@ -61,7 +61,7 @@ impl Vde {
         self.read_view().value(key)
     }
 
-    /// The bytes of the value of `key` that lie in `range`, as far as it is that long. What it skips is not read.
+    /// The bytes of the value of `key` that are in `range`, fewer if the value ends sooner. Other bytes are not read.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl Vde {
         self.shared().with_layers(|layers, horizon| Ok(layers.find(key, horizon)?.is_some()))
     }
 
-    /// What is known of the value of `key` beside its bytes.
+    /// The metadata of the value of `key`.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl Vde {
     /// # Examples
     ///
     /// ```
-    /// // A queue: take the oldest message out.
+    /// // A queue: remove the oldest message.
     /// let store = vde_store::Vde::in_memory()?;
     /// store.put(1u64.to_be_bytes(), "hello")?;
     /// let oldest = store.first()?.unwrap();

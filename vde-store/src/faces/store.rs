@@ -1,4 +1,4 @@
-//! `Vde`: the store as its users hold it.
+//! [`Vde`], the handle of a store.
 
 use std::fmt;
 use std::io::Read;
@@ -17,7 +17,7 @@ use crate::engine::value::{UserMetadata, Value, encode_user};
 use crate::faces::asynchronous::AsyncVde;
 use crate::faces::batch::Batch;
 
-/// Owns the threads: dropped with the last handle, it ends them and brings the log to the disk.
+/// Owns the threads. It is dropped with the last handle: then it ends the threads and syncs the log.
 struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -28,7 +28,7 @@ impl Engine {
     fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
         let shared = self.shared.clone();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
-            // Writers may wait for it.
+            // If the thread panics, writers that wait for it must get an error.
             let _poisoning = shared.line.poison_on_panic();
             run(&shared);
         });
@@ -54,7 +54,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if !self.is_closed {
-            // Whoever needs to know how it ends calls `Vde::close`.
+            // A caller that needs the result calls `Vde::close`.
             let _ = self.close();
         }
     }
@@ -63,7 +63,8 @@ impl Drop for Engine {
 /// A handle to an open store. Clones are cheap and share the store, between threads too; it is closed when the last one is
 /// dropped.
 ///
-/// A write is seen by every read that begins after it was acknowledged. Its methods block; [`AsyncVde`] has the same ones as `async fn`.
+/// Every read that begins after a write was acknowledged sees that write. The methods block; [`AsyncVde`] has the
+/// same ones as `async fn`.
 ///
 /// # Examples
 ///
@@ -94,7 +95,7 @@ impl fmt::Debug for Vde {
 }
 
 impl Vde {
-    /// Opens the container at `path` with default options, creating it where there is none.
+    /// Opens the container at `path` with default options. Creates it if it does not exist.
     ///
     /// # Errors
     ///
@@ -111,7 +112,7 @@ impl Vde {
         VdeOptions::new().open(path)
     }
 
-    /// Creates a container at `path`, where nothing may be yet, with default options.
+    /// Creates a container at `path`, which must not exist, with default options.
     ///
     /// # Errors
     ///
@@ -169,7 +170,7 @@ impl Vde {
         self.durability
     }
 
-    /// Another handle to the same store, whose writes are acknowledged as `durability` says.
+    /// Another handle to the same store, with another [`Durability`] of its writes.
     ///
     /// # Examples
     ///
@@ -186,7 +187,7 @@ impl Vde {
         Self { engine: self.engine.clone(), durability }
     }
 
-    /// The async twin of this handle.
+    /// The async counterpart of this handle.
     ///
     /// # Examples
     ///
@@ -219,13 +220,13 @@ impl Vde {
         }
     }
 
-    /// Stores `value` under `key`, in place of what was there.
+    /// Stores `value` under `key`, and replaces the previous value.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidKey`], [`Error::TooLarge`], [`Error::ReadOnly`]: nothing was changed. [`Error::Full`]: the disk is full;
-    /// see there. [`Error::Io`] and [`Error::Poisoned`]: whether the write survives is known only after the store has been
-    /// opened again.
+    /// [`Error::InvalidKey`], [`Error::TooLarge`], [`Error::ReadOnly`]: nothing was changed. [`Error::Full`]: the
+    /// disk is full; see the error's documentation. [`Error::Io`] and [`Error::Poisoned`]: whether the write survives
+    /// is known only after the store has been opened again.
     ///
     /// # Examples
     ///
@@ -239,12 +240,12 @@ impl Vde {
         self.acknowledge(seq)
     }
 
-    /// Stores what `source` yields under `key`, with `user` metadata. Values of any length pass through constant memory;
-    /// nothing is visible before all of it was read.
+    /// Stores the bytes of `source` under `key`, with `user` metadata. A value of any length takes constant memory.
+    /// Nothing is visible before all of it was read.
     ///
     /// # Errors
     ///
-    /// As [`put`](Self::put), and [`Error::Io`] where `source` fails; nothing was changed then.
+    /// As [`put`](Self::put), and [`Error::Io`] if `source` fails; nothing was changed then.
     ///
     /// # Examples
     ///
@@ -262,7 +263,7 @@ impl Vde {
         self.acknowledge(seq)
     }
 
-    /// Removes `key`; tells whether it had a value.
+    /// Removes `key`. Returns whether it had a value.
     ///
     /// # Errors
     ///
@@ -283,12 +284,12 @@ impl Vde {
         Ok(existed)
     }
 
-    /// Replaces the value of `key` by what `new` makes of it; `None` stands for no value, before and after. Returns
-    /// the value before.
+    /// Calls `new` with the value of `key`, and stores the result; `None` stands for no value, before and after.
+    /// Returns the previous value.
     ///
     /// `new` runs under the key's stripe: no other write of the key comes between, and writers of keys on other
-    /// stripes go on. Keep it short: every write to a key of that stripe, and every batch that has one, waits for it. It
-    /// may read the store; to write to it from there is refused with [`Error::InsideUpdate`].
+    /// stripes continue. Keep it short: every write to a key of that stripe, and every batch that has one, waits for
+    /// it. It may read the store. A write to the store from inside it fails with [`Error::InsideUpdate`].
     ///
     /// # Errors
     ///
@@ -314,8 +315,7 @@ impl Vde {
         Ok(old)
     }
 
-    /// Puts `new` in the place of `expected`, if that is the value of `key`; `None` stands for no value. Tells whether
-    /// it was.
+    /// Replaces the value of `key` by `new`, if it is `expected`; `None` stands for no value. Returns whether it was.
     ///
     /// # Errors
     ///
@@ -341,7 +341,7 @@ impl Vde {
         Ok(swapped)
     }
 
-    /// A batch of writes to be made as one.
+    /// A new batch of writes.
     ///
     /// # Examples
     ///
@@ -360,15 +360,15 @@ impl Vde {
     /// Makes the writes of a batch.
     pub(crate) fn write(&self, writes: &Writes) -> Result<()> {
         let decided = self.shared().write_batch(writes, self.durability, true)?;
-        // It may wait, so there is an outcome.
+        // It may wait, so it has an outcome.
         decided.map_or(Ok(()), |decided| {
             self.acknowledge(decided.seq)?;
             decided.outcome()
         })
     }
 
-    /// Removes every key in `range`. One record of the log says so, however many keys there are; the next checkpoint reads
-    /// the index pages that have them. Every other write waits while it is logged.
+    /// Removes every key in `range`. It logs one record, however many keys there are; the next checkpoint reads the
+    /// index pages that have them. All other writes wait while it is logged.
     ///
     /// # Errors
     ///
@@ -436,7 +436,7 @@ impl Vde {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] where a write or sync fails or failed.
+    /// [`Error::Poisoned`] if a write or sync fails, or has failed before.
     ///
     /// # Examples
     ///
@@ -448,14 +448,14 @@ impl Vde {
         self.shared().wait_durable(self.shared().log.published())
     }
 
-    /// Closes the store and tells how that went: everything is on the disk, and the container's file is unlocked.
+    /// Closes the store. If it returns `Ok`, everything is on the disk, and the container's file is unlocked.
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`] where the store is not the caller's alone. If another handle is there, the store stays open, and is
-    /// closed when the last handle is. If only views, readers or pinned values are left, everything is on the disk, and
-    /// the file stays locked until they are dropped. [`Error::Io`] and [`Error::Poisoned`]: what was acknowledged as durable
-    /// is safe, what was buffered may be lost; the file is unlocked.
+    /// [`Error::InUse`] if something else uses the store. If there is another handle, the store stays open until the
+    /// last handle is dropped. If only views, readers or pinned values are left, everything is on the disk, and the
+    /// file stays locked until they are dropped. [`Error::Io`] and [`Error::Poisoned`]: writes that were acknowledged
+    /// as durable are safe, buffered ones may be lost; the file is unlocked.
     ///
     /// # Examples
     ///

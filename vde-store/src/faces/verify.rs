@@ -14,7 +14,7 @@ use crate::engine::layers::read_record;
 use crate::engine::shared::Shared;
 use crate::faces::store::Vde;
 
-/// How far a scan has come.
+/// The progress of a scan.
 ///
 /// # Examples
 ///
@@ -32,7 +32,7 @@ pub struct Progress {
     pub total_keys: u64,
 }
 
-/// What a scan found.
+/// The result of a scan.
 ///
 /// # Examples
 ///
@@ -73,8 +73,8 @@ impl Report {
     }
 }
 
-/// What there is to check, of one moment. Nothing of it is reused while the trees are held: not the log behind the checkpoint
-/// that wrote the newest of them, nor its catalog.
+/// Everything to check, at one moment. While the trees are held, none of it is reused, including the log after the
+/// newest checkpoint and its catalog.
 struct Checked {
     superblock: Superblock,
     catalog_runs: Vec<PageRun>,
@@ -148,7 +148,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
 
     fn checked_page(&mut self, tree: &Tree, extent: Extent, level: Option<u8>) -> Result<()> {
         let corrupt = || Error::corrupt("index page", extent.offset);
-        // Not what an earlier reader found, but what is there now.
+        // An earlier reader may have verified the page. Verify what is there now.
         tree.pages.forget(extent.offset);
         let bytes = tree.load(extent)?;
         let node = Node::new(&bytes)
@@ -210,7 +210,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         }
     }
 
-    /// The log behind the last checkpoint, as far as it is durable, with the large values that it maps.
+    /// The durable part of the log after the last checkpoint, with the large values that it maps.
     fn log(&mut self, start: LogPosition) -> Result<()> {
         let shared = self.store.shared();
         let durable = shared.log.durable();
@@ -242,12 +242,13 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
 
 impl Vde {
     /// Reads and checks everything that the store refers to: every index page and every value, those of snapshots
-    /// included, and the log behind the last checkpoint. `progress` is told how far it has come. Damage does not end the
-    /// scan; it is listed in the report. Everything else goes on meanwhile; what the scan still has to read is not reused.
+    /// included, and the log behind the last checkpoint. It calls `progress` from time to time. Damage does not end
+    /// the scan; it is listed in the report. Readers and writers continue meanwhile; space that the scan still has to
+    /// read is not reused.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the container cannot be read.
+    /// [`Error::Io`] if the container cannot be read.
     ///
     /// # Examples
     ///

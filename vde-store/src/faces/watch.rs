@@ -6,19 +6,20 @@ use crate::engine::view::ReadView;
 use crate::faces::store::Vde;
 
 impl Vde {
-    /// A view of the store, and every change that becomes durable after it: puts, deletions, and deletions of ranges, in
-    /// the order in which they were made, batches whole. What a cache, an index or a copy elsewhere needs to follow the
-    /// store.
+    /// A view of the store, and every change that becomes durable after it: puts, deletions, and deletions of ranges,
+    /// in the order in which they were made, batches whole. A cache, an index or a copy elsewhere can follow the
+    /// store by them.
     ///
-    /// The view shows what is durable, and nothing that is only buffered. The view and the changes together are the contents of
-    /// the store, without a gap or an overlap. The call waits for one sync, if anything is logged that is not durable yet.
+    /// The view shows durable writes only, and no buffered ones. The view and the changes together are the contents
+    /// of the store, without a gap or an overlap. The call waits for one sync, if there are logged writes that are
+    /// not durable yet.
     ///
-    /// A watch ends with the store. A new watch of the reopened store begins with a new view. It contains the changes that were yielded
-    /// before, unless a key was changed since; its version is greater then.
+    /// A watch ends when the store is closed. A new watch of the reopened store begins with a new view. That contains
+    /// all changes that were yielded before, except for keys that were changed again; those have a greater version.
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly): nothing changes there; as [`flush`](Self::flush).
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), because such a store does not change; as [`flush`](Self::flush).
     ///
     /// # Examples
     ///

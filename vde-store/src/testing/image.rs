@@ -1,7 +1,7 @@
 //! The bytes of a simulated disk, in blocks that images share until one of them writes.
 //!
-//! A workload's container has megabytes, and what is left after a power cut differs from it in a few sectors. There are
-//! thousands of cuts, so copying whole images would be what their tests spend their time on.
+//! A workload's container has megabytes, and the image after a power cut differs from it in a few sectors. With
+//! thousands of cuts, tests would spend most of their time on copying whole images.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Image {
     pub(super) fn set_len(&mut self, len: usize) {
         self.blocks.resize(len.div_ceil(BLOCK), self.zeros.clone());
         if len < self.len && !len.is_multiple_of(BLOCK) {
-            // Lengthened again, it must not show what was cut off.
+            // If it is lengthened again, the bytes that were cut off must not reappear.
             Arc::make_mut(&mut self.blocks[len / BLOCK])[len % BLOCK..].fill(0);
         }
         self.len = len;
@@ -65,7 +65,7 @@ impl Image {
         }
     }
 
-    /// Fills `buf` from `offset` on; `None` where that reaches beyond the end.
+    /// Fills `buf` from `offset` on; `None` if that reaches beyond the end.
     pub(super) fn read(&self, offset: usize, buf: &mut [u8]) -> Option<()> {
         if offset.checked_add(buf.len())? > self.len {
             return None;

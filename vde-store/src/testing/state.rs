@@ -1,4 +1,4 @@
-//! What a simulated disk has: the bytes that every power cut keeps, and the page cache before them.
+//! The state of a simulated disk: the bytes that every power cut keeps, and the page cache over them.
 
 use std::fmt;
 use std::io;
@@ -34,13 +34,13 @@ pub(super) type Hook = Arc<dyn Fn(&PowerCut<'_>) + Send + Sync>;
 
 #[derive(Default)]
 pub(super) struct State {
-    /// What every power cut keeps.
+    /// The bytes that every power cut keeps.
     durable: Image,
-    /// What reads see: the page cache, and behind it the disk.
+    /// The bytes that reads see: the page cache over the disk.
     current: Image,
-    /// What is in the page cache and has still to be saved.
+    /// The changes in the page cache that are not saved yet.
     pending: Vec<Pending>,
-    /// What could not be saved: the page cache takes it for clean.
+    /// The ranges that could not be saved: their pages count as clean.
     lost: Vec<(usize, usize)>,
     operations: u64,
     fault: Option<(Fault, Option<Operation>)>,
@@ -49,11 +49,11 @@ pub(super) struct State {
     hook: Option<Hook>,
 }
 
-/// The failures to save something, of which each open file is told once.
+/// The failures to save a page. Each open file gets each of them once.
 #[derive(Default)]
 struct Failures {
     count: u64,
-    /// The newest one that anybody was told of.
+    /// The newest failure that was reported to any file.
     told: u64,
     error: Option<io::ErrorKind>,
 }
@@ -97,7 +97,7 @@ impl State {
         self.write_back_fault = Some((at, error));
     }
 
-    /// What is left after a power cut.
+    /// The image after a power cut.
     pub(super) fn left(&self, seed: u64) -> Image {
         let mut rng = Rng::with_seed(seed);
         let mut image = self.durable.clone();
@@ -166,7 +166,7 @@ impl State {
         Rng::with_seed(self.operations).usize(..=len)
     }
 
-    /// Saves what is to be saved.
+    /// Saves all unsaved changes.
     pub(super) fn save(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
             pending.apply(&mut self.durable);
@@ -199,17 +199,17 @@ impl State {
         self.failures.error = Some(error);
     }
 
-    /// What a file that is opened now need not be told: what somebody was told already.
+    /// The failures that a file which is opened now does not get, because they were reported already.
     pub(super) fn known_when_opened(&self) -> u64 {
         self.failures.told
     }
 
-    /// Whether there was a failure that a file does not know yet which was told of `known` of them.
+    /// Whether there is a failure that a file with `known` received failures has not got yet.
     pub(super) fn has_news(&self, known: u64) -> bool {
         known != self.failures.count
     }
 
-    /// Tells a file of what it does not know yet.
+    /// Reports to a file the failures that it has not got yet.
     pub(super) fn tell(&mut self, known: &mut u64) -> io::Result<()> {
         if !self.has_news(*known) {
             return Ok(());
@@ -219,7 +219,7 @@ impl State {
         self.failures.error.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Reads clean pages anew from the disk.
+    /// Makes reads of clean pages see the disk's bytes again.
     pub(super) fn evict(&mut self, seed: u64) {
         let mut rng = Rng::with_seed(seed);
         for (offset, len) in &self.lost {

@@ -1,4 +1,4 @@
-//! Who waits in a circle.
+//! Finding the cycles of waiters.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::{Claim, Standing, TaskId};
 
-/// Somebody who waits, and who is in its way.
+/// A waiter, and the claim that blocks it.
 ///
 /// # Examples
 ///
@@ -19,13 +19,13 @@ use super::{Claim, Standing, TaskId};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Blocked {
-    /// What is waited for.
+    /// The claim that waits.
     pub waits: Claim,
-    /// The one who has it, or waits before it in the same queue.
+    /// The claim in its way: a holder of the stripe, or an earlier waiter of the same queue.
     pub by: Claim,
 }
 
-/// Tasks each of which waits for the next, and the last for the first.
+/// A cycle of tasks: each waits for the next, and the last for the first.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// Each task of the cycle with the one that is in its way, which is the one that waits next.
+    /// Each task of the cycle, with the claim of the next task that blocks it.
     ///
     /// # Examples
     ///
@@ -53,10 +53,10 @@ impl Cycle {
 
     /// Whether it is a deadlock for certain, unless a wait in it has a time limit. If not, it may be one.
     ///
-    /// It is certain where each task of the cycle is a thread in a blocking method, which can't release what it took. A task is
-    /// another matter: its guard may lie in another branch of a `join!`, which goes on while this one waits. Any guard may have
-    /// been given away since it was taken, which nothing shows; a thread that takes a guard, gives it away and then blocks is the
-    /// one case in which what is called certain may end by itself.
+    /// It is certain if each member of the cycle is a thread in a blocking method, because such a thread can't
+    /// release its guards. A task can: its guard may be in another branch of a `join!`, which runs while this branch
+    /// waits. There is one exception, which a diagnosis can't see: a thread that takes a guard, gives it to another
+    /// thread and then blocks. Such a cycle may end by itself although it is called certain.
     ///
     /// # Examples
     ///
@@ -115,10 +115,10 @@ struct Stripe {
     stuck: [usize; 2],
 }
 
-/// Everybody who waits, and what goes on.
+/// All tasks, and which of them can continue.
 struct Search<'c> {
     claims: &'c [Claim],
-    /// Whether those who share a stripe take from each other.
+    /// Whether the holders of a stripe share a limited number of permits.
     limited: bool,
     stripes: Vec<Stripe>,
     /// The claims of each task, and for each claim its stripe.
@@ -129,8 +129,8 @@ struct Search<'c> {
 
 /// Finds the cycles among claims that are sorted by stripe and standing.
 ///
-/// It takes those away who can go on, and then those who only waited for them, until nothing changes: what is left waits in
-/// circles, or for one. Each claim is looked at a bounded number of times.
+/// It removes the tasks that can continue, then those that waited only for removed tasks, until nothing changes. The
+/// tasks that are left wait in a cycle, or for a member of one. Each claim is visited a bounded number of times.
 pub(super) fn find(claims: &[Claim], limited: bool) -> Vec<Cycle> {
     let mut search = Search::new(claims, limited);
     search.run();
@@ -197,7 +197,8 @@ impl<'c> Search<'c> {
         task.is_some_and(|task| self.stuck.get(&task).copied().unwrap_or(false))
     }
 
-    /// Whether a waiter whose predecessors all go on is served in the end, since enough of the holders go on.
+    /// Whether a waiter whose predecessors in the queue all continue is served in the end, because enough holders
+    /// continue.
     fn is_served(&self, wait: &Claim, stripe: &Stripe) -> bool {
         let holders = stripe.holders.len();
         if self.limited {
@@ -206,11 +207,11 @@ impl<'c> Search<'c> {
         stripe.stuck[usize::from(!wait.exclusive)] == 0
     }
 
-    /// Marks everybody who can go on.
+    /// Marks all tasks that can continue.
     fn run(&mut self) {
         let mut changed: Vec<usize> = (0..self.stripes.len()).collect();
         while let Some(index) = changed.pop() {
-            // Those who can be served, one after the other, up to the first that stays stuck.
+            // The waiters that can be served, one after the other, up to the first that stays stuck.
             while self.stripes[index].reached < self.stripes[index].waiters.end {
                 let stripe = &self.stripes[index];
                 let wait = &self.claims[stripe.reached];
@@ -226,7 +227,7 @@ impl<'c> Search<'c> {
         }
     }
 
-    /// A task goes on: so do those who waited for it.
+    /// A task continues, so the waiters for its stripes have to be looked at again.
     fn frees(&mut self, task: TaskId, changed: &mut Vec<usize>) {
         self.stuck.insert(task, false);
         for &index in self.of_task.get(&task).into_iter().flatten() {
@@ -240,7 +241,7 @@ impl<'c> Search<'c> {
         }
     }
 
-    /// What a stuck task waits for, and a stuck task in its way.
+    /// A wait of a stuck task, and the claim of a stuck task that blocks it.
     fn blocked(&self, task: TaskId) -> Option<Blocked> {
         let waits =
             self.of_task.get(&task)?.iter().filter(|&&index| self.claims[index].standing == Standing::Waits);

@@ -1,5 +1,5 @@
-//! What the features `stats`, `diagnose` and `tracing` note of a set, its guards and its waiters. Without them every type
-//! here is empty and every function does nothing, so the rest of the module is written once.
+//! What the features `stats`, `diagnose` and `tracing` record of a set, its guards and its waiters. Without them
+//! every type here is empty and every function does nothing, so the rest of the module has no `cfg`.
 
 mod place;
 #[cfg(feature = "diagnose")]
@@ -69,7 +69,7 @@ impl Site {
     }
 }
 
-/// What is noted of one waiter while it is in a queue, under the lock of its bucket.
+/// What is recorded of one waiter while it is in a queue, under the lock of its bucket.
 pub(super) struct WaiterNote {
     /// When it joined the queue.
     pub(super) since: Moment,
@@ -78,7 +78,7 @@ pub(super) struct WaiterNote {
     /// The task that polled it last. Its waker keeps the task's address from being used again.
     #[cfg(feature = "diagnose")]
     pub(super) task: Option<Task>,
-    /// What it was granted and has not claimed.
+    /// The stripes that it was granted and has not claimed.
     #[cfg(feature = "diagnose")]
     pub(super) granted: Record,
 }
@@ -99,7 +99,7 @@ impl WaiterNote {
 }
 
 impl WaiterNote {
-    /// Whether the task that polls is the one that is noted.
+    /// Whether the polling task is the recorded one.
     #[cfg_attr(not(feature = "diagnose"), allow(clippy::unused_self, unused_variables))]
     pub(super) fn is_of(&self, cx: &Context<'_>) -> bool {
         #[cfg(feature = "diagnose")]
@@ -109,7 +109,7 @@ impl WaiterNote {
     }
 }
 
-/// What the future of one acquisition notes of itself.
+/// What the future of one acquisition records about itself.
 pub(super) struct Watch {
     /// Where it was made.
     pub(super) site: Site,
@@ -133,7 +133,7 @@ impl Watch {
         }
     }
 
-    /// Of several stripes, asked for at this place.
+    /// For an acquisition of several stripes with this call site.
     pub(super) fn at(site: Site) -> Self {
         let mut watch = Self::new(KeyHash::NONE);
         watch.site = site;
@@ -160,9 +160,9 @@ impl Watch {
     }
 }
 
-/// Who takes a lock, and where (feature `diagnose`).
+/// The task that takes a lock, and the call site (feature `diagnose`).
 pub(super) struct Taker {
-    /// None for a `try_` method, which doesn't see whose task it runs in.
+    /// `None` for a `try_` method, which doesn't know its task.
     #[cfg(feature = "diagnose")]
     task: Option<Task>,
     #[cfg(feature = "diagnose")]
@@ -205,7 +205,7 @@ impl Record {
     );
 }
 
-/// What is noted of a set.
+/// What is recorded of a set.
 pub(super) struct Monitor {
     /// How often each stripe was taken.
     #[cfg(feature = "stats")]
@@ -270,7 +270,8 @@ impl Monitor {
         self.registry.change(record.0, stripe, mode);
     }
 
-    /// A guard on record is about to release everything: as soon as others can take the stripes, they are on record.
+    /// A guard on record is about to release everything. It leaves the record first, because the next holders go on
+    /// record as soon as the stripes are free.
     #[inline(always)]
     pub(super) fn released(&self, record: &Record) -> Erased {
         Erased(
@@ -290,7 +291,7 @@ impl Monitor {
         self.acquisitions.stripe(stripe).load(Relaxed)
     }
 
-    /// A waiter was granted the stripes that it wants, up to `stripe` or, by its new state, beyond.
+    /// A waiter was granted the stripes that it wants up to `stripe`, and more if its new state says so.
     #[cfg(feature = "diagnose")]
     pub(super) fn granted(
         &self,
@@ -323,7 +324,7 @@ impl Monitor {
         let _ = self.registry.remove(granted.0);
     }
 
-    /// Where somebody who holds this stripe has asked for it.
+    /// The call site of a holder of this stripe.
     #[cfg(feature = "tracing")]
     fn holder_of(&self, stripe: usize) -> Option<Site> {
         #[cfg(feature = "diagnose")]
@@ -333,7 +334,8 @@ impl Monitor {
     }
 }
 
-/// What is dropped after a release: the waker of a task that was on record. Its drop is code of the caller's.
+/// The waker of a task that was on record. It is dropped after the release, because dropping it runs code of the
+/// caller.
 #[must_use = "drop it after the release"]
 pub(super) struct Erased(#[cfg(feature = "diagnose")] Option<Task>);
 
@@ -347,7 +349,7 @@ impl Drop for Erased {
     }
 }
 
-/// What a queue counts of its waiters (feature `stats`), under the lock of its bucket.
+/// The counters of a queue (feature `stats`), under the lock of its bucket.
 #[derive(Default)]
 pub(super) struct Tally(#[cfg(feature = "stats")] StripeWaits);
 

@@ -1,7 +1,7 @@
 //! Where a key belongs: its stripe and, with the feature `stats`, its fingerprint.
 //!
-//! A fingerprint is four bits of the hash, those that follow the bits which chose the stripe. A holder leaves it in the
-//! word, so that a waiter can tell whether it met its own key there or another one.
+//! A fingerprint is four bits of the hash, those below the bits that chose the stripe. A holder leaves it in the
+//! word, so that a waiter can tell whether the holder has the same key.
 
 #[cfg(feature = "stats")]
 use crate::shared::striped::MAX_STRIPES;
@@ -11,18 +11,18 @@ use crate::shared::waits::KeyHash;
 #[cfg(feature = "stats")]
 const STRIPE_BITS: u32 = MAX_STRIPES.ilog2();
 
-/// A stripe, and for which key it is asked.
+/// A stripe, and the fingerprint of the key for which it is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::asynchronous) struct Place(u32, KeyHash);
 
 impl Place {
-    /// The place of a key, by its stripe and by what its hash says beyond that.
+    /// The place of a key, from its stripe and the further bits of its hash.
     #[inline]
     pub(in crate::asynchronous) fn of_key(stripe: usize, rest: u64, hash: KeyHash) -> Self {
         Self::new(stripe, Fingerprint::of(rest), hash)
     }
 
-    /// A stripe that is asked for without a key, or for several.
+    /// A stripe that is wanted without a key, or for several keys.
     #[inline]
     pub(in crate::asynchronous) fn of_stripe(stripe: usize) -> Self {
         Self::new(stripe, Fingerprint::UNKNOWN, KeyHash::NONE)
@@ -72,13 +72,12 @@ impl Fingerprint {
         1,
     );
 
-    /// The least and the greatest fingerprint of a key. The values beyond have other meanings in a word, so three of the
-    /// sixteen values that four bits can have become the least, and two the greatest.
+    /// The least and the greatest fingerprint of a key. The values beyond have other meanings in a word. So three of
+    /// the sixteen values of four bits map to the least, and two to the greatest.
     #[cfg(feature = "stats")]
     const RANGE: (u32, u32) = (2, 14);
 
-    /// How likely it is that two keys have the same fingerprint by chance: the sum of the squares of 3/16, 2/16 and eleven
-    /// times 1/16.
+    /// The chance that two different keys have the same fingerprint: `(3/16)^2 + (2/16)^2 + 11 * (1/16)^2`.
     #[cfg(feature = "stats")]
     pub(in crate::asynchronous) const CHANCE: f64 = (9.0 + 4.0 + 11.0) / 256.0;
 
@@ -91,7 +90,7 @@ impl Fingerprint {
         )
     }
 
-    /// As a holder leaves it in the word.
+    /// The bits that a holder leaves in the word.
     #[inline]
     #[allow(clippy::unused_self, reason = "used with the feature `stats`")]
     pub(in crate::asynchronous) fn to_bits(self) -> u32 {
@@ -101,7 +100,7 @@ impl Fingerprint {
         1
     }
 
-    /// Whether the holder that left `bits` has the same key; `None` where that can't be told.
+    /// Whether the holder that left `bits` has the same key; `None` if that is unknown.
     #[cfg(feature = "stats")]
     pub(super) fn matches(self, bits: u32) -> Option<bool> {
         let told = self.0 >= Self::RANGE.0 && bits >= Self::RANGE.0;

@@ -1,5 +1,5 @@
-//! Who holds what (feature `diagnose`): a guard is on record from when it is made until just before it releases, and so is
-//! what a waiter was granted and has not claimed.
+//! All holders of a set (feature `diagnose`). A guard is on record from when it is made until just before it
+//! releases. So are the stripes that a waiter was granted and has not claimed.
 
 use std::collections::HashMap;
 use std::task::Waker;
@@ -11,11 +11,11 @@ use crate::asynchronous::word::Mode;
 
 /// A task, or a thread that blocks, by the address of its wakers.
 pub(in crate::asynchronous) struct Task {
-    /// What tells it from every other task that is known at the same time.
+    /// Identifies it among the tasks that are known at the same time.
     pub(in crate::asynchronous) address: usize,
-    /// It is a thread in one of the blocking methods.
+    /// Whether it is a thread in a blocking method.
     pub(in crate::asynchronous) blocks: bool,
-    /// Keeps the address from being used for another task.
+    /// Keeps the address from being reused for another task.
     _waker: Option<Waker>,
 }
 
@@ -83,13 +83,13 @@ impl Registry {
         }
     }
 
-    /// Takes a holder off the record; returns its task, to be dropped elsewhere.
+    /// Removes a holder from the record. Returns its task, which the caller drops outside the lock.
     pub(in crate::asynchronous) fn remove(&self, id: u64) -> Option<Task> {
         let holder = self.0.lock().by_id.remove(&id);
         holder.and_then(|holder| holder.task)
     }
 
-    /// Where somebody who holds this stripe has asked for it.
+    /// The call site of a holder of this stripe.
     #[cfg(feature = "tracing")]
     pub(super) fn holder_of(&self, stripe: usize) -> Option<Site> {
         let holders = self.0.lock();

@@ -1,36 +1,36 @@
 //! A bucket: the keys that are held and waited for, among those whose tags begin alike.
 //!
-//! The *tag* of a key is the hash of the key, but for one bit that is always set. The *word* of a bucket says how the bucket
-//! stands:
+//! The *tag* of a key is its hash with one bit always set. The *word* of a bucket has the bucket's state:
 //!
 //! | word | meaning | enter | release |
 //! |---|---|---|---|
 //! | `FREE`, 0 | nothing is held | `FREE` to the tag, by one exchange | |
-//! | a tag | this key is held, and nobody waits | | the tag to `FREE`, by one exchange |
-//! | `IN_TABLE`, 1 | the table says what is held and who waits | under the lock of the table | under the lock of the table |
+//! | a tag | this key is held, and has no waiter | | the tag to `FREE`, by one exchange |
+//! | `IN_TABLE`, 1 | the table has the held keys and the waiters | under the lock of the table | under the lock of the table |
 //!
 //! A thread or task that finds the tag of another key in the word, or that has to wait, locks the table. It moves the tag from
 //! the word to the table and leaves `IN_TABLE` in the word. From then on every entry and release takes that lock. The operation
 //! that leaves the table empty sets the word to `FREE` again.
 //!
-//! In the table a key is in the set `held`, and has a queue while somebody waits for it:
+//! In the table, a held key is in the set `held`, and a key has a queue while it has waiters:
 //!
 //! | held | first of the queue | meaning |
 //! |---|---|---|
-//! | yes | no queue | held, and nobody waits |
-//! | yes | `Waiting` | held, and waited for |
+//! | yes | no queue | held, without waiters |
+//! | yes | `Waiting` | held, with waiters |
 //! | yes | `Notified` | the first waiter was woken, and a newcomer was faster |
-//! | no | `Notified` | free: the first waiter was woken to take it, and newcomers may be faster until twelve were |
+//! | no | `Notified` | free: the first waiter was woken to take it, and up to twelve newcomers may be faster |
 //!
-//! The table also says whether every key is held by one guard (`lock_all`), and who waits for that. Whoever waits for it is served as soon as
-//! nothing is held. Until then no key is given to newcomers, nor to waiters that came later; those who hold other keys are
-//! excepted, since they may have to end first. When every key is released, each key is handed to its first waiter.
+//! The table also says whether one guard holds every key (`lock_all`), and has the waiters for that. Such a waiter is
+//! served as soon as no key is held. Until then no key is given to newcomers, nor to waiters that came later. Waiters
+//! that hold other keys are excepted, because they may have to finish first. When every key is released, each key is
+//! handed to its first waiter.
 //!
-//! A key that is neither held nor waited for leaves no trace. The orderings of the word:
+//! A key that is not held and has no waiters is not in the table. The orderings of the word:
 //!
 //! | change | ordering | pairs with |
 //! |---|---|---|
-//! | `FREE` to a tag | Acquire | the release before it, or the table's last user, who made the word `FREE` |
+//! | `FREE` to a tag | Acquire | the release before it, or the operation that left the table empty and made the word `FREE` |
 //! | a tag to `FREE` | Release | the next exchange of the word: to a tag, or to `IN_TABLE` |
 //! | `FREE` or a tag to `IN_TABLE` | Acquire | all releases by the word before it; later holders learn of them by the lock |
 //! | `IN_TABLE` to `FREE` | Release | the next exchange of the word: its maker sees all that was done under the lock |
@@ -51,23 +51,23 @@ use super::tags::{Tag, Tags};
 const FREE: u64 = 0;
 const IN_TABLE: u64 = 1;
 
-/// As for stripes: so many waiters are handed the key without competing, once a woken one found it taken and still held by
-/// the first newcomer.
+/// How many waiters are handed the key without competing, once a woken waiter found it still held by the first
+/// newcomer. The same as for stripes.
 const HAND_OVERS: u32 = 64;
 
-/// What came of asking for a key as a waiter.
+/// The result of a waiter's first attempt.
 pub(super) enum Asked {
     Entered,
-    /// It is in the queue: alone, or behind others.
+    /// It is in the queue: alone, or behind other waiters.
     Queued {
         alone: bool,
     },
     Refused(AcquireError),
 }
 
-/// What a waiter in the queue found.
+/// What a queued waiter found when it was polled.
 pub(super) enum Found {
-    /// It is not in the queue any more.
+    /// It has left the queue.
     Served,
     /// It was woken, and has the key now.
     Won,
@@ -110,7 +110,7 @@ impl Bucket {
         self.word.compare_exchange(FREE, tag.0, Acquire, Relaxed).is_ok()
     }
 
-    /// As [`enter_free`](Self::enter_free), for every key if that is what the tag stands for.
+    /// As [`enter_free`](Self::enter_free), or for every key if the tag is [`Tag::EVERY`].
     #[inline(always)]
     pub(super) fn enter_at_once<N: Tags>(&self, tag: Tag) -> bool {
         if N::EVERY { self.try_enter_every() } else { self.enter_free(tag) }
@@ -136,7 +136,7 @@ impl Bucket {
         self.open(Tag::EVERY).is_some_and(|mut locked| locked.table.admit(Tag::EVERY, false))
     }
 
-    /// Enters if the bucket becomes free while it is worth looking.
+    /// Enters if the bucket becomes free while spinning is worth it.
     pub(super) fn enters_soon(&self, tag: Tag, looking: &mut Looking<'_>) -> bool {
         loop {
             match self.word.load(Relaxed) {
@@ -164,7 +164,7 @@ impl Bucket {
             drop(locked);
             return wake(wakers, panics);
         }
-        // Whoever moved the tag into the table had the lock before.
+        // The thread that moved the tag into the table held the lock before.
         locked.table.held.remove(&tag);
         let waker = locked.table.serve(tag);
         drop(locked);
@@ -179,7 +179,7 @@ impl Bucket {
         self.acquired.fetch_add(1, Relaxed);
     }
 
-    /// What was counted, added to `stats`.
+    /// Adds the counters to `stats`.
     #[cfg(feature = "stats")]
     pub(super) fn add_to(&self, stats: &mut KeyedStats) {
         stats.acquired += self.acquired.load(Relaxed);
@@ -212,7 +212,8 @@ impl Bucket {
         }
     }
 
-    /// Enters, or else joins the queue, or says why neither may be. `beside`: the caller holds other keys.
+    /// Enters the key or joins its queue. Returns an error if neither is allowed. `beside`: the caller holds other
+    /// keys.
     ///
     /// # Safety
     ///
@@ -239,8 +240,8 @@ impl Bucket {
         Asked::Queued { alone: unsafe { table.join(tag, beside, node) } == 1 }
     }
 
-    /// Lets a waiter take the key if it was woken to do so, and see to it that the right task is woken if not. One that
-    /// `may_spin` and waits alone doesn't give up yet when it was woken in vain.
+    /// Takes the key if the waiter was woken to do so. If it was not, makes sure that the right task will be woken. A
+    /// waiter that `may_spin`, is alone and was woken in vain stays in competition.
     ///
     /// # Safety
     ///
@@ -289,7 +290,8 @@ impl Bucket {
         Found::Waits
     }
 
-    /// Takes a waiter out of the queue that gives up, and passes its turn on. `false` if it is not in the queue any more.
+    /// Removes a waiter that gives up from the queue, and passes its turn on. `false` if it has left the queue
+    /// already.
     ///
     /// # Safety
     ///
@@ -308,7 +310,7 @@ impl Bucket {
         true
     }
 
-    /// Lets nobody enter from now on, and tells all who wait.
+    /// Closes the bucket: no key can be entered from now on, and all waiters get an error.
     pub(super) fn close(&self, panics: &mut Panics) {
         let mut wakes = Wakes::default();
         loop {
@@ -333,7 +335,8 @@ impl Bucket {
         Locked { word: &self.word, table: self.table.lock() }
     }
 
-    /// Locks the table, with all in it that is held. `None` if the bucket was free: then `tag` has been entered.
+    /// Locks the table, and moves the tag of the word into it. `None` if the bucket was free: then `tag` has been
+    /// entered.
     fn open(&self, tag: Tag) -> Option<Locked<'_>> {
         let mut locked = self.lock();
         if tag != Tag::EVERY && self.enter_free(tag) {
@@ -343,7 +346,7 @@ impl Bucket {
         Some(locked)
     }
 
-    /// Moves what the word says into the table, which is locked.
+    /// Moves the tag of the word into the locked table.
     fn move_in(&self, table: &mut Table) {
         let mut now = self.word.load(Relaxed);
         while now != IN_TABLE {

@@ -67,13 +67,13 @@ pub type AsyncKeyedMutexAllGuard<'a, K, S = DefaultHasher> = KeyedGuard<&'a Asyn
 pub type OwnedAsyncKeyedMutexAllGuard<K, S = DefaultHasher> = KeyedGuard<Arc<AsyncKeyedMutex<K, S>>, Every>;
 
 impl<K: ?Sized, S> KeyedMutex<K, S> {
-    /// Locks every key there may be: waits until no key is held, and no key can be locked until the guard is dropped.
+    /// Locks every possible key: waits until no key is held. No key can be locked until the guard is dropped.
     ///
     /// # Deadlocks
     ///
-    /// While a thread waits for every key, newcomers wait behind it. A thread that holds a key and locks another one on its own can be
-    /// such a newcomer, and then each of the two threads waits for the other. Lock keys that are held together by
-    /// [`lock_many`](Self::lock_many), or by [`extend`](KeyedGuard::extend): these do not wait behind it.
+    /// While a thread waits for every key, newcomers wait behind it. If such a newcomer holds another key already,
+    /// the two threads wait for each other. So lock keys that are held together by [`lock_many`](Self::lock_many) or
+    /// [`extend`](KeyedGuard::extend): these do not wait behind it.
     ///
     /// # Panics
     ///
@@ -154,17 +154,18 @@ impl<K: ?Sized, S> KeyedMutex<K, S> {
 }
 
 impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
-    /// Waits until no key is held, and locks every key there may be: no key can be locked until the guard is dropped.
+    /// Locks every possible key: waits until no key is held. No key can be locked until the guard is dropped.
     ///
     /// # Deadlocks
     ///
-    /// While a task waits for every key, newcomers wait behind it. A task that holds a key and awaits another one on its own can be such
-    /// a newcomer, and then each of the two tasks waits for the other. Lock keys that are held together by
-    /// [`lock_many`](Self::lock_many), or by [`extend`](KeyedGuard::extend): these do not wait behind it.
+    /// While a task waits for every key, newcomers wait behind it. If such a newcomer holds another key already, the
+    /// two tasks wait for each other. So lock keys that are held together by [`lock_many`](Self::lock_many) or
+    /// [`extend`](KeyedGuard::extend): these do not wait behind it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future, at whatever moment, gives up its places and releases what it holds. Those who wait behind it are served.
+    /// Dropping the future, at whatever moment, gives up its places and releases what it holds. The waiters behind it
+    /// are served.
     ///
     /// # Fairness
     ///
@@ -232,7 +233,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
         attempt(self.clone(), Every)
     }
 
-    /// As [`lock_all`](Self::lock_all), waiting as a thread. Not to be called from a task.
+    /// As [`lock_all`](Self::lock_all), but blocks the thread. Do not call it from a task.
     ///
     /// # Panics
     ///

@@ -168,7 +168,7 @@ where
         held
     }
 
-    /// Notes a key that was entered for this guard.
+    /// Adds a key that was entered for this guard.
     #[track_caller]
     fn add(&mut self, tag: Tag) {
         self.tags.insert(tag);

@@ -26,7 +26,7 @@ use super::tags::Tags;
 pub struct KeyedGuard<P: Deref<Target: KeyedSet>, N: Tags> {
     pub(super) set: P,
     pub(super) tags: N,
-    /// Of debug builds, where threads lock.
+    /// The debug record, in debug builds of the sets for threads.
     pub(super) record: <<P::Target as KeyedSet>::Face as FaceParts>::Record,
 }
 

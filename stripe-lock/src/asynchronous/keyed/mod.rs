@@ -5,23 +5,23 @@
 //!
 //! # How it works
 //!
-//! The set is an array of *buckets*, and the hash of a key says which one is its own. A bucket has a word of 64 bits. Where
-//! nothing is held in the bucket, to lock a key is one exchange, from 0 to 63 bits of the hash of the key, and to release it is
-//! one exchange back. Equal keys have equal hashes, so they exclude each other. Two unequal keys have the same 63 bits with a
-//! chance of 1 in 2^63, and then they exclude each other too.
+//! The set is an array of *buckets*, and the hash of a key selects its bucket. A bucket has a word of 64 bits. If no
+//! key of the bucket is held, locking a key is one atomic exchange of the word, from 0 to 63 bits of the key's hash,
+//! and releasing it is one exchange back. Equal keys have equal hashes, so they exclude each other. Two unequal keys
+//! have the same 63 bits with a chance of 1 in 2^63, and then they exclude each other too.
 //!
 //! If two held keys share a bucket, or if there is a waiter, the bucket has a *table* under a lock: the keys that are
-//! held, and a queue for each key with waiters. A waiter is linked into the queue from within a pinned future, which a
-//! task polls, or a thread that parks in between. The thread or task that empties the table gives the bucket back to its word.
+//! held, and a queue for each key with waiters. A waiter is linked into the queue from within a pinned future. A task
+//! polls the future, or a thread, which parks between two polls. When the table is empty, the word is used again.
 //!
-//! A waiter for several keys takes them one after the other, in ascending order of their hashes, and waits in one queue at a
-//! time. So waiters for several keys can't deadlock among each other.
+//! A waiter for several keys takes them one after the other, in ascending order of their hashes, and waits in one
+//! queue at a time. So waiters for several keys can't deadlock with each other.
 //!
-//! Who locks every key (`lock_all`) takes one bucket after the other, and waits in each until no key in it is held. Meanwhile newcomers
-//! in that bucket wait, but for those who hold a key already, since that may be the key that is waited for.
+//! `lock_all` takes one bucket after the other, and waits in each until no key in it is held. Meanwhile newcomers in
+//! that bucket wait, except those that hold a key already, because `lock_all` may be waiting for that key.
 //!
-//! Locking, being served, releasing and giving up take the same few steps, however many keys are held and waited for. No
-//! code of the caller runs under the lock of a table: neither hashes nor wakers.
+//! Locking, being served, releasing and giving up take a constant number of steps, however many keys are held and
+//! waited for. No code of the caller runs under the lock of a table: neither hashes nor wakers.
 //!
 //! [`KeyedMutex`]: crate::KeyedMutex
 //! [`AsyncKeyedMutex`]: crate::AsyncKeyedMutex

@@ -1,7 +1,8 @@
-//! Debug builds, and the feature `check`: a record of the keys that each thread holds, so that a thread that waits for itself panics instead.
+//! Debug builds, and the feature `check`: a record of the keys that each thread holds, so that a thread panics
+//! instead of waiting for itself.
 //!
-//! The order in which single keys are locked is the caller's: any will do in which all threads agree, as that of the keys
-//! themselves. So what can be known is that a thread waits for a key that it holds.
+//! The caller chooses the order in which single keys are locked: any order on which all threads agree is right. So
+//! the record can detect one error only: a thread that waits for a key that it holds.
 
 use super::tags::Tag;
 
@@ -30,7 +31,7 @@ pub trait Recording: Default {
     fn remove(&mut self, _: Tag) {}
 }
 
-/// Guards of tasks go from thread to thread.
+/// No record for tasks, whose guards move between threads.
 impl Recording for () {}
 
 #[cfg(all(any(debug_assertions, feature = "check"), not(loom)))]
@@ -51,7 +52,7 @@ mod on {
 
     /// One key that is held.
     struct Entry {
-        /// Of the guard.
+        /// The guard that holds the key.
         guard: NonZeroU64,
         set: SetId,
         tag: Tag,
@@ -65,12 +66,12 @@ mod on {
         static GUARDS: Cell<u64> = const { Cell::new(0) };
     }
 
-    /// Whether who holds `held` has to release it before another can have `tags`.
+    /// Whether the holder of `held` has to release it before another guard can get `tags`.
     fn excludes(held: Tag, tags: &[Tag]) -> bool {
         held == Tag::EVERY || tags.contains(&Tag::EVERY) || tags.contains(&held)
     }
 
-    /// Stands for a set, also when its memory is used again.
+    /// Identifies a set, even if its memory is reused for another set.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct SetId(u64);
 
@@ -80,7 +81,7 @@ mod on {
         }
     }
 
-    /// Stands for a guard on the record of its thread.
+    /// Identifies a guard in the record of its thread.
     #[derive(Debug, Default)]
     pub struct ThreadRecord(Option<NonZeroU64>, PhantomData<MutexGuard<'static, ()>>);
 
@@ -153,7 +154,7 @@ mod off {
 
     use super::Recording;
 
-    /// Stands for nothing.
+    /// The empty identity of builds without a record.
     #[derive(Clone, Copy, Debug)]
     pub struct SetId;
 
@@ -163,7 +164,7 @@ mod off {
         }
     }
 
-    /// Keeps a guard on its thread, and nothing else.
+    /// The empty record. It only makes a guard `!Send`.
     #[derive(Debug, Default)]
     pub struct ThreadRecord(PhantomData<MutexGuard<'static, ()>>);
 

@@ -20,10 +20,11 @@ use crate::shared::hash;
 use crate::shared::hash::DefaultHasher;
 use crate::shared::striped::MAX_STRIPES;
 
-/// So many buckets for each thread that can run: as many keys are held at a time by sections that don't sleep.
+/// The number of buckets for each thread that can run in parallel. Sections that don't sleep hold at most one key for
+/// each such thread.
 const BUCKETS_PER_THREAD: usize = 128;
 
-/// The most that a set has where nothing is said.
+/// The most buckets that a set has by default.
 const MOST_DEFAULT_BUCKETS: usize = 4096;
 
 /// All buckets of a set.
@@ -65,7 +66,7 @@ impl Buckets {
         }
     }
 
-    /// Enters the keys from the first on, as far as their buckets are free; returns how many.
+    /// Enters the keys from the first on, until a bucket is not free. Returns how many it entered.
     #[inline(always)]
     pub(super) fn enter_free<N: Tags>(&self, tags: &N) -> usize {
         let keys = if N::EVERY { &[] } else { tags.all() };
@@ -122,7 +123,7 @@ pub trait FaceParts: 'static {
     type Record: Recording;
 }
 
-/// Threads lock, and each releases what it locked.
+/// Threads lock, and each thread releases the keys that it locked.
 ///
 /// # Examples
 ///
@@ -136,7 +137,7 @@ pub trait FaceParts: 'static {
 #[derive(Debug)]
 pub enum Threads {}
 
-/// Tasks lock, and threads that wait with them. Guards go from thread to thread.
+/// Tasks lock, and threads that wait in the same queues. Guards may move between threads.
 ///
 /// # Examples
 ///
@@ -205,10 +206,10 @@ impl<K: ?Sized, F: Face> Keyed<K, DefaultHasher, F> {
 }
 
 impl<K: ?Sized, S, F: Face> Keyed<K, S, F> {
-    /// Creates a set of so many buckets, rounded up to a power of two.
+    /// Creates a set of `buckets` buckets, rounded up to a power of two.
     ///
-    /// The number says how fast the locks are, and nothing else: where two keys of one bucket are held at the same time, to
-    /// lock and to release each takes some ten times as long. A bucket takes 128 bytes.
+    /// The number of buckets changes the speed only: if two keys of one bucket are held at the same time, locking and
+    /// releasing each takes some ten times as long. A bucket takes 128 bytes.
     ///
     /// # Panics
     ///
@@ -255,7 +256,7 @@ impl<K: ?Sized, S, F: Face> Keyed<K, S, F> {
 }
 
 impl<K: ?Sized, S, F: Face> Keyed<K, S, F> {
-    /// What was counted of this set (feature `stats`).
+    /// The counters of this set (feature `stats`).
     ///
     /// # Complexity
     ///
@@ -275,7 +276,7 @@ impl<K: ?Sized, S, F: Face> Keyed<K, S, F> {
 }
 
 impl<K: ?Sized, S: BuildHasher, F: Face> Keyed<K, S, F> {
-    /// How many wait for `key` at this moment.
+    /// How many waiters `key` has at this moment.
     ///
     /// # Examples
     ///
@@ -298,7 +299,7 @@ impl<K: ?Sized, S: BuildHasher, F: Face> Keyed<K, S, F> {
         self.buckets.of(tag).waiters(tag)
     }
 
-    /// Whether `key` is held at this moment. It may be otherwise as soon as the answer is there.
+    /// Whether `key` is held at this moment. The answer may be out of date when it arrives.
     ///
     /// # Examples
     ///

@@ -1,14 +1,15 @@
-//! What the counters of exact locks say (feature `stats`).
+//! The counters of exact locks (feature `stats`).
 
 use std::fmt;
 use std::time::Duration;
 
 use super::set::Buckets;
 
-/// What was counted of a set of exact locks.
+/// The counters of a set of exact locks.
 ///
-/// Unequal keys never wait for each other, so all contention is for one key, and more buckets do not lower it. More buckets lower
-/// [`met`](Self::met): an acquisition beside another key of the same bucket takes the lock of the bucket's table.
+/// Unequal keys never wait for each other, so all contention is between acquisitions of the same key, and more
+/// buckets do not lower it. More buckets lower [`met`](Self::met): while another key of the same bucket is held, an
+/// acquisition has to lock the bucket's table.
 ///
 /// # Examples
 ///
@@ -33,7 +34,7 @@ pub struct KeyedStats {
     pub contended: u64,
     /// How many of those gave up before they were served.
     pub cancelled: u64,
-    /// How many wait at this moment.
+    /// The number of waiters at this moment.
     pub waiting: u64,
     /// The total time of all finished waits.
     pub waited: Duration,

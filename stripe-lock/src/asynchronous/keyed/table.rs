@@ -1,4 +1,4 @@
-//! What is held in a bucket and who waits, where its word can't say it.
+//! The held keys and the waiters of a bucket that has more of them than fit its word.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -14,13 +14,13 @@ use super::super::word::Mode;
 use super::stats::KeyedStats;
 use super::tags::Tag;
 
-/// A table that had room for so many keys, or fewer, keeps it.
+/// A table with room for at most this many keys keeps its memory.
 const ROOM_KEPT: usize = 14;
 
 /// The marks of waiters are in 1 to this.
 const LAST_MARK: u32 = 1 << 20;
 
-/// The hash of a tag, for tables of tags whose top bits are alike.
+/// The hasher of tags, for tables of tags whose top bits are equal.
 #[derive(Default)]
 pub(super) struct Fold(u64);
 
@@ -46,7 +46,7 @@ type Folded = BuildHasherDefault<Fold>;
 #[derive(Default)]
 pub(super) struct Waiters {
     pub(super) head: Head,
-    /// So many newcomers were faster than the first, since it was woken.
+    /// How many newcomers have overtaken the first waiter since it was woken.
     pub(super) overtaken: u32,
 }
 
@@ -57,13 +57,14 @@ pub(super) struct Table {
     pub(super) closed: bool,
     /// Whether every key is held, by one guard.
     every_is_held: bool,
-    /// How many wait for every key, in the queue of [`Tag::EVERY`]. While there are any, newcomers that hold nothing do not enter.
+    /// The number of waiters for every key, in the queue of [`Tag::EVERY`]. While there are any, newcomers that hold
+    /// nothing do not enter.
     wait_for_every: u32,
-    /// Waiters in this state came after the first who waits for every key.
+    /// Waiters in this state came after the first waiter for every key.
     after: u32,
-    /// Of queues that are gone.
+    /// The counters of queues that were removed.
     pub(super) tally: Tally,
-    /// How often a key was entered beside another one.
+    /// How often a key was entered while another key was held.
     #[cfg(feature = "stats")]
     pub(super) met: u64,
 }
@@ -75,12 +76,12 @@ unsafe impl Send for Table {}
 impl std::panic::UnwindSafe for Table {}
 
 impl Table {
-    /// Whether the word can say all that it says.
+    /// Whether the word alone can represent the state of the bucket.
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.waiters.is_empty() && !self.every_is_held && !self.closed
     }
 
-    /// What was counted, added to `stats`.
+    /// Adds the counters to `stats`.
     #[cfg(feature = "stats")]
     pub(super) fn add_to(&self, stats: &mut KeyedStats) {
         let mut tally = Tally::default();
@@ -96,7 +97,7 @@ impl Table {
         stats.waited = stats.waited.saturating_add(waits.waited);
     }
 
-    /// Gives back memory that was needed for more keys.
+    /// Frees memory that only more keys need.
     pub(super) fn give_back_room(&mut self) {
         let Self { held, waiters, .. } = self;
         if held.capacity() > ROOM_KEPT && held.len() < held.capacity() / 8 {
@@ -107,7 +108,7 @@ impl Table {
         }
     }
 
-    /// Whether somebody has every key, or waits for that.
+    /// Whether every key is held by a guard, or has waiters.
     fn is_frozen(&self) -> bool {
         self.every_is_held || self.wait_for_every > 0
     }
@@ -117,14 +118,14 @@ impl Table {
         !self.every_is_held && !self.held.contains(&tag)
     }
 
-    /// How many wait for the key.
+    /// The number of waiters for the key.
     pub(super) fn len(&self, tag: Tag) -> u32 {
         self.waiters.get(&tag).map_or(0, |waiters| waiters.head.len())
     }
 
-    /// Lets a newcomer have the key if nobody holds it. The release of the last that may overtake the first waiter hands the
-    /// key over, so there is none to refuse here. One that holds other keys (`beside`) may be in the way of who waits for every key,
-    /// and so does not wait for that.
+    /// Gives a newcomer the key if it is free. No newcomer has to be refused here: after the twelfth that overtook
+    /// the first waiter, the release hands the key to that waiter. A newcomer that holds other keys (`beside`) may be
+    /// the one for which a waiter for every key waits, so it does not wait for that waiter.
     pub(super) fn admit(&mut self, tag: Tag, beside: bool) -> bool {
         if self.closed {
             return false;
@@ -161,7 +162,8 @@ impl Table {
         }
         let (mode, at) = match (tag, frozen) {
             (Tag::EVERY, _) | (_, false) => (Mode::Exclusive, 0),
-            // Before those who have to wait until every key was held, for that one has to wait for this.
+            // It joins before the waiters that came after a waiter for every key, because that one has to wait for
+            // this node.
             _ if beside => (Mode::Upgrade, 0),
             _ => (Mode::Exclusive, self.after as usize),
         };
@@ -171,12 +173,12 @@ impl Table {
         waiters.head.len()
     }
 
-    /// Those who join from now on are served after the first of `every`.
+    /// Waiters that join from now on are served after the first waiter for every key.
     fn freeze(&mut self) {
         self.after = self.after % LAST_MARK + 1;
     }
 
-    /// Serves whoever has to be served now that a key is held no longer. Returns the waker to be called.
+    /// Serves the waiter whose turn it is, after a key was released. Returns the waker to call.
     pub(super) fn serve(&mut self, tag: Tag) -> Option<Waker> {
         match self.next_for_every() {
             Some(first) => self.hand_over_every(first),
@@ -184,7 +186,7 @@ impl Table {
         }
     }
 
-    /// Who is to have every key, since none is held.
+    /// The waiter that gets every key, because no key is held.
     fn next_for_every(&self) -> Option<NonNull<Node>> {
         let free = self.wait_for_every > 0 && self.held.is_empty() && !self.every_is_held;
         if free { self.waiters.get(&Tag::EVERY)?.head.first() } else { None }
@@ -202,7 +204,7 @@ impl Table {
         }
     }
 
-    /// Hands the key, which nobody holds, to the first waiter, or wakes that one to take it. Returns the waker to be called.
+    /// Hands the free key to the first waiter, or wakes that waiter to take it. Returns the waker to call.
     fn serve_key(&mut self, tag: Tag) -> Option<Waker> {
         let frozen = self.is_frozen();
         let waiters = self.waiters.get_mut(&tag).filter(|_| !self.every_is_held)?;
@@ -229,8 +231,8 @@ impl Table {
         }
     }
 
-    /// Ends the holding of every key. All who waited for keys meanwhile are handed them, and only then may the next have every
-    /// key. Returns the wakers to be called.
+    /// Releases every key. All waiters that joined meanwhile are handed their keys, and only then the next waiter can
+    /// get every key. Returns the wakers to call.
     pub(super) fn release_every(&mut self) -> Vec<Waker> {
         self.every_is_held = false;
         if self.wait_for_every > 0 {
@@ -239,7 +241,7 @@ impl Table {
         self.serve_all()
     }
 
-    /// Hands each key that nobody holds to its first waiter; if there is none, every key to who waits for that.
+    /// Hands each free key to its first waiter. If there is none, hands every key to the first waiter for that.
     fn serve_all(&mut self) -> Vec<Waker> {
         let free: Vec<_> =
             self.waiters.keys().copied().filter(|&tag| tag != Tag::EVERY && self.is_free(tag)).collect();
@@ -253,8 +255,8 @@ impl Table {
         wakers
     }
 
-    /// A waiter for the key gave up, and is in its queue no longer: serves those whose turn it may be now. Returns the wakers to be
-    /// called.
+    /// A waiter for the key gave up and has left its queue: serves the waiters whose turn it may be now. Returns the
+    /// wakers to call.
     pub(super) fn pass_on(&mut self, tag: Tag) -> Vec<Waker> {
         match tag {
             Tag::EVERY if self.is_frozen() => vec![],
@@ -264,7 +266,7 @@ impl Table {
         }
     }
 
-    /// Takes a node out of its queue.
+    /// Removes a node from its queue.
     ///
     /// # Safety
     ///
@@ -283,7 +285,7 @@ impl Table {
         }
     }
 
-    /// Tells waiters that the set is closed, as many as there is room for wakers.
+    /// Tells waiters that the set is closed, at most as many as there is room for their wakers.
     pub(super) fn dismiss(&mut self, wakes: &mut Wakes) {
         for _ in 0..BATCH {
             let Some((&tag, waiters)) = self.waiters.iter().next() else { return };

@@ -1,9 +1,9 @@
-//! The keys that a guard or a future stands for, by their tags.
+//! The tags of the keys of a guard or a future.
 
 use super::bucket::Bucket;
 use super::set::Buckets;
 
-/// Stands for a key.
+/// Identifies a key by 63 bits of its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(pub(super) u64);
 
@@ -28,7 +28,7 @@ pub trait Tags: Clone + Send + Sync + Unpin + 'static {
     /// Whether they stand for every key there may be.
     const EVERY: bool = false;
 
-    /// All of them.
+    /// All tags.
     fn all(&self) -> &[Tag];
 
     /// How many acquisitions they take, each in one bucket.
@@ -83,7 +83,7 @@ impl Tags for Every {
     }
 }
 
-/// So many tags are kept without an allocation.
+/// How many tags are stored without an allocation.
 const FEW: usize = 16;
 
 /// Several keys.
@@ -120,7 +120,7 @@ impl Many {
         *self = Self::of(self.all().iter().copied().chain([tag]));
     }
 
-    /// Says whether it was there.
+    /// Returns whether the tag was there.
     pub(super) fn remove(&mut self, tag: Tag) -> bool {
         let Ok(at) = self.all().binary_search(&tag) else { return false };
         match &mut self.0 {

@@ -17,9 +17,9 @@ use crate::shared::hash::DefaultHasher;
 
 /// An async mutex for every key: equal keys exclude each other, unequal keys never wait for each other.
 ///
-/// It may be held across an `.await`. It works on every runtime, and by the `blocking_` methods without one; threads and
-/// tasks wait for the same keys in the same queues. For memory, cost and fairness see [`KeyedMutex`](crate::KeyedMutex), with
-/// which it has everything in common but the way of waiting.
+/// It may be held across an `.await`. It works on every runtime, and without one by its `blocking_` methods; threads
+/// and tasks wait for a key in the same queue. Memory, cost and fairness are those of
+/// [`KeyedMutex`](crate::KeyedMutex).
 ///
 /// # Deadlock
 ///
@@ -190,8 +190,8 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         attempt(self.clone(), self.one(key))
     }
 
-    /// Waits for `key` until `sleep` is over: any future that takes as long as one is willing to wait. A free key is had even if
-    /// the time is up. Other futures of this set have their limit from [`within`](crate::asynchronous::within).
+    /// Waits for `key` until the future `sleep` ends. A free key is taken even if `sleep` has ended already. For a
+    /// time limit on other futures of this set, use [`within`](crate::asynchronous::within).
     ///
     /// # Errors
     ///
@@ -221,9 +221,10 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         Timeout::new(self.lock(key), sleep)
     }
 
-    /// As [`lock`](Self::lock), waiting as a thread, in the same queue as the tasks.
+    /// As [`lock`](Self::lock), but blocks the thread, which waits in the same queue as the tasks.
     ///
-    /// Not to be called from a task: it stops the executor's thread, and hangs for ever if that thread has to run the holder.
+    /// Do not call it from a task: it stops the executor's thread, and hangs for ever if that thread has to run the
+    /// holder.
     ///
     /// # Panics
     ///
@@ -265,7 +266,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         block(self.lock_owned(key))
     }
 
-    /// As [`blocking_lock`](Self::blocking_lock), for so long at most.
+    /// As [`blocking_lock`](Self::blocking_lock), with a time limit.
     ///
     /// # Errors
     ///
@@ -291,8 +292,8 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         block_for(self.lock(key), limit)
     }
 
-    /// Waits for all `keys`, and takes them in the order of their hashes. So acquisitions of several keys can't deadlock among each
-    /// other, whatever the order of their keys. A key that comes twice counts once.
+    /// Waits for all `keys`, and takes them in the order of their hashes. So acquisitions of several keys can't
+    /// deadlock with each other, whatever the order of their keys. A key that is named twice counts once.
     ///
     /// # Cancel safety
     ///
@@ -389,7 +390,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
         attempt(self.clone(), self.many(keys))
     }
 
-    /// As [`lock_many`](Self::lock_many), waiting as a thread. Not to be called from a task.
+    /// As [`lock_many`](Self::lock_many), but blocks the thread. Do not call it from a task.
     ///
     /// # Panics
     ///
@@ -417,9 +418,8 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     /// Closes the set, as for a shutdown: no key can be locked from now on, and all waiters get an error. Holders keep their keys
     /// until they release them.
     ///
-    /// Futures that wait, and those to come, end with [`AcquireError::Closed`] where they are
-    /// [`checked`](AcquireKeys::checked) or have a time limit, and with a panic where they aren't. Closing it twice does no
-    /// harm.
+    /// Futures that wait, and later ones, end with [`AcquireError::Closed`] if they are
+    /// [`checked`](AcquireKeys::checked) or have a time limit. All others panic. Closing a set twice does no harm.
     ///
     /// # Panics
     ///
@@ -441,7 +441,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
         KeyedSet::buckets(self).each().for_each(|bucket| bucket.close(&mut panics));
     }
 
-    /// Whether [`close`](Self::close) was called, and has come to its end.
+    /// Whether [`close`](Self::close) was called and has returned.
     ///
     /// # Examples
     ///

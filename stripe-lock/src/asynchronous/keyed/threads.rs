@@ -16,15 +16,15 @@ use crate::shared::hash::DefaultHasher;
 
 /// A mutex for every key: equal keys exclude each other, unequal keys never wait for each other.
 ///
-/// Nothing is set up for a key, and nothing is left of it: where no two keys meet in one of the set's
-/// [`buckets`](Keyed::buckets), to lock a key and to release it take one atomic instruction each, as for a stripe. Memory is
-/// taken for keys that are held at the same time in one bucket, and given back when they are released.
+/// The set has no entry for a free key. If no other key of the same [bucket](Keyed::buckets) is held, locking a key
+/// takes one atomic instruction, and so does releasing it, as for a stripe. Memory is allocated only for keys of one
+/// bucket that are held at the same time, and freed when they are released.
 ///
-/// It guards no data of its own. Where there is some for each key, keep it in a map of your own, or in a
-/// [`StripedMutex`](crate::StripedMutex), whose stripes hold a map each. [Stripes or exact
+/// It guards no data of its own. If there is data for each key, keep it in a map of your own, or in a
+/// [`StripedMutex`](crate::StripedMutex) with a map in each stripe. [Stripes or exact
 /// keys](crate::guide::choosing_stripes#stripes-or-exact-keys) says when to take which.
 ///
-/// To lock from tasks and threads together, take [`AsyncKeyedMutex`](crate::AsyncKeyedMutex).
+/// To lock the same keys from tasks and threads, take [`AsyncKeyedMutex`](crate::AsyncKeyedMutex).
 ///
 /// # Fairness
 ///
@@ -36,8 +36,7 @@ use crate::shared::hash::DefaultHasher;
 /// Several keys that are locked by [`lock_many`](Self::lock_many) can't deadlock, whatever their order. If threads lock keys
 /// one by one, all threads have to lock them in the same order. Any order will do, for example that of the keys.
 ///
-/// There is no `lock_all`: a set without entries for its keys would have to look at every bucket at every release. A set of
-/// stripes has it.
+/// [`lock_all`](Self::lock_all) locks every key. It visits every bucket; if you need it often, take a set of stripes.
 ///
 /// # Panics
 ///
@@ -127,7 +126,7 @@ pub type KeyedMutexMultiGuard<'a, K, S = DefaultHasher> = KeyedGuard<&'a KeyedMu
 /// ```
 pub type ArcKeyedMutexMultiGuard<K, S = DefaultHasher> = KeyedGuard<Arc<KeyedMutex<K, S>>, Many>;
 
-/// Takes the keys, waiting as long as that needs.
+/// Takes the keys, and waits as long as that needs.
 #[inline(always)]
 #[track_caller]
 pub(super) fn wait<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> KeyedGuard<P, N> {
@@ -145,14 +144,14 @@ pub(super) fn wait<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> Keye
 fn wait_longer<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N, held: usize) -> KeyedGuard<P, N> {
     let id = set.buckets().id;
     let wanted = tags.clone();
-    // SAFETY: so many of the keys have just been entered.
+    // SAFETY: the first `held` keys have just been entered.
     let future = unsafe { AcquireKeys::holding(set, tags, held) };
     // If that panics, what was entered is released when the future is dropped.
     <<P::Target as KeyedSet>::Face as FaceParts>::Record::check(id, wanted.all());
     block(future).recorded()
 }
 
-/// Takes the keys, waiting for so long at most.
+/// Takes the keys, and waits until the deadline at most.
 #[track_caller]
 pub(super) fn wait_for<P: Deref<Target: KeyedSet>, N: Tags>(
     set: P,
@@ -163,7 +162,7 @@ pub(super) fn wait_for<P: Deref<Target: KeyedSet>, N: Tags>(
 }
 
 impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
-    /// Locks `key`, waiting as long as it needs.
+    /// Locks `key`, and waits as long as that needs.
     ///
     /// # Panics
     ///
@@ -306,8 +305,9 @@ impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
         wait_for(self.clone(), self.one(key), timeout)
     }
 
-    /// Locks all `keys`, in the order of their hashes. So acquisitions of several keys can't deadlock among each other, whatever
-    /// the order of their keys. A key that comes twice counts once. No heap allocation for up to 16 keys.
+    /// Locks all `keys`, in the order of their hashes. So acquisitions of several keys can't deadlock with each
+    /// other, whatever the order of their keys. A key that is named twice counts once. Up to 16 keys need no heap
+    /// allocation.
     ///
     /// # Panics
     ///

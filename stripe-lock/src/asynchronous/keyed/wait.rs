@@ -1,4 +1,4 @@
-//! Waiting for keys: the futures, by which tasks wait, and threads too.
+//! Waiting for keys: the futures, which tasks and threads use alike.
 
 use std::fmt;
 use std::ops::Deref;
@@ -24,11 +24,12 @@ struct Waiter {
     node: Node,
 }
 
-/// What a wait came to: the key, with a waker that is not needed any more. Its drop is code of the caller's.
+/// The result of a wait: the key, with a waker that is not needed any more. Dropping a waker runs code of the caller.
 type Outcome = Result<Option<Waker>, AcquireError>;
 
 impl Waiter {
-    /// Begins to wait, or looks how the wait goes. Idle again when it is ready. `beside`: other keys are held meanwhile.
+    /// Begins to wait, or continues the wait. The waiter is idle again when this is ready. `beside`: other keys are
+    /// held meanwhile.
     ///
     /// # Safety
     ///
@@ -44,7 +45,7 @@ impl Waiter {
         max_waiters: u32,
         cx: &mut Context<'_>,
     ) -> Poll<Outcome> {
-        // One that was served has nothing to look at.
+        // A waiter that was served has nothing to spin for.
         let looks = MOST_PAUSES > 0 && (self.node.is_idle() || self.node.state().queued_at().is_some());
         let mut looking = looks.then(|| bucket.patience.begin());
         let mut spins = false;
@@ -134,7 +135,7 @@ impl Waiter {
     }
 }
 
-/// Goes to sleep, after looks that were in vain if there were any.
+/// Goes to sleep. If it has spun before, that was in vain.
 fn pending<T>(looking: Option<&Looking<'_>>) -> Poll<T> {
     if let Some(looking) = looking.filter(|looking| looking.is_over()) {
         looking.failed();
@@ -169,7 +170,7 @@ fn pending<T>(looking: Option<&Looking<'_>>) -> Poll<T> {
 pub struct AcquireKeys<P: Deref<Target: KeyedSet>, N: Tags> {
     /// The set and the keys, until it is ready.
     parts: Option<(P, N)>,
-    /// So many of the keys are held.
+    /// How many of the keys are held.
     held: usize,
     /// Whether another guard holds keys for as long as this waits.
     beside: bool,
@@ -183,7 +184,7 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
         unsafe { Self::holding(set, tags, 0) }
     }
 
-    /// As [`new`](Self::new), with so many of the keys, from the first on, entered already.
+    /// As [`new`](Self::new), with the first `held` keys entered already.
     ///
     /// # Safety
     ///
@@ -220,7 +221,7 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
         Checked::of(self)
     }
 
-    /// The same, with an error instead of a wait where `max_waiters` wait already for the first key that is not free.
+    /// The same, with an error instead of a wait if the first key that is not free has `max_waiters` waiters already.
     ///
     /// # Examples
     ///

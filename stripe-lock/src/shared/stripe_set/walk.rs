@@ -52,8 +52,9 @@ pub(super) enum Walk<'a> {
     Map(Words<'a>),
 }
 
-/// An iteration over a bit map from both ends. The bits left to visit are `front` (of the word before `between`), then
-/// `between`, then `back` (of the word after them); `base` is the index of the first of `between`.
+/// An iteration over a bit map from both ends. Three parts are left to visit, in this order: `front` (bits of the
+/// word before `between`), the words `between`, and `back` (bits of the word after them). `base` is the index of the
+/// first word of `between`.
 #[derive(Clone, Debug)]
 pub(super) struct Words<'a> {
     between: &'a [u64],

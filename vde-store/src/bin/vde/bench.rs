@@ -1,4 +1,4 @@
-//! A first look at what a disk gives: puts by many writers.
+//! A quick benchmark of a disk: puts by many writers.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,18 +14,18 @@ use crate::{Failure, at, tell};
 
 #[derive(Args)]
 pub(crate) struct Workload {
-    /// The container to create; it is left there
+    /// The container to create; the benchmark does not delete it
     store: PathBuf,
     /// How many threads write
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     writers: u16,
-    /// Bytes of a value
+    /// Length of each value in bytes
     #[arg(long, default_value_t = 1024)]
     size: usize,
-    /// How long to write
+    /// How many seconds to write
     #[arg(long, default_value = "2", value_parser = parse_seconds)]
     seconds: Duration,
-    /// Acknowledge when logged, not when synced
+    /// Do not wait for the disk: a put returns once it is logged in memory
     #[arg(long)]
     buffered: bool,
 }
@@ -35,7 +35,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Bytes that no compression can help.
+/// Random bytes, which no compression makes shorter.
 fn noise(size: usize) -> Result<Vec<u8>, Failure> {
     let source = Path::new("/dev/urandom");
     let mut value = vec![0; size];

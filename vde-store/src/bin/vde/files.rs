@@ -1,4 +1,4 @@
-//! Directories in and out.
+//! Import of files from a directory, and export to one.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,8 +11,8 @@ use vde_store::{Durability, Entry, Error, ReadView, UserMetadata, Vde};
 
 use crate::{Failure, at, counting, tell};
 
-/// Every regular file below `dir`, and what links to one; links to directories are not followed, since they may lead round
-/// in circles.
+/// Every regular file below `dir`, and every link to one. Links to directories are not followed, because they may
+/// form a cycle.
 fn find(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
     for entry in fs::read_dir(dir).map_err(at(dir))? {
         let entry = entry.map_err(at(dir))?;
@@ -31,7 +31,7 @@ pub(crate) fn import(path: &Path, dir: &Path, as_json: bool) -> Result<(), Failu
     find(dir, &mut found)?;
     found.sort_unstable();
     let store = Vde::open(path)?.with_durability(Durability::Buffered);
-    // The container itself may lie there.
+    // The container itself may be in the directory.
     let container = path.canonicalize().map_err(at(path))?;
     found.retain(|file| file.canonicalize().ok().is_none_or(|file| file != container));
     let bar = counting(found.len() as u64);
@@ -46,7 +46,7 @@ pub(crate) fn import(path: &Path, dir: &Path, as_json: bool) -> Result<(), Failu
 }
 
 #[cfg(unix)]
-#[allow(clippy::unnecessary_wraps, reason = "other systems have names that are no bytes")]
+#[allow(clippy::unnecessary_wraps, reason = "on other systems, names are not bytes")]
 fn name(key: &[u8]) -> Option<&OsStr> {
     Some(std::os::unix::ffi::OsStrExt::from_bytes(key))
 }
@@ -56,21 +56,21 @@ fn name(key: &[u8]) -> Option<&OsStr> {
     std::str::from_utf8(key).ok().map(OsStr::new)
 }
 
-/// Where a key's value goes below `dir`; keys that would lead out of it are refused.
+/// The file below `dir` for the value of a key. A key that would lead out of `dir` is an error.
 fn target(dir: &Path, key: &[u8]) -> Result<PathBuf, Failure> {
     if let Some(relative) = name(key)
         .filter(|relative| Path::new(relative).components().all(|part| matches!(part, Component::Normal(_))))
     {
         return Ok(dir.join(relative));
     }
-    let reason = io::Error::new(io::ErrorKind::InvalidInput, "the key is no path below the directory");
+    let reason = io::Error::new(io::ErrorKind::InvalidInput, "the key is not a path below the directory");
     Err(Failure::Io(key.escape_ascii().to_string(), reason))
 }
 
-/// What the names of files that are being written end in, behind the number of the process.
+/// The end of the name of a file that is being written, after the number of the process.
 const SUFFIX: &str = ".partial";
 
-/// Removes what killed processes left of a file that was to be at `target`: files with such a name that are not locked.
+/// Removes the unfinished files for `target` that killed processes left: files with such a name that are not locked.
 fn remove_leftovers(target: &Path) {
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Some(name), Ok(files)) = (target.file_name(), fs::read_dir(parent)) else { return };
@@ -86,14 +86,15 @@ fn remove_leftovers(target: &Path) {
     }
 }
 
-/// Writes a file that appears at `path` once it is whole. What is no regular file (a terminal, a pipe) is written to as it is.
+/// Writes a file that appears at `path` once it is whole. If `path` is not a regular file (a terminal, a pipe), it is
+/// written to directly.
 pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failure> {
     let there = fs::metadata(path).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         let mut file = File::create(path).map_err(at(path))?;
         return io::copy(&mut from, &mut file).map(drop).map_err(at(path));
     }
-    // A link stays one.
+    // A link stays a link: its target is replaced.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     remove_leftovers(&target);
     let mut partial = target.clone().into_os_string();
@@ -115,7 +116,7 @@ pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failur
     write().map_err(at(path))
 }
 
-/// Writes every value to a file. With `salvage`, what is damaged is named and left out.
+/// Writes every value to a file. With `salvage`, damaged values are named and left out.
 pub(crate) fn export(view: &ReadView, dir: &Path, salvage: bool, as_json: bool) -> Result<(), Failure> {
     let bar = ProgressBar::new_spinner();
     let (mut keys, mut left_out) = (0u64, 0u64);

@@ -18,7 +18,7 @@ use vde_store::{Error, ReadView, Vde, VdeOptions};
 
 /// A crash-safe store of keys and values in one file.
 ///
-/// Keys and values are bytes; where a terminal or JSON cannot show a key as text, it is escaped.
+/// Keys and values are bytes. A key that a terminal or JSON cannot show as text is escaped.
 ///
 /// Exit codes: 0 done; 1 the operation failed; 2 the command line is wrong; 3 there is no such key or snapshot; 4 stored
 /// bytes are damaged.
@@ -63,7 +63,7 @@ enum Command {
         store: PathBuf,
         key: OsString,
     },
-    /// List keys in order, byte for byte, one a line
+    /// List keys in byte order, one per line
     Ls {
         /// The container
         store: PathBuf,
@@ -76,7 +76,7 @@ enum Command {
         #[command(flatten)]
         at: At,
     },
-    /// Show the figures of a store, or what is known of a key
+    /// Show statistics of a store, or the metadata of a key
     Stat {
         /// The container
         store: PathBuf,
@@ -114,7 +114,7 @@ enum Command {
         #[arg(short, long, requires = "name")]
         delete: bool,
     },
-    /// Persist the index, so that opening the store replays nothing
+    /// Persist the index, so that opening the store does not replay the log
     Checkpoint {
         /// The container
         store: PathBuf,
@@ -123,9 +123,9 @@ enum Command {
     Backup {
         /// The container
         store: PathBuf,
-        /// The copy, where nothing may be yet
+        /// The file to create; it must not exist
         path: PathBuf,
-        /// Copy what a damaged store still holds
+        /// Copy everything that can still be read of a damaged store
         #[arg(long)]
         salvage: bool,
     },
@@ -134,7 +134,7 @@ enum Command {
         /// The container
         store: PathBuf,
     },
-    /// Measure puts into a new store
+    /// Measure how many puts per second a new store takes
     Bench(bench::Workload),
     /// Print a completion script for a shell
     #[command(alias = "completion")]
@@ -166,7 +166,7 @@ struct At {
     /// Read from this snapshot
     #[arg(long, value_name = "SNAPSHOT")]
     at: Option<String>,
-    /// Read what a damaged store still holds
+    /// Read everything that can still be read of a damaged store
     #[arg(long)]
     salvage: bool,
 }
@@ -187,7 +187,7 @@ fn parse_meta(text: &str) -> Result<(String, String), String> {
 /// Why a command ended early.
 enum Failure {
     Store(Error),
-    /// A file, or what was being done, with the system's reason.
+    /// The file or the action that failed, with the system's error.
     Io(String, io::Error),
     Missing(String),
     Damaged,
@@ -207,7 +207,7 @@ impl Failure {
         Self::Missing(format!("no such key: {}", key.escape_ascii()))
     }
 
-    /// What copying a value came to: the store's own errors come wrapped in those of the system.
+    /// The failure of copying a value. Errors of the store come wrapped in errors of the system.
     fn copying(place: &str, error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(inner) => Self::Store(inner.clone()),
@@ -230,7 +230,7 @@ fn main() -> ExitCode {
     let store = cli.command.store();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of our output has seen enough.
+        // The reader has closed our output. That is no failure.
         Err(Failure::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             let (code, message) = match failure {
@@ -246,7 +246,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The message, with the name of the container, unless it has that already.
+/// The message with the name of the container, if the error does not name it already.
 fn about(store: Option<&Path>, error: &Error) -> String {
     let (name, message) = (store.map(|store| store.display().to_string()), error.to_string());
     match name {
@@ -291,7 +291,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Bench(workload) => bench::run(workload, json),
         Command::Completions { shell } => {
-            // It panics where it cannot write.
+            // `generate` panics if it cannot write, so it writes to memory.
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "vde", &mut script);
             io::stdout().write_all(&script).map_err(stdout)
@@ -304,7 +304,7 @@ fn open(path: &Path) -> Result<Vde, Failure> {
     Ok(VdeOptions::new().create_if_missing(false).open(path)?)
 }
 
-/// For reading, next to other readers.
+/// Options to open a store for reading, beside other readers.
 fn reading() -> VdeOptions {
     VdeOptions::new().read_only(true)
 }
@@ -314,7 +314,7 @@ fn tell(as_json: bool, value: &serde_json::Value, text: &str) -> Result<(), Fail
     if as_json { writeln!(out, "{value}") } else { writeln!(out, "{text}") }.map_err(stdout)
 }
 
-/// One figure a line, for people.
+/// A table with one value per line.
 fn table(value: &serde_json::Value) -> String {
     let line = |(name, value): (&String, &serde_json::Value)| match value {
         serde_json::Value::Null => format!("{name:>20}  -"),
@@ -337,12 +337,12 @@ fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     }
 }
 
-/// For so many things.
+/// A progress bar that counts to `total`.
 fn counting(total: u64) -> ProgressBar {
     bar(Some(total), "{bar:40} {pos}/{len} {eta}")
 }
 
-/// For bytes, of which there are so many, if that is known.
+/// A progress bar of bytes. `total` is `None` if it is unknown.
 fn bytes(total: Option<u64>) -> ProgressBar {
     match total {
         Some(_) => bar(total, "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}"),

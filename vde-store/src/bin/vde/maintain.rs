@@ -1,4 +1,4 @@
-//! Whole stores.
+//! Commands on a whole store.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(crate) fn stat(store: &Vde, as_json: bool) -> Result<(), Failure> {
         _ => ("healthy", None),
     };
     let recovery = store.recovery();
-    // The index knows how many keys it has; what was written since has to be looked through.
+    // The index knows how many keys it has. If there are newer writes, the keys have to be counted.
     let keys = match recovery.records {
         0 => stats.keys,
         _ => store.list("").try_fold(0, |keys, entry| entry.map(|_| keys + 1))?,
@@ -71,7 +71,7 @@ pub(crate) fn verify(store: &Vde, as_json: bool) -> Result<(), Failure> {
     if report.is_clean() { Ok(()) } else { Err(Failure::Damaged) }
 }
 
-/// Copies a store. With `salvage`, what is damaged is named and left out.
+/// Copies a store. With `salvage`, damaged entries are named and left out.
 pub(crate) fn backup(store: &Path, path: &Path, salvage: bool, as_json: bool) -> Result<(), Failure> {
     let mut left_out = Vec::new();
     let keys = busy("copying", || {

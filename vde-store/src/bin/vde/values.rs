@@ -1,4 +1,4 @@
-//! Single keys and their values.
+//! Commands on single keys and their values.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -14,7 +14,7 @@ pub(crate) fn put(store: &Path, key: &[u8], file: &Path, meta: &UserMetadata) ->
     if ["-", "@-"].iter().any(|name| file == Path::new(name)) {
         return Ok(Vde::open(store)?.put_with(key, io::stdin().lock(), meta)?);
     }
-    // First of all: a mistyped name must not leave an empty store behind.
+    // Before the store is opened: a mistyped file name must not create an empty store.
     let source = File::open(file).map_err(at(file))?;
     let bar = bytes(source.metadata().ok().map(|metadata| metadata.len()));
     let stored = Vde::open(store)?.put_with(key, bar.wrap_read(source), meta);
@@ -44,7 +44,8 @@ pub(crate) fn ls(view: &ReadView, prefix: &[u8], end: &[u8], as_json: bool) -> R
         let entry = entry?;
         if as_json {
             let mut value = json!({ "len": entry.len() });
-            // Text as it is. Other bytes are escaped, under another name, so that the two are not confused.
+            // A key that is text is shown as it is. Other keys are escaped and have another field name, so that the
+            // two are not confused.
             match std::str::from_utf8(entry.key()) {
                 Ok(key) => value["key"] = key.into(),
                 Err(_) => value["escaped_key"] = entry.key().escape_ascii().to_string().into(),
@@ -60,7 +61,7 @@ pub(crate) fn ls(view: &ReadView, prefix: &[u8], end: &[u8], as_json: bool) -> R
     out.flush().map_err(stdout)
 }
 
-/// A key as a terminal may show it: what would control the terminal, or is no text, is escaped.
+/// A key for a terminal: control characters, and bytes that are not text, are escaped.
 pub(crate) fn shown(key: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(key) else { return key.escape_ascii().to_string() };
     let mut shown = String::new();

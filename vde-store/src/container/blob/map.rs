@@ -10,11 +10,11 @@ use crate::container::format::{Extent, Fields, Geometry, extent_checksum};
 use crate::container::pages::{Bytes, Pages, PinnedBytes};
 use crate::container::segments::PageRun;
 
-/// What is verified, and read, at once.
+/// The unit in which a blob is read and verified, in bytes.
 pub(super) const CHUNK: usize = 64 * 1024;
 /// First four bytes of a part's map.
 const PART_MAGIC: u32 = 0x4d45_4456; // "VDEM"
-/// In place of the number of extents, it tells a map of parts.
+/// This value in place of the number of extents marks a map of parts.
 const OF_PARTS: u32 = u32::MAX;
 const MAP: &str = "blob map";
 
@@ -25,12 +25,12 @@ pub(super) struct Part {
     /// Offset in the container and length in bytes of each extent. Every extent but the last is a multiple of [`CHUNK`]
     /// long, so that a chunk lies in one extent.
     extents: Vec<(u64, u64)>,
-    /// Of each chunk.
+    /// The checksum of each chunk.
     chunks: Vec<u64>,
 }
 
 impl Part {
-    /// Takes in the bytes that were written to `run`.
+    /// Adds the bytes that were written to `run`.
     pub(super) fn add(&mut self, run: PageRun, bytes: &[u8], geometry: Geometry) {
         for (i, chunk) in bytes.chunks(CHUNK).enumerate() {
             let offset = run.offset + (i * CHUNK) as u64;
@@ -57,14 +57,14 @@ impl Part {
         }
     }
 
-    /// The bytes that the pages of a part's map begin with.
+    /// The encoded map of a part, which its pages begin with.
     pub(super) fn encode_page(&self) -> Vec<u8> {
         let mut out = PART_MAGIC.to_le_bytes().to_vec();
         self.encode(&mut out);
         out
     }
 
-    /// That of `len` bytes.
+    /// The part with `extents` extents and `len` bytes.
     fn fields(f: &mut Fields<'_>, extents: u32, len: u64) -> Option<Self> {
         let mut part = Self { len, ..Self::default() };
         let mut total = 0u64;
@@ -138,7 +138,7 @@ pub(crate) fn decode_part(bytes: &[u8]) {
 pub(super) enum Listed {
     Chunks(Part),
     Parts {
-        /// How many bytes each part has, but the last.
+        /// How many bytes each part but the last has.
         part_len: u64,
         /// Where the map of each is.
         maps: Vec<Extent>,
@@ -154,7 +154,7 @@ pub(crate) struct BlobMap {
     pub(super) listed: Listed,
 }
 
-/// The part of a blob that was read last, and which it is.
+/// The part of a blob that was read last, with its index.
 #[derive(Default)]
 pub(crate) struct Held(Option<(u64, Part)>);
 
@@ -259,7 +259,7 @@ impl BlobMap {
         }
     }
 
-    /// The bytes from `from` to `to`, and nothing else but the rest of their first and last chunk.
+    /// The bytes from `from` to `to`. Only the chunks that contain them are read.
     pub(crate) fn range(&self, pages: &Pages, from: u64, to: u64) -> Result<Vec<u8>> {
         let (from, to) = (from.min(self.len), to.min(self.len));
         let (len, mut out) = (to.saturating_sub(from), Vec::new());
@@ -280,7 +280,7 @@ impl BlobMap {
         Ok(out)
     }
 
-    /// All of it: in place where it lies in one piece of a mapped file.
+    /// The whole value: in place if it is one contiguous piece of a mapped file.
     pub(crate) fn pin(&self, pages: &Pages) -> Result<PinnedBytes> {
         if let Listed::Chunks(part) = &self.listed
             && let [(offset, len)] = part.extents[..]
@@ -297,10 +297,10 @@ impl BlobMap {
         self.check(pages, |_, _| Ok(()))
     }
 
-    /// As [`verify`](Self::verify), and hands each of them to `each(bytes, offset)` once it is known to be right.
+    /// As [`verify`](Self::verify), and calls `each(bytes, offset)` with each of them after its check.
     pub(crate) fn check(&self, pages: &Pages, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
         for (map, _) in self.parts() {
-            // Not what an earlier reader found, but what is there now.
+            // An earlier reader may have verified the page. Verify what is there now.
             pages.forget(map.offset);
             each(&pages.extent(map, MAP)?, map.offset)?;
         }

@@ -26,17 +26,17 @@ pub(crate) const WRITE_BLOB: &str = "write the value";
 /// So much at the start of a value is kept in the page cache; a value of gigabytes would drive out what others need.
 const CACHED: u64 = 16 << 20;
 
-/// What is allocated and written at once; a multiple of the chunk.
+/// The unit of allocation and writing in bytes; a multiple of the chunk.
 const PIECE: usize = 16 * CHUNK;
 /// How many pieces a part has: few enough for the map of one part to fit any container's records, and enough for the map
 /// of all parts of the longest value to fit a record where segments have their usual size.
 pub(crate) const PART_PIECES: u64 = 512;
 
-/// A blob that no record refers to yet. Dropped before one does, it gives its pages back.
+/// A blob to which no record refers yet. If it is dropped before a record does, its pages are freed.
 pub(crate) struct PendingBlob {
     pages: Arc<Pages>,
     segments: Arc<Mutex<Segments>>,
-    /// Which segments it must not reach, if it must lie before one.
+    /// The first segment that it must not use, if there is such a limit.
     end: Option<u32>,
     pub(crate) len: u64,
     content: Xxh3,
@@ -58,7 +58,7 @@ fn max_len(geometry: Geometry, part_len: u64) -> u64 {
 }
 
 impl PendingBlob {
-    /// One whose parts have so many pieces each.
+    /// A blob whose parts have `part_pieces` pieces each.
     pub(crate) fn new(pages: Arc<Pages>, segments: Arc<Mutex<Segments>>, part_pieces: u64) -> Self {
         let part_len = part_pieces * piece_len(pages.geometry()) as u64;
         Self {
@@ -74,7 +74,7 @@ impl PendingBlob {
         }
     }
 
-    /// One that lies before segment `end`, in whatever free pages there are.
+    /// A blob before segment `end`, in any free pages.
     pub(crate) fn before(
         end: u32,
         pages: Arc<Pages>,
@@ -193,7 +193,8 @@ impl Drop for PendingBlob {
     }
 }
 
-/// What `source` yields beyond the `start` of it that was read already, written to the container in constant memory.
+/// Writes a value to the container in constant memory: `start`, which was read from `source` already, and the rest of
+/// `source`.
 pub(crate) fn write(
     mut blob: PendingBlob,
     start: &[u8],
@@ -212,7 +213,7 @@ pub(crate) fn write(
     }
 }
 
-/// As [`write`], but for a blob that is to lie before some segment: `None` where there is no room for it.
+/// As [`write`](write()), for a blob that must be before some segment. `None` if there is no room for it.
 pub(crate) fn write_if_room(
     blob: PendingBlob,
     source: &mut dyn Read,
@@ -249,7 +250,7 @@ mod tests {
         };
         assert_eq!(len_of(16 << 20), MAX_VALUE);
         assert_eq!(len_of(1 << 30), MAX_VALUE);
-        // Whose container cannot be much longer than that in any case.
+        // A container of this segment size cannot be much longer than that in any case.
         assert!((700 << 30..800 << 30).contains(&len_of(1 << 18)), "{}", len_of(1 << 18));
     }
 }

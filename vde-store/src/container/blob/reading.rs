@@ -1,4 +1,4 @@
-//! Reading a value from any place in it.
+//! Reading a value from any position.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;

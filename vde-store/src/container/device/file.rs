@@ -1,4 +1,4 @@
-//! The device that a container file is.
+//! A container file as a device.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::container::device::{Device, Lock, Mapping, readers, system};
 use crate::container::error::{Error, Result};
 
-/// A container file, held under the operating system's file lock for as long as it is open.
+/// A container file. It is locked by the operating system's file lock while it is open.
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ use crate::container::error::{Error, Result};
 #[derive(Debug)]
 pub struct FileDevice {
     file: File,
-    /// The same file past the page cache, where the file system allows that.
+    /// The same file opened past the page cache, if the file system allows that.
     direct: Option<File>,
     /// The process that took the lock.
     process: u32,
@@ -34,7 +34,7 @@ pub struct FileDevice {
 /// file would leave the lock with such a child.
 impl Drop for FileDevice {
     fn drop(&mut self) {
-        // A child that ends as a copy of this process must not unlock what its parent uses.
+        // A forked child that exits must not unlock the file, which its parent still uses.
         if std::process::id() == self.process {
             let _ = self.file.unlock();
             let _ = readers::let_go_of_all(&self.file);
@@ -125,12 +125,12 @@ impl FileDevice {
         Self::open_with(OpenOptions::new().read(true), path, true, lock)
     }
 
-    /// Opens the file at `path` for reading, though a writer may have it open, and keeps it as it is now and will be. So that
-    /// the writer is not kept from all it wants to do, [`read_from`](Self::read_from) is to follow.
+    /// Opens the file at `path` for reading, even if a writer has it open, and keeps the writer from overwriting
+    /// anything. Call [`read_from`](Self::read_from) next, so that the writer may overwrite older data.
     pub(crate) fn open_beside_writer(path: &Path) -> Result<Self> {
         let file = open_regular(OpenOptions::new().read(true), path)?;
         readers::hold(&file, 0).map_err(|e| match e.kind() {
-            // Such locks are not to be had: a writer would not know.
+            // There are no such locks, so a writer would not know of this reader.
             io::ErrorKind::Unsupported | io::ErrorKind::WouldBlock => {
                 Error::AlreadyOpen { path: path.into() }
             }
@@ -152,7 +152,7 @@ impl FileDevice {
         let failed = |e: io::Error| Error::at(path, "open the container", &e);
         loop {
             let device = Self::locked(open_regular(options, path)?, path, shared, lock)?;
-            // Another file may have got the name before this one was locked. What were written to this one would be lost.
+            // Another file may have got the name before this one was locked. Writes to this one would be lost then.
             if system::is_at(&device.file, path).map_err(failed)? {
                 return Ok(device);
             }
@@ -182,37 +182,38 @@ fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<File> {
     if file.metadata().map_err(failed)?.is_file() {
         Ok(file)
     } else {
-        Err(Error::not_a_store("it is no regular file").in_file(path))
+        Err(Error::not_a_store("it is not a regular file").in_file(path))
     }
 }
 
-/// A new file that has another name until it is whole, so that neither a crash nor a failure leaves half of it at its place.
+/// A new file that has a temporary name until it is whole, so that neither a crash nor a failure leaves half of it at
+/// its path.
 pub(crate) struct Partial<'a> {
     path: &'a Path,
-    /// Its name until then. Removed when this is dropped, unless that name is gone.
+    /// The temporary name. The file is removed when this is dropped, unless it got its final name.
     partial: PathBuf,
 }
 
 impl<'a> Partial<'a> {
-    /// Creates and locks an empty file. What killed processes have left of others that were to be at `path` is removed.
+    /// Creates and locks an empty file. Removes temporary files for `path` that killed processes left.
     pub(crate) fn create(path: &'a Path, lock: Lock) -> Result<(Self, FileDevice)> {
         let failed = |e: io::Error| Error::at(path, "create the container", &e);
         if path.symlink_metadata().is_ok() {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }
-        // Without locks, nobody knows which of them are being made.
+        // Without locks, it is unknown which of them are still being written.
         if lock == Lock::File {
             remove_leftovers(path);
         }
         loop {
-            // Nobody else's: whatever has an expected name could be somebody's.
+            // A random name, because a file with a predictable name could belong to another process.
             let unique = std::hash::RandomState::new().build_hasher().finish();
             let mut partial = path.as_os_str().to_owned();
             partial.push(format!(".{unique:016x}{SUFFIX}"));
             let partial = Self { path, partial: partial.into() };
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&partial.partial);
             match FileDevice::locked(file.map_err(failed)?, &partial.partial, false, lock) {
-                // Somebody took it for a leftover before it was locked.
+                // Another process took it for a leftover before it was locked.
                 Err(Error::AlreadyOpen { .. }) => {}
                 Ok(device) if !system::is_at(&device.file, &partial.partial).unwrap_or(false) => {}
                 device => return Ok((partial, device?)),
@@ -234,10 +235,10 @@ impl Drop for Partial<'_> {
     }
 }
 
-/// What the names of files that are being made end in, behind 16 hexadecimal digits.
+/// The end of a temporary file's name, after 16 hexadecimal digits.
 const SUFFIX: &str = ".partial";
 
-/// Removes files that were to be at `path` and that nobody holds locked, so that nobody will finish them. What cannot be
+/// Removes temporary files for `path` that are not locked, because no process will finish them. A file that cannot be
 /// removed stays.
 fn remove_leftovers(path: &Path) {
     let (Some(name), Ok(files)) = (path.file_name(), fs::read_dir(parent(path))) else { return };
@@ -329,7 +330,7 @@ impl Device for FileDevice {
             for at in (hole..hole_end).step_by(BULK) {
                 let piece = (hole_end - at).min(BULK as u64) as usize;
                 if let Err(error) = self.write_bulk(&zeros[..piece], at) {
-                    // Others may need what little there was.
+                    // Other programs may need the little space that was left.
                     let _ = self.file.set_len(before);
                     return Err(error);
                 }
@@ -347,7 +348,7 @@ impl Device for FileDevice {
         system::map(&self.file, len)
     }
 
-    /// Where that cannot be told, somebody may.
+    /// If that is unknown, there may be a reader.
     fn is_read_before(&self, checkpoint: u64) -> bool {
         readers::is_held_before(&self.file, checkpoint).unwrap_or(true)
     }
@@ -377,7 +378,7 @@ mod tests {
         let failed = FileDevice::create_with(&path, Lock::File, |_| Err(Error::ReadOnly));
         assert!(matches!(failed, Err(Error::ReadOnly)));
         assert_eq!(files(), 0);
-        // Somebody else is faster.
+        // Another process creates the file first.
         let late = FileDevice::create_with(&path, Lock::File, |_| {
             fs::write(&path, "theirs").unwrap();
             Ok(())
@@ -437,8 +438,8 @@ mod tests {
         let left: Vec<bool> = names.iter().map(|name| dir.path().join(name).exists()).collect();
         assert_eq!(left, [false, true, true, true]);
         drop(FileDevice::create(&path).unwrap());
-        assert!(system::is_at(&being_made.file, &partial.partial).unwrap(), "somebody is at it");
-        assert!(partial.finish().is_err(), "somebody else was faster");
+        assert!(system::is_at(&being_made.file, &partial.partial).unwrap(), "it is being made");
+        assert!(partial.finish().is_err(), "another process was faster");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! How readers beside a writer make themselves known: each locks one byte far behind the container's end, whose place says
-//! which checkpoint it reads. The system takes the lock back when the reader's process ends, however it does.
+//! How readers beside a writer make themselves known: each locks one byte far behind the container's end. The offset
+//! of that byte is the number of the checkpoint that it reads. The system releases the lock when the reader's process
+//! ends, even by a kill.
 //!
 //! The locks belong to the open file and not to the process, so that a process may write a container and read it as well.
 
@@ -45,7 +46,7 @@ mod locks {
     }
 
     pub(crate) fn let_go_of_all(file: &File) -> io::Result<()> {
-        // To the end, wherever that is.
+        // A length of 0 means up to the end of the file.
         set(file, &bytes(F_UNLCK, FIRST, 0))
     }
 

@@ -1,4 +1,4 @@
-//! What systems and file systems do differently.
+//! The differences between operating systems and file systems.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -25,7 +25,7 @@ mod unix {
         file.write_all_at(data, offset)
     }
 
-    /// A pipe would make whoever opens it wait for somebody at the other end.
+    /// Opening a pipe would otherwise wait for a process at the other end.
     pub(crate) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
     }
@@ -38,7 +38,7 @@ mod unix {
 
     pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
         match File::open(path).and_then(|directory| directory.sync_all()) {
-            // Not every file system can, and those that cannot need not.
+            // File systems that cannot sync a directory do not need it.
             Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
             synced => synced,
         }
@@ -58,8 +58,9 @@ mod unix {
     #[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
     pub(crate) fn map(file: &File, len: u64) -> Option<Mapping> {
         let len = usize::try_from(len).ok()?;
-        // SAFETY: the file's lock keeps other processes from writing it, or tells the one that does what is read here. The
-        // engine writes no byte that a reader can still reach, so that what the map shows does not change while it is borrowed.
+        // SAFETY: the file's lock keeps other processes from writing it, or tells the writing process what is read
+        // here. The engine writes no byte that a reader can still reach, so mapped bytes do not change while they are
+        // borrowed.
         let mapped = unsafe { memmap2::MmapOptions::new().len(len).map(file) };
         mapped.ok().map(Mapping::new)
     }
@@ -103,7 +104,7 @@ mod elsewhere {
         options
     }
 
-    /// The standard library does not tell files apart there.
+    /// The standard library cannot compare files on this system.
     pub(crate) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
         Ok(true)
     }
@@ -121,7 +122,7 @@ mod elsewhere {
         None
     }
 
-    /// A map would lengthen the file to its own length, and keep it from being cut.
+    /// On this system, a map would lengthen the file to the map's length, and keep it from being cut.
     pub(crate) fn map(_: &File, _: u64) -> Option<Mapping> {
         None
     }
@@ -134,8 +135,8 @@ pub(super) use elsewhere::{
 #[cfg(unix)]
 pub(super) use unix::{allocated, available, is_at, map, read_at, sync_directory, without_waiting, write_at};
 
-/// The file, which was opened at `path`, opened again to be written past the page cache. By now, another file may have that
-/// name; it is left alone.
+/// Opens a file, which was opened at `path`, once more to write past the page cache. Another file may have that name
+/// by now; then this returns `None`.
 #[cfg(target_os = "linux")]
 pub(super) fn open_direct(file: &File, path: &Path) -> Option<File> {
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -151,7 +152,7 @@ pub(super) fn open_direct(_: &File, _: &Path) -> Option<File> {
     None
 }
 
-/// Gives the space of a part of a file back, where that is possible.
+/// Returns the space of a part of a file to the file system, if that is possible.
 #[cfg(target_os = "linux")]
 pub(super) fn discard(file: &File, offset: u64, len: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
@@ -188,8 +189,8 @@ pub(super) fn begin_writing(file: &File, offset: u64, len: u64) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn begin_writing(_: &File, _: u64, _: u64) {}
 
-/// The first part of a file from `from` to `end`, in whole pages, that takes no space on the file system; the file has `len`
-/// bytes. A file system that cannot tell says that there is none before the file's end.
+/// The first hole of a file between `from` and `end`, in whole pages: a part that takes no space on the file system.
+/// The file has `len` bytes. A file system that does not know its holes reports none before the file's end.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 pub(super) fn next_hole(file: &File, from: u64, end: u64, len: u64) -> Option<(u64, u64)> {
     use rustix::fs::{SeekFrom, seek};
@@ -197,7 +198,7 @@ pub(super) fn next_hole(file: &File, from: u64, end: u64, len: u64) -> Option<(u
     let hole = if from < len { seek(file, SeekFrom::Hole(from)).unwrap_or(len) } else { from };
     let hole = (hole / PAGE * PAGE).max(from);
     let data = if hole < len { seek(file, SeekFrom::Data(hole)).unwrap_or(end) } else { end };
-    // Behind a part of a page, the rest of it is data.
+    // If data begins in the middle of a page, the whole page is data.
     let hole_end = data.next_multiple_of(PAGE).max(hole + PAGE).min(end);
     (hole < end).then_some((hole, hole_end))
 }
@@ -211,8 +212,8 @@ pub(super) fn next_hole(_: &File, from: u64, end: u64, len: u64) -> Option<(u64,
 /// Gives a file a name that no file has.
 type Rename = fn(&Path, &Path) -> io::Result<()>;
 
-/// The best first. The last can be had everywhere, but if somebody creates a file of that name at that moment, it replaces
-/// that.
+/// The best way first. The last one works everywhere, but replaces a file of that name that another process creates
+/// at the same moment.
 const RENAMES: &[Rename] = &[rename_without_replacing, link, check_and_rename];
 
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
@@ -244,8 +245,8 @@ pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     rename_by(RENAMES, from, to)
 }
 
-/// What one way cannot do, for whatever reason, the next one tries: file systems without links, as FAT and SMB, report that
-/// in many ways. That the name is taken is no such reason.
+/// If one way fails, the next one is tried: file systems without links, as FAT and SMB, report that by various
+/// errors. Only a name that is taken ends the attempts.
 fn rename_by(ways: &[Rename], from: &Path, to: &Path) -> io::Result<()> {
     let mut outcome = Err(io::ErrorKind::Unsupported.into());
     for rename in ways {

@@ -1,37 +1,39 @@
 //! Group commit: many writers, one sync.
 //!
-//! Writers that wait for the disk stand in one line, threads and tasks alike. One of them leads: it gathers, flushes
-//! for everybody whose records are in the log by then, and hands on. There is never more than one flush in flight,
-//! because two would compete for the same disk queue and each carry half of the writers.
+//! Writers that wait for the disk, threads and tasks alike, wait in one [`Line`]. One of them is the leader: it
+//! gathers writers, flushes all records that are in the log by then, and wakes the next leader. There is never more
+//! than one flush in flight, because two would compete for the same disk queue, and each would carry half of the
+//! writers.
 //!
-//! The states of the line. `flushing` says whether somebody leads; the other columns say what follows from what happens.
+//! The states of the line. `flushing` is whether there is a leader.
 //!
 //! | state | `flushing` | a writer arrives whose record is logged | it ends when | then |
 //! |---|---|---|---|---|
-//! | free | false | it takes the lead | somebody takes the lead | gathering, or flushing if nobody is expected |
-//! | gathering | true | it sits down; the leader wakes once as many came as are expected | they came, or the limit passed | flushing |
-//! | flushing | true | it sits down to wait for the next flush | the device has synced | free: all that were carried are woken, and one that was not |
-//! | suspended | either | it is told [`Error::Full`] | [`resume`](Line::resume) | free |
-//! | failed | either | it is told [`Error::Poisoned`] | never | |
+//! | free | false | it becomes the leader | a writer becomes the leader | gathering, or flushing if no writers are expected |
+//! | gathering | true | it waits; the leader wakes once as many writers came as are expected | they came, or the limit passed | flushing |
+//! | flushing | true | it waits for the next flush | the device has synced | free: all writers of this flush are woken, and one of the next |
+//! | suspended | either | it gets [`Error::Full`] | [`resume`](Line::resume) | free |
+//! | failed | either | it gets [`Error::Poisoned`] | never | |
 //!
-//! From any state, a write for which there was no space leads to suspended, and any other failure to failed; both wake
-//! everybody. A lead that ends by a panic leads to failed.
+//! In any state, a write for which there was no space leads to suspended, and any other failure leads to failed. Both
+//! wake all waiters. A panic of the leader leads to failed.
 //!
-//! Gathering: right after a sync, the writers it released are about to come back, and those who arrived during it
-//! wait already. A leader that started at once would carry the second half only, and the first half would carry the
-//! next sync, and so on. So the leader waits until as many writes are in the log as the last flush carried and left behind,
-//! but never longer than [`GATHER_LIMIT`]. It doesn't wait if they are so large already that the writing takes longer than the
-//! sync: then one half is copied while the other is written. It sleeps meanwhile: a leader that spun and yielded would, beside a
-//! busy thread, give that one a whole time slice. Where writers do something else between two writes, they don't come, and
-//! gathering is skipped for some flushes:
+//! Gathering: right after a sync, the released writers are about to write again, and the writers that arrived during
+//! the sync wait already. A leader that started at once would carry only the second half, the next flush only the
+//! first half, and so on. So the leader waits until as many writes are in the log as the last flush carried and left
+//! behind, but never longer than [`GATHER_LIMIT`]. It does not wait if the gathered bytes take longer to write than
+//! the sync takes: then one half is copied while the other is written. It sleeps while it waits, because a leader
+//! that yielded would give a busy thread a whole time slice. If writers do something else between two writes, they
+//! don't come in time, and gathering is skipped for some flushes:
 //!
 //! | the last gathering | the flushes that skip the next ones |
 //! |---|---|
 //! | was in time | 0 |
 //! | was in vain, after `n` had skipped it | `2 * n + 1`, and [`MAX_SKIPPED`] at most |
 //!
-//! Waking: threads that wait for the flush in flight sit on one bench, those that wait for the next one on the other.
-//! So a flush wakes those it released, all by one system call, and one of the others to lead.
+//! Waking: threads that wait for the flush in flight are in one queue, those that wait for the next flush in the
+//! other. So a flush wakes all threads that it released by one system call, and one thread of the other queue as the
+//! next leader.
 
 use std::future::Future;
 use std::io;
@@ -51,74 +53,75 @@ use crate::container::log::watchers::Watchers;
 use crate::container::log::writer::Log;
 use crate::container::sync_point::SyncPoint;
 
-/// The longest that a leader waits for company: about one sync of a fast disk. Writers that do nothing else between two
-/// writes are back sooner, and for others it is not worth waiting.
+/// The longest that a leader waits for other writers: about one sync of a fast disk. Writers that do nothing else
+/// between two writes are back sooner, and waiting for other writers is not worth it.
 const GATHER_LIMIT: Duration = Duration::from_micros(100);
 
-/// After waiting in vain, so many flushes at most go without.
+/// The most flushes that skip gathering after it was in vain.
 const MAX_SKIPPED: usize = 64;
 
-/// The line of those who wait for the disk.
+/// The queue of writers that wait for the disk, and its leader.
 pub(crate) struct Line {
-    /// Somebody leads.
+    /// Whether there is a leader.
     flushing: AtomicBool,
     /// How many writes the next leader may expect.
     expected: AtomicUsize,
-    /// How many the leader waits for right now; `usize::MAX` while it waits for nobody.
+    /// For how many writers the leader waits right now; `usize::MAX` while it does not wait.
     target: AtomicUsize,
     /// Where the leader waits for them.
-    gathering: Bench,
-    /// How many flushes are still to go without gathering, and how many went after the last time it was in vain. Only the
-    /// leader touches them.
+    gathering: WaitQueue,
+    /// How many flushes will skip gathering, and how many have skipped it since it was in vain. Only the leader
+    /// accesses them.
     skip: AtomicUsize,
     skipped: AtomicUsize,
-    benches: [Bench; 2],
+    queues: [WaitQueue; 2],
     state: Mutex<State>,
     /// Wakes the committer thread.
     committer: Condvar,
     /// Knows whether anything has failed.
     syncs: Arc<SyncPoint>,
     watchers: Arc<Watchers>,
-    /// The log waits for space. Nothing is acknowledged until it has some.
+    /// Set while the log waits for space. Nothing is acknowledged until it has some.
     suspended: ArcSwapOption<io::Error>,
 }
 
 /// Threads that wait for one flush.
 #[derive(Default)]
-struct Bench {
+struct WaitQueue {
     /// The standard library's lock, since its condition variable wakes all by one system call.
     lock: sync::Mutex<()>,
     woken: sync::Condvar,
-    /// How many sit here; changes under the lock. An atomic, for no sanitizer sees what the standard library's lock orders.
-    seated: AtomicUsize,
+    /// How many threads wait here. It changes under the lock; it is an atomic because sanitizers do not see the
+    /// standard library's lock.
+    parked: AtomicUsize,
 }
 
-impl Bench {
-    /// Blocks while `must_wait`. Whoever changes what that depends on wakes afterwards.
-    fn sit(&self, must_wait: impl Fn() -> bool) {
+impl WaitQueue {
+    /// Blocks while `must_wait` returns true. A thread that changes its result wakes this queue afterwards.
+    fn park(&self, must_wait: impl Fn() -> bool) {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.seated.fetch_add(1, Ordering::Relaxed);
+        self.parked.fetch_add(1, Ordering::Relaxed);
         while must_wait() {
             lock = self.woken.wait(lock).unwrap_or_else(PoisonError::into_inner);
         }
-        self.seated.fetch_sub(1, Ordering::Relaxed);
+        self.parked.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// As [`sit`](Self::sit), for no longer than `limit`. Tells whether it was shorter.
-    fn sit_for(&self, limit: Duration, must_wait: impl Fn() -> bool) -> bool {
+    /// As [`park`](Self::park), for at most `limit`. Returns whether it ended before the limit.
+    fn park_for(&self, limit: Duration, must_wait: impl Fn() -> bool) -> bool {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.seated.fetch_add(1, Ordering::Relaxed);
+        self.parked.fetch_add(1, Ordering::Relaxed);
         let (_lock, timed_out) = self
             .woken
             .wait_timeout_while(lock, limit, |()| must_wait())
             .unwrap_or_else(PoisonError::into_inner);
-        self.seated.fetch_sub(1, Ordering::Relaxed);
+        self.parked.fetch_sub(1, Ordering::Relaxed);
         !timed_out.timed_out()
     }
 
     fn is_empty(&self) -> bool {
         let _lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.seated.load(Ordering::Relaxed) == 0
+        self.parked.load(Ordering::Relaxed) == 0
     }
 
     fn wake_one(&self) {
@@ -134,7 +137,7 @@ impl Bench {
     }
 }
 
-/// The lead, which ends however its holder's work ends.
+/// The leader's role. It ends when this is dropped, by a panic too.
 struct Lead<'a>(&'a Line);
 
 impl Drop for Lead<'_> {
@@ -156,7 +159,7 @@ impl Drop for PoisonOnPanic<'_> {
     }
 }
 
-/// Wakes all. A waker that panics takes nothing from the others, nor from the thread that happens to wake it.
+/// Wakes all. A waker that panics affects neither the other wakers nor the calling thread.
 pub(super) fn wake(wakers: impl Iterator<Item = Waker>) {
     for waker in wakers {
         let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
@@ -168,7 +171,7 @@ struct State {
     tasks: Vec<Task>,
     next_id: u64,
     has_committer: bool,
-    /// What the committer thread is asked for.
+    /// The work that the committer thread is asked to do.
     requested: Request,
     stopping: bool,
 }
@@ -210,10 +213,10 @@ impl Line {
             flushing: AtomicBool::new(false),
             expected: AtomicUsize::new(0),
             target: AtomicUsize::new(usize::MAX),
-            gathering: Bench::default(),
+            gathering: WaitQueue::default(),
             skip: AtomicUsize::new(0),
             skipped: AtomicUsize::new(0),
-            benches: Default::default(),
+            queues: Default::default(),
             state: Mutex::new(State { has_committer, ..State::default() }),
             committer: Condvar::new(),
             syncs,
@@ -241,60 +244,61 @@ impl Line {
         }
     }
 
-    /// Turns the store read-only and lets everybody in line know.
+    /// Turns the store read-only and wakes all waiters with the error.
     pub(crate) fn poison(&self, cause: Arc<io::Error>) {
         let cause = self.syncs.fail(cause);
         self.wake_all();
         self.watchers.fail(&cause);
     }
 
-    /// As [`poison`](Self::poison), until [`resume`](Self::resume): what is in the log can be written once there is space.
+    /// As [`poison`](Self::poison), until [`resume`](Self::resume): the log can be written once there is space.
     pub(crate) fn suspend(&self, cause: Arc<io::Error>) {
         self.suspended.store(Some(cause));
         self.wake_all();
     }
 
-    /// What suspended the store has ended.
+    /// Ends the suspension: there is space again.
     pub(crate) fn resume(&self) {
         self.suspended.store(None);
     }
 
     fn wake_all(&self) {
-        // Whoever joins from here on sees the failure under the same lock.
+        // A task that joins from here on sees the failure under the same lock.
         let tasks = std::mem::take(&mut self.state.lock().tasks);
-        for bench in &self.benches {
-            bench.wake_all();
+        for queue in &self.queues {
+            queue.wake_all();
         }
         wake(tasks.into_iter().map(|task| task.waker));
     }
 
-    /// Poisons if its holder panics: what that was changing may be half done.
+    /// Poisons the store if its holder panics, because a change may be half done.
     pub(crate) fn poison_on_panic(&self) -> PoisonOnPanic<'_> {
         PoisonOnPanic(self)
     }
 
-    /// Takes the lead, unless somebody has it.
+    /// Becomes the leader, unless there is one.
     fn try_lead(&self) -> bool {
         !self.flushing.load(Ordering::Acquire) && !self.flushing.swap(true, Ordering::Acquire)
     }
 
-    /// Blocks until the log is durable up to `seq`, leading a flush where nobody else does.
+    /// Blocks until the log is durable up to `seq`. Leads a flush if there is no leader.
     pub(crate) fn wait(&self, log: &Log, seq: u64) -> Result<()> {
-        let mut bench = None;
+        let mut queue = None;
         while log.durable() < seq {
             self.check()?;
             if self.try_lead() {
                 self.lead(log, true);
                 continue;
             }
-            let sat = bench.insert(&self.benches[log.flush_of(seq)]);
-            sat.sit(|| log.durable() < seq && self.flushing.load(Ordering::Acquire) && !self.has_failed());
+            let joined = queue.insert(&self.queues[log.flush_of(seq)]);
+            joined
+                .park(|| log.durable() < seq && self.flushing.load(Ordering::Acquire) && !self.has_failed());
         }
-        if let Some(bench) = bench
+        if let Some(queue) = queue
             && !log.is_taken(seq)
         {
-            // A checkpoint has made it durable. If this thread was woken to lead, another has to.
-            bench.wake_one();
+            // A checkpoint has made it durable. If this thread was woken as the next leader, it wakes another one.
+            queue.wake_one();
         }
         Ok(())
     }
@@ -304,7 +308,7 @@ impl Line {
         Waiting { line: self, log, seq, joined: None }
     }
 
-    /// Flushes for everybody in line. The caller has taken the lead.
+    /// Flushes for all waiters. The caller is the leader.
     fn lead(&self, log: &Log, gather: bool) {
         let lead = Lead(self);
         if gather {
@@ -317,9 +321,9 @@ impl Line {
         };
         self.expected.store(carried + log.wanted(), Ordering::Relaxed);
         drop(lead);
-        // The next leader first: it gathers while the others are being woken.
-        self.benches[1 - flush].wake_one();
-        self.benches[flush].wake_all();
+        // The next leader is woken first: it gathers while the others are being woken.
+        self.queues[1 - flush].wake_one();
+        self.queues[flush].wake_all();
         self.wake_tasks(log.durable());
         self.watchers.advance(log.durable());
     }
@@ -335,7 +339,7 @@ impl Line {
         if state.has_committer && !state.tasks.is_empty() {
             self.request(&mut state, Request::Sync);
         } else if let Some(next) = state.tasks.pop() {
-            // Polled again, the task leads itself.
+            // When it is polled again, the task becomes the leader.
             released.push(next);
         }
         drop(state);
@@ -353,7 +357,7 @@ impl Line {
             return;
         }
         self.target.store(expected, Ordering::SeqCst);
-        let came = self.gathering.sit_for(GATHER_LIMIT, || !log.is_worth_a_sync(expected));
+        let came = self.gathering.park_for(GATHER_LIMIT, || !log.is_worth_a_sync(expected));
         self.target.store(usize::MAX, Ordering::Relaxed);
         let skip = if came { 0 } else { MAX_SKIPPED.min(2 * self.skipped.load(Ordering::Relaxed) + 1) };
         self.skip.store(skip, Ordering::Relaxed);
@@ -372,12 +376,12 @@ impl Line {
         self.committer.notify_one();
     }
 
-    /// Has the committer thread write what was logged. Without one, writers do so themselves, later.
+    /// Asks the committer thread to write the logged records. Without that thread, writers do so themselves, later.
     pub(crate) fn write_soon(&self) {
         self.request(&mut self.state.lock(), Request::Write);
     }
 
-    /// The committer thread: leads for tasks, writes what is buffered, and syncs it every `interval`.
+    /// The committer thread: it is the leader for tasks, writes buffered records, and syncs them every `interval`.
     pub(crate) fn commit_until_stopped(&self, log: &Log, interval: Duration) {
         let mut synced = Instant::now();
         let mut state = self.state.lock();
@@ -396,7 +400,7 @@ impl Line {
             drop(state);
             let is_behind = is_due && log.durable() < log.published();
             if (requested == Request::Sync || is_behind) && self.try_lead() {
-                // Nobody in particular waits for writes that are buffered.
+                // No writer waits for buffered records.
                 self.lead(log, requested == Request::Sync);
                 synced = Instant::now();
             } else if requested == Request::Write
@@ -439,7 +443,8 @@ impl Future for Waiting<'_> {
             if let Some(id) = self.joined.take() {
                 state.leave(id);
             }
-            // Whoever leads gives up the lead before it looks for tasks: one that joins here is seen, or sees that.
+            // A leader gives up its role before it looks for tasks. So either it sees this task, or this task sees
+            // that there is no leader.
             let is_led = self.line.flushing.load(Ordering::Acquire);
             if self.log.durable() < self.seq && !self.line.has_failed() && (is_led || state.has_committer) {
                 self.joined = Some(state.join(self.seq, cx.waker().clone()));

@@ -1,11 +1,11 @@
-//! In which order writers become visible that fill the memtable side by side.
+//! The order in which the writes of concurrent writers become visible.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Transactions get turns in the order of the log, go into the memtable without waiting for each other, and are published
-/// in the order of their turns: each as soon as it and all before it are in.
+/// Transactions get turns in the order of the log. They go into the memtable without waiting for each other. They are
+/// published in the order of their turns: each as soon as it and all earlier ones are in the memtable.
 pub(crate) struct Publication {
     /// For each turn, modulo their number, the sequence number of its last record once it is in the memtable.
     done: Box<[AtomicU64]>,
@@ -15,15 +15,15 @@ pub(crate) struct Publication {
     published: AtomicU64,
 }
 
-/// How many turns may be taken and not yet published; more than threads that write at a time.
+/// How many turns may be taken and not yet published. It is more than the threads that write at the same time.
 const TURNS: u64 = 1024;
-/// Between two looks a thread pauses, then gives others the processor, then sleeps.
+/// A waiting thread first pauses this often between two checks, then yields the processor, then sleeps.
 const PAUSES: u32 = 32;
 const YIELDS: u32 = 256;
 const NAP: Duration = Duration::from_micros(50);
 
 impl Publication {
-    /// With everything up to `seq` published.
+    /// A publication in which everything up to `seq` is published.
     pub(crate) fn new(seq: u64) -> Self {
         let done = (0..TURNS).map(|_| AtomicU64::new(seq)).collect();
         Self { done, next: AtomicU64::new(0), published: AtomicU64::new(seq) }
@@ -51,12 +51,12 @@ impl Publication {
         &self.done[(turn % TURNS) as usize]
     }
 
-    /// Publishes what is done and has nothing before it that isn't.
+    /// Publishes all finished turns that have no unfinished turn before them.
     fn advance(&self) {
         loop {
             let turn = self.next.load(Ordering::SeqCst);
             let seq = self.place(turn).load(Ordering::SeqCst);
-            // The place may still have what the turn before left there, which was published.
+            // The place may still have the number of an earlier turn, which was published.
             if seq <= self.published() {
                 return;
             }
@@ -68,7 +68,7 @@ impl Publication {
         }
     }
 
-    /// Waits until all up to `seq` are published, which other threads are about to do.
+    /// Waits until other threads have published everything up to `seq`.
     pub(crate) fn wait(&self, seq: u64) {
         let mut looks = 0;
         while self.published() < seq {

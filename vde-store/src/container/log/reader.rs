@@ -43,9 +43,9 @@ impl<'a> LogReader<'a> {
         if is_elsewhere { self.load() } else { Ok(()) }
     }
 
-    /// From here on, writes anew each unit that reaches `seq` or lies behind it. After a failed sync, such a unit may be in
-    /// the page cache and not on the disk, and the system takes the cached page for clean: without that it would never be
-    /// written.
+    /// From here on, writes each unit again that has records from `seq` on. After a failed sync, such a unit may be
+    /// in the page cache and not on the disk, and the system regards the cached page as clean. So it would never be
+    /// written otherwise.
     pub(crate) fn write_back_from(&mut self, seq: u64) {
         self.write_back_from = Some(seq);
     }
@@ -65,8 +65,8 @@ impl<'a> LogReader<'a> {
         self.durable_seq
     }
 
-    /// Hands the next unit's records to `each(record, seq, offset)`, which tells whether the record is whole. Returns
-    /// `false`, and goes no further, where the log ends.
+    /// Calls `each(record, seq, offset)` for the records of the next unit; it returns whether the record is whole.
+    /// Returns `false`, and stays there, if the log ends.
     pub(crate) fn next_unit(
         &mut self,
         mut each: impl FnMut(&Record<'_>, u64, u64) -> Result<bool>,
@@ -120,21 +120,22 @@ impl<'a> LogReader<'a> {
         (head.ordinal, head.chain, head.first_seq) == expected
     }
 
-    /// After the log has ended: where a unit lies that was not written whole, if one does.
+    /// After the log has ended: the offset of a torn unit, if there is one.
     pub(crate) fn torn_at(&self) -> Option<u64> {
         let at = self.position.offset as usize;
         let (head, _) = UnitHead::decode(self.segment.get(at..)?)?;
         self.is_next(&head).then(|| self.geometry.segment_offset(self.position.segment) + at as u64)
     }
 
-    /// What is damaged where the log ends before it should.
+    /// The error for a log that ends too early.
     pub(crate) fn damage(&self) -> Error {
         let offset = self.geometry.segment_offset(self.position.segment) + u64::from(self.position.offset);
         Error::corrupt("log unit", offset)
     }
 
-    /// After the log has ended: whether it ended early. A later unit that was written when the log was already durable
-    /// beyond this point proves that what lies here was whole once. `may_follow` are the segments in which it could lie.
+    /// After the log has ended: fails if it ended too early. A later unit that was written when the log was already
+    /// durable beyond this point proves that the bytes here were whole once. `may_follow` are the segments in which
+    /// it could be.
     pub(crate) fn check_end(&self, may_follow: impl Iterator<Item = u32>) -> Result<()> {
         let at = self.position.offset as usize;
         let here = self.geometry.segment_offset(self.position.segment) + at as u64;
@@ -174,8 +175,8 @@ fn read_first_unit(pages: &Pages, geometry: Geometry, segment: u32, device_len: 
     }
 }
 
-/// Up to `len` bytes from `offset` on, fewer where the device ends. Not through the map: nobody has proven that they were
-/// ever written.
+/// Up to `len` bytes from `offset` on, fewer if the device ends. They are not read through the map, because they may
+/// never have been written.
 fn read_prefix(pages: &Pages, offset: u64, len: usize, device_len: u64) -> Result<Bytes> {
     let len = (len as u64).min(device_len.saturating_sub(offset)) as usize;
     if len == 0 {

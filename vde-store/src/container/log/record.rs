@@ -27,7 +27,7 @@ pub(crate) struct Draft<'a> {
     value: &'a [u8],
 }
 
-/// What a draft is made of.
+/// The parts of a draft.
 pub(crate) struct Parts<'a> {
     pub(crate) kind: Kind,
     pub(crate) flags: u8,
@@ -82,7 +82,7 @@ impl<'a> Draft<'a> {
         RECORD_HEAD + self.extra_len + self.user.len() + self.key.len() + self.value.len()
     }
 
-    /// What it is made of, in order.
+    /// The byte slices of the record, in order.
     pub(crate) fn parts(&self) -> [&[u8]; 5] {
         [&self.head, &self.extra[..self.extra_len], self.user, self.key, self.value]
     }

@@ -1,7 +1,7 @@
 //! The changes that watchers receive: in the order of the log, once they are durable.
 //!
-//! Changes are noted in one bounded list, under the log's mutex, so its order is the log's. A watcher receives a change once it is
-//! durable. The list is kept only while there are watchers.
+//! Changes are recorded in one bounded list under the log's mutex, so the list has the order of the log. A watcher
+//! receives a change once it is durable. The list is kept only while there are watchers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -62,7 +62,7 @@ pub enum ChangeKind {
 pub struct Change {
     /// The key, or the first of a range.
     pub key: Arc<[u8]>,
-    /// Grows from change to change. That of a put is its value's [version](crate::Metadata::version).
+    /// It grows from change to change. For a put, it is the value's [version](crate::Metadata::version).
     pub version: u64,
     /// What was done.
     pub kind: ChangeKind,
@@ -71,7 +71,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Roughly what it takes in memory.
+    /// Roughly how many bytes of memory it takes.
     fn weight(&self) -> usize {
         let until = match &self.kind {
             ChangeKind::DeleteRange(Some(until)) => until.len(),
@@ -83,10 +83,11 @@ impl Change {
 
 /// The recent changes, and the watchers that wait for more.
 pub(crate) struct Watchers {
-    /// How many watch. Grows under the log's mutex, so that nothing that is logged later is missed.
+    /// The number of watchers. It grows under the log's mutex, so that a new watcher misses nothing that is logged
+    /// later.
     count: AtomicUsize,
     state: Mutex<State>,
-    /// Something has become durable, or the end has come.
+    /// Notified when changes became durable, and at the end.
     news: Condvar,
     /// How many bytes of changes are kept.
     limit: usize,
@@ -170,7 +171,7 @@ impl Watchers {
         wake(wakers.into_iter().map(|(_, waker)| waker));
     }
 
-    /// Begins to keep what is logged from here on. The caller holds the log's mutex.
+    /// Begins to record changes from here on. The caller holds the log's mutex.
     pub(crate) fn begin(self: &Arc<Self>) -> Watch {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
@@ -186,16 +187,16 @@ impl Watchers {
     }
 }
 
-/// Every change that becomes durable after the view that came with it, in the order in which they were made; an iterator
-/// that blocks, and a [`Stream`](futures_core::Stream).
+/// Every change that becomes durable after the view that came with it, in the order in which the changes were made.
+/// It is a blocking iterator and a [`Stream`](futures_core::Stream).
 ///
-/// It yields [`Error::FellBehind`], and ends, if more changes than
-/// [`VdeOptions::watch_bytes`](crate::VdeOptions::watch_bytes) were made before they were taken from it: to continue, start a new
-/// [`Vde::watch`](crate::Vde::watch). It yields [`Error::Poisoned`], and ends, once the store has failed. It ends when
-/// the store is closed, which it does not delay.
+/// It yields [`Error::FellBehind`], and ends, if the changes that were not taken from it exceed
+/// [`VdeOptions::watch_bytes`](crate::VdeOptions::watch_bytes): to continue, start a new
+/// [`Vde::watch`](crate::Vde::watch). It yields [`Error::Poisoned`], and ends, once the store has failed. It ends
+/// when the store is closed, and does not delay that.
 ///
-/// No crash takes back a change that it has yielded. So a buffered change is yielded after the next sync. A change has no
-/// value: read the key's value from the store, where it may be newer.
+/// A change that it has yielded survives a crash. So a buffered change is yielded only after the next sync. A change
+/// does not contain the value: read that from the store, which may have a newer one.
 ///
 /// # Examples
 ///
@@ -240,7 +241,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// After so many changes, a stream lets other tasks run.
+/// After this many changes, a stream lets other tasks run.
 const CHANGES_IN_A_TURN: u64 = 1024;
 
 impl Watch {
@@ -251,7 +252,7 @@ impl Watch {
         self.next = self.next.max(state.dropped + known as u64);
     }
 
-    /// What there is to yield; pending while nothing more is durable.
+    /// The next change; pending while no other change is durable.
     fn step(&mut self, state: &State) -> Poll<Option<Result<Change>>> {
         if let Some(change) = self.taken.pop_front() {
             return Poll::Ready(Some(Ok(change)));
@@ -278,7 +279,7 @@ impl Watch {
         })
     }
 
-    /// The next change, if one is durable already. `None` says that there is none yet, or that there will be none.
+    /// The next change, if one is durable already. `None` if there is none yet, or if the watch has ended.
     ///
     /// # Errors
     ///
@@ -338,7 +339,7 @@ impl futures_core::Stream for Watch {
         let old = old.map(|at| state.wakers.swap_remove(at));
         state.wakers.push((id, cx.waker().clone()));
         drop(state);
-        // What a waker does when it is dropped is its own business.
+        // Dropping a waker runs code of the caller, so not under the lock.
         drop(old);
         Poll::Pending
     }

@@ -23,26 +23,26 @@ use crate::container::sync_point::SyncPoint;
 
 /// The log's tail in memory.
 pub(crate) struct Appender {
-    /// Where what is logged now will be found.
+    /// The memtable that gets the records that are logged now.
     memtable: Arc<Memtable>,
     /// Sequence number of the newest record.
     seq: u64,
-    /// The next transaction's, in the order of publication.
+    /// The turn of the next transaction in the order of publication.
     turn: u64,
     segment: u32,
     ordinal: u64,
     segments: Arc<Mutex<Segments>>,
     /// Offset in the segment at which the open unit begins.
     unit_start: u32,
-    /// Without a record, it is empty.
+    /// The unit that records are appended to. It is empty if it has no record.
     open: Unit,
     /// Bytes of records in the open unit.
     open_records: u64,
     closed: Vec<Unit>,
     closed_bytes: usize,
-    /// What is being written.
+    /// The units that are being written.
     in_flight: Vec<Arc<Unit>>,
-    /// The memory of a unit that was written, for one to come: fresh memory would cost a page fault every 4 KiB.
+    /// The memory of written units, kept for later ones: fresh memory would cost a page fault every 4 KiB.
     spare: Vec<Unit>,
 }
 
@@ -60,7 +60,8 @@ struct Unit {
     sums: Vec<u8>,
 }
 
-/// To write this much takes a disk several times as long as a sync. Writers who are still to come can copy theirs meanwhile.
+/// Writing this many bytes takes a disk several times as long as a sync. Later writers can copy their records
+/// meanwhile.
 const ENOUGH: usize = 1 << 20;
 
 /// A buffer that has grown beyond this is given back to the system.
@@ -82,7 +83,7 @@ impl<'a> Entry<'a> {
         Self { draft, target, stored, place: Default::default() }
     }
 
-    /// What watchers are told of it: nothing, if it only moves a value.
+    /// The change for watchers. `None` if the record only moves a value.
     fn change(&self, ends_batch: bool) -> Option<watchers::Change> {
         let (key, kind) = match (&self.target, &self.stored) {
             (Target::Key(_), Some(Stored { origin: Some(_), .. })) => return None,
@@ -101,7 +102,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// What appending a transaction led to.
+/// The result of appending a transaction.
 pub(crate) struct Appended {
     /// Sequence number of its last record.
     pub(crate) seq: u64,
@@ -151,7 +152,7 @@ pub(crate) struct Log {
     segments: Arc<Mutex<Segments>>,
 }
 
-/// So much of a segment is kept for deletions, in case the disk is full.
+/// How many bytes of a segment are reserved for deletions on a full disk.
 pub(crate) fn kept_of(segment_size: u32) -> usize {
     segment_size as usize / 8
 }
@@ -202,8 +203,8 @@ impl Log {
         }
     }
 
-    /// Appends the records of one transaction, calls `logged`, and publishes the transaction. `durable`: whether somebody
-    /// will wait until it is durable; else it is visible when this returns.
+    /// Appends the records of one transaction, calls `logged`, and publishes the transaction. `durable`: whether the
+    /// writer will wait until it is durable. If not, the transaction is visible when this returns.
     pub(crate) fn append(
         &self,
         mut entries: Vec<Entry<'_>>,
@@ -228,7 +229,7 @@ impl Log {
             self.watchers.note(entries.iter().enumerate().filter_map(|(i, entry)| entry.change(i == last)));
         }
         if durable {
-            // Counted in the same breath, so that no flush carries a writer that it has not counted.
+            // Counted under the same lock, so that no flush carries a writer that it has not counted.
             self.wanted.fetch_add(1, Ordering::SeqCst);
         }
         let unwritten = appender.unwritten();
@@ -252,13 +253,14 @@ impl Log {
         Appended { seq, unwritten, added: unwritten - before, backlog: memtable.backlog(), half_full }
     }
 
-    /// While nothing can be logged, does what is to be done with the sequence number of the newest record.
+    /// Calls `work` with the sequence number of the newest record, while nothing can be logged.
     pub(crate) fn holding<T>(&self, work: impl FnOnce(u64) -> T) -> T {
         let appender = self.appender.lock();
         work(appender.seq)
     }
 
-    /// Goes on in a segment before `end`, if it is not there and one is free. Returns whether it does.
+    /// Continues the log in a segment before `end`, if it is behind that and such a segment is free. Returns whether
+    /// it moved.
     pub(crate) fn move_before(&self, end: u32) -> bool {
         let mut appender = self.appender.lock();
         let moves = appender.segment >= end && self.segments.lock().has_free_below(end);
@@ -278,7 +280,8 @@ impl Log {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Whether syncs carry so much at a time that bandwidth limits them, and not what the file system adds to each.
+    /// Whether syncs carry so many bytes that the bandwidth limits them, and not the file system's overhead for each
+    /// sync.
     pub(crate) fn has_large_syncs(&self) -> bool {
         self.usual_unit.load(Ordering::Relaxed) as usize >= LARGE_UNIT
     }
@@ -310,7 +313,7 @@ impl Log {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Whether the next flush carries as many writes as `expected`, or so many bytes that a sync more costs little.
+    /// Whether the next flush carries `expected` writes, or so many bytes that one more sync costs little.
     pub(crate) fn is_worth_a_sync(&self, expected: usize) -> bool {
         self.wanted() >= expected || self.waiting.load(Ordering::SeqCst) >= ENOUGH
     }
@@ -395,7 +398,7 @@ impl Log {
         Ok((marked, chain.sum))
     }
 
-    /// Whether what is logged could not be written for lack of space, and can be later on.
+    /// Whether logged records could not be written for lack of space, and wait for space.
     pub(crate) fn is_waiting_for_space(&self) -> bool {
         let chain = self.chain.lock();
         self.syncs.check().is_ok() && !chain.unwritten.is_empty()
@@ -413,7 +416,7 @@ impl Log {
         self.is_nearly_full.load(Ordering::Relaxed) && self.segments.lock().count_ready() == 0
     }
 
-    /// Makes everything logged so far durable, whoever waits for it.
+    /// Makes everything logged so far durable.
     pub(crate) fn sync(&self) -> Result<(), Arc<io::Error>> {
         self.write(true, |_| ()).map(drop)
     }
@@ -516,7 +519,7 @@ impl Appender {
         self.closed.push(unit);
     }
 
-    /// Hands over all that is to be written. Readers find it here until it is [put away](Self::put_away).
+    /// Takes all units that are to be written. Readers find them here until they are [put away](Self::put_away).
     fn take(&mut self, geometry: Geometry, chain: &mut u64, durable_seq: u64) -> Vec<Arc<Unit>> {
         self.close_unit();
         self.closed_bytes = 0;
@@ -535,7 +538,7 @@ impl Appender {
         units
     }
 
-    /// The device has what was taken.
+    /// The device has the units that were taken.
     fn put_away(&mut self, units: Vec<Arc<Unit>>) {
         self.in_flight.clear();
         for mut unit in units.into_iter().filter_map(Arc::into_inner) {

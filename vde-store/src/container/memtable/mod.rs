@@ -1,8 +1,8 @@
 //! Recent writes in key order.
 //!
 //! A memtable only grows: every write is an entry of its own, ordered by key and then from the newest to the oldest.
-//! A reader takes the newest entry that its [`Horizon`] lets it see, so predecessors stay visible until their
-//! successor may be acknowledged, and a read view is nothing but a horizon that stands still.
+//! A reader takes the newest entry within its [`Horizon`]. So an older value stays visible until the newer one may be
+//! acknowledged. A read view is a fixed horizon.
 
 mod ranges;
 mod slot;
@@ -39,7 +39,7 @@ pub(crate) struct Horizon {
 }
 
 impl Horizon {
-    /// What a writer sees that holds the stripe: its predecessors come before it in the log, acknowledged or not.
+    /// The horizon of a writer that holds the stripe: it sees all earlier writes of the log, acknowledged or not.
     pub(crate) const LATEST: Self = Self { durable: u64::MAX, published: u64::MAX };
 
     fn admits(self, seq: u64, buffered: bool) -> bool {
@@ -65,7 +65,7 @@ pub(crate) enum Payload {
 }
 
 impl Payload {
-    /// That of a value: in memory what goes into the index, the rest where it is logged.
+    /// The payload of a value: in memory if it is short enough for the index, otherwise the place in the log.
     pub(crate) fn of(value: &[u8]) -> Self {
         if value.len() <= MAX_LEAF_VALUE {
             Self::Memory(value.into())
@@ -144,9 +144,9 @@ pub(crate) struct Memtable {
     merged: AtomicU64,
 }
 
-/// Which keys may be there. A search of the map that finds nothing costs as many cache misses as one that finds something,
-/// and most keys that are read were not written lately: with 60,000 changes in the map, it would take more than the index
-/// after it.
+/// The keys that may be in the map. A search of the map costs as many cache misses if it finds nothing, and most keys
+/// that are read were not written lately. Without the filter and with 60,000 changes in the map, searching the map
+/// takes longer than searching the index.
 struct Filter(Box<[AtomicU64]>);
 
 impl Default for Filter {
@@ -156,11 +156,11 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// One word for each key, so that a look costs one cache miss at most. 256 KiB: the changes that
-    /// lead to a checkpoint set a bit in four.
+    /// A key has one word, so a lookup costs at most one cache miss. The filter takes 256 KiB; the changes that lead
+    /// to a checkpoint set a quarter of its bits.
     const WORDS: usize = 1 << 15;
 
-    /// Where a key is noted: the word, and two bits of it.
+    /// The word of a key, and its two bits there.
     fn place(key: &[u8]) -> (usize, u64) {
         let hash = xxh3_64(key);
         (hash as usize % Self::WORDS, 1 << (hash >> 52 & 63) | 1 << (hash >> 58))
@@ -177,22 +177,23 @@ impl Filter {
     }
 }
 
-/// What a change weighs in memory beside its key and value.
+/// The memory of a change in bytes, without its key and value.
 const CHANGE_OVERHEAD: u64 = 160;
 
-/// A deleted range counts as so many bytes: each one copies those before it, so there are to be about a thousand at most.
+/// A deleted range counts as this many bytes. Each one copies those before it, so there should be at most about a
+/// thousand.
 const RANGE_WEIGHT: u64 = 64 << 10;
 
-/// Changes count as half of their records at least, so that checkpoints, and the collecting after them, keep up with a log
-/// whose values aren't in memory.
+/// A change counts at least as half of its record, so that checkpoints and collection keep up with a log whose values
+/// are not in memory.
 const LOG_PER_BYTE: u64 = 2;
 
-/// A checkpoint takes about as long as it takes a reader to step over so many deleted keys, and over one more for so many
+/// A checkpoint takes about as long as stepping over this many deleted keys, plus one key for each [`BYTES_PER_STEP`]
 /// bytes of the memtable.
 const CHECKPOINT_IN_STEPS: u64 = 20_000;
 const BYTES_PER_STEP: u64 = 64;
 
-/// What a change changes.
+/// The key or the range of a change.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Key(Box<[u8]>),
@@ -219,7 +220,7 @@ impl Memtable {
         });
     }
 
-    /// What was deleted as ranges, if anything was.
+    /// The deleted ranges, if there are any.
     pub(crate) fn ranges(&self) -> Option<Arc<Ranges>> {
         self.ranges.load_full()
     }
@@ -234,7 +235,8 @@ impl Memtable {
         if let Some(Stored { len, payload: Payload::Blob(_), .. }) = change.stored {
             self.large.fetch_add(len, Relaxed);
         }
-        // First, so that whoever sees the change, by the log's counters or under the stripe, sees this too.
+        // The filter comes first: a thread that sees the change, by the log's counters or under the stripe, sees the
+        // filter's bits too.
         self.filter.note(&key);
         self.map.insert(Slot::new(key, change.seq), change);
     }
@@ -244,20 +246,21 @@ impl Memtable {
         self.bytes.load(Relaxed)
     }
 
-    /// One of its changes has replaced values of `len` bytes. Returns the backlog since.
+    /// Records that a change has replaced values of `len` bytes. Returns the new backlog.
     pub(crate) fn note_replaced(&self, len: u64) -> u64 {
         self.replaced.fetch_add(len, Relaxed);
         self.backlog()
     }
 
-    /// How much a checkpoint is due for: what it takes in memory or of the log, or the bytes of large values that no persisted
-    /// index refers to, or the bytes that only a checkpoint can free; whatever is the most.
+    /// The number of bytes that count towards the next checkpoint. It is the greatest of three: its memory (or half
+    /// of its log), the bytes of large values that no persisted index refers to, and the bytes that only a checkpoint
+    /// can free.
     pub(crate) fn backlog(&self) -> u64 {
         self.bytes().max(self.large.load(Relaxed)).max(self.replaced.load(Relaxed))
     }
 
-    /// Whether it is to be checkpointed: its backlog is more than `limit` bytes, or readers have spent as much time on
-    /// stepping over its deleted keys as a checkpoint takes that does away with them.
+    /// Whether a checkpoint is due: the backlog is more than `limit` bytes, or readers have spent as much time on
+    /// stepping over deleted keys as a checkpoint takes to remove them.
     pub(crate) fn is_due(&self, limit: u64) -> bool {
         self.backlog() > limit || self.stepped_over.load(Relaxed) > self.allowed_steps()
     }
@@ -266,7 +269,7 @@ impl Memtable {
         CHECKPOINT_IN_STEPS + self.bytes() / BYTES_PER_STEP
     }
 
-    /// A reader has stepped over so many deleted keys. Tells whether that has made a checkpoint due.
+    /// Records that a reader has stepped over `keys` deleted keys. Returns whether that has made a checkpoint due.
     pub(crate) fn step_over(&self, keys: u64) -> bool {
         let before = self.stepped_over.fetch_add(keys, Relaxed);
         (before..before + keys).contains(&self.allowed_steps())
@@ -291,7 +294,7 @@ impl Memtable {
         if merged >= all { bytes } else { (u128::from(bytes) * u128::from(merged) / u128::from(all)) as u64 }
     }
 
-    /// Drops it, which takes so long that others may want the processor meanwhile: `rest` is called all the time.
+    /// Drops the memtable. That takes long, so it calls `rest` again and again to let other threads run.
     pub(crate) fn end(self, mut rest: impl FnMut()) {
         for (i, change) in self.map.into_iter().enumerate() {
             drop(change);

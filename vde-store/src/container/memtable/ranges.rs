@@ -14,18 +14,19 @@ pub(crate) struct Erasure {
 }
 
 impl Erasure {
-    /// What it is to one of the keys.
+    /// The change that it makes to one of the keys.
     pub(crate) fn change(self) -> Change {
         Change { seq: self.seq, location: Location::default(), buffered: self.buffered, stored: None }
     }
 }
 
-/// All that was deleted as ranges. It is copied to be changed, so that readers need not wait.
+/// All deleted ranges. A change makes a copy, so that readers need not wait.
 #[derive(Clone, Default)]
 pub(crate) struct Ranges {
-    /// From each key on, up to the next: what deleted the keys there, the newest first. Nothing did before the first.
+    /// For each key: the deletions of the keys from it up to the next one, the newest first. No key before the first
+    /// one is deleted.
     cuts: BTreeMap<Arc<[u8]>, Arc<[Erasure]>>,
-    /// The records that say so.
+    /// The records of these deletions.
     pub(crate) records: Vec<Location>,
 }
 
@@ -47,7 +48,7 @@ impl Ranges {
         }
     }
 
-    /// What deleted `key`.
+    /// The deletions of `key`.
     fn at(&self, key: &[u8]) -> Arc<[Erasure]> {
         let cut = self.cuts.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
         cut.map_or_else(Arc::default, |(_, erasures)| erasures.clone())
@@ -67,7 +68,7 @@ impl Ranges {
         }
     }
 
-    /// The keys around `key` that were deleted by all that it was deleted by: the first of them, and the first behind them.
+    /// The range around `key` whose keys have the same deletions: its first key, and the first key after it.
     pub(crate) fn around(&self, key: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
         let first = self.cuts.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
         let behind = self.cuts.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next();

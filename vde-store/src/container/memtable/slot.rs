@@ -1,11 +1,11 @@
-//! What orders a memtable: by key, then from the newest to the oldest.
+//! The order of a memtable: by key, then from the newest to the oldest.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 /// A key with a sequence number; newer ones sort first.
 pub(super) struct Slot {
-    /// Decides most comparisons without a look at the key, which lies elsewhere.
+    /// Decides most comparisons, so that the key, which is elsewhere in memory, need not be read.
     start: u64,
     pub(super) key: Box<[u8]>,
     pub(super) seq: u64,

@@ -13,7 +13,7 @@ pub(crate) struct Recent {
     pub(crate) change: Change,
 }
 
-/// So many older changes of a key are stepped over before a search for the next key is cheaper.
+/// How many older changes of a key are stepped over; after that, a search for the next key is cheaper.
 const STEPS: usize = 8;
 
 type SlotEntry<'a> = Entry<'a, Slot, Change>;

@@ -1,8 +1,8 @@
 //! The container's segments: one free list, which knows what each segment and each page is used for.
 //!
-//! The states and what leads from one to another are in [`state`]. Whoever frees something here has made sure that the
-//! newest index does not refer to it; that readers may still do is what [`hold`](Segments::hold) is for. Every method takes
-//! O(log segments), or says otherwise.
+//! The states and their transitions are in [`state`]. A caller that frees something has made sure that the newest
+//! index does not refer to it. If readers may still refer to it, the caller uses [`hold`](Segments::hold). Every
+//! method takes O(log segments) unless it says otherwise.
 
 mod codec;
 mod packing;
@@ -28,19 +28,19 @@ pub(crate) use table::Table;
 /// How many changes of the free list are made before others get to it.
 pub(crate) const AT_ONCE: usize = 64;
 
-/// Something that nothing refers to any more.
+/// Space that the newest index does not refer to any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Freed {
     Segment(u32),
     Pages(PageRun),
 }
 
-/// Somebody who may still read what the newest index does not refer to: as long as it is alive.
+/// A reader that may still need space to which the newest index does not refer, as long as this can be upgraded.
 pub(crate) type Reader = Weak<dyn Any + Send + Sync>;
 
-/// What a checkpoint has freed, and the readers that may still need it.
+/// The space that a checkpoint has freed, and the readers that may still need it.
 struct Held {
-    /// Those of this process.
+    /// The readers of this process.
     readers: Vec<Reader>,
     /// The number of the checkpoint: other processes that read an earlier one may need it.
     checkpoint: u64,
@@ -73,14 +73,14 @@ impl Usage {
     }
 }
 
-/// The segment table, and where in it is what.
+/// The segment table, with indexes of it.
 pub(crate) struct Segments {
     table: Table,
     free: BTreeSet<u32>,
     ready: BTreeSet<u32>,
     /// Segments of log that has no live record.
     idle: BTreeSet<u32>,
-    /// Of the segments that hold pages.
+    /// The free pages of the segments that hold pages.
     room: Room,
     /// The pages of each segment that hold values which no persisted index refers to yet. A crash forgets them.
     pending: BTreeMap<u32, PageMap>,
@@ -117,7 +117,7 @@ impl Segments {
         segments
     }
 
-    /// A copy of the table, as it is at the moment. Takes microseconds for 65,536 segments.
+    /// A copy of the current table. Takes microseconds for 65,536 segments.
     pub(crate) fn table(&self) -> Table {
         self.table.clone()
     }
@@ -130,7 +130,7 @@ impl Segments {
         self.table.get(segment)
     }
 
-    /// Notes where the segment is found, and what it is used for.
+    /// Adds a segment to the indexes.
     fn index(&mut self, segment: u32) {
         let mut room = 0;
         match self.table.get(segment) {
@@ -183,7 +183,7 @@ impl Segments {
         }
     }
 
-    /// Changes a segment, which the table gets if it has not so many.
+    /// Changes a segment. The table grows if it has fewer segments.
     fn change<T>(&mut self, segment: u32, change: impl FnOnce(&mut Table) -> T) -> T {
         while self.table.len() <= segment {
             self.table.push(Segment::Free);
@@ -213,7 +213,7 @@ impl Segments {
         }
     }
 
-    /// Records of `bytes` at `offset` came to life.
+    /// Records of `bytes` bytes at `offset` became live.
     pub(crate) fn add_live(&mut self, offset: u64, bytes: u64) {
         let (segment, _) = self.table.place(offset);
         if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
@@ -226,7 +226,7 @@ impl Segments {
         }
     }
 
-    /// Records of `bytes` at `offset` died.
+    /// Records of `bytes` bytes at `offset` became dead.
     pub(crate) fn sub_live(&mut self, offset: u64, bytes: u64) {
         let (segment, _) = self.table.place(offset);
         if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
@@ -239,15 +239,16 @@ impl Segments {
         }
     }
 
-    /// A checkpoint ends here, in `segment`: what comes to life from now on is left to the replay of the log to count.
+    /// A checkpoint ends here, in `segment`. Records that become live from now on are counted by the replay of the
+    /// log after a crash.
     pub(crate) fn end_checkpoint_in(&mut self, segment: u32) {
         if let Some(Segment::Log(log)) = self.table.get_mut(segment) {
             log.recent = 0;
         }
     }
 
-    /// Takes a segment of log out of use that has no live record: the first from segment `from` on that lies in the log before
-    /// `ordinal`, and for whose first sequence number `is_needed` is false.
+    /// Retires a log segment that has no live record: the first one from segment `from` on that comes before
+    /// `ordinal` in the log, and for whose first sequence number `is_needed` is false.
     pub(crate) fn end_dead_log(
         &mut self,
         from: u32,
@@ -276,7 +277,7 @@ impl Segments {
         self.take_pages_of(found.unwrap_or(self.table.len()), count)
     }
 
-    /// A run of `count` pages of a segment that has so many in a row.
+    /// A run of `count` pages of a segment that has that many in a row.
     fn take_pages_of(&mut self, segment: u32, count: u32) -> PageRun {
         let pages = self.table.pages_per_segment();
         let first = self.change(segment, |table| {
@@ -302,7 +303,7 @@ impl Segments {
         self.pending.entry(segment).or_insert(none).change(first, run.pages, true);
     }
 
-    /// The persisted index refers to `run` now, or nobody ever will.
+    /// The persisted index refers to `run` now, or nothing ever will.
     pub(crate) fn end_pending(&mut self, run: PageRun) {
         let (segment, first) = self.table.place(run.offset);
         if let Entry::Occupied(mut pending) = self.pending.entry(segment) {
@@ -339,7 +340,7 @@ impl Segments {
         self.table.is_taken(run)
     }
 
-    /// Makes what was freed available again, though nobody has asked the readers.
+    /// Makes freed space available at once, without waiting for readers.
     pub(crate) fn release(&mut self, freed: &[Freed]) {
         let mut freed = freed.to_vec();
         freed.sort_unstable();
@@ -354,14 +355,14 @@ impl Segments {
         }
     }
 
-    /// The index of `checkpoint`, which is durable, does not refer to `freed`; these readers, and those before them, may, and
-    /// so may other processes that read an earlier checkpoint.
+    /// The durable index of `checkpoint` does not refer to `freed`. But these readers and earlier ones may, and so
+    /// may other processes that read an earlier checkpoint.
     pub(crate) fn hold(&mut self, readers: Vec<Reader>, checkpoint: u64, freed: Arc<[Freed]>) {
         self.held.push_back(Held { readers, checkpoint, freed, released: 0 });
     }
 
-    /// Holds what is free: other processes read checkpoints before `checkpoint`, and the writer that freed it is gone. Goes
-    /// through the whole table, once for each time that a store is opened.
+    /// Holds all free space, because other processes read checkpoints before `checkpoint`, and the writer that freed
+    /// it is gone. It visits the whole table, once each time a store is opened.
     pub(crate) fn hold_free(&mut self, checkpoint: u64) {
         let mut freed = Vec::new();
         for segment in 0..self.table.len() {
@@ -380,7 +381,7 @@ impl Segments {
         self.hold(Vec::new(), checkpoint, freed.into());
     }
 
-    /// Makes up to `limit` of those available that no reader needs any more. Returns whether there may be more.
+    /// Makes up to `limit` held items available that no reader needs any more. Returns whether there may be more.
     /// `is_read_before`: whether another process reads a checkpoint before this one.
     pub(crate) fn release_unread(&mut self, limit: usize, is_read_before: impl Fn(u64) -> bool) -> bool {
         let is_unread = |held: &&mut Held| {
@@ -398,7 +399,7 @@ impl Segments {
         true
     }
 
-    /// Whether something waits for readers.
+    /// Whether any space is held for readers.
     pub(crate) fn is_holding(&self) -> bool {
         !self.held.is_empty()
     }
@@ -418,7 +419,7 @@ impl Segments {
         self.ready.len()
     }
 
-    /// The bytes of `segment` were written, or could not be.
+    /// The bytes of `segment` were written, or could not be written.
     pub(crate) fn end_preparing(&mut self, segment: u32, is_ready: bool) {
         self.step(segment, if is_ready { Event::Prepared } else { Event::NotPrepared });
         if !is_ready {
@@ -426,7 +427,8 @@ impl Segments {
         }
     }
 
-    /// What a checkpoint persists of the table, of this moment; see [`Copy::table`].
+    /// A copy of the segments at this moment, from which a checkpoint makes the table that it persists; see
+    /// [`Copy::table`].
     pub(crate) fn copy(&self) -> Copy {
         let held = self.held.iter().map(|held| (held.freed.clone(), held.released)).collect();
         Copy { table: self.table.clone(), pending: self.pending.clone(), held }
@@ -441,8 +443,9 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// The table as a checkpoint persists it that ends in the log's segment `ordinal`: what a crash would forget, or nobody
-    /// will need after one, is free. `freed` is what the checkpoint itself frees.
+    /// The table that is persisted by a checkpoint that ends in the log's segment `ordinal`. Space that a crash would
+    /// forget, or that is not needed after a crash, is free in it. `freed` is the space that the checkpoint itself
+    /// frees.
     pub(crate) fn table(self, ordinal: u64, freed: &[Freed]) -> Table {
         let mut table = self.table;
         let held = self.held.iter().flat_map(|(freed, released)| &freed[*released..]);
@@ -469,8 +472,8 @@ impl Copy {
     }
 }
 
-/// Of a segment of log that goes beyond a checkpoint which ends in segment `ordinal`: how much of it was live then, if the
-/// checkpoint knows of it.
+/// For a log segment with records after a checkpoint that ends in segment `ordinal`: how many of its bytes were live
+/// at the checkpoint, if the checkpoint knows the segment.
 fn recent(index: u32, segment: &Segment, ordinal: u64) -> Option<(u32, Option<u64>)> {
     match segment {
         Segment::Log(log) if log.ordinal > ordinal => Some((index, None)),

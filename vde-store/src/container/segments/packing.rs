@@ -1,4 +1,5 @@
-//! What giving space back asks of the free list: what is free, where the container could end, what lies behind that.
+//! The operations of the free list that return space to the file system: what is free, where the container could end,
+//! and what is behind that end.
 
 use super::state::Event;
 use super::{PageRun, Segment, Segments, Table};
@@ -27,7 +28,8 @@ impl Segments {
         self.free.first().is_some_and(|free| *free < segment)
     }
 
-    /// Where the container could end if everything lay at its front. Segments that readers hold stay where they are.
+    /// Where the container could end if everything were moved to its front. Segments that readers hold stay where
+    /// they are.
     pub(crate) fn packed_end(&self) -> u32 {
         let pages = (self.usage.page_bytes / BLOCK).div_ceil(u64::from(self.table.pages_per_segment()));
         (self.usage.log_segments + self.usage.held_segments + pages) as u32
@@ -43,7 +45,7 @@ impl Segments {
         }
     }
 
-    /// As [`take_pending`](Self::take_pending), but before segment `end`, or not at all.
+    /// As [`take_pending`](Self::take_pending), but before segment `end`. `None` if there is no such run.
     pub(crate) fn take_pending_before(&mut self, end: u32, count: u32) -> Option<PageRun> {
         let candidates = [self.room.first(count), self.free.first().copied()];
         let segment = candidates.into_iter().flatten().min().filter(|segment| *segment < end)?;
@@ -52,7 +54,7 @@ impl Segments {
         Some(run)
     }
 
-    /// Takes `run` if all of it is free, so that nobody else does until [`drop_pending`](Self::drop_pending).
+    /// Takes `run` if all of it is free. It stays taken until [`drop_pending`](Self::drop_pending).
     pub(crate) fn try_take(&mut self, run: PageRun) -> bool {
         let (segment, _) = self.table.place(run.offset);
         let taken = self.table.is_free(run) && self.change(segment, |table| table.take(run));
@@ -62,8 +64,8 @@ impl Segments {
         taken
     }
 
-    /// From here on pages are taken where space was written beforehand: from segments that are ready, else from behind the
-    /// last page of the container; until [`end_scarcity`](Self::end_scarcity).
+    /// From here until [`end_scarcity`](Self::end_scarcity), pages are taken only where space was written beforehand:
+    /// from segments that are ready, otherwise from behind the last page of the container.
     pub(crate) fn begin_scarcity(&mut self) {
         self.scarce = true;
     }
@@ -122,8 +124,8 @@ impl Segments {
 }
 
 impl Table {
-    /// Runs of the container that hold nothing: free segments, and free pages of at least `least` at a time; but not what lies
-    /// behind the last page, which is kept for a full disk.
+    /// The unused runs of the container: free segments, and runs of at least `least` free pages. The space behind the
+    /// last page is left out, because it is reserved for a full disk.
     pub(crate) fn unused(&self, least: u32) -> Vec<PageRun> {
         let mut runs = Vec::new();
         for (index, segment) in self.iter() {
@@ -141,8 +143,8 @@ impl Table {
         runs
     }
 
-    /// Segments of log from segment `end` on, and before the log's segment `newest`: what writers have taken since then need
-    /// not be on the device yet.
+    /// Log segments from segment `end` on that come before the log's segment `newest`. Later segments need not be on
+    /// the device yet.
     pub(crate) fn logs_behind(&self, end: u32, newest: u64) -> Vec<(u32, u64)> {
         let is_behind = |(index, segment): (u32, &Segment)| match segment {
             Segment::Log(log) if log.ordinal < newest && index >= end => Some((index, log.ordinal)),

@@ -5,7 +5,7 @@ use crate::container::format::{BLOCK, DATA_START, Geometry};
 /// Which pages of a segment are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PageMap {
-    /// A bit for each page; nothing where all are taken or none is, as in most segments of a long container.
+    /// A bit for each page. It is empty if all pages are taken or none is, as in most segments of a long container.
     words: Vec<u64>,
     pages: u32,
     used: u32,
@@ -18,7 +18,7 @@ impl PageMap {
         Self { words: Vec::new(), pages, used: 0, next: 0 }
     }
 
-    /// That of a segment all of whose pages are taken.
+    /// The map of a segment whose pages are all taken.
     pub(super) fn full(pages: u32) -> Self {
         Self { used: pages, ..Self::new(pages) }
     }
@@ -56,7 +56,7 @@ impl PageMap {
         end <= self.pages && self.next_that_is(!taken, first).is_none_or(|other| other >= end)
     }
 
-    /// Sets or clears a run of pages; `false` where one of them was so already, or is none of the segment's.
+    /// Sets or clears a run of pages. `false` if a page had that state already, or is outside of the segment.
     pub(super) fn change(&mut self, first: u32, count: u32, set: bool) -> bool {
         let end = first.saturating_add(count).min(self.pages);
         if self.words.is_empty() {
@@ -108,7 +108,7 @@ impl PageMap {
         self.runs_from(taken, 0)
     }
 
-    /// How many free pages lie in a row, at most.
+    /// The length of the longest run of free pages.
     pub(super) fn longest_free(&self) -> u32 {
         self.runs(false).map(|(_, count)| count).max().unwrap_or(0)
     }
@@ -123,7 +123,7 @@ impl PageMap {
         self.pages - self.end()
     }
 
-    /// Takes `count` of them.
+    /// Takes `count` of the free pages behind the last one that is taken.
     pub(super) fn take_at_end(&mut self, count: u32) -> Option<u32> {
         let first = self.end();
         (self.pages - first >= count && self.change(first, count, true)).then_some(first)

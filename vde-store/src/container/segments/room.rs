@@ -1,4 +1,4 @@
-//! Where so many free pages in a row are: a tree of maxima over the segments.
+//! Finding a run of free pages: a tree of maxima over the segments.
 
 /// The longest run of free pages of each segment. Looking for the first segment with enough takes O(log segments).
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! The states of a segment, and the one table that says which event leads from which to which.
+//! The states of a segment, and the table of events with their transitions.
 
 use super::PageMap;
 
@@ -7,14 +7,14 @@ use super::PageMap;
 pub(crate) enum Segment {
     /// Nothing; its bytes may be anything.
     Free,
-    /// Being written beforehand; nobody may take it meanwhile.
+    /// Being written beforehand; it can't be taken meanwhile.
     Preparing,
-    /// Nothing; its bytes were written beforehand, so that a sync has no file-system metadata to commit.
+    /// Nothing. Its bytes were written beforehand, so that a sync has no file-system metadata to commit.
     Ready,
     Log(LogSegment),
     Pages(PageMap),
-    /// What a reader, or the superblock before the newest, may still need: dead log. And whatever was free when the store was
-    /// opened, if other processes read what an earlier writer may have freed.
+    /// Dead log that a reader, or the superblock before the newest, may still need. Also everything that was free
+    /// when the store was opened, if other processes read what an earlier writer may have freed.
     Held,
 }
 
@@ -22,11 +22,11 @@ pub(crate) enum Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogSegment {
     pub(crate) ordinal: u64,
-    /// No record in it is older.
+    /// The sequence number of its first record.
     pub(crate) first_seq: u64,
     /// Bytes of records that the index or the memtables refer to.
     pub(crate) live: u64,
-    /// How many of them came to life since the last checkpoint began.
+    /// How many of these bytes became live since the last checkpoint began.
     pub(super) recent: u64,
 }
 
@@ -43,21 +43,21 @@ pub(super) enum Event {
     Prepare,
     /// It was written beforehand.
     Prepared,
-    /// It could not be.
+    /// It could not be written.
     NotPrepared,
-    /// What was written beforehand counts for nothing any more: the device may be cut.
+    /// It does not count as written any more, because the device may be cut.
     Unprepare,
-    /// The log goes on in it.
+    /// The log continues in it.
     LogBegins(LogSegment),
-    /// A replay finds that the log went on in it.
+    /// A replay finds that the log continued in it.
     LogFound(LogSegment),
-    /// A page of it is taken. It has so many.
+    /// A page of it is taken. The number is how many pages a segment has.
     PageTaken(u32),
     /// The last of its pages is free again.
     PagesGone,
     /// A checkpoint finds that nothing in it is live.
     LogDied,
-    /// Another process may read what the writer before this one has freed.
+    /// Another process may read what an earlier writer has freed.
     SetAside,
     /// A crash would forget it.
     LogForgotten,

@@ -6,7 +6,7 @@ use super::state::Event;
 use super::{Freed, PageMap, PageRun, Segment};
 use crate::container::format::{BLOCK, DATA_START, Geometry};
 
-/// So many segments are copied together.
+/// How many segments are copied together.
 const CHUNK: usize = 32;
 
 /// What each segment is used for, in chunks that copies share until one of them changes: copying a table of 65,536 segments
@@ -71,7 +71,7 @@ impl Table {
         }
     }
 
-    /// Forgets the last segment.
+    /// Removes the last segment.
     pub(super) fn pop(&mut self) {
         if let Some(last) = self.chunks.last_mut() {
             Arc::make_mut(last).pop();
@@ -82,7 +82,7 @@ impl Table {
         }
     }
 
-    /// Moves a segment to the state that `event` leads to; `false` where it leads nowhere.
+    /// Moves a segment to the state that `event` leads to. `false` if the event can't happen in its state.
     pub(super) fn step(&mut self, segment: u32, event: Event) -> bool {
         match self.get(segment).and_then(|state| state.after(event)) {
             Some(state) => self.get_mut(segment).map(|slot| *slot = state).is_some(),
@@ -104,7 +104,7 @@ impl Table {
         }
     }
 
-    /// Frees what nothing refers to any more.
+    /// Frees space to which nothing refers any more.
     pub(super) fn free(&mut self, freed: Freed) {
         match freed {
             Freed::Segment(segment) => {
@@ -131,7 +131,7 @@ impl Table {
         }
     }
 
-    /// Whether none of the run's pages is in use, nor its segment but for pages.
+    /// Whether none of the run's pages is taken, and its segment is free or holds pages.
     pub(super) fn is_free(&self, run: PageRun) -> bool {
         let (segment, first) = self.place(run.offset);
         match self.get(segment) {

@@ -1,8 +1,8 @@
 //! Walking through the leaves of a tree, in either direction.
 //!
-//! A cursor keeps the pages from the root to its leaf, so that a step to the next cell costs no search. Each page that it
-//! opens has to lie between the separators that lead to it. So it opens no page twice, and its way ends, even if checksums
-//! are right and pages refer to each other in circles.
+//! A cursor keeps the pages from the root to its leaf, so that a step to the next cell costs no search. The keys of
+//! each page that it opens have to be between the separators that lead to the page. So it opens no page twice and
+//! always ends, even if pages with right checksums form a cycle.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
@@ -15,7 +15,7 @@ use crate::container::pages::PinnedBytes;
 use crate::container::tree::node::{LeafValue, Node, Place, key_of, value_of};
 use crate::container::tree::{Tree, corrupt};
 
-/// In which order keys are walked through.
+/// The order in which a cursor visits keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Ascending,
@@ -65,11 +65,11 @@ impl Cell {
     }
 }
 
-/// A page on the way from the root to where a cursor stands.
+/// A page on the path from the root to the cursor.
 struct Step {
     page: Arc<Page>,
     level: u8,
-    /// Ascending, the next cell; descending, how many cells are still to come.
+    /// The index of the next cell if ascending; the number of cells that are left if descending.
     next: usize,
     /// The separator behind the page.
     upper: Option<Cell>,
@@ -108,7 +108,7 @@ fn fetch(
     end
 }
 
-/// A place in a tree from which it is walked through in one direction.
+/// A position in a tree, from which cells are visited in one direction.
 pub(crate) struct Cursor {
     direction: Direction,
     from: Bound<Box<[u8]>>,
@@ -123,7 +123,8 @@ impl Cursor {
         Self { direction, from, has_begun: false, path: Vec::new(), passed: 0 }
     }
 
-    /// The next cell of a leaf, but none beyond `end`. After an error, what comes behind the damaged page follows.
+    /// The next cell of a leaf, but none beyond `end`. After an error, the next call continues after the damaged
+    /// page.
     pub(crate) fn next(&mut self, tree: &Tree, end: Bound<&[u8]>) -> Result<Option<Cell>> {
         if !std::mem::replace(&mut self.has_begun, true)
             && let Some(root) = tree.root
@@ -172,7 +173,7 @@ impl Cursor {
         Ok(None)
     }
 
-    /// Goes on behind a page whose cells contradict each other.
+    /// Continues after a page whose cells contradict each other.
     fn leave(&mut self, error: Error) -> Error {
         self.path.pop();
         error
@@ -194,7 +195,7 @@ impl Cursor {
         step().ok_or(corrupt(extent))
     }
 
-    /// Where in a page the walk begins; see [`Step::next`].
+    /// The first position in a page; see [`Step::next`].
     fn position(&self, node: &Node<'_>) -> Option<usize> {
         let ascends = self.direction == Direction::Ascending;
         let (key, is_included) = match &self.from {
@@ -210,9 +211,9 @@ impl Cursor {
     }
 }
 
-/// What may lie in the page that a cell of an inner page leads to.
+/// The keys that may be in the child page of a cell.
 struct Range {
-    /// Of the inner page.
+    /// The level of the inner page.
     level: u8,
     lower: Cell,
     upper: Option<Cell>,

@@ -1,16 +1,16 @@
-//! Where searches of a tree have ended, so that one for the same key can begin there.
+//! Hints: where earlier searches of a tree ended, so that a search for the same key can begin there.
 //!
-//! A search looks at three or four pages, and each look is a cache miss or two. A hint leads to the cell itself. Hints may be
-//! lost or lead to another key's cell, so a search that follows one checks the key. But the page is always one of the tree: a
-//! tree never changes, and has hints of its own.
+//! A search reads three or four pages, with one or two cache misses each. A hint points to the cell itself. A hint
+//! may be lost, or point to another key's cell, so a search that follows one checks the key. But the page is always a
+//! page of this tree, because a tree never changes and has its own hints.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Hints of keys whose hashes begin alike: half a cache line. Each is 0, or from the lowest bit on 12 bits of the key's hash,
-/// 12 bits of the cell's offset in its page, and the page's block.
+/// Hints of keys whose hashes have the same top bits: half a cache line. A hint is 0, or has these fields from the
+/// lowest bit on: 12 bits of the key's hash, 12 bits of the cell's offset in its page, the page's block.
 #[derive(Default)]
 #[repr(align(32))]
 struct Bucket([AtomicU64; WAYS]);
@@ -18,7 +18,7 @@ struct Bucket([AtomicU64; WAYS]);
 const WAYS: usize = 4;
 const TAG_BITS: u32 = 12;
 const AT_BITS: u32 = 12;
-/// Buckets are made as they are needed, so many at a time: 32 KiB.
+/// How many buckets are allocated together, when the first of them is needed: 32 KiB.
 const BUCKETS: usize = 1024;
 /// At most 32 MiB.
 const MAX_CHUNKS: u64 = 1024;
@@ -26,7 +26,7 @@ const MAX_CHUNKS: u64 = 1024;
 /// The hints of one tree.
 pub(crate) struct Hints(Box<[OnceLock<Box<[Bucket]>>]>);
 
-/// The hints that may be a key's.
+/// The bucket of a key, and the key's bits in its hints.
 pub(crate) struct Spot<'a> {
     chunk: &'a OnceLock<Box<[Bucket]>>,
     bucket: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Spot<'a> {
 }
 
 impl Hints {
-    /// Room for two hints a key, as far as it is allowed.
+    /// Room for two hints per key, up to the limit.
     pub(crate) fn new(keys: u64) -> Self {
         let chunks = keys.saturating_mul(2).div_ceil((BUCKETS * WAYS) as u64).clamp(1, MAX_CHUNKS);
         Self((0..chunks.next_power_of_two()).map(|_| OnceLock::new()).collect())
@@ -48,7 +48,7 @@ impl Hints {
 }
 
 impl Spot<'_> {
-    /// Blocks of pages, and offsets in them at which the key's cell may begin.
+    /// The blocks of pages, and the offsets in them, at which the key's cell may begin.
     pub(crate) fn places(&self) -> impl Iterator<Item = (u64, usize)> {
         let bucket = self.chunk.get().map(|chunk| &chunk[self.bucket]);
         let hints = bucket.into_iter().flat_map(|bucket| &bucket.0).map(|hint| hint.load(Relaxed));
@@ -58,7 +58,7 @@ impl Spot<'_> {
         })
     }
 
-    /// The key's cell begins at offset `at` of the page that is the block `block`. Another key may lose its hint.
+    /// Records that the key's cell begins at offset `at` of the page in block `block`. Another key may lose its hint.
     pub(crate) fn note(&self, block: u64, at: u32) {
         if block >> (u64::BITS - TAG_BITS - AT_BITS) != 0 || at >> AT_BITS != 0 {
             return;

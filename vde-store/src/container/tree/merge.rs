@@ -8,7 +8,7 @@ use crate::container::segments::PageRun;
 use crate::container::tree::node::{Cells, LeafValue, Node};
 use crate::container::tree::{Tree, corrupt};
 
-/// How long a page may be that has more than one cell.
+/// The most bytes of a page that has more than one cell.
 const TARGET: usize = BLOCK as usize;
 
 /// Where new pages go.
@@ -16,7 +16,7 @@ pub(crate) trait Output {
     /// Writes a page and returns where it is.
     fn write(&mut self, page: &[u8]) -> Result<Extent>;
 
-    /// A page of an older generation is no part of the new index.
+    /// Reports that a page of an older generation is not part of the new index.
     fn replace(&mut self, page: PageRun, generation: u64);
 }
 
@@ -32,10 +32,10 @@ pub(crate) trait Change {
 pub(crate) trait Erase {
     type Change: Change;
 
-    /// Whether one of them has keys from `from` on, but before `until`.
+    /// Whether one of the ranges has keys from `from` on, but before `until`.
     fn overlaps(&self, from: &[u8], until: Option<&[u8]>) -> bool;
 
-    /// What removes `key`, if one of them has it and nothing else changes it.
+    /// The change that removes `key`, if a range contains it. For keys that have no other change.
     fn change(&self, key: &[u8]) -> Option<Self::Change>;
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Merge<'a, O, I: Iterator, E> {
     pub(crate) changes: Peekable<I>,
     pub(crate) erase: E,
     pub(crate) generation: u64,
-    /// Whether pages are rewritten that did not change.
+    /// Whether unchanged pages are rewritten too.
     pub(crate) rewrite: bool,
     /// The pages being built, one for each level.
     pub(crate) levels: Vec<Cells>,
@@ -69,7 +69,7 @@ impl<O: Output, C: Change, I: Iterator<Item = C>, E: Erase<Change = C>> Merge<'_
 
     fn visit(&mut self, page: Extent, upper: Option<&[u8]>) -> Result<()> {
         let bytes = self.tree.load(page)?;
-        // What is written anew relies on the order of the keys.
+        // The new page relies on the order of the keys.
         let node = Node::new(&bytes).filter(Node::is_ordered).ok_or(corrupt(page))?;
         self.output.replace(PageRun::of(page.offset, u64::from(page.len)), node.generation);
         for index in 0..node.count {
@@ -145,7 +145,7 @@ impl<O: Output, C: Change, I: Iterator<Item = C>, E: Erase<Change = C>> Merge<'_
 
     fn push(&mut self, level: u8, key: &[u8], payload: &[u8]) -> Result<()> {
         self.cells(level).push(key, payload);
-        // Two pages' worth is kept back, so that the last two share evenly what is left.
+        // Two pages' worth of cells is kept back, so that the last two pages share them evenly.
         let least = Self::least_cells(level);
         while self.cells(level).len() >= 2 * least && self.cells(level).page_len() > 2 * TARGET {
             let count = self.cells(level).fitting(TARGET).max(least);

@@ -37,7 +37,8 @@ impl Tree {
         self.pages.extent(page, PAGE)
     }
 
-    /// What the index knows of `key`, as `read` makes it. O(log n) pages, or one that was found before.
+    /// Calls `read` with the value that the index has for `key`. Reads O(log n) pages, or one page if a hint leads to
+    /// it.
     pub(crate) fn find<T>(&self, key: &[u8], read: impl FnOnce(LeafValue<'_>) -> T) -> Result<Option<T>> {
         let Some(mut page) = self.root else { return Ok(None) };
         let shown = self.pages.shown();
@@ -56,7 +57,7 @@ impl Tree {
                 }
                 Some(Ok(match node.search(key)? {
                     (index, true) => {
-                        // In the map, and verified.
+                        // The page is in the map, and was verified.
                         if matches!(bytes, Cow::Borrowed(_)) && bytes.len() as u64 <= BLOCK {
                             spot.note(page.offset / BLOCK, node.offset(index)?);
                         }

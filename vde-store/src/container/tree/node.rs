@@ -1,11 +1,12 @@
-//! The pages of the index: a header, what all keys begin with, the keys' heads, the cells' offsets, the cells in key order.
+//! The pages of the index: a header, the common prefix of the keys, the keys' heads, the cells' offsets, and the
+//! cells in key order.
 //!
-//! A page is as many blocks long as its cells need, so that keys of any length fit without an exception.
+//! A page has as many blocks as its cells need, so keys of any length fit without a special case.
 //!
-//! A head is what follows the common prefix in a key, as far as it fits an integer. Heads lie side by side, so that a
-//! search stays within a few cache lines and looks at no cell but the one it finds; in a page of cells alone, every
-//! probe of a binary search would be a cache miss. (The "poor man's normalized keys" of Graefe and Larson, B-tree
-//! indexes and CPU caches, 2001.)
+//! A head is the next four bytes of a key after the common prefix, as an integer. Heads are stored side by side, so a
+//! search stays within a few cache lines and reads only the cell that it finds. Without heads, every probe of a
+//! binary search would be a cache miss. (The "poor man's normalized keys" of Graefe and Larson, B-tree indexes and
+//! CPU caches, 2001.)
 
 use crate::container::format::{Extent, Fields};
 use crate::container::memtable::Location;
@@ -14,7 +15,7 @@ use crate::container::memtable::Location;
 pub(crate) const PAGE_MAGIC: u32 = 0x5045_4456; // "VDEP"
 /// Magic, level, length of the prefix, count, padding; then the generation.
 const HEAD: usize = 24;
-/// Of a longer common prefix, only this much is taken out of the heads.
+/// The most bytes of the common prefix that the heads leave out.
 const MAX_PREFIX: usize = 64;
 /// Inner pages have two children at least, so no index is higher.
 const MAX_LEVEL: u8 = 63;
@@ -46,7 +47,7 @@ fn varint(f: &mut Fields<'_>) -> Option<u64> {
     None
 }
 
-/// What a leaf knows of a key.
+/// The value of a key, as a leaf has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeafValue<'a> {
     pub(crate) len: u64,
@@ -65,7 +66,7 @@ pub(crate) enum Place<'a> {
 }
 
 impl LeafValue<'_> {
-    /// No record's place is encoded in more.
+    /// The most bytes of an encoded leaf value whose bytes are in a record.
     pub(crate) const USUAL_LEN: usize = 48;
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -131,7 +132,7 @@ pub(crate) fn cell_of<'a>(page: &'a [u8], at: usize, key: &[u8]) -> Option<LeafV
     if key_of(page, at)? == key { value_of(page, at) } else { None }
 }
 
-/// What orders keys that begin with the same prefix, as far as it can: their next bytes as one integer.
+/// The head of a key: the bytes after the common prefix as one integer, which orders keys unless it is equal.
 fn head_of(rest: &[u8]) -> u32 {
     let mut head = [0; 4];
     let len = rest.len().min(4);
@@ -157,7 +158,7 @@ pub(crate) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// `None` where the bytes contradict the format. Cells are checked as they are read.
+    /// `None` if the bytes contradict the format. Cells are checked when they are read.
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
         let mut f = Fields(bytes);
         if f.u32()? != PAGE_MAGIC {
@@ -218,7 +219,7 @@ impl<'a> Node<'a> {
         let head = head_of(rest);
         let mut low = self.heads.partition_point(|at| u32::from_le_bytes(*at) < head);
         let equals = |at: &[u8; 4]| u32::from_le_bytes(*at) == head;
-        // Most heads are one key's alone, and one more probe shows it.
+        // Most heads belong to one key only, and one more probe shows that.
         let mut high = match self.heads[low..] {
             [one, other, ..] if equals(&one) && equals(&other) => {
                 low + self.heads[low..].partition_point(equals)
@@ -243,7 +244,7 @@ impl<'a> Node<'a> {
         if exact { Some(index) } else { Some(index.saturating_sub(1)) }
     }
 
-    /// Whether searching finds every cell: keys ascend, and prefix and heads are theirs.
+    /// Whether a search finds every cell: the keys ascend, and match the prefix and the heads.
     pub(crate) fn is_ordered(&self) -> bool {
         let mut before = None;
         (0..self.count).all(|index| {

@@ -1,4 +1,4 @@
-//! What takes long by nature, on the thread pool of the crate `blocking`.
+//! Operations that always take long, on the thread pool of the crate `blocking`.
 
 use std::path::Path;
 
@@ -19,8 +19,8 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun. Where it has not, the store is closed as when its last
-    /// handle is dropped.
+    /// If the future is dropped, work that has begun is finished. If it has not begun, the store is closed as when
+    /// its last handle is dropped.
     ///
     /// # Examples
     ///
@@ -42,7 +42,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
     ///
     /// # Examples
     ///
@@ -65,7 +65,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
     ///
     /// # Examples
     ///
@@ -88,7 +88,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
     ///
     /// # Examples
     ///
@@ -111,7 +111,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -134,7 +134,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -153,11 +153,11 @@ impl AsyncVde {
     ///
     /// # Errors
     ///
-    /// None; it is fallible so that the twins of all long operations look alike.
+    /// None. It returns a `Result` so that all long operations have the same form.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -180,7 +180,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
     ///
     /// # Examples
     ///
@@ -203,7 +203,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
     ///
     /// # Examples
     ///
@@ -226,7 +226,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -249,7 +249,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
     ///
     /// # Examples
     ///
@@ -273,7 +273,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on to its end where it has begun, and is not done where it has not.
+    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Writes that happen together, awaited.
+//! Batches of writes, awaited.
 
 use std::ops::RangeBounds;
 
@@ -6,7 +6,7 @@ use crate::container::error::Result;
 use crate::engine::operation::{Condition, Writes};
 use crate::faces::asynchronous::AsyncVde;
 
-/// The async twin of [`Batch`](crate::Batch).
+/// The async counterpart of [`Batch`](crate::Batch).
 ///
 /// # Examples
 ///
@@ -108,7 +108,7 @@ impl AsyncBatch {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it resolves, the batch is made whole or not at all.
+    /// If the future is dropped before it resolves, the batch is written whole or not at all.
     ///
     /// # Examples
     ///

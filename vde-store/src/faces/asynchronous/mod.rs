@@ -1,4 +1,4 @@
-//! The async twins: the same engine, the same names, waiting for the disk without holding a thread.
+//! The async API: the same engine and the same names, but waiting for the disk blocks no thread.
 
 mod admin;
 mod batch;
@@ -19,27 +19,26 @@ use crate::faces::store::Vde;
 
 pub use batch::AsyncBatch;
 
-/// A handle whose methods are `async`; see [`Vde`], whose twin it is.
+/// A handle whose methods are `async`: the counterpart of [`Vde`].
 ///
-/// It needs no particular runtime. What is awaited is the disk: a task that waits for a durable write stands in the
-/// same line as blocking writers, and the store's own committer thread syncs for it. Stripes are held for
-/// microseconds and never across an await.
+/// It needs no particular runtime. A task that awaits a durable write waits in the same queue as blocking writers,
+/// and the store's own committer thread syncs for it. Stripes are held for microseconds, and never across an await.
 ///
 /// No poll blocks. These run on the thread pool of the crate `blocking`, and the task waits for them:
 ///
 /// - a write that cannot be logged at once: its key is being updated, checkpoints lag behind, or it has more than 64 KiB;
 /// - every [`update`](Self::update), because its closure, or writing the new value, may take long;
 /// - reading a value longer than 64 KiB whole;
-/// - what takes long by nature: opening, closing, checkpoints, snapshots, verify, backup, compact.
+/// - operations that always take long: opening, closing, checkpoints, snapshots, verify, backup, compact.
 ///
-/// All else is done in the poll. It may read some pages of the index or 64 KiB of a value from the disk, where the system's
-/// page cache does not have them. Walks through many keys, readers of long values, and loops of
-/// buffered writes or reads let other tasks run now and then: a future that has nothing to wait for may be pending once.
-/// Views and entries have blocking methods only: read a long value through a [reader](crate::Entry::reader).
+/// Everything else is done in the poll. It may read some pages of the index or 64 KiB of a value from the disk, if
+/// the system's page cache does not have them. Iterations over many keys, readers of long values, and loops of
+/// buffered writes or reads let other tasks run now and then: a future that has nothing to wait for may be pending
+/// once. Views and entries have blocking methods only: read a long value through a [reader](crate::Entry::reader).
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a write before it resolves leaves it open whether the write happens; it is never half made.
+/// If the future of a write is dropped before it resolves, the write happens or not, but never in part.
 ///
 /// # Examples
 ///
@@ -73,7 +72,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on where it has begun, and the store is closed at its end.
+    /// If the future is dropped, work that has begun is finished, and the store is closed then.
     ///
     /// # Examples
     ///
@@ -96,7 +95,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the work goes on where it has begun, and the store is closed at its end.
+    /// If the future is dropped, work that has begun is finished, and the store is closed then.
     ///
     /// # Examples
     ///
@@ -111,7 +110,7 @@ impl AsyncVde {
         Ok(unblock(move || Vde::create(path)).await?.into())
     }
 
-    /// The blocking twin.
+    /// The blocking counterpart of this handle.
     ///
     /// # Examples
     ///
@@ -141,7 +140,7 @@ impl AsyncVde {
         self.store.with_durability(durability).into()
     }
 
-    /// Does on the pool what may have to wait.
+    /// Runs work that may have to wait on the thread pool.
     async fn elsewhere<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
         let store = self.store.clone();
         unblock(move || {
@@ -175,7 +174,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it leaves the queue of waiters; nothing is lost.
+    /// If the future is dropped, it leaves the queue of waiters; nothing is lost.
     ///
     /// # Examples
     ///

@@ -22,7 +22,7 @@ use crate::faces::store::Vde;
 
 #[allow(
     clippy::unused_async,
-    reason = "a method is async where its twin may wait, now or once the store grows"
+    reason = "a method is async if its blocking counterpart may wait, now or in a later version"
 )]
 impl AsyncVde {
     /// As [`Vde::read_view`].
@@ -38,8 +38,9 @@ impl AsyncVde {
         self.store.read_view()
     }
 
-    /// As [`Vde::watch`]; the changes are a [`Stream`](futures_core::Stream) as well as an iterator that blocks. With both
-    /// `Iterator` and a `StreamExt` in scope a call like `.next()` has to say whose it is: `StreamExt::next(&mut changes)`.
+    /// As [`Vde::watch`]; the changes are a [`Stream`](futures_core::Stream) as well as an iterator that blocks. If
+    /// both `Iterator` and a `StreamExt` are in scope, a call like `.next()` has to name the trait:
+    /// `StreamExt::next(&mut changes)`.
     ///
     /// # Errors
     ///
@@ -47,7 +48,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -76,7 +77,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -107,7 +108,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -137,7 +138,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -171,7 +172,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -193,7 +194,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -215,7 +216,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -234,13 +235,14 @@ impl AsyncVde {
         if stored.origin.is_some() {
             return view.layers.metadata(key, &change, &stored).map(Some);
         }
-        // When it was created, its earlier values tell, which may be many.
+        // The creation time follows from the earlier values, which may be many.
         let key = key.to_vec();
         self.elsewhere(move |_| view.layers.metadata(&key, &change, &stored).map(Some)).await
     }
 
-    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator, in both orders. With both
-    /// `Iterator` and a `StreamExt` in scope a call like `.next()` has to say whose it is: `StreamExt::next(&mut entries)`.
+    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator, in both orders.
+    /// If both `Iterator` and a `StreamExt` are in scope, a call like `.next()` has to name the trait:
+    /// `StreamExt::next(&mut entries)`.
     ///
     /// # Examples
     ///
@@ -274,7 +276,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///
@@ -295,7 +297,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with it.
+    /// Dropping the future has no effect.
     ///
     /// # Examples
     ///

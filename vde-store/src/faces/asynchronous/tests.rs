@@ -1,4 +1,5 @@
-//! No poll waits for anybody. What would wait is found out by what it waits for giving up, after a time that no test measures.
+//! No poll blocks. A test holds what an operation waits for; if the operation waits for it inside its poll, the test
+//! fails after a time limit that no passing test reaches.
 
 use std::io;
 use std::pin::Pin;
@@ -28,7 +29,7 @@ pub(super) fn wait_while_the_pool_is_paused() {
     drop(POOL.read());
 }
 
-/// What has to wait returns from its poll nonetheless, and resolves once `release` was called.
+/// Checks that work which has to wait returns from its first poll, and resolves after `release`.
 async fn waits_elsewhere<T>(work: impl Future<Output = Result<T>>, release: impl FnOnce()) -> T {
     let mut work = std::pin::pin!(work);
     let paused = POOL.write();

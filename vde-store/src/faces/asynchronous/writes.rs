@@ -26,7 +26,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped after it was first polled, it leaves open whether the write is made.
+    /// If the future is dropped after its first poll, the write may or may not happen.
     ///
     /// # Examples
     ///
@@ -39,7 +39,7 @@ impl AsyncVde {
     pub async fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let (key, value) = (key.as_ref(), value.as_ref());
         if value.len() > MAX_RECORD_VALUE {
-            // To copy all of it at once would take long.
+            // Copying a long value in one poll would take too long.
             return self.put_with(key, value, &UserMetadata::new()).await;
         }
         self.put_record(key, value, Vec::new()).await
@@ -56,8 +56,9 @@ impl AsyncVde {
         self.acknowledge(seq).await
     }
 
-    /// As [`Vde::put_with`], of what an async reader yields: a [`futures_io::AsyncRead`], which `tokio_util::compat` makes
-    /// of tokio's. The pages of a value too long for a log record are written on the pool, a mebibyte at a time.
+    /// As [`Vde::put_with`], with the bytes of an async reader: a [`futures_io::AsyncRead`], into which
+    /// `tokio_util::compat` turns tokio's. The pages of a value that is too long for a log record are written on the
+    /// pool, 1 MiB at a time.
     ///
     /// # Errors
     ///
@@ -65,8 +66,8 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the source has ended, nothing is stored and the space is free again. Dropped later, it leaves open
-    /// whether the write is made.
+    /// If the future is dropped before the source has ended, nothing is stored and the space is free again. If it is
+    /// dropped later, the write may or may not happen.
     ///
     /// # Examples
     ///
@@ -135,7 +136,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped after it was first polled, it leaves open whether the write is made.
+    /// If the future is dropped after its first poll, the write may or may not happen.
     ///
     /// # Examples
     ///
@@ -157,7 +158,7 @@ impl AsyncVde {
         Ok(existed)
     }
 
-    /// As [`Vde::update`]; `new` runs on the pool, under the key's stripe. For what needs no more than to compare,
+    /// As [`Vde::update`]; `new` runs on the pool, under the key's stripe. If comparing the old value is enough,
     /// [`compare_and_swap`](Self::compare_and_swap) is faster.
     ///
     /// # Errors
@@ -166,7 +167,8 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the update is made where it has begun, and is not made where it has not; `new` runs once or never.
+    /// If the future is dropped, the update happens if it has begun, and does not happen otherwise. `new` runs once
+    /// or never.
     ///
     /// # Examples
     ///
@@ -195,7 +197,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped after it was first polled, it leaves open whether the write is made.
+    /// If the future is dropped after its first poll, the write may or may not happen.
     ///
     /// # Examples
     ///
@@ -246,7 +248,7 @@ impl AsyncVde {
         if decided.is_none() {
             decided = self.elsewhere(move |shared| shared.write_batch(&writes, durability, true)).await?;
         }
-        // The second may wait, so there is an outcome.
+        // The second attempt may wait, so it has an outcome.
         if let Some(decided) = decided {
             self.acknowledge(decided.seq).await?;
             decided.outcome()?;
@@ -262,7 +264,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped after it was first polled, it leaves open whether the write is made.
+    /// If the future is dropped after its first poll, the write may or may not happen.
     ///
     /// # Examples
     ///
@@ -288,7 +290,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped after it was first polled, it leaves open whether the write is made.
+    /// If the future is dropped after its first poll, the write may or may not happen.
     ///
     /// # Examples
     ///
@@ -314,7 +316,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// Dropped after it was first polled, it leaves open whether the write is made.
+    /// If the future is dropped after its first poll, the write may or may not happen.
     ///
     /// # Examples
     ///
