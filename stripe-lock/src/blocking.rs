@@ -5,17 +5,21 @@
 
 mod batch;
 mod faces;
+mod growing;
+mod growth;
 mod guard;
 mod held;
 mod holding;
 mod lock;
 mod multi;
 mod mutex;
+mod pins;
 pub mod raw;
 mod reentrant;
 mod rwlock;
 mod sealed;
 mod session;
+mod split;
 #[cfg(feature = "stats")]
 mod stats;
 mod stripe;
@@ -42,6 +46,7 @@ pub use rwlock::{
     RwLockUpgradableReadGuard, RwLockWriteGuard, StripedRwLock, WriteMultiGuard,
 };
 pub use session::Session;
+pub use split::Split;
 #[cfg(feature = "stats")]
 pub use stats::{Stats, StripeStats};
 pub use stripe::Stripe;

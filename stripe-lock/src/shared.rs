@@ -5,6 +5,7 @@ pub(crate) mod atomic;
 pub(crate) mod capacity;
 pub(crate) mod extend;
 pub(crate) mod hash;
+pub(crate) mod owners;
 pub(crate) mod pair;
 pub(crate) mod stripe_set;
 pub(crate) mod striped;

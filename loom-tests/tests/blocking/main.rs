@@ -2,6 +2,7 @@
 #![cfg(loom)]
 
 mod byte_mutex;
+mod growing;
 mod guards;
 
 use std::hash::{BuildHasher, Hasher};

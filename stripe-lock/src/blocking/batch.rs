@@ -53,7 +53,7 @@ where
         P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.stripes.insert(self.set.stripe_of(key));
+        self.stripes.insert(self.set.place_of(key));
         self
     }
 
@@ -70,7 +70,7 @@ where
         P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let stripe = self.set.stripe_of(key);
+        let stripe = self.set.place_of(key);
         self.stripes.insert(stripe);
         self.writes.insert(stripe);
         self

@@ -33,6 +33,8 @@ mod off {
     pub(crate) struct SetId;
 
     impl SetId {
+        pub(crate) const CHECKS: bool = false;
+
         #[inline]
         pub(crate) fn new<L: RawLock>() -> Self {
             Self
@@ -45,7 +47,7 @@ mod off {
         pub(crate) fn check_anew<L>(self, _: &StripeSet, _: &impl Holding<L>, _: &Held) {}
 
         #[inline]
-        pub(crate) fn check_one(self, _: usize, _: usize, _: Access) {}
+        pub(crate) fn check_one(self, _: impl FnOnce() -> usize, _: usize, _: Access) {}
 
         #[cfg(feature = "tracing")]
         pub(crate) fn holder_of(self, _: usize) -> Option<&'static core::panic::Location<'static>> {

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::ptr::NonNull;
 
+use crate::blocking::growth::Counting;
 use crate::blocking::raw::{Access, Exclusive, Mode, RawAcquire, RawAcquireFair, Shared, Way};
 use crate::blocking::sealed::Sealed;
 use crate::blocking::stripe::Stripe;
@@ -30,6 +31,10 @@ pub unsafe trait Holding<L>: Sealed {
     fn writes(&self) -> Option<&StripeSet> {
         None
     }
+
+    /// Says anew which stripes will be held exclusively, where others are held shared. Nothing is held yet.
+    #[inline]
+    fn set_writes(&mut self, _: Option<StripeSet>) {}
 
     /// Releases the highest stripe.
     ///
@@ -66,6 +71,9 @@ pub trait HoldingFair<L>: Holding<L> {
 pub(crate) trait Take<L, W>: Holding<L> {
     /// Takes a stripe above all those held, and returns whether it got it.
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool;
+
+    /// As [`push`](Self::push) for a place, with false waits counted.
+    fn push_counting<T, F>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &Counting<'_, W, F>) -> bool;
 }
 
 /// All stripes in mode `M`. Needs no heap memory where the raw lock keeps no state for an acquisition.
@@ -179,6 +187,10 @@ impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool {
         stripe.take(way, index).map(|state| self.0.push(state)).is_some()
     }
+
+    fn push_counting<T, F>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &Counting<'_, W, F>) -> bool {
+        self.push(stripe, index, way)
+    }
 }
 
 /// The stripes in `writes` exclusively, all others shared. Two stacks, so that it needs no heap memory where the raw
@@ -197,7 +209,7 @@ impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Mixed<L> {
     }
 }
 
-// SAFETY: the stripes in `writes`, which never changes, are held in mode `Exclusive`.
+// SAFETY: the stripes in `writes`, which does not change while any is held, are held in mode `Exclusive`.
 unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<L> {
     fn access(&self, index: usize) -> Access {
         if self.writes.contains(index) { Access::Exclusive } else { Access::Shared }
@@ -205,6 +217,12 @@ unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<
 
     fn writes(&self) -> Option<&StripeSet> {
         Some(&self.writes)
+    }
+
+    fn set_writes(&mut self, writes: Option<StripeSet>) {
+        if let Some(writes) = writes {
+            self.writes = writes;
+        }
     }
 
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
@@ -255,6 +273,14 @@ impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>, W: Way<L, Shared> + Way<L, E
             self.exclusive.push(stripe, index, way)
         } else {
             self.shared.push(stripe, index, way)
+        }
+    }
+
+    fn push_counting<T, F>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &Counting<'_, W, F>) -> bool {
+        if self.exclusive(index) {
+            self.exclusive.push_counting(stripe, index, way)
+        } else {
+            self.shared.push_counting(stripe, index, way)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The blocking striped lock, generic in its raw lock: what mutexes, read-write locks and reentrant mutexes have in
 //! common.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -8,11 +9,13 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 
+use crate::blocking::growth::Growth;
 use crate::blocking::held::SetId;
 use crate::blocking::raw::RawLock;
 use crate::blocking::sealed::Sealed;
 use crate::blocking::stripe::Stripe;
 use crate::shared::hash::Located;
+use crate::shared::owners::Owners;
 use crate::shared::stripe_set::StripeSet;
 use crate::shared::striped::{DEFAULT_STRIPES, Striped};
 use crate::shared::waits::Patience;
@@ -34,7 +37,19 @@ pub struct StripedLock<K: ?Sized, T, L, S> {
     pub(crate) striped: Striped<K, Stripe<L, T>, S>,
     pub(crate) id: SetId,
     pub(crate) patience: Patience,
+    /// What splits stripes, if they can be split.
+    pub(crate) growth: Option<Box<GrowthOf<K, T, L, S>>>,
 }
+
+/// Splits a stripe if that needs no waiting, and returns whether it did. The caller holds it exclusively, and no reference to its data is
+/// used during the call.
+type SplitFn<K, T, L, S> = unsafe fn(&StripedLock<K, T, L, S>, usize) -> bool;
+
+/// What a set of this type needs to split its stripes.
+pub(crate) type GrowthOf<K, T, L, S> = Growth<SplitFn<K, T, L, S>>;
+
+/// Which stripe owns which place, and what splits them.
+pub(crate) type Splitting<'a, K, T, L, S> = (&'a Owners, &'a GrowthOf<K, T, L, S>);
 
 /// How a guard of several stripes reaches its set: by reference, or by an `Arc` that keeps it alive. Sealed.
 ///
@@ -128,6 +143,7 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
             striped: Striped::from_fn(stripes, hasher, |i| Stripe::new(make(i))),
             id: SetId::new::<L>(),
             patience: Patience::ENDLESS,
+            growth: None,
         }
     }
 
@@ -159,7 +175,7 @@ impl<K: ?Sized, T: Default, L: RawLock, S: Default> Default for StripedLock<K, T
 }
 
 impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
-    /// The number of stripes, a power of two.
+    /// The number of stripes, a power of two. Of a set that [grows](crate::StripedMutex::growing), the most it can have.
     ///
     /// # Examples
     ///
@@ -169,6 +185,21 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     #[inline]
     pub fn stripes(&self) -> usize {
         self.striped.stripes()
+    }
+
+    /// The stripes in use: all of them, unless the set [grows](crate::StripedMutex::growing). Then others may change their number at any
+    /// time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stripe_lock::StripedMutex;
+    ///
+    /// assert_eq!(StripedMutex::<str>::new(64).active_stripes().len(), 64);
+    /// assert_eq!(StripedMutex::<str>::growing(8..=64).active_stripes().len(), 8);
+    /// ```
+    pub fn active_stripes(&self) -> StripeSet {
+        self.striped.owners().map_or_else(|| StripeSet::all(self.stripes()), Owners::active)
     }
 
     /// The hasher.
@@ -185,7 +216,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.hasher()
     }
 
-    /// The data of every stripe in ascending order. No locking: `&mut self` proves that there are no guards.
+    /// The data of every stripe in ascending order, with the default value where a stripe is not in use. No locking: `&mut self` proves that there are no guards.
     ///
     /// # Examples
     ///
@@ -198,7 +229,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.iter_mut().map(Stripe::get_mut)
     }
 
-    /// The data of every stripe in ascending order.
+    /// The data of every stripe in ascending order, with the default value where a stripe is not in use.
     ///
     /// # Examples
     ///
@@ -256,12 +287,53 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// ```
     #[cfg(feature = "stats")]
     pub fn stats(&self) -> crate::blocking::stats::Stats {
-        self.striped.iter().map(|stripe| stripe.counters().snapshot()).collect()
+        let stripes = self.striped.iter().map(|stripe| stripe.counters().snapshot()).collect();
+        crate::blocking::stats::Stats::new(stripes, self.active_stripes().len())
+    }
+}
+
+impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
+    /// Which stripe owns which place, and what splits them, if they can be split.
+    #[inline]
+    pub(crate) fn splitting(&self) -> Option<Splitting<'_, K, T, L, S>> {
+        self.striped.owners().zip(self.growth.as_deref())
+    }
+
+    /// Counts an acquisition for this place, and splits the stripe if that is due. Returns whether it did.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the stripe, exclusively if it says so, and no reference to its data is used during this call.
+    pub(crate) unsafe fn count_and_split(
+        &self,
+        growth: &GrowthOf<K, T, L, S>,
+        stripe: usize,
+        place: Option<usize>,
+        exclusive: bool,
+    ) -> bool {
+        // A stripe that can't be split leaves no mark: all sets that have grown as far as they may.
+        if !self.striped.owners().is_some_and(|owners| owners.can_split(stripe)) {
+            return false;
+        }
+        // SAFETY: the caller holds the stripe exclusively, and no reference to its data is used.
+        let split = growth.acquired(stripe, place, exclusive) && unsafe { (growth.split)(self, stripe) };
+        #[cfg(feature = "tracing")]
+        if split {
+            tracing::info!(
+                target: "stripe_lock",
+                stripe,
+                active_stripes = self.active_stripes().len(),
+                stripes = self.stripes(),
+                "a stripe was split, since its keys waited for each other"
+            );
+        }
+        split
     }
 }
 
 impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
-    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys.
+    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys. Where stripes
+    /// can be [split](crate::StripedMutex::growing), it may be out of date when it arrives, unless the stripe is held.
     ///
     /// # Examples
     ///
@@ -296,14 +368,24 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         self.striped.get_mut(key).get_mut()
     }
 
-    /// The stripes of `keys`.
+    /// The places of `keys`: their stripes, unless stripes can be split.
     #[inline(always)]
     pub(crate) fn set_of<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> StripeSet
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized + 'q,
     {
-        StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.stripe_of(key)))
+        StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.place_of(key)))
+    }
+
+    /// The place of `key`: its stripe, unless stripes can be split.
+    #[inline]
+    pub(crate) fn place_of<Q>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.striped.place_of(key)
     }
 
     #[inline]

@@ -8,13 +8,14 @@ use core::mem;
 #[cfg(feature = "std")]
 use std::time::{Duration, Instant};
 
-use crate::blocking::held::Held;
+use crate::blocking::held::{Held, SetId};
 use crate::blocking::holding::{Holding, HoldingFair, Take};
 use crate::blocking::lock::Handle;
 #[cfg(feature = "std")]
 use crate::blocking::raw::Until;
 use crate::blocking::raw::Wait;
 use crate::blocking::watch::{Watched, watch};
+use crate::shared::owners::Owners;
 use crate::shared::pair::Pair;
 use crate::shared::stripe_set::StripeSet;
 use crate::shared::waits::KeyHash;
@@ -24,7 +25,7 @@ mod iter;
 mod taking;
 
 pub use iter::{MultiIter, MultiIterMut};
-use taking::{Releasing, release_each, release_many, take_each, take_many};
+use taking::{Releasing, release_each, release_many, take_each, take_few_for_places, take_many};
 
 /// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
 ///
@@ -75,9 +76,13 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         let way = &watch(way, set.patience, set.id, KeyHash::NONE);
         // A small set is built again, because moving the one that came would copy all of its memory.
         let stripes = if let Some(bits) = wanted.bits() {
-            take_each(&set, bits.clone(), &mut holding, way).then(|| StripeSet::from(bits))?
+            let push = |holding: &mut H, stripe: &_, index| holding.push(stripe, index, way);
+            StripeSet::from(match set.splitting() {
+                None => take_each(&set, bits.clone(), &mut holding, push).then_some(bits)?,
+                Some(splitting) => take_few_for_places(&set, splitting, bits, &mut holding, way)?,
+            })
         } else {
-            take_many(&set, &wanted, &mut holding, way).then_some(wanted)?
+            take_many(&set, wanted, &mut holding, way)?
         };
         let record = set.id.record(&stripes, &holding);
         Some(Self { set, stripes, holding, record, data: PhantomData })
@@ -86,15 +91,28 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// Waits for all of `wanted` in ascending order.
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn wait(set: P, wanted: StripeSet, holding: H) -> Self
+    pub(crate) fn wait(set: P, wanted: StripeSet, mut holding: H) -> Self
     where
         H: Take<P::Raw, Watched<Wait>>,
     {
-        set.id.check(&wanted, &holding);
+        match set.splitting() {
+            Some((owners, _)) if SetId::CHECKS => Self::check_places(&set, owners, &wanted, &mut holding),
+            _ => set.id.check(&wanted, &holding),
+        }
         let Some(guard) = Self::take(set, wanted, holding, Wait) else {
             unreachable!("waiting ends with the stripes")
         };
         guard
+    }
+
+    /// Panics if waiting for the stripes that own `places` could be waiting for oneself.
+    #[inline(never)]
+    #[track_caller]
+    fn check_places(set: &P, owners: &Owners, places: &StripeSet, holding: &mut H) {
+        let written = holding.writes().cloned();
+        holding.set_writes(written.as_ref().map(|places| owners.of_each(places)));
+        set.id.check(&owners.of_each(places), holding);
+        holding.set_writes(written);
     }
 
     /// Takes all of `wanted` in ascending order. If that takes longer than `timeout`, releases those it got.
@@ -347,7 +365,13 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
         P::Key: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        let index = self.set.stripe_of(key);
+        self.release_stripe(self.set.stripe_of(key))
+    }
+}
+
+impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
+    /// Releases a stripe and keeps the others. Returns whether it was held.
+    fn release_stripe(&mut self, index: usize) -> bool {
         let held = self.stripes.remove(index);
         if held {
             self.record.remove(index);

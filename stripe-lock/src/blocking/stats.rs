@@ -84,12 +84,28 @@ pub struct StripeStats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     stripes: Vec<StripeStats>,
+    active: usize,
 }
 
 /// How many stripes `Display` shows.
 const SHOWN: usize = 8;
 
 impl Stats {
+    pub(crate) fn new(stripes: Vec<StripeStats>, active: usize) -> Self {
+        Self { stripes, active }
+    }
+
+    /// How many stripes are in use: all, unless the set [grows](crate::StripedMutex::growing).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(stripe_lock::StripedMutex::<u64>::growing(2..=8).stats().active_stripes(), 2);
+    /// ```
+    pub fn active_stripes(&self) -> usize {
+        self.active
+    }
+
     /// Every stripe, by its index.
     ///
     /// # Examples
@@ -151,7 +167,7 @@ impl Stats {
         stripes
     }
 
-    /// How uneven the load is: the busiest stripe's acquisitions over the mean of all stripes. 1 is perfectly even. Near
+    /// How uneven the load is: the busiest stripe's acquisitions over the mean of the stripes in use. 1 is perfectly even. Near
     /// the number of stripes, one stripe has nearly all acquisitions, and more stripes will not help.
     ///
     /// # Examples
@@ -163,14 +179,15 @@ impl Stats {
     /// ```
     pub fn skew(&self) -> f64 {
         let busiest = self.stripes.iter().map(|stripe| stripe.acquisitions).max().unwrap_or(0);
-        let mean = self.acquisitions() as f64 / self.stripes.len().max(1) as f64;
+        let mean = self.acquisitions() as f64 / self.active.max(1) as f64;
         if busiest == 0 { 1.0 } else { busiest as f64 / mean }
     }
 }
 
 impl FromIterator<StripeStats> for Stats {
     fn from_iter<I: IntoIterator<Item = StripeStats>>(stripes: I) -> Self {
-        Self { stripes: stripes.into_iter().collect() }
+        let stripes: Vec<_> = stripes.into_iter().collect();
+        Self { active: stripes.len(), stripes }
     }
 }
 
@@ -179,7 +196,7 @@ impl fmt::Display for Stats {
         writeln!(
             f,
             "{} stripes, {} acquisitions, {} contended, {:?} waited, skew {:.2}",
-            self.stripes.len(),
+            self.active,
             self.acquisitions(),
             self.contended(),
             self.waited(),

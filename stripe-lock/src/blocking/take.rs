@@ -3,8 +3,9 @@
 use alloc::sync::Arc;
 use core::ops::Deref;
 
+use crate::blocking::growth::Counting;
 use crate::blocking::guard::{ArcStripe, Guard};
-use crate::blocking::lock::StripedLock;
+use crate::blocking::lock::{GrowthOf, StripedLock};
 use crate::blocking::raw::{Mode, RawAcquire, Wait, Way};
 use crate::blocking::stripe::Stripe;
 use crate::blocking::watch::watch;
@@ -17,17 +18,56 @@ const WAITED: &str = "waiting ends with the stripe";
 type ArcGuard<K, T, L, S, M> = Guard<ArcStripe<K, T, L, S>, L, T, M>;
 
 impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
-    /// Takes a stripe in mode `M`, if `way` ends with it.
+    /// Takes a stripe in mode `M`, if `way` ends with it. `reach` makes the way to the stripe with an index.
     #[inline]
     #[track_caller]
-    fn take<P, M: Mode>(&self, stripe: P, at: Located, way: impl Way<L, M>) -> Option<Guard<P, L, T, M>>
+    fn take<P, M: Mode>(
+        &self,
+        at: Located,
+        way: impl Way<L, M>,
+        reach: impl Fn(usize) -> P,
+    ) -> Option<Guard<P, L, T, M>>
     where
         P: Deref<Target = Stripe<L, T>>,
         L: RawAcquire<M>,
     {
-        let guard = Guard::take(stripe, at.stripe, &watch(way, self.patience, self.id, at.hash))?;
-        let held = self.id.record_one(at.stripe, self.stripes(), M::ACCESS);
+        let way = &watch(way, self.patience, self.id, at.hash);
+        let (stripe, guard) = match &self.growth {
+            None => (at.stripe, Guard::take(reach(at.stripe), at.stripe, way)?),
+            Some(growth) => self.take_for_place(growth, at.stripe, way, reach)?,
+        };
+        let held = self.id.record_one(stripe, self.stripes(), M::ACCESS);
         Some(guard.recorded(held))
+    }
+
+    /// Takes the stripe that owns a place, and splits it if that is due. Where stripes move while it waits, a limit of time begins anew.
+    #[inline(never)]
+    fn take_for_place<P, M: Mode>(
+        &self,
+        growth: &GrowthOf<K, T, L, S>,
+        place: usize,
+        way: &impl Way<L, M>,
+        reach: impl Fn(usize) -> P,
+    ) -> Option<(usize, Guard<P, L, T, M>)>
+    where
+        P: Deref<Target = Stripe<L, T>>,
+        L: RawAcquire<M>,
+    {
+        let counting = Counting { way, growth, place: Some(place) };
+        loop {
+            let stripe = self.striped.owner(place);
+            let taken = Guard::take(reach(stripe), stripe, &counting);
+            // What is taken may be another key's by now.
+            if self.striped.owner(place) != stripe {
+                continue;
+            }
+            let guard = taken?;
+            // SAFETY: the guard holds the stripe in mode `M`, and nobody has seen it.
+            let split = unsafe { self.count_and_split(growth, stripe, Some(place), M::EXCLUSIVE) };
+            if !split || self.striped.owner(place) == stripe {
+                return Some((stripe, guard));
+            }
+        }
     }
 
     /// Waits for a stripe in mode `M`.
@@ -37,9 +77,11 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     where
         L: RawAcquire<M>,
     {
-        let stripe = self.striped.stripe(at.stripe);
-        self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
-        self.take(stripe, at, Wait).expect(WAITED)
+        let reach = |stripe| self.striped.stripe(stripe);
+        // An index that is too high is no matter of the record.
+        reach(at.stripe);
+        self.id.check_one(|| self.striped.owner(at.stripe), self.stripes(), M::ACCESS);
+        self.take(at, Wait, reach).expect(WAITED)
     }
 
     /// Takes a stripe in mode `M` if `way` ends with it.
@@ -53,7 +95,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     where
         L: RawAcquire<M>,
     {
-        self.take(self.striped.stripe(at.stripe), at, way)
+        self.take(at, way, |stripe| self.striped.stripe(stripe))
     }
 
     /// As [`wait`](Self::wait), with a guard that keeps the set alive.
@@ -62,8 +104,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     where
         L: RawAcquire<M>,
     {
-        self.id.check_one(at.stripe, self.stripes(), M::ACCESS);
-        self.take(ArcStripe::new(self.clone(), at.stripe), at, Wait).expect(WAITED)
+        self.id.check_one(|| self.striped.owner(at.stripe), self.stripes(), M::ACCESS);
+        self.take(at, Wait, |stripe| ArcStripe::new(self.clone(), stripe)).expect(WAITED)
     }
 
     /// As [`attempt`](Self::attempt), with a guard that keeps the set alive.
@@ -76,6 +118,6 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     where
         L: RawAcquire<M>,
     {
-        self.take(ArcStripe::new(self.clone(), at.stripe), at, way)
+        self.take(at, way, |stripe| ArcStripe::new(self.clone(), stripe))
     }
 }

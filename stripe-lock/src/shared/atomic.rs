@@ -1,4 +1,4 @@
-//! A 64-bit atomic number on every target. Where the processor has none, `portable-atomic` emulates it with a lock.
+//! Atomic numbers on every target. Where the processor has none of 64 bits, `portable-atomic` emulates them with a lock.
 
 #![allow(unused_imports, reason = "the features decide whether anything is counted")]
 
@@ -7,3 +7,11 @@ pub(crate) use core::sync::atomic::AtomicU64;
 
 #[cfg(not(target_has_atomic = "64"))]
 pub(crate) use portable_atomic::AtomicU64;
+
+pub(crate) use core::sync::atomic::Ordering::Relaxed;
+
+/// Loom's, where a model has to see every access.
+#[cfg(not(all(loom, feature = "std")))]
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicUsize};
+#[cfg(all(loom, feature = "std"))]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize};

@@ -42,7 +42,7 @@ pub(crate) fn part(tag: u64, parts: usize) -> usize {
 /// The stripe of a key, with the further bits of its hash.
 #[derive(Clone, Copy)]
 pub(crate) struct Located {
-    /// The stripe of the key.
+    /// The stripe of the key; where stripes can be split, its place (see [`owners`](crate::shared::owners)).
     pub(crate) stripe: usize,
     /// The bits of the product below those that chose the stripe, moved to the top.
     #[cfg(feature = "async")]

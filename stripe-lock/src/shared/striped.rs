@@ -6,11 +6,13 @@ use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr;
 
 use crossbeam_utils::CachePadded;
 
 use crate::shared::hash::{self, Located};
+use crate::shared::owners::Owners;
 
 /// The most stripes a set can have, 2^20.
 ///
@@ -60,6 +62,8 @@ const DENSE_BYTES: usize = 64 * 64;
 /// ```
 pub struct Striped<K: ?Sized, L, S> {
     cells: Cells<L>,
+    /// Which stripe owns which place, if stripes can be split. Otherwise each owns its own.
+    owners: Option<Owners>,
     hasher: S,
     key: PhantomData<fn(&K)>,
 }
@@ -96,7 +100,37 @@ impl<K: ?Sized, L, S> Striped<K, L, S> {
         } else {
             Cells::Padded(values.map(CachePadded::new).collect())
         };
-        Self { cells, hasher, key: PhantomData }
+        Self { cells, owners: None, hasher, key: PhantomData }
+    }
+
+    /// As [`from_fn`](Self::from_fn) with `places` stripes, of which `active` own all places.
+    pub(crate) fn splitting(active: usize, places: usize, hasher: S, make: impl FnMut(usize) -> L) -> Self {
+        let mut striped = Self::from_fn(places, hasher, make);
+        striped.owners = Some(Owners::new(active.next_power_of_two(), striped.stripes()));
+        striped
+    }
+
+    /// Which stripe owns which place, if stripes can be split.
+    #[inline]
+    pub(crate) fn owners(&self) -> Option<&Owners> {
+        self.owners.as_ref()
+    }
+
+    /// The stripe that owns a place.
+    #[inline]
+    pub(crate) fn owner(&self, place: usize) -> usize {
+        match &self.owners {
+            None => place,
+            Some(owners) => owners.of(place),
+        }
+    }
+
+    /// The places of a stripe that owns some.
+    pub(crate) fn places(&self, stripe: usize) -> Range<usize> {
+        match &self.owners {
+            None => stripe..stripe + 1,
+            Some(owners) => owners.places(stripe),
+        }
     }
 
     /// The number of stripes, a power of two.
@@ -232,10 +266,20 @@ impl<K: ?Sized, L, S: BuildHasher> Striped<K, L, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
+        self.owner(self.place_of(key))
+    }
+
+    /// The place that `key` leads to: the index of its stripe, unless stripes can be split.
+    #[inline]
+    pub(crate) fn place_of<Q>(&self, key: &Q) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
         hash::index(&self.hasher, key, self.stripes())
     }
 
-    /// The index of the stripe that `key` belongs to, with the further bits of the hash.
+    /// The place that `key` leads to, with the further bits of the hash.
     #[inline]
     pub(crate) fn locate<Q>(&self, key: &Q) -> Located
     where

@@ -5,6 +5,7 @@ use core::ops::Deref;
 
 use super::Guard;
 use crate::blocking::held::Suspended;
+use crate::blocking::pins::Pin;
 use crate::blocking::raw::{Mode, RawAcquire, RawAcquireFair, Wait};
 use crate::blocking::stripe::Stripe;
 
@@ -102,6 +103,7 @@ where
         L: RawAcquireFair<M>,
     {
         guard.held.check_again(M::ACCESS);
+        let _pin = Pin::new(&*guard.stripe);
         // SAFETY: the state comes from this stripe, and `&mut` proves that no reference to the data is left.
         unsafe { guard.stripe.raw().bump(&mut guard.state) }
     }
@@ -115,6 +117,7 @@ where
     ) -> O {
         guard.held.check_again(M::ACCESS);
         let suspended = Some(guard.held.suspend());
+        let _pin = Pin::new(&*guard.stripe);
         // SAFETY: `Retake` puts another state in its place before other code sees the guard, or aborts.
         let state = unsafe { ManuallyDrop::take(&mut guard.state) };
         let retake = Retake { guard, suspended };

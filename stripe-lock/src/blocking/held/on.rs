@@ -76,6 +76,9 @@ fn panic_with(complaint: Option<String>) {
 }
 
 impl SetId {
+    /// Whether a wait is checked.
+    pub(crate) const CHECKS: bool = true;
+
     pub(crate) fn new<L: RawLock>() -> Self {
         Self(2 * NEXT.fetch_add(1, Relaxed) + u64::from(L::REENTRANT))
     }
@@ -125,8 +128,9 @@ impl SetId {
 
     #[inline]
     #[track_caller]
-    pub(crate) fn check_one(self, stripe: usize, of: usize, access: Access) {
+    pub(crate) fn check_one(self, stripe: impl FnOnce() -> usize, of: usize, access: Access) {
         if let Some(list) = mine() {
+            let stripe = stripe();
             self.check_in(list, stripe, None, || Several::one(stripe, of, access));
         }
     }

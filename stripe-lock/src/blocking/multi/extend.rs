@@ -128,8 +128,8 @@ where
         Q: Hash + ?Sized + 'q,
     {
         let wanted = self.set.set_of(keys);
-        for index in &wanted {
-            if self.add(index, true, KeyHash::NONE).is_err() {
+        for place in &wanted {
+            if self.add(place, true, KeyHash::NONE).is_err() {
                 self.restart(wanted);
                 return Extended::Restarted;
             }
@@ -137,21 +137,28 @@ where
         Extended::Kept
     }
 
-    /// Releases all stripes, and takes them again together with `wanted`.
+    /// Releases all stripes, and takes those of all their places again together with those of `wanted`.
     #[track_caller]
     fn restart(&mut self, mut wanted: StripeSet) {
-        for index in &self.stripes {
-            wanted.insert(index);
-        }
         let set = &*self.set;
-        set.id.check_anew(&wanted, &self.holding, &self.record);
+        for place in self.stripes.iter().flat_map(|index| set.striped.places(index)) {
+            wanted.insert(place);
+        }
+        if let Some((owners, _)) = set.splitting() {
+            set.id.check_anew(&owners.of_each(&wanted), &self.holding, &self.record);
+        } else {
+            set.id.check_anew(&wanted, &self.holding, &self.record);
+        }
         self.record.end();
         let held = mem::replace(&mut self.stripes, StripeSet::empty(set.stripes()));
         // SAFETY: `holding` holds what was in `stripes`; `&mut self` proves that no reference to the data is left.
         unsafe { release_many(set, &held, &mut self.holding) }
-        take_many(set, &wanted, &mut self.holding, &watch(Wait, set.patience, set.id, KeyHash::NONE));
-        self.record = set.id.record(&wanted, &self.holding);
-        self.stripes = wanted;
+        let way = &watch(Wait, set.patience, set.id, KeyHash::NONE);
+        let Some(stripes) = take_many(set, wanted, &mut self.holding, way) else {
+            unreachable!("waiting ends with the stripes")
+        };
+        self.record = set.id.record(&stripes, &self.holding);
+        self.stripes = stripes;
     }
 
     #[track_caller]
@@ -164,15 +171,31 @@ where
         self.add(stripe, may_wait, hash)
     }
 
+    /// Adds the stripe of a place, if it isn't held; waits for it where it may and the order admits that.
+    #[track_caller]
+    fn add(&mut self, place: usize, may_wait: bool, hash: KeyHash) -> Result<(), ExtendError> {
+        loop {
+            let index = self.set.striped.owner(place);
+            let result = self.add_stripe(index, may_wait, hash);
+            if self.set.striped.owner(place) == index {
+                return result;
+            }
+            // What was added is another key's by now. (What was held before can't have lost the place.)
+            if result.is_ok() {
+                self.release_stripe(index);
+            }
+        }
+    }
+
     /// Adds a stripe, if it isn't held; waits for it where it may and the order admits that.
     #[track_caller]
-    fn add(&mut self, index: usize, may_wait: bool, hash: KeyHash) -> Result<(), ExtendError> {
+    fn add_stripe(&mut self, index: usize, may_wait: bool, hash: KeyHash) -> Result<(), ExtendError> {
         if self.stripes.contains(index) {
             return Ok(());
         }
         let below = self.stripes.last().is_some_and(|highest| index < highest);
         if may_wait && !below {
-            self.set.id.check_one(index, self.set.stripes(), M::ACCESS);
+            self.set.id.check_one(|| index, self.set.stripes(), M::ACCESS);
             self.take_more(index, &watch(Wait, self.set.patience, self.set.id, hash));
             return Ok(());
         }

@@ -2,23 +2,25 @@
 
 use core::mem;
 
+use crate::blocking::growth::{Counting, single_place};
 use crate::blocking::holding::{Holding, Take};
-use crate::blocking::lock::StripedLock;
-use crate::shared::stripe_set::StripeSet;
+use crate::blocking::lock::{Splitting, StripedLock};
+use crate::blocking::stripe::Stripe;
+use crate::shared::stripe_set::{Bits, StripeSet};
 
-/// Takes each of `stripes`, given in ascending order, and returns whether it got them all. If not, or if taking one panics, it
+/// Takes each of `stripes`, given in ascending order, by `push`, and returns whether it got them all. If not, or if taking one panics, it
 /// has released those it got.
 #[inline(always)]
-pub(super) fn take_each<K: ?Sized, T, L, S, H: Take<L, W>, W>(
+pub(super) fn take_each<K: ?Sized, T, L, S, H: Holding<L>>(
     set: &StripedLock<K, T, L, S>,
     stripes: impl DoubleEndedIterator<Item = usize> + Clone,
     holding: &mut H,
-    way: &W,
+    push: impl Fn(&mut H, &Stripe<L, T>, usize) -> bool,
 ) -> bool {
     let mut taking = Taking { set, stripes, reached: 0, holding };
     for index in taking.stripes.clone() {
         taking.reached = index;
-        if !taking.holding.push(set.striped.stripe(index), index, way) {
+        if !push(taking.holding, set.striped.stripe(index), index) {
             return false;
         }
     }
@@ -26,15 +28,74 @@ pub(super) fn take_each<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     true
 }
 
-/// As [`take_each`], out of line to keep the fast path small.
+/// Takes the stripes of `places`, and returns those that it holds. Out of line to keep the fast path small.
 #[inline(never)]
 pub(super) fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
-    stripes: &StripeSet,
+    places: StripeSet,
     holding: &mut H,
     way: &W,
-) -> bool {
-    take_each(set, stripes.iter(), holding, way)
+) -> Option<StripeSet> {
+    if let Some(splitting) = set.splitting() {
+        return take_for_places(set, splitting, &places, holding, way);
+    }
+    let push = |holding: &mut H, stripe: &_, index| holding.push(stripe, index, way);
+    take_each(set, places.iter(), holding, push).then_some(places)
+}
+
+/// Takes the stripes that own `places`, in ascending order, and splits those that are due. Returns the stripes that it holds, or `None` if
+/// it holds nothing because `way` failed.
+fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
+    set: &StripedLock<K, T, L, S>,
+    (owners, growth): Splitting<'_, K, T, L, S>,
+    places: &StripeSet,
+    holding: &mut H,
+    way: &W,
+) -> Option<StripeSet> {
+    let written_places = holding.writes().cloned();
+    let owners_written = || written_places.as_ref().map(|places| owners.of_each(places));
+    loop {
+        let (stripes, written) = (owners.of_each(places), owners_written());
+        holding.set_writes(written.clone());
+        let place = |stripe| single_place(places, stripe, |place| owners.of(place) == stripe);
+        let taken = take_each(set, stripes.iter(), holding, |holding, stripe, index| {
+            holding.push_counting(stripe, index, &Counting { way, growth, place: place(index) })
+        });
+        // What is taken may be other keys' by now.
+        let in_place = || owners.of_each(places) == stripes && owners_written() == written;
+        if !taken {
+            if in_place() {
+                return None;
+            }
+            continue;
+        }
+        let held = Releasing { set, rest: stripes.iter(), holding };
+        if !in_place() {
+            continue;
+        }
+        let mut split = false;
+        for stripe in &stripes {
+            // SAFETY: `holding` holds the stripe, exclusively where it says so, and nobody has seen it.
+            split |=
+                unsafe { set.count_and_split(growth, stripe, place(stripe), held.holding.exclusive(stripe)) };
+        }
+        if !split || in_place() {
+            mem::forget(held);
+            return Some(stripes);
+        }
+    }
+}
+
+/// As [`take_for_places`], of at most 64. It gives back a word, since a whole set is slow to move.
+#[inline(never)]
+pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
+    set: &StripedLock<K, T, L, S>,
+    splitting: Splitting<'_, K, T, L, S>,
+    places: Bits,
+    holding: &mut H,
+    way: &W,
+) -> Option<Bits> {
+    take_for_places(set, splitting, &places.into(), holding, way)?.bits()
 }
 
 /// Releases each of `stripes`, given in ascending order, in descending order.

@@ -1,0 +1,236 @@
+//! Stripes that are split and merged while others lock them.
+
+use std::sync::Arc;
+
+use loom_tests::{LoomMutex, explore};
+use stripe_lock::StripedMutex;
+use stripe_lock::blocking::{MutexGuard, Split};
+
+use super::{ByStripe, Counter, join};
+
+/// A stripe's own number for each of two keys.
+#[derive(Default)]
+struct Pot([u32; 2]);
+
+impl Split<u64> for Pot {
+    fn split(&mut self, upper: &mut Self, mut moves: impl FnMut(&u64) -> bool) {
+        for key in 0..2 {
+            if moves(&key) {
+                upper.0[key as usize] += std::mem::take(&mut self.0[key as usize]);
+            }
+        }
+    }
+
+    fn merge(&mut self, upper: &mut Self) {
+        for key in 0..2 {
+            self.0[key] += std::mem::take(&mut upper.0[key]);
+        }
+    }
+}
+
+/// Locks without data.
+type Locks = StripedMutex<u64, (), LoomMutex, ByStripe>;
+
+/// Keys 0 and 1, which share a stripe or do not, and what each of them protects.
+struct Keys {
+    locks: StripedMutex<u64, Pot, LoomMutex, ByStripe>,
+    data: [Counter; 2],
+}
+
+impl Keys {
+    fn new(stripes: usize) -> Arc<Self> {
+        let locks = StripedMutex::growing_with_hasher(1..=2, ByStripe::of(2));
+        locks.resize(2);
+        assert_eq!(
+            [0, 1].map(|key: u64| locks.stripe_of(&key)),
+            [0, 1],
+            "the hasher does what its name says"
+        );
+        locks.resize(stripes);
+        Arc::new(Self { locks, data: Default::default() })
+    }
+
+    /// A section of one key.
+    fn add(&self, key: u64) {
+        let mut pot = self.locks.lock(&key);
+        self.data[key as usize].add();
+        pot.0[key as usize] += 1;
+    }
+
+    /// A section of both.
+    fn add_both(&self) {
+        let mut pots = self.locks.lock_many(&[0, 1]);
+        for key in [0, 1] {
+            self.data[key as usize].add();
+            pots.get_mut(&key).expect("it is held").0[key as usize] += 1;
+        }
+    }
+
+    /// Each key has been in so many sections.
+    fn have(&self, counts: [u32; 2]) {
+        let pots = self.locks.lock_all();
+        assert_eq!([0, 1].map(|key| self.data[key].get()), counts, "sections");
+        assert_eq!(
+            [0, 1].map(|key: u64| pots.get(&key).unwrap().0[key as usize]),
+            counts,
+            "data of the stripe"
+        );
+    }
+}
+
+fn beside(keys: &Arc<Keys>, others: &[fn(&Keys)], here: impl FnOnce(&Keys)) {
+    let threads: Vec<_> = others.iter().map(|&other| super::spawn(keys, other)).collect();
+    here(keys);
+    join(threads);
+}
+
+fn grow(keys: &Keys) {
+    assert!(keys.locks.resize(2));
+}
+
+fn shrink(keys: &Keys) {
+    assert!(keys.locks.resize(1));
+}
+
+#[test]
+fn one_key_across_a_split() {
+    explore("one key across a split", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[grow, |keys| keys.add(1)], |keys| keys.add(1));
+        keys.have([0, 2]);
+    });
+}
+
+#[test]
+fn one_key_across_a_merge() {
+    explore("one key across a merge", Some(3), || {
+        let keys = Keys::new(2);
+        beside(&keys, &[shrink, |keys| keys.add(1)], |keys| keys.add(1));
+        keys.have([0, 2]);
+    });
+}
+
+#[test]
+fn one_key_across_both() {
+    explore("one key across a split and a merge", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[|keys| keys.add(1)], |keys| {
+            grow(keys);
+            keys.add(1);
+            shrink(keys);
+        });
+        keys.have([0, 2]);
+    });
+}
+
+#[test]
+fn two_resize() {
+    explore("two resize beside a single", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[grow, |keys| keys.add(1)], |keys| {
+            shrink(keys);
+            keys.add(1);
+        });
+        keys.have([0, 2]);
+    });
+}
+
+#[test]
+fn many_across_a_split() {
+    explore("lock_many across a split", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[grow, |keys| keys.add(1)], Keys::add_both);
+        keys.have([1, 2]);
+    });
+}
+
+#[test]
+fn many_across_a_merge() {
+    explore("lock_many across a merge", Some(3), || {
+        let keys = Keys::new(2);
+        beside(&keys, &[shrink, |keys| keys.add(1)], Keys::add_both);
+        keys.have([1, 2]);
+    });
+}
+
+#[test]
+fn all_across_a_split() {
+    explore("lock_all across a split", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[grow, |keys| keys.add(1)], |keys| {
+            let all = keys.locks.lock_all();
+            assert!(all.holds(&0) && all.holds(&1), "all are held");
+            let _counts = [0, 1].map(|key| keys.data[key].get());
+        });
+        keys.have([0, 1]);
+    });
+}
+
+#[test]
+fn a_try_across_a_split() {
+    explore("try_lock across a split", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[grow, |keys| keys.add(1)], |keys| {
+            if let Some(mut pot) = keys.locks.try_lock(&1) {
+                keys.data[1].add();
+                pot.0[1] += 1;
+                drop(pot);
+            } else {
+                keys.add(1);
+            }
+        });
+        keys.have([0, 2]);
+    });
+}
+
+#[test]
+fn an_extension_across_a_split() {
+    explore("extend across a split", Some(3), || {
+        let keys = Keys::new(1);
+        let add_next = |keys: &Keys| {
+            let mut guard = keys.locks.lock_many(&[]);
+            guard.extend(&1).expect("nothing is held");
+            keys.data[1].add();
+            guard.get_mut(&1).expect("it is held").0[1] += 1;
+        };
+        beside(&keys, &[grow, |keys| keys.add(1)], add_next);
+        keys.have([0, 2]);
+    });
+}
+
+#[test]
+fn a_restart_keeps_what_it_named() {
+    explore("extend_or_restart across a split", Some(3), || {
+        let locks = Arc::new(Locks::growing_with_hasher(2..=4, ByStripe::of(4)));
+        let others = [|locks: &Locks| drop(locks.lock(&0)), |locks: &Locks| assert!(locks.resize(4))]
+            .map(|other| super::spawn(&locks, other));
+        let mut guard = locks.lock_many(&[3]);
+        let _restarted = guard.extend_or_restart(&[0]);
+        assert!(guard.holds(&3) && guard.holds(&0), "it is held");
+        drop(guard);
+        join(others);
+    });
+}
+
+#[test]
+fn an_unlocked_guard_keeps_its_stripe() {
+    explore("unlocked beside a split", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[|keys| _ = keys.locks.resize(2), |keys| keys.add(1)], |keys| {
+            let mut pot = keys.locks.lock(&1);
+            MutexGuard::unlocked(&mut pot, || ());
+            keys.data[1].add();
+            pot.0[1] += 1;
+        });
+        keys.have([0, 2]);
+    });
+}
+
+#[test]
+fn false_contention_splits() {
+    explore("a stripe is split because its keys wait", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[|keys| keys.add(0), |keys| keys.add(1)], |keys| keys.add(1));
+        keys.have([1, 2]);
+    });
+}

@@ -1,0 +1,175 @@
+//! When a stripe is split: a score for each, of the waits that a split could have spared.
+//!
+//! A wait is *false* if the holder's key has another place than the waiter's: finer stripes would keep the two apart. A wait for the
+//! same place is *true* contention, and does not count. The holder leaves its place in the stripe's mark, and a waiter compares it with
+//! its own.
+
+use core::sync::atomic::AtomicU32 as PlainU32;
+
+use crate::blocking::raw::{Mode, RawAcquire, Way};
+use crate::shared::atomic::Relaxed;
+use crate::shared::stripe_set::StripeSet;
+use crate::shared::striped::Striped;
+
+/// What a false wait adds to the score, beyond the 1 that every acquisition takes away. So the score of a stripe rises in the long run if
+/// more than one acquisition of 8 waits falsely: the chance for which [`recommended_stripes`](crate::recommended_stripes) plans.
+const FALSE_WAIT: u32 = 8;
+
+/// The score with which a stripe is split: three false waits in a row.
+#[cfg(not(loom))]
+const RIPE: u32 = 21;
+#[cfg(loom)]
+const RIPE: u32 = 7;
+
+/// The score of the two halves of a stripe that was split. Where keys have waited for each other, those of a half often do, too: one
+/// false wait among the next five acquisitions splits it.
+const HALF_RIPE: u32 = RIPE - 3;
+
+/// The low bits of a mark are the score, the others the place plus 1, or 0.
+const SCORE_BITS: u32 = 8;
+
+/// What a set needs to split its stripes. `F` is the function that does it.
+pub(crate) struct Growth<F> {
+    /// Of each stripe: what its last holder has left. Written by holders. They are hints, so that loom need not see them.
+    marks: Striped<(), PlainU32, ()>,
+    pub(crate) split: F,
+}
+
+impl<F> Growth<F> {
+    pub(crate) fn new(stripes: usize, split: F) -> Self {
+        Self { marks: Striped::from_fn(stripes, (), |_| PlainU32::new(0)), split }
+    }
+
+    /// The place that the holder has named, if it has.
+    fn holder(&self, stripe: usize) -> Option<usize> {
+        (self.marks.stripe(stripe).load(Relaxed) >> SCORE_BITS).checked_sub(1).map(|place| place as usize)
+    }
+
+    /// Counts a false wait. The caller holds the stripe. (If others do, too, one of two counts may be lost.)
+    fn waited_falsely(&self, stripe: usize) {
+        let mark = self.marks.stripe(stripe);
+        let now = mark.load(Relaxed);
+        let score = now % (1 << SCORE_BITS);
+        mark.store(now - score + (score + FALSE_WAIT).min(RIPE + FALSE_WAIT), Relaxed);
+    }
+
+    /// Notes that a stripe begins as the half of another. The caller holds it exclusively.
+    pub(crate) fn halved(&self, stripe: usize) {
+        self.marks.stripe(stripe).store(HALF_RIPE, Relaxed);
+    }
+
+    /// Counts an acquisition for this place, and returns whether the caller should split the stripe, which it holds. Only an exclusive
+    /// holder can.
+    #[inline]
+    pub(crate) fn acquired(&self, stripe: usize, place: Option<usize>, exclusive: bool) -> bool {
+        let mark = self.marks.stripe(stripe);
+        let before = mark.load(Relaxed) % (1 << SCORE_BITS);
+        let after = before.saturating_sub(1);
+        let (score, split) = match (after >= RIPE, exclusive) {
+            (false, _) => (after, false),
+            (true, false) => (before, false),
+            (true, true) => (HALF_RIPE, true),
+        };
+        mark.store(place.map_or(0, |place| place as u32 + 1) << SCORE_BITS | score, Relaxed);
+        split
+    }
+}
+
+/// The place for which an operation on these places takes a stripe, if it is a single one.
+pub(crate) fn single_place(
+    places: &StripeSet,
+    stripe: usize,
+    is_own: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let place = places.next_from(stripe)?;
+    let next = places.next_from(place + 1);
+    next.is_none_or(|next| !is_own(next)).then_some(place)
+}
+
+/// A way of taking a stripe for a place, which counts false waits.
+pub(crate) struct Counting<'a, W, F> {
+    pub(crate) way: &'a W,
+    pub(crate) growth: &'a Growth<F>,
+    pub(crate) place: Option<usize>,
+}
+
+impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>, F> Way<L, M> for Counting<'_, W, F> {
+    #[cfg(feature = "tracing")]
+    const WAITS: bool = W::WAITS;
+
+    #[inline]
+    fn take(&self, raw: &L, stripe: usize) -> Option<L::State> {
+        raw.try_acquire().or_else(|| {
+            let holder = self.growth.holder(stripe);
+            let state = self.way.take(raw, stripe)?;
+            if holder.is_some_and(|holder| self.place.is_some_and(|place| place != holder)) {
+                self.growth.waited_falsely(stripe);
+            }
+            Some(state)
+        })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Growth, single_place};
+    use crate::shared::stripe_set::StripeSet;
+
+    #[test]
+    fn three_false_waits_in_a_row_are_enough() {
+        let growth = Growth::new(4, ());
+        let ripe = (0..3).map(|_| {
+            growth.waited_falsely(2);
+            growth.acquired(2, Some(3), true)
+        });
+        assert!(ripe.eq([false, false, true]));
+        assert_eq!(growth.holder(2), Some(3));
+        assert!((0..1_000).all(|_| !growth.acquired(2, None, true)), "the score has been reached, and left");
+        assert_eq!(growth.holder(2), None);
+    }
+
+    #[test]
+    fn a_half_is_ripe_after_one_false_wait_among_five() {
+        for calm in 0..6 {
+            let growth = Growth::new(4, ());
+            growth.halved(3);
+            assert!((0..calm).all(|_| !growth.acquired(3, Some(3), true)));
+            growth.waited_falsely(3);
+            assert_eq!(growth.acquired(3, Some(3), true), calm <= 4);
+        }
+    }
+
+    #[test]
+    fn a_reader_leaves_the_split_to_a_writer() {
+        let growth = Growth::new(1, ());
+        (0..5).for_each(|_| growth.waited_falsely(0));
+        assert!((0..100).all(|_| !growth.acquired(0, None, false)));
+        assert!(growth.acquired(0, None, true));
+    }
+
+    #[test]
+    fn one_in_nine_is_never_enough() {
+        let growth = Growth::new(1, ());
+        for _ in 0..1_000 {
+            growth.waited_falsely(0);
+            assert!((0..9).all(|_| !growth.acquired(0, Some(0), true)));
+        }
+    }
+
+    #[test]
+    fn one_in_seven_is_enough_in_the_end() {
+        let growth = Growth::new(1, ());
+        assert!((0..100).any(|_| {
+            growth.waited_falsely(0);
+            (0..7).any(|_| growth.acquired(0, Some(0), true))
+        }));
+    }
+
+    #[test]
+    fn several_places_name_none() {
+        let mut places = StripeSet::empty(8);
+        [1, 4, 5].into_iter().for_each(|place| _ = places.insert(place));
+        assert_eq!(single_place(&places, 0, |place| place < 4), Some(1));
+        assert_eq!(single_place(&places, 4, |place| place >= 4), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! Stripes that must stay as they are although nobody holds them: a guard has released its stripe for a while, and will take the
+//! same stripe again.
+//!
+//! A guard does not know its set, so the counters belong to the process. Two stripes may share a counter: then one of them is
+//! split later than it could be. The counter of a stripe goes up while the stripe is held, before it is released, and goes down when it
+//! is held again. So who holds the stripe exclusively and finds 0 knows that no guard will come back to it.
+
+use core::sync::atomic::AtomicBool;
+
+use crate::shared::atomic::{AtomicUsize, Relaxed};
+
+/// Whether there has ever been a set whose stripes can be split. Other programs do not count.
+static NEEDED: AtomicBool = AtomicBool::new(false);
+
+#[cfg(not(all(loom, feature = "std")))]
+fn counter<S>(stripe: &S) -> &'static AtomicUsize {
+    use crossbeam_utils::CachePadded;
+
+    const COUNTERS: usize = 64;
+    static PINS: [CachePadded<AtomicUsize>; COUNTERS] =
+        [const { CachePadded::new(AtomicUsize::new(0)) }; COUNTERS];
+
+    let address = (&raw const *stripe).addr() as u64;
+    &PINS[(address.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - COUNTERS.ilog2())) as usize]
+}
+
+/// All stripes of a model share a counter, which does not depend on addresses.
+#[cfg(all(loom, feature = "std"))]
+fn counter<S>(_: &S) -> &'static AtomicUsize {
+    loom::lazy_static! {
+        static ref PINS: AtomicUsize = AtomicUsize::new(0);
+    }
+    &PINS
+}
+
+/// From now on there may be stripes to pin.
+pub(crate) fn needed() {
+    NEEDED.store(true, Relaxed);
+}
+
+/// Whether a guard may come back to the stripe, which the caller holds exclusively.
+pub(crate) fn is_pinned<S>(stripe: &S) -> bool {
+    counter(stripe).load(Relaxed) > 0
+}
+
+/// Keeps a stripe as it is.
+pub(crate) struct Pin(Option<&'static AtomicUsize>);
+
+impl Pin {
+    /// To be called while the stripe is held, and to be dropped when it is held again.
+    #[inline]
+    pub(crate) fn new<S>(stripe: &S) -> Self {
+        if !NEEDED.load(Relaxed) {
+            return Self(None);
+        }
+        let counter = counter(stripe);
+        counter.fetch_add(1, Relaxed);
+        Self(Some(counter))
+    }
+}
+
+impl Drop for Pin {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(counter) = self.0 {
+            counter.fetch_sub(1, Relaxed);
+        }
+    }
+}

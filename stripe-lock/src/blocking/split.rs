@@ -1,0 +1,107 @@
+//! The data of a stripe that can be split in two.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::borrow::Borrow;
+use core::mem;
+
+#[cfg(feature = "std")]
+use core::hash::{BuildHasher, Hash};
+#[cfg(feature = "std")]
+use std::collections::{HashMap, HashSet};
+
+/// The data of a stripe, for sets that [`grow`](crate::StripedMutex::growing): part of it goes to another stripe when its stripe
+/// is split.
+///
+/// Maps and sets by key implement it, and `()`. A type whose data belongs to no key in particular, such as one counter for the stripe, has
+/// no right answer, and should not.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashMap;
+/// use stripe_lock::{StripedMutex, blocking::Split};
+///
+/// /// Values, and how many there are.
+/// #[derive(Default)]
+/// struct Shelf {
+///     values: HashMap<u64, String>,
+///     count: usize,
+/// }
+///
+/// impl Split<u64> for Shelf {
+///     fn split(&mut self, upper: &mut Self, mut moves: impl FnMut(&u64) -> bool) {
+///         upper.values.extend(self.values.extract_if(|key, _| moves(key)));
+///         (self.count, upper.count) = (self.values.len(), upper.values.len());
+///     }
+///
+///     fn merge(&mut self, upper: &mut Self) {
+///         self.values.extend(upper.values.drain());
+///         (self.count, upper.count) = (self.values.len(), 0);
+///     }
+/// }
+///
+/// let shelves = StripedMutex::<u64, Shelf>::growing(1..=64);
+/// shelves.lock(&7).values.insert(7, "seven".into());
+/// shelves.resize(64);
+/// assert_eq!(shelves.lock(&7).values[&7], "seven");
+/// ```
+pub trait Split<K: ?Sized>: Default {
+    /// Moves what belongs to the keys that `moves` names to `upper`. Both stripes are locked. If it panics, what is in `upper` is out of
+    /// reach until the stripe is split again.
+    fn split(&mut self, upper: &mut Self, moves: impl FnMut(&K) -> bool);
+
+    /// Moves everything from `upper` to here. Both stripes are locked.
+    fn merge(&mut self, upper: &mut Self);
+}
+
+impl<K: ?Sized> Split<K> for () {
+    fn split(&mut self, (): &mut Self, _: impl FnMut(&K) -> bool) {}
+
+    fn merge(&mut self, (): &mut Self) {}
+}
+
+#[cfg(feature = "std")]
+impl<K: ?Sized, Q: Borrow<K> + Eq + Hash, V, S: BuildHasher + Default> Split<K> for HashMap<Q, V, S> {
+    fn split(&mut self, upper: &mut Self, mut moves: impl FnMut(&K) -> bool) {
+        upper.extend(self.extract_if(|key, _| moves(key.borrow())));
+    }
+
+    fn merge(&mut self, upper: &mut Self) {
+        self.extend(upper.drain());
+    }
+}
+
+#[cfg(feature = "std")]
+impl<K: ?Sized, Q: Borrow<K> + Eq + Hash, S: BuildHasher + Default> Split<K> for HashSet<Q, S> {
+    fn split(&mut self, upper: &mut Self, mut moves: impl FnMut(&K) -> bool) {
+        upper.extend(self.extract_if(|key| moves(key.borrow())));
+    }
+
+    fn merge(&mut self, upper: &mut Self) {
+        self.extend(upper.drain());
+    }
+}
+
+impl<K: ?Sized, Q: Borrow<K> + Ord, V> Split<K> for BTreeMap<Q, V> {
+    fn split(&mut self, upper: &mut Self, mut moves: impl FnMut(&K) -> bool) {
+        for (key, value) in mem::take(self) {
+            if moves(key.borrow()) { &mut *upper } else { &mut *self }.insert(key, value);
+        }
+    }
+
+    fn merge(&mut self, upper: &mut Self) {
+        self.append(upper);
+    }
+}
+
+impl<K: ?Sized, Q: Borrow<K> + Ord> Split<K> for BTreeSet<Q> {
+    fn split(&mut self, upper: &mut Self, mut moves: impl FnMut(&K) -> bool) {
+        for key in mem::take(self) {
+            if moves(key.borrow()) { &mut *upper } else { &mut *self }.insert(key);
+        }
+    }
+
+    fn merge(&mut self, upper: &mut Self) {
+        self.append(upper);
+    }
+}

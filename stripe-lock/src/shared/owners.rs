@@ -1,0 +1,79 @@
+//! Which stripe owns which places, in a set whose stripes can be split.
+//!
+//! The hash of a key leads to a place. There are as many places as the set can have stripes. A stripe owns a block of places, and the
+//! index of the stripe is the lowest of them. A split gives the upper half of the block to a stripe of its own, and a merge gives it
+//! back. The order of stripes never changes.
+//!
+//! A place changes its owner only while both stripes, the old owner and the new one, are held exclusively. So a thread that holds a
+//! stripe and then finds that the stripe owns a place knows that it does so until the release. The accesses are relaxed: the stripes'
+//! own locks order all changes that such a thread may see.
+
+use alloc::boxed::Box;
+use core::ops::Range;
+
+use crate::shared::atomic::{AtomicU32, Relaxed};
+use crate::shared::stripe_set::StripeSet;
+
+/// The owner of each place.
+pub(crate) struct Owners(Box<[AtomicU32]>);
+
+impl Owners {
+    /// That many stripes of equal size, of that many places. Both are powers of two.
+    pub(crate) fn new(stripes: usize, places: usize) -> Self {
+        let width = places / stripes;
+        Self((0..places).map(|place| AtomicU32::new((place / width * width) as u32)).collect())
+    }
+
+    /// The stripe that owns a place.
+    #[inline]
+    pub(crate) fn of(&self, place: usize) -> usize {
+        self.0[place].load(Relaxed) as usize
+    }
+
+    /// The stripes that own these places.
+    pub(crate) fn of_each(&self, places: &StripeSet) -> StripeSet {
+        StripeSet::collect(self.0.len(), places.iter().map(|place| self.of(place)))
+    }
+
+    /// The stripes that own places.
+    pub(crate) fn active(&self) -> StripeSet {
+        self.of_each(&StripeSet::all(self.0.len()))
+    }
+
+    /// Whether the stripe owns more than one place.
+    #[inline]
+    pub(crate) fn can_split(&self, stripe: usize) -> bool {
+        self.0.get(stripe + 1).is_some_and(|next| next.load(Relaxed) as usize == stripe)
+    }
+
+    /// The places of a stripe that owns some.
+    pub(crate) fn places(&self, stripe: usize) -> Range<usize> {
+        let others = self.0[stripe..].iter().take_while(|owner| owner.load(Relaxed) as usize == stripe);
+        stripe..stripe + others.count()
+    }
+
+    /// Gives places to a stripe. The caller holds it, and those that owned the places, exclusively.
+    pub(crate) fn give(&self, places: Range<usize>, stripe: usize) {
+        for place in places {
+            self.0[place].store(stripe as u32, Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Owners;
+
+    #[test]
+    fn splits_and_merges_move_blocks() {
+        let owners = Owners::new(2, 8);
+        assert!(owners.active().iter().eq([0, 4]));
+        assert_eq!(owners.places(4), 4..8);
+        owners.give(6..8, 6);
+        assert!((0..8).map(|place| owners.of(place)).eq([0, 0, 0, 0, 4, 4, 6, 6]));
+        owners.give(7..8, 7);
+        assert!(owners.can_split(4) && !owners.can_split(6) && !owners.can_split(7));
+        owners.give(4..8, 4);
+        assert_eq!((owners.places(0), owners.places(4)), (0..4, 4..8));
+    }
+}
