@@ -14,7 +14,9 @@ use crate::blocking::pins;
 use crate::blocking::raw::{Exclusive, RawAcquire, Try, Wait, Way};
 use crate::blocking::split::Split;
 use crate::blocking::stripe::Stripe;
-use crate::shared::hash::{DefaultHasher, Located};
+#[cfg(any(feature = "std", feature = "parking_lot"))]
+use crate::shared::hash::DefaultHasher;
+use crate::shared::hash::Located;
 use crate::shared::owners::Owners;
 use crate::shared::stripe_set::StripeSet;
 use crate::shared::striped::Striped;
@@ -26,6 +28,7 @@ use crate::blocking::mutex::StripedMutex;
 use crate::blocking::rwlock::StripedRwLock;
 
 /// Sets that grow, over the default raw lock and hasher.
+#[cfg(any(feature = "std", feature = "parking_lot"))]
 macro_rules! growing {
     ($set:ident, $lock:literal) => {
         impl<K: ?Sized + Hash, T: Split<K>> $set<K, T> {

@@ -168,7 +168,9 @@ mod tests {
     #[test]
     fn several_places_name_none() {
         let mut places = StripeSet::empty(8);
-        [1, 4, 5].into_iter().for_each(|place| _ = places.insert(place));
+        for place in [1, 4, 5] {
+            places.insert(place);
+        }
         assert_eq!(single_place(&places, 0, |place| place < 4), Some(1));
         assert_eq!(single_place(&places, 4, |place| place >= 4), None);
     }
