@@ -337,7 +337,10 @@ pub(super) fn take(expression: &mut Expression) -> Expression {
 /// Whether the evaluator passes terms on as they are.
 pub(super) fn is_internal(expression: &Expression) -> bool {
     match expression {
-        Expression::NamedNode(_) | Expression::Literal(_) | Expression::Variable(_) => true,
+        Expression::NamedNode(_)
+        | Expression::Literal(_)
+        | Expression::Variable(_)
+        | Expression::Bound(_) => true,
         Expression::Coalesce(list) => list.iter().all(is_internal),
         Expression::If(_, then, other) => is_internal(then) && is_internal(other),
         _ => false,

@@ -296,6 +296,17 @@ fn paths_in_exists_have_terms_as_nodes() {
     assert!(rows(&store, "SELECT ?x { VALUES ?x { :nothere } ?x :p* ?y }").is_empty());
 }
 
+/// The evaluator passes on what stands beside `BOUND`, as it does beside a variable.
+#[test]
+fn terms_beside_bound_keep_their_form() {
+    values(&[
+        ("IF(false, BOUND(?x), '2'^^xsd:long)", "'2'^^xsd:long"),
+        ("IF(BOUND(?x), '1'^^xsd:long, '02'^^xsd:long)", "'02'^^xsd:long"),
+        ("COALESCE('15E-1'^^xsd:double, BOUND(?x))", "'15E-1'^^xsd:double"),
+        ("COALESCE(?x, BOUND(?x))", "'false'^^xsd:boolean"),
+    ]);
+}
+
 #[test]
 fn operators_and_casts() {
     values(&[
