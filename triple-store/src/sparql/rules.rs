@@ -5,14 +5,14 @@
 //! For a term it is not, since it writes values in their canonical form; see [`exact`](super::exact).
 
 use super::custom::{Calls, Custom};
-use super::exact::{disguised, is_canonical};
+use super::exact::is_canonical;
 use super::functions::{self, Used};
 use super::operators;
 use super::outer::Outer;
 use super::paths::Step;
 use super::walk::{Part, parts_of_expression, parts_of_pattern};
 use oxrdf::vocab::xsd;
-use oxrdf::{BlankNode, NamedNode, Term, Variable};
+use oxrdf::{BlankNode, Literal, NamedNode, Variable};
 use spargebra::algebra::{Expression, Function, GraphPattern, OrderExpression};
 use std::collections::{HashMap, HashSet};
 
@@ -291,10 +291,12 @@ impl<'a> Rules<'a> {
     pub(super) fn exactly(&mut self, expression: &mut Expression) {
         match expression {
             Expression::Variable(_) => self.wrap(expression, functions::KEEP),
-            Expression::Literal(literal) => {
-                if let Term::Literal(disguised) = disguised(literal.clone().into()) {
-                    *literal = disguised;
-                }
+            // A call, not a literal in disguise: where the optimizer knows the other parts, such as `BOUND`, it leaves constants
+            // alone, and the evaluator passes those on as they are.
+            Expression::Literal(literal) if !is_canonical(literal) => {
+                let datatype = literal.datatype().into_owned();
+                let text = Literal::new_simple_literal(literal.value());
+                *expression = self.call(functions::STRDT, vec![text.into(), datatype.into()]);
             }
             Expression::If(test, then, other) => {
                 self.condition(test);
@@ -337,10 +339,7 @@ pub(super) fn take(expression: &mut Expression) -> Expression {
 /// Whether the evaluator passes terms on as they are.
 pub(super) fn is_internal(expression: &Expression) -> bool {
     match expression {
-        Expression::NamedNode(_)
-        | Expression::Literal(_)
-        | Expression::Variable(_)
-        | Expression::Bound(_) => true,
+        Expression::NamedNode(_) | Expression::Literal(_) | Expression::Variable(_) => true,
         Expression::Coalesce(list) => list.iter().all(is_internal),
         Expression::If(_, then, other) => is_internal(then) && is_internal(other),
         _ => false,
