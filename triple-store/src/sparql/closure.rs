@@ -182,8 +182,14 @@ impl Dataset {
                 }
             })?;
         }
-        if closure.or_none && !set.contains(&node) && self.is_node(node, graph)? {
-            set.insert(node);
+        // A step that may be none leads from any term to itself. Only a node of the graph is connected with itself.
+        if closure.or_none || set.contains(&node) {
+            let leads_on = set.iter().any(|reached| *reached != node);
+            if leads_on || self.is_node(node, graph)? {
+                set.insert(node);
+            } else {
+                set.clear();
+            }
         }
         let (set, mut before) = (Rc::new(set), self.reached_before().borrow_mut());
         if before.terms + set.len() > MOST_KEPT {

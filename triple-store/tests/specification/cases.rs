@@ -303,8 +303,40 @@ fn paths_in_exists_have_terms_as_nodes() {
         assert_eq!(found(row, &format!("EXISTS {{ {path} }}")), exists, "{row}: {path}");
         assert_eq!(found(row, &format!("NOT EXISTS {{ {path} }}")), !exists, "not {row}: {path}");
     }
-    // In a join nothing is put in the place of a variable, and the ends are nodes of the graph.
-    assert!(rows(&store, "SELECT ?x { VALUES ?x { :nothere } ?x :p* ?y }").is_empty());
+}
+
+/// In a join nothing is put in the place of a variable, and the ends of a path are nodes of the graph.
+#[test]
+fn paths_in_joins_connect_nodes_alone() {
+    let store = store("{ :a :p :b . :b :r :c } :g { :d :p :e }");
+    for path in [
+        ":p*",
+        ":p?",
+        "(:p?)*",
+        "(:p?)+",
+        "(:p*)?",
+        "((:p?)?)?",
+        "(:p?/:r?)*",
+        "(:p|:r?)*",
+        "(^:p?)*",
+        "((:p*)/:r?)+",
+    ] {
+        for (term, group, expected) in [
+            (":nothere", format!("?x {path} ?y"), false),
+            (":nothere", format!("?y {path} ?x"), false),
+            (":nothere", format!("?x {path} ?x"), false),
+            ("7", format!("?x {path} ?x"), false),
+            (":d", format!("?x {path} ?x"), false),
+            (":a", format!("GRAPH :g {{ ?x {path} ?x }}"), false),
+            (":a", format!("GRAPH ?g {{ ?x {path} ?y }}"), false),
+            (":c", format!("?x {path} ?x"), true),
+            (":d", format!("GRAPH :g {{ ?x {path} ?x }}"), true),
+            (":e", format!("GRAPH ?g {{ ?x {path} ?x }}"), true),
+        ] {
+            let query = format!("SELECT DISTINCT ?x {{ VALUES ?x {{ {term} }} {group} }}");
+            assert_eq!(rows(&store, &query).len(), usize::from(expected), "{query}");
+        }
+    }
 }
 
 /// The optimizer may know `BOUND`, and leaves constants alone, which the evaluator passes on unread.
