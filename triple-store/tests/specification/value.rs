@@ -86,6 +86,15 @@ pub(crate) fn number(term: &Term) -> Option<Number> {
     }
 }
 
+/// Whether both are a date, or both a date and time.
+pub(crate) fn are_dates(a: &Term, b: &Term) -> bool {
+    let (Term::Literal(a), Term::Literal(b)) = (a, b) else { return false };
+    matches!(
+        (value(a), value(b)),
+        (Value::Date(_), Value::Date(_)) | (Value::DateTime(_), Value::DateTime(_))
+    )
+}
+
 fn typed(text: &impl ToString, datatype: NamedNodeRef<'_>) -> Term {
     Literal::new_typed_literal(text.to_string(), datatype).into()
 }
