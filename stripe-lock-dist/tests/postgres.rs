@@ -5,7 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use stripe_lock_dist::{DistributedMutex, Error};
+use stripe_lock_dist::{DistributedMutex, Error, Postgres};
+use support::proxy::Proxy;
 use support::rounds::keys;
 use support::server::Server;
 use support::{begin, process};
@@ -91,5 +92,50 @@ async fn connections_are_served_in_the_order_in_which_they_came() {
     drop(guard);
     for number in 0..6 {
         assert_eq!(order.recv().await, Some(number));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_that_is_cut_off_loses_the_lock_before_another_has_it() {
+    let Some(server) = Server::start() else { return };
+    let network = Proxy::to(server.socket()).await;
+    let builder = || DistributedMutex::<str>::builder("test").stripes(64).ttl(Duration::from_secs(2));
+    let cut_off = builder().connect(Postgres::new(&network.address()).unwrap()).await.unwrap();
+    let other = builder().connect(server.engine()).await.unwrap();
+    let guard = cut_off.lock("k").await.unwrap();
+    network.cut(true);
+    let next = other.lock("k").await.unwrap();
+    assert!(!guard.is_held());
+    assert!(next.fence() > guard.fence());
+    guard.lost().await;
+    // What was sent meanwhile arrives now, and takes nothing away.
+    network.cut(false);
+    let last = next.fence();
+    drop(next);
+    drop(guard);
+    assert!(cut_off.lock("k").await.unwrap().fence() > last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_ended_cost_no_lock_and_no_place_in_the_queue() {
+    let Some(server) = Server::start() else { return };
+    let (holder, other) = (process(server.engine()).await, process(server.engine()).await);
+    let (client, connection) =
+        tokio_postgres::connect(&server.address(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'stripe-lock-dist%'";
+    for _ in 0..5 {
+        let guard = holder.lock("k").await.unwrap();
+        let waiting = other.clone();
+        let waiting = tokio::spawn(async move { waiting.lock("k").await.unwrap() });
+        let queued = "SELECT count(*) FROM stripe_lock_1.waiter";
+        while client.query_one(queued, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        client.query_one(end, &[]).await.unwrap();
+        assert!(guard.is_held());
+        guard.release().await.unwrap();
+        client.query_one(end, &[]).await.unwrap();
+        waiting.await.unwrap().release().await.unwrap();
     }
 }

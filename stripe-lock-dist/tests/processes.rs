@@ -5,9 +5,10 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use stripe_lock_dist::{DistributedMutex, Postgres};
+use stripe_lock_dist::{DistributedMutex, Error, Postgres};
 use support::history::{Section, check};
 use support::rounds::{Random, STRIPES, keys, round};
 use support::server::{Server, send};
@@ -77,8 +78,15 @@ async fn child_process() {
     // The name of the test stands on the line by now.
     say(String::new());
     let engine = Postgres::new(&address).unwrap();
-    let builder = DistributedMutex::<str>::builder("test").stripes(u32::try_from(STRIPES).unwrap());
-    let locks = builder.ttl(TTL).connect(engine).await.unwrap();
+    let locks = loop {
+        let builder = DistributedMutex::<str>::builder("test").stripes(u32::try_from(STRIPES).unwrap());
+        match builder.ttl(TTL).connect(engine.clone()).await {
+            Ok(locks) => break locks,
+            // The server is restarted at the moment.
+            Err(Error::Unreachable(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+    };
     let keys = keys(&locks);
     match words[..] {
         ["hold"] => {
@@ -171,5 +179,45 @@ async fn a_server_that_is_restarted_or_killed_grants_nothing_twice() {
         assert!(next.fence() > last);
         last = next.fence();
         guard.lost().await;
+    }
+}
+
+/// Sixteen processes at work, while they are killed and stopped, and the server is killed and restarted. For as many seconds as
+/// `STRIPE_LOCK_SOAK_SECONDS` says, from the seed `STRIPE_LOCK_SOAK_SEED` on.
+#[test]
+fn soak() {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let Some(seconds) = number("STRIPE_LOCK_SOAK_SECONDS") else { return };
+    let Some(mut server) = Server::start() else { return };
+    let start = Instant::now();
+    for seed in number("STRIPE_LOCK_SOAK_SEED").unwrap_or(1).. {
+        if start.elapsed().as_secs() >= seconds {
+            break;
+        }
+        let mut random = Random(seed);
+        let mut child =
+            |server: &Server| Process::start(server, &format!("rounds {} 300", random.below(1 << 32)));
+        let mut children: Vec<_> = (0..16).map(|_| child(&server)).collect();
+        let mut events = Random(!seed);
+        for _ in 0..8 {
+            thread::sleep(Duration::from_millis(events.below(1000)));
+            let chosen = usize::try_from(events.below(16)).unwrap();
+            match events.below(10) {
+                0 => server.restart("KILL"),
+                1 => server.restart("INT"),
+                2..6 => {
+                    children[chosen].signal("KILL");
+                    children.push(child(&server));
+                }
+                _ => {
+                    children[chosen].signal("STOP");
+                    thread::sleep(Duration::from_millis(events.below(4000)));
+                    children[chosen].signal("CONT");
+                }
+            }
+        }
+        let history: Vec<_> = children.into_iter().flat_map(Process::history).collect();
+        assert_eq!(check(&history), Ok(()), "seed {seed}");
+        println!("seed {seed}: {} sections", history.len());
     }
 }

@@ -4,6 +4,8 @@
 pub(crate) mod history;
 pub(crate) mod memory;
 pub(crate) mod planted;
+#[cfg(feature = "postgres")]
+pub(crate) mod proxy;
 pub(crate) mod rounds;
 #[cfg(feature = "postgres")]
 pub(crate) mod server;
