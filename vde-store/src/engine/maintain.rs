@@ -187,7 +187,8 @@ impl Shared {
 
     fn maintain(&self) -> Result<()> {
         self.prepare_segments()?;
-        if self.layers.load().memtable.is_due(self.options.checkpoint_bytes) {
+        // Writers may wait for a checkpoint that ended without its work, for lack of space, before the next one is due.
+        if self.layers.load().memtable.is_due(self.options.checkpoint_bytes) || self.is_behind() {
             self.checkpoint(Purpose::Changes)?;
             self.maintenance.round.notify_all();
             let _collecting = self.collecting.lock();
@@ -258,5 +259,36 @@ mod tests {
         assert!(matches!(store.shared().prepare_segments(), Err(Error::Io { .. })));
         assert!(matches!(store.put("k", "v"), Err(Error::Poisoned { .. })));
         assert!(matches!(store.try_resume(), Err(Error::Poisoned { .. })));
+    }
+
+    #[test]
+    fn writers_do_not_wait_for_a_checkpoint_that_nobody_makes() {
+        let mut waited = 0;
+        for call in 1..12 {
+            let disk = SimDisk::new();
+            let options =
+                VdeOptions::new().background(false).segment_size(1 << 18).checkpoint_bytes(64 << 10);
+            let store = options.open_device(disk.device()).unwrap();
+            // So many that their index is written before all of them are read.
+            let mut batch = store.batch();
+            (0..20_000_u32).for_each(|key| _ = batch.put(key.to_be_bytes(), []));
+            batch.commit().unwrap();
+            disk.fail(Fault { at: disk.operations() + call, error: ErrorKind::StorageFull, forever: true });
+            let shared = store.shared();
+            if store.checkpoint().is_ok() || shared.layers.load().frozen.is_none() {
+                continue;
+            }
+            // There is space again, and the shortage ends.
+            disk.fail(Fault { at: u64::MAX, error: ErrorKind::Other, forever: false });
+            if shared.prepare_segments().is_err() {
+                continue;
+            }
+            let put = |key: u32| store.put(key.to_be_bytes(), vec![7; 1000]).is_ok();
+            let _written = (0..200).take_while(|key| !shared.is_behind() && put(*key)).count();
+            waited += u32::from(shared.is_behind());
+            shared.maintain().unwrap();
+            assert!(!shared.is_behind(), "call {call}");
+        }
+        assert!(waited > 0, "no checkpoint left writers waiting");
     }
 }
