@@ -64,7 +64,7 @@
 //!
 //! - [choosing stripes](guide::choosing_stripes): stripes or exact keys, how many stripes, data inside or outside
 //! - [choosing a hasher](guide::choosing_a_hasher): what an attacker can do with the wrong one
-//! - [lock order](guide::lock_order): why several keys cannot deadlock, and what to do about a key that turns up late
+//! - [lock order](guide::lock_order): why several keys cannot deadlock, and what to do about a key that is known late
 //! - [async pitfalls](guide::async_pitfalls): guards over an await, tasks that wait for themselves, cancelling
 //! - [seeing what waits](guide::seeing_what_waits): counters, events, diagnosis
 //! - [coming from other libraries](guide::coming_from): Guava, dashmap, lockable, tokio, .NET
