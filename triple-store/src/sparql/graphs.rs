@@ -7,7 +7,7 @@
 
 use super::rename;
 use super::rules::Rules;
-use super::visible::{self, in_scope};
+use super::visible::{self, always_bound, in_scope};
 use super::walk::{Part, parts_of_expression, parts_of_pattern};
 use oxrdf::Variable;
 use spargebra::algebra::{Expression, GraphPattern};
@@ -219,22 +219,8 @@ fn has_exists(pattern: &GraphPattern) -> bool {
 
 /// Variables that each solution binds.
 fn certain(pattern: &GraphPattern) -> Variables {
-    match pattern {
-        GraphPattern::Bgp { .. } | GraphPattern::Path { .. } => in_scope(pattern),
-        GraphPattern::Join { left, right } | GraphPattern::Lateral { left, right } => {
-            let mut both = certain(left);
-            both.extend(certain(right));
-            both
-        }
-        GraphPattern::Union { left, right } => certain(left).intersection(&certain(right)).cloned().collect(),
-        GraphPattern::LeftJoin { left: inner, .. }
-        | GraphPattern::Minus { left: inner, .. }
-        | GraphPattern::Filter { inner, .. }
-        | GraphPattern::Extend { inner, .. }
-        | GraphPattern::OrderBy { inner, .. }
-        | GraphPattern::Distinct { inner }
-        | GraphPattern::Reduced { inner }
-        | GraphPattern::Slice { inner, .. } => certain(inner),
+    always_bound(pattern, &|part| match part {
+        GraphPattern::Bgp { .. } | GraphPattern::Path { .. } => in_scope(part),
         GraphPattern::Graph { name, inner } => {
             let mut all = certain(inner);
             if let NamedNodePattern::Variable(graph) = name {
@@ -246,10 +232,6 @@ fn certain(pattern: &GraphPattern) -> Variables {
             let always = |at: &usize| bindings.iter().all(|row| row[*at].is_some());
             (0..variables.len()).filter(always).map(|at| variables[at].clone()).collect()
         }
-        GraphPattern::Project { inner, variables } | GraphPattern::Group { inner, variables, .. } => {
-            let own: Variables = variables.iter().cloned().collect();
-            certain(inner).intersection(&own).cloned().collect()
-        }
-        GraphPattern::Service { .. } => Variables::new(),
-    }
+        _ => Variables::new(),
+    })
 }

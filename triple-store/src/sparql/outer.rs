@@ -6,7 +6,7 @@
 //! becomes a union with what that term is connected with.
 
 use super::rules::Rules;
-use super::visible::{has_exists, in_scope};
+use super::visible::{always_bound, has_exists, in_scope};
 use super::walk::{Part, parts_of_pattern};
 use oxrdf::Variable;
 use spargebra::algebra::{Expression, GraphPattern};
@@ -97,33 +97,13 @@ impl Rules<'_> {
 
 /// Variables that each row of a pattern binds to a node of the active graph.
 fn nodes(pattern: &GraphPattern) -> Variables {
-    match pattern {
-        GraphPattern::Bgp { patterns } => {
-            let ends = patterns.iter().flat_map(|triple| [&triple.subject, &triple.object]);
-            let variable = |end: &TermPattern| match end {
-                TermPattern::Variable(variable) => Some(variable.clone()),
-                _ => None,
-            };
-            ends.filter_map(variable).collect()
-        }
-        GraphPattern::Join { left, right } | GraphPattern::Lateral { left, right } => {
-            nodes(left).union(&nodes(right)).cloned().collect()
-        }
-        GraphPattern::Union { left, right } => nodes(left).intersection(&nodes(right)).cloned().collect(),
-        GraphPattern::LeftJoin { left: inner, .. }
-        | GraphPattern::Minus { left: inner, .. }
-        | GraphPattern::Filter { inner, .. }
-        | GraphPattern::Extend { inner, .. }
-        | GraphPattern::OrderBy { inner, .. }
-        | GraphPattern::Distinct { inner }
-        | GraphPattern::Reduced { inner }
-        | GraphPattern::Slice { inner, .. } => nodes(inner),
-        GraphPattern::Project { inner, variables } | GraphPattern::Group { inner, variables, .. } => {
-            nodes(inner).into_iter().filter(|variable| variables.contains(variable)).collect()
-        }
-        GraphPattern::Path { .. }
-        | GraphPattern::Graph { .. }
-        | GraphPattern::Values { .. }
-        | GraphPattern::Service { .. } => Variables::new(),
-    }
+    always_bound(pattern, &|part| {
+        let GraphPattern::Bgp { patterns } = part else { return Variables::new() };
+        let ends = patterns.iter().flat_map(|triple| [&triple.subject, &triple.object]);
+        let variable = |end: &TermPattern| match end {
+            TermPattern::Variable(variable) => Some(variable.clone()),
+            _ => None,
+        };
+        ends.filter_map(variable).collect()
+    })
 }

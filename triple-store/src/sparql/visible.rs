@@ -20,6 +20,34 @@ pub(super) fn in_scope(pattern: &GraphPattern) -> Scope {
     variables
 }
 
+/// Variables that each solution of a pattern binds, if its parts bind those of `of_part`, which is called for patterns, paths, graphs, values and
+/// services.
+pub(super) fn always_bound(pattern: &GraphPattern, of_part: &impl Fn(&GraphPattern) -> Scope) -> Scope {
+    let bound = |pattern| always_bound(pattern, of_part);
+    match pattern {
+        GraphPattern::Join { left, right } | GraphPattern::Lateral { left, right } => {
+            bound(left).union(&bound(right)).cloned().collect()
+        }
+        GraphPattern::Union { left, right } => bound(left).intersection(&bound(right)).cloned().collect(),
+        GraphPattern::LeftJoin { left: inner, .. }
+        | GraphPattern::Minus { left: inner, .. }
+        | GraphPattern::Filter { inner, .. }
+        | GraphPattern::Extend { inner, .. }
+        | GraphPattern::OrderBy { inner, .. }
+        | GraphPattern::Distinct { inner }
+        | GraphPattern::Reduced { inner }
+        | GraphPattern::Slice { inner, .. } => bound(inner),
+        GraphPattern::Project { inner, variables } | GraphPattern::Group { inner, variables, .. } => {
+            bound(inner).into_iter().filter(|variable| variables.contains(variable)).collect()
+        }
+        GraphPattern::Bgp { .. }
+        | GraphPattern::Path { .. }
+        | GraphPattern::Graph { .. }
+        | GraphPattern::Values { .. }
+        | GraphPattern::Service { .. } => of_part(pattern),
+    }
+}
+
 fn counts(pattern: &mut GraphPattern) -> Counts {
     let mut counts = Counts::new();
     rename::variables(pattern, &mut |variable| *counts.entry(variable.clone()).or_default() += 1);
