@@ -14,7 +14,7 @@ use crate::hub::Held;
 /// If the engine can't be reached for 90 % of the TTL, if the process was stopped for so long, or if the engine has lost its
 /// leases. This says so before another can have the lock: by a clock that counts suspension, and as long as the clocks of
 /// both machines run equally fast. What was begun before may still arrive later, at a database for example. So let
-/// whoever executes it refuse a [`fence`](Self::fence) that is below one it has seen.
+/// the database refuse a [`fence`](Self::fence) that is below one it has seen.
 ///
 /// # Examples
 ///

@@ -45,7 +45,7 @@ impl Lease {
     pub(crate) fn is_held(&self) -> bool {
         let held = !self.left().is_zero();
         if !held {
-            // Whoever is told that the lease is lost must never be told the contrary.
+            // Once a caller was told that the lease is lost, no caller may be told that it is held.
             self.lose();
         }
         held

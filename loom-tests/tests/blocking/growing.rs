@@ -66,7 +66,7 @@ impl Keys {
         }
     }
 
-    /// Each key has been in so many sections.
+    /// Asserts how many sections each key has been in.
     fn have(&self, counts: [u32; 2]) {
         let pots = self.locks.lock_all();
         assert_eq!([0, 1].map(|key| self.data[key].get()), counts, "sections");

@@ -9,7 +9,7 @@ use benches::{
 
 use crate::{Options, print, reads};
 
-/// So many calls are timed together.
+/// How many calls are timed together.
 const CALLS: u32 = 1000;
 
 pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{Options, print};
 
-/// So many values are put by one commit.
+/// How many values one commit puts.
 const COMMIT: u64 = 1000;
 
 pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failure> {
