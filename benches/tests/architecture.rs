@@ -140,7 +140,7 @@ fn arrows_beside<'a>(code: &'a str, floors: &'a [&str]) -> impl Iterator<Item = 
     let lines =
         code.lines().filter(|line| !["//", "#[doc"].iter().any(|prose| line.trim_start().starts_with(prose)));
     lines.filter(|line| {
-        let named = |target: &str| floors.contains(&target.split([':', ')']).next().unwrap_or_default());
+        let named = |target: &str| floors.contains(&target.split([':', ')', ';']).next().unwrap_or_default());
         line.split("crate::").skip(1).any(|target| !named(target))
     })
 }
@@ -172,6 +172,16 @@ fn the_modules_of_the_store_stand_on_three_floors_with_arrows_that_lead_down() {
         names_nothing_beside(&src, floor, &FLOORS[height..]);
     }
     holds_nothing_but(&src, &FLOORS, &["bin", "lib.rs", "fuzzing.rs", "testing.rs", "testing"]);
+}
+
+#[test]
+fn the_folders_of_the_triple_store_use_those_below_alone() {
+    let src = root().join("triple-store/src");
+    let rooms = ["server", "sparql", "faces", "documents", "engine", "storage", "terms", "error", "parallel"];
+    for (height, room) in rooms[..7].iter().enumerate() {
+        names_nothing_beside(&src, room, &rooms[height..]);
+    }
+    holds_nothing_but(&src, &rooms, &["bin", "lib.rs"]);
 }
 
 #[test]

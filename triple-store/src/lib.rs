@@ -53,66 +53,35 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-mod blank;
-mod chunk;
-#[cfg(feature = "client")]
-mod client;
-mod codec;
-mod commit;
-mod compression;
-mod count;
-mod delta;
-mod dictionary;
-mod document;
-mod dump;
-mod encoding;
+mod documents;
 mod engine;
-mod entries;
 mod error;
-mod journal;
-mod load;
-mod markup;
-mod memory;
-mod merge;
-mod namespaces;
-mod nesting;
-mod options;
+mod faces;
 mod parallel;
-mod pattern;
-mod quad;
-mod record;
-mod remote;
-mod run;
 #[cfg(feature = "server")]
 pub mod server;
-mod snapshot;
-mod source;
 mod sparql;
-mod stats;
-mod store;
-mod stored_term;
-mod term;
-mod transaction;
-mod verify;
-mod view;
+mod storage;
+mod terms;
 
 #[cfg(feature = "client")]
-pub use client::HttpClient;
-pub use dump::DumpOptions;
+pub use documents::client::HttpClient;
+pub use documents::remote::{Remote, RemoteDocument};
+pub use engine::options::TripleStoreOptions;
+pub use engine::source::QuadIter;
 pub use error::{Error, Result, SparqlError};
-pub use load::{LoadOptions, Loaded};
-pub use options::{Durability, TripleStoreOptions};
+pub use faces::dump::DumpOptions;
+pub use faces::load::{LoadOptions, Loaded};
+pub use faces::snapshot::Snapshot;
+pub use faces::stats::Stats;
+pub use faces::store::{TripleStore, Updated};
+pub use faces::transaction::{Isolation, Transaction};
+pub use faces::verify::Verified;
 /// The RDF terms of this crate's interface.
 pub use oxrdf;
 pub use oxrdfio::RdfFormat;
-pub use remote::{Remote, RemoteDocument};
-pub use snapshot::Snapshot;
-pub use source::QuadIter;
 pub use sparesults::QueryResultsFormat;
 pub use spareval::{AggregateFunctionAccumulator, CancellationToken, QueryResults};
-pub use sparql::{QueryOptions, ResultFormat, UpdateOptions, Updated};
-pub use stats::Stats;
-pub use store::TripleStore;
-pub use transaction::{Isolation, Transaction};
+pub use sparql::{QueryOptions, ResultFormat, UpdateOptions};
+pub use storage::durability::Durability;
 pub use vde_store::StripeHasher;
-pub use verify::Verified;

@@ -5,7 +5,7 @@
 
 use super::Shared;
 use super::failure::Failure;
-use crate::memory::Taken;
+use crate::sparql::memory::Taken;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::write::MultiGzDecoder;

@@ -5,7 +5,7 @@ use super::connections::{Connections, Stream};
 use super::options::ServerOptions;
 use super::{Shared, router};
 use crate::error::{Error, Result};
-use crate::store::TripleStore;
+use crate::faces::store::TripleStore;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;

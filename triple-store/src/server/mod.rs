@@ -68,9 +68,9 @@ mod work;
 pub use listen::Server;
 pub use options::ServerOptions;
 
-use crate::memory::Memory;
+use crate::faces::store::TripleStore;
 use crate::sparql::UpdateOptions;
-use crate::store::TripleStore;
+use crate::sparql::memory::Memory;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;

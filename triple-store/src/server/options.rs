@@ -2,7 +2,7 @@
 
 use super::access::Access;
 use super::access_log::AccessLog;
-use crate::remote::Remote;
+use crate::documents::remote::Remote;
 use axum::http::uri::Authority;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The page to write queries on, which needs no network but the server; or another one, from a folder.
 
 use super::Shared;
-use crate::namespaces::WELL_KNOWN;
+use crate::terms::prefixes::WELL_KNOWN;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};

@@ -7,7 +7,7 @@ use super::protocol::{self, Content, Dataset, Operation};
 use super::work::Slot;
 use super::{Shared, request_iri};
 use crate::error::Error;
-use crate::memory::Taken;
+use crate::sparql::memory::Taken;
 use crate::sparql::{QueryOptions, ResultFormat};
 use axum::extract::Request;
 use axum::http::request::Parts;

@@ -3,7 +3,7 @@
 
 use super::connections::Working;
 use super::failure::Failure;
-use crate::memory::Taken;
+use crate::sparql::memory::Taken;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

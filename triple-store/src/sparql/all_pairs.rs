@@ -2,7 +2,7 @@
 
 use super::closure::Set;
 use super::meter::Kept;
-use crate::term::TermId;
+use crate::terms::term::TermId;
 use std::collections::HashMap;
 
 /// A relation between numbers, by its first end.

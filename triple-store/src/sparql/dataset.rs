@@ -7,12 +7,12 @@ use super::meter::{Held, Kept, passes, text_length};
 use super::paths::{self, Step};
 use super::query::Watchdog;
 use super::service::restored;
+use crate::engine::source::{Reads, Source};
+use crate::engine::view::Scan;
 use crate::error::{Error, Result};
-use crate::pattern::{Graphs, Pattern};
-use crate::quad::EncodedQuad;
-use crate::source::{Reads, Source};
-use crate::term::{Kind, TermId};
-use crate::view::Scan;
+use crate::terms::pattern::{Graphs, Pattern};
+use crate::terms::quad::EncodedQuad;
+use crate::terms::term::{Kind, TermId};
 use oxrdf::{GraphName, NamedNode, Term};
 use oxsdatatypes::{Boolean, Integer};
 use spareval::{

@@ -5,9 +5,9 @@
 //! [disguise](disguised): under a datatype that the evaluator does not know, and so leaves alone.
 
 use super::meter::{self, text_length};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::error::{Error, Result};
-use crate::term::{Kind, TermId};
+use crate::terms::term::{Kind, TermId};
 use oxrdf::{Literal, NamedNode, Term, Triple};
 use parking_lot::Mutex;
 use spareval::{ExpressionTerm, ExpressionTriple};

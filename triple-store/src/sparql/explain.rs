@@ -5,7 +5,7 @@ use super::depth::Room;
 use super::plan::Estimates;
 use super::query::{Prepared, QueryOptions};
 use crate::error::{Error, Result};
-use crate::snapshot::Snapshot;
+use crate::faces::snapshot::Snapshot;
 use spareval::{QueryEvaluationError, QueryResults};
 use std::cell::RefCell;
 use std::fmt::Write;

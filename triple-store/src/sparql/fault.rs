@@ -6,7 +6,7 @@
 
 use super::words::{Word, words};
 use crate::error::SparqlError;
-use crate::namespaces::well_known;
+use crate::terms::prefixes::well_known;
 
 /// The error that the parser reported for a text.
 pub(super) fn explained(text: &str, error: &spargebra::SparqlSyntaxError, has_base: bool) -> SparqlError {

@@ -2,11 +2,11 @@
 
 use super::query::QueryOptions;
 use super::update::graph;
+use crate::documents::remote::RemoteDocument;
 use crate::error::{Error, Result};
-use crate::load::LoadOptions;
-use crate::quad::EncodedQuad;
-use crate::remote::RemoteDocument;
-use crate::store::TripleStore;
+use crate::faces::load::LoadOptions;
+use crate::faces::store::TripleStore;
+use crate::terms::quad::EncodedQuad;
 use oxrdf::NamedNode;
 use oxrdfio::RdfFormat;
 use spargebra::term::GraphName;

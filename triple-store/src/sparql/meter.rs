@@ -11,8 +11,8 @@
 //! instead.
 
 use crate::error::{Error, Result};
-use crate::memory::{Memory, Taken};
-use crate::term::TermId;
+use crate::sparql::memory::{Memory, Taken};
+use crate::terms::term::TermId;
 use oxrdf::{NamedOrBlankNode, Term};
 use spareval::CancellationToken;
 use std::cell::{Cell, RefCell};

@@ -13,6 +13,7 @@ mod fetch;
 mod functions;
 mod graphs;
 mod measure;
+pub(crate) mod memory;
 mod meter;
 mod once;
 mod operators;
@@ -40,4 +41,4 @@ pub use query::QueryOptions;
 pub use results::ResultFormat;
 #[cfg(feature = "server")]
 pub(crate) use text::without_graph;
-pub use update::{UpdateOptions, Updated};
+pub use update::UpdateOptions;

@@ -7,8 +7,8 @@ use super::paths::Step;
 use super::plan::{Once, argument};
 use super::query::QueryOptions;
 use super::values::{Comparison, NOTHING, Values};
+use crate::engine::source::Source;
 use crate::error::{Error, Result};
-use crate::source::Source;
 use oxrdf::{Literal, Term, Variable};
 use parking_lot::Mutex;
 use spareval::{CancellationToken, QueryEvaluator, QueryResults};
@@ -206,8 +206,8 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Reads;
-    use crate::store::TripleStore;
+    use crate::engine::source::Reads;
+    use crate::faces::store::TripleStore;
     use oxrdf::NamedNode;
     use spargebra::SparqlParser;
     use spargebra::algebra::{Expression, Function};

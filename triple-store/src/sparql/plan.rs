@@ -15,9 +15,9 @@ mod variables;
 
 use super::paths::{self, Step};
 use super::simple;
-use crate::pattern::Graphs;
-use crate::source::Source;
-use crate::term::TermId;
+use crate::engine::source::Source;
+use crate::terms::pattern::Graphs;
+use crate::terms::term::TermId;
 use estimate::with_scope;
 pub(super) use members::Lists;
 use names::variable;

@@ -12,14 +12,14 @@ use super::plan::Estimates;
 use super::rules::Rules;
 use super::service::Services;
 use super::{fault, functions, plan, text};
+use crate::documents::remote::Remote;
+use crate::engine::source::Source;
 use crate::error::{Error, Result};
+use crate::faces::snapshot::Snapshot;
+use crate::faces::store::TripleStore;
+use crate::faces::transaction::Transaction;
 #[cfg(feature = "server")]
-use crate::memory::Memory;
-use crate::remote::Remote;
-use crate::snapshot::Snapshot;
-use crate::source::Source;
-use crate::store::TripleStore;
-use crate::transaction::Transaction;
+use crate::sparql::memory::Memory;
 use oxrdf::{GraphName, NamedNode, NamedOrBlankNode, Term, Triple};
 use spareval::{
     AggregateFunctionAccumulator, CancellationToken, QueryEvaluationError, QueryEvaluator, QueryResults,

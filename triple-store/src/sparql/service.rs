@@ -7,9 +7,9 @@
 use super::depth::Room;
 use super::query::QueryOptions;
 use super::walk::{Part, parts_of_expression, parts_of_pattern};
+use crate::documents::remote::RemoteDocument;
+use crate::engine::source::Source;
 use crate::error::{Error, Result};
-use crate::remote::RemoteDocument;
-use crate::source::Source;
 use oxrdf::{BlankNode, NamedNode, Term, Variable};
 use sparesults::{QueryResultsFormat, QueryResultsParser, ReaderQueryResultsParserOutput};
 use spareval::QueryResults;

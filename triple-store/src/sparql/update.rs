@@ -11,17 +11,17 @@ use super::scope;
 use super::service::Services;
 use super::text;
 use super::within::within;
-use crate::blank::Scope;
+use crate::documents::blank::Scope;
+use crate::documents::nesting;
+use crate::documents::remote::Remote;
 use crate::error::{Error, Result};
+use crate::faces::store::{TripleStore, Updated};
+use crate::faces::transaction::Transaction;
 #[cfg(feature = "server")]
-use crate::memory::Memory;
-use crate::nesting;
-use crate::pattern::{Graphs, Pattern};
-use crate::quad::EncodedQuad;
-use crate::remote::Remote;
-use crate::store::TripleStore;
-use crate::term::TermId;
-use crate::transaction::Transaction;
+use crate::sparql::memory::Memory;
+use crate::terms::pattern::{Graphs, Pattern};
+use crate::terms::quad::EncodedQuad;
+use crate::terms::term::TermId;
 use oxrdf::{GraphName, NamedNode, Quad, Term};
 use spareval::{AggregateFunctionAccumulator, CancellationToken, DeleteInsertIter, DeleteInsertQuad};
 use spargebra::GraphUpdateOperation;
@@ -240,25 +240,6 @@ impl UpdateOptions {
         self.most_changes = Some(changes);
         self
     }
-}
-
-/// What an update came to.
-///
-/// # Examples
-///
-/// ```
-/// let store = triple_store::TripleStore::in_memory();
-/// let updated = store.update("INSERT DATA { <urn:s> <urn:p> 1, 2 }; DELETE DATA { <urn:s> <urn:p> 2 }")?;
-/// assert_eq!((updated.added, updated.removed), (1, 0));
-/// # Ok::<_, triple_store::Error>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub struct Updated {
-    /// Quads that are there now and were not before.
-    pub added: u64,
-    /// Quads that were there before and are not now.
-    pub removed: u64,
 }
 
 impl TripleStore {

@@ -5,9 +5,9 @@ use super::Planner;
 use super::condition::holds_a_pattern;
 use super::join::{self, Part};
 use super::names::{Names, is_flat, names, of_term};
-use crate::count::Fanout;
-use crate::pattern::{Graphs, Pattern};
-use crate::term::TermId;
+use crate::storage::fanouts::Fanout;
+use crate::terms::pattern::{Graphs, Pattern};
+use crate::terms::term::TermId;
 use oxrdf::{NamedNodeRef, TermRef};
 use spargebra::algebra::{Expression, GraphPattern, PropertyPathExpression};
 use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern};
@@ -57,7 +57,7 @@ impl Planner<'_> {
         let view = &self.source.view;
         let (all, of_a_subject, of_an_object) = match constants.predicate {
             Some(predicate) => {
-                let Fanout { quads, of_a_subject, of_an_object } = view.fanout(predicate);
+                let Fanout { quads, of_a_subject, of_an_object } = view.base.fanout(predicate);
                 let recent = view.estimate_recent(&Pattern { predicate: Some(predicate), ..Pattern::ALL });
                 (Some(quads + recent), of_a_subject, of_an_object)
             }

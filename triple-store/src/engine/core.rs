@@ -1,0 +1,303 @@
+//! The write path: one way by which every change, of one quad or of a million, becomes visible.
+//!
+//! 1. Encode the terms, the changes and their journal record, holding nothing.
+//! 2. Take the stripes of the subjects, in ascending order; all of them where the subjects are not known.
+//! 3. Drop the changes that would change nothing, take the next commit number, append the record to the journal
+//!    and apply the changes to the delta. Conflicting commits hold a stripe in common, so they are numbered, logged
+//!    and applied in one and the same order.
+//! 4. Release the stripes, and only then wait for the disk: one sync serves all waiting writers.
+//! 5. Publish: the watermark moves over the commit, and readers see it whole.
+
+use crate::engine::commit::Commits;
+use crate::engine::delta::{Delta, LATEST};
+use crate::engine::merge::Merger;
+use crate::engine::options::TripleStoreOptions;
+use crate::engine::view::{Layer, View};
+use crate::error::Result;
+use crate::storage::dictionary::Dictionary;
+use crate::storage::journal::{Journal, Manifest};
+use crate::storage::record::{self, Record};
+use crate::terms::pattern::{Graphs, Pattern};
+use crate::terms::quad::EncodedQuad;
+use crate::terms::quad::{Change, Seq};
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::{Mutex, RawMutex, RwLock};
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use stripe_lock::StripedMutex;
+use vde_store::StripeHasher;
+
+/// An open store: what it consists of, and the thread that merges it. Dropping it waits for that thread.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    core: Arc<Core>,
+    merging: Option<JoinHandle<()>>,
+}
+
+impl Deref for Engine {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.merger.close();
+        if let Some(Err(panic)) = self.merging.take().map(JoinHandle::join) {
+            // A panic while panicking would abort.
+            if !thread::panicking() {
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// What a store consists of.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) dictionary: Dictionary,
+    /// A writer holds the stripe of its subject. Readers take none.
+    pub(crate) stripes: StripedMutex<u64, (), RawMutex, StripeHasher>,
+    /// What a writer that holds its stripes sees: only a writer that holds all stripes puts a layer on top. Every
+    /// commit reads this, so reading must not write to shared memory.
+    latest: ArcSwap<View>,
+    /// Held while the newest view is replaced; shared while a snapshot is taken.
+    replacing: RwLock<()>,
+    pub(crate) commits: Commits,
+    pub(crate) journal: Journal,
+    /// The last checkpoint; locked while one is made.
+    pub(crate) manifest: Mutex<Manifest>,
+    /// What prefixes stand for.
+    pub(crate) namespaces: Mutex<BTreeMap<String, String>>,
+    /// Quads a delta may hold before it is merged.
+    pub(crate) checkpoint_after: usize,
+    /// Keys of a block of the run.
+    pub(crate) block_keys: usize,
+    pub(crate) merger: Merger,
+    /// Whether the merger has a thread, or writers merge themselves.
+    background: bool,
+}
+
+/// Quads added at once that go into a run and not through a delta: from about here on merging is the faster way.
+const BULK: usize = 1 << 16;
+
+/// What became of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) added: u64,
+    pub(crate) removed: u64,
+}
+
+impl Engine {
+    pub(crate) fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
+        let core = Arc::new(Core::new(options, journal)?);
+        let merging = (options.background && !options.read_only).then(|| {
+            let core = Arc::clone(&core);
+            thread::spawn(move || core.merger.run(&core))
+        });
+        Ok(Self { core, merging })
+    }
+}
+
+impl Core {
+    /// Reads back what the journal holds.
+    fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
+        let hasher = options.hasher.clone();
+        let stripes = StripedMutex::with_hasher(options.stripes, hasher.clone());
+        let dictionary = Dictionary::new();
+        let (manifest, run) = journal.restore(&dictionary)?;
+        let delta = Arc::new(Delta::new(stripes.stripes(), hasher));
+        let (mut last, mut quads) = (manifest.last, run.len().cast_signed());
+        let view =
+            View { layers: vec![Layer { delta: Arc::clone(&delta), seq: LATEST }], base: Arc::new(run) };
+        journal.replay(manifest.last, |seq, bytes| {
+            let mut changes = record::decode(&dictionary, bytes)?;
+            changes.retain(|change| view.contains(change.quad) != change.adds);
+            quads += net(&changes);
+            delta.apply(seq, &changes);
+            last = seq;
+            Ok(())
+        })?;
+        Ok(Self {
+            dictionary,
+            stripes,
+            latest: ArcSwap::from_pointee(view),
+            replacing: RwLock::new(()),
+            namespaces: Mutex::new(journal.namespaces()?),
+            commits: Commits::new(last, quads.max(0).cast_unsigned()),
+            journal,
+            manifest: Mutex::new(manifest),
+            checkpoint_after: options.checkpoint_after,
+            block_keys: options.run_block,
+            merger: Merger::default(),
+            background: options.background,
+        })
+    }
+
+    /// Puts another view in the place of the newest one, which shows the same.
+    pub(crate) fn replace_view(&self, view: View) {
+        let _replacing = self.replacing.write();
+        self.latest.store(Arc::new(view));
+    }
+
+    /// Puts a view in the place of the newest one that differs from it by a commit, and publishes that. No snapshot
+    /// is taken in between.
+    pub(crate) fn publish_view(&self, view: View, seq: Seq, added: i64) {
+        let _replacing = self.replacing.write();
+        self.latest.store(Arc::new(view));
+        self.commits.publish(seq, added);
+    }
+
+    /// What is published now, and how many quads that is.
+    pub(crate) fn snapshot(&self) -> (View, u64) {
+        // The lock is held over both reads: while it is, no checkpoint puts a layer on top of this view, so every
+        // commit up to the watermark is in it.
+        let _taking = self.replacing.read();
+        let latest = self.latest();
+        let (seq, quads) = self.commits.now();
+        let layers =
+            latest.layers.iter().map(|layer| Layer { delta: Arc::clone(&layer.delta), seq }).collect();
+        (View { layers, base: Arc::clone(&latest.base) }, quads)
+    }
+
+    /// Applies changes as one transaction, all or nothing. Each quad occurs once; sorted ones take less space.
+    pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<Outcome> {
+        let record = self.record(&changes);
+        if let [change] = *changes {
+            let held = self.stripes.lock(&change.quad.subject.0);
+            return self.commit_held(held, changes, &record);
+        }
+        let held = self.stripes.lock_many(changes.iter().map(|change| &change.quad.subject.0));
+        self.commit_held(held, changes, &record)
+    }
+
+    /// Adds quads as one transaction; returns how many were new.
+    pub(crate) fn add_all(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
+        quads.sort_unstable();
+        quads.dedup();
+        if quads.len() >= BULK {
+            return self.add_to_run(quads);
+        }
+        Ok(self.commit(quads.into_iter().map(|quad| Change { quad, adds: true }).collect())?.added)
+    }
+
+    /// Removes every quad that matches, as one transaction.
+    pub(crate) fn remove_matching(&self, pattern: &Pattern) -> Result<Outcome> {
+        let find = || {
+            let mut changes: Vec<_> =
+                self.latest().scan(pattern).map(|quad| Change { quad, adds: false }).collect();
+            changes.sort_unstable_by_key(|change| change.quad);
+            changes
+        };
+        if let Some(subject) = pattern.subject {
+            let held = self.stripes.lock(&subject.0);
+            return self.commit_encoded(held, find());
+        }
+        let held = self.stripes.lock_all();
+        self.commit_encoded(held, find())
+    }
+
+    /// Puts quads in the place of all that these graphs hold, as one transaction.
+    pub(crate) fn replace(&self, graphs: Graphs, mut quads: Vec<EncodedQuad>) -> Result<Outcome> {
+        quads.sort_unstable();
+        quads.dedup();
+        let held = self.stripes.lock_all();
+        let old = self.latest().scan(&Pattern { subject: None, predicate: None, object: None, graphs });
+        let kept = |quad: &EncodedQuad| quads.binary_search(quad).is_ok();
+        let mut changes: Vec<_> =
+            old.filter(|quad| !kept(quad)).map(|quad| Change { quad, adds: false }).collect();
+        changes.extend(quads.into_iter().map(|quad| Change { quad, adds: true }));
+        changes.sort_unstable_by_key(|change| change.quad);
+        self.commit_encoded(held, changes)
+    }
+
+    /// The newest state, for a caller that holds the stripes of what it reads.
+    pub(crate) fn latest(&self) -> Guard<Arc<View>> {
+        self.latest.load()
+    }
+
+    /// Whether a commit that the view does not show changed anything the patterns match. The caller holds the
+    /// stripes of their subjects.
+    pub(crate) fn changed_since(&self, view: &View, patterns: &[Pattern]) -> bool {
+        let [begun, ..] = &*view.layers else { return true };
+        let latest = self.latest();
+        let Some(depth) = latest.layers.iter().position(|layer| Arc::ptr_eq(&layer.delta, &begun.delta))
+        else {
+            // The delta the view began on has been merged away, and with it what was changed there.
+            return true;
+        };
+        latest.layers[..=depth].iter().any(|layer| {
+            patterns.iter().any(|pattern| {
+                pattern.triples().is_some_and(|range| layer.delta.changed_since(&range, begun.seq))
+                    || pattern.quads().is_some_and(|range| layer.delta.changed_since(&range, begun.seq))
+            })
+        })
+    }
+
+    /// [`commit_held`](Self::commit_held) for changes that were found under the stripes.
+    pub(crate) fn commit_encoded<G>(&self, held: G, changes: Vec<Change>) -> Result<Outcome> {
+        let record = self.record(&changes);
+        self.commit_held(held, changes, &record)
+    }
+
+    /// What the journal is to hold of changes: nothing, if it holds nothing at all.
+    fn record(&self, changes: &[Change]) -> Record {
+        if self.journal.is_kept() { record::encode(&self.dictionary, changes) } else { Record::default() }
+    }
+
+    /// Commits under the stripes that `held` holds, which cover the subjects of the changes, and releases them
+    /// before it waits.
+    fn commit_held<G>(&self, held: G, mut changes: Vec<Change>, record: &Record) -> Result<Outcome> {
+        self.journal.check_writable()?;
+        let view = self.latest();
+        changes.retain(|change| view.contains(change.quad) != change.adds);
+        if changes.is_empty() {
+            // What made these changes unnecessary may still be on its way to the disk: to acknowledge them before
+            // it is there would promise what a crash can take back.
+            let seq = self.commits.last_begun();
+            drop(held);
+            self.commits.wait(seq)?;
+            return Ok(Outcome::default());
+        }
+        if let [change] = *changes {
+            view.layers[0].delta.make_room(change.quad.subject.0);
+        }
+        let seq = self.commits.begin()?;
+        self.journal.append(seq, &record.bytes).inspect_err(|error| self.commits.fail(error))?;
+        view.layers[0].delta.apply(seq, &changes);
+        drop(held);
+
+        self.journal.settle().inspect_err(|error| self.commits.fail(error))?;
+        record.terms.iter().for_each(|id| self.dictionary.mark_persisted(*id));
+        self.commits.publish(seq, net(&changes));
+        self.commits.wait(seq)?;
+        self.merge_if_due(&view);
+        let added = changes.iter().filter(|change| change.adds).count() as u64;
+        Ok(Outcome { added, removed: changes.len() as u64 - added })
+    }
+
+    fn merge_if_due(&self, view: &View) {
+        let (recent, bound) = self.recent(view);
+        if recent >= bound {
+            if self.background && recent / 2 < bound {
+                self.merger.wake();
+            } else {
+                self.checkpoint_if_due();
+            }
+        }
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.commits.check()?;
+        self.journal.flush().inspect_err(|error| self.commits.fail(error))
+    }
+}
+
+pub(crate) fn net(changes: &[Change]) -> i64 {
+    changes.iter().map(|change| if change.adds { 1 } else { -1 }).sum()
+}

@@ -1,0 +1,214 @@
+//! A sorted set that keys are only added to.
+//!
+//! A tree takes each key to a place of its own, far from the one before. Here keys are put into a short sorted list, and
+//! when that is full, it is merged with longer ones that have to be rewritten: sequentially, and each key some ten times
+//! until there are a million. Readers merge what the lists hold of their range.
+
+use crate::terms::quad::Key;
+use crate::terms::quad::Seq;
+use std::ops::Bound;
+
+/// Keys of the list that new ones are put into. To find their place and to move what is behind it takes longer the more
+/// there are, and to merge them the fewer.
+const FULL: usize = 64;
+
+/// How many times as long as the next a list is at least. The more, the fewer lists readers have to look at, and the more
+/// often keys are written anew.
+const RATIO: usize = 4;
+
+/// The set.
+#[derive(Debug)]
+pub(crate) struct Tiers<K> {
+    /// The long lists, the longest first.
+    merged: Vec<Tier<K>>,
+    recent: Tier<K>,
+}
+
+/// A sorted list, and the latest commit that added to it.
+#[derive(Debug)]
+struct Tier<K> {
+    keys: Vec<K>,
+    newest: Seq,
+}
+
+/// A list that is to take the place of the recent one and of those behind `keep`.
+#[derive(Debug)]
+pub(crate) struct Merge<K> {
+    keep: usize,
+    tier: Tier<K>,
+}
+
+impl<K> Default for Tiers<K> {
+    fn default() -> Self {
+        Self { merged: Vec::new(), recent: Tier { keys: Vec::new(), newest: 0 } }
+    }
+}
+
+impl<K: Key> Tiers<K> {
+    /// Adds a key that is not there yet.
+    pub(crate) fn insert(&mut self, key: K, seq: Seq) {
+        let Tier { keys, newest } = &mut self.recent;
+        let place = keys.partition_point(|other| *other < key);
+        keys.insert(place, key);
+        *newest = seq.max(*newest);
+    }
+
+    /// Whether it is time to merge.
+    pub(crate) fn is_full(&self) -> bool {
+        self.recent.keys.len() >= FULL
+    }
+
+    /// Merges the recent list with as many others as have to be. Nothing is seen of it before it is put in.
+    pub(crate) fn merge(&self) -> Merge<K> {
+        let (mut keep, mut length) = (self.merged.len(), self.recent.keys.len());
+        while let Some(tier) = self.merged[..keep].last()
+            && tier.keys.len() < RATIO * length
+        {
+            length += tier.keys.len();
+            keep -= 1;
+        }
+        let mut keys = self.recent.keys.clone();
+        let mut newest = self.recent.newest;
+        for tier in self.merged[keep..].iter().rev() {
+            keys = merged(&tier.keys, &keys);
+            newest = newest.max(tier.newest);
+        }
+        Merge { keep, tier: Tier { keys, newest } }
+    }
+
+    /// Puts in what was merged, nothing having been added since; returns what is to be dropped.
+    pub(crate) fn put(&mut self, merge: Merge<K>) -> impl Sized + use<K> {
+        let replaced: Vec<_> = self.merged.drain(merge.keep..).collect();
+        self.merged.push(merge.tier);
+        self.recent.keys.clear();
+        replaced
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lists().map(|tier| tier.keys.len()).sum()
+    }
+
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.lists().any(|tier| tier.keys.binary_search(key).is_ok())
+    }
+
+    /// The keys from the bound to `high`, in their order, each with a commit that none of its list is younger than.
+    pub(crate) fn range(&self, from: Bound<K>, high: &K) -> impl Iterator<Item = (K, Seq)> {
+        let mut lists = Vec::new();
+        for Tier { keys, newest } in self.lists() {
+            let start = match &from {
+                Bound::Included(low) => keys.partition_point(|key| key < low),
+                Bound::Excluded(last) => keys.partition_point(|key| key <= last),
+                Bound::Unbounded => 0,
+            };
+            if keys.get(start).is_some_and(|key| key <= high) {
+                lists.push((&keys[start..], *newest));
+            }
+        }
+        let high = *high;
+        std::iter::from_fn(move || {
+            let head = |list: usize| lists[list].0[0];
+            let least = (0..lists.len()).reduce(|a, b| if head(b) < head(a) { b } else { a })?;
+            let (keys, newest) = &mut lists[least];
+            let (key, newest) = (keys[0], *newest);
+            *keys = &keys[1..];
+            if keys.first().is_none_or(|next| high < *next) {
+                lists.swap_remove(least);
+            }
+            Some((key, newest))
+        })
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &Tier<K>> {
+        self.merged.iter().chain([&self.recent])
+    }
+}
+
+/// Merges sorted lists that have no key in common. As one is as a rule much longer, mostly the same branch is taken: to
+/// compare without branches takes longer.
+fn merged<K: Key>(a: &[K], b: &[K]) -> Vec<K> {
+    let mut keys = Vec::with_capacity(a.len() + b.len());
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() && j < b.len() {
+        let from_a = a[i] < b[j];
+        keys.push(if from_a { a[i] } else { b[j] });
+        i += usize::from(from_a);
+        j += usize::from(!from_a);
+    }
+    keys.extend_from_slice(&a[i..]);
+    keys.extend_from_slice(&b[j..]);
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Adds keys as a stripe does, and compares every list of them with a map from keys to commits.
+    fn like_a_map<K: Key + std::fmt::Debug>(mut key: impl FnMut() -> K, mut bound: impl FnMut() -> K) {
+        let (mut tiers, mut model) = (Tiers::default(), BTreeMap::new());
+        for seq in 1..=6000 {
+            let key = key();
+            if model.contains_key(&key) {
+                assert!(tiers.contains(&key));
+                continue;
+            }
+            assert!(!tiers.contains(&key));
+            tiers.insert(key, seq);
+            model.insert(key, seq);
+            if tiers.is_full() {
+                tiers.put(tiers.merge());
+                assert!(!tiers.is_full());
+            }
+            if seq % 50 != 0 {
+                continue;
+            }
+            assert_eq!(tiers.len(), model.len());
+            let (low, high) = (bound(), bound());
+            for from in [Bound::Included(low), Bound::Excluded(low), Bound::Unbounded] {
+                let expected = model.iter().filter(|(key, _)| {
+                    **key <= high
+                        && match from {
+                            Bound::Included(low) => **key >= low,
+                            Bound::Excluded(low) => **key > low,
+                            Bound::Unbounded => true,
+                        }
+                });
+                let found: Vec<_> = tiers.range(from, &high).collect();
+                assert!(found.iter().map(|(key, _)| key).eq(expected.clone().map(|(key, _)| key)));
+                assert!(found.iter().zip(expected).all(|((_, newest), (_, seq))| newest >= seq));
+            }
+            let lengths: Vec<_> = tiers.merged.iter().map(|tier| tier.keys.len()).collect();
+            assert!(lengths.windows(2).all(|pair| pair[0] >= RATIO * pair[1]), "{lengths:?}");
+        }
+        assert!(
+            tiers.merged.len() > 1 && tiers.merged[0].newest < tiers.recent.newest,
+            "something is settled"
+        );
+    }
+
+    /// Numbers below `bound`, as good as random.
+    fn numbers(mut state: u64, bound: u64) -> impl FnMut() -> u64 {
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % bound
+        }
+    }
+
+    #[test]
+    fn keys_in_any_order_are_listed_like_those_of_a_map() {
+        let (mut keys, mut bounds) = (numbers(1, 30), numbers(2, 30));
+        like_a_map(|| [0; 3].map(|_| keys()), || [0; 3].map(|_| bounds()));
+        let (mut keys, mut bounds) = (numbers(3, 12), numbers(4, 12));
+        like_a_map(|| [0; 4].map(|_| keys()), || [0; 4].map(|_| bounds()));
+    }
+
+    #[test]
+    fn keys_in_ascending_and_descending_order_are_listed_like_those_of_a_map() {
+        let mut bounds = numbers(5, 6000);
+        let (mut ascending, mut descending) = (0..6000, (0..6000).rev());
+        like_a_map(|| [1, ascending.next().unwrap_or(0), 3], || [1, bounds(), 3]);
+        like_a_map(|| [1, descending.next().unwrap_or(0), 3], || [1, bounds(), 3]);
+    }
+}

@@ -1,0 +1,179 @@
+//! The checkpoint: what is in the deltas moves into a new run, and the journal begins anew.
+//!
+//! A checkpoint freezes the newest delta by laying an empty one on top of it, for which it holds all stripes for a
+//! moment. From then on writers write above, readers read both, and the frozen ones are merged with the run at
+//! leisure. A reader keeps the view it began with. Only one checkpoint runs at a time.
+
+use crate::engine::core::Core;
+use crate::engine::delta::{Delta, LATEST};
+use crate::engine::view::{Layer, View};
+use crate::error::Result;
+use crate::storage::journal::Manifest;
+use crate::storage::run::Run;
+use crate::terms::quad::EncodedQuad;
+use crate::terms::quad::{Change, Seq};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+
+impl Core {
+    /// Merges everything committed before into a new run. Writers and readers go on meanwhile.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        self.journal.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        self.checkpoint_under(&mut manifest)
+    }
+
+    /// Quads that the newest delta of a view holds, and how many it may hold before it is merged.
+    pub(crate) fn recent(&self, view: &View) -> (usize, usize) {
+        // A merge may have to write the whole run anew, so a large run waits for more: each quad is written about
+        // eight times.
+        (view.layers[0].delta.entries(), self.checkpoint_after.max(view.base.len() as usize / 8))
+    }
+
+    /// Merges if the newest delta has outgrown its bound. A failure is one of the disk, and fails the writes that
+    /// come after it, not the ones before, which are durable.
+    pub(crate) fn checkpoint_if_due(&self) {
+        let mut manifest = self.manifest.lock();
+        let (recent, bound) = self.recent(&self.latest());
+        if recent >= bound
+            && let Err(error) = self.checkpoint_under(&mut manifest)
+        {
+            self.commits.fail(&error);
+        }
+    }
+
+    fn checkpoint_under(&self, manifest: &mut Manifest) -> Result<()> {
+        let held = self.stripes.lock_all();
+        let last = self.commits.last_begun();
+        let mut frozen = View::clone(&self.latest());
+        if frozen.layers.iter().all(|layer| layer.delta.entries() == 0) {
+            return Ok(());
+        }
+        let mut view = frozen.clone();
+        view.layers.insert(0, self.empty_layer());
+        self.replace_view(view);
+        drop(held);
+
+        // What a run holds is seen by every reader of it, so all of it must be published first.
+        self.commits.wait(last)?;
+        let run = self.flatten(&frozen);
+        let merged = frozen.layers.len();
+        frozen.layers.clear();
+        *manifest = self.write_checkpoint(manifest, last, &run)?;
+        let mut view = View::clone(&self.latest());
+        view.layers.truncate(view.layers.len() - merged);
+        view.base = run;
+        self.replace_view(view);
+        self.journal.clean(manifest)
+    }
+
+    /// Adds very many quads as one transaction, straight into a new run. Holds all stripes throughout: a store that
+    /// takes so many at once has no better use for its cores.
+    pub(crate) fn add_to_run(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
+        self.journal.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        let held = self.stripes.lock_all();
+        self.commits.wait(self.commits.last_begun())?;
+        let view = self.latest();
+        if !view.is_empty() {
+            quads.retain(|quad| !view.contains(*quad));
+        }
+        let added = quads.len() as u64;
+        if added == 0 {
+            return Ok(0);
+        }
+        let run = Arc::new(self.flatten(&view).merged(quads, Vec::new(), self.block_keys));
+        let seq = self.commits.begin()?;
+        *manifest =
+            self.write_checkpoint(&manifest, seq, &run).inspect_err(|error| self.commits.fail(error))?;
+        let view = View { layers: vec![self.empty_layer()], base: run };
+        self.publish_view(view, seq, added.cast_signed());
+        drop(held);
+        self.journal.clean(&manifest)?;
+        Ok(added)
+    }
+
+    fn empty_layer(&self) -> Layer {
+        let delta = Delta::new(self.stripes.stripes(), self.stripes.hasher().clone());
+        Layer { delta: Arc::new(delta), seq: LATEST }
+    }
+
+    fn write_checkpoint(&self, previous: &Manifest, last: Seq, run: &Run) -> Result<Manifest> {
+        let terms = self.dictionary.unarchived();
+        let manifest = self.journal.checkpoint(previous, last, run, &terms, &self.dictionary)?;
+        for id in terms {
+            self.dictionary.mark_archived(id);
+        }
+        Ok(manifest)
+    }
+
+    /// The run that holds all that a view shows.
+    fn flatten(&self, view: &View) -> Arc<Run> {
+        view.layers.iter().rev().fold(Arc::clone(&view.base), |run, layer| {
+            if layer.delta.entries() == 0 {
+                return run;
+            }
+            let (added, removed): (Vec<_>, Vec<_>) =
+                layer.delta.changes().into_iter().partition(|change| change.adds);
+            let quads = |changes: Vec<Change>| changes.into_iter().map(|change| change.quad).collect();
+            Arc::new(run.merged(quads(added), quads(removed), self.block_keys))
+        })
+    }
+}
+
+/// When the thread that merges in the background has to.
+///
+/// | state | the thread | writers |
+/// |---|---|---|
+/// | idle | waits | move on to due when the newest delta reaches its bound |
+/// | due | merges, then moves on to idle | leave it alone; at twice the bound they merge themselves |
+/// | closing | ends after the merge it is at | there are none left |
+#[derive(Debug, Default)]
+pub(crate) struct Merger {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Due,
+    Closing,
+}
+
+impl Merger {
+    /// Has the store merged soon.
+    pub(crate) fn wake(&self) {
+        self.advance(State::Idle, State::Due);
+    }
+
+    pub(crate) fn close(&self) {
+        *self.state.lock() = State::Closing;
+        self.changed.notify_one();
+    }
+
+    /// Merges whenever it is due, until the store is closed.
+    pub(crate) fn run(&self, core: &Core) {
+        while self.wait() == State::Due {
+            core.checkpoint_if_due();
+            self.advance(State::Due, State::Idle);
+        }
+    }
+
+    fn wait(&self) -> State {
+        let mut state = self.state.lock();
+        while *state == State::Idle {
+            self.changed.wait(&mut state);
+        }
+        *state
+    }
+
+    fn advance(&self, from: State, to: State) {
+        let mut state = self.state.lock();
+        if *state == from {
+            *state = to;
+            self.changed.notify_one();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! How changes become visible, and what readers see: the write path, recent quads, merges, and views.
+
+pub(crate) mod commit;
+pub(crate) mod core;
+pub(crate) mod count;
+pub(crate) mod delta;
+pub(crate) mod merge;
+pub(crate) mod options;
+pub(crate) mod source;
+pub(crate) mod view;

@@ -1,0 +1,222 @@
+//! The options of a store.
+
+use crate::error::{Error, Result};
+use crate::storage::durability::Durability;
+use vde_store::StripeHasher;
+
+/// Quads that a block of the run may hold.
+const MOST_IN_BLOCK: usize = 1 << 14;
+
+/// The options of a store.
+///
+/// # Examples
+///
+/// ```
+/// use triple_store::{Durability, TripleStoreOptions};
+///
+/// let dir = tempfile::tempdir()?;
+/// let store = TripleStoreOptions::new()
+///     .stripes(64)
+///     .durability(Durability::Buffered)
+///     .open(dir.path().join("data.vde"))?;
+/// assert!(store.is_empty());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a store is opened with them"]
+pub struct TripleStoreOptions {
+    pub(crate) stripes: usize,
+    pub(crate) hasher: StripeHasher,
+    pub(crate) durability: Durability,
+    pub(crate) checkpoint_after: usize,
+    pub(crate) run_block: usize,
+    pub(crate) background: bool,
+    pub(crate) read_only: bool,
+}
+
+impl Default for TripleStoreOptions {
+    fn default() -> Self {
+        Self {
+            stripes: 16,
+            hasher: StripeHasher::keyed(),
+            durability: Durability::Sync,
+            checkpoint_after: 1 << 20,
+            run_block: 16,
+            background: true,
+            read_only: false,
+        }
+    }
+}
+
+impl TripleStoreOptions {
+    /// The defaults: 16 stripes, [`Durability::Sync`], a checkpoint after a million recent quads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many stripes the subjects are spread over: from 1 to [`stripe_lock::MAX_STRIPES`], rounded up to a power of
+    /// two. Nothing that is stored depends on it, so a store may be opened with another number each time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Error, TripleStoreOptions};
+    ///
+    /// let store = TripleStoreOptions::new().stripes(1).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// let dir = tempfile::tempdir()?;
+    /// let refused = TripleStoreOptions::new().stripes(0).open(dir.path().join("data.vde"));
+    /// assert!(matches!(refused, Err(Error::InvalidOption { option: "stripes", .. })));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn stripes(mut self, stripes: usize) -> Self {
+        self.stripes = stripes;
+        self
+    }
+
+    /// Which hash function chooses the stripe of a subject: [keyed](StripeHasher::keyed) by default, so that an attacker cannot
+    /// choose subjects that share one stripe. Nothing that is stored depends on it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{StripeHasher, TripleStoreOptions};
+    ///
+    /// let store = TripleStoreOptions::new().hasher(StripeHasher::Fnv1a).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn hasher(mut self, hasher: StripeHasher) -> Self {
+        self.hasher = hasher;
+        self
+    }
+
+    /// When writes are acknowledged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Durability, TripleStoreOptions};
+    ///
+    /// let options = TripleStoreOptions::new().durability(Durability::Sync);
+    /// # let _ = options;
+    /// ```
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How many recent quads, at least one, are held apart before they are merged into the run, in the background; see
+    /// [`TripleStore::checkpoint`](crate::TripleStore::checkpoint). Each takes about 115 bytes of memory until then. A run that holds more than eight
+    /// times as many waits for an eighth of its size. Writers that outrun the merge by as many again wait for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().checkpoint_after(10_000).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn checkpoint_after(mut self, quads: usize) -> Self {
+        self.checkpoint_after = quads;
+        self
+    }
+
+    /// How many quads a block of the run holds from the next merge on, from 1 to 16,384; blocks that are there stay as
+    /// they are. A lookup decodes half a block on average, so small blocks are faster to look up in; each takes about 28 bytes of
+    /// memory in each of the three or four orders.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().run_block(64).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn run_block(mut self, quads: usize) -> Self {
+        self.run_block = quads;
+        self
+    }
+
+    /// Whether the store merges in a thread of its own, which is the default; if not, the writer that adds one quad
+    /// too many does it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().background(false).in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Whether the store is opened for reading alone: the file is not changed, and need not be writable. Several processes may
+    /// read one store. None may write it meanwhile: reading beside a writer would show what the store was some time ago.
+    /// Writes return [`Error::ReadOnly`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::{Error, TripleStore, TripleStoreOptions};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("data.vde");
+    /// TripleStore::open(&path)?.update("INSERT DATA { <urn:s> <urn:p> 1 }")?;
+    /// let readers = [(); 2].map(|()| TripleStoreOptions::new().read_only(true).open(&path));
+    /// for reader in readers {
+    ///     let reader = reader?;
+    ///     assert_eq!(reader.len(), 1);
+    ///     assert!(matches!(reader.update("CLEAR ALL"), Err(Error::ReadOnly)));
+    /// }
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = |option, reason| Err(Error::InvalidOption { option, reason });
+        if !(1..=stripe_lock::MAX_STRIPES).contains(&self.stripes) {
+            return wrong("stripes", "must be from 1 to 1,048,576");
+        }
+        if !(1..=MOST_IN_BLOCK).contains(&self.run_block) {
+            return wrong("run_block", "must be from 1 to 16,384");
+        }
+        if self.checkpoint_after == 0 {
+            return wrong("checkpoint_after", "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_their_range_open_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.vde");
+        let new = TripleStoreOptions::new;
+        for (options, wrong) in [
+            (new().stripes(0), "stripes"),
+            (new().stripes(stripe_lock::MAX_STRIPES + 1), "stripes"),
+            (new().run_block(0), "run_block"),
+            (new().run_block(MOST_IN_BLOCK + 1), "run_block"),
+            (new().checkpoint_after(0), "checkpoint_after"),
+        ] {
+            match options.open(&path) {
+                Err(Error::InvalidOption { option, .. }) => assert_eq!(option, wrong),
+                other => panic!("{other:?}"),
+            }
+            assert!(!path.exists(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! One view with its dictionary: what patterns and queries read from.
+
+use crate::engine::core::{Core, Engine};
+use crate::engine::view::{Scan, View};
+use crate::error::{Error, Result};
+use crate::terms::pattern::{Graphs, Pattern};
+use crate::terms::quad::EncodedQuad;
+use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, Quad, QuadRef, TermRef};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// A view to read from, and the record of what was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) view: Arc<View>,
+    pub(crate) reads: Option<Arc<Mutex<Reads>>>,
+}
+
+/// What a transaction has read: its patterns, as precise locks on what it has seen and on what it has seen missing.
+#[derive(Debug)]
+pub(crate) enum Reads {
+    These(Vec<Pattern>),
+    /// More than are worth remembering: anything.
+    Anything,
+    /// Nothing is noted, but only these subjects may be read: their stripes alone are held.
+    Within(Vec<u64>),
+}
+
+/// Patterns a transaction remembers before it takes itself to have read everything.
+const MOST_PATTERNS: usize = 4096;
+
+impl Reads {
+    fn note(&mut self, pattern: Pattern) -> Result<()> {
+        match self {
+            Self::These(patterns) if patterns.len() < MOST_PATTERNS => patterns.push(pattern),
+            Self::These(_) => *self = Self::Anything,
+            Self::Anything => {}
+            Self::Within(subjects) => {
+                if !pattern.subject.is_some_and(|subject| subjects.contains(&subject.0)) {
+                    return Err(Error::OutsideTransaction);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    pub(crate) fn contains(&self, quad: EncodedQuad) -> Result<bool> {
+        self.note(Pattern::one(quad))?;
+        Ok(self.view.contains(quad))
+    }
+
+    pub(crate) fn scan(&self, pattern: &Pattern) -> Result<Scan> {
+        self.note(*pattern)?;
+        Ok(self.view.scan(pattern))
+    }
+
+    pub(crate) fn count(&self, pattern: &Pattern) -> Result<u64> {
+        self.note(*pattern)?;
+        Ok(self.view.count(pattern))
+    }
+
+    /// Whether it is a transaction's that may read some subjects alone.
+    pub(crate) fn reads_some_subjects(&self) -> bool {
+        self.reads.as_ref().is_some_and(|reads| matches!(*reads.lock(), Reads::Within(_)))
+    }
+
+    pub(crate) fn graphs(&self) -> Result<Vec<u64>> {
+        self.note(Pattern { subject: None, predicate: None, object: None, graphs: Graphs::Named })?;
+        Ok(self.view.graphs())
+    }
+
+    fn note(&self, pattern: Pattern) -> Result<()> {
+        self.reads.as_ref().map_or(Ok(()), |reads| reads.lock().note(pattern))
+    }
+
+    pub(crate) fn contains_quad(&self, quad: QuadRef<'_>) -> Result<bool> {
+        if self.reads.is_some() {
+            return self.contains(self.engine.dictionary.intern_quad(quad));
+        }
+        Ok(self.engine.dictionary.lookup_quad(quad).is_some_and(|quad| self.view.contains(quad)))
+    }
+
+    pub(crate) fn quads_for_pattern(
+        &self,
+        subject: Option<NamedOrBlankNodeRef<'_>>,
+        predicate: Option<NamedNodeRef<'_>>,
+        object: Option<TermRef<'_>>,
+        graph_name: Option<GraphNameRef<'_>>,
+    ) -> QuadIter {
+        // A term without an id is in no quad of any view. A transaction gives it one nevertheless, to have a pattern
+        // to note: it must learn of it if such a quad is added before it commits.
+        if self.reads.is_some() {
+            let dictionary = &self.engine.dictionary;
+            let terms = [subject.map(Into::into), predicate.map(Into::into), object];
+            terms.into_iter().flatten().for_each(|term| _ = dictionary.intern(term));
+            graph_name.map(|graph| dictionary.intern_graph(graph));
+        }
+        let pattern = self.engine.pattern(subject, predicate, object, graph_name);
+        let scan = match pattern.map(|pattern| self.scan(&pattern)).transpose() {
+            Ok(scan) => Ok(scan),
+            Err(error) => Err(Some(error)),
+        };
+        QuadIter { engine: Arc::clone(&self.engine), scan }
+    }
+}
+
+impl Core {
+    /// The pattern in ids, or `None` if a term of it occurs nowhere, so that nothing can match.
+    pub(crate) fn pattern(
+        &self,
+        subject: Option<NamedOrBlankNodeRef<'_>>,
+        predicate: Option<NamedNodeRef<'_>>,
+        object: Option<TermRef<'_>>,
+        graph_name: Option<GraphNameRef<'_>>,
+    ) -> Option<Pattern> {
+        let lookup = |term: Option<TermRef<'_>>| match term {
+            None => Some(None),
+            Some(term) => self.dictionary.lookup(term).map(Some),
+        };
+        Some(Pattern {
+            subject: lookup(subject.map(Into::into))?,
+            predicate: lookup(predicate.map(Into::into))?,
+            object: lookup(object)?,
+            graphs: match graph_name {
+                None => Graphs::All,
+                Some(graph) => Graphs::One(self.dictionary.lookup_graph(graph)?),
+            },
+        })
+    }
+}
+
+/// The quads that match a pattern, as of one moment.
+///
+/// # Examples
+///
+/// ```
+/// let store = triple_store::TripleStore::in_memory();
+/// for quad in store.quads_for_pattern(None, None, None, None) {
+///     println!("{}", quad?);
+/// }
+/// # Ok::<_, triple_store::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "an iterator does nothing until it is asked for items"]
+pub struct QuadIter {
+    engine: Arc<Engine>,
+    scan: Result<Option<Scan>, Option<Error>>,
+}
+
+impl Iterator for QuadIter {
+    type Item = Result<Quad>;
+
+    fn next(&mut self) -> Option<Result<Quad>> {
+        match &mut self.scan {
+            Ok(scan) => {
+                let quad = scan.as_mut()?.next()?;
+                Some(self.engine.dictionary.resolve_quad(quad))
+            }
+            Err(error) => error.take().map(Err),
+        }
+    }
+}

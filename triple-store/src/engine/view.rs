@@ -1,0 +1,197 @@
+//! What a reader sees: layers of deltas, newest first, each at a sequence number, and below them a run.
+//!
+//! A row is visible if its layer, or the run, shows it and no layer above hides it. A writer adds a quad only where
+//! it is absent, so no two of them show the same quad to one reader.
+
+use crate::engine::delta::{Delta, Held};
+use crate::storage::run::Run;
+use crate::terms::pattern::{Graphs, Pattern, Range};
+use crate::terms::quad::EncodedQuad;
+use crate::terms::quad::Seq;
+use crate::terms::term::TermId;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::vec;
+
+/// One delta as of one commit.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) delta: Arc<Delta>,
+    pub(crate) seq: Seq,
+}
+
+/// An immutable view of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) base: Arc<Run>,
+}
+
+impl View {
+    pub(crate) fn contains(&self, quad: EncodedQuad) -> bool {
+        let shown = self.layers.iter().find_map(|layer| layer.delta.shows(quad, layer.seq));
+        shown.unwrap_or_else(|| self.base.contains(quad))
+    }
+
+    /// Whether it certainly shows nothing: there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.base.len() == 0 && self.layers.iter().all(|layer| layer.delta.entries() == 0)
+    }
+
+    /// Whether a layer above `depth` hides the quad.
+    fn is_hidden(&self, depth: usize, quad: EncodedQuad) -> bool {
+        self.layers[..depth].iter().any(|layer| layer.delta.hides(quad, layer.seq))
+    }
+
+    /// The named graphs that hold a quad. O(graphs), not O(quads): the order by graph is skipped through.
+    pub(crate) fn graphs(self: &Arc<Self>) -> Vec<u64> {
+        let mut graphs = BTreeSet::new();
+        for layer in &self.layers {
+            layer.delta.graphs(&mut graphs);
+        }
+        self.base.graphs(&mut graphs);
+        let holds = |graph: &u64| {
+            let graphs = Graphs::One(TermId(*graph));
+            self.scan(&Pattern { subject: None, predicate: None, object: None, graphs }).next().is_some()
+        };
+        graphs.into_iter().filter(holds).collect()
+    }
+
+    /// The quads that match, in no particular order. Reads the first of them at once: most patterns of a query match
+    /// few quads, or are asked for one.
+    pub(crate) fn scan(self: &Arc<Self>, pattern: &Pattern) -> Scan {
+        let mut cursors = Cursors {
+            triples: pattern.triples().map(|range| Cursor::new(self, range)),
+            named: pattern.quads().map(|range| Cursor::new(self, range)),
+        };
+        let mut rows = Vec::new();
+        cursors.fill(self, FIRST_ROWS, &mut rows);
+        let rest = (!cursors.are_done())
+            .then(|| Box::new(Rest { view: Arc::clone(self), cursors, limit: 4 * FIRST_ROWS }));
+        Scan { rows: rows.into_iter(), rest }
+    }
+}
+
+/// Rows that are read first, and rows that are read at once later: they grow from the one to the other.
+const FIRST_ROWS: usize = 16;
+const MOST_ROWS: usize = 1024;
+
+/// The quads of a view that match a pattern.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Rows read ahead.
+    rows: vec::IntoIter<EncodedQuad>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What is left of a scan; owns the view, so it outlives every checkpoint.
+#[derive(Debug)]
+struct Rest {
+    view: Arc<View>,
+    cursors: Cursors,
+    limit: usize,
+}
+
+impl Iterator for Scan {
+    type Item = EncodedQuad;
+
+    #[inline]
+    fn next(&mut self) -> Option<EncodedQuad> {
+        self.rows.next().or_else(|| self.more())
+    }
+}
+
+impl Scan {
+    fn more(&mut self) -> Option<EncodedQuad> {
+        let rest = self.rest.as_mut()?;
+        let mut rows = Vec::with_capacity(rest.limit);
+        rest.cursors.fill(&rest.view, rest.limit, &mut rows);
+        rest.limit = (rest.limit * 4).min(MOST_ROWS);
+        if rest.cursors.are_done() {
+            self.rest = None;
+        }
+        self.rows = rows.into_iter();
+        self.rows.next()
+    }
+}
+
+/// The positions of a scan in the triples of the default graph and in the quads of the named ones, until their ends.
+#[derive(Debug)]
+struct Cursors {
+    triples: Option<Cursor<[u64; 3]>>,
+    named: Option<Cursor<[u64; 4]>>,
+}
+
+impl Cursors {
+    /// Appends `limit` visible rows, or all that are left.
+    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) {
+        if self.triples.as_mut().is_some_and(|cursor| cursor.fill(view, limit, rows)) {
+            self.triples = None;
+        }
+        if rows.len() < limit && self.named.as_mut().is_some_and(|cursor| cursor.fill(view, limit, rows)) {
+            self.named = None;
+        }
+    }
+
+    fn are_done(&self) -> bool {
+        self.triples.is_none() && self.named.is_none()
+    }
+}
+
+/// A position in the scan of one range.
+#[derive(Debug)]
+struct Cursor<K> {
+    range: Range<K>,
+    depth: usize,
+    stripe: usize,
+    from: Bound<K>,
+}
+
+impl<K: Held> Cursor<K> {
+    fn new(view: &View, range: Range<K>) -> Self {
+        let mut cursor = Self { range, depth: 0, stripe: 0, from: Bound::Included(range.low) };
+        cursor.enter(view, 0);
+        cursor
+    }
+
+    /// Goes to the first stripe that may hold rows of the range, in this layer or below.
+    fn enter(&mut self, view: &View, depth: usize) {
+        let filled = |layer: &Layer| layer.delta.entries() > 0;
+        let skipped =
+            view.layers.get(depth..).map_or(0, |layers| layers.iter().take_while(|l| !filled(l)).count());
+        self.depth = depth + skipped;
+        let depth = self.depth;
+        self.stripe = match (view.layers.get(depth), self.range.subject) {
+            (Some(layer), Some(subject)) => layer.delta.stripe_of(subject),
+            _ => 0,
+        };
+    }
+
+    /// Appends visible rows until there are `limit`, or to the end; returns whether this was the end. The latch of a
+    /// stripe is held for as many rows at most.
+    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) -> bool {
+        while self.depth <= view.layers.len() {
+            let (range, from, depth, start) = (&self.range, self.from, self.depth, rows.len());
+            let (order, left) = (range.order, limit - start);
+            let show = |row: K| rows.push(row.restore(order).to_quad());
+            let (next, stripes) = if let Some(Layer { delta, seq }) = view.layers.get(depth) {
+                (delta.rows(self.stripe, range, from, *seq, left, show), delta.stripes())
+            } else {
+                (K::sorted(&view.base).orders[order].rows(range, from, left, show), 1)
+            };
+            self.from = next.unwrap_or(Bound::Included(self.range.low));
+            self.stripe += usize::from(next.is_none());
+            if next.is_none() && (self.range.subject.is_some() || self.stripe == stripes) {
+                self.enter(view, depth + 1);
+            }
+            if view.layers[..depth].iter().any(|layer| layer.delta.hides_any()) {
+                rows.extract_if(start.., |quad| view.is_hidden(depth, *quad)).for_each(drop);
+            }
+            if rows.len() == limit {
+                return self.depth > view.layers.len();
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,75 @@
+//! How a store is opened.
+
+use crate::engine::options::TripleStoreOptions;
+use crate::error::{Error, Result};
+use crate::faces::store::TripleStore;
+use crate::storage::journal::Journal;
+use std::path::Path;
+use vde_store::{Vde, VdeOptions};
+
+impl TripleStoreOptions {
+    /// Opens the store in this file, which is made if it does not exist, unless it is to be read alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`] if an option is out of its range; [`Error::InUse`] if another process has it open for writing, or this
+    /// one is to write and another reads; [`Error::Storage`] if the file can't be opened, is no container of `vde-store`, or is damaged; [`Error::Corrupt`] if it is a container of
+    /// something else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir()?;
+    /// let store = triple_store::TripleStoreOptions::new().open(dir.path().join("data.vde"))?;
+    /// assert_eq!(store.len(), 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(self, path: impl AsRef<Path>) -> Result<TripleStore> {
+        self.check()?;
+        let path = path.as_ref();
+        let vde = VdeOptions::new().read_only(self.read_only).open(path);
+        let in_use = || Error::InUse(path.display().to_string());
+        match vde {
+            Ok(vde) if vde.recovery().beside_writer => Err(in_use()),
+            Err(vde_store::Error::AlreadyOpen { .. }) => Err(in_use()),
+            vde => self.open_in(&vde?),
+        }
+    }
+
+    /// Opens the store that a vde-store holds, or makes one in it if it is empty. The vde-store is the store's
+    /// alone from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let vde = vde_store::Vde::in_memory()?;
+    /// let store = triple_store::TripleStoreOptions::new().open_in(&vde)?;
+    /// assert_eq!(store.len(), 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_in(self, vde: &Vde) -> Result<TripleStore> {
+        self.check()?;
+        TripleStore::with_journal(&self, Journal::open(vde, self.durability, self.read_only)?)
+    }
+
+    /// Makes an empty store that lives in memory alone.
+    ///
+    /// # Panics
+    ///
+    /// If an option is out of its range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = triple_store::TripleStoreOptions::new().in_memory();
+    /// assert_eq!(store.len(), 0);
+    /// ```
+    pub fn in_memory(self) -> TripleStore {
+        self.check().unwrap_or_else(|error| panic!("{error}"));
+        TripleStore::with_empty_journal(&self)
+    }
+}

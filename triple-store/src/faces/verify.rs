@@ -1,0 +1,89 @@
+//! Checking a store against itself.
+
+use crate::error::Result;
+use crate::faces::snapshot::Snapshot;
+use crate::faces::store::TripleStore;
+use crate::terms::pattern::Pattern;
+
+/// What a verification found.
+///
+/// # Examples
+///
+/// ```
+/// let verified = triple_store::TripleStore::in_memory().verify()?;
+/// assert!(verified.problems.is_empty());
+/// # Ok::<_, triple_store::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Quads that were read.
+    pub quads: u64,
+    /// Terms that were read.
+    pub terms: u64,
+    /// What is wrong, in words; at most a thousand of them.
+    pub problems: Vec<String>,
+}
+
+/// Problems that are worth listing.
+const MOST_PROBLEMS: usize = 1000;
+
+impl TripleStore {
+    /// Reads everything, and checks that the orders hold the same quads, that every quad consists of terms of the
+    /// dictionary in places where they may stand, and that the count of quads is right.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`](crate::Error::Storage) if something can't be read at all. What contradicts itself is not
+    /// an error but among the [`problems`](Verified::problems).
+    ///
+    /// # Examples
+    ///
+    /// See [`Verified`].
+    pub fn verify(&self) -> Result<Verified> {
+        let snapshot = self.snapshot();
+        let mut verified = Verified::default();
+        let mut problems = Vec::new();
+        let mut problem = |text: String| {
+            if problems.len() < MOST_PROBLEMS {
+                problems.push(text);
+            }
+        };
+        verify_terms(&snapshot, &mut verified, &mut problem);
+        verify_quads(&snapshot, &mut verified, &mut problem);
+        for layer in &snapshot.source.view.layers {
+            layer.delta.verify(&mut problem);
+        }
+        snapshot.source.view.base.verify(&mut problem);
+        verified.problems = problems;
+        Ok(verified)
+    }
+}
+
+fn verify_terms(snapshot: &Snapshot, verified: &mut Verified, problem: &mut impl FnMut(String)) {
+    let dictionary = &snapshot.source.engine.dictionary;
+    for (id, _) in dictionary.entries() {
+        verified.terms += 1;
+        match dictionary.resolve(id) {
+            Ok(term) if dictionary.lookup(term.as_ref()) == Some(id) => {}
+            Ok(term) => problem(format!("{term} is stored as {id:?} and not found there")),
+            Err(error) => problem(error.to_string()),
+        }
+    }
+}
+
+fn verify_quads(snapshot: &Snapshot, verified: &mut Verified, problem: &mut impl FnMut(String)) {
+    let source = &snapshot.source;
+    for quad in source.view.scan(&Pattern::ALL) {
+        verified.quads += 1;
+        if let Err(error) = source.engine.dictionary.check(quad) {
+            problem(error.to_string());
+        }
+        if !source.view.contains(quad) {
+            problem(format!("{quad:?} is listed and not found"));
+        }
+    }
+    if verified.quads != snapshot.len() {
+        problem(format!("{} quads are counted and {} found", snapshot.len(), verified.quads));
+    }
+}

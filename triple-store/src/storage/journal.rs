@@ -1,0 +1,353 @@
+//! Where a store is durable: the values of a vde-store, or nowhere for a store in memory.
+//!
+//! | key | value |
+//! |---|---|
+//! | `f` | the version of this format |
+//! | `m` | the [manifest](Manifest) of the last checkpoint |
+//! | `r` number | a [chunk](crate::storage::chunk) of the run |
+//! | `d` checkpoint, number | terms that a checkpoint added: a [record](crate::storage::record) without changes, compressed |
+//! | `n` prefix | the IRI it stands for |
+//! | `t` sequence number | the [record](crate::storage::record) of one commit |
+//!
+//! Numbers in keys are big endian. What is logged is durable in the order in which it was logged, so a manifest is
+//! written after all that it speaks of, and what it replaces is deleted after it. A chunk that two successive runs
+//! share is stored once.
+
+use crate::error::{Error, Result};
+use crate::parallel;
+use crate::storage::chunk::Chunk;
+use crate::storage::dictionary::Dictionary;
+use crate::storage::durability::Durability;
+use crate::storage::record;
+use crate::storage::run::{Order, Run, Sorted};
+use crate::terms::codec::{put_varint, varint};
+use crate::terms::quad::Key;
+use crate::terms::quad::Seq;
+use crate::terms::term::TermId;
+use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+use vde_store::Vde;
+
+const FORMAT: &[u8] = b"f";
+const MANIFEST: &[u8] = b"m";
+const RUN: u8 = b'r';
+const TERMS: u8 = b'd';
+const NAMESPACE: u8 = b'n';
+const COMMIT: u8 = b't';
+
+/// The version of the stored format.
+const VERSION: &[u8] = b"triple-store 2";
+
+/// Terms in one value of a checkpoint.
+const TERMS_IN_VALUE: usize = 8192;
+
+/// Keys deleted at once.
+const DELETED_AT_ONCE: usize = 4096;
+
+/// The durable side of a store.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// Handle whose writes return once logged, in the order of the calls.
+    vde: Option<Vde>,
+    durability: Durability,
+    read_only: bool,
+}
+
+/// What the last checkpoint holds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Manifest {
+    /// The number of the checkpoint; 0 before the first.
+    checkpoint: u32,
+    /// The last commit merged into the run.
+    pub(crate) last: Seq,
+    /// Quads of the run.
+    quads: u64,
+    /// The number of the next chunk: it and those above are not in use.
+    next_chunk: u64,
+    /// Per width and order, the numbers of its chunks, in their order.
+    chunks: Vec<Vec<u64>>,
+}
+
+/// Orders of both widths.
+const ORDERS: usize = <[u64; 3]>::ORDERS.len() + <[u64; 4]>::ORDERS.len();
+
+impl Manifest {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for number in [u64::from(self.checkpoint), self.last, self.quads, self.next_chunk] {
+            put_varint(&mut bytes, number);
+        }
+        for chunks in &self.chunks {
+            put_varint(&mut bytes, chunks.len() as u64);
+            for number in chunks {
+                put_varint(&mut bytes, *number);
+            }
+        }
+        bytes
+    }
+
+    fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let bytes = &mut bytes;
+        let checkpoint = u32::try_from(varint(bytes)?).ok()?;
+        let (last, quads, next_chunk) = (varint(bytes)?, varint(bytes)?, varint(bytes)?);
+        let chunks = (0..ORDERS)
+            .map(|_| {
+                (0..varint(bytes)?).map(|_| varint(bytes).filter(|number| *number < next_chunk)).collect()
+            })
+            .collect::<Option<_>>()?;
+        bytes.is_empty().then_some(Self { checkpoint, last, quads, next_chunk, chunks })
+    }
+}
+
+impl Journal {
+    pub(crate) fn in_memory() -> Self {
+        Self { vde: None, durability: Durability::Buffered, read_only: false }
+    }
+
+    /// Whether anything is kept of what it is given.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.vde.is_some()
+    }
+
+    /// Takes a vde-store that holds a store, or nothing.
+    pub(crate) fn open(vde: &Vde, durability: Durability, read_only: bool) -> Result<Self> {
+        let vde = vde.with_durability(vde_store::Durability::Buffered);
+        match vde.get(FORMAT)? {
+            Some(version) if version == VERSION => {}
+            Some(_) => return Err(Error::Corrupt("the store has a format of another version".into())),
+            None if !read_only && vde.list([]).next().is_none() => vde.put(FORMAT, VERSION)?,
+            None => return Err(Error::Corrupt("the file holds something else than a triple store".into())),
+        }
+        Ok(Self { vde: Some(vde), durability, read_only })
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`].
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// Reads the last checkpoint: its terms into the dictionary, its run.
+    pub(crate) fn restore(&self, dictionary: &Dictionary) -> Result<(Manifest, Run)> {
+        let Some(vde) = &self.vde else { return Ok((Manifest::default(), Run::empty())) };
+        let manifest = match vde.get(MANIFEST)? {
+            Some(bytes) => {
+                Manifest::decode(&bytes).ok_or_else(|| Error::Corrupt("the manifest can't be read".into()))?
+            }
+            None => Manifest::default(),
+        };
+        // What a checkpoint left that did not happen is in the way of the next one of that number.
+        if !self.read_only {
+            self.clean(&manifest)?;
+        }
+        let archives = vde.list([TERMS]).collect::<vde_store::Result<Vec<_>>>()?;
+        let restore =
+            |entry: &vde_store::Entry| record::decode_archive(dictionary, &decompress(&entry.value()?)?);
+        for composed in parallel::map(&archives, restore).into_iter().collect::<Result<Vec<_>>>()? {
+            composed.into_iter().try_for_each(|id| dictionary.check_parts(id))?;
+        }
+        let mut chunks = manifest.chunks.iter();
+        let run = Run::new(read_sorted(vde, &mut chunks)?, read_sorted(vde, &mut chunks)?);
+        if run.len() == manifest.quads {
+            return Ok((manifest, run));
+        }
+        Err(Error::Corrupt(format!("a run of {} quads holds {}", manifest.quads, run.len())))
+    }
+
+    /// Calls `replay` with the record of every commit since the checkpoint, in order.
+    pub(crate) fn replay(&self, last: Seq, mut replay: impl FnMut(Seq, &[u8]) -> Result<()>) -> Result<()> {
+        let Some(vde) = &self.vde else { return Ok(()) };
+        for entry in vde.range(commits(last + 1..=Seq::MAX)) {
+            let entry = entry?;
+            let number = entry.key().get(1..).and_then(|number| number.try_into().ok());
+            let number = number.ok_or_else(|| Error::Corrupt("a commit without a number".into()))?;
+            replay(Seq::from_be_bytes(number), &entry.value()?)?;
+        }
+        Ok(())
+    }
+
+    /// The prefix table.
+    pub(crate) fn namespaces(&self) -> Result<BTreeMap<String, String>> {
+        let Some(vde) = &self.vde else { return Ok(BTreeMap::new()) };
+        let text = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec()).map_err(|_| Error::Corrupt("a namespace is no text".into()))
+        };
+        let entries = vde.list([NAMESPACE]).map(|entry| {
+            let entry = entry?;
+            Ok((text(&entry.key()[1..])?, text(&entry.value()?)?))
+        });
+        entries.collect()
+    }
+
+    /// Stores an entry of the prefix table, or its absence.
+    pub(crate) fn set_namespace(&self, prefix: &str, iri: Option<&str>) -> Result<()> {
+        self.check_writable()?;
+        let Some(vde) = &self.vde else { return Ok(()) };
+        let key = [&[NAMESPACE], prefix.as_bytes()].concat();
+        match iri {
+            Some(iri) => vde.put(key, iri)?,
+            None => _ = vde.delete(key)?,
+        }
+        self.settle()
+    }
+
+    /// Copies the store into a new file.
+    pub(crate) fn backup(&self, path: &Path) -> Result<()> {
+        let Some(vde) = &self.vde else {
+            return Err(Error::Unsupported("a backup of a store in memory: dump it".into()));
+        };
+        self.flush()?;
+        vde.backup(path)?;
+        Ok(())
+    }
+
+    /// Logs a commit. It follows all that were logged before, whatever a crash takes; it is not durable yet, so
+    /// the caller may hold stripes.
+    pub(crate) fn append(&self, seq: Seq, record: &[u8]) -> Result<()> {
+        if let Some(vde) = &self.vde {
+            vde.put(commit_key(seq), record)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until what this thread logged may be acknowledged. Holds no stripe: other writers log meanwhile, and one
+    /// sync serves all waiting writers.
+    pub(crate) fn settle(&self) -> Result<()> {
+        match self.durability {
+            Durability::Sync => self.flush(),
+            Durability::Buffered => Ok(()),
+        }
+    }
+
+    /// Waits until everything logged before is durable.
+    pub(crate) fn flush(&self) -> Result<()> {
+        if let Some(vde) = self.vde.as_ref().filter(|_| !self.read_only) {
+            vde.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the checkpoint after `previous`; when it returns, that is what a crash leaves. Until the manifest is
+    /// written nothing refers to the rest, so a checkpoint that a crash cuts short has not happened.
+    pub(crate) fn checkpoint(
+        &self,
+        previous: &Manifest,
+        last: Seq,
+        run: &Run,
+        terms: &[TermId],
+        dictionary: &Dictionary,
+    ) -> Result<Manifest> {
+        let (checkpoint, next_chunk) = (previous.checkpoint + 1, previous.next_chunk);
+        let mut manifest = Manifest { checkpoint, last, quads: run.len(), next_chunk, chunks: Vec::new() };
+        let Some(vde) = &self.vde else { return Ok(manifest) };
+        for (number, terms) in terms.chunks(TERMS_IN_VALUE).enumerate() {
+            let key = [&[TERMS], &checkpoint.to_be_bytes()[..], &(number as u32).to_be_bytes()].concat();
+            vde.put(key, compress(&record::encode_terms(dictionary, terms)))?;
+        }
+        write_sorted(vde, &mut manifest, &run.triples)?;
+        write_sorted(vde, &mut manifest, &run.named)?;
+        vde.put(MANIFEST, manifest.encode())?;
+        vde.flush()?;
+        Ok(manifest)
+    }
+
+    /// Deletes what the checkpoint has made superfluous, and what was written for checkpoints after it, which a crash
+    /// cut short.
+    pub(crate) fn clean(&self, manifest: &Manifest) -> Result<()> {
+        let Some(vde) = &self.vde else { return Ok(()) };
+        let in_use: HashSet<_> = manifest.chunks.iter().flatten().map(|number| chunk_key(*number)).collect();
+        let begun_terms = [&[TERMS], &(manifest.checkpoint + 1).to_be_bytes()[..]].concat();
+        let commits = vde.range(commits(0..=manifest.last));
+        let chunks = vde.list([RUN]).filter(|entry| !entry.as_ref().is_ok_and(|e| in_use.contains(e.key())));
+        let terms = vde.range(begun_terms..vec![TERMS + 1]);
+        let superfluous = commits.chain(chunks).chain(terms);
+        let keys: Vec<_> = superfluous
+            .map(|entry| entry.map(vde_store::Entry::into_key))
+            .collect::<vde_store::Result<_>>()?;
+        for keys in keys.chunks(DELETED_AT_ONCE) {
+            let mut batch = vde.batch();
+            for key in keys {
+                batch.delete(key);
+            }
+            batch.commit()?;
+        }
+        Ok(())
+    }
+}
+
+fn read_sorted<'a, K: Key>(vde: &Vde, chunks: &mut impl Iterator<Item = &'a Vec<u64>>) -> Result<Sorted<K>> {
+    let read = |number: &u64| {
+        let missing = || Error::Corrupt(format!("chunk {number} of the run is missing"));
+        let chunk = Chunk::decode(&vde.value(chunk_key(*number))?.ok_or_else(missing)?)?;
+        _ = chunk.stored.set(*number);
+        Ok(Arc::new(chunk))
+    };
+    // A store without a checkpoint has no chunks in any order.
+    let mut order = |_| {
+        let numbers = chunks.next().map_or(&[][..], |numbers| numbers);
+        let order = Order::new(parallel::map(numbers, read).into_iter().collect::<Result<_>>()?);
+        if order.ascends() { Ok(order) } else { Err(Error::Corrupt("a run whose chunks overlap".into())) }
+    };
+    let orders: Vec<_> = (0..K::ORDERS.len()).map(&mut order).collect::<Result<_>>()?;
+    if orders.iter().all(|order: &Order<K>| order.len() == orders[0].len()) {
+        Ok(Sorted { orders })
+    } else {
+        Err(Error::Corrupt("a run whose orders are not equally long".into()))
+    }
+}
+
+fn write_sorted<K: Key>(vde: &Vde, manifest: &mut Manifest, sorted: &Sorted<K>) -> Result<()> {
+    for order in &sorted.orders {
+        let mut numbers = Vec::with_capacity(order.chunks.len());
+        for chunk in &order.chunks {
+            let number = *chunk.stored.get_or_init(|| manifest.next_chunk);
+            if number == manifest.next_chunk {
+                manifest.next_chunk += 1;
+                vde.put(chunk_key(number), chunk.encode())?;
+            }
+            numbers.push(number);
+        }
+        manifest.chunks.push(numbers);
+    }
+    Ok(())
+}
+
+/// How hard terms are compressed: text shrinks to a third and less, in a tenth of the time that parsing it took.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Bytes that a value of terms may come to: a term is at most as long as a document, and more is damage.
+const MOST_BYTES: u64 = 1 << 32;
+
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(bytes, ZSTD_LEVEL).expect("memory takes what is compressed into it")
+}
+
+fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    zstd::Decoder::with_buffer(bytes)
+        .and_then(|decoder| decoder.take(MOST_BYTES).read_to_end(&mut text))
+        .map_err(|error| Error::Corrupt(format!("terms that can't be decompressed: {error}")))?;
+    Ok(text)
+}
+
+fn chunk_key(number: u64) -> [u8; 9] {
+    numbered(RUN, number)
+}
+
+fn numbered(kind: u8, number: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn commit_key(seq: Seq) -> [u8; 9] {
+    numbered(COMMIT, seq)
+}
+
+fn commits(range: RangeInclusive<Seq>) -> RangeInclusive<[u8; 9]> {
+    commit_key(*range.start())..=commit_key(*range.end())
+}

@@ -1,0 +1,10 @@
+//! What is written: the dictionary, the run in its chunks, the records of commits, and the journal that keeps them in a `vde-store`.
+
+pub(crate) mod chunk;
+pub(crate) mod dictionary;
+pub(crate) mod durability;
+pub(crate) mod entries;
+pub(crate) mod fanouts;
+pub(crate) mod journal;
+pub(crate) mod record;
+pub(crate) mod run;

@@ -1,0 +1,250 @@
+//! The record of one commit, as the journal holds it.
+//!
+//! ```text
+//! version (1 byte)
+//! number of terms, then each: id, length, bytes
+//! number of changes, then each: flags (1 byte), and the ids of subject, predicate, object and graph,
+//!     without those that the flags declare equal to the change before
+//! ```
+//!
+//! Numbers are [varints](crate::terms::codec); an id is rotated so that its kind stands in the low bits. A record carries
+//! every term that no durable record carried when it was written, so it can be read whatever became of the
+//! commits beside it.
+
+use crate::error::{Error, Result};
+use crate::storage::dictionary::Dictionary;
+use crate::storage::entries::Kept;
+use crate::terms::codec::{put_varint, take, varint};
+use crate::terms::quad::Change;
+use crate::terms::quad::EncodedQuad;
+use crate::terms::stored_term::parts;
+use crate::terms::term::TermId;
+
+const VERSION: u8 = 1;
+
+const ADDS: u8 = 1;
+/// Per column, subject first: it is as in the change before.
+const SAME: [u8; 4] = [1 << 1, 1 << 2, 1 << 3, 1 << 4];
+const FLAGS: u8 = (1 << 5) - 1;
+
+/// What stands before the first change.
+const ORIGIN: EncodedQuad = EncodedQuad {
+    subject: TermId::DEFAULT_GRAPH,
+    predicate: TermId::DEFAULT_GRAPH,
+    object: TermId::DEFAULT_GRAPH,
+    graph: TermId::DEFAULT_GRAPH,
+};
+
+/// What a term takes beside its bytes, about.
+const DEFINITION: usize = 12;
+
+/// An encoded record, and the terms that are durable once it is.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) terms: Vec<TermId>,
+}
+
+/// Encodes changes; sorted ones make the shorter record.
+pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
+    let (mut terms, mut length) = (Vec::new(), 0);
+    // The terms of one quad are found faster than hashed.
+    let mut seen = (changes.len() > 1).then(ahash::HashSet::default);
+    for id in changes.iter().flat_map(|change| change.quad.terms()) {
+        dictionary.unpersisted(id, &mut |id, bytes| {
+            let is_new = match &mut seen {
+                Some(seen) => seen.insert(id),
+                None => !terms.contains(&id),
+            };
+            if is_new {
+                terms.push(id);
+                length += bytes.len() + DEFINITION;
+            }
+        });
+    }
+    let mut bytes = Vec::with_capacity(length + 16 * changes.len() + 16);
+    put_terms(&mut bytes, dictionary, &terms);
+    put_varint(&mut bytes, changes.len() as u64);
+    let mut last = ORIGIN.terms();
+    for Change { quad, adds } in changes {
+        let terms = quad.terms();
+        let flags = (0..4).filter(|column| terms[*column] == last[*column]).map(|column| SAME[column]);
+        bytes.push(flags.fold(if *adds { ADDS } else { 0 }, |flags, flag| flags | flag));
+        for column in (0..4).filter(|column| terms[*column] != last[*column]) {
+            put_varint(&mut bytes, rotate(terms[column]));
+        }
+        last = terms;
+    }
+    Record { bytes, terms }
+}
+
+/// Encodes a record of terms alone.
+pub(crate) fn encode_terms(dictionary: &Dictionary, terms: &[TermId]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_terms(&mut bytes, dictionary, terms);
+    put_varint(&mut bytes, 0);
+    bytes
+}
+
+fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) {
+    out.push(VERSION);
+    put_varint(out, terms.len() as u64);
+    for id in terms {
+        let bytes = dictionary.bytes(*id).unwrap_or_default();
+        put_varint(out, rotate(*id));
+        put_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// Decodes a record: its terms go into the dictionary, its changes are returned.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] unless [`encode`] could have written it.
+pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Change>> {
+    let bytes = &mut bytes;
+    decode_terms(dictionary, bytes, Kept::InRecord, |id, _| dictionary.check_parts(id))?;
+    let count = varint(bytes).ok_or_else(short)?;
+    let mut changes = Vec::with_capacity((count as usize).min(bytes.len()));
+    let mut last = ORIGIN;
+    for _ in 0..count {
+        let flags = take(bytes, 1).ok_or_else(short)?[0];
+        if flags & !FLAGS != 0 {
+            return Err(Error::Corrupt("a change with unknown flags".into()));
+        }
+        let mut terms = last.terms();
+        for column in (0..4).filter(|column| flags & SAME[*column] == 0) {
+            terms[column] = TermId(varint(bytes).ok_or_else(short)?.rotate_right(4));
+        }
+        let [subject, predicate, object, graph] = terms;
+        let quad = EncodedQuad { subject, predicate, object, graph };
+        dictionary.check(quad)?;
+        changes.push(Change { quad, adds: flags & ADDS != 0 });
+        last = quad;
+    }
+    if !bytes.is_empty() {
+        return Err(Error::Corrupt("a record with bytes behind its end".into()));
+    }
+    let mut quads: Vec<_> = changes.iter().map(|change| change.quad).collect();
+    quads.sort_unstable();
+    if quads.is_sorted_by(|a, b| a < b) {
+        Ok(changes)
+    } else {
+        Err(Error::Corrupt("a record that changes a quad twice".into()))
+    }
+}
+
+/// Decodes what [`encode_terms`] wrote into the dictionary. The parts of its terms may be in records that others decode
+/// meanwhile: to be checked are those that are returned, once all are there.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] unless [`encode_terms`] could have written it.
+pub(crate) fn decode_archive(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<TermId>> {
+    let bytes = &mut bytes;
+    let mut composed = Vec::new();
+    decode_terms(dictionary, bytes, Kept::InArchive, |id, bytes| {
+        if parts(id, bytes).next().is_some() {
+            composed.push(id);
+        }
+        Ok(())
+    })?;
+    match **bytes {
+        [0] => Ok(composed),
+        _ => Err(Error::Corrupt("an archive of terms that holds something else".into())),
+    }
+}
+
+/// Restores terms, and calls `each` with every one of them.
+fn decode_terms(
+    dictionary: &Dictionary,
+    bytes: &mut &[u8],
+    kept: Kept,
+    mut each: impl FnMut(TermId, &[u8]) -> Result<()>,
+) -> Result<()> {
+    if take(bytes, 1).ok_or_else(short)? != [VERSION] {
+        return Err(Error::Corrupt("a record of an unknown version".into()));
+    }
+    let mut end = 0;
+    for _ in 0..varint(bytes).ok_or_else(short)? {
+        let id = TermId(varint(bytes).ok_or_else(short)?.rotate_right(4));
+        let length = varint(bytes).ok_or_else(short)?;
+        let bytes = take(bytes, length).ok_or_else(short)?;
+        dictionary.restore(id, bytes, kept)?;
+        end = end.max(id.payload() + 1);
+        each(id, bytes)?;
+    }
+    dictionary.take_until(end);
+    Ok(())
+}
+
+const fn rotate(id: TermId) -> u64 {
+    id.0.rotate_left(4)
+}
+
+fn short() -> Error {
+    Error::Corrupt("a record that ends too early".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oxrdf::{GraphName, Literal, NamedNode, Quad, Triple};
+
+    fn changes(dictionary: &Dictionary) -> Vec<Change> {
+        let node = |name: &str| NamedNode::new_unchecked(format!("http://example.com/{name}"));
+        let text = Literal::new_typed_literal("a text too long to inline", node("type"));
+        let triple = Triple::new(node("a"), node("b"), text.clone());
+        let quads = [
+            Quad::new(node("a"), node("b"), node("c"), GraphName::DefaultGraph),
+            Quad::new(node("a"), node("b"), text, GraphName::DefaultGraph),
+            Quad::new(node("a"), node("b"), Literal::from(-5), node("g")),
+            Quad::new(node("b"), node("c"), triple, node("g")),
+        ];
+        let encode = |quad: &Quad| dictionary.intern_quad(quad.as_ref());
+        quads.iter().enumerate().map(|(i, quad)| Change { quad: encode(quad), adds: i != 1 }).collect()
+    }
+
+    #[test]
+    fn a_record_can_be_read_by_another_dictionary() {
+        let dictionary = Dictionary::new();
+        let changes = changes(&dictionary);
+        let record = encode(&dictionary, &changes);
+        let copy = Dictionary::new();
+        assert_eq!(decode(&copy, &record.bytes).unwrap(), changes);
+        assert_eq!(copy.len(), dictionary.len());
+        for change in &changes {
+            assert_eq!(
+                copy.resolve_quad(change.quad).unwrap(),
+                dictionary.resolve_quad(change.quad).unwrap()
+            );
+        }
+        record.terms.iter().for_each(|id| dictionary.mark_persisted(*id));
+        let again = encode(&dictionary, &changes);
+        assert!(again.terms.is_empty() && again.bytes.len() < 80, "{} bytes", again.bytes.len());
+        assert!(decode(&Dictionary::new(), &again.bytes).is_err(), "its terms are nowhere");
+    }
+
+    #[test]
+    fn every_damaged_record_is_refused_or_is_another_record() {
+        let dictionary = Dictionary::new();
+        let record = encode(&dictionary, &changes(&dictionary)).bytes;
+        for end in 0..record.len() {
+            assert!(decode(&Dictionary::new(), &record[..end]).is_err(), "cut at {end}");
+        }
+        let mut long = record.clone();
+        long.push(0);
+        assert!(decode(&Dictionary::new(), &long).is_err());
+        for at in 0..record.len() {
+            for bit in 0..8 {
+                let mut damaged = record.clone();
+                damaged[at] ^= 1 << bit;
+                let copy = Dictionary::new();
+                for change in decode(&copy, &damaged).into_iter().flatten() {
+                    copy.resolve_quad(change.quad).expect("an accepted record must be readable");
+                }
+            }
+        }
+    }
+}

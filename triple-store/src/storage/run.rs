@@ -1,0 +1,452 @@
+//! The run: the quads that a checkpoint has merged, immutable, sorted in every order.
+//!
+//! An order is a sequence of [chunks](crate::storage::chunk). A merge writes those chunks anew whose keys change, and shares
+//! the others with the run before, in memory and on disk.
+
+use crate::parallel;
+use crate::storage::chunk::{CHUNK_KEYS, Chunk, Writer};
+use crate::storage::fanouts::Fanouts;
+use crate::terms::pattern::Range;
+use crate::terms::quad::GRAPH_FIRST;
+use crate::terms::quad::{EncodedQuad, Key, QuadKey};
+use std::collections::BTreeSet;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::thread;
+
+/// The merged quads of a store.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) triples: Sorted<[u64; 3]>,
+    pub(crate) named: Sorted<[u64; 4]>,
+    pub(crate) fanouts: Fanouts,
+}
+
+impl Run {
+    pub(crate) fn empty() -> Self {
+        Self::new(Sorted::empty(), Sorted::empty())
+    }
+
+    pub(crate) fn new(triples: Sorted<[u64; 3]>, named: Sorted<[u64; 4]>) -> Self {
+        Self { triples, named, fanouts: Fanouts::default() }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.triples.len() + self.named.len()
+    }
+
+    pub(crate) fn contains(&self, quad: EncodedQuad) -> bool {
+        match quad.key() {
+            QuadKey::Triple(key) => self.triples.contains(key),
+            QuadKey::Named(key) => self.named.contains(key),
+        }
+    }
+
+    /// Adds the named graphs that hold a quad here. O(graphs): it leaps from one to the next.
+    pub(crate) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
+        let order = &self.named.orders[GRAPH_FIRST];
+        let everything = Range::everything(GRAPH_FIRST);
+        let (mut from, mut last) = (Bound::Included([0; 4]), None);
+        while order.rows(&everything, from, 1, |[graph, ..]| last = Some(graph)).is_some() {
+            let Some(graph) = last else { return };
+            graphs.insert(graph);
+            from = Bound::Excluded([graph, u64::MAX, u64::MAX, u64::MAX]);
+        }
+    }
+
+    pub(crate) fn verify(&self, problem: &mut impl FnMut(String)) {
+        self.triples.verify(problem);
+        self.named.verify(problem);
+    }
+
+    /// This run with changes applied: the quads they add are not in it, those they remove are. Both are sorted and
+    /// consumed. New blocks hold `block_keys` keys.
+    pub(crate) fn merged(
+        &self,
+        added: Vec<EncodedQuad>,
+        removed: Vec<EncodedQuad>,
+        block_keys: usize,
+    ) -> Self {
+        let (added, removed) = (Keys::of(added), Keys::of(removed));
+        Self::new(
+            self.triples.merged(added.triples, removed.triples, block_keys),
+            self.named.merged(added.named, removed.named, block_keys),
+        )
+    }
+}
+
+/// Quads as their keys, by width.
+struct Keys {
+    triples: Vec<[u64; 3]>,
+    named: Vec<[u64; 4]>,
+}
+
+impl Keys {
+    fn of(quads: Vec<EncodedQuad>) -> Self {
+        let named = |quad: &EncodedQuad| match quad.key() {
+            QuadKey::Named(key) => Some(key),
+            QuadKey::Triple(_) => None,
+        };
+        let triple = |quad: EncodedQuad| match quad.key() {
+            QuadKey::Triple(key) => Some(key),
+            QuadKey::Named(_) => None,
+        };
+        // The triples take the place of the quads: a bulk load has no memory to spare.
+        Self {
+            named: quads.iter().filter_map(named).collect(),
+            triples: quads.into_iter().filter_map(triple).collect(),
+        }
+    }
+}
+
+/// The key types that runs hold.
+pub(crate) trait Stored: Key {
+    fn sorted(run: &Run) -> &Sorted<Self>;
+}
+
+impl Stored for [u64; 3] {
+    fn sorted(run: &Run) -> &Sorted<Self> {
+        &run.triples
+    }
+}
+
+impl Stored for [u64; 4] {
+    fn sorted(run: &Run) -> &Sorted<Self> {
+        &run.named
+    }
+}
+
+/// The part of a run that has keys of one width, in every order.
+#[derive(Debug)]
+pub(crate) struct Sorted<K> {
+    pub(crate) orders: Vec<Order<K>>,
+}
+
+impl<K: Key> Sorted<K> {
+    fn empty() -> Self {
+        Self { orders: K::ORDERS.iter().map(|_| Order::new(Vec::new())).collect() }
+    }
+
+    fn len(&self) -> u64 {
+        self.orders[0].len()
+    }
+
+    fn contains(&self, key: K) -> bool {
+        self.orders[0].holds(key)
+    }
+
+    fn verify(&self, problem: &mut impl FnMut(String)) {
+        for (number, order) in self.orders.iter().enumerate() {
+            if !order.keys().is_sorted_by(|a, b| a < b) {
+                problem(format!("order {number} of the run is not sorted"));
+            }
+            if order.len() != self.len() {
+                problem(format!(
+                    "order {number} of the run holds {} quads, order 0 {}",
+                    order.len(),
+                    self.len()
+                ));
+            }
+            if number > 0 {
+                for key in order.keys().map(|key| key.restore(number)).filter(|key| !self.contains(*key)) {
+                    problem(format!("order 0 of the run lacks {:?}", key.to_quad()));
+                }
+            }
+        }
+    }
+
+    fn merged(&self, mut added: Vec<K>, mut removed: Vec<K>, block_keys: usize) -> Self {
+        let merge = |(number, order): (usize, &Order<K>)| {
+            // From one order to the next in place, so that all of them take the memory of one.
+            if number > 0 {
+                for keys in [&mut added, &mut removed] {
+                    for key in keys.iter_mut() {
+                        *key = key.restore(number - 1).arrange(number);
+                    }
+                    sort(keys);
+                }
+            }
+            order.merged(&added, &removed, block_keys)
+        };
+        Self { orders: self.orders.iter().enumerate().map(merge).collect() }
+    }
+}
+
+/// Keys in one order, arranged as it has them.
+#[derive(Clone, Debug)]
+pub(crate) struct Order<K> {
+    pub(crate) chunks: Vec<Arc<Chunk<K>>>,
+    /// Per chunk, its first key: side by side, for the search.
+    firsts: Vec<K>,
+    /// Per chunk, how many keys come before it.
+    before: Vec<u64>,
+}
+
+impl<K: Key> Order<K> {
+    pub(crate) fn new(chunks: Vec<Arc<Chunk<K>>>) -> Self {
+        let mut keys = 0;
+        let before = |chunk: &Arc<Chunk<K>>| {
+            let before = keys;
+            keys += chunk.len() as u64;
+            before
+        };
+        let before = chunks.iter().map(before).collect();
+        Self { firsts: chunks.iter().map(|chunk| chunk.first()).collect(), before, chunks }
+    }
+
+    /// Whether each chunk begins after the end of the one before.
+    pub(crate) fn ascends(&self) -> bool {
+        self.chunks
+            .iter()
+            .zip(self.firsts.get(1..).unwrap_or_default())
+            .all(|(chunk, next)| chunk.last() < Some(*next))
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.chunks.last().zip(self.before.last()).map_or(0, |(chunk, before)| before + chunk.len() as u64)
+    }
+
+    /// Calls `row` with up to `limit` keys of the range from the bound on; returns where to go on, or `None` at the end.
+    #[inline]
+    pub(crate) fn rows(
+        &self,
+        range: &Range<K>,
+        from: Bound<K>,
+        limit: usize,
+        mut row: impl FnMut(K),
+    ) -> Option<Bound<K>> {
+        let (Bound::Included(low) | Bound::Excluded(low)) = from else { return None };
+        let excluded = matches!(from, Bound::Excluded(_)).then_some(low);
+        let (mut left, mut next) = (limit, None);
+        let mut visit = |key| {
+            if key > range.high {
+                return ControlFlow::Break(());
+            }
+            if range.accepts(&key) && Some(key) != excluded {
+                row(key);
+                left -= 1;
+                if left == 0 {
+                    next = Some(Bound::Excluded(key));
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        _ = self.chunks[self.chunk_of(low)..].iter().try_for_each(|chunk| chunk.visit_from(low, &mut visit));
+        next
+    }
+
+    /// How many keys the range spans, whether its filter accepts them or not. Decodes two blocks, or one.
+    pub(crate) fn span(&self, range: &Range<K>) -> u64 {
+        let chunk = self.chunk_of(range.low);
+        if chunk == self.chunk_of(range.high) {
+            return self.chunks.get(chunk).map_or(0, |chunk| chunk.span(range.low, range.high) as u64);
+        }
+        self.count_while(range.high, |key| *key <= range.high) - self.rank(range.low)
+    }
+
+    /// How many keys come before this one. Decodes one block.
+    pub(crate) fn rank(&self, key: K) -> u64 {
+        self.count_while(key, |other| *other < key)
+    }
+
+    /// How many keys there are for which `is_before` holds: all that come before `key`, it too or not.
+    fn count_while(&self, key: K, is_before: impl Fn(&K) -> bool) -> u64 {
+        let number = self.chunk_of(key);
+        self.chunks
+            .get(number)
+            .map_or(0, |chunk| self.before[number] + chunk.count_while(key, is_before) as u64)
+    }
+
+    /// The key that so many come before.
+    pub(crate) fn key_at(&self, rank: u64) -> Option<K> {
+        let number = self.before.partition_point(|before| *before <= rank).checked_sub(1)?;
+        self.chunks[number].key_at((rank - self.before[number]) as usize)
+    }
+
+    fn holds(&self, key: K) -> bool {
+        let mut found = false;
+        self.rows(&Range::exactly(key), Bound::Included(key), 1, |_| found = true);
+        found
+    }
+
+    /// The last chunk that begins at the key or before it.
+    fn chunk_of(&self, key: K) -> usize {
+        self.firsts.partition_point(|first| *first <= key).saturating_sub(1)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = K> {
+        self.chunks.iter().flat_map(|chunk| chunk.keys())
+    }
+
+    /// This order with sorted keys added that it does not hold, and others removed that it does.
+    fn merged<'a>(&'a self, mut added: &'a [K], mut removed: &'a [K], block_keys: usize) -> Self {
+        let mut old = &*self.chunks;
+        let mut stretches = Vec::new();
+        while !old.is_empty() || !added.is_empty() {
+            stretches.push(Stretch::take(&mut old, &mut added, &mut removed));
+        }
+        let rewrite = |stretch: &Stretch<'_, K>| stretch.rewrite(block_keys);
+        Self::new(parallel::map(&stretches, rewrite).into_iter().flatten().collect())
+    }
+}
+
+/// Chunks of an order that are written together, with the changes that fall there.
+struct Stretch<'a, K> {
+    chunks: &'a [Arc<Chunk<K>>],
+    added: &'a [K],
+    removed: &'a [K],
+    /// Keys that there will be.
+    keys: usize,
+}
+
+/// Keys of a stretch that consists of new keys alone: it is what a thread writes at once.
+const NEW_KEYS: usize = 16 * CHUNK_KEYS;
+
+impl<'a, K: Key> Stretch<'a, K> {
+    /// Takes one chunk, and those after it as long as too few keys would be left for a chunk of their own.
+    fn take(old: &mut &'a [Arc<Chunk<K>>], added: &mut &'a [K], removed: &mut &'a [K]) -> Self {
+        if old.is_empty() {
+            let pieces = added.len().div_ceil(NEW_KEYS);
+            let (here, rest) = added.split_at(added.len().div_ceil(pieces));
+            *added = rest;
+            return Self { chunks: &[], added: here, removed: &[], keys: here.len() };
+        }
+        let (mut chunks, mut here, mut gone, mut keys) = (0, 0, 0, 0);
+        while chunks < old.len() {
+            keys += old[chunks].len();
+            chunks += 1;
+            let end = |keys: &[K]| match old.get(chunks) {
+                Some(next) => keys.partition_point(|key| *key < next.first()),
+                None => keys.len(),
+            };
+            (here, gone) = (end(added), end(removed));
+            let untouched = here + gone == 0 && chunks == 1;
+            if untouched || (keys + here).saturating_sub(gone) >= CHUNK_KEYS / 2 {
+                break;
+            }
+        }
+        let stretch = Self {
+            chunks: &old[..chunks],
+            added: &added[..here],
+            removed: &removed[..gone],
+            // Fewer than none only where damage has made the orders differ.
+            keys: (keys + here).saturating_sub(gone),
+        };
+        (*old, *added, *removed) = (&old[chunks..], &added[here..], &removed[gone..]);
+        stretch
+    }
+
+    /// The chunks that take the place of these: the same one where nothing changes.
+    fn rewrite(&self, block_keys: usize) -> Vec<Arc<Chunk<K>>> {
+        if self.added.is_empty() && self.removed.is_empty() && self.chunks.len() == 1 {
+            return self.chunks.to_vec();
+        }
+        let mut writer = Writer::new(self.keys, block_keys);
+        let mut added = self.added.iter().copied().peekable();
+        let mut removed = self.removed.iter().peekable();
+        for key in self.chunks.iter().flat_map(|chunk| chunk.keys()) {
+            while let Some(added) = added.next_if(|added| *added < key) {
+                writer.push(added);
+            }
+            // Here already only where damage has made the orders differ.
+            _ = added.next_if_eq(&key);
+            if removed.next_if_eq(&&key).is_none() {
+                writer.push(key);
+            }
+        }
+        added.for_each(|added| writer.push(added));
+        writer.finish().into_iter().map(Arc::new).collect()
+    }
+}
+
+/// Keys that two threads sort faster than one.
+const PARALLEL: usize = 1 << 15;
+
+/// Sorts keys on all cores, in place.
+fn sort<K: Key>(keys: &mut [K]) {
+    fn sort_with<K: Key>(threads: usize, keys: &mut [K]) {
+        if threads < 2 || keys.len() < PARALLEL {
+            return keys.sort_unstable();
+        }
+        let (left, _, right) = keys.select_nth_unstable(keys.len() / 2);
+        thread::scope(|scope| {
+            scope.spawn(|| sort_with(threads / 2, left));
+            sort_with(threads - threads / 2, right);
+        });
+    }
+    sort_with(parallel::threads(), keys);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::chunk::tests::keys;
+
+    fn order(keys: &BTreeSet<[u64; 3]>) -> Order<[u64; 3]> {
+        let added: Vec<_> = keys.iter().copied().collect();
+        Order::new(Vec::new()).merged(&added, &[], 64)
+    }
+
+    #[test]
+    fn ranges_are_those_of_a_set_and_their_spans_are_counted() {
+        let keys = keys(50_000);
+        let order = order(&keys);
+        assert!(order.chunks.len() > 2);
+        let absent = [[0; 3], [u64::MAX; 3], [7, 7, 7]];
+        for key in keys.iter().step_by(97).chain(&absent) {
+            for pattern in [[Some(key[0]), None, None], [Some(key[0]), Some(key[1]), None], key.map(Some)] {
+                let range = Range::<[u64; 3]>::new(pattern);
+                assert_eq!(range.order, 0);
+                let (mut found, mut from) = (Vec::new(), Some(Bound::Included(range.low)));
+                while let Some(bound) = from {
+                    from = order.rows(&range, bound, 3, |key| found.push(key));
+                }
+                assert!(found.iter().eq(keys.range(range.low..=range.high)));
+                assert_eq!(order.span(&range), found.len() as u64);
+                assert_eq!(order.key_at(order.rank(range.low)), keys.range(range.low..).next().copied());
+            }
+        }
+        assert_eq!(order.span(&Range::everything(0)), keys.len() as u64);
+        assert_eq!(Order::<[u64; 3]>::new(Vec::new()).span(&Range::everything(0)), 0);
+    }
+
+    #[test]
+    fn a_merge_is_the_run_with_the_changes() {
+        let (before, after) = (keys(30_000), keys(40_000));
+        let removed: BTreeSet<_> = before.iter().step_by(3).copied().collect();
+        let quads = |keys: &BTreeSet<[u64; 3]>| keys.iter().map(|key| key.to_quad()).collect::<Vec<_>>();
+        let base = Run::empty().merged(quads(&before), Vec::new(), 128);
+        let merged = base.merged(quads(&(&after - &before)), quads(&removed), 64);
+        let expected: BTreeSet<_> = after.difference(&removed).copied().collect();
+        for (number, order) in merged.triples.orders.iter().enumerate() {
+            let mut arranged: Vec<_> = expected.iter().map(|key| key.arrange(number)).collect();
+            arranged.sort_unstable();
+            assert!(order.keys().eq(arranged));
+        }
+        assert!(expected.iter().all(|key| merged.contains(key.to_quad())));
+        assert!(removed.iter().all(|key| !merged.contains(key.to_quad())));
+        assert_eq!(merged.len(), expected.len() as u64);
+    }
+
+    #[test]
+    fn a_small_change_leaves_all_chunks_but_one_and_crumbs_are_swept_up() {
+        let keys = keys(200_000);
+        let order = order(&keys);
+        let shared = |other: &Order<[u64; 3]>| {
+            let is_shared = |chunk: &&Arc<Chunk<_>>| order.chunks.iter().any(|old| Arc::ptr_eq(old, chunk));
+            other.chunks.iter().filter(is_shared).count()
+        };
+        let middle = *keys.iter().nth(100_000).unwrap();
+        let added = order.merged(&[[middle[0], middle[1], middle[2] + 1]], &[], 64);
+        assert_eq!((added.len(), shared(&added)), (order.len() + 1, order.chunks.len() - 1));
+
+        let emptied: Vec<_> = keys.iter().skip(50_000).take(60_000).copied().collect();
+        let removed = order.merged(&[], &emptied, 64);
+        assert_eq!(removed.len(), order.len() - 60_000);
+        assert!(shared(&removed) >= 6);
+        assert!(removed.chunks.iter().rev().skip(1).all(|chunk| chunk.len() >= CHUNK_KEYS / 2));
+        let all: Vec<_> = keys.iter().copied().collect();
+        assert!(order.merged(&[], &all, 64).chunks.is_empty());
+    }
+}
