@@ -10,7 +10,8 @@
 //! - [`chart`]: the charts of the READMEs, from the tables that they show;
 //! - [`model`]: a simulation that carries the measured curves past this machine.
 //!
-//! What needs another store than the locks is behind the feature `stores`, which is on by default.
+//! Crates to compare with are behind features: the locks of others behind `locks`, disk engines behind `disk`; `peers` has all of
+//! them. The report is on by default, and needs none.
 //!
 //! The criterion targets (`cargo bench -p benches`) and the report (`cargo run --release`) both run the cases that
 //! [`workloads`] makes.
@@ -25,17 +26,17 @@ pub mod harness;
 pub mod keys;
 pub mod latencies;
 pub mod model;
-#[cfg(feature = "stores")]
+#[cfg(feature = "report")]
 pub mod quads;
-#[cfg(feature = "stores")]
+#[cfg(feature = "report")]
 pub mod rdf;
-#[cfg(feature = "stores")]
+#[cfg(feature = "report")]
 pub mod report;
 pub mod spread;
 pub mod suites;
 pub mod workloads;
 
 /// The code in the README of the workspace, so that it is compiled and run.
-#[cfg(all(doctest, feature = "stores"))]
+#[cfg(all(doctest, feature = "report"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -26,6 +26,11 @@ impl Spread {
         Self { low: quantile(&sorted, 0.25), median: quantile(&sorted, 0.5), high: quantile(&sorted, 0.75) }
     }
 
+    /// A figure that does not vary.
+    pub fn exactly(figure: f64) -> Self {
+        Self { low: figure, median: figure, high: figure }
+    }
+
     /// The same spread with every figure replaced by `f` of it. Where `f` falls, the quartiles swap.
     #[must_use]
     pub fn map(self, f: impl Fn(f64) -> f64) -> Self {

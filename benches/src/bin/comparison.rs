@@ -1,12 +1,12 @@
 //! More comparisons of locks than the report has room for, as tables in Markdown.
 //!
-//! `cargo run --release -p benches --bin comparison -- --help`
+//! `cargo bench-locks comparison -- --help`
 
 use std::{alloc::System, hint::black_box, iter, time::Duration};
 
 use benches::{
     cli,
-    contenders::{Lockable, MultiLock, Ours, SortDedup, StdStriped},
+    contenders::{MultiLock, Ours, SortDedup, StdStriped, peers::Lockable},
     harness::Plan,
     keys,
     suites::{self, STRIPES, one_in_twenty},

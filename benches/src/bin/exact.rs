@@ -1,6 +1,6 @@
 //! Exact locks beside their peers, and beside stripes, as tables in Markdown.
 //!
-//! `cargo run --release -p benches --no-default-features --bin exact -- --help`
+//! `cargo bench-locks exact -- --help`
 
 use std::{
     alloc::System,
@@ -9,7 +9,10 @@ use std::{
 
 use benches::{
     cli,
-    contenders::{HoldMany, KeyedLock, Lockable, OursExact},
+    contenders::{
+        HoldMany, OursExact,
+        peers::{KeyedLock, Lockable},
+    },
     harness::Plan,
     keys,
     suites::{self, OURS_EXACT, Sharing},

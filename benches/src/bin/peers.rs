@@ -1,6 +1,6 @@
 //! The async locks beside their peers: how long each row of work takes, and how long the slowest of its waits.
 //!
-//! `cargo run --release -p benches --no-default-features --bin peers -- --help`. With link-time optimisation the order of the
+//! `cargo bench-locks peers -- --help`. With link-time optimisation the order of the
 //! locks is another one: to see that, put `--profile bench` in place of `--release`.
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Durable and buffered puts into every disk engine this build knows, side by side.
 //!
-//! `cargo run --release -p benches --bin stores -- --help`
+//! `cargo bench-disk stores -- --help`
 
 use benches::{
     cli::{self, Measure},

@@ -1,6 +1,6 @@
 //! The speed that `stripe-lock` promises, checked on this machine: one line for each promise, met or missed.
 //!
-//! `cargo run --profile bench -p benches --bin targets`
+//! `cargo run --profile bench -p benches --no-default-features --features locks --bin targets`
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What it costs to wait, by the number of waiters. A cost that grows with the number comes from a list that is searched.
 //!
-//! `cargo run --release -p benches --no-default-features --bin waiting -- --help`. With `--features diagnose` it also measures what
+//! `cargo bench-locks waiting -- --help`. With `--features diagnose` it also measures what
 //! a diagnosis costs; the other figures of such a build mean nothing.
 
 use std::{

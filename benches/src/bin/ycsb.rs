@@ -1,6 +1,6 @@
 //! The core workloads of YCSB (Cooper et al., Benchmarking cloud serving systems with YCSB, 2010) on disk engines, side by side.
 //!
-//! `cargo run --release -p benches --bin ycsb -- --help`
+//! `cargo bench-disk ycsb -- --help`
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

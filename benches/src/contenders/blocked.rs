@@ -5,7 +5,10 @@ use std::hash::{BuildHasher, Hash};
 use futures_lite::future::block_on;
 use stripe_lock::AsyncStripedMutex;
 
-use super::{AsyncKeyLock, AsyncKeyRwLock, AsyncMutex, KeyLock, KeyRwLock, Padded, awaited::SaaAlone};
+use super::{
+    awaited::Padded,
+    traits::{AsyncKeyLock, AsyncKeyRwLock, BlockingMutex, KeyLock, KeyRwLock},
+};
 
 /// An async lock whose future the thread polls, and sleeps in between.
 ///
@@ -46,31 +49,10 @@ impl<K, L: AsyncKeyRwLock<K>> KeyRwLock<K> for BlockedOn<L> {
     }
 }
 
-/// An async mutex without keys that a thread can wait for without a future.
-pub trait BlockingMutex: AsyncMutex {
-    /// Waits for the mutex as a thread.
-    fn blocking_lock(&self) -> Self::Guard<'_>;
-}
-
 impl BlockingMutex for tokio::sync::Mutex<()> {
     #[inline]
     fn blocking_lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.blocking_lock()
-    }
-}
-
-impl BlockingMutex for async_lock::Mutex<()> {
-    #[inline]
-    fn blocking_lock(&self) -> async_lock::MutexGuard<'_, ()> {
-        self.lock_blocking()
-    }
-}
-
-impl BlockingMutex for saa::Lock {
-    #[inline]
-    fn blocking_lock(&self) -> SaaAlone<'_> {
-        self.lock_sync();
-        SaaAlone(self)
     }
 }
 

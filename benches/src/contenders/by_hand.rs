@@ -13,7 +13,17 @@ use std::{
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use super::{KeyLock, KeyRwLock, MultiLock};
+use super::traits::{KeyLock, KeyRwLock, MultiLock};
+
+/// No lock at all: for what needs none.
+pub struct Unlocked;
+
+impl<K: ?Sized> KeyLock<K> for Unlocked {
+    #[inline]
+    fn with<R>(&self, _key: &K, section: impl FnOnce() -> R) -> R {
+        section()
+    }
+}
 
 /// 2^64 divided by the golden ratio, made odd: Knuth's multiplier for hashing by multiplication.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -24,8 +34,8 @@ fn stripe_of(hasher: &impl BuildHasher, key: &(impl Hash + ?Sized), stripes: usi
     (hasher.hash_one(key).wrapping_mul(SPREAD) >> (64 - stripes.trailing_zeros())) as usize
 }
 
-/// The least a lock by key can cost: a hash, a compare-and-swap to lock and one to unlock, each stripe on its own cache
-/// line. It spins, so it is no lock to use; it is the limit of one.
+/// A hash, a compare-and-swap to lock and one to unlock, each stripe on its own cache line: what most locks do. It spins, so it
+/// is no lock to use.
 pub struct CasPair<S> {
     stripes: Box<[CachePadded<AtomicBool>]>,
     hasher: S,
@@ -67,7 +77,30 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for CasPair<S> {
     }
 }
 
-/// The least that locking several keys can cost: set a bit for each stripe, then lock the bits from the lowest up, each
+/// The least a lock by key can cost: a hash, an exchange to lock and a store to unlock. It spins, and its waiters cannot sleep.
+pub struct SwapStore<S>(CasPair<S>);
+
+impl<S: BuildHasher> SwapStore<S> {
+    /// Over `stripes` stripes, a power of two above one.
+    pub fn new(stripes: usize, hasher: S) -> Self {
+        Self(CasPair::new(stripes, hasher))
+    }
+}
+
+impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for SwapStore<S> {
+    #[inline]
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let stripe = &self.0.stripes[stripe_of(&self.0.hasher, key, self.0.stripes.len())];
+        while stripe.swap(true, Acquire) {
+            thread::yield_now();
+        }
+        let result = section();
+        stripe.store(false, Release);
+        result
+    }
+}
+
+/// Locking several keys without a guard: set a bit for each stripe, then lock the bits from the lowest up, each
 /// by a compare-and-swap. For exactly 64 stripes.
 pub struct Bitmap<S>(CasPair<S>);
 

@@ -6,7 +6,7 @@ use stripe_lock::asynchronous::keyed::KeyedMutexGuard;
 use stripe_lock::raw::DefaultRawMutex;
 use stripe_lock::{DefaultHasher, KeyedMutex, StripedMutex, StripedRwLock};
 
-use super::{HoldMany, KeyLock, KeyRwLock, MultiLock};
+use super::traits::{HoldMany, KeyLock, KeyRwLock, MultiLock};
 
 /// `stripe_lock::StripedMutex`.
 pub struct Ours<K: ?Sized, S = DefaultHasher>(StripedMutex<K, (), DefaultRawMutex, S>);

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Colour, Plot, Report, Role, Row, Section, Table, plot};
+use super::{Colour, Form, Plot, Report, Role, Row, Section, Table, plot};
 use crate::contenders::stores::Failure;
 
 /// The report as one HTML page, for light and dark.
@@ -30,16 +30,16 @@ pub fn page(report: &Report) -> Result<String, Failure> {
                 header {
                     h1 { "What striping buys on this machine" }
                     p.lead {
-                        "Locking by key with " code { "stripe-lock" } ", and what two stores built on it make of it. "
-                        "Every figure is the median of rounds in which all contenders took turns (point at it for its quartiles); "
-                        "every ratio was taken within a round."
+                        "Locks by key, and two stores that use them. Each figure is the median over rounds in which all contenders took "
+                        "turns; bars at the points of a chart are quartiles. A ratio is computed within each round, and shown as the median "
+                        "of these."
                     }
                     p.machine {
                         (machine.processor) " · " (machine.cores) " cores · " (machine.system) " · one write of 4 KiB and its sync "
                         (format!("{:.0} µs", machine.sync_us)) " · measured in " (format!("{:.0} s", report.seconds))
                     }
                     @if report.quick {
-                        p.note { "Measured in a hurry (" code { "--quick" } "): expect noise." }
+                        p.note { "A short run (" code { "--quick" } "): the figures are noisy." }
                     }
                     nav {
                         @for section in &report.sections {
@@ -70,7 +70,15 @@ fn show(number: usize, section: &Section) -> Result<Markup, Failure> {
             @if !plots.is_empty() {
                 div.plots { @for plot in &plots { (plot) } }
             }
-            div.tables { @for table in &section.tables { (rows(table)) } }
+            @if section.shown > 0 {
+                div.tables { @for table in &section.tables[..section.shown] { (rows(table)) } }
+            }
+            @if section.shown < section.tables.len() {
+                details {
+                    summary { "All figures: " (section.tables.len() - section.shown) " more tables" }
+                    div.tables { @for table in &section.tables[section.shown..] { (rows(table)) } }
+                }
+            }
         }
     })
 }
@@ -82,10 +90,10 @@ fn figure(plot: &Plot) -> Result<Markup, Failure> {
             figcaption { (plot.title) }
             ul.legend {
                 @for curve in &plot.curves {
-                    li.(class(curve.colour)).computed[curve.computed] { (curve.label) }
+                    li.(class(curve.colour)).computed[curve.form == Form::Line] { (curve.label) }
                 }
             }
-            (PreEscaped(svg))
+            div.scroll tabindex="0" role="group" aria-label={ "Chart: " (plot.title) } { (PreEscaped(svg)) }
         }
     })
 }
@@ -110,12 +118,12 @@ fn rows(table: &Table) -> Markup {
         table {
             caption { (table.title) span.better { (better) } }
             thead {
-                tr { th {} th { "median" } th { "× " (table.base) } th.bars {} }
+                tr { th scope="col" { "contender" } th scope="col" { "median" } th scope="col" { "times " (table.base) } th.bars {} }
             }
             tbody {
                 @for row in &table.rows {
-                    tr.(role(row.role)) {
-                        th scope="row" { (row.label) }
+                    tr.(role(row.role)).ahead[table.is_ahead(row)] {
+                        th scope="row" { (row.label) @if table.is_ahead(row) { " (faster than ours)" } }
                         td title=(quartiles(table, row)) { (table.unit.show(row.value.median)) }
                         td { (format!("{:.2}", row.ratio.median)) }
                         td.bars {

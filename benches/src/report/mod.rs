@@ -48,8 +48,28 @@ pub struct Section {
     pub findings: Vec<String>,
     /// The figures.
     pub tables: Vec<Table>,
+    /// How many of the tables are shown at once; the page folds the others.
+    pub shown: usize,
     /// The curves.
     pub plots: Vec<Plot>,
+}
+
+impl Section {
+    /// What is said of tables, as far as they admit it: where the machine was too busy to measure a table, nothing is concluded
+    /// from it, and the reason is said instead.
+    fn conclude(claims: Vec<(&[&Table], String)>) -> Vec<String> {
+        let mut said = Vec::new();
+        let mut doubts = Vec::new();
+        for (tables, claim) in claims {
+            match tables.iter().find_map(|table| table.doubt()) {
+                None => said.push(claim),
+                Some(doubt) if !doubts.contains(&doubt) => doubts.push(doubt),
+                Some(_) => {}
+            }
+        }
+        said.extend(doubts);
+        said
+    }
 }
 
 /// A figure to remember.
@@ -174,6 +194,41 @@ impl Table {
         self
     }
 
+    /// Why nothing should be concluded from the table: a figure of ours varies by more than a factor of two, or a limit took longer
+    /// than what it limits.
+    pub fn doubt(&self) -> Option<String> {
+        let busy = |why: String| {
+            format!("{}: the machine was too busy for a conclusion, because {why}.", self.title)
+        };
+        let varies = |row: &&Row| row.role != Role::Peer && row.value.high > 2.0 * row.value.low;
+        if let Some(row) = self.rows.iter().find(varies) {
+            let (low, high) = (self.unit.show(row.value.low), self.unit.show(row.value.high));
+            return Some(busy(format!("{} took from {low} to {high}", row.label)));
+        }
+        let limit = self.rows.iter().find(|row| row.role == Role::Limit)?;
+        let ours = self.rows.iter().find(|row| row.label == self.base)?;
+        let absurd = self.unit.less_is_better() && limit.value.median > 1.05 * ours.value.median;
+        absurd.then(|| busy(format!("{} took longer than {}, which it limits", limit.label, ours.label)))
+    }
+
+    /// A headline from the table, unless nothing should be concluded from it.
+    #[must_use]
+    pub fn headline(&self, figure: String, says: String) -> Headline {
+        match self.doubt() {
+            None => Headline { figure, says },
+            Some(_) => {
+                Headline { figure: "?".to_owned(), says: format!("{says}: the machine was too busy to say") }
+            }
+        }
+    }
+
+    /// Whether a row is of another library that did better than ours.
+    pub fn is_ahead(&self, row: &Row) -> bool {
+        let Some(ours) = self.rows.iter().find(|row| row.label == self.base) else { return false };
+        let (figure, ours) = (row.value.median, ours.value.median);
+        row.role == Role::Peer && if self.unit.less_is_better() { figure < ours } else { figure > ours }
+    }
+
     /// The row called `label`.
     ///
     /// # Panics
@@ -183,17 +238,11 @@ impl Table {
         self.rows.iter().find(|row| row.label == label).unwrap_or_else(|| panic!("no row {label}"))
     }
 
-    /// The peers that did better than `label`, the best first.
-    pub fn ahead_of(&self, label: &str) -> Vec<&Row> {
-        let ours = self.row(label).value.median;
-        let less = self.unit.less_is_better();
-        let better = |row: &&Row| {
-            let figure = row.value.median;
-            row.role == Role::Peer && if less { figure < ours } else { figure > ours }
-        };
-        let mut ahead: Vec<_> = self.rows.iter().filter(better).collect();
+    /// The rows of other libraries that did better than ours, the best first.
+    pub fn ahead(&self) -> Vec<&Row> {
+        let mut ahead: Vec<_> = self.rows.iter().filter(|row| self.is_ahead(row)).collect();
         ahead.sort_by(|a, b| a.value.median.total_cmp(&b.value.median));
-        if !less {
+        if !self.unit.less_is_better() {
             ahead.reverse();
         }
         ahead
@@ -224,10 +273,22 @@ pub struct Curve {
     pub label: String,
     /// What colour.
     pub colour: Colour,
-    /// Whether it was computed: a line without points.
-    pub computed: bool,
+    /// How it is drawn.
+    pub form: Form,
     /// Its points, by rising x.
-    pub points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, Spread)>,
+}
+
+/// How a curve is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Computed: a line.
+    Line,
+    /// Measured: points with their quartiles, joined by a line.
+    Measured,
+    /// Measured: points with their quartiles, each by itself.
+    Apart,
 }
 
 /// A colour by its meaning; the page says which it is, in light and in dark.
@@ -278,7 +339,7 @@ mod tests {
     #[test]
     fn losing_rows_are_found_whichever_way_is_better() {
         let row = |label: &str, role, value| {
-            let value = Spread { low: value, median: value, high: value };
+            let value = Spread::exactly(value);
             Row { label: label.to_owned(), role, value, ratio: value }
         };
         let table = |unit| Table {
@@ -292,8 +353,28 @@ mod tests {
                 row("limit", Role::Limit, 0.5),
             ],
         };
-        let ahead = |unit| table(unit).ahead_of("us").iter().map(|row| row.label.clone()).collect::<Vec<_>>();
+        let ahead = |unit| table(unit).ahead().iter().map(|row| row.label.clone()).collect::<Vec<_>>();
         assert_eq!(ahead(Unit::Nanoseconds), ["low"]);
         assert_eq!(ahead(Unit::PerSecond), ["high"]);
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_a_table_of_a_busy_machine() {
+        let row = |role, low: f64, high: f64| {
+            let value = Spread { low, median: f64::midpoint(low, high), high };
+            Row { label: format!("{role:?}"), role, value, ratio: value }
+        };
+        let table =
+            |rows| Table { title: "t".to_owned(), unit: Unit::Nanoseconds, base: "Ours".to_owned(), rows };
+        let ours = || row(Role::Ours, 1.0, 1.5);
+        assert_eq!(table(vec![ours(), row(Role::Limit, 1.0, 1.0), row(Role::Peer, 1.0, 9.0)]).doubt(), None);
+        let varies = table(vec![row(Role::Ours, 1.0, 2.5)]).doubt().unwrap();
+        assert!(varies.contains("from 1.00 ns to 2.50 ns"), "{varies}");
+        let absurd = table(vec![ours(), row(Role::Limit, 3.0, 3.0)]);
+        assert!(absurd.doubt().unwrap().contains("which it limits"));
+        let sound = table(vec![ours()]);
+        let (one, both) = ([&sound], [&sound, &absurd]);
+        let claims = vec![(&one[..], "a".to_owned()), (&both, "b".to_owned())];
+        assert_eq!(Section::conclude(claims), ["a".to_owned(), absurd.doubt().unwrap()]);
     }
 }

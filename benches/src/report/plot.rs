@@ -12,9 +12,13 @@ use plotters::{
     style::{FontDesc, FontFamily, FontStyle},
 };
 
-use super::{Colour, Curve, Plot, significant};
+use crate::spread::Spread;
+
+use super::{Colour, Curve, Form, Plot, significant};
 
 const SIZE: (u32, u32) = (640, 360);
+/// The width of the ends of the bar between the quartiles of a point.
+const QUARTILES_WIDTH: u32 = 9;
 const INK: RGBColor = RGBColor(0x33, 0x41, 0x55);
 const GRID: RGBColor = RGBColor(0xe2, 0xe8, 0xf0);
 
@@ -44,15 +48,20 @@ pub(super) fn svg(plot: &Plot) -> Result<String, Failure> {
         draw(plot, &area).map_err(|error| error.to_string())?;
         area.present().map_err(|error| error.to_string())?;
     }
-    Ok(out)
+    // For screen readers: a picture with a name.
+    let named = format!(
+        "<svg role=\"img\" aria-label=\"{}\" ",
+        plot.title.replace('&', "&amp;").replace('"', "&quot;")
+    );
+    Ok(out.replacen("<svg ", &named, 1))
 }
 
 fn draw(plot: &Plot, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Failure> {
     let points = || plot.curves.iter().flat_map(|curve| &curve.points);
     let bound =
-        |f: fn(f64, f64) -> f64, part: fn(&(f64, f64)) -> f64| points().map(part).reduce(f).unwrap_or(1.0);
+        |f: fn(f64, f64) -> f64, part: fn(&(f64, Spread)) -> f64| points().map(part).reduce(f).unwrap_or(1.0);
     let (left, right) = (bound(f64::min, |p| p.0), bound(f64::max, |p| p.0));
-    let (low, high) = (bound(f64::min, |p| p.1), bound(f64::max, |p| p.1));
+    let (low, high) = (bound(f64::min, |p| p.1.low), bound(f64::max, |p| p.1.high));
     let x = (left / 1.15..right * 1.15).log_scale().base(2.0);
     if plot.log_y {
         let base = if high > 100.0 * low { 10.0 } else { 2.0 };
@@ -67,7 +76,7 @@ where
     X: AsRangedCoord<Value = f64, CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>>,
     Y: AsRangedCoord<Value = f64, CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>>,
 {
-    let font = FontDesc::new(FontFamily::Name("system-ui, sans-serif"), 13.0, FontStyle::Normal);
+    let font = FontDesc::new(FontFamily::Name("system-ui, sans-serif"), 14.0, FontStyle::Normal);
     let mut chart = ChartBuilder::on(area)
         .margin(8)
         .margin_right(20)
@@ -92,14 +101,18 @@ where
         .bold_line_style(GRID.stroke_width(1))
         .light_line_style(TRANSPARENT)
         .draw()?;
-    for Curve { colour, computed, points, .. } in &plot.curves {
+    for Curve { colour, form, points, .. } in &plot.curves {
         let colour = colour.light();
-        chart.draw_series(LineSeries::new(
-            points.iter().copied(),
-            colour.stroke_width(if *computed { 2 } else { 3 }),
-        ))?;
-        if !computed {
-            chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, colour.filled())))?;
+        if *form != Form::Apart {
+            let medians = points.iter().map(|(x, y)| (*x, y.median));
+            chart.draw_series(LineSeries::new(medians, colour.stroke_width(2)))?;
+        }
+        if *form != Form::Line {
+            let quartiles = points.iter().map(|&(x, y)| {
+                ErrorBar::new_vertical(x, y.low, y.median, y.high, colour.filled(), QUARTILES_WIDTH)
+            });
+            chart.draw_series(quartiles)?;
+            chart.draw_series(points.iter().map(|(x, y)| Circle::new((*x, y.median), 4, colour.filled())))?;
         }
     }
     Ok(())
@@ -126,19 +139,19 @@ mod tests {
 
     #[test]
     fn a_plot_carries_every_curve_in_its_colour() {
-        let curve = |colour, computed| Curve {
+        let curve = |colour, form| Curve {
             label: String::new(),
             colour,
-            computed,
-            points: vec![(1.0, 1.0), (16.0, 9.0), (1024.0, 16.0)],
+            form,
+            points: [(1.0, 1.0), (16.0, 9.0), (1024.0, 16.0)].map(|(x, y)| (x, Spread::exactly(y))).to_vec(),
         };
         let plot = Plot {
-            title: String::new(),
+            title: "of \"A & B\"".to_owned(),
             x: "stripes".to_owned(),
             y: "times".to_owned(),
             log_y: false,
             named: Some((1024.0, "exact")),
-            curves: vec![curve(Colour::Ours, false), curve(Colour::Limit, true)],
+            curves: vec![curve(Colour::Ours, Form::Measured), curve(Colour::Limit, Form::Line)],
         };
         for log_y in [false, true] {
             let svg = svg(&Plot {
@@ -148,13 +161,13 @@ mod tests {
                     .iter()
                     .map(|c| Curve { label: String::new(), points: c.points.clone(), ..*c })
                     .collect(),
-                title: String::new(),
+                title: plot.title.clone(),
                 x: plot.x.clone(),
                 y: plot.y.clone(),
                 ..plot
             })
             .unwrap();
-            assert!(svg.starts_with("<svg"), "{svg}");
+            assert!(svg.starts_with("<svg role=\"img\" aria-label=\"of &quot;A &amp; B&quot;\""), "{svg}");
             assert!(svg.contains("#2563EB") && svg.contains("#94A3B8"), "{svg}");
             assert!(svg.contains(">\nexact\n<"), "{svg}");
         }

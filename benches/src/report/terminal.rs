@@ -15,7 +15,7 @@ pub fn text(report: &Report) -> String {
         "{}, {} cores, {}; one 4 KiB write and its sync: {:.0} us",
         machine.processor, machine.cores, machine.system, machine.sync_us
     );
-    let hurry = if report.quick { ", in a hurry: expect noise" } else { "" };
+    let hurry = if report.quick { "; a short run, so they are noisy" } else { "" };
     let _ = writeln!(
         out,
         "Medians and quartiles of interleaved rounds{hurry}. Measured in {:.0} s.",
@@ -41,7 +41,7 @@ fn grid(table: &Table) -> Grid {
     for row in &table.rows {
         let show = |figure| table.unit.show(figure);
         grid.add_row([
-            row.label.clone(),
+            if table.is_ahead(row) { format!("{} (faster than ours)", row.label) } else { row.label.clone() },
             show(row.value.median),
             format!("{} .. {}", show(row.value.low), show(row.value.high)),
             format!("{:.2}", row.ratio.median),

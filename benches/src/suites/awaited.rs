@@ -13,14 +13,11 @@ use std::{
 };
 
 use crossbeam_utils::CachePadded;
-use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher};
+use stripe_lock::{AsyncKeyedMutex, AsyncStripedMutex, AsyncStripedRwLock, DefaultHasher};
 
 use super::{BITMAP, CAS_PAIR, EXACT, OURS, SLEEP_STRIPES, STRIPES, Sharing, shared};
 use crate::{
-    contenders::{
-        AsyncKeyLock, AsyncRwLock, Bitmap, BlockedOn, Blocking, CasPair, KeyedLockAsync, LockableAsync,
-        Padded, StripedLockAsync, Unlocked, padded,
-    },
+    contenders::{AsyncKeyLock, AsyncRwLock, Bitmap, BlockedOn, Blocking, CasPair, Padded, Unlocked, padded},
     harness::Case,
     workloads::{
         Held, many_keys, many_polled_once, one_key, polled_once, read_mostly, sleeping_tasks, tasks, threads,
@@ -38,15 +35,7 @@ pub const FUTURES: &str = "futures, striped by hand";
 pub const SAA: &str = "saa, striped by hand";
 /// The limit of a lock that is handed from task to task.
 pub const TOKEN_RING: &str = "token ring (limit)";
-const STRIPED_LOCK: &str = "striped-lock (tokio)";
-const KEYED_LOCK: &str = "keyed-lock (async)";
-const LOCKABLE: &str = "lockable (async)";
-
 type Tokio = Padded<tokio::sync::Mutex<()>>;
-type AsyncLock = Padded<async_lock::Mutex<()>>;
-type Futures = Padded<futures_util::lock::Mutex<()>>;
-type Saa = Padded<saa::Lock>;
-
 fn ours() -> AsyncStripedMutex<u64> {
     AsyncStripedMutex::new(STRIPES)
 }
@@ -55,31 +44,49 @@ fn tokio() -> Tokio {
     padded(STRIPES)
 }
 
-fn async_lock() -> AsyncLock {
-    padded(STRIPES)
-}
+#[cfg(feature = "locks")]
+mod peers {
+    use stripe_lock::DefaultHasher;
 
-fn futures() -> Futures {
-    padded(STRIPES)
-}
+    use super::STRIPES;
+    pub(super) use crate::contenders::peers::{KeyedLockAsync, LockableAsync};
+    use crate::contenders::{Padded, padded, peers::StripedLockAsync};
 
-fn saa() -> Saa {
-    padded(STRIPES)
-}
+    pub(super) const STRIPED_LOCK: &str = "striped-lock (tokio)";
+    pub(super) const KEYED_LOCK: &str = "keyed-lock (async)";
+    pub(super) const LOCKABLE: &str = "lockable (async)";
 
-fn striped_lock() -> StripedLockAsync<u64, DefaultHasher> {
-    StripedLockAsync::new(STRIPES, DefaultHasher::default())
+    pub(super) fn async_lock() -> Padded<async_lock::Mutex<()>> {
+        padded(STRIPES)
+    }
+
+    pub(super) fn futures() -> Padded<futures_util::lock::Mutex<()>> {
+        padded(STRIPES)
+    }
+
+    pub(super) fn saa() -> Padded<saa::Lock> {
+        padded(STRIPES)
+    }
+
+    pub(super) fn striped_lock() -> StripedLockAsync<u64, DefaultHasher> {
+        StripedLockAsync::new(STRIPES, DefaultHasher::default())
+    }
 }
+#[cfg(feature = "locks")]
+use peers::{
+    KEYED_LOCK, KeyedLockAsync, LOCKABLE, LockableAsync, STRIPED_LOCK, async_lock, futures, saa, striped_lock,
+};
 
 /// Lock and unlock by futures that are ready when first polled.
 pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
-    vec![
+    cases![
         polled_once(OURS, ours(), keys),
         one_key(CAS_PAIR, CasPair::new(STRIPES, DefaultHasher::default()), keys),
+        polled_once(TOKIO, tokio(), keys),
+        ;
         polled_once(SAA, saa(), keys),
         polled_once(FUTURES, futures(), keys),
         polled_once(ASYNC_LOCK, async_lock(), keys),
-        polled_once(TOKIO, tokio(), keys),
         polled_once(STRIPED_LOCK, striped_lock(), keys),
         polled_once(KEYED_LOCK, KeyedLockAsync::default(), keys),
         polled_once(LOCKABLE, LockableAsync::default(), keys),
@@ -88,41 +95,49 @@ pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
 
 /// Lock and unlock by the methods that make a thread wait. The mutex of `futures-util` has none.
 pub fn blocking(keys: &[u64]) -> Vec<Case<'_>> {
-    vec![
+    cases![
         one_key(OURS, Blocking(ours()), keys),
         one_key(CAS_PAIR, CasPair::new(STRIPES, DefaultHasher::default()), keys),
+        one_key(TOKIO, Blocking(tokio()), keys),
+        ;
         one_key(SAA, Blocking(saa()), keys),
         one_key(ASYNC_LOCK, Blocking(async_lock()), keys),
-        one_key(TOKIO, Blocking(tokio()), keys),
     ]
 }
 
 /// Lock and unlock by a thread that awaits each lock in `block_on`.
 pub fn blocked_on(keys: &[u64]) -> Vec<Case<'_>> {
-    vec![
+    cases![
         one_key(OURS, BlockedOn(ours()), keys),
         one_key(CAS_PAIR, CasPair::new(STRIPES, DefaultHasher::default()), keys),
+        one_key(TOKIO, BlockedOn(tokio()), keys),
+        ;
         one_key(SAA, BlockedOn(saa()), keys),
         one_key(FUTURES, BlockedOn(futures()), keys),
         one_key(ASYNC_LOCK, BlockedOn(async_lock()), keys),
-        one_key(TOKIO, BlockedOn(tokio()), keys),
     ]
 }
 
 /// Lock and unlock several keys at once in the same way.
 pub fn awaited_many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
-    let mut cases = vec![
+    let cases = cases![
         many_polled_once(OURS, ours(), batches),
         many_keys(BITMAP, Bitmap::new(DefaultHasher::default()), batches),
+        many_polled_once(TOKIO, tokio(), batches),
+        ;
         many_polled_once(SAA, saa(), batches),
         many_polled_once(FUTURES, futures(), batches),
         many_polled_once(ASYNC_LOCK, async_lock(), batches),
-        many_polled_once(TOKIO, tokio(), batches),
         many_polled_once(LOCKABLE, LockableAsync::default(), batches),
     ];
-    if matches!(batches[0].len(), 2 | 4) {
-        cases.push(many_polled_once(STRIPED_LOCK, striped_lock(), batches));
-    }
+    #[cfg(feature = "locks")]
+    let cases = {
+        let few = matches!(batches[0].len(), 2 | 4);
+        cases
+            .into_iter()
+            .chain(few.then(|| many_polled_once(STRIPED_LOCK, striped_lock(), batches)))
+            .collect()
+    };
     cases
 }
 
@@ -140,12 +155,13 @@ pub fn threaded_awaited(
         shared(label, BlockedOn(lock), count, sharing, keys, section)
     }
     let load = (count, sharing, keys, section);
-    vec![
+    cases![
         case((OURS, ours()), load),
+        case((TOKIO, tokio()), load),
+        ;
         case((SAA, saa()), load),
         case((FUTURES, futures()), load),
         case((ASYNC_LOCK, async_lock()), load),
-        case((TOKIO, tokio()), load),
         case((KEYED_LOCK, KeyedLockAsync::default()), load),
         case((LOCKABLE, LockableAsync::default()), load),
     ]
@@ -159,7 +175,9 @@ pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
         let (sharing, label) = (Sharing::Disjoint, |name: &str| format!("{name}, threads: {count}"));
         let empty = Duration::ZERO;
         cases.push(shared(&label(OURS), BlockedOn(ours()), count, sharing, keys, empty));
+        #[cfg(feature = "locks")]
         cases.push(shared(&label(SAA), BlockedOn(saa()), count, sharing, keys, empty));
+        #[cfg(feature = "locks")]
         cases.push(shared(&label(ASYNC_LOCK), BlockedOn(async_lock()), count, sharing, keys, empty));
         cases.push(shared(&label(TOKIO), BlockedOn(tokio()), count, sharing, keys, empty));
         cases.push(registers(label("registers"), count));
@@ -184,22 +202,24 @@ pub fn read_awaited<'a>(
     fn padded_rw<L: AsyncRwLock>() -> BlockedOn<Padded<L>> {
         BlockedOn(padded(STRIPES))
     }
-    vec![
+    cases![
         read_mostly(OURS, BlockedOn(AsyncStripedRwLock::<u64>::new(STRIPES)), count, keys, writes),
+        read_mostly(TOKIO, padded_rw::<tokio::sync::RwLock<()>>(), count, keys, writes),
+        ;
         read_mostly(SAA, padded_rw::<saa::Lock>(), count, keys, writes),
         read_mostly(ASYNC_LOCK, padded_rw::<async_lock::RwLock<()>>(), count, keys, writes),
-        read_mostly(TOKIO, padded_rw::<tokio::sync::RwLock<()>>(), count, keys, writes),
     ]
 }
 
 /// Tasks that lock one key.
 pub fn one_key_by_tasks(count: usize, held: Held) -> Vec<Case<'static>> {
-    let mut cases = vec![
+    let mut cases = cases![
         tasks(OURS, ours(), count, held),
+        tasks(TOKIO, tokio(), count, held),
+        ;
         tasks(SAA, saa(), count, held),
         tasks(FUTURES, futures(), count, held),
         tasks(ASYNC_LOCK, async_lock(), count, held),
-        tasks(TOKIO, tokio(), count, held),
     ];
     if held == Held::OverAYield {
         cases.push(token_ring(TOKEN_RING, count));
@@ -212,7 +232,7 @@ pub fn asleep_awaited(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
     let striped = SLEEP_STRIPES.iter().map(|&stripes| {
         sleeping_tasks(stripes.to_string(), AsyncStripedMutex::<u64>::new(stripes), writers, sleep)
     });
-    striped.chain([sleeping_tasks(EXACT, LockableAsync::default(), writers, sleep)]).collect()
+    striped.chain([sleeping_tasks(EXACT, AsyncKeyedMutex::<u64>::new(), writers, sleep)]).collect()
 }
 
 /// One byte for each stripe, side by side (dense), on cache lines of their own (padded), or padded and so few that they take as

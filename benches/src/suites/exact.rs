@@ -7,8 +7,8 @@ use stripe_lock::{AsyncKeyedMutex, AsyncStripedMutex, DefaultHasher, Fnv1a};
 use super::{CAS_PAIR, DASHMAP, OURS, STRIPES, Sharing, shared};
 use crate::{
     contenders::{
-        CasPair, Dashmap, GlobalMutex, HoldMany, KeyLock, KeyedLock, KeyedLockAsync, Lockable, LockableAsync,
-        MapOfMutexes, Ours, OursExact, Scc,
+        CasPair, Dashmap, GlobalMutex, HoldMany, KeyLock, MapOfMutexes, Ours, OursExact,
+        peers::{KeyedLock, KeyedLockAsync, Lockable, LockableAsync, Scc},
     },
     harness::Case,
     keys::Distinct,

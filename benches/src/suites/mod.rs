@@ -1,7 +1,19 @@
 //! Which contenders meet on which workload: the lists that the criterion targets, the table of targets and the report
 //! all measure.
 
+/// The cases of a list. Those behind the semicolon are of crates that only builds with the feature `locks` have.
+macro_rules! cases {
+    ($($case:expr,)* ; $($peer:expr,)*) => {{
+        #[allow(unused_mut, reason = "without the feature there is nothing to add")]
+        let mut cases = vec![$($case),*];
+        #[cfg(feature = "locks")]
+        cases.extend([$($peer),*]);
+        cases
+    }};
+}
+
 mod awaited;
+#[cfg(feature = "locks")]
 mod exact;
 
 use std::{
@@ -21,15 +33,18 @@ pub use awaited::{
     blocking, layouts, one_key_by_tasks, read_awaited, registers, threaded_awaited,
 };
 
+#[cfg(feature = "locks")]
 pub use exact::{
     OURS_EXACT, crafted_keys, exact, exact_asleep, exact_awaited, exact_crafted, exact_many, exact_threaded,
     nested,
 };
 
+#[cfg(feature = "locks")]
+use crate::contenders::peers::{Happylock, KeyedLock, Lockable, Scc, StripedLock};
 use crate::{
     contenders::{
-        Bitmap, CasPair, Dashmap, GlobalMutex, GlobalRwLock, Happylock, KeyLock, KeyRwLock, KeyedLock,
-        Lockable, Ours, OursRw, Scc, SortDedup, StdStriped, StdStripedRw, StripedLock,
+        Bitmap, CasPair, Dashmap, GlobalMutex, GlobalRwLock, KeyLock, KeyRwLock, Ours, OursExact, OursRw,
+        SortDedup, StdStriped, StdStripedRw, SwapStore,
     },
     harness::Case,
     keys::{self, Distinct},
@@ -40,10 +55,12 @@ use crate::{
 
 /// Ours, in every list.
 pub const OURS: &str = "stripe-lock";
-/// The limit of a lock of one key, in the lists of locks.
-pub const CAS_PAIR: &str = "CAS pair by hand (limit)";
-/// The limit of a lock of many keys.
-pub const BITMAP: &str = "bitmap loop by hand (limit)";
+/// The limit of a lock of one key: an exchange and a store.
+pub const SWAP_STORE: &str = "exchange and store by hand (limit)";
+/// Two compare-and-swaps, as most locks have them.
+pub const CAS_PAIR: &str = "CAS pair by hand";
+/// Many keys without guards.
+pub const BITMAP: &str = "bitmap loop by hand";
 /// Many keys as they are usually locked by hand.
 pub const SORT_DEDUP: &str = "sort + dedup by hand";
 /// `striped-lock` 0.1.
@@ -64,8 +81,9 @@ type StdHash = BuildHasherDefault<std::hash::DefaultHasher>;
 pub fn one(keys: &[u64]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
     let all = || keys.iter().copied();
-    vec![
+    cases![
         one_key(OURS, Ours::new(STRIPES, hasher()), keys),
+        one_key(SWAP_STORE, SwapStore::new(STRIPES, hasher()), keys),
         one_key(CAS_PAIR, CasPair::new(STRIPES, hasher()), keys),
         one_key("stripe-lock, FNV-1a", Ours::new(STRIPES, Fnv1a::default()), keys),
         one_key("stripe-lock, SipHash", Ours::new(STRIPES, SipHash::default()), keys),
@@ -74,6 +92,7 @@ pub fn one(keys: &[u64]) -> Vec<Case<'_>> {
         one_key("std Mutex striped by hand", StdStriped::new(STRIPES, StdHash::default()), keys),
         one_key(DASHMAP, Dashmap::new(all(), RandomState::new()), keys),
         one_key(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), keys),
+        ;
         one_key("scc get_sync", Scc::new(all(), RandomState::new()), keys),
         one_key(STRIPED_LOCK, StripedLock::new(STRIPES, StdHash::default()), keys),
         one_key(STRIPED_LOCK_SAME_HASHER, StripedLock::new(STRIPES, hasher()), keys),
@@ -87,12 +106,14 @@ pub fn one(keys: &[u64]) -> Vec<Case<'_>> {
 pub fn one_string(keys: &[String]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
     let all = || keys.iter().cloned();
-    vec![
+    cases![
         one_key(OURS, Ours::new(STRIPES, hasher()), keys),
+        one_key(SWAP_STORE, SwapStore::new(STRIPES, hasher()), keys),
         one_key(CAS_PAIR, CasPair::new(STRIPES, hasher()), keys),
         one_key("stripe-lock, FNV-1a", Ours::new(STRIPES, Fnv1a::default()), keys),
         one_key("stripe-lock, SipHash", Ours::new(STRIPES, SipHash::default()), keys),
         one_key(DASHMAP, Dashmap::new(all(), RandomState::new()), keys),
+        ;
         one_key("scc get_sync", Scc::new(all(), RandomState::new()), keys),
         one_key(STRIPED_LOCK, StripedLock::new(STRIPES, StdHash::default()), keys),
         one_key("keyed-lock", KeyedLock::default(), keys),
@@ -103,16 +124,25 @@ pub fn one_string(keys: &[String]) -> Vec<Case<'_>> {
 /// Lock and unlock several keys at once, all with our default hasher. Each batch has `batches[0].len()` keys.
 pub fn many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
-    let mut cases = vec![
+    let cases = cases![
         many_keys(OURS, Ours::new(STRIPES, hasher()), batches),
         many_keys(BITMAP, Bitmap::new(hasher()), batches),
         many_keys(SORT_DEDUP, SortDedup::new(STRIPES, hasher()), batches),
+        ;
         many_keys("happylock striped by hand", Happylock::new(STRIPES, hasher()), batches),
         many_keys("lockable, in order", Lockable::default(), batches),
     ];
-    if matches!(batches[0].len(), 2 | 4) {
-        cases.push(many_keys(STRIPED_LOCK_SAME_HASHER, StripedLock::new(STRIPES, hasher()), batches));
-    }
+    #[cfg(feature = "locks")]
+    let cases =
+        {
+            let few = matches!(batches[0].len(), 2 | 4);
+            cases
+                .into_iter()
+                .chain(few.then(|| {
+                    many_keys(STRIPED_LOCK_SAME_HASHER, StripedLock::new(STRIPES, hasher()), batches)
+                }))
+                .collect()
+        };
     cases
 }
 
@@ -152,7 +182,7 @@ fn shared<'a>(
 pub fn threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration) -> Vec<Case<'static>> {
     let hasher = DefaultHasher::default;
     let all = || keys.iter().copied();
-    let mut cases = vec![
+    let mut cases = cases![
         shared(OURS, Ours::new(STRIPES, hasher()), count, sharing, keys, section),
         shared(
             "std Mutex striped by hand",
@@ -163,6 +193,7 @@ pub fn threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration)
             section,
         ),
         shared(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), count, sharing, keys, section),
+        ;
         shared("scc get_sync, same hasher", Scc::new(all(), hasher()), count, sharing, keys, section),
         shared("happylock striped by hand", Happylock::new(STRIPES, hasher()), count, sharing, keys, section),
         shared("keyed-lock", KeyedLock::default(), count, sharing, keys, section),
@@ -298,7 +329,7 @@ pub fn attacked(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
         case("FNV-1a, honest keys", fnv(), Distinct::of_writer, load),
         case("FNV-1a, crafted keys", fnv(), crafted, load),
         case("keyed default, the same crafted keys", keyed, crafted, load),
-        case("exact locks, the same crafted keys", Lockable::default(), crafted, load),
+        case("exact locks, the same crafted keys", OursExact::<u64>::default(), crafted, load),
     ]
 }
 
@@ -319,5 +350,5 @@ pub fn asleep(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
         let lock = Ours::new(stripes, DefaultHasher::default());
         sleeping_threads(stripes.to_string(), lock, writers, sleep)
     });
-    striped.chain([sleeping_threads(EXACT, Lockable::default(), writers, sleep)]).collect()
+    striped.chain([sleeping_threads(EXACT, OursExact::<u64>::default(), writers, sleep)]).collect()
 }

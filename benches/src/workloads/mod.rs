@@ -2,10 +2,10 @@
 
 mod awaited;
 mod closed_loop;
-#[cfg(feature = "stores")]
+#[cfg(feature = "report")]
 mod load;
 mod locks;
-#[cfg(feature = "disk")]
+#[cfg(any(feature = "report", feature = "disk"))]
 mod puts;
 mod quota;
 mod sleep;
@@ -13,10 +13,10 @@ mod waiting;
 
 pub use awaited::{Held, many_polled_once, polled_once, tasks, token_ring};
 pub use closed_loop::closed_loop;
-#[cfg(feature = "stores")]
+#[cfg(feature = "report")]
 pub use load::load;
 pub use locks::{busy, lock_all, many_keys, one_key, one_key_each, read_mostly, threads, together};
-#[cfg(feature = "disk")]
+#[cfg(any(feature = "report", feature = "disk"))]
 pub use puts::{Put, puts, sync_time};
 pub use sleep::{sleeping_tasks, sleeping_threads};
 pub use waiting::{

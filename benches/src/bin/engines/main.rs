@@ -1,6 +1,6 @@
 //! What a disk engine promises beside puts: reads, updates, checkpoints, opening, space, memory; ours and the others'.
 //!
-//! `cargo run --release -p benches --bin engines -- --help`
+//! `cargo bench-disk engines -- --help`
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Part three: the disk engine, before and after striping, and as it is.
+//! Part two: the disk engine, before and after striping, and as it is.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use stripe_lock::Fnv1a;
 
 use super::{
-    super::{Colour, Curve, Headline, Plot, Role, Section, Table, Unit, progress::Progress},
+    super::{Colour, Curve, Form, Plot, Role, Section, Table, Unit, progress::Progress},
     Settings,
 };
 use crate::{
@@ -22,9 +22,9 @@ use crate::{
 
 const WRITERS: [usize; 4] = [1, 4, 16, 64];
 const SIZES: [(usize, &str); 2] = [(1 << 10, "1 KiB"), (64 << 10, "64 KiB")];
-pub(super) const BEFORE: &str = "before: one lock over the write";
-pub(super) const AFTER: &str = "after: stripes over the write";
-pub(super) const AS_IS: &str = "as it is: stripe released first";
+pub(super) const BEFORE: &str = "one lock over the write";
+pub(super) const AFTER: &str = "stripes over the write";
+pub(super) const AS_IS: &str = "as it is: stripe released before the sync";
 
 fn plan(settings: &Settings) -> Plan {
     settings.plan((5, 160), (3, 40))
@@ -44,44 +44,55 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Result<Se
             let result = compare(settings, progress, writers, size)?;
             let title =
                 format!("Durable puts of {name} by {writers} writer{}", if writers == 1 { "" } else { "s" });
-            by_writers.push(Table::of(title, Unit::PerSecond, &result, BEFORE, role).with_base("before"));
+            by_writers.push(Table::of(title, Unit::PerSecond, &result, BEFORE, role).with_base("one lock"));
         }
         plots.push(curves(name, &by_writers));
         tables.append(&mut by_writers);
     }
-    let many = &tables[2];
+    let (alone, many, most) = (&tables[0], &tables[2], &tables[3]);
     let gain = |label: &str| many.row(label).ratio.median;
-    let alone = &tables[0];
-    let findings = vec![
-        format!(
-            "At 16 writers of 1 KiB, stripes over the write do {:.1} times the puts of one lock, and the engine as it is {:.1} times.",
-            gain(AFTER),
-            gain(AS_IS)
+    let findings = Section::conclude(vec![
+        (
+            &[many],
+            format!(
+                "With 16 writers of 1 KiB, stripes held over the write make {:.1} times the puts of one lock, and the engine as it is \
+                 makes {:.1} times.",
+                gain(AFTER),
+                gain(AS_IS)
+            ),
         ),
-        format!(
-            "What the stripes do is let writers meet in one sync; group commit does the rest. With fresh keys that rarely share a \
-             stripe, releasing the stripe before waiting for the disk adds a factor of {:.2} at 16 writers and {:.2} at 64.",
-            many.row(AS_IS).value.median / many.row(AFTER).value.median,
-            tables[3].row(AS_IS).value.median / tables[3].row(AFTER).value.median,
+        (
+            &[most],
+            format!(
+                "Stripes let writers share one sync. The engine releases its stripe before it waits for the disk: with 64 writers, whose \
+                 keys share stripes more often, {:.1} times the puts of one lock instead of {:.1} times.",
+                most.row(AS_IS).ratio.median,
+                most.row(AFTER).ratio.median,
+            ),
         ),
-        format!(
-            "One writer gains nothing, since there is nobody to share a sync with: {:.2} times before.",
-            alone.row(AS_IS).ratio.median
+        (
+            &[alone],
+            format!(
+                "One writer gains nothing, because there is no other writer to share a sync with: {:.2} times.",
+                alone.row(AS_IS).ratio.median
+            ),
         ),
-    ];
+    ]);
     Ok(Section {
         id: "disk",
-        title: "Disk engine: what do stripes buy durable writes?",
+        title: "What do stripes buy a disk engine?",
         method: format!(
-            "Puts of random bytes under fresh keys into vde-store, each acknowledged once the disk has it; {} stripes, FNV-1a.",
+            "Puts of random bytes under new keys into vde-store, each acknowledged once it is on the disk. Three ways of locking: one \
+             lock held over the write, {} stripes (FNV-1a) held over the write, and the engine as it is.",
             suites::STRIPES
         ),
-        headline: Headline {
-            figure: format!("{:.1} x", gain(AS_IS)),
-            says: "the durable 1 KiB puts of one lock, by 16 writers into the engine as it is".to_owned(),
-        },
+        headline: many.headline(
+            format!("{:.1} x", gain(AS_IS)),
+            "the durable puts of one lock, by 16 writers of 1 KiB into vde-store".to_owned(),
+        ),
         findings,
         tables,
+        shown: 0,
         plots,
     })
 }
@@ -124,8 +135,8 @@ pub(super) fn role(label: &str) -> Role {
 
 fn curves(size: &str, tables: &[Table]) -> Plot {
     let curve = |label: &str, colour| {
-        let points = WRITERS.iter().zip(tables).map(|(&n, table)| (n as f64, table.row(label).value.median));
-        Curve { label: label.to_owned(), colour, computed: false, points: points.collect() }
+        let points = WRITERS.iter().zip(tables).map(|(&n, table)| (n as f64, table.row(label).value));
+        Curve { label: label.to_owned(), colour, form: Form::Measured, points: points.collect() }
     };
     Plot {
         title: format!("Durable puts of {size} per second"),

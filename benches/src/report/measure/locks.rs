@@ -1,15 +1,15 @@
-//! Part one: what a lock by key costs.
+//! Part four: what a lock by key costs.
 
 use std::time::Duration;
 
 use super::{
-    super::{Headline, Role, Section, Table, Unit, progress::Progress},
+    super::{Role, Section, Table, Unit, progress::Progress},
     Settings, listed, with_ratios,
 };
 use crate::{
     harness::Plan,
     keys,
-    suites::{self, BITMAP, CAS_PAIR, OURS, SORT_DEDUP, Sharing},
+    suites::{self, BITMAP, CAS_PAIR, OURS, SORT_DEDUP, SWAP_STORE, Sharing},
 };
 
 const BATCHES: [usize; 3] = [2, 8, 64];
@@ -57,28 +57,29 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Section {
     let cost = one.row(OURS).value.median;
     Section {
         id: "locks",
-        title: "Locks: what does a lock by key cost?",
+        title: "What does a lock by key cost?",
         method: format!(
-            "Time of one lock and unlock over nothing, {} stripes where there are stripes. The limit is written by hand: \
-             a hash, a compare-and-swap to lock and one to unlock, with our default hasher.",
+            "Time to lock and unlock free keys, with nothing done under the lock; {} stripes where there are stripes. The limit is \
+             written by hand: a hash, an exchange to lock and a store to unlock. Locks of more crates: --features peers.",
             suites::STRIPES
         ),
-        headline: Headline {
-            figure: Unit::Nanoseconds.show(cost),
-            says: format!(
-                "to lock and unlock one key; the compare-and-swap pair alone takes {}",
-                Unit::Nanoseconds.show(one.row(CAS_PAIR).value.median)
+        headline: one.headline(
+            Unit::Nanoseconds.show(cost),
+            format!(
+                "to lock and unlock one free key; the limit, an exchange and a store, takes {}",
+                Unit::Nanoseconds.show(one.row(SWAP_STORE).value.median)
             ),
-        },
+        ),
         findings: findings(&tables),
         tables,
+        shown: 1,
         plots: vec![],
     }
 }
 
 fn role(label: &str) -> Role {
     match label {
-        CAS_PAIR | BITMAP => Role::Limit,
+        SWAP_STORE => Role::Limit,
         label if label.starts_with(OURS) => Role::Ours,
         _ => Role::Peer,
     }
@@ -86,34 +87,43 @@ fn role(label: &str) -> Role {
 
 fn findings(tables: &[Table]) -> Vec<String> {
     let one = &tables[0];
-    let ours = one.row(OURS).value.median;
-    let mut findings = vec![format!(
-        "One key costs {:.2} times the pair of compare-and-swaps that no lock by key can do without. That pair also says \
-         what is out of reach: nothing can be more than {:.1} times as fast as striped-lock here, or {:.1} times as fast \
-         as dashmap's get_mut.",
-        ours / one.row(CAS_PAIR).value.median,
-        one.row(suites::STRIPED_LOCK).value.median / one.row(CAS_PAIR).value.median,
-        one.row(suites::DASHMAP).value.median / one.row(CAS_PAIR).value.median,
-    )];
-    let over = |other: &str, less: bool| {
-        let ratios = tables[2..2 + BATCHES.len()].iter().map(|table| {
-            let ratio = table.row(OURS).value.median / table.row(other).value.median;
-            format!("{:.2}", if less { ratio } else { 1.0 / ratio })
-        });
-        ratios.collect::<Vec<_>>().join(" / ")
+    let many = &tables[2..2 + BATCHES.len()];
+    let over = |other: &str| {
+        let ratios = many.iter().map(|table| table.row(other).ratio.median);
+        listed(&ratios.map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>(), "")
     };
-    findings.push(format!(
-        "{} keys at once cost {} times the bitmap loop by hand, and are locked {} times as fast as by sorting.",
-        BATCHES.map(|count| count.to_string()).join(" / "),
-        over(BITMAP, true),
-        over(SORT_DEDUP, false),
-    ));
+    let all: Vec<_> = many.iter().collect();
+    let mut claims = vec![
+        (
+            vec![one],
+            format!(
+                "One key takes {:.2} times the limit. A pair of compare-and-swaps, which most locks consist of, takes {:.2} times as long \
+                 as ours, and dashmap's get_mut {:.2} times.",
+                1.0 / one.row(SWAP_STORE).ratio.median,
+                one.row(CAS_PAIR).ratio.median,
+                one.row(suites::DASHMAP).ratio.median,
+            ),
+        ),
+        (
+            all,
+            format!(
+                "With {} keys at once, sorting by hand takes {} times as long as ours, and a loop over a bitmap, which makes no guards, \
+                 {} times.",
+                listed(&BATCHES.map(|count| count.to_string()), ""),
+                over(SORT_DEDUP),
+                over(BITMAP),
+            ),
+        ),
+    ];
     for table in tables {
-        let ahead = table.ahead_of(OURS);
+        let ahead = table.ahead();
         if !ahead.is_empty() {
-            let names = listed(&with_ratios(&ahead, table.row(OURS).value), "");
-            findings.push(format!("Faster than ours in \u{201c}{}\u{201d}: {names}.", table.title));
+            let names = listed(&with_ratios(&ahead), "");
+            claims.push((
+                vec![table],
+                format!("Faster than ours in \u{201c}{}\u{201d}: {names}.", table.title),
+            ));
         }
     }
-    findings
+    Section::conclude(claims.iter().map(|(tables, claim)| (&**tables, claim.clone())).collect())
 }

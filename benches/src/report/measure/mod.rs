@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Machine, Report, Row, progress::Progress};
-use crate::{contenders::stores::Failure, harness::Plan, rdf::Input, spread::Spread};
+use crate::{contenders::stores::Failure, harness::Plan, rdf::Input};
 
 /// How to measure, and what.
 #[derive(Debug)]
@@ -42,20 +42,20 @@ pub fn measure(settings: &Settings) -> Result<Report, Failure> {
     // command there is nothing to be done about it.
     let _ = Command::new("sync").status();
     let begun = Instant::now();
-    let expected = locks::expected(settings)
-        + parallelism::expected(settings)
+    let expected = parallelism::expected(settings)
         + disk::expected(settings)
-        + triples::expected(settings);
+        + triples::expected(settings)
+        + locks::expected(settings);
     let mut progress = Progress::new(expected);
     let sections = vec![
-        locks::section(settings, &mut progress),
         parallelism::section(settings, &mut progress),
         disk::section(settings, &mut progress)?,
         triples::section(settings, &mut progress)?,
+        locks::section(settings, &mut progress),
     ];
     progress.finish();
     Ok(Report {
-        format: 1,
+        format: 2,
         // Last, since the disk is still busy with what was written out before.
         machine: Machine::here(&settings.dir)?,
         quick: settings.quick,
@@ -74,7 +74,7 @@ fn listed(items: &[String], otherwise: &str) -> String {
     }
 }
 
-/// The labels of rows, each with how its figure relates to `ours`.
-fn with_ratios(rows: &[&Row], ours: Spread) -> Vec<String> {
-    rows.iter().map(|row| format!("{} ({:.2} of ours)", row.label, row.value.median / ours.median)).collect()
+/// The labels of rows, each with the ratio of its figure to ours.
+fn with_ratios(rows: &[&Row]) -> Vec<String> {
+    rows.iter().map(|row| format!("{} ({:.2} of ours)", row.label, row.ratio.median)).collect()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 #[cfg(feature = "sqlite")]
 use std::sync::Mutex;
 
-use super::stores::{Durability, Failure, Store};
+use super::traits::{Durability, Failure, Store};
 
 /// RocksDB: puts with `sync`, which it groups by itself.
 #[cfg(feature = "rocksdb")]

@@ -6,10 +6,10 @@ use std::path::Path;
 use oxrdf::Quad;
 
 #[cfg(feature = "lmdb")]
-use super::{foreign::Lmdb, stores::Store};
+use super::super::stores::{Store, foreign::Lmdb};
 use super::{
-    quads::QuadStore,
-    stores::{Durability, Failure},
+    super::stores::{Durability, Failure},
+    traits::QuadStore,
 };
 
 /// Keys and values to be put at once.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::stores::{Durability, Failure, Store};
+use super::traits::{Durability, Failure, Store};
 
 /// The space of the log, written beforehand (syncing a fresh extent also writes the file system's journal) and
 /// written again from its start when full.

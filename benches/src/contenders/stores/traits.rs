@@ -1,0 +1,93 @@
+//! What a disk engine is asked to do.
+
+use std::{error::Error, path::Path};
+
+/// An error of an engine.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// When a put returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once the disk has it.
+    Synced,
+    /// Once the engine has it; a crash of the machine may take it back.
+    Buffered,
+}
+
+/// A store of bytes by key.
+pub trait Store: Send + Sync {
+    /// Stores a value.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure>;
+
+    /// Reads a value into memory of the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Stores many values, without waiting for the disk where the engine can do without.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        pairs.iter().try_for_each(|(key, value)| self.put(key, value, Durability::Buffered))
+    }
+
+    /// Stores many values durably, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// The error of the engine. The default implementation fails: the engine has no transactions here.
+    fn commit(&self, _pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
+        Err("this engine has no transactions here".into())
+    }
+
+    /// Removes a value; as [`put_all`](Self::put_all).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn delete(&self, key: &[u8]) -> Result<(), Failure>;
+
+    /// Reads up to `count` keys and values in order, from `from` on. Returns how many were there.
+    ///
+    /// # Errors
+    ///
+    /// The error of the engine. The default implementation fails: the engine has no scan here.
+    fn scan(&self, _from: &[u8], _count: usize) -> Result<usize, Failure> {
+        Err("this engine does not scan here".into())
+    }
+
+    /// The greatest key.
+    ///
+    /// # Errors
+    ///
+    /// The error of the engine. The default implementation fails: the engine is not asked for its last key here.
+    fn last(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Err("this engine is not asked for its last key here".into())
+    }
+
+    /// Brings the store into the state in which it would be found at rest, as far as the engine does that on demand.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine says.
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// An engine that keeps a store in a directory.
+#[derive(Clone, Copy)]
+pub struct Engine {
+    /// What it is called in tables.
+    pub name: &'static str,
+    /// Opens the store in a directory, a new one where it is empty.
+    pub open: fn(&Path) -> Result<Box<dyn Store>, Failure>,
+}

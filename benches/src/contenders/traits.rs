@@ -1,0 +1,122 @@
+//! What the locks are asked to do.
+
+/// A lock for one key at a time.
+pub trait KeyLock<K: ?Sized>: Send + Sync {
+    /// Runs `section` while `key` is locked.
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R;
+
+    /// Whether two keys can be held by two threads at once. Exact locks answer yes for every two different keys.
+    fn apart(&self, _one: &K, _other: &K) -> bool {
+        true
+    }
+}
+
+/// A read-write lock for one key at a time.
+pub trait KeyRwLock<K: ?Sized>: Send + Sync {
+    /// Runs `section` while `key` is locked together with other readers.
+    fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R;
+
+    /// Runs `section` while `key` is locked alone.
+    fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R;
+}
+
+/// A lock for several keys at once.
+pub trait MultiLock<K>: Send + Sync {
+    /// Runs `section` while all of `keys` are locked.
+    fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R;
+}
+
+/// An exact lock, of which one thread holds many keys at a time.
+pub trait HoldMany<K> {
+    /// Holds a key.
+    type Guard<'a>
+    where
+        Self: 'a;
+
+    /// Locks a free key.
+    fn hold(&self, key: K) -> Self::Guard<'_>;
+}
+
+/// A lock for one key at a time, awaited. It gives a guard, since what is done under it may be awaited as well.
+pub trait AsyncKeyLock<K>: Send + Sync {
+    /// Holds the lock of a key.
+    type Guard<'a>: Send
+    where
+        Self: 'a,
+        K: 'a;
+
+    /// Waits for `key`.
+    fn lock<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Guard<'a>> + Send;
+
+    /// Whether two keys can be held by two tasks at once. Exact locks answer yes for every two different keys.
+    fn apart(&self, _one: &K, _other: &K) -> bool {
+        true
+    }
+}
+
+/// A lock for several keys at once, awaited.
+pub trait AsyncMultiLock<K>: Send + Sync {
+    /// Holds the locks of several keys.
+    type Guards<'a>: Send
+    where
+        Self: 'a,
+        K: 'a;
+
+    /// Waits for all of `keys`.
+    fn lock_many<'a>(&'a self, keys: &'a [K]) -> impl Future<Output = Self::Guards<'a>> + Send;
+}
+
+/// A read-write lock for one key at a time, awaited.
+pub trait AsyncKeyRwLock<K>: Send + Sync {
+    /// Holds the lock of a key together with other readers.
+    type Reading<'a>: Send
+    where
+        Self: 'a,
+        K: 'a;
+    /// Holds the lock of a key alone.
+    type Writing<'a>: Send
+    where
+        Self: 'a,
+        K: 'a;
+
+    /// Waits until there is no writer of `key`.
+    fn read<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Reading<'a>> + Send;
+
+    /// Waits until there is no other holder of `key`.
+    fn write<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Writing<'a>> + Send;
+}
+
+/// An async mutex without keys.
+pub trait AsyncMutex: Default + Send + Sync {
+    /// Holds the mutex.
+    type Guard<'a>: Send
+    where
+        Self: 'a;
+
+    /// Waits for the mutex.
+    fn lock(&self) -> impl Future<Output = Self::Guard<'_>> + Send;
+}
+
+/// An async read-write lock without keys.
+pub trait AsyncRwLock: Default + Send + Sync {
+    /// Holds the lock together with other readers.
+    type Reading<'a>: Send
+    where
+        Self: 'a;
+    /// Holds the lock alone.
+    type Writing<'a>: Send
+    where
+        Self: 'a;
+
+    /// Waits until there is no writer.
+    fn read(&self) -> impl Future<Output = Self::Reading<'_>> + Send;
+
+    /// Waits until there is no other holder.
+    fn write(&self) -> impl Future<Output = Self::Writing<'_>> + Send;
+}
+
+/// An async mutex without keys that a thread can wait for without a future.
+pub trait BlockingMutex: AsyncMutex {
+    /// Waits for the mutex as a thread.
+    fn blocking_lock(&self) -> Self::Guard<'_>;
+}
