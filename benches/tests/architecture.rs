@@ -130,72 +130,74 @@ fn the_order_of_stripes_and_that_of_exact_keys_exist_in_one_file_each() {
     );
 }
 
-/// The floors of vde-store, from the top.
-const FLOORS: [&str; 3] = ["faces", "engine", "container"];
+/// The tiers of vde-store, from the top.
+const TIERS: [&str; 3] = ["faces", "engine", "container"];
 
-/// Lines of `code` that are no prose, before its tests, and name anything of the crate but what is on `floors`.
-fn arrows_beside<'a>(code: &'a str, floors: &'a [&str]) -> impl Iterator<Item = &'a str> {
+/// Lines of `code` that use a module of the crate other than `allowed`. Comments and tests are left out.
+fn uses_outside<'a>(code: &'a str, allowed: &'a [&str]) -> impl Iterator<Item = &'a str> {
     let code = code.split("#[cfg(test)]").next().unwrap_or_default();
     let code = code.split("#[cfg(all(test").next().unwrap_or_default();
     let lines =
         code.lines().filter(|line| !["//", "#[doc"].iter().any(|prose| line.trim_start().starts_with(prose)));
     lines.filter(|line| {
-        let named = |target: &str| floors.contains(&target.split([':', ')', ';']).next().unwrap_or_default());
+        let named =
+            |target: &str| allowed.contains(&target.split([':', ')', ';']).next().unwrap_or_default());
         line.split("crate::").skip(1).any(|target| !named(target))
     })
 }
 
-/// What a crate has beside its rooms or floors.
-fn holds_nothing_but(src: &Path, rooms: &[&str], others: &[&str]) {
+/// Checks that `src` has the folders `folders` and the files and folders `others`, and no more.
+fn holds_nothing_but(src: &Path, folders: &[&str], others: &[&str]) {
     for entry in fs::read_dir(src).expect("the folder is there") {
         let name = entry.expect("it can be read").file_name().to_string_lossy().into_owned();
-        let is_room = rooms.contains(&name.trim_end_matches(".rs"));
-        assert!(is_room || others.contains(&&*name), "{name} stands nowhere");
+        let is_folder = folders.contains(&name.trim_end_matches(".rs"));
+        assert!(is_folder || others.contains(&&*name), "{name} is in no folder of the table");
     }
 }
 
-/// The sources of `room`, which name nothing of their crate but what is in `rooms`.
-fn names_nothing_beside(src: &Path, room: &str, rooms: &[&str]) {
-    let files = sources(&src.join(room));
-    assert!(files.len() > 5, "{room}: {files:?}");
+/// Checks that the sources in `folder` use no module of their crate outside `allowed`.
+fn uses_nothing_but(src: &Path, folder: &str, allowed: &[&str]) {
+    let files = sources(&src.join(folder));
+    assert!(files.len() > 5, "{folder}: {files:?}");
     for path in files.iter().filter(|path| !path.ends_with("tests.rs")) {
         let code = fs::read_to_string(path).expect("a source is text");
-        let beside: Vec<_> = arrows_beside(&code, rooms).collect();
-        assert!(beside.is_empty(), "{}: {beside:?}", path.display());
+        let outside: Vec<_> = uses_outside(&code, allowed).collect();
+        assert!(outside.is_empty(), "{}: {outside:?}", path.display());
     }
 }
 
 #[test]
-fn the_modules_of_the_store_stand_on_three_floors_with_arrows_that_lead_down() {
+fn no_module_of_the_store_uses_a_tier_above_its_own() {
     let src = root().join("vde-store/src");
-    for (height, floor) in FLOORS.iter().enumerate() {
-        names_nothing_beside(&src, floor, &FLOORS[height..]);
+    for (height, tier) in TIERS.iter().enumerate() {
+        uses_nothing_but(&src, tier, &TIERS[height..]);
     }
-    holds_nothing_but(&src, &FLOORS, &["bin", "lib.rs", "fuzzing.rs", "testing.rs", "testing"]);
+    holds_nothing_but(&src, &TIERS, &["bin", "lib.rs", "fuzzing.rs", "testing.rs", "testing"]);
 }
 
 #[test]
-fn the_folders_of_the_triple_store_use_those_below_alone() {
+fn no_module_of_the_triple_store_uses_a_folder_above_its_own() {
     let src = root().join("triple-store/src");
-    let rooms = ["server", "sparql", "faces", "documents", "engine", "storage", "terms", "error", "parallel"];
-    for (height, room) in rooms[..7].iter().enumerate() {
-        names_nothing_beside(&src, room, &rooms[height..]);
+    let folders =
+        ["server", "sparql", "faces", "documents", "engine", "storage", "terms", "error", "parallel"];
+    for (height, folder) in folders[..7].iter().enumerate() {
+        uses_nothing_but(&src, folder, &folders[height..]);
     }
-    holds_nothing_but(&src, &rooms, &["bin", "lib.rs"]);
+    holds_nothing_but(&src, &folders, &["bin", "lib.rs"]);
 }
 
 #[test]
-fn the_locks_have_three_rooms_and_the_blocking_and_the_async_one_do_not_know_each_other() {
+fn the_blocking_and_the_async_locks_do_not_use_each_other() {
     let src = root().join("stripe-lock/src");
-    let rooms = ["shared", "blocking", "asynchronous"];
-    names_nothing_beside(&src, "shared", &["shared"]);
-    names_nothing_beside(&src, "blocking", &["shared", "blocking"]);
-    names_nothing_beside(&src, "asynchronous", &["shared", "asynchronous"]);
-    holds_nothing_but(&src, &rooms, &["lib.rs", "guide.rs"]);
+    let folders = ["shared", "blocking", "asynchronous"];
+    uses_nothing_but(&src, "shared", &["shared"]);
+    uses_nothing_but(&src, "blocking", &["shared", "blocking"]);
+    uses_nothing_but(&src, "asynchronous", &["shared", "asynchronous"]);
+    holds_nothing_but(&src, &folders, &["lib.rs", "guide.rs"]);
 }
 
 #[test]
-fn what_takes_locks_knows_the_guards_and_not_the_other_way_round() {
+fn the_guards_do_not_use_what_takes_locks() {
     let above = [
         ("blocking/lock.rs", &["take", "guard", "multi", "mutex", "rwlock", "reentrant"][..]),
         ("blocking/guard.rs", &["take", "multi", "mutex", "rwlock", "reentrant"]),
@@ -208,19 +210,24 @@ fn what_takes_locks_knows_the_guards_and_not_the_other_way_round() {
         ("asynchronous/rwlock.rs", &["batch"]),
     ];
     for (file, above) in above {
-        let code = fs::read_to_string(root().join("stripe-lock/src").join(file)).expect("a source is text");
-        let (room, _) = file.split_once('/').expect("a file in a room");
-        for module in above {
-            let paths = [format!("use super::{module}::"), format!("use crate::{room}::{module}::")];
-            assert!(!paths.iter().any(|path| code.contains(path)), "{file} imports {module}");
+        let path = root().join("stripe-lock/src").join(file);
+        let (folder, _) = file.split_once('/').expect("a file in a folder");
+        let parts = path.with_extension("");
+        let parts = if parts.exists() { sources(&parts) } else { vec![] };
+        for path in parts.iter().chain([&path]) {
+            let code = fs::read_to_string(path).expect("a source is text");
+            for module in above {
+                let uses = [format!("super::{module}::"), format!("use crate::{folder}::{module}::")];
+                assert!(!uses.iter().any(|used| code.contains(used)), "{} uses {module}", path.display());
+            }
         }
     }
 }
 
 #[test]
-fn an_arrow_that_leads_up_is_found() {
+fn a_use_of_a_tier_above_is_found() {
     let code =
         "use crate::container::log;\n// crate::faces::store\nuse crate::faces::store::Vde;\ncrate::Vde\n";
-    let up: Vec<_> = arrows_beside(code, &FLOORS[1..]).collect();
-    assert_eq!(up, ["use crate::faces::store::Vde;", "crate::Vde"]);
+    let found: Vec<_> = uses_outside(code, &TIERS[1..]).collect();
+    assert_eq!(found, ["use crate::faces::store::Vde;", "crate::Vde"]);
 }

@@ -9,11 +9,11 @@ use core::fmt;
 
 use crate::shared::striped::MAX_STRIPES;
 
-mod walk;
+mod iter;
 
-pub(crate) use walk::Bits;
-pub use walk::Iter;
-use walk::{Walk, Words, lowest};
+pub(crate) use iter::Bits;
+pub use iter::Iter;
+use iter::{Source, Words, lowest};
 
 /// How many stripes a set holds without a heap allocation if there are more than 64 to choose from.
 const INLINE: usize = 16;
@@ -326,9 +326,9 @@ impl StripeSet {
     #[inline]
     pub fn iter(&self) -> Iter<'_> {
         Iter(match &self.repr {
-            Repr::Word(word) => Walk::Word(Bits(*word)),
-            Repr::Few { len, sorted } => Walk::Few(sorted[..usize::from(*len)].iter()),
-            Repr::Map(words) => Walk::Map(Words::new(words)),
+            Repr::Word(word) => Source::Word(Bits(*word)),
+            Repr::Few { len, sorted } => Source::Few(sorted[..usize::from(*len)].iter()),
+            Repr::Map(words) => Source::Map(Words::new(words)),
         })
     }
 }
@@ -423,12 +423,12 @@ mod tests {
                 prop_assert_eq!(set.next_from(from), model.range(from..).next().copied());
                 prop_assert_eq!(set.contains(from), model.contains(&from));
             }
-            let (mut walk, mut expected) = (set.iter(), model.iter().copied());
+            let (mut iter, mut expected) = (set.iter(), model.iter().copied());
             for front in ends {
                 if front {
-                    prop_assert_eq!(walk.next(), expected.next());
+                    prop_assert_eq!(iter.next(), expected.next());
                 } else {
-                    prop_assert_eq!(walk.next_back(), expected.next_back());
+                    prop_assert_eq!(iter.next_back(), expected.next_back());
                 }
             }
         }

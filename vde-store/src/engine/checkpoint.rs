@@ -120,7 +120,7 @@ impl Shared {
     /// Persists the index of everything logged so far. Writers continue meanwhile.
     pub(crate) fn checkpoint(&self, purpose: Purpose<'_>) -> Result<()> {
         self.check_writable()?;
-        self.line.check()?;
+        self.group_commit.check()?;
         let mut state = self.checkpoint.lock();
         if state.unfinished.is_some() {
             self.finish(&mut state, Purpose::Changes)?;
@@ -131,7 +131,7 @@ impl Shared {
             self.release_unread();
             return Ok(());
         }
-        let _poisoning = self.line.poison_on_panic();
+        let _poisoning = self.group_commit.poison_on_panic();
         let position = self.freeze(&layers)?;
         drop(layers);
         state.unfinished = Some(Unfinished { position, indexed: None });

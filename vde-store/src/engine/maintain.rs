@@ -117,7 +117,7 @@ impl Shared {
             if state.phase != Phase::Running {
                 break;
             }
-            self.line.check()?;
+            self.group_commit.check()?;
             if self.space.is_short() {
                 // A checkpoint may be impossible on a full disk, and writes that add data were refused already.
                 break;
@@ -163,7 +163,7 @@ impl Shared {
     /// Returns the free space of a container to the file system, if most of it is free and no writers are about to
     /// fill it again. Returns whether to look again.
     fn give_back_what_is_free(&self, looked: &mut Looked) -> Result<bool> {
-        self.line.check()?;
+        self.group_commit.check()?;
         self.release_unread();
         let published = self.log.published();
         let is_idle = std::mem::replace(&mut looked.published, published) == published;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::container::device::Device;
 use crate::container::error::{Error, Result};
 use crate::container::format::{Geometry, Superblock};
-use crate::container::log::commit::Line;
+use crate::container::log::commit::GroupCommit;
 use crate::container::log::watchers::Watchers;
 use crate::container::log::writer::Log;
 use crate::container::memtable::{Horizon, Memtable};
@@ -45,7 +45,7 @@ pub(crate) struct Figures {
 /// The open store; shared by its handles and its threads.
 pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
-    pub(crate) line: Line,
+    pub(crate) group_commit: GroupCommit,
     pub(crate) syncs: Arc<SyncPoint>,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) pages: Arc<Pages>,
@@ -147,7 +147,11 @@ impl Shared {
         };
         Ok(Self {
             log,
-            line: Line::new(syncs.clone(), watchers.clone(), options.background && !options.read_only),
+            group_commit: GroupCommit::new(
+                syncs.clone(),
+                watchers.clone(),
+                options.background && !options.read_only,
+            ),
             syncs,
             watchers,
             pages: root.pages,
@@ -187,7 +191,7 @@ impl Shared {
         }
         let end = self.log.published();
         self.wait_durable(end)?;
-        self.line.check()?;
+        self.group_commit.check()?;
         self.cut_free_end()?;
         self.keep_reserve();
         // A failure here must not fail the closing.
@@ -218,13 +222,13 @@ impl Shared {
     /// Turns the store read-only.
     pub(crate) fn fail(&self, action: &'static str, error: impl Into<Arc<std::io::Error>>) -> Error {
         let source = error.into();
-        self.line.poison(source.clone());
+        self.group_commit.poison(source.clone());
         Error::Io { action, source }
     }
 
     /// As [`fail`](Self::fail), with an error that names the action.
     pub(crate) fn fail_with(&self, error: Error) -> Error {
-        self.line.poison(match &error {
+        self.group_commit.poison(match &error {
             Error::Io { source, .. } => source.clone(),
             other => Arc::new(std::io::Error::other(other.clone())),
         });
@@ -241,6 +245,6 @@ impl Shared {
     }
 
     pub(crate) fn wait_durable(&self, seq: u64) -> Result<()> {
-        self.line.wait(&self.log, seq)
+        self.group_commit.wait(&self.log, seq)
     }
 }

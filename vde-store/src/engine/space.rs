@@ -75,7 +75,7 @@ impl Shared {
         if self.log.is_waiting_for_space() {
             let error = self.space.note(Error::Io { action: "write the log", source: error });
             if let Error::Full { cause } = &error {
-                self.line.suspend(cause.clone());
+                self.group_commit.suspend(cause.clone());
             }
             error
         } else {
@@ -95,8 +95,8 @@ impl Shared {
         self.syncs.check().map_err(|cause| Error::Poisoned { cause })?;
         self.log.sync().map_err(|e| self.fail_log(e))?;
         self.watchers.advance(self.log.durable());
-        self.line.resume();
-        self.line.check()?;
+        self.group_commit.resume();
+        self.group_commit.check()?;
         self.prepare_segments()?;
         match self.space.cause() {
             Some(cause) => Err(Error::Full { cause }),

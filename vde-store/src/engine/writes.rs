@@ -105,7 +105,7 @@ impl<'a> Write<'a> {
 
 /// One write of a batch.
 enum Planned<'a> {
-    Put(Lifted<'a>),
+    Put(PreparedValue<'a>),
     Delete,
     /// The end of the range, and how many bytes the deleted values take.
     DeleteRange(Option<&'a [u8]>, u64),
@@ -130,14 +130,14 @@ impl Planned<'_> {
 }
 
 /// A value that is ready to be logged: in memory, or streamed to pages of its own.
-pub(crate) enum Lifted<'a> {
+pub(crate) enum PreparedValue<'a> {
     Bytes(&'a [u8]),
     /// As [`Content::Packed`].
     Packed(Vec<u8>, &'a [u8]),
     Blob(Vec<u8>, Box<PendingBlob>),
 }
 
-impl Lifted<'_> {
+impl PreparedValue<'_> {
     pub(crate) fn content(&self) -> Content<'_> {
         match self {
             Self::Bytes(bytes) => Content::Bytes(bytes),
@@ -157,7 +157,7 @@ impl Lifted<'_> {
 impl Shared {
     /// Logs and publishes `writes` as one transaction. The caller holds their stripes.
     pub(crate) fn log(&self, writes: &[Write<'_>], durability: Durability) -> Result<u64> {
-        self.line.check()?;
+        self.group_commit.check()?;
         let replaced = writes.iter().map(|write| self.replaced_by(write)).sum();
         let now = now_micros();
         let last = writes.len() - 1;
@@ -172,17 +172,17 @@ impl Shared {
         let durable = durability != Durability::Buffered;
         let appended = self.log.append(entries, durable, || {
             if durable {
-                self.line.arrived(&self.log);
+                self.group_commit.arrived(&self.log);
             }
         });
         let backlog =
             if replaced > 0 { self.layers.load().memtable.note_replaced(replaced) } else { appended.backlog };
         // A flush takes everything that is unwritten, so the bound is passed once between two flushes.
         if !durable && (MAX_BUFFERED..MAX_BUFFERED + appended.added).contains(&appended.unwritten) {
-            self.line.write_soon();
+            self.group_commit.write_soon();
         }
         if appended.unwritten > MAX_UNWRITTEN {
-            let _poisoning = self.line.poison_on_panic();
+            let _poisoning = self.group_commit.poison_on_panic();
             self.log.flush(false).map_err(|e| self.fail_log(e))?;
         }
         if appended.half_full || backlog > self.options.checkpoint_bytes {
@@ -255,20 +255,20 @@ impl Shared {
 
     /// Streams a value to pages of its own if it is too long for a record. Otherwise compresses it, if the options
     /// say so and it becomes short enough.
-    pub(crate) fn lift<'a>(&self, value: &'a [u8]) -> Result<Lifted<'a>> {
+    pub(crate) fn prepare_value<'a>(&self, value: &'a [u8]) -> Result<PreparedValue<'a>> {
         if value.len() > MAX_RECORD_VALUE {
-            return self.lift_stream(value, &mut std::io::empty());
+            return self.prepare_stream(value, &mut std::io::empty());
         }
         let packed = match self.options.compression {
             Compression::None => None,
             Compression::Lz4 => compress::pack(value),
         };
-        Ok(packed.map_or(Lifted::Bytes(value), |packed| Lifted::Packed(packed, value)))
+        Ok(packed.map_or(PreparedValue::Bytes(value), |packed| PreparedValue::Packed(packed, value)))
     }
 
-    fn lift_stream<'a>(&self, start: &[u8], source: &mut dyn Read) -> Result<Lifted<'a>> {
+    fn prepare_stream<'a>(&self, start: &[u8], source: &mut dyn Read) -> Result<PreparedValue<'a>> {
         let (map, pending) = self.write_blob(start, source)?;
-        Ok(Lifted::Blob(map, Box::new(pending)))
+        Ok(PreparedValue::Blob(map, Box::new(pending)))
     }
 
     pub(crate) fn pending(&self) -> PendingBlob {
@@ -287,7 +287,7 @@ impl Shared {
             // Nothing refers to its pages yet.
             Error::Io { action: WRITE_BLOB, source } if is_full(source) => self.space.note(error),
             Error::Io { action: WRITE_BLOB, source } => {
-                self.line.poison(source.clone());
+                self.group_commit.poison(source.clone());
                 error
             }
             _ => error,
@@ -297,8 +297,8 @@ impl Shared {
     /// Logs a put and returns the sequence number whose durability acknowledges it.
     pub(crate) fn put(&self, key: &[u8], value: &[u8], user: &[u8], durability: Durability) -> Result<u64> {
         self.admit(key, user)?;
-        let value = self.lift(value)?;
-        self.put_lifted(key, value, user, durability)
+        let value = self.prepare_value(value)?;
+        self.put_prepared(key, value, user, durability)
     }
 
     /// As [`put`](Self::put), or `None` if it would have to wait.
@@ -314,7 +314,7 @@ impl Shared {
             return Ok(None);
         }
         self.check_write(key, user)?;
-        let value = self.lift(value)?;
+        let value = self.prepare_value(value)?;
         let Some(_stripe) = self.stripes.try_lock(key) else { return Ok(None) };
         self.log(&[Write { user, ..Write::new(key, value.content()) }], durability).map(Some)
     }
@@ -331,15 +331,18 @@ impl Shared {
         let mut start = vec![0; MAX_RECORD_VALUE + 1];
         let len = blob::fill(source, &mut start).map_err(Error::source)?;
         start.truncate(len);
-        let value =
-            if len <= MAX_RECORD_VALUE { self.lift(&start)? } else { self.lift_stream(&start, source)? };
-        self.put_lifted(key, value, user, durability)
+        let value = if len <= MAX_RECORD_VALUE {
+            self.prepare_value(&start)?
+        } else {
+            self.prepare_stream(&start, source)?
+        };
+        self.put_prepared(key, value, user, durability)
     }
 
-    pub(crate) fn put_lifted(
+    pub(crate) fn put_prepared(
         &self,
         key: &[u8],
-        value: Lifted<'_>,
+        value: PreparedValue<'_>,
         user: &[u8],
         durability: Durability,
     ) -> Result<u64> {
@@ -406,7 +409,7 @@ impl Shared {
         };
         let seq = match next {
             Some(value) => {
-                let value = self.lift(&value)?;
+                let value = self.prepare_value(&value)?;
                 let seq = self.log(&[Write { replaced, ..Write::new(key, value.content()) }], durability)?;
                 value.keep();
                 seq
@@ -466,7 +469,7 @@ impl Shared {
         let replaced = Some(stored.map_or(0, |stored| stored.len));
         let seq = match new {
             Some(new) => {
-                let value = self.lift(new)?;
+                let value = self.prepare_value(new)?;
                 let seq = self.log(&[Write { replaced, ..Write::new(key, value.content()) }], durability)?;
                 value.keep();
                 seq
@@ -494,7 +497,7 @@ impl Shared {
         if !may_wait && (has_range || self.must_wait(writes.weight())) {
             return Ok(None);
         }
-        let mut lifted = Vec::new();
+        let mut planned = Vec::new();
         for operation in &writes.operations {
             let key = operation.key();
             match operation {
@@ -504,10 +507,10 @@ impl Shared {
             if may_wait {
                 self.throttle()?;
             }
-            lifted.push((
+            planned.push((
                 key,
                 match operation {
-                    Operation::Put(_, value) => Planned::Put(self.lift(value)?),
+                    Operation::Put(_, value) => Planned::Put(self.prepare_value(value)?),
                     Operation::Delete(_) => Planned::Delete,
                     Operation::DeleteRange(_, until) => {
                         let until = until.as_deref();
@@ -517,7 +520,7 @@ impl Shared {
                 },
             ));
         }
-        let keys = writes.conditions.iter().map(|(key, _)| &**key).chain(lifted.iter().map(|(key, _)| *key));
+        let keys = writes.conditions.iter().map(|(key, _)| &**key).chain(planned.iter().map(|(key, _)| *key));
         // A range takes all stripes: no write of a key in it may come between reading the range and logging its
         // deletion.
         let stripes = match (has_range, may_wait) {
@@ -529,14 +532,14 @@ impl Shared {
         if let Some((key, seen)) = self.first_unmet(&writes.conditions)? {
             return Ok(Some(Decided { unmet: Some(key.into()), seq: seen }));
         }
-        if lifted.is_empty() {
+        if planned.is_empty() {
             return Ok(Some(Decided { unmet: None, seq: 0 }));
         }
-        let planned: Vec<_> = lifted.iter().map(|(key, planned)| planned.write(key)).collect();
-        let seq = self.log(&planned, durability)?;
+        let records: Vec<_> = planned.iter().map(|(key, write)| write.write(key)).collect();
+        let seq = self.log(&records, durability)?;
         drop(stripes);
-        for (_, planned) in lifted {
-            planned.keep();
+        for (_, write) in planned {
+            write.keep();
         }
         Ok(Some(Decided { unmet: None, seq }))
     }

@@ -342,7 +342,7 @@ impl Vde {
         let segment = u64::from(shared.pages.geometry().segment_size);
         let left = stats.available_bytes.unwrap_or(u64::MAX);
         let critical = |reason| Ok(Health::Critical { reason });
-        if shared.line.check().is_err() {
+        if shared.group_commit.check().is_err() {
             return critical("a write or sync has failed; the store is read-only until it is opened again");
         }
         if stats.corruptions > 0 {

@@ -124,7 +124,7 @@ impl Vde {
             )
         };
         if entry.len() <= MAX_RECORD_VALUE as u64 {
-            write(shared.lift(&entry.value()?)?.content())?;
+            write(shared.prepare_value(&entry.value()?)?.content())?;
         } else {
             let (map, pending) = shared.write_blob(&[], &mut entry.reader()?)?;
             write(Content::Blob(&map, pending.len))?;

@@ -29,7 +29,7 @@ impl Engine {
         let shared = self.shared.clone();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             // If the thread panics, writers that wait for it must get an error.
-            let _poisoning = shared.line.poison_on_panic();
+            let _poisoning = shared.group_commit.poison_on_panic();
             run(&shared);
         });
         self.threads.push(thread.map_err(|e| Error::io("start a thread", e))?);
@@ -39,7 +39,7 @@ impl Engine {
 
 impl Engine {
     fn close(&mut self) -> Result<()> {
-        self.shared.line.stop();
+        self.shared.group_commit.stop();
         self.shared.maintenance.stop();
         for thread in self.threads.drain(..) {
             // A panic there has been reported already, and what was acknowledged is in the log.
@@ -154,8 +154,9 @@ impl Vde {
             is_closed: false,
         };
         if background {
-            engine
-                .spawn("vde-commit", move |shared| shared.line.commit_until_stopped(&shared.log, interval))?;
+            engine.spawn("vde-commit", move |shared| {
+                shared.group_commit.commit_until_stopped(&shared.log, interval)
+            })?;
             engine.shared.maintenance.start();
             engine.spawn("vde-maintain", Shared::maintain_until_stopped)?;
         }

@@ -1,18 +1,18 @@
 //! Group commit: many writers, one sync.
 //!
-//! Writers that wait for the disk, threads and tasks alike, wait in one [`Line`]. One of them is the leader: it
+//! Writers that wait for the disk, threads and tasks alike, wait in a [`GroupCommit`]. One of them is the leader: it
 //! gathers writers, flushes all records that are in the log by then, and wakes the next leader. There is never more
 //! than one flush in flight, because two would compete for the same disk queue, and each would carry half of the
 //! writers.
 //!
-//! The states of the line. `flushing` is whether there is a leader.
+//! The states of a group commit. `flushing` is whether there is a leader.
 //!
 //! | state | `flushing` | a writer arrives whose record is logged | it ends when | then |
 //! |---|---|---|---|---|
 //! | free | false | it becomes the leader | a writer becomes the leader | gathering, or flushing if no writers are expected |
 //! | gathering | true | it waits; the leader wakes once as many writers came as are expected | they came, or the limit passed | flushing |
 //! | flushing | true | it waits for the next flush | the device has synced | free: all writers of this flush are woken, and one of the next |
-//! | suspended | either | it gets [`Error::Full`] | [`resume`](Line::resume) | free |
+//! | suspended | either | it gets [`Error::Full`] | [`resume`](GroupCommit::resume) | free |
 //! | failed | either | it gets [`Error::Poisoned`] | never | |
 //!
 //! In any state, a write for which there was no space leads to suspended, and any other failure leads to failed. Both
@@ -60,8 +60,8 @@ const GATHER_LIMIT: Duration = Duration::from_micros(100);
 /// The most flushes that skip gathering after it was in vain.
 const MAX_SKIPPED: usize = 64;
 
-/// The queue of writers that wait for the disk, and its leader.
-pub(crate) struct Line {
+/// The writers that wait for the disk, and their leader.
+pub(crate) struct GroupCommit {
     /// Whether there is a leader.
     flushing: AtomicBool,
     /// How many writes the next leader may expect.
@@ -138,7 +138,7 @@ impl WaitQueue {
 }
 
 /// The leader's role. It ends when this is dropped, by a panic too.
-struct Lead<'a>(&'a Line);
+struct Lead<'a>(&'a GroupCommit);
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
@@ -147,9 +147,9 @@ impl Drop for Lead<'_> {
     }
 }
 
-/// See [`Line::poison_on_panic`].
+/// See [`GroupCommit::poison_on_panic`].
 #[must_use = "it watches over what is done while it lives"]
-pub(crate) struct PoisonOnPanic<'a>(&'a Line);
+pub(crate) struct PoisonOnPanic<'a>(&'a GroupCommit);
 
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
@@ -206,7 +206,7 @@ impl State {
     }
 }
 
-impl Line {
+impl GroupCommit {
     /// `has_committer`: whether a thread will [commit](Self::commit_until_stopped) for tasks.
     pub(crate) fn new(syncs: Arc<SyncPoint>, watchers: Arc<Watchers>, has_committer: bool) -> Self {
         Self {
@@ -305,7 +305,7 @@ impl Line {
 
     /// Resolves when the log is durable up to `seq`. No flush runs inside `poll` while the store has a committer thread.
     pub(crate) fn wait_async<'a>(&'a self, log: &'a Log, seq: u64) -> Waiting<'a> {
-        Waiting { line: self, log, seq, joined: None }
+        Waiting { group: self, log, seq, joined: None }
     }
 
     /// Flushes for all waiters. The caller is the leader.
@@ -420,14 +420,14 @@ impl Line {
     }
 }
 
-/// A task's place in the line.
+/// A task's place in the queue.
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the line. The write stays in the log and becomes durable with the next flush.
+/// Dropping it leaves the queue. The write stays in the log and becomes durable with the next flush.
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct Waiting<'a> {
-    line: &'a Line,
+    group: &'a GroupCommit,
     log: &'a Log,
     seq: u64,
     joined: Option<u64>,
@@ -438,24 +438,24 @@ impl Future for Waiting<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         while self.log.durable() < self.seq {
-            self.line.check()?;
-            let mut state = self.line.state.lock();
+            self.group.check()?;
+            let mut state = self.group.state.lock();
             if let Some(id) = self.joined.take() {
                 state.leave(id);
             }
             // A leader gives up its role before it looks for tasks. So either it sees this task, or this task sees
             // that there is no leader.
-            let is_led = self.line.flushing.load(Ordering::Acquire);
-            if self.log.durable() < self.seq && !self.line.has_failed() && (is_led || state.has_committer) {
+            let is_led = self.group.flushing.load(Ordering::Acquire);
+            if self.log.durable() < self.seq && !self.group.has_failed() && (is_led || state.has_committer) {
                 self.joined = Some(state.join(self.seq, cx.waker().clone()));
                 if !is_led {
-                    self.line.request(&mut state, Request::Sync);
+                    self.group.request(&mut state, Request::Sync);
                 }
                 return Poll::Pending;
             }
             drop(state);
-            if self.log.durable() < self.seq && self.line.try_lead() {
-                self.line.lead(self.log, false);
+            if self.log.durable() < self.seq && self.group.try_lead() {
+                self.group.lead(self.log, false);
             }
         }
         Poll::Ready(Ok(()))
@@ -465,7 +465,7 @@ impl Future for Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.joined.take() {
-            self.line.state.lock().leave(id);
+            self.group.state.lock().leave(id);
         }
     }
 }

@@ -5,8 +5,8 @@
 //! acknowledged. A read view is a fixed horizon.
 
 mod ranges;
+mod scan;
 mod slot;
-mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,7 +20,7 @@ use crate::container::log::record::Origin;
 use slot::Slot;
 
 pub(crate) use ranges::{Erasure, Ranges};
-pub(crate) use walk::{Recent, is_before, is_behind};
+pub(crate) use scan::{Recent, is_before, is_behind};
 
 /// Where a record lies in the container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -163,7 +163,7 @@ impl AsyncVde {
 
     async fn wait_durable(&self, seq: u64) -> Result<()> {
         let shared = self.store.shared();
-        shared.line.wait_async(&shared.log, seq).await
+        shared.group_commit.wait_async(&shared.log, seq).await
     }
 
     /// As [`Vde::flush`].

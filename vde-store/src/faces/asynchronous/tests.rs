@@ -20,7 +20,7 @@ use crate::engine::options::VdeOptions;
 use crate::engine::value::UserMetadata;
 
 const NO_TAGS: &UserMetadata = &UserMetadata::new();
-const GIVES_UP: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pool begins nothing while a test holds this for writing: else it could be done before a future's first poll ends.
 static POOL: RwLock<()> = RwLock::new(());
@@ -49,7 +49,7 @@ async fn a_write_whose_key_is_being_updated_does_not_block_its_executor() {
         let updating = thread::spawn(move || {
             updating.update("k", |_| {
                 enter.send(()).unwrap();
-                let _ = released.recv_timeout(GIVES_UP);
+                let _ = released.recv_timeout(TIMEOUT);
                 Some(b"updated".to_vec())
             })
         });
@@ -151,7 +151,7 @@ struct Gated {
 
 impl Gated {
     fn pass<T>(&self, work: impl FnOnce(&MemoryDevice) -> T) -> T {
-        let _passing = self.gate.try_read_for(GIVES_UP);
+        let _passing = self.gate.try_read_for(TIMEOUT);
         work(&self.disk)
     }
 }

@@ -12,7 +12,7 @@ use crate::container::format::MAX_RECORD_VALUE;
 use crate::engine::operation::Writes;
 use crate::engine::shared::Shared;
 use crate::engine::value::{UserMetadata, Value, encode_user};
-use crate::engine::writes::Lifted;
+use crate::engine::writes::PreparedValue;
 use crate::faces::asynchronous::{AsyncBatch, AsyncVde};
 #[cfg(doc)]
 use crate::faces::store::Vde;
@@ -122,7 +122,7 @@ impl AsyncVde {
         let (key, durability) = (key.to_vec(), self.store.durability());
         let log = move |shared: &Shared| {
             let map = shared.noting_blob_failure(pending.finish())?;
-            shared.put_lifted(&key, Lifted::Blob(map, Box::new(pending)), &user, durability)
+            shared.put_prepared(&key, PreparedValue::Blob(map, Box::new(pending)), &user, durability)
         };
         let seq = self.elsewhere(log).await?;
         self.acknowledge(seq).await

@@ -19,7 +19,7 @@ pub(super) fn lowest(word: u64) -> Option<usize> {
 /// assert_eq!(set.iter().sum::<usize>(), 3);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Iter<'a>(pub(super) Walk<'a>);
+pub struct Iter<'a>(pub(super) Source<'a>);
 
 /// The bits of a word, ascending.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl DoubleEndedIterator for Bits {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Walk<'a> {
+pub(super) enum Source<'a> {
     Word(Bits),
     Few(core::slice::Iter<'a, u32>),
     Map(Words<'a>),
@@ -101,9 +101,9 @@ impl Iterator for Iter<'_> {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         match &mut self.0 {
-            Walk::Word(bits) => bits.next(),
-            Walk::Few(sorted) => sorted.next().map(|&stripe| stripe as usize),
-            Walk::Map(words) => words.next(),
+            Source::Word(bits) => bits.next(),
+            Source::Few(sorted) => sorted.next().map(|&stripe| stripe as usize),
+            Source::Map(words) => words.next(),
         }
     }
 }
@@ -112,9 +112,9 @@ impl DoubleEndedIterator for Iter<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<usize> {
         match &mut self.0 {
-            Walk::Word(bits) => bits.next_back(),
-            Walk::Few(sorted) => sorted.next_back().map(|&stripe| stripe as usize),
-            Walk::Map(words) => words.next_back(),
+            Source::Word(bits) => bits.next_back(),
+            Source::Few(sorted) => sorted.next_back().map(|&stripe| stripe as usize),
+            Source::Map(words) => words.next_back(),
         }
     }
 }
