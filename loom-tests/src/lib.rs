@@ -14,7 +14,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use mutants::{MUTANTS, Mutant};
+pub use mutants::{Mutant, mutants};
 pub use raw::{Looks, LoomMutex, LoomRwLock};
 
 /// Explores every interleaving of `model`, with at most `preemptions` preemptions in each where a bound is given, and

@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode, Output};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{env, fs, io, thread};
 
-use loom_tests::{MUTANTS, Mutant};
+use loom_tests::Mutant;
 
 const UNBROKEN_PASS: &str = "--unbroken-pass";
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     }
     let chosen =
         |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
-    let mutants: Vec<&Mutant> = MUTANTS.iter().filter(chosen).collect();
+    let mutants: Vec<&Mutant> = loom_tests::mutants().filter(chosen).collect();
     let models: BTreeSet<_> = mutants.iter().map(|mutant| (mutant.test, mutant.model)).collect();
     match run(&mutants, &if options.is_empty() { models } else { BTreeSet::new() }) {
         Ok(0) => ExitCode::SUCCESS,
