@@ -23,7 +23,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no second look before sleeping",
-        file: "asynchronous/waiter.rs",
+        file: "asynchronous/waiter/rest.rs",
         from: "Ok(_) => break,\n            Err(other) => now = other,",
         to: "Ok(_) => break,\n            Err(_) => break,",
         test: "async_locks",
@@ -176,7 +176,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a grant is stored without release",
-        file: "asynchronous/queue.rs",
+        file: "asynchronous/queue/node.rs",
         from: "self.state.store(state.to_bits(), Release);",
         to: "self.state.store(state.to_bits(), std::sync::atomic::Ordering::Relaxed);",
         test: "async_locks",
@@ -185,7 +185,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a grant is loaded without acquire",
-        file: "asynchronous/queue.rs",
+        file: "asynchronous/queue/node.rs",
         from: "State::from_bits(self.state.load(Acquire))",
         to: "State::from_bits(self.state.load(std::sync::atomic::Ordering::Relaxed))",
         test: "async_locks",
@@ -239,7 +239,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "one too many waits where it is crowded",
-        file: "asynchronous/waiter.rs",
+        file: "asynchronous/waiter/rest.rs",
         from: "head.len() >= max_waiters",
         to: "head.len() > max_waiters",
         test: "async_locks",
@@ -248,7 +248,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "one too few waits where it is crowded",
-        file: "asynchronous/waiter.rs",
+        file: "asynchronous/waiter/rest.rs",
         from: "head.len() >= max_waiters",
         to: "head.len() + 1 >= max_waiters",
         test: "async_locks",
@@ -257,7 +257,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a multi that is refused keeps what it holds",
-        file: "asynchronous/acquire.rs",
+        file: "asynchronous/acquire/many.rs",
         from: "panics.run(|| release::release_held(&**set, &self.plan, held));",
         to: "let _ = held;",
         test: "async_locks",

@@ -6,21 +6,26 @@
 //! or goes back to sleep. Wakers are code of the caller and may panic. So they never run under a lock, and only while
 //! the node's state says all that is held.
 
+mod rest;
+mod wakers;
+
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use super::error::AcquireError;
-#[cfg(feature = "diagnose")]
-use super::instrument::Task;
 use super::instrument::{Fingerprint, Place, WaiterNote, Watch};
 use super::panics::Panics;
 use super::plan::{AnyPlan, next_from};
-use super::queue::{Fields, Head, Locked, Node, State};
+use super::queue::{Fields, Head, Node, State};
 use super::release::serve;
 use super::sealed::LockSet;
 use super::spin::Looking;
 use super::sync::MOST_PAUSES;
 use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, Mode, Word};
+
+pub(super) use rest::{Rest, acquire_rest};
+use wakers::Fresh;
+pub(super) use wakers::Stale;
 
 /// How many waiters are handed the stripe without competing, once a woken waiter found it still held by the first
 /// newcomer. Sections are then longer than it takes to wake a task, so the next waiters would compete in vain too.
@@ -291,67 +296,6 @@ enum Look {
     Pending,
 }
 
-/// The wakers of the task that polls.
-struct Fresh {
-    waker: std::task::Waker,
-    /// `None` if the node has it already.
-    #[cfg(feature = "diagnose")]
-    task: Option<Task>,
-}
-
-impl Fresh {
-    #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
-    fn new(cx: &Context<'_>, known: bool) -> Self {
-        Self {
-            waker: cx.waker().clone(),
-            #[cfg(feature = "diagnose")]
-            task: (!known).then(|| Task::of(cx.waker())),
-        }
-    }
-
-    /// Replaces the previous ones, which are returned.
-    fn set(self, fields: &mut Fields) -> Stale {
-        Stale {
-            waker: fields.set_waker(self.waker),
-            #[cfg(feature = "diagnose")]
-            task: self.task.and_then(|task| fields.note.task.replace(task)),
-        }
-    }
-}
-
-/// Wakers that are not needed any more. Dropping them runs code of the caller. So that must not happen under a lock,
-/// nor before the acquired stripes have an owner.
-#[derive(Default)]
-#[must_use = "drop it once a guard owns what was acquired"]
-pub(super) struct Stale {
-    waker: Option<std::task::Waker>,
-    #[cfg(feature = "diagnose")]
-    task: Option<Task>,
-}
-
-impl Stale {
-    /// The wakers of a waiter whose wait is over.
-    #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
-    fn of<S: LockSet>(fields: &mut Fields, set: &S) -> Self {
-        #[cfg(feature = "diagnose")]
-        set.queue().monitor.claimed(&mut fields.note);
-        Self {
-            waker: fields.take_waker(),
-            #[cfg(feature = "diagnose")]
-            task: fields.note.task.take(),
-        }
-    }
-}
-
-impl Drop for Stale {
-    fn drop(&mut self) {
-        let mut panics = Panics::default();
-        panics.run(|| drop(self.waker.take()));
-        #[cfg(feature = "diagnose")]
-        panics.run(|| drop(self.task.take()));
-    }
-}
-
 /// Tries to enter for the first waiter of a queue, which was woken to compete. If that works, removes it from the
 /// queue. If not, and it `gives_up`, the next release hands the stripe over to it.
 ///
@@ -392,103 +336,4 @@ unsafe fn enter_from_the_front<S: LockSet>(
         }
     }
     entered
-}
-
-/// The result of taking the rest of the stripes that a node wants.
-pub(super) enum Rest {
-    All,
-    /// It is in a queue: alone, or behind other waiters.
-    Queued {
-        alone: bool,
-    },
-    /// It stopped at a limit, and can continue at this stripe.
-    Stopped(usize),
-    /// It may not wait for this stripe.
-    Refused(usize, AcquireError),
-}
-
-/// Takes the stripes from `next` on for a node in no queue, up to the first that is not free. There the node joins
-/// the queue. `limits` are the most stripes to take, and the most waiters that the queue may have.
-///
-/// # Safety
-///
-/// The node is pinned and open, and either the caller is its future, or its state is still that of a node queued in the bucket
-/// `here`, which is locked. No bucket above that one is locked by the caller.
-pub(super) unsafe fn acquire_rest<S: LockSet>(
-    set: &S,
-    node: NonNull<Node>,
-    plan: Option<&AnyPlan>,
-    mut next: Option<(Place, Mode)>,
-    mut here: Option<&mut Locked<'_>>,
-    (mut reach, max_waiters): (usize, u32),
-) -> Rest {
-    while let Some((place, mode)) = next {
-        let stripe = place.stripe();
-        if reach == 0 {
-            return Rest::Stopped(stripe);
-        }
-        reach -= 1;
-        if !word::try_enter_looking(set.word(stripe), mode, place.key()) {
-            // SAFETY: the caller's promise.
-            let rest = unsafe {
-                match &mut here {
-                    Some(locked) if locked.holds(stripe) => {
-                        enter_or_join(set, locked.head(stripe), node, (place, mode), max_waiters)
-                    }
-                    _ => {
-                        let mut locked = set.queue().lock(stripe);
-                        enter_or_join(set, locked.head(stripe), node, (place, mode), max_waiters)
-                    }
-                }
-            };
-            if let Some(rest) = rest {
-                return rest;
-            }
-        }
-        next = plan.and_then(|plan| next_from(plan, stripe + 1));
-    }
-    Rest::All
-}
-
-/// Enters the stripe or joins its queue. Returns an error if neither is allowed.
-///
-/// # Safety
-///
-/// As for [`acquire_rest`], and the queue is that of the stripe, whose bucket is locked.
-unsafe fn enter_or_join<S: LockSet>(
-    set: &S,
-    head: &mut Head,
-    node: NonNull<Node>,
-    (place, mode): (Place, Mode),
-    max_waiters: u32,
-) -> Option<Rest> {
-    let (stripe, word) = (place.stripe(), set.word(place.stripe()));
-    let mut now = word.load();
-    loop {
-        // The upgradable reader is a holder already, so it passes the queue. A queue that it joins has to be served
-        // by the next release, even if another waiter was woken before.
-        let upgrades = mode == Mode::Upgrade;
-        let entered =
-            if upgrades { word::admit(now, mode, place.key()) } else { word::enter(now, mode, place.key()) };
-        let next = match (entered, word::queue(now)) {
-            (Some(next), _) => next,
-            (None, CLOSED) => return Some(Rest::Refused(stripe, AcquireError::Closed)),
-            (None, _) if head.len() >= max_waiters => {
-                return Some(Rest::Refused(stripe, AcquireError::Crowded));
-            }
-            (None, queue) if queue == EMPTY || upgrades => word::with_queue(now, ASLEEP),
-            (None, _) => break,
-        };
-        match word.exchange(now, next) {
-            Ok(_) if entered.is_some() => return None,
-            Ok(_) => break,
-            Err(other) => now = other,
-        }
-    }
-    // SAFETY: the caller's promise.
-    unsafe {
-        node.as_ref().with(|fields| fields.key = place.key());
-        head.join(node, stripe, mode, now);
-    }
-    Some(Rest::Queued { alone: head.len() == 1 })
 }
