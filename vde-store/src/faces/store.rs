@@ -155,7 +155,7 @@ impl Vde {
         };
         if background {
             engine.spawn("vde-commit", move |shared| {
-                shared.group_commit.commit_until_stopped(&shared.log, interval)
+                shared.group_commit.commit_until_stopped(&shared.log, interval);
             })?;
             engine.shared.maintenance.start();
             engine.spawn("vde-maintain", Shared::maintain_until_stopped)?;
