@@ -1,10 +1,39 @@
 //! What the command lines of the comparisons have in common: the options of stores, and tables in Markdown.
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{error::Error, io, mem, path::PathBuf, sync::Mutex, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::harness::{Case, Comparison, Plan};
+use crate::{
+    harness::{Case, Comparison, Plan},
+    results,
+};
+
+/// Whether to keep the figures.
+#[derive(clap::Args)]
+pub struct Save {
+    /// Write the figures to `benches/results`, from which `publish` makes the tables of BENCHMARKS.md.
+    #[arg(long)]
+    pub save: bool,
+}
+
+/// The tables that this process printed.
+static PRINTED: Mutex<Vec<results::Table>> = Mutex::new(Vec::new());
+
+impl Save {
+    /// Writes what was printed, if that was asked for, to the file of the benchmark.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be written.
+    pub fn printed(&self, bench: &str) -> io::Result<()> {
+        if self.save {
+            let tables = mem::take(&mut *PRINTED.lock().expect("no printing panics"));
+            eprintln!("{}", results::save(bench, tables)?.display());
+        }
+        Ok(())
+    }
+}
 
 /// How to compare locks.
 #[derive(clap::Args)]
@@ -15,6 +44,9 @@ pub struct Rounds {
     /// Milliseconds of one sample.
     #[arg(long, default_value_t = 12)]
     pub sample: u64,
+    /// Whether to keep the figures.
+    #[command(flatten)]
+    pub save: Save,
 }
 
 impl Rounds {
@@ -39,6 +71,9 @@ pub struct Measure {
     /// A directory on the disk to measure.
     #[arg(long, default_value = "target")]
     pub dir: PathBuf,
+    /// Whether to keep the figures.
+    #[command(flatten)]
+    pub save: Save,
 }
 
 impl Measure {
@@ -80,12 +115,16 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// Prints a table: the first column left, the others right.
-pub fn print(mut table: Table) {
+/// Prints a table under its title, the first column left, the others right.
+pub fn print(title: &str, mut table: Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("\n{table}");
+    println!("\n{title}\n\n{table}");
+    let cells = |row: &comfy_table::Row| row.cell_iter().map(comfy_table::Cell::content).collect::<Vec<_>>();
+    let header = table.header().map(cells).unwrap_or_default();
+    let rows: Vec<_> = table.row_iter().map(cells).collect();
+    PRINTED.lock().expect("no printing panics").push(results::Table::measured(title, &header, &rows));
 }
 
 /// Measures, and prints nanoseconds for an operation, and ratios to the first case.
@@ -102,8 +141,7 @@ pub fn compare(title: &str, plan: Plan, mut cases: Vec<Case<'_>>) {
             format!("{:.2}", samples.times_slower_than(base).median),
         ]);
     }
-    println!("\n{title}");
-    print(rows);
+    print(title, rows);
 }
 
 #[cfg(test)]
@@ -117,6 +155,7 @@ mod tests {
             rounds: 1,
             sample: 1,
             dir: PathBuf::new(),
+            save: Save { save: false },
         };
         let all = ["vde-store", "fjall"];
         assert_eq!(asking(&[]).chosen(&all, |name| name).unwrap(), all);

@@ -25,13 +25,16 @@ pub mod contenders;
 pub mod harness;
 pub mod keys;
 pub mod latencies;
+pub mod machine;
 pub mod model;
+pub mod published;
 #[cfg(feature = "report")]
 pub mod quads;
 #[cfg(feature = "report")]
 pub mod rdf;
 #[cfg(feature = "report")]
 pub mod report;
+pub mod results;
 pub mod spread;
 pub mod suites;
 pub mod workloads;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use benches::chart::{Table, charts};
+use benches::{published, results};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -75,13 +76,20 @@ fn links_are_found_outside_of_code_alone() {
 }
 
 #[test]
-fn the_charts_show_the_figures_of_their_tables() {
-    let drawn = charts(&read(&root().join("BENCHMARKS.md"))).expect("the tables are there");
-    for (name, svg) in drawn {
-        assert!(
-            read(&root().join("docs/charts").join(&name)) == svg,
-            "docs/charts/{name} is older than BENCHMARKS.md: `cargo run -p benches --bin publish`"
-        );
+fn tables_and_charts_are_those_of_the_results() {
+    let hint = "`cargo run -p benches --no-default-features --bin publish` writes it anew";
+    let all = results::load().expect("the results can be read");
+    let tables = published::tables(&all.values().collect::<Vec<_>>()).expect("every table has results");
+    let documents = ["README.md", "BENCHMARKS.md"].map(|name| (name, read(&root().join(name))));
+    let marks: usize = documents.iter().map(|(_, text)| text.matches("<!-- figures: ").count()).sum();
+    assert_eq!(marks, tables.len(), "every table has its place");
+    for (name, text) in &documents {
+        let same = published::update(text, &tables).as_ref() == Ok(text);
+        assert!(same, "{name} is older than the results: {hint}");
+    }
+    for (name, svg) in charts(&documents[1].1).expect("the tables are there") {
+        let drawn = read(&root().join("docs/charts").join(&name));
+        assert!(drawn == svg, "docs/charts/{name} is older than the results: {hint}");
     }
 }
 

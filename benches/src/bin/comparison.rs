@@ -2,12 +2,12 @@
 //!
 //! `cargo bench-locks comparison -- --help`
 
-use std::{alloc::System, hint::black_box, iter, time::Duration};
+use std::{alloc::System, hint::black_box, io, iter, time::Duration};
 
 use benches::{
     cli,
     contenders::{MultiLock, Ours, SortDedup, StdStriped, peers::Lockable},
-    harness::Plan,
+    harness::{Comparison, Plan},
     keys,
     suites::{self, STRIPES, one_in_twenty},
     workloads::Held,
@@ -27,7 +27,7 @@ struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "threads,reads,stripes,all,adversary,memory,awaited,awaiting,apart,tasks,layouts"
+        default_value = "one,many,asleep,threads,reads,stripes,all,adversary,memory,awaited,awaiting,apart,tasks,layouts"
     )]
     only: Vec<Part>,
     #[command(flatten)]
@@ -58,9 +58,15 @@ enum Part {
     Tasks,
     /// Stripes of one byte, side by side or on cache lines of their own.
     Layouts,
+    /// One free key, one thread.
+    One,
+    /// Several free keys at once, one thread.
+    Many,
+    /// 16 writers that sleep under the lock, by number of stripes.
+    Asleep,
 }
 
-fn main() {
+fn main() -> io::Result<()> {
     let options = Options::parse();
     let plan = options.measure.plan();
     for part in options.only {
@@ -82,7 +88,45 @@ fn main() {
             Part::Apart => apart(plan),
             Part::Tasks => tasks(plan),
             Part::Layouts => layouts(plan),
+            Part::One => one(plan),
+            Part::Many => many(plan),
+            Part::Asleep => asleep(plan),
         }
+    }
+    options.measure.save.printed("comparison")
+}
+
+fn one(plan: Plan) {
+    cli::compare("One free u64 key, one thread", plan, suites::one(&keys::random(keys::RING, 1)));
+    cli::compare(
+        "One free key of 32 bytes, one thread",
+        plan,
+        suites::one_string(&keys::strings(keys::RING, 1)),
+    );
+}
+
+fn many(plan: Plan) {
+    for count in [2, 4, 8, 16, 64] {
+        let batches = keys::batches(count);
+        cli::compare(&format!("{count} free keys, one thread"), plan, suites::many(&batches));
+    }
+}
+
+fn asleep(plan: Plan) {
+    let plan = Plan { sample: Duration::from_millis(400), ..plan };
+    let sleep = Duration::from_millis(1);
+    for (title, mut cases) in [
+        ("16 sleeping threads", suites::asleep(16, sleep)),
+        ("16 sleeping tasks", suites::asleep_awaited(16, sleep)),
+    ] {
+        let result = Comparison::measure(&mut cases, plan, |_| ());
+        let mut table = cli::table(["stripes", "times one lock", "quartiles"]);
+        for samples in result.samples() {
+            let work = result.of("1").times_slower_than(samples);
+            let quartiles = format!("{:.2} .. {:.2}", work.low, work.high);
+            table.add_row([samples.label.clone(), format!("{:.2}", work.median), quartiles]);
+        }
+        cli::print(title, table);
     }
 }
 
@@ -179,8 +223,7 @@ fn memory() {
             iter::repeat_with(tokio::sync::Mutex::<()>::default).take(stripes).collect::<Vec<_>>(),
         ));
     });
-    println!("\nMemory of a set of locks");
-    cli::print(table);
+    cli::print("Memory of a set of locks", table);
 
     let mut table = cli::table(["allocations of one lock and unlock by keys", "1", "2", "16", "64"]);
     let ring = keys::random(64, 1);
@@ -201,6 +244,5 @@ fn memory() {
     row("stripe-lock, 4096 stripes", &|keys| many.with_many(keys, || ()));
     row("sort + dedup by hand", &|keys| sorted.with_many(keys, || ()));
     row("lockable", &|keys| exact.with_many(keys, || ()));
-    println!("\nAllocations");
-    cli::print(table);
+    cli::print("Allocations", table);
 }

@@ -4,6 +4,7 @@
 
 use std::{
     alloc::System,
+    io,
     time::{Duration, Instant},
 };
 
@@ -56,7 +57,7 @@ enum Part {
     Held,
 }
 
-fn main() {
+fn main() -> io::Result<()> {
     let options = Options::parse();
     let plan = options.measure.plan();
     let ring = keys::random(keys::RING, 1);
@@ -93,6 +94,7 @@ fn main() {
             Part::Held => held(),
         }
     }
+    options.measure.save.printed("exact")
 }
 
 fn threads(plan: Plan, ring: &[u64]) {
@@ -109,13 +111,7 @@ fn threads(plan: Plan, ring: &[u64]) {
 fn held() {
     const COUNT: usize = 1_000_000;
     let ring = keys::random(COUNT.next_power_of_two(), 1);
-    let mut table = cli::table([
-        "1,000,000 keys held at once",
-        "ns to lock one",
-        "ns to release one",
-        "bytes for each",
-        "bytes left",
-    ]);
+    let mut table = cli::table(["", "ns to lock one", "ns to release one", "bytes for each", "bytes left"]);
     let mut row = |label: &str, (lock, release, bytes, left): (Duration, Duration, isize, isize)| {
         table.add_row([
             label.to_owned(),
@@ -128,7 +124,7 @@ fn held() {
     row(OURS_EXACT, hold_all(&OursExact::<u64>::default(), &ring[..COUNT]));
     row("keyed-lock", hold_all(&KeyedLock::default(), &ring[..COUNT]));
     row("lockable", hold_all(&Lockable::default(), &ring[..COUNT]));
-    cli::print(table);
+    cli::print("1,000,000 keys held at once", table);
 }
 
 /// How long it takes to lock all `keys`, and to release them, the memory that they take while they are held, guards left out,

@@ -3,7 +3,7 @@
 //! `cargo bench-locks peers -- --help`. With link-time optimisation the order of the
 //! locks is another one: to see that, put `--profile bench` in place of `--release`.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use benches::{
     cli,
@@ -38,6 +38,8 @@ struct Options {
     /// All rows in some 20 seconds, for a first look.
     #[arg(long, conflicts_with_all = ["rounds", "sample"])]
     quick: bool,
+    #[command(flatten)]
+    save: cli::Save,
 }
 
 /// The number of threads or workers that share the work of a row.
@@ -108,7 +110,7 @@ fn rows<'a>(ring: &'a [u64], batches: &'a [Vec<Vec<u64>>]) -> Vec<Row<'a>> {
     rows
 }
 
-fn main() {
+fn main() -> io::Result<()> {
     let options = Options::parse();
     let plan = if options.quick {
         Plan { rounds: 5, sample: Duration::from_millis(16) }
@@ -119,7 +121,10 @@ fn main() {
     let mut rows = rows(&ring, &batches);
     rows.retain(|row| options.rows.is_empty() || options.rows.iter().any(|part| row.name.contains(part)));
     if options.list {
-        return rows.iter().for_each(|row| println!("{}", row.name));
+        for row in &rows {
+            println!("{}", row.name);
+        }
+        return Ok(());
     }
     let mut summary = [
         ("time, ns", 1e9, seconds as Values),
@@ -127,22 +132,23 @@ fn main() {
         ("longest wait, us", 1e6, longest),
     ]
     .map(|(title, unit, values)| {
-        (cli::table([title, "ours", SAA, FUTURES, ASYNC_LOCK, TOKIO, "limit", "processors"]), unit, values)
+        let header = ["work", "ours", SAA, FUTURES, ASYNC_LOCK, TOKIO, "limit", "processors"];
+        (title, cli::table(header), unit, values)
     });
     for row in &rows {
         let result = row.measure(plan);
-        println!("\n{}", row.name);
-        cli::print(details(&result));
-        for (table, unit, values) in &mut summary {
+        cli::print(&row.name, details(&result));
+        for (_, table, unit, values) in &mut summary {
             table.add_rows(compared(&row.name, &result, *unit, *values));
         }
     }
     println!(
         "\nSummary, x ours. Bold: less than {AHEAD} of ours. A row with fewer than 1.8 processors means nothing."
     );
-    for (table, ..) in summary {
-        cli::print(table);
+    for (title, table, ..) in summary {
+        cli::print(title, table);
     }
+    options.save.printed("peers")
 }
 
 /// A figure of each round.

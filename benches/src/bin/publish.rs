@@ -1,11 +1,19 @@
-//! Draws the charts of the READMEs, light and dark, from the tables in BENCHMARKS.md.
+//! Writes the tables of README.md and BENCHMARKS.md from the results in `benches/results`, and draws the charts that show them, light and dark.
 
 use std::{fs, io, path::Path};
 
-use benches::chart::charts;
+use benches::{chart::charts, published, results};
 
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let all = results::load()?;
+    let tables = published::tables(&all.values().collect::<Vec<_>>()).map_err(io::Error::other)?;
+    for name in ["README.md", "BENCHMARKS.md"] {
+        let path = root.join(name);
+        let text = published::update(&fs::read_to_string(&path)?, &tables).map_err(io::Error::other)?;
+        fs::write(&path, &text)?;
+        println!("{name}");
+    }
     let drawn = charts(&fs::read_to_string(root.join("BENCHMARKS.md"))?)
         .map_err(|error| io::Error::other(format!("BENCHMARKS.md has {error}")))?;
     let folder = root.join("docs/charts");

@@ -37,7 +37,7 @@ fn main() -> Result<(), Failure> {
             compare(&options, &engines, writers, size)?;
         }
     }
-    Ok(())
+    Ok(options.measure.save.printed("stores")?)
 }
 
 fn compare(options: &Options, engines: &[Engine], writers: usize, size: usize) -> Result<(), Failure> {
@@ -73,7 +73,6 @@ fn compare(options: &Options, engines: &[Engine], writers: usize, size: usize) -
         ]);
     }
     let kind = if options.buffered { "buffered" } else { "durable" };
-    println!("\n{kind} puts of {size} bytes by {writers} writers");
-    cli::print(table);
+    cli::print(&format!("{kind} puts of {size} bytes by {writers} writers"), table);
     Ok(())
 }

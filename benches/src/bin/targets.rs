@@ -2,9 +2,10 @@
 //!
 //! `cargo run --profile bench -p benches --no-default-features --features locks --bin targets`
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use benches::{
+    cli,
     contenders::Ours,
     harness::{Case, Comparison, Plan},
     keys,
@@ -31,6 +32,8 @@ struct Options {
     /// Rounds of the lock comparisons.
     #[arg(long, default_value_t = 31)]
     rounds: usize,
+    #[command(flatten)]
+    save: cli::Save,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,7 +48,7 @@ enum Promise {
     Asleep,
 }
 
-fn main() {
+fn main() -> io::Result<()> {
     let options = Options::parse();
     let plan = Plan { rounds: options.rounds, sample: Duration::from_millis(20) };
     let mut verdicts = Verdicts::default();
@@ -61,8 +64,9 @@ fn main() {
             Promise::Asleep => asleep(&mut verdicts),
         }
     }
-    println!("{}", verdicts.table);
+    cli::print("promises", verdicts.table);
     println!("{} of {} met", verdicts.met, verdicts.all);
+    options.save.printed("targets")
 }
 
 #[derive(Default)]
@@ -76,7 +80,7 @@ impl Verdicts {
     fn add(&mut self, promise: &str, bound: Bound, measured: Spread, figures: String) {
         if self.all == 0 {
             self.table.load_style(presets::ASCII_MARKDOWN);
-            self.table.set_header(["promise", "bound", "measured", "quartiles", "", "figures"]);
+            self.table.set_header(["promise", "bound", "measured", "quartiles", "verdict", "figures"]);
         }
         let (met, bound) = match bound {
             Bound::AtMost(most) => (measured.median <= most, format!("<= {most:.2}")),

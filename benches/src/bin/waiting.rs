@@ -4,7 +4,7 @@
 //! a diagnosis costs; the other figures of such a build mean nothing.
 
 use std::{
-    mem,
+    io, mem,
     pin::pin,
     task::{Context, Waker},
     time::Instant,
@@ -37,6 +37,8 @@ struct Options {
     /// The most that wait.
     #[arg(long, default_value_t = 1_000_000)]
     most: usize,
+    #[command(flatten)]
+    save: cli::Save,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,7 +57,7 @@ enum Part {
     Diagnose,
 }
 
-fn main() {
+fn main() -> io::Result<()> {
     let options = Options::parse();
     let counts = |counts: &[usize]| -> Vec<usize> {
         counts.iter().copied().filter(|&count| count <= options.most).collect()
@@ -70,13 +72,14 @@ fn main() {
             Part::Diagnose => diagnose(&counts(&[1_000, 10_000, 100_000])),
         }
     }
+    options.save.printed("waiting")
 }
 
 type Contender<'a, const N: usize> = (&'a str, Box<dyn Fn(usize) -> Steps<N> + 'a>);
 
 /// Prints nanoseconds for each that waits by step, and the ratios of the first contender to the second.
 fn measure<const N: usize>(title: &str, steps: [&str; N], counts: &[usize], contenders: &[Contender<'_, N>]) {
-    let header: Vec<_> = ["ns for each that waits", "how many"].into_iter().chain(steps).collect();
+    let header: Vec<_> = ["ns for each that waits"].into_iter().chain(steps).collect();
     let mut table = cli::table([]);
     table.set_header(header);
     for &count in counts {
@@ -96,7 +99,7 @@ fn measure<const N: usize>(title: &str, steps: [&str; N], counts: &[usize], cont
             Some(Spread::of(all?).median)
         };
         let mut row = |label: String, cells: [String; N]| {
-            table.add_row([label, count.to_string()].into_iter().chain(cells));
+            table.add_row([format!("{label}, {count}")].into_iter().chain(cells));
         };
         for ((label, _), figures) in contenders.iter().zip(&figures) {
             row(
@@ -120,8 +123,7 @@ fn measure<const N: usize>(title: &str, steps: [&str; N], counts: &[usize], cont
             );
         }
     }
-    println!("\n{title}");
-    cli::print(table);
+    cli::print(title, table);
 }
 
 /// Measures with a lock of its own, which is dropped only if nothing was given up: otherwise futures still wait in it.
@@ -249,8 +251,7 @@ fn lock_all() {
             format!("{:.2}", median(|round| round[3]) * 1e9),
         ]);
     }
-    println!("\nOne guard dropped in front of a lock_all");
-    cli::print(table);
+    cli::print("One guard dropped in front of a lock_all", table);
 }
 
 /// Seconds of the drop, polls, seconds of the longest poll, seconds for each stripe.
@@ -293,8 +294,7 @@ fn diagnose(counts: &[usize]) {
             format!("{:.0}", took * 1e9 / count as f64),
         ]);
     }
-    println!("\nA diagnosis of a set of 2^20 stripes");
-    cli::print(table);
+    cli::print("A diagnosis of a set of 2^20 stripes", table);
 }
 
 /// Seconds that a diagnosis takes while this many tasks wait, for a key each.

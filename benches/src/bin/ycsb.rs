@@ -175,8 +175,6 @@ fn main() -> Result<(), Failure> {
     engines.retain(|engine| ["vde-store", "fjall", "redb", "rocksdb"].contains(&engine.name));
     let stores: Vec<_> =
         engines.iter().map(|engine| Loaded::new(engine, &options)).collect::<Result<_, _>>()?;
-    let kind = if options.buffered { "buffered" } else { "synced" };
-    println!("YCSB, {} records of {} bytes, {kind}", options.records, options.size);
     for workload in Workload::value_variants() {
         if !options.only.is_empty() && !options.only.contains(workload) {
             continue;
@@ -185,7 +183,7 @@ fn main() -> Result<(), Failure> {
             compare(&options, &stores, *workload, threads)?;
         }
     }
-    Ok(())
+    Ok(options.measure.save.printed("ycsb")?)
 }
 
 fn compare(options: &Options, stores: &[Loaded], workload: Workload, threads: usize) -> Result<(), Failure> {
@@ -214,6 +212,10 @@ fn compare(options: &Options, stores: &[Loaded], workload: Workload, threads: us
         })
         .collect();
     let result = Comparison::measure(&mut cases, options.measure.plan(), |_| ());
+    let kind = if options.buffered { "buffered" } else { "synced" };
+    let (records, size) = (options.records, options.size);
+    let title =
+        format!("workload {workload:?}, {threads} threads, {records} records of {size} bytes, {kind}");
     let mut table = cli::table(["engine", "steps/s", "quartiles", "vde-store's rate / this"]);
     for samples in result.samples() {
         let rate = samples.rate();
@@ -227,7 +229,6 @@ fn compare(options: &Options, stores: &[Loaded], workload: Workload, threads: us
             ratio,
         ]);
     }
-    println!("\nworkload {workload:?}, {threads} threads");
-    cli::print(table);
+    cli::print(&title, table);
     Ok(())
 }

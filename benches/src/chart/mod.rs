@@ -19,12 +19,16 @@ pub fn charts(benchmarks: &str) -> Result<Vec<(String, String)>, String> {
     let puts = table("## How many durable puts does the disk engine make?")?;
     let quads = table("## How do the quad stores compare?")?;
 
-    let sixteen =
-        |(size, puts): &&(String, Vec<Option<f64>>)| size == "1 KiB" && puts.first() == Some(&Some(16.0));
-    let (_, of_sixteen) = puts.rows.iter().find(sixteen).ok_or("no row of 1 KiB by 16 writers")?;
-    let engines: Vec<_> = puts.columns.iter().zip(of_sixteen).skip(1).filter_map(Bar::of).collect();
+    let (_, of_sixteen) =
+        puts.rows.iter().find(|(row, _)| row == "1 KiB, 16").ok_or("no row of 1 KiB by 16 writers")?;
+    let engines: Vec<_> = puts.columns.iter().zip(of_sixteen).filter_map(Bar::of).collect();
 
-    let beside = quads.columns.iter().position(|column| column == "x disk").ok_or("no column `x disk`")?;
+    let beside = "times as fast as Oxigraph on disk";
+    let beside = quads
+        .columns
+        .iter()
+        .position(|column| column == beside)
+        .ok_or_else(|| format!("no column `{beside}`"))?;
     let works = quads.rows.iter().map(|(work, figures)| (work, &figures[beside]));
     let works: Vec<_> = works.filter_map(Bar::of).map(Bar::without_unit).collect();
 

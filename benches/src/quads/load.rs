@@ -39,7 +39,7 @@ pub(super) fn loads(bench: &Bench) -> Result<(), Failure> {
     }
     let title = format!("load of {triples} triples");
     let mut table = table([
-        &title,
+        "store",
         "triples/s",
         "quartiles",
         "ours, times as fast",
@@ -62,7 +62,7 @@ pub(super) fn loads(bench: &Bench) -> Result<(), Failure> {
             format!("{:.0}", of(|load| load.opened).median * 1e3),
         ]);
     }
-    print(table);
+    print(&title, table);
     Ok(())
 }
 

@@ -132,7 +132,7 @@ pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
     if asks(&[Part::Delta]) {
         load::delta()?;
     }
-    Ok(())
+    Ok(bench.options.measure.save.printed("quads")?)
 }
 
 impl Bench {
@@ -183,7 +183,7 @@ struct Fresh {
 /// Measures cases, prints their rates and how many times ours is as fast, and returns the samples.
 fn compare(title: &str, unit: &str, plan: Plan, mut cases: Vec<Case<'_>>) -> Comparison {
     let result = Comparison::measure(&mut cases, plan, |_| ());
-    let mut table = table([title, unit, "quartiles", "ours, times as fast"]);
+    let mut table = table(["store", unit, "quartiles", "ours, times as fast"]);
     let ours = result.samples().iter().find(|samples| samples.label == OURS).unwrap_or(&result.samples()[0]);
     for samples in result.samples() {
         let rate = samples.rate();
@@ -194,6 +194,6 @@ fn compare(title: &str, unit: &str, plan: Plan, mut cases: Vec<Case<'_>>) -> Com
             format!("{:.2}", samples.times_slower_than(ours).median),
         ]);
     }
-    print(table);
+    print(title, table);
     result
 }

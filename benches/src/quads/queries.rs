@@ -82,7 +82,7 @@ impl Results {
 
     fn print(&self) {
         let others: Vec<_> = (0..self.stores.len()).filter(|&store| self.stores[store] != OURS).collect();
-        let mut header = vec!["query, us".to_owned()];
+        let mut header = vec!["query".to_owned()];
         header.extend(self.stores.iter().map(|name| (*name).to_owned()));
         header.extend(others.iter().map(|&store| format!("x {}", self.stores[store])));
         let mut rows = table::<0>([]);
@@ -105,7 +105,7 @@ impl Results {
             row.extend(means);
             rows.add_row(row);
         }
-        print(rows);
+        print("queries, us", rows);
     }
 
     /// The geometric mean of the ratios of a store.

@@ -106,8 +106,7 @@ fn patterns(bench: &Bench, stores: &[Fresh], triples: u64) {
 
 /// One reader, alone and while four writers insert durably.
 fn beside_writers(bench: &Bench, stores: &[Fresh]) -> Result<(), Failure> {
-    let mut table =
-        table(["a reader of (s, p, ?)", "alone/s", "beside 4 writers/s", "slower by", "p99 us", "beside us"]);
+    let mut table = table(["store", "alone/s", "beside 4 writers/s", "slower by", "p99 us", "beside us"]);
     for fresh in stores {
         let subjects = Subjects::default();
         let mut rates = [Vec::new(), Vec::new()];
@@ -133,7 +132,7 @@ fn beside_writers(bench: &Bench, stores: &[Fresh]) -> Result<(), Failure> {
             format!("{:.1}", p99[1]),
         ]);
     }
-    print(table);
+    print("a reader of (s, p, ?) beside 4 durable writers", table);
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! What the figures were measured on.
 
-use std::{fs, path::Path, thread};
+use std::path::Path;
 
 use serde::Serialize;
 
-use crate::{contenders::stores::Failure, workloads::sync_time};
+use crate::{contenders::stores::Failure, machine, workloads::sync_time};
 
 /// The machine.
 #[derive(Debug, Serialize)]
@@ -26,15 +26,10 @@ impl Machine {
     ///
     /// Where `dir` cannot be written.
     pub fn here(dir: &Path) -> Result<Self, Failure> {
-        let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|info| {
-            let line = info.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        });
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Ok(Self {
-            processor: processor.unwrap_or_else(|| "unknown processor".to_owned()),
-            cores: thread::available_parallelism()?.get(),
-            system: format!("{} {} {}", std::env::consts::OS, kernel.trim(), std::env::consts::ARCH),
+            processor: machine::processor(),
+            cores: machine::cores(),
+            system: machine::system(),
             sync_us: sync_time(dir, 200)?.as_secs_f64() * 1e6,
         })
     }

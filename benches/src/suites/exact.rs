@@ -4,7 +4,7 @@ use std::{hint::black_box, time::Duration};
 
 use stripe_lock::{AsyncKeyedMutex, AsyncStripedMutex, DefaultHasher, Fnv1a};
 
-use super::{CAS_PAIR, DASHMAP, OURS, STRIPES, Sharing, shared};
+use super::{CAS_PAIR, DASHMAP, STRIPES, Sharing, shared};
 use crate::{
     contenders::{
         CasPair, Dashmap, GlobalMutex, HoldMany, KeyLock, MapOfMutexes, Ours, OursExact,
@@ -58,8 +58,8 @@ pub fn exact_awaited(keys: &[u64]) -> Vec<Case<'_>> {
 pub fn exact_many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
     vec![
         many_keys(OURS_EXACT, ours(), batches),
-        many_keys(OURS, Ours::new(STRIPES, hasher()), batches),
-        many_keys("lockable, in order", Lockable::default(), batches),
+        many_keys(STRIPED, Ours::new(STRIPES, hasher()), batches),
+        many_keys("lockable", Lockable::default(), batches),
     ]
 }
 

@@ -85,15 +85,14 @@ fn main() -> Result<(), Failure> {
             Part::Tails => tails::measure(&options, &engines)?,
         }
     }
-    Ok(())
+    Ok(options.measure.save.printed("engines")?)
 }
 
 /// Prints rows under a title.
 fn print<const N: usize>(title: &str, header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
     let mut table = cli::table(header);
     table.add_rows(rows);
-    println!("\n{title}");
-    cli::print(table);
+    cli::print(title, table);
 }
 
 /// The files of a store and the room that the file system gives them, in bytes.

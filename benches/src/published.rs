@@ -1,0 +1,572 @@
+//! The tables of BENCHMARKS.md and the README, made of the [results](crate::results).
+//!
+//! A table stands between two marks of a document, `<!-- figures: NAME -->` and `<!-- end of figures -->`. Where results of several
+//! machines have it, they stand one below the other, those of the newest date first.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use stripe_lock::expected_parallelism;
+
+use crate::results::{Results, Table};
+
+/// The results of one machine, by benchmark.
+type Machine = BTreeMap<String, Results>;
+
+/// A figure that a table shows: where it was measured, and the name of its row or column here.
+struct Cell {
+    shown: &'static str,
+    title: &'static str,
+    column: &'static str,
+    /// The column that is shown for the first contender, which is ours: its ratio to itself would say nothing.
+    absolute: &'static str,
+}
+
+const fn cell(shown: &'static str, title: &'static str, column: &'static str) -> Cell {
+    Cell { shown, title, column, absolute: column }
+}
+
+const fn ratio(
+    shown: &'static str,
+    title: &'static str,
+    column: &'static str,
+    absolute: &'static str,
+) -> Cell {
+    Cell { shown, title, column, absolute }
+}
+
+/// One table: contenders and cells, one of them down and the other across.
+struct Spec {
+    name: &'static str,
+    bench: &'static str,
+    /// What stands above the names of the rows.
+    corner: &'static str,
+    /// How the contenders are called here and in the results.
+    contenders: &'static [(&'static str, &'static str)],
+    cells: &'static [Cell],
+    /// Whether each contender has a row, and not a column.
+    contenders_down: bool,
+}
+
+const ONE: &str = "One free u64 key, one thread";
+const X_OURS: &str = "x stripe-lock";
+const TIME: &str = "time, ns";
+const WAITS: &str = "Tasks that wait for a key each, of 2^20 stripes, the first time";
+const READS: &str = "point reads of 1000000 values of 100 bytes, 2 threads; beside 4 durable writers";
+const SPACE: &str =
+    "space after 200000 values of 1 KiB were overwritten four times and a fifth of them deleted";
+const OPENING: &str = "opening a store into which 500000 values of 1,000 bytes were put";
+
+const SPECS: &[Spec] = &[
+    Spec {
+        name: "one lock",
+        bench: "comparison",
+        corner: "contender",
+        contenders: &[
+            ("stripe-lock", "stripe-lock"),
+            ("limit: an exchange and a store", "exchange and store by hand (limit)"),
+            ("two compare-and-swaps", "CAS pair by hand"),
+            ("std `Mutex`, one for all keys", "std Mutex, one for all"),
+            ("parking_lot `Mutex`, one for all keys", "parking_lot Mutex, one for all"),
+            ("dashmap `get_mut`, same hasher", "dashmap get_mut, same hasher"),
+            ("dashmap `get_mut`", "dashmap get_mut"),
+            ("striped-lock", "striped-lock"),
+            ("scc `get_sync`", "scc get_sync"),
+            ("keyed-lock", "keyed-lock"),
+            ("lockable", "lockable"),
+        ],
+        cells: &[cell("ns", ONE, "ns"), cell("x ours", ONE, X_OURS)],
+        contenders_down: true,
+    },
+    Spec {
+        name: "several keys",
+        bench: "comparison",
+        corner: "keys",
+        contenders: &[
+            ("stripe-lock, ns", "stripe-lock"),
+            ("bitmap loop by hand", "bitmap loop by hand"),
+            ("sort + dedup by hand", "sort + dedup by hand"),
+            ("happylock", "happylock striped by hand"),
+            ("lockable, in order", "lockable, in order"),
+        ],
+        cells: &[
+            ratio("2", "2 free keys, one thread", X_OURS, "ns"),
+            ratio("8", "8 free keys, one thread", X_OURS, "ns"),
+            ratio("64", "64 free keys, one thread", X_OURS, "ns"),
+        ],
+        contenders_down: false,
+    },
+    Spec {
+        name: "two threads",
+        bench: "comparison",
+        corner: "contender",
+        contenders: &[
+            ("stripe-lock, ns", "stripe-lock"),
+            ("std `Mutex`, striped by hand", "std Mutex striped by hand"),
+            ("dashmap `get_mut`, same hasher", "dashmap get_mut, same hasher"),
+            ("scc `get_sync`, same hasher", "scc get_sync, same hasher"),
+            ("happylock, striped by hand", "happylock striped by hand"),
+            ("parking_lot `Mutex`, one for all keys", "parking_lot Mutex, one for all"),
+            ("keyed-lock", "keyed-lock"),
+            ("lockable", "lockable"),
+        ],
+        cells: &[
+            ratio("a key each", "2 threads, a key each, section of 0ns", X_OURS, "ns"),
+            ratio("random keys", "2 threads, random keys, section of 0ns", X_OURS, "ns"),
+            ratio("Zipf(0.99)", "2 threads, 10,000 keys by Zipf(0.99), section of 0ns", X_OURS, "ns"),
+            ratio("one key", "2 threads, one key, section of 0ns", X_OURS, "ns"),
+            ratio("one key, 1 us", "2 threads, one key, section of 1µs", X_OURS, "ns"),
+            ratio("one key, 100 us", "2 threads, one key, section of 100µs", X_OURS, "ns"),
+        ],
+        contenders_down: true,
+    },
+    Spec {
+        name: "async locks",
+        bench: "peers",
+        corner: "work",
+        contenders: &[
+            ("1 free key", "free key, polled once"),
+            ("1 free key, `block_on`", "free key, block_on"),
+            ("1 free key, `blocking_lock`", "free key, blocking_lock"),
+            ("2 free keys", "2 free keys, polled once"),
+            ("8 free keys", "8 free keys, polled once"),
+            ("64 free keys", "64 free keys, polled once"),
+            ("2 threads, a key each", "2 threads, a key each, empty"),
+            ("2 threads, random keys", "2 threads, random keys, empty"),
+            ("2 threads, one key", "2 threads, one key, empty"),
+            ("2 threads, one key, 1 us", "2 threads, one key, 1 us"),
+            ("8 tasks, 2 workers, one key", "8 tasks, 2 workers, one key, empty"),
+            ("8 tasks, 2 workers, one key, one yield", "8 tasks, 2 workers, one key, one yield"),
+        ],
+        cells: &[
+            cell("ours, ns", TIME, "ours"),
+            cell("x saa", TIME, "saa, striped by hand"),
+            cell("x futures", TIME, "futures, striped by hand"),
+            cell("x async-lock", TIME, "async-lock, striped by hand"),
+            cell("x tokio", TIME, "tokio, striped by hand"),
+        ],
+        contenders_down: true,
+    },
+    Spec {
+        name: "waiting",
+        bench: "waiting",
+        corner: "waiting tasks, a key each; ns for each",
+        contenders: &[
+            ("1,000: stripe-lock", "stripe-lock, 1000"),
+            ("1,000: a tokio mutex for each key", "tokio, a lock per key, 1000"),
+            ("32,000: stripe-lock", "stripe-lock, 32000"),
+            ("32,000: a tokio mutex for each key", "tokio, a lock per key, 32000"),
+            ("1,000,000: stripe-lock", "stripe-lock, 1000000"),
+            ("1,000,000: a tokio mutex for each key", "tokio, a lock per key, 1000000"),
+        ],
+        cells: &[
+            cell("join", WAITS, "join"),
+            cell("release", WAITS, "release"),
+            cell("claim", WAITS, "claim"),
+            cell("give up", WAITS, "give up"),
+        ],
+        contenders_down: true,
+    },
+    Spec {
+        name: "exact keys",
+        bench: "exact",
+        corner: "keys at once",
+        contenders: &[
+            ("`KeyedMutex`, ns", "stripe-lock, exact keys"),
+            ("`StripedMutex`, 64 stripes", "stripe-lock, 64 stripes"),
+            ("lockable", "lockable"),
+        ],
+        cells: &[
+            ratio("1", "One free key", "x stripe-lock, exact keys", "ns"),
+            ratio("2", "2 free keys", "x stripe-lock, exact keys", "ns"),
+            ratio("8", "8 free keys", "x stripe-lock, exact keys", "ns"),
+            ratio("64", "64 free keys", "x stripe-lock, exact keys", "ns"),
+        ],
+        contenders_down: true,
+    },
+    Spec {
+        name: "puts",
+        bench: "stores",
+        corner: "value, writers",
+        contenders: &[
+            ("vde-store", "vde-store"),
+            ("limit: bare log", "bare log (limit)"),
+            ("fjall", "fjall"),
+            ("redb", "redb"),
+            ("sled", "sled"),
+            ("RocksDB", "rocksdb"),
+            ("LMDB", "lmdb"),
+            ("SQLite", "sqlite"),
+        ],
+        cells: &[
+            cell("1 KiB, 1", "durable puts of 1024 bytes by 1 writers", "puts/s"),
+            cell("1 KiB, 4", "durable puts of 1024 bytes by 4 writers", "puts/s"),
+            cell("1 KiB, 16", "durable puts of 1024 bytes by 16 writers", "puts/s"),
+            cell("1 KiB, 64", "durable puts of 1024 bytes by 64 writers", "puts/s"),
+            cell("64 KiB, 1", "durable puts of 65536 bytes by 1 writers", "puts/s"),
+            cell("64 KiB, 4", "durable puts of 65536 bytes by 4 writers", "puts/s"),
+            cell("64 KiB, 16", "durable puts of 65536 bytes by 16 writers", "puts/s"),
+            cell("64 KiB, 64", "durable puts of 65536 bytes by 64 writers", "puts/s"),
+        ],
+        contenders_down: false,
+    },
+    Spec {
+        name: "engines",
+        bench: "engines",
+        corner: "engine",
+        contenders: &[
+            ("vde-store", "vde-store"),
+            ("LMDB", "lmdb"),
+            ("redb", "redb"),
+            ("fjall", "fjall"),
+            ("RocksDB", "rocksdb"),
+            ("sled", "sled"),
+            ("SQLite", "sqlite"),
+        ],
+        cells: &[
+            cell("reads/s, 2 threads alone", READS, "reads/s alone"),
+            cell("beside 4 durable writers", READS, "reads/s beside"),
+            cell("file, x live bytes", SPACE, "of the live bytes"),
+            cell("opening, ms", OPENING, "ms after closing"),
+            cell("opening after a crash, ms", OPENING, "ms after a crash"),
+        ],
+        contenders_down: true,
+    },
+    Spec {
+        name: "quad stores",
+        bench: "quads",
+        corner: "work",
+        contenders: &[
+            ("triple-store", "triple-store"),
+            ("times as fast as Oxigraph on disk", "Oxigraph"),
+            ("times as fast as Oxigraph in memory", "Oxigraph in memory"),
+        ],
+        cells: &[
+            ratio("load, triples/s", "load of 803250 triples", FASTER, "triples/s"),
+            ratio("durable inserts by 16 threads, 1/s", "durable inserts, 16 threads", FASTER, "inserts/s"),
+            ratio("lookups `(s, p, ?)`, 1/s", "(s, p, ?)", FASTER, "lookups/s"),
+            ratio("full scan, triples/s", "full scan", FASTER, "triples/s"),
+        ],
+        contenders_down: false,
+    },
+];
+
+const FASTER: &str = "ours, times as fast";
+
+/// A contender that takes less than so much of our time is ahead.
+const AHEAD: f64 = 0.95;
+
+impl Spec {
+    /// The table of one machine, if it measured any of it.
+    fn table(&self, machine: &Machine) -> Option<Shown> {
+        let results = machine.get(self.bench)?;
+        let source = |title: &str| results.tables.iter().find(|table| table.title == title);
+        let mut dates: Vec<_> =
+            self.cells.iter().filter_map(|cell| Some(source(cell.title)?.date.clone())).collect();
+        dates.sort();
+        let date = dates.pop()?;
+        let figure = |cell: &Cell, contender: usize| {
+            let column = if contender == 0 { cell.absolute } else { cell.column };
+            let table = source(cell.title)?;
+            let figure = table.number(self.contenders[contender].1, column)?;
+            let ours = table.number(self.contenders[0].1, column);
+            Some(shown(figure, column, cell.shown, ours.filter(|_| contender > 0)))
+        };
+        let cell = |cell, contender| figure(cell, contender).unwrap_or_default();
+        let contenders = 0..self.contenders.len();
+        let name = |contender: usize| self.contenders[contender].0.to_owned();
+        let mut rows = Vec::new();
+        if self.contenders_down {
+            rows.push(head(self.corner, self.cells.iter().map(|cell| cell.shown.to_owned())));
+            let row = |contender| head(&name(contender), self.cells.iter().map(|each| cell(each, contender)));
+            rows.extend(contenders.map(row));
+        } else {
+            // A contender that was not measured has no column.
+            let measured =
+                |&contender: &usize| self.cells.iter().any(|each| figure(each, contender).is_some());
+            let contenders: Vec<_> = contenders.filter(measured).collect();
+            rows.push(head(self.corner, contenders.iter().map(|&contender| name(contender))));
+            let row =
+                |each| head(Cell::name(each), contenders.iter().map(|&contender| cell(each, contender)));
+            rows.extend(self.cells.iter().map(row));
+        }
+        rows.retain(|row| row[1..].iter().any(|cell| !cell.is_empty()));
+        Some(Shown { date, machine: of(results), text: markdown(&rows) })
+    }
+}
+
+impl Cell {
+    fn name(&self) -> &'static str {
+        self.shown
+    }
+}
+
+/// A figure as it is shown: bold where a contender is ahead of `ours`.
+fn shown(figure: f64, column: &str, name: &str, ours: Option<f64>) -> String {
+    let is_ratio = column.starts_with("x ") || column.ends_with("striped by hand") || column == FASTER;
+    let text = if is_ratio { format!("{figure:.2}") } else { grouped(figure) };
+    let ahead = match ours {
+        _ if is_ratio => figure < AHEAD,
+        Some(ours) if column.ends_with("/s") => figure > ours / AHEAD,
+        Some(ours) if name.contains("ms") || name.contains("bytes") => figure < ours * AHEAD,
+        _ => false,
+    };
+    if ahead { format!("**{text}**") } else { text }
+}
+
+/// A figure with at most one decimal, and separators between thousands.
+fn grouped(figure: f64) -> String {
+    if figure < 100.0 {
+        return if figure.fract() == 0.0 { format!("{figure}") } else { format!("{figure:.1}") };
+    }
+    let digits = format!("{figure:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A table with what it was measured on.
+struct Shown {
+    date: String,
+    machine: String,
+    text: String,
+}
+
+fn of(results: &Results) -> String {
+    format!("{}, {} cores", results.processor, results.cores)
+}
+
+fn head(first: &str, rest: impl Iterator<Item = String>) -> Vec<String> {
+    [first.to_owned()].into_iter().chain(rest).collect()
+}
+
+/// Rows as a table in Markdown: words to the left and figures to the right.
+fn markdown(rows: &[Vec<String>]) -> String {
+    let columns: Vec<_> = (0..rows[0].len())
+        .map(|column| {
+            let cells = || rows.iter().map(|row| row[column].as_str());
+            let width = cells().map(|cell| cell.chars().count()).max().unwrap_or(0).max(3);
+            let words = |cell: &str| cell.starts_with(|first: char| first.is_alphabetic() || first == '`');
+            (width, column == 0 || cells().skip(1).any(words))
+        })
+        .collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        text.push('|');
+        for (cell, &(width, left)) in row.iter().zip(&columns) {
+            let _ = if left { write!(text, " {cell:<width$} |") } else { write!(text, " {cell:>width$} |") };
+        }
+        text.push('\n');
+        if number == 0 {
+            text.push('|');
+            for &(width, left) in &columns {
+                let _ = write!(text, "{}{}|", "-".repeat(width + 1), if left { '-' } else { ':' });
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Work done by 16 writers by number of stripes, with the prediction as the last row.
+fn striping(machine: &Machine) -> Option<Shown> {
+    let results = machine.get("comparison")?;
+    let source = |title: &str| results.tables.iter().find(|table| table.title == title);
+    let stripes = [1, 8, 16, 32, 64, 256];
+    let labels = || stripes.iter().map(ToString::to_string).chain(["exact".to_owned()]);
+    let measured = |table: &Table| {
+        labels()
+            .map(|label| {
+                table.number(&label, "times one lock").map_or_else(String::new, |work| format!("{work:.2}"))
+            })
+            .collect::<Vec<_>>()
+    };
+    let (threads, tasks) = (source("16 sleeping threads")?, source("16 sleeping tasks")?);
+    let names = stripes.iter().map(ToString::to_string).chain(["exact keys".to_owned()]);
+    let predicted = stripes
+        .map(|stripes| format!("{:.2}", expected_parallelism(stripes, 16) / expected_parallelism(1, 16)));
+    let rows = [
+        head("stripes", names),
+        head("threads, `StripedMutex`", measured(threads).into_iter()),
+        head("tasks, `AsyncStripedMutex`", measured(tasks).into_iter()),
+        head("predicted, `expected_parallelism`", predicted.into_iter().chain([String::new()])),
+    ];
+    Some(Shown { date: threads.date.clone(), machine: of(results), text: markdown(&rows) })
+}
+
+/// The promises that were missed.
+fn missed(machine: &Machine) -> Option<Shown> {
+    let results = machine.get("targets")?;
+    let table = results.tables.iter().find(|table| table.title == "promises")?;
+    let text = |label: &str, column: &str| -> Option<String> {
+        let row = table.rows.iter().find(|row| row.label == label)?;
+        match &row.figures[table.columns.iter().position(|name| name == column)?] {
+            crate::results::Figure::Text(text) => Some(text.clone()),
+            crate::results::Figure::Number(figure) => Some(format!("{figure:.2}")),
+            crate::results::Figure::Quartiles(_) => None,
+        }
+    };
+    let missed = table
+        .rows
+        .iter()
+        .map(|row| &row.label)
+        .filter(|label| text(label, "verdict").is_some_and(|verdict| verdict == "MISSED"));
+    let row =
+        |label: &String| Some(head(label, [text(label, "bound")?, text(label, "measured")?].into_iter()));
+    let mut rows = vec![head("promise", ["target", "measured"].map(str::to_owned).into_iter())];
+    rows.extend(missed.filter_map(row));
+    let text = if rows.len() == 1 {
+        format!("All {} promises were kept.\n", table.rows.len())
+    } else {
+        format!("{} of {} promises were missed:\n\n{}", rows.len() - 1, table.rows.len(), markdown(&rows))
+    };
+    Some(Shown { date: table.date.clone(), machine: of(results), text })
+}
+
+/// A row of the README: some work, what it is compared with, and where the ratios are. The time of ours is 1.
+type Compared =
+    (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str, &'static str)]);
+
+const ALTERNATIVES: &[Compared] = &[
+    (
+        "lock and unlock one free key",
+        "`dashmap`, `striped-lock`",
+        &[("comparison", ONE, "dashmap get_mut", X_OURS), ("comparison", ONE, "striped-lock", X_OURS)],
+    ),
+    (
+        "await 2 to 64 free keys",
+        "tokio's mutexes, striped by hand",
+        &[
+            ("peers", TIME, "2 free keys, polled once", TOKIO),
+            ("peers", TIME, "8 free keys, polled once", TOKIO),
+            ("peers", TIME, "64 free keys, polled once", TOKIO),
+        ],
+    ),
+    (
+        "durable inserts of quads by 16 threads",
+        "Oxigraph 0.5 on disk",
+        &[("quads", "durable inserts, 16 threads", "Oxigraph", FASTER)],
+    ),
+    ("lookups of a triple pattern", "Oxigraph 0.5 on disk", &[("quads", "(s, p, ?)", "Oxigraph", FASTER)]),
+    (
+        "2 to 64 free keys at once",
+        "a loop over a bitmap by hand, without guards",
+        &[
+            ("comparison", "2 free keys, one thread", "bitmap loop by hand", X_OURS),
+            ("comparison", "8 free keys, one thread", "bitmap loop by hand", X_OURS),
+            ("comparison", "64 free keys, one thread", "bitmap loop by hand", X_OURS),
+        ],
+    ),
+    (
+        "8 tasks that yield while they hold one key",
+        "a tokio mutex",
+        &[("peers", TIME, "8 tasks, 2 workers, one key, one yield", TOKIO)],
+    ),
+];
+
+const TOKIO: &str = "tokio, striped by hand";
+
+/// The table of the README: each figure from the newest measurement of it.
+fn alternatives(machines: &[&Machine]) -> Option<String> {
+    let newest = |(bench, title, label, column): (&str, &str, &str, &str)| {
+        let tables = machines
+            .iter()
+            .filter_map(|machine| machine.get(bench)?.tables.iter().find(|table| table.title == title));
+        tables
+            .filter_map(|table| Some((&table.date, table.number(label, column)?)))
+            .max_by_key(|(date, _)| *date)
+    };
+    let mut rows = vec![head("work", ["compared with", "times as fast"].map(str::to_owned).into_iter())];
+    for (work, others, sources) in ALTERNATIVES {
+        let ratios = sources.iter().map(|source| Some(newest(*source)?.1)).collect::<Option<Vec<_>>>()?;
+        let (low, high) = ratios
+            .iter()
+            .fold((f64::MAX, 0.0), |(low, high), &ratio| (f64::min(low, ratio), f64::max(high, ratio)));
+        let digits = |ratio: f64| if ratio < 1.5 { format!("{ratio:.2}") } else { format!("{ratio:.1}") };
+        let range = if digits(low) == digits(high) {
+            digits(low)
+        } else {
+            format!("{} to {}", digits(low), digits(high))
+        };
+        let bold = |text: &str| if low < AHEAD { format!("**{text}**") } else { text.to_owned() };
+        rows.push(vec![bold(work), (*others).to_owned(), bold(&range)]);
+    }
+    Some(markdown(&rows))
+}
+
+/// The text of each table by its name, for all machines that have it.
+///
+/// # Errors
+///
+/// Names the table that no machine has.
+pub fn tables(machines: &[&Machine]) -> Result<BTreeMap<&'static str, String>, String> {
+    let mut texts = BTreeMap::new();
+    let mut add = |name, table: &dyn Fn(&Machine) -> Option<Shown>| {
+        let mut shown: Vec<_> = machines.iter().filter_map(|machine| table(machine)).collect();
+        shown.sort_by(|a, b| b.date.cmp(&a.date));
+        let all = shown.iter().map(|shown| format!("{}, {}:\n\n{}", shown.machine, shown.date, shown.text));
+        let text = all.collect::<Vec<_>>().join("\n");
+        if text.is_empty() {
+            return Err(format!("no results for the table {name}"));
+        }
+        texts.insert(name, text);
+        Ok(())
+    };
+    add("striping", &striping)?;
+    add("missed targets", &missed)?;
+    let alternatives = alternatives(machines).ok_or("no results for the table alternatives")?;
+    for spec in SPECS {
+        add(spec.name, &|machine| spec.table(machine))?;
+    }
+    texts.insert("alternatives", alternatives);
+    Ok(texts)
+}
+
+/// A document with the tables that its marks name.
+///
+/// # Errors
+///
+/// Names a mark that has no table or no end.
+pub fn update(document: &str, tables: &BTreeMap<&'static str, String>) -> Result<String, String> {
+    const END: &str = "<!-- end of figures -->";
+    let mut parts = document.split("<!-- figures: ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once(" -->").ok_or("a mark without an end")?;
+        let (_, rest) = rest.split_once(END).ok_or_else(|| format!("the table {name} has no end"))?;
+        let table = tables.get(name).ok_or_else(|| format!("there is no table {name}"))?;
+        let _ = write!(text, "<!-- figures: {name} -->\n{table}\n{END}{rest}");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_filled_and_what_is_around_them_stays() {
+        let tables = BTreeMap::from([("a", "| 1 |\n".to_owned())]);
+        let text = "x\n<!-- figures: a -->\nold\n<!-- end of figures -->\ny";
+        assert_eq!(
+            update(text, &tables).unwrap(),
+            "x\n<!-- figures: a -->\n| 1 |\n\n<!-- end of figures -->\ny"
+        );
+        assert!(update("<!-- figures: b -->\n<!-- end of figures -->", &tables).unwrap_err().contains('b'));
+        assert!(update("<!-- figures: a -->\n", &tables).unwrap_err().contains("no end"));
+    }
+
+    #[test]
+    fn figures_that_lose_are_bold() {
+        assert_eq!(shown(0.9, "x stripe-lock", "", Some(1.0)), "**0.90**");
+        assert_eq!(shown(0.96, "x stripe-lock", "", Some(1.0)), "0.96");
+        assert_eq!(shown(12_345.6, "puts/s", "", Some(10_000.0)), "**12,346**");
+        assert_eq!(shown(12_345.6, "puts/s", "", None), "12,346");
+        assert_eq!(shown(2.0, "ms after closing", "opening, ms", Some(4.0)), "**2**");
+        assert_eq!(shown(4.25, "ns", "ns", None), "4.2");
+    }
+}
