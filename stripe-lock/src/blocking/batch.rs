@@ -1,4 +1,4 @@
-//! Naming keys to read and keys to write, to be locked together.
+//! Batches: keys to read and keys to write that are locked together.
 
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
@@ -11,7 +11,7 @@ use crate::blocking::multi::MultiGuard;
 use crate::blocking::raw::{ForRwLock, RawRwLock, RawRwLockTimed, Try, Until};
 use crate::shared::stripe_set::StripeSet;
 
-/// Keys to read and keys to write, named before any of them is locked. Made by
+/// Keys to read and keys to write. All are named before any is locked. Made by
 /// [`StripedRwLock::batch`](crate::StripedRwLock::batch).
 ///
 /// If a key to read and a key to write share a stripe, the stripe is locked for writing. The modes are known before the
@@ -76,7 +76,7 @@ where
         self
     }
 
-    /// Locks the stripes of all keys named, in ascending order, waiting as long as it needs.
+    /// Locks the stripes of all named keys in ascending order. Blocks until all are acquired.
     ///
     /// # Panics
     ///
@@ -94,7 +94,7 @@ where
         MultiGuard::wait(self.set, self.stripes, Mixed::new(self.writes))
     }
 
-    /// Locks the stripes of all keys named if that needs no waiting; none of them otherwise.
+    /// Locks the stripes of all named keys if all are free; none of them otherwise.
     ///
     /// # Examples
     ///
@@ -109,7 +109,7 @@ where
         MultiGuard::take(self.set, self.stripes, Mixed::new(self.writes), Try)
     }
 
-    /// Locks the stripes of all keys named, or none of them if that takes longer than `timeout`.
+    /// Locks the stripes of all named keys, or none of them if that takes longer than `timeout`.
     ///
     /// # Examples
     ///
@@ -128,7 +128,7 @@ where
         MultiGuard::take_within(self.set, self.stripes, Mixed::new(self.writes), timeout)
     }
 
-    /// Locks the stripes of all keys named, or none of them if `deadline` passes first.
+    /// Locks the stripes of all named keys, or none of them if `deadline` passes first.
     ///
     /// # Examples
     ///

@@ -1,6 +1,7 @@
-//! The methods of the sets by which stripes are taken: the same for each kind of lock and each mode, but for their names.
+//! The locking methods of the sets. They are the same for each kind of lock and each mode, except for their names.
 
-/// The methods that take one stripe in one mode: waiting, trying, for a time, until a time, by a shared owner, by index.
+/// The methods that take one stripe in one mode: blocking, trying, with a timeout, with a deadline, through an `Arc`, by
+/// index.
 macro_rules! one_stripe {
     (
         $set:ident: $type:ty, $does:literal, $panics:literal; impl[$($generics:tt)*];
@@ -9,7 +10,7 @@ macro_rules! one_stripe {
         $wait_stripe:ident, $try_stripe:ident
     ) => {
         impl<K: ?Sized, T, $($generics)*, S: BuildHasher> $type {
-            #[doc = concat!($does, " the stripe of `key`, waiting as long as it needs.")]
+            #[doc = concat!($does, " the stripe of `key`. Blocks until it is acquired.")]
             ///
             /// # Panics
             ///
@@ -31,7 +32,7 @@ macro_rules! one_stripe {
                 self.wait(self.locate(key))
             }
 
-            #[doc = concat!($does, " the stripe of `key` if that needs no waiting.")]
+            #[doc = concat!($does, " the stripe of `key` if it is free.")]
             ///
             /// # Examples
             ///
@@ -49,7 +50,7 @@ macro_rules! one_stripe {
                 self.attempt(self.locate(key), Try)
             }
 
-            #[doc = concat!($does, " the stripe of `key` unless that takes longer than `timeout`.")]
+            #[doc = concat!($does, " the stripe of `key`, or returns `None` after `timeout`.")]
             ///
             /// # Examples
             ///
@@ -71,7 +72,7 @@ macro_rules! one_stripe {
                 self.attempt(self.locate(key), For(timeout))
             }
 
-            #[doc = concat!($does, " the stripe of `key` unless `deadline` passes first.")]
+            #[doc = concat!($does, " the stripe of `key`, or returns `None` at `deadline`.")]
             ///
             /// # Examples
             ///
@@ -177,7 +178,7 @@ macro_rules! one_stripe {
                 self.attempt_arc(self.locate(key), Until(deadline))
             }
 
-            #[doc = concat!($does, " the stripe with this index, waiting as long as it needs: to go through a set stripe by stripe.")]
+            #[doc = concat!($does, " the stripe with this index. Blocks until it is acquired. For code that goes through a set stripe by stripe.")]
             ///
             /// # Panics
             ///
@@ -197,7 +198,7 @@ macro_rules! one_stripe {
                 self.wait(Located::of_stripe(index))
             }
 
-            #[doc = concat!($does, " the stripe with this index if that needs no waiting.")]
+            #[doc = concat!($does, " the stripe with this index if it is free.")]
             ///
             /// # Panics
             ///
@@ -218,7 +219,7 @@ macro_rules! one_stripe {
     };
 }
 
-/// The methods that take many stripes, or all, in one mode.
+/// The methods that take several stripes, or all of them, in one mode.
 macro_rules! many_stripes {
     (
         $set:ident: $type:ty, $does:literal, $panics:literal; impl[$($generics:tt)*];
@@ -227,11 +228,11 @@ macro_rules! many_stripes {
         $many_arc:ident, $try_many_arc:ident, $all_arc:ident, $try_all_arc:ident
     ) => {
         impl<K: ?Sized, T, $($generics)*, S: BuildHasher> $type {
-            #[doc = concat!($does, " the stripes of all `keys`, however many share a stripe, in ascending order of stripes:")]
-            /// multi-acquires can't deadlock among each other, whatever the order of their keys.
+            #[doc = concat!($does, " the stripes of all `keys` in ascending order. Keys that share a stripe count once.")]
+            /// So operations on several keys can't deadlock with each other, whatever the order of their keys.
             ///
-            /// No heap allocation for up to 16 keys, or up to 64 stripes, where an acquisition of `R` leaves no state to keep:
-            /// so it is with `parking_lot`. Keys that turn up later can be added by the guard's
+            /// With up to 16 keys, or a set of up to 64 stripes, it allocates no heap memory if `R` keeps no state for an
+            /// acquisition (`parking_lot` keeps none). A key that becomes known later can be added by the guard's
             /// [`extend`](MultiGuard::extend).
             ///
             /// # Panics
@@ -244,7 +245,7 @@ macro_rules! many_stripes {
             #[doc = concat!("let locks = stripe_lock::", stringify!($set), "::<str, u32>::new(64);")]
             #[doc = concat!("assert!(locks.", stringify!($many), "([\"alice\", \"bob\"]).holds(\"bob\"));")]
             ///
-            /// // Keys come as references, so owned ones are lent, and numbers take an ampersand.
+            /// // Keys are references, so owned keys are borrowed, and numbers need an ampersand.
             /// let names = vec![String::from("alice"), String::from("bob")];
             #[doc = concat!("drop(locks.", stringify!($many), "(names.iter().map(String::as_str)));")]
             #[doc = concat!("drop(stripe_lock::", stringify!($set), "::<u64>::new(64).", stringify!($many), "(&[1, 2]));")]
@@ -259,7 +260,7 @@ macro_rules! many_stripes {
                 MultiGuard::wait(self, self.set_of(keys), Uniform::new())
             }
 
-            #[doc = concat!($does, " the stripes of all `keys` if that needs no waiting; none of them otherwise.")]
+            #[doc = concat!($does, " the stripes of all `keys` if all are free; none of them otherwise.")]
             ///
             /// # Examples
             ///
@@ -277,7 +278,7 @@ macro_rules! many_stripes {
                 MultiGuard::take(self, self.set_of(keys), Uniform::new(), Try)
             }
 
-            #[doc = concat!($does, " the stripes of all `keys`, or none of them if that takes longer than `timeout`.")]
+            #[doc = concat!($does, " the stripes of all `keys`, or none of them if `timeout` passes first.")]
             ///
             /// # Examples
             ///
@@ -340,7 +341,7 @@ macro_rules! many_stripes {
                 MultiGuard::wait(self, StripeSet::all(self.stripes()), Uniform::new())
             }
 
-            #[doc = concat!($does, " every stripe if that needs no waiting; none of them otherwise.")]
+            #[doc = concat!($does, " every stripe if all are free; none of them otherwise.")]
             ///
             /// # Examples
             ///

@@ -1,4 +1,4 @@
-//! Sets whose stripes grow in number: how they are made, and how stripes are split and merged.
+//! Sets that grow: their constructors, and how stripes are split and merged.
 
 use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hash};
@@ -32,21 +32,21 @@ use crate::blocking::rwlock::StripedRwLock;
 macro_rules! growing {
     ($set:ident, $lock:literal) => {
         impl<K: ?Sized + Hash, T: Split<K>> $set<K, T> {
-            /// Creates a set that begins with the lower number of stripes and splits stripes while it is in use, up to the upper
+            /// Creates a set that begins with the lower number of stripes. It splits stripes while it is in use, up to the upper
             /// number. Both are rounded up to a power of two.
             ///
-            /// A stripe is split when its keys wait for each other: in the long run, if more than one acquisition of eight finds
-            /// the stripe held for *another* key that a finer stripe would keep apart. Threads that wait for the same key split
-            /// nothing, and neither do failed attempts. The thread that finds a split due, and holds the stripe exclusively,
-            /// carries it out. No other stripe is held for it. `T` says which part of its data goes to the new stripe: see
-            /// [`Split`]. A set merges no stripes by itself; [`resize`](Self::resize) does.
+            /// A stripe is split when its keys wait for each other. In the long run, that is when more than one acquisition of
+            /// eight finds the stripe held for *another* key, and finer stripes would separate the two keys. Neither threads
+            /// that wait for the same key nor failed attempts cause a split. The thread that finds a split due and holds the
+            /// stripe exclusively splits it. It waits for no other stripe. `T` says which part of its data goes to the new
+            /// stripe: see [`Split`]. A set merges no stripes by itself; [`resize`](Self::resize) does.
             ///
-            /// While a stripe can be split, an acquisition writes a hint to a cache line that the stripe's holders share. A stripe that
-            /// can't be split any more costs two reads more than one of a set that never grows.
+            /// While a stripe can be split, an acquisition writes a hint to a cache line that the stripe's holders share. A
+            /// stripe that can't be split further costs two more reads than a stripe of a set that never grows.
             ///
-            /// [`active_stripes`](Self::active_stripes) names the stripes in use. With the feature `tracing` each split sends an
-            /// event of the level `INFO` with the target `stripe_lock` and the fields `stripe`, `active_stripes` and `stripes`. The
-            /// thread holds the stripe when the event is sent.
+            /// [`active_stripes`](Self::active_stripes) returns the stripes in use. With the feature `tracing`, each split sends
+            /// an event with the level `INFO`, the target `stripe_lock`, and the fields `stripe`, `active_stripes` and `stripes`.
+            /// The thread holds the stripe while it sends the event.
             ///
             /// # Panics
             ///
@@ -82,7 +82,7 @@ where
     L: RawAcquire<Exclusive>,
     S: BuildHasher,
 {
-    /// As [`growing`](crate::StripedMutex::growing), with a hasher, over any raw lock but a reentrant one.
+    /// As [`growing`](crate::StripedMutex::growing), with a hasher, over any raw lock that is not reentrant.
     ///
     /// # Panics
     ///
@@ -105,12 +105,12 @@ where
         Self { striped, id: SetId::new::<L>(), patience: Patience::ENDLESS, growth: Some(Box::new(growth)) }
     }
 
-    /// Splits or merges stripes until there are `stripes` of equal size, rounded up to a power of two. Returns whether it did so
-    /// everywhere.
+    /// Splits and merges stripes until there are `stripes` of equal size, rounded up to a power of two. Returns whether all
+    /// stripes have that size.
     ///
-    /// It locks one stripe at a time to split it, and those that become one to merge them. So other threads work on meanwhile, and may split
-    /// stripes again. A stripe whose guard is [`unlocked`](crate::blocking::Guard::unlocked) at the moment stays as it is, and so, by chance,
-    /// may a stripe while a guard of another set is unlocked. Then the result is `false`.
+    /// To split a stripe, it locks that stripe only. To merge stripes, it locks those that become one. So other threads keep
+    /// working, and may split stripes again. A stripe whose guard is [`unlocked`](crate::blocking::Guard::unlocked) at the moment
+    /// is left as it is, and then the result is `false`. An unlocked guard of another set can have the same effect by chance.
     ///
     /// # Panics
     ///
@@ -137,7 +137,8 @@ where
         everywhere
     }
 
-    /// Has one stripe own exactly these places, which are a block. Returns whether it does, which a pinned stripe prevents.
+    /// Makes one stripe the owner of exactly these places, which are a block. Returns `false` if a pinned stripe prevents
+    /// it.
     #[track_caller]
     fn bring_to(&self, owners: &Owners, block: Range<usize>) -> bool {
         loop {
@@ -159,7 +160,7 @@ where
         }
     }
 
-    /// Splits a stripe, if its upper half is free, as it nearly always is.
+    /// Splits a stripe if its upper half is free, which is nearly always so.
     ///
     /// # Safety
     ///
@@ -169,8 +170,8 @@ where
         unsafe { self.split_by(&Try, stripe) }
     }
 
-    /// Splits a stripe. Returns whether it did: not if it owns one place, is pinned, or its upper half can't be taken by `way`. (No other
-    /// thread keeps that for long: it is nobody's stripe.)
+    /// Splits a stripe. Returns `false` if it owns only one place, if it is pinned, or if `way` can't take its upper half. No
+    /// other thread holds the upper half for long, because it owns no place.
     ///
     /// # Safety
     ///
@@ -193,7 +194,8 @@ where
         true
     }
 
-    /// Has the lowest stripe of a block of places own all of them, unless a larger one does. Returns `false` if a pinned stripe prevents it.
+    /// Makes the lowest stripe of a block of places the owner of all of them, unless a larger stripe owns them. Returns `false`
+    /// if a pinned stripe prevents it.
     #[track_caller]
     fn merge(&self, owners: &Owners, block: Range<usize>) -> bool {
         let mut places = StripeSet::empty(self.stripes());

@@ -1,8 +1,8 @@
-//! When a stripe is split: a score for each, of the waits that a split could have spared.
+//! When a stripe is split. Each stripe has a score that counts the waits which a split would have avoided.
 //!
-//! A wait is *false* if the holder's key has another place than the waiter's: finer stripes would keep the two apart. A wait for the
-//! same place is *true* contention, and does not count. The holder leaves its place in the stripe's mark, and a waiter compares it with
-//! its own.
+//! A wait is *false* if the holder's key has another place than the waiter's, so that finer stripes would separate the two. A
+//! wait for the same place is *true* contention, and does not count. The holder writes its place to the stripe's mark, and a
+//! waiter compares it with its own.
 
 use core::sync::atomic::AtomicU32 as PlainU32;
 
@@ -11,26 +11,26 @@ use crate::shared::atomic::Relaxed;
 use crate::shared::stripe_set::StripeSet;
 use crate::shared::striped::Striped;
 
-/// What a false wait adds to the score, beyond the 1 that every acquisition takes away. So the score of a stripe rises in the long run if
-/// more than one acquisition of 8 waits falsely: the chance for which [`recommended_stripes`](crate::recommended_stripes) plans.
+/// A false wait adds this to the score, and every acquisition subtracts 1. So the score of a stripe rises in the long run if more
+/// than one acquisition of 8 waits falsely. [`recommended_stripes`](crate::recommended_stripes) plans for the same chance.
 const FALSE_WAIT: u32 = 8;
 
-/// The score with which a stripe is split: three false waits in a row.
+/// The score at which a stripe is split. Three false waits in a row reach it.
 #[cfg(not(loom))]
 const RIPE: u32 = 21;
 #[cfg(loom)]
 const RIPE: u32 = 7;
 
-/// The score of the two halves of a stripe that was split. Where keys have waited for each other, those of a half often do, too: one
-/// false wait among the next five acquisitions splits it.
+/// The score of the two halves of a stripe that was split. If keys waited for each other, those of one half often do so too. One
+/// false wait among the next five acquisitions splits the half.
 const HALF_RIPE: u32 = RIPE - 3;
 
-/// The low bits of a mark are the score, the others the place plus 1, or 0.
+/// The low bits of a mark are the score. The other bits are the place plus 1, or 0.
 const SCORE_BITS: u32 = 8;
 
 /// What a set needs to split its stripes. `F` is the function that does it.
 pub(crate) struct Growth<F> {
-    /// Of each stripe: what its last holder has left. Written by holders. They are hints, so that loom need not see them.
+    /// The mark of each stripe, written by its holders. Marks are hints, so loom does not have to see them.
     marks: Striped<(), PlainU32, ()>,
     pub(crate) split: F,
 }
@@ -40,12 +40,12 @@ impl<F> Growth<F> {
         Self { marks: Striped::from_fn(stripes, (), |_| PlainU32::new(0)), split }
     }
 
-    /// The place that the holder has named, if it has.
+    /// The place of the holder, if the mark has one.
     fn holder(&self, stripe: usize) -> Option<usize> {
         (self.marks.stripe(stripe).load(Relaxed) >> SCORE_BITS).checked_sub(1).map(|place| place as usize)
     }
 
-    /// Counts a false wait. The caller holds the stripe. (If others do, too, one of two counts may be lost.)
+    /// Counts a false wait. The caller holds the stripe. If other threads hold it too, one of two counts may be lost.
     fn waited_falsely(&self, stripe: usize) {
         let mark = self.marks.stripe(stripe);
         let now = mark.load(Relaxed);
@@ -53,7 +53,7 @@ impl<F> Growth<F> {
         mark.store(now - score + (score + FALSE_WAIT).min(RIPE + FALSE_WAIT), Relaxed);
     }
 
-    /// Notes that a stripe begins as the half of another. The caller holds it exclusively.
+    /// Sets the score of a new half of a stripe. The caller holds it exclusively.
     pub(crate) fn halved(&self, stripe: usize) {
         self.marks.stripe(stripe).store(HALF_RIPE, Relaxed);
     }
@@ -75,7 +75,7 @@ impl<F> Growth<F> {
     }
 }
 
-/// The place for which an operation on these places takes a stripe, if it is a single one.
+/// The place for which an operation on these places takes a stripe, if there is only one.
 pub(crate) fn single_place(
     places: &StripeSet,
     stripe: usize,

@@ -1,4 +1,4 @@
-//! The guard of one stripe, for every kind of lock, mode and way to reach the stripe.
+//! The guard of one stripe, for every kind of lock and every mode, borrowed or with an `Arc`.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -20,9 +20,9 @@ pub use mapped::MappedGuard;
 
 /// Holds one stripe in mode `M` until it is dropped, and gives access to the stripe's data.
 ///
-/// Usually named by an alias: [`MutexGuard`](crate::blocking::MutexGuard), [`RwLockReadGuard`](crate::blocking::RwLockReadGuard),
-/// [`ArcMutexGuard`](crate::blocking::ArcMutexGuard) and so on. `P` is the way to the stripe: a reference, or an `Arc` of the
-/// whole set with an index.
+/// Programs name it by an alias: [`MutexGuard`](crate::blocking::MutexGuard),
+/// [`RwLockReadGuard`](crate::blocking::RwLockReadGuard), [`ArcMutexGuard`](crate::blocking::ArcMutexGuard) and so
+/// on. `P` says how the guard reaches the stripe: by a reference, or by an `Arc` of the whole set and an index.
 ///
 /// The methods are associated functions, so that they can't hide methods of `T`.
 ///
@@ -39,8 +39,8 @@ pub use mapped::MappedGuard;
 /// assert_eq!(stock.lock("apples")["apples"], 3);
 /// ```
 ///
-/// A guard may move to another thread only if the raw lock permits it. `parking_lot`'s locks do not: the thread that
-/// locked has to unlock:
+/// A guard may move to another thread only if the raw lock permits it. `parking_lot`'s locks do not, because the
+/// thread that locked has to unlock:
 ///
 /// ```compile_fail,E0277
 /// let locks = stripe_lock::StripedMutex::<str>::new(64);
@@ -50,7 +50,7 @@ pub use mapped::MappedGuard;
 /// });
 /// ```
 ///
-/// Data can't be reached beyond its guard:
+/// References to the data can't outlive the guard:
 ///
 /// ```compile_fail,E0505
 /// let stock = stripe_lock::StripedMutex::<str, Vec<String>>::new(64);
@@ -79,15 +79,15 @@ where
     L: RawAcquire<M>,
     M: Mode,
 {
-    /// Takes the stripe, which is the one with this index, or `None` if `way` ended without it.
+    /// Takes the stripe, which has this index. `None` if `way` ended without it.
     #[inline]
     pub(crate) fn take(stripe: P, index: usize, way: &impl Way<L, M>) -> Option<Self> {
         let state = ManuallyDrop::new(stripe.take(way, index)?);
         Some(Self { stripe, state, held: Held::none(), data: PhantomData })
     }
 
-    /// The guard, with its record. (Put together anew, since a guard whose parts were written one after the other is slow to
-    /// move.)
+    /// The guard with its record. It is built again, because a guard whose fields were just written one by one is slow to
+    /// move.
     #[inline]
     pub(crate) fn recorded(self, held: Held) -> Self {
         let (stripe, state, _) = self.into_parts();
@@ -113,16 +113,17 @@ where
         }
     }
 
-    /// Puts parts that hold the stripe in mode `M` together again.
+    /// Builds a guard from parts that hold the stripe in mode `M`.
     #[inline]
     fn from_parts(stripe: P, state: L::State, held: Held) -> Self {
         Self { stripe, state: ManuallyDrop::new(state), held, data: PhantomData }
     }
 
-    /// Takes the guard off this thread's debug record. Call it for a guard that moves to another thread.
+    /// Removes the guard from this thread's debug record. Call it before the guard moves to another thread.
     ///
-    /// Otherwise a guard counts for the thread that took it until it is dropped, and that thread can't wait for the
-    /// same or a lower stripe meanwhile. Raw locks whose guards cannot move to another thread do not need it.
+    /// Without this call, the guard counts for the thread that took it until it is dropped. Until then that thread
+    /// can't wait for the same stripe or a lower one. Raw locks whose guards cannot move to another thread do not
+    /// need it.
     ///
     /// # Examples
     ///
@@ -137,7 +138,7 @@ where
     ///     let mut guard = Guard::hand_over(locks.lock(&1));
     ///     std::thread::scope(|scope| {
     ///         scope.spawn(move || *guard += 1);
-    ///         // Waits for the other thread, and not for itself.
+    ///         // It waits for the other thread, not for itself.
     ///         *locks.lock(&1) += 1;
     ///     });
     /// }
@@ -170,7 +171,8 @@ where
     {
         let (stripe, state, mut held) = guard.into_parts();
         held.end();
-        // SAFETY: `state` comes from this stripe, and the guard, which alone gave references to the data, is gone.
+        // SAFETY: `state` comes from this stripe, and the guard, which alone gave out references to the data, no
+        // longer exists.
         unsafe { stripe.release_fair(state) }
     }
 }
@@ -239,7 +241,7 @@ where
     }
 }
 
-/// The way to a stripe through a shared owner of the whole set: what makes a guard `'static`.
+/// How a guard reaches its stripe through an `Arc` of the whole set. Such a guard is `'static`.
 pub struct ArcStripe<K: ?Sized, T, L, S> {
     pub(crate) set: Arc<StripedLock<K, T, L, S>>,
     pub(crate) stripe: usize,

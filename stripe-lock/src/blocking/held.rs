@@ -1,4 +1,4 @@
-//! Debug builds, and those with the feature `check`: a record of what each thread holds, so that a deadlock becomes a panic
+//! A record of what each thread holds, in debug builds and with the feature `check`. With it, a deadlock becomes a panic
 //! that names both places.
 //!
 //! A thread that waits for a stripe must not hold that stripe, nor a higher one of the same set. Both happen by accident,
@@ -6,10 +6,10 @@
 //! readers, so its stripe has to be the highest. Only waiting is checked: what a `try_` method takes is recorded, but trying
 //! can't deadlock. A thread may wait for a stripe of a reentrant lock that it holds; the order of the others is checked.
 //!
-//! A guard counts for the thread that took it until it is dropped, wherever that happens, or handed over.
+//! A guard counts for the thread that took it until it is dropped (on any thread) or handed over.
 //!
-//! In other builds, without `std`, and under a model checker (whose threads share the thread-local record) all of
-//! this is empty types and empty functions.
+//! In other builds, without `std`, and under a model checker (whose threads share the thread-local record) all types
+//! and functions of this module are empty.
 
 #[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
 mod list;
@@ -23,7 +23,7 @@ pub(crate) use on::{Held, SetId, Suspended};
 pub(crate) use off::{Held, SetId, Suspended};
 
 #[cfg(not(all(any(debug_assertions, feature = "check"), feature = "std", not(loom))))]
-#[allow(clippy::unused_self, clippy::extra_unused_type_parameters, reason = "the same face as `on`")]
+#[allow(clippy::unused_self, clippy::extra_unused_type_parameters, reason = "the same interface as `on`")]
 mod off {
     use crate::blocking::holding::Holding;
     use crate::blocking::raw::{Access, RawLock};

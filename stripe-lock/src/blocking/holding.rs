@@ -1,4 +1,4 @@
-//! The modes in which a multi-guard holds its stripes: all in one, or some for reading and some for writing.
+//! The modes in which a multi-guard holds its stripes: all in one mode, or some for reading and some for writing.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -10,29 +10,29 @@ use crate::blocking::sealed::Sealed;
 use crate::blocking::stripe::Stripe;
 use crate::shared::stripe_set::StripeSet;
 
-/// The state that a [`MultiGuard`](crate::blocking::MultiGuard) keeps of its acquisitions: a stack in the order of stripes, since
-/// they are released in descending order. Sealed.
+/// The acquisition states of a [`MultiGuard`](crate::blocking::MultiGuard). They are a stack in the order of the stripes, because
+/// stripes are released in descending order. Sealed.
 ///
 /// # Safety
 ///
 /// [`access`](Self::access) is that of the mode in which the stripe is held.
 pub unsafe trait Holding<L>: Sealed {
-    /// How the stripe with this index, if held, is held.
+    /// How the stripe with this index is held, if it is held.
     fn access(&self, index: usize) -> Access;
 
-    /// Whether the stripe with this index, if held, is held exclusively.
+    /// Whether the stripe with this index is held exclusively, if it is held.
     #[inline]
     fn exclusive(&self, index: usize) -> bool {
         self.access(index) == Access::Exclusive
     }
 
-    /// The stripes that are held exclusively, where others are held shared.
+    /// The stripes that are held exclusively, if other stripes are held shared.
     #[inline]
     fn writes(&self) -> Option<&StripeSet> {
         None
     }
 
-    /// Says anew which stripes will be held exclusively, where others are held shared. Nothing is held yet.
+    /// Sets which stripes will be held exclusively, if others will be held shared. Nothing is held yet.
     #[inline]
     fn set_writes(&mut self, _: Option<StripeSet>) {}
 
@@ -44,7 +44,7 @@ pub unsafe trait Holding<L>: Sealed {
     /// data is used after this call.
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize);
 
-    /// Releases one stripe; `held` are those that are held beside it.
+    /// Releases one stripe. `held` are the other stripes that are held.
     ///
     /// # Safety
     ///
@@ -52,12 +52,12 @@ pub unsafe trait Holding<L>: Sealed {
     unsafe fn remove<T>(&mut self, stripe: &Stripe<L, T>, index: usize, held: &StripeSet);
 }
 
-/// How many of `held` lie below `index`.
+/// How many of `held` are below `index`.
 fn rank(held: &StripeSet, index: usize) -> usize {
     held.iter().take_while(|&other| other < index).count()
 }
 
-/// A [`Holding`] that hands its stripes over when it releases them. Sealed.
+/// A [`Holding`] that can hand its stripes over when it releases them. Sealed.
 pub trait HoldingFair<L>: Holding<L> {
     /// Releases the highest stripe to the waiter that has waited longest.
     ///
@@ -69,30 +69,30 @@ pub trait HoldingFair<L>: Holding<L> {
 
 /// A [`Holding`] that can take stripes in way `W`.
 pub(crate) trait Take<L, W>: Holding<L> {
-    /// Takes a stripe above all those held, and returns whether it got it.
+    /// Takes a stripe above all held stripes. Returns whether it got it.
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool;
 
     /// As [`push`](Self::push) for a place, with false waits counted.
     fn push_counting<T, F>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &Counting<'_, W, F>) -> bool;
 }
 
-/// All stripes in mode `M`. Needs no heap memory where the raw lock keeps no state for an acquisition.
+/// All stripes in mode `M`. It needs no heap memory if the raw lock keeps no state for an acquisition.
 pub struct Uniform<L: RawAcquire<M>, M: Mode>(Stack<L::State>);
 
-/// A stack of acquisition states. Those of most raw locks have no size; they are not even counted, since a `Vec`
-/// would write its length between any two locked instructions (measured: 2 to 3 ns for each stripe).
+/// A stack of acquisition states. The states of most raw locks have size 0. They are not even counted, because a
+/// `Vec` would write its length between any two locked instructions (2 to 3 ns for each stripe).
 struct Stack<S>(Vec<S>);
 
 impl<S> Stack<S> {
     const SIZELESS: bool = size_of::<S>() == 0;
 
-    /// `rank` is the number of states below this one; it is not used where states have no size.
+    /// `rank` is the number of states below this one. It is not called if states have size 0.
     #[inline]
     fn insert(&mut self, rank: impl FnOnce() -> usize, state: S) {
         if Self::SIZELESS { mem::forget(state) } else { self.0.insert(rank(), state) }
     }
 
-    /// The state that has `rank` others below it.
+    /// Removes the state that has `rank` others below it.
     ///
     /// # Safety
     ///
@@ -118,8 +118,8 @@ impl<S> Stack<S> {
     #[inline]
     unsafe fn pop(&mut self) -> S {
         if Self::SIZELESS {
-            // SAFETY: a value without size can be read from any aligned address, and the caller promises that one
-            // was forgotten for this one to take its place.
+            // SAFETY: a value of size 0 can be read from any aligned address, and the caller promises that one was
+            // forgotten before.
             unsafe { NonNull::dangling().read() }
         } else {
             // SAFETY: the caller promises that there is one.
@@ -143,7 +143,7 @@ impl<L: RawAcquire<M>, M: Mode> Uniform<L, M> {
         holding
     }
 
-    /// Takes a stripe at any place among `held`, which are all that are held. Returns whether it got it.
+    /// Takes a stripe at any position among `held`, which are all held stripes. Returns whether it got it.
     pub(crate) fn insert<T>(
         &mut self,
         stripe: &Stripe<L, T>,
@@ -193,7 +193,7 @@ impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
     }
 }
 
-/// The stripes in `writes` exclusively, all others shared. Two stacks, so that it needs no heap memory where the raw
+/// The stripes in `writes` exclusively, all others shared. It has two stacks, and so needs no heap memory if the raw
 /// lock keeps no state for an acquisition.
 pub struct Mixed<L: RawAcquire<Shared> + RawAcquire<Exclusive>> {
     writes: StripeSet,

@@ -1,5 +1,5 @@
-//! The blocking striped lock, generic in its raw lock: what mutexes, read-write locks and reentrant mutexes have in
-//! common.
+//! The blocking striped lock, generic in its raw lock. Mutexes, read-write locks and reentrant mutexes are aliases of
+//! it.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -20,9 +20,9 @@ use crate::shared::stripe_set::StripeSet;
 use crate::shared::striped::{DEFAULT_STRIPES, Striped};
 use crate::shared::waits::Patience;
 
-/// A fixed number of locks, one of which belongs to every key, each over a `T` of its own.
+/// A fixed number of locks, each with a `T` of its own. Every key belongs to one of them.
 ///
-/// Usually named by an alias: [`StripedMutex`](crate::StripedMutex), [`StripedRwLock`](crate::StripedRwLock) or
+/// Programs name it by an alias: [`StripedMutex`](crate::StripedMutex), [`StripedRwLock`](crate::StripedRwLock) or
 /// [`StripedReentrantMutex`](crate::StripedReentrantMutex). `L` is one of the adapters of [`raw`](crate::raw).
 ///
 /// # Examples
@@ -37,18 +37,18 @@ pub struct StripedLock<K: ?Sized, T, L, S> {
     pub(crate) striped: Striped<K, Stripe<L, T>, S>,
     pub(crate) id: SetId,
     pub(crate) patience: Patience,
-    /// What splits stripes, if they can be split.
+    /// The means to split stripes, if they can be split.
     pub(crate) growth: Option<Box<GrowthOf<K, T, L, S>>>,
 }
 
-/// Splits a stripe if that needs no waiting, and returns whether it did. The caller holds it exclusively, and no reference to its data is
-/// used during the call.
+/// Splits a stripe if it needs no waiting for that. Returns whether it did. The caller holds it exclusively, and no reference to
+/// its data is used during the call.
 type SplitFn<K, T, L, S> = unsafe fn(&StripedLock<K, T, L, S>, usize) -> bool;
 
-/// What a set of this type needs to split its stripes.
+/// The means of a set of this type to split its stripes.
 pub(crate) type GrowthOf<K, T, L, S> = Growth<SplitFn<K, T, L, S>>;
 
-/// Which stripe owns which place, and what splits them.
+/// Which stripe owns which place, and the means to split them.
 pub(crate) type Splitting<'a, K, T, L, S> = (&'a Owners, &'a GrowthOf<K, T, L, S>);
 
 /// How a guard of several stripes reaches its set: by reference, or by an `Arc` that keeps it alive. Sealed.
@@ -175,7 +175,8 @@ impl<K: ?Sized, T: Default, L: RawLock, S: Default> Default for StripedLock<K, T
 }
 
 impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
-    /// The number of stripes, a power of two. Of a set that [grows](crate::StripedMutex::growing), the most it can have.
+    /// The number of stripes, a power of two. For a set that [grows](crate::StripedMutex::growing), the largest number
+    /// it can have.
     ///
     /// # Examples
     ///
@@ -187,8 +188,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.stripes()
     }
 
-    /// The stripes in use: all of them, unless the set [grows](crate::StripedMutex::growing). Then others may change their number at any
-    /// time.
+    /// The stripes in use: all of them, unless the set [grows](crate::StripedMutex::growing). In such a set, other threads may
+    /// change their number at any time.
     ///
     /// # Examples
     ///
@@ -258,8 +259,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// subscriber that waits for stripes of the same set can deadlock. A wait inside
     /// [`upgrade`](crate::blocking::RwLockUpgradableReadGuard::upgrade) sends no event.
     ///
-    /// Without a limit, an acquisition costs one extra branch. With a limit, it tries the stripe once before it waits, and reads the clock
-    /// twice for each wait.
+    /// Without a limit, an acquisition costs one extra branch. With a limit, an acquisition tries the stripe once before it
+    /// waits, and a wait reads the clock twice.
     ///
     /// # Examples
     ///
@@ -267,7 +268,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// use std::time::Duration;
     ///
     /// let locks = stripe_lock::StripedMutex::<str>::new(64).warn_after(Duration::from_millis(50));
-    /// let _guard = locks.lock("alice"); // free at once: no event
+    /// let _guard = locks.lock("alice"); // it was free: no event
     /// ```
     #[cfg(feature = "tracing")]
     #[must_use = "it is the set returned that has the patience"]
@@ -293,7 +294,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
 }
 
 impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
-    /// Which stripe owns which place, and what splits them, if they can be split.
+    /// Which stripe owns which place and the means to split them, if stripes can be split.
     #[inline]
     pub(crate) fn splitting(&self) -> Option<Splitting<'_, K, T, L, S>> {
         self.striped.owners().zip(self.growth.as_deref())
@@ -303,7 +304,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     ///
     /// # Safety
     ///
-    /// The caller holds the stripe, exclusively if it says so, and no reference to its data is used during this call.
+    /// The caller holds the stripe, exclusively if `exclusive` is set, and no reference to its data is used during
+    /// this call.
     pub(crate) unsafe fn count_and_split(
         &self,
         growth: &GrowthOf<K, T, L, S>,
@@ -311,7 +313,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         place: Option<usize>,
         exclusive: bool,
     ) -> bool {
-        // A stripe that can't be split leaves no mark: all sets that have grown as far as they may.
+        // A stripe that can't be split leaves no mark, as in every set that is fully grown.
         if !self.striped.owners().is_some_and(|owners| owners.can_split(stripe)) {
             return false;
         }
@@ -332,8 +334,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
 }
 
 impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
-    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys. Where stripes
-    /// can be [split](crate::StripedMutex::growing), it may be out of date when it arrives, unless the stripe is held.
+    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys. If stripes
+    /// can be [split](crate::StripedMutex::growing), the index may be out of date when it arrives, unless the stripe is held.
     ///
     /// # Examples
     ///
@@ -368,7 +370,7 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         self.striped.get_mut(key).get_mut()
     }
 
-    /// The places of `keys`: their stripes, unless stripes can be split.
+    /// The places of `keys`. These are their stripes, unless stripes can be split.
     #[inline(always)]
     pub(crate) fn set_of<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> StripeSet
     where
@@ -378,7 +380,7 @@ impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
         StripeSet::collect(self.stripes(), keys.into_iter().map(|key| self.place_of(key)))
     }
 
-    /// The place of `key`: its stripe, unless stripes can be split.
+    /// The place of `key`. This is its stripe, unless stripes can be split.
     #[inline]
     pub(crate) fn place_of<Q>(&self, key: &Q) -> usize
     where

@@ -1,4 +1,5 @@
-//! Holding several stripes at once: taken in ascending order, reached by key, released in descending order.
+//! Guards of several stripes. Stripes are taken in ascending order and released in descending order, and their data
+//! is accessed by key.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -27,13 +28,13 @@ mod taking;
 pub use iter::{MultiIter, MultiIterMut};
 use taking::{Releasing, release_each, release_many, take_each, take_few_for_places, take_many};
 
-/// Holds the stripes of several keys until it is dropped, and gives access to their data by key.
+/// Holds the stripes of several keys until it is dropped. It gives access to their data by key.
 ///
-/// Usually named by an alias: [`MutexMultiGuard`](crate::blocking::MutexMultiGuard),
+/// Programs name it by an alias: [`MutexMultiGuard`](crate::blocking::MutexMultiGuard),
 /// [`ReadMultiGuard`](crate::blocking::ReadMultiGuard), [`WriteMultiGuard`](crate::blocking::WriteMultiGuard) or
 /// [`BatchGuard`](crate::blocking::BatchGuard).
 ///
-/// Keys that share a stripe share its data: `get` of either gives the same `T`.
+/// Keys that share a stripe share its data: `get` returns the same `T` for both.
 ///
 /// # Examples
 ///
@@ -66,7 +67,7 @@ pub struct MultiGuard<P: Handle, H: Holding<P::Raw>> {
 }
 
 impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
-    /// Takes all of `wanted` in ascending order. If `way` fails for one of them, releases those it got.
+    /// Takes all of `wanted` in ascending order. If `way` fails for one of them, releases those that it got.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn take<W>(set: P, wanted: StripeSet, mut holding: H, way: W) -> Option<Self>
@@ -74,7 +75,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         H: Take<P::Raw, Watched<W>>,
     {
         let way = &watch(way, set.patience, set.id, KeyHash::NONE);
-        // A small set is built again, because moving the one that came would copy all of its memory.
+        // A small set is built again, because moving `wanted` would copy all of its memory.
         let stripes = if let Some(bits) = wanted.bits() {
             let push = |holding: &mut H, stripe: &_, index| holding.push(stripe, index, way);
             StripeSet::from(match set.splitting() {
@@ -105,7 +106,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         guard
     }
 
-    /// Panics if waiting for the stripes that own `places` could be waiting for oneself.
+    /// Panics if a wait for the stripes that own `places` could be a wait for this thread itself.
     #[inline(never)]
     #[track_caller]
     fn check_places(set: &P, owners: &Owners, places: &StripeSet, holding: &mut H) {
@@ -115,7 +116,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         holding.set_writes(written);
     }
 
-    /// Takes all of `wanted` in ascending order. If that takes longer than `timeout`, releases those it got.
+    /// Takes all of `wanted` in ascending order. If that takes longer than `timeout`, releases those that it got.
     #[cfg(feature = "std")]
     #[track_caller]
     pub(crate) fn take_within(set: P, wanted: StripeSet, holding: H, timeout: Duration) -> Option<Self>
@@ -129,7 +130,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         }
     }
 
-    /// How many stripes are held: at most as many as keys were named, fewer where keys share a stripe.
+    /// How many stripes are held: one for each named key, or fewer if keys share a stripe.
     ///
     /// # Examples
     ///
@@ -141,7 +142,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         self.stripes.len()
     }
 
-    /// Whether no stripe is held, because no key was named.
+    /// Whether no stripe is held, which is so if no key was named.
     ///
     /// # Examples
     ///
@@ -178,8 +179,8 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         MultiIter::new(self)
     }
 
-    /// The stripes that are held, each with its data to change, in ascending order; without those that a batch holds
-    /// for reading.
+    /// The stripes that are held exclusively, each with its data to change, in ascending order. Stripes that a batch
+    /// holds for reading are left out.
     ///
     /// # Examples
     ///
@@ -192,7 +193,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         MultiIterMut::new(self)
     }
 
-    /// Takes the guard off this thread's debug record, for a guard that moves to another thread: see
+    /// Removes the guard from this thread's debug record, before the guard moves to another thread: see
     /// [`Guard::hand_over`](crate::blocking::Guard::hand_over).
     ///
     /// # Examples
@@ -282,8 +283,8 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
         self.stripes.contains(index).then(|| unsafe { &*stripe.data() })
     }
 
-    /// The data of the stripe of `key` to change, if that stripe is held exclusively: always so in a mutex and after
-    /// `write_many`, never after `read_many`.
+    /// The data of the stripe of `key` to change, if that stripe is held exclusively. The stripes of a mutex and of
+    /// `write_many` are held exclusively, those of `read_many` are not.
     ///
     /// # Examples
     ///
@@ -305,8 +306,8 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
         self.changes(index).then(|| unsafe { &mut *stripe.data() })
     }
 
-    /// The data of the stripes of two keys to change, if both are held exclusively: [`Pair::Same`] where the keys share a
-    /// stripe.
+    /// The data of the stripes of two keys to change, if both are held exclusively. It is [`Pair::Same`] if the keys
+    /// share a stripe.
     ///
     /// # Examples
     ///
@@ -349,7 +350,7 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
 
     /// Releases the stripe of `key` and keeps the others. Returns whether it was held.
     ///
-    /// This releases other keys of the same stripe, too: [`holds`](Self::holds) says which keys are left.
+    /// Other keys of the same stripe are released too. [`holds`](Self::holds) says which keys are left.
     ///
     /// # Examples
     ///

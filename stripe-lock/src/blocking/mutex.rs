@@ -17,24 +17,26 @@ use crate::blocking::stripe::Stripe;
 use crate::shared::hash::{DefaultHasher, Located};
 use crate::shared::stripe_set::StripeSet;
 
-/// A fixed number of mutexes, one of which belongs to every key, each over a `T` of its own.
+/// A fixed number of mutexes, each with a `T` of its own. Every key belongs to one of them.
 ///
-/// **`T` belongs to the stripe, not to the key.** Equal keys always share a mutex; unequal keys share one with a chance of one in
-/// [`stripes`](Self::stripes).
+/// **`T` belongs to the stripe, not to the key.** Equal keys always share a mutex. The chance that two unequal keys share one is
+/// 1 in [`stripes`](Self::stripes).
 ///
-/// `K` is the key type. It is fixed so that one entity can't be locked through two types that hash differently. Methods take
-/// whatever `K` can be borrowed as, as in `HashMap`. `R` is any raw mutex of [`lock_api`], `S` any [`BuildHasher`].
+/// `K` is the key type. It is fixed, so that one entity can't be locked through two types that hash differently. Methods
+/// take any borrowed form of `K`, as those of `HashMap` do. `R` is any raw mutex of [`lock_api`], and `S` any
+/// [`BuildHasher`].
 ///
 /// Fairness depends on `R`. `parking_lot::RawMutex` lets newcomers overtake waiters, and `parking_lot::RawFairMutex` does not.
-/// With any of them, a single release can be fair: [`unlock_fair`](crate::blocking::Guard::unlock_fair).
+/// With either, a single release can be fair: [`unlock_fair`](crate::blocking::Guard::unlock_fair).
 ///
-/// A panic in a section releases what its guards hold. There is no poisoning: the next holder finds the data as the
-/// panic left it.
+/// A panic in a section releases the stripes that its guards hold. There is no poisoning: the next holder sees the
+/// data as the panic left it.
 ///
 /// # Panics
 ///
-/// In debug builds (with the feature `std`), a method that would wait for a stripe panics instead of hanging if this
-/// thread holds that stripe already, or a higher one. The message names both places.
+/// In debug builds (with the feature `std`), a method that would wait for a stripe panics if this thread already
+/// holds that stripe or a higher one. Without the check, the thread could hang. The message names both places in the
+/// program.
 ///
 /// # Examples
 ///
@@ -42,7 +44,7 @@ use crate::shared::stripe_set::StripeSet;
 /// use std::collections::HashMap;
 /// use stripe_lock::StripedMutex;
 ///
-/// // A map, since keys may share the stripe.
+/// // A map, because keys may share the stripe.
 /// let visits: StripedMutex<String, HashMap<String, u32>> = StripedMutex::new(64);
 /// std::thread::scope(|scope| {
 ///     for _ in 0..4 {
@@ -52,14 +54,14 @@ use crate::shared::stripe_set::StripeSet;
 /// assert_eq!(visits.lock("alice")["alice"], 4);
 /// ```
 ///
-/// A key of another type, which might hash differently, is refused:
+/// A key of another type does not compile, because it might hash differently:
 ///
 /// ```compile_fail,E0277
 /// let visits = stripe_lock::StripedMutex::<u64, u32>::new(64);
 /// visits.lock(&7_u32);
 /// ```
 ///
-/// Threads share it only if its data may go from one to another:
+/// It is `Sync` only if its data is `Send`:
 ///
 /// ```compile_fail,E0277
 /// fn share<T: Sync>(_: T) {}
@@ -99,7 +101,7 @@ pub type MutexGuard<'a, T, R = DefaultRawMutex> =
 pub type ArcMutexGuard<K, T, R = DefaultRawMutex, S = DefaultHasher> =
     Guard<ArcStripe<K, T, ForMutex<R>, S>, ForMutex<R>, T, Exclusive>;
 
-/// Holds one stripe of a [`StripedMutex`], and gives a part of its data: see [`Guard::map`].
+/// Holds one stripe of a [`StripedMutex`], and gives access to a part of its data: see [`Guard::map`].
 ///
 /// # Examples
 ///
@@ -199,7 +201,7 @@ impl<K: ?Sized, T, R: RawMutex, S: BuildHasher> StripedMutex<K, T, R, S> {
     ///
     /// # Panics
     ///
-    /// If `f` panics, with the stripe released; and in debug builds, instead of hanging: see [`StripedMutex`].
+    /// If `f` panics: the stripe is released then. In debug builds, instead of hanging: see [`StripedMutex`].
     ///
     /// # Examples
     ///

@@ -1,15 +1,15 @@
-//! Stripes that must stay as they are although nobody holds them: a guard has released its stripe for a while, and will take the
-//! same stripe again.
+//! Pinned stripes. A guard that has released its stripe temporarily will take the same stripe again, so the stripe must not be
+//! split or merged until then.
 //!
-//! A guard does not know its set, so the counters belong to the process. Two stripes may share a counter: then one of them is
-//! split later than it could be. The counter of a stripe goes up while the stripe is held, before it is released, and goes down when it
-//! is held again. So who holds the stripe exclusively and finds 0 knows that no guard will come back to it.
+//! A guard does not know its set, so the counters are global. If two stripes share a counter, one of them may be split later than
+//! it could be. The counter of a stripe is increased before the stripe is released, and decreased when the stripe is held again.
+//! So if a thread holds the stripe exclusively and reads 0, no guard will take it again.
 
 use core::sync::atomic::AtomicBool;
 
 use crate::shared::atomic::{AtomicUsize, Relaxed};
 
-/// Whether there has ever been a set whose stripes can be split. Other programs do not count.
+/// Whether a set whose stripes can be split was ever made. Programs without such a set do not count.
 static NEEDED: AtomicBool = AtomicBool::new(false);
 
 #[cfg(not(all(loom, feature = "std")))]
@@ -33,17 +33,17 @@ fn counter<S>(_: &S) -> &'static AtomicUsize {
     &PINS
 }
 
-/// From now on there may be stripes to pin.
+/// Tells this module that there may be stripes to pin.
 pub(crate) fn needed() {
     NEEDED.store(true, Relaxed);
 }
 
-/// Whether a guard may come back to the stripe, which the caller holds exclusively.
+/// Whether a guard may take the stripe again. The caller holds it exclusively.
 pub(crate) fn is_pinned<S>(stripe: &S) -> bool {
     counter(stripe).load(Relaxed) > 0
 }
 
-/// Keeps a stripe as it is.
+/// Keeps a stripe from being split or merged.
 pub(crate) struct Pin(Option<&'static AtomicUsize>);
 
 impl Pin {

@@ -1,11 +1,11 @@
-//! The raw lock under a stripe, and the ways and modes in which it is taken.
+//! The raw lock of a stripe, and the ways and modes in which it is acquired.
 //!
-//! A raw lock implements [`RawMutex`] or [`RawRwLock`] and what of their extensions it has. All raw locks of `lock_api` 0.5 do,
-//! with the feature `lock_api`; those of 0.4 do inside [`LockApi04`], with the feature `lock_api_04`; and
-//! [`ByteMutex`] is the library's own, which needs no other crate.
+//! A raw lock implements [`RawMutex`] or [`RawRwLock`], and those of their extensions that it has. With the feature `lock_api`,
+//! all raw locks of `lock_api` 0.5 implement them. With the feature `lock_api_04`, those of 0.4 do inside [`LockApi04`].
+//! [`ByteMutex`] is the library's own and needs no other crate.
 //!
-//! Inside, each is a [`RawAcquire<M>`](RawAcquire) for the modes it has, so that guards, multi-acquire, timeouts and fair release
-//! are written once for all of them. Those traits are sealed.
+//! Internally, each is a [`RawAcquire<M>`](RawAcquire) for the modes that it has. So guards, acquiring several stripes, timeouts
+//! and fair release are written once for all raw locks. These internal traits are sealed.
 //!
 //! ```compile_fail,E0277
 //! struct Mine;
@@ -52,11 +52,11 @@ pub enum Exclusive {}
 #[derive(Debug)]
 pub enum Shared {}
 
-/// The mode that admits shared holders, but no second upgradable one, and can become exclusive without letting go.
+/// The mode that admits shared holders, but no second upgradable one. It can become exclusive without a release.
 #[derive(Debug)]
 pub enum Upgradable {}
 
-/// What a holder of a stripe may do, and whom it excludes: a [`Mode`] as a value.
+/// A [`Mode`] as a value. It says what a holder of a stripe may do, and which other holders it excludes.
 ///
 /// # Examples
 ///
@@ -76,7 +76,7 @@ pub enum Access {
     Exclusive,
 }
 
-/// A mode of holding a stripe. Sealed: the three of this module are all there are.
+/// A mode of holding a stripe. Sealed: the three modes of this module are the only ones.
 pub trait Mode: Sealed {
     /// The mode as a value.
     const ACCESS: Access;
@@ -99,51 +99,51 @@ macro_rules! modes {
 
 modes!(Exclusive Shared Upgradable);
 
-/// A raw lock that can be made unlocked. Sealed.
+/// A raw lock that can be constructed. Sealed.
 pub trait RawLock: Sealed {
-    /// An unlocked one.
+    /// An unlocked lock.
     const UNLOCKED: Self;
 
-    /// Whether a thread that holds it may take it again.
+    /// Whether a thread that holds the lock may take it again.
     const REENTRANT: bool = false;
 
-    /// Whether anybody holds it, at this moment.
+    /// Whether the lock is held at this moment.
     fn is_locked(&self) -> bool;
 }
 
-/// A raw lock whose stripe, with data `T`, may be used by several threads. Sealed.
+/// A raw lock that several threads may use to share data of the type `T`. Sealed.
 ///
 /// # Safety
 ///
-/// A holder in any mode that this lock implements [`RawAcquire`] for may be on another thread than the one that made the
-/// data, and where two holders may coexist both may use `&T`: implement it only for those `T` where that is sound.
+/// A holder in any mode for which this lock implements [`RawAcquire`] may be on another thread than the one that made
+/// the data, and if two holders may coexist, both may use `&T`. Implement it only for those `T` for which that is sound.
 pub unsafe trait Guards<T>: Sealed {}
 
 /// A raw lock that can be taken in mode `M`. Sealed.
 ///
 /// # Safety
 ///
-/// A successful acquisition synchronises with earlier releases, and until its state is given back to
-/// [`release`](Self::release) there is no holder that mode `M` excludes.
+/// A successful acquisition synchronises with earlier releases. Until its state is passed to
+/// [`release`](Self::release), there is no holder that mode `M` excludes.
 pub unsafe trait RawAcquire<M: Mode>: RawLock {
-    /// What an acquisition has to keep until its release.
+    /// The state that an acquisition has to keep until its release.
     type State;
 
-    /// Takes the lock, waiting as long as it needs.
+    /// Takes the lock. Blocks until it is acquired.
     fn acquire(&self) -> Self::State;
 
-    /// Takes the lock if that needs no waiting.
+    /// Takes the lock if it is free.
     fn try_acquire(&self) -> Option<Self::State>;
 
-    /// Gives the lock back.
+    /// Releases the lock.
     ///
     /// # Safety
     ///
-    /// `state` comes from an acquisition of this very lock.
+    /// `state` comes from an acquisition of this lock.
     unsafe fn release(&self, state: Self::State);
 }
 
-/// A raw lock that can be waited for until a time.
+/// A raw lock with timeouts.
 ///
 /// # Safety
 ///
@@ -155,58 +155,58 @@ pub(crate) unsafe trait RawAcquireTimed<M: Mode>: RawAcquire<M> {
     /// A length of time.
     type Duration;
 
-    /// Takes the lock unless `deadline` passes first.
+    /// Takes the lock, or returns `None` at `deadline`.
     fn try_acquire_until(&self, deadline: Self::Instant) -> Option<Self::State>;
 
-    /// Takes the lock unless `timeout` passes first.
+    /// Takes the lock, or returns `None` after `timeout`.
     fn try_acquire_for(&self, timeout: Self::Duration) -> Option<Self::State>;
 }
 
-/// A raw lock that can be handed over to the longest waiter. Sealed.
+/// A raw lock that can be handed to the longest waiter. Sealed.
 ///
 /// # Safety
 ///
 /// As for [`RawAcquire`].
 pub unsafe trait RawAcquireFair<M: Mode>: RawAcquire<M> {
-    /// Gives the lock to whoever has waited longest, if anybody waits.
+    /// Releases the lock and hands it to the longest waiter, if there is one.
     ///
     /// # Safety
     ///
     /// As for [`RawAcquire::release`].
     unsafe fn release_fair(&self, state: Self::State);
 
-    /// Gives the lock to whoever has waited longest and takes it again, or does nothing if nobody waits.
+    /// Hands the lock to the longest waiter and takes it again. Does nothing if there is no waiter.
     ///
     /// # Safety
     ///
-    /// As for [`RawAcquire::release`], and no reference to what the lock guards is used after this call.
+    /// As for [`RawAcquire::release`], and no reference to the data of the lock is used after this call.
     unsafe fn bump(&self, state: &mut Self::State);
 }
 
 /// How to take a lock: [`Wait`], [`Try`], [`For`] or [`Until`].
 pub(crate) trait Way<L: RawAcquire<M>, M: Mode> {
-    /// Whether it may wait.
+    /// Whether this way may wait.
     #[cfg(feature = "tracing")]
     const WAITS: bool = true;
 
-    /// The state of the acquisition, or `None` if this way ended without one. `stripe` is the index of the stripe that
-    /// the lock belongs to.
+    /// Takes the lock. Returns the state of the acquisition, or `None` if it failed. `stripe` is the index of the
+    /// lock's stripe.
     fn take(&self, raw: &L, stripe: usize) -> Option<L::State>;
 }
 
-/// As long as it needs.
+/// Blocks until the lock is acquired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait;
 
-/// Not at all.
+/// Does not wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Try;
 
-/// For a length of time.
+/// Waits for at most this time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct For<D>(pub(crate) D);
 
-/// Until a point in time.
+/// Waits until this time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Until<I>(pub(crate) I);
 
@@ -276,7 +276,7 @@ unsafe impl<R, T: Send> Guards<T> for ForMutex<R> {}
 // SAFETY: a read-write lock hands `T` from thread to thread and lets readers share it, which `Sync` admits.
 unsafe impl<R, T: Send + Sync> Guards<T> for ForRwLock<R> {}
 
-/// Implements the acquire traits of one mode by the methods of one raw lock.
+/// Implements the acquire traits for one mode by the methods of one raw lock.
 macro_rules! adapt {
     (
         $name:ident <$raw:ident: $plain:path>, $mode:ty, $state:ident, $lock:ident, $try_lock:ident, $unlock:ident;
@@ -346,8 +346,8 @@ adapt!(ForRwLock<R: RawRwLockUpgrade>, Upgradable, UpgradableGuard, lock_upgrada
     unlock_upgradable; RawRwLockUpgradeTimed, try_lock_upgradable_until, try_lock_upgradable_for;
     RawRwLockUpgradeFair, unlock_upgradable_fair, bump_upgradable);
 
-/// Calls `f`, which gives a lock back and takes it again. A panic in it ends the process: there is a guard, and its lock may
-/// not be held.
+/// Calls `f`, which releases a lock and takes it again. A panic in `f` aborts the process, because there is a guard whose
+/// lock may not be held.
 #[cfg(any(feature = "lock_api_04", all(feature = "std", not(feature = "lock_api"))))]
 fn no_unwinding(f: impl FnOnce()) {
     struct End;

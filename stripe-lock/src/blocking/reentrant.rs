@@ -20,11 +20,11 @@ use crate::blocking::stripe::Stripe;
 use crate::shared::hash::{DefaultHasher, Located};
 use crate::shared::stripe_set::StripeSet;
 
-/// A striped mutex whose stripes a thread may lock again while it holds them: for code that relies on such locks, as those of Java
-/// and .NET are. Guards give only `&T`, since a thread may have several.
+/// A striped mutex whose stripes a thread may lock again while it holds them. It is for code that relies on reentrant locks, as
+/// in Java and .NET. Guards give only `&T`, because a thread may have several.
 ///
-/// A thread that holds a stripe and waits for a *lower* one can deadlock with a thread that goes up: lock keys of one operation together,
-/// by [`lock_many`](Self::lock_many).
+/// A thread that holds a stripe and waits for a *lower* one can deadlock with a thread that does the opposite. So lock all keys
+/// of one operation together, by [`lock_many`](Self::lock_many).
 ///
 /// # Panics
 ///
@@ -38,7 +38,7 @@ use crate::shared::stripe_set::StripeSet;
 /// use std::collections::HashMap;
 /// use stripe_lock::StripedReentrantMutex;
 ///
-/// // The data of a stripe belongs to all its keys: a map.
+/// // The data of a stripe belongs to all its keys, so it is a map.
 /// let visits = StripedReentrantMutex::<str, RefCell<HashMap<String, u32>>>::new(64);
 /// let outer = visits.lock("alice");
 /// let inner = visits.lock("alice");
@@ -46,7 +46,7 @@ use crate::shared::stripe_set::StripeSet;
 /// assert_eq!(outer.borrow()["alice"], 1);
 /// ```
 ///
-/// A guard gives nothing to change directly, and can't go to another thread, whatever the raw mutex:
+/// A guard gives no `&mut T`, and is not `Send`, whatever the raw mutex:
 ///
 /// ```compile_fail,E0594
 /// let visits = stripe_lock::StripedReentrantMutex::<str, Vec<String>>::new(64);
@@ -92,7 +92,7 @@ pub type ReentrantMutexGuard<'a, T, R = DefaultRawMutex, G = DefaultThreadId> =
 pub type ArcReentrantMutexGuard<K, T, R = DefaultRawMutex, G = DefaultThreadId, S = DefaultHasher> =
     Guard<ArcStripe<K, T, ForReentrant<R, G>, S>, ForReentrant<R, G>, T, Shared>;
 
-/// Holds one stripe of a [`StripedReentrantMutex`], once, and gives a part of its data: see [`Guard::map`].
+/// Holds one stripe of a [`StripedReentrantMutex`], once, and gives access to a part of its data: see [`Guard::map`].
 ///
 /// # Examples
 ///
@@ -193,7 +193,7 @@ impl<K: ?Sized, T, R: RawMutex, G: GetThreadId, S: BuildHasher> StripedReentrant
     ///
     /// # Panics
     ///
-    /// If `f` panics, with the stripe released.
+    /// If `f` panics: the stripe is released then.
     ///
     /// # Examples
     ///

@@ -28,19 +28,19 @@ pub use guards::{
     RwLockUpgradableReadGuard, RwLockWriteGuard, WriteMultiGuard,
 };
 
-/// A fixed number of read-write locks, one of which belongs to every key, each over a `T` of its own.
+/// A fixed number of read-write locks, each with a `T` of its own. Every key belongs to one of them.
 ///
-/// As [`StripedMutex`](crate::StripedMutex), with readers that share a stripe. It helps if sections are long and nearly all
-/// operations read. For short sections a mutex is faster, because readers write to the lock, too.
+/// It is a [`StripedMutex`](crate::StripedMutex) with readers, which may share a stripe. It helps if sections are long and
+/// nearly all operations read. For short sections a mutex is faster, because readers write to the lock too.
 ///
 /// `R` decides whether readers or writers go first. With `parking_lot::RawRwLock` a waiting writer holds off new
 /// readers, so neither starves.
 ///
 /// # Panics
 ///
-/// In debug builds (with the feature `std`), a method that would wait for a stripe panics instead of hanging if this
-/// thread holds that stripe already, in any mode, or a higher one. The message names both places. A second read panics, too: it
-/// hangs if a writer queued in between and goes first.
+/// In debug builds (with the feature `std`), a method that would wait for a stripe panics if this thread already
+/// holds that stripe in any mode, or a higher stripe. Without the check, the thread could hang. The message names
+/// both places in the program. A second read panics too: it would hang if a writer joined the queue in between.
 ///
 /// # Examples
 ///
@@ -52,7 +52,7 @@ pub use guards::{
 /// assert_eq!(config.read("hosts").len(), 1);
 /// ```
 ///
-/// Threads share it only if its data may be shared, since readers do:
+/// It is `Sync` only if its data is `Sync`, because readers share the data:
 ///
 /// ```compile_fail,E0277
 /// fn share<T: Sync>(_: T) {}
@@ -112,7 +112,7 @@ many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for writing", "In
     write_many_arc, try_write_many_arc, write_all_arc, try_write_all_arc);
 
 impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
-    /// Starts a batch: keys to read and keys to write, which are locked together.
+    /// Starts a batch of keys to read and keys to write, which are locked together.
     ///
     /// # Examples
     ///
@@ -147,7 +147,7 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     ///
     /// # Panics
     ///
-    /// If `f` panics, with the stripe released; and in debug builds, instead of hanging: see [`StripedRwLock`].
+    /// If `f` panics: the stripe is released then. In debug builds, instead of hanging: see [`StripedRwLock`].
     ///
     /// # Examples
     ///
@@ -172,7 +172,7 @@ impl<K: ?Sized, T, R: RawRwLock, S: BuildHasher> StripedRwLock<K, T, R, S> {
     ///
     /// # Panics
     ///
-    /// If `f` panics, with the stripe released; and in debug builds, instead of hanging: see [`StripedRwLock`].
+    /// If `f` panics: the stripe is released then. In debug builds, instead of hanging: see [`StripedRwLock`].
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! One guard at a time, held to by the compiler.
+//! Sessions: the compiler makes sure that there is one guard at a time.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -9,12 +9,12 @@ use crate::blocking::mutex::{MutexGuard, MutexMultiGuard};
 use crate::blocking::raw::{ForMutex, ForRwLock, RawMutex, RawRwLock};
 use crate::blocking::rwlock::{ReadMultiGuard, RwLockReadGuard, RwLockWriteGuard, WriteMultiGuard};
 
-/// A way into a striped lock by which one guard lives at a time: a second one is an error of the compiler. Made by
+/// Locks stripes of a set, with one guard at a time: code that would have a second guard does not compile. Made by
 /// [`session`](StripedLock::session).
 ///
-/// Two guards taken one after the other can wait for each other's stripe, and even for their own, since keys share stripes by
-/// chance. Debug builds panic when that happens; a session refuses to compile what could come to it. Give each thread, or each
-/// request, one session, and pass it on by `&mut`.
+/// A thread that takes a second guard can deadlock with another thread, or with itself, because keys share stripes by chance.
+/// Debug builds panic when that happens. With a session, such code does not compile. Give each thread or each request one
+/// session, and pass it by `&mut`.
 ///
 /// # Examples
 ///
@@ -25,14 +25,14 @@ use crate::blocking::rwlock::{ReadMultiGuard, RwLockReadGuard, RwLockWriteGuard,
 /// let balances: StripedMutex<str, HashMap<String, i64>> = StripedMutex::new(64);
 /// let mut session = balances.session();
 /// session.lock("alice").insert("alice".into(), 100);
-/// session.lock("bob").insert("bob".into(), 20); // the other guard is gone
+/// session.lock("bob").insert("bob".into(), 20); // the first guard was dropped
 ///
 /// let mut both = session.lock_many(["alice", "bob"]);
 /// *both.get_mut("alice").unwrap().get_mut("alice").unwrap() -= 30;
 /// *both.get_mut("bob").unwrap().get_mut("bob").unwrap() += 30;
 /// ```
 ///
-/// This hangs in one of 64 runs, without a session:
+/// Without a session, this would hang in one of 64 runs:
 ///
 /// ```compile_fail,E0499
 /// use std::collections::HashMap;
@@ -49,7 +49,7 @@ pub struct Session<'a, K: ?Sized, T, L, S> {
 }
 
 impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
-    /// A way into this set by which one guard lives at a time.
+    /// A session of this set, in which there is one guard at a time.
     ///
     /// # Examples
     ///
@@ -64,7 +64,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     }
 }
 
-/// Methods of the set, by `&mut self`.
+/// Methods of the set that take `&mut self` here.
 macro_rules! methods {
     (
         $set:ident, $guard:ty, $many_guard:ty;

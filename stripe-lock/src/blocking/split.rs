@@ -9,11 +9,11 @@ use core::hash::{BuildHasher, Hash};
 #[cfg(feature = "std")]
 use std::collections::{HashMap, HashSet};
 
-/// The data of a stripe, for sets that [`grow`](crate::StripedMutex::growing): part of it goes to another stripe when its stripe
-/// is split.
+/// The data of a stripe of a set that [grows](crate::StripedMutex::growing). When the stripe is split, a part of the data moves
+/// to another stripe.
 ///
-/// Maps and sets by key implement it, and `()`. A type whose data belongs to no key in particular, such as one counter for the stripe, has
-/// no right answer, and should not.
+/// Maps and sets by key implement it, and so does `()`. A type whose data belongs to no single key, such as one counter for the
+/// whole stripe, can't be split and should not implement it.
 ///
 /// # Examples
 ///
@@ -46,11 +46,11 @@ use std::collections::{HashMap, HashSet};
 /// assert_eq!(shelves.lock(&7).values[&7], "seven");
 /// ```
 pub trait Split<K: ?Sized>: Default {
-    /// Moves what belongs to the keys that `moves` names to `upper`. Both stripes are locked. If it panics, what is in `upper` is out of
-    /// reach until the stripe is split again.
+    /// Moves the data of the keys for which `moves` returns true to `upper`. Both stripes are locked. If it panics, data that is
+    /// in `upper` can't be accessed until the stripe is split again.
     fn split(&mut self, upper: &mut Self, moves: impl FnMut(&K) -> bool);
 
-    /// Moves everything from `upper` to here. Both stripes are locked.
+    /// Moves all data from `upper` to `self`. Both stripes are locked.
     fn merge(&mut self, upper: &mut Self);
 }
 

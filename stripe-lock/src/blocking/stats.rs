@@ -8,7 +8,7 @@ use std::vec::Vec;
 use crate::blocking::raw::Mode;
 use crate::shared::atomic::AtomicU64;
 
-/// The counters of one stripe. They order nothing, so all accesses are relaxed.
+/// The counters of one stripe. No other memory depends on them, so all accesses are relaxed.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     acquisitions: AtomicU64,
@@ -63,14 +63,14 @@ fn add<M: Mode>(counter: &AtomicU64, n: u64) {
 pub struct StripeStats {
     /// How often the stripe was taken, in any mode. Failed attempts are not counted.
     pub acquisitions: u64,
-    /// How many of these found the stripe held.
+    /// How many of the acquisitions found the stripe held.
     pub contended: u64,
-    /// The total time that those waited.
+    /// The total time that the contended acquisitions waited.
     pub waited: Duration,
 }
 
-/// The counters of all stripes. They are read one after the other while the locks are in use. `Display` shows a small
-/// table of the hottest stripes.
+/// The counters of all stripes. They are read one after the other while the locks are in use. `Display` prints a
+/// small table of the hottest stripes.
 ///
 /// # Examples
 ///
@@ -95,7 +95,7 @@ impl Stats {
         Self { stripes, active }
     }
 
-    /// How many stripes are in use: all, unless the set [grows](crate::StripedMutex::growing).
+    /// How many stripes are in use. These are all stripes, unless the set [grows](crate::StripedMutex::growing).
     ///
     /// # Examples
     ///
@@ -106,7 +106,7 @@ impl Stats {
         self.active
     }
 
-    /// Every stripe, by its index.
+    /// The counters of every stripe, by its index.
     ///
     /// # Examples
     ///
@@ -117,7 +117,7 @@ impl Stats {
         &self.stripes
     }
 
-    /// Acquisitions of all stripes together.
+    /// The number of acquisitions of all stripes.
     ///
     /// # Examples
     ///
@@ -128,7 +128,7 @@ impl Stats {
         self.stripes.iter().map(|stripe| stripe.acquisitions).sum()
     }
 
-    /// Acquisitions that found their stripe held, of all stripes together.
+    /// The number of acquisitions of all stripes that found their stripe held.
     ///
     /// # Examples
     ///
@@ -139,7 +139,7 @@ impl Stats {
         self.stripes.iter().map(|stripe| stripe.contended).sum()
     }
 
-    /// Time spent waiting, by all waiters of all stripes together.
+    /// The total time that acquisitions of all stripes waited.
     ///
     /// # Examples
     ///
@@ -150,7 +150,8 @@ impl Stats {
         self.stripes.iter().map(|stripe| stripe.waited).sum()
     }
 
-    /// The `n` stripes with the most waiting, then the most acquisitions, hottest first, each with its index.
+    /// The `n` hottest stripes, each with its index, the hottest first. They are ordered by the time waited, then by
+    /// the number of acquisitions.
     ///
     /// # Examples
     ///
@@ -167,8 +168,9 @@ impl Stats {
         stripes
     }
 
-    /// How uneven the load is: the busiest stripe's acquisitions over the mean of the stripes in use. 1 is perfectly even. Near
-    /// the number of stripes, one stripe has nearly all acquisitions, and more stripes will not help.
+    /// How uneven the load is: the acquisitions of the busiest stripe, divided by the mean of the stripes in use. 1 is
+    /// perfectly even. If the result is near the number of stripes, one stripe has nearly all acquisitions, and more stripes do
+    /// not help.
     ///
     /// # Examples
     ///

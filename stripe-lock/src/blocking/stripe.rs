@@ -6,7 +6,7 @@ use crate::blocking::raw::{Guards, Mode, RawAcquire, RawAcquireFair, RawLock, Wa
 #[cfg(feature = "stats")]
 use crate::blocking::stats::Counters;
 
-/// One stripe of a blocking striped lock. It can be reached through guards alone.
+/// One stripe of a blocking striped lock. Only guards access it.
 pub struct Stripe<L, T> {
     raw: L,
     #[cfg(feature = "stats")]
@@ -14,7 +14,7 @@ pub struct Stripe<L, T> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: `Guards<T>` says that `L` makes it sound for several threads to reach `T`.
+// SAFETY: `Guards<T>` says that `L` makes it sound for several threads to access `T`.
 unsafe impl<L: Guards<T> + Sync, T> Sync for Stripe<L, T> {}
 
 impl<L, T> Stripe<L, T> {
@@ -23,7 +23,8 @@ impl<L, T> Stripe<L, T> {
         L: RawLock,
     {
         let raw = L::UNLOCKED;
-        // What the model checker has to see is made on first use: before threads can meet at it.
+        // The parts that the model checker has to see are made on first use. This call makes them before threads
+        // share the stripe.
         #[cfg(loom)]
         raw.is_locked();
         Self {
@@ -92,7 +93,7 @@ impl<L, T> Stripe<L, T> {
         &self.raw
     }
 
-    /// The data, to be dereferenced while holding the stripe only.
+    /// The data. It may be dereferenced only while the stripe is held.
     #[inline]
     pub(crate) fn data(&self) -> *mut T {
         self.data.get()

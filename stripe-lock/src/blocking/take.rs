@@ -1,4 +1,4 @@
-//! Taking one stripe: by waiting, by trying, for a time.
+//! Taking one stripe: blocking, trying, or with a time limit.
 
 use alloc::sync::Arc;
 use core::ops::Deref;
@@ -11,14 +11,14 @@ use crate::blocking::stripe::Stripe;
 use crate::blocking::watch::watch;
 use crate::shared::hash::Located;
 
-/// Why a wait without a limit always ends with the lock.
+/// The message for a case that can't happen: a wait without a limit fails.
 const WAITED: &str = "waiting ends with the stripe";
 
 /// A guard that keeps the whole set alive.
 type ArcGuard<K, T, L, S, M> = Guard<ArcStripe<K, T, L, S>, L, T, M>;
 
 impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
-    /// Takes a stripe in mode `M`, if `way` ends with it. `reach` makes the way to the stripe with an index.
+    /// Takes a stripe in mode `M`. `None` if `way` fails. `reach` maps an index to the stripe.
     #[inline]
     #[track_caller]
     fn take<P, M: Mode>(
@@ -40,7 +40,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         Some(guard.recorded(held))
     }
 
-    /// Takes the stripe that owns a place, and splits it if that is due. Where stripes move while it waits, a limit of time begins anew.
+    /// Takes the stripe that owns a place, and splits it if that is due. If the place gets another owner while it waits, a
+    /// timeout starts again.
     #[inline(never)]
     fn take_for_place<P, M: Mode>(
         &self,
@@ -57,12 +58,12 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         loop {
             let stripe = self.striped.owner(place);
             let taken = Guard::take(reach(stripe), stripe, &counting);
-            // What is taken may be another key's by now.
+            // The place may have another owner by now.
             if self.striped.owner(place) != stripe {
                 continue;
             }
             let guard = taken?;
-            // SAFETY: the guard holds the stripe in mode `M`, and nobody has seen it.
+            // SAFETY: the guard holds the stripe in mode `M`, and no other code has seen it.
             let split = unsafe { self.count_and_split(growth, stripe, Some(place), M::EXCLUSIVE) };
             if !split || self.striped.owner(place) == stripe {
                 return Some((stripe, guard));
@@ -78,13 +79,13 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         L: RawAcquire<M>,
     {
         let reach = |stripe| self.striped.stripe(stripe);
-        // An index that is too high is no matter of the record.
+        // This panics if the index is too high, before the record checks it.
         reach(at.stripe);
         self.id.check_one(|| self.striped.owner(at.stripe), self.stripes(), M::ACCESS);
         self.take(at, Wait, reach).expect(WAITED)
     }
 
-    /// Takes a stripe in mode `M` if `way` ends with it.
+    /// Takes a stripe in mode `M`. `None` if `way` fails.
     #[inline]
     #[track_caller]
     pub(crate) fn attempt<M: Mode>(

@@ -1,9 +1,9 @@
 //! Acquisitions that report a long wait (feature `tracing`).
 //!
-//! An acquisition that finds its stripe free costs one extra branch: whether the set has a limit. An event is sent when the wait is
-//! over, and never under an internal lock of the set; but by then the thread holds the stripe that it waited for.
+//! An acquisition that finds its stripe free costs one extra branch, which checks whether the set has a limit. The event is sent
+//! when the wait is over, and never under an internal lock of the set. By then the thread holds the stripe that it waited for.
 //!
-//! Without the feature a watched acquisition is the acquisition itself.
+//! Without the feature, watching does nothing.
 
 #[cfg(feature = "tracing")]
 pub(crate) use on::{Watched, watch};
@@ -19,7 +19,7 @@ mod on {
     use crate::blocking::raw::{Mode, RawAcquire, Way};
     use crate::shared::waits::{KeyHash, Patience, Site};
 
-    /// A way of taking a lock, with an event where that takes long.
+    /// A way of taking a lock that sends an event if it takes long.
     pub(crate) struct Watched<W> {
         way: W,
         patience: Patience,
@@ -28,7 +28,7 @@ mod on {
         at: Site,
     }
 
-    /// Watches `way` on behalf of the caller.
+    /// Makes `way` send events for the caller.
     #[inline]
     #[track_caller]
     pub(crate) fn watch<W>(way: W, patience: Patience, set: SetId, key: KeyHash) -> Watched<W> {
@@ -62,7 +62,7 @@ mod on {
         }
     }
 
-    /// Releases what was taken if the subscriber of the event panics.
+    /// Releases the lock if the subscriber of the event panics.
     struct Taken<'r, L: RawAcquire<M>, M: Mode> {
         raw: &'r L,
         state: Option<L::State>,
@@ -71,7 +71,7 @@ mod on {
     impl<L: RawAcquire<M>, M: Mode> Drop for Taken<'_, L, M> {
         fn drop(&mut self) {
             if let Some(state) = self.state.take() {
-                // SAFETY: the state comes from an acquisition of this very lock, and is given back once.
+                // SAFETY: the state comes from an acquisition of this lock, and is passed to `release` once.
                 unsafe { self.raw.release(state) }
             }
         }

@@ -10,9 +10,9 @@ use crate::blocking::stripe::Stripe;
 
 /// Holds one stripe in mode `M` until it is dropped, and gives access to a part of its data, `U`.
 ///
-/// Usually named by an alias: [`MappedMutexGuard`](crate::blocking::MappedMutexGuard),
-/// [`MappedRwLockReadGuard`](crate::blocking::MappedRwLockReadGuard) and so on. Made by `map` and `try_map` of the alias of a guard
-/// (`MutexGuard::map`, `RwLockReadGuard::map`), since exclusive and shared guards have one each.
+/// Programs name it by an alias: [`MappedMutexGuard`](crate::blocking::MappedMutexGuard),
+/// [`MappedRwLockReadGuard`](crate::blocking::MappedRwLockReadGuard) and so on. Made by `map` and `try_map` of a
+/// guard's alias (`MutexGuard::map`, `RwLockReadGuard::map`): exclusive and shared guards have different ones.
 ///
 /// # Examples
 ///
@@ -32,7 +32,7 @@ use crate::blocking::stripe::Stripe;
 /// assert_eq!(*count(&stock, "apples"), 3);
 /// ```
 ///
-/// The part can't be reached beyond its guard:
+/// References to the part can't outlive the guard:
 ///
 /// ```compile_fail,E0505
 /// use stripe_lock::blocking::MutexGuard;
@@ -52,12 +52,12 @@ where
     M: Mode,
 {
     guard: Guard<P, L, T, M>,
-    /// A pointer and no reference, which would count until the end of the call that drops the guard, and so longer than
-    /// the stripe is held.
+    /// A pointer, not a reference: a reference would have to be valid until the end of the call that drops the guard,
+    /// which is longer than the stripe is held.
     part: *mut U,
 }
 
-// SAFETY: with the guard goes what a `&mut U` can do.
+// SAFETY: sending the guard sends a `&mut U`.
 unsafe impl<P, L, T, U: ?Sized> Send for MappedGuard<P, L, T, U, Exclusive>
 where
     P: Deref<Target = Stripe<L, T>>,
@@ -67,7 +67,7 @@ where
 {
 }
 
-// SAFETY: with the guard goes what a `&U` can do.
+// SAFETY: sending the guard sends a `&U`.
 unsafe impl<P, L, T, U: ?Sized> Send for MappedGuard<P, L, T, U, Shared>
 where
     P: Deref<Target = Stripe<L, T>>,
@@ -92,7 +92,7 @@ fn of_shared<U: ?Sized>(part: &U) -> *mut U {
     ptr::from_ref(part).cast_mut()
 }
 
-/// The ways to a part of the data: by `&mut` or by `&`.
+/// The methods that give a part of the data, by `&mut` or by `&`.
 macro_rules! map {
     ($mode:ty, $guard:ident, $mapped:ident, $pointer:path; $map:literal $try_map:literal $map_on:literal $try_map_on:literal $(; $mut:tt)?) => {
         impl<P, L, T> Guard<P, L, T, $mode>
@@ -100,7 +100,7 @@ macro_rules! map {
             P: Deref<Target = Stripe<L, T>>,
             L: RawAcquire<$mode>,
         {
-            /// Keeps the stripe, and gives access to a part of its data alone.
+            /// Keeps the stripe locked, and gives access to a part of its data only.
             ///
             /// # Panics
             ///
@@ -124,11 +124,11 @@ macro_rules! map {
                 MappedGuard { guard, part }
             }
 
-            /// As [`map`](Self::map), where the part may not be there.
+            /// As [`map`](Self::map), for a part that may be absent.
             ///
             /// # Errors
             ///
-            /// The guard as it was, if `f` gives none.
+            /// The unchanged guard, if `f` returns `None`.
             ///
             /// # Panics
             ///
@@ -160,7 +160,7 @@ macro_rules! map {
             P: Deref<Target = Stripe<L, T>>,
             L: RawAcquire<$mode>,
         {
-            /// Keeps the stripe, and gives access to a part of the part alone.
+            /// Keeps the stripe locked, and gives access to a part of the part only.
             ///
             /// # Panics
             ///
@@ -184,11 +184,11 @@ macro_rules! map {
                 MappedGuard { guard: guard.guard, part }
             }
 
-            /// As [`map`](Self::map), where the part may not be there.
+            /// As [`map`](Self::map), for a part that may be absent.
             ///
             /// # Errors
             ///
-            /// The guard as it was, if `f` gives none.
+            /// The unchanged guard, if `f` returns `None`.
             ///
             /// # Panics
             ///

@@ -1,4 +1,4 @@
-//! From one mode of a read-write lock to another, without a release in between.
+//! Changing the mode of a read-write guard without releasing the stripe.
 
 use core::ops::Deref;
 
@@ -14,14 +14,14 @@ where
     P: Deref<Target = Stripe<ForRwLock<R>, T>>,
     R: RawRwLockUpgrade,
 {
-    /// Makes an upgradable guard exclusive without a release in between. Waits for the readers to leave.
+    /// Makes an upgradable guard exclusive without releasing the stripe. Waits for the readers to leave.
     ///
     /// It can deadlock with a reader that waits for a higher stripe which this thread holds. Upgrade before you take higher
     /// stripes, or use [`try_upgrade`](Self::try_upgrade).
     ///
     /// # Panics
     ///
-    /// In debug builds, instead of hanging, if this thread reads this stripe by another guard too, or holds a higher
+    /// In debug builds, instead of hanging, if this thread also reads this stripe by another guard, or holds a higher
     /// one.
     ///
     /// # Examples
@@ -47,11 +47,11 @@ where
         Guard::from_parts(stripe, state, held.held_as(Access::Exclusive))
     }
 
-    /// Makes an upgradable guard exclusive if there is no reader to wait for.
+    /// Makes an upgradable guard exclusive if there are no other readers.
     ///
     /// # Errors
     ///
-    /// The guard as it was, if there are readers.
+    /// The unchanged guard, if there are readers.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ where
         }
     }
 
-    /// Gives up the right to upgrade and stays a reader, without a release in between.
+    /// Gives up the right to upgrade and stays a reader, without releasing the stripe.
     ///
     /// # Examples
     ///
@@ -106,7 +106,7 @@ where
     P: Deref<Target = Stripe<ForRwLock<R>, T>>,
     R: RawRwLockDowngrade,
 {
-    /// Turns a writer into a reader, without a release in between. Other readers may enter.
+    /// Turns a writer into a reader without releasing the stripe. Other readers may enter.
     ///
     /// # Examples
     ///

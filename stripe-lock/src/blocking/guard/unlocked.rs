@@ -1,4 +1,4 @@
-//! Releasing a stripe for a while.
+//! Releasing a stripe temporarily.
 
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
@@ -15,20 +15,20 @@ where
     L: RawAcquire<M>,
     M: Mode,
 {
-    /// Releases the stripe, calls `f`, and takes the stripe again, also if `f` panics.
+    /// Releases the stripe, calls `f`, and takes the stripe again, even if `f` panics.
     ///
-    /// Other threads may change the data meanwhile. With a reentrant mutex, the stripe is free for them only if this is the thread's
-    /// only guard of it.
+    /// Other threads may change the data while `f` runs. With a reentrant mutex, the stripe is free for them only if this is the
+    /// thread's only guard of it.
     ///
     /// # Panics
     ///
-    /// If `f` panics; and in debug builds, instead of hanging, if this thread holds the same stripe or a higher one by
-    /// another guard, since the stripe is waited for afterwards.
+    /// If `f` panics. In debug builds also if this thread holds the same stripe or a higher one by another guard,
+    /// because taking the stripe again could then hang.
     ///
     /// # Aborts
     ///
-    /// If the stripe can't be taken again, because a guard without its stripe must not be seen. That happens if the raw lock panics,
-    /// and in debug builds if `f` leaves behind a guard of the same stripe, or of a higher one, on this thread.
+    /// If the stripe can't be taken again, because no code may see a guard without its stripe. That happens if the raw lock
+    /// panics, and in debug builds if `f` leaves a guard of the same stripe or of a higher one on this thread.
     ///
     /// # Examples
     ///
@@ -77,8 +77,8 @@ where
         Self::without(guard, |stripe, state| unsafe { stripe.release_fair(state) }, f)
     }
 
-    /// Hands the stripe to the waiter that has waited longest, and takes it again. Does nothing without waiters. For long sections
-    /// that can be interrupted: other threads may change the data meanwhile.
+    /// Hands the stripe to the waiter that has waited longest, and takes it again. Does nothing if there are no waiters. Use it
+    /// in long sections that can be interrupted: other threads may change the data in between.
     ///
     /// # Panics
     ///
@@ -108,7 +108,7 @@ where
         unsafe { guard.stripe.raw().bump(&mut guard.state) }
     }
 
-    /// Calls `f` between `release` and taking the stripe again.
+    /// Releases the stripe by `release`, calls `f`, and takes the stripe again.
     #[track_caller]
     fn without<O>(
         guard: &mut Self,
@@ -126,7 +126,7 @@ where
     }
 }
 
-/// A guard without its stripe; dropped, it takes the stripe again.
+/// A guard without its stripe. Dropping this takes the stripe again.
 struct Retake<'g, P, L, T, M>
 where
     P: Deref<Target = Stripe<L, T>>,
@@ -156,7 +156,7 @@ where
     }
 }
 
-/// Dropped by a panic, it panics in turn, which aborts the process.
+/// If a panic drops it, it panics too, which aborts the process.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {

@@ -1,7 +1,7 @@
-//! What one thread holds, and where such lists are kept.
+//! The list of what one thread holds, and the lists of all threads.
 //!
-//! A list is locked twice for each guard, so it is cheap: the library's own mutex, no reference count, and no memory asked for
-//! while a thread has few guards of one stripe each.
+//! A list is locked twice for each guard, so it has to be cheap. It uses the library's own mutex and no reference count, and
+//! it allocates nothing while a thread has few guards of one stripe each.
 
 use std::boxed::Box;
 use std::cell::{Cell, UnsafeCell};
@@ -14,8 +14,8 @@ use std::vec::Vec;
 use crate::blocking::raw::{Access, ByteMutex, ForMutex, RawAcquire, RawLock};
 use crate::shared::stripe_set::{Bits, StripeSet};
 
-/// The place of a guard in a list: by set, and there by the highest stripe, if it holds any. That stripe decides whether there
-/// is anything to complain about.
+/// The place of a guard in a list: by set, then by the highest stripe that the guard holds, if any. That stripe decides
+/// whether a wait is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) set: u64,
@@ -23,7 +23,7 @@ pub(super) struct Key {
     pub(super) id: u64,
 }
 
-/// Stripes, and how they are held, or wanted.
+/// Stripes, and the mode in which they are held or wanted.
 #[derive(Debug)]
 pub(super) struct Several {
     pub(super) stripes: StripeSet,
@@ -33,7 +33,7 @@ pub(super) struct Several {
 #[derive(Clone, Debug)]
 pub(super) enum Accesses {
     All(Access),
-    /// These exclusively, the others shared.
+    /// These stripes exclusively, the others shared.
     Writes(StripeSet),
 }
 
@@ -48,7 +48,7 @@ impl Accesses {
 }
 
 impl Several {
-    /// One stripe, out of so many.
+    /// One stripe of a set of `of` stripes.
     pub(super) fn one(stripe: usize, of: usize, access: Access) -> Self {
         let mut stripes = StripeSet::empty(of);
         stripes.insert(stripe);
@@ -56,25 +56,25 @@ impl Several {
     }
 }
 
-/// One guard: of the stripe that the key names, or of several.
+/// One guard. It holds the stripe that the key names, or several stripes.
 ///
-/// Its fields are written one by one where they stay: moved as a whole right after it was written, an entry costs more than all
-/// the rest of the record (a load that spans several stores waits for them).
+/// Its fields are written one by one at their final place. Moving an entry as a whole right after it was written costs more
+/// than the rest of the record, because a load that spans several stores waits for them.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) key: Key,
     /// How many stripes the set has.
     of: u32,
-    /// The stripes, where there are at most 64 to choose from: bit `i` stands for stripe `i`.
+    /// The stripes, if the set has at most 64: bit `i` stands for stripe `i`.
     word: u64,
     access: Access,
-    /// The stripes, where they are several of more than 64, or held in two ways.
+    /// The stripes, if there are several in a set of more than 64, or if they are held in two modes.
     several: Option<Several>,
     pub(super) at: &'static Location<'static>,
 }
 
 impl Entry {
-    /// How this stripe is held, if it is.
+    /// The mode in which this stripe is held, if it is.
     pub(super) fn access(&self, stripe: usize) -> Option<Access> {
         match &self.several {
             None if self.of <= u64::BITS => (self.word >> stripe & 1 == 1).then_some(self.access),
@@ -96,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// From now on, the stripes are held in this way.
+    /// Sets the mode in which the stripes are held.
     pub(super) fn set_access(&mut self, access: Access) {
         self.access = access;
         if let Some(several) = &mut self.several {
@@ -112,11 +112,11 @@ impl Entry {
 
 const WORD: usize = u64::BITS as usize;
 
-/// So many guards are looked through one by one.
+/// Up to this many guards are searched one by one.
 const FEW: usize = 8;
 
-/// The guards of a thread: the first of them side by side, and a search tree of the others, so that a guard costs the
-/// logarithm of their number.
+/// The guards of a thread. The first few are in an array, and the others in a search tree, so that adding a guard
+/// takes O(log n).
 #[derive(Debug)]
 pub(super) struct Entries {
     few: Vec<Entry>,
@@ -134,7 +134,7 @@ impl Entries {
         self.few.len() + self.many.len()
     }
 
-    /// Adds a guard of one stripe; returns what names it.
+    /// Adds a guard of one stripe. Returns its number.
     #[inline]
     pub(super) fn add_one(
         &mut self,
@@ -148,7 +148,7 @@ impl Entries {
         self.add(set, Some(stripe), of, word, access, at)
     }
 
-    /// As [`add_one`](Self::add_one), of several stripes in one way, out of at most 64.
+    /// As [`add_one`](Self::add_one), for several stripes in one mode, of a set of at most 64.
     #[inline]
     pub(super) fn add_word(
         &mut self,
@@ -181,7 +181,7 @@ impl Entries {
         id
     }
 
-    /// As [`add_one`](Self::add_one), of any stripes in any ways.
+    /// As [`add_one`](Self::add_one), for any stripes in any modes.
     pub(super) fn add_several(&mut self, set: u64, several: Several, at: &'static Location<'static>) -> u64 {
         let id = self.next;
         self.next += 1;
@@ -201,7 +201,7 @@ impl Entries {
         }
     }
 
-    /// Drops an entry.
+    /// Removes an entry.
     #[inline]
     pub(super) fn end(&mut self, id: u64) {
         if self.few.last().is_some_and(|entry| entry.key.id == id) {
@@ -240,20 +240,21 @@ impl Entries {
     }
 }
 
-/// What a thread holds. Shared, because a guard may be dropped on another thread than the one that took it.
+/// The guards of a thread. The list is shared, because a guard may be dropped on another thread than the one that
+/// took it.
 pub(super) struct List {
     lock: ForMutex<ByteMutex>,
-    /// How many entries there are, for a look without the lock.
+    /// The number of entries. It can be read without the lock.
     len: AtomicUsize,
     entries: UnsafeCell<Entries>,
 }
 
-// SAFETY: the entries are reached through `with` alone, under the lock, and may go from thread to thread.
+// SAFETY: only `with` accesses the entries, under the lock, and they may move between threads.
 unsafe impl Sync for List {}
 
 impl List {
-    /// Whether nothing is held. The answer is certain for the thread whose list it is: no other adds to it, but for a guard that
-    /// is elsewhere.
+    /// Whether nothing is held. For the thread that owns the list the answer is reliable, because no other thread adds to it,
+    /// except by a guard that moved there.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.len.load(Relaxed) == 0
@@ -263,7 +264,7 @@ impl List {
     #[inline]
     pub(super) fn with<O>(&self, f: impl FnOnce(&mut Entries) -> O) -> O {
         let state = self.lock.acquire();
-        // SAFETY: the lock is held, and `f` can't come back here, since no caller has a list at hand inside it.
+        // SAFETY: the lock is held, and no `f` calls this method again, because no caller uses a list inside it.
         let entries = unsafe { &mut *self.entries.get() };
         let output = f(entries);
         self.len.store(entries.len(), Relaxed);
@@ -279,13 +280,13 @@ impl std::fmt::Debug for List {
     }
 }
 
-/// The lists of threads that have ended. A list is never freed, since a guard may outlive its thread; it is used again once
+/// The lists of threads that have ended. A list is never freed, because a guard may outlive its thread. It is reused once
 /// it is empty.
 #[derive(Default)]
 struct Lists {
     empty: Vec<&'static List>,
     left: Vec<&'static List>,
-    /// Every list, for who wants to know who holds a stripe.
+    /// Every list, to look up the holder of a stripe.
     #[cfg(feature = "tracing")]
     all: Vec<&'static List>,
 }
@@ -328,7 +329,7 @@ impl Lists {
     }
 }
 
-/// The list of a thread, made when it is wanted first.
+/// The list of a thread, made when it is first needed.
 struct Mine(Cell<Option<&'static List>>);
 
 impl Drop for Mine {
@@ -343,7 +344,7 @@ thread_local! {
     static MINE: Mine = const { Mine(Cell::new(None)) };
 }
 
-/// This thread's list. None while the thread ends: then nothing is checked, nor noted.
+/// This thread's list. `None` while the thread ends: then nothing is checked or recorded.
 #[inline]
 pub(super) fn mine() -> Option<&'static List> {
     MINE.try_with(|Mine(mine)| {
@@ -356,7 +357,7 @@ pub(super) fn mine() -> Option<&'static List> {
     .ok()
 }
 
-/// Asks the list of each thread.
+/// Searches the list of each thread.
 #[cfg(feature = "tracing")]
 pub(super) fn find_in_any<O>(find: impl Fn(&Entries) -> Option<O>) -> Option<O> {
     let all = lists().all.clone();

@@ -1,4 +1,4 @@
-//! The record itself.
+//! The record of held stripes.
 
 use std::format;
 use std::panic::Location;
@@ -13,7 +13,7 @@ use crate::shared::stripe_set::StripeSet;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// The identity of a striped lock: odd if it is reentrant.
+/// The identity of a striped lock. It is odd if the lock is reentrant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SetId(u64);
 
@@ -32,7 +32,7 @@ fn exclude(one: Access, other: Access) -> bool {
 const ADVICE: &str = "keys that are needed together have to be taken together (lock_many), or added to the guard of \
                       several keys (extend)";
 
-/// Why a thread that holds all this must not wait for `wanted`, if that is so: for nothing of the set but the guard `own`.
+/// Why a thread that holds `held` must not wait for `wanted`, or `None` if it may. The guard `own` does not count.
 #[cold]
 fn complaint(
     entries: &Entries,
@@ -87,7 +87,7 @@ impl SetId {
         self.0 % 2 == 1
     }
 
-    /// Panics if waiting for `wanted`, whose lowest stripe is `first`, could be waiting for oneself.
+    /// Panics if a wait for `wanted`, whose lowest stripe is `first`, could be a wait for this thread itself.
     #[inline]
     #[track_caller]
     fn check_in(self, list: &List, first: usize, own: Option<u64>, wanted: impl FnOnce() -> Several) {
@@ -114,13 +114,13 @@ impl SetId {
         }
     }
 
-    /// Panics if waiting for `wanted` could be waiting for oneself.
+    /// Panics if a wait for `wanted` could be a wait for this thread itself.
     #[track_caller]
     pub(crate) fn check<L>(self, wanted: &StripeSet, holding: &impl Holding<L>) {
         self.check_several(wanted, holding, None);
     }
 
-    /// As [`check`](Self::check), after the release of what `released` stands for.
+    /// As [`check`](Self::check), for a wait that begins after the release of `released`.
     #[track_caller]
     pub(crate) fn check_anew<L>(self, wanted: &StripeSet, holding: &impl Holding<L>, released: &Held) {
         self.check_several(wanted, holding, released.0.map(|(_, id)| id));
@@ -135,7 +135,7 @@ impl SetId {
         }
     }
 
-    /// Where somebody who holds this stripe has taken it.
+    /// The place in the program at which a holder of this stripe took it.
     #[cfg(feature = "tracing")]
     pub(crate) fn holder_of(self, stripe: usize) -> Option<&'static Location<'static>> {
         super::list::find_in_any(|entries| {
@@ -144,7 +144,7 @@ impl SetId {
         })
     }
 
-    /// Notes that this thread holds `stripes`, until the record is dropped.
+    /// Records that this thread holds `stripes`, until the record is dropped.
     #[track_caller]
     pub(crate) fn record<L>(self, stripes: &StripeSet, holding: &impl Holding<L>) -> Held {
         let Some(list) = mine() else { return Held::none() };
@@ -169,12 +169,12 @@ impl SetId {
     }
 }
 
-/// Stands for one guard in a list.
+/// The entry of one guard in a list.
 #[derive(Debug)]
 pub(crate) struct Held(Option<(&'static List, u64)>);
 
 impl Held {
-    /// Stands for nothing.
+    /// An entry of no guard.
     #[inline]
     pub(crate) fn none() -> Self {
         Self(None)
@@ -192,17 +192,17 @@ impl Held {
         });
     }
 
-    /// Notes one more stripe.
+    /// Adds one stripe.
     pub(crate) fn add(&mut self, stripe: usize) {
         self.change(|several| _ = several.stripes.insert(stripe));
     }
 
-    /// Notes one stripe less. To be called before the release, as [`end`](Self::end).
+    /// Removes one stripe. To be called before the release, as [`end`](Self::end).
     pub(crate) fn remove(&mut self, stripe: usize) {
         self.change(|several| _ = several.stripes.remove(stripe));
     }
 
-    /// Notes that the stripes are held in another way from now on.
+    /// Changes the mode in which the stripes are held.
     pub(crate) fn held_as(self, access: Access) -> Self {
         if let Some((list, id)) = self.0 {
             list.with(|entries| entries.get_mut(id).map_or((), |entry| entry.set_access(access)));
@@ -210,7 +210,7 @@ impl Held {
         self
     }
 
-    /// Panics if waiting for what this stands for, in this way, could be waiting for oneself.
+    /// Panics if a wait for these stripes, in this mode, could be a wait for this thread itself.
     #[track_caller]
     pub(crate) fn check_again(&self, access: Access) {
         let Some((list, id)) = self.0 else { return };
@@ -220,12 +220,12 @@ impl Held {
         }
     }
 
-    /// Takes the guard off the record while its stripes are released; to be put back by [`resume`](Self::resume).
+    /// Removes the guard from the record while its stripes are released. [`resume`](Self::resume) adds it again.
     pub(crate) fn suspend(&mut self) -> Suspended {
         Suspended(self.0.take().and_then(|(list, id)| Some((list.with(|entries| entries.remove(id))?, list))))
     }
 
-    /// Puts the guard back on the record, once its stripes are held again.
+    /// Adds the guard to the record again, once its stripes are held again.
     pub(crate) fn resume(&mut self, Suspended(held): Suspended) {
         self.0 = held.map(|(entry, list)| {
             let id = entry.key.id;
@@ -234,8 +234,8 @@ impl Held {
         });
     }
 
-    /// Ends the entry. To be called before the release: as soon as others can take the stripe, the thread that
-    /// held it may want it again.
+    /// Removes the entry. To be called before the release, because the thread may want the stripe again as soon as
+    /// other threads can take it.
     #[inline]
     pub(crate) fn end(&mut self) {
         if let Some((list, id)) = self.0.take() {
@@ -251,7 +251,7 @@ impl Drop for Held {
     }
 }
 
-/// Panics if waiting once more for what is, or was, held could be waiting for oneself.
+/// Panics if a second wait for stripes that are or were held could be a wait for this thread itself.
 #[track_caller]
 fn check_again(list: &List, set: u64, wanted: Several, own: Option<u64>) {
     if let Some(first) = wanted.stripes.first() {
@@ -259,12 +259,12 @@ fn check_again(list: &List, set: u64, wanted: Several, own: Option<u64>) {
     }
 }
 
-/// A guard that was taken off its list for a while.
+/// A guard that is temporarily removed from its list.
 #[derive(Debug)]
 pub(crate) struct Suspended(Option<(Entry, &'static List)>);
 
 impl Suspended {
-    /// Panics if waiting for the stripes again could be waiting for oneself.
+    /// Panics if a wait for the stripes could be a wait for this thread itself.
     #[track_caller]
     pub(crate) fn check(&self) {
         if let Some((entry, list)) = &self.0 {

@@ -1,4 +1,4 @@
-//! Adding keys to a guard of several, without breaking the order.
+//! Adding keys to a guard of several stripes, without breaking the order.
 
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
@@ -24,7 +24,7 @@ impl<P: Handle, M: Mode> MultiGuard<P, Uniform<P::Raw, M>>
 where
     P::Raw: RawAcquire<M>,
 {
-    /// Holds one stripe of `set`, by this acquisition, which is on this record.
+    /// A guard of one stripe of `set`, made of its acquisition state and its record.
     pub(crate) fn of_one(
         set: P,
         stripe: usize,
@@ -44,13 +44,14 @@ where
 {
     /// Adds one more key without waiting.
     ///
-    /// Does nothing if its stripe is held already. Works for a stripe below those held, too: trying can't deadlock.
+    /// Does nothing if the guard holds its stripe already. The stripe may be below those that are held, because
+    /// trying can't deadlock.
     ///
     /// # Errors
     ///
     /// The guard keeps what it holds, and:
-    /// - [`ExtendError::WouldBlock`]: another guard holds the stripe, which is above all those held, so that
-    ///   [`extend`](Self::extend) may wait for it (unless that guard is this thread's own).
+    /// - [`ExtendError::WouldBlock`]: another guard holds the stripe, and the stripe is above all those held.
+    ///   [`extend`](Self::extend) may wait for it, unless the other guard is this thread's own.
     /// - [`ExtendError::WouldInvert`]: another guard holds the stripe, and waiting for it would break the order.
     ///   Release this one and take all the keys together.
     ///
@@ -71,12 +72,12 @@ where
         self.extend_by(key, false)
     }
 
-    /// Adds one more key. Waits for its stripe if that is above all those held.
+    /// Adds one more key. Waits for its stripe if it is above all those held.
     ///
     /// # Errors
     ///
-    /// [`ExtendError::WouldInvert`], and the guard keeps what it holds, if another guard holds the stripe and it is
-    /// below the highest one held. Release this one and take all the keys together.
+    /// [`ExtendError::WouldInvert`] if another guard holds the stripe, and the stripe is below the highest one held.
+    /// The guard keeps what it holds. Release it and take all the keys together.
     ///
     /// # Panics
     ///
@@ -100,11 +101,12 @@ where
         self.extend_by(key, true)
     }
 
-    /// Adds the stripes of `keys`, waiting as long as it needs. Returns whether it released what it held meanwhile.
+    /// Adds the stripes of `keys`. Blocks until they are acquired. Returns whether it released its stripes in
+    /// between.
     ///
-    /// It has to release it where [`extend`](Self::extend) returns [`ExtendError::WouldInvert`]: another guard holds one of the new
-    /// stripes, and this guard holds a higher one. Then it releases all stripes, takes all together, and returns
-    /// [`Extended::Restarted`]: other threads may have changed the data in between.
+    /// It has to release them in the cases in which [`extend`](Self::extend) returns [`ExtendError::WouldInvert`]: another guard
+    /// holds one of the new stripes, and this guard holds a higher one. Then it releases all stripes, takes all together, and
+    /// returns [`Extended::Restarted`]. Other threads may have changed the data in between.
     ///
     /// # Panics
     ///
@@ -137,7 +139,7 @@ where
         Extended::Kept
     }
 
-    /// Releases all stripes, and takes those of all their places again together with those of `wanted`.
+    /// Releases all stripes. Then takes the stripes of all their places again, together with those of `wanted`.
     #[track_caller]
     fn restart(&mut self, mut wanted: StripeSet) {
         let set = &*self.set;
@@ -171,7 +173,7 @@ where
         self.add(stripe, may_wait, hash)
     }
 
-    /// Adds the stripe of a place, if it isn't held; waits for it where it may and the order admits that.
+    /// Adds the stripe of a place, if it isn't held. Waits for it if `may_wait` is set and the order permits it.
     #[track_caller]
     fn add(&mut self, place: usize, may_wait: bool, hash: KeyHash) -> Result<(), ExtendError> {
         loop {
@@ -180,14 +182,14 @@ where
             if self.set.striped.owner(place) == index {
                 return result;
             }
-            // What was added is another key's by now. (What was held before can't have lost the place.)
+            // The added stripe owns another place by now. A stripe that was held before can't have lost the place.
             if result.is_ok() {
                 self.release_stripe(index);
             }
         }
     }
 
-    /// Adds a stripe, if it isn't held; waits for it where it may and the order admits that.
+    /// Adds a stripe, if it isn't held. Waits for it if `may_wait` is set and the order permits it.
     #[track_caller]
     fn add_stripe(&mut self, index: usize, may_wait: bool, hash: KeyHash) -> Result<(), ExtendError> {
         if self.stripes.contains(index) {
@@ -206,7 +208,7 @@ where
         }
     }
 
-    /// Takes a stripe that is not held, above or below the others. Returns whether `way` got it.
+    /// Takes a stripe that is not held, which may be above or below the others. Returns whether `way` got it.
     fn take_more(&mut self, index: usize, way: &impl Way<P::Raw, M>) -> bool {
         let taken = self.holding.insert(self.set.striped.stripe(index), index, &self.stripes, way);
         if taken {
@@ -256,8 +258,8 @@ where
     L: RawAcquire<M>,
     M: Mode,
 {
-    /// Makes the guard one of several stripes, to which keys can be added. A guard that borrows its set becomes one by
-    /// [`StripedLock::extendable`].
+    /// Turns the guard into a guard of several stripes, to which keys can be added. A guard that borrows its set
+    /// becomes one by [`StripedLock::extendable`].
     ///
     /// # Examples
     ///

@@ -10,7 +10,7 @@ use crate::shared::stripe_set;
 
 /// The stripes of a [`MultiGuard`], each with its data, in ascending order. Made by [`iter`](MultiGuard::iter).
 ///
-/// It may go where a reference to the guard may go.
+/// It is `Send` if a reference to the guard is.
 ///
 /// # Examples
 ///
@@ -22,7 +22,7 @@ use crate::shared::stripe_set;
 /// assert_eq!(stripes.count(), 3);
 /// ```
 ///
-/// Data that threads may not share isn't shared by this, though the set itself may be:
+/// It is not `Sync` if the data isn't, even if the set is:
 ///
 /// ```compile_fail,E0277
 /// use std::cell::Cell;
@@ -81,7 +81,7 @@ impl<P: Handle, H: Holding<P::Raw>> FusedIterator for MultiIter<'_, P, H> {}
 /// The stripes that a [`MultiGuard`] holds exclusively, each with its data to change, in ascending order. Made by
 /// [`iter_mut`](MultiGuard::iter_mut).
 ///
-/// It may go where the guard may go.
+/// It is `Send` if the guard is.
 ///
 /// # Examples
 ///
@@ -94,7 +94,7 @@ impl<P: Handle, H: Holding<P::Raw>> FusedIterator for MultiIter<'_, P, H> {}
 /// }
 /// ```
 ///
-/// What it yields can't be reached by the guard meanwhile:
+/// The guard can't be used while one of its items exists:
 ///
 /// ```compile_fail,E0502
 /// let per_stripe = stripe_lock::StripedMutex::<u64, u32>::new(4);

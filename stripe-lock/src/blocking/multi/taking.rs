@@ -1,4 +1,4 @@
-//! Taking and releasing several stripes, one after the other, whatever panics meanwhile.
+//! Taking and releasing several stripes one after the other. A panic in between leaves no stripe held.
 
 use core::mem;
 
@@ -8,8 +8,8 @@ use crate::blocking::lock::{Splitting, StripedLock};
 use crate::blocking::stripe::Stripe;
 use crate::shared::stripe_set::{Bits, StripeSet};
 
-/// Takes each of `stripes`, given in ascending order, by `push`, and returns whether it got them all. If not, or if taking one panics, it
-/// has released those it got.
+/// Takes each of `stripes`, which are in ascending order, by `push`. Returns whether it got them all. If it did not, or if taking
+/// one panics, it releases those that it got.
 #[inline(always)]
 pub(super) fn take_each<K: ?Sized, T, L, S, H: Holding<L>>(
     set: &StripedLock<K, T, L, S>,
@@ -28,7 +28,7 @@ pub(super) fn take_each<K: ?Sized, T, L, S, H: Holding<L>>(
     true
 }
 
-/// Takes the stripes of `places`, and returns those that it holds. Out of line to keep the fast path small.
+/// Takes the stripes of `places`. Returns those that it holds. It is out of line to keep the fast path small.
 #[inline(never)]
 pub(super) fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
@@ -43,8 +43,8 @@ pub(super) fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     take_each(set, places.iter(), holding, push).then_some(places)
 }
 
-/// Takes the stripes that own `places`, in ascending order, and splits those that are due. Returns the stripes that it holds, or `None` if
-/// it holds nothing because `way` failed.
+/// Takes the stripes that own `places`, in ascending order, and splits those that are due. Returns the stripes that it holds, or
+/// `None` if `way` failed, and then it holds nothing.
 fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
     (owners, growth): Splitting<'_, K, T, L, S>,
@@ -61,7 +61,7 @@ fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
         let taken = take_each(set, stripes.iter(), holding, |holding, stripe, index| {
             holding.push_counting(stripe, index, &Counting { way, growth, place: place(index) })
         });
-        // What is taken may be other keys' by now.
+        // The stripes may own other places by now.
         let in_place = || owners.of_each(places) == stripes && owners_written() == written;
         if !taken {
             if in_place() {
@@ -75,7 +75,7 @@ fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
         }
         let mut split = false;
         for stripe in &stripes {
-            // SAFETY: `holding` holds the stripe, exclusively where it says so, and nobody has seen it.
+            // SAFETY: `holding` holds the stripe, exclusively if it says so, and no other code has seen it.
             split |=
                 unsafe { set.count_and_split(growth, stripe, place(stripe), held.holding.exclusive(stripe)) };
         }
@@ -86,7 +86,7 @@ fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     }
 }
 
-/// As [`take_for_places`], of at most 64. It gives back a word, since a whole set is slow to move.
+/// As [`take_for_places`], for a set of at most 64 stripes. It returns a word, because a whole set is slow to move.
 #[inline(never)]
 pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
@@ -98,11 +98,11 @@ pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     take_for_places(set, splitting, &places.into(), holding, way)?.bits()
 }
 
-/// Releases each of `stripes`, given in ascending order, in descending order.
+/// Releases each of `stripes`, which are in ascending order, from the highest to the lowest.
 ///
 /// # Safety
 ///
-/// They are what `holding` holds; no reference to their data is used after this call.
+/// `holding` holds exactly these stripes, and no reference to their data is used after this call.
 #[inline(always)]
 pub(super) unsafe fn release_each<K: ?Sized, T, L, S, H: Holding<L>>(
     set: &StripedLock<K, T, L, S>,
@@ -129,7 +129,7 @@ pub(super) unsafe fn release_many<K: ?Sized, T, L, S, H: Holding<L>>(
     unsafe { release_each(set, stripes.iter(), holding) }
 }
 
-/// A release that is under way. Dropped because a raw lock has panicked, it releases the rest.
+/// A release in progress. If it is dropped because a raw lock has panicked, it releases the rest.
 pub(super) struct Releasing<'a, K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>> {
     pub(super) set: &'a StripedLock<K, T, L, S>,
     pub(super) rest: I,
@@ -157,8 +157,8 @@ impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>> Dr
     }
 }
 
-/// An acquisition that is under way. Dropped before it is complete, it releases the stripes below the one it had
-/// `reached`.
+/// An acquisition in progress. If it is dropped before it is complete, it releases the stripes below the one that it
+/// has `reached`.
 struct Taking<'a, K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + Clone> {
     set: &'a StripedLock<K, T, L, S>,
     stripes: I,

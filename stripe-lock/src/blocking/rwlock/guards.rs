@@ -23,7 +23,7 @@ use crate::shared::hash::DefaultHasher;
 /// assert_eq!(*guard, 0);
 /// ```
 ///
-/// It gives nothing to change:
+/// It gives no `&mut T`:
 ///
 /// ```compile_fail,E0594
 /// let per_stripe = stripe_lock::StripedRwLock::<u64, u32>::new(4);
@@ -112,8 +112,8 @@ pub type ArcRwLockWriteGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
 pub type ArcRwLockUpgradableReadGuard<K, T, R = DefaultRawRwLock, S = DefaultHasher> =
     Guard<ArcStripe<K, T, ForRwLock<R>, S>, ForRwLock<R>, T, Upgradable>;
 
-/// Holds one stripe of a [`StripedRwLock`](crate::StripedRwLock) for reading, and gives a part of its data: see
-/// [`Guard::map`].
+/// Holds one stripe of a [`StripedRwLock`](crate::StripedRwLock) for reading, and gives access to a part of its data:
+/// see [`Guard::map`].
 ///
 /// # Examples
 ///
@@ -146,8 +146,8 @@ pub type MappedRwLockReadGuard<'a, T, U, R = DefaultRawRwLock> =
 pub type ArcMappedRwLockReadGuard<K, T, U, R = DefaultRawRwLock, S = DefaultHasher> =
     MappedGuard<ArcStripe<K, T, ForRwLock<R>, S>, ForRwLock<R>, T, U, Shared>;
 
-/// Holds one stripe of a [`StripedRwLock`](crate::StripedRwLock) for writing, and gives a part of its data: see
-/// [`Guard::map`].
+/// Holds one stripe of a [`StripedRwLock`](crate::StripedRwLock) for writing, and gives access to a part of its data:
+/// see [`Guard::map`].
 ///
 /// # Examples
 ///
