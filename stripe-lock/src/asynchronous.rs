@@ -1,8 +1,8 @@
-//! The async striped locks, on any runtime or none.
+//! The async striped locks, on any runtime or without one.
 //!
-//! [`AsyncStripedMutex`], [`AsyncStripedRwLock`] and [`AsyncStripedSemaphore`] are what to start from; this module
-//! has the parts that they share. A waiter is linked into a queue from within its pinned future, so waiting allocates
-//! nothing for the waiter itself.
+//! Start from [`AsyncStripedMutex`], [`AsyncStripedRwLock`] or [`AsyncStripedSemaphore`]. This module has their
+//! guards, futures and shared parts. A waiter is linked into a queue from within its pinned future, so waiting
+//! allocates nothing for the waiter itself.
 //!
 //! | what | memory |
 //! |---|---|
@@ -29,9 +29,8 @@
 //!
 //! A waiter for several stripes has one node, which is in one queue at a time. A release that hands it a stripe also
 //! takes the next stripes for it, at most 32 and only while they are free, and enqueues it at the first that is not
-//! free. Its task is woken when it has all its stripes, or when the 32 are taken and more are left. Queues are only
-//! ever joined in ascending order of stripes, and buckets are locked in ascending order too. That is why neither can
-//! deadlock.
+//! free. Its task is woken when it has all its stripes, or when the 32 are taken and more are left. Queues are joined
+//! in ascending order of stripes, and buckets are locked in ascending order too. So neither can deadlock.
 //!
 //! Joining, being served, claiming and giving up take the same time, whatever the number of waiters. While a bucket
 //! is locked, at most 8 waiters are served, and at most 32 stripes are taken for each.

@@ -1,10 +1,10 @@
-//! Locks by key, for threads and tasks: equal keys exclude each other, and there is no map of locks.
+//! Locks by key, for threads and tasks: equal keys exclude each other, and there is no map of locks to maintain.
 //!
 //! ```
 //! use std::collections::HashMap;
 //! use stripe_lock::StripedMutex;
 //!
-//! // 64 locks. Each holds the data of all the keys that share it, so the data is a map.
+//! // 64 locks. Each has the data of all keys that share it, so the data is a map.
 //! let balances: StripedMutex<str, HashMap<String, i64>> = StripedMutex::new(64);
 //! balances.lock("alice").insert("alice".into(), 100);
 //!
@@ -14,19 +14,20 @@
 //! *both.get_mut("bob").unwrap().entry("bob".into()).or_default() += 30;
 //! ```
 //!
-//! **`T` belongs to the stripe, not to the key.** A set has a fixed number of stripes, and the hash of a key says which stripe
-//! is its own. `StripedMutex<K, T>` has one `T` for each stripe.
+//! **`T` belongs to the stripe, not to the key.** A set has a fixed number of stripes, and the hash of a key selects its
+//! stripe. `StripedMutex<K, T>` has one `T` for each stripe.
 //!
 //! <div class="warning">
 //!
-//! Two keys may share a stripe: **never take a second guard of a set while you hold one.** Name the keys together
-//! ([`lock_many`](StripedMutex::lock_many)), or add the later key to the guard ([`extend`](blocking::MultiGuard::extend)).
+//! Two keys may share a stripe: **never take a second guard of a set while you hold one.** Lock the keys together
+//! ([`lock_many`](StripedMutex::lock_many)), or add the later key to the guard
+//! ([`extend`](blocking::MultiGuard::extend)).
 //!
 //! </div>
 //!
 //! # Which type do I want?
 //!
-//! | you have | take | what checks for a second guard |
+//! | you have | use | what reports a second guard |
 //! |---|---|---|
 //! | threads, data in the lock | [`StripedMutex`] | debug builds panic instead of hanging, and name both places |
 //! | threads, long sections, nearly all of them reads | [`StripedRwLock`] | the same |
@@ -58,15 +59,16 @@
 //! - A few keys that are known beforehand: give each a lock of its own.
 //! - A single hot key: no number of stripes makes it faster.
 //! - Sections of one operation on data in a concurrent map: the map has stripes inside.
-//! - Several processes or machines.
+//! - Several processes or machines: use the crate `stripe-lock-dist`.
 //!
 //! # Guide
 //!
 //! - [choosing stripes](guide::choosing_stripes): stripes or exact keys, how many stripes, data inside or outside
 //! - [choosing a hasher](guide::choosing_a_hasher): what an attacker can do with the wrong one
-//! - [lock order](guide::lock_order): why several keys cannot deadlock, and what to do about a key that is known late
+//! - [lock order](guide::lock_order): why several keys cannot deadlock, and what to do if a key is known late
 //! - [async pitfalls](guide::async_pitfalls): guards over an await, tasks that wait for themselves, cancelling
 //! - [seeing what waits](guide::seeing_what_waits): counters, events, diagnosis
+//! - [model checking](guide::model_checking): how to test a program that uses these locks with loom
 //! - [coming from other libraries](guide::coming_from): Guava, dashmap, lockable, tokio, .NET
 
 #![cfg_attr(not(feature = "std"), no_std)]

@@ -56,7 +56,7 @@ fn a_hasher_in_the_place_of_the_raw_lock_is_told_where_it_belongs() {
         ),
         (
             "StripedReentrantMutex<u64, (), DefaultRawMutex, Fnv1a>",
-            "does not tell threads apart",
+            "does not identify threads",
             "`StripedReentrantMutex<K, T, raw::DefaultRawMutex, raw::DefaultThreadId, S>`",
         ),
     ] {

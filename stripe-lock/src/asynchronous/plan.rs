@@ -67,7 +67,7 @@ impl<A: Access + AccessParts> Plan for UniformPlan<A> {
 
     #[inline]
     fn take(&mut self) -> Self {
-        Self { stripes: self.stripes.depart(), access: self.access }
+        Self { stripes: self.stripes.take(), access: self.access }
     }
 }
 
@@ -101,7 +101,7 @@ impl MixedPlan {
     /// `writes` are some of `stripes`.
     pub(super) fn new(stripes: StripeSet, writes: StripeSet) -> Self {
         let places =
-            writes.iter().try_fold(0, |places, stripe| Some(places | 1_u64 << stripes.seat(stripe)?));
+            writes.iter().try_fold(0, |places, stripe| Some(places | 1_u64 << stripes.position(stripe)?));
         let writes = places.map_or_else(|| Writes::Many(Box::new(writes)), Writes::Places);
         Self { stripes, writes }
     }
@@ -116,7 +116,9 @@ impl Plan for MixedPlan {
     #[inline]
     fn mode(&self, stripe: usize) -> Mode {
         let written = match &self.writes {
-            Writes::Places(places) => self.stripes.seat(stripe).is_some_and(|place| places >> place & 1 == 1),
+            Writes::Places(places) => {
+                self.stripes.position(stripe).is_some_and(|place| places >> place & 1 == 1)
+            }
             Writes::Many(writes) => writes.contains(stripe),
         };
         if written { Mode::Exclusive } else { Mode::Shared(1) }
@@ -125,6 +127,6 @@ impl Plan for MixedPlan {
     #[inline]
     fn take(&mut self) -> Self {
         let writes = std::mem::replace(&mut self.writes, Writes::Places(0));
-        Self { stripes: self.stripes.depart(), writes }
+        Self { stripes: self.stripes.take(), writes }
     }
 }

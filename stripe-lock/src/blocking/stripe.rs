@@ -35,7 +35,7 @@ impl<L, T> Stripe<L, T> {
         }
     }
 
-    /// Takes the stripe, which is the one with this index, in mode `M`; the state has to be given to [`release`](Self::release).
+    /// Takes the stripe, which has this index, in mode `M`. The state has to be passed to [`release`](Self::release).
     #[inline]
     #[cfg(not(feature = "stats"))]
     pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>, index: usize) -> Option<L::State>
@@ -45,7 +45,7 @@ impl<L, T> Stripe<L, T> {
         way.take(&self.raw, index)
     }
 
-    /// Takes the stripe, which is the one with this index, in mode `M`; the state has to be given to [`release`](Self::release).
+    /// Takes the stripe, which has this index, in mode `M`. The state has to be passed to [`release`](Self::release).
     #[inline]
     #[cfg(feature = "stats")]
     pub(crate) fn take<M: Mode>(&self, way: &impl Way<L, M>, index: usize) -> Option<L::State>

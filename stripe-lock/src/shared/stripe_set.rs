@@ -135,7 +135,7 @@ impl StripeSet {
     /// when stripes are added.
     #[cfg(feature = "async")]
     #[inline]
-    pub(crate) fn seat(&self, stripe: usize) -> Option<usize> {
+    pub(crate) fn position(&self, stripe: usize) -> Option<usize> {
         match &self.repr {
             Repr::Word(_) => Some(stripe),
             Repr::Few { len, sorted } => {
@@ -149,7 +149,7 @@ impl StripeSet {
     /// the whole value just after a part was written would copy all of its memory, and wait for that write.
     #[cfg(feature = "async")]
     #[inline]
-    pub(crate) fn depart(&mut self) -> Self {
+    pub(crate) fn take(&mut self) -> Self {
         match self.bits() {
             Some(bits) => bits.into(),
             None => core::mem::replace(self, Self { stripes: self.stripes, repr: Repr::Word(0) }),

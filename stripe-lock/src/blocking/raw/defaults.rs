@@ -1,9 +1,10 @@
-//! The raw locks where none is named.
+//! The default raw locks.
 
-/// The raw mutex where none is named: `parking_lot`'s with the feature `parking_lot`, [`ByteMutex`](super::ByteMutex)
-/// without it, and in a model.
+/// The default raw mutex: `parking_lot`'s with the feature `parking_lot`, [`ByteMutex`](super::ByteMutex) without it
+/// and in a model.
 ///
-/// Without the feature `std` it can't be constructed, and a raw mutex has to be named.
+/// Without the feature `std` there is no default: this type can't be constructed, and programs have to name a raw
+/// mutex.
 ///
 /// # Examples
 ///
@@ -15,18 +16,19 @@
 pub type DefaultRawMutex = parking_lot::RawMutex;
 
 #[cfg(all(feature = "std", any(loom, not(feature = "parking_lot"))))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 pub type DefaultRawMutex = super::ByteMutex;
 
 #[cfg(not(feature = "std"))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 #[derive(Debug)]
 pub enum DefaultRawMutex {}
 
-/// The raw read-write lock where none is named: `parking_lot`'s, with the feature `parking_lot`; in a model, one of the model
-/// checker's.
+/// The default raw read-write lock: `parking_lot`'s with the feature `parking_lot`, and one of the model checker's in a
+/// model.
 ///
-/// Without the feature it can't be constructed, and a raw read-write lock has to be named.
+/// Without the feature there is no default: this type can't be constructed, and programs have to name a raw
+/// read-write lock.
 ///
 /// # Examples
 ///
@@ -38,18 +40,19 @@ pub enum DefaultRawMutex {}
 pub type DefaultRawRwLock = parking_lot::RawRwLock;
 
 #[cfg(all(feature = "std", loom))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 pub type DefaultRawRwLock = super::model::ModelRwLock;
 
 #[cfg(not(any(feature = "parking_lot", all(feature = "std", loom))))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 #[derive(Debug)]
 pub enum DefaultRawRwLock {}
 
-/// The thread identity of [`StripedReentrantMutex`](crate::StripedReentrantMutex) where none is named: the address of
-/// something that each thread has.
+/// The default thread identity of [`StripedReentrantMutex`](crate::StripedReentrantMutex): the address of a
+/// thread-local variable.
 ///
-/// Without the feature `std` it can't be constructed, and a thread identity has to be named.
+/// Without the feature `std` there is no default: this type can't be constructed, and programs have to name a thread
+/// identity.
 ///
 /// # Examples
 ///
@@ -64,10 +67,10 @@ pub enum DefaultRawRwLock {}
 pub type DefaultThreadId = parking_lot::RawThreadId;
 
 #[cfg(all(feature = "std", any(loom, not(feature = "parking_lot"))))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 pub type DefaultThreadId = super::thread_id::ThreadAddress;
 
 #[cfg(not(feature = "std"))]
-#[allow(missing_docs, reason = "documented where the feature `parking_lot` is on")]
+#[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 #[derive(Debug)]
 pub enum DefaultThreadId {}

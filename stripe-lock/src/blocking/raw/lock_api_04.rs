@@ -6,7 +6,7 @@ use lock_api_04 as from;
 
 use super::no_unwinding;
 
-/// A raw lock of `lock_api` 0.4, as one of this crate (feature `lock_api_04`).
+/// Adapts a raw lock of `lock_api` 0.4 to this crate (feature `lock_api_04`).
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ use super::no_unwinding;
 #[repr(transparent)]
 pub struct LockApi04<R>(R);
 
-/// What an acquisition keeps until its release: nothing, but whether it may go to another thread.
+/// The state of an acquisition. It is empty; its type says whether it may move to another thread.
 #[derive(Debug)]
 pub struct State04<M>(PhantomData<M>);
 
@@ -35,7 +35,7 @@ impl<M> State04<M> {
     }
 }
 
-/// A method that waits.
+/// A method that blocks until it has the lock.
 macro_rules! wait {
     ($method:ident, $state:ident) => {
         #[inline]
@@ -46,7 +46,7 @@ macro_rules! wait {
     };
 }
 
-/// A method that may end without the lock.
+/// A method that may fail to get the lock.
 macro_rules! attempt {
     ($method:ident, $state:ident) => {
         #[inline]
@@ -62,7 +62,7 @@ macro_rules! attempt {
     };
 }
 
-/// A method that ends an acquisition, or makes it one in another mode.
+/// A method that ends an acquisition, or changes its mode.
 macro_rules! end {
     ($method:ident, $state:ident $(=> $other:ident)?) => {
         #[inline]
@@ -74,7 +74,7 @@ macro_rules! end {
     };
 }
 
-/// A method that hands the lock over and takes it again.
+/// A method that hands the lock to a waiter and takes it again.
 macro_rules! bump {
     ($method:ident, $state:ident) => {
         #[inline]
@@ -85,9 +85,9 @@ macro_rules! bump {
     };
 }
 
-// SAFETY: version 0.4 asks for the same, and names neither the state of an acquisition nor its mode.
+// SAFETY: version 0.4 requires the same. It has no type for the state of an acquisition or for its mode.
 unsafe impl<R: from::RawMutex> super::RawMutex for LockApi04<R> {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(R::INIT);
     type Guard = State04<R::GuardMarker>;
 
@@ -100,13 +100,13 @@ unsafe impl<R: from::RawMutex> super::RawMutex for LockApi04<R> {
     }
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawMutexFair> super::RawMutexFair for LockApi04<R> {
     end!(unlock_fair, Guard);
     bump!(bump, Guard);
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawMutexTimed> super::RawMutexTimed for LockApi04<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;
@@ -115,9 +115,9 @@ unsafe impl<R: from::RawMutexTimed> super::RawMutexTimed for LockApi04<R> {
     attempt!(try_lock_until until Instant, Guard);
 }
 
-// SAFETY: version 0.4 asks for the same, and names neither the state of an acquisition nor its mode.
+// SAFETY: version 0.4 requires the same. It has no type for the state of an acquisition or for its mode.
 unsafe impl<R: from::RawRwLock> super::RawRwLock for LockApi04<R> {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(R::INIT);
     type SharedGuard = State04<R::GuardMarker>;
     type ExclusiveGuard = State04<R::GuardMarker>;
@@ -134,7 +134,7 @@ unsafe impl<R: from::RawRwLock> super::RawRwLock for LockApi04<R> {
     }
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawRwLockFair> super::RawRwLockFair for LockApi04<R> {
     end!(unlock_shared_fair, SharedGuard);
     end!(unlock_exclusive_fair, ExclusiveGuard);
@@ -142,12 +142,12 @@ unsafe impl<R: from::RawRwLockFair> super::RawRwLockFair for LockApi04<R> {
     bump!(bump_exclusive, ExclusiveGuard);
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawRwLockDowngrade> super::RawRwLockDowngrade for LockApi04<R> {
     end!(downgrade, ExclusiveGuard => SharedGuard);
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawRwLockTimed> super::RawRwLockTimed for LockApi04<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;
@@ -158,7 +158,7 @@ unsafe impl<R: from::RawRwLockTimed> super::RawRwLockTimed for LockApi04<R> {
     attempt!(try_lock_exclusive_until until Instant, ExclusiveGuard);
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawRwLockUpgrade> super::RawRwLockUpgrade for LockApi04<R> {
     type UpgradableGuard = State04<R::GuardMarker>;
 
@@ -177,18 +177,18 @@ unsafe impl<R: from::RawRwLockUpgrade> super::RawRwLockUpgrade for LockApi04<R> 
     }
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawRwLockUpgradeFair> super::RawRwLockUpgradeFair for LockApi04<R> {
     end!(unlock_upgradable_fair, UpgradableGuard);
     bump!(bump_upgradable, UpgradableGuard);
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawRwLockUpgradeDowngrade> super::RawRwLockUpgradeDowngrade for LockApi04<R> {
     end!(downgrade_upgradable, UpgradableGuard => SharedGuard);
 }
 
-// SAFETY: as for the trait before.
+// SAFETY: as for the trait above.
 unsafe impl<R: from::RawRwLockUpgradeTimed> super::RawRwLockUpgradeTimed for LockApi04<R> {
     attempt!(try_lock_upgradable_for until Duration, UpgradableGuard);
     attempt!(try_lock_upgradable_until until Instant, UpgradableGuard);

@@ -1,4 +1,4 @@
-//! The read-write lock of a model: made of the model checker's own mutex and condition variable.
+//! The read-write lock of a model, made of the model checker's mutex and condition variable.
 
 use std::sync::{OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::{
     RawRwLockUpgradeDowngrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
 };
 
-/// Who holds a lock: readers, of whom one may have the right to upgrade, or one writer.
+/// The holders of a lock: one writer, or readers of which one may be upgradable.
 #[derive(Default)]
 struct Holders {
     readers: usize,
@@ -19,28 +19,28 @@ struct Holders {
 }
 
 impl Holders {
-    /// Lets a reader in.
+    /// Adds a reader, if that is permitted.
     fn read(&mut self) -> bool {
         let free = !self.writer;
         self.readers += usize::from(free);
         free
     }
 
-    /// Lets the writer in.
+    /// Adds the writer, if that is permitted.
     fn write(&mut self) -> bool {
         let free = self.readers == 0 && !self.upgradable && !self.writer;
         self.writer |= free;
         free
     }
 
-    /// Lets the upgradable reader in.
+    /// Adds the upgradable reader, if that is permitted.
     fn read_upgradable(&mut self) -> bool {
         let free = !self.upgradable && !self.writer;
         self.upgradable |= free;
         free
     }
 
-    /// Makes the upgradable reader the writer.
+    /// Makes the upgradable reader the writer, if that is permitted.
     fn upgrade(&mut self) -> bool {
         let free = self.readers == 0;
         if free {
@@ -50,9 +50,9 @@ impl Holders {
     }
 }
 
-/// The raw read-write lock of a model (`--cfg loom`), in which `parking_lot`'s can't be seen by the model checker.
+/// The raw read-write lock of a model (`--cfg loom`). The model checker can't see `parking_lot`'s.
 ///
-/// A wait with a limit waits as if it had none, since a model has no time.
+/// Time limits are ignored, because a model has no time.
 pub struct ModelRwLock(OnceLock<(Mutex<Holders>, Condvar)>);
 
 impl ModelRwLock {
@@ -82,9 +82,10 @@ impl ModelRwLock {
     }
 }
 
-// SAFETY: `Holders` admits one writer or any number of readers, under a mutex that orders each after those before.
+// SAFETY: `Holders` admits one writer or any number of readers. It is accessed under a mutex, which orders each
+// acquisition after earlier releases.
 unsafe impl RawRwLock for ModelRwLock {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(OnceLock::new());
     type SharedGuard = GuardSend;
     type ExclusiveGuard = GuardSend;
@@ -119,7 +120,7 @@ unsafe impl RawRwLock for ModelRwLock {
     }
 }
 
-// SAFETY: as for `RawRwLock`. Who waits is let in in any order, among which there is the fair one.
+// SAFETY: as for `RawRwLock`. Waiters get the lock in any order, which includes the fair one.
 unsafe impl RawRwLockFair for ModelRwLock {
     unsafe fn unlock_shared_fair(&self, state: GuardSend) {
         // SAFETY: the caller passes on the state of a shared acquisition.
@@ -172,7 +173,8 @@ unsafe impl RawRwLockTimed for ModelRwLock {
     }
 }
 
-// SAFETY: `Holders` admits one upgradable reader, who becomes the writer in one step, once the readers have left.
+// SAFETY: `Holders` admits one upgradable reader, which becomes the writer in one step once the other readers have
+// left.
 unsafe impl RawRwLockUpgrade for ModelRwLock {
     type UpgradableGuard = GuardSend;
 

@@ -1,4 +1,4 @@
-//! A raw mutex that its thread may take again, made of any other.
+//! A reentrant raw mutex, made of any raw mutex.
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
@@ -10,15 +10,15 @@ use super::{
 };
 use crate::blocking::sealed::Sealed;
 
-/// A reentrant mutex: taken in mode [`Shared`], since its thread may hold it several times.
+/// A reentrant mutex. It is taken in mode [`Shared`], because its thread may hold it several times.
 ///
 /// | owner | count | state |
 /// |---|---|---|
 /// | 0 | 0 | none |
-/// | the number of the thread that holds the mutex | how often it does | that of its first acquisition |
+/// | the number of the holding thread | how often it holds the mutex | that of its first acquisition |
 ///
-/// Only the thread that holds the mutex writes any of them. Any thread reads the owner, which equals its own number only if it
-/// has written that itself: so relaxed accesses do.
+/// Only the thread that holds the mutex writes these fields. Any thread reads the owner. It reads its own number only if it
+/// wrote that itself, so relaxed accesses suffice.
 pub struct ForReentrant<R: RawMutex, G> {
     mutex: R,
     owner: AtomicUsize,
@@ -27,8 +27,8 @@ pub struct ForReentrant<R: RawMutex, G> {
     threads: G,
 }
 
-// SAFETY: count and state are used by the thread that holds the mutex alone, one after the other; a state that is there when
-// the lock is moved to another thread is that of a forgotten guard, and is never used.
+// SAFETY: only the thread that holds the mutex uses the count and the state. If a state exists when the lock is moved to
+// another thread, its guard was forgotten, and it is never used.
 unsafe impl<R: RawMutex + Send, G: Send> Send for ForReentrant<R, G> {}
 
 // SAFETY: as for `Send`.
@@ -51,11 +51,12 @@ impl<R: RawMutex, G: GetThreadId> RawLock for ForReentrant<R, G> {
     }
 }
 
-// SAFETY: all holders at one time are the same thread, and `T` goes from thread to thread between them.
+// SAFETY: all holders at one time are on the same thread, and `T` moves between threads only from one holder to the
+// next.
 unsafe impl<R: RawMutex, G, T: Send> Guards<T> for ForReentrant<R, G> {}
 
 impl<R: RawMutex, G: GetThreadId> ForReentrant<R, G> {
-    /// Counts one more acquisition of this thread, the first of which needs the mutex.
+    /// Counts one more acquisition of this thread. The first one takes the mutex.
     #[inline]
     fn enter(&self, take: impl FnOnce() -> Option<R::Guard>) -> Option<GuardNoSend> {
         let thread = self.threads.nonzero_thread_id().get();
@@ -68,16 +69,17 @@ impl<R: RawMutex, G: GetThreadId> ForReentrant<R, G> {
         Some(GuardNoSend::new())
     }
 
-    /// Notes that this thread has the mutex, by this acquisition.
+    /// Records that this thread holds the mutex, and the state of the acquisition.
     #[inline]
     fn begin(&self, thread: usize, state: R::Guard) {
-        // SAFETY: this thread has the mutex, so no other uses the state.
+        // SAFETY: this thread holds the mutex, so no other thread uses the state.
         unsafe { (*self.state.get()).write(state) };
         self.owner.store(thread, Relaxed);
         self.count.set(1);
     }
 
-    /// Counts one acquisition less; the state of the mutex if it was the last, and the mutex has to be released.
+    /// Counts one acquisition less. If it was the last, returns the state of the mutex, and the caller has to release
+    /// the mutex.
     ///
     /// # Safety
     ///
@@ -88,13 +90,13 @@ impl<R: RawMutex, G: GetThreadId> ForReentrant<R, G> {
         self.count.set(count);
         (count == 0).then(|| {
             self.owner.store(0, Relaxed);
-            // SAFETY: it was written by the acquisition that is counted last, and is not used again.
+            // SAFETY: the first acquisition wrote it, and it is not used again.
             unsafe { (*self.state.get()).assume_init_read() }
         })
     }
 }
 
-// SAFETY: the mutex admits one thread at a time, and the state, not being `Send`, stays on that thread.
+// SAFETY: the mutex admits one thread at a time, and the state stays on that thread, because it is not `Send`.
 unsafe impl<R: RawMutex, G: GetThreadId> RawAcquire<Shared> for ForReentrant<R, G> {
     type State = GuardNoSend;
 
@@ -134,7 +136,7 @@ unsafe impl<R: RawMutexTimed, G: GetThreadId> RawAcquireTimed<Shared> for ForRee
     }
 }
 
-/// Notes the mutex as held again when it is dropped, which also happens if handing it over unwinds.
+/// Records that the mutex is held again when this is dropped, which also happens if the hand-over unwinds.
 struct Bumped<'a, R: RawMutex, G: GetThreadId> {
     lock: &'a ForReentrant<R, G>,
     thread: usize,

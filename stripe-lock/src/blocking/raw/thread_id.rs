@@ -1,4 +1,4 @@
-//! Which thread this is.
+//! The default identity of threads.
 
 use core::num::NonZeroUsize;
 
@@ -14,7 +14,7 @@ loom::thread_local! {
     static HERE: u8 = 0;
 }
 
-/// Tells threads apart by the address of a byte that each of them has.
+/// Identifies a thread by the address of a thread-local byte.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ loom::thread_local! {
 #[derive(Debug)]
 pub struct ThreadAddress(());
 
-// SAFETY: the bytes of two threads that exist have different addresses, and a byte stays where it is.
+// SAFETY: the bytes of two existing threads have different addresses, and a byte does not move.
 unsafe impl GetThreadId for ThreadAddress {
     const INIT: Self = Self(());
 

@@ -1,17 +1,17 @@
-//! What a lock has to offer to stand under a stripe.
+//! The traits that a raw lock of a stripe has to implement.
 //!
-//! The traits have the shape of those of `lock_api` 0.5. With the feature `lock_api`, whatever implements those implements
-//! these, and nothing else has to be done; with `lock_api_04`, [`LockApi04`](super::LockApi04) adapts the locks of 0.4.
-//! Without either, a lock of your own implements these.
+//! The traits have the methods of those of `lock_api` 0.5. With the feature `lock_api`, every type that implements those
+//! also implements these. With `lock_api_04`, [`LockApi04`](super::LockApi04) adapts the locks of 0.4. A lock of your own
+//! implements these traits directly.
 
 use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 
-/// What an acquisition keeps until its release where that is nothing, and any thread may release.
+/// The state of an acquisition that has nothing to keep and may be released by any thread.
 #[derive(Debug)]
 pub struct GuardSend(());
 
-/// What an acquisition keeps until its release where that is nothing, and only the thread that acquired may release.
+/// The state of an acquisition that has nothing to keep and must be released by the thread that acquired the lock.
 #[derive(Debug)]
 pub struct GuardNoSend(PhantomData<*mut ()>);
 
@@ -21,10 +21,7 @@ unsafe impl Sync for GuardNoSend {}
 impl GuardSend {
     /// The state of an acquisition.
     #[inline]
-    #[allow(
-        clippy::new_without_default,
-        reason = "it stands for an acquisition, which nothing makes by default"
-    )]
+    #[allow(clippy::new_without_default, reason = "it stands for an acquisition, which has no default")]
     pub const fn new() -> Self {
         Self(())
     }
@@ -33,16 +30,14 @@ impl GuardSend {
 impl GuardNoSend {
     /// The state of an acquisition.
     #[inline]
-    #[allow(
-        clippy::new_without_default,
-        reason = "it stands for an acquisition, which nothing makes by default"
-    )]
+    #[allow(clippy::new_without_default, reason = "it stands for an acquisition, which has no default")]
     pub const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-/// Declares the traits, and implements each for what implements its namesake in `lock_api` 0.5.
+/// Declares the traits, and implements each for all types that implement the trait of the same name in `lock_api`
+/// 0.5.
 macro_rules! raw_traits {
     ($(
         $(#[$doc:meta])*
@@ -62,17 +57,17 @@ macro_rules! raw_traits {
                 ///
                 /// # Safety
                 ///
-                /// The state comes from an acquisition of this very lock, in the mode that the method ends.
+                /// The state comes from an acquisition of this lock, in the mode that the method ends.
                 unsafe fn $unsafe(&self, $arg: $arg_type) -> $ret;
             )*
         }
 
-        // SAFETY: the trait of `lock_api` asks for the same.
+        // SAFETY: the trait of `lock_api` requires the same.
         #[cfg(feature = "lock_api")]
         #[diagnostic::do_not_recommend]
         unsafe impl<R: lock_api::$name> $name for R {
             $(
-                #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+                #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
                 const $const: Self = <R as lock_api::$name>::$const;
             )*
             $(type $type = <R as lock_api::$name>::$type;)*
@@ -85,7 +80,7 @@ macro_rules! raw_traits {
             $(
                 #[inline]
                 unsafe fn $unsafe(&self, $arg: $arg_type) -> $ret {
-                    // SAFETY: the caller promises what `lock_api` wants.
+                    // SAFETY: the caller promises what `lock_api` requires.
                     unsafe { lock_api::$name::$unsafe(self, $arg) }
                 }
             )*
@@ -98,12 +93,12 @@ raw_traits! {
     ///
     /// # Safety
     ///
-    /// Between an acquisition and its release there is no other. An acquisition synchronises with the releases before it. A
-    /// method that unwinds leaves its caller with no acquisition of which it knows nothing.
+    /// Between an acquisition and its release there is no other acquisition. An acquisition synchronises with the releases
+    /// before it. A method that unwinds has not acquired the lock.
     ///
     /// # Examples
     ///
-    /// A spin lock, with no crate beside this one:
+    /// A spin lock that needs no other crate:
     ///
     /// ```
     /// # #[cfg(not(feature = "lock_api"))] {
@@ -113,7 +108,7 @@ raw_traits! {
     ///
     /// struct Spin(AtomicBool);
     ///
-    /// // SAFETY: who changes `false` to `true` holds it until it stores `false`, and acquires what that store released.
+    /// // SAFETY: the thread that changes `false` to `true` holds the lock until it stores `false`, and the change acquires that store.
     /// unsafe impl RawMutex for Spin {
     ///     const INIT: Self = Self(AtomicBool::new(false));
     ///     type Guard = GuardSend;
@@ -142,35 +137,35 @@ raw_traits! {
     /// ```
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not a raw mutex",
-        label = "`{Self}` stands where the raw mutex belongs",
+        label = "`{Self}` is used as a raw mutex",
         note = "the parameters of a striped mutex are the key, the data, the raw mutex and the hasher: to name a hasher, \
                 write `StripedMutex<K, T, raw::DefaultRawMutex, S>`; of a reentrant one, `StripedReentrantMutex<K, T, \
                 DefaultRawMutex, DefaultThreadId, S>`",
-        note = "the features `lock_api` and `lock_api_04` make the raw mutexes of that crate's versions 0.5 and 0.4 raw mutexes"
+        note = "with the features `lock_api` and `lock_api_04`, the raw mutexes of `lock_api` 0.5 and 0.4 can be used"
     )]
     RawMutex: []
     consts {
-        /// An unlocked one.
+        /// An unlocked lock.
         INIT;
     }
     types {
-        /// What an acquisition keeps until its release.
+        /// The state that an acquisition keeps until its release.
         Guard;
     }
     safe {
-        /// Takes the lock, waiting as long as it needs.
+        /// Takes the lock. Blocks until it is acquired.
         fn lock() -> Self::Guard;
-        /// Takes the lock if that needs no waiting.
+        /// Takes the lock if it is free.
         fn try_lock() -> Option<Self::Guard>;
-        /// Whether anybody holds the lock, at this moment.
+        /// Whether the lock is held at this moment.
         fn is_locked() -> bool;
     }
     unsafe {
-        /// Gives the lock back.
+        /// Releases the lock.
         fn unlock(state: Self::Guard) -> ();
     }
 
-    /// A raw mutex that can be handed over to whoever has waited longest.
+    /// A raw mutex that can be handed to the longest waiter.
     ///
     /// # Safety
     ///
@@ -180,13 +175,13 @@ raw_traits! {
     types {}
     safe {}
     unsafe {
-        /// Gives the lock to whoever has waited longest, if anybody waits.
+        /// Releases the lock and hands it to the longest waiter, if there is one.
         fn unlock_fair(state: Self::Guard) -> ();
-        /// Gives the lock to whoever has waited longest and takes it again, or does nothing if nobody waits.
+        /// Hands the lock to the longest waiter and takes it again. Does nothing if there is no waiter.
         fn bump(state: &mut Self::Guard) -> ();
     }
 
-    /// A raw mutex that can be waited for until a time.
+    /// A raw mutex with timeouts.
     ///
     /// # Safety
     ///
@@ -200,9 +195,9 @@ raw_traits! {
         Instant;
     }
     safe {
-        /// Takes the lock unless `timeout` passes first.
+        /// Takes the lock, or returns `None` after `timeout`.
         fn try_lock_for(timeout: Self::Duration) -> Option<Self::Guard>;
-        /// Takes the lock unless `deadline` passes first.
+        /// Takes the lock, or returns `None` at `deadline`.
         fn try_lock_until(deadline: Self::Instant) -> Option<Self::Guard>;
     }
     unsafe {}
@@ -211,12 +206,12 @@ raw_traits! {
     ///
     /// # Safety
     ///
-    /// Between an exclusive acquisition and its release there is no other, and between a shared one and its release there is no
-    /// exclusive one. An acquisition synchronises with the releases before it that it excludes. A method that unwinds leaves
-    /// its caller with no acquisition of which it knows nothing.
+    /// Between an exclusive acquisition and its release there is no other acquisition, and between a shared one and its release
+    /// there is no exclusive one. An acquisition synchronises with the earlier releases of acquisitions that it excludes. A
+    /// method that unwinds has not acquired the lock.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not a raw read-write lock",
-        label = "`{Self}` stands where the raw read-write lock belongs",
+        label = "`{Self}` is used as a raw read-write lock",
         note = "the parameters of a striped read-write lock are the key, the data, the raw lock and the hasher: to name a \
                 hasher, write `StripedRwLock<K, T, raw::DefaultRawRwLock, S>`",
         note = "the features `lock_api` and `lock_api_04` make the raw read-write locks of that crate's versions 0.5 and 0.4 \
@@ -224,25 +219,25 @@ raw_traits! {
     )]
     RawRwLock: []
     consts {
-        /// An unlocked one.
+        /// An unlocked lock.
         INIT;
     }
     types {
-        /// What a shared acquisition keeps until its release.
+        /// The state that a shared acquisition keeps until its release.
         SharedGuard;
-        /// What an exclusive acquisition keeps until its release.
+        /// The state that an exclusive acquisition keeps until its release.
         ExclusiveGuard;
     }
     safe {
-        /// Takes the lock for reading, waiting as long as it needs.
+        /// Takes the lock for reading. Blocks until it is acquired.
         fn lock_shared() -> Self::SharedGuard;
-        /// Takes the lock for reading if that needs no waiting.
+        /// Takes the lock for reading if no writer holds it.
         fn try_lock_shared() -> Option<Self::SharedGuard>;
-        /// Takes the lock for writing, waiting as long as it needs.
+        /// Takes the lock for writing. Blocks until it is acquired.
         fn lock_exclusive() -> Self::ExclusiveGuard;
-        /// Takes the lock for writing if that needs no waiting.
+        /// Takes the lock for writing if it is free.
         fn try_lock_exclusive() -> Option<Self::ExclusiveGuard>;
-        /// Whether anybody holds the lock, in any mode, at this moment.
+        /// Whether the lock is held in any mode at this moment.
         fn is_locked() -> bool;
     }
     unsafe {
@@ -252,7 +247,7 @@ raw_traits! {
         fn unlock_exclusive(state: Self::ExclusiveGuard) -> ();
     }
 
-    /// A raw read-write lock that can be handed over to whoever has waited longest.
+    /// A raw read-write lock that can be handed to the longest waiter.
     ///
     /// # Safety
     ///
@@ -262,17 +257,17 @@ raw_traits! {
     types {}
     safe {}
     unsafe {
-        /// Ends reading, and gives the lock to whoever has waited longest, if anybody waits.
+        /// Ends reading, and hands the lock to the longest waiter, if there is one.
         fn unlock_shared_fair(state: Self::SharedGuard) -> ();
-        /// Ends writing, and gives the lock to whoever has waited longest, if anybody waits.
+        /// Ends writing, and hands the lock to the longest waiter, if there is one.
         fn unlock_exclusive_fair(state: Self::ExclusiveGuard) -> ();
-        /// Ends reading, gives the lock to whoever has waited longest, and reads again; or does nothing if nobody waits.
+        /// Ends reading, hands the lock to the longest waiter, and reads again. Does nothing if there is no waiter.
         fn bump_shared(state: &mut Self::SharedGuard) -> ();
-        /// Ends writing, gives the lock to whoever has waited longest, and writes again; or does nothing if nobody waits.
+        /// Ends writing, hands the lock to the longest waiter, and writes again. Does nothing if there is no waiter.
         fn bump_exclusive(state: &mut Self::ExclusiveGuard) -> ();
     }
 
-    /// A raw read-write lock whose writer can become a reader without letting go.
+    /// A raw read-write lock whose writer can become a reader without a release.
     ///
     /// # Safety
     ///
@@ -286,7 +281,7 @@ raw_traits! {
         fn downgrade(state: Self::ExclusiveGuard) -> Self::SharedGuard;
     }
 
-    /// A raw read-write lock that can be waited for until a time.
+    /// A raw read-write lock with timeouts.
     ///
     /// # Safety
     ///
@@ -300,48 +295,49 @@ raw_traits! {
         Instant;
     }
     safe {
-        /// Takes the lock for reading unless `timeout` passes first.
+        /// Takes the lock for reading, or returns `None` after `timeout`.
         fn try_lock_shared_for(timeout: Self::Duration) -> Option<Self::SharedGuard>;
-        /// Takes the lock for reading unless `deadline` passes first.
+        /// Takes the lock for reading, or returns `None` at `deadline`.
         fn try_lock_shared_until(deadline: Self::Instant) -> Option<Self::SharedGuard>;
-        /// Takes the lock for writing unless `timeout` passes first.
+        /// Takes the lock for writing, or returns `None` after `timeout`.
         fn try_lock_exclusive_for(timeout: Self::Duration) -> Option<Self::ExclusiveGuard>;
-        /// Takes the lock for writing unless `deadline` passes first.
+        /// Takes the lock for writing, or returns `None` at `deadline`.
         fn try_lock_exclusive_until(deadline: Self::Instant) -> Option<Self::ExclusiveGuard>;
     }
     unsafe {}
 
-    /// A raw read-write lock one of whose readers can become the writer without letting go.
+    /// A raw read-write lock with upgradable readers, which can become the writer without a release.
     ///
     /// # Safety
     ///
-    /// As for [`RawRwLock`]; between an upgradable acquisition and its release there is no other and no exclusive one.
+    /// As for [`RawRwLock`]. Between an upgradable acquisition and its release there is no other upgradable one and no
+    /// exclusive one.
     RawRwLockUpgrade: [RawRwLock]
     consts {}
     types {
-        /// What an upgradable acquisition keeps until its release.
+        /// The state that an upgradable acquisition keeps until its release.
         UpgradableGuard;
     }
     safe {
-        /// Takes the lock for reading with the right to upgrade, waiting as long as it needs.
+        /// Takes the lock for reading with the right to upgrade. Blocks until it is acquired.
         fn lock_upgradable() -> Self::UpgradableGuard;
-        /// Takes the lock for reading with the right to upgrade if that needs no waiting.
+        /// Takes the lock for reading with the right to upgrade if neither a writer nor another upgradable reader holds it.
         fn try_lock_upgradable() -> Option<Self::UpgradableGuard>;
     }
     unsafe {
         /// Ends reading with the right to upgrade.
         fn unlock_upgradable(state: Self::UpgradableGuard) -> ();
-        /// Makes the reader the writer, waiting for the other readers to leave.
+        /// Makes the reader the writer. Blocks until the other readers have left.
         fn upgrade(state: Self::UpgradableGuard) -> Self::ExclusiveGuard;
         /// Makes the reader the writer if there is no other reader.
         ///
         /// # Errors
         ///
-        /// The state as it was, if there are other readers.
+        /// The unchanged state, if there are other readers.
         fn try_upgrade(state: Self::UpgradableGuard) -> Result<Self::ExclusiveGuard, Self::UpgradableGuard>;
     }
 
-    /// A raw read-write lock whose upgradable reader can be handed over from.
+    /// A raw read-write lock whose upgradable reader can hand it to the longest waiter.
     ///
     /// # Safety
     ///
@@ -351,14 +347,14 @@ raw_traits! {
     types {}
     safe {}
     unsafe {
-        /// Ends reading with the right to upgrade, and gives the lock to whoever has waited longest, if anybody waits.
+        /// Ends reading with the right to upgrade, and hands the lock to the longest waiter, if there is one.
         fn unlock_upgradable_fair(state: Self::UpgradableGuard) -> ();
-        /// Ends reading with the right to upgrade, gives the lock to whoever has waited longest, and takes it again; or does
-        /// nothing if nobody waits.
+        /// Ends reading with the right to upgrade, hands the lock to the longest waiter, and takes it again. Does nothing if
+        /// there is no waiter.
         fn bump_upgradable(state: &mut Self::UpgradableGuard) -> ();
     }
 
-    /// A raw read-write lock whose upgradable reader can give up that right without letting go.
+    /// A raw read-write lock whose upgradable reader can give up that right without a release.
     ///
     /// # Safety
     ///
@@ -372,7 +368,7 @@ raw_traits! {
         fn downgrade_upgradable(state: Self::UpgradableGuard) -> Self::SharedGuard;
     }
 
-    /// A raw read-write lock that can be waited for until a time in order to read it with the right to upgrade.
+    /// A raw read-write lock with timeouts for upgradable readers.
     ///
     /// # Safety
     ///
@@ -381,32 +377,32 @@ raw_traits! {
     consts {}
     types {}
     safe {
-        /// Takes the lock for reading with the right to upgrade unless `timeout` passes first.
+        /// Takes the lock for reading with the right to upgrade, or returns `None` after `timeout`.
         fn try_lock_upgradable_for(timeout: Self::Duration) -> Option<Self::UpgradableGuard>;
-        /// Takes the lock for reading with the right to upgrade unless `deadline` passes first.
+        /// Takes the lock for reading with the right to upgrade, or returns `None` at `deadline`.
         fn try_lock_upgradable_until(deadline: Self::Instant) -> Option<Self::UpgradableGuard>;
     }
     unsafe {}
 
-    /// Tells threads apart, for reentrant mutexes.
+    /// Identifies threads, for reentrant mutexes.
     ///
     /// # Safety
     ///
-    /// Two threads that exist at the same time have different numbers, and a thread's never changes.
+    /// Two threads that exist at the same time have different numbers, and the number of a thread never changes.
     #[diagnostic::on_unimplemented(
-        message = "`{Self}` does not tell threads apart",
-        label = "`{Self}` stands where the identity of threads belongs",
+        message = "`{Self}` does not identify threads",
+        label = "`{Self}` is used as the identity of threads",
         note = "the parameters of a striped reentrant mutex are the key, the data, the raw mutex, the identity of threads and \
                 the hasher: to name a hasher, write `StripedReentrantMutex<K, T, raw::DefaultRawMutex, raw::DefaultThreadId, S>`"
     )]
     GetThreadId: []
     consts {
-        /// A new one.
+        /// A new value.
         INIT;
     }
     types {}
     safe {
-        /// The number of the thread that calls.
+        /// The number of the calling thread.
         fn nonzero_thread_id() -> NonZeroUsize;
     }
     unsafe {}

@@ -1,22 +1,21 @@
-//! A pair of barriers of which one is free: the releaser's holds the compiler only, the sleeper's holds every thread of the
-//! process.
+//! A pair of barriers of which one is free: the releaser's stops only the compiler, and the sleeper's is a full barrier on
+//! every running thread of the process.
 //!
-//! A releaser writes the lock byte and then reads the byte that says whether somebody sleeps. A sleeper writes that byte and
-//! then reads the lock byte. At least one of the two has to see what the other wrote. Ordinarily both put a full barrier
-//! between their write and their read. Here the sleeper alone does so, for both: the system interrupts each processor that
-//! runs a thread of this process, and each of them passes a full barrier meanwhile.
+//! A releaser writes the lock byte and then reads the byte that says whether a thread sleeps. A sleeper writes that byte and
+//! then reads the lock byte. At least one of the two has to see what the other wrote. The usual way is a full barrier
+//! between write and read on both sides. Here the sleeper alone issues it for both: the system interrupts each processor
+//! that runs a thread of this process, and each of them passes a full barrier.
 //!
-//! For a releaser, that barrier falls either before its read or after it. If before, then the sleeper's write, which came
-//! before the interrupt, is visible to the read. If after, then it comes after the releaser's write too, which is before the
-//! read in the program and, thanks to the compiler barrier, in the machine code; so the sleeper's read, which comes after the
-//! interrupt, sees that write. A thread that isn't running passed a full barrier when it was scheduled out. This is as strong
-//! as a sequentially consistent read-modify-write of one location by each of the two, which is what a model puts in its place:
-//! whichever comes second sees all that came before the first.
+//! The barrier interrupts the releaser either before its read or after it. If before, the sleeper's write, which precedes the
+//! interrupt, is visible to the read. If after, the barrier also comes after the releaser's write, because the compiler
+//! barrier keeps the write before the read in the machine code. So the sleeper's read, which follows the interrupt, sees that
+//! write. A thread that isn't running passed a full barrier when it was descheduled. The pair is as strong as a sequentially
+//! consistent read-modify-write of one location by each of the two: the second sees everything that came before the first. A
+//! model uses that instead.
 //!
-//! On Linux the barrier is `membarrier` with the command `PRIVATE_EXPEDITED`, on Windows `FlushProcessWriteBuffers`. Where
-//! there is neither, or a system call filter forbids it, releases are exchanges. Which of the two holds is decided once for
-//! the process, by the first release or the first wait, and never changes: releases before that are exchanges, which are right
-//! beside either kind of sleeper.
+//! On Linux the barrier is `membarrier` with the command `PRIVATE_EXPEDITED`, on Windows `FlushProcessWriteBuffers`. If the
+//! system has neither, or a system call filter forbids it, releases are exchanges. The first release or the first wait decides
+//! this once for the process. Releases before the decision are exchanges, which are correct with either kind of sleeper.
 
 #[cfg(not(loom))]
 pub(super) use program::{everywhere, here, here_in_any_mode, release_by_store};
@@ -46,7 +45,8 @@ mod program {
     #[cold]
     fn decide() -> u8 {
         let decision = if system::register() { STORE } else { EXCHANGE };
-        // Several may come here at once; the first decides for all. Release: whoever sees the decision may use the barrier.
+        // Several threads may come here at once, and the first decides for all. Release: a thread that sees the decision
+        // may use the barrier.
         match RELEASE.compare_exchange(UNDECIDED, decision, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => decision,
             Err(decided) => decided,
@@ -60,20 +60,20 @@ mod program {
         }
     }
 
-    /// The releaser's side, between its write and its read, where [`release_by_store`] holds.
+    /// The releaser's barrier, between its write and its read, if [`release_by_store`] is true.
     #[inline]
     pub(in super::super) fn here() {
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// The releaser's side, between its write and its read.
+    /// The releaser's barrier, between its write and its read.
     pub(in super::super) fn here_in_any_mode() {
         decided();
         fence(Ordering::SeqCst);
     }
 
-    /// The sleeper's side, between its write and its read. Says whether it held every thread: a system call that worked when
-    /// the process began may be forbidden since.
+    /// The sleeper's barrier, between its write and its read. Returns whether it worked: a system call that was permitted
+    /// when the process began may be forbidden by now.
     pub(in super::super) fn everywhere() -> bool {
         let decided = decided();
         fence(Ordering::SeqCst);
@@ -135,7 +135,7 @@ mod model {
     use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     loom::lazy_static! {
-        /// What both sides change.
+        /// The location that both sides change.
         static ref MEETING: AtomicUsize = AtomicUsize::new(0);
     }
 

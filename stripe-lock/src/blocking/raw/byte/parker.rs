@@ -1,4 +1,4 @@
-//! A thread that sleeps until somebody tells it how it stands.
+//! Puts a thread to sleep until another thread sends it a message.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use std::time::Instant;
 use super::sync::{AtomicU8, give_back_wake_up};
 use crate::shared::threads::{Thread, current, per_thread, sleep_until};
 
-/// What a sleeping thread is told.
+/// The message to a sleeping thread.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
-    /// Nothing yet.
+    /// No message yet.
     Nothing,
-    /// To compete for the lock.
+    /// Compete for the lock.
     Compete,
-    /// That it has the lock.
+    /// You have the lock.
     Granted,
 }
 
@@ -25,14 +25,15 @@ pub(super) struct Parker {
 }
 
 per_thread! {
-    /// The thread's parker, while no wait is using it: made once for each thread that ever has to wait.
+    /// The thread's parker while no wait uses it. It is made at the thread's first wait.
     static PARKER: Cell<Option<Arc<Parker>>> = const { Cell::new(None) };
 }
 
 impl Parker {
-    /// This thread's, which has been told nothing.
+    /// This thread's parker, without a message.
     ///
-    /// Where the thread's own data is gone already, in the destructor of another thread-local, it is one for this wait.
+    /// If the thread-local data is destroyed already, as in the destructor of another thread-local variable, it is a
+    /// new parker for this wait only.
     pub(super) fn take() -> Arc<Self> {
         let kept = PARKER.try_with(Cell::take).ok().flatten();
         let parker = kept.unwrap_or_else(|| Arc::new(Self { thread: current(), told: AtomicU8::new(0) }));
@@ -46,7 +47,7 @@ impl Parker {
         let _ = PARKER.try_with(|slot| slot.set(Some(parker)));
     }
 
-    /// What it was told. Pairs with [`tell`](Self::tell): who is told that it has the lock sees what the last holder wrote.
+    /// The message. Pairs with [`tell`](Self::tell): a thread that is granted the lock sees what the last holder wrote.
     pub(super) fn told(&self) -> Told {
         match self.told.load(Acquire) {
             0 => Told::Nothing,
@@ -55,12 +56,13 @@ impl Parker {
         }
     }
 
-    /// Tells it something; the thread has to be [woken](Self::wake) then.
+    /// Sets the message. The caller has to [wake](Self::wake) the thread afterwards.
     pub(super) fn tell(&self, what: Told) {
         self.told.store(what as u8, Release);
     }
 
-    /// For the thread itself, while nobody can tell it anything: unqueued, or under the lock of its bucket.
+    /// Removes the message. For the thread itself, while no other thread can set one: when it is in no queue, or
+    /// under the lock of its bucket.
     pub(super) fn forget(&self) {
         self.told.store(Told::Nothing as u8, Relaxed);
     }
@@ -69,7 +71,7 @@ impl Parker {
         self.thread.unpark();
     }
 
-    /// Sleeps until it was told something, or until the time is up. Says which.
+    /// Sleeps until there is a message or the time is up. Returns whether there is a message.
     pub(super) fn sleep(&self, deadline: Option<Instant>) -> bool {
         sleep_until(deadline, || self.told() != Told::Nothing)
     }
