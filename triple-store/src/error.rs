@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use std::io;
 /// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation on a store did not happen.
+/// Why an operation on a store failed.
 ///
 /// # Examples
 ///
@@ -33,14 +33,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A document does not follow its syntax.
+    /// A document has a syntax error.
     #[error("{file}:{line}:{column}: {message}")]
     Syntax {
-        /// The file, as the caller named it.
+        /// The name of the file, as the caller gave it.
         file: String,
-        /// The line, from 1.
+        /// The line, counted from 1.
         line: u64,
-        /// The column in characters, from 1; 1 where the parser tells no more than the line.
+        /// The column in characters, counted from 1. It is 1 if the parser reports only the line.
         column: u64,
         /// What is wrong there.
         message: String,
@@ -48,12 +48,12 @@ pub enum Error {
     /// A file could not be read or written.
     #[error("{name}: {source}")]
     Io {
-        /// The file, as the caller named it.
+        /// The name of the file, as the caller gave it.
         name: String,
-        /// What the operating system answered.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Another server, which `SERVICE` or `LOAD` names, could not be asked, or its answer not be read.
+    /// A server that `SERVICE` or `LOAD` names could not be reached, or its answer could not be read.
     #[error("{iri}: {source}")]
     Remote {
         /// The endpoint or document.
@@ -61,29 +61,29 @@ pub enum Error {
         /// What is wrong.
         source: io::Error,
     },
-    /// No RDF syntax is known for the file.
+    /// The file's extension belongs to no RDF syntax.
     #[error("{0}: the extension names no RDF syntax")]
     UnknownFormat(String),
-    /// The disk engine below reported an error.
+    /// The disk engine reported an error.
     #[error(transparent)]
     Storage(#[from] vde_store::Error),
-    /// The store holds something this version does not write.
+    /// The store has data that this version does not write.
     #[error("corrupt store: {0}")]
     Corrupt(String),
-    /// Another process has the store open, so that this one can't write it, or not read what it is now.
+    /// Another process has the store open, so this process can't write it, or can't read its current state.
     #[error("{0} is open elsewhere: ask the server that has it open, by its address in place of the file")]
     InUse(String),
-    /// The store was opened for reading alone.
-    #[error("the store was opened for reading alone")]
+    /// The store was opened read-only.
+    #[error("the store was opened read-only")]
     ReadOnly,
-    /// An earlier write could not be made durable, so none is accepted until the store is opened again; what was
-    /// acknowledged before can be read.
-    #[error("the store takes no more writes since one failed: {0}")]
+    /// An earlier write could not be made durable, so no write is accepted until the store is opened again.
+    /// Everything that was acknowledged before can be read.
+    #[error("the store accepts no writes because an earlier one failed: {0}")]
     Failed(String),
-    /// A transaction on given subjects touched another one.
+    /// A transaction on given subjects accessed another subject.
     #[error("the transaction reads or writes a subject that it was not begun on")]
     OutsideTransaction,
-    /// A query or an update does not follow the syntax of SPARQL.
+    /// A query or an update has a syntax error.
     #[error("SPARQL syntax: {0}")]
     Sparql(SparqlError),
     /// An option of the store is out of its range.
@@ -91,44 +91,44 @@ pub enum Error {
     InvalidOption {
         /// The name of the option.
         option: &'static str,
-        /// What it must be.
+        /// The values that are allowed.
         reason: &'static str,
     },
     /// A query, an update or a term is nested too deeply: the code that reads it is recursive.
     #[error("nested too deeply: more than {most} {what}")]
     TooDeep {
-        /// What there is too much of.
+        /// The kind of nesting.
         what: &'static str,
-        /// How much of it there may be.
+        /// The limit.
         most: usize,
     },
-    /// A term has more bytes than the store takes.
+    /// A term has more bytes than the store accepts.
     #[error("a term is longer than {0} bytes, the most it may have")]
     TooLong(usize),
     /// A query or an update could not be evaluated.
     #[error(transparent)]
     Evaluation(spareval::QueryEvaluationError),
-    /// A query or an update was cancelled, or ran out of the time given to it.
+    /// A query or an update was cancelled, or reached its time limit.
     #[error("the evaluation was cancelled or took too long")]
     Cancelled,
-    /// A query or an update needs more memory than it was allowed to, in bytes.
+    /// A query or an update needs more memory than its limit, in bytes.
     #[error("the evaluation needs more than {0} bytes of memory")]
     TooMuchMemory(usize),
-    /// All queries and updates together take the memory that they were allowed to, in bytes.
-    #[error("other queries use the {0} bytes of memory that all may use together; try again")]
+    /// All queries and updates together use up their limit of memory, in bytes.
+    #[error("other queries use the {0} bytes of memory that all queries share; try again")]
     MemoryInUse(usize),
-    /// An update changes more quads than it was allowed to.
+    /// An update changes more quads than its limit.
     #[error("the update changes more than {0} quads")]
     TooManyChanges(usize),
-    /// An update copies or moves a graph that holds nothing, and does not say `SILENT`.
+    /// An update copies or moves an empty graph, and does not say `SILENT`.
     #[error("the graph <{0}> does not exist")]
     UnknownGraph(String),
-    /// The request asks for something that this store does not do.
+    /// The store does not support the request.
     #[error("not supported: {0}")]
     Unsupported(String),
 }
 
-/// Why a query or an update does not follow the syntax of SPARQL.
+/// A syntax error in a query or an update.
 ///
 /// # Examples
 ///
@@ -147,9 +147,9 @@ pub enum Error {
 #[error("{message}")]
 #[non_exhaustive]
 pub struct SparqlError {
-    /// The line, from 1.
+    /// The line, counted from 1.
     pub line: u64,
-    /// The column in characters, from 1.
+    /// The column in characters, counted from 1.
     pub column: u64,
     /// What is wrong, and where.
     pub message: String,
@@ -159,7 +159,7 @@ impl From<spareval::QueryEvaluationError> for Error {
     fn from(error: spareval::QueryEvaluationError) -> Self {
         match error {
             spareval::QueryEvaluationError::Cancelled => Self::Cancelled,
-            // What the store itself reported comes back as it was.
+            // An error of the store itself is returned unchanged.
             spareval::QueryEvaluationError::Dataset(error) => match error.downcast::<Self>() {
                 Ok(error) => *error,
                 Err(error) => Self::Evaluation(spareval::QueryEvaluationError::Dataset(error)),

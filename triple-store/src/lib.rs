@@ -1,4 +1,4 @@
-//! An RDF quad store with SPARQL 1.1 whose subjects load in parallel.
+//! An RDF quad store with SPARQL 1.1. Writers of different subjects run in parallel.
 //!
 //! ```
 //! use triple_store::{RdfFormat, TripleStore};
@@ -10,7 +10,7 @@
 //! # Ok::<_, triple_store::Error>(())
 //! ```
 //!
-//! Terms and quads are those of [`oxrdf`], which is exported here in the version that fits:
+//! Terms and quads are those of [`oxrdf`]. This crate exports the version that it uses:
 //!
 //! ```
 //! use triple_store::oxrdf::{GraphNameRef, NamedNodeRef, QuadRef};
@@ -29,7 +29,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All calls block. From async code, call them by `spawn_blocking` or the like.
+//! All calls block. In async code, run them in `spawn_blocking` or the like.
 //!
 //! # How it works
 //!
@@ -38,15 +38,15 @@
 //! not deadlock. A commit is one atomic value of a [`vde_store`]. The writer releases its stripes before it waits for the disk,
 //! and many commits share one sync.
 //!
-//! Readers take no stripe. Each quad knows the commits that added and removed it. A [`Snapshot`] reads as of a watermark, which
-//! moves past each commit, in their order, once the commit is durable.
+//! Readers take no stripe. Each quad has the numbers of the commits that added and removed it. A [`Snapshot`] reads the state
+//! at a watermark. The watermark moves past each commit, in order, once the commit is durable.
 //!
 //! A checkpoint merges recent quads into a run, which is sorted in every order and delta-coded: about 15 bytes a triple. The
 //! parts of the run that do not change stay where they are.
 //!
 //! # When not to use it
 //!
-//! If the data exceeds the memory: the dictionary of terms and the compressed run are held in memory.
+//! If the data does not fit into memory: the dictionary of terms and the compressed run are held in memory.
 
 // The README's code is tested with the documentation.
 #[cfg(doctest)]

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::storage::durability::Durability;
 use vde_store::StripeHasher;
 
-/// Quads that a block of the run may hold.
+/// The most quads in a block of the run.
 const MOST_IN_BLOCK: usize = 1 << 14;
 
 /// The options of a store.
@@ -61,8 +61,8 @@ impl TripleStoreOptions {
         Self::default()
     }
 
-    /// How many stripes the subjects are spread over: from 1 to [`stripe_lock::MAX_STRIPES`], rounded up to a power of
-    /// two. Nothing that is stored depends on it, so a store may be opened with another number each time.
+    /// The number of stripes for the subjects: from 1 to [`stripe_lock::MAX_STRIPES`], rounded up to a power of two.
+    /// The stored data does not depend on it, so a store may be opened with another number each time.
     ///
     /// # Examples
     ///
@@ -81,8 +81,8 @@ impl TripleStoreOptions {
         self
     }
 
-    /// Which hash function chooses the stripe of a subject: [keyed](StripeHasher::keyed) by default, so that an attacker cannot
-    /// choose subjects that share one stripe. Nothing that is stored depends on it.
+    /// The hash function that selects the stripe of a subject. The default is [keyed](StripeHasher::keyed), so an attacker
+    /// cannot choose subjects that share one stripe. The stored data does not depend on it.
     ///
     /// # Examples
     ///
@@ -112,9 +112,10 @@ impl TripleStoreOptions {
         self
     }
 
-    /// How many recent quads, at least one, are held apart before they are merged into the run, in the background; see
-    /// [`TripleStore::checkpoint`](crate::TripleStore::checkpoint). Each takes about 115 bytes of memory until then. A run that holds more than eight
-    /// times as many waits for an eighth of its size. Writers that outrun the merge by as many again wait for it.
+    /// The number of recent quads, at least one, after which a [checkpoint](crate::TripleStore::checkpoint) merges them into the
+    /// run in the background. Until then, each takes about 115 bytes of memory. If the run has more than eight times this number
+    /// of quads, the merge waits for one eighth of the run's size. Writers wait for the merge if as many recent quads are added
+    /// again before it ends.
     ///
     /// # Examples
     ///
@@ -127,8 +128,8 @@ impl TripleStoreOptions {
         self
     }
 
-    /// How many quads a block of the run holds from the next merge on, from 1 to 16,384; blocks that are there stay as
-    /// they are. A lookup decodes half a block on average, so small blocks are faster to look up in; each takes about 28 bytes of
+    /// The number of quads in a block of the run, from 1 to 16,384. It applies from the next merge on: existing blocks don't
+    /// change. A lookup decodes half a block on average, so lookups in small blocks are faster. A block takes about 28 bytes of
     /// memory in each of the three or four orders.
     ///
     /// # Examples
@@ -142,8 +143,8 @@ impl TripleStoreOptions {
         self
     }
 
-    /// Whether the store merges in a thread of its own, which is the default; if not, the writer that adds one quad
-    /// too many does it.
+    /// Whether the store merges in a thread of its own, which is the default. Otherwise, the writer that reaches the
+    /// limit merges.
     ///
     /// # Examples
     ///
@@ -156,9 +157,9 @@ impl TripleStoreOptions {
         self
     }
 
-    /// Whether the store is opened for reading alone: the file is not changed, and need not be writable. Several processes may
-    /// read one store. None may write it meanwhile: reading beside a writer would show what the store was some time ago.
-    /// Writes return [`Error::ReadOnly`].
+    /// Opens the store read-only: the file is not changed, and need not be writable. Several processes may read one store at
+    /// the same time, but not while another process writes it, because they would read an old state. Writes return
+    /// [`Error::ReadOnly`].
     ///
     /// # Examples
     ///

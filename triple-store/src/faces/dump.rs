@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What is dumped into a file, and how.
+/// The options of a dump.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ pub struct DumpOptions {
 }
 
 impl DumpOptions {
-    /// The defaults: all graphs, in the syntax that the file's extension names.
+    /// The defaults: all graphs, in the syntax of the file's extension.
     ///
     /// # Examples
     ///
@@ -43,7 +43,7 @@ impl DumpOptions {
         Self::default()
     }
 
-    /// The syntax, whatever the file's extension.
+    /// Sets the syntax. It overrides the file's extension.
     ///
     /// # Examples
     ///
@@ -53,7 +53,7 @@ impl DumpOptions {
         self
     }
 
-    /// This graph alone, as triples.
+    /// Dumps only this graph, as triples.
     ///
     /// # Examples
     ///
@@ -65,12 +65,12 @@ impl DumpOptions {
 }
 
 impl Snapshot {
-    /// Writes every quad into a file, in the syntax that its extension names; with the feature `compression` that may
-    /// be followed by `.gz` or `.zst`. What the file held before is gone.
+    /// Writes every quad to a file, in the syntax of its extension. With the feature `compression`, the extension may
+    /// be followed by `.gz` or `.zst`. An existing file is replaced.
     ///
     /// # Errors
     ///
-    /// As [`dump`](Self::dump), and [`Error::UnknownFormat`] if the extension says nothing; the file is as it was then.
+    /// As [`dump`](Self::dump), and [`Error::UnknownFormat`] if the extension is unknown: the file is not changed then.
     ///
     /// # Examples
     ///
@@ -117,10 +117,12 @@ impl Snapshot {
         }
     }
 
-    /// That the syntax can hold what there is.
+    /// Checks that the syntax can hold all graphs.
     fn check_holds(&self, format: RdfFormat) -> Result<()> {
         if !format.supports_datasets() && !self.source.view.graphs().is_empty() {
-            return Err(Error::Unsupported(format!("{format} holds one graph, and there are named graphs")));
+            return Err(Error::Unsupported(format!(
+                "{format} can hold only one graph, and the store has named graphs"
+            )));
         }
         Ok(())
     }
@@ -129,8 +131,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] if the syntax has no named graphs and there are some; [`Error::Io`] from the writer;
-    /// [`Error::Corrupt`] from the store.
+    /// [`Error::Unsupported`] if the syntax has no named graphs and the store has some, [`Error::Io`] from the
+    /// writer, [`Error::Corrupt`] from the store.
     ///
     /// # Examples
     ///
@@ -156,7 +158,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] from the writer; [`Error::Corrupt`] from the store.
+    /// [`Error::Io`] from the writer, [`Error::Corrupt`] from the store.
     ///
     /// # Examples
     ///

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicU64;
 
 pub use options::LoadOptions;
 
-/// What a load did.
+/// The result of a load.
 ///
 /// # Examples
 ///
@@ -39,21 +39,22 @@ pub use options::LoadOptions;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// Quads in the document, repetitions included.
+    /// The number of quads in the document, including repeated ones.
     pub quads: u64,
-    /// Quads that the store did not hold before.
+    /// The number of quads that the store did not have before.
     pub added: u64,
 }
 
 impl TripleStore {
-    /// Loads a document as one transaction. Its blank nodes are its own: none is the same as one loaded before.
-    /// `name` is what errors call it.
+    /// Loads a document as one transaction. Its blank nodes are new: none equals a blank node of an earlier load.
+    /// `name` is its name in error messages.
     ///
     /// # Errors
     ///
-    /// [`Error::Syntax`] names the line and column, [`Error::Io`] what the reader reported, [`Error::TooDeep`] that
-    /// triple terms, elements of XML or values of JSON nest too deeply, [`Error::TooLong`] that a term is longer than 16 MiB; nothing
-    /// of the document is kept. Otherwise as [`insert`](Self::insert).
+    /// [`Error::Syntax`] has the line and column of a syntax error. [`Error::Io`] has the reader's error.
+    /// [`Error::TooDeep`] means that triple terms, XML elements or JSON values nest too deeply, and
+    /// [`Error::TooLong`] that a term is longer than 16 MiB. Nothing of the document is stored then. Otherwise as
+    /// [`insert`](Self::insert).
     ///
     /// # Examples
     ///
@@ -73,7 +74,7 @@ impl TripleStore {
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load), and [`Error::Unsupported`] for a base IRI that is none.
+    /// As [`load`](Self::load), and [`Error::Unsupported`] for an invalid base IRI.
     ///
     /// # Examples
     ///
@@ -92,12 +93,12 @@ impl TripleStore {
         error.map_or(Ok(Loaded { quads, added }), Err)
     }
 
-    /// Puts a document in the place of the graph that the [options](LoadOptions::graph) name, or of everything if
-    /// they name none, as one transaction: no reader sees the graph empty or half.
+    /// Replaces a graph, or all quads, by a document as one transaction: no reader sees the graph empty or
+    /// incomplete. The [options](LoadOptions::graph) name the graph. Without a name, all quads are replaced.
     ///
     /// # Errors
     ///
-    /// As [`load_with`](Self::load_with); everything is as it was then.
+    /// As [`load_with`](Self::load_with): nothing is changed then.
     ///
     /// # Examples
     ///
@@ -126,7 +127,7 @@ impl TripleStore {
         self.replace(options.graph.as_ref(), quads)
     }
 
-    /// Puts quads in the place of a graph, or of everything.
+    /// Replaces a graph, or all quads, by `quads`.
     pub(crate) fn replace(&self, graph: Option<&GraphName>, quads: Vec<EncodedQuad>) -> Result<Updated> {
         let graph = graph.map(|graph| self.engine.dictionary.intern_graph(graph.as_ref()));
         let outcome = self.engine.replace(graph.map_or(Graphs::All, Graphs::One), quads)?;
@@ -145,7 +146,8 @@ impl TripleStore {
         error.map_or(Ok(quads), Err)
     }
 
-    /// The quads of a document; or those before an error, with the error, if they are to be kept.
+    /// The quads of a document. If there is an error and partial documents are kept, the quads before it and the
+    /// error.
     fn encode(
         &self,
         reader: impl Read,
@@ -163,7 +165,7 @@ impl TripleStore {
         let reader = Text::new(reader).map_err(io)?;
         let parser = document.parser.clone();
         match format {
-            // Blocks are done in no order, so none can be told to come before an error.
+            // Blocks are parsed in any order, so it is not known which of them come before an error.
             RdfFormat::NTriples | RdfFormat::NQuads if !options.keep_partial => {
                 Ok((document.lines(reader)?, None))
             }
@@ -184,12 +186,12 @@ impl TripleStore {
         }
     }
 
-    /// Loads a file as one transaction, in the syntax that its extension names; with the feature `compression` that
+    /// Loads a file as one transaction, in the syntax of its extension. With the feature `compression`, the extension
     /// may be followed by `.gz` or `.zst`.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load), and [`Error::UnknownFormat`] if the extension says nothing.
+    /// As [`load`](Self::load), and [`Error::UnknownFormat`] if the extension is unknown.
     ///
     /// # Examples
     ///

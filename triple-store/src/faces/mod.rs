@@ -1,4 +1,4 @@
-//! What users call: the store, its transactions and snapshots, loading and dumping.
+//! The public interface: the store, its transactions and snapshots, loading and dumping.
 
 pub(crate) mod dump;
 pub(crate) mod load;

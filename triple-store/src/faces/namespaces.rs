@@ -1,17 +1,17 @@
-//! The prefix table: names for IRIs, kept beside the quads for display. Queries have their own `PREFIX`, and loads and dumps do
-//! not use it.
+//! The prefix table: short names for IRIs, stored with the quads for display. Queries have their own `PREFIX`. Loads and dumps
+//! do not use the table.
 
 use crate::error::{Error, Result};
 use crate::faces::store::TripleStore;
 use oxrdf::NamedNode;
 
 impl TripleStore {
-    /// Lets a prefix stand for an IRI, in place of what it stood for; durable when it returns. The table is kept for
-    /// callers: queries, loads and dumps don't look at it.
+    /// Sets the IRI of a prefix. It is durable when this returns. The table is for callers: queries, loads and dumps
+    /// do not use it.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] if the IRI is none; [`Error::Storage`] if it can't be stored.
+    /// [`Error::Unsupported`] if the IRI is invalid, [`Error::Storage`] if it can't be stored.
     ///
     /// # Examples
     ///
@@ -31,7 +31,7 @@ impl TripleStore {
         Ok(())
     }
 
-    /// What a prefix stands for.
+    /// The IRI of a prefix.
     ///
     /// # Examples
     ///
@@ -40,11 +40,11 @@ impl TripleStore {
         self.engine.namespaces.lock().get(prefix).cloned()
     }
 
-    /// Removes a prefix; returns whether it was there.
+    /// Removes a prefix. Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] if that can't be stored.
+    /// [`Error::Storage`] if the removal can't be stored.
     ///
     /// # Examples
     ///
@@ -55,7 +55,7 @@ impl TripleStore {
         Ok(namespaces.remove(prefix).is_some())
     }
 
-    /// All prefixes and what they stand for, sorted by prefix.
+    /// All prefixes and their IRIs, sorted by prefix.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! Opening a store.
 
 use crate::engine::options::TripleStoreOptions;
 use crate::error::{Error, Result};
@@ -8,13 +8,14 @@ use std::path::Path;
 use vde_store::{Vde, VdeOptions};
 
 impl TripleStoreOptions {
-    /// Opens the store in this file, which is made if it does not exist, unless it is to be read alone.
+    /// Opens the store in this file. Creates the file if it does not exist, unless the store is opened read-only.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOption`] if an option is out of its range; [`Error::InUse`] if another process has it open for writing, or this
-    /// one is to write and another reads; [`Error::Storage`] if the file can't be opened, is no container of `vde-store`, or is damaged; [`Error::Corrupt`] if it is a container of
-    /// something else.
+    /// [`Error::InvalidOption`] if an option is out of its range. [`Error::InUse`] if another process has the store open for
+    /// writing, or if this open is for writing and another process reads the store. [`Error::Storage`] if the file can't be
+    /// opened, is no container of `vde-store`, or is damaged. [`Error::Corrupt`] if the container has other data than a triple
+    /// store.
     ///
     /// # Examples
     ///
@@ -36,8 +37,8 @@ impl TripleStoreOptions {
         }
     }
 
-    /// Opens the store that a vde-store holds, or makes one in it if it is empty. The vde-store is the store's
-    /// alone from then on.
+    /// Opens the store in a vde-store, or creates one if the vde-store is empty. No other code may use the vde-store
+    /// from then on.
     ///
     /// # Errors
     ///
@@ -56,7 +57,7 @@ impl TripleStoreOptions {
         TripleStore::with_journal(&self, Journal::open(vde, self.durability, self.read_only)?)
     }
 
-    /// Makes an empty store that lives in memory alone.
+    /// Creates an empty store in memory.
     ///
     /// # Panics
     ///

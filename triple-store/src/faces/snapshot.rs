@@ -7,10 +7,10 @@ use crate::terms::term::TermId;
 use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNode, NamedOrBlankNodeRef, Quad, QuadRef, TermRef};
 use std::sync::Arc;
 
-/// One moment of a store: the commits up to some point, whole, and nothing after it.
+/// The state of a store at one moment: all commits up to some point, and none after it.
 ///
-/// A snapshot neither blocks writers nor waits for them, and it never changes. It keeps the memory of
-/// what it sees for as long as it lives, and the store's file open and locked. Cloning is cheap.
+/// A snapshot neither blocks writers nor waits for them, and it never changes. While it exists, the memory of the
+/// quads in it is not freed, and the store's file stays open and locked. Cloning is cheap.
 ///
 /// # Examples
 ///
@@ -37,7 +37,7 @@ impl Snapshot {
         Self { source: Source { engine: Arc::clone(engine), view: Arc::new(view), reads: None }, quads }
     }
 
-    /// How many quads there are, in all graphs together. O(1).
+    /// The number of quads in all graphs. O(1).
     ///
     /// # Examples
     ///
@@ -48,7 +48,7 @@ impl Snapshot {
         self.quads
     }
 
-    /// Whether there is no quad at all.
+    /// Whether there are no quads.
     ///
     /// # Examples
     ///
@@ -59,7 +59,7 @@ impl Snapshot {
         self.quads == 0
     }
 
-    /// Whether the quad is there.
+    /// Whether the store has the quad.
     ///
     /// # Examples
     ///
@@ -76,8 +76,8 @@ impl Snapshot {
         quad.is_some_and(|quad| self.source.view.contains(quad))
     }
 
-    /// The quads that match; `None` matches everything, a graph name of `None` every graph, the default graph
-    /// among them. In no particular order. A pattern reads one range of one order, and that range alone.
+    /// The quads that match the pattern, in no particular order. `None` matches every term, and every graph including
+    /// the default graph. It reads one range of one order.
     ///
     /// # Examples
     ///
@@ -95,7 +95,7 @@ impl Snapshot {
         self.source.quads_for_pattern(subject, predicate, object, graph_name)
     }
 
-    /// The named graphs that hold a quad. O(named graphs).
+    /// The named graphs that are not empty. O(named graphs).
     ///
     /// # Errors
     ///
@@ -114,13 +114,13 @@ impl Snapshot {
         graphs.map(|graph| self.source.engine.dictionary.resolve_subject(TermId(graph))).collect()
     }
 
-    /// Whether the graph holds a quad; the default graph is always there.
+    /// Whether the graph exists: it is the default graph, or it is not empty.
     #[cfg(feature = "server")]
     pub(crate) fn has_graph(&self, graph: GraphNameRef<'_>) -> bool {
         graph.is_default_graph() || self.quads_for_pattern(None, None, None, Some(graph)).next().is_some()
     }
 
-    /// Every quad. In no particular order.
+    /// Every quad, in no particular order.
     ///
     /// # Examples
     ///

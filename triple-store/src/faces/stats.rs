@@ -1,8 +1,8 @@
-//! Figures about a store.
+//! Statistics of a store.
 
 use crate::faces::store::TripleStore;
 
-/// Figures about a store.
+/// Statistics of a store.
 ///
 /// # Examples
 ///
@@ -17,18 +17,18 @@ use crate::faces::store::TripleStore;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Quads in all graphs together.
+    /// The number of quads in all graphs.
     pub quads: u64,
-    /// Changes since the last checkpoint, which are held apart in memory.
+    /// The number of changes since the last checkpoint. They are held separately in memory.
     pub recent: u64,
-    /// Terms of the dictionary; small literals are none, since they are their own ids.
+    /// The number of terms in the dictionary. Small literals are not in it, because they are encoded in their ids.
     pub terms: u64,
-    /// Named graphs that hold a quad.
+    /// The number of named graphs that are not empty.
     pub named_graphs: u64,
 }
 
 impl TripleStore {
-    /// Figures about the store. O(named graphs).
+    /// Statistics of the store. O(named graphs).
     ///
     /// # Examples
     ///

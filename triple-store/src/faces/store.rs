@@ -1,4 +1,4 @@
-//! `TripleStore`: the store as its users see it.
+//! `TripleStore`, the type that users call.
 
 use crate::documents::nesting;
 use crate::engine::core::Engine;
@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 /// An RDF quad store.
 ///
-/// A handle: clones share one store, and may be used from any number of threads. Every write is one transaction:
-/// when it returns, it is durable (see [`Durability`](crate::Durability)), whole, and seen by every later read.
+/// It is a handle: clones share one store, and may be used from any number of threads. Every write is one
+/// transaction. When it returns, it is complete, durable (see [`Durability`](crate::Durability)), and visible to
+/// every later read.
 ///
 /// # Fairness
 ///
-/// Writers of subjects on different stripes don't wait for each other, and share their waits for the disk. Readers
-/// never wait for writers. Among writers of one stripe there is no order.
+/// Writers of subjects on different stripes don't wait for each other, and one sync of the disk serves many of them.
+/// Readers never wait for writers. Writers of one stripe are served in no particular order.
 ///
 /// # Examples
 ///
@@ -50,7 +51,7 @@ pub struct TripleStore {
     pub(crate) engine: Arc<Engine>,
 }
 
-/// What an update came to.
+/// The result of an update.
 ///
 /// # Examples
 ///
@@ -63,14 +64,14 @@ pub struct TripleStore {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Updated {
-    /// Quads that are there now and were not before.
+    /// The number of quads that were added.
     pub added: u64,
-    /// Quads that were there before and are not now.
+    /// The number of quads that were removed.
     pub removed: u64,
 }
 
 impl TripleStore {
-    /// Opens the store in this file with the default [options](TripleStoreOptions); makes it if it does not exist.
+    /// Opens the store in this file with the default [options](TripleStoreOptions). Creates it if it does not exist.
     ///
     /// # Errors
     ///
@@ -88,7 +89,7 @@ impl TripleStore {
         TripleStoreOptions::new().open(path)
     }
 
-    /// Makes an empty store that lives in memory alone, with the default [options](TripleStoreOptions).
+    /// Creates an empty store in memory, with the default [options](TripleStoreOptions).
     ///
     /// # Examples
     ///
@@ -100,20 +101,19 @@ impl TripleStore {
     }
 
     pub(crate) fn with_empty_journal(options: &TripleStoreOptions) -> Self {
-        Self::with_journal(options, Journal::in_memory())
-            .expect("an empty journal holds nothing to complain of")
+        Self::with_journal(options, Journal::in_memory()).expect("an empty journal has no errors")
     }
 
     pub(crate) fn with_journal(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
         Ok(Self { engine: Arc::new(Engine::new(options, journal)?) })
     }
 
-    /// Adds a quad. Returns whether it was not there yet. Holds one stripe.
+    /// Adds a quad. Returns whether it is new. Holds one stripe.
     ///
     /// # Errors
     ///
     /// [`Error::Storage`](crate::Error::Storage) or [`Error::Failed`](crate::Error::Failed) if it can't be made
-    /// durable; readers never see it then. [`Error::TooDeep`](crate::Error::TooDeep) if it holds more than 64 triple
+    /// durable: readers never see it then. [`Error::TooDeep`](crate::Error::TooDeep) if it has more than 64 triple
     /// terms inside each other.
     ///
     /// # Examples
@@ -133,12 +133,12 @@ impl TripleStore {
         Ok(self.engine.commit(vec![Change { quad, adds: true }])?.added == 1)
     }
 
-    /// Adds quads as one transaction. Returns how many were not there yet. Encodes and sorts them first, then takes
-    /// the stripes of their subjects in ascending order.
+    /// Adds quads as one transaction. Returns how many are new. Encodes and sorts them first, then takes the stripes
+    /// of their subjects in ascending order.
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert); none of the quads is there then.
+    /// As [`insert`](Self::insert): none of the quads is added then.
     ///
     /// # Examples
     ///
@@ -157,11 +157,11 @@ impl TripleStore {
         self.engine.add_all(quads.into_iter().map(intern).collect::<Result<_>>()?)
     }
 
-    /// Removes a quad. Returns whether it was there. Holds one stripe.
+    /// Removes a quad. Returns whether the store had it. Holds one stripe.
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert); the quad is still there then.
+    /// As [`insert`](Self::insert): the quad is not removed then.
     ///
     /// # Examples
     ///
@@ -177,19 +177,19 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn remove<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
-        // A term without an id is in no quad: nothing to wait for, since ids come before quads.
+        // A term without an id is in no quad, because a term gets its id before its first quad is added.
         let Some(quad) = self.engine.dictionary.lookup_quad(quad.into()) else { return Ok(false) };
         Ok(self.engine.commit(vec![Change { quad, adds: false }])?.removed == 1)
     }
 
-    /// Removes every quad that matches, as one transaction; `None` matches everything. Returns how many there were.
+    /// Removes every quad that matches, as one transaction. `None` matches everything. Returns how many were removed.
     ///
-    /// With a bound subject it holds one stripe, otherwise all of them: no quad that matches is added between the
+    /// With a bound subject it holds one stripe, otherwise all of them. So no matching quad is added between the
     /// search and the removal.
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert); the quads are all still there then.
+    /// As [`insert`](Self::insert): no quad is removed then.
     ///
     /// # Examples
     ///
@@ -214,7 +214,7 @@ impl TripleStore {
         Ok(self.engine.remove_matching(&pattern)?.removed)
     }
 
-    /// Removes every quad of a graph, as one transaction. Returns how many there were.
+    /// Removes every quad of a graph, as one transaction. Returns how many were removed.
     ///
     /// # Errors
     ///
@@ -248,7 +248,7 @@ impl TripleStore {
         Snapshot::new(&self.engine)
     }
 
-    /// Whether the quad is there.
+    /// Whether the store has the quad.
     ///
     /// # Examples
     ///
@@ -264,7 +264,7 @@ impl TripleStore {
         self.snapshot().contains(quad)
     }
 
-    /// The quads that match, as of now: [`Snapshot::quads_for_pattern`] of a new snapshot.
+    /// The quads that match now: [`Snapshot::quads_for_pattern`] of a new snapshot.
     ///
     /// # Examples
     ///
@@ -285,7 +285,7 @@ impl TripleStore {
         self.snapshot().quads_for_pattern(subject, predicate, object, graph_name)
     }
 
-    /// How many quads there are, in all graphs together. O(1).
+    /// The number of quads in all graphs. O(1).
     ///
     /// # Examples
     ///
@@ -296,7 +296,7 @@ impl TripleStore {
         self.engine.commits.now().1
     }
 
-    /// Whether there is no quad at all.
+    /// Whether there are no quads.
     ///
     /// # Examples
     ///
@@ -307,15 +307,15 @@ impl TripleStore {
         self.len() == 0
     }
 
-    /// Merges the recent quads into a new compressed run, and cuts the journal off: what was held apart in memory
-    /// takes less of it, and opening the store need not replay it. Writers and readers go on meanwhile; snapshots
-    /// keep what they see. O(quads).
+    /// Merges the recent quads into a new compressed run, and truncates the journal. The quads then take less memory,
+    /// and opening the store does not have to replay them. Writers and readers keep working, and snapshots don't
+    /// change. O(quads).
     ///
-    /// It happens by itself every so many quads: see [`TripleStoreOptions::checkpoint_after`].
+    /// The store makes checkpoints by itself: see [`TripleStoreOptions::checkpoint_after`].
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`](crate::Error::Storage) or [`Error::Failed`](crate::Error::Failed); nothing is lost then.
+    /// [`Error::Storage`](crate::Error::Storage) or [`Error::Failed`](crate::Error::Failed): no data is lost then.
     ///
     /// # Examples
     ///
@@ -330,11 +330,12 @@ impl TripleStore {
         self.engine.checkpoint()
     }
 
-    /// Copies the store, as of now, into a new file, which can be opened like any other. Writers and readers go on.
+    /// Copies the current state of the store to a new file, which can be opened as a store. Writers and readers keep
+    /// working.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`](crate::Error::Storage) if the file is there already or can't be written;
+    /// [`Error::Storage`](crate::Error::Storage) if the file exists or can't be written,
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a store in memory.
     ///
     /// # Examples
@@ -352,12 +353,13 @@ impl TripleStore {
         self.engine.journal.backup(path.as_ref())
     }
 
-    /// Waits until everything acknowledged before is durable, where writes are
+    /// Waits until everything acknowledged before is durable. It is needed only if writes are
     /// [buffered](crate::Durability::Buffered).
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`](crate::Error::Storage) or [`Error::Failed`](crate::Error::Failed) if that is impossible.
+    /// [`Error::Storage`](crate::Error::Storage) or [`Error::Failed`](crate::Error::Failed) if it can't be made
+    /// durable.
     ///
     /// # Examples
     ///

@@ -1,14 +1,14 @@
-//! Transactions: many reads and writes that happen at once.
+//! Transactions: several reads and writes as one atomic operation.
 //!
-//! A transaction collects its changes in a delta of its own, on top of the view it reads, and commits their net
-//! effect as one record. How it keeps others out:
+//! A transaction collects its changes in a delta of its own, on top of the view that it reads. It commits their net
+//! effect as one record. It is isolated from other writers in one of two ways:
 //!
 //! | | reads | at the end |
 //! |---|---|---|
-//! | optimistic | a snapshot; notes its patterns | takes the stripes of what it read and wrote, and checks that nothing of it changed since the snapshot; runs again if it did |
+//! | optimistic | a snapshot; it records its patterns | it takes the stripes of what it read and wrote, and checks that none of it changed since the snapshot; if some did, it runs again |
 //! | exclusive | the newest state, under the stripes of its subjects, or under all | nothing to check |
 //!
-//! One that fails its check a few times is run exclusively, so every transaction ends.
+//! A transaction that fails its check a few times runs exclusively, so every transaction ends.
 
 use crate::documents::nesting;
 use crate::engine::core::{Core, Engine, Outcome};
@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use vde_store::StripeHasher;
 
-/// What a transaction is protected from.
+/// How a transaction is isolated from others.
 ///
 /// # Examples
 ///
@@ -42,20 +42,20 @@ use vde_store::StripeHasher;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Isolation {
-    /// It sees one snapshot, and no two transactions that add or remove the same quad run at once. Two that read
-    /// what the other writes may each miss it (write skew).
+    /// The transaction sees one snapshot, and no two transactions that add or remove the same quad run at the same
+    /// time. Two transactions that each read what the other writes may both miss it (write skew).
     Snapshot,
-    /// Every result is one that some order of the transactions, one after the other, would give.
+    /// The result is the same as if the transactions ran one after the other in some order.
     #[default]
     Serializable,
 }
 
-/// Optimistic attempts before a transaction takes all stripes.
+/// The number of optimistic attempts before a transaction takes all stripes.
 const ATTEMPTS: usize = 4;
 
-/// A transaction under way: the argument of [`TripleStore::transaction`].
+/// A running transaction: the argument of the closure of [`TripleStore::transaction`].
 ///
-/// It sees its own changes. Nothing is visible to others, or on disk, before the closure has returned `Ok`.
+/// It sees its own changes. They are neither visible to others nor on disk before the closure has returned `Ok`.
 ///
 /// # Examples
 ///
@@ -80,7 +80,7 @@ pub struct Transaction {
     overlay: Arc<Delta>,
 }
 
-/// All changes of a transaction have one number, since no other reader sees them.
+/// All changes of a transaction have one number, because no other reader sees them.
 const OWN: Seq = 1;
 
 impl Transaction {
@@ -92,12 +92,12 @@ impl Transaction {
         Self { source: Source { engine: Arc::clone(engine), view: Arc::new(view), reads }, overlay }
     }
 
-    /// Adds a quad. Returns whether it was not there yet.
+    /// Adds a quad. Returns whether it is new.
     ///
     /// # Errors
     ///
-    /// [`Error::OutsideTransaction`] in a [`transaction_on`](TripleStore::transaction_on) other subjects;
-    /// [`Error::TooDeep`].
+    /// [`Error::OutsideTransaction`] in a [`transaction_on`](TripleStore::transaction_on) other subjects.
+    /// [`Error::TooDeep`] if triple terms nest too deeply.
     ///
     /// # Examples
     ///
@@ -107,7 +107,7 @@ impl Transaction {
         self.change(quad, true)
     }
 
-    /// Removes a quad. Returns whether it was there.
+    /// Removes a quad. Returns whether the store had it.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Transaction {
         Ok(changes)
     }
 
-    /// Removes every quad that matches; `None` matches everything. Returns how many there were.
+    /// Removes every quad that matches. `None` matches everything. Returns how many were removed.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl Transaction {
         Ok(changes.len() as u64)
     }
 
-    /// Whether the quad is there.
+    /// Whether the store has the quad.
     ///
     /// # Errors
     ///
@@ -186,8 +186,8 @@ impl Transaction {
         self.source.contains_quad(quad.into())
     }
 
-    /// The quads that match; as [`Snapshot::quads_for_pattern`](crate::Snapshot::quads_for_pattern). What the
-    /// transaction changes while it iterates may be seen or not.
+    /// The quads that match, as [`Snapshot::quads_for_pattern`](crate::Snapshot::quads_for_pattern). The iterator may
+    /// or may not see changes that the transaction makes during the iteration.
     ///
     /// # Examples
     ///
@@ -209,32 +209,32 @@ impl Transaction {
         self.source.quads_for_pattern(subject, predicate, object, graph_name)
     }
 
-    /// How many quads it has touched.
+    /// The number of quads that it has changed.
     pub(crate) fn size(&self) -> usize {
         self.overlay.entries()
     }
 
-    /// What it comes to.
+    /// The net changes.
     pub(crate) fn into_changes(self) -> Vec<Change> {
         self.overlay.changes()
     }
 }
 
 impl TripleStore {
-    /// Runs a transaction, [serializable](Isolation::Serializable): as if it ran alone. Returns what the closure returned, once
-    /// its changes are durable.
+    /// Runs a [serializable](Isolation::Serializable) transaction: the result is as if it ran alone. Returns the value of the
+    /// closure once the changes are durable.
     ///
-    /// The closure may run several times, if others change what it read; only the last run counts. It must write
-    /// to the store through its argument alone: a write past it is no part of the transaction, stays even if the
-    /// transaction fails, happens once for each run, and may deadlock.
+    /// The closure may run several times, if others change what it read. Only the last run counts. It must write to
+    /// the store only through its argument: a direct write to the store is not a part of the transaction, stays even
+    /// if the transaction fails, happens in each run, and may deadlock.
     ///
     /// # Errors
     ///
-    /// What the closure returns, with nothing changed; otherwise as [`insert`](Self::insert).
+    /// The error of the closure: nothing is changed then. Otherwise as [`insert`](Self::insert).
     ///
     /// # Panics
     ///
-    /// If the closure does, with nothing changed by the transaction; in debug builds instead of a deadlock.
+    /// If the closure panics: the transaction changes nothing then. In debug builds, also instead of a deadlock.
     ///
     /// # Examples
     ///
@@ -261,7 +261,7 @@ impl TripleStore {
         self.transaction_with(Isolation::Serializable, run)
     }
 
-    /// [`transaction`](Self::transaction) with the isolation of your choice.
+    /// [`transaction`](Self::transaction) with a given isolation.
     ///
     /// # Errors
     ///
@@ -291,15 +291,15 @@ impl TripleStore {
         Ok(self.exclusive(None, run)?.0)
     }
 
-    /// Runs a transaction while holding the stripes of these subjects, so that it need not be repeated: it reads
-    /// their newest state, and no other writer changes them meanwhile. It may touch no other subject.
+    /// Runs a transaction while it holds the stripes of these subjects, so it never has to run again: it reads their
+    /// newest state, and no other writer changes them. It may access no other subject.
     ///
-    /// This is the form for long checks before a write: it keeps only the writers of the same stripes waiting.
+    /// Use it for long checks before a write: only writers of the same stripes have to wait.
     ///
     /// # Errors
     ///
-    /// What the closure returns, with nothing changed; [`Error::OutsideTransaction`] if it touches another subject;
-    /// otherwise as [`insert`](Self::insert).
+    /// The error of the closure: nothing is changed then. [`Error::OutsideTransaction`] if it accesses another
+    /// subject. Otherwise as [`insert`](Self::insert).
     ///
     /// # Panics
     ///
@@ -330,7 +330,7 @@ impl TripleStore {
         Ok(self.exclusive(Some(subjects.into_iter().map(intern).collect()), run)?.0)
     }
 
-    /// Runs a transaction under the stripes of these subjects, or under all.
+    /// Runs a transaction under the stripes of these subjects, or under all stripes.
     pub(crate) fn exclusive<T, E: From<Error>>(
         &self,
         subjects: Option<Vec<u64>>,
@@ -350,7 +350,7 @@ impl TripleStore {
 }
 
 impl Core {
-    /// Commits an optimistic transaction begun on a view, or returns `None` if what it relies on changed since.
+    /// Commits an optimistic transaction that began on a view. Returns `None` if data that it read has changed since.
     fn commit_if_unchanged(
         &self,
         transaction: Transaction,
@@ -360,7 +360,7 @@ impl Core {
         let reads = transaction.source.reads.clone();
         let changes = transaction.into_changes();
         if changes.is_empty() {
-            // It has seen one snapshot: its place in the order is there.
+            // It has read one snapshot, so it is ordered at that point.
             return Ok(Some(Outcome::default()));
         }
         let written = changes.iter().map(|change| change.quad);

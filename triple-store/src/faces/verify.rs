@@ -1,11 +1,11 @@
-//! Checking a store against itself.
+//! Checking a store for inconsistencies.
 
 use crate::error::Result;
 use crate::faces::snapshot::Snapshot;
 use crate::faces::store::TripleStore;
 use crate::terms::pattern::Pattern;
 
-/// What a verification found.
+/// The result of a verification.
 ///
 /// # Examples
 ///
@@ -17,25 +17,25 @@ use crate::terms::pattern::Pattern;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Quads that were read.
+    /// The number of quads that were read.
     pub quads: u64,
-    /// Terms that were read.
+    /// The number of terms that were read.
     pub terms: u64,
-    /// What is wrong, in words; at most a thousand of them.
+    /// The problems, as text. At most 1,000 are listed.
     pub problems: Vec<String>,
 }
 
-/// Problems that are worth listing.
+/// The most problems that are listed.
 const MOST_PROBLEMS: usize = 1000;
 
 impl TripleStore {
-    /// Reads everything, and checks that the orders hold the same quads, that every quad consists of terms of the
-    /// dictionary in places where they may stand, and that the count of quads is right.
+    /// Reads everything. Checks that all orders have the same quads, that every quad consists of terms of the
+    /// dictionary in positions where they are allowed, and that the number of quads is right.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`](crate::Error::Storage) if something can't be read at all. What contradicts itself is not
-    /// an error but among the [`problems`](Verified::problems).
+    /// [`Error::Storage`](crate::Error::Storage) if something can't be read. Inconsistencies are not errors: they are
+    /// in the [`problems`](Verified::problems).
     ///
     /// # Examples
     ///

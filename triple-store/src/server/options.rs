@@ -1,4 +1,4 @@
-//! How a server is run.
+//! The options of a server.
 
 use super::access::Access;
 use super::access_log::AccessLog;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a server is run: which clients may write, and how much a client may use.
+/// The options of a server: which clients may write, and how much of its resources a client may use.
 ///
 /// # Examples
 ///
@@ -56,8 +56,8 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// The defaults: writes from this machine, no other origins, 64 MiB a body, 60 seconds a request, 64 requests at
-    /// once, ten million changes an update.
+    /// The defaults: writes from this machine, no other origins, bodies of at most 64 MiB, 60 seconds for a request,
+    /// 64 requests at the same time, 10 million changes in an update.
     ///
     /// # Examples
     ///
@@ -79,7 +79,8 @@ impl ServerOptions {
         self
     }
 
-    /// Requires this bearer token (RFC 6750) for writing; other requests get 401. It is compared in constant time.
+    /// Requires this bearer token (RFC 6750) for writing. Requests without it get 401. It is compared in constant
+    /// time.
     ///
     /// # Examples
     ///
@@ -89,8 +90,8 @@ impl ServerOptions {
         self
     }
 
-    /// Requires the [token](Self::token) for reading as well, of all routes but `/health`. Without this, every client that can reach the server reads
-    /// everything.
+    /// Requires the [token](Self::token) for reading too, on all routes except `/health`. Without this, every client that can
+    /// reach the server can read everything.
     ///
     /// # Examples
     ///
@@ -103,9 +104,9 @@ impl ServerOptions {
         self
     }
 
-    /// Answers requests for this host, as of a proxy that passes on the name it is known by. A server that listens on a loopback
-    /// address answers others with 421 unless they are for `localhost` or a loopback address: a web page from elsewhere could
-    /// make its own name point to this machine.
+    /// Accepts requests for this host name, such as the name that a proxy passes on. A server that listens on a loopback address
+    /// answers 421 to requests for other hosts than `localhost` and loopback addresses, because a web page on another site could
+    /// make its own host name point to this machine.
     ///
     /// # Examples
     ///
@@ -118,13 +119,13 @@ impl ServerOptions {
         self
     }
 
-    /// What is wrong with these options, if something is.
+    /// The error in these options, if there is one.
     pub(super) fn fault(&self) -> Option<String> {
         if self.timeout.is_zero() || self.client_timeout.is_zero() {
-            return Some("a timeout of 0 seconds: no request could be answered".into());
+            return Some("the timeout is 0 seconds, so no request could be answered".into());
         }
         if self.access.token_for_reads && self.access.token.is_none() {
-            return Some("a token for reads, without a token".into());
+            return Some("a token is required for reads, but no token is set".into());
         }
         let origin = self.access.origin.as_ref().filter(|origin| !is_origin(origin))?;
         Some(format!(
@@ -132,8 +133,8 @@ impl ServerOptions {
         ))
     }
 
-    /// Lets pages of this origin (`https://app.example.com`) use the server, or of any (`*`): CORS headers are sent
-    /// for it, and pages of it may write if no [`token`](Self::token) is required.
+    /// Lets web pages of this origin (`https://app.example.com`), or of any origin (`*`), use the server. CORS
+    /// headers are sent for it, and its pages may write if no [`token`](Self::token) is required.
     ///
     /// # Examples
     ///
@@ -146,8 +147,8 @@ impl ServerOptions {
         self
     }
 
-    /// Refuses the bodies of requests that are longer than this many bytes once they are decompressed, with 413. A body is
-    /// held as it is sent, in the [memory of queries](Self::query_memory), and may take half of that.
+    /// Refuses request bodies that are longer than this many bytes after decompression, with 413. The body as it is sent
+    /// is held in the [memory of queries](Self::query_memory), and may take half of that.
     ///
     /// # Examples
     ///
@@ -160,9 +161,9 @@ impl ServerOptions {
         self
     }
 
-    /// Cancels a request that takes longer than this, from its head to the last byte of its response: with 408 while its
-    /// body comes, then with 503, or, where a part of the response is sent, by breaking the connection off. What was cancelled
-    /// changes nothing.
+    /// Cancels a request that takes longer than this, from its head to the last byte of its response. The response is 408
+    /// while the body is received, and 503 after that. If a part of the response was sent already, the connection is closed. A
+    /// cancelled request changes nothing.
     ///
     /// # Examples
     ///
@@ -172,9 +173,10 @@ impl ServerOptions {
         self
     }
 
-    /// Gives up on clients that don't send the head of a request within this time, or the body at a kibibyte a
-    /// second on average after it (408), or take nothing of the response for it; and on connections that are idle
-    /// for longer. A client that has closed its side of the connection may wait so long for its answer: whether it does can't be known.
+    /// Closes connections of slow clients: those that don't send the head of a request within this time, that send
+    /// the body at less than 1 KiB/s on average after this time (408), that read nothing of the response for this
+    /// time, or that are idle for longer. A client that has closed its side of the connection may still wait for its
+    /// answer, which can't be detected, so it has this time too.
     ///
     /// # Examples
     ///
@@ -189,7 +191,7 @@ impl ServerOptions {
         self
     }
 
-    /// How many requests may use the store at once. Each has a thread; one more gets 503.
+    /// How many requests may use the store at the same time. Each has a thread. Further requests get 503.
     ///
     /// # Examples
     ///
@@ -202,8 +204,8 @@ impl ServerOptions {
         self
     }
 
-    /// Refuses an update that changes more quads than this, and documents with more, with 413: until it is committed they are held in memory, at
-    /// about 150 bytes each.
+    /// Refuses updates that change more quads than this, and documents with more quads, with 413. Until the commit, changed quads
+    /// are held in memory, at about 150 bytes each.
     ///
     /// # Examples
     ///
@@ -216,9 +218,9 @@ impl ServerOptions {
         self
     }
 
-    /// How many bytes of memory all queries and updates may take together for their evaluation, one gibibyte unless this is
-    /// called. One that needs more than half of that is refused with 413, and one that finds too little left with 503: see
-    /// [`QueryOptions::memory`](crate::QueryOptions::memory) for what is counted.
+    /// How many bytes of memory the evaluation of all queries and updates may take together. The default is 1 GiB. A query
+    /// that needs more than half of that gets 413, and one for which too little is left gets 503.
+    /// [`QueryOptions::memory`](crate::QueryOptions::memory) says what is counted.
     ///
     /// # Examples
     ///
@@ -231,8 +233,9 @@ impl ServerOptions {
         self
     }
 
-    /// How many connections may be open at once. For one more, the one is closed that the store has worked for the longest time
-    /// ago; while it works for all of them, a few more may ask for `/health`, and get 503 for anything else.
+    /// How many connections may be open at the same time. For a further one, the server closes the connection whose last
+    /// request is the longest ago. If all have a running request, a few more connections may ask for `/health`, and get 503 for
+    /// anything else.
     ///
     /// # Examples
     ///
@@ -245,7 +248,7 @@ impl ServerOptions {
         self
     }
 
-    /// Takes the union of all graphs for the default graph of queries that name no dataset.
+    /// Makes the union of all graphs the default graph of queries that name no dataset.
     ///
     /// # Examples
     ///
@@ -258,8 +261,8 @@ impl ServerOptions {
         self
     }
 
-    /// Serves the files of this folder in place of the page that comes with the server, `index.html` at `/`. A file is
-    /// served to every client that can reach the server, and links are followed. The other routes of the server come first.
+    /// Serves the files of this folder instead of the built-in page, with `index.html` at `/`. Every client that can reach
+    /// the server can read them, and links are followed. The other routes of the server have precedence.
     ///
     /// # Examples
     ///
@@ -272,8 +275,8 @@ impl ServerOptions {
         self
     }
 
-    /// Calls this with a line for each request once its response was sent, in the Combined Log Format that web servers
-    /// write. The text of queries that come by GET is in it; bodies and tokens are not.
+    /// Calls `log` with a line for each request after its response, in the Combined Log Format of web servers. The
+    /// line contains the text of queries sent by GET, but no bodies and no tokens.
     ///
     /// # Examples
     ///
@@ -286,8 +289,8 @@ impl ServerOptions {
         self
     }
 
-    /// Lets `SERVICE` and `LOAD` send requests to other servers, by this client. Every client of this server can then make it send
-    /// such requests: restrict the hosts.
+    /// Lets `SERVICE` and `LOAD` send requests to other servers through this client. Every client of this server can then make it
+    /// send such requests, so restrict the hosts.
     ///
     /// # Examples
     ///
@@ -305,7 +308,7 @@ impl ServerOptions {
     }
 }
 
-/// Whether browsers send this as the origin of a page, or it is `*`.
+/// Whether this is `*` or has the form in which browsers send the origin of a page.
 fn is_origin(origin: &str) -> bool {
     let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     let is_host = |host: &str| {

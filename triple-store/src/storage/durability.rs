@@ -13,11 +13,12 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Once it would survive a power cut: the log is synced, one sync for all that wait together.
+    /// Once it survives a power failure: the log is synced. One sync serves all waiting writers.
     #[default]
     Sync,
-    /// Once it is in the log, which is in memory and synced within a tenth of a second, unless the engine's options say
-    /// otherwise. A power cut or a kill of the process before that may lose the last writes, whole transactions and in their
-    /// order; [`TripleStore::flush`](crate::TripleStore::flush) makes everything before it durable.
+    /// Once it is in the log's buffer in memory. The buffer is synced within 100 ms, unless the engine's options say
+    /// otherwise. If the power fails or the process is killed before that, the last transactions may be lost: whole
+    /// transactions, and only from the end. [`TripleStore::flush`](crate::TripleStore::flush) makes everything before it
+    /// durable.
     Buffered,
 }

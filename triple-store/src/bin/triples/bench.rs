@@ -1,4 +1,4 @@
-//! `triples bench`: what this machine makes of the store, on generated data.
+//! `triples bench`: measures the store on this machine, with generated data.
 
 use crate::commands::{io_error, seconds, write_line};
 use oxrdf::{GraphName, Literal, NamedNode, Quad};
@@ -13,22 +13,22 @@ use triple_store::{Durability, QueryResults, RdfFormat, Result, TripleStore, Tri
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Where to make the store: a file that is not there, on the disk to be measured. It is removed at the end.
+    /// The file to create for the store, on the disk to be measured. It must not exist, and is removed at the end.
     store: PathBuf,
-    /// Load about as many triples before the rest is measured.
+    /// How many triples to load first, approximately.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     triples: u64,
-    /// Insert by as many threads at once.
+    /// How many threads insert at the same time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
-    /// Measure each kind of work for as many seconds.
+    /// How many seconds to measure each kind of work.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
 }
 
-/// Triples that describe one product.
+/// The number of triples that describe one product.
 const OF_PRODUCT: u64 = 8;
-/// Products of one producer, and features of one product.
+/// The number of products of one producer, and of features of one product.
 const OF_PRODUCER: u64 = 20;
 const FEATURES: u64 = 500;
 
@@ -37,7 +37,7 @@ struct Temporary<'a>(&'a Path);
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        // It may not have been made.
+        // It may not exist.
         let _ = fs::remove_file(self.0);
     }
 }
@@ -110,8 +110,8 @@ fn reads(store: &TripleStore, products: u64, time: Duration, json: bool) -> Resu
     })
 }
 
-/// Does a piece of work over and over, in so many threads, and says how often that was a second. The work gets the
-/// numbers of its thread and of its turn, and returns what it is to count for.
+/// Repeats a piece of work in `threads` threads, and prints how often it was done in a second. The work gets the
+/// numbers of its thread and of the repetition. It returns how much it counts for.
 fn measure(
     what: &str,
     threads: u16,
@@ -152,7 +152,7 @@ fn node(name: impl std::fmt::Display) -> NamedNode {
     NamedNode::new_unchecked(format!("{BASE}{name}"))
 }
 
-/// Numbers in an order that is not that of the data.
+/// Numbers in another order than that of the data.
 fn mixed(i: u64) -> u64 {
     i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
 }

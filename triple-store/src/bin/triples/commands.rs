@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use oxrdf::{GraphName, NamedNode};
@@ -12,12 +12,12 @@ use triple_store::{
     TripleStoreOptions, UpdateOptions,
 };
 
-/// A store that is there, to read it.
+/// Opens an existing store read-only.
 pub(crate) fn existing(path: &Path) -> Result<TripleStore> {
     existing_with(path, TripleStoreOptions::new().read_only(true))
 }
 
-/// A store that is there: a typing error in its name must not make an empty one.
+/// Opens an existing store. A typing error in its name must not create an empty one.
 fn existing_with(path: &Path, options: TripleStoreOptions) -> Result<TripleStore> {
     fs::metadata(path).map_err(|source| io_error(path, source))?;
     options.open(path)
@@ -45,7 +45,7 @@ pub(crate) fn seconds(seconds: f64) -> Result<Duration> {
         .map_err(|error| Error::Unsupported(format!("the timeout {seconds}: {error}")))
 }
 
-/// The text itself, or what the file after an `@` holds, or the standard input.
+/// The argument itself, the content of the file that is named after an `@`, or the standard input for `-`.
 fn text_or_file(argument: &str) -> Result<String> {
     let Some(name) = argument.strip_prefix('@').or((argument == STDIN).then_some(STDIN)) else {
         let is_named_so = [".rq", ".ru", ".sparql"].iter().any(|end| argument.ends_with(end));
@@ -68,28 +68,28 @@ fn text_or_file(argument: &str) -> Result<String> {
 
 #[derive(clap::Args)]
 pub(crate) struct Load {
-    /// The store; it is made if it does not exist.
+    /// The file of the store. It is created if it does not exist.
     store: PathBuf,
-    /// Files, with their syntax as extension: .nt .nq .ttl .trig .rdf .jsonld .n3, and .gz or .zst after it; - or @- for
-    /// the standard input.
+    /// The files to load. The extension says the syntax: .nt .nq .ttl .trig .rdf .jsonld .n3, optionally followed by .gz
+    /// or .zst. - or @- is the standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// The syntax of all files, whatever their extension: nt, nq, ttl, trig, rdf, jsonld or n3.
+    /// The syntax of all files, instead of that of their extension: nt, nq, ttl, trig, rdf, jsonld or n3.
     #[arg(long, short)]
     format: Option<String>,
-    /// Put the triples that are in no named graph into this one.
+    /// Put triples that are in no named graph into this graph.
     #[arg(long, value_name = "IRI")]
     graph: Option<String>,
-    /// Resolve relative IRIs against this one.
+    /// Resolve relative IRIs against this IRI.
     #[arg(long, value_name = "IRI")]
     base: Option<String>,
-    /// Read a context that JSON-LD documents refer to from this file; may be given several times.
+    /// Read a context that JSON-LD documents refer to from this file. May be given several times.
     #[arg(long, value_name = "IRI=FILE")]
     context: Vec<String>,
-    /// Skip checks that are not needed to understand the documents.
+    /// Skip checks that are not needed to parse the documents.
     #[arg(long)]
     lenient: bool,
-    /// Of a file with an error, keep what stands before it.
+    /// Keep the quads before an error in a file.
     #[arg(long)]
     keep_partial: bool,
     /// Show no progress.
@@ -97,7 +97,7 @@ pub(crate) struct Load {
     quiet: bool,
 }
 
-/// What stands for the standard input or output in place of a file.
+/// The file name that stands for the standard input or output.
 pub(crate) const STDIN: &str = "-";
 
 fn is_stdin(file: &Path) -> bool {
@@ -114,7 +114,7 @@ fn unknown_format(name: &str, known: &str) -> Error {
 
 pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
     let Load { store, files, format, graph, base, context, lenient, keep_partial, quiet } = arguments;
-    // How much there is to read is known of files alone.
+    // Only for files the size is known.
     let size = |file: &PathBuf| {
         if is_stdin(file) {
             return Ok(0);
@@ -180,26 +180,26 @@ pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
 
 #[derive(clap::Args)]
 pub(crate) struct Query {
-    /// The store.
+    /// The file of the store.
     store: PathBuf,
-    /// The query, or @FILE to read it from there, or - for the standard input.
+    /// The query, @FILE to read it from a file, or - to read it from the standard input.
     sparql: String,
-    /// Resolve relative IRIs against this one.
+    /// Resolve relative IRIs against this IRI.
     #[arg(long, value_name = "IRI")]
     base: Option<String>,
-    /// csv, tsv, json or xml for solutions; nt, ttl and so on for graphs.
+    /// The syntax of the results: csv, tsv, json or xml for solutions, and nt, ttl and so on for graphs.
     #[arg(long, short)]
     format: Option<String>,
-    /// Give up after this many seconds.
+    /// Stop after this many seconds.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// Take all graphs together for the default graph.
+    /// Make the union of all graphs the default graph.
     #[arg(long)]
     union: bool,
-    /// Let SERVICE ask other servers.
+    /// Let SERVICE send requests to other servers.
     #[arg(long)]
     remote: bool,
-    /// Write the plan with its times and row counts, as JSON, instead of the results.
+    /// Write the plan with its times and numbers of rows as JSON, instead of the results.
     #[arg(long)]
     explain: bool,
 }
@@ -232,7 +232,8 @@ pub(crate) fn query(arguments: Query, json: bool) -> Result<()> {
     format.write(results, output)?.end().map_err(output_error)
 }
 
-/// An output whose last line is ended: results in some syntaxes are no lines, and a prompt would follow them.
+/// An output that ends with a line break. Results in some syntaxes have none, and a shell prompt would follow them on
+/// the same line.
 struct Lines<W> {
     output: W,
     last: u8,
@@ -261,17 +262,17 @@ impl<W: Write> Write for Lines<W> {
 
 #[derive(clap::Args)]
 pub(crate) struct Update {
-    /// The store; it is made if it does not exist.
+    /// The file of the store. It is created if it does not exist.
     store: PathBuf,
-    /// The update, or @FILE to read it from there, or - for the standard input.
+    /// The update, @FILE to read it from a file, or - to read it from the standard input.
     sparql: String,
-    /// Resolve relative IRIs against this one.
+    /// Resolve relative IRIs against this IRI.
     #[arg(long, value_name = "IRI")]
     base: Option<String>,
-    /// Give up after this many seconds.
+    /// Stop after this many seconds.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// Let SERVICE ask other servers, and LOAD read from them.
+    /// Let SERVICE and LOAD send requests to other servers.
     #[arg(long)]
     remote: bool,
 }

@@ -14,7 +14,7 @@ use triple_store::Error;
 
 /// An RDF quad store in one file: load, query, update, dump, serve.
 ///
-/// Exit codes: 0 success, 1 failure, 2 input that is not understood (a document, a query, or these arguments).
+/// Exit codes: 0 for success, 1 for a failure, 2 for a syntax error in a document, a query or the arguments.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -27,29 +27,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Load files; each is loaded whole, or, if there is an error in it, not at all.
+    /// Load files. A file with an error is not loaded at all.
     Load(commands::Load),
-    /// Evaluate a SPARQL query and write its results to the standard output.
+    /// Run a SPARQL query and write its results to the standard output.
     Query(commands::Query),
-    /// Run a SPARQL update, as one transaction.
+    /// Run a SPARQL update as one transaction.
     Update(commands::Update),
-    /// Write all quads, or one graph.
+    /// Write all quads, or those of one graph.
     Dump {
-        /// The store.
+        /// The file of the store.
         store: PathBuf,
-        /// nq, trig, jsonld for all graphs; nt, ttl, rdf and so on for one. By default what the extension of the output
-        /// names, and nq on the standard output.
+        /// The syntax: nq, trig or jsonld for all graphs, and nt, ttl, rdf and so on for one graph. The default is that
+        /// of the output's extension, and nq on the standard output.
         #[arg(long, short)]
         format: Option<String>,
-        /// This graph alone; `default` for the default graph.
+        /// Write only this graph. `default` is the default graph.
         #[arg(long, value_name = "IRI")]
         graph: Option<String>,
-        /// Write here and not to the standard output; compressed, if the name ends in .gz or .zst.
+        /// Write to this file instead of the standard output. It is compressed if the name ends in .gz or .zst.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Serve the store over HTTP, until interrupted: SPARQL 1.1 Protocol at /query and /update, Graph Store HTTP
-    /// Protocol at /store, a page to query it by at /, /health and /metrics.
+    /// Serve the store over HTTP until interrupted: SPARQL 1.1 Protocol at /query and /update, Graph Store HTTP
+    /// Protocol at /store, a page for queries at /, and /health and /metrics.
     ///
     /// Every client that can reach the server may read, and without a token also write. So an address that other
     /// machines can reach requires --token-file or --read-only.
@@ -57,27 +57,28 @@ enum Command {
     Serve(serve::Arguments),
     /// Count quads, terms, graphs and bytes.
     Stats {
-        /// The store.
+        /// The file of the store.
         store: PathBuf,
     },
-    /// Merge recent quads into the compressed run, and cut the journal off.
+    /// Merge recent quads into the compressed run, and truncate the journal.
     Checkpoint {
-        /// The store.
+        /// The file of the store.
         store: PathBuf,
     },
-    /// Copy the store into a new file, which can be opened like any other.
+    /// Copy the store to a new file, which can be opened as a store.
     Backup {
-        /// The store.
+        /// The file of the store.
         store: PathBuf,
         /// The new file.
         copy: PathBuf,
     },
-    /// Read everything and check it against itself.
+    /// Read all data and check it for inconsistencies.
     Verify {
-        /// The store.
+        /// The file of the store.
         store: PathBuf,
     },
-    /// Measure this machine: load, insert, look up and query generated data in a new store, and write how often a second.
+    /// Measure this machine: load, insert, look up and query generated data in a new store, and print the operations per
+    /// second.
     Bench(bench::Arguments),
     /// Write the completion script of a shell to the standard output.
     #[command(alias = "completion")]

@@ -13,64 +13,64 @@ use triple_store::{Error, HttpClient, Result, TripleStore};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The store; it is made if it does not exist, unless --read-only.
+    /// The file of the store. It is created if it does not exist, unless --read-only is given.
     store: PathBuf,
-    /// Listen at this address; port 0 is any free one.
+    /// Listen at this address. Port 0 means any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
     bind: SocketAddr,
-    /// Refuse whatever would change the store.
+    /// Refuse requests that would change the store.
     #[arg(long)]
     read_only: bool,
     /// Require the bearer token in this file for writing.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Require the token for reading as well, of all but /health.
+    /// Require the token for reading too, except for /health.
     #[arg(long, requires = "token_file")]
     token_for_reads: bool,
-    /// Answer to this name as well, which a proxy passes on; may be given several times. On a loopback address other names
-    /// than those of this machine get 421.
+    /// Accept requests for this host name too, such as one that a proxy passes on. May be given several times. On a
+    /// loopback address, requests for other names than those of this machine get 421.
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
-    /// Let pages of this origin use the server (`https://app.example.com`), or of any (`*`).
+    /// Let web pages of this origin (`https://app.example.com`), or of any origin (`*`), use the server.
     #[arg(long, value_name = "ORIGIN")]
     cors: Option<String>,
-    /// Take all graphs together for the default graph of queries that name no dataset.
+    /// Make the union of all graphs the default graph of queries that name no dataset.
     #[arg(long)]
     union: bool,
     /// Cancel a request that takes longer than this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     timeout: f64,
-    /// Give up on a client that keeps the server waiting for longer than this many seconds.
+    /// Close the connection of a client that keeps the server waiting for longer than this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     client_timeout: f64,
-    /// Refuse bodies of requests that are larger than this many MiB.
+    /// Refuse request bodies that are larger than this many MiB.
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     body_limit: u64,
     /// Refuse updates that change more quads than this.
     #[arg(long, value_name = "QUADS", default_value_t = 10_000_000)]
     most_changes: usize,
-    /// Let all queries and updates together take this many MiB of memory for their evaluation, and each half of it.
+    /// Let all queries and updates together take this many MiB of memory, and each of them half of it.
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     query_memory: usize,
-    /// Answer 503 to whatever comes while this many requests are worked on.
+    /// Answer 503 to further requests while this many are running.
     #[arg(long, value_name = "REQUESTS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// Close the connection that was idle for the longest time when more than this many are open.
+    /// Close the connection that has been idle for longest when more than this many are open.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
-    /// Serve the files of this folder at / in place of the page that comes with the command.
+    /// Serve the files of this folder at / instead of the built-in page.
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
-    /// Append a line for each request to this file, in the Combined Log Format; - for the standard error.
+    /// Append a line for each request to this file, in the Combined Log Format. - is the standard error.
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
-    /// Let SERVICE and LOAD of clients go to this host; may be given several times. `example.com` is the host at the ports
-    /// of HTTP and HTTPS, `example.com:8080` at that port.
+    /// Let SERVICE and LOAD of clients send requests to this host. May be given several times. `example.com` allows the
+    /// ports of HTTP and HTTPS, and `example.com:8080` that port.
     #[arg(long, value_name = "HOST")]
     service_allow: Vec<String>,
 }
 
-/// How long a thread may still work for a request that was cut off, before the process ends.
+/// How long a thread may continue with a request that was cut off, before the process ends.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
@@ -123,22 +123,22 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     result
 }
 
-/// Says what is open to whom, where that may be more than was meant.
+/// Warns if more is open to clients than may be intended.
 fn warn(arguments: &Arguments) {
     let Arguments { bind, token_file, token_for_reads, read_only, cors, .. } = arguments;
     if !bind.ip().is_loopback() && !token_for_reads {
         say(format_args!(
-            "warning: everybody who reaches {bind} reads the whole store; --token-for-reads asks them for the token"
+            "warning: every client that can reach {bind} can read the whole store; --token-for-reads requires the token"
         ));
     }
     if cors.as_deref() == Some("*") && token_file.is_none() && !read_only {
         say(format_args!(
-            "warning: with --cors '*' and no token, any web page that is opened here can write"
+            "warning: with --cors '*' and no token, any web page that is opened on this machine can write"
         ));
     }
 }
 
-/// Prints a message for the operator. The server goes on when its log is closed.
+/// Prints a message for the operator. The server keeps running if its log is closed.
 fn say(what: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{what}");
 }
@@ -150,7 +150,8 @@ fn access_log(options: ServerOptions, path: &Path) -> Result<ServerOptions> {
     let file = File::options().create(true).append(true).open(path);
     let file = file.map_err(|source| io_error(path, source))?;
     Ok(options.access_log(move |line| {
-        // One write for each line, so that lines of several threads don't mix. A server goes on when its disk is full.
+        // One write for each line, so that lines of several threads don't mix. The server keeps running if its disk is
+        // full.
         let _ = (&file).write_all(format!("{line}\n").as_bytes());
     }))
 }
@@ -158,7 +159,8 @@ fn access_log(options: ServerOptions, path: &Path) -> Result<ServerOptions> {
 fn token(path: &Path) -> Result<String> {
     let token = fs::read_to_string(path).map_err(|source| io_error(path, source))?.trim().to_owned();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = format!("the token in {}: it must be one word of visible ASCII", path.display());
+        let message =
+            format!("the token in {}: it must be one word of visible ASCII characters", path.display());
         return Err(Error::Unsupported(message));
     }
     Ok(token)

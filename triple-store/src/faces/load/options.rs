@@ -1,4 +1,4 @@
-//! How documents are read.
+//! The options of a load.
 
 use crate::documents::document::{Document, Limits};
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use spareval::CancellationToken;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How a document is read.
+/// The options of a load.
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ pub struct LoadOptions {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What tells contexts apart.
+/// The form of a context's IRI in which contexts are compared.
 fn context_key(iri: &str) -> &str {
     iri.trim_start_matches("https:").trim_start_matches("http:").trim_end_matches('/')
 }
@@ -48,7 +48,7 @@ fn context_key(iri: &str) -> &str {
 type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
 impl LoadOptions {
-    /// The defaults: strict, into the graphs that the document names.
+    /// The defaults: strict checks, and quads go to the graphs that the document names.
     ///
     /// # Examples
     ///
@@ -57,7 +57,7 @@ impl LoadOptions {
         Self::default()
     }
 
-    /// Skips checks that are not needed to understand the document, of IRIs and language tags above all.
+    /// Skips checks that are not needed to parse the document, mainly those of IRIs and language tags.
     ///
     /// # Examples
     ///
@@ -75,8 +75,8 @@ impl LoadOptions {
         self
     }
 
-    /// Keeps what stands before an error, which is reported all the same; if not, which is the default, nothing of the
-    /// document is kept.
+    /// Stores the quads before an error. The error is reported in either case. By default, nothing of a document with
+    /// an error is stored.
     ///
     /// # Examples
     ///
@@ -93,7 +93,8 @@ impl LoadOptions {
         self
     }
 
-    /// The syntax of files, whatever their extension. Documents that come with their syntax keep it.
+    /// Sets the syntax of files. It overrides their extension. It does not change the syntax of documents that is
+    /// given with them.
     ///
     /// # Examples
     ///
@@ -112,7 +113,7 @@ impl LoadOptions {
         self
     }
 
-    /// The graph that takes what the document leaves in the default graph.
+    /// Puts the quads of the document's default graph into this graph.
     ///
     /// # Examples
     ///
@@ -122,7 +123,7 @@ impl LoadOptions {
         self
     }
 
-    /// Takes a named graph in the document for an error.
+    /// Makes a named graph in the document an error.
     ///
     /// # Examples
     ///
@@ -138,7 +139,7 @@ impl LoadOptions {
         self
     }
 
-    /// The IRI that relative IRIs of the document resolve against.
+    /// Resolves relative IRIs of the document against this IRI.
     ///
     /// # Examples
     ///
@@ -148,8 +149,8 @@ impl LoadOptions {
         self
     }
 
-    /// Lets the holder of the token end the load with [`Error::Cancelled`], with nothing kept. It is looked at for each quad, and
-    /// whenever text is read.
+    /// Lets the holder of the token end the load with [`Error::Cancelled`]. Nothing is stored then. The token is checked for each
+    /// quad, and whenever text is read.
     ///
     /// # Examples
     ///
@@ -168,15 +169,15 @@ impl LoadOptions {
         self
     }
 
-    /// Refuses a document of more quads; `told` is what the error calls the limit.
+    /// Refuses a document with more quads. The error message says that the limit is `told`.
     #[cfg(feature = "server")]
     pub(crate) fn most_quads(mut self, quads: usize, told: usize) -> Self {
         self.limits.most = Some((quads, told));
         self
     }
 
-    /// What a JSON-LD document means that refers to this context, which is never fetched. `http` and `https` are one here,
-    /// and so are IRIs with and without a slash at the end.
+    /// Gives the content of a context that JSON-LD documents refer to. Contexts are never fetched. IRIs that differ only
+    /// in `http` and `https`, or in a slash at the end, name the same context.
     ///
     /// # Examples
     ///
@@ -196,7 +197,7 @@ impl LoadOptions {
         self
     }
 
-    /// Reads a document that a JSON-LD document refers to.
+    /// Returns a document that a JSON-LD document refers to.
     pub(super) fn loader(&self) -> impl Fn(&str) -> Result<LoadedDocument, Failure> + Send + Sync + 'static {
         let contexts = Arc::clone(&self.contexts);
         move |iri| match contexts.get(context_key(iri)) {
@@ -209,7 +210,8 @@ impl LoadOptions {
         }
     }
 
-    /// Called with the number of bytes read since it was called last, compressed ones for a compressed file.
+    /// Calls `progress` with the number of bytes read since its last call. For a compressed file, compressed bytes
+    /// are counted.
     ///
     /// # Examples
     ///
@@ -246,7 +248,8 @@ impl LoadOptions {
         Ok(if self.lenient { parser.lenient() } else { parser })
     }
 
-    /// Encodes the quads of a document; or those before an error, with the error, if they are to be kept.
+    /// Encodes the quads of a document. If there is an error and partial documents are kept, the quads before it and
+    /// the error.
     pub(super) fn encode(
         &self,
         document: &Document<'_>,
