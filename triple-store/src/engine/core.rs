@@ -272,7 +272,7 @@ impl Core {
         view.layers[0].delta.apply(seq, &changes);
         drop(held);
 
-        self.journal.settle().inspect_err(|error| self.commits.fail(error))?;
+        self.journal.wait_for_durability().inspect_err(|error| self.commits.fail(error))?;
         record.terms.iter().for_each(|id| self.dictionary.mark_persisted(*id));
         self.commits.publish(seq, net(&changes));
         self.commits.wait(seq)?;

@@ -1,4 +1,4 @@
-//! A chunk: some thousand successive keys of a run, delta-coded in blocks. Immutable, and stored as one value.
+//! A chunk: some thousand consecutive keys of a run, delta-coded in blocks. It is immutable, and stored as one value.
 //!
 //! ```text
 //! block:  the keys between one entry of the index and the next, but for the first, which is the index entry
@@ -8,7 +8,7 @@
 //!         All blocks are full but the last.
 //! ```
 //!
-//! Chunks are checked to the last key when they are read, so that reading a run afterwards cannot fail.
+//! Every key of a chunk is checked when it is read from disk, so later reads of the run cannot fail.
 
 use crate::error::{Error, Result};
 use crate::terms::codec::{put_varint, take, varint};
@@ -16,10 +16,10 @@ use crate::terms::quad::Key;
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
-/// Keys a chunk holds at most: about 80 KiB a value.
+/// The most keys in a chunk. Its stored value takes about 80 KiB.
 pub(crate) const CHUNK_KEYS: usize = 16_384;
 
-/// Successive keys, in ascending order.
+/// Consecutive keys in ascending order.
 #[derive(Debug)]
 pub(crate) struct Chunk<K> {
     keys: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Chunk<K> {
     /// The first key of each block, and where the block begins.
     index: Vec<(K, u32)>,
     blocks: Vec<u8>,
-    /// The number under which it is stored, once it is.
+    /// The number under which the chunk is stored, if it is stored already.
     pub(crate) stored: OnceLock<u64>,
 }
 
@@ -60,7 +60,7 @@ impl<K: Key> Chunk<K> {
         (first + 1..self.index.len()).try_for_each(|block| self.block(block).try_for_each(&mut visit))
     }
 
-    /// The key that so many of this chunk come before.
+    /// The key with `rank` keys of this chunk before it.
     pub(crate) fn key_at(&self, rank: usize) -> Option<K> {
         let block = rank / self.block_keys;
         (block < self.index.len()).then(|| self.block(block).nth(rank % self.block_keys))?
@@ -70,13 +70,14 @@ impl<K: Key> Chunk<K> {
         (0..self.index.len()).flat_map(|block| self.block(block))
     }
 
-    /// How many keys there are for which `is_before` holds: all that come before `key`, it too or not. Decodes one block.
+    /// The number of keys for which `is_before` holds. It must hold for all keys before `key` and for none after it.
+    /// Decodes one block.
     pub(crate) fn count_while(&self, key: K, is_before: impl Fn(&K) -> bool) -> usize {
         let block = self.block_of(key);
         block * self.block_keys + self.block(block).take_while(is_before).count()
     }
 
-    /// How many keys there are from `low` to `high`. Decodes one block where they end in the one they begin in.
+    /// The number of keys from `low` to `high`. Decodes one block if both are in the same block.
     pub(crate) fn span(&self, low: K, high: K) -> usize {
         let block = self.block_of(low);
         if block == self.block_of(high) {
@@ -175,7 +176,7 @@ impl<K: Key> Iterator for Block<'_, K> {
         let rest = self.bytes;
         self.next = follow(key, &mut self.bytes);
         if self.next.is_none() {
-            // The end, or damage, which leaves bytes behind.
+            // This is the end, or damage. Damage leaves bytes unread.
             self.bytes = rest;
         }
         Some(key)
@@ -205,7 +206,7 @@ pub(crate) struct Writer<K> {
 }
 
 impl<K: Key> Writer<K> {
-    /// For so many keys, which go into as few chunks as hold them, all about as full.
+    /// A writer of `keys` keys. It writes as few chunks as possible, all of about the same size.
     pub(crate) fn new(keys: usize, block_keys: usize) -> Self {
         let chunk_keys = keys.div_ceil(keys.div_ceil(CHUNK_KEYS).max(1)).max(1);
         Self { done: Vec::new(), chunk: Chunk::empty(block_keys), chunk_keys, last: None }
@@ -253,7 +254,7 @@ pub(crate) mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Keys that repeat columns, leap far, and need all 64 bits.
+    /// Keys that repeat columns, have large gaps, and need all 64 bits.
     pub(crate) fn keys(count: u64) -> BTreeSet<[u64; 3]> {
         let mix = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (0..count).map(|n| [mix(n / 7) >> (n % 50), n % 5, mix(n)]).collect()

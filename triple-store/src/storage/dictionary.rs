@@ -1,8 +1,8 @@
 //! Terms ↔ numbers: striped interning.
 //!
-//! A term gets its number once and keeps it as long as the store lives; numbers are never reused. The table from
-//! terms to numbers is striped by the term's hash, so threads that parse in parallel intern in parallel; the way
-//! back, from number to term, takes no lock at all.
+//! A term gets its number once and keeps it for the lifetime of the store. Numbers are never reused. The table from
+//! terms to numbers is striped by the term's hash, so threads that parse in parallel intern in parallel. Looking up
+//! the term of a number takes no lock.
 
 mod restore;
 
@@ -24,14 +24,14 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use stripe_lock::StripedRwLock;
 
-/// Stripes of the interning table. Interning holds a stripe for well under a microsecond, so this only has to
-/// exceed the number of cores by some factor.
+/// The stripes of the interning table. Interning holds a stripe for less than 1 us, so a few times the number of
+/// cores is enough.
 const STRIPES: usize = 64;
 
 /// The dictionary of one store.
 pub(crate) struct Dictionary {
     hasher: ahash::RandomState,
-    /// Hashes and numbers; striped by the hash itself, so that a term is hashed once.
+    /// Hashes and numbers. The table is striped by the hash, so a term is hashed only once.
     numbers: StripedRwLock<u64, HashTable<(u64, TermId)>, parking_lot::RawRwLock, PassThrough>,
     terms: Entries,
     next: AtomicU64,
@@ -47,12 +47,12 @@ impl Dictionary {
         }
     }
 
-    /// How many numbers have been given out.
+    /// How many numbers are assigned.
     pub(crate) fn len(&self) -> u64 {
         self.next.load(Ordering::Acquire)
     }
 
-    /// The id of a term, which is given one if it has none.
+    /// The id of a term. A new term gets an id.
     pub(crate) fn intern(&self, term: TermRef<'_>) -> TermId {
         match encode(term, &mut |part| Some(self.intern(part))) {
             Some(Encoded::Inline(id)) => id,
@@ -89,7 +89,7 @@ impl Dictionary {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if the dictionary holds no such term: only damaged data leads there.
+    /// [`Error::Corrupt`] if the dictionary has no such term, which happens only with damaged data.
     pub(crate) fn resolve(&self, id: TermId) -> Result<Term, Error> {
         let Some(number) = id.dictionary_index() else {
             return inlined_literal(id).map(Term::Literal).ok_or_else(|| unknown(id));
@@ -159,8 +159,8 @@ impl Dictionary {
         Ok(self.resolve_subject(id)?.into())
     }
 
-    /// Calls `write` with each term that a record has to hold for `ids` to be readable after a crash: those that
-    /// no durable record holds yet, and the parts they are made of, parts first.
+    /// Calls `write` with each term that a record has to contain so that `id` can be read after a crash: the term if
+    /// no durable record contains it, and before it its parts.
     pub(crate) fn unpersisted(&self, id: TermId, write: &mut impl FnMut(TermId, &[u8])) {
         let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) else { return };
         if entry.persisted.load(Ordering::Acquire) {
@@ -172,14 +172,15 @@ impl Dictionary {
         write(id, &entry.bytes);
     }
 
-    /// Records that a durable record holds the term. Pairs with the load in [`unpersisted`](Self::unpersisted).
+    /// Marks the term as contained in a durable record. Pairs with the load in [`unpersisted`](Self::unpersisted).
     pub(crate) fn mark_persisted(&self, id: TermId) {
         if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) {
             entry.persisted.store(true, Ordering::Release);
         }
     }
 
-    /// The terms that no checkpoint holds yet, in the order of their numbers, so that parts come before wholes.
+    /// The terms that no checkpoint contains yet, in the order of their numbers. So the parts of a triple come before
+    /// the triple.
     pub(crate) fn unarchived(&self) -> Vec<TermId> {
         let end = self.len();
         let entries = self.terms.iter().take_while(|(number, _)| *number < end);
@@ -187,7 +188,7 @@ impl Dictionary {
         entries.map(|(number, entry)| TermId::new(entry.kind, number)).collect()
     }
 
-    /// Records that a checkpoint holds the term.
+    /// Marks the term as contained in a checkpoint.
     pub(crate) fn mark_archived(&self, id: TermId) {
         if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) {
             entry.archived.store(true, Ordering::Release);
@@ -221,7 +222,7 @@ impl Dictionary {
                 let id = TermId::new(kind, number);
                 assert!(
                     self.terms.set(number, Entry::new(kind, bytes, Kept::Nowhere)),
-                    "a number is given out once"
+                    "a number is assigned once"
                 );
                 slot.insert((hash, id));
                 id
@@ -297,10 +298,10 @@ impl std::fmt::Debug for Dictionary {
 }
 
 fn unknown(id: TermId) -> Error {
-    Error::Corrupt(format!("{id:?} names no term of the dictionary"))
+    Error::Corrupt(format!("{id:?} is not the id of a term in the dictionary"))
 }
 
-/// The hasher of keys that are hashes already.
+/// The hasher for keys that are hashes already.
 #[derive(Clone, Copy, Debug, Default)]
 struct PassThrough;
 

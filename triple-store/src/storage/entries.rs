@@ -4,21 +4,21 @@ use crate::terms::term::Kind;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-/// The dictionary is held in memory, and more terms than this would take hundreds of gigabytes: a larger number is
-/// damage.
+/// The dictionary is held in memory, and more terms than this would take hundreds of gigabytes. So a larger number is
+/// a sign of damage.
 pub(crate) const MOST_TERMS: u64 = 1 << 32;
 
-/// One term as the dictionary keeps it.
+/// A term in the dictionary.
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) bytes: Box<[u8]>,
-    /// Set once a durable record holds the term: before that, every transaction that uses it writes it too.
+    /// Set once a durable record contains the term. Before that, every transaction that uses the term writes it too.
     pub(crate) persisted: AtomicBool,
-    /// Set once a checkpoint holds the term: from then on it does not depend on the records of commits.
+    /// Set once a checkpoint contains the term. From then on the records of commits are not needed for it.
     pub(crate) archived: AtomicBool,
 }
 
-/// Where a term is kept that comes into the dictionary.
+/// Where a restored term is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kept {
     Nowhere,
@@ -36,8 +36,8 @@ impl Entry {
     }
 }
 
-/// Terms by number: a vector of chunks that grows without moving and is read without a lock. The chunks stand in
-/// buckets, of which bucket `b` holds `2^b`, from chunk `2^b - 1` on.
+/// Terms by number: a vector of chunks that grows without moving and is read without a lock. The chunks are in
+/// buckets. Bucket `b` has `2^b` chunks, beginning with chunk `2^b - 1`.
 pub(crate) struct Entries {
     buckets: [OnceLock<Box<[OnceLock<Chunk>]>>; Self::BUCKETS],
 }
@@ -52,7 +52,7 @@ impl Entries {
         Self { buckets: [const { OnceLock::new() }; Self::BUCKETS] }
     }
 
-    /// Bucket, chunk in the bucket, slot in the chunk.
+    /// The bucket, the chunk in the bucket, and the slot in the chunk.
     fn place(number: u64) -> (usize, usize, usize) {
         let chunk = number / Self::CHUNK + 1;
         let bucket = chunk.ilog2();
@@ -64,7 +64,7 @@ impl Entries {
         self.buckets.get(bucket)?.get()?.get(chunk)?.get()?.get(slot)?.get()
     }
 
-    /// The terms that are there, by ascending number. Numbers that are in no chunk cost nothing.
+    /// All terms, by ascending number. Numbers that are in no chunk cost nothing.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
         let chunks = self.buckets.iter().enumerate().flat_map(|(bucket, chunks)| {
             let chunks = chunks.get().into_iter().flatten().enumerate();
@@ -76,7 +76,7 @@ impl Entries {
         })
     }
 
-    /// Fills a slot; returns whether it was empty.
+    /// Fills a slot. Returns whether it was empty.
     pub(crate) fn set(&self, number: u64, entry: Entry) -> bool {
         assert!(number < MOST_TERMS, "the dictionary holds at most {MOST_TERMS} terms");
         let (bucket, chunk, slot) = Self::place(number);

@@ -1,4 +1,4 @@
-//! What a run knows of its predicates, for the planner of queries.
+//! Statistics of the predicates of a run, for the query planner.
 
 use crate::storage::run::{Order, Run, Stored};
 use crate::terms::pattern::{Pattern, Range};
@@ -6,7 +6,7 @@ use crate::terms::term::TermId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
-/// Quads that are drawn to learn how many others share their subject or object.
+/// How many quads are sampled to estimate how many others share their subject or object.
 const SAMPLE: u64 = 24;
 
 /// The quads of a predicate in a run, and how many of them share a subject or an object with one of them, on average.
@@ -17,18 +17,18 @@ pub(crate) struct Fanout {
     pub(crate) of_an_object: f64,
 }
 
-/// What is known of predicates; filled as queries ask.
+/// The statistics of predicates. Each is computed when a query first needs it.
 #[derive(Debug, Default)]
 pub(crate) struct Fanouts(Mutex<HashMap<TermId, Fanout, ahash::RandomState>>);
 
 impl Run {
-    /// How many quads the ranges of a pattern span, whether their filters accept them or not.
+    /// The number of quads in the ranges of a pattern, including those that their filters reject.
     pub(crate) fn count(&self, pattern: &Pattern) -> u64 {
         pattern.triples().map_or(0, |range| span(self, &range))
             + pattern.quads().map_or(0, |range| span(self, &range))
     }
 
-    /// What is known of a predicate, whose quads in the run are counted and drawn from the first time.
+    /// The statistics of a predicate. The first call counts and samples its quads in the run.
     pub(crate) fn fanout(&self, predicate: TermId) -> Fanout {
         let mut known = self.fanouts.0.lock();
         *known.entry(predicate).or_insert_with(|| {
@@ -50,8 +50,8 @@ fn span<K: Stored>(run: &Run, range: &Range<K>) -> u64 {
     K::sorted(run).orders[range.order].span(range)
 }
 
-/// Draws keys of a range evenly: the sums of those that share a subject and an object with them, and how many were
-/// drawn.
+/// Samples keys of a range evenly. Returns the sum of the numbers of keys that share a subject with them, the same
+/// for objects, and the number of samples.
 fn sample<K: Stored>(run: &Run, range: &Range<K>) -> [u64; 3] {
     let order: &Order<K> = &K::sorted(run).orders[range.order];
     let (first, keys) = (order.rank(range.low), order.span(range));

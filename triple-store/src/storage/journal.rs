@@ -1,4 +1,4 @@
-//! Where a store is durable: the values of a vde-store, or nowhere for a store in memory.
+//! The durable data of a store: the values of a vde-store. A store in memory has none.
 //!
 //! | key | value |
 //! |---|---|
@@ -6,12 +6,12 @@
 //! | `m` | the [manifest](Manifest) of the last checkpoint |
 //! | `r` number | a [chunk](crate::storage::chunk) of the run |
 //! | `d` checkpoint, number | terms that a checkpoint added: a [record](crate::storage::record) without changes, compressed |
-//! | `n` prefix | the IRI it stands for |
+//! | `n` prefix | the IRI of the prefix |
 //! | `t` sequence number | the [record](crate::storage::record) of one commit |
 //!
-//! Numbers in keys are big endian. What is logged is durable in the order in which it was logged, so a manifest is
-//! written after all that it speaks of, and what it replaces is deleted after it. A chunk that two successive runs
-//! share is stored once.
+//! Numbers in keys are big endian. Writes become durable in the order in which they were logged. So a manifest is
+//! written after everything that it refers to, and what it replaces is deleted after it. A chunk that two successive
+//! runs share is stored once.
 
 use crate::error::{Error, Result};
 use crate::parallel;
@@ -50,28 +50,28 @@ const DELETED_AT_ONCE: usize = 4096;
 /// The durable side of a store.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// Handle whose writes return once logged, in the order of the calls.
+    /// A handle whose writes return once they are logged, in the order of the calls.
     vde: Option<Vde>,
     durability: Durability,
     read_only: bool,
 }
 
-/// What the last checkpoint holds.
+/// The content of the last checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Manifest {
     /// The number of the checkpoint; 0 before the first.
     checkpoint: u32,
-    /// The last commit merged into the run.
+    /// The last commit that was merged into the run.
     pub(crate) last: Seq,
-    /// Quads of the run.
+    /// The number of quads in the run.
     quads: u64,
-    /// The number of the next chunk: it and those above are not in use.
+    /// The number of the next chunk. This number and those above are not in use.
     next_chunk: u64,
-    /// Per width and order, the numbers of its chunks, in their order.
+    /// For each width and order, the numbers of its chunks, in their order.
     chunks: Vec<Vec<u64>>,
 }
 
-/// Orders of both widths.
+/// The number of orders of both widths.
 const ORDERS: usize = <[u64; 3]>::ORDERS.len() + <[u64; 4]>::ORDERS.len();
 
 impl Manifest {
@@ -107,19 +107,19 @@ impl Journal {
         Self { vde: None, durability: Durability::Buffered, read_only: false }
     }
 
-    /// Whether anything is kept of what it is given.
+    /// Whether the journal stores anything.
     pub(crate) fn is_kept(&self) -> bool {
         self.vde.is_some()
     }
 
-    /// Takes a vde-store that holds a store, or nothing.
+    /// Opens a vde-store that has a triple store in it, or is empty.
     pub(crate) fn open(vde: &Vde, durability: Durability, read_only: bool) -> Result<Self> {
         let vde = vde.with_durability(vde_store::Durability::Buffered);
         match vde.get(FORMAT)? {
             Some(version) if version == VERSION => {}
             Some(_) => return Err(Error::Corrupt("the store has a format of another version".into())),
             None if !read_only && vde.list([]).next().is_none() => vde.put(FORMAT, VERSION)?,
-            None => return Err(Error::Corrupt("the file holds something else than a triple store".into())),
+            None => return Err(Error::Corrupt("the file has other data than a triple store".into())),
         }
         Ok(Self { vde: Some(vde), durability, read_only })
     }
@@ -131,7 +131,7 @@ impl Journal {
         if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    /// Reads the last checkpoint: its terms into the dictionary, its run.
+    /// Reads the last checkpoint. Adds its terms to the dictionary, and returns its run.
     pub(crate) fn restore(&self, dictionary: &Dictionary) -> Result<(Manifest, Run)> {
         let Some(vde) = &self.vde else { return Ok((Manifest::default(), Run::empty())) };
         let manifest = match vde.get(MANIFEST)? {
@@ -140,7 +140,7 @@ impl Journal {
             }
             None => Manifest::default(),
         };
-        // What a checkpoint left that did not happen is in the way of the next one of that number.
+        // The remains of an unfinished checkpoint would conflict with the next checkpoint of that number.
         if !self.read_only {
             self.clean(&manifest)?;
         }
@@ -155,7 +155,7 @@ impl Journal {
         if run.len() == manifest.quads {
             return Ok((manifest, run));
         }
-        Err(Error::Corrupt(format!("a run of {} quads holds {}", manifest.quads, run.len())))
+        Err(Error::Corrupt(format!("a run of {} quads has {}", manifest.quads, run.len())))
     }
 
     /// Calls `replay` with the record of every commit since the checkpoint, in order.
@@ -174,7 +174,8 @@ impl Journal {
     pub(crate) fn namespaces(&self) -> Result<BTreeMap<String, String>> {
         let Some(vde) = &self.vde else { return Ok(BTreeMap::new()) };
         let text = |bytes: &[u8]| {
-            String::from_utf8(bytes.to_vec()).map_err(|_| Error::Corrupt("a namespace is no text".into()))
+            String::from_utf8(bytes.to_vec())
+                .map_err(|_| Error::Corrupt("a namespace is not valid text".into()))
         };
         let entries = vde.list([NAMESPACE]).map(|entry| {
             let entry = entry?;
@@ -183,7 +184,7 @@ impl Journal {
         entries.collect()
     }
 
-    /// Stores an entry of the prefix table, or its absence.
+    /// Stores or removes an entry of the prefix table.
     pub(crate) fn set_namespace(&self, prefix: &str, iri: Option<&str>) -> Result<()> {
         self.check_writable()?;
         let Some(vde) = &self.vde else { return Ok(()) };
@@ -192,20 +193,20 @@ impl Journal {
             Some(iri) => vde.put(key, iri)?,
             None => _ = vde.delete(key)?,
         }
-        self.settle()
+        self.wait_for_durability()
     }
 
-    /// Copies the store into a new file.
+    /// Copies the store to a new file.
     pub(crate) fn backup(&self, path: &Path) -> Result<()> {
         let Some(vde) = &self.vde else {
-            return Err(Error::Unsupported("a backup of a store in memory: dump it".into()));
+            return Err(Error::Unsupported("a store in memory can't be backed up; dump it instead".into()));
         };
         self.flush()?;
         vde.backup(path)?;
         Ok(())
     }
 
-    /// Logs a commit. It follows all that were logged before, whatever a crash takes; it is not durable yet, so
+    /// Logs a commit after all earlier ones. If it survives a crash, they do too. This does not wait for the disk, so
     /// the caller may hold stripes.
     pub(crate) fn append(&self, seq: Seq, record: &[u8]) -> Result<()> {
         if let Some(vde) = &self.vde {
@@ -214,9 +215,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until what this thread logged may be acknowledged. Holds no stripe: other writers log meanwhile, and one
-    /// sync serves all waiting writers.
-    pub(crate) fn settle(&self) -> Result<()> {
+    /// Waits until the commits of this thread may be acknowledged. The caller holds no stripe, so other writers can
+    /// log, and one sync serves all waiting writers.
+    pub(crate) fn wait_for_durability(&self) -> Result<()> {
         match self.durability {
             Durability::Sync => self.flush(),
             Durability::Buffered => Ok(()),
@@ -231,8 +232,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the checkpoint after `previous`; when it returns, that is what a crash leaves. Until the manifest is
-    /// written nothing refers to the rest, so a checkpoint that a crash cuts short has not happened.
+    /// Writes the checkpoint after `previous`. When it returns, the checkpoint is durable. Nothing refers to its
+    /// parts until the manifest is written, so a checkpoint that a crash interrupts has no effect.
     pub(crate) fn checkpoint(
         &self,
         previous: &Manifest,
@@ -255,8 +256,7 @@ impl Journal {
         Ok(manifest)
     }
 
-    /// Deletes what the checkpoint has made superfluous, and what was written for checkpoints after it, which a crash
-    /// cut short.
+    /// Deletes data that the checkpoint replaces, and the remains of later checkpoints that a crash interrupted.
     pub(crate) fn clean(&self, manifest: &Manifest) -> Result<()> {
         let Some(vde) = &self.vde else { return Ok(()) };
         let in_use: HashSet<_> = manifest.chunks.iter().flatten().map(|number| chunk_key(*number)).collect();
@@ -296,7 +296,7 @@ fn read_sorted<'a, K: Key>(vde: &Vde, chunks: &mut impl Iterator<Item = &'a Vec<
     if orders.iter().all(|order: &Order<K>| order.len() == orders[0].len()) {
         Ok(Sorted { orders })
     } else {
-        Err(Error::Corrupt("a run whose orders are not equally long".into()))
+        Err(Error::Corrupt("a run whose orders have different lengths".into()))
     }
 }
 
@@ -316,14 +316,15 @@ fn write_sorted<K: Key>(vde: &Vde, manifest: &mut Manifest, sorted: &Sorted<K>) 
     Ok(())
 }
 
-/// How hard terms are compressed: text shrinks to a third and less, in a tenth of the time that parsing it took.
+/// The compression level for terms. Text shrinks to a third or less, in a tenth of the time that parsing it took.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Bytes that a value of terms may come to: a term is at most as long as a document, and more is damage.
+/// The most bytes of a decompressed value of terms. A term is at most as long as a document, so a larger value is
+/// damaged.
 const MOST_BYTES: u64 = 1 << 32;
 
 fn compress(bytes: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(bytes, ZSTD_LEVEL).expect("memory takes what is compressed into it")
+    zstd::bulk::compress(bytes, ZSTD_LEVEL).expect("compression into memory does not fail")
 }
 
 fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {

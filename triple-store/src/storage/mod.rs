@@ -1,4 +1,5 @@
-//! What is written: the dictionary, the run in its chunks, the records of commits, and the journal that keeps them in a `vde-store`.
+//! The stored data: the dictionary, the run in its chunks, the records of commits, and the journal, which stores them in a
+//! `vde-store`.
 
 pub(crate) mod chunk;
 pub(crate) mod dictionary;

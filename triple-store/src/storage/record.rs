@@ -1,4 +1,4 @@
-//! The record of one commit, as the journal holds it.
+//! The record of one commit in the journal.
 //!
 //! ```text
 //! version (1 byte)
@@ -7,9 +7,8 @@
 //!     without those that the flags declare equal to the change before
 //! ```
 //!
-//! Numbers are [varints](crate::terms::codec); an id is rotated so that its kind stands in the low bits. A record carries
-//! every term that no durable record carried when it was written, so it can be read whatever became of the
-//! commits beside it.
+//! Numbers are [varints](crate::terms::codec). An id is rotated so that its kind is in the low bits. A record contains
+//! every term that no durable record contained when it was written. So it can be read even if other commits were lost.
 
 use crate::error::{Error, Result};
 use crate::storage::dictionary::Dictionary;
@@ -23,11 +22,11 @@ use crate::terms::term::TermId;
 const VERSION: u8 = 1;
 
 const ADDS: u8 = 1;
-/// Per column, subject first: it is as in the change before.
+/// For each column, subject first: the flag that it is the same as in the previous change.
 const SAME: [u8; 4] = [1 << 1, 1 << 2, 1 << 3, 1 << 4];
 const FLAGS: u8 = (1 << 5) - 1;
 
-/// What stands before the first change.
+/// The quad before the first change.
 const ORIGIN: EncodedQuad = EncodedQuad {
     subject: TermId::DEFAULT_GRAPH,
     predicate: TermId::DEFAULT_GRAPH,
@@ -35,20 +34,20 @@ const ORIGIN: EncodedQuad = EncodedQuad {
     graph: TermId::DEFAULT_GRAPH,
 };
 
-/// What a term takes beside its bytes, about.
+/// The approximate size of a term's definition without its bytes.
 const DEFINITION: usize = 12;
 
-/// An encoded record, and the terms that are durable once it is.
+/// An encoded record, and the terms that are durable once the record is.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) bytes: Vec<u8>,
     pub(crate) terms: Vec<TermId>,
 }
 
-/// Encodes changes; sorted ones make the shorter record.
+/// Encodes changes. Sorted changes make a shorter record.
 pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
     let (mut terms, mut length) = (Vec::new(), 0);
-    // The terms of one quad are found faster than hashed.
+    // For one quad, comparing the terms is faster than hashing them.
     let mut seen = (changes.len() > 1).then(ahash::HashSet::default);
     for id in changes.iter().flat_map(|change| change.quad.terms()) {
         dictionary.unpersisted(id, &mut |id, bytes| {
@@ -78,7 +77,7 @@ pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
     Record { bytes, terms }
 }
 
-/// Encodes a record of terms alone.
+/// Encodes a record of terms without changes.
 pub(crate) fn encode_terms(dictionary: &Dictionary, terms: &[TermId]) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_terms(&mut bytes, dictionary, terms);
@@ -97,7 +96,7 @@ fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) {
     }
 }
 
-/// Decodes a record: its terms go into the dictionary, its changes are returned.
+/// Decodes a record. Adds its terms to the dictionary and returns its changes.
 ///
 /// # Errors
 ///
@@ -124,7 +123,7 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
         last = quad;
     }
     if !bytes.is_empty() {
-        return Err(Error::Corrupt("a record with bytes behind its end".into()));
+        return Err(Error::Corrupt("a record with bytes after its end".into()));
     }
     let mut quads: Vec<_> = changes.iter().map(|change| change.quad).collect();
     quads.sort_unstable();
@@ -135,8 +134,8 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
     }
 }
 
-/// Decodes what [`encode_terms`] wrote into the dictionary. The parts of its terms may be in records that others decode
-/// meanwhile: to be checked are those that are returned, once all are there.
+/// Decodes the result of [`encode_terms`] into the dictionary. The parts of its terms may be in records that other
+/// threads decode at the same time. So the caller checks the parts of the returned terms once all records are decoded.
 ///
 /// # Errors
 ///
@@ -152,7 +151,7 @@ pub(crate) fn decode_archive(dictionary: &Dictionary, mut bytes: &[u8]) -> Resul
     })?;
     match **bytes {
         [0] => Ok(composed),
-        _ => Err(Error::Corrupt("an archive of terms that holds something else".into())),
+        _ => Err(Error::Corrupt("an archive of terms that has other data in it".into())),
     }
 }
 

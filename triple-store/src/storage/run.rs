@@ -1,7 +1,7 @@
-//! The run: the quads that a checkpoint has merged, immutable, sorted in every order.
+//! The run: the quads that a checkpoint has merged. It is immutable and sorted in every order.
 //!
-//! An order is a sequence of [chunks](crate::storage::chunk). A merge writes those chunks anew whose keys change, and shares
-//! the others with the run before, in memory and on disk.
+//! An order is a sequence of [chunks](crate::storage::chunk). A merge rewrites the chunks whose keys change, and shares the
+//! others with the previous run, in memory and on disk.
 
 use crate::parallel;
 use crate::storage::chunk::{CHUNK_KEYS, Chunk, Writer};
@@ -42,7 +42,8 @@ impl Run {
         }
     }
 
-    /// Adds the named graphs that hold a quad here. O(graphs): it leaps from one to the next.
+    /// Adds the named graphs that have a quad in this run. It skips from one graph to the next, so it takes
+    /// O(graphs).
     pub(crate) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
         let order = &self.named.orders[GRAPH_FIRST];
         let everything = Range::everything(GRAPH_FIRST);
@@ -59,8 +60,8 @@ impl Run {
         self.named.verify(problem);
     }
 
-    /// This run with changes applied: the quads they add are not in it, those they remove are. Both are sorted and
-    /// consumed. New blocks hold `block_keys` keys.
+    /// This run with changes applied. Added quads must not be in it, and removed quads must be. Both are sorted, and
+    /// are consumed. New blocks have `block_keys` keys.
     pub(crate) fn merged(
         &self,
         added: Vec<EncodedQuad>,
@@ -91,7 +92,7 @@ impl Keys {
             QuadKey::Triple(key) => Some(key),
             QuadKey::Named(_) => None,
         };
-        // The triples take the place of the quads: a bulk load has no memory to spare.
+        // The triples overwrite the quads, because a bulk load needs all the memory.
         Self {
             named: quads.iter().filter_map(named).collect(),
             triples: quads.into_iter().filter_map(triple).collect(),
@@ -99,7 +100,7 @@ impl Keys {
     }
 }
 
-/// The key types that runs hold.
+/// The key types of runs.
 pub(crate) trait Stored: Key {
     fn sorted(run: &Run) -> &Sorted<Self>;
 }
@@ -116,7 +117,7 @@ impl Stored for [u64; 4] {
     }
 }
 
-/// The part of a run that has keys of one width, in every order.
+/// The keys of a run with one width, in every order.
 #[derive(Debug)]
 pub(crate) struct Sorted<K> {
     pub(crate) orders: Vec<Order<K>>,
@@ -142,7 +143,7 @@ impl<K: Key> Sorted<K> {
             }
             if order.len() != self.len() {
                 problem(format!(
-                    "order {number} of the run holds {} quads, order 0 {}",
+                    "order {number} of the run has {} quads, order 0 has {}",
                     order.len(),
                     self.len()
                 ));
@@ -157,7 +158,8 @@ impl<K: Key> Sorted<K> {
 
     fn merged(&self, mut added: Vec<K>, mut removed: Vec<K>, block_keys: usize) -> Self {
         let merge = |(number, order): (usize, &Order<K>)| {
-            // From one order to the next in place, so that all of them take the memory of one.
+            // The keys are rearranged in place from one order to the next, so all orders together take the memory of
+            // one.
             if number > 0 {
                 for keys in [&mut added, &mut removed] {
                     for key in keys.iter_mut() {
@@ -172,13 +174,13 @@ impl<K: Key> Sorted<K> {
     }
 }
 
-/// Keys in one order, arranged as it has them.
+/// The keys of one order, with their columns in its sequence.
 #[derive(Clone, Debug)]
 pub(crate) struct Order<K> {
     pub(crate) chunks: Vec<Arc<Chunk<K>>>,
-    /// Per chunk, its first key: side by side, for the search.
+    /// The first key of each chunk, in one array for the search.
     firsts: Vec<K>,
-    /// Per chunk, how many keys come before it.
+    /// For each chunk, how many keys come before it.
     before: Vec<u64>,
 }
 
@@ -194,7 +196,7 @@ impl<K: Key> Order<K> {
         Self { firsts: chunks.iter().map(|chunk| chunk.first()).collect(), before, chunks }
     }
 
-    /// Whether each chunk begins after the end of the one before.
+    /// Whether each chunk begins after the end of the previous one.
     pub(crate) fn ascends(&self) -> bool {
         self.chunks
             .iter()
@@ -206,7 +208,8 @@ impl<K: Key> Order<K> {
         self.chunks.last().zip(self.before.last()).map_or(0, |(chunk, before)| before + chunk.len() as u64)
     }
 
-    /// Calls `row` with up to `limit` keys of the range from the bound on; returns where to go on, or `None` at the end.
+    /// Calls `row` with up to `limit` keys of the range, from the bound on. Returns where to continue, or `None` at the
+    /// end.
     #[inline]
     pub(crate) fn rows(
         &self,
@@ -236,7 +239,7 @@ impl<K: Key> Order<K> {
         next
     }
 
-    /// How many keys the range spans, whether its filter accepts them or not. Decodes two blocks, or one.
+    /// The number of keys in the range, including those that its filter rejects. Decodes one or two blocks.
     pub(crate) fn span(&self, range: &Range<K>) -> u64 {
         let chunk = self.chunk_of(range.low);
         if chunk == self.chunk_of(range.high) {
@@ -245,12 +248,12 @@ impl<K: Key> Order<K> {
         self.count_while(range.high, |key| *key <= range.high) - self.rank(range.low)
     }
 
-    /// How many keys come before this one. Decodes one block.
+    /// The number of keys before this one. Decodes one block.
     pub(crate) fn rank(&self, key: K) -> u64 {
         self.count_while(key, |other| *other < key)
     }
 
-    /// How many keys there are for which `is_before` holds: all that come before `key`, it too or not.
+    /// The number of keys for which `is_before` holds. It must hold for all keys before `key` and for none after it.
     fn count_while(&self, key: K, is_before: impl Fn(&K) -> bool) -> u64 {
         let number = self.chunk_of(key);
         self.chunks
@@ -258,7 +261,7 @@ impl<K: Key> Order<K> {
             .map_or(0, |chunk| self.before[number] + chunk.count_while(key, is_before) as u64)
     }
 
-    /// The key that so many come before.
+    /// The key with `rank` keys before it.
     pub(crate) fn key_at(&self, rank: u64) -> Option<K> {
         let number = self.before.partition_point(|before| *before <= rank).checked_sub(1)?;
         self.chunks[number].key_at((rank - self.before[number]) as usize)
@@ -279,7 +282,8 @@ impl<K: Key> Order<K> {
         self.chunks.iter().flat_map(|chunk| chunk.keys())
     }
 
-    /// This order with sorted keys added that it does not hold, and others removed that it does.
+    /// This order with the sorted keys `added`, which are not in it, and without the sorted keys `removed`, which are
+    /// in it.
     fn merged<'a>(&'a self, mut added: &'a [K], mut removed: &'a [K], block_keys: usize) -> Self {
         let mut old = &*self.chunks;
         let mut stretches = Vec::new();
@@ -291,20 +295,20 @@ impl<K: Key> Order<K> {
     }
 }
 
-/// Chunks of an order that are written together, with the changes that fall there.
+/// Chunks of an order that are written together, with the changes in their range.
 struct Stretch<'a, K> {
     chunks: &'a [Arc<Chunk<K>>],
     added: &'a [K],
     removed: &'a [K],
-    /// Keys that there will be.
+    /// The number of keys after the change.
     keys: usize,
 }
 
-/// Keys of a stretch that consists of new keys alone: it is what a thread writes at once.
+/// The number of keys in a stretch of only new keys. A thread writes one stretch at a time.
 const NEW_KEYS: usize = 16 * CHUNK_KEYS;
 
 impl<'a, K: Key> Stretch<'a, K> {
-    /// Takes one chunk, and those after it as long as too few keys would be left for a chunk of their own.
+    /// Takes one chunk, and further ones while too few keys would be left for a chunk.
     fn take(old: &mut &'a [Arc<Chunk<K>>], added: &mut &'a [K], removed: &mut &'a [K]) -> Self {
         if old.is_empty() {
             let pieces = added.len().div_ceil(NEW_KEYS);
@@ -330,14 +334,14 @@ impl<'a, K: Key> Stretch<'a, K> {
             chunks: &old[..chunks],
             added: &added[..here],
             removed: &removed[..gone],
-            // Fewer than none only where damage has made the orders differ.
+            // This is negative only if damage has made the orders differ.
             keys: (keys + here).saturating_sub(gone),
         };
         (*old, *added, *removed) = (&old[chunks..], &added[here..], &removed[gone..]);
         stretch
     }
 
-    /// The chunks that take the place of these: the same one where nothing changes.
+    /// The chunks that replace these. It is the same chunk if nothing changes.
     fn rewrite(&self, block_keys: usize) -> Vec<Arc<Chunk<K>>> {
         if self.added.is_empty() && self.removed.is_empty() && self.chunks.len() == 1 {
             return self.chunks.to_vec();
@@ -349,7 +353,7 @@ impl<'a, K: Key> Stretch<'a, K> {
             while let Some(added) = added.next_if(|added| *added < key) {
                 writer.push(added);
             }
-            // Here already only where damage has made the orders differ.
+            // The key exists already only if damage has made the orders differ.
             _ = added.next_if_eq(&key);
             if removed.next_if_eq(&&key).is_none() {
                 writer.push(key);
@@ -360,7 +364,7 @@ impl<'a, K: Key> Stretch<'a, K> {
     }
 }
 
-/// Keys that two threads sort faster than one.
+/// From this number of keys on, two threads sort faster than one.
 const PARALLEL: usize = 1 << 15;
 
 /// Sorts keys on all cores, in place.

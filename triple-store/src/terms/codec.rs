@@ -1,6 +1,6 @@
-//! Variable-length numbers, as every stored value of this crate writes them.
+//! Variable-length numbers. All stored values of this crate use them.
 
-/// Appends a number in LEB128: seven bits a byte, low bits first.
+/// Appends a number in LEB128: seven bits in each byte, low bits first.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
@@ -9,7 +9,7 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-/// Takes a number off the front of `bytes`; `None` if they end before it does, or if it exceeds 64 bits.
+/// Removes a number from the front of `bytes`. `None` if the bytes end inside the number, or if it exceeds 64 bits.
 #[inline]
 pub(crate) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let (first, rest) = bytes.split_first()?;
@@ -17,7 +17,8 @@ pub(crate) fn varint(bytes: &mut &[u8]) -> Option<u64> {
         *bytes = rest;
         return Some(u64::from(*first));
     }
-    // Most numbers of a run end within eight bytes, which are read at once: the first clear top bit is the end.
+    // Most numbers of a run end within eight bytes, which are read in one load. The first clear top bit marks the
+    // end.
     if let Some(word) = bytes.first_chunk() {
         let word = u64::from_le_bytes(*word);
         let ends = !word & 0x8080_8080_8080_8080;
@@ -55,7 +56,7 @@ fn long_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Takes `length` bytes off the front of `bytes`.
+/// Removes `length` bytes from the front of `bytes`.
 pub(crate) fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Option<&'a [u8]> {
     let (taken, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
     *bytes = rest;
@@ -70,7 +71,7 @@ mod tests {
     fn numbers_come_back() {
         let mixed = 0x9e37_79b9_7f4a_7c15u64;
         for n in (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) - 1, mixed >> bit]).chain([u64::MAX]) {
-            // What stands behind a number, and whether it stands there at all, must not matter.
+            // The bytes after a number must not matter, nor whether there are any.
             for behind in [0, 8] {
                 for byte in [0x00, 0x7f, 0x80, 0xff] {
                     let mut out = Vec::new();

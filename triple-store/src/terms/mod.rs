@@ -1,4 +1,4 @@
-//! Terms and quads as numbers, and the patterns that ask for them.
+//! Terms and quads as numbers, and the patterns that match them.
 
 pub(crate) mod codec;
 pub(crate) mod pattern;

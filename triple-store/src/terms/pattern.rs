@@ -1,13 +1,13 @@
-//! Quad patterns, and which order answers which.
+//! Quad patterns, and which order is read for which pattern.
 
 use crate::terms::quad::{EncodedQuad, Key};
 use crate::terms::term::TermId;
 
-/// Which graphs a pattern asks for.
+/// The graphs that a pattern matches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Graphs {
     All,
-    /// Every graph but the default graph, as `GRAPH ?g` means it.
+    /// Every graph except the default graph, as for `GRAPH ?g`.
     Named,
     One(TermId),
 }
@@ -34,7 +34,7 @@ impl Pattern {
         }
     }
 
-    /// The range of the default graph, if the pattern asks for it.
+    /// The range of the default graph, if the pattern matches it.
     pub(crate) fn triples(&self) -> Option<Range<[u64; 3]>> {
         match self.graphs {
             Graphs::All | Graphs::One(TermId::DEFAULT_GRAPH) => Some(Range::new(self.triple())),
@@ -42,7 +42,7 @@ impl Pattern {
         }
     }
 
-    /// The range of the named graphs, if the pattern asks for any.
+    /// The range of the named graphs, if the pattern matches any.
     pub(crate) fn quads(&self) -> Option<Range<[u64; 4]>> {
         let [s, p, o] = self.triple();
         match self.graphs {
@@ -57,21 +57,21 @@ impl Pattern {
     }
 }
 
-/// The keys of one order that may match a pattern: a range, and what is left to compare in it.
+/// The keys of one order that may match a pattern: a range, and the columns that must be compared for each key in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range<K> {
     pub(crate) order: usize,
-    /// In the arrangement of `order`, both inclusive.
+    /// The bounds, in the arrangement of `order`, both inclusive.
     pub(crate) low: K,
     pub(crate) high: K,
     pub(crate) subject: Option<u64>,
-    /// Bound columns behind the first unbound one, by their place in the order.
+    /// Bound columns after the first unbound one, by their position in the order.
     rest: [Option<u64>; 4],
     filters: bool,
 }
 
 impl<K: Key> Range<K> {
-    /// The range in the order that has the most bound columns in front.
+    /// The range in the order that begins with the most bound columns.
     pub(crate) fn new(bound: impl AsRef<[Option<u64>]>) -> Self {
         let bound = bound.as_ref();
         let prefix = |order: usize| K::ORDERS[order].iter().take_while(|c| bound[**c].is_some()).count();
@@ -89,7 +89,7 @@ impl<K: Key> Range<K> {
         Self { order, low, high, subject: bound[0], rest, filters: rest != [None; 4] }
     }
 
-    /// All keys, in the order of your choice.
+    /// All keys, in the given order.
     pub(crate) fn everything(order: usize) -> Self {
         Self { order, low: K::MIN, high: K::MAX, subject: None, rest: [None; 4], filters: false }
     }
@@ -126,8 +126,8 @@ impl<K: Key> Range<K> {
 mod tests {
     use super::*;
 
-    /// Every pattern over three values a column, against every key: the range and its filter accept exactly the
-    /// keys that match, and only patterns that no order has in front are filtered.
+    /// Tests every pattern over three values for each column against every key. The range and its filter must accept
+    /// exactly the keys that match, and only patterns whose bound columns no order begins with may need a filter.
     fn ranges_are_exact<K: Key>(width: usize, make: impl Fn(&[u64]) -> K, filtered: &[&[usize]]) {
         let digits = |mut n: usize, base: usize| -> Vec<usize> {
             (0..width)

@@ -1,6 +1,6 @@
-//! Prefixes that everybody knows.
+//! Well-known prefixes.
 
-/// What people mean by prefixes that they don't declare, sorted by prefix.
+/// The usual IRIs of prefixes that a query does not declare, sorted by prefix.
 pub(crate) const WELL_KNOWN: &[(&str, &str)] = &[
     ("dbo", "http://dbpedia.org/ontology/"),
     ("dbr", "http://dbpedia.org/resource/"),
@@ -31,7 +31,7 @@ pub(crate) const WELL_KNOWN: &[(&str, &str)] = &[
     ("xsd", "http://www.w3.org/2001/XMLSchema#"),
 ];
 
-/// What people mean by a prefix that they don't declare.
+/// The usual IRI of a prefix.
 pub(crate) fn well_known(prefix: &str) -> Option<&'static str> {
     WELL_KNOWN.iter().find(|(name, _)| *name == prefix).map(|(_, iri)| *iri)
 }

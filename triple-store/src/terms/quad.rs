@@ -1,4 +1,4 @@
-//! Encoded quads, and the keys under which the orders hold them.
+//! Encoded quads, and their keys in the orders.
 
 use crate::terms::term::TermId;
 
@@ -26,22 +26,22 @@ impl EncodedQuad {
     }
 }
 
-/// One kind of change to one quad.
+/// A change to one quad.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Change {
     pub(crate) quad: EncodedQuad,
     pub(crate) adds: bool,
 }
 
-/// A quad as its orders hold it: the default graph's have three columns, so that a store of triples pays for no
-/// fourth.
+/// The key of a quad in its orders. Quads of the default graph have three columns, so that a store of triples has no
+/// memory cost for the fourth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum QuadKey {
     Triple([u64; 3]),
     Named([u64; 4]),
 }
 
-/// The position of a commit in the order of commits. 0 is before all of them.
+/// The number of a commit in the order of commits. 0 is before all commits.
 pub(crate) type Seq = u64;
 
 /// The order of named quads that begins with the graph.
@@ -49,7 +49,7 @@ pub(crate) const GRAPH_FIRST: usize = 3;
 
 /// The columns of a quad, subject first, and the orders in which they are kept sorted.
 pub(crate) trait Key: Copy + Ord + Send + Sync + 'static {
-    /// Per order, the column that stands at each place. The first is the identity.
+    /// For each order, the column at each position. The first order is the identity.
     const ORDERS: &'static [&'static [usize]];
     const MIN: Self;
     const MAX: Self;
@@ -58,7 +58,7 @@ pub(crate) trait Key: Copy + Ord + Send + Sync + 'static {
     fn columns_mut(&mut self) -> &mut [u64];
     fn to_quad(self) -> EncodedQuad;
 
-    /// This key with its columns placed as `order` has them.
+    /// This key with its columns in the sequence of `order`.
     fn arrange(self, order: usize) -> Self {
         let mut arranged = self;
         for (place, column) in Self::ORDERS[order].iter().enumerate() {

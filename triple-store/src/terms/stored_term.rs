@@ -1,7 +1,7 @@
-//! The bytes of a term that is not its own id.
+//! The stored bytes of a term that is not encoded in its id.
 //!
-//! IRIs and blank nodes are their text; a literal is a tag, then its datatype's id or its language, then its text; a
-//! triple is the ids of its parts.
+//! An IRI or blank node is stored as its text. A literal is a tag, then the id of its datatype or its language, then
+//! its text. A triple is the ids of its parts.
 
 use crate::terms::codec;
 use crate::terms::term::{Kind, TermId, inline_literal};
@@ -9,20 +9,20 @@ use oxrdf::vocab::xsd;
 use oxrdf::{BaseDirection, LiteralRef, TermRef, TripleRef};
 use std::borrow::Cow;
 
-/// First byte of a stored literal. Part of the stored format.
+/// The first byte of a stored literal. It is a part of the stored format.
 pub(crate) const SIMPLE: u8 = 0;
 pub(crate) const TYPED: u8 = 1;
 pub(crate) const TAGGED: u8 = 2;
 pub(crate) const LEFT_TO_RIGHT: u8 = 3;
 pub(crate) const RIGHT_TO_LEFT: u8 = 4;
 
-/// What a term comes to.
+/// The encoded form of a term.
 pub(crate) enum Encoded<'a> {
     Inline(TermId),
     Bytes(Kind, Cow<'a, [u8]>),
 }
 
-/// The stored form of a term, whose parts `id_of` turns into ids; `None` as soon as a part has none.
+/// The stored form of a term. `id_of` maps its parts to ids. `None` if a part has no id.
 pub(crate) fn encode<'a>(
     term: TermRef<'a>,
     id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,

@@ -1,8 +1,9 @@
 //! RDF terms as 64-bit ids.
 //!
-//! The four high bits say what the other sixty hold: the number of a term in the [dictionary](crate::storage::dictionary),
-//! or the value itself. A literal is inlined only if formatting the value gives back its lexical form byte for
-//! byte, so what was loaded is what is dumped: `"5"^^xsd:integer` is inlined, `"05"^^xsd:integer` is not.
+//! The four high bits say what the other 60 bits are: the number of a term in the
+//! [dictionary](crate::storage::dictionary), or the value itself. A literal is inlined only if formatting the value gives
+//! exactly its lexical form, so a dump has the same text as the load: `"5"^^xsd:integer` is inlined, `"05"^^xsd:integer`
+//! is not.
 
 use oxrdf::vocab::xsd;
 use oxrdf::{Literal, LiteralRef, NamedNodeRef};
@@ -11,25 +12,25 @@ use std::fmt::Write as _;
 
 /// An RDF term, or the default graph, in 64 bits.
 ///
-/// Equal terms have equal ids within one store, and the other way round.
+/// Within one store, two terms are equal if and only if their ids are equal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TermId(pub(crate) u64);
 
-/// Bits that hold the value or the number; the rest is the [`Kind`].
+/// The number of bits of the value or number. The other bits are the [`Kind`].
 const PAYLOAD_BITS: u32 = 60;
 const PAYLOAD: u64 = (1 << PAYLOAD_BITS) - 1;
 
-/// What the payload of a [`TermId`] is.
+/// The kind of the payload of a [`TermId`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// Graph position only; its payload is 0, so that it sorts before every named graph.
+    /// Only in the graph position. Its payload is 0, so it sorts before every named graph.
     DefaultGraph = 0,
     NamedNode = 1,
     BlankNode = 2,
     Literal = 3,
     Triple = 4,
-    /// A term that one query computed and the store does not hold: numbered by that query alone.
+    /// A term that a query computed and that is not in the store. Its number is valid in that query only.
     Local = 5,
     /// `xsd:integer` in 60 bits of two's complement.
     Integer = 8,
@@ -42,11 +43,11 @@ pub(crate) enum Kind {
     Date = 12,
     /// `xsd:dateTime` in whole seconds, by fields, with its time zone as written.
     DateTime = 13,
-    /// A datatype derived from `xsd:integer`: 56 bits of two's complement, then 4 bits of datatype.
+    /// A datatype derived from `xsd:integer`: 56 bits of two's complement, then 4 bits for the datatype.
     DerivedInteger = 14,
 }
 
-/// The datatypes of [`Kind::DerivedInteger`]; the position is part of the stored format.
+/// The datatypes of [`Kind::DerivedInteger`]. The position is a part of the stored format.
 const DERIVED_INTEGERS: [NamedNodeRef<'static>; 12] = [
     xsd::INT,
     xsd::LONG,
@@ -95,7 +96,7 @@ impl TermId {
         self.0 & PAYLOAD
     }
 
-    /// The number in the dictionary, where the term is there.
+    /// The number in the dictionary, if the term is in it.
     pub(crate) const fn dictionary_index(self) -> Option<u64> {
         match self.kind() {
             Some(Kind::NamedNode | Kind::BlankNode | Kind::Literal | Kind::Triple) => Some(self.payload()),
@@ -112,18 +113,18 @@ impl TermId {
         self.signed(0)
     }
 
-    /// The value of a [`Kind::Decimal`], which fits unless the bits are damaged.
+    /// The value of a [`Kind::Decimal`]. `None` only if the bits are damaged.
     pub(crate) fn decimal(self) -> Option<Decimal> {
         Decimal::new(self.signed(4).into(), (self.payload() & 0xf) as u32).ok()
     }
 
-    /// The id of an `xsd:integer` in its canonical form, if it is small enough.
+    /// The id of an `xsd:integer` in its canonical form, if the value is small enough.
     pub(crate) const fn of_integer(value: i64) -> Option<Self> {
         let id = Self::new(Kind::Integer, value.cast_unsigned());
         if id.integer() == value { Some(id) } else { None }
     }
 
-    /// The payload as a signed number of its low `bits` bits.
+    /// The payload, shifted right, as a signed number.
     const fn signed(self, shift: u32) -> i64 {
         (self.0 << (64 - PAYLOAD_BITS)).cast_signed() >> (64 - PAYLOAD_BITS + shift)
     }
@@ -138,7 +139,7 @@ impl std::fmt::Debug for TermId {
     }
 }
 
-/// The id of a literal small enough to be its own id.
+/// The id of a literal that is small enough to be encoded in it.
 pub(crate) fn inline_literal(literal: LiteralRef<'_>) -> Option<TermId> {
     let value = literal.value();
     if literal.datatype() == xsd::STRING {
@@ -160,13 +161,13 @@ pub(crate) fn inline_literal(literal: LiteralRef<'_>) -> Option<TermId> {
             TermId::new(Kind::DerivedInteger, (n << 4).cast_unsigned() | datatype)
         }
     };
-    // One rule for every datatype: it is inlined only if it comes back as it was written.
+    // One rule for every datatype: a literal is inlined only if formatting the id gives the same text.
     let mut back = String::with_capacity(value.len());
     write_lexical(id, &mut back)?;
     (back == value).then_some(id)
 }
 
-/// The literal that [`inline_literal`] made this id of, or `None` if the id is not an inlined literal.
+/// The literal that [`inline_literal`] encoded in this id. `None` if the id is not an inlined literal.
 pub(crate) fn inlined_literal(id: TermId) -> Option<Literal> {
     let mut value = String::new();
     write_lexical(id, &mut value)?;
@@ -203,7 +204,7 @@ fn write_lexical(id: TermId, out: &mut String) -> Option<()> {
 fn inline_string(value: &str) -> Option<TermId> {
     let mut bytes = [0; 8];
     bytes.get_mut(1..=value.len())?.copy_from_slice(value.as_bytes());
-    // The text stands in the high bytes of the payload, so ids sort as texts do; its length is in the low four bits.
+    // The text is in the high bytes of the payload, so ids sort like the texts. The length is in the low four bits.
     Some(TermId::new(Kind::String, u64::from_be_bytes(bytes) << 4 | value.len() as u64))
 }
 
@@ -234,7 +235,7 @@ fn write_decimal(id: TermId, out: &mut String) -> Option<()> {
     write!(out, "{}{whole}.{fraction}", if n < 0 { "-" } else { "" }).ok()
 }
 
-/// `YYYY-MM-DD` as bits. Calendar rules don't matter here: only the text has to come back.
+/// `YYYY-MM-DD` as bits. Calendar rules don't matter here: only the text has to be preserved.
 fn date_bits(value: &str) -> Option<u64> {
     let number = |range: std::ops::Range<usize>| value.get(range)?.parse::<u64>().ok();
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
@@ -245,7 +246,7 @@ fn date(value: &str) -> Option<TermId> {
     Some(TermId::new(Kind::Date, date_bits(value.get(..10)?)?))
 }
 
-/// Time zone codes of a dateTime: none, `Z`, else the offset in minutes, moved so that it is positive.
+/// Time zone codes of a dateTime: none, `Z`, or the offset in minutes plus a constant that makes it positive.
 const NO_ZONE: u64 = 0;
 const UTC: u64 = 1;
 const ZERO_OFFSET: u64 = 1024;

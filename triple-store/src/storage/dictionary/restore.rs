@@ -1,4 +1,4 @@
-//! Terms that are restored from records, whose bytes are not trusted.
+//! Restoring terms from records. The bytes of a record are not trusted.
 
 use super::{Dictionary, Slot, unknown};
 use crate::error::Error;
@@ -10,13 +10,12 @@ use crate::terms::term::{Kind, TermId};
 use std::sync::atomic::Ordering;
 
 impl Dictionary {
-    /// Puts back a term read from a record. Records may repeat a term; they may not contradict each other. The
-    /// [parts](Self::check_parts) of the term are still to be checked, and its number [taken](Self::take_until).
+    /// Restores a term from a record. Records may repeat a term, but may not contradict each other. Afterwards the
+    /// caller has to check the [parts](Self::check_parts) of the term, and to [reserve](Self::take_until) its number.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if the number belongs to another term, or the term to another number, or the bytes are those of
-    /// no term.
+    /// [`Error::Corrupt`] if the number belongs to another term, the term has another number, or the bytes are no term.
     pub(crate) fn restore(&self, id: TermId, bytes: &[u8], kept: Kept) -> Result<(), Error> {
         let number =
             id.dictionary_index().filter(|number| *number < MOST_TERMS).ok_or_else(|| unknown(id))?;
@@ -39,19 +38,20 @@ impl Dictionary {
         Ok(())
     }
 
-    /// Gives out no number below `end` from now on. Once for many terms: threads that restore would wait for each other.
+    /// Reserves all numbers below `end`. It is called once for many terms, because threads that restore terms would wait
+    /// for each other.
     pub(crate) fn take_until(&self, end: u64) {
         self.next.fetch_max(end, Ordering::AcqRel);
     }
 
-    /// Checks that the parts of a term are there, and fit.
+    /// Checks that the parts of a term exist and are of allowed kinds.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] if they don't.
     pub(crate) fn check_parts(&self, id: TermId) -> Result<(), Error> {
         let bytes = self.bytes(id).unwrap_or_default();
-        // Parts had their numbers before the whole, so no term is a part of itself.
+        // Parts get their numbers before the triple, so no term is a part of itself.
         if parts(id, bytes).any(|part| part.dictionary_index() >= id.dictionary_index()) {
             return Err(contradiction(id));
         }
@@ -66,7 +66,7 @@ impl Dictionary {
         }
     }
 
-    /// Checks that each term of a quad is of a kind that may stand there, and known.
+    /// Checks that each term of a quad exists and is of a kind that is allowed in its position.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ fn is_term(kind: Kind, bytes: &[u8]) -> bool {
 }
 
 fn contradiction(id: TermId) -> Error {
-    Error::Corrupt(format!("two terms claim the number {id:?}"))
+    Error::Corrupt(format!("two terms have the number {id:?}"))
 }
 
 #[cfg(test)]
