@@ -1,15 +1,15 @@
-//! Work that is cut into pieces, on all cores.
+//! Running pieces of work on all cores.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// How many threads run at once.
+/// The number of threads.
 pub(crate) fn threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// The results of `work` for each item, in their order. The items go to whichever thread is free.
+/// The results of `work` for all items, in their order. A free thread takes the next item.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = threads().min(items.len());
     if threads < 2 {

@@ -1,11 +1,11 @@
-//! Blank nodes are local to the document, or the request, that names them: here they get names of their own.
+//! Blank nodes are local to the document or request that names them. Here they get new names.
 
 use oxrdf::{BlankNode, GraphName, NamedOrBlankNode, Quad, Term};
 use std::hash::{BuildHasher, RandomState};
 
-/// The names that one document's blank nodes get: the same for the same label, wherever in the document and in
-/// whichever thread it is met, and others for any other document. A name is 128 bits of two hashes with random keys,
-/// so two labels meet as rarely as two random identifiers of that size.
+/// The names of one document's blank nodes. A label gets the same name in the whole document and in every thread, and
+/// another name in another document. A name is 128 bits of two hashes with random keys, so names of two labels are
+/// equal as rarely as two random numbers of 128 bits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     high: RandomState,
@@ -15,7 +15,7 @@ pub(crate) struct Scope {
 impl Scope {
     fn name(&self, node: &BlankNode) -> BlankNode {
         let bits = |state: &RandomState| u128::from(state.hash_one(node.as_str()));
-        // The first digit is made a letter: RDF/XML takes no other.
+        // The first digit is a letter, because RDF/XML requires it.
         BlankNode::new_from_unique_id(bits(&self.high) << 64 | bits(&self.low) | 0xa << 124)
     }
 

@@ -9,10 +9,10 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 
-/// How often a server may send a request to another place of its own.
+/// The most redirects that are followed.
 const REDIRECTS: usize = 5;
 
-/// The bytes of an error that are shown.
+/// The most bytes of an error response that are shown.
 const SHOWN: u64 = 200;
 
 const RESULTS: &str = "application/sparql-results+json, application/sparql-results+xml;q=0.9";
@@ -32,7 +32,7 @@ const DOCUMENTS: &str = "text/turtle, application/n-triples, application/trig;q=
 /// let options = QueryOptions::new().remote(HttpClient::new().only(["dbpedia.org".parse()?]));
 /// let query = "SELECT * { SERVICE <http://localhost/sparql> { ?s ?p ?o } }";
 /// let refused = TripleStore::in_memory().query_with(query, &options).err().expect("an error");
-/// assert!(refused.to_string().contains("localhost may not be asked"));
+/// assert!(refused.to_string().contains("requests to localhost are not allowed"));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Default for HttpClient {
 }
 
 impl HttpClient {
-    /// A client that asks any host, for 30 seconds a request, and reads at most 64 MiB of an answer.
+    /// A client that sends requests to any host, with a timeout of 30 seconds, and reads at most 64 MiB of an answer.
     ///
     /// # Examples
     ///
@@ -67,8 +67,8 @@ impl HttpClient {
         Self::default()
     }
 
-    /// Asks no other hosts than these: `example.com` is the host at the port of HTTP and of HTTPS, `example.com:8080` at
-    /// that port. A host that is named is trusted, wherever its name leads.
+    /// Sends requests only to these hosts. `example.com` allows the ports of HTTP and HTTPS, and `example.com:8080` that
+    /// port. The addresses to which a name resolves are not checked.
     ///
     /// # Examples
     ///
@@ -78,7 +78,7 @@ impl HttpClient {
         self
     }
 
-    /// Reads no more bytes of an answer than this, after it was decompressed.
+    /// Limits the bytes of an answer after decompression.
     ///
     /// # Examples
     ///
@@ -91,7 +91,7 @@ impl HttpClient {
         self
     }
 
-    /// Gives up on a server that has not sent the whole of an answer after this time.
+    /// Stops waiting for a server that has not sent the whole answer after this time.
     ///
     /// # Examples
     ///
@@ -109,17 +109,19 @@ impl HttpClient {
     fn check(&self, target: &Uri) -> io::Result<()> {
         let denied = |what: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         let Some(authority) = target.authority().filter(|_| port(target).is_some()) else {
-            return denied(format!("{target} is no address of HTTP"));
+            return denied(format!("{target} is not an HTTP address"));
         };
         if authority.as_str().contains('@') {
-            return denied("an address must not name a user".into());
+            return denied("an address must not contain a user name".into());
         }
         let is_named = |host: &Authority| {
             host.host().eq_ignore_ascii_case(authority.host())
                 && host.port_u16().or(default_port(target)) == port(target)
         };
         match &self.only {
-            Some(hosts) if !hosts.iter().any(is_named) => denied(format!("{authority} may not be asked")),
+            Some(hosts) if !hosts.iter().any(is_named) => {
+                denied(format!("requests to {authority} are not allowed"))
+            }
             _ => Ok(()),
         }
     }
@@ -157,7 +159,7 @@ impl HttpClient {
             let body = response.into_body().into_with_config();
             if !status.is_success() {
                 let mut said = Vec::new();
-                // It is only to explain the status.
+                // The body only explains the status.
                 let _ = body.limit(self.limit).reader().take(SHOWN).read_to_end(&mut said);
                 let said = String::from_utf8_lossy(&said);
                 let said = said.lines().next().unwrap_or_default();
@@ -179,7 +181,7 @@ impl Remote for HttpClient {
     }
 }
 
-/// The port of an address; `None` for one that is not HTTP's.
+/// The port of an address. `None` if it is not an HTTP address.
 fn port(target: &Uri) -> Option<u16> {
     let default = default_port(target)?;
     Some(target.port_u16().unwrap_or(default))
@@ -193,7 +195,7 @@ fn default_port(target: &Uri) -> Option<u16> {
     }
 }
 
-/// Where a redirect leads: to the same host and port, or from there to its TLS.
+/// The target of a redirect: the same host and port, or from HTTP to HTTPS of the same host.
 fn redirected(from: &Uri, location: &str) -> io::Result<Uri> {
     let is_path = location.starts_with('/') && !location.starts_with("//");
     let absolute = if is_path {
@@ -219,7 +221,7 @@ fn redirected(from: &Uri, location: &str) -> io::Result<Uri> {
 
 fn uri(iri: &str) -> io::Result<Uri> {
     let invalid = |error| {
-        io::Error::new(io::ErrorKind::PermissionDenied, format!("{iri} is no address of HTTP: {error}"))
+        io::Error::new(io::ErrorKind::PermissionDenied, format!("{iri} is not an HTTP address: {error}"))
     };
     encoded(iri).parse().map_err(invalid)
 }
@@ -231,7 +233,7 @@ fn encoded(iri: &str) -> String {
         if byte.is_ascii_graphic() {
             uri.push(byte.into());
         } else {
-            write!(uri, "%{byte:02X}").expect("a string takes what is written to it");
+            write!(uri, "%{byte:02X}").expect("writing to a string does not fail");
         }
     }
     uri

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
-/// A way in which a file may be compressed.
+/// A compression format of files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Compression {
     #[cfg(feature = "compression")]
@@ -14,7 +14,7 @@ pub(crate) enum Compression {
     Zstandard,
 }
 
-/// What the extensions of a file name: its syntax, and how it is compressed.
+/// The syntax and compression that a file's extensions name.
 pub(crate) fn of_file(path: &Path) -> (Option<RdfFormat>, Option<Compression>) {
     let extension = |path: &Path| path.extension().and_then(|extension| Some(extension.to_str()?.to_owned()));
     let compression = extension(path).and_then(|extension| Compression::from_extension(&extension));
@@ -52,7 +52,7 @@ impl Compression {
     }
 }
 
-/// A file that is written.
+/// A file for writing.
 pub(crate) enum Writer {
     Plain(BufWriter<File>),
     #[cfg(feature = "compression")]
@@ -81,7 +81,7 @@ impl Writer {
         })
     }
 
-    /// Writes what is left, and what ends the file.
+    /// Writes the rest and the end of the file.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self {
             Self::Plain(mut writer) => writer.flush(),

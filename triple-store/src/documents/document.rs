@@ -1,7 +1,7 @@
-//! One document on its way into the dictionary: parsed, its terms turned into ids.
+//! Parsing a document and encoding its terms as ids.
 //!
-//! Line formats are cut into blocks at line ends, and the blocks parsed by as many threads as there are cores; their
-//! terms meet in the striped dictionary.
+//! Line formats are cut into blocks at line ends. As many threads as there are cores parse the blocks, and intern the
+//! terms in the striped dictionary.
 
 use crate::documents::blank::Scope;
 use crate::documents::nesting::{self, Nesting};
@@ -20,27 +20,27 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-/// One document on its way into the dictionary.
+/// A document that is being parsed.
 pub(crate) struct Document<'a> {
     pub(crate) dictionary: &'a Dictionary,
     pub(crate) parser: RdfParser,
     pub(crate) name: &'a str,
     pub(crate) blanks: Scope,
     pub(crate) limits: &'a Limits,
-    /// The line that is read, where the parser does not tell it.
+    /// The line that is being read, for parsers that do not report it.
     pub(crate) line: AtomicU64,
 }
 
-/// How far a document is read.
+/// The limits of a document.
 #[derive(Clone, Default)]
 pub(crate) struct Limits {
     pub(crate) token: Option<CancellationToken>,
-    /// Quads that it may have, and what an error calls that.
+    /// The most quads that it may have, and the limit that an error message names.
     pub(crate) most: Option<(usize, usize)>,
 }
 
 impl Limits {
-    /// Whether to go on, after so many quads.
+    /// Returns an error if the document must not be read further after this many quads.
     pub(crate) fn check(&self, quads: usize) -> Result<()> {
         if self.token.as_ref().is_some_and(CancellationToken::is_cancelled) {
             return Err(Error::Cancelled);
@@ -55,16 +55,16 @@ impl Limits {
 /// A piece of a line format, from the start of a line to the end of one.
 struct Block {
     number: usize,
-    /// Lines before it.
+    /// The number of lines before the block.
     lines: u64,
     text: Vec<u8>,
 }
 
-/// Bytes read at once; a block ends at the last line end in it.
+/// The number of bytes that are read at a time. A block ends at the last line end in them.
 pub(crate) const BLOCK: usize = 1 << 20;
 
 impl Document<'_> {
-    /// Appends parsed quads, encoded. `lines` are the lines before the parser's first.
+    /// Encodes parsed quads and appends them. `lines` is the number of lines before the parser's first.
     pub(crate) fn encode(
         &self,
         quads: impl Iterator<Item = Result<Quad, RdfParseError>>,
@@ -80,18 +80,18 @@ impl Document<'_> {
         Ok(())
     }
 
-    /// Encodes a line format, block by block in parallel, in no particular order. Of several errors the first in the
-    /// document is reported.
+    /// Encodes a line format, block by block in parallel, in no particular order. If there are several errors, the
+    /// first in the document is reported.
     pub(crate) fn lines(&self, mut reader: impl Read) -> Result<Vec<EncodedQuad>> {
         let threads = parallel::threads();
-        // At most a block waits per thread, so memory does not depend on the size of the document's text.
+        // At most one block for each thread is in the channel, so memory does not depend on the size of the document.
         let (send, receive) = mpsc::sync_channel::<Block>(threads);
         let receive = Arc::new(Mutex::new(receive));
         let failed = &AtomicBool::new(false);
         thread::scope(|scope| {
             let work = |receive: Arc<Mutex<Receiver<Block>>>| {
                 let mut encoded = Vec::new();
-                // Blocks come in order, so the first error of the document is in a block that a thread has taken.
+                // Blocks are sent in order, so the first error of the document is in a block that a thread has taken.
                 while !failed.load(Ordering::Relaxed)
                     && let Ok(block) = { receive.lock().recv() }
                 {
@@ -111,7 +111,7 @@ impl Document<'_> {
                 })
             };
             let workers: Vec<_> = (0..threads).map(spawn).collect();
-            // From here on the workers alone hold the receiver: once they have ended, sending fails.
+            // From here on only the workers have the receiver. Once they have ended, sending fails.
             drop(receive);
             let read = self.cut(&mut reader, |block| send.send(block).is_ok());
             drop(send);
@@ -132,7 +132,7 @@ impl Document<'_> {
         })
     }
 
-    /// Cuts a text into blocks, until `take` takes no more.
+    /// Cuts a text into blocks, until `take` returns false.
     fn cut(&self, reader: &mut impl Read, mut take: impl FnMut(Block) -> bool) -> Result<()> {
         let (mut number, mut lines, mut rest) = (0, 0, Vec::new());
         loop {
@@ -140,7 +140,7 @@ impl Document<'_> {
             let read = reader.by_ref().take(BLOCK as u64).read_to_end(&mut text);
             let ended = read.map_err(|source| self.located(RdfParseError::Io(source), 0))? == 0;
             if !ended {
-                // A line longer than a block waits for its end.
+                // If a line is longer than a block, more is read until its end.
                 let end = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
                 rest = text.split_off(end);
             }
@@ -154,13 +154,13 @@ impl Document<'_> {
         }
     }
 
-    /// A parser's error, with the place as editors count it.
+    /// A parser's error, with the line and column as editors count them.
     pub(crate) fn located(&self, error: RdfParseError, lines: u64) -> Error {
         let name = || self.name.to_owned();
         match error {
             RdfParseError::Io(source) => match source.downcast::<Error>() {
                 Ok(error) => error,
-                // What the parsers of the Turtle family say of a token that does not fit their buffer.
+                // The error of the Turtle parsers for a token that does not fit into their buffer.
                 Err(source) if source.to_string().starts_with("Reached the buffer maximal size") => {
                     nesting::too_long()
                 }
@@ -177,7 +177,7 @@ impl Document<'_> {
     }
 }
 
-/// What a parser says, without the place, which the error has already, and with what helps.
+/// A parser's message without the position, which the error has already, and with a hint.
 fn message(reported: &str) -> String {
     let placed = reported.strip_prefix("Parser error ").and_then(|rest| rest.split_once(": "));
     let what = placed.map_or(reported, |(_, what)| what);
@@ -191,7 +191,7 @@ fn message(reported: &str) -> String {
     }
 }
 
-/// All parts in the largest one.
+/// Appends all parts to the largest one.
 fn joined(mut parts: Vec<Vec<EncodedQuad>>) -> Vec<EncodedQuad> {
     parts.sort_unstable_by_key(Vec::len);
     let mut all = parts.pop().unwrap_or_default();
@@ -201,7 +201,7 @@ fn joined(mut parts: Vec<Vec<EncodedQuad>>) -> Vec<EncodedQuad> {
     all
 }
 
-/// A reader that hands out a line at a time, so that its number is known when the parser finds an error in it.
+/// A reader that returns one line at a time, so that the line number is known if the parser finds an error.
 pub(crate) struct ByLine<'a, R> {
     reader: BufReader<R>,
     line: &'a AtomicU64,
@@ -229,7 +229,7 @@ impl<R: Read> Read for ByLine<'_, R> {
     }
 }
 
-/// A reader that tells how far it has come.
+/// A reader that reports its progress.
 pub(crate) struct Counted<'a, R> {
     pub(crate) reader: R,
     pub(crate) progress: Option<&'a (dyn Fn(u64) + Send + Sync)>,

@@ -1,8 +1,9 @@
-//! What stands before the text of a document, and texts that are not in UTF-8.
+//! Byte order marks, and texts that are not in UTF-8.
 
 use std::io::{self, Chain, Cursor, Read};
 
-/// The bytes that the character U+FEFF is at the start of a document, where it says how the rest is encoded.
+/// The byte order marks: the bytes of the character U+FEFF, which at the start of a document say how the rest is
+/// encoded.
 const UTF_8: &[u8] = &[0xef, 0xbb, 0xbf];
 const UTF_16_BIG: &[u8] = &[0xfe, 0xff];
 const UTF_16_LITTLE: &[u8] = &[0xff, 0xfe];
@@ -14,8 +15,8 @@ pub(crate) enum Text<R> {
 }
 
 impl<R: Read> Text<R> {
-    /// Looks at the first bytes. UTF-16 is taken for that if the document begins with its mark, or with a `<` as an XML
-    /// document without one has to.
+    /// Checks the first bytes. The document is UTF-16 if it begins with the byte order mark of UTF-16, or with a `<` in
+    /// UTF-16, as an XML document without the mark does.
     pub(crate) fn new(mut reader: R) -> io::Result<Self> {
         let mut head = Vec::new();
         reader.by_ref().take(3).read_to_end(&mut head)?;
@@ -43,14 +44,14 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
-/// A reader of UTF-16 that hands out UTF-8.
+/// A reader that converts UTF-16 to UTF-8.
 pub(crate) struct Utf16<R> {
     reader: R,
     is_big: bool,
     text: Cursor<Vec<u8>>,
 }
 
-/// Bytes of UTF-16 that are read at once.
+/// The number of bytes of UTF-16 that are read at a time.
 const PIECE: u64 = 8 << 10;
 
 impl<R: Read> Utf16<R> {
@@ -58,7 +59,7 @@ impl<R: Read> Utf16<R> {
         if self.is_big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
     }
 
-    /// The next piece, which ends with a whole character.
+    /// Reads the next piece, which ends at the end of a character.
     fn fill(&mut self) -> io::Result<()> {
         let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the document is not valid UTF-16");
         let mut bytes = Vec::new();
@@ -86,8 +87,8 @@ impl<R: Read> Read for Utf16<R> {
     }
 }
 
-/// An XML document in UTF-8 as the parser wants it: with the values of its entities in double quotes, though single ones are
-/// right as well (XML 1.0, 2.3), and without a declaration that it was UTF-16.
+/// An XML document in UTF-8 in the form that the parser accepts. The values of entities are in double quotes, although
+/// single quotes are valid too (XML 1.0, 2.3), and the declaration does not name UTF-16.
 pub(crate) fn readable_xml<R: Read>(mut reader: R) -> io::Result<Chain<Cursor<Vec<u8>>, R>> {
     let mut head = Vec::new();
     while !has_element(&head) {
@@ -112,7 +113,8 @@ pub(crate) fn readable_xml<R: Read>(mut reader: R) -> io::Result<Chain<Cursor<Ve
     Ok(Cursor::new(head).chain(reader))
 }
 
-/// What was UTF-16 is UTF-8 by now. The declaration keeps its length, so that places in it do.
+/// Changes a declaration of UTF-16 to UTF-8, because the text is converted. The declaration keeps its length, so
+/// positions don't change.
 fn declare_utf_8(head: &mut [u8]) {
     let end = memchr::memmem::find(head, b"?>").filter(|_| head.starts_with(b"<?xml")).unwrap_or(0);
     let declaration = head[..end].to_ascii_lowercase();
@@ -124,7 +126,7 @@ fn declare_utf_8(head: &mut [u8]) {
     }
 }
 
-/// Bytes before the first element in which entities are looked for.
+/// The most bytes before the first element that are searched for entities.
 const MOST_BEFORE_ELEMENTS: usize = 1 << 20;
 
 /// Whether an element has begun.
@@ -132,7 +134,7 @@ fn has_element(text: &[u8]) -> bool {
     text.windows(2).any(|pair| pair[0] == b'<' && !matches!(pair[1], b'!' | b'?'))
 }
 
-/// Where the value of an entity begins, if it stands in single quotes: after white space, its name, and white space.
+/// Where the value of an entity begins, if it is in single quotes: after white space, the name, and white space.
 fn value(text: &[u8]) -> Option<usize> {
     let space = |at: usize| at + text[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let name = space(0);

@@ -1,27 +1,27 @@
-//! Documents in XML and JSON on their way to their parsers: no deeper, no longer once entities are replaced, and no
-//! shorter than they may be.
+//! Checks of XML and JSON documents before their parsers read them: nesting depth, size after entities are replaced,
+//! and completeness.
 //!
-//! The parsers take a document that breaks off inside an element for a whole one, replace as many entities as there
-//! are, and recurse, or search all open elements, at each level. So the text is looked at before they get it.
+//! The parsers accept a document that ends inside an element, replace any number of entities, and recurse or search
+//! all open elements at each level. So the text is scanned before they read it.
 
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-/// Elements, objects or lists that may be open at once.
+/// The most elements, objects or lists that may be nested.
 const MOST_OPEN: usize = 128;
 
-/// Bytes that a document type may have.
+/// The most bytes of a document type.
 const MOST_TYPE: usize = 1 << 20;
 
-/// Bytes that entities may stand for all together: so many, and so many more for each byte of the document.
+/// The most bytes to which all entities together may expand, plus this many for each byte of the document.
 const MOST_EXPANDED: u64 = 1 << 20;
 const MOST_EXPANDED_PER_BYTE: u64 = 16;
 
-/// Bytes of the name of an entity that is looked up.
+/// The longest name of an entity that is looked up, in bytes.
 const MOST_NAME: usize = 256;
 
-/// A scan of a text that is taken in pieces.
+/// A scan of a text in pieces.
 pub(crate) trait Scan {
     fn byte(&mut self, byte: u8) -> Result<(), &'static str>;
 
@@ -32,11 +32,11 @@ pub(crate) trait Scan {
     fn open(&self) -> usize;
 }
 
-/// A reader of a text that breaks off where a scan refuses it.
+/// A reader that fails where a scan rejects the text.
 pub(crate) struct Scanned<'a, R, S> {
     reader: R,
     scan: S,
-    /// What errors call the document.
+    /// The document's name in error messages.
     name: &'a str,
     line: u64,
 }
@@ -72,21 +72,21 @@ impl<R: Read, S: Scan + Default> Read for Scanned<'_, R, S> {
     }
 }
 
-/// Where a scan of XML is. The parser ends each of these where this does.
+/// The state of a scan of XML. The parser changes its state at the same positions.
 #[derive(Default)]
 enum InXml {
     #[default]
     Text,
     /// After a `<`.
     Less,
-    /// In a start tag: in these quotes if not 0, and whether a slash came last.
+    /// In a start tag. The quote character if it is inside quotes, else 0, and whether the last byte was a slash.
     Start(u8, bool),
     End,
-    /// After `<!`, and what follows it.
+    /// After `<!`, with the bytes after it.
     Special(Vec<u8>),
-    /// In what ends with these bytes, of which so many came last.
+    /// In a construct that ends with these bytes. The number is how many of them were read last.
     Until(&'static [u8], usize),
-    /// In a document type, with so many `<` that no `>` closes.
+    /// In a document type, with the number of `<` that are not closed by a `>`.
     Type(Vec<u8>, usize),
 }
 
@@ -96,15 +96,15 @@ pub(crate) struct Xml {
     place: InXml,
     open: usize,
     read: u64,
-    /// The bytes that each entity stands for, and what all that were read stand for.
+    /// The size to which each entity expands, and the total for all that were read.
     entities: HashMap<Vec<u8>, u64>,
     expanded: u64,
-    /// The name of an entity, after its `&`.
+    /// The name of an entity, as far as it was read after the `&`.
     entity: Option<Vec<u8>>,
 }
 
 impl Xml {
-    /// Counts a byte of what entities are replaced in.
+    /// Counts a byte of text in which entities are replaced.
     fn replaced(&mut self, byte: u8) -> Result<(), &'static str> {
         if byte == b'&' {
             self.entity = Some(Vec::new());
@@ -123,12 +123,12 @@ impl Xml {
     fn expand(&mut self, length: u64) -> Result<(), &'static str> {
         self.expanded = self.expanded.saturating_add(length);
         if self.expanded > MOST_EXPANDED + MOST_EXPANDED_PER_BYTE * self.read {
-            return Err("its entities stand for too much text");
+            return Err("its entities expand to too much text");
         }
         Ok(())
     }
 
-    /// Learns the entities that a document type declares.
+    /// Reads the entities that a document type declares.
     fn declare(&mut self, text: &[u8]) -> Result<(), &'static str> {
         for part in text.split(|byte| *byte == b'<') {
             let Some(part) = part.strip_prefix(b"!ENTITY") else { continue };
@@ -144,7 +144,7 @@ impl Xml {
                 let name = reference.split(|byte| *byte == b';').next().unwrap_or_default();
                 length = length.saturating_add(self.entities.get(name).copied().unwrap_or_default());
             }
-            // The parser replaces what stands in the value as soon as it is declared.
+            // The parser replaces entities in the value when it is declared.
             self.expand(length)?;
             self.entities.insert(name.to_owned(), length);
         }
@@ -201,13 +201,17 @@ impl Scan for Xml {
                     {
                         InXml::Special(begun.to_vec())
                     }
-                    _ => return Err("what begins with <! is neither a comment nor a document type"),
+                    _ => {
+                        return Err(
+                            "a construct that begins with <! is neither a comment nor a document type",
+                        );
+                    }
                 }
             }
             InXml::Until(end, matched) => {
                 let matched = match byte {
                     _ if byte == end[matched] => matched + 1,
-                    // Of `--->`, and of `]]]>`, what comes last counts.
+                    // In `--->` and `]]]>`, the last three bytes are the end.
                     _ if matched == 2 && byte == end[1] => 2,
                     _ => usize::from(byte == end[0]),
                 };
@@ -265,7 +269,7 @@ impl Scan for Json {
     }
 
     fn end(&self) -> Result<(), &'static str> {
-        // The parser says so itself, with the place.
+        // The parser reports this itself, with the position.
         Ok(())
     }
 

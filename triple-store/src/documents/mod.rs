@@ -1,4 +1,4 @@
-//! From documents to quads: syntaxes, how deep they nest, how they are packed, and where they come from.
+//! From documents to quads: syntaxes, limits of nesting, compression, and other servers.
 
 pub(crate) mod blank;
 #[cfg(feature = "client")]

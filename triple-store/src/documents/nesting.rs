@@ -1,14 +1,14 @@
-//! How deep triple terms may be. Writing, comparing and dropping a term is recursive, and a stack that overflows ends the
-//! process. So no deeper term is stored, and no parser gets the text of one: it would have to drop the term.
+//! The limit for nested triple terms. Writing, comparing and dropping a term is recursive, and a stack overflow ends the
+//! process. So no deeper term is stored, and no parser gets the text of one, because it would have to drop the term.
 
 use crate::error::{Error, Result};
 use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, QuadRef, TermRef};
 use std::io::{self, Read};
 
-/// Triple terms that may stand inside each other.
+/// The most triple terms inside each other.
 const MOST: usize = 64;
 
-/// Bytes that a term may have.
+/// The most bytes of a term.
 const LONGEST: usize = 16 << 20;
 
 pub(crate) fn too_long() -> Error {
@@ -19,7 +19,7 @@ fn too_deep() -> Error {
     Error::TooDeep { what: "triple terms inside each other", most: MOST }
 }
 
-/// The quad, if its terms may be stored.
+/// Returns the quad if its terms may be stored.
 pub(crate) fn checked(quad: QuadRef<'_>) -> Result<QuadRef<'_>> {
     let graph = match quad.graph_name {
         GraphNameRef::NamedNode(node) => node.as_str().len(),
@@ -47,7 +47,7 @@ pub(crate) fn checked(quad: QuadRef<'_>) -> Result<QuadRef<'_>> {
     Err(too_deep())
 }
 
-/// How deep a text in a syntax of the Turtle family is at the moment: a scan of its tokens that takes it in pieces.
+/// The current nesting depth of a text in a syntax of the Turtle family, by a scan of its tokens in pieces.
 #[derive(Default)]
 pub(crate) struct Nesting {
     state: State,
@@ -63,11 +63,11 @@ enum State {
     Greater,
     Iri,
     Comment,
-    /// After a backslash between other tokens.
+    /// After a backslash outside strings.
     Escape,
-    /// After this many quotes of those that open a string.
+    /// After this many quotes that open a string.
     Opening(u8, u8),
-    /// In a string, which so many of its quotes close, after so many of them.
+    /// In a string: its quote character, how many quotes close it, and how many of them were read last.
     String(u8, u8, u8),
     StringEscape(u8, u8),
 }
@@ -127,7 +127,7 @@ impl Nesting {
             }
             (State::Opening(quote, 1), b'\\') => State::StringEscape(quote, 1),
             (State::Opening(quote, 1), _) => State::String(quote, 1, 0),
-            // What is left is between tokens: two quotes were an empty string.
+            // All other cases are between tokens: two quotes were an empty string.
             (_, b'<') => State::Less,
             (_, b'>') => State::Greater,
             (_, b'#') => State::Comment,
@@ -139,7 +139,7 @@ impl Nesting {
     }
 }
 
-/// A reader that breaks off where the text gets too deep.
+/// A reader that fails where the text is too deep.
 pub(crate) struct Flat<R> {
     reader: R,
     nesting: Nesting,

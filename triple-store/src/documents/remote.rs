@@ -1,4 +1,4 @@
-//! Other servers, which `SERVICE` asks and `LOAD` reads from.
+//! Other servers, to which `SERVICE` and `LOAD` send requests.
 
 use oxrdf::NamedNode;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A way to other servers: what `SERVICE` of queries and updates asks, and `LOAD` reads from. Without one in the options
-/// both are errors.
+/// Sends requests to other servers for `SERVICE` and `LOAD` in queries and updates. If the options have none, both are
+/// errors.
 ///
-/// The feature `client` has one that speaks HTTP: `HttpClient`.
+/// The feature `client` has one for HTTP: `HttpClient`.
 ///
 /// # Examples
 ///
@@ -41,15 +41,15 @@ use std::time::Duration;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Remote: fmt::Debug + Send + Sync {
-    /// Has an endpoint evaluate a `SELECT` query. Its results come as the SPARQL 1.1 Query Results JSON or XML Format.
+    /// Sends a `SELECT` query to an endpoint. Returns the results in the SPARQL 1.1 Query Results JSON or XML Format.
     ///
     /// # Errors
     ///
-    /// Of the kind `PermissionDenied` for an endpoint that must not be asked; any other for one that does not answer within
-    /// the time that the caller has left, or answers with an error.
+    /// An error of the kind `PermissionDenied` if requests to the endpoint are not allowed. Another kind if it does not
+    /// answer within the caller's remaining time, or answers with an error.
     fn query(&self, endpoint: &NamedNode, query: &str, time: Option<Duration>) -> io::Result<RemoteDocument>;
 
-    /// A document in a syntax of RDF.
+    /// Fetches a document in an RDF syntax.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl<R: Remote + ?Sized> Remote for Arc<R> {
     }
 }
 
-/// What another server sent.
+/// A document from another server.
 ///
 /// # Examples
 ///

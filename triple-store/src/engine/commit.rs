@@ -1,8 +1,8 @@
-//! The order of commits, and the watermark that readers start from.
+//! The order of commits, and the watermark at which readers begin.
 //!
-//! A commit takes its number while it holds its stripes, and publishes it once it is durable. The watermark is the
-//! largest number below which every commit is published, so a reader sees the commits of all stripes in one order,
-//! each whole, and none that a crash could take back.
+//! A commit takes its number while it holds its stripes, and is published once it is durable. The watermark is the
+//! largest number up to which every commit is published. So a reader sees the commits of all stripes in one order,
+//! each completely, and none that a crash could undo.
 
 use crate::error::{Error, Result};
 use crate::terms::quad::Seq;
@@ -23,27 +23,27 @@ pub(crate) struct Commits {
 #[derive(Debug)]
 struct State {
     watermark: Seq,
-    /// The commits after the watermark: the quads each adds net, once it is published.
+    /// The commits after the watermark. For a published one, by how much it changes the number of quads.
     begun: VecDeque<Option<i64>>,
     quads: i64,
-    /// Why no commit can succeed any more.
+    /// The error after which no commit can succeed.
     failure: Option<String>,
 }
 
-/// How often a commit lets others run before it sleeps until those before it are published: they are as a rule a microsecond
-/// from it, or wait for a core, and to be woken takes longer. By 16 writers four times bring 1.6 times as many inserts as
-/// none; to spin as well brings nothing.
+/// How often a commit yields before it sleeps until earlier commits are published. These usually need only another
+/// microsecond, or wait for a core, and waking a thread takes longer. With 16 writers, 4 yields give 1.6 times the inserts
+/// of no yield. Spinning in addition gains nothing.
 const YIELDS: u32 = 4;
 
 impl Commits {
-    /// The order of commits of a store that holds `quads` quads as of commit `watermark`.
+    /// The order of commits of a store that has `quads` quads at commit `watermark`.
     pub(crate) fn new(watermark: Seq, quads: u64) -> Self {
         let state = State { watermark, begun: VecDeque::new(), quads: quads.cast_signed(), failure: None };
         Self { state: Mutex::new(state), published: Condvar::new(), watermark: AtomicU64::new(watermark) }
     }
 
-    /// Takes the next number. The caller holds its stripes, so commits that touch the same quads take theirs in
-    /// the order of their effects. Every number taken is published or failed, else the watermark would stop.
+    /// Takes the next number. The caller holds its stripes, so commits of the same quads take their numbers in the
+    /// order of their effects. Every number must later be published or failed, or the watermark would stop.
     ///
     /// # Errors
     ///
@@ -77,19 +77,19 @@ impl Commits {
         }
     }
 
-    /// Gives up on a commit that has been applied and can't be made durable. What it did must never be seen, so
-    /// the watermark stays below it, and no later commit succeeds until the store is opened again.
+    /// Fails a commit that was applied and can't be made durable. Readers must never see it, so the watermark stays
+    /// below it, and no later commit succeeds until the store is opened again.
     pub(crate) fn fail(&self, reason: &Error) {
         let mut state = self.state.lock();
         state.failure.get_or_insert_with(|| reason.to_string());
         self.published.notify_all();
     }
 
-    /// Waits until the commit can be seen.
+    /// Waits until readers can see the commit.
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] if it never will be.
+    /// [`Error::Failed`] if they never will.
     pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
         for _ in 0..YIELDS {
             if self.watermark() >= seq {
@@ -109,7 +109,7 @@ impl Commits {
         self.watermark.load(Ordering::Acquire)
     }
 
-    /// The watermark, and how many quads there are as of it.
+    /// The watermark, and the number of quads at it.
     pub(crate) fn now(&self) -> (Seq, u64) {
         let state = self.state.lock();
         (state.watermark, state.quads.max(0).cast_unsigned())

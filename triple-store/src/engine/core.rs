@@ -1,12 +1,12 @@
-//! The write path: one way by which every change, of one quad or of a million, becomes visible.
+//! The write path. Every change, of one quad or of a million, becomes visible in this way:
 //!
-//! 1. Encode the terms, the changes and their journal record, holding nothing.
-//! 2. Take the stripes of the subjects, in ascending order; all of them where the subjects are not known.
-//! 3. Drop the changes that would change nothing, take the next commit number, append the record to the journal
-//!    and apply the changes to the delta. Conflicting commits hold a stripe in common, so they are numbered, logged
-//!    and applied in one and the same order.
-//! 4. Release the stripes, and only then wait for the disk: one sync serves all waiting writers.
-//! 5. Publish: the watermark moves over the commit, and readers see it whole.
+//! 1. Encode the terms, the changes and their journal record. No stripe is held.
+//! 2. Take the stripes of the subjects in ascending order, or all stripes if the subjects are not known.
+//! 3. Drop changes that have no effect, take the next commit number, append the record to the journal and apply the
+//!    changes to the delta. Conflicting commits hold a common stripe, so they are numbered, logged and applied in the
+//!    same order.
+//! 4. Release the stripes, then wait for the disk. One sync serves all waiting writers.
+//! 5. Publish: the watermark moves past the commit, and readers see all of it.
 
 use crate::engine::commit::Commits;
 use crate::engine::delta::{Delta, LATEST};
@@ -30,7 +30,7 @@ use std::thread::{self, JoinHandle};
 use stripe_lock::StripedMutex;
 use vde_store::StripeHasher;
 
-/// An open store: what it consists of, and the thread that merges it. Dropping it waits for that thread.
+/// An open store: its core and the thread that merges. Dropping it waits for that thread.
 #[derive(Debug)]
 pub(crate) struct Engine {
     core: Arc<Core>,
@@ -49,7 +49,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.merger.close();
         if let Some(Err(panic)) = self.merging.take().map(JoinHandle::join) {
-            // A panic while panicking would abort.
+            // A second panic during a panic would abort.
             if !thread::panicking() {
                 resume_unwind(panic);
             }
@@ -57,36 +57,37 @@ impl Drop for Engine {
     }
 }
 
-/// What a store consists of.
+/// The parts of a store.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) dictionary: Dictionary,
     /// A writer holds the stripe of its subject. Readers take none.
     pub(crate) stripes: StripedMutex<u64, (), RawMutex, StripeHasher>,
-    /// What a writer that holds its stripes sees: only a writer that holds all stripes puts a layer on top. Every
-    /// commit reads this, so reading must not write to shared memory.
+    /// The newest state, for a writer that holds its stripes. Only a writer that holds all stripes adds a layer.
+    /// Every commit reads this, so reading must not write to shared memory.
     latest: ArcSwap<View>,
-    /// Held while the newest view is replaced; shared while a snapshot is taken.
+    /// Held exclusively while the newest view is replaced, and shared while a snapshot is taken.
     replacing: RwLock<()>,
     pub(crate) commits: Commits,
     pub(crate) journal: Journal,
-    /// The last checkpoint; locked while one is made.
+    /// The last checkpoint. It is locked while the next one is made.
     pub(crate) manifest: Mutex<Manifest>,
-    /// What prefixes stand for.
+    /// The IRIs of prefixes.
     pub(crate) namespaces: Mutex<BTreeMap<String, String>>,
-    /// Quads a delta may hold before it is merged.
+    /// The number of quads in a delta at which it is merged.
     pub(crate) checkpoint_after: usize,
-    /// Keys of a block of the run.
+    /// The number of keys in a block of the run.
     pub(crate) block_keys: usize,
     pub(crate) merger: Merger,
-    /// Whether the merger has a thread, or writers merge themselves.
+    /// Whether a thread merges; otherwise writers do.
     background: bool,
 }
 
-/// Quads added at once that go into a run and not through a delta: from about here on merging is the faster way.
+/// From this number of quads on, a transaction writes them directly to a run, which is then faster than adding them
+/// to a delta.
 const BULK: usize = 1 << 16;
 
-/// What became of a commit.
+/// The result of a commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) added: u64,
@@ -105,7 +106,7 @@ impl Engine {
 }
 
 impl Core {
-    /// Reads back what the journal holds.
+    /// Restores the store from the journal.
     fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
         let hasher = options.hasher.clone();
         let stripes = StripedMutex::with_hasher(options.stripes, hasher.clone());
@@ -139,24 +140,24 @@ impl Core {
         })
     }
 
-    /// Puts another view in the place of the newest one, which shows the same.
+    /// Replaces the newest view by another view of the same quads.
     pub(crate) fn replace_view(&self, view: View) {
         let _replacing = self.replacing.write();
         self.latest.store(Arc::new(view));
     }
 
-    /// Puts a view in the place of the newest one that differs from it by a commit, and publishes that. No snapshot
-    /// is taken in between.
+    /// Replaces the newest view by one that differs by a commit, and publishes that commit. No snapshot is taken in
+    /// between.
     pub(crate) fn publish_view(&self, view: View, seq: Seq, added: i64) {
         let _replacing = self.replacing.write();
         self.latest.store(Arc::new(view));
         self.commits.publish(seq, added);
     }
 
-    /// What is published now, and how many quads that is.
+    /// The published state, and its number of quads.
     pub(crate) fn snapshot(&self) -> (View, u64) {
-        // The lock is held over both reads: while it is, no checkpoint puts a layer on top of this view, so every
-        // commit up to the watermark is in it.
+        // The lock is held over both reads. Until it is released, no checkpoint adds a layer on top of this view, so
+        // every commit up to the watermark is in it.
         let _taking = self.replacing.read();
         let latest = self.latest();
         let (seq, quads) = self.commits.now();
@@ -165,7 +166,7 @@ impl Core {
         (View { layers, base: Arc::clone(&latest.base) }, quads)
     }
 
-    /// Applies changes as one transaction, all or nothing. Each quad occurs once; sorted ones take less space.
+    /// Applies changes as one atomic transaction. Each quad occurs once. Sorted changes take less space.
     pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<Outcome> {
         let record = self.record(&changes);
         if let [change] = *changes {
@@ -176,7 +177,7 @@ impl Core {
         self.commit_held(held, changes, &record)
     }
 
-    /// Adds quads as one transaction; returns how many were new.
+    /// Adds quads as one transaction. Returns how many are new.
     pub(crate) fn add_all(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
         quads.sort_unstable();
         quads.dedup();
@@ -202,7 +203,7 @@ impl Core {
         self.commit_encoded(held, find())
     }
 
-    /// Puts quads in the place of all that these graphs hold, as one transaction.
+    /// Replaces the content of these graphs by quads, as one transaction.
     pub(crate) fn replace(&self, graphs: Graphs, mut quads: Vec<EncodedQuad>) -> Result<Outcome> {
         quads.sort_unstable();
         quads.dedup();
@@ -221,14 +222,14 @@ impl Core {
         self.latest.load()
     }
 
-    /// Whether a commit that the view does not show changed anything the patterns match. The caller holds the
-    /// stripes of their subjects.
+    /// Whether a commit after this view changed any quad that matches the patterns. The caller holds the stripes of
+    /// their subjects.
     pub(crate) fn changed_since(&self, view: &View, patterns: &[Pattern]) -> bool {
         let [begun, ..] = &*view.layers else { return true };
         let latest = self.latest();
         let Some(depth) = latest.layers.iter().position(|layer| Arc::ptr_eq(&layer.delta, &begun.delta))
         else {
-            // The delta the view began on has been merged away, and with it what was changed there.
+            // The delta of the view was merged, so its later changes are not known any more.
             return true;
         };
         latest.layers[..=depth].iter().any(|layer| {
@@ -245,20 +246,20 @@ impl Core {
         self.commit_held(held, changes, &record)
     }
 
-    /// What the journal is to hold of changes: nothing, if it holds nothing at all.
+    /// The record of changes for the journal. It is empty if the journal stores nothing.
     fn record(&self, changes: &[Change]) -> Record {
         if self.journal.is_kept() { record::encode(&self.dictionary, changes) } else { Record::default() }
     }
 
-    /// Commits under the stripes that `held` holds, which cover the subjects of the changes, and releases them
-    /// before it waits.
+    /// Commits under the stripes in `held`, which include those of the changes' subjects, and releases them before it
+    /// waits.
     fn commit_held<G>(&self, held: G, mut changes: Vec<Change>, record: &Record) -> Result<Outcome> {
         self.journal.check_writable()?;
         let view = self.latest();
         changes.retain(|change| view.contains(change.quad) != change.adds);
         if changes.is_empty() {
-            // What made these changes unnecessary may still be on its way to the disk: to acknowledge them before
-            // it is there would promise what a crash can take back.
+            // The commit that made these changes unnecessary may not be durable yet. If they were acknowledged before
+            // it is, a crash could undo them.
             let seq = self.commits.last_begun();
             drop(held);
             self.commits.wait(seq)?;

@@ -1,4 +1,4 @@
-//! How many quads match, told from the indexes.
+//! How many quads match a pattern, by the indexes.
 
 use crate::engine::delta::Held;
 use crate::engine::view::View;
@@ -7,11 +7,11 @@ use crate::terms::pattern::{Pattern, Range};
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// Rows of one stripe of a delta that are counted before they are called many.
+/// The most rows of one stripe of a delta that are counted one by one.
 const COUNTED_ROWS: usize = 64;
 
 impl View {
-    /// How many quads match. Counts recent ones one by one, those of the run from its index.
+    /// The number of quads that match. Recent quads are counted one by one, and those of the run by its index.
     pub(crate) fn count(self: &Arc<Self>, pattern: &Pattern) -> u64 {
         let ranges = (pattern.triples(), pattern.quads());
         let filters =
@@ -23,13 +23,13 @@ impl View {
         self.base.count(pattern) + recent.scan(pattern).count() as u64
     }
 
-    /// About how many quads match. What is removed from the run, or filtered out of a range, counts; of many recent
-    /// quads, not all do.
+    /// An estimate of the number of quads that match. Quads that were removed from the run or that a filter rejects
+    /// are counted too. If there are many recent quads, not all are counted.
     pub(crate) fn estimate(&self, pattern: &Pattern) -> f64 {
         self.base.count(pattern) as f64 + self.estimate_recent(pattern)
     }
 
-    /// Of these, the recent ones.
+    /// The part of the estimate that is for recent quads.
     pub(crate) fn estimate_recent(&self, pattern: &Pattern) -> f64 {
         let triples = pattern.triples().map_or(0, |range| self.recent(&range));
         let named = pattern.quads().map_or(0, |range| self.recent(&range));

@@ -1,13 +1,12 @@
 //! Recent quads in memory.
 //!
-//! A delta is split by subject: a stripe owns the quads of its subjects, in every order. Each quad knows when it
-//! was added and removed, by the sequence numbers of the commits that did it, so that a reader at any sequence
-//! number sees one moment. Nothing is removed from a delta: a checkpoint replaces it as a whole, and its readers keep it
-//! alive.
+//! A delta is split by subject: a stripe owns the quads of its subjects, in every order. Each quad has the sequence
+//! numbers of the commits that added and removed it, so a reader at any sequence number sees a consistent state.
+//! Nothing is removed from a delta. A checkpoint replaces it as a whole, and its readers keep it in memory.
 //!
-//! Two writers never meet in a stripe, because they hold the stripe's lock of the store. Readers take only the
-//! latch here, for the length of one buffer of rows. A writer holds it alone only while it adds to the orders; while it
-//! merges what it added with what was there before, it shares it with readers.
+//! A stripe has one writer at a time, which holds the store's lock of the stripe. Readers take only the latch, for
+//! one buffer of rows. A writer holds the latch exclusively only while it adds to the orders. While it merges lists,
+//! it shares the latch with readers.
 
 mod orders;
 mod tiers;
@@ -23,14 +22,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stripe_lock::Striped;
 use vde_store::StripeHasher;
 
-/// A reader that sees everything applied, committed or not: one that holds the stripes it reads.
+/// The sequence number of a reader that holds the stripes it reads. It sees everything that was applied, committed or
+/// not.
 pub(crate) const LATEST: Seq = Seq::MAX - 1;
 
 /// The recent quads of a store, or the pending changes of one transaction.
 #[derive(Debug)]
 pub(crate) struct Delta {
     stripes: Striped<u64, RwLock<Stripe>, StripeHasher>,
-    /// Quads that were ever recorded as removed from below: while there are none, no reader has to ask.
+    /// The number of quads that were recorded as removed from a lower layer. While it is 0, no reader has to check
+    /// for them.
     hiding: AtomicUsize,
     entries: AtomicUsize,
 }
@@ -51,7 +52,8 @@ impl Delta {
         }
     }
 
-    /// What this delta holds: quads, present or removed, and how often each was added again.
+    /// The number of entries: one for each quad, present or removed, and one for each time that a quad was added
+    /// again.
     pub(crate) fn entries(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
     }
@@ -64,14 +66,14 @@ impl Delta {
         self.stripes.stripe_of(&subject)
     }
 
-    /// Makes room for one change to the subject, whose stripe the caller holds. Applying the change is then quick. The caller takes a
-    /// commit number in between, so other commits do not wait long for its publication.
+    /// Makes room for one change to the subject, whose stripe the caller holds. Applying the change is then fast. The caller
+    /// takes its commit number after this, so other commits do not wait long for its publication.
     pub(crate) fn make_room(&self, subject: u64) {
         merge_if_full(self.stripes.get(&subject));
     }
 
-    /// Applies changes as one commit. The caller holds the stripes of their subjects, and knows that each changes
-    /// something: adds a quad that is absent, or removes one that is present.
+    /// Applies changes as one commit. The caller holds the stripes of their subjects, and has checked that each
+    /// change has an effect: it adds an absent quad, or removes a present one.
     pub(crate) fn apply(&self, seq: Seq, changes: &[Change]) {
         if let [change] = changes {
             let stripe = self.stripe_of(change.quad.subject.0);
@@ -102,7 +104,8 @@ impl Delta {
                 grown += usize::from(outcome.grows);
                 hiding += usize::from(outcome.hides);
             }
-            // Before the latch is released: a reader that sees the change must see that this delta hides quads.
+            // This happens before the latch is released, so a reader that sees the change also sees that this delta
+            // hides quads.
             if hiding > 0 {
                 self.hiding.fetch_add(hiding, Ordering::Release);
             }
@@ -110,7 +113,7 @@ impl Delta {
         }
     }
 
-    /// Whether the quad is there at `seq`, as far as this delta knows: `None` leaves it to what lies below.
+    /// Whether the quad exists at `seq`, according to this delta. `None` means that the layers below decide.
     pub(crate) fn shows(&self, quad: EncodedQuad, seq: Seq) -> Option<bool> {
         let stripe = self.stripes.get(&quad.subject.0).read();
         match quad.key() {
@@ -119,12 +122,12 @@ impl Delta {
         }
     }
 
-    /// Whether any quad below is hidden from some reader.
+    /// Whether this delta hides any quad of a lower layer from any reader.
     pub(crate) fn hides_any(&self) -> bool {
         self.hiding.load(Ordering::Acquire) > 0
     }
 
-    /// Whether a quad held below is hidden from a reader at `seq`.
+    /// Whether this delta hides a quad of a lower layer from a reader at `seq`.
     pub(crate) fn hides(&self, quad: EncodedQuad, seq: Seq) -> bool {
         if !self.hides_any() {
             return false;
@@ -137,7 +140,7 @@ impl Delta {
     }
 
     /// Calls `row` with up to `limit` rows of one stripe that a reader at `seq` sees, in the arrangement of the range,
-    /// from the bound on. Returns where to go on, or `None` at the end.
+    /// from the bound on. Returns where to continue, or `None` at the end.
     pub(crate) fn rows<K: Held>(
         &self,
         stripe: usize,
@@ -163,20 +166,20 @@ impl Delta {
         })
     }
 
-    /// Adds the named graphs that any quad known here is in, visible or not.
+    /// Adds the named graphs of all quads of this delta, visible or not.
     pub(crate) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
         for stripe in self.stripes.iter() {
             stripe.read().named.graphs(graphs);
         }
     }
 
-    /// Calls `problem` with each disagreement between the orders.
+    /// Calls `problem` for each inconsistency between the orders.
     pub(crate) fn verify(&self, problem: &mut impl FnMut(String)) {
         for (index, stripe) in self.stripes.iter().enumerate() {
             let stripe = stripe.read();
             let mut subjects = stripe.triples.subjects().chain(stripe.named.subjects());
             if subjects.any(|subject| self.stripe_of(subject) != index) {
-                problem(format!("stripe {index} holds a subject of another stripe"));
+                problem(format!("stripe {index} has a subject of another stripe"));
             }
             stripe.triples.verify(problem);
             stripe.named.verify(problem);
@@ -203,7 +206,7 @@ impl Stripe {
     }
 }
 
-/// Merges what is full. Readers continue meanwhile; there is no other writer.
+/// Merges full lists. Readers continue, and there is no other writer.
 fn merge_if_full(latch: &RwLock<Stripe>) {
     let stripe = latch.upgradable_read();
     if stripe.is_full() {
@@ -215,7 +218,7 @@ fn merge_if_full(latch: &RwLock<Stripe>) {
     }
 }
 
-/// The key types that stripes hold.
+/// The key types of stripes.
 pub(crate) trait Held: Stored {
     fn orders(stripe: &Stripe) -> &Orders<Self>;
 }

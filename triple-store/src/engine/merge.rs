@@ -1,8 +1,8 @@
-//! The checkpoint: what is in the deltas moves into a new run, and the journal begins anew.
+//! The checkpoint: the quads of the deltas move to a new run, and the journal starts again.
 //!
-//! A checkpoint freezes the newest delta by laying an empty one on top of it, for which it holds all stripes for a
-//! moment. From then on writers write above, readers read both, and the frozen ones are merged with the run at
-//! leisure. A reader keeps the view it began with. Only one checkpoint runs at a time.
+//! A checkpoint freezes the newest delta: it adds an empty delta on top, and holds all stripes for that moment. From
+//! then on writers write to the new delta, readers read both, and the frozen deltas are merged with the run in the
+//! background. A reader keeps the view with which it began. Only one checkpoint runs at a time.
 
 use crate::engine::core::Core;
 use crate::engine::delta::{Delta, LATEST};
@@ -16,22 +16,22 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 
 impl Core {
-    /// Merges everything committed before into a new run. Writers and readers go on meanwhile.
+    /// Merges everything committed before into a new run. Writers and readers keep working.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         self.journal.check_writable()?;
         let mut manifest = self.manifest.lock();
         self.checkpoint_under(&mut manifest)
     }
 
-    /// Quads that the newest delta of a view holds, and how many it may hold before it is merged.
+    /// The number of quads in the newest delta of a view, and the number at which it is merged.
     pub(crate) fn recent(&self, view: &View) -> (usize, usize) {
-        // A merge may have to write the whole run anew, so a large run waits for more: each quad is written about
-        // eight times.
+        // A merge may have to rewrite the whole run, so a large run waits for more quads. Each quad is then written
+        // about eight times.
         (view.layers[0].delta.entries(), self.checkpoint_after.max(view.base.len() as usize / 8))
     }
 
-    /// Merges if the newest delta has outgrown its bound. A failure is one of the disk, and fails the writes that
-    /// come after it, not the ones before, which are durable.
+    /// Merges if the newest delta has reached its bound. A failure of the disk fails later writes, but not earlier
+    /// ones, which are durable.
     pub(crate) fn checkpoint_if_due(&self) {
         let mut manifest = self.manifest.lock();
         let (recent, bound) = self.recent(&self.latest());
@@ -54,7 +54,7 @@ impl Core {
         self.replace_view(view);
         drop(held);
 
-        // What a run holds is seen by every reader of it, so all of it must be published first.
+        // All readers of a run see all its quads, so every commit in it must be published first.
         self.commits.wait(last)?;
         let run = self.flatten(&frozen);
         let merged = frozen.layers.len();
@@ -67,8 +67,8 @@ impl Core {
         self.journal.clean(manifest)
     }
 
-    /// Adds very many quads as one transaction, straight into a new run. Holds all stripes throughout: a store that
-    /// takes so many at once has no better use for its cores.
+    /// Adds very many quads as one transaction, directly to a new run. It holds all stripes during that time, and
+    /// uses all cores.
     pub(crate) fn add_to_run(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
         self.journal.check_writable()?;
         let mut manifest = self.manifest.lock();
@@ -107,7 +107,7 @@ impl Core {
         Ok(manifest)
     }
 
-    /// The run that holds all that a view shows.
+    /// A run of all quads of a view.
     fn flatten(&self, view: &View) -> Arc<Run> {
         view.layers.iter().rev().fold(Arc::clone(&view.base), |run, layer| {
             if layer.delta.entries() == 0 {
@@ -121,13 +121,13 @@ impl Core {
     }
 }
 
-/// When the thread that merges in the background has to.
+/// The state of the thread that merges in the background.
 ///
 /// | state | the thread | writers |
 /// |---|---|---|
 /// | idle | waits | move on to due when the newest delta reaches its bound |
-/// | due | merges, then moves on to idle | leave it alone; at twice the bound they merge themselves |
-/// | closing | ends after the merge it is at | there are none left |
+/// | due | merges, then moves on to idle | do not change the state; at twice the bound they merge themselves |
+/// | closing | ends after the current merge | there are none |
 #[derive(Debug, Default)]
 pub(crate) struct Merger {
     state: Mutex<State>,
@@ -143,7 +143,7 @@ enum State {
 }
 
 impl Merger {
-    /// Has the store merged soon.
+    /// Asks the thread to merge.
     pub(crate) fn wake(&self) {
         self.advance(State::Idle, State::Due);
     }

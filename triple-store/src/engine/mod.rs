@@ -1,4 +1,4 @@
-//! How changes become visible, and what readers see: the write path, recent quads, merges, and views.
+//! How changes become visible and what readers see: the write path, recent quads, merges, and views.
 
 pub(crate) mod commit;
 pub(crate) mod core;

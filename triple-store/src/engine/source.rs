@@ -1,4 +1,4 @@
-//! One view with its dictionary: what patterns and queries read from.
+//! A view with its dictionary, from which patterns and queries read.
 
 use crate::engine::core::{Core, Engine};
 use crate::engine::view::{Scan, View};
@@ -9,7 +9,7 @@ use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, Quad, QuadRef, Term
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// A view to read from, and the record of what was read.
+/// A view to read, and the record of what was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) engine: Arc<Engine>,
@@ -17,17 +17,18 @@ pub(crate) struct Source {
     pub(crate) reads: Option<Arc<Mutex<Reads>>>,
 }
 
-/// What a transaction has read: its patterns, as precise locks on what it has seen and on what it has seen missing.
+/// What a transaction has read: its patterns. They cover the quads that it has seen and those that it has found
+/// absent.
 #[derive(Debug)]
 pub(crate) enum Reads {
     These(Vec<Pattern>),
-    /// More than are worth remembering: anything.
+    /// Too many patterns to record: it may have read anything.
     Anything,
-    /// Nothing is noted, but only these subjects may be read: their stripes alone are held.
+    /// Nothing is recorded. Only these subjects may be read, because only their stripes are held.
     Within(Vec<u64>),
 }
 
-/// Patterns a transaction remembers before it takes itself to have read everything.
+/// The most patterns that a transaction records. With more, it counts as having read everything.
 const MOST_PATTERNS: usize = 4096;
 
 impl Reads {
@@ -62,7 +63,7 @@ impl Source {
         Ok(self.view.count(pattern))
     }
 
-    /// Whether it is a transaction's that may read some subjects alone.
+    /// Whether this is for a transaction that may read only some subjects.
     pub(crate) fn reads_some_subjects(&self) -> bool {
         self.reads.as_ref().is_some_and(|reads| matches!(*reads.lock(), Reads::Within(_)))
     }
@@ -90,8 +91,8 @@ impl Source {
         object: Option<TermRef<'_>>,
         graph_name: Option<GraphNameRef<'_>>,
     ) -> QuadIter {
-        // A term without an id is in no quad of any view. A transaction gives it one nevertheless, to have a pattern
-        // to note: it must learn of it if such a quad is added before it commits.
+        // A term without an id is in no quad of any view. A transaction assigns it an id nevertheless, so that it can
+        // record the pattern and detect a quad that is added before it commits.
         if self.reads.is_some() {
             let dictionary = &self.engine.dictionary;
             let terms = [subject.map(Into::into), predicate.map(Into::into), object];
@@ -108,7 +109,7 @@ impl Source {
 }
 
 impl Core {
-    /// The pattern in ids, or `None` if a term of it occurs nowhere, so that nothing can match.
+    /// The pattern in ids. `None` if a term has no id, so that nothing can match.
     pub(crate) fn pattern(
         &self,
         subject: Option<NamedOrBlankNodeRef<'_>>,
@@ -132,7 +133,7 @@ impl Core {
     }
 }
 
-/// The quads that match a pattern, as of one moment.
+/// The quads that match a pattern at one moment.
 ///
 /// # Examples
 ///

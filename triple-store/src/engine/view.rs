@@ -1,7 +1,7 @@
-//! What a reader sees: layers of deltas, newest first, each at a sequence number, and below them a run.
+//! Views. A view has layers of deltas, the newest first, each at a sequence number, and a run below them.
 //!
-//! A row is visible if its layer, or the run, shows it and no layer above hides it. A writer adds a quad only where
-//! it is absent, so no two of them show the same quad to one reader.
+//! A row is visible if its layer or the run shows it and no layer above hides it. A writer adds only absent quads, so
+//! no two layers show the same quad to one reader.
 
 use crate::engine::delta::{Delta, Held};
 use crate::storage::run::Run;
@@ -14,7 +14,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::vec;
 
-/// One delta as of one commit.
+/// A delta at one commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) delta: Arc<Delta>,
@@ -34,7 +34,7 @@ impl View {
         shown.unwrap_or_else(|| self.base.contains(quad))
     }
 
-    /// Whether it certainly shows nothing: there is nothing in it.
+    /// Whether it has no quads at all, visible or not.
     pub(crate) fn is_empty(&self) -> bool {
         self.base.len() == 0 && self.layers.iter().all(|layer| layer.delta.entries() == 0)
     }
@@ -44,7 +44,7 @@ impl View {
         self.layers[..depth].iter().any(|layer| layer.delta.hides(quad, layer.seq))
     }
 
-    /// The named graphs that hold a quad. O(graphs), not O(quads): the order by graph is skipped through.
+    /// The named graphs that are not empty. It skips through the order by graph, so it takes O(graphs), not O(quads).
     pub(crate) fn graphs(self: &Arc<Self>) -> Vec<u64> {
         let mut graphs = BTreeSet::new();
         for layer in &self.layers {
@@ -58,8 +58,8 @@ impl View {
         graphs.into_iter().filter(holds).collect()
     }
 
-    /// The quads that match, in no particular order. Reads the first of them at once: most patterns of a query match
-    /// few quads, or are asked for one.
+    /// The quads that match, in no particular order. The first rows are read immediately, because most patterns of a
+    /// query match few quads, or only one is needed.
     pub(crate) fn scan(self: &Arc<Self>, pattern: &Pattern) -> Scan {
         let mut cursors = Cursors {
             triples: pattern.triples().map(|range| Cursor::new(self, range)),
@@ -73,19 +73,19 @@ impl View {
     }
 }
 
-/// Rows that are read first, and rows that are read at once later: they grow from the one to the other.
+/// The size of the first batch of rows, and that of later batches. Batches grow from the first to the second.
 const FIRST_ROWS: usize = 16;
 const MOST_ROWS: usize = 1024;
 
 /// The quads of a view that match a pattern.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    /// Rows read ahead.
+    /// Rows that were read ahead.
     rows: vec::IntoIter<EncodedQuad>,
     rest: Option<Box<Rest>>,
 }
 
-/// What is left of a scan; owns the view, so it outlives every checkpoint.
+/// The rest of a scan. It owns the view, so it stays valid after a checkpoint.
 #[derive(Debug)]
 struct Rest {
     view: Arc<View>,
@@ -116,7 +116,8 @@ impl Scan {
     }
 }
 
-/// The positions of a scan in the triples of the default graph and in the quads of the named ones, until their ends.
+/// The positions of a scan in the triples of the default graph and in the quads of the named graphs. `None` at the
+/// end.
 #[derive(Debug)]
 struct Cursors {
     triples: Option<Cursor<[u64; 3]>>,
@@ -155,7 +156,7 @@ impl<K: Held> Cursor<K> {
         cursor
     }
 
-    /// Goes to the first stripe that may hold rows of the range, in this layer or below.
+    /// Moves to the first stripe that may have rows of the range, in this layer or below.
     fn enter(&mut self, view: &View, depth: usize) {
         let filled = |layer: &Layer| layer.delta.entries() > 0;
         let skipped =
@@ -168,8 +169,8 @@ impl<K: Held> Cursor<K> {
         };
     }
 
-    /// Appends visible rows until there are `limit`, or to the end; returns whether this was the end. The latch of a
-    /// stripe is held for as many rows at most.
+    /// Appends visible rows until there are `limit`, or to the end. Returns whether the end was reached. The latch of
+    /// a stripe is held for at most `limit` rows.
     fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) -> bool {
         while self.depth <= view.layers.len() {
             let (range, from, depth, start) = (&self.range, self.from, self.depth, rows.len());

@@ -9,19 +9,19 @@ use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
 
-/// The end of a life that has not ended.
+/// The end of a lifetime that has not ended.
 const ALIVE: Seq = Seq::MAX;
 
-/// The beginning of a life that began below the delta that records it: in an older delta, or in a run.
+/// The beginning of a lifetime that began in a lower layer: in an older delta, or in a run.
 const BELOW: Seq = 0;
 
-/// When a quad was there: from `added` until just before `removed`.
+/// When a quad existed: from `added` until just before `removed`.
 ///
 /// | added   | removed | meaning in a delta |
 /// |---------|---------|--------------------|
 /// | `n > 0` | `ALIVE` | added by commit n |
 /// | `n > 0` | `m > n` | added by commit n, removed by commit m |
-/// | `BELOW` | `m`     | held by what lies below, removed by commit m: hides it from m on |
+/// | `BELOW` | `m`     | in a lower layer, removed by commit m: hidden from m on |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Life {
     added: Seq,
@@ -43,9 +43,9 @@ impl Life {
     }
 }
 
-/// What a change was to the delta.
+/// The effect of a change on the delta.
 pub(super) struct Outcome {
-    /// Whether there is one more life of a quad to hold.
+    /// Whether there is one more lifetime of a quad to store.
     pub(super) grows: bool,
     pub(super) hides: bool,
 }
@@ -53,16 +53,16 @@ pub(super) struct Outcome {
 /// The quads of one stripe and one width, in every order.
 #[derive(Debug)]
 pub(crate) struct Orders<K> {
-    /// The first order, with the latest life of each quad.
+    /// The first order, with the latest lifetime of each quad.
     lives: BTreeMap<K, Life>,
-    /// The lives before the latest one, of quads that were removed and added again: in their order, so that one is found
-    /// without looking at all of them.
+    /// The earlier lifetimes of quads that were removed and added again. They are in order, so that one is found by
+    /// binary search.
     earlier: BTreeMap<K, Vec<Life>>,
     others: Vec<Tiers<K>>,
-    /// The latest commit here.
+    /// The latest commit in this stripe.
     newest: Seq,
-    /// Whether any commit removed something. If none did, a reader that sees the newest quad of a list sees the whole list, and
-    /// need not check the lifetime of each quad.
+    /// Whether any commit removed a quad. If none did, a reader that sees the newest quad of a list sees the whole list, and
+    /// does not have to check the lifetime of each quad.
     removals: bool,
 }
 
@@ -108,17 +108,18 @@ impl<K: Key> Orders<K> {
         }
     }
 
-    /// Whether it is time to [`merge`](Self::merge): every order holds the same quads, so it is for all or none.
+    /// Whether the orders have to be [merged](Self::merge). Every order has the same quads, so this is true for all
+    /// orders or for none.
     pub(super) fn is_full(&self) -> bool {
         self.others[0].is_full()
     }
 
-    /// Merges the orders, if it is time to. Nothing is seen of it before it is [`put`](Self::put) in.
+    /// Merges the orders, if they are full. The result is not visible before it is [`put`](Self::put) in.
     pub(super) fn merge(&self) -> Vec<Merge<K>> {
         if self.is_full() { self.others.iter().map(Tiers::merge).collect() } else { Vec::new() }
     }
 
-    /// Puts in what was merged, nothing having been applied since; returns what is to be dropped.
+    /// Installs merged lists. No change was applied since the merge. Returns the old lists for the caller to drop.
     pub(super) fn put(&mut self, merged: Vec<Merge<K>>) -> impl Sized + use<K> {
         self.others.iter_mut().zip(merged).map(|(keys, merged)| keys.put(merged)).collect::<Vec<_>>()
     }
@@ -136,13 +137,13 @@ impl<K: Key> Orders<K> {
         self.hides(key, seq).then_some(false)
     }
 
-    /// Only the first life can be that of a quad below.
+    /// Only the first lifetime can be that of a quad in a lower layer.
     pub(super) fn hides(&self, key: K, seq: Seq) -> bool {
         let first = self.earlier(key).first().or_else(|| self.lives.get(&key));
         first.is_some_and(|life| life.hides_below_at(seq))
     }
 
-    /// `latest` is the latest life of the quad.
+    /// `latest` is the latest lifetime of the quad.
     fn is_shown(&self, key: K, latest: Life, seq: Seq) -> bool {
         if latest.added <= seq {
             return latest.is_shown_at(seq);
@@ -202,7 +203,7 @@ impl<K: Key> Orders<K> {
         )
     }
 
-    /// The subjects of the quads known here, each as often as it has quads.
+    /// The subjects of the quads in this stripe, one for each quad.
     pub(super) fn subjects(&self) -> impl Iterator<Item = u64> {
         self.lives.keys().map(|key| key.columns()[0])
     }
@@ -223,7 +224,8 @@ impl<K: Key> Orders<K> {
         for (key, life) in &self.lives {
             let was_below = self.hides(*key, LATEST);
             let is_there = life.removed == ALIVE;
-            // Removed from below and added again: nothing changes. Added here and removed: neither.
+            // A quad that was removed from a lower layer and added again is no change. Neither is one that was added
+            // here and removed.
             if was_below != is_there {
                 changes.push(Change { quad: key.to_quad(), adds: is_there });
             }
@@ -232,7 +234,7 @@ impl<K: Key> Orders<K> {
 }
 
 impl Orders<[u64; 4]> {
-    /// Adds the graphs that quads known here are in. O(graphs), not O(quads).
+    /// Adds the graphs of the quads in this stripe. O(graphs), not O(quads).
     pub(super) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
         let next = |from| self.others[GRAPH_FIRST - 1].range(from, &Key::MAX).next();
         let mut from = Bound::Unbounded;

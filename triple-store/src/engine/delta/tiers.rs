@@ -1,19 +1,19 @@
-//! A sorted set that keys are only added to.
+//! A sorted set to which keys are only added.
 //!
-//! A tree takes each key to a place of its own, far from the one before. Here keys are put into a short sorted list, and
-//! when that is full, it is merged with longer ones that have to be rewritten: sequentially, and each key some ten times
-//! until there are a million. Readers merge what the lists hold of their range.
+//! A tree would write each key to a place far from that of the previous key. Here keys are added to a short sorted list.
+//! When it is full, it is merged with longer lists, which are rewritten sequentially. Up to a million keys, each key is
+//! written about ten times. Readers merge the lists in their range.
 
 use crate::terms::quad::Key;
 use crate::terms::quad::Seq;
 use std::ops::Bound;
 
-/// Keys of the list that new ones are put into. To find their place and to move what is behind it takes longer the more
-/// there are, and to merge them the fewer.
+/// The size of the list of new keys. In a longer list, finding a position and moving the keys after it takes longer.
+/// With a shorter list, merging takes longer.
 const FULL: usize = 64;
 
-/// How many times as long as the next a list is at least. The more, the fewer lists readers have to look at, and the more
-/// often keys are written anew.
+/// How many times longer than the next list a list is, at least. With a larger ratio, readers have to search fewer lists,
+/// and keys are rewritten more often.
 const RATIO: usize = 4;
 
 /// The set.
@@ -31,7 +31,7 @@ struct Tier<K> {
     newest: Seq,
 }
 
-/// A list that is to take the place of the recent one and of those behind `keep`.
+/// A list that will replace the recent list and those after `keep`.
 #[derive(Debug)]
 pub(crate) struct Merge<K> {
     keep: usize,
@@ -45,7 +45,7 @@ impl<K> Default for Tiers<K> {
 }
 
 impl<K: Key> Tiers<K> {
-    /// Adds a key that is not there yet.
+    /// Adds a key that is not in the set.
     pub(crate) fn insert(&mut self, key: K, seq: Seq) {
         let Tier { keys, newest } = &mut self.recent;
         let place = keys.partition_point(|other| *other < key);
@@ -53,12 +53,12 @@ impl<K: Key> Tiers<K> {
         *newest = seq.max(*newest);
     }
 
-    /// Whether it is time to merge.
+    /// Whether the recent list is full.
     pub(crate) fn is_full(&self) -> bool {
         self.recent.keys.len() >= FULL
     }
 
-    /// Merges the recent list with as many others as have to be. Nothing is seen of it before it is put in.
+    /// Merges the recent list with as many others as necessary. The result is not visible before it is put in.
     pub(crate) fn merge(&self) -> Merge<K> {
         let (mut keep, mut length) = (self.merged.len(), self.recent.keys.len());
         while let Some(tier) = self.merged[..keep].last()
@@ -76,7 +76,7 @@ impl<K: Key> Tiers<K> {
         Merge { keep, tier: Tier { keys, newest } }
     }
 
-    /// Puts in what was merged, nothing having been added since; returns what is to be dropped.
+    /// Installs a merged list. No key was added since the merge. Returns the old lists for the caller to drop.
     pub(crate) fn put(&mut self, merge: Merge<K>) -> impl Sized + use<K> {
         let replaced: Vec<_> = self.merged.drain(merge.keep..).collect();
         self.merged.push(merge.tier);
@@ -92,7 +92,7 @@ impl<K: Key> Tiers<K> {
         self.lists().any(|tier| tier.keys.binary_search(key).is_ok())
     }
 
-    /// The keys from the bound to `high`, in their order, each with a commit that none of its list is younger than.
+    /// The keys from the bound to `high`, in order, each with the latest commit of its list.
     pub(crate) fn range(&self, from: Bound<K>, high: &K) -> impl Iterator<Item = (K, Seq)> {
         let mut lists = Vec::new();
         for Tier { keys, newest } in self.lists() {
@@ -124,8 +124,8 @@ impl<K: Key> Tiers<K> {
     }
 }
 
-/// Merges sorted lists that have no key in common. As one is as a rule much longer, mostly the same branch is taken: to
-/// compare without branches takes longer.
+/// Merges sorted lists that have no common key. Usually one list is much longer, so the branch is well predicted. A
+/// comparison without branches is slower.
 fn merged<K: Key>(a: &[K], b: &[K]) -> Vec<K> {
     let mut keys = Vec::with_capacity(a.len() + b.len());
     let (mut i, mut j) = (0, 0);
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// Adds keys as a stripe does, and compares every list of them with a map from keys to commits.
+    /// Adds keys as a stripe does, and compares the ranges with a map from keys to commits.
     fn like_a_map<K: Key + std::fmt::Debug>(mut key: impl FnMut() -> K, mut bound: impl FnMut() -> K) {
         let (mut tiers, mut model) = (Tiers::default(), BTreeMap::new());
         for seq in 1..=6000 {
@@ -188,7 +188,7 @@ mod tests {
         );
     }
 
-    /// Numbers below `bound`, as good as random.
+    /// Pseudo-random numbers below `bound`.
     fn numbers(mut state: u64, bound: u64) -> impl FnMut() -> u64 {
         move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
