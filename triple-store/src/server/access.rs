@@ -1,4 +1,4 @@
-//! Which requests may write.
+//! Which requests may read and write.
 
 use super::failure::Failure;
 use axum::http::uri::Authority;
@@ -6,31 +6,31 @@ use axum::http::{HeaderMap, StatusCode, header};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
-/// What a request has to show before it may change anything.
+/// The conditions under which a request may read or write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Access {
     pub(super) read_only: bool,
     pub(super) token: Option<String>,
-    /// Whether the token is asked for from those who read as well.
+    /// Whether the token is required for reading too.
     pub(super) token_for_reads: bool,
     /// The origin whose pages may use the server, or `*`.
     pub(super) origin: Option<String>,
-    /// Names that the server has, beside those that mean this machine.
+    /// Host names of the server, in addition to those of the loopback interface.
     pub(super) hosts: Vec<String>,
-    /// Whether only programs of this machine reach the server.
+    /// Whether only programs on this machine can reach the server.
     pub(super) is_local: bool,
 }
 
 impl Access {
-    /// Whether it is safe that strangers reach the server.
+    /// Whether the server may be reachable from other machines.
     pub(super) fn is_guarded(&self) -> bool {
         self.read_only || self.token.is_some()
     }
 
-    /// Lets a write pass, or says why not.
+    /// Checks whether a request may write.
     ///
-    /// Without a token the server trusts every client that can reach it: every program of this machine. Web pages in a browser of this
-    /// machine are not trusted: a browser sends the origin of the page that writes, and a foreign origin is refused.
+    /// Without a token, the server trusts every program on this machine, and no other client can reach it. It does not trust web
+    /// pages in a browser on this machine: a browser sends the origin of a page that writes, and a foreign origin is refused.
     pub(super) fn may_write(&self, headers: &HeaderMap) -> Result<(), Failure> {
         if self.read_only {
             return Err(Failure::new(StatusCode::FORBIDDEN, "the server is read-only"));
@@ -44,7 +44,7 @@ impl Access {
         }
     }
 
-    /// Lets a read pass, or says why not.
+    /// Checks whether a request may read.
     pub(super) fn may_read(&self, headers: &HeaderMap) -> Result<(), Failure> {
         match &self.token {
             Some(token) if self.token_for_reads => check_token(token, headers, "reading"),
@@ -52,8 +52,8 @@ impl Access {
         }
     }
 
-    /// Whether a request for this host is for this server. Where only programs of this machine reach it, another name is one
-    /// that a foreign page has made to point here.
+    /// Whether a request for this host is for this server. If only programs on this machine can reach the server, another
+    /// name may come from a foreign web page whose DNS name points here.
     pub(super) fn is_own(&self, host: &Authority) -> bool {
         !self.is_local || is_loopback(host.as_str()) || self.is_allowed(host.host())
     }
@@ -68,8 +68,8 @@ impl Access {
         if self.origin.as_deref().is_some_and(|allowed| allowed == "*" || allowed == origin) {
             return false;
         }
-        // The name must lead to this machine by any resolver. Any other name might belong to a foreign page whose DNS was made to
-        // point here.
+        // Every resolver must resolve the name to this machine. Another name may be that of a foreign web page whose DNS entry
+        // points here.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
         let Some(host) = host else { return true };
         let is_own = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|page| host == *page);

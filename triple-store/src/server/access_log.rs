@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Takes the lines.
+/// The function that gets the lines.
 #[derive(Clone)]
 pub(super) struct AccessLog(Arc<dyn Fn(&str) + Send + Sync>);
 
@@ -32,7 +32,7 @@ impl fmt::Debug for AccessLog {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client(pub(super) SocketAddr);
 
-/// A line that is written once nothing more of the response is to be sent, because all of it was or the client has gone.
+/// A line that is written when the response ends, because all of it was sent or the client has disconnected.
 struct Line {
     log: AccessLog,
     begin: String,
@@ -42,7 +42,7 @@ struct Line {
 }
 
 impl Line {
-    /// A line for a request that has just come.
+    /// A line for a new request.
     fn new(log: AccessLog, request: &Request) -> Self {
         let client = request.extensions().get::<Client>().map(|client| client.0.ip().to_string());
         let time = date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()));
@@ -69,7 +69,7 @@ impl Drop for Line {
     }
 }
 
-/// Notes a request and its response.
+/// Logs a request and its response.
 pub(super) async fn note(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let Some(log) = shared.options.access_log.clone() else { return next.run(request).await };
     let mut line = Line::new(log, &request);
@@ -87,7 +87,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-")
 }
 
-/// A field that no client can end, and begin another with.
+/// A field in which quotes and control characters are escaped, so that a client can't forge other fields.
 fn quoted(text: &str) -> String {
     let escaped: String = text
         .chars()

@@ -1,4 +1,4 @@
-//! The open connections, and which of them is closed for another one.
+//! The open connections, and which of them is closed for a new one.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -13,17 +13,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_io_timeout::TimeoutStream;
 
-/// Connections beyond the most that are still let in where the store works for all others. They are told how the server is, and
-/// nothing else.
+/// How many connections above the limit are accepted while all others have a running request. They get answers from `/health`
+/// only.
 const EXTRA: usize = 16;
 
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Since when the store does nothing for it; `None` while it does.
+    /// Since when it has no running request. `None` while it has one.
     idle_since: Mutex<Option<Instant>>,
     close: Notify,
-    /// Whether there is only room for it to ask how the server is.
+    /// Whether it is above the limit, so that it may ask for `/health` only.
     pub(super) is_extra: bool,
 }
 
@@ -34,7 +34,7 @@ impl Connection {
     }
 }
 
-/// While this lives, the store works for a connection, and it is not closed for another one.
+/// Marks a connection as having a running request until it is dropped. Such a connection is not closed for a new one.
 pub(super) struct Working(Arc<Connection>);
 
 impl Working {
@@ -68,8 +68,8 @@ impl Connections {
         Arc::new(Self { most, open: Mutex::default() })
     }
 
-    /// Lets another one in. If there are as many as may be, the one is closed that the store has done nothing for the longest;
-    /// if it works for all of them, this is an extra one, for which another of those may be closed.
+    /// Accepts a connection. At the limit, it closes the connection that has been idle for longest. If all have a running
+    /// request, the new one is an extra connection, for which another idle extra connection may be closed.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
         let mut open = self.open.lock();
         let is_extra = !open.make_room(self.most, false);
@@ -86,7 +86,8 @@ impl Connections {
 }
 
 impl Open {
-    /// Whether there is room for one more of a kind, if need be after the idlest was closed.
+    /// Whether there is room for one more connection of this kind. Closes the one that has been idle for longest if
+    /// necessary.
     fn make_room(&mut self, most: usize, extra: bool) -> bool {
         let kind = || self.connections.iter().filter(|(_, connection)| connection.is_extra == extra);
         if kind().count() < most {
@@ -101,7 +102,7 @@ impl Open {
     }
 }
 
-/// The place of an open connection.
+/// The entry of an open connection.
 pub(super) struct Place {
     connections: Arc<Connections>,
     number: u64,
@@ -114,8 +115,8 @@ impl Drop for Place {
     }
 }
 
-/// The stream of a connection. It fails when the client does not take what is sent to it. That the client sends nothing more is told late: it may still
-/// wait for its answer, and whether it does can't be known.
+/// The stream of a connection. It fails if the client does not read what is sent to it. If the client closes its sending side,
+/// the end of the input is reported late, because the client may still wait for its answer.
 pub(super) struct Stream {
     inner: Pin<Box<TimeoutStream<TcpStream>>>,
     end: Option<Pin<Box<Sleep>>>,
@@ -123,10 +124,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// `patience` is how long the client may take nothing, and wait for an answer once it sends nothing more. It may be silent while a query runs; code that waits for its input has
-    /// limits of its own.
+    /// `patience` is how long the client may read nothing, and how long it may wait for an answer after it closed its sending
+    /// side. It may send nothing while a query runs: code that waits for input has limits of its own.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        // Responses are written whole, so waiting to send more at once would only delay them.
+        // Responses are written in large pieces, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(patience));

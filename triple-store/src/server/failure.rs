@@ -1,4 +1,4 @@
-//! Why a request was not done, as a response.
+//! Error responses.
 
 use crate::error::Error;
 use axum::body::Body;
@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use std::fmt;
 use std::io::{self, Write};
 
-/// A status, a sentence for the client, and at most one header that goes with the status.
+/// A status, a sentence for the client, and at most one header for the status.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
@@ -32,23 +32,23 @@ impl Failure {
 
     /// All slots are taken.
     pub(super) fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are being worked on; try again")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests are running; try again")
             .with(header::RETRY_AFTER, "1")
     }
 
-    /// The time given to a request is over.
+    /// A request reached its time limit.
     pub(super) fn timed_out() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the request was cancelled, since it took too long")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the request was cancelled because it took too long")
     }
 
-    /// The store takes no more writes.
+    /// The store accepts no more writes.
     pub(super) fn unhealthy(error: &Error) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 
-    /// The client is to know that it is our fault, and the operator what it is.
+    /// The client is told that the server failed, and the operator why.
     pub(super) fn internal(cause: &dyn fmt::Display) -> Self {
-        // The log may be closed; the server goes on.
+        // The log may be closed. The server continues.
         let _ = writeln!(io::stderr(), "triples: {cause}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says more")
     }
@@ -66,7 +66,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         use spareval::QueryEvaluationError as Evaluation;
         match error {
-            // What our own readers and writers reported passes through the store as it is.
+            // An error of the server's own readers and writers is returned by the store unchanged.
             Error::Io { name, source } => {
                 source.downcast::<Self>().unwrap_or_else(|source| Self::internal(&Error::Io { name, source }))
             }

@@ -1,8 +1,8 @@
 //! `multipart/form-data`: several documents in one body.
 //!
-//! The parser of the form is fed by hand, one piece of the body at a time, and only once it has made what it can of the
-//! pieces before: left to itself it would take in all that is there. So a form takes no more memory than one document,
-//! however fast its client is.
+//! The parser of the form gets one piece of the body at a time, and the next one only when it needs more. By itself it
+//! would read everything that has arrived. So a form takes no more memory than one document, however fast its client
+//! is.
 
 use super::failure::Failure;
 use super::incoming::Reader;
@@ -18,19 +18,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-/// Bytes that may come before a part's head has ended.
+/// The longest head of a part, in bytes.
 const HEAD: usize = 8 << 10;
 
-/// A form on its way in.
+/// A form that is being received.
 pub(super) struct Form {
     parts: Multipart<'static>,
     feed: Feed,
 }
 
-/// What the parser of a form is fed from.
+/// The input of the parser of a form.
 struct Feed {
     body: Reader,
-    /// Gone once the body has ended.
+    /// `None` once the body has ended.
     pieces: Option<UnboundedSender<Bytes>>,
 }
 
@@ -44,11 +44,12 @@ impl Form {
         Self { parts: Multipart::new(fed, boundary), feed: Feed { body, pieces: Some(pieces) } }
     }
 
-    /// The next part; `None` at the end. The one before has been read to its end.
+    /// The next part. `None` at the end. The previous part must have been read to its end.
     ///
     /// # Errors
     ///
-    /// 400 for what is no form, 413 for a head without end, and what the [body](super::incoming) reports.
+    /// 400 for a body that is not a form, 413 for a head that is too long, and the errors of the
+    /// [body](super::incoming).
     pub(super) fn next(&mut self) -> Result<Option<Part<'_>>, Failure> {
         let Self { parts, feed } = self;
         let field = feed.until_ready(|context| parts.poll_next_field(context))?;
@@ -57,7 +58,7 @@ impl Form {
 }
 
 impl Feed {
-    /// Feeds the parser until it has something to say.
+    /// Gives the parser pieces until it returns a result.
     fn until_ready<T>(
         &mut self,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<multer::Result<T>>,
@@ -75,7 +76,7 @@ impl Feed {
             match self.body.next()? {
                 Some(piece) => {
                     fed += piece.len();
-                    // Sending fails only if the parser has gone; then it reports nothing more.
+                    // Sending fails only if the parser was dropped, and then there are no more results.
                     _ = pieces.send(piece);
                 }
                 None => self.pieces = None,
@@ -92,13 +93,13 @@ pub(super) struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// What errors call it.
+    /// Its name in error messages.
     pub(super) fn name(&self) -> String {
         self.field.file_name().or(self.field.name()).unwrap_or("a part of the form").to_owned()
     }
 
-    /// The syntax that its media type names, or else the extension of its file name: many clients know no better
-    /// type for RDF than `application/octet-stream`.
+    /// The syntax of its media type, or else that of its file name's extension, because many clients send RDF as
+    /// `application/octet-stream`.
     pub(super) fn format(&self) -> Option<RdfFormat> {
         let media_type = self.field.headers().get(header::CONTENT_TYPE);
         let by_type = media_type.and_then(|value| RdfFormat::from_media_type(value.to_str().ok()?));

@@ -20,22 +20,22 @@ use spareval::CancellationToken;
 use std::io::Read;
 use std::sync::Arc;
 
-/// What documents of clients are called in errors.
+/// The name of clients' documents in error messages.
 const NAME: &str = "body";
 
-/// What a graph can be patched by.
+/// The media type of a patch.
 const PATCHES: &str = "application/sparql-update";
 
-/// What a request is about.
+/// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     Graph(GraphName),
-    /// All graphs: not of the standard, and common.
+    /// All graphs. This is not in the standard, but common.
     Everything,
 }
 
 impl Target {
-    /// The graph that a parameter names; with a path below the store's, the graph of that IRI.
+    /// The graph that a parameter names. If the path is below that of the store, the graph with that IRI.
     fn of(parts: &Parts) -> Result<Self, Failure> {
         let mut target = match parts.uri.path().strip_prefix("/store/") {
             Some(path) if !path.is_empty() => {
@@ -54,7 +54,7 @@ impl Target {
                 return Err(Failure::bad_request("a request is about one graph, or all"));
             }
         }
-        // What takes away is told what from: no slip of the pen empties the store.
+        // A request that removes quads must name its target, so that a mistake does not empty the store.
         match target {
             None if matches!(parts.method, Method::DELETE | Method::PUT) => {
                 Err(Failure::bad_request("say which graph: ?graph=IRI, ?default, or ?all for all of them"))
@@ -63,7 +63,7 @@ impl Target {
         }
     }
 
-    /// What relative IRIs of a document resolve against.
+    /// The base IRI of a document.
     fn base(&self, parts: &Parts) -> String {
         match self {
             Self::Graph(GraphName::NamedNode(graph)) => graph.as_str().to_owned(),
@@ -110,7 +110,7 @@ async fn read(shared: &Shared, parts: &Parts, target: Target) -> Result<Response
     .await
 }
 
-/// How a body holds what is to be stored.
+/// The form of a body with data to store.
 enum Sent {
     Document(RdfFormat),
     /// A form, whose parts this separates.
@@ -120,7 +120,7 @@ enum Sent {
 impl Sent {
     /// # Errors
     ///
-    /// 415 for every type that is neither RDF nor a form.
+    /// 415 for a type that is neither RDF nor a form.
     fn of(parts: &Parts) -> Result<Self, Failure> {
         let value = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let value = value.unwrap_or_default();
@@ -135,17 +135,17 @@ impl Sent {
     }
 }
 
-/// Documents on their way into one target, all of them or none.
+/// Documents that are stored in one target, all of them or none.
 struct Documents<'a> {
     store: &'a TripleStore,
     target: &'a Target,
     base: String,
-    /// The graph for triples that are sent to no graph.
+    /// The new graph for triples that are sent to no graph.
     fresh: Option<&'a NamedNode>,
     is_fresh_used: bool,
     quads: Vec<EncodedQuad>,
     cancellation: CancellationToken,
-    /// Quads that all of them together may hold.
+    /// The most quads of all documents together.
     most: usize,
 }
 
@@ -186,7 +186,7 @@ impl Documents<'_> {
 async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Result<Response, Failure> {
     let sent = Sent::of(parts)?;
     let replaces = parts.method == Method::PUT;
-    // Triples that are posted to no graph get one of their own.
+    // Triples that are posted to no graph get a new graph.
     let fresh = (target == Target::Everything && !replaces).then(|| fresh_graph(parts)).transpose()?;
     let base = target.base(parts);
     let deadline = shared.deadline();
@@ -240,7 +240,7 @@ fn unsupported(what: &str) -> Failure {
     Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
 }
 
-/// `PATCH`: an update of the graph, as SPARQL 1.1 Graph Store HTTP Protocol has it in section 5.7.
+/// `PATCH`: an update of the graph (SPARQL 1.1 Graph Store HTTP Protocol, 5.7).
 async fn patch(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Result<Response, Failure> {
     if !matches!(Content::of(&parts.headers), Ok(Content::Update)) {
         let message = format!("a patch is {PATCHES}, in UTF-8");

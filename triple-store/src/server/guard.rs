@@ -1,4 +1,4 @@
-//! What every request has to be, whatever it asks for.
+//! Checks that apply to every request.
 
 use super::Shared;
 use super::connections::Connection;
@@ -11,10 +11,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-/// The one route that every client that reaches the server may use.
+/// The route that every client that can reach the server may use.
 const HEALTH: &str = "/health";
 
-/// Answers a request that no route should see.
+/// Answers requests that must not reach a route.
 pub(super) async fn check(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     match checked(&shared, &request) {
         Ok(()) => next.run(request).await,
@@ -58,6 +58,6 @@ fn host(headers: &HeaderMap, uri: &Uri) -> Result<Authority, Failure> {
     let named = field.to_str().ok().and_then(|field| field.parse::<Authority>().ok());
     let named = named.filter(|host| !host.as_str().contains('@') && !host.host().is_empty());
     let named = named.ok_or_else(|| Failure::bad_request("the Host field names no host"))?;
-    // What stands in the request line comes first.
+    // The request line has precedence.
     Ok(uri.authority().cloned().unwrap_or(named))
 }

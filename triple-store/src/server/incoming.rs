@@ -1,7 +1,7 @@
-//! Reading what a client sends, no further than it may and no longer than it should.
+//! Receiving request bodies, with limits of size and time.
 //!
-//! A body is received whole before the store works on it, so that a client that sends slowly keeps no thread. While it
-//! is held it takes memory from what queries share.
+//! A body is received completely before the store works on it, so that a slow client occupies no thread. While it is
+//! held, it takes memory from the budget that queries share.
 
 use super::Shared;
 use super::failure::Failure;
@@ -17,30 +17,30 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes a second that a client has to send on average, once its time of grace is over. It bounds those that stall
-/// and those that trickle by one rule, and does not bound the size.
+/// How many bytes per second a client has to send on average after the client timeout. One rule covers clients that
+/// stop and clients that send slowly, and it does not limit the size.
 const SLOWEST: u64 = 1024;
 
-/// Bytes that are decompressed at once, to at most about a thousand times as many.
+/// How many bytes are decompressed at a time. They expand to at most about 1,000 times as many.
 const PIECE: usize = 1 << 10;
 
-/// The body of a request as it was sent, and decompressed while it is read.
+/// The body of a request. It is held as it was sent, and decompressed while it is read.
 pub(super) struct Incoming {
     pieces: VecDeque<Bytes>,
     packed: Option<Packed>,
-    /// How much of it may come out, and how much did.
+    /// The most bytes after decompression, and how many were read so far.
     limit: u64,
     read: u64,
     taken: Taken,
 }
 
 impl Incoming {
-    /// Receives a body, until the deadline at the latest.
+    /// Receives a body before the deadline.
     ///
     /// # Errors
     ///
-    /// 413 for one that is too long, before it is received if the client says so; 415 for a content coding; 408 for one that
-    /// comes too slowly; 503 if there is no memory for it.
+    /// 413 for a body that is too long, before it is received if its length is given. 415 for an unknown content coding, 408
+    /// for a body that arrives too slowly, and 503 if there is no memory for it.
     pub(super) async fn receive(
         headers: &HeaderMap,
         mut body: Body,
@@ -64,7 +64,7 @@ impl Incoming {
             })?;
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|_| Failure::bad_request("the body of the request broke off"))?;
-            // Trailers say nothing that we want to know.
+            // Trailers are ignored.
             let Ok(data) = frame.into_data() else { continue };
             received += data.len() as u64;
             if received > limit {
@@ -77,7 +77,7 @@ impl Incoming {
         Ok(Self { pieces, packed, limit, read: 0, taken })
     }
 
-    /// The next bytes; `None` at the end.
+    /// The next bytes. `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             let data = match self.packed.as_mut().filter(|packed| !packed.rest.is_empty()) {
@@ -106,7 +106,7 @@ impl Incoming {
         }
     }
 
-    /// All of it, as text, and the memory that it takes.
+    /// The whole body as text, and the memory that it takes.
     pub(super) fn text(mut self) -> Result<(String, Taken), Failure> {
         let mut bytes = Vec::new();
         while let Some(data) = self.next()? {
@@ -144,10 +144,10 @@ fn is_packed(headers: &HeaderMap) -> Result<bool, Failure> {
     }
 }
 
-/// What was compressed by gzip, in one member or in several.
+/// A gzip stream of one or several members.
 struct Packed {
     decoder: MultiGzDecoder<Vec<u8>>,
-    /// What has come and is not decompressed.
+    /// Bytes that were received and not yet decompressed.
     rest: Bytes,
 }
 
@@ -177,7 +177,7 @@ fn too_large(limit: u64) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-/// A body that is read. What goes wrong comes as an I/O error with the [`Failure`] in it.
+/// A reader of a body. Its errors are I/O errors that contain the [`Failure`].
 pub(super) struct Reader {
     incoming: Incoming,
     data: Bytes,
@@ -188,7 +188,7 @@ impl Reader {
         Self { incoming, data: Bytes::new() }
     }
 
-    /// The next bytes as they came; `None` at the end.
+    /// The next bytes as they were received. `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         self.incoming.next()
     }

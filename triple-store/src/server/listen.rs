@@ -1,4 +1,4 @@
-//! Accepting connections, and seeing them to their end.
+//! Accepting and closing connections.
 
 use super::access_log::Client;
 use super::connections::{Connections, Stream};
@@ -22,16 +22,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// How long a stopping server waits for the requests under way.
+/// How long a stopping server waits for running requests.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// How long it waits then for the work of requests that were cut off to notice that.
+/// How long it then waits until the work of cancelled requests has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long to wait when no connection can be accepted, because files or memory ran out.
+/// How long to wait if no connection can be accepted because files or memory ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A store that listens.
+/// A server that listens at an address.
 ///
 /// # Examples
 ///
@@ -45,14 +45,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at an address; connections wait until the server is [run](Self::run). Port 0 is any free one.
+    /// Listens at an address. Connections wait until the server [runs](Self::run). Port 0 means any free port.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for an address that others than this machine can reach, with neither a
-    /// [token](ServerOptions::token) nor [read-only](ServerOptions::read_only), for a timeout of zero and for a
-    /// [CORS](ServerOptions::cors) origin that is none; [`Error::Io`] if the address can't be
-    /// had.
+    /// [`Error::Unsupported`] for an address that other machines can reach if there is neither a
+    /// [token](ServerOptions::token) nor [read-only](ServerOptions::read_only), for a timeout of zero, and for an
+    /// invalid [CORS](ServerOptions::cors) origin. [`Error::Io`] if the address can't be used.
     ///
     /// # Examples
     ///
@@ -87,7 +86,7 @@ impl Server {
         Ok(Self { listener, address, shared: Shared::new(store, options).map_err(io)? })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     ///
     /// # Examples
     ///
@@ -96,8 +95,8 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` completes. Then it accepts no more connections, closes idle ones, and gives requests that
-    /// it has begun ten seconds; what is left after that is cancelled. Every write that was answered is on the disk.
+    /// Serves until `stop` completes. Then it accepts no more connections, closes idle ones, and waits 10 seconds for
+    /// running requests. It cancels those that are left. Every write that was answered is on the disk.
     ///
     /// # Errors
     ///
@@ -105,7 +104,7 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes all connections; the work of their requests is cancelled.
+    /// Dropping the future closes all connections and cancels the work of their requests.
     ///
     /// # Examples
     ///
@@ -124,7 +123,7 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
                 accepted = accept(&listener) => accepted,
             };
-            // One too many is hung up on.
+            // A connection above the limit is closed.
             let Some(place) = places.enter() else { continue };
             let (service, here) = (service.clone(), Arc::clone(&place.connection));
             let service = service_fn(move |mut request: Request<Incoming>| {
@@ -140,7 +139,7 @@ impl Server {
             let open = Arc::clone(&shared);
             connections.spawn(async move {
                 open.metrics.connections.inc();
-                // What breaks a connection is the client's affair, and not ours.
+                // An error of a connection is not reported: it is the client's.
                 tokio::select! {
                     _ = connection => {}
                     () = place.connection.closed() => {}
@@ -150,7 +149,7 @@ impl Server {
             });
         }
         drop(listener);
-        // A connection that is cut off drops its request, and that cancels the work.
+        // Closing a connection drops its request, which cancels the work.
         let _ = timeout(FAREWELL, farewell.shutdown()).await;
         connections.shutdown().await;
         let all = u32::try_from(shared.options.concurrency).unwrap_or(u32::MAX);
@@ -164,7 +163,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
-            // The client has gone already.
+            // The client has disconnected already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(PAUSE).await,
         }

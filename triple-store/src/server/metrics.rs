@@ -1,4 +1,4 @@
-//! What the server counts, for Prometheus to read.
+//! Counters for Prometheus.
 
 use super::Shared;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The format that Prometheus negotiates for and every version of it reads.
+/// The format that Prometheus asks for and that every version of it reads.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,7 +29,7 @@ struct Route {
     route: String,
 }
 
-/// The counters, and the registry that knows their names.
+/// The counters, and the registry with their names.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
@@ -45,7 +45,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("triples");
         let requests = Family::default();
-        // From a quarter of a millisecond to a minute.
+        // From 0.25 ms to one minute.
         let histogram = || Histogram::new(exponential_buckets(0.000_25, 4.0, 10));
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
         let [quads, terms, running, connections]: [Gauge; 4] = Default::default();
@@ -54,7 +54,7 @@ impl Default for Metrics {
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         registry.register("quads", "Quads in the store", quads.clone());
         registry.register("terms", "Terms in the dictionary", terms.clone());
-        registry.register("running", "Requests that the store works for", running.clone());
+        registry.register("running", "Requests that are running", running.clone());
         registry.register("connections", "Open connections", connections.clone());
         Self { registry, requests, durations, quads, terms, running, connections }
     }
@@ -65,7 +65,7 @@ pub(super) async fn measure(State(shared): State<Arc<Shared>>, request: Request,
     let started = Instant::now();
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    // A client can invent methods, and must not make counters by that.
+    // A client can send any method, and must not create counters by that.
     let method = match request.method().as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
         _ => "other".to_owned(),

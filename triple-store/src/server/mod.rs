@@ -1,8 +1,8 @@
-//! The store over HTTP: SPARQL 1.1 Protocol, Graph Store HTTP Protocol, and a page to query it by.
+//! The store over HTTP: SPARQL 1.1 Protocol, Graph Store HTTP Protocol, and a page for queries.
 //!
 //! | route | methods | what |
 //! |---|---|---|
-//! | `/` | GET | a page to write queries on, or [another one](ServerOptions::page) |
+//! | `/` | GET | a page for queries, or [your own page](ServerOptions::page) |
 //! | `/query` | GET, POST | SPARQL queries; without a query a description of the service; with `?explain` the plan, as JSON |
 //! | `/update` | POST | SPARQL updates |
 //! | `/sparql` | GET, POST | either |
@@ -12,10 +12,10 @@
 //! | `/health` | GET | 200 while the store takes writes |
 //! | `/metrics` | GET | counters, for Prometheus |
 //!
-//! Answers are given in the syntax that `Accept` asks for. Several documents can be sent to `/store` at once, as
-//! `multipart/form-data`: all of them are stored, or none. A patch of a graph is an update (`application/sparql-update`) that
-//! changes no other graph. Requests and answers may be compressed by gzip. What is wrong with a request is said in one line
-//! of text.
+//! Answers are in the syntax that `Accept` asks for. Several documents can be sent to `/store` in one request, as
+//! `multipart/form-data`: all of them are stored, or none. A patch of a graph is an update
+//! (`application/sparql-update`) that changes no other graph. Requests and answers may be compressed by gzip. An
+//! error response has one line of text.
 //!
 //! # Access
 //!
@@ -23,13 +23,13 @@
 //! that other machines can reach must have a token, or be [read-only](ServerOptions::read_only). There is no
 //! TLS: put a proxy in front of it if the network is not trusted.
 //!
-//! # What a client can use
+//! # Limits
 //!
-//! Every request has a limit of [size](ServerOptions::body_limit) and of [time](ServerOptions::timeout), every client
-//! one of [slowness](ServerOptions::client_timeout), and all together of [number](ServerOptions::concurrency) and
-//! [memory](ServerOptions::query_memory). A request takes one of the places once its body is there. A query
-//! whose client has gone is cancelled. Large results are sent while they are computed and take memory for a few
-//! chunks only.
+//! Every request has limits of [size](ServerOptions::body_limit) and [time](ServerOptions::timeout). Clients that are
+//! [too slow](ServerOptions::client_timeout) are disconnected. There are limits for the
+//! [number](ServerOptions::concurrency) of running requests and for their [memory](ServerOptions::query_memory)
+//! together. A request counts as running once its body is received. If a client disconnects, its query is cancelled.
+//! Large results are sent while they are computed, and take memory for a few chunks only.
 //!
 //! # Examples
 //!
@@ -91,7 +91,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use work::{Slot, Threads};
 
-/// What all requests have in common.
+/// The state that all requests share.
 #[derive(Debug)]
 struct Shared {
     store: TripleStore,
@@ -110,23 +110,23 @@ impl Shared {
         Ok(Arc::new(Self { store, options, slots, threads, memory, metrics: Metrics::default() }))
     }
 
-    /// When a request that comes now has to be answered.
+    /// The deadline of a request that begins now.
     fn deadline(&self) -> Instant {
         Instant::now() + self.options.timeout.min(work::NEVER)
     }
 
-    /// A place for the work of a request.
+    /// A slot for the work of a request.
     fn slot(&self, parts: &Parts, deadline: Instant) -> Result<Slot, Failure> {
         let working = parts.extensions.get().map(Working::new);
         Slot::take(&self.slots, &self.threads, deadline, working)
     }
 
-    /// What one query or update may take, so that it can't take everything from the others.
+    /// The memory limit of one query or update. It is less than the total, so that others can run too.
     fn memory_of_one(&self) -> usize {
         self.options.query_memory / 2
     }
 
-    /// What every update that is worked on in a slot is limited by.
+    /// The limits of every update.
     fn update_options(&self, slot: &Slot) -> UpdateOptions {
         let options = UpdateOptions::new()
             .cancellation(slot.cancellation())
@@ -178,7 +178,7 @@ fn router(shared: Arc<Shared>) -> Router {
     router.with_state(shared)
 }
 
-/// What tells browsers that pages of an origin may use the server.
+/// The headers that tell browsers that pages of an origin may use the server.
 fn cors(origin: &str) -> CorsLayer {
     let origin = if origin == "*" {
         AllowOrigin::from(Any)

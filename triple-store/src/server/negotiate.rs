@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use oxrdfio::{JsonLdProfileSet, RdfFormat};
 use sparesults::QueryResultsFormat;
 
-/// Media types on offer with what each stands for, the server's favourites first.
+/// The media types that the server offers, in the order of its preference.
 pub(super) type Offers<T> = [(&'static str, T)];
 
 /// For the results of `SELECT` and `ASK`.
@@ -45,7 +45,8 @@ pub(super) const DATASET: &Offers<RdfFormat> = &[
     ("text/plain; charset=utf-8", RdfFormat::NQuads),
 ];
 
-/// The offer that the client likes best, and of several the first; the first of all if it does not say.
+/// The offer that the client prefers. If it prefers several equally, the first of them. If it has no preference, the
+/// first offer.
 ///
 /// # Errors
 ///
@@ -76,7 +77,7 @@ pub(super) fn essence(media_type: &str) -> &str {
     media_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// The quality of a media type: that of the most specific range it falls in.
+/// The quality of a media type: that of the most specific range that matches it.
 fn quality(ranges: &[Range<'_>], media_type: &str) -> f32 {
     let (kind, subtype) = essence(media_type).split_once('/').unwrap_or_default();
     let matches = |range: &&Range<'_>| {
@@ -95,7 +96,7 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// `None` for what is no range: it asks for nothing.
+    /// `None` for an invalid range, which is ignored.
     fn parse(text: &'a str) -> Option<Self> {
         let (kind, subtype) = essence(text).split_once('/')?;
         let weight = text.split(';').skip(1).find_map(|parameter| {
@@ -148,7 +149,7 @@ mod tests {
     fn every_offer_is_read_back_as_what_it_stands_for() {
         for (media_type, format) in GRAPH.iter().chain(DATASET) {
             let read = RdfFormat::from_media_type(media_type).unwrap();
-            // These name several syntaxes; which is meant depends on what is written.
+            // These media types belong to several syntaxes. Which one is meant depends on the results.
             if !["application/json", "text/plain", "text/xml"].contains(&essence(media_type)) {
                 assert_eq!(read, *format, "{media_type}");
             }

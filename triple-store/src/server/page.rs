@@ -1,4 +1,4 @@
-//! The page to write queries on, which needs no network but the server; or another one, from a folder.
+//! The page for queries, which needs no other server, or a page of your own from a folder.
 
 use super::Shared;
 use crate::terms::prefixes::WELL_KNOWN;
@@ -18,13 +18,13 @@ const INDEX: &str = include_str!("../../assets/index.html");
 const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
 
-/// The page loads nothing from elsewhere and sends requests to no other server, whatever a result makes it show.
+/// The page loads nothing from other servers and sends them no requests, whatever a result contains.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
 );
 
-/// So does another page, whose libraries may bring styles, pictures and workers of their own.
+/// The same for your own page, whose libraries may use inline styles, images and workers.
 const POLICY_OF_OTHERS: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
      font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \

@@ -1,4 +1,4 @@
-//! SPARQL 1.1 Protocol: what a request asks for.
+//! SPARQL 1.1 Protocol: parsing requests.
 
 use super::failure::Failure;
 use crate::sparql::without_graph;
@@ -6,10 +6,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use oxrdf::{GraphName, NamedNode};
 use percent_encoding::percent_decode_str;
 
-/// What rdflib calls the default graph of a `Dataset`, which it names with each request and puts around what is in an update.
+/// rdflib's name of the default graph of a `Dataset`. It names this graph in each request, and wraps the patterns of an
+/// update in it.
 const RDFLIB: &str = "urn:x-rdflib:default";
 
-/// What a request asks for.
+/// The operation that a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Query { text: String, dataset: Option<Dataset> },
@@ -29,7 +30,7 @@ impl Dataset {
     }
 }
 
-/// How the body of a request is to be taken.
+/// The meaning of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Form,
@@ -40,7 +41,7 @@ pub(super) enum Content {
 impl Content {
     /// # Errors
     ///
-    /// 415 for every type that the protocol does not name, and for text that is not UTF-8.
+    /// 415 for a type that the protocol does not name, and for text that is not UTF-8.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Failure> {
         let refuse = |message: &str| Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         let value =
@@ -66,8 +67,8 @@ impl Content {
     }
 }
 
-/// The parameters of a query string or a form. Unlike HTML asks of browsers, text that is not UTF-8 is refused: to
-/// replace what can't be read would change the query.
+/// The parameters of a query string or a form. Text that is not UTF-8 is refused. HTML lets browsers replace invalid
+/// text, but that would change the query.
 ///
 /// # Errors
 ///
@@ -85,7 +86,7 @@ pub(super) fn parameters(encoded: &str) -> Result<Vec<(String, String)>, Failure
         .collect()
 }
 
-/// The operation that parameters ask for, or that a body sent as such is.
+/// The operation that parameters name, or that is sent as the body.
 ///
 /// # Errors
 ///
@@ -114,7 +115,7 @@ pub(super) fn operation(
                 if name.contains("named") { &mut graphs.named } else { &mut graphs.default }.push(graph);
                 *slot = Some(graphs);
             }
-            // Clients ask by these for a syntax, and by `Accept` as well.
+            // Clients name a syntax by these parameters, and by `Accept` too.
             "explain" | "format" | "output" | "results" => {}
             _ => return Err(unknown(&name)),
         }
@@ -134,7 +135,7 @@ pub(super) fn operation(
     }
 }
 
-/// A parameter that means nothing here: to leave it out of account would do something else than was asked for.
+/// The error for an unknown parameter. Ignoring it would do something else than the client asked for.
 pub(super) fn unknown(name: &str) -> Failure {
     Failure::bad_request(format!("there is no parameter {name}"))
 }
@@ -143,7 +144,7 @@ pub(super) fn unknown(name: &str) -> Failure {
 ///
 /// # Errors
 ///
-/// 400 if it is no absolute IRI.
+/// 400 if it is not an absolute IRI.
 pub(super) fn graph(parameter: &str, iri: &str) -> Result<NamedNode, Failure> {
     NamedNode::new(iri)
         .map_err(|error| Failure::bad_request(format!("{parameter}: <{iri}> is no absolute IRI: {error}")))

@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// The vocabulary of SPARQL 1.1 Service Description.
 const SD: &str = "http://www.w3.org/ns/sparql-service-description#";
 
-/// What an endpoint takes.
+/// The operations that an endpoint accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Query,
@@ -142,7 +142,7 @@ async fn update(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// What the endpoint can do, in the vocabulary of SPARQL 1.1 Service Description.
+/// The endpoint's features, in the vocabulary of SPARQL 1.1 Service Description.
 fn describe(shared: &Shared, endpoint: Endpoint, parts: &Parts) -> Result<Response, Failure> {
     let (media_type, format) = choose(&parts.headers, GRAPH)?;
     let service = protocol::graph("the address", &request_iri(parts))?;

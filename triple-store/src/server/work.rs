@@ -1,5 +1,5 @@
-//! The store's work for a request: it blocks, so it runs on a thread for that, in one of a limited number of slots,
-//! and ends when its time is over or its client has gone.
+//! The store's work for a request. It blocks, so it runs on a thread of its own, in one of a limited number of slots.
+//! It ends at its time limit or when its client disconnects.
 
 use super::connections::Working;
 use super::failure::Failure;
@@ -18,25 +18,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Bytes of a response that are sent together. A response that is no longer is sent when it is complete, with its
-/// length, and if it fails, with a status that says so.
+/// How many bytes of a response are sent together. A response that is not longer is sent when it is complete, with
+/// its length, and with an error status if the work fails.
 const CHUNK: usize = 64 << 10;
 
-/// Chunks that may wait for the client.
+/// The most chunks that wait for the client.
 const WAITING: usize = 2;
 
-/// How long after its end a request waits for its work to notice that.
+/// How long a request waits, after its end, until its work has noticed that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A time no request lives to see, and every clock can tell.
+/// A duration that no request reaches and that every clock can represent.
 pub(super) const NEVER: Duration = Duration::from_secs(1 << 30);
 
-/// The stack of a thread: enough for the deepest query, so that none has to get one for each row. Memory is taken for
-/// what is used of it.
+/// The stack size of a thread. It is enough for the deepest query, so that no row needs a new stack. Memory is used
+/// only for the part in use.
 const STACK: usize = 80 << 20;
 
-/// Threads for what blocks, one for each slot. A runtime that runs no task keeps them: it starts and ends
-/// threads as they are needed.
+/// Threads for blocking work, one for each slot. They belong to a runtime that runs no tasks and starts and ends
+/// threads as needed.
 #[derive(Debug)]
 pub(super) struct Threads {
     runtime: Option<Runtime>,
@@ -51,7 +51,7 @@ impl Threads {
 }
 
 impl Drop for Threads {
-    /// Does not wait for them: a server can be dropped where that is forbidden.
+    /// This does not wait for the threads, because a server may be dropped where blocking is forbidden.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -59,13 +59,13 @@ impl Drop for Threads {
     }
 }
 
-/// The permission to let the store work for one request.
+/// The permission to run the work of one request.
 pub(super) struct Slot {
     permit: OwnedSemaphorePermit,
     threads: Handle,
     cancellation: CancellationToken,
     deadline: Instant,
-    /// What is kept until the work is over.
+    /// Memory that is held until the work has ended.
     taken: Taken,
     working: Option<Working>,
 }
@@ -73,7 +73,7 @@ pub(super) struct Slot {
 impl Slot {
     /// # Errors
     ///
-    /// 503 if none is free.
+    /// 503 if no slot is free.
     pub(super) fn take(
         slots: &Arc<Semaphore>,
         threads: &Threads,
@@ -92,18 +92,19 @@ impl Slot {
         })
     }
 
-    /// Keeps the memory of the request until the work is over.
+    /// Holds the memory of the request until the work has ended.
     pub(super) fn holding(mut self, taken: Taken) -> Self {
         self.taken = taken;
         self
     }
 
-    /// The token that ends the work.
+    /// The token that cancels the work.
     pub(super) fn cancellation(&self) -> CancellationToken {
         self.cancellation.clone()
     }
 
-    /// Does the work, and waits for it however long it takes to notice its end: what it says is what happened.
+    /// Runs the work and waits for its result, even after it was cancelled, because the result says what really
+    /// happened.
     pub(super) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -113,12 +114,12 @@ impl Slot {
         finish(threads.spawn_blocking(move || holding((permit, taken, working), work))).await
     }
 
-    /// Does work that writes a response, which is sent while it is written where it is large.
+    /// Runs work that writes a response. A large response is sent while it is written.
     ///
     /// # Errors
     ///
-    /// What the work reports before anything is sent. If it fails later, the connection breaks off without the end
-    /// of the body, so that the client sees that the answer is incomplete.
+    /// The error of the work, if nothing was sent yet. If the work fails later, the connection is closed before the
+    /// end of the body, so that the client sees that the answer is incomplete.
     pub(super) async fn respond(
         self,
         work: impl FnOnce(&mut Output) -> Result<(), Failure> + Send + 'static,
@@ -136,18 +137,18 @@ impl Slot {
         });
         let first = timeout_at(deadline + PATIENCE, chunks.recv()).await.map_err(|_| Failure::timed_out())?;
         let Some((media_type, first)) = first else {
-            // The work is over, and what it wrote fits in its buffer.
+            // The work has ended, and its response fits into the buffer.
             let (media_type, all) = finish(work).await?;
             return Ok(([(header::CONTENT_TYPE, media_type)], all).into_response());
         };
         let sending = Sending { first: Some(first), chunks, work: Some(work), _guard: guard };
         let body = stream::unfold(sending, |mut sending| async { Some((sending.next().await?, sending)) });
-        // What compresses it asks once more after its end.
+        // The compression layer polls once more after the end.
         Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(body.fuse())).into_response())
     }
 }
 
-/// The slot is free again once the work is over, even if its client has gone earlier.
+/// The slot is released when the work has ended, even if its client disconnected earlier.
 fn holding<T>(held: impl Sized, work: impl FnOnce() -> T) -> T {
     let result = work();
     drop(held);
@@ -158,7 +159,8 @@ async fn finish<T>(work: JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
     work.await.unwrap_or_else(|error| Err(Failure::internal(&error)))
 }
 
-/// Ends the work when its time is over, or when this is dropped: the client has gone, or has everything.
+/// Cancels the work at its time limit, or when this is dropped, because the client has disconnected or the response
+/// is complete.
 struct Guard {
     cancellation: CancellationToken,
     timer: AbortHandle,
@@ -186,7 +188,7 @@ impl Drop for Guard {
 
 type Work = JoinHandle<Result<(&'static str, Bytes), Failure>>;
 
-/// A response on its way: chunks, then what the work left in its buffer.
+/// A response that is being sent: chunks, then the rest of the work's buffer.
 struct Sending {
     first: Option<Bytes>,
     chunks: mpsc::Receiver<(&'static str, Bytes)>,
@@ -206,10 +208,10 @@ impl Sending {
     }
 }
 
-/// Where the work writes its response: in memory at first, and then to the client.
+/// The output of the work: first to memory, then to the client.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// To be set before the first byte is written.
+    /// It must be set before the first byte is written.
     pub(super) media_type: &'static str,
     buffer: Vec<u8>,
     sender: mpsc::Sender<(&'static str, Bytes)>,
@@ -226,7 +228,7 @@ impl Write for Output {
             match self.runtime.block_on(send) {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => {
-                    return Err(io::Error::other(Failure::bad_request("the client has gone")));
+                    return Err(io::Error::other(Failure::bad_request("the client has disconnected")));
                 }
                 Err(_elapsed) => return Err(io::Error::other(Failure::timed_out())),
             }
