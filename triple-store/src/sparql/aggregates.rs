@@ -17,7 +17,8 @@ impl Rules<'_> {
             AggregateExpression::FunctionCall { name, expr, distinct } => (name, expr, distinct),
         };
         match name {
-            // 18.5.1.2 counts what is no error; the evaluator gives up at one, except where it passes terms on.
+            // By 18.5.1.2, errors are not counted. The evaluator fails at an error, except for expressions that only
+            // pass terms on.
             AggregateFunction::Count => {
                 let (mut expression, distinct) = (take(expr), *distinct);
                 let is_internal = is_internal(&expression);
@@ -28,7 +29,7 @@ impl Rules<'_> {
                     *aggregate = self.count(expression, distinct, inner);
                 }
             }
-            // What is distinct are terms, and not their values.
+            // `DISTINCT` compares terms, not their values.
             AggregateFunction::Sum | AggregateFunction::Avg if *distinct => {
                 self.exactly(expr);
                 let own = if *name == AggregateFunction::Sum { functions::SUM } else { functions::AVG };
@@ -49,7 +50,7 @@ impl Rules<'_> {
         }
     }
 
-    /// A count of what an expression comes to, which is computed before.
+    /// Counts the values of an expression, which is computed before.
     fn count(
         &mut self,
         expression: Expression,
@@ -62,7 +63,7 @@ impl Rules<'_> {
         AggregateExpression::FunctionCall { name: AggregateFunction::Count, expr: variable.into(), distinct }
     }
 
-    /// One term for a whole solution, of the variables that are in scope.
+    /// One term that stands for a whole solution, made of the variables in scope.
     fn row(&mut self, inner: &GraphPattern) -> Expression {
         let mut variables: Vec<Variable> = Vec::new();
         inner.on_in_scope_variable(|variable| {

@@ -1,13 +1,13 @@
-//! All pairs that any number of steps of a relation connect.
+//! The transitive closure of a relation.
 
 use super::closure::Set;
 use super::meter::Kept;
 use crate::terms::term::TermId;
 use std::collections::HashMap;
 
-/// A relation between numbers, by its first end.
+/// A relation between numbers, indexed by the start.
 struct Links {
-    /// Where those of each number begin.
+    /// Where the ends of each number begin.
     begins: Vec<usize>,
     ends: Vec<usize>,
 }
@@ -34,7 +34,8 @@ impl Links {
         &self.ends[self.begins[node]..self.begins[node + 1]]
     }
 
-    /// What is reached from a node by one step or more, through nodes that fit. It itself is where a cycle leads back.
+    /// The nodes that are reached from a node by one or more steps through nodes for which `fits` holds. The node
+    /// itself is included if it is on a cycle.
     fn reached(&self, node: usize, found: &mut Marks, fits: impl Fn(usize) -> bool) -> Vec<usize> {
         found.clear();
         let (mut reached, mut next) = (Vec::new(), 0);
@@ -52,7 +53,7 @@ impl Links {
     }
 }
 
-/// A set of numbers that is cleared in a step.
+/// A set of numbers that is cleared in constant time.
 struct Marks {
     rounds: Vec<usize>,
     round: usize,
@@ -71,13 +72,14 @@ impl Marks {
         self.rounds[number] == self.round
     }
 
-    /// Whether the number was not in it.
+    /// Adds a number. Returns whether it is new.
     fn add(&mut self, number: usize) -> bool {
         std::mem::replace(&mut self.rounds[number], self.round) != self.round
     }
 }
 
-/// All pairs that any number of steps connect. Nodes on one cycle reach the same ones, so these are looked for once.
+/// All pairs that any number of steps connect. Nodes on one cycle reach the same nodes, so these are searched only
+/// once.
 pub(super) struct AllPairs {
     nodes: Vec<TermId>,
     along: Links,
@@ -87,7 +89,7 @@ pub(super) struct AllPairs {
     found_back: Marks,
     done: Vec<bool>,
     next: usize,
-    /// Nodes that reach the same ones, those, and the place among the pairs of both.
+    /// Nodes that reach the same nodes, those nodes, and the position in the pairs of both.
     from: Vec<usize>,
     to: Vec<usize>,
     place: (usize, usize),
@@ -95,7 +97,7 @@ pub(super) struct AllPairs {
 }
 
 impl AllPairs {
-    /// The pairs of a relation, and of each of these nodes with itself. The memory for both is counted.
+    /// The pairs of a relation, and the pair of each of these nodes with itself. The memory for both is counted.
     pub(super) fn new(steps: Vec<(TermId, TermId)>, with: Set, kept: Kept) -> Self {
         let or_none = !with.is_empty();
         let mut nodes: Vec<_> = with.into_iter().collect();
@@ -126,7 +128,7 @@ impl AllPairs {
         }
     }
 
-    /// Goes on to nodes that no pair begins with so far; `false` after the last.
+    /// Moves to the next nodes. Returns `false` after the last.
     fn advance(&mut self) -> bool {
         while self.done.get(self.next) == Some(&true) {
             self.next += 1;

@@ -1,7 +1,7 @@
-//! `+` and `*` of property paths (SPARQL 1.1 Query, 18.4): which terms a path of steps connects.
+//! `+` and `*` of property paths (SPARQL 1.1 Query, 18.4): the pairs of terms that a path connects.
 //!
-//! The evaluator walks from each start anew. Here it is known what was reached from a term before, and with both ends
-//! open all nodes of a cycle are walked from once.
+//! The evaluator would search from each start again. Here the terms that were reached from a term are cached, and if
+//! both ends are unbound, all nodes of a cycle are searched together.
 
 use super::all_pairs::AllPairs;
 use super::dataset::Dataset;
@@ -28,7 +28,7 @@ enum Path {
     Closure(Closure),
 }
 
-/// Any number of steps: at least one, or also none.
+/// Any number of steps: one or more, or zero or more.
 pub(super) struct Closure {
     step: Box<Path>,
     or_none: bool,
@@ -52,7 +52,7 @@ impl Path {
 }
 
 impl Closure {
-    /// `None` unless the path is `+` or `*` of another.
+    /// `None` unless the path is `+` or `*` of another path.
     pub(super) fn new(path: &PropertyPathExpression, id: &impl Fn(&NamedNode) -> TermId) -> Option<Self> {
         match Path::new(path, id) {
             Path::Closure(closure) => Some(closure),
@@ -61,7 +61,7 @@ impl Closure {
     }
 }
 
-/// A term that is walked from, in which graph, and whether along the path or against it.
+/// The start of a search: a term, a graph, and the direction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Start {
     closure: *const Closure,
@@ -70,20 +70,20 @@ struct Start {
     forwards: bool,
 }
 
-/// Bytes that a term of a set takes, or a pair in a list and in the tables that are made of it.
+/// The bytes for a term in a set, or for a pair in a list and its tables.
 const NODE: usize = 32;
 const PAIR: usize = 96;
 
-/// Terms that are kept of all walks together.
+/// The most terms in the cache.
 const MOST_KEPT: usize = 1 << 20;
 
-/// What was reached before.
+/// The cache of reached terms.
 #[derive(Default)]
 pub(super) struct Reached {
     from: HashMap<Start, Rc<Set>, ahash::RandomState>,
     terms: usize,
     kept: Kept,
-    /// The end of the pair that was asked for last.
+    /// The end of the pair that was last requested.
     last_end: Option<TermId>,
 }
 
@@ -100,7 +100,7 @@ impl Pairs {
 }
 
 impl Dataset {
-    /// The pairs of a pattern with a closure in the place of its predicate.
+    /// The pairs of a pattern whose predicate is a closure.
     pub(super) fn pairs(&self, closure: &Rc<Closure>, pattern: &Pattern) -> Result<Pairs> {
         let graphs = match pattern.graphs {
             Graphs::One(graph) => vec![graph],
@@ -144,8 +144,8 @@ impl Dataset {
         })
     }
 
-    /// Whether a closure leads from one term to another. Rows that follow each other mostly have one end in common, so it
-    /// is walked from that.
+    /// Whether a closure connects one term with another. Consecutive rows usually have one end in common, so the search
+    /// starts at that end.
     fn connects(&self, closure: &Closure, from: TermId, to: TermId, graph: TermId) -> Result<bool> {
         let start = |node, forwards| Start { closure, node, graph, forwards };
         let (forwards, known) = {
@@ -164,7 +164,7 @@ impl Dataset {
         }
     }
 
-    /// What a closure leads to from a term, or, backwards, from where it leads there.
+    /// The terms that a closure reaches from a term, or in backward direction those that reach it.
     fn reached(&self, closure: &Closure, node: TermId, graph: TermId, forwards: bool) -> Result<Rc<Set>> {
         let start = Start { closure, node, graph, forwards };
         if let Some(set) = self.reached_before().borrow().from.get(&start) {
@@ -182,7 +182,8 @@ impl Dataset {
                 }
             })?;
         }
-        // A step that may be none leads from any term to itself. Only a node of the graph is connected with itself.
+        // With zero steps allowed, a path leads from a term to itself. In the data, only a node of the graph is
+        // connected with itself.
         if closure.or_none || set.contains(&node) {
             let leads_on = set.iter().any(|reached| *reached != node);
             if leads_on || self.is_node(node, graph)? {
@@ -201,7 +202,7 @@ impl Dataset {
         Ok(set)
     }
 
-    /// Tells where a path leads from a term.
+    /// Calls a function with each term to which a path leads from a term.
     fn follow(
         &self,
         path: &Path,

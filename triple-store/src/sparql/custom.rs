@@ -1,5 +1,5 @@
-//! Functions and aggregates that callers bring along. They get terms in the form in which they are stored, and what they
-//! return keeps its form; see [`exact`](super::exact).
+//! Functions and aggregates of the caller. They get terms in their stored form, and their results keep their form: see
+//! [`exact`](super::exact).
 
 use super::exact::{disguised, revealed};
 use oxrdf::{NamedNode, Term};
@@ -12,7 +12,7 @@ type Function = Arc<dyn Fn(&[Term]) -> Option<Term> + Send + Sync>;
 type Accumulator = Box<dyn AggregateFunctionAccumulator + Send + Sync>;
 type Aggregate = Arc<dyn Fn() -> Accumulator + Send + Sync>;
 
-/// Comes before the name of a function where its term is wanted and not its value.
+/// The prefix of a function's name if its exact term is needed instead of its value.
 pub(super) const EXACTLY: &str = " exactly ";
 
 /// The functions and aggregates of some options.
@@ -39,7 +39,7 @@ impl Custom {
         self.aggregates.insert(name, Arc::new(new));
     }
 
-    /// A parser that knows the aggregates: elsewhere than functions they can't be told from those.
+    /// A parser with the names of the aggregates. Otherwise it could not distinguish them from functions.
     pub(super) fn tell(&self, parser: SparqlParser) -> SparqlParser {
         self.aggregates.keys().cloned().fold(parser, SparqlParser::with_custom_aggregate_function)
     }
@@ -49,7 +49,7 @@ impl Custom {
     }
 }
 
-/// What a query calls of some options' functions and aggregates.
+/// The custom functions and aggregates that a query calls.
 pub(super) struct Calls<'a> {
     custom: &'a Custom,
     functions: BTreeSet<NamedNode>,
@@ -60,7 +60,7 @@ impl<'a> Calls<'a> {
         Self { custom, functions: BTreeSet::new() }
     }
 
-    /// Whether a name is that of a function, which is then called.
+    /// Whether there is a function with this name. It is then recorded as called.
     pub(super) fn has(&mut self, name: &NamedNode) -> bool {
         let is_known = self.custom.functions.contains_key(name) || geometric(name).is_some();
         if is_known {
@@ -69,12 +69,12 @@ impl<'a> Calls<'a> {
         is_known
     }
 
-    /// The name of the function whose result is wanted exactly.
+    /// The name of the function that returns the exact term.
     pub(super) fn exactly(name: &NamedNode) -> NamedNode {
         NamedNode::new_unchecked(format!("{EXACTLY}{}", name.as_str()))
     }
 
-    /// An evaluator that knows them.
+    /// Registers them with an evaluator.
     pub(super) fn register(&self, mut evaluator: QueryEvaluator) -> QueryEvaluator {
         for name in &self.functions {
             let Some(function) = self.custom.function(name) else { continue };
@@ -95,7 +95,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// An aggregate that is given terms as they are stored.
+/// An aggregate that gets terms in their stored form.
 struct Revealing(Accumulator);
 
 impl AggregateFunctionAccumulator for Revealing {

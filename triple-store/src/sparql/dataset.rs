@@ -1,4 +1,4 @@
-//! A view as `spareval` wants to see it: patterns and terms by 64-bit id.
+//! A view as a dataset of `spareval`: patterns and terms by 64-bit id.
 
 use super::closure::{Closure, Pairs, Reached};
 use super::exact::{Terms, expression_term, term_of};
@@ -29,11 +29,11 @@ use std::vec;
 pub(super) struct Dataset {
     source: Source,
     terms: Arc<Terms>,
-    /// Predicates that stand for alternatives of a path.
+    /// The predicates that stand for alternatives of a path.
     paths: Rc<[(TermId, Vec<EncodedStep>)]>,
-    /// The graphs whose merge the query takes for its default graph, unless that is a single one.
+    /// The graphs whose merge is the default graph of the query, unless it is a single graph.
     merged: Option<Rc<[Graphs]>>,
-    /// Where closures led before.
+    /// The cache of closures.
     reached: Rc<RefCell<Reached>>,
     token: CancellationToken,
     /// Stops when the results are dropped.
@@ -42,7 +42,7 @@ pub(super) struct Dataset {
 
 /// A step of a path.
 enum EncodedStep {
-    /// One with a predicate, or without some.
+    /// A step with a predicate, or with any predicate except some.
     Quad {
         predicate: Option<TermId>,
         without: Rc<[TermId]>,
@@ -51,8 +51,8 @@ enum EncodedStep {
 }
 
 impl Dataset {
-    /// The view as a query wants it. Its specification of the default graph is taken over: the evaluator would not
-    /// merge graphs but string them together, and find a triple of two graphs twice.
+    /// The dataset of a query. It handles the query's specification of the default graph itself, because the
+    /// evaluator would concatenate the graphs, and find a triple of two graphs twice.
     pub(super) fn new(
         source: Source,
         terms: Arc<Terms>,
@@ -65,7 +65,7 @@ impl Dataset {
         let merged: Option<Rc<[Graphs]>> = match specification.default_graph_graphs() {
             None => Some(Rc::new([Graphs::All])),
             Some([_]) => None,
-            // A graph without an id holds nothing.
+            // A graph without an id is empty.
             Some(graphs) => Some(
                 graphs
                     .iter()
@@ -107,15 +107,15 @@ impl Dataset {
         (self.terms.local(paths::predicate(at).into()), steps.iter().filter_map(encode).collect())
     }
 
-    /// A transaction has to note patterns by terms that are not there yet, so it gives them ids; a mere query must
-    /// not make the dictionary grow.
+    /// A transaction has to record patterns with terms that are not in the dictionary, so it assigns them ids. A
+    /// query outside a transaction must not make the dictionary grow.
     fn interns(&self) -> bool {
         self.source.reads.as_ref().is_some_and(|reads| matches!(*reads.lock(), Reads::These(_)))
     }
 }
 
 impl Dataset {
-    /// What a pattern finds; in the default graph, in those that are merged for it.
+    /// The quads that match a pattern. For the default graph, all graphs that are merged into it are searched.
     pub(super) fn quads(&self, pattern: &Pattern) -> Quads {
         let scan = |graphs| self.source.scan(&Pattern { graphs, ..*pattern });
         let scans = match &self.merged {
@@ -144,7 +144,7 @@ impl Dataset {
         Ok(self.source.graphs()?.into_iter().map(TermId).collect())
     }
 
-    /// What a pattern finds, whose predicate may stand for a path.
+    /// The quads that match a pattern whose predicate may stand for a path.
     fn find(&self, pattern: Pattern) -> Quads {
         let path = pattern
             .predicate
@@ -172,7 +172,7 @@ impl Dataset {
         &self.reached
     }
 
-    /// Whether it is a transaction's that may read some subjects alone.
+    /// Whether this is for a transaction that may read only some subjects.
     pub(super) fn reads_some_subjects(&self) -> bool {
         self.source.reads_some_subjects()
     }
@@ -262,7 +262,7 @@ fn held(quad: &InternalQuad<TermId>) -> InternalQuad<Held> {
     }
 }
 
-/// What a pattern finds. Joins make one for every row, so it is kept small.
+/// The quads that match a pattern. Joins make one for every row, so it is small.
 pub(super) struct Quads {
     scan: Option<Scan>,
     merge: Option<Box<Merge>>,
@@ -276,7 +276,7 @@ impl Quads {
     }
 }
 
-/// What one of the alternatives of a path finds.
+/// The quads of one of the alternatives of a path.
 struct Alternative {
     path: TermId,
     found: Found,
@@ -302,7 +302,8 @@ impl Iterator for Alternative {
     }
 }
 
-/// The graphs still to be merged, and the triples they have been found to hold: a triple of several is one triple.
+/// The graphs that are still to be merged, and the triples that were found in them. A triple that is in several
+/// graphs counts once.
 struct Merge {
     rest: vec::IntoIter<Scan>,
     seen: HashSet<[TermId; 3], ahash::RandomState>,

@@ -1,40 +1,41 @@
-//! How deep a query may be. Parser, optimizer and evaluator recurse over it, and a stack that overflows ends the
-//! process. So a text is measured before it is parsed, by a scan that does not recurse; it is refused if it is deeper
-//! than anybody writes, and otherwise worked on with as much stack as its depth may take.
+//! The limit for the depth of queries. Parser, optimizer and evaluator are recursive, and a stack overflow ends the
+//! process. So a scan that does not recurse measures a text before it is parsed. A text that is too deep is refused.
+//! Any other is evaluated with the stack that its depth may need.
 //!
-//! The scan reads the tokens that the parser reads. Where the parser might read them in another way, it counts what
-//! either way comes to, so that the measure is too large at times and never too small.
+//! The scan reads the same tokens as the parser. If the parser may read them in two ways, the scan counts both, so
+//! the measure may be too large but is never too small.
 
 use crate::error::{Error, Result};
 
-/// Brackets that may be open at once.
+/// The most nested brackets.
 const NESTING: usize = 128;
 
-/// `OPTIONAL`s that may stand inside each other: the optimizer takes twice as long with each, and can't be cancelled.
+/// The most nested `OPTIONAL`s. Each doubles the time of the optimizer, which can't be cancelled.
 const OPTIONALS: usize = 12;
 
-/// Negated brackets that may stand inside each other: the parser reads each twice where the text is wrong inside.
+/// The most nested negated brackets. The parser reads each twice if there is an error inside.
 const NEGATIONS: usize = 8;
 
-/// What makes a tree deep without being open at once: brackets one after the other, operators, and the signs that part
-/// triples.
+/// The most links. Links make a tree deep without nesting: consecutive brackets, operators, and the signs that
+/// separate triples.
 const LINKS: usize = 4096;
 
-/// What a triple counts for: planning takes a time that grows with their square at the least, and can't be cancelled.
+/// How many links a triple counts for. The time of planning grows at least with the square of the number of triples,
+/// and planning can't be cancelled.
 const TRIPLE: usize = 4;
 
-/// Stack for what is not nested at all, for each open bracket, and for each link. An unoptimized build takes a quarter
-/// of it at the most.
+/// The stack for a text without nesting, for each open bracket, and for each link. An unoptimized build uses at most a
+/// quarter of it.
 const FLAT: usize = 128 << 10;
 const PER_BRACKET: usize = 192 << 10;
 const PER_LINK: usize = 12 << 10;
 
-/// What blocks without expressions follow: quads and rows stand in them one beside the other.
+/// The keywords before blocks without expressions, which contain lists of quads or rows.
 const BLOCKS: [&[u8]; 5] = [b"DATA", b"VALUES", b"INSERT", b"DELETE", b"CONSTRUCT"];
 
 const OPTIONAL: &[u8] = b"OPTIONAL";
 
-/// The stack that a text may take.
+/// The stack that a text may need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room(usize);
 
@@ -52,13 +53,13 @@ impl Room {
         Ok(Self(FLAT + PER_BRACKET * scan.most_open + PER_LINK * scan.most_links.max(scan.links)))
     }
 
-    /// Does work on the text with that much stack: this thread's if it has as much left, and else one of its own.
+    /// Runs work on the text with that much stack: on this thread's stack if enough is left, otherwise on a new one.
     pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
         stacker::maybe_grow(self.0, self.0 + FLAT, work)
     }
 }
 
-/// What a bracket is.
+/// The kind of a bracket.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum Next {
     #[default]
@@ -72,22 +73,23 @@ struct Scan<'a> {
     rest: &'a [u8],
     /// The byte before.
     before: u8,
-    /// Terms side by side up to here.
+    /// The number of consecutive terms so far.
     terms: usize,
-    /// The open brackets, and how many there were at the most.
+    /// The open brackets, and their largest number so far.
     open: Vec<u8>,
     most_open: usize,
-    /// Links so far; in an update, of its operation.
+    /// The number of links so far. In an update, of the current operation.
     links: usize,
     most_links: usize,
-    /// The depth of the block that has no expressions, while one is open; and whether the next block is one.
+    /// The depth of the open block without expressions, if there is one, and whether the next block is one.
     block: Option<usize>,
     block_follows: bool,
-    /// What the next bracket is; and the depths of the open ones that are such.
+    /// The kind of the next bracket, and the depths of the open brackets of each kind.
     next: Next,
     optionals: Vec<usize>,
     negations: Vec<usize>,
-    /// Set where the parser may read on in another way. From there on nothing is text, and nothing is closed.
+    /// Set at a position from which the parser may read the text differently. From there on no token counts as text,
+    /// and no bracket is closed.
     doubt: bool,
 }
 
@@ -119,20 +121,20 @@ impl Scan<'_> {
                 length = 2;
                 self.close();
             }
-            // An escape in a name, which is no sign of its own.
+            // An escape in a name.
             b'\\' if !self.doubt => length = self.rest.len().min(2),
-            // A datatype is no operator.
+            // `^^` begins a datatype and is not an operator.
             b'^' if self.rest.starts_with(b"^^") => length = 2,
             b'+' | b'-' | b'*' | b'|' | b'&' | b'!' | b'^' => self.link(1)?,
             b';' if self.open.is_empty() => self.end_operation(),
-            // With the term before it, which was counted.
+            // The term before it was counted already.
             b',' if self.is_list() => self.links = self.links.saturating_sub(1),
-            // A path is triples as well.
+            // A path becomes triples too.
             b'.' | b',' | b';' | b'/' | b'~' => self.link(TRIPLE)?,
             _ if is_word(byte) => length = self.word()?,
             _ => {}
         }
-        // Between it and its bracket may stand the name of a function.
+        // The name of a function may be between the sign and its bracket.
         if !is_word(byte) && !byte.is_ascii_whitespace() && !matches!(byte, b'#' | b'<') {
             let negates = byte == b'!' && self.rest.get(1) != Some(&b'=');
             match self.next {
@@ -200,14 +202,14 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Whether what stands here are terms of a list, and not of triples.
+    /// Whether the terms here are those of a list, not of triples.
     fn is_list(&self) -> bool {
         !self.doubt && matches!(self.open.last(), None | Some(b'('))
     }
 
     fn term(&mut self) -> Result<()> {
         self.terms += 1;
-        // Two terms side by side are those of a collection, which is triples, or have a keyword between them.
+        // Two consecutive terms belong to a collection, which becomes triples, or have a keyword between them.
         let is_triple = self.terms > 1 && self.open.last() == Some(&b'(');
         match self.is_list() {
             true if is_triple => self.link(TRIPLE),
@@ -229,14 +231,14 @@ impl Scan<'_> {
         if !self.is_list() {
             self.link(TRIPLE * memchr::memchr_iter(b'.', word).count())?;
         }
-        // The parser takes the keyword off a number before it as well.
+        // The parser also accepts the keyword directly after a number.
         let end = &word[length.saturating_sub(OPTIONAL.len())..];
         match self.next {
             _ if end.eq_ignore_ascii_case(OPTIONAL) => self.next = Next::Optional,
             Next::Optional => self.next = Next::Plain,
             Next::Plain | Next::Negated => {}
         }
-        // A word, and not the end of a name like `ex:some-data` or of a tag like `@values`.
+        // A word, not the end of a name like `ex:some-data` or of a tag like `@values`.
         if self.before.is_ascii_whitespace() || matches!(self.before, 0 | b'{' | b'}' | b')' | b';') {
             self.block_follows |= BLOCKS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword));
             self.block_follows &= !word.eq_ignore_ascii_case(b"WHERE");
@@ -244,7 +246,7 @@ impl Scan<'_> {
         Ok(length)
     }
 
-    /// What starts with `<`: an IRI, a triple, or the operator.
+    /// A token that starts with `<`: an IRI, a triple, or the operator.
     fn less(&mut self) -> Result<usize> {
         let outside =
             |byte: &u8| matches!(byte, b'<' | b'>' | b'"' | b'{' | b'}' | b'|' | b'^' | b'`' | 0..=b' ');
@@ -252,7 +254,7 @@ impl Scan<'_> {
         match text.iter().position(outside) {
             Some(length) if text[length] == b'>' && !self.doubt => {
                 let iri = &text[..length];
-                // In a block no operator stands, and after an operator no name with two slashes.
+                // A block contains no operators, and after an operator there is no name with two slashes.
                 if self.block.is_none() && !has_authority(iri) {
                     if iri.iter().any(|byte| matches!(byte, b'\'' | b'(' | b'[' | b'#' | b'\\')) {
                         self.doubt = true;
@@ -287,7 +289,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'?' | b'$' | b'.' | 0x80..)
 }
 
-/// The length of the string that starts here, short or long; `None` if it is not well formed.
+/// The length of the string that starts here, short or long. `None` if it is not well formed.
 pub(super) fn string(text: &[u8]) -> Option<usize> {
     let quote = text[0];
     let long = text.starts_with(&[quote; 3]);
@@ -302,7 +304,7 @@ pub(super) fn string(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of an escape, given what follows its backslash.
+/// The length of an escape, by the text after its backslash.
 fn escape(text: &[u8]) -> Option<usize> {
     let digits = match text.first()? {
         b'u' => 4,

@@ -1,8 +1,8 @@
 //! The terms of one query, and literals by their lexical form.
 //!
-//! The evaluator reads a literal as its value, and writes the value's canonical form: `"01"^^xsd:integer` comes out of an
-//! expression as `"1"^^xsd:integer`. Where a term has to come out as it went in, it goes through the expression in
-//! [disguise](disguised): under a datatype that the evaluator does not know, and so leaves alone.
+//! The evaluator reads a literal as its value, and writes the value's canonical form: an expression turns
+//! `"01"^^xsd:integer` into `"1"^^xsd:integer`. If a term has to keep its form, it is [disguised](disguised): it gets a
+//! datatype that the evaluator does not know and so does not change.
 
 use super::meter::{self, text_length};
 use crate::engine::core::Engine;
@@ -15,12 +15,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The terms that a query mentions or computes and no stored quad does, and which term it read last.
+/// The terms of a query that are in no stored quad, and the term that the query read last.
 pub(super) struct Terms {
     engine: Arc<Engine>,
     locals: Mutex<Locals>,
-    /// The id of the variable's value that an expression read last. A function of one variable is called right after it
-    /// was read, and so learns which term its argument is.
+    /// The id of the value that an expression last read from a variable. A function of one variable is called directly
+    /// after that, and so finds out which term its argument is.
     last: AtomicU64,
 }
 
@@ -35,9 +35,11 @@ impl Terms {
         Self { engine, locals: Mutex::default(), last: AtomicU64::new(0) }
     }
 
-    /// The id of a term: the store's, or with `intern` one that the store gives it, or one of this query alone.
+    /// The id of a term: the store's id if it has one. Otherwise, with `intern`, a new id of the store, and without
+    /// it an id for this query only.
     pub(super) fn id(&self, term: Term, intern: bool) -> TermId {
-        // First the terms of this query: one of them may have entered the store since, and must keep its number.
+        // The terms of this query come first: one of them may have been added to the store since, and must keep its
+        // number.
         let mut locals = self.locals.lock();
         if let Some(number) = locals.numbers.get(&term) {
             return TermId::new(Kind::Local, *number);
@@ -52,7 +54,7 @@ impl Terms {
         locals.add(term)
     }
 
-    /// The id of a term that is this query's, whether or not the store holds it.
+    /// The id of a term for this query only, whether or not the store has the term.
     pub(super) fn local(&self, term: Term) -> TermId {
         self.locals.lock().add(term)
     }
@@ -65,12 +67,12 @@ impl Terms {
         self.engine.dictionary.resolve(id)
     }
 
-    /// Notes that an expression reads the value of a variable.
+    /// Records that an expression reads the value of a variable.
     pub(super) fn note(&self, id: TermId) {
         self.last.store(id.0, Ordering::Relaxed);
     }
 
-    /// The term that was read last, of which the evaluator made `read`.
+    /// The term that was read last, if the evaluator converted it to `read`.
     pub(super) fn last(&self, read: &Term) -> Option<Term> {
         let id = TermId(self.last.load(Ordering::Relaxed));
         match id.kind()? {
@@ -93,10 +95,10 @@ impl Locals {
     }
 }
 
-/// What comes before the IRI of a disguised literal's datatype. No IRI of a document or query begins so.
+/// The prefix of a disguised literal's datatype. No IRI of a document or query begins with it.
 const DISGUISE: char = ' ';
 
-/// The term, or a literal that the evaluator does not read as a value.
+/// The term in a form that the evaluator does not read as a value.
 pub(super) fn disguised(term: Term) -> Term {
     match term {
         Term::Literal(literal) if !is_canonical(&literal) => {
@@ -111,7 +113,7 @@ pub(super) fn disguised(term: Term) -> Term {
     }
 }
 
-/// The term that was [`disguised`].
+/// The original term of a [`disguised`] one.
 pub(super) fn revealed(term: Term) -> Term {
     match term {
         Term::Literal(literal) => match literal.datatype().as_str().strip_prefix(DISGUISE) {
@@ -129,7 +131,7 @@ pub(super) fn revealed(term: Term) -> Term {
     }
 }
 
-/// Whether a literal's value is written as the literal is.
+/// Whether a literal is in its canonical form.
 pub(super) fn is_canonical(literal: &Literal) -> bool {
     let read = ExpressionTerm::from(Term::from(literal.clone()));
     match read {
@@ -141,7 +143,7 @@ pub(super) fn is_canonical(literal: &Literal) -> bool {
     }
 }
 
-/// A term as expressions read it. The object of a triple is disguised: no operator computes with it.
+/// A term as expressions read it. The object of a triple is disguised, because no operator computes with it.
 pub(super) fn expression_term(term: Term) -> ExpressionTerm {
     match term {
         Term::Triple(triple) => {
@@ -152,7 +154,7 @@ pub(super) fn expression_term(term: Term) -> ExpressionTerm {
     }
 }
 
-/// The term that an expression came to.
+/// The term that is the value of an expression.
 pub(super) fn term_of(value: ExpressionTerm) -> Term {
     match value {
         value @ (ExpressionTerm::OtherTypedLiteral { .. } | ExpressionTerm::Triple(_)) => {

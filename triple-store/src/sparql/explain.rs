@@ -12,8 +12,8 @@ use std::fmt::Write;
 use std::time::Instant;
 
 impl Snapshot {
-    /// How a query is evaluated, as JSON: the plan, and per node of it the rows and the time it took, and of a triple
-    /// pattern also the rows that were expected. The query is evaluated for that.
+    /// The plan of a query as JSON: for each node, the number of rows and the time, and for a triple pattern also the
+    /// estimated number of rows. The query is evaluated for that.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Snapshot {
     }
 }
 
-/// The plan with the rows that were expected of a pattern beside those that it has.
+/// Adds the estimated numbers of rows to the actual ones in the plan.
 fn with_estimates(plan: &str, mut estimates: Estimates) -> String {
     const NAME: &str = "\"name\":\"";
     let mut parts = plan.split(NAME);

@@ -1,8 +1,8 @@
-//! What is wrong with a query that does not parse.
+//! Error messages for queries with syntax errors.
 //!
-//! The parser names each character that its grammar would have taken at the farthest place it came to. Here the text is
-//! cut into words, and the mistakes that people make are told from them: a prefix that nobody declared, a triple without
-//! its end, a bracket or a quote that is not closed, a relative IRI.
+//! The parser reports each character that its grammar would accept at the farthest position that it reached. Here the
+//! text is cut into words, which show the usual mistakes: an undeclared prefix, an incomplete triple, a bracket or quote
+//! that is not closed, a relative IRI.
 
 use super::words::{Word, words};
 use crate::error::SparqlError;
@@ -18,7 +18,8 @@ pub(super) fn explained(text: &str, error: &spargebra::SparqlSyntaxError, has_ba
     let at = |end: usize| words.iter().position(|word| word.end >= end).unwrap_or(words.len());
     let end = offset(text, line, column);
     let farthest = at(end);
-    // The parser reads as many characters as a keyword has before it compares them, and reports the place behind them.
+    // The parser reads as many characters as a keyword has before it compares them, and reports the position after
+    // them.
     let keyword = expected.iter().filter(|one| is_keyword(one)).map(String::len).min();
     let is_certain = expected.iter().all(|one| is_keyword(one) || one == "[_]");
     let stopped =
@@ -34,7 +35,7 @@ pub(super) fn explained(text: &str, error: &spargebra::SparqlSyntaxError, has_ba
     SparqlError { line, column, message: format!("{what} at {line}:{column}") }
 }
 
-/// Where a mistake is, if not where the parser stopped, and what it is.
+/// A mistake: its position, if that is not where the parser stopped, and its description.
 type Found<'w> = (Option<&'w Word<'w>>, String);
 
 /// The line, the column, and what the grammar allows there.
@@ -46,7 +47,7 @@ fn place(reported: &str) -> Option<(u64, u64, Vec<String>)> {
     Some((line.parse().ok()?, column.parse().ok()?, expected))
 }
 
-/// The characters before a place.
+/// The number of characters before a position.
 fn offset(text: &str, line: u64, column: u64) -> usize {
     let before = text.split_inclusive('\n').take(line as usize - 1).map(|line| line.chars().count());
     before.sum::<usize>() + column as usize - 1
@@ -56,7 +57,7 @@ fn is_keyword(expected: &str) -> bool {
     expected.len() > 1 && expected.chars().all(|c| c.is_ascii_uppercase())
 }
 
-/// A string that nothing closes.
+/// Finds a string that is not closed.
 fn unfinished<'w>(words: &'w [Word<'w>]) -> Option<Found<'w>> {
     let last = words.last().filter(|last| last.is_unfinished())?;
     Some((Some(last), "a string is not closed, which begins".into()))
@@ -89,9 +90,9 @@ fn relative<'w>(words: &'w [Word<'w>], has_base: bool) -> Option<Found<'w>> {
     Some((Some(word), format!("the IRI {} is relative: declare a BASE, or give one by --base;", word.text)))
 }
 
-/// A triple that ends too early.
+/// Finds an incomplete triple.
 fn incomplete<'w>(words: &'w [Word<'w>], farthest: usize) -> Option<Found<'w>> {
-    // The parser may have come to the end of what was wrong, or to the next word.
+    // The parser may have reached the end of the mistake, or the next word.
     let upto = words.len().min(farthest + 1);
     (0..upto).rev().take(2).find_map(|end| incomplete_at(words, end))
 }
@@ -111,7 +112,7 @@ fn incomplete_at<'w>(words: &'w [Word<'w>], end: usize) -> Option<Found<'w>> {
     Some((Some(&words[end]), format!("{missing} after {}", after.join(" "))))
 }
 
-/// A bracket that nothing closes, where the text ends too early.
+/// Finds a bracket that is not closed, if the text ends too early.
 fn unclosed<'w>(words: &'w [Word<'w>], farthest: usize) -> Option<Found<'w>> {
     if farthest + 1 < words.len() {
         return None;
@@ -128,7 +129,7 @@ fn unclosed<'w>(words: &'w [Word<'w>], farthest: usize) -> Option<Found<'w>> {
     Some((Some(bracket), format!("nothing closes the {}", bracket.text)))
 }
 
-/// A rule that the parser tells in words.
+/// The message for other errors, from the parser's expectations.
 fn rule<'w>(words: &'w [Word<'w>], farthest: usize, expected: &[String]) -> Option<Found<'w>> {
     let is_sentence =
         |one: &&String| one.contains(' ') && !one.contains(['\'', '[']) && *one != "Prefix not found";
@@ -194,7 +195,7 @@ mod tests {
         assert!(TripleStore::in_memory().query_with("SELECT * { <a> ?p ?o }", &based).is_ok());
     }
 
-    /// Whatever is cut off or put in, the error is a short line whose place is in the text.
+    /// Whatever is cut off or inserted, the error is a short line with a position inside the text.
     #[test]
     fn every_error_is_a_line() {
         let query = "PREFIX a: <urn:a> SELECT ?x (COUNT(*) AS ?n) WHERE {\n ?x a:b 'c'@en ; a [ ?p (1 2.5) ] .\n

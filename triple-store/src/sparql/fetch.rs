@@ -1,4 +1,4 @@
-//! `LOAD`: documents of other servers, which are read before the transaction begins that stores them.
+//! `LOAD`: documents of other servers. They are fetched before the transaction that stores them begins.
 
 use super::query::QueryOptions;
 use super::update::graph;
@@ -19,7 +19,7 @@ use std::time::Instant;
 pub(super) type Loaded = Vec<EncodedQuad>;
 
 impl TripleStore {
-    /// What each `LOAD` of an update reads, in their order; nothing where it fails and is `SILENT`.
+    /// The documents of each `LOAD` of an update, in order. A `LOAD SILENT` that fails has none.
     pub(super) fn documents(&self, update: &Update, options: &QueryOptions) -> Result<Vec<Loaded>> {
         let started = Instant::now();
         let mut documents = Vec::new();
@@ -56,7 +56,8 @@ impl TripleStore {
     }
 }
 
-/// The syntax of a document: what its media type says, unless that is one which servers give to files that they don't know.
+/// The syntax of a document by its media type, or by its extension if the media type is one that servers use for unknown
+/// files.
 fn format(media_type: &str, iri: &str) -> Option<RdfFormat> {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let is_vague = ["", "text/plain", "application/octet-stream"].contains(&essence);
@@ -66,7 +67,7 @@ fn format(media_type: &str, iri: &str) -> Option<RdfFormat> {
     if is_vague { by_name().or(by_type) } else { by_type.or_else(by_name) }
 }
 
-/// There is no client.
+/// The error if there is no client.
 pub(super) fn refused(source: &NamedNode) -> Error {
     Error::Unsupported(format!("LOAD {source}: other servers are not read from"))
 }

@@ -1,5 +1,5 @@
-//! Functions and aggregates in the place of the evaluator's, where those lose the form of a term or are wrong. The
-//! [rules](super::rules) write them into queries, under names that no query can contain.
+//! Functions and aggregates that replace those of the evaluator that lose the form of a term or are wrong. The
+//! [rules](super::rules) insert them into queries, under names that no query can contain.
 
 use super::exact::{Terms, disguised, revealed};
 use super::meter::{self, ENTRY, Kept, text_length};
@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A function of one of these names.
+/// The names of functions.
 pub(super) const KEEP: &str = " keep";
 pub(super) const PLAIN: &str = " plain";
 pub(super) const STR: &str = " str";
@@ -33,15 +33,15 @@ pub(super) const BNODE: &str = " bnode";
 pub(super) const KEY: &str = " key";
 pub(super) const CONCAT: &str = " concat";
 pub(super) const ENCODED: &str = " encoded";
-/// Computes nothing: it counts a row that binds nothing.
+/// This function computes nothing. It counts a row that binds no variable.
 pub(super) const COUNTED: &str = " counted";
-/// An aggregate of one of these names.
+/// The names of aggregates.
 pub(super) const MIN: &str = " min";
 pub(super) const MAX: &str = " max";
 pub(super) const SUM: &str = " sum";
 pub(super) const AVG: &str = " avg";
 
-/// What a query needs of these.
+/// The functions and aggregates that a query uses.
 #[derive(Default)]
 pub(super) struct Used {
     names: BTreeSet<&'static str>,
@@ -67,7 +67,7 @@ impl Used {
         NamedNode::new_unchecked(format!(" concat {at}"))
     }
 
-    /// An evaluator that knows them.
+    /// Registers them with an evaluator.
     pub(super) fn register(&self, mut evaluator: QueryEvaluator, terms: &Arc<Terms>) -> QueryEvaluator {
         for name in &self.names {
             evaluator = register(evaluator, name, Arc::clone(terms));
@@ -87,7 +87,7 @@ impl Used {
     }
 }
 
-/// An evaluator that knows the functions that the planner calls.
+/// Registers the functions that the planner calls.
 pub(super) fn for_plan(evaluator: QueryEvaluator, terms: &Arc<Terms>) -> QueryEvaluator {
     [KEEP, KEY, LESS, LESS_OR_EQUAL]
         .into_iter()
@@ -108,7 +108,7 @@ fn register(evaluator: QueryEvaluator, name: &'static str, terms: Arc<Terms>) ->
     if let Some(aggregate) = aggregate {
         return evaluator.with_custom_aggregate_function(node, aggregate);
     }
-    // Those of a variable, of which the term is known that the evaluator read.
+    // Functions of a variable, for which the term that the evaluator read is known.
     let of_variable: Option<fn(Term) -> Option<Term>> = match name {
         KEEP => Some(|term| Some(disguised(term))),
         STR_OF => Some(str),
@@ -189,8 +189,8 @@ fn datatype(term: Term) -> Option<Term> {
     }
 }
 
-/// 17.2.2: the effective boolean value, which is false of a number or boolean that is none, and that of its text for a
-/// string with a language.
+/// 17.2.2: the effective boolean value. It is false for an invalid number or boolean. For a string with a language it
+/// is that of its text.
 fn truth(term: &Term) -> Option<Term> {
     effective_boolean_value(term).map(boolean)
 }
@@ -228,7 +228,7 @@ fn compare(arguments: &[Term], wanted: &[Ordering]) -> Option<Term> {
     Some(boolean(wanted.contains(&a.value_compare(&b)?)))
 }
 
-/// 17.5: the cast to `xsd:decimal`, of a float or double in all of its digits. The evaluator multiplies first, and rounds.
+/// 17.5: the cast to `xsd:decimal`. A float or double keeps all its digits. The evaluator would multiply first, and round.
 fn decimal(term: Term) -> Option<Term> {
     let text = match ExpressionTerm::from(term) {
         ExpressionTerm::FloatLiteral(value) if value.is_finite() => value.to_string(),
@@ -242,15 +242,15 @@ fn decimal(term: Term) -> Option<Term> {
         value @ ExpressionTerm::DecimalLiteral(_) => return Some(value.into()),
         _ => return None,
     };
-    // Numbers are written without exponents. What is too long for the evaluator's decimals stays as it is written.
+    // Numbers are written without exponents. A number that is too long for the evaluator's decimals keeps its text.
     Some(match text.parse::<Decimal>() {
         Ok(value) => ExpressionTerm::DecimalLiteral(value).into(),
         Err(_) => Literal::new_typed_literal(text, xsd::DECIMAL).into(),
     })
 }
 
-/// What terms have in common that `=` holds for, or `sameTerm`. A float equals whatever is nearest to it. From 2^53 on, an
-/// integer may equal a float and a double that differ, so that all numbers there have one key.
+/// A key that is equal for terms that `=` or `sameTerm` makes equal. A float equals every number that rounds to it. From
+/// 2^53 on, an integer may equal a float and a double that differ, so all numbers there have the same key.
 fn key(term: Term) -> Term {
     let one = |kind: &str| Literal::new_simple_literal(kind).into();
     if let Some(number) = Number::of(term.clone()) {
@@ -275,12 +275,12 @@ fn key(term: Term) -> Term {
     }
 }
 
-/// As the casts of `XPath` read a string: without the white space around it.
+/// The text without leading and trailing white space, as the casts of `XPath` read it.
 fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
-/// The blank node that a text names in the solution that has this one.
+/// The blank node for a text in the solution with this blank node.
 fn blank_node(arguments: &[Term]) -> Option<Term> {
     match arguments {
         [Term::Literal(text), Term::BlankNode(own)] if text.datatype() == xsd::STRING => {
@@ -292,14 +292,14 @@ fn blank_node(arguments: &[Term]) -> Option<Term> {
     }
 }
 
-/// A solution as one term, different for different ones.
+/// A term that stands for a solution. Different solutions have different terms.
 fn row(arguments: &[Term]) -> Term {
     let parts: Vec<_> = arguments.iter().map(Term::to_string).collect();
     meter::passes(parts.iter().map(String::len).sum());
     Literal::new_simple_literal(parts.join(" ")).into()
 }
 
-/// 17.4.3.12: `CONCAT`, of a language if all texts are of that one.
+/// 17.4.3.12: `CONCAT`. The result has a language if all texts have that language.
 fn concatenated(arguments: &[Term]) -> Option<Term> {
     let texts: Option<Vec<_>> = arguments.iter().map(regular::string).collect();
     let texts = texts?;
@@ -311,7 +311,7 @@ fn concatenated(arguments: &[Term]) -> Option<Term> {
     Some(if is_of_one { regular::like(first, all) } else { Literal::new_simple_literal(all) }.into())
 }
 
-/// `MIN` and `MAX`: one of the terms, as it is.
+/// `MIN` and `MAX`. The result is one of the terms, unchanged.
 struct Extreme {
     wanted: Ordering,
     found: Option<Ranked>,
@@ -330,7 +330,7 @@ impl AggregateFunctionAccumulator for Extreme {
     }
 }
 
-/// `SUM`, for what is distinct as a term.
+/// `SUM` of distinct terms.
 struct Sum {
     total: Option<Number>,
     count: i64,
@@ -347,7 +347,7 @@ impl AggregateFunctionAccumulator for Sum {
     fn accumulate(&mut self, element: Term) {
         let number = Number::of(revealed(element));
         self.count += 1;
-        // The evaluator holds it, to find what is distinct.
+        // The evaluator holds the term, to find duplicates.
         self.kept.add(ENTRY);
         self.total = self.total.zip(number).and_then(|(sum, number)| sum.plus(number));
     }
@@ -373,7 +373,7 @@ impl AggregateFunctionAccumulator for Average {
     }
 }
 
-/// `GROUP_CONCAT`: a simple literal of what `STR` makes of the terms (18.5.1.7).
+/// `GROUP_CONCAT`: a simple literal made of `STR` of the terms (18.5.1.7).
 struct Concat {
     separator: Arc<str>,
     /// `None` once a term has no text.
@@ -386,7 +386,7 @@ impl AggregateFunctionAccumulator for Concat {
         match (str(revealed(element)), &mut self.parts) {
             (Some(Term::Literal(part)), Some(parts)) => {
                 let part = part.destruct().0;
-                // With `DISTINCT` the evaluator holds it as well.
+                // With `DISTINCT` the evaluator holds it too.
                 self.kept.add(2 * part.len() + ENTRY);
                 parts.push(part);
             }

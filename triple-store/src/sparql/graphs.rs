@@ -1,9 +1,9 @@
-//! `GRAPH` (SPARQL 1.1 Query, 18.6) around what does not itself read the graph.
+//! `GRAPH` (SPARQL 1.1 Query, 18.6) around patterns that do not read the graph themselves.
 //!
-//! The evaluator pushes the name of the graph down to the triple patterns. That is right where every solution comes from
-//! one, and wrong around `VALUES`, a subquery or a `MINUS`: the name stays unbound, one count is made of all graphs, or
-//! both sides of the `MINUS` have a variable in common that the query does not give them. Around such a pattern the graphs
-//! are named first, and the pattern is evaluated for one after the other.
+//! The evaluator pushes the name of the graph down to the triple patterns. That is right if every solution comes from a
+//! triple pattern, and wrong around `VALUES`, a subquery or a `MINUS`: the name stays unbound, all graphs are counted
+//! together, or both sides of the `MINUS` get a common variable that the query does not give them. Around such a pattern,
+//! the graphs are enumerated first, and the pattern is evaluated for each of them.
 
 use super::rename;
 use super::rules::Rules;
@@ -50,8 +50,8 @@ impl Rules<'_> {
         }
     }
 
-    /// The graph's variable is bound after the pattern, and not within. If the pattern has a variable of that name, it
-    /// gets another one, so that it is not bound from without.
+    /// The graph's variable is bound after the pattern, not inside it. If the pattern has a variable with the same
+    /// name, that variable is renamed, so that it is not bound from outside.
     fn own_name(&mut self, inner: &mut GraphPattern, graph: &Variable) -> Option<Variable> {
         let mut is_named = false;
         rename::variables(inner, &mut |variable| is_named |= variable == graph);
@@ -67,7 +67,7 @@ impl Rules<'_> {
         Some(own)
     }
 
-    /// Solutions have the graph's variable in common, which must not make a `MINUS` remove any.
+    /// All solutions have the graph's variable, which must not make a `MINUS` remove any of them.
     fn each_minus(&mut self, pattern: &mut GraphPattern) {
         parts_of_pattern(pattern, |part| match part {
             Part::Pattern(part) => self.each_minus(part),
@@ -92,7 +92,8 @@ impl Rules<'_> {
         });
     }
 
-    /// A `MINUS` in words: no solution of the other side agrees on the variables that both bind, if there is one.
+    /// A `MINUS` as a condition: no solution of the other side has the same values in the variables that both bind,
+    /// if there are any.
     fn not_exists(
         &mut self,
         left: Box<GraphPattern>,
@@ -122,7 +123,7 @@ fn true_literal() -> Expression {
     oxrdf::Literal::from(true).into()
 }
 
-/// Whether the first is unbound or the same as the second, which is bound.
+/// The condition that the first variable is unbound, or equal to the second one, which is bound.
 fn agree(first: &Variable, second: &Variable) -> Expression {
     let same = Expression::SameTerm(
         Expression::Variable(first.clone()).into(),
@@ -141,7 +142,7 @@ fn only_joins(pattern: &GraphPattern) -> bool {
     }
 }
 
-/// Hands the graph's name down to the patterns below projections.
+/// Passes the graph's name to the patterns below projections.
 fn pass_through_projections(pattern: &mut GraphPattern, graph: &Variable) {
     if let GraphPattern::Project { variables, .. } = pattern
         && !variables.contains(graph)
@@ -164,7 +165,7 @@ fn pass_through(expression: &mut Expression, graph: &Variable) {
     });
 }
 
-/// Whether the solutions come from the graph. That of a name in the query has to exist, and no more.
+/// Whether the solutions come from the graph. A graph that the query names only has to exist.
 fn reads(pattern: &GraphPattern, of_a_name: bool) -> Reads {
     let of = |pattern: &GraphPattern| reads(pattern, of_a_name);
     match pattern {
@@ -217,7 +218,7 @@ fn has_exists(pattern: &GraphPattern) -> bool {
     found
 }
 
-/// Variables that each solution binds.
+/// The variables that each solution binds.
 fn certain(pattern: &GraphPattern) -> Variables {
     always_bound(pattern, &|part| match part {
         GraphPattern::Bgp { .. } | GraphPattern::Path { .. } => in_scope(part),

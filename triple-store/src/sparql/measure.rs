@@ -1,4 +1,4 @@
-//! What an evaluation's [meter] has to know of a query.
+//! The properties of a query that the [meter] of its evaluation needs.
 
 use super::functions;
 use super::meter::{Budget, Meter};
@@ -9,17 +9,18 @@ use spareval::CancellationToken;
 use spargebra::algebra::{Expression, GraphPattern};
 use spargebra::term::{NamedNodePattern, TermPattern};
 
-/// The size of a query, in what its evaluation holds at once.
+/// The size of a query: how many values its evaluation holds at the same time.
 #[derive(Debug, Default)]
 pub(super) struct Measure {
     variables: Names,
     aggregates: usize,
-    /// Nodes of all expressions together.
+    /// The number of nodes in all expressions.
     expressions: usize,
 }
 
 impl Measure {
-    /// Measures a pattern. Joins whose rows may bind nothing are told to count those: no term does it for them.
+    /// Measures a pattern. Joins whose rows may bind no variable are changed to count these rows, because they have
+    /// no terms that count themselves.
     pub(super) fn of(pattern: &mut GraphPattern, rules: &mut Rules<'_>) -> Self {
         let mut measure = Self::default();
         measure.pattern(pattern, rules);
@@ -30,7 +31,7 @@ impl Measure {
         Meter::new(token, budget, self.variables.len(), self.aggregates, self.expressions)
     }
 
-    /// Whether each row of the pattern binds something.
+    /// Whether each row of the pattern binds a variable.
     fn pattern(&mut self, pattern: &mut GraphPattern, rules: &mut Rules<'_>) -> bool {
         let mut parts = Vec::new();
         parts_of_pattern(pattern, |part| match part {

@@ -1,13 +1,13 @@
-//! Memory that several works share: each takes what it needs while it needs it.
+//! A memory budget that several evaluations share. Each takes what it needs while it needs it.
 
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Bytes that are taken at once.
+/// How many bytes are taken at a time.
 const PORTION: usize = 256 << 10;
 
-/// So many bytes for all.
+/// The budget.
 #[derive(Debug)]
 pub(crate) struct Memory {
     most: usize,
@@ -21,7 +21,7 @@ impl Memory {
     }
 }
 
-/// What one work has taken of a memory, until this is dropped. Without a memory it may take any amount.
+/// The memory that one evaluation has taken, until this is dropped. Without a budget it may take any amount.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     memory: Option<Arc<Memory>>,
@@ -33,7 +33,7 @@ impl Taken {
         Self { memory, bytes: 0 }
     }
 
-    /// Takes more if less than these bytes are taken.
+    /// Takes more if fewer than these bytes are taken.
     ///
     /// # Errors
     ///

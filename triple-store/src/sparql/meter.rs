@@ -1,13 +1,13 @@
-//! What an evaluation may use: memory and time.
+//! Limits of memory and time for an evaluation.
 //!
-//! The evaluator is a library. It sorts, groups, joins and removes duplicates in loops of its own, which look at no budget
-//! and at no cancellation. But whatever rows it holds, it holds their terms, and it copies them in each of these loops. So a term
-//! of a row ([`Held`]) counts itself: it takes memory from when it is made until it is dropped, and every some
-//! copies the budget and the cancellation are looked at. What the library keeps beside rows is counted where
-//! it comes by: computed terms, the state of aggregates, the triples of a `CONSTRUCT`.
+//! The evaluator is a library. It sorts, groups, joins and removes duplicates in loops that check neither a budget nor a
+//! cancellation. But all rows that it holds contain terms, and these loops copy them. So a term of a row ([`Held`]) counts
+//! itself: it takes memory from its creation until it is dropped, and after a number of copies the budget and the cancellation
+//! are checked. Other data of the library is counted where it passes this crate: computed terms, the state of aggregates, the
+//! triples of a `CONSTRUCT`.
 //!
-//! An evaluation that is to end is unwound, as by a panic, but without a message: that is the only way out of the
-//! library's loops. [`Meter::run`] is where it ends. Where panics abort the process, it ends with its next result
+//! To end an evaluation, it is unwound as by a panic, but without a message, because there is no other way out of the
+//! library's loops. [`Meter::run`] catches it. If panics abort the process, the evaluation ends with its next result
 //! instead.
 
 use crate::error::{Error, Result};
@@ -20,25 +20,26 @@ use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Copies of terms between two looks at the budget and the cancellation.
+/// The number of copies of terms between two checks of the budget and the cancellation.
 const STEPS: u32 = 1024;
 
-/// Bytes that a term of a row takes at least: its place, and its share of the row's and of a table's.
+/// The least number of bytes for a term of a row: its own, and its share of the row and of a table.
 const TERM: usize = 48;
 
-/// Bytes for each variable of the query that a term stands for, since rows have places for unbound ones too.
+/// The bytes for each variable of the query that are added to a term, because rows have space for unbound variables
+/// too.
 const PLACE: usize = 4;
 
-/// Bytes for each aggregate of the query that a term stands for, since each group has a state of it.
+/// The bytes for each aggregate of the query that are added to a term, because each group has a state of it.
 const STATE: usize = 16;
 
-/// Strings below this length are not counted while they are only passed on.
+/// Strings that are shorter than this are not counted while they are only passed on.
 const SHORT: usize = 1024;
 
-/// Bytes that are kept between two looks at the budget, when nothing else is done.
+/// How many bytes may be kept between two checks of the budget.
 const PORTION: usize = 64 << 10;
 
-/// What is held in memory for a computed term or an entry of a table, beside its text.
+/// The memory for a computed term or an entry of a table, without its text.
 pub(super) const ENTRY: usize = 160;
 
 thread_local! {
@@ -75,7 +76,7 @@ impl Drop for Held {
     }
 }
 
-/// Counts a step of the evaluation, and ends it at some of them.
+/// Counts a step of the evaluation, and checks the limits at some of them.
 fn step() {
     match STEPS_LEFT.get() {
         0 => {
@@ -86,21 +87,21 @@ fn step() {
     }
 }
 
-/// Ends the evaluation if it is cancelled or uses more than it may.
+/// Ends the evaluation if it is cancelled or over its limits.
 #[cold]
 fn check() {
     with_current(Gauge::check);
 }
 
 fn with_current(work: impl FnOnce(&Gauge)) {
-    // A thread that ends, or unwinds already, is left alone.
+    // This does nothing in a thread that ends or unwinds already.
     let current = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
     if let Some(gauge) = current.filter(|_| !std::thread::panicking()) {
         work(&gauge);
     }
 }
 
-/// Bytes of a term's text.
+/// The number of bytes in a term's text.
 pub(super) fn text_length(mut term: &Term) -> usize {
     let mut length = 0;
     loop {
@@ -127,20 +128,20 @@ pub(super) fn keep(bytes: usize) {
     with_current(|gauge| gauge.keep(bytes));
 }
 
-/// Counts a row that binds nothing, and so holds no term.
+/// Counts a row that binds no variable, and so has no terms.
 pub(super) fn keep_row() {
     step();
     keep(TERM);
 }
 
-/// Counts a string that lives no longer than the evaluation of an expression.
+/// Counts a string that exists only during the evaluation of an expression.
 pub(super) fn passes(length: usize) {
     if length >= SHORT {
         with_current(|gauge| gauge.passes(length));
     }
 }
 
-/// Counts what the string that is being made grows by.
+/// Counts the growth of the string that is being made.
 pub(super) fn grows(bytes: usize) {
     with_current(|gauge| gauge.grows(bytes));
 }
@@ -165,24 +166,24 @@ impl Drop for Kept {
     }
 }
 
-/// How much memory an evaluation may take.
+/// The memory limits of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budget {
     pub(super) most: Option<usize>,
     pub(super) shared: Option<Arc<Memory>>,
 }
 
-/// What is counted of one evaluation.
+/// The counters of one evaluation.
 struct Gauge {
     token: CancellationToken,
     most: Option<usize>,
-    /// Bytes that a held term stands for.
+    /// The bytes that each held term counts for.
     term: usize,
-    /// Strings that an expression may hold at once.
+    /// The most strings that an expression may hold at the same time.
     strings: usize,
     held: Cell<isize>,
     kept: Cell<usize>,
-    /// Bytes of strings that were passed on of late, and how many strings are counted before the next count begins.
+    /// The bytes of recently passed strings, and how many strings are counted before the count starts again.
     passing: Cell<usize>,
     strings_left: Cell<usize>,
     /// Taken from the shared memory.
@@ -236,15 +237,15 @@ impl Gauge {
     }
 }
 
-/// What an evaluation that ends is unwound with.
+/// The payload with which an evaluation is unwound.
 struct Stopped;
 
 /// The count of one evaluation.
 pub(super) struct Meter(Rc<Gauge>);
 
 impl Meter {
-    /// `variables` are those that rows have places for, `aggregates` those of each group, `strings` those that an
-    /// expression may hold at once.
+    /// `variables` is the number of variables in a row, `aggregates` that of the aggregates of a group, and `strings`
+    /// that of the strings that an expression may hold at the same time.
     pub(super) fn new(
         token: CancellationToken,
         budget: Budget,
@@ -267,12 +268,12 @@ impl Meter {
         }))
     }
 
-    /// Does a part of the evaluation.
+    /// Runs a part of the evaluation.
     ///
     /// # Errors
     ///
-    /// [`Error::Cancelled`], [`Error::TooMuchMemory`] or [`Error::MemoryInUse`] if it was ended. What it worked on is to be dropped
-    /// then, and not to be used.
+    /// [`Error::Cancelled`], [`Error::TooMuchMemory`] or [`Error::MemoryInUse`] if it was ended. The data of the evaluation must
+    /// then be dropped without being used.
     pub(super) fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         let entered = Entered::new(&self.0);
         let result = panic::catch_unwind(AssertUnwindSafe(work));
@@ -286,7 +287,7 @@ impl Meter {
     }
 }
 
-/// While this lives, what the thread does is counted here.
+/// Counts the work of this thread until it is dropped.
 struct Entered {
     outer: Option<Rc<Gauge>>,
     outer_held: isize,

@@ -1,4 +1,5 @@
-//! SPARQL 1.1: the parser is `spargebra`, the evaluator `spareval`; here are the data they run on, and the updates.
+//! SPARQL 1.1. The parser is `spargebra` and the evaluator `spareval`. This module has the datasets on which they
+//! run, the planner, and the updates.
 
 mod aggregates;
 mod all_pairs;

@@ -1,4 +1,4 @@
-//! The patterns of `EXISTS` that are [evaluated once](super::plan::Once), while a query runs.
+//! The patterns of `EXISTS` that are [evaluated once](super::plan::Once) for a query.
 
 use super::dataset::Dataset;
 use super::exact::{Terms, revealed};
@@ -17,7 +17,7 @@ use spargebra::algebra::{GraphPattern, QueryDataset};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What another evaluation of the same query needs.
+/// The context for another evaluation in the same query.
 #[derive(Clone)]
 pub(super) struct Context {
     pub(super) source: Source,
@@ -25,12 +25,12 @@ pub(super) struct Context {
     pub(super) steps: Arc<[Vec<Step>]>,
     pub(super) token: CancellationToken,
     pub(super) failure: Failure,
-    /// For the dataset.
+    /// The options, for the dataset.
     pub(super) options: QueryOptions,
     pub(super) dataset: Option<QueryDataset>,
 }
 
-/// The error that ended an evaluation beside the query's own. A function can tell the evaluator none.
+/// The error that ended an inner evaluation. A function can't return an error to the evaluator.
 #[derive(Clone, Default)]
 pub(super) struct Failure(Arc<Mutex<Option<Error>>>);
 
@@ -45,11 +45,11 @@ impl Failure {
     }
 }
 
-/// The evaluator, with the functions that ask the patterns.
+/// Registers the functions that look up the patterns.
 pub(super) fn tell(onces: Vec<Once>, mut evaluator: QueryEvaluator, context: &Context) -> QueryEvaluator {
     for once in onces {
         let name = once.name.clone();
-        // One pattern may ask another, which comes before it.
+        // A pattern may use another one, which comes before it.
         let asked = Asked {
             once,
             evaluator: evaluator.clone(),
@@ -68,7 +68,7 @@ pub(super) fn tell(onces: Vec<Once>, mut evaluator: QueryEvaluator, context: &Co
     evaluator
 }
 
-/// The values of the compared variable, for each row of the common ones.
+/// The values of the compared variable, for each row of the common variables.
 type Known = HashMap<Vec<Term>, Values, ahash::RandomState>;
 
 struct Asked {
@@ -76,11 +76,11 @@ struct Asked {
     evaluator: QueryEvaluator,
     context: Context,
     known: Mutex<Option<Known>>,
-    /// What had to be looked up.
+    /// The cache of lookups.
     looked_up: Mutex<HashMap<Vec<Term>, bool, ahash::RandomState>>,
 }
 
-/// Bytes that a term takes in a table.
+/// The bytes for a term in a table.
 fn size(term: &Term) -> usize {
     ENTRY + text_length(term)
 }
@@ -89,7 +89,7 @@ impl Asked {
     fn answer(&self, arguments: &[Term]) -> Result<bool> {
         let (common, others) = arguments.split_at(self.once.common.len());
         let is_nothing = |term: &Term| matches!(term, Term::NamedNode(node) if node.as_str() == NOTHING);
-        // An error, and so no row.
+        // This is an error, so there is no row.
         if others.iter().any(is_nothing) {
             return Ok(false);
         }
@@ -164,7 +164,8 @@ impl Asked {
         let bound = common.filter(|(_, term)| !is_nothing(term));
         let others = others.iter().cloned().enumerate().map(|(number, term)| (argument(number), term));
         let values: Vec<_> = bound.chain(others).collect();
-        // The evaluator takes values only for variables that the optimizer leaves in a pattern. It leaves those of a projection.
+        // The evaluator accepts values only for variables that the optimizer keeps in the pattern. It keeps those of a
+        // projection.
         let variables = values.iter().map(|(variable, _)| variable.clone()).collect();
         self.ask(&GraphPattern::Project { inner: self.once.whole.clone().into(), variables }, values)
     }
@@ -212,7 +213,7 @@ mod tests {
     use spargebra::SparqlParser;
     use spargebra::algebra::{Expression, Function};
 
-    /// An error that ends the evaluation of the pattern is told as it was, and cancels nothing.
+    /// An error that ends the evaluation of the pattern is returned unchanged, and cancels nothing.
     #[test]
     fn an_error_is_told() {
         let store = TripleStore::in_memory();

@@ -1,4 +1,4 @@
-//! Operators that the evaluator or the optimizer takes for others.
+//! Operators that the evaluator or the optimizer gets wrong.
 
 use super::functions;
 use super::order::{Number, Ranked};
@@ -9,9 +9,9 @@ use spargebra::algebra::{Expression, Function};
 use std::cmp::Ordering;
 
 impl Rules<'_> {
-    /// 17.3 compares `false < true`, no nodes, and holds no order of `NaN` for true. The evaluator's operators make an error
-    /// of the first and the last, and hold identical terms for equal. With a literal they are asked first, as they are the
-    /// fastest.
+    /// By 17.3, `false < true`, nodes have no order, and no comparison with `NaN` is true. The evaluator's operators return
+    /// an error for the first and the last, and treat identical terms as equal. For a literal, the evaluator's operators are
+    /// tried first, because they are the fastest.
     pub(super) fn comparison(&mut self, expression: &mut Expression) {
         self.parts(expression);
         let (Expression::Less(a, b)
@@ -26,7 +26,7 @@ impl Rules<'_> {
             return;
         }
         let (a, b) = ((**a).clone(), (**b).clone());
-        // Neither is costly to evaluate twice.
+        // Evaluating either twice is cheap.
         let is_short = is_literal && is_small(&a) && is_small(&b);
         let own = match expression {
             Expression::Less(..) => self.call(functions::LESS, vec![a, b]),
@@ -38,8 +38,8 @@ impl Rules<'_> {
     }
 }
 
-/// The optimizer exchanges the operands of `+`, and the evaluator adds a duration to a date and no date to a duration. So
-/// `a + b` becomes `a - -b`, except of numbers.
+/// The optimizer exchanges the operands of `+`, and the evaluator can add a duration to a date but not a date to a
+/// duration. So `a + b` becomes `a - -b`, except for numbers.
 pub(super) fn as_difference(expression: &mut Expression) {
     let Expression::Add(a, b) = expression else { return };
     let datatype = |operand: &Expression| match operand {
@@ -59,7 +59,7 @@ pub(super) fn as_difference(expression: &mut Expression) {
     *expression = Expression::Subtract(a.into(), Expression::UnaryMinus(b.into()).into());
 }
 
-/// Whether it has no value but numbers and text. `NaN` is none of the numbers.
+/// Whether all its values are numbers (but not `NaN`) or text.
 fn has_order(expression: &Expression) -> bool {
     use Function::{Day, Hours, LCase, Lang, Minutes, Month, Seconds, Str, StrLen, UCase, Year};
     match expression {
@@ -72,13 +72,13 @@ fn has_order(expression: &Expression) -> bool {
     }
 }
 
-/// Whether it is a variable, a literal, or computed from two of them.
+/// Whether it is a variable, a literal, or an operation on two of them.
 fn is_small(expression: &Expression) -> bool {
     let is_leaf = |operand: &Expression| matches!(operand, Expression::Variable(_) | Expression::Literal(_));
     is_leaf(expression) || is_arithmetic(expression) && children(expression).into_iter().all(is_leaf)
 }
 
-/// Whether it is a literal that is compared with itself, and equal.
+/// Whether it is a literal that is equal to itself.
 fn is_comparable_literal(expression: &Expression) -> bool {
     match expression {
         Expression::Literal(literal) => {

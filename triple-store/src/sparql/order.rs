@@ -1,12 +1,12 @@
-//! The order of terms by which `MIN` and `MAX` choose: that of `ORDER BY` (SPARQL 1.1 Query, 15.1 and 18.5.1.4), made
-//! total, so that the answer does not depend on the order of the rows.
+//! The order of terms for `MIN` and `MAX`: that of `ORDER BY` (SPARQL 1.1 Query, 15.1 and 18.5.1.4), extended to a
+//! total order, so that the answer does not depend on the order of the rows.
 
 use oxrdf::Term;
 use oxsdatatypes::{Boolean, Date, DateTime, Decimal, Double, Float, Integer, Time};
 use spareval::ExpressionTerm;
 use std::cmp::Ordering;
 
-/// A term with what it is compared by.
+/// A term with its sort key.
 pub(super) struct Ranked {
     pub(super) term: Term,
     key: Key,
@@ -29,13 +29,13 @@ enum Key {
     Triple,
 }
 
-/// What is sorted together: the values of a class are in a total order that agrees with `<`.
+/// A class of values that are sorted together. The values of a class have a total order that agrees with `<`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     Node,
     NotANumber,
     Integer,
-    /// In order among themselves and integers. What they are rounded to for a comparison with a double may be in another.
+    /// Ordered among themselves and with integers. Rounded to doubles, they may have another order.
     Decimal,
     Float,
     Double,
@@ -47,7 +47,7 @@ pub(super) enum Class {
     Other,
 }
 
-/// A number, as it is promoted for a comparison.
+/// A number in the type to which it is promoted for a comparison.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Integer(Integer),
@@ -85,7 +85,7 @@ impl Number {
         }
     }
 
-    /// The float that is nearest. That of zero has no sign.
+    /// The nearest float. Zero has no sign.
     pub(super) fn nearest_float(self) -> Float {
         let float = self.float();
         if float == Float::from(0.0) { Float::from(0.0) } else { float }
@@ -108,7 +108,7 @@ impl Number {
         }
     }
 
-    /// The sum, or `None` where the datatype can't hold it.
+    /// The sum. `None` if the datatype can't represent it.
     pub(super) fn plus(self, other: Self) -> Option<Self> {
         Some(match (self, other) {
             (Self::Integer(a), Self::Integer(b)) => Self::Integer(a.checked_add(b)?),
@@ -118,7 +118,7 @@ impl Number {
         })
     }
 
-    /// The quotient, which of two integers is a decimal.
+    /// The quotient. For two integers it is a decimal.
     pub(super) fn over(self, count: i64) -> Option<Self> {
         let count = Integer::from(count);
         Some(match self {
@@ -197,7 +197,7 @@ impl Ranked {
         Self { term, key }
     }
 
-    /// Whether it is a number, or of a datatype of numbers and none.
+    /// Whether it has a numeric datatype, even if its text is not a valid number.
     pub(super) fn is_number(&self) -> bool {
         matches!(self.key, Key::NotANumber | Key::Number(_))
     }
@@ -222,7 +222,7 @@ impl Ranked {
         }
     }
 
-    /// How the operators `<` and `>` compare, or `None` where they don't.
+    /// The result of the operators `<` and `>`. `None` if they are an error.
     pub(super) fn value_compare(&self, other: &Self) -> Option<Ordering> {
         match (&self.term, &other.term) {
             (Term::Literal(a), Term::Literal(b)) if self.key.rank() == other.key.rank() => match self.key {

@@ -1,9 +1,9 @@
 //! Paths of length zero in `EXISTS` (SPARQL 1.1 Query, 18.4 and 18.6).
 //!
-//! `EXISTS` puts the terms of a row in the place of the variables of its pattern. A path of length zero connects a term of the
-//! query with itself, whether or not it is a node of the graph. The evaluator binds the variables of the pattern to the
-//! terms instead, and then finds a path of length zero between nodes only. So where a row may hold another term, the path
-//! becomes a union with what that term is connected with.
+//! By the specification, `EXISTS` replaces the variables of its pattern by the terms of a row. A path of length zero connects
+//! a term of the query with itself, even if it is not a node of the graph. The evaluator binds the variables instead, and then
+//! finds paths of length zero between nodes only. So if a row may have a term that is not a node, the path becomes a union
+//! with the connection of that term with itself.
 
 use super::rules::Rules;
 use super::visible::{always_bound, has_exists, in_scope};
@@ -15,16 +15,16 @@ use std::collections::HashSet;
 
 type Variables = HashSet<Variable>;
 
-/// The variables of the rows that an `EXISTS` is asked for.
+/// The variables of the rows for which an `EXISTS` is evaluated.
 #[derive(Clone, Default)]
 pub(super) struct Outer {
     all: Variables,
-    /// Those whose term is not known to be a node of the active graph.
+    /// The variables whose term may not be a node of the active graph.
     others: Variables,
 }
 
 impl Outer {
-    /// Adds the variables of the rows that the expressions of a pattern see, if there is an `EXISTS` among those.
+    /// Adds the variables that the expressions of a pattern can see, if there is an `EXISTS` in these expressions.
     pub(super) fn add_row_of(&mut self, pattern: &mut GraphPattern) {
         let (mut variables, mut known, mut asks) = (Variables::new(), Variables::new(), false);
         parts_of_pattern(pattern, |part| match part {
@@ -45,14 +45,14 @@ impl Outer {
         self.others.retain(|variable| !known.contains(variable));
     }
 
-    /// The same in another graph, whose nodes are not known.
+    /// The same for another graph, whose nodes are not known.
     pub(super) fn in_another_graph(&self) -> Self {
         Self { all: self.all.clone(), others: self.all.clone() }
     }
 }
 
 impl Rules<'_> {
-    /// A path that may have no step, between two variables.
+    /// A path between two variables that may have zero steps.
     pub(super) fn with_terms_of_the_row(
         &mut self,
         path: GraphPattern,
@@ -95,7 +95,7 @@ impl Rules<'_> {
     }
 }
 
-/// Variables that each row of a pattern binds to a node of the active graph.
+/// The variables that each row of a pattern binds to a node of the active graph.
 fn nodes(pattern: &GraphPattern) -> Variables {
     always_bound(pattern, &|part| {
         let GraphPattern::Bgp { patterns } = part else { return Variables::new() };

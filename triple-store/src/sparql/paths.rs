@@ -1,15 +1,15 @@
-//! Property paths (SPARQL 1.1 Query, 9 and 18.4) in the form in which the evaluator is right about them.
+//! Property paths (SPARQL 1.1 Query, 9 and 18.4), rewritten to a form that the evaluator handles correctly.
 //!
-//! It takes each path for a set of pairs. That is right below `*`, `+` and `?`; but above, a sequence is a join and an
-//! alternative is a union, which keep duplicates. And it takes a term of the query for connected with itself by a path of
-//! length zero only where the term occurs in the data.
+//! It treats each path as a set of pairs. That is right inside `*`, `+` and `?`. Outside, a sequence is a join and an
+//! alternative is a union, which keep duplicates. Also, for the evaluator a path of length zero connects a term of the
+//! query with itself only if the term occurs in the data.
 
 use super::rules::Rules;
 use oxrdf::{BlankNode, NamedNode, Variable};
 use spargebra::algebra::{Expression, GraphPattern, PropertyPathExpression as Path};
 use spargebra::term::{GroundTerm, TermPattern, TriplePattern};
 
-/// One of the alternatives that a predicate stands for.
+/// One of the alternatives for which a predicate stands.
 pub(super) enum Step {
     One(NamedNode),
     NoneOf(Vec<NamedNode>),
@@ -17,7 +17,7 @@ pub(super) enum Step {
     Closure(Path),
 }
 
-/// What the predicates begin with that stand for alternatives. No IRI of a query begins so.
+/// The prefix of predicates that stand for alternatives. No IRI of a query begins with it.
 const PATH: &str = " path ";
 
 /// The predicate that stands for some alternatives, in the order in which they were found.
@@ -30,7 +30,7 @@ pub(super) fn is_path(predicate: &NamedNode) -> bool {
     predicate.as_str().starts_with(PATH)
 }
 
-/// The alternatives that a predicate stands for, if it does.
+/// The alternatives for which a predicate stands, if it does.
 pub(super) fn steps<'s>(predicate: &NamedNode, all: &'s [Vec<Step>]) -> Option<&'s [Step]> {
     let at: usize = predicate.as_str().strip_prefix(PATH)?.parse().ok()?;
     all.get(at).map(Vec::as_slice)
@@ -65,7 +65,7 @@ impl Rules<'_> {
                 }
             }
             Path::Alternative(..) => self.alternatives(&subject, path, &object),
-            // Where no step is needed, one or more are as many as zero or more.
+            // If the inner path may have zero steps, `+` is the same as `*`.
             Path::OneOrMore(path) if is_nullable(&path) => {
                 self.zero_length(subject, Path::ZeroOrMore(path), object)
             }
@@ -74,7 +74,8 @@ impl Rules<'_> {
         }
     }
 
-    /// A union. Alternatives that are one step in the same direction are one predicate, which the dataset knows.
+    /// A union. Alternatives that are single steps in the same direction become one predicate, which the dataset
+    /// evaluates.
     fn alternatives(&mut self, subject: &TermPattern, path: Path, object: &TermPattern) -> GraphPattern {
         let (mut all, mut rest, mut forwards, mut backwards) =
             (vec![path], Vec::new(), Vec::new(), Vec::new());
@@ -102,7 +103,7 @@ impl Rules<'_> {
         union.into_iter().reduce(both).unwrap_or_default()
     }
 
-    /// A `+` or `*` becomes a predicate; the dataset knows which pairs have it.
+    /// A `+` or `*` becomes a predicate, which the dataset evaluates.
     fn closure(&mut self, subject: TermPattern, path: Path, object: TermPattern) -> GraphPattern {
         if !matches!(path, Path::ZeroOrMore(_) | Path::OneOrMore(_)) {
             return GraphPattern::Path { subject, path, object };
@@ -121,7 +122,7 @@ impl Rules<'_> {
         predicate(self.steps.len() - 1)
     }
 
-    /// A path that may have no step. What it finds from a term, and the term itself.
+    /// A path that may have zero steps: what it reaches from a term, and the term itself.
     fn zero_length(&mut self, subject: TermPattern, path: Path, object: TermPattern) -> GraphPattern {
         let (term, other) = match (ground(&subject), ground(&object)) {
             (Some(a), Some(b)) if a == b => return GraphPattern::default(),
@@ -145,7 +146,7 @@ impl Rules<'_> {
         GraphPattern::Union { left: steps.into(), right: none.into() }
     }
 
-    /// The variable at the end of a path. A blank node becomes one.
+    /// The variable at the end of a path. A blank node becomes a variable.
     pub(super) fn end(&mut self, end: &TermPattern) -> Option<Variable> {
         match end {
             TermPattern::Variable(variable) => Some(variable.clone()),
@@ -160,7 +161,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Makes variables of the blank nodes that have to be.
+    /// Replaces blank nodes by their variables.
     pub(super) fn name_blanks(&self, pattern: &mut GraphPattern) {
         if !self.blanks.is_empty() {
             super::rename::terms(pattern, &mut |term| {
@@ -178,7 +179,7 @@ fn triple(subject: TermPattern, predicate: NamedNode, object: TermPattern) -> Gr
     GraphPattern::Bgp { patterns: vec![TriplePattern { subject, predicate: predicate.into(), object }] }
 }
 
-/// The step that a path is, and whether it goes from object to subject.
+/// The single step of a path, if it is one, and whether it goes from object to subject.
 fn step(path: &Path) -> Option<(Step, bool)> {
     match path {
         Path::NamedNode(node) => Some((Step::One(node.clone()), false)),

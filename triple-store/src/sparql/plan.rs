@@ -1,8 +1,8 @@
-//! What the store knows that the optimizer can't: how many quads match.
+//! The query planner. It knows from the indexes how many quads match, which the optimizer does not.
 //!
-//! The optimizer of `sparopt` orders the patterns of a join by their shape alone, and those in `EXISTS` not at all. Here
-//! they are ordered by what the indexes count, before it sees them: see [`join`]. A count of one pattern is answered by
-//! the index altogether.
+//! The optimizer `sparopt` orders the patterns of a join only by their shape, and those in `EXISTS` not at all. Here
+//! they are ordered by the counts of the indexes before the optimizer runs: see [`join`]. The index alone answers a
+//! count of one pattern.
 
 mod condition;
 mod equal;
@@ -31,23 +31,23 @@ use std::cell::{Cell, RefCell};
 pub(super) use variables::Scope;
 use variables::{assigns, fits};
 
-/// What the evaluator has to know of a pattern that was rewritten.
+/// What the evaluator needs for a rewritten pattern.
 #[derive(Default)]
 pub(super) struct Plan {
-    /// Whether there is nothing left to optimize.
+    /// Whether the optimizer has nothing left to do.
     pub(super) is_finished: bool,
-    /// The lists that are looked into by hash.
+    /// The lists that are searched by hash.
     pub(super) lists: Lists,
     /// The patterns of `EXISTS` that are evaluated once.
     pub(super) onces: Vec<Once>,
-    /// Whether it calls the functions that the planner knows.
+    /// Whether the pattern calls functions of the planner.
     pub(super) calls_functions: bool,
 }
 
-/// Triple patterns as the evaluator's plan names them, and the rows that are expected of each.
+/// Triple patterns as they are named in the evaluator's plan, with the estimated number of rows.
 pub(super) type Estimates = Vec<(String, f64)>;
 
-/// Rewrites the pattern of a query. `plain` says that its default graph is the store's, and that alone.
+/// Rewrites the pattern of a query. `plain` says that its default graph is exactly that of the store.
 pub(super) fn improve_query(
     query: &mut Query,
     source: &Source,
@@ -101,7 +101,7 @@ fn improved(
     }
 }
 
-/// The graph that a pattern is matched in.
+/// The graph in which a pattern is matched.
 #[derive(Clone, Copy)]
 enum In<'a> {
     /// The default graph.
@@ -109,32 +109,32 @@ enum In<'a> {
     Named(&'a NamedNode),
     /// The value of a variable.
     Each(&'a Variable),
-    /// The value of a variable that the sub-query doesn't give out.
+    /// The value of a variable that the sub-query does not return.
     Hidden,
 }
 
 #[derive(Clone, Copy)]
 struct Planner<'a> {
     source: &'a Source,
-    /// What the predicates of [paths] stand for.
+    /// The steps for which the predicates of [paths] stand.
     steps: &'a [Vec<Step>],
     plain: bool,
-    /// Whether the optimizer is not to see the pattern.
+    /// Whether the optimizer will not run on the pattern.
     simple: bool,
-    /// Whether the pattern is one of `EXISTS`, into which the optimizer doesn't look.
+    /// Whether the pattern is inside `EXISTS`, which the optimizer does not change.
     in_exists: bool,
     graph: In<'a>,
     lists: &'a RefCell<Lists>,
     onces: &'a RefCell<Vec<Once>>,
-    /// Keys that were given to equal values.
+    /// How many keys were made for joins by value.
     keys: &'a Cell<usize>,
     estimates: Option<&'a RefCell<Estimates>>,
-    /// How often the pattern is expected to be looked up. Known only for estimates.
+    /// How often the pattern is looked up, by estimate. It is used only for estimates.
     times: f64,
 }
 
 impl Planner<'_> {
-    /// Rewrites what is below, where these variables are bound.
+    /// Rewrites a pattern in which these variables are bound.
     fn visit(&self, pattern: &mut GraphPattern, bound: &Names) {
         match pattern {
             GraphPattern::Bgp { patterns } => {
@@ -228,13 +228,13 @@ impl Planner<'_> {
         }
     }
 
-    /// The planner for a pattern that is looked up for each of so many rows.
+    /// The planner for a pattern that is looked up for each of `rows` rows.
     fn each_time(&self, rows: impl FnOnce() -> f64) -> Self {
         let times = if self.estimates.is_some() { self.times * rows() } else { self.times };
         Self { times, ..*self }
     }
 
-    /// Notes the rows that are expected of a triple pattern.
+    /// Records the estimated number of rows of a triple pattern.
     fn estimate(&self, pattern: &TriplePattern, rows: f64) {
         let Some(estimates) = self.estimates else { return };
         let TriplePattern { subject, predicate, object } = pattern;
@@ -247,11 +247,11 @@ impl Planner<'_> {
         estimates.borrow_mut().push((name, self.times * rows));
     }
 
-    /// A pattern that the optimizer will not look up row by row, as it does with some that don't allow it: it doesn't see
-    /// which variables the patterns of `EXISTS` mention.
+    /// Wraps a pattern so that the optimizer does not look it up row by row. The optimizer does this even for some
+    /// patterns for which it is wrong, because it ignores the variables of patterns in `EXISTS`.
     fn alone(&self, pattern: impl Into<Box<GraphPattern>>) -> GraphPattern {
         let inner = pattern.into();
-        // In `EXISTS` it looks up nothing that the planner doesn't.
+        // In `EXISTS`, the optimizer looks up nothing row by row.
         if self.in_exists || matches!(self.graph, In::Hidden) {
             return *inner;
         }
@@ -264,10 +264,10 @@ impl Planner<'_> {
         GraphPattern::Project { inner, variables }
     }
 
-    /// Rewrites what an expression holds, where these variables are bound in so many rows.
+    /// Rewrites the patterns in an expression, in which these variables are bound by `rows` rows.
     fn visit_expression(&self, expression: &mut Expression, bound: &Names, rows: f64) {
-        // A variable of the row that the pattern assigns anew is compared with that where the evaluator joins, and only
-        // there.
+        // If the pattern assigns a variable of the row again, the evaluator compares both values where it joins, and
+        // only there.
         if let Expression::Exists(pattern) = expression
             && !assigns(pattern, bound)
         {
@@ -283,7 +283,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The value of an aggregate that counts the matches of one pattern, in the store's default graph.
+    /// The value of an aggregate that counts the matches of one pattern in the store's default graph.
     fn count(&self, patterns: &[TriplePattern], aggregate: &AggregateExpression) -> Option<u64> {
         let [pattern] = patterns else { return None };
         let names = names(pattern);
@@ -298,7 +298,8 @@ impl Planner<'_> {
         };
         let open = names.iter().flatten().count();
         let distinct = names.into_iter().flatten().collect::<Names>();
-        // A variable that occurs twice asks for more than a range, and so does a path; in `EXISTS` some have values.
+        // A variable that occurs twice needs more than a range, and so does a path. In `EXISTS`, some variables have
+        // values.
         let is_path = matches!(&pattern.predicate, NamedNodePattern::NamedNode(node) if paths::is_path(node));
         if is_path || !(self.plain && !self.in_exists && counts && is_flat(pattern) && distinct.len() == open)
         {
@@ -306,7 +307,7 @@ impl Planner<'_> {
         }
         match self.constants(pattern, Graphs::One(TermId::DEFAULT_GRAPH)) {
             Some(pattern) => self.source.count(&pattern).ok(),
-            // A transaction has to note what it found missing, which takes an id.
+            // A transaction has to record what it found absent, which requires an id.
             None if self.source.reads.is_some() => None,
             None => Some(0),
         }

@@ -33,7 +33,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How a query is evaluated.
+/// The options of a query.
 ///
 /// # Examples
 ///
@@ -62,7 +62,7 @@ pub struct QueryOptions {
 }
 
 impl QueryOptions {
-    /// The defaults: no limit of time or memory, no base IRI, the dataset that the query names.
+    /// The defaults: no limits of time and memory, no base IRI, the dataset that the query names.
     ///
     /// # Examples
     ///
@@ -71,8 +71,8 @@ impl QueryOptions {
         Self::default()
     }
 
-    /// Ends the evaluation, results included, with [`Error::Cancelled`] after this time. It is looked at every
-    /// thousand terms or so that are read, joined, sorted or compared.
+    /// Ends the evaluation, including that of the results, with [`Error::Cancelled`] after this time. The time is
+    /// checked after about every 1,000 terms that are read, joined, sorted or compared.
     ///
     /// # Examples
     ///
@@ -100,12 +100,12 @@ impl QueryOptions {
         self
     }
 
-    /// Ends the evaluation with [`Error::TooMuchMemory`] when it needs more than so many bytes: for rows that are sorted,
-    /// grouped, joined by hash or told apart, for computed terms and strings on their way to one, and for what
-    /// paths reach. The count is an estimate, by a factor of two for most queries. Results that are read one by one take none of
-    /// it, except the triples of a `CONSTRUCT`: none is given twice, so all are remembered.
+    /// Ends the evaluation with [`Error::TooMuchMemory`] if it needs more than this many bytes for rows that are sorted,
+    /// grouped, joined by hash or compared for duplicates, for computed terms and intermediate strings, and for the terms that
+    /// paths reach. The count is an estimate. For most queries, it is right within a factor of two. Results that are read one by
+    /// one take no memory, except the triples of a `CONSTRUCT`: they are remembered, because none is returned twice.
     ///
-    /// The evaluation is ended by unwinding, as by a panic that nobody sees. In a program whose panics abort it, it ends with its next
+    /// The evaluation is ended by unwinding, as by a panic that is caught. If panics abort the process, it ends with its next
     /// result.
     ///
     /// # Examples
@@ -124,14 +124,14 @@ impl QueryOptions {
         self
     }
 
-    /// Takes the memory of the evaluation from what others take theirs from.
+    /// Takes the memory of the evaluation from a budget that others share.
     #[cfg(feature = "server")]
     pub(crate) fn shared_memory(mut self, memory: &Arc<Memory>) -> Self {
         self.budget.shared = Some(Arc::clone(memory));
         self
     }
 
-    /// The IRI that relative IRIs of the query resolve against.
+    /// Resolves relative IRIs of the query against this IRI.
     ///
     /// # Examples
     ///
@@ -145,7 +145,7 @@ impl QueryOptions {
         self
     }
 
-    /// Takes the union of all graphs for the default graph.
+    /// Makes the union of all graphs the default graph.
     ///
     /// # Examples
     ///
@@ -155,8 +155,8 @@ impl QueryOptions {
         self
     }
 
-    /// Takes these graphs for the dataset, whatever the query names: the union of the first for the default graph,
-    /// the second for the named graphs. It is how the SPARQL protocol gives a dataset with a query.
+    /// Sets the dataset, and overrides that of the query. The default graph is the union of `default_graphs`, and the
+    /// named graphs are `named_graphs`. The SPARQL protocol passes the dataset of a request in this way.
     ///
     /// # Examples
     ///
@@ -174,8 +174,8 @@ impl QueryOptions {
         self
     }
 
-    /// Lets the query call a function by this name. It gets terms as they are stored; `None` is an error, as of `1 / 0`. A
-    /// name of [`xsd`](oxrdf::vocab::xsd) is that of a cast, and can't be taken.
+    /// Lets the query call a function by this name. It gets terms in their stored form. `None` is an error, like that of
+    /// `1 / 0`. Names of [`xsd`](oxrdf::vocab::xsd) are those of casts and can't be used.
     ///
     /// # Examples
     ///
@@ -204,8 +204,8 @@ impl QueryOptions {
         self
     }
 
-    /// Lets the query call an aggregate by this name: for each group it has a new accumulator, which gets the terms of the
-    /// group as they are stored. The parser takes no `DISTINCT` in it.
+    /// Lets the query call an aggregate by this name. For each group it makes a new accumulator, which gets the terms of
+    /// the group in their stored form. The parser does not accept `DISTINCT` in it.
     ///
     /// # Examples
     ///
@@ -244,8 +244,9 @@ impl QueryOptions {
         self
     }
 
-    /// Lets `SERVICE` ask other servers, by this client. An endpoint is asked before the query is evaluated, in batches of a
-    /// hundred for what the patterns beside it have found, or, where those have more than 10,000 solutions, for everything.
+    /// Lets `SERVICE` send requests to other servers through this client. The requests are sent before the query is
+    /// evaluated. The solutions of the other patterns are sent with them in batches of 100. If there are more than 10,000
+    /// solutions, one request without them asks for all results.
     ///
     /// # Examples
     ///
@@ -255,7 +256,7 @@ impl QueryOptions {
         self
     }
 
-    /// What is left of the time.
+    /// The remaining time.
     pub(super) fn time_left(&self, started: Instant) -> Result<Option<Duration>> {
         let left = self.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
         if self.is_cancelled() || left == Some(Duration::ZERO) { Err(Error::Cancelled) } else { Ok(left) }
@@ -280,7 +281,7 @@ impl QueryOptions {
         self.cancellation.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
-    /// An evaluator for a query that was begun then and that these rules rewrote.
+    /// An evaluator for a query that began at this time and that these rules rewrote.
     pub(super) fn evaluator(
         &self,
         rules: Rules<'_>,
@@ -309,7 +310,7 @@ impl QueryOptions {
         Ok(query)
     }
 
-    /// The query, its joins in order, and an evaluator that optimizes it as far as that is left to do.
+    /// The planned query, and an evaluator that does the optimizations that are left.
     pub(super) fn plan(
         &self,
         mut query: Query,
@@ -363,7 +364,7 @@ impl QueryOptions {
                 QueryResults::Solutions(QuerySolutionIter::new(variables, rows))
             }
             QueryResults::Graph(triples) => {
-                // The evaluator gives none twice, and remembers all for that.
+                // The evaluator returns no triple twice, and remembers all for that.
                 let remembered =
                     matches!(query, Query::Construct { .. }).then_some(size as fn(&Triple) -> usize);
                 let triples = Steps { results: Some(triples), token, failure, room, meter, remembered };
@@ -376,7 +377,7 @@ impl QueryOptions {
         })
     }
 
-    /// What an evaluation beside the one of a prepared query or update needs.
+    /// The context for an inner evaluation of a prepared query or update.
     pub(super) fn context(
         &self,
         source: &Source,
@@ -426,8 +427,8 @@ impl std::fmt::Debug for QueryOptions {
     }
 }
 
-/// Results that are computed as they are asked for: each with the stack that this takes, and none once the query is
-/// cancelled, since a product of large sides yields rows for long without reading data.
+/// Results that are computed when they are requested. Each is computed with enough stack. After a cancellation there
+/// are none: a product of large sides would return rows for a long time without reading data.
 struct Steps<T, I> {
     /// `None` once dropped.
     results: Option<I>,
@@ -435,7 +436,7 @@ struct Steps<T, I> {
     failure: Failure,
     room: Room,
     meter: Meter,
-    /// Bytes that the evaluator remembers of each result.
+    /// How many bytes the evaluator remembers for each result.
     remembered: Option<fn(&T) -> usize>,
 }
 
@@ -460,7 +461,7 @@ impl<T, I: Iterator<Item = Result<T, QueryEvaluationError>>> Steps<T, I> {
 
 impl<T, I> Steps<T, I> {
     fn end(&mut self) {
-        // An evaluation that is over budget is so while it is dropped, too.
+        // An evaluation that is over its budget is still over it while it is dropped.
         let _ = self.meter.run(|| self.room.run(|| drop(self.results.take())));
     }
 }
@@ -479,7 +480,7 @@ impl<T, I> Drop for Steps<T, I> {
     }
 }
 
-/// The error as results report it.
+/// The error in the form in which results report it.
 fn reported(error: Error) -> QueryEvaluationError {
     match error {
         Error::Cancelled => QueryEvaluationError::Cancelled,
@@ -488,7 +489,7 @@ fn reported(error: Error) -> QueryEvaluationError {
     }
 }
 
-/// Bytes that a triple takes in a set.
+/// The bytes for a triple in a set.
 fn size(triple: &Triple) -> usize {
     let subject = match &triple.subject {
         NamedOrBlankNode::NamedNode(node) => node.as_str().len(),
@@ -497,10 +498,10 @@ fn size(triple: &Triple) -> usize {
     meter::ENTRY + subject + triple.predicate.as_str().len() + meter::text_length(&triple.object)
 }
 
-/// An evaluator, and what its dataset needs.
+/// An evaluator and the data for its dataset.
 pub(super) struct Prepared {
     pub(super) evaluator: QueryEvaluator,
-    /// What it looks at whenever it reads data, and what cancels it in time.
+    /// The token that it checks whenever it reads data, and the watchdog that cancels it in time.
     pub(super) token: CancellationToken,
     pub(super) failure: Failure,
     pub(super) watchdog: Option<Watchdog>,
@@ -510,7 +511,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Tells the evaluator what the planner made of the query.
+    /// Passes the plan to the evaluator.
     pub(super) fn tell(&mut self, plan: plan::Plan, context: &Context) {
         let mut evaluator = plan.lists.tell(std::mem::take(&mut self.evaluator));
         if plan.calls_functions {
@@ -520,7 +521,7 @@ impl Prepared {
     }
 }
 
-/// Cancels a token after a time, unless dropped before.
+/// Cancels a token after a time, unless it is dropped before.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     _stop: Sender<()>,
@@ -539,13 +540,13 @@ impl Watchdog {
 }
 
 impl Snapshot {
-    /// Evaluates a SPARQL 1.1 query. The results are computed as they are asked for, and keep the snapshot.
+    /// Evaluates a SPARQL 1.1 query. The results are computed when they are requested, and they own the snapshot.
     ///
     /// # Errors
     ///
-    /// [`Error::Sparql`] if the query does not parse, [`Error::TooDeep`] if it nests more than 128 brackets or 12
-    /// `OPTIONAL`s, or links more than 4096 parts, of which a triple pattern is four; [`Error::Evaluation`] or
-    /// [`Error::Cancelled`], from here or from the results.
+    /// [`Error::Sparql`] if the query has a syntax error. [`Error::TooDeep`] if it nests more than 128 brackets or 12
+    /// `OPTIONAL`s, or has more than 4,096 links, of which a triple pattern counts for four. [`Error::Evaluation`] or
+    /// [`Error::Cancelled`], from this method or from the results.
     ///
     /// # Examples
     ///
@@ -613,7 +614,7 @@ impl TripleStore {
 }
 
 impl Transaction {
-    /// Evaluates a SPARQL 1.1 query on what the transaction sees, its own changes included.
+    /// Evaluates a SPARQL 1.1 query on the state that the transaction sees, including its own changes.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use oxrdf::vocab::xsd;
 use oxrdf::{Literal, Term};
 use parking_lot::Mutex;
 
-/// The pattern that was compiled last, with its flags: most queries have one.
+/// The pattern that was compiled last, with its flags. Most queries have only one.
 #[derive(Default)]
 pub(super) struct Cache(Mutex<Option<(String, String, Option<Regex>)>>);
 
@@ -24,10 +24,10 @@ impl Cache {
     }
 }
 
-/// Bytes that a compiled pattern may take, as the evaluator has it.
+/// The most bytes of a compiled pattern, as in the evaluator.
 const SIZE: usize = 1_000_000;
 
-/// Bytes that a text grows by between two looks at the memory it takes.
+/// How many bytes a text may grow between two checks of its memory.
 const BETWEEN: usize = 64 << 10;
 
 fn compile(pattern: &str, flags: &str) -> Option<Regex> {
@@ -108,7 +108,7 @@ pub(super) fn replaced(cache: &Cache, arguments: &[Term]) -> Option<Term> {
     Some(like(literal, out).into())
 }
 
-/// A text in the language of another one.
+/// A text with the language of another one.
 pub(super) fn like(literal: &Literal, text: String) -> Literal {
     match (literal.language(), literal.direction()) {
         (Some(language), Some(direction)) => {
@@ -134,7 +134,8 @@ impl Replacement {
     }
 }
 
-/// The parts of a replacement for a pattern of so many groups: of the digits after a `$`, as many as name a group.
+/// The parts of a replacement for a pattern with `groups` groups. After a `$`, as many digits are read as name a
+/// group.
 fn parse(replacement: &str, groups: usize) -> Option<Vec<Replacement>> {
     let mut parts = Vec::new();
     let mut chars = replacement.chars().peekable();

@@ -1,11 +1,11 @@
-//! Other names for the variables of a pattern.
+//! Renaming the variables of a pattern.
 
 use super::walk::{Part, parts_of_expression, parts_of_pattern};
 use oxrdf::Variable;
 use spargebra::algebra::{Expression, GraphPattern};
 use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern};
 
-/// Does something with each variable of a pattern, wherever it stands.
+/// Calls `each` with each variable of a pattern, wherever it occurs.
 pub(super) fn variables(pattern: &mut GraphPattern, each: &mut dyn FnMut(&mut Variable)) {
     match pattern {
         GraphPattern::Bgp { patterns } => patterns.iter_mut().for_each(|triple| in_triple(triple, each)),
@@ -62,7 +62,7 @@ fn in_node(node: &mut NamedNodePattern, each: &mut dyn FnMut(&mut Variable)) {
     }
 }
 
-/// Does something with each term of the triple patterns and paths.
+/// Calls `each` with each term of the triple patterns and paths.
 pub(super) fn terms(pattern: &mut GraphPattern, each: &mut dyn FnMut(&mut TermPattern)) {
     match pattern {
         GraphPattern::Bgp { patterns } => patterns.iter_mut().for_each(|triple| terms_of(triple, each)),

@@ -6,7 +6,7 @@ use sparesults::{QueryResultsFormat, QueryResultsSerializer};
 use spareval::QueryResults;
 use std::io::{self, Write};
 
-/// The syntaxes to write results in: one for solutions and truth values, one for graphs.
+/// The syntaxes of results: one for solutions and booleans, and one for graphs.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ impl Default for ResultFormat {
 }
 
 impl ResultFormat {
-    /// The syntaxes that a file extension names (`json`, `xml`, `csv`, `tsv`, `nt`, `ttl`, ...); `None` if it names none.
+    /// The syntaxes of a file extension (`json`, `xml`, `csv`, `tsv`, `nt`, `ttl` and so on). `None` if it is unknown.
     ///
     /// # Examples
     ///
@@ -45,12 +45,12 @@ impl ResultFormat {
         (solutions.is_some() || graph.is_some()).then_some(Self { solutions, graph })
     }
 
-    /// Evaluates the results to their end and writes them. Returns the writer.
+    /// Evaluates all results and writes them. Returns the writer.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] if there is no syntax for results of this kind; [`Error::Evaluation`] or
-    /// [`Error::Cancelled`] from the query; [`Error::Io`] from the writer.
+    /// [`Error::Unsupported`] if there is no syntax for results of this kind, [`Error::Evaluation`] or
+    /// [`Error::Cancelled`] from the query, [`Error::Io`] from the writer.
     ///
     /// # Examples
     ///

@@ -1,8 +1,9 @@
-//! Where the evaluator departs from the specification, a query is rewritten so that it does not matter.
+//! Rewriting queries so that the evaluator's deviations from the specification have no effect.
 //!
-//! Expressions are rewritten here; [paths](super::paths) and [`GRAPH`](super::graphs) beside it. An expression is wanted
-//! by its *value*, as an operand, or *exactly*, as a term that ends up in a solution. For a value the evaluator is right.
-//! For a term it is not, since it writes values in their canonical form; see [`exact`](super::exact).
+//! Expressions are rewritten here, and [paths](super::paths) and [`GRAPH`](super::graphs) in modules of their own. An
+//! expression is needed either by its *value*, as an operand, or *exactly*, as a term of a solution. The evaluator is
+//! right about values. It is wrong about terms, because it writes values in their canonical form: see
+//! [`exact`](super::exact).
 
 use super::custom::{Calls, Custom};
 use super::exact::is_canonical;
@@ -20,15 +21,16 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Rules<'a> {
     pub(super) used: Used,
     pub(super) calls: Calls<'a>,
-    /// The alternatives that the predicates of [paths](super::paths) stand for.
+    /// The alternatives for which the predicates of [paths](super::paths) stand.
     pub(super) steps: Vec<Vec<Step>>,
-    /// Blank nodes that have to be variables.
+    /// Blank nodes that have to become variables.
     pub(super) blanks: HashMap<BlankNode, Variable>,
-    /// Variables at the start of paths. The optimizer takes those for no literals, and `=` for `sameTerm`.
+    /// Variables at the start of paths. The optimizer assumes that these are not literals, and so replaces `=` by
+    /// `sameTerm`.
     pub(super) starts: HashSet<Variable>,
-    /// Variables of blank nodes that are each solution's own.
+    /// Variables of blank nodes that are different in each solution.
     own_nodes: HashSet<Variable>,
-    /// What the rows outside bind, in `EXISTS`.
+    /// In `EXISTS`, the variables that the outer rows bind.
     pub(super) outer: Outer,
     fresh: usize,
 }
@@ -100,8 +102,8 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// 17.4.2.9: `BNODE` of one text is one blank node within a solution, and another one in each other solution. So it is
-    /// asked for with a blank node that is the solution's own.
+    /// 17.4.2.9: `BNODE` of a text is the same blank node within a solution, and another one in each other solution. So
+    /// its call gets an additional argument, a blank node that is different in each solution.
     fn blank_nodes(&mut self, expression: &mut Expression, inner: &mut GraphPattern) {
         if let Expression::FunctionCall(function @ Function::BNode, arguments) = expression
             && let [_] = arguments[..]
@@ -117,7 +119,7 @@ impl<'a> Rules<'a> {
         });
     }
 
-    /// The variable of the solution's own blank node, which is made below all that is computed for it.
+    /// The variable of the solution's blank node. It is bound before everything that is computed for the solution.
     fn own_node(&mut self, inner: &mut GraphPattern) -> Variable {
         match inner {
             GraphPattern::Extend { variable, .. } if self.own_nodes.contains(variable) => variable.clone(),
@@ -142,7 +144,7 @@ impl<'a> Rules<'a> {
         *expression = self.call(name, vec![inner]);
     }
 
-    /// An expression of which the truth is wanted.
+    /// Rewrites an expression whose boolean value is needed.
     fn condition(&mut self, expression: &mut Expression) {
         match expression {
             Expression::Or(a, b) | Expression::And(a, b) => {
@@ -160,7 +162,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// An expression of which the value is wanted.
+    /// Rewrites an expression whose value is needed.
     pub(super) fn value(&mut self, expression: &mut Expression) {
         match expression {
             Expression::Or(..) | Expression::And(..) | Expression::Not(_) => self.condition(expression),
@@ -220,7 +222,7 @@ impl<'a> Rules<'a> {
         });
     }
 
-    /// What is compared by `=`.
+    /// Rewrites an operand of `=`.
     fn operand(&mut self, expression: &mut Expression) {
         match expression {
             Expression::Variable(variable) if self.starts.contains(variable) => {
@@ -242,7 +244,7 @@ impl<'a> Rules<'a> {
         }
         match function {
             Function::Object => self.wrap(expression, functions::PLAIN),
-            // XPath allows back-references, which the evaluator's patterns don't have.
+            // XPath has back-references, which the evaluator's patterns don't support.
             Function::Regex if may_refer_back(arguments) => {
                 *function = Function::Custom(self.used.name(functions::REGEX));
             }
@@ -260,8 +262,8 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// An expression of which the term is wanted that a solution holds: as the evaluator keeps it, if it only passes terms
-    /// on, and else in disguise.
+    /// Rewrites an expression whose exact term is needed for a solution. If the expression only passes terms on, the
+    /// evaluator keeps them. Otherwise the term is disguised.
     pub(super) fn term(&mut self, expression: &mut Expression) {
         if is_internal(expression) {
             self.conditions(expression);
@@ -270,7 +272,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// The conditions of an expression that only passes terms on.
+    /// Rewrites the conditions of an expression that only passes terms on.
     fn conditions(&mut self, expression: &mut Expression) {
         match expression {
             Expression::If(test, then, other) => {
@@ -287,12 +289,12 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// An expression of which the term is wanted, in disguise where its value would be another one.
+    /// Rewrites an expression whose exact term is needed. It is disguised if its value could be another term.
     pub(super) fn exactly(&mut self, expression: &mut Expression) {
         match expression {
             Expression::Variable(_) => self.wrap(expression, functions::KEEP),
-            // A call, not a literal in disguise: where the optimizer knows the other parts, such as `BOUND`, it leaves constants
-            // alone, and the evaluator passes those on as they are.
+            // This is a call, not a disguised literal: if the optimizer knows the other parts, such as `BOUND`, it keeps
+            // constants, and the evaluator passes them on unchanged.
             Expression::Literal(literal) if !is_canonical(literal) => {
                 let datatype = literal.datatype().into_owned();
                 let text = Literal::new_simple_literal(literal.value());
@@ -321,7 +323,7 @@ impl<'a> Rules<'a> {
                     *function = Function::Custom(exactly);
                 }
             }
-            // The evaluator reads it in disguise.
+            // The evaluator reads it disguised.
             Expression::FunctionCall(Function::Object, arguments) => {
                 for argument in arguments {
                     self.value(argument);
@@ -336,7 +338,7 @@ pub(super) fn take(expression: &mut Expression) -> Expression {
     std::mem::replace(expression, Expression::Coalesce(Vec::new()))
 }
 
-/// Whether the evaluator passes terms on as they are.
+/// Whether the evaluator passes terms on unchanged.
 pub(super) fn is_internal(expression: &Expression) -> bool {
     match expression {
         Expression::NamedNode(_) | Expression::Literal(_) | Expression::Variable(_) => true,
@@ -346,7 +348,7 @@ pub(super) fn is_internal(expression: &Expression) -> bool {
     }
 }
 
-/// Whether an expression may come to a literal in another form than its value's canonical one.
+/// Whether the value of an expression may be a literal that is not in its canonical form.
 fn loses_form(expression: &Expression) -> bool {
     match expression {
         Expression::Literal(literal) => !is_canonical(literal),
@@ -359,7 +361,7 @@ fn loses_form(expression: &Expression) -> bool {
     }
 }
 
-/// Whether an expression comes to a boolean or an error.
+/// Whether the value of an expression is always a boolean or an error.
 fn is_boolean(expression: &Expression) -> bool {
     match expression {
         Expression::Or(..)
@@ -393,7 +395,7 @@ fn is_boolean(expression: &Expression) -> bool {
     }
 }
 
-/// Whether the pattern of a `REGEX` is not known to have no back-reference.
+/// Whether the pattern of a `REGEX` may have a back-reference.
 fn may_refer_back(arguments: &[Expression]) -> bool {
     match arguments.get(1) {
         Some(Expression::Literal(pattern)) => {
@@ -404,7 +406,7 @@ fn may_refer_back(arguments: &[Expression]) -> bool {
     }
 }
 
-/// Whether a function is one of the casts that read strings (17.5): they trim those first.
+/// Whether a function is one of the casts of strings (17.5), which trim their argument.
 fn is_cast(name: &NamedNode) -> bool {
     [
         xsd::BOOLEAN,

@@ -1,4 +1,4 @@
-//! Which subjects an update touches, told from its text: it holds their stripes alone.
+//! Which subjects an update accesses, by its text. The update then holds only their stripes.
 
 use super::walk::children;
 use oxrdf::NamedOrBlankNode;
@@ -7,7 +7,7 @@ use spargebra::algebra::{AggregateExpression, Expression, GraphPattern, OrderExp
 use spargebra::term::{GroundTermPattern, TermPattern};
 use std::collections::HashSet;
 
-/// The subjects that the operations read and write, or `None` if they may be any.
+/// The subjects that the operations read and write. `None` if they may be any.
 pub(super) fn subjects(operations: &[GraphUpdateOperation]) -> Option<HashSet<NamedOrBlankNode>> {
     let mut scope = Scope::default();
     for operation in operations {
@@ -76,10 +76,10 @@ impl Scope {
                 }
             }
             GraphPattern::Values { .. } => {}
-            // A path goes from subject to subject; a service is asked who knows what.
+            // A path leads to other subjects, and the results of a service are unknown.
             GraphPattern::Path { .. } | GraphPattern::Service { .. } => self.anything = true,
             GraphPattern::Graph { inner, .. } => match &**inner {
-                // Without a triple it asks which graphs there are, whoever their subjects.
+                // Without a triple pattern, it reads the list of all graphs.
                 GraphPattern::Bgp { patterns } if !patterns.is_empty() => self.pattern(inner),
                 _ => self.anything = true,
             },

@@ -1,8 +1,8 @@
-//! `SERVICE` (SPARQL 1.1 Federated Query): endpoints are asked before the query is evaluated, and what they answer takes the
-//! place of the patterns that ask them.
+//! `SERVICE` (SPARQL 1.1 Federated Query). Requests are sent before the query is evaluated, and the answers replace the
+//! patterns.
 //!
-//! Where the results are joined with other patterns, those are evaluated first, and the endpoint is asked only for what goes
-//! with their solutions, in batches of `VALUES`.
+//! If the results are joined with other patterns, those are evaluated first. Their solutions are sent to the endpoint in
+//! batches of `VALUES`, so that it returns only matching results.
 
 use super::depth::Room;
 use super::query::QueryOptions;
@@ -19,18 +19,18 @@ use spargebra::term::{GroundTerm, NamedNodePattern};
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-/// Solutions that are sent with one request.
+/// The most solutions that are sent with one request.
 const BATCH: usize = 100;
 
-/// Solutions that all endpoints together may have for one query: they are held in memory.
+/// The most solutions of all endpoints for one query, because they are held in memory.
 const MOST: usize = 1_000_000;
 
-/// Solutions beside a service up to which it is told of them.
+/// The most solutions of the other patterns that are sent to a service.
 const MOST_BOUND: usize = 10_000;
 
 type Row = Vec<Option<GroundTerm>>;
 
-/// Asks for the services of one query.
+/// Sends the requests of one query.
 pub(super) struct Services<'a> {
     options: &'a QueryOptions,
     source: &'a Source,
@@ -38,7 +38,7 @@ pub(super) struct Services<'a> {
     dataset: Option<QueryDataset>,
     started: Instant,
     rows: usize,
-    /// Whether the patterns depend on solutions of others around them.
+    /// Whether the patterns depend on solutions of outer patterns.
     is_alone: bool,
 }
 
@@ -52,12 +52,12 @@ impl<'a> Services<'a> {
         Self { options, source, dataset, started, rows: 0, is_alone: false }
     }
 
-    /// Puts what endpoints answer in the place of each `SERVICE`.
+    /// Replaces each `SERVICE` by the answers of its endpoint.
     pub(super) fn answer(&mut self, pattern: &mut GraphPattern) -> Result<()> {
         if has_service(pattern) { self.pattern(pattern, None, &[]) } else { Ok(()) }
     }
 
-    /// `beside` is joined with the pattern; `graphs` are those around both.
+    /// `beside` is joined with the pattern. `graphs` are the graphs around both.
     fn pattern(
         &mut self,
         pattern: &mut GraphPattern,
@@ -67,7 +67,7 @@ impl<'a> Services<'a> {
         match pattern {
             GraphPattern::Service { .. } => {
                 let GraphPattern::Service { name, inner, silent } = std::mem::take(pattern) else {
-                    unreachable!("it was just looked at")
+                    unreachable!("it was just checked")
                 };
                 *pattern = match self.service(&name, &inner, beside, graphs) {
                     Err(error) if silent && !matches!(error, Error::Cancelled) => GraphPattern::default(),
@@ -122,8 +122,7 @@ impl<'a> Services<'a> {
         result
     }
 
-    /// Answers the services of a pattern that depends on solutions which are not there yet, so that nothing narrows down what
-    /// is asked for.
+    /// Answers the services of a pattern that depends on solutions that are not known yet, so none are sent.
     fn alone(&mut self, pattern: &mut GraphPattern) -> Result<()> {
         let was = std::mem::replace(&mut self.is_alone, true);
         let result = self.pattern(pattern, None, &[]);
@@ -169,7 +168,7 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// The distinct solutions of the pattern beside a service.
+    /// The distinct solutions of the pattern that is joined with a service.
     fn bindings(
         &self,
         beside: &GraphPattern,
@@ -195,7 +194,7 @@ impl<'a> Services<'a> {
         })
     }
 
-    /// The solutions of an endpoint that go with the bindings.
+    /// The solutions of an endpoint that match the bindings.
     fn ask(
         &mut self,
         endpoint: &NamedNode,
@@ -226,7 +225,7 @@ impl<'a> Services<'a> {
         let Some(remote) = &self.options.remote else {
             return Err(Error::Unsupported(format!("SERVICE {endpoint}: other servers are not asked")));
         };
-        // A query has columns, even if nothing of what it finds is wanted.
+        // A query must have columns, even if none of its values are needed.
         let column = [Variable::new_unchecked("found")];
         let asked = if columns.is_empty() { &column } else { columns };
         let pattern = GraphPattern::Project { inner: pattern.clone().into(), variables: asked.to_vec() };
@@ -263,8 +262,8 @@ impl<'a> Services<'a> {
     }
 }
 
-/// What an endpoint is told of the solutions beside its own. No two rows go with one solution of the endpoint, which would
-/// come twice. Without variables nothing is told.
+/// The solutions that are sent to an endpoint. No two rows match the same solution of the endpoint, which would then be
+/// returned twice. Without variables, no solutions are sent.
 #[derive(Default)]
 struct Bindings {
     variables: Vec<Variable>,
@@ -272,7 +271,7 @@ struct Bindings {
 }
 
 impl Bindings {
-    /// Those variables of the rows that have a term in each.
+    /// The variables that are bound in every row.
     fn new(variables: Vec<Variable>, rows: Vec<Row>) -> Self {
         if rows.len() > MOST_BOUND {
             return Self::default();
@@ -303,7 +302,7 @@ impl Bindings {
     }
 }
 
-/// A term that means the same elsewhere.
+/// A term that has the same meaning on another server.
 fn ground(term: &Term) -> Option<GroundTerm> {
     match term {
         Term::NamedNode(node) => Some(node.clone().into()),
@@ -312,10 +311,11 @@ fn ground(term: &Term) -> Option<GroundTerm> {
     }
 }
 
-/// Begins the names of blank nodes of answers, for which there is no other place in a table. No IRI begins so.
+/// The prefix of names that stand for blank nodes of answers, because a table can't contain blank nodes. No IRI
+/// begins with it.
 const BLANK: &str = " blank ";
 
-/// A term of an answer as it stands in a table. Its blank nodes are of the answer alone.
+/// A term of an answer in the form for a table. Its blank nodes are local to the answer.
 fn local(term: &Term, names: &mut HashMap<BlankNode, NamedNode>) -> Option<GroundTerm> {
     Some(match term {
         Term::NamedNode(node) => node.clone().into(),
@@ -328,7 +328,7 @@ fn local(term: &Term, names: &mut HashMap<BlankNode, NamedNode>) -> Option<Groun
     })
 }
 
-/// The term that stands in a table as another one.
+/// The original of a term in a table.
 pub(super) fn restored(term: Term) -> Term {
     match &term {
         Term::NamedNode(node) => match node.as_str().strip_prefix(BLANK) {

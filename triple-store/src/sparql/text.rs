@@ -1,12 +1,12 @@
-//! What the text of a request says and the parser does not hand on, or does not take.
+//! Properties of a request's text that the parser does not report, and text that it does not accept.
 
 use super::words::{Word, words};
 use oxrdf::{NamedNode, Variable};
 use spargebra::algebra::GraphPattern;
 use std::borrow::Cow;
 
-/// The text with `true` and `false` in lower case: keywords are matched in any case (SPARQL 1.1 Query, 19.8), but the
-/// parser takes these in one.
+/// The text with `true` and `false` in lower case. Keywords are valid in any case (SPARQL 1.1 Query, 19.8), but the
+/// parser accepts these only in lower case.
 pub(super) fn readable(text: &str) -> Cow<'_, str> {
     let mut readable = Cow::Borrowed(text);
     for word in words(text).filter(|word| word.is_one_of(&["true", "false"])) {
@@ -18,7 +18,8 @@ pub(super) fn readable(text: &str) -> Cow<'_, str> {
     readable
 }
 
-/// Puts the columns of a `SELECT *` in the order in which the query first names the variables. The parser sorts them.
+/// Sorts the columns of a `SELECT *` by the first occurrence of the variables in the query. The parser sorts them by
+/// name.
 pub(super) fn order_columns(text: &str, pattern: &mut GraphPattern) {
     let mut forms =
         words(text).skip_while(|word| !word.is_one_of(&["select", "ask", "construct", "describe"]));
@@ -45,7 +46,7 @@ pub(super) fn order_columns(text: &str, pattern: &mut GraphPattern) {
     }
 }
 
-/// The graph that [`with_sources`] copies the source of a `COPY`, `MOVE` or `ADD` to.
+/// The graph to which [`with_sources`] copies the source of a `COPY`, `MOVE` or `ADD`.
 const SOURCE: &str = "urn:triple-store:source-of-the-next-operation";
 
 /// Whether an operation inserts into the graph of [`with_sources`].
@@ -53,8 +54,9 @@ pub(super) fn is_source(graph: &NamedNode) -> bool {
     graph.as_str() == SOURCE
 }
 
-/// The text with an operation before each `COPY`, `MOVE` and `ADD` that has to fail if its source does not exist, namely
-/// without `SILENT` (SPARQL 1.1 Update, 3.2.3 to 3.2.5). The parser makes other operations of those, and drops the word.
+/// The text with an additional operation before each `COPY`, `MOVE` and `ADD` without `SILENT`, which have to fail if
+/// their source does not exist (SPARQL 1.1 Update, 3.2.3 to 3.2.5). The parser replaces these by other operations and
+/// drops the `SILENT`.
 pub(super) fn with_sources(text: &str) -> Cow<'_, str> {
     let mut all = words(text).peekable();
     let mut inserted: Vec<(usize, String)> = Vec::new();
@@ -75,7 +77,7 @@ pub(super) fn with_sources(text: &str) -> Cow<'_, str> {
     text
 }
 
-/// The text without `GRAPH <iri> {` and the bracket that closes it, with white space in their place.
+/// The text with `GRAPH <iri> {` and its closing bracket replaced by white space.
 #[cfg(feature = "server")]
 pub(crate) fn without_graph<'t>(text: &'t str, iri: &str) -> Cow<'t, str> {
     let mut text = Cow::Borrowed(text);

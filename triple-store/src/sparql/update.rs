@@ -1,4 +1,4 @@
-//! Updates: each request is one serialisable transaction.
+//! Updates. Each request is one serializable transaction.
 
 use super::dataset::Dataset;
 use super::depth::Room;
@@ -32,7 +32,7 @@ use spargebra::term::{GraphNamePattern, GroundTerm, GroundTriple, NamedNodePatte
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How an update is evaluated.
+/// The options of an update.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ impl UpdateOptions {
         Self::default()
     }
 
-    /// Ends the evaluation with [`Error::Cancelled`] after this time, with nothing changed.
+    /// Ends the evaluation with [`Error::Cancelled`] after this time. Nothing is changed then.
     ///
     /// # Examples
     ///
@@ -81,7 +81,7 @@ impl UpdateOptions {
         self
     }
 
-    /// Lets the holder of the token end the evaluation, with nothing changed.
+    /// Lets the holder of the token end the evaluation. Nothing is changed then.
     ///
     /// # Examples
     ///
@@ -99,8 +99,9 @@ impl UpdateOptions {
         self
     }
 
-    /// Ends the evaluation with [`Error::TooMuchMemory`] when it needs more than so many bytes, with nothing changed: see
-    /// [`QueryOptions::memory`]. The changes themselves are bounded by [`most_changes`](Self::most_changes).
+    /// Ends the evaluation with [`Error::TooMuchMemory`] if it needs more than this many bytes: see
+    /// [`QueryOptions::memory`]. Nothing is changed then. [`most_changes`](Self::most_changes) limits the changes
+    /// themselves.
     ///
     /// # Examples
     ///
@@ -114,16 +115,16 @@ impl UpdateOptions {
         self
     }
 
-    /// Takes the memory of the evaluation from what others take theirs from.
+    /// Takes the memory of the evaluation from a budget that others share.
     #[cfg(feature = "server")]
     pub(crate) fn shared_memory(mut self, memory: &Arc<Memory>) -> Self {
         self.query = self.query.shared_memory(memory);
         self
     }
 
-    /// Takes these graphs for the dataset of every `WHERE`: the union of the first for the default graph, the second
-    /// for the named graphs. It is how the SPARQL protocol gives a dataset with an update. One that names a dataset
-    /// itself, by `USING` or `WITH`, is refused with [`Error::Unsupported`].
+    /// Sets the dataset of every `WHERE`. The default graph is the union of `default_graphs`, and the named graphs
+    /// are `named_graphs`. The SPARQL protocol passes the dataset of a request in this way. An update that names a
+    /// dataset itself, by `USING` or `WITH`, is refused with [`Error::Unsupported`].
     ///
     /// # Examples
     ///
@@ -142,8 +143,8 @@ impl UpdateOptions {
         self
     }
 
-    /// Takes this graph for the default graph, in patterns and for what is written. An update that may change another graph
-    /// is refused with [`Error::Unsupported`], and so is one that names a dataset.
+    /// Makes this graph the default graph, for patterns and for writes. An update that may change another graph is refused
+    /// with [`Error::Unsupported`], and so is one that names a dataset.
     ///
     /// # Examples
     ///
@@ -199,8 +200,8 @@ impl UpdateOptions {
         self
     }
 
-    /// Lets `LOAD` read from other servers, and `SERVICE` query them, by this client. Documents are read before the transaction
-    /// begins. A `SERVICE` is queried in it, while no other writer can change what the update reads.
+    /// Lets `LOAD` and `SERVICE` send requests to other servers through this client. Documents are fetched before the
+    /// transaction begins. A `SERVICE` is queried in the transaction, while no other writer can change what the update reads.
     ///
     /// # Examples
     ///
@@ -216,7 +217,7 @@ impl UpdateOptions {
         self
     }
 
-    /// The IRI that relative IRIs resolve against.
+    /// Resolves relative IRIs against this IRI.
     ///
     /// # Examples
     ///
@@ -230,8 +231,8 @@ impl UpdateOptions {
         self
     }
 
-    /// Refuses an update that changes more quads than this, with [`Error::TooManyChanges`]: a bound on the memory
-    /// that it takes before it is committed.
+    /// Refuses an update that changes more quads than this, with [`Error::TooManyChanges`]. This limits the memory
+    /// that it takes before its commit.
     ///
     /// # Examples
     ///
@@ -243,17 +244,17 @@ impl UpdateOptions {
 }
 
 impl TripleStore {
-    /// Runs a SPARQL 1.1 Update request as one transaction, serialisable with all others: all of its operations
-    /// happen, at once, or none.
+    /// Runs a SPARQL 1.1 Update request as one serializable transaction: all of its operations take effect at once,
+    /// or none does.
     ///
-    /// Where every subject it reads or writes is named in its text, it holds their stripes alone from before it
-    /// reads until it is logged; otherwise all stripes.
+    /// If its text names every subject that it reads or writes, it holds only their stripes from before it reads
+    /// until it is logged. Otherwise it holds all stripes.
     ///
     /// # Errors
     ///
-    /// [`Error::Sparql`] if it does not parse, [`Error::TooDeep`] as for a [query](crate::Snapshot::query),
-    /// [`Error::Evaluation`], [`Error::Unsupported`] for `LOAD` without a [client](UpdateOptions::remote); otherwise as [`insert`](Self::insert). Nothing is
-    /// changed then.
+    /// [`Error::Sparql`] if it has a syntax error, [`Error::TooDeep`] as for a [query](crate::Snapshot::query),
+    /// [`Error::Evaluation`], [`Error::Unsupported`] for `LOAD` without a [client](UpdateOptions::remote). Otherwise
+    /// as [`insert`](Self::insert). Nothing is changed then.
     ///
     /// # Examples
     ///
@@ -298,7 +299,7 @@ impl TripleStore {
         });
         let run = |transaction: &mut Transaction| transaction.run(&update, options, &documents);
         let ((), outcome) = match self.exclusive(subjects, run) {
-            // The evaluator read something its text did not tell of.
+            // The evaluator read a subject that its text does not name.
             Err(Error::OutsideTransaction) => self.exclusive(None, run),
             result => result,
         }?;
@@ -311,8 +312,8 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// As [`TripleStore::update`], and [`Error::OutsideTransaction`]. If it fails half way, what it did before stays
-    /// a part of the transaction: return the error.
+    /// As [`TripleStore::update`], and [`Error::OutsideTransaction`]. If it fails, its earlier operations stay a part
+    /// of the transaction, so return the error.
     ///
     /// # Examples
     ///
@@ -330,7 +331,7 @@ impl Transaction {
         Room::of(update)?.run(|| self.run(&parse(update, &options)?, &options, &[]))
     }
 
-    /// Runs an update whose `LOAD`s have read these documents.
+    /// Runs an update with the fetched documents of its `LOAD`s.
     fn run(&mut self, update: &Update, options: &UpdateOptions, documents: &[Loaded]) -> Result<()> {
         let mut documents = documents.iter();
         for operation in &update.operations {
@@ -413,7 +414,7 @@ impl Transaction {
                 });
                 failure.check()?;
                 let (removed, added) = changes??;
-                // First all removals, then all additions, as they were found before either.
+                // All removals come first, then all additions. Both were computed before.
                 for quad in removed {
                     self.change(quad, false)?;
                 }
@@ -434,13 +435,13 @@ impl Transaction {
                 self.remove_graphs(graphs)?;
                 self.check_size(options)?;
             }
-            // A graph exists as long as it holds a quad, so there is nothing to create.
+            // A graph exists while it has a quad, so there is nothing to create.
             GraphUpdateOperation::Create { .. } | GraphUpdateOperation::Load { .. } => {}
         }
         Ok(())
     }
 
-    /// That the graph exists that the next operation copies. The default graph always does.
+    /// Checks that the graph exists that the next operation copies. The default graph always exists.
     fn check_source(&self, pattern: &GraphPattern) -> Result<()> {
         let GraphPattern::Graph { name: NamedNodePattern::NamedNode(graph), .. } = pattern else {
             return Ok(());
@@ -453,7 +454,7 @@ impl Transaction {
         }
     }
 
-    /// What an operation removes and adds.
+    /// The quads that an operation removes and adds.
     fn changes(
         &self,
         changes: DeleteInsertIter<'_>,
@@ -494,7 +495,7 @@ fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
     let mut update = if let Ok(update) = options.query.parser()?.parse_update(&text::with_sources(&text)) {
         update
     } else {
-        // The error names the place in the text as it was written.
+        // The error has the position in the original text.
         let parsed = options.query.parser()?.parse_update(&text);
         parsed.map_err(|error| options.query.misunderstood(&text, &error))?
     };
@@ -512,7 +513,7 @@ fn asks_for_source(insert: &[QuadPattern]) -> bool {
     matches!(insert, [QuadPattern { graph_name: GraphNamePattern::NamedNode(graph), .. }] if text::is_source(graph))
 }
 
-/// Gives an operation the dataset that came with the request.
+/// Sets the dataset of the request in an operation.
 fn use_dataset(operation: &mut GraphUpdateOperation, dataset: &QueryDataset) -> Result<()> {
     match operation {
         GraphUpdateOperation::DeleteInsert { using: Some(_), .. } => {
@@ -526,7 +527,7 @@ fn use_dataset(operation: &mut GraphUpdateOperation, dataset: &QueryDataset) -> 
     }
 }
 
-/// Gives the blank nodes of an `INSERT DATA` names that no other quad has.
+/// Gives the blank nodes of an `INSERT DATA` new names.
 fn freshen(operation: &mut GraphUpdateOperation) {
     let GraphUpdateOperation::InsertData { data } = operation else { return };
     let scope = Scope::default();

@@ -1,4 +1,4 @@
-//! Values that are found by what they are compared with.
+//! Sorted values for comparisons.
 
 use super::functions::{LESS, LESS_OR_EQUAL};
 use super::order::{Class, Ranked};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// The term that stands for an error. No query can contain it.
 pub(super) const NOTHING: &str = " nothing";
 
-/// How a value is compared with another one.
+/// A comparison of two values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Comparison {
     Less,
@@ -43,7 +43,7 @@ impl Comparison {
         }
     }
 
-    /// Whether all that fit are above the other value, or below it.
+    /// Whether the matching values are above the other value. Otherwise they are below it.
     fn is_above(self) -> bool {
         matches!(self, Self::Greater | Self::GreaterOrEqual)
     }
@@ -52,7 +52,7 @@ impl Comparison {
         matches!(self, Self::Less | Self::LessOrEqual)
     }
 
-    /// The places among sorted values of those that fit, told by how each compares with the other value.
+    /// The range of the sorted values that match. `compare` compares a value with the other one.
     fn places(self, values: &[Ranked], compare: impl Fn(&Ranked) -> Ordering) -> (usize, usize) {
         let less = || values.partition_point(|value| compare(value).is_lt());
         let less_or_equal = || values.partition_point(|value| compare(value).is_le());
@@ -65,7 +65,7 @@ impl Comparison {
     }
 }
 
-/// Values of one variable, sorted by class; of one-sided comparisons those that decide them.
+/// Values of one variable, sorted by class. For one-sided comparisons, only the decisive values are stored.
 #[derive(Default)]
 pub(super) struct Values(BTreeMap<Class, Vec<Ranked>>);
 
@@ -86,7 +86,7 @@ impl Values {
         }
     }
 
-    /// Sorts what was added.
+    /// Sorts the added values.
     pub(super) fn finish(&mut self) {
         for values in self.0.values_mut() {
             values.sort_by(Ranked::compare);
@@ -94,7 +94,7 @@ impl Values {
         }
     }
 
-    /// Whether a value compares so with each of these, or `None` if that is not told by their order.
+    /// Whether a value satisfies all comparisons with `others`. `None` if the sort order does not answer this.
     pub(super) fn any(&self, comparisons: &[Comparison], others: &[Term]) -> Option<bool> {
         let others: Vec<_> = others.iter().cloned().map(Ranked::new).collect();
         let is_held = |class: Class| self.0.contains_key(&class);

@@ -1,8 +1,8 @@
-//! Which variables an expression sees (SPARQL 1.1 Query, 18.2.2 and 18.6): those that are in scope where it stands; in an
-//! `EXISTS` those of the row that it is asked for as well. Any other is unbound there, or the own variable of the `EXISTS`.
+//! Which variables an expression sees (SPARQL 1.1 Query, 18.2.2 and 18.6): those in scope at its position, and in an
+//! `EXISTS` also those of the row for which it is evaluated. Any other variable is unbound there, or local to the `EXISTS`.
 //!
-//! The optimizer takes expressions to where more is bound. So a variable that is out of scope, but has the name of one
-//! elsewhere, gets a name of its own.
+//! The optimizer moves expressions to positions where more variables are bound. So a variable that is out of scope and
+//! has the same name as another one is renamed.
 
 use super::rename;
 use super::rules::Rules;
@@ -55,7 +55,7 @@ fn counts(pattern: &mut GraphPattern) -> Counts {
 }
 
 impl Rules<'_> {
-    /// Gives variables that are out of scope names of their own.
+    /// Renames variables that are out of scope.
     pub(super) fn separate(&mut self, pattern: &mut GraphPattern) {
         if has_expressions(pattern) {
             let all = counts(pattern);
@@ -126,7 +126,7 @@ fn has_expressions(pattern: &mut GraphPattern) -> bool {
     found
 }
 
-/// Whether an expression asks for what there is.
+/// Whether an expression contains an `EXISTS`.
 pub(super) fn has_exists(expression: &mut Expression) -> bool {
     let mut found = matches!(expression, Expression::Exists(_));
     parts_of_expression(expression, |part| {

@@ -1,4 +1,4 @@
-//! The parts of patterns and expressions, one level down.
+//! The direct parts of patterns and expressions.
 
 use spargebra::algebra::{AggregateExpression, Expression, GraphPattern, OrderExpression};
 
@@ -8,7 +8,7 @@ pub(super) enum Part<'a> {
     Expression(&'a mut Expression),
 }
 
-/// Does something with each direct part of a pattern.
+/// Calls `each` with each direct part of a pattern.
 pub(super) fn parts_of_pattern(pattern: &mut GraphPattern, mut each: impl FnMut(Part<'_>)) {
     match pattern {
         GraphPattern::Bgp { .. } | GraphPattern::Path { .. } | GraphPattern::Values { .. } => {}
@@ -54,7 +54,7 @@ pub(super) fn parts_of_pattern(pattern: &mut GraphPattern, mut each: impl FnMut(
     }
 }
 
-/// Does something with each direct part of an expression.
+/// Calls `each` with each direct part of an expression.
 pub(super) fn parts_of_expression(expression: &mut Expression, mut each: impl FnMut(Part<'_>)) {
     if let Expression::Exists(pattern) = expression {
         each(Part::Pattern(pattern));

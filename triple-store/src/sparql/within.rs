@@ -1,16 +1,16 @@
-//! Updates of one graph: what they write to the default graph goes there, and they change no other.
+//! Updates of one graph: this graph is their default graph, and they change no other.
 
 use crate::error::{Error, Result};
 use spargebra::GraphUpdateOperation;
 use spargebra::algebra::{GraphTarget, QueryDataset};
 use spargebra::term::{GraphName, GraphNamePattern};
 
-/// Lets an operation take `graph` for the default graph.
+/// Makes `graph` the default graph of an operation.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for an operation that may change another graph, or names a dataset; and for a graph that no update
-/// can name, whose name is a blank node.
+/// [`Error::Unsupported`] for an operation that may change another graph or names a dataset, and for a graph whose name is a
+/// blank node, which no update can name.
 pub(super) fn within(operation: &mut GraphUpdateOperation, graph: &oxrdf::GraphName) -> Result<()> {
     let graph = &match graph {
         oxrdf::GraphName::DefaultGraph => GraphName::DefaultGraph,
@@ -48,7 +48,7 @@ pub(super) fn within(operation: &mut GraphUpdateOperation, graph: &oxrdf::GraphN
     }
 }
 
-/// Replaces the default graph by one's own.
+/// Replaces the default graph by another one.
 fn take<T: PartialEq>(name: &mut T, own: T, default: &T) -> Result<()> {
     if name == default || *name == own {
         *name = own;

@@ -1,10 +1,11 @@
-//! The words of a request, cut roughly as the grammar does, whatever they say.
+//! Splits a request into words, roughly as the grammar does. Invalid text is split too.
 
-/// A word, with the place of its first character, from 1, and the characters before its end.
+/// A word, with the line and column of its first character, counted from 1, and the number of characters before its
+/// end.
 #[derive(Debug)]
 pub(super) struct Word<'t> {
     pub(super) text: &'t str,
-    /// The bytes before it.
+    /// The number of bytes before it.
     pub(super) at: usize,
     pub(super) line: u64,
     pub(super) column: u64,
@@ -12,7 +13,7 @@ pub(super) struct Word<'t> {
 }
 
 impl Word<'_> {
-    /// Whether it is a string that the text ends in.
+    /// Whether it is a string that is not closed.
     pub(super) fn is_unfinished(&self) -> bool {
         let Some(quote) = quote(self.text) else { return false };
         let rest = &self.text[quote.len()..];
@@ -41,7 +42,7 @@ impl Word<'_> {
         iri.is_some_and(|iri| oxrdf::NamedNode::new(iri).is_err())
     }
 
-    /// Whether it can stand in a triple.
+    /// Whether it can be a term of a triple.
     pub(super) fn is_term(&self) -> bool {
         let first = self.text.chars().next();
         self.text == "a"
@@ -57,7 +58,8 @@ fn quote(text: &str) -> Option<&'static str> {
     ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| text.starts_with(quote))
 }
 
-/// Bytes of the string at the beginning of a text; more than there are if nothing closes it.
+/// The number of bytes of the string at the beginning of a text. It is more than the text has if the string is not
+/// closed.
 fn string_length(text: &str, quote: &str) -> usize {
     let mut at = quote.len();
     while let Some(next) = text[at..].chars().next() {
@@ -70,14 +72,14 @@ fn string_length(text: &str, quote: &str) -> usize {
     text.len() + 1
 }
 
-/// Bytes of the IRI at the beginning of a text.
+/// The number of bytes of the IRI at the beginning of a text.
 fn iri_length(text: &str) -> Option<usize> {
     let outside = |char| matches!(char, '<' | '>' | '"' | '{' | '}' | '|' | '^' | '`' | '\\' | '\0'..=' ');
     let end = 1 + text[1..].find(outside)?;
     text[end..].starts_with('>').then_some(end + 1)
 }
 
-/// Bytes of the word at the beginning of a text.
+/// The number of bytes of the word at the beginning of a text.
 fn length(text: &str) -> usize {
     let span = |fits: &dyn Fn(char) -> bool| text.find(|c| !fits(c)).unwrap_or(text.len());
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '%' | '\\');
@@ -90,7 +92,7 @@ fn length(text: &str) -> usize {
         '?' | '$' => 1 + text[1..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - 1),
         '@' => 1 + text[1..].find(|c: char| !is_name(c)).unwrap_or(text.len() - 1),
         c if is_name(c) => {
-            // A dot belongs to a name or a number, unless it ends it.
+            // A dot is a part of a name or number, unless it is the last character.
             let name = span(&|c| is_name(c) || c == '.');
             text[..name].trim_end_matches('.').len().max(1)
         }
@@ -98,7 +100,8 @@ fn length(text: &str) -> usize {
     }
 }
 
-/// The words of a text, without blanks and comments. Where the parser reads on in another way, there is nothing to find.
+/// The words of a text, without white space and comments. Where the parser may split the text in another way, no
+/// mistakes are reported.
 pub(super) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     let (mut at, mut end, mut line, mut column) = (0, 0, 1, 1);
     std::iter::from_fn(move || {

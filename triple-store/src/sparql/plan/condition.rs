@@ -1,4 +1,4 @@
-//! Conditions.
+//! Conditions of filters.
 
 use super::join::{Leaf, leaves};
 use super::members::nodes;
@@ -12,7 +12,7 @@ use oxrdf::NamedNode;
 use spargebra::algebra::{Expression, Function, GraphPattern};
 
 impl Planner<'_> {
-    /// Rewrites a condition and what it holds for.
+    /// Rewrites a condition and its pattern.
     pub(super) fn visit_filter(&self, pattern: &mut GraphPattern, bound: &Names) {
         let GraphPattern::Filter { expr, inner } = pattern else { return };
         let mut conditions = conjuncts(std::mem::replace(expr, true_value()));
@@ -36,7 +36,7 @@ impl Planner<'_> {
         };
     }
 
-    /// Makes values of a condition that a variable is one of some nodes, where the join is best begun with them.
+    /// Turns a condition that a variable is one of some nodes into `VALUES`, if the join should begin with them.
     fn begin_with_a_list(&self, conditions: &mut Vec<Expression>, inner: &mut GraphPattern, bound: &Names) {
         if !matches!(inner, GraphPattern::Bgp { .. } | GraphPattern::Join { .. }) {
             return;
@@ -62,8 +62,9 @@ impl Planner<'_> {
     }
 }
 
-/// `!BOUND(?x)` where only the `OPTIONAL` before it binds `?x`, in each of its rows: that it has no row. The first row
-/// found decides that. Within `EXISTS` or `LATERAL`, the row outside may bind `?x` too.
+/// `!BOUND(?x)`, if only the `OPTIONAL` before it binds `?x`, and each of its rows does. Then the condition means that
+/// the `OPTIONAL` has no row, and the first row that is found decides. Within `EXISTS` or `LATERAL`, the outer row may
+/// bind `?x` too.
 fn absence(condition: &Expression, inner: &mut GraphPattern, bound: &Names) -> Option<Expression> {
     let Expression::Not(condition) = condition else { return None };
     let Expression::Bound(variable) = &**condition else { return None };
@@ -84,7 +85,7 @@ fn absence(condition: &Expression, inner: &mut GraphPattern, bound: &Names) -> O
     Some(Expression::Not(Expression::Exists(right).into()))
 }
 
-/// The conditions that have to hold together.
+/// The parts of a conjunction.
 pub(super) fn conjuncts(condition: Expression) -> Vec<Expression> {
     let (mut conditions, mut rest) = (Vec::new(), vec![condition]);
     while let Some(condition) = rest.pop() {
@@ -96,8 +97,9 @@ pub(super) fn conjuncts(condition: Expression) -> Vec<Expression> {
     conditions
 }
 
-/// All conditions as one that looks for patterns only where the others hold. The optimizer evaluates conditions in any
-/// order, but those of `IF` in theirs; the others stand beside it too, so that they are evaluated as soon as they can be.
+/// Combines all conditions into one that evaluates patterns only if the other conditions hold. The optimizer evaluates
+/// conditions in any order, except those of `IF`. The other conditions are also placed next to the `IF`, so that they are
+/// evaluated as early as possible.
 fn cheap_first(conditions: Vec<Expression>) -> Option<Expression> {
     let (expensive, cheap): (Vec<_>, Vec<_>) = conditions.into_iter().partition(holds_a_pattern);
     let all = |conditions: Vec<Expression>| conditions.into_iter().reduce(and);
@@ -134,10 +136,10 @@ fn is_repeatable(condition: &Expression) -> bool {
     !varies && children(condition).into_iter().all(is_repeatable)
 }
 
-/// Where the functions are that cast.
+/// The namespace of the casts.
 const XSD: &str = "http://www.w3.org/2001/XMLSchema#";
 
-/// Whether a pattern has the same rows each time that it is evaluated, also by another evaluation.
+/// Whether a pattern has the same rows each time that it is evaluated, even in another evaluation.
 pub(super) fn is_settled_pattern(pattern: &GraphPattern) -> bool {
     !matches!(pattern, GraphPattern::Service { .. })
         && expressions(pattern).into_iter().all(is_settled)

@@ -1,7 +1,7 @@
-//! Patterns that have nothing in common but that a condition finds values of them equal.
+//! Joins of patterns that share no variable, by a condition that compares their values for equality.
 //!
-//! Each side binds, in a variable of its own name, a key that equal values have in common, and so the two are joined by a
-//! hash table. The condition stays, since unequal values may have the same key.
+//! Each side binds a new variable to a key that is the same for equal values. So the two sides are joined by a hash
+//! table. The condition is kept, because unequal values may have the same key.
 
 use super::Planner;
 use super::condition::conjuncts;
@@ -12,7 +12,7 @@ use crate::sparql::functions::KEY;
 use oxrdf::{Literal, NamedNode, Variable};
 use spargebra::algebra::{Expression, Function, GraphPattern};
 
-/// Patterns that are joined, and the variables that each row of them binds.
+/// Joined patterns, and the variables that each of their rows binds.
 struct Side {
     pattern: GraphPattern,
     certain: Names,
@@ -20,9 +20,9 @@ struct Side {
 }
 
 impl Planner<'_> {
-    /// Lets parts of a join that share no variable be joined by equal values, where one of the conditions asks for that.
+    /// Joins parts that share no variable by equal values, if one of the conditions compares them.
     pub(super) fn join_by_value(&self, conditions: &[Expression], inner: &mut GraphPattern, bound: &Names) {
-        // There the optimizer chooses no keys.
+        // The optimizer chooses no keys in these cases.
         if self.in_exists || !matches!(inner, GraphPattern::Bgp { .. } | GraphPattern::Join { .. }) {
             return;
         }
@@ -61,7 +61,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The same for an `OPTIONAL` that has only equal values in common with what is before it.
+    /// The same for an `OPTIONAL` that shares no variable with the pattern before it and compares values for
+    /// equality.
     pub(super) fn optional_by_value(
         &self,
         condition: &Expression,
@@ -103,7 +104,7 @@ fn sides_of(condition: &Expression) -> Option<(&Expression, &Expression)> {
     }
 }
 
-/// The parts of a join, those that share variables together.
+/// The parts of a join. Patterns that share variables are in the same part.
 fn connected(join: &GraphPattern, bound: &Names) -> Vec<Side> {
     let mut sides: Vec<Side> = Vec::new();
     for leaf in leaves(join) {
@@ -126,7 +127,7 @@ fn connected(join: &GraphPattern, bound: &Names) -> Vec<Side> {
     sides
 }
 
-/// The pattern, with the key of an expression's value. An error has a key that the other side doesn't have.
+/// Binds the key of an expression's value. For an error, the key is one that the other side never has.
 fn with_key(pattern: GraphPattern, key: &Variable, expression: &Expression, side: &str) -> GraphPattern {
     let function = Function::Custom(NamedNode::new_unchecked(KEY));
     let of_value = Expression::FunctionCall(function, vec![expression.clone()]);

@@ -1,4 +1,4 @@
-//! How many rows a pattern is expected to have, by what the indexes count.
+//! Estimates of the number of rows of a pattern, from the counts of the indexes.
 
 use super::super::paths::{self, Step};
 use super::Planner;
@@ -12,22 +12,22 @@ use oxrdf::{NamedNodeRef, TermRef};
 use spargebra::algebra::{Expression, GraphPattern, PropertyPathExpression};
 use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern};
 
-/// Expected where nothing is counted: quads of a subject, of an object, and the share of a predicate among all.
+/// Estimates without counts: the quads of a subject, those of an object, and the share of a predicate in all quads.
 const PER_SUBJECT: f64 = 8.0;
 const PER_OBJECT: f64 = 4.0;
 const PER_PREDICATE: f64 = 0.1;
 
-/// Rows of `a+` or `a*` for each row of `a`.
+/// The rows of `a+` or `a*` for each row of `a`.
 const PER_STEP: f64 = 16.0;
-/// Rows of patterns that quote triples.
+/// The rows of patterns with quoted triples.
 const QUOTING: f64 = 100.0;
-/// The share of rows that a condition is expected to leave.
+/// The share of rows that pass a condition.
 const PASSED: f64 = 0.3;
-/// The share of the rows of a group, or of a list of values, that agree with a row in one variable.
+/// The share of the rows of a group, or of a list of values, that have the same value as a row in one variable.
 const AGREE: f64 = 0.01;
 
-/// Quads expected to match a pattern, and the share of its predicate's quads that one value of a bound variable is
-/// expected to have.
+/// The estimated number of quads that match a pattern, and the share of the predicate's quads for one value of a
+/// bound variable.
 pub(super) struct Expected {
     rows: f64,
     of_a_subject: f64,
@@ -37,7 +37,7 @@ pub(super) struct Expected {
 impl Expected {
     const NOTHING: Self = Self { rows: 0.0, of_a_subject: 1.0, of_an_object: 1.0 };
 
-    /// Rows of a pattern with these names by column for each row that binds these variables.
+    /// The rows of a pattern with these names by column, for each row that binds these variables.
     pub(super) fn rows_per_row(&self, names: &[Option<String>; 3], bound: &Names) -> f64 {
         let shares = names.iter().zip([self.of_a_subject, PER_PREDICATE, self.of_an_object]);
         let is_bound = |name: &Option<String>| name.as_ref().is_some_and(|name| bound.contains(name));
@@ -46,7 +46,7 @@ impl Expected {
 }
 
 impl Planner<'_> {
-    /// What is expected of a triple pattern.
+    /// The estimate for a triple pattern.
     pub(super) fn expected(&self, pattern: &TriplePattern) -> Expected {
         if let NamedNodePattern::NamedNode(predicate) = &pattern.predicate
             && let Some(steps) = paths::steps(predicate, self.steps)
@@ -71,7 +71,7 @@ impl Planner<'_> {
         Expected { rows, of_a_subject: share(of_a_subject), of_an_object: share(of_an_object) }
     }
 
-    /// What is expected of a pattern whose predicate stands for these.
+    /// The estimate for a pattern whose predicate stands for these steps.
     fn expected_of_path(&self, pattern: &TriplePattern, steps: &[Step]) -> Expected {
         let TriplePattern { subject, object, .. } = pattern;
         let rows = |bound: &Names| -> f64 {
@@ -93,7 +93,7 @@ impl Planner<'_> {
         Expected { rows: all, of_a_subject: share(subject), of_an_object: share(object) }
     }
 
-    /// The pattern of a triple pattern's constants, or `None` if one of them occurs nowhere.
+    /// The pattern of a triple pattern's constants. `None` if one of them has no id.
     pub(super) fn constants(&self, pattern: &TriplePattern, graphs: Graphs) -> Option<Pattern> {
         let dictionary = &self.source.engine.dictionary;
         let id = |term: Option<TermRef<'_>>| -> Option<Option<TermId>> {
@@ -113,7 +113,7 @@ impl Planner<'_> {
         })
     }
 
-    /// Rows of a pattern for each row that binds these variables.
+    /// The rows of a pattern for each row that binds these variables.
     pub(super) fn rows_per_row(&self, pattern: &GraphPattern, bound: &Names) -> f64 {
         match pattern {
             GraphPattern::Bgp { patterns } if patterns.is_empty() => 1.0,
@@ -155,7 +155,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Rows for which an expression is evaluated, where that matters: if it holds a pattern.
+    /// The number of rows for which an expression is evaluated. It matters only if the expression contains a pattern.
     pub(super) fn rows_for(&self, expression: &Expression, of: &GraphPattern, bound: &Names) -> f64 {
         if holds_a_pattern(expression) { self.rows_per_row(of, bound) } else { 1.0 }
     }
@@ -199,7 +199,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Rows of a path without steps: all nodes, unless one end is known.
+    /// The rows of a path of length zero: all nodes, unless one end is bound.
     fn ends(&self, subject: &TermPattern, object: &TermPattern, bound: &Names) -> f64 {
         let is_open = |term| of_term(term).is_some_and(|name| !bound.contains(&name));
         if is_open(subject) && is_open(object) { self.source.view.estimate(&Pattern::ALL) } else { 1.0 }

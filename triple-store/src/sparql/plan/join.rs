@@ -1,8 +1,8 @@
 //! The order of a join.
 //!
-//! A basic graph pattern, and a join of such with other patterns, becomes a chain of lateral joins, which is the same
-//! join in an order that the optimizer keeps. Each step takes the pattern of which the fewest rows are expected for
-//! every row so far. What can't be looked up row by row is evaluated once and joined by a hash table.
+//! A basic graph pattern, or a join of such patterns with others, becomes a chain of lateral joins. This is the same
+//! join in an order that the optimizer keeps. Each step takes the pattern with the lowest estimate of rows for each
+//! row so far. A pattern that can't be looked up row by row is evaluated once and joined by a hash table.
 
 use super::Planner;
 use super::estimate::Expected;
@@ -11,12 +11,12 @@ use super::variables::{Scope, fits};
 use spargebra::algebra::GraphPattern;
 use spargebra::term::TriplePattern;
 
-/// Rows that are few enough to look up other few anew for each of them.
+/// The most rows for each of which a small unconnected pattern is looked up again.
 const FEW: f64 = 64.0;
-/// Values that are few enough to be compared one by one with each row.
+/// The most values that are compared one by one with each row.
 const FEW_VALUES: usize = 8;
 
-/// A pattern of a join that is no join itself.
+/// A pattern in a join that is not a join itself.
 #[derive(Clone, Copy)]
 pub(super) enum Leaf<'p> {
     Triple(&'p TriplePattern),
@@ -38,14 +38,14 @@ pub(super) fn leaves(pattern: &GraphPattern) -> Vec<Leaf<'_>> {
     leaves
 }
 
-/// A leaf, its variables, and what is expected of it.
+/// A leaf, its variables, and its estimate.
 pub(super) enum Part<'p> {
     Triple { names: [Option<String>; 3], expected: Expected },
     Other { pattern: &'p GraphPattern, names: Names },
 }
 
-/// A step of a join: the number of the leaf, whether a chain begins with it that has nothing in common with those before
-/// it, and the rows after it.
+/// A step of a join: the number of the leaf, whether it begins a chain that shares no variable with those before it, and
+/// the estimated rows after it.
 pub(super) struct Step {
     leaf: usize,
     begins: bool,
@@ -75,7 +75,7 @@ impl<'p> Part<'p> {
         of_triple.iter().flatten().chain(of_other.into_iter().flatten())
     }
 
-    /// Whether it has a variable in common with what is bound, or none at all.
+    /// Whether it shares a variable with the bound ones, or has no variables.
     fn is_connected(&self, bound: &Names) -> bool {
         let mut names = self.names().peekable();
         names.peek().is_none() || names.any(|name| bound.contains(name))
@@ -83,7 +83,7 @@ impl<'p> Part<'p> {
 }
 
 impl Planner<'_> {
-    /// The order in which to join parts where these variables are bound.
+    /// The order in which to join the parts if these variables are bound.
     pub(super) fn order(&self, parts: &[Part<'_>], bound: &Names) -> Vec<Step> {
         let rows_per_row = |part: &Part<'_>, bound: &Names| match part {
             Part::Triple { names, expected } => expected.rows_per_row(names, bound),
@@ -98,8 +98,8 @@ impl Planner<'_> {
                 let able = (0..rest.len()).filter(|n| !connected || parts[rest[*n]].is_connected(&bound));
                 able.min_by(|a, b| costs[rest[*a]].total_cmp(&costs[rest[*b]]))
             };
-            // A pattern that has nothing in common with the chain goes into it if there are few rows of both: of a
-            // subject that is named, each pattern is such a one.
+            // A pattern that shares no variable with the chain is added to it if both have few rows. The patterns of
+            // a constant subject are of this kind.
             let next = cheapest(true).filter(|_| !begins).or_else(|| {
                 cheapest(false).filter(|next: &usize| begins || f64::max(rows, costs[rest[*next]]) <= FEW)
             });
@@ -128,7 +128,7 @@ impl Planner<'_> {
         let parts: Vec<_> = leaves.iter().map(|leaf| self.part(*leaf)).collect();
         let has_others = leaves.iter().any(|leaf| matches!(leaf, Leaf::Other(_)));
         let (mut whole, mut chain): (Option<GraphPattern>, Vec<GraphPattern>) = (None, Vec::new());
-        // What the rows bind in all, and what the chain has added to that.
+        // The variables that the rows bind, and those that the chain has added.
         let (mut bound, outer, mut added, mut rows) = (bound.clone(), bound, Names::default(), 1.0);
         let mut before = 1.0;
         for step in self.order(&parts, &bound) {
@@ -150,7 +150,7 @@ impl Planner<'_> {
                     } else {
                         self.visit(&mut pattern, outer);
                     }
-                    // Many values would be compared one by one with each row.
+                    // Otherwise many values would be compared one by one with each row.
                     let is_table = matches!(&pattern, GraphPattern::Values { bindings, .. }
                         if !chain.is_empty() && bindings.len() > FEW_VALUES && !self.in_exists);
                     if row_by_row && !is_table {
@@ -161,7 +161,7 @@ impl Planner<'_> {
                 }
             }
             rows = step.rows;
-            // Triples alone don't ask what is bound.
+            // Triple patterns don't need to know what is bound.
             if has_others {
                 added.extend(parts[step.leaf].names().cloned());
                 bound.extend(parts[step.leaf].names().cloned());
@@ -171,8 +171,8 @@ impl Planner<'_> {
     }
 }
 
-/// The patterns as lateral joins. The optimizer infers the types of the left side of each join anew: the shorter they
-/// are, the faster.
+/// The patterns as lateral joins. The optimizer infers the types of the left side of each join again, so short left
+/// sides are faster.
 fn close(chain: Vec<GraphPattern>) -> Option<GraphPattern> {
     let lateral = |rest: GraphPattern, next: GraphPattern| GraphPattern::Lateral {
         left: next.into(),

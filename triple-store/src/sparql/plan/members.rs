@@ -1,4 +1,4 @@
-//! Lists of constants, as `IN` takes them, that are looked into by hash: the evaluator would compare one by one.
+//! Lists of constants of `IN` that are searched by hash. The evaluator would compare them one by one.
 
 use spareval::{ExpressionTerm, QueryEvaluator};
 use spargebra::algebra::{Expression, Function, GraphPattern};
@@ -6,17 +6,17 @@ use spargebra::term::{GroundTerm, Literal, NamedNode, Term};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Members that are few enough to be compared one by one.
+/// The most members that are compared one by one.
 const FEW: usize = 8;
 
 type Set<T> = HashSet<T, ahash::RandomState>;
 
-/// The lists of a query, each looked into by a function.
+/// The lists of a query. A function searches each.
 #[derive(Default)]
 pub(in super::super) struct Lists(Vec<(NamedNode, Arc<List>)>);
 
-/// Constants whose equality is that of their values. The order of the specification's `=` matters nowhere: a list holds
-/// a term as soon as one of its members does.
+/// Constants that are compared by their values. The order of the members does not matter: a list contains a term if one
+/// of its members is equal to it.
 #[derive(Default)]
 struct List {
     nodes: Set<NamedNode>,
@@ -25,7 +25,7 @@ struct List {
 }
 
 impl Lists {
-    /// Makes `x IN (...)` look for most of the members by hash.
+    /// Makes `x IN (...)` search most of the members by hash.
     pub(super) fn take(&mut self, expression: &mut Expression) {
         let Expression::In(sought, members) = expression else { return };
         if members.len() <= FEW {
@@ -34,7 +34,7 @@ impl Lists {
         let mut list = List::default();
         let others: Vec<_> =
             std::mem::take(members).into_iter().filter_map(|member| list.add(member)).collect();
-        // What is written in angle brackets holds no blank, so nobody else's function has that name.
+        // An IRI in a query contains no space, so no other function has this name.
         let name = NamedNode::new_unchecked(format!("is one of {} terms: {}", list.len(), self.0.len() + 1));
         let sought = std::mem::replace(&mut **sought, Expression::Literal(false.into()));
         let found = Expression::FunctionCall(Function::Custom(name.clone()), vec![sought.clone()]);
@@ -46,7 +46,7 @@ impl Lists {
         self.0.push((name, Arc::new(list)));
     }
 
-    /// The evaluator, with the functions that look into the lists.
+    /// Registers the functions that search the lists.
     pub(in super::super) fn tell(self, evaluator: QueryEvaluator) -> QueryEvaluator {
         self.0.into_iter().fold(evaluator, |evaluator, (name, list)| {
             evaluator.with_custom_function(name, move |arguments| {
@@ -58,7 +58,7 @@ impl Lists {
 }
 
 impl List {
-    /// Adds a constant; gives back what is none, or is compared otherwise.
+    /// Adds a constant. Returns the member if it is not a constant, or is compared in another way.
     fn add(&mut self, member: Expression) -> Option<Expression> {
         match member {
             Expression::NamedNode(node) => _ = self.nodes.insert(node),
@@ -76,7 +76,7 @@ impl List {
         self.nodes.len() + self.strings.len() + self.integers.len()
     }
 
-    /// Whether a member equals the term, or `None` if none does and it can't be compared with one of them.
+    /// Whether a member equals the term. `None` if none does and one of them can't be compared with it.
     fn holds(&self, term: Term) -> Option<bool> {
         let mut integers = self.integers.iter();
         match ExpressionTerm::from(term) {
@@ -99,7 +99,7 @@ impl List {
     }
 }
 
-/// The values of a variable that a condition allows, if these are nodes and the variable is a fitting one.
+/// The values of a variable that a condition allows, if they are nodes and `fits` holds for the variable.
 pub(super) fn nodes(condition: &Expression, fits: impl Fn(&String) -> bool) -> Option<GraphPattern> {
     let (variable, members) = match condition {
         Expression::In(sought, members) => (&**sought, members.iter().collect()),

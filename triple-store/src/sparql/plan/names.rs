@@ -1,4 +1,4 @@
-//! Variables by their names, and blank nodes, which are variables here.
+//! Names of variables. Blank nodes are variables here too.
 
 use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern, Variable};
 use std::collections::HashSet;
@@ -12,12 +12,12 @@ pub(super) fn of_term(term: &TermPattern) -> Option<String> {
     }
 }
 
-/// The variable of that name, unless it is the name of a blank node.
+/// The variable with this name. `None` if it is the name of a blank node.
 pub(super) fn variable(name: &str) -> Option<Variable> {
     name.strip_prefix('?').map(Variable::new_unchecked)
 }
 
-/// Of subject, predicate and object, those that are variables.
+/// The names of subject, predicate and object, if they are variables.
 pub(in super::super) fn names(pattern: &TriplePattern) -> [Option<String>; 3] {
     let predicate = match &pattern.predicate {
         NamedNodePattern::Variable(variable) => Some(variable.to_string()),
@@ -26,7 +26,7 @@ pub(in super::super) fn names(pattern: &TriplePattern) -> [Option<String>; 3] {
     [of_term(&pattern.subject), predicate, of_term(&pattern.object)]
 }
 
-/// Whether no triple is quoted in it.
+/// Whether it has no quoted triple.
 pub(in super::super) fn is_flat(pattern: &TriplePattern) -> bool {
     !matches!(pattern.subject, TermPattern::Triple(_)) && !matches!(pattern.object, TermPattern::Triple(_))
 }

@@ -1,9 +1,9 @@
-//! `EXISTS` that is answered from a pattern evaluated once, instead of anew for each row.
+//! `EXISTS` whose pattern is evaluated once instead of for each row.
 //!
-//! A row asks an `EXISTS` for the values of the variables that both have in common, and by the conditions that compare a
-//! value of the pattern with one of the row, as in `FILTER NOT EXISTS { ?other :price ?p FILTER(?p > ?price) }`. Where that
-//! is all, the pattern is evaluated once; of each value of the common variables is kept what the comparisons need. That of
-//! one-sided ones is the least or the greatest value.
+//! A row affects an `EXISTS` by the variables that both share, and by conditions that compare a value of the pattern with
+//! one of the row, as in `FILTER NOT EXISTS { ?other :price ?p FILTER(?p > ?price) }`. If it has no other effect, the
+//! pattern is evaluated once. For each value of the shared variables, the values that the comparisons need are stored. For
+//! one-sided comparisons, this is the least or the greatest value.
 
 use super::condition::{conjuncts, holds_a_pattern, is_settled, is_settled_pattern};
 use super::names::{Names, variable};
@@ -15,21 +15,21 @@ use oxrdf::{NamedNode, Variable};
 use spargebra::algebra::{Expression, Function, GraphPattern};
 use spargebra::term::NamedNodePattern;
 
-/// Rows for which a pattern is looked up more quickly than evaluated.
+/// The most rows for which lookups are faster than one evaluation.
 const FEW: f64 = 4.0;
-/// Rows that are evaluated and kept while one is looked up.
+/// How many rows are evaluated and stored in the time of one lookup.
 const PER_LOOKUP: f64 = 0.25;
 
-/// A pattern that is evaluated once, under the name of the function that is asked.
+/// A pattern that is evaluated once, with the name of the function that looks it up.
 pub(in super::super) struct Once {
     pub(in super::super) name: NamedNode,
-    /// What is evaluated.
+    /// The pattern to evaluate.
     pub(in super::super) pattern: GraphPattern,
-    /// The variables that it has in common with the row.
+    /// The variables that it shares with the row.
     pub(in super::super) common: Vec<Variable>,
-    /// The variable of it that is compared, and how.
+    /// The variable that is compared, and its comparisons.
     pub(in super::super) compared: Option<(Variable, Vec<Comparison>)>,
-    /// The pattern with its comparisons, where the row's values are those of [`argument`].
+    /// The pattern with its comparisons. The row's values are the variables of [`argument`].
     pub(in super::super) whole: GraphPattern,
 }
 
@@ -39,10 +39,10 @@ pub(in super::super) fn argument(number: usize) -> Variable {
 }
 
 impl Planner<'_> {
-    /// The call that stands for `EXISTS` of a pattern, if that is better evaluated once, where these variables are bound
-    /// in so many rows.
+    /// The call that replaces `EXISTS` of a pattern, if evaluating it once is better. `bound` are the variables of the
+    /// rows, and `rows` is their number.
     pub(super) fn once(&self, pattern: &GraphPattern, bound: &Names, rows: f64) -> Option<Expression> {
-        // That reads only what each row asks for.
+        // In this case, only the data that each row needs may be read.
         if self.source.reads_some_subjects() {
             return None;
         }
@@ -107,12 +107,12 @@ impl Planner<'_> {
             return true;
         }
         let of_a_row = self.rows_per_row(pattern, common).max(1.0);
-        // The first row that is found decides, if nothing is compared.
+        // If nothing is compared, the first row that is found decides.
         let read = if compares { of_a_row } else { 1.0 };
         rows > FEW && rows * read * PER_LOOKUP > self.rows_per_row(pattern, &Names::default())
     }
 
-    /// The pattern in the graph where it is looked up.
+    /// The pattern in its graph.
     fn of_graph(&self, pattern: GraphPattern) -> GraphPattern {
         match self.graph {
             In::Named(node) => {
@@ -124,12 +124,12 @@ impl Planner<'_> {
     }
 }
 
-/// The variables by whose values rows ask a pattern, if those tell whether it has a solution: `None` unless what it has for
-/// a row is what it has in all, joined with that row.
+/// The variables by which rows look up a pattern. `None` unless the solutions for a row are all solutions joined with that
+/// row.
 ///
-/// `EXISTS` puts the values of a row everywhere into its pattern, and so conditions, `OPTIONAL`, `MINUS` and sub-queries see
-/// them early. That changes nothing if each variable of the row that is mentioned anywhere in the pattern is bound in every
-/// solution of it, and [before](fits) it is seen.
+/// `EXISTS` substitutes the values of a row everywhere in its pattern, so conditions, `OPTIONAL`, `MINUS` and sub-queries
+/// see them early. This makes no difference if each variable of the row that occurs in the pattern is bound in every
+/// solution of it, and [before](fits) it is used.
 fn asked_for(pattern: &GraphPattern, bound: &Names) -> Option<Names> {
     let mut common = Names::default();
     mentioned(pattern, &mut common);
@@ -142,7 +142,7 @@ fn call(name: &str, arguments: Vec<Expression>) -> Expression {
     Expression::FunctionCall(Function::Custom(NamedNode::new_unchecked(name)), arguments)
 }
 
-/// The variable of a pattern that a condition compares with something of the row.
+/// The variable of a pattern that a condition compares with a value of the row.
 fn comparison(condition: &Expression, scope: &Scope) -> Option<(Variable, Comparison, Expression)> {
     let (a, comparison, b) = match condition {
         Expression::Less(a, b) => (&**a, Comparison::Less, &**b),
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use spargebra::{Query, SparqlParser};
 
-    /// The variables by which a row that binds `?a`, `?b` and `?c` asks a group.
+    /// The variables by which a row that binds `?a`, `?b` and `?c` looks up a group.
     fn asked_for(group: &str) -> Option<String> {
         let query = format!("SELECT * {{ FILTER EXISTS {{ {group} }} }}").replace(':', "urn:");
         let query = SparqlParser::new().parse_query(&query).unwrap();
@@ -227,14 +227,14 @@ mod tests {
     #[test]
     fn what_would_see_a_variable_of_the_row_otherwise() {
         for group in [
-            // It has no value in some solutions.
+            // The variable is unbound in some solutions.
             "?x <:p> ?y OPTIONAL { ?x <:p> ?a }",
             "{ ?x <:p> ?a } UNION { ?x <:p> ?y }",
             "VALUES ?a { 1 UNDEF }",
             "GRAPH ?a { ?x <:p> ?y }",
             "BIND(1 AS ?a)",
             "{ SELECT (SUM(?x) AS ?a) { ?x <:p> ?y } }",
-            // A condition sees it before it has one, or where it never has.
+            // A condition uses the variable before it is bound, or where it never is.
             "?x <:p> ?y FILTER(?y > ?a)",
             "?x <:p> ?y FILTER(!BOUND(?a))",
             "?x <:p> ?y FILTER EXISTS { ?a <:p> ?y }",
@@ -243,12 +243,12 @@ mod tests {
             "?a <:p> ?x . { ?x <:p> ?y OPTIONAL { ?y <:p> ?a } FILTER(!BOUND(?a)) }",
             "?a <:p> ?x OPTIONAL { ?x <:p> ?y FILTER(?b = 1) }",
             "?a <:p> ?x OPTIONAL { ?x <:p> ?b } FILTER(!BOUND(?b))",
-            // An `OPTIONAL` has another solution with it than without it.
+            // An `OPTIONAL` has other solutions with the variable bound.
             "?x <:p> ?y OPTIONAL { ?x <:p> ?a } . ?y <:p> ?a",
-            // `MINUS` takes other solutions away.
+            // `MINUS` removes other solutions.
             "?a <:p> ?x MINUS { ?x <:p> ?y }",
             "?x <:p> ?y MINUS { ?x <:p> ?a }",
-            // A sub-query has a variable of its own by that name, or other solutions in number.
+            // A sub-query has another variable with that name, or another number of solutions.
             "{ SELECT ?x { ?x <:p> ?a } }",
             "?a <:p> ?x . { SELECT ?x { ?x <:p> ?a } }",
             "{ SELECT ?a (COUNT(*) AS ?n) { ?a <:p> ?x } GROUP BY ?a }",

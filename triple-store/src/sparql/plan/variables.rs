@@ -1,4 +1,4 @@
-//! Which variables a pattern binds, and whether it may be looked up row by row.
+//! Which variables a pattern binds, and whether the pattern may be looked up row by row.
 
 use super::names::{Names, of_term};
 use crate::sparql::walk::children;
@@ -8,9 +8,9 @@ use spargebra::term::{NamedNodePattern, TermPattern, TriplePattern, Variable};
 /// The variables of a pattern's rows. Blank nodes are variables here.
 #[derive(Clone, Default)]
 pub(in super::super) struct Scope {
-    /// Those that each row binds.
+    /// The variables that each row binds.
     pub(in super::super) certain: Names,
-    /// Those that some row may bind, `certain` included.
+    /// The variables that some row may bind, including `certain`.
     pub(super) all: Names,
 }
 
@@ -86,7 +86,7 @@ impl Scope {
         }
     }
 
-    /// Those that some rows bind and others don't.
+    /// The variables that some rows bind and others do not.
     pub(super) fn at_times(mut self) -> Names {
         self.all.retain(|name| !self.certain.contains(name));
         self.all
@@ -123,7 +123,7 @@ impl Scope {
 /// Whether a pattern gives the same rows if it is looked up for each row that binds some of `added`, instead of being
 /// evaluated once and joined with those rows.
 ///
-/// It does unless it sees a variable before it binds it, and does with it something else than to compare: the scope of
+/// That is so unless the pattern uses a variable before it binds it, in another way than by a comparison: the scope of
 /// a variable ends at its group.
 pub(super) fn fits(pattern: &GraphPattern, added: &Names) -> bool {
     let sees_only_its_own = |expression: &Expression, inner: &GraphPattern| {
@@ -153,11 +153,11 @@ pub(super) fn fits(pattern: &GraphPattern, added: &Names) -> bool {
                 && fits(inner, added)
                 && sees_only_its_own(expression, inner)
         }
-        // Rows that differ in whether they bind a variable would be the same where it is bound already.
+        // Rows that differ only in whether they bind a variable would be equal if it is bound already.
         GraphPattern::Distinct { inner } | GraphPattern::Reduced { inner } => {
             Scope::of(inner).at_times().is_disjoint(added) && fits(inner, added)
         }
-        // The optimizer takes a variable of the sub-query for the one of the same name outside of it.
+        // The optimizer confuses a variable of the sub-query with the outer one of the same name.
         GraphPattern::Project { inner, variables } => {
             let is_visible = |name: &String| variables.iter().any(|variable| variable.to_string() == *name);
             let mut used = Names::default();
@@ -173,7 +173,7 @@ pub(super) fn fits(pattern: &GraphPattern, added: &Names) -> bool {
     }
 }
 
-/// Adds all variables that an expression mentions, those of the patterns in it included.
+/// Adds all variables in an expression, including those of the patterns in it.
 pub(super) fn mentioned_in_expression(expression: &Expression, names: &mut Names) {
     match expression {
         Expression::Variable(variable) | Expression::Bound(variable) => {
