@@ -1,4 +1,4 @@
-//! Models that exhaust the interleavings of stripe-lock, with their negative controls.
+//! Models that explore all interleavings of stripe-lock, with their negative controls.
 //!
 //! The blocking locks are generic over `lock_api` raw locks. Their models use the library's public types over raw locks of this
 //! crate, which the model checker knows. They check the protocol above the raw lock (which stripes are taken, in which order,
@@ -41,7 +41,7 @@ pub fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Sync +
         model();
     });
     let bound = preemptions.map_or_else(|| "exhaustive".to_owned(), |n| format!("at most {n} preemptions"));
-    // Not by `println!`, which the test harness would swallow.
+    // The test harness captures `println!`.
     let line = format!("{name}: {} executions, {bound}\n", executions.load(Ordering::Relaxed));
     std::io::stdout().write_all(line.as_bytes()).expect("standard output is open");
 }

@@ -1,11 +1,11 @@
-//! Where to break the library, and which model has to find it.
+//! Defects of the library, and the model that has to find each.
 
 mod async_locks;
 mod blocking;
 mod exact;
 
-/// One defect: in `file` of stripe-lock's sources, `from` becomes `to`, and the model `model` of the test file `test` has to
-/// fail with the words `finds`.
+/// A defect. In `file` of stripe-lock's sources, `from` is replaced by `to`. The model `model` of the test file `test` then
+/// has to fail with a message that contains `finds`.
 ///
 /// # Examples
 ///
@@ -15,19 +15,19 @@ mod exact;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Mutant {
-    /// What is wrong with it.
+    /// A description of the defect.
     pub name: &'static str,
     /// The source file that is changed.
     pub file: &'static str,
-    /// The text that is replaced; it stands there exactly once.
+    /// The text that is replaced. It occurs exactly once in the file.
     pub from: &'static str,
-    /// The text that takes its place.
+    /// The replacement.
     pub to: &'static str,
     /// The test file of the model.
     pub test: &'static str,
     /// The model that finds it.
     pub model: &'static str,
-    /// Words that the failing model prints.
+    /// A part of the message of the failing model.
     pub finds: &'static str,
 }
 

@@ -20,7 +20,7 @@ struct Holders {
     called: usize,
 }
 
-/// A time in a model: it has passed after this many looks at the lock.
+/// A deadline in a model: it has passed after this many attempts to lock.
 ///
 /// # Examples
 ///
@@ -52,7 +52,7 @@ impl Shared {
         self.holders.get_or_init(|| (Mutex::new(Holders::default()), Condvar::new()))
     }
 
-    /// Waits until `free`, then notes the new holder by `take`.
+    /// Waits until `free` returns true, then records the new holder by `take`.
     fn wait(&self, free: impl Fn(&Holders) -> bool, take: impl Fn(&mut Holders)) {
         let (holders, changed) = self.parts();
         let mut holders = holders.lock().expect("no model panics inside a raw lock");
@@ -70,7 +70,7 @@ impl Shared {
         })
     }
 
-    /// Attempts it `looks` times; other threads run in between.
+    /// Tries it `looks` times. Other threads run in between.
     fn attempt_for(
         &self,
         Looks(looks): Looks,

@@ -1,5 +1,5 @@
-//! Models of programs that use the library, as their authors would write them: nothing but its public types, with the
-//! default locks and hasher. Each program comes once more with a bug that the model has to find.
+//! Models of programs that use the library, as their authors would write them: only its public types, with the
+//! default locks and hasher. A second version of each program has a bug that the model has to find.
 #![cfg(loom)]
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use stripe_lock::{AsyncStripedMutex, KeyedMutex, StripedMutex, StripedReentrantM
 
 const KEY: u64 = 7;
 
-/// What is slow, and must happen once for each key.
+/// The slow loads, which must happen once for each key.
 #[derive(Default)]
 struct Loads(AtomicUsize);
 
@@ -28,7 +28,7 @@ impl Loads {
     }
 }
 
-/// A cache of values that a thread loads while the others who want the same key wait.
+/// A cache whose values one thread loads while other threads that need the same key wait.
 struct Cache {
     entries: StripedMutex<u64, HashMap<u64, u64>>,
     loads: Loads,
@@ -44,7 +44,7 @@ impl Cache {
         *entries.entry(key).or_insert_with(|| self.loads.load(key))
     }
 
-    /// The bug: it lets go of the key while it loads.
+    /// The bug: it releases the key while it loads.
     fn get_carelessly(&self, key: u64) -> u64 {
         if let Some(value) = self.entries.lock(&key).get(&key) {
             return *value;
@@ -71,7 +71,7 @@ impl AsyncCache {
         *entries.entry(key).or_insert_with(|| self.loads.load(key))
     }
 
-    /// The bug: it lets go of the key while it loads.
+    /// The bug: it releases the key while it loads.
     async fn get_carelessly(&self, key: u64) -> u64 {
         if let Some(value) = self.entries.lock(&key).await.get(&key) {
             return *value;
@@ -82,7 +82,7 @@ impl AsyncCache {
     }
 }
 
-/// Runs `get` in two threads, and demands that one of them loaded.
+/// Runs `get` in two threads, and asserts that only one of them loaded.
 fn loaded_once<C: Send + Sync + 'static>(new: fn() -> C, get: fn(&C) -> u64, loads: fn(&C) -> &Loads) {
     let cache = Arc::new(new());
     let other = thread::spawn({
@@ -123,14 +123,14 @@ fn an_async_cache_that_lets_go_while_it_loads_is_found_out() {
     });
 }
 
-/// Two counters elsewhere, that only who has locked their keys adds to, in two steps.
+/// Two counters outside the locks. Only the holder of their keys adds to them, in two steps.
 struct Counters<L> {
     locks: L,
     counts: [AtomicUsize; 2],
 }
 
 impl<L: Send + Sync + 'static> Counters<L> {
-    /// Adds to the first counter in two threads, each time under what `add` locks.
+    /// Adds to the first counter in two threads, under the keys that `add` locks.
     fn race(locks: L, add: fn(&Self)) {
         let counters = Arc::new(Self { locks, counts: [AtomicUsize::new(0), AtomicUsize::new(0)] });
         let other = thread::spawn({

@@ -1,12 +1,11 @@
-//! The negative controls: breaks the library in one place at a time and demands that a model finds it.
+//! The negative controls: breaks the library in one place at a time, and checks that a model finds the defect.
 //!
-//! Works on a copy of the two crates under `target/mutants`, so that the library carries no switches for it. Every
-//! model is first run on an unbroken copy, since a model that fails anyway finds nothing. A mutant has to compile, and
-//! the model has to fail with the words that belong to the defect.
+//! It works on a copy of the two crates under `target/mutants`, so the library needs no switches for it. Every model
+//! first runs on an unbroken copy, because a model that fails there would find nothing. A mutant has to compile, and
+//! the model has to fail with the message of the defect.
 //!
 //! `cargo loom-mutants [NAME...]` runs all mutants, or those whose names contain one of the words. With `--unbroken-pass` it
-//! takes for granted that the models pass unbroken, as where `cargo loom` has just shown it. There is a copy for each thread that can
-//! run, up to four.
+//! skips the runs without mutation, for use after `cargo loom`. There is a copy for each hardware thread, up to four.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ fn main() -> ExitCode {
     let (options, words): (Vec<String>, Vec<String>) =
         env::args().skip(1).partition(|argument| argument.starts_with("--"));
     if let Some(unknown) = options.iter().find(|option| *option != UNBROKEN_PASS) {
-        eprintln!("mutants: {unknown} is no option; there is {UNBROKEN_PASS}");
+        eprintln!("mutants: unknown option {unknown}; the only option is {UNBROKEN_PASS}");
         return ExitCode::from(2);
     }
     let chosen =
@@ -39,14 +38,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// What one copy is used for at a time.
+/// A job for one copy.
 #[derive(Clone, Copy)]
 enum Job<'a> {
     Unbroken(&'a str, &'a str),
     Broken(&'a Mutant),
 }
 
-/// Returns how many mutants went unfound, together with those of `models` that fail unbroken.
+/// Returns how many mutants were not found, plus how many of `models` fail without mutation.
 fn run(mutants: &[&Mutant], models: &BTreeSet<(&str, &str)>) -> io::Result<usize> {
     let unbroken = models.iter().map(|&(test, model)| Job::Unbroken(test, model));
     let jobs: Vec<_> = unbroken.chain(mutants.iter().map(|&mutant| Job::Broken(mutant))).collect();
@@ -70,7 +69,7 @@ fn run(mutants: &[&Mutant], models: &BTreeSet<(&str, &str)>) -> io::Result<usize
     Ok(unfound)
 }
 
-/// A workspace of the library and its models alone.
+/// A workspace with only the library and its models.
 struct Copy {
     root: PathBuf,
 }
@@ -85,7 +84,7 @@ impl Copy {
                 _ => copy_folder(&original.join(member), &root.join(member))?,
             }
         }
-        // This program: the models don't need it, and it would be rebuilt with each mutant.
+        // This removes this program: the models don't need it, and it would be rebuilt with each mutant.
         fs::remove_dir_all(root.join("loom-tests/src/bin"))?;
         let manifest = fs::read_to_string(original.join("Cargo.toml"))?;
         let lines = manifest.lines().map(|line| match line {
@@ -95,8 +94,8 @@ impl Copy {
         });
         fs::write(root.join("Cargo.toml"), lines.collect::<String>())?;
         fs::copy(original.join("Cargo.lock"), root.join("Cargo.lock"))?;
-        // What the models depend on is the same here, so what `cargo loom` has built of it is taken over, times and all. The two
-        // crates themselves are newer here, so they are built.
+        // The models' dependencies are the same, so the build of `cargo loom` is copied with its file times. The two crates
+        // themselves are newer here, so they are rebuilt.
         let built = original.join("target/loom/release");
         if built.exists() && !root.join("target").exists() {
             fs::create_dir(root.join("target"))?;
@@ -112,7 +111,7 @@ impl Copy {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(&self.root).args(["test", "--release", "-p", "loom-tests", "--test", test]);
         cargo.args(["--config", "build.rustflags=['--cfg', 'loom']", "--offline"]);
-        // One line changes from build to build.
+        // Builds differ by one line, so incremental compilation helps.
         cargo.args([
             "--config",
             "profile.release.incremental=true",
@@ -122,7 +121,7 @@ impl Copy {
         cargo
     }
 
-    /// Whether the model did what it has to, and what to print.
+    /// Whether the model behaved as required, and the line to print.
     fn done(&self, job: &Job<'_>) -> io::Result<(bool, String)> {
         let mutant = match job {
             Job::Unbroken(test, model) => {
@@ -162,7 +161,7 @@ impl Copy {
         let source = fs::read_to_string(&file)?;
         if source.matches(mutant.from).count() != 1 {
             let text =
-                format!("{}: {:?} stands not exactly once in {}", mutant.name, mutant.from, mutant.file);
+                format!("{}: {:?} does not occur exactly once in {}", mutant.name, mutant.from, mutant.file);
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         fs::write(&file, source.replacen(mutant.from, mutant.to, 1))?;

@@ -37,7 +37,7 @@ fn beside_waiters_and_newcomers() {
     });
 }
 
-/// Two wait, more than one batch, and the first of them was woken perhaps when the set is closed.
+/// Two tasks wait, which is more than one batch. The first may have been woken when the set is closed.
 #[test]
 fn beside_the_woken() {
     explore("closing::beside_the_woken", Some(3), || {
@@ -54,7 +54,7 @@ fn beside_the_woken() {
     });
 }
 
-/// All waiters are told, although the holder never leaves.
+/// All waiters get an error, although the holder never releases the stripe.
 #[test]
 fn beside_a_holder_that_stays() {
     explore("closing::beside_a_holder_that_stays", Some(3), || {
@@ -72,7 +72,7 @@ fn beside_a_holder_that_stays() {
     });
 }
 
-/// A multi is told while it holds the lower stripe, or finds the higher one closed when it goes on.
+/// A multi gets an error while it holds the lower stripe, or finds the higher stripe closed when it continues.
 #[test]
 fn beside_a_multi() {
     fn both(locks: &Mutexes) {
@@ -108,7 +108,7 @@ fn beside_a_multi() {
     });
 }
 
-/// Two readers behind a writer: each is let in or told.
+/// Two readers behind a writer: each is admitted or gets an error.
 #[test]
 fn beside_readers() {
     explore("closing::beside_readers", Some(3), || {
@@ -125,7 +125,7 @@ fn beside_readers() {
     });
 }
 
-/// An upgrade gets an error or becomes the writer; a reader leaves meanwhile.
+/// An upgrade gets an error or becomes the writer, while a reader leaves.
 #[test]
 fn beside_an_upgrade() {
     use stripe_lock::asynchronous::AsyncGuard;

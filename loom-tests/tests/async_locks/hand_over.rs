@@ -13,7 +13,7 @@ use super::{
     single, sum, wait,
 };
 
-/// Under loom a batch is one waiter. Three readers are in together when the writer has left, whatever others do meanwhile.
+/// Under loom a batch is one waiter. Three readers are inside together when the writer has left, whatever other tasks do.
 #[test]
 fn readers_past_the_batch_limit() {
     explore("readers_past_the_batch_limit", Some(3), || {
@@ -57,7 +57,7 @@ impl Meeting {
     }
 }
 
-/// The same, with the readers awaited elsewhere: each waits for both to be in.
+/// The same with readers that are awaited by other threads: each waits until both are inside.
 #[test]
 fn readers_meet_past_the_batch_limit() {
     explore("readers_meet_past_the_batch_limit", Some(3), || {
@@ -100,7 +100,7 @@ fn a_fair_unlock_hands_over() {
     });
 }
 
-/// The same while others wait and leave, one of them woken already.
+/// The same while others wait and give up, one of which was woken already.
 #[test]
 fn fair_unlocks_beside_others() {
     fn fair(locks: &Mutexes) {
@@ -129,7 +129,7 @@ fn a_bump_lets_the_waiter_in_between() {
     });
 }
 
-/// The place is taken here, and awaited by another thread, which comes before the third.
+/// This thread takes the place in the queue and another thread awaits it. It comes before the third thread.
 #[test]
 fn a_place_is_awaited_elsewhere() {
     explore("a_place_is_awaited_elsewhere", Some(3), || {

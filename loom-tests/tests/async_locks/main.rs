@@ -48,7 +48,7 @@ fn mutexes(stripes: usize) -> Arc<Mutexes> {
     Arc::new(Mutexes::with_hasher(stripes, Identity::default()))
 }
 
-/// For owned guards, which want the standard library's `Arc`.
+/// For owned guards, which need the standard library's `Arc`.
 fn shared_mutexes(stripes: usize) -> std::sync::Arc<Mutexes> {
     std::sync::Arc::new(Mutexes::with_hasher(stripes, Identity::default()))
 }
@@ -58,7 +58,7 @@ fn shared_rwlocks(stripes: usize) -> std::sync::Arc<RwLocks> {
     std::sync::Arc::new(RwLocks::with_hasher(stripes, Identity::default()))
 }
 
-/// What a future is that must be ready by now.
+/// The output of a future that must be ready.
 fn ready<F: Future>(mut future: Pin<Box<F>>) -> F::Output {
     match poll_once(future.as_mut()) {
         Poll::Ready(output) => output,
@@ -66,7 +66,7 @@ fn ready<F: Future>(mut future: Pin<Box<F>>) -> F::Output {
     }
 }
 
-/// Asks for the stripe of key 0, gets it, adds one.
+/// Locks the stripe of key 0, and adds 1.
 fn single(locks: &Mutexes) {
     block_on(locks.lock(&0)).add();
 }
@@ -75,7 +75,7 @@ fn sum(locks: Arc<Mutexes>) -> usize {
     total(&locks)
 }
 
-/// What was added to all stripes.
+/// The sum of all stripes.
 fn total(locks: &Mutexes) -> usize {
     let guard = locks.try_lock_all().expect("nothing stays held");
     guard.iter().map(|(_, data)| data.get()).sum()

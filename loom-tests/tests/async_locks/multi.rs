@@ -28,7 +28,7 @@ fn high(locks: &Mutexes) {
     block_on(locks.lock(&two_keys()[1])).add();
 }
 
-/// Asks for both stripes, and gives up.
+/// Requests both stripes, and gives up.
 fn give_up_both(locks: &Mutexes) {
     if let Poll::Ready(guard) = poll_once(pin!(locks.lock_all())) {
         guard.iter().for_each(|(_, data)| data.add());
@@ -130,7 +130,7 @@ fn multis_in_strict_order() {
     });
 }
 
-/// A release takes one stripe more for a multi, which has to see to the third itself.
+/// A release takes one more stripe for a multi, which has to take the third one itself.
 mod three_stripes {
     use super::*;
 

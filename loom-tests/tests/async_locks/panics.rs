@@ -1,7 +1,7 @@
-//! Wakers that panic when they are called or cloned: only the task that called them sees the panic.
+//! Wakers that panic when they are called or cloned. Only the task that called them sees the panic.
 //!
-//! Loom's threads share one count of panics, so that nothing can be modelled in which one of them unwinds while another runs.
-//! That leaves out what a multi-guard releases after the first panic; `async_wakers.rs` of the library tests that.
+//! Loom's threads share one count of panics, so no model can have a thread that unwinds while another runs. So the releases
+//! of a multi-guard after the first panic are not modelled. The library's test `async_wakers.rs` covers them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! How a thread waits: the parker of the library, over loom's `park` and `unpark`. Every thread has one, for all its waits.
+//! How a thread waits: the parker of the library, over loom's `park` and `unpark`. Every thread has one parker for all its
+//! waits.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use loom_tests::explore;
 
 use super::{EXHAUSTIVE, Mutexes, all, mutexes, poll_once, shared_mutexes, single, sum, two_keys};
 
-/// Asks for the stripe of key 0 as a thread, gets it, adds one.
+/// Locks the stripe of key 0 as a thread, and adds 1.
 fn blocking(locks: &Mutexes) {
     locks.blocking_lock(&0).add();
 }
@@ -45,7 +46,7 @@ fn one_wait_after_another() {
     });
 }
 
-/// A wait that ran out of time leaves a wake behind, perhaps, and the next one begins with it.
+/// A wait that timed out may leave a wake behind, with which the next wait begins.
 #[test]
 fn a_wait_after_one_that_ended_in_vain() {
     fn again(locks: &Mutexes) {
@@ -78,7 +79,7 @@ fn an_unpark_of_somebody_else() {
     });
 }
 
-/// A thread that waits within a task that waits: the one is polled, the other parks.
+/// A thread waits inside a waiting task: the task is polled, and the thread parks.
 #[test]
 fn beside_a_future_of_the_same_thread() {
     fn nested(locks: &Mutexes) {

@@ -33,7 +33,7 @@ impl Limited {
     }
 }
 
-/// Three take two permits, each holds its own while it looks how many are in.
+/// Three tasks share two permits. Each holds its permit while it checks how many tasks are inside.
 #[test]
 fn no_more_holders_than_permits() {
     fn enter(limited: &Limited) {
@@ -80,7 +80,8 @@ fn two_permits_at_once() {
     });
 }
 
-/// A waiter for few permits stands behind one that wants more than there are. It gets them when that one gives up.
+/// A waiter for few permits is queued behind one that wants more than there are. It gets its permits when that one
+/// gives up.
 #[test]
 fn two_permits_are_given_up() {
     fn give_up(limited: &Limited) {
@@ -118,7 +119,7 @@ fn permits_of_two_keys() {
     });
 }
 
-/// Two wait for a permit that never comes back, and two more are added.
+/// Two tasks wait for a permit that is never returned, and two permits are added.
 #[test]
 fn permits_are_added() {
     fn acquire(locks: &Semaphores) {
@@ -135,7 +136,8 @@ fn permits_are_added() {
     });
 }
 
-/// As many as were added are handed over at once, past the limit of waiters for one lock of the bucket.
+/// All added permits are handed over at once, even above the limit of waiters that are served under one lock of the
+/// bucket.
 #[test]
 fn all_added_permits_are_handed_over() {
     fn acquire(locks: &Semaphores) {

@@ -11,14 +11,14 @@ use loom_tests::explore;
 
 use super::{Data, EXHAUSTIVE, Identity, Mutexes, all, mutexes, poll_once, single, sum};
 
-/// Asks for the stripe of key 0, and gives up.
+/// Requests the stripe of key 0, and gives up.
 fn give_up(locks: &Mutexes) {
     if let Poll::Ready(guard) = poll_once(pin!(locks.lock(&0))) {
         guard.add();
     }
 }
 
-/// Asks for the stripe of key 0 as a thread, gets it, adds one.
+/// Locks the stripe of key 0 as a thread, and adds 1.
 fn blocking(locks: &Mutexes) {
     locks.blocking_lock(&0).add();
 }
@@ -76,7 +76,8 @@ fn threads_and_tasks() {
     });
 }
 
-/// One gives up while waiting, while woken or while handed the stripe: the other gets it all the same.
+/// A waiter gives up while it waits, after it was woken or after it was handed the stripe. The other one gets the
+/// stripe in each case.
 #[test]
 fn giving_up_passes_the_turn_on() {
     explore("giving_up_passes_the_turn_on", Some(3), || {
@@ -95,7 +96,7 @@ fn giving_up_in_strict_order() {
     });
 }
 
-/// The holder leaves, a newcomer overtakes, the one that was woken finds the stripe taken: then it is handed over.
+/// The holder releases the stripe, a newcomer overtakes, and the woken waiter finds it held. Then it is handed over.
 #[test]
 fn overtaken() {
     fn overtake(locks: &Mutexes) {

@@ -1,4 +1,4 @@
-//! From one way of holding a stripe of a read-write lock to another.
+//! Changing the mode in which a stripe of a read-write lock is held.
 
 use std::pin::pin;
 
@@ -32,7 +32,7 @@ fn upgrade(locks: &RwLocks) {
     guard.add();
 }
 
-/// Asks for the upgrade, and gives up.
+/// Requests the upgrade, and gives up.
 fn give_up(locks: &RwLocks) {
     let guard = wait(locks.upgradable_read(&0));
     drop(poll_once(pin!(AsyncGuard::upgrade(guard))));
@@ -61,7 +61,7 @@ fn beside_another() {
     });
 }
 
-/// A writer waits already, woken or not, when the upgrade is asked for.
+/// A writer waits already, woken or not, when the upgrade is requested.
 #[test]
 fn before_a_writer_that_waits() {
     explore("upgrading::before_a_writer_that_waits", Some(3), || {
@@ -102,7 +102,7 @@ fn given_up_beside_another() {
     });
 }
 
-/// The readers that wait are let in at once, past the limit of one batch, though others come and go.
+/// All waiting readers are admitted at once, above the limit of one batch, while other tasks enter and leave.
 #[test]
 fn a_downgrade_lets_readers_in() {
     explore("a_downgrade_lets_readers_in", Some(5), || {
@@ -123,7 +123,7 @@ fn a_downgrade_lets_readers_in() {
     });
 }
 
-/// The same, and the writer comes to write again before any other writer.
+/// The same, and the writer writes again before any other writer.
 #[test]
 fn a_downgrade_keeps_the_right_to_upgrade() {
     explore("a_downgrade_keeps_the_right_to_upgrade", Some(3), || {

@@ -1,4 +1,4 @@
-//! The raw mutex of the library itself: its own code, over loom's atomics, mutexes and threads.
+//! The raw mutex of the library: its own code over loom's atomics, mutexes and threads.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,13 +9,13 @@ use stripe_lock::raw::ByteMutex;
 
 use super::{Counter, join, spawn};
 
-/// A mutex and what it guards.
+/// A mutex and its data.
 struct Guarded {
     raw: ByteMutex,
     data: Counter,
 }
 
-/// The atomics of a mutex are made on first use, which is here, before there are threads.
+/// The atomics of a mutex are made on first use, which is here, before the threads start.
 fn guarded() -> Arc<Guarded> {
     let guarded = Guarded { raw: RawMutex::INIT, data: Counter::default() };
     guarded.add();
@@ -37,7 +37,8 @@ impl Guarded {
         unsafe { self.raw.unlock_fair(state) }
     }
 
-    /// Adds if it gets the lock within a deadline that has passed: at once, or by a hand-over at the moment of giving up.
+    /// Adds 1 if it gets the lock although the deadline has passed: immediately, or by a hand-over at the moment of
+    /// giving up.
     fn add_or_give_up(&self, past: Instant) -> bool {
         let Some(state) = self.raw.try_lock_until(past) else { return false };
         self.data.add();
@@ -46,7 +47,7 @@ impl Guarded {
         true
     }
 
-    /// What was counted beyond the first, once all threads have ended.
+    /// The count after the first, once all threads have ended.
     fn count(&self) -> u32 {
         let state = self.raw.try_lock().expect("nothing is left locked");
         let count = self.data.get() - 1;

@@ -31,7 +31,7 @@ impl Split<u64> for Pot {
 /// Locks without data.
 type Locks = StripedMutex<u64, (), LoomMutex, ByStripe>;
 
-/// Keys 0 and 1, which share a stripe or do not, and what each of them protects.
+/// Keys 0 and 1, which may share a stripe, and the data that each protects.
 struct Keys {
     locks: StripedMutex<u64, Pot, LoomMutex, ByStripe>,
     data: [Counter; 2],
@@ -41,11 +41,7 @@ impl Keys {
     fn new(stripes: usize) -> Arc<Self> {
         let locks = StripedMutex::growing_with_hasher(1..=2, ByStripe::of(2));
         locks.resize(2);
-        assert_eq!(
-            [0, 1].map(|key: u64| locks.stripe_of(&key)),
-            [0, 1],
-            "the hasher does what its name says"
-        );
+        assert_eq!([0, 1].map(|key: u64| locks.stripe_of(&key)), [0, 1], "the hasher maps key n to stripe n");
         locks.resize(stripes);
         Arc::new(Self { locks, data: Default::default() })
     }
@@ -57,7 +53,7 @@ impl Keys {
         pot.0[key as usize] += 1;
     }
 
-    /// A section of both.
+    /// A section of both keys.
     fn add_both(&self) {
         let mut pots = self.locks.lock_many(&[0, 1]);
         for key in [0, 1] {
@@ -66,7 +62,7 @@ impl Keys {
         }
     }
 
-    /// Asserts how many sections each key has been in.
+    /// Asserts how many sections each key had.
     fn have(&self, counts: [u32; 2]) {
         let pots = self.locks.lock_all();
         assert_eq!([0, 1].map(|key| self.data[key].get()), counts, "sections");

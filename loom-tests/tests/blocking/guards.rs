@@ -1,4 +1,4 @@
-//! What guards do before they are dropped: change their mode, release for a while or in part, grow.
+//! Operations of guards: changing the mode, releasing temporarily or in part, extending.
 
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ fn a_released_part_is_free() {
         let mut guard = locks.lock_many(&[1, 2]);
         guard.iter().for_each(|(_, n)| n.add());
         assert!(guard.release(&2));
-        // Waits for no thread that waits for this guard.
+        // This waits for no thread that waits for this guard.
         drop(locks.lock(&2));
         guard.get(&1).expect("held still").add();
         drop(guard);

@@ -1,4 +1,4 @@
-//! The blocking locks: exclusion, and no deadlock whatever is taken together.
+//! The blocking locks: mutual exclusion, and no deadlock for any combination of keys.
 #![cfg(loom)]
 
 mod byte_mutex;
@@ -52,23 +52,23 @@ impl Hasher for ByStripe {
     }
 }
 
-/// Data in which the checker finds accesses that nothing orders.
+/// Data in which the checker finds unordered accesses.
 #[derive(Default)]
 struct Counter(UnsafeCell<u32>);
 
 impl Counter {
     fn add(&self) {
-        // SAFETY: the caller holds the stripe of this counter; the checker reports it if not.
+        // SAFETY: the caller holds the stripe of this counter. The checker reports it if not.
         self.0.with_mut(|n| unsafe { *n += 1 });
     }
 
     fn get(&self) -> u32 {
-        // SAFETY: the caller holds the stripe of this counter; the checker reports it if not.
+        // SAFETY: the caller holds the stripe of this counter. The checker reports it if not.
         self.0.with(|n| unsafe { *n })
     }
 }
 
-// SAFETY: the point of the models is that the locks make it so; the checker reports any access they don't order.
+// SAFETY: the locks order the accesses. The checker reports it if they don't.
 unsafe impl Sync for Counter {}
 // SAFETY: as for `Sync`.
 unsafe impl Send for Counter {}

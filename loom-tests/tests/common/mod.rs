@@ -1,4 +1,4 @@
-//! What the models of the async and of the exact locks have in common.
+//! Parts that the models of the async and of the exact locks share.
 
 use std::hash::{BuildHasher, Hasher};
 use std::pin::{Pin, pin};
@@ -8,7 +8,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-/// A hasher that lets a model name its stripes.
+/// A hasher with which the key of a model selects its stripe.
 #[derive(Clone, Default)]
 pub(crate) struct Identity(u64);
 
@@ -31,7 +31,7 @@ impl Hasher for Identity {
     }
 }
 
-/// A counter that loom watches: two at a time in it is a failure.
+/// A counter that loom watches: two accesses at the same time are an error.
 #[derive(Default)]
 pub(crate) struct Data(UnsafeCell<usize>);
 
@@ -50,7 +50,7 @@ impl Data {
     }
 }
 
-/// Runs one closure in each of several threads, the last one in this.
+/// Runs each closure in a thread of its own, the last one in this thread.
 pub(crate) fn all<L: Send + Sync + 'static>(locks: &Arc<L>, parts: Vec<fn(&L)>) {
     let mut parts = parts.into_iter();
     let here = parts.next().unwrap();
@@ -79,8 +79,8 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future on this thread, which is polled when it was woken, and only then. (loom's `block_on` also polls it for no
-/// reason, and counts what holds its waker, which takes many more executions.)
+/// Runs a future on this thread, and polls it only when it was woken. loom's `block_on` also polls it without a wake and
+/// counts references to its waker, which takes many more executions.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = std::sync::Arc::new(Unpark(thread::current())).into();
@@ -92,7 +92,7 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The future, once it has joined a queue: for another thread to await.
+/// Polls the future until it has joined a queue, so that another thread can await it.
 pub(crate) fn queued<F: Future>(future: F) -> Pin<Box<F>> {
     let mut future = Box::pin(future);
     assert!(poll_once(future.as_mut()).is_pending());

@@ -1,4 +1,4 @@
-//! Exact locks: the code itself, not a model of it. The sets have one bucket, so that any two keys meet.
+//! The exact locks: the code itself, not a model of it. The sets have one bucket, so any two keys share it.
 #![cfg(loom)]
 
 #[path = "../common/mod.rs"]
@@ -71,7 +71,7 @@ fn many<const ONE: usize, const OTHER: usize>(set: &Tasks) {
     drop(guard);
 }
 
-/// Asks for key 0, and gives up.
+/// Requests key 0, and gives up.
 fn give_up(set: &Tasks) {
     if let Poll::Ready(guard) = poll_once(pin!(set.locks.lock(&0))) {
         set.add([0]);
@@ -79,7 +79,7 @@ fn give_up(set: &Tasks) {
     }
 }
 
-/// Nothing is left: the next one enters by the word.
+/// Asserts that nothing is held: the next acquisition enters by the word.
 fn is_empty(set: &Tasks) {
     let guards = [0, 1, 2].map(|key| set.locks.try_lock(&key));
     assert!(guards.iter().all(Option::is_some), "nothing is left locked");
@@ -115,7 +115,7 @@ fn two_keys_meet() {
     });
 }
 
-/// The bucket goes from its word to the table and back while others come and go.
+/// The bucket changes from its word to the table and back, while other tasks enter and leave.
 #[test]
 fn the_table_is_left_while_another_enters() {
     explore("the_table_is_left_while_another_enters", Some(3), || {
@@ -136,11 +136,11 @@ fn a_key_is_locked_beside_one_that_is_held() {
     });
 }
 
-/// Unequal keys never wait for each other, whatever else goes on in their bucket.
+/// Unequal keys never wait for each other, whatever other tasks do in their bucket.
 #[test]
 fn another_key_is_never_in_the_way() {
     fn try_other(set: &Tasks) {
-        let guard = set.locks.try_lock(&2).expect("nobody holds this key");
+        let guard = set.locks.try_lock(&2).expect("this key is free");
         set.add([2]);
         drop(guard);
     }
@@ -152,7 +152,8 @@ fn another_key_is_never_in_the_way() {
     });
 }
 
-/// One gives up while waiting, while woken or while handed the key: the other gets it all the same.
+/// A waiter gives up while it waits, after it was woken or after it was handed the key. The other one gets the key in
+/// each case.
 #[test]
 fn giving_up_passes_the_turn_on() {
     explore("giving_up_passes_the_turn_on", Some(3), || {

@@ -1,7 +1,7 @@
 //! The terms of one query, and literals by their lexical form.
 //!
 //! The evaluator reads a literal as its value, and writes the value's canonical form: an expression turns
-//! `"01"^^xsd:integer` into `"1"^^xsd:integer`. If a term has to keep its form, it is [disguised](disguised): it gets a
+//! `"01"^^xsd:integer` into `"1"^^xsd:integer`. If a term has to keep its form, it is [`disguised`]: it gets a
 //! datatype that the evaluator does not know and so does not change.
 
 use super::meter::{self, text_length};

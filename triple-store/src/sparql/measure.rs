@@ -1,4 +1,4 @@
-//! The properties of a query that the [meter] of its evaluation needs.
+//! The properties of a query that the [meter](super::meter) of its evaluation needs.
 
 use super::functions;
 use super::meter::{Budget, Meter};

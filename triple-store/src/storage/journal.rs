@@ -5,9 +5,9 @@
 //! | `f` | the version of this format |
 //! | `m` | the [manifest](Manifest) of the last checkpoint |
 //! | `r` number | a [chunk](crate::storage::chunk) of the run |
-//! | `d` checkpoint, number | terms that a checkpoint added: a [record](crate::storage::record) without changes, compressed |
+//! | `d` checkpoint, number | terms that a checkpoint added: a [record] without changes, compressed |
 //! | `n` prefix | the IRI of the prefix |
-//! | `t` sequence number | the [record](crate::storage::record) of one commit |
+//! | `t` sequence number | the [record] of one commit |
 //!
 //! Numbers in keys are big endian. Writes become durable in the order in which they were logged. So a manifest is
 //! written after everything that it refers to, and what it replaces is deleted after it. A chunk that two successive
