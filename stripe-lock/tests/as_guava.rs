@@ -1,8 +1,8 @@
-//! What Guava's own tests hold its `Striped` to, where it applies to sets of this crate.
+//! The tests of Guava's `Striped`, as far as they apply to sets of this crate.
 //!
-//! Not here, because this crate has none: null (`testNull`), and locks that are made on demand and collected when nothing
-//! refers to them (`testWeakImplementations`, `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`). Stripes live
-//! as long as the set, and a set has at most `MAX_STRIPES`.
+//! Left out: null (`testNull`), and locks that are made on demand and garbage-collected (`testWeakImplementations`,
+//! `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`), because this crate has neither. Stripes live as long as
+//! the set, and a set has at most `MAX_STRIPES`.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +28,7 @@ fn a_set_is_no_smaller_than_asked_for() {
     }
 }
 
-/// `testStrongImplementations`: a key has one lock as long as the set lasts.
+/// `testStrongImplementations`: a key has one lock for the lifetime of the set.
 #[test]
 fn a_key_keeps_its_stripe() {
     let locks = StripedMutex::<String, u64>::new(16);
@@ -54,7 +54,8 @@ fn many_keys_are_sorted() {
     }
 }
 
-/// `testBasicInvariants`: every index has a stripe of its own, every key one of these, and there are no more.
+/// `testBasicInvariants`: every index has a stripe of its own, every key belongs to one of them, and there are no
+/// others.
 #[test]
 fn every_index_has_a_stripe_and_every_key_one_of_them() {
     let mut locks = StripedMutex::<u64, usize>::from_fn(64, <_>::default(), |index| index);

@@ -1,5 +1,4 @@
-//! Which auto traits the async types have, and what their methods return: each of them, present or absent, whatever the
-//! data.
+//! Which auto traits the async types and the results of their methods have, for each kind of data.
 #![cfg(feature = "async")]
 
 #[path = "common/autos.rs"]
@@ -32,7 +31,7 @@ type S = &'static Limits;
 
 #[test]
 fn sets() {
-    // A mutex needs data that may be sent, and no more. Readers share theirs.
+    // A mutex needs only data that is `Send`. Readers share their data.
     autos! {
         Locks<T> => "syuw-" "syuw-" "--uw-" "--uw-";
         Rw<T> => "syuw-" "s-uw-" "--uw-" "--uw-";
@@ -55,8 +54,8 @@ fn guards_of_one_stripe() {
 
 #[test]
 fn guards_of_a_part() {
-    // The guard of a part goes where the guard of the whole goes, if the part may too: what is read must be shareable to be
-    // sent, what is written must be sendable.
+    // The guard of a part is `Send` if the guard of the whole is and the part permits it: data that is read must be `Sync`,
+    // and data that is written must be `Send`.
     autos! {
         AsyncMappedGuard<L<T>, Write, u8> => "syu--" "s-u--" "--u--" "--u--";
         AsyncMappedGuard<L<u8>, Write, T> => "syu--" "s-u--" "-yu--" "--u--";
@@ -70,7 +69,7 @@ fn guards_of_a_part() {
 
 #[test]
 fn guards_of_many_stripes_and_their_iterators() {
-    // An iterator may go where its guard may (`iter_mut`), or where a reference to the guard may (`iter`).
+    // An iterator is `Send` if its guard is (`iter_mut`), or if a reference to the guard is (`iter`).
     autos! {
         AsyncMultiGuard<L<T>, UniformPlan<Write>> => "syu--" "s-u--" "--u--" "--u--";
         AsyncMultiGuard<Arc<Locks<T>>, UniformPlan<Write>> => "syu--" "s-u--" "--u--" "--u--";
@@ -86,7 +85,7 @@ fn guards_of_many_stripes_and_their_iterators() {
 
 #[test]
 fn futures() {
-    // A future goes where its set may be shared. It is linked into a queue, so it stays where it is; but in a box it may move.
+    // A future is `Send` if its set is `Sync`. It is linked into a queue, so it is not `Unpin`, but its box is.
     autos! {
         Acquire<L<T>, Write> => "sy---" "sy---" "-----" "-----";
         Acquire<Arc<Locks<T>>, Write> => "sy---" "sy---" "-----" "-----";
@@ -115,7 +114,7 @@ fn keys_are_never_stored() {
 
 #[test]
 fn exact_locks() {
-    // No data and no key is stored. What a thread locked stays with it; what a task locked goes where it goes.
+    // No data and no key is stored. Guards of threads are not `Send`, and guards of tasks are.
     type Threads<T> = KeyedMutex<T, Hasher>;
     type Tasks<T> = AsyncKeyedMutex<T, Hasher>;
     autos! {
@@ -131,7 +130,7 @@ fn exact_locks() {
     }
 }
 
-/// What has no name, of sets with data of this type.
+/// Types without a name, of sets with data of this type.
 macro_rules! nameless {
     ($data:ty: $make:expr) => {{
         let mut locks = Locks::<$data>::from_fn(4, Hasher::default(), |_| $make);
@@ -163,7 +162,7 @@ fn what_has_no_name() {
     assert_eq!((words, iter.as_str()), ([const { "-----" }; 7].map(String::from), "--u--"));
 }
 
-/// Futures of several kinds go to other threads, and what they hold over an await goes with them.
+/// Futures of several kinds are sent to other threads, with the guards that they hold over an await.
 #[test]
 fn futures_are_sent_where_the_set_may_be_shared() {
     fn sent<T: Send>(_: T) {}
@@ -199,7 +198,7 @@ fn what_has_no_data() {
         word!(Ask::<(UniformPlan<Read>, MixedPlan)>(PhantomData)),
     ];
     assert_eq!(words, ["syuwr"; 4]);
-    // A set never pins its data, a guard moves none.
+    // A set does not pin its data, and moving a guard does not move the data.
     assert_eq!(word!(Ask::<Locks<PhantomPinned>>(PhantomData)), "syuw-");
     assert_eq!(word!(Ask::<AsyncGuard<L<PhantomPinned>, Write>>(PhantomData)), "sy---");
 }

@@ -1,5 +1,5 @@
-//! What a caller's code may do in the middle of an async acquisition: hashes that change, keys that panic or lock, guards
-//! and futures that are forgotten, futures that are polled too often, locks in the destructors of a thread.
+//! Code of the caller that runs inside an async acquisition: hashes that change, keys that panic or lock, guards and
+//! futures that are forgotten, futures that are polled too often, locks in the destructors of a thread.
 #![cfg(feature = "async")]
 
 mod common;
@@ -11,29 +11,19 @@ mod hostile;
 mod now;
 
 use std::cell::Cell;
-use std::hash::{Hash, Hasher};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use common::{elsewhere, keys, watched};
-use fickle::Fickle;
+use fickle::{Explosive, Fickle};
 use hostile::panic_of;
 use now::{now, poll};
 use stripe_lock::asynchronous::{
     AsyncGuard, AsyncMutexGuard, AsyncReadGuard, AsyncUpgradableGuard, AsyncWriteGuard, within,
 };
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Extended};
-
-/// Panics when it is hashed.
-struct Explosive;
-
-impl Hash for Explosive {
-    fn hash<H: Hasher>(&self, _: &mut H) {
-        panic!("no hash");
-    }
-}
 
 #[test]
 fn a_hash_that_changes_leaves_nothing_held() {
@@ -63,7 +53,7 @@ fn a_hash_that_changes_leaves_nothing_held() {
     assert_eq!(locks.into_inner().into_iter().sum::<u64>(), 1_000);
 }
 
-/// A guard is extended by a key whose hash names another stripe at each call, held by another guard.
+/// A guard is extended by a key whose hash selects another stripe at each call. Another guard holds the stripes.
 #[test]
 fn a_hash_that_changes_while_it_waits_takes_one_stripe() {
     let locks = AsyncStripedMutex::<Fickle>::new(64);
@@ -126,7 +116,7 @@ fn keys_that_panic_or_lock_come_before_the_first_stripe() {
             assert_eq!(guard.len(), 2);
         }
         drop(guard);
-        // For each key, the iterator locks and releases all that is locked in the end.
+        // For each key, the iterator locks and releases all keys.
         let locking = || keys.iter().inspect(|_| keys.iter().for_each(|key| *locks.blocking_lock(key) += 1));
         assert_eq!(now(locks.lock_many(locking())).len(), 8);
         let mut nothing = now(locks.lock_many(&[]));
@@ -159,12 +149,12 @@ fn a_forgotten_guard_keeps_its_stripe_and_no_other() {
     assert!(rw.try_read_stripe(1).is_none() && rw.try_read_stripe(2).is_some());
     assert!(rw.try_upgradable_read_stripe(2).is_none() && rw.try_write_stripe(3).is_some());
     assert!(rw.try_write_stripe(4).is_none());
-    // The set ends as any other, and its data with it.
+    // The set is dropped as usual, with its data.
     assert_eq!(locks.into_inner().len() + rw.into_inner().len(), 16);
 }
 
 /// Forgotten in every state: before the first poll, in the queue, woken to compete, granted, granted in part, closed, ready.
-/// What it has stays held, and what it waits for is never free again; everything else goes on.
+/// What it holds stays held, and what it waits for is never free again. All other stripes can be locked.
 #[test]
 fn a_forgotten_future_keeps_what_it_has_and_no_more() {
     fn forget<F: Future + 'static>(future: F, polls: usize) {
@@ -217,7 +207,7 @@ fn a_future_that_is_polled_too_often_says_so() {
             $({
                 let mut future = Box::pin($future);
                 drop(poll(future.as_mut()));
-                // It was ready, and says so from now on: also where the stripes are held, and where they are free.
+                // It was ready, and panics from now on, whether the stripes are held or free.
                 for held in [None, Some((set.try_lock_all(), rw.try_write_all()))] {
                     let panic = panic_of(|| drop(poll(future.as_mut())));
                     assert_eq!(panic.as_deref(), Some(MESSAGE), "{}", stringify!($future));
@@ -260,7 +250,7 @@ fn a_future_that_is_polled_too_often_says_so() {
         set.lock_unless_crowded(&1, 0);
         set.lock_many([&1]).unless_crowded(0);
     }
-    // Those that are `async` blocks panic as those do.
+    // `async` blocks panic with the message of the compiler.
     let mut future = Box::pin(within(set.lock(&1), std::future::ready(())));
     assert!(poll(future.as_mut()).is_ready() && panic_of(|| drop(poll(future.as_mut()))).is_some());
     drop(held);
@@ -268,7 +258,7 @@ fn a_future_that_is_polled_too_often_says_so() {
     assert_eq!((limits.available(&1), limits.available(&2)), (4, 4));
 }
 
-/// Locks when the thread ends, after or before what this crate keeps for the thread is gone.
+/// Locks in the destructor of a thread-local variable, after or before the destructors of this crate's own.
 struct LocksAtTheEnd(Arc<AsyncStripedMutex<u64, u64>>);
 
 impl Drop for LocksAtTheEnd {
@@ -291,7 +281,7 @@ fn a_thread_may_lock_in_its_destructors() {
             let held = contended.then(|| locks.blocking_lock_owned(&1));
             let mine = LocksAtTheEnd(locks.clone());
             let ends = std::thread::spawn(move || {
-                // Whichever of the two is initialised first is dropped last, or the other way round.
+                // The order in which the two are initialised decides in which order they are dropped.
                 let wait = |mine: &LocksAtTheEnd| {
                     let held = mine.0.blocking_lock(&9);
                     assert!(mine.0.blocking_lock_timeout(&9, common::SHORT).is_err());

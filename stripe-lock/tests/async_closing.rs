@@ -1,4 +1,4 @@
-//! Sets that are closed, queues that are crowded, and waits that end with their time.
+//! Closed sets, limits of waiters, and timeouts.
 #![cfg(feature = "async")]
 
 mod common;
@@ -103,7 +103,7 @@ fn what_was_granted_before_the_close_is_had_after_it() {
     assert_eq!(limits.available(&1), 2);
 }
 
-/// Threads and tasks that wait while another thread closes the set: each ends.
+/// Threads and tasks wait while another thread closes the set. Every wait ends.
 #[test]
 fn a_close_beside_everything_ends_everybody() {
     watched(|| {
@@ -129,7 +129,7 @@ fn a_close_beside_everything_ends_everybody() {
                     std::thread::yield_now();
                 }
                 locks.close();
-                // Each joined: the sanitizers don't see what the end of a scope waits for.
+                // Each thread is joined, because sanitizers don't see what the end of a scope waits for.
                 for thread in threads {
                     thread.join().unwrap();
                 }
@@ -154,7 +154,7 @@ fn a_crowd_is_counted_where_the_wait_begins() {
     drop(waiting.pop());
     let again = Task::waiting(locks.lock_unless_crowded(&key(1), 3));
     drop(held);
-    // It began to wait where there was no crowd, and goes on where there is one.
+    // It began to wait when there were few waiters, and continues when there are too many.
     drop(waiting.remove(0).done());
     while let Some(mut next) = waiting.pop() {
         drop(next.poll());
@@ -164,7 +164,7 @@ fn a_crowd_is_counted_where_the_wait_begins() {
     assert!(locks.try_lock_all().is_some());
 }
 
-/// A multi that finds a crowd after it has entered some stripes gives these back.
+/// A multi that has entered some stripes and then finds too many waiters releases these.
 #[test]
 fn a_multi_that_is_refused_holds_nothing() {
     let locks = Locks::new(4);
@@ -176,7 +176,7 @@ fn a_multi_that_is_refused_holds_nothing() {
     assert!(locks.try_lock_all().is_some());
 }
 
-/// A future whose time is up is finished, also while it is kept.
+/// A future that timed out keeps no place in the queue, even if it is not dropped.
 #[test]
 fn a_wait_whose_time_is_up_keeps_no_place() {
     for strict in [false, true] {
@@ -194,7 +194,7 @@ fn a_wait_whose_time_is_up_keeps_no_place() {
     }
 }
 
-/// The grant comes between the last look at the lock and the end of the time.
+/// The grant comes between the last poll of the lock and the timeout.
 #[test]
 fn a_grant_that_meets_the_end_of_the_time_goes_to_the_next() {
     let locks = Locks::new(1).strict_fifo();
@@ -229,7 +229,8 @@ fn a_section_runs_with_its_lock_or_not_at_all() {
     assert_eq!(*locks.try_lock(&1).unwrap(), 1);
 }
 
-/// As threads: one waits for as long as the other holds, again and again, so that sometimes they meet.
+/// The same with threads: one waits for about as long as the other holds the lock, repeatedly, so that a grant and a
+/// timeout sometimes coincide.
 #[test]
 fn a_grant_that_meets_a_deadline_is_lost_to_nobody() {
     watched(|| {

@@ -222,7 +222,7 @@ fn every_way_of_asking_names_its_caller() {
     drop(guard);
 }
 
-/// The branch that holds the stripe sleeps, and goes on whatever the other one waits for.
+/// The branch that holds the stripe sleeps, and continues whatever the other one waits for.
 #[test]
 fn two_branches_of_one_task_may_be_a_cycle_but_no_certain_one() {
     let locks = AsyncStripedMutex::<u64>::new(1);
@@ -241,7 +241,8 @@ fn two_branches_of_one_task_may_be_a_cycle_but_no_certain_one() {
     assert!(task.0.as_mut().poll(&mut Context::from_waker(&task.1)).is_ready(), "it ends by itself");
 }
 
-/// A task takes a guard, gives it away and ends. The next task must not be taken for it, though it could have its address.
+/// A task takes a guard, passes it on and ends. The next task must not be mistaken for it, although it may have the same
+/// address.
 #[test]
 fn a_task_that_ended_is_not_taken_for_another() {
     let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
@@ -278,7 +279,7 @@ fn a_future_that_was_granted_and_put_aside_is_shown() {
     assert!(locks.diagnose().claims().is_empty());
 }
 
-/// Two threads that block each other can't go on; a limit ends their waits.
+/// Two threads that block each other can't continue. Timeouts end their waits.
 #[test]
 fn threads_that_wait_for_each_other_are_certain() {
     let locks = AsyncStripedMutex::<u64>::new(2);
@@ -299,7 +300,7 @@ fn threads_that_wait_for_each_other_are_certain() {
             }
             std::thread::yield_now();
         };
-        // Each joined: the sanitizers don't see what the end of a scope waits for.
+        // Each thread is joined, because sanitizers don't see what the end of a scope waits for.
         for thread in threads {
             thread.join().unwrap();
         }

@@ -1,5 +1,4 @@
-//! What an async guard can do but be dropped: go to another mode, to a part of its data, to several stripes, and away for a
-//! while.
+//! Operations of async guards: changing the mode, mapping to a part of the data, extending, and unlocking temporarily.
 #![cfg(feature = "async")]
 
 mod common;
@@ -39,7 +38,8 @@ fn an_upgradable_reader_admits_readers_and_nobody_else() {
     assert!(rw.try_write(&1).is_some());
 }
 
-/// The upgradable reader is a holder already, so its upgrade passes waiters. No other task writes between its read and its write.
+/// The upgradable reader holds the stripe already, so its upgrade passes waiters. No other task writes between its read and its
+/// write.
 #[test]
 fn an_upgrade_comes_before_all_who_wait() {
     for strict in [false, true] {
@@ -209,7 +209,7 @@ fn a_guard_that_is_bumped_lets_one_pass_and_comes_back() {
         *other.done() += 1;
         assert_eq!(*back.done(), 2);
         drop((back, other));
-        // There is no waiter: the guard takes the stripe again.
+        // There is no waiter, so the guard takes the stripe again.
         let mut back = Task::new(AsyncMutexGuard::bump(locks.try_lock(&1).unwrap()));
         assert!(back.poll().is_ready());
     }
@@ -222,7 +222,7 @@ fn a_guard_that_is_unlocked_holds_nothing_meanwhile() {
     let mut other = Task::waiting(locks.lock(&1));
     let section = async { locks.is_locked(&1) };
     let mut unlocked = Task::new(AsyncMutexGuard::unlocked(guard, section));
-    // Unlocked at once; the section runs when it is polled, and then it waits.
+    // The stripe is unlocked immediately. The section runs when the future is polled, and then the future waits.
     *other.done() += 1;
     let Poll::Ready((guard, locked)) = unlocked.poll() else { panic!("nobody else is here") };
     assert_eq!((locked, *guard), (false, 1));
@@ -241,7 +241,7 @@ fn a_fair_unlock_hands_over_before_newcomers_come() {
     AsyncMutexGuard::unlock_fair(guard);
     assert!(locks.try_lock(&1).is_none());
     drop(waiter.done());
-    // Also where the waiter was woken before, and newcomers have overtaken it.
+    // The same for a waiter that was woken before and overtaken by newcomers.
     let guard = locks.try_lock(&1).unwrap();
     let mut waiter = Task::waiting(locks.lock(&1));
     drop(guard);
@@ -298,7 +298,7 @@ fn extending_or_restarting_says_which() {
     assert_eq!(restarts.done(), Ok(Extended::Restarted));
     drop(restarts);
     assert!(guard.stripes().iter().eq([0, 1, 3, 4, 6, 7]));
-    // Dropped in the middle of a restart: the guard holds nothing, and can be used.
+    // After a drop in the middle of a restart, the guard holds nothing and can be used.
     let below = guard.release(&keys[0]).then(|| locks.try_lock(&keys[0]));
     let restarts = Task::waiting(guard.extend_or_restart([&keys[0]]));
     drop((restarts, below));
@@ -329,7 +329,7 @@ fn a_pair_is_one_stripe_or_two() {
     assert!(matches!(mixed.get_pair_mut(&1, &2), Some(Pair::Same(_))), "and written here");
 }
 
-/// A sweep over the set, stripe by stripe, beside a holder of one.
+/// Locks the set stripe by stripe, beside a holder of one stripe.
 #[test]
 fn stripes_are_locked_by_their_index() {
     let locks = Locks::new(8);

@@ -1,4 +1,4 @@
-//! The async striped mutex as its users see it: exclusion, order, cancellation, sizes.
+//! The async striped mutex: exclusion, order, cancellation, sizes.
 #![cfg(feature = "async")]
 
 #[path = "common/bell.rs"]
@@ -156,7 +156,7 @@ fn sections_that_outlast_a_wake_are_handed_over_for_a_while() {
     }
 }
 
-/// What was given to one task is not taken by another one, and wakers are not kept for longer than the waiting lasts.
+/// A stripe that was granted to one task is not taken by another one, and wakers are not kept after the wait.
 #[test]
 fn a_stranger_takes_nothing_over_and_no_waker_is_kept() {
     let locks = AsyncStripedMutex::<u64>::new(2);
@@ -183,7 +183,7 @@ fn a_stranger_takes_nothing_over_and_no_waker_is_kept() {
 fn whoever_gives_up_passes_the_turn_on() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     let ((_one, one), (two, second)) = (Bell::new(), Bell::new());
-    // Dropped while waiting, after being woken, and after being handed the stripe.
+    // The future is dropped while it waits, after it was woken, and after it was handed the stripe.
     for case in 0..3 {
         let held = locks.try_lock(&1).unwrap();
         let mut first = Box::pin(locks.lock(&1));
@@ -239,7 +239,7 @@ fn a_multi_that_gives_up_holds_nothing() {
     let locks = AsyncStripedMutex::<u64>::new(8);
     let keys = keys(&locks, 8);
     let (_bell, waker) = Bell::new();
-    // Dropped with none, with some and with all of its stripes.
+    // The future is dropped with none, with some and with all of its stripes.
     for released in 0..=keys.len() {
         let mut held: Vec<_> = keys.iter().map(|key| locks.try_lock(key)).collect();
         let mut all = Box::pin(locks.lock_all());

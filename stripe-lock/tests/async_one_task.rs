@@ -1,5 +1,5 @@
-//! Several futures of one task: in `join!`, behind one waker, or put aside. Each must get its turn as if it were alone in a
-//! task, and one that is put aside must lose nothing.
+//! Several futures of one task: in `join!`, with one waker, or put aside. Each must be served as if it were in a task of
+//! its own, and one that is put aside must lose nothing.
 #![cfg(feature = "async")]
 
 #[path = "common/bell.rs"]
@@ -14,7 +14,7 @@ use bell::Bell;
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 use tokio::time::{sleep, timeout};
 
-/// Longer than any of these takes, by far.
+/// Much longer than any of these tests takes.
 const HUNG: Duration = Duration::from_secs(30);
 
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
@@ -121,7 +121,7 @@ fn a_future_that_is_put_aside_keeps_its_place() {
     }
 }
 
-/// As above, for every kind of future that can be granted something and then lie still.
+/// As above, for every kind of future that can be granted a stripe and then not be polled.
 #[test]
 fn whatever_was_granted_and_put_aside_is_given_back() {
     type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -145,7 +145,7 @@ fn whatever_was_granted_and_put_aside_is_given_back() {
             drop(aside);
             assert!(poll(second.as_mut(), &waker).is_ready());
         } else {
-            // Whichever comes first, both are served.
+            // Both are served, in either order.
             let first = poll(aside.as_mut(), &waker).is_ready();
             assert!(poll(second.as_mut(), &waker).is_ready());
             assert!(first || poll(aside.as_mut(), &waker).is_ready());
@@ -203,7 +203,7 @@ fn strict_order_holds_within_one_task() {
     assert_eq!(served, [0, 1, 2, 3]);
 }
 
-/// What the guide says hangs, here as with every other async mutex, and its two cures.
+/// The program that hangs according to the guide, as with every other async mutex, and its two fixes.
 #[tokio::test(start_paused = true)]
 async fn the_program_of_the_guide() {
     let ms = Duration::from_millis;
@@ -221,7 +221,7 @@ async fn the_program_of_the_guide() {
         }
     };
     assert!(tokio::join!(holder, select).1, "the second waits for the first, which nobody polls");
-    // The first cure: drop it. The second: go on polling it.
+    // The first fix drops the future. The second one continues to poll it.
     let dropping = async {
         let aside = locks.lock(&1);
         tokio::select! {

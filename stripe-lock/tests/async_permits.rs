@@ -1,4 +1,4 @@
-//! Permits: several of one key in the order of asking, more of them, fewer of them, and their limits.
+//! Permits: several for one key, in the order of requests; adding and removing permits; limits.
 #![cfg(feature = "async")]
 
 #[path = "common/task.rs"]
@@ -38,7 +38,7 @@ fn who_wants_many_is_not_passed_by_who_wants_few() {
     assert_eq!(limits.available(&1), 4);
 }
 
-/// A waiter that gives up makes room for those behind it.
+/// A waiter that gives up lets those behind it proceed.
 #[test]
 fn who_wants_many_and_gives_up_lets_the_others_in() {
     let limits = Limits::new(1, 3);
@@ -53,7 +53,7 @@ fn who_wants_many_and_gives_up_lets_the_others_in() {
     assert_eq!(limits.available(&1), 3);
 }
 
-/// More waiters than are served for one lock of a bucket, with one call.
+/// One call serves more waiters than one lock of a bucket serves.
 #[test]
 fn permits_that_are_added_go_to_those_who_wait_in_order() {
     let limits = Limits::new(1, 1);
@@ -118,7 +118,7 @@ fn a_stripe_has_at_most_so_many_permits_whatever_is_held_or_forgotten() {
     limits.add_permits(&1, MOST);
     assert!(panics(|| limits.add_permits(&1, 1)));
     assert_eq!(limits.available(&1), MOST);
-    // Again and again: the count of forgotten ones does not run away.
+    // Repeated, so that an error in the count of forgotten permits would grow.
     for _ in 0..1_000 {
         AsyncPermits::forget(limits.try_acquire_many(&1, MOST).unwrap());
         limits.add_permits(&1, MOST);
@@ -154,7 +154,7 @@ fn a_thread_waits_for_permits_that_are_added() {
     assert_eq!(limits.available(&1), 2);
 }
 
-/// Nobody gets a permit any more, and each is still counted.
+/// No task gets a permit any more, and all are still counted.
 #[test]
 fn a_closed_stripe_counts_its_permits() {
     let limits = Limits::new(1, 3);
@@ -183,7 +183,8 @@ fn every_permit_that_is_leaked_is_one_less_and_the_count_does_not_overflow() {
     assert!(limits.try_acquire_many(&1, 0).is_some());
 }
 
-/// Readers are counted in 24 bits. A guard that is forgotten is never given back, so they can run out; then readers wait.
+/// Readers are counted in 24 bits. A forgotten guard is never released, so the count can reach its limit. Then readers
+/// wait.
 #[cfg(not(feature = "diagnose"))]
 #[test]
 fn readers_that_are_leaked_run_out_and_the_count_does_not_overflow() {

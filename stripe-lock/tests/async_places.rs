@@ -14,7 +14,7 @@ use task::Task;
 
 type Locks<T = ()> = AsyncStripedMutex<u64, T>;
 
-/// A dispatcher gives out places in order and spawns the jobs; the runtime starts them in whatever order.
+/// A dispatcher assigns places in order and spawns the jobs. The runtime starts them in any order.
 #[test]
 fn jobs_start_in_the_order_of_their_places() {
     const JOBS: u32 = 3_000;
@@ -99,7 +99,7 @@ fn who_waits_is_counted() {
     assert!(blocked.poll().is_ready());
 }
 
-/// A thread that waits is counted as a task is.
+/// A waiting thread counts like a waiting task.
 fn a_thread_waits(locks: &Locks, key: u64) {
     let held = locks.blocking_lock(&key);
     std::thread::scope(|scope| {
@@ -113,7 +113,7 @@ fn a_thread_waits(locks: &Locks, key: u64) {
     assert_eq!(locks.waiters(&key), 0);
 }
 
-/// `Debug` of a set, a future or a batch takes no lock, so it may be printed from anywhere, and says how the future stands.
+/// `Debug` of a set, a future or a batch takes no lock, so it may be printed anywhere. It shows the state of the future.
 #[test]
 fn futures_can_be_shown_in_every_state() {
     watched(|| {
@@ -171,7 +171,7 @@ fn futures_can_be_shown_in_every_state() {
     });
 }
 
-/// The waits of one task beside each other, of which the slower is dropped.
+/// One task waits in two futures, and the slower one is dropped.
 #[test]
 fn a_wait_within_a_time_takes_no_place_for_longer() {
     let locks = Locks::<()>::new(1);

@@ -1,4 +1,4 @@
-//! The async locks under a real runtime: what the suites of other async locks hold theirs to.
+//! The async locks under a real runtime, tested as in the suites of other async locks.
 #![cfg(feature = "async")]
 
 #[path = "common/bell.rs"]
@@ -19,7 +19,7 @@ use tokio::task::coop::{consume_budget, has_budget_remaining};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
-/// Long enough for anything here; a test that comes this far has hung.
+/// Long enough for every test here: a test that reaches it has hung.
 const HUNG: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +33,7 @@ async fn no_update_is_lost() {
                 if n % 16 == task {
                     let mut both = counts.lock_many(&[n, n + 1]).await;
                     both.iter_mut().for_each(|(_, count)| *count += 1);
-                    // Two keys may share a stripe; the total is to come out all the same.
+                    // Two keys may share a stripe. The total must be right in either case.
                     *both.get_mut(&n).unwrap() += 2 - both.len() as u64;
                 } else {
                     let mut count = counts.lock(&n).await;
@@ -132,8 +132,8 @@ async fn endless_patience_ends_with_the_lock_or_with_being_dropped() {
     assert!(locks.try_lock(&1).is_some());
 }
 
-/// Every way to wait: with no patience and with endless patience, for what is free and for what is held, given up before it
-/// is polled, while it waits, or when it was handed all it waits for.
+/// Every way to wait: with a timeout of zero and without one, for free and for held stripes, cancelled before the first
+/// poll, while it waits, and after it was handed everything.
 #[test]
 fn patience_crossed_with_giving_up() {
     let mutex = AsyncStripedMutex::<u64>::new(4);
@@ -185,7 +185,8 @@ fn patience_crossed_with_giving_up() {
     }
 }
 
-/// On two threads some waiters give up while a third thread releases: the others are woken and served, and nothing stays held.
+/// On two threads, some waiters give up while a third thread releases. The others are woken and served, and nothing stays
+/// held.
 #[test]
 fn those_who_give_up_at_once_take_nobody_along() {
     for round in 0..100 {
@@ -233,7 +234,7 @@ fn those_who_give_up_at_once_take_nobody_along() {
     }
 }
 
-/// Each waits for the time in which the one before it gives up, so that grants and timeouts meet.
+/// Each waiter waits until the previous one gives up, so that grants and timeouts coincide.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timeouts_that_meet_grants_lose_neither() {
     let locks = Arc::new(AsyncStripedRwLock::<u64, u64>::new(2));
@@ -261,7 +262,7 @@ async fn timeouts_that_meet_grants_lose_neither() {
     assert_eq!(total as usize, done.load(SeqCst));
 }
 
-/// Uses up what the runtime lets the current task do in one poll.
+/// Uses up the runtime's budget of the current task.
 fn spend_the_budget() {
     while pin!(consume_budget()).poll(&mut Context::from_waker(Waker::noop())).is_ready() {}
     assert!(!has_budget_remaining());

@@ -1,9 +1,9 @@
-//! Random schedules of eight tasks over all async methods, but for those that block the thread: exclusion holds, no waiter is
-//! forgotten, nothing stays held.
+//! Random schedules of eight tasks that use all async methods, except those that block the thread. Exclusion holds, no waiter
+//! is forgotten, nothing stays held.
 //!
-//! One thread plays the executor: it polls the woken tasks in a random order, now and then one that was not woken, and
-//! drops some in the middle. So every run is repeated by its seed, which is printed where one fails. Set
-//! `STRIPE_LOCK_SEED` to begin with it, `STRIPE_LOCK_SCHEDULES` to run more or fewer.
+//! One thread is the executor. It polls the woken tasks in a random order, sometimes one that was not woken, and drops
+//! some before they end. So a seed reproduces a run. A run that fails prints its seed. `STRIPE_LOCK_SEED` sets the
+//! first seed, and `STRIPE_LOCK_SCHEDULES` the number of runs.
 #![cfg(feature = "async")]
 
 use std::cell::{Cell, RefCell};
@@ -44,7 +44,7 @@ impl Random {
     }
 }
 
-/// Is pending a given number of times, and wakes itself.
+/// Returns `Pending` a given number of times, and wakes itself.
 fn pause(mut times: u64) -> impl Future<Output = ()> {
     std::future::poll_fn(move |cx| {
         if times == 0 {
@@ -56,7 +56,7 @@ fn pause(mut times: u64) -> impl Future<Output = ()> {
     })
 }
 
-/// The tasks inside, as the tasks themselves see them.
+/// The tasks that are inside, counted by themselves.
 #[derive(Default)]
 struct Inside {
     mutex: [Cell<u32>; STRIPES],
@@ -65,7 +65,7 @@ struct Inside {
     permits: [Cell<u32>; STRIPES],
 }
 
-/// One more is in, until this is dropped.
+/// One more task is inside, until this is dropped.
 struct Mark<'a>(&'a Cell<u32>);
 
 impl<'a> Mark<'a> {
@@ -119,7 +119,7 @@ impl World {
         Mark::new(&self.inside.readers[stripe], u32::MAX)
     }
 
-    /// In which way to ask for the same thing.
+    /// Which form of the same method to call.
     fn way(&self) -> u64 {
         self.random.below(4)
     }
@@ -136,7 +136,7 @@ impl World {
         stripes.iter().map(|stripe| self.single(stripe)).collect()
     }
 
-    /// Is inside, as the only one, for a while.
+    /// Is inside alone for some polls.
     async fn alone(&self, stripe: usize) {
         let _mark = self.single(stripe);
         self.section().await;
@@ -215,13 +215,13 @@ impl World {
         self.alone(AsyncGuard::stripe(&polled)).await;
     }
 
-    /// Is inside, as a reader of these stripes, for a while.
+    /// Is inside as a reader of these stripes for some polls.
     async fn reading(&self, stripes: impl IntoIterator<Item = usize>) {
         let _marks: Vec<_> = stripes.into_iter().map(|stripe| self.reads(stripe)).collect();
         self.section().await;
     }
 
-    /// Is inside, as their writer, for a while.
+    /// Is inside as their writer for some polls.
     async fn writing(&self, stripes: impl IntoIterator<Item = usize>) {
         let _marks: Vec<_> = stripes.into_iter().map(|stripe| self.writes(stripe)).collect();
         self.section().await;

@@ -1,6 +1,6 @@
-//! What safe code can't do with the async sets, tried as an attacker would: every public type and bound is used in every
-//! generic way there is, as far as it compiles: that must be harmless. Some of what must not compile (implementing the sealed
-//! traits, sending what is not `Send`) stands beside the types, as `compile_fail` examples.
+//! Attempts to misuse the async sets from safe code. Every public type and bound is used in every generic way that compiles,
+//! and that must be harmless. Code that must not compile (implementing the sealed traits, sending values that are not `Send`)
+//! is in the `compile_fail` examples of the types.
 #![cfg(feature = "async")]
 #![forbid(unsafe_code)]
 
@@ -24,8 +24,8 @@ use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, 
 type Locks = AsyncStripedMutex<u64, u64>;
 type Rw = AsyncStripedRwLock<u64, u64>;
 
-/// Generic code over the sealed bounds sees the methods of their private supertraits. These reveal the name of an access mode, and
-/// atomics of the caller's own; nothing of a set.
+/// Generic code over the sealed bounds sees the methods of their private supertraits. These reveal only the name of an access
+/// mode and atomics of the caller, and nothing of a set.
 #[test]
 fn generic_code_gets_names_and_nothing_else() {
     fn mode_of<A: Access + Debug>(access: A) -> String {
@@ -41,7 +41,7 @@ fn generic_code_gets_names_and_nothing_else() {
     fn stripes<M: Guards>(set: &AsyncStriped<u64, u64, DefaultHasher, M>) -> usize {
         set.stripes()
     }
-    // There is no way to a value of `Read`, `Write`, `Upgradable` or `Permits`, so `mode_of` is never called with one.
+    // No value of `Read`, `Write`, `Upgradable` or `Permits` can be made, so `mode_of` is never called with one.
     _ = (mode_of::<Read>, mode_of::<Write>, mode_of::<Upgradable>, mode_of::<Permits>);
     assert_eq!(
         [size_of_word::<MutexKind>(), size_of_word::<RwLockKind>(), size_of_word::<SemaphoreKind>()],
@@ -53,7 +53,7 @@ fn generic_code_gets_names_and_nothing_else() {
     assert_eq!((stripes(&Locks::new(4)), stripes(rw)), (4, 4));
 }
 
-/// Guards that change places release what each of them holds, wherever they end.
+/// Swapped guards release what each of them holds.
 #[test]
 fn guards_may_be_swapped() {
     let (one, other) = (Locks::new(4), Locks::new(4));
@@ -67,7 +67,7 @@ fn guards_may_be_swapped() {
     assert!(one.try_lock_stripe(0).is_none() && other.try_lock_stripe(1).is_some());
     drop(b);
 
-    // A multi-guard that is replaced in the middle of being extended takes the extension with it.
+    // A multi-guard that is replaced while it is being extended takes the extension with it.
     let mut several = one.try_lock_many(&[]).unwrap();
     let held = one.try_lock_stripe(3);
     let key = (0..1 << 20).find(|key| one.stripe_of(key) == 3).unwrap();
@@ -85,7 +85,7 @@ fn guards_may_be_swapped() {
     assert!(one.try_lock_all().is_some());
 }
 
-/// What a set of stripes says of itself can be copied, and changes no guard.
+/// A guard's set of stripes can be copied, and changing the copy does not change the guard.
 #[test]
 fn the_stripes_of_a_guard_are_its_own() {
     let locks = Locks::new(4);
@@ -94,13 +94,13 @@ fn the_stripes_of_a_guard_are_its_own() {
     assert_eq!(copy, *guard.stripes());
     copy = Locks::new(4).try_lock_all().unwrap().stripes().clone();
     assert_eq!((copy.len(), guard.len()), (4, 1));
-    // A reference from the guard ends with it; its iterators too (see their examples that don't compile).
+    // A reference from the guard can't outlive it, and neither can its iterators (see their `compile_fail` examples).
     let mut iter = guard.iter();
     let again = iter.clone();
     assert_eq!(iter.next().is_some(), again.count() == 1);
 }
 
-/// The closure of `map` may return what it likes, and keep nothing of the data.
+/// The closure of `map` may return other data, and can't keep a reference to the data.
 #[test]
 fn map_closures_may_return_other_data() {
     static ELSEWHERE: u64 = 9;
@@ -131,14 +131,14 @@ fn map_closures_may_return_other_data() {
     assert!(rw.try_write(&1).is_some());
 }
 
-/// A pointer type of the attacker's own makes no guard: nothing takes one.
+/// A pointer type of the attacker's own can't make a guard, because no method accepts one.
 #[test]
 fn every_way_to_a_guard_goes_through_a_reference_or_an_arc() {
     let set = Arc::new(Rw::new(4));
     let by_reference: AsyncGuard<&Rw, Read> = now(set.read(&1));
     let by_arc: AsyncGuard<Arc<Rw>, Read> = now(set.read_owned(&1));
     assert_eq!(*by_reference, *by_arc);
-    // The set that is behind an owned guard is the one that it was taken from, whatever the `Arc` is made to be.
+    // An owned guard belongs to the set from which it was taken, even if the `Arc` variable is changed.
     let mut other = Arc::new(Rw::new(4));
     let mut owned = now(other.write_owned(&1));
     *owned = 3;
@@ -149,7 +149,7 @@ fn every_way_to_a_guard_goes_through_a_reference_or_an_arc() {
     assert!(set.try_write(&1).is_some());
 }
 
-/// Types whose names users may write, with nothing that they could be made from.
+/// Types that users may name but can't construct.
 #[test]
 fn every_public_type_can_be_named() {
     fn named<T>() -> bool {
@@ -166,7 +166,7 @@ fn every_public_type_can_be_named() {
     assert!(named::<AsyncBatch<'static, u64, u64, DefaultHasher>>());
 }
 
-/// Data that is not `'static` ends with its set, and is not reached by what is left: a guard or a future that was leaked.
+/// Data that is not `'static` ends with its set, and a leaked guard or future does not access it.
 #[test]
 fn what_is_leaked_reaches_no_data_any_more() {
     let text = String::from("short");
@@ -195,7 +195,7 @@ fn what_is_taken_out_is_dropped_once() {
     assert_eq!(Arc::strong_count(&data), 1);
 }
 
-/// A set behind `&mut` has no guards, though it may have leaked ones, whose data it gives out again.
+/// A set behind `&mut` has no live guards. It may have leaked ones, whose data it gives out again.
 #[test]
 fn a_set_of_ones_own_has_no_guards() {
     let mut locks = Locks::new(2);

@@ -1,4 +1,4 @@
-//! The async read-write lock, its batches, and the semaphore, as their users see them.
+//! The async read-write lock, its batches, and the semaphore.
 #![cfg(feature = "async")]
 
 #[path = "common/bell.rs"]
@@ -91,7 +91,7 @@ fn a_waiting_writer_is_not_passed_by_readers() {
 fn readers_next_to_each_other_go_in_together() {
     let locks = AsyncStripedRwLock::<u64>::new(1);
     let writer = locks.try_write(&1).unwrap();
-    // More than are woken for one lock of a bucket.
+    // More readers than one lock of a bucket wakes.
     let mut readers: Vec<_> = (0..20).map(|_| Task::waiting(locks.read(&1))).collect();
     let mut last = Task::waiting(locks.write(&1));
     let mut behind = Task::waiting(locks.read(&1));
@@ -186,8 +186,8 @@ fn no_permits_are_refused() {
     let _ = AsyncStripedSemaphore::<u64>::new(1, 0);
 }
 
-/// Whatever a stripe set consists of (a word, a few stripes, a map), a batch locks for writing what was named for writing, and
-/// the rest for reading.
+/// For every representation of a stripe set (a word, a few stripes, a map), a batch locks for writing what was named for
+/// writing, and the rest for reading.
 #[test]
 fn a_batch_keeps_its_modes_in_sets_of_every_form() {
     for (stripes, count) in [(64, 40), (1024, 16), (1024, 17), (1024, 300)] {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use stripe_lock::asynchronous::AsyncStats;
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, Workload};
 
-/// A waker that is no other task's.
+/// A waker of a task of its own.
 struct Stranger;
 
 impl Wake for Stranger {
@@ -21,7 +21,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Meets a holder of `held` with `wanted`, and gives up.
+/// Waits for `wanted` while `held` is held, and gives up.
 fn meet(locks: &AsyncStripedMutex<u64>, held: u64, wanted: u64) {
     let _guard = locks.try_lock(&held).unwrap();
     assert!(poll(pin!(locks.lock(&wanted))).is_pending());
@@ -87,7 +87,7 @@ fn the_same_key_is_true_contention() {
     assert_eq!(stats.recommended_stripes(), Some(1), "more stripes would be of no use");
 }
 
-/// With a hasher seeded at random, so the bounds are six standard deviations and more.
+/// The hasher has a random seed, so the bounds are at least six standard deviations.
 #[test]
 fn other_keys_are_false_contention() {
     let locks = AsyncStripedMutex::<u64>::new(1);
@@ -109,7 +109,7 @@ fn other_keys_are_false_contention() {
 #[test]
 fn a_mixture_is_told_apart() {
     let locks = AsyncStripedMutex::<u64>::new(16);
-    // Keys that share stripe 3: a quarter of the meetings is for one key.
+    // Keys that share stripe 3. A quarter of the waits is for the same key.
     let keys: Vec<u64> = (0..).filter(|key| locks.stripe_of(key) == 3).take(4_001).collect();
     for (n, pair) in keys.windows(2).enumerate() {
         meet(&locks, pair[0], if n % 4 == 0 { pair[0] } else { pair[1] });
@@ -117,7 +117,7 @@ fn a_mixture_is_told_apart() {
     let stats = locks.stats();
     let part = stats.false_contention().unwrap();
     assert!((part - 0.75).abs() < 0.05, "{part}");
-    // What `same_key` says of a load has to give back the part that was seen.
+    // `same_key` has to reproduce the observed share.
     let same_key = stats.same_key().unwrap();
     let load = Workload { busy: 1.0, keys: 1.0, same_key };
     let (here, floor) = (load.chance_to_block(16, 2), load.chance_to_block(usize::MAX, 2));
@@ -146,7 +146,7 @@ fn holders_without_a_key_are_not_told_apart() {
     assert_eq!((limits.stats().contended(), limits.stats().false_contention()), (1, None));
 }
 
-/// The fingerprint in the word is that of the holder, however it came to hold the stripe.
+/// The fingerprint in the word is that of the holder, in whichever way it acquired the stripe.
 #[test]
 fn a_stripe_that_is_handed_over_changes_its_fingerprint() {
     let locks = AsyncStripedMutex::<u64>::new(1).strict_fifo();

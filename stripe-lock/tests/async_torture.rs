@@ -1,9 +1,9 @@
-//! Random schedules of tasks that do what hostile users do: several futures in one task (`join!`, `select!`, `join_all`,
-//! `FuturesUnordered`), futures that are put aside and polled or dropped by any other task, guards that change their task,
-//! wakers that panic or use the set that wakes them, and sets that are closed meanwhile.
+//! Random schedules of hostile tasks: several futures in one task (`join!`, `select!`, `join_all`, `FuturesUnordered`),
+//! futures that are put aside and polled or dropped by another task, guards that move to another task, wakers that panic
+//! or use the set that wakes them, and sets that are closed in between.
 //!
-//! As in `async_schedules`, one thread plays the executor, so every run is repeated by its seed, which is printed where one
-//! fails. Set `STRIPE_LOCK_SEED` to begin with it, `STRIPE_LOCK_SCHEDULES` to run more or fewer.
+//! As in `async_schedules`, one thread is the executor, so a seed reproduces a run. A run that fails prints its seed.
+//! `STRIPE_LOCK_SEED` sets the first seed, and `STRIPE_LOCK_SCHEDULES` the number of runs.
 #![cfg(feature = "async")]
 
 use std::any::Any;
@@ -37,10 +37,10 @@ thread_local! {
     static GUARDS: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A future that was put aside, and becomes a guard with its mark.
+/// A future that was put aside. Its output is a guard with its mark.
 type Aside = Pin<Box<dyn Future<Output = Box<dyn Any>>>>;
 
-/// What a waker panics with.
+/// The payload of a waker's panic.
 struct Planted;
 
 /// Xorshift64*, by Marsaglia and Vigna.
@@ -61,7 +61,7 @@ fn keys() -> Vec<u64> {
     (0..below(5)).map(|_| key()).collect()
 }
 
-/// Is pending up to three times, waking itself.
+/// Returns `Pending` up to three times, and wakes itself.
 async fn pause() {
     let mut times = below(4);
     std::future::poll_fn(|cx| {
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// A future that may be put aside, for ever.
+    /// A future that may be put aside for ever.
     fn aside(&self) -> Aside {
         let (key, keys) = (key(), keys());
         match below(5) {
@@ -314,7 +314,7 @@ impl World {
         }
     }
 
-    /// A future that was started and is not polled for a while; then it is polled, or moves to another task.
+    /// Starts a future and does not poll it for some time. Then polls it, or moves it to another task.
     async fn put_aside(&self) {
         let (ready, aside) = match select(self.aside(), Box::pin(pause())).await {
             Either::Left((guard, _)) => (Some(guard), None),
@@ -349,7 +349,7 @@ impl World {
                 }
                 3 => {
                     let (one, other) = (Box::pin(self.anything()), Box::pin(self.anything()));
-                    // What loses is dropped.
+                    // The slower future is dropped.
                     drop(select(one, other).await);
                 }
                 4 | 5 => self.put_aside().await,
@@ -400,7 +400,7 @@ fn meddle() {
     }
 }
 
-/// Wakes its task and then, now and then, meddles or panics.
+/// Wakes its task, and then sometimes meddles or panics.
 struct Bell(AtomicBool);
 
 impl Wake for Bell {
@@ -414,7 +414,7 @@ impl Wake for Bell {
     }
 }
 
-/// Runs code in which wakers may panic and sets may be closed. Any other panic goes on.
+/// Runs code in which wakers may panic and sets may be closed. Any other panic is propagated.
 fn guarded(code: impl FnOnce()) -> bool {
     let Err(panic) = catch_unwind(AssertUnwindSafe(code)) else { return true };
     let closed =
@@ -425,14 +425,14 @@ fn guarded(code: impl FnOnce()) -> bool {
     false
 }
 
-/// A future whose drop does not panic: a `FuturesUnordered` leaks the others where one does.
+/// A future whose drop does not panic, because a `FuturesUnordered` leaks its other futures if one does.
 struct Quiet<F>(Option<Pin<Box<F>>>);
 
 impl<F: Future> Future for Quiet<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.0.as_mut().expect("it is there until it is dropped").as_mut().poll(cx)
+        self.0.as_mut().expect("it exists until it is dropped").as_mut().poll(cx)
     }
 }
 

@@ -20,7 +20,7 @@ use task::Task;
 
 type Locks = AsyncStripedMutex<u64>;
 
-/// Stands in every line of the set, and gives up again, when it is woken and when it is dropped.
+/// Joins every queue of the set and gives up again, when it is woken and when it is dropped.
 struct Nosy(Arc<Locks>, Arc<AtomicUsize>);
 
 impl Nosy {
@@ -76,7 +76,8 @@ fn a_waker_may_use_the_set() {
     assert!(locks.try_lock_all().is_some());
 }
 
-/// A waker that owns a permit gives it back when it is dropped: replaced by another waker, with its future, or by a close.
+/// A waker that owns a permit releases it when it is dropped: when another waker replaces it, with its future, or by a
+/// close.
 #[test]
 fn a_waker_may_own_what_is_waited_for() {
     struct Owner(#[expect(dead_code, reason = "only to be dropped")] OwnedAsyncPermit<u64>);
@@ -136,7 +137,7 @@ struct Sets {
 type Waiting<'s> = Pin<Box<dyn Future<Output = ()> + 's>>;
 type Held<'s> = Box<dyn Kept + 's>;
 
-/// Whatever is only to be dropped.
+/// A value that is only dropped.
 trait Kept {}
 
 impl<T> Kept for T {}
@@ -164,7 +165,7 @@ impl Sets {
         }
     }
 
-    /// Every way to wait, each with what has to be held so that it has to.
+    /// Every way to wait, each with the guards that make it wait.
     fn ways(&self) -> Vec<(&'static str, Make<'_>)> {
         let Self { mutex, rwlock, semaphore, keys: [m, r, s] } = self;
         macro_rules! ways {
@@ -208,7 +209,7 @@ impl Sets {
         }
     }
 
-    /// Wants everything, behind all the others.
+    /// Waits for everything, behind all others.
     async fn everything(&self) {
         drop(self.mutex.lock_all().await);
         drop(self.rwlock.write_all().await);
@@ -225,8 +226,8 @@ impl Sets {
     }
 }
 
-/// Runs `scenario` for every way to wait: with what is held, a future that waits for it with a bomb as its waker, and
-/// another waiter behind. Afterwards nothing is held, and no waker is left.
+/// Runs `scenario` for every way to wait: with the held guards, a future that waits for them with a bomb as its
+/// waker, and another waiter behind it. Afterwards nothing is held, and no waker is left.
 fn for_every_way(scenario: impl Fn(&str, Held<'_>, &mut Option<Waiting<'_>>, &'static Bomb, &Waker)) {
     for strict in [false, true] {
         let sets = Sets::new(strict);
@@ -263,7 +264,7 @@ fn every_wait_ends_with_the_release() {
     for_every_way(|way, held, future, bomb, waker| {
         assert_eq!(bomb.wakes(), 0, "{way}");
         drop(held);
-        // A wait for several stripes may go on by itself: each wake brings it further.
+        // A wait for several stripes may continue in several steps, with a wake for each.
         for wakes in 1.. {
             assert!(bomb.wakes() >= wakes, "{way}: nobody woke it");
             if poll(future, waker).is_ready() {
@@ -324,7 +325,7 @@ fn a_drop_that_panics_when_another_task_goes_on_with_the_wait() {
         bomb.arm(DROP);
         assert!(panic_of(|| _ = poll(future, Waker::noop())).is_some(), "{way}");
         bomb.arm(0);
-        // The panic ends an `async` block; a future of ours could be polled again.
+        // The panic ends an `async` block. A future of this crate could be polled again.
         *future = None;
         drop(held);
     });
@@ -346,7 +347,7 @@ fn a_clone_that_panics_when_another_task_goes_on_with_the_wait() {
     });
 }
 
-/// The first poll has entered what was free, and clones the waker before it joins a queue.
+/// The first poll has entered the free stripes, and clones the waker before it joins a queue.
 #[test]
 fn a_clone_that_panics_when_the_wait_begins() {
     for strict in [false, true] {
@@ -366,7 +367,7 @@ fn a_clone_that_panics_when_the_wait_begins() {
     }
 }
 
-/// A future of a crowded stripe whose first poll ended in a panic has not waited yet: its limit still holds.
+/// A future with a limit of waiters whose first poll panicked has not waited yet, so its limit still applies.
 #[test]
 fn a_clone_that_panics_lets_nobody_pass_a_limit() {
     let locks = Locks::new(STRIPES);
@@ -387,7 +388,8 @@ fn a_clone_that_panics_lets_nobody_pass_a_limit() {
     assert!(locks.try_lock_all().is_some());
 }
 
-/// More stripes than a release takes: the task goes on itself, and what it was woken with is stale once it has them all.
+/// There are more stripes than a release takes, so the task continues itself. The waker that woke it is stale once it
+/// has all stripes.
 #[test]
 fn a_stale_waker_that_panics_when_the_wait_is_over() {
     let locks = Locks::new(STRIPES);
@@ -429,7 +431,7 @@ fn a_close_wakes_everybody_before_the_first_panic_goes_on() {
     drop(held);
 }
 
-/// More readers than are served for one lock of a bucket.
+/// More readers than one lock of a bucket serves.
 #[test]
 fn every_reader_of_a_large_group_is_woken_before_the_first_panic_goes_on() {
     for bombs in [0..40, 3..4, 7..9, 39..40, 15..33] {
@@ -480,7 +482,7 @@ fn all_stripes_of_a_guard_are_released_before_the_first_panic_goes_on() {
     assert!(locks.try_lock_all().is_some());
 }
 
-/// Whatever releases or serves while it is not a drop: the guard that a call returns, or took, is not lost with the panic.
+/// Calls other than drops that release or serve. The guard that such a call returns or took is not lost by the panic.
 #[test]
 fn calls_that_serve_a_queue_leave_nothing_held() {
     let rw = AsyncStripedRwLock::<u64>::new(2);
@@ -496,7 +498,7 @@ fn calls_that_serve_a_queue_leave_nothing_held() {
                 let panic = panic_of(|| _ = $call);
                 assert_eq!(panic.as_deref(), Some("bomb 0 in wake"), "{}", stringify!($call));
                 bomb.arm(0);
-                // Served or not, it blocks no other future.
+                // It blocks no other future, whether it was served or not.
                 drop(future);
                 assert!(rw.try_write_all().is_some(), "{}", stringify!($call));
             })*
@@ -517,7 +519,7 @@ fn calls_that_serve_a_queue_leave_nothing_held() {
 
 type Shared = Arc<Mutex<Option<Pin<Box<Acquire<Arc<Locks>, Write>>>>>>;
 
-/// A waker may do with its own future, and with the next one, whatever its owner may: poll it, or drop it.
+/// A waker may poll or drop its own future and the next one, as the owner may.
 #[test]
 fn a_waker_may_poll_or_drop_any_future() {
     for (strict, polls, own) in (0..8).map(|case| (case & 1 == 0, case & 2 == 0, case & 4 == 0)) {
@@ -550,7 +552,7 @@ fn a_waker_may_poll_or_drop_any_future() {
     }
 }
 
-/// A waker takes, without waiting, what its release has just left free, and waits for the rest as a thread.
+/// A waker takes the stripes that the release has just freed without waiting, and waits for the rest as a thread.
 #[test]
 fn a_waker_may_lock_as_a_thread() {
     let locks = Arc::new(Locks::new(8));
@@ -572,7 +574,7 @@ fn a_waker_may_lock_as_a_thread() {
     assert!(locks.try_lock_all().is_some());
 }
 
-/// As when a task is dropped by another one's waker, while that one is being served.
+/// A task is dropped by the waker of another one, while that one is being served.
 #[test]
 fn a_waker_may_drop_the_next_in_line() {
     struct Dropper(std::sync::Mutex<Option<Box<dyn Send>>>);

@@ -1,5 +1,4 @@
-//! Which auto traits the blocking types have, and what their methods return: each of them, present or absent, whatever the
-//! data and the raw lock.
+//! Which auto traits the blocking types and the results of their methods have, for each kind of data and raw lock.
 
 #[path = "common/autos.rs"]
 mod asking;
@@ -51,7 +50,7 @@ type ReentrantIter<T> =
 
 #[test]
 fn sets() {
-    // A mutex needs data that may be sent, and no more. Readers share theirs.
+    // A mutex needs only data that is `Send`. Readers share their data.
     autos! {
         StripedMutex<u64, T> => "syuw-" "syuw-" "--uw-" "--uw-";
         Spinning<T> => "syuw-" "syuw-" "--uw-" "--uw-";
@@ -69,7 +68,8 @@ fn sets() {
 
 #[test]
 fn guards_of_one_stripe() {
-    // Those over `parking_lot` can't be sent, whatever the data, and those of reentrant mutexes can't over any raw lock.
+    // Guards over `parking_lot` are not `Send`, whatever the data. Guards of reentrant mutexes are not `Send` over any
+    // raw lock.
     autos! {
         MutexGuard<'static, T> => "-yu--" "--u--" "--u--" "--u--";
         MutexGuard<'static, T, SpinMutex> => "syu--" "s-u--" "--u--" "--u--";
@@ -89,7 +89,7 @@ fn guards_of_one_stripe() {
 
 #[test]
 fn guards_of_a_part() {
-    // The guard of a part goes where the guard of the whole goes, if the part may too.
+    // The guard of a part is `Send` if the guard of the whole is and the part permits it.
     autos! {
         MappedMutexGuard<'static, T, u8> => "-yu--" "--u--" "--u--" "--u--";
         MappedMutexGuard<'static, T, u8, SpinMutex> => "syu--" "s-u--" "--u--" "--u--";
@@ -107,7 +107,7 @@ fn guards_of_a_part() {
 
 #[test]
 fn guards_of_many_stripes_and_their_iterators() {
-    // An iterator may go where its guard may (`iter_mut`), or where a reference to the guard may (`iter`).
+    // An iterator is `Send` if its guard is (`iter_mut`), or if a reference to the guard is (`iter`).
     autos! {
         MutexMultiGuard<'static, u64, T> => "-yu--" "--u--" "--u--" "--u--";
         MutexMultiGuard<'static, u64, T, SpinMutex, Hasher> => "syu--" "s-u--" "--u--" "--u--";
@@ -139,7 +139,7 @@ fn keys_are_never_stored() {
     }
 }
 
-/// What has no name, of sets with data of this type.
+/// Types without a name, of sets with data of this type.
 macro_rules! nameless {
     ($data:ty: $make:expr) => {{
         let mut locks = Spinning::<$data>::from_fn(1, Hasher::default(), |_| $make);
@@ -165,7 +165,7 @@ fn what_has_no_data() {
         word!(Ask::<DefaultHasher>(PhantomData)),
     ];
     assert!(words.iter().all(|word| word == "syuwr"), "{words:?}");
-    // A set never pins its data, a guard moves none.
+    // A set does not pin its data, and moving a guard does not move the data.
     assert_eq!(word!(Ask::<Spinning<PhantomPinned>>(PhantomData)), "syuw-");
     assert_eq!(word!(Ask::<MutexGuard<'static, PhantomPinned, SpinMutex>>(PhantomData)), "sy---");
 }

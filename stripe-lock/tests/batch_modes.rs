@@ -1,4 +1,4 @@
-//! Batches: which mode each stripe is held in, and that modes never have to change.
+//! Batches: the mode in which each stripe is held, and that modes never have to change.
 
 mod common;
 
@@ -16,10 +16,10 @@ enum Held {
     Write,
 }
 
-/// How a stripe is held, as another thread finds out by trying.
+/// How a stripe is held. Another thread finds out by trying.
 fn held(locks: &StripedRwLock<u64, u64>, key: u64) -> Held {
     elsewhere(|| {
-        // One statement each, so that the reader is gone before the writer comes.
+        // Two statements, so that the read guard is dropped before the attempt to write.
         let read = locks.try_read(&key).is_some();
         let write = locks.try_write(&key).is_some();
         match (read, write) {

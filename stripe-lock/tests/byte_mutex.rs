@@ -1,4 +1,4 @@
-//! The raw mutex of two bytes: what the suites over raw locks don't ask of every raw mutex.
+//! The raw mutex of two bytes: tests that do not apply to every raw mutex.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn it_is_two_bytes() {
 #[test]
 fn it_says_whether_it_is_locked() {
     let mutex = Byte::new(());
-    // SAFETY: nothing is done to the raw mutex but to look at it.
+    // SAFETY: the raw mutex is only inspected.
     let raw = unsafe { mutex.raw() };
     assert_eq!(format!("{raw:?}"), "ByteMutex { locked: false, .. }");
     let guard = mutex.lock();
@@ -62,7 +62,7 @@ fn who_waits_is_handed_the_lock_while_others_never_let_it_be_free_for_long() {
                     }
                 });
             }
-            // Would not end within the patience of the watchdog, were it left to chance.
+            // If it depended on chance, this would not end before the watchdog.
             (0..100).for_each(|_| drop(mutex.lock()));
             stop.store(true, Relaxed);
         });
@@ -122,7 +122,7 @@ fn a_wake_up_of_the_callers_own_is_not_lost_to_a_wait() {
                 about_to.wait();
                 drop(mutex.lock());
                 waits.store(true, Relaxed);
-                // Returns because of the wake-up that came during the wait above.
+                // This returns because of the wake-up that came during the wait above.
                 thread::park();
             });
             about_to.wait();

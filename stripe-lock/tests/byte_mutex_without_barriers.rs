@@ -1,7 +1,7 @@
-//! The raw mutex of two bytes where the system forbids the barrier on other threads: from the start, or later on.
+//! The raw mutex of two bytes on a system that forbids the barrier on other threads, from the start or later.
 //!
-//! Each test runs itself in a process of its own, since a filter of system calls can't be taken back, and since a process
-//! decides once how its locks are released.
+//! Each test runs in a process of its own, because a filter of system calls can't be removed, and because a process
+//! decides only once how its locks are released.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -13,7 +13,7 @@ use common::watched;
 use stripe_lock::raw::ByteMutex;
 use stripe_lock::{DefaultHasher, StripedMutex};
 
-/// Says to a process that it is the one in which the test is to be run.
+/// Tells a process that it is the child in which the test runs.
 const HERE: &str = "STRIPE_LOCK_TEST_WITHOUT_BARRIERS";
 
 const THREADS: u64 = 4;
@@ -24,7 +24,7 @@ fn in_a_process_of_its_own(test: &str, body: impl FnOnce() + Send + 'static) {
     if env::var_os(HERE).is_some() {
         return watched(body);
     }
-    let program = env::current_exe().expect("a test knows its own program");
+    let program = env::current_exe().expect("a test has a path to its own program");
     let run = process::Command::new(program).args(["--exact", test, "--nocapture"]).env(HERE, "1").output();
     let run = run.expect("a program that runs can be run again");
     assert!(
@@ -41,11 +41,11 @@ fn barrier_is_forbidden() -> bool {
     unsafe { libc::syscall(libc::SYS_membarrier, query, none, none) == -1 }
 }
 
-/// Makes each `membarrier` of this thread, and of those that it starts from now on, fail.
+/// Makes each `membarrier` fail in this thread and in threads that it starts later.
 fn forbid_barriers() {
     let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let mut program = [
-        // The number of the system call lies at the start of what the filter is shown.
+        // The number of the system call is at the start of the filter's input.
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_membarrier as u32),
         statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
@@ -60,7 +60,7 @@ fn forbid_barriers() {
     assert!(barrier_is_forbidden());
 }
 
-/// Threads that meet on one key, and sleep for it: each turn gives the processor away inside.
+/// Threads that contend for one key and sleep for it: each yields inside the section.
 fn threads_meet() {
     let locks = StripedMutex::<u64, u64, ByteMutex, _>::with_hasher(4, DefaultHasher::default());
     let begin = Barrier::new(THREADS as usize);

@@ -1,18 +1,17 @@
-//! What a caller's code may do in the middle of an acquisition: hashes that change, keys that panic or lock, guards that
-//! are forgotten or dropped by a panic.
+//! Code of the caller that runs inside an acquisition: hashes that change, keys that panic or lock, guards that are
+//! forgotten or dropped by a panic.
 
 mod common;
 #[path = "common/fickle.rs"]
 mod fickle;
 
 use std::cell::Cell;
-use std::hash::{Hash, Hasher};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::spin_mutex::SpinMutex;
 use common::{elsewhere, keys, watched};
-use fickle::Fickle;
+use fickle::{Explosive, Fickle};
 use stripe_lock::blocking::{Guard, MutexGuard};
 use stripe_lock::{DefaultHasher, Extended, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
@@ -37,15 +36,6 @@ fn a_hash_that_changes_leaves_nothing_held() {
         assert!(locks.try_lock_all().is_some());
     }
     assert_eq!(locks.into_inner().into_iter().sum::<u64>(), 2_000);
-}
-
-/// Panics when it is hashed.
-struct Explosive;
-
-impl Hash for Explosive {
-    fn hash<H: Hasher>(&self, _: &mut H) {
-        panic!("no hash");
-    }
 }
 
 #[test]
@@ -87,7 +77,7 @@ fn keys_that_panic_or_lock_come_before_the_first_stripe() {
             assert!(extends.is_err() && guard.len() == 2);
         }
         drop(guard);
-        // For each key, the iterator locks and releases all that is locked in the end.
+        // For each key, the iterator locks and releases all keys.
         let locking = || keys.iter().inspect(|_| keys.iter().for_each(|key| *locks.lock(key) += 1));
         assert_eq!(locks.lock_many(locking()).len(), 8);
         let mut nothing = locks.lock_many(&[]);
@@ -119,7 +109,7 @@ fn a_forgotten_guard_keeps_its_stripe_and_no_other() {
     assert!(rw.try_upgradable_read_stripe(2).is_none() && rw.try_write_stripe(3).is_some());
     mem::forget(again.lock_all());
     assert!(again.try_lock_all().is_some() && elsewhere(|| again.try_lock(&1).is_none()));
-    // The set ends as any other, and its data with it.
+    // The set is dropped as usual, with its data.
     assert_eq!(locks.into_inner().len() + rw.into_inner().len() + again.into_inner().len(), 24);
 }
 
@@ -140,7 +130,8 @@ fn guards_dropped_by_a_panic_release_what_they_hold() {
     assert!(locks.try_lock_all().is_some() && rw.try_write_all().is_some());
 }
 
-/// A guard in a thread-local is dropped when the thread ends, maybe after the record of what the thread holds.
+/// A guard in a thread-local variable is dropped when the thread ends, possibly after the record of what the thread
+/// holds.
 #[test]
 fn a_guard_may_outlive_the_record_of_its_thread() {
     thread_local! {

@@ -1,4 +1,4 @@
-//! Making sets of stripes and taking them apart: counts, initial data, panics, access without locking.
+//! Constructing sets and taking their data out: counts, initial data, panics, access without locking.
 
 mod common;
 
@@ -93,7 +93,7 @@ fn a_panic_while_making_the_data_frees_what_was_made() {
 
 #[test]
 fn small_stripes_lie_dense_and_still_are_all_there() {
-    // 8,192 bytes: stored without padding. Every stripe is found by some key, and is its own.
+    // 8,192 bytes are stored without padding. Every stripe has a key, and stripes do not overlap.
     let mut set = Striped::<u64, u8, _>::from_fn(8192, Fnv1a::default(), |_| 0);
     (0..200_000).for_each(|key| *set.get_mut(&key) = 1);
     assert!(set.iter().all(|&met| met == 1));

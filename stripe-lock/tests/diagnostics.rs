@@ -1,11 +1,11 @@
-//! What the compiler says of a parameter in the wrong place: compiles a program that depends on the library, with the features that
-//! take the fewest other crates.
+//! The compiler's errors for a type parameter in the wrong place. The test compiles a program that depends on the library, with
+//! the features that need the fewest other crates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What `cargo check` says of a program with this type for its locks; none if it compiles.
+/// The errors of `cargo check` for a program with this type of locks. `None` if it compiles.
 fn complaint(package: &Path, locks: &str) -> Option<String> {
     let source = format!(
         "use stripe_lock::{{raw::{{self, *}}, *}};\n\nfn main() {{\n    let _locks: {locks} = Default::default();\n}}\n"
@@ -29,7 +29,7 @@ fn package() -> PathBuf {
          stripe-lock = {{ path = {path:?}, default-features = false, features = [\"std\", \"fnv\"] }}\n"
     );
     fs::write(package.join("Cargo.toml"), manifest).expect("the folder can be written");
-    // The versions that are there already.
+    // The versions that are downloaded already.
     fs::copy(library.join("../Cargo.lock"), package.join("Cargo.lock")).expect("there is a lock file");
     package
 }

@@ -8,12 +8,12 @@ use stripe_lock::blocking::{Split, StripedLock};
 use stripe_lock::lock_api::{GuardNoSend, RawMutex};
 use stripe_lock::{DefaultHasher, StripedMutex, StripedRwLock, raw};
 
-/// A raw mutex that says when somebody waits for it. Each test that asks has a number of its own.
+/// A raw mutex that reports when a thread waits for it. Each test that uses it has a number of its own.
 struct Announced<const TEST: usize>(parking_lot::RawMutex);
 
 static WAITING: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 
-// SAFETY: it is the mutex inside.
+// SAFETY: the inner mutex implements it.
 unsafe impl<const TEST: usize> RawMutex for Announced<TEST> {
     #[allow(clippy::declare_interior_mutable_const, reason = "required by the trait")]
     const INIT: Self = Self(<parking_lot::RawMutex as RawMutex>::INIT);
@@ -31,7 +31,7 @@ unsafe impl<const TEST: usize> RawMutex for Announced<TEST> {
     }
 
     unsafe fn unlock(&self, guard: GuardNoSend) {
-        // SAFETY: the caller holds the mutex inside.
+        // SAFETY: the caller holds the inner mutex.
         unsafe { self.0.unlock(guard) }
     }
 
@@ -42,7 +42,7 @@ unsafe impl<const TEST: usize> RawMutex for Announced<TEST> {
 
 type Announcing<const TEST: usize> = StripedMutex<u64, (), Announced<TEST>, DefaultHasher>;
 
-/// Two keys whose stripes differ once there are as many as possible.
+/// Two keys whose stripes differ when the set is fully grown.
 fn two_keys<T, L, S: std::hash::BuildHasher>(locks: &StripedLock<u64, T, L, S>) -> (u64, u64)
 where
     T: Split<u64>,
@@ -55,7 +55,7 @@ where
     (0, other)
 }
 
-/// Has one thread wait for `waits` while this one holds `holds`.
+/// Makes another thread wait for `waits` while this one holds `holds`.
 fn meet<const TEST: usize>(locks: &Announcing<TEST>, holds: u64, waits: u64) {
     let guard = locks.lock(&holds);
     thread::scope(|scope| {

@@ -1,4 +1,5 @@
-//! Exclusion while stripes are split and merged, whatever takes them; and guards that are unlocked meanwhile.
+//! Exclusion while stripes are split and merged, for all methods that take them, and guards that are unlocked at that
+//! time.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ fn an_unlocked_guard_comes_back_to_its_stripe() {
 
 const KEYS: usize = 40;
 
-/// Sections by key, of which no two of one key may overlap.
+/// Sections by key. No two sections of one key may overlap.
 struct Sections([AtomicBool; KEYS]);
 
 impl Sections {
@@ -46,7 +47,7 @@ impl Sections {
     }
 }
 
-/// Everything that takes a stripe, in turn, beside threads that resize.
+/// Calls all methods that take a stripe, beside threads that resize.
 fn torture(step: impl Fn(&Sections, usize, [u64; 3]) + Sync, resize: impl Fn(usize) + Sync) {
     let sections = Sections([const { AtomicBool::new(false) }; KEYS]);
     thread::scope(|scope| {

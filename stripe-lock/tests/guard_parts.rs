@@ -1,4 +1,4 @@
-//! Guards that give up a part: of the data (mapped), of the stripes (released), or the stripe for a while (unlocked).
+//! Guards that give up a part of the data (mapped), some stripes (released), or the stripe temporarily (unlocked).
 
 mod common;
 
@@ -154,7 +154,7 @@ fn bump_lets_the_waiter_in() {
                 inside.0.send(()).unwrap();
             });
             waits.1.recv().unwrap();
-            // It counts as a waiter once it is parked, and nothing says when.
+            // It counts as a waiter once it is parked, which can't be observed.
             while inside.1.try_recv().is_err() {
                 MutexGuard::bump(&mut guard);
             }
@@ -236,7 +236,7 @@ fn a_batch_releases_what_it_reads_and_what_it_writes() {
         let named = locks.batch().read(&keys[0]).write(&keys[1]).read(&keys[2]).write(&keys[3]);
         named.read(&keys[4]).write(&keys[5]).lock()
     };
-    // Each stack of states, from either end and from its middle.
+    // Removes from each stack of states, at both ends and in the middle.
     for order in [[2, 3, 0, 5, 4, 1], [1, 0, 3, 2, 5, 4], [5, 4, 3, 2, 1, 0]] {
         let mut guard = batch();
         for (gone, &stripe) in (1..).zip(&order) {
@@ -348,7 +348,8 @@ fn owned_guards_of_many_outlive_every_other_owner() {
     }
 }
 
-/// A process that would have to go on with a guard that has no stripe ends: it runs one of these again as a child.
+/// A process aborts if it would otherwise continue with a guard without a stripe. The test runs these cases in child
+/// processes.
 #[cfg(any(debug_assertions, feature = "check"))]
 #[test]
 fn a_guard_left_behind_by_unlocked_ends_the_process() {

@@ -1,8 +1,9 @@
-//! How evenly keys spread over stripes, for every ready-made hasher and for one that does nothing.
+//! How evenly keys spread over stripes, for every provided hasher and for the identity.
 //!
-//! The measure is chi-squared of the keys on each stripe, brought to a standard normal figure by the cube root of
-//! Wilson and Hilferty (1931), which is accurate from 15 degrees of freedom on. A figure above 6 happens to a hash
-//! that is perfectly random once in 10^9. There is no lower bound: sequences may spread more evenly than at random.
+//! The measure is chi-squared of the keys on each stripe, converted to a standard normal value by the cube root of
+//! Wilson and Hilferty (1931), which is accurate from 15 degrees of freedom on. For a perfectly random hash, a value
+//! above 6 has a probability of 10^-9. There is no lower bound, because sequences may spread more evenly than at
+//! random.
 
 mod common;
 
@@ -35,7 +36,7 @@ impl Hasher for Identity {
 
 type IdentityHasher = BuildHasherDefault<Identity>;
 
-/// How far the spread of `indices` over `stripes` is from an even one: a standard normal figure if it is random.
+/// How uneven the spread of `indices` over `stripes` is. For random indices, this is a standard normal value.
 fn unevenness(stripes: usize, indices: impl Iterator<Item = usize>) -> f64 {
     let mut counts = vec![0_u64; stripes];
     indices.for_each(|index| counts[index] += 1);
@@ -66,7 +67,7 @@ fn names() -> impl Iterator<Item = String> + Clone {
     (0..KEYS).map(|id| format!("user:{id:06}"))
 }
 
-/// Random ones (version 4), from numbers that are the same on every run.
+/// UUIDs of version 4, from numbers that are the same in every run.
 fn uuids() -> impl Iterator<Item = u128> + Clone {
     (0..KEYS).map(|seed| {
         let mut numbers = Numbers(seed);
@@ -108,7 +109,7 @@ fn no_hash_at_all_spreads() {
     assert_even::<_, IdentityHasher>("upper halves of UUIDs", &uuids().map(|uuid| (uuid >> 64) as u64));
 }
 
-/// All 16,384 ways to write fourteen letters in lower and upper case: their FNV-1a hashes agree in the low bits.
+/// All 16,384 variants of 14 letters in lower and upper case. Their FNV-1a hashes agree in the low bits.
 fn varied_by_case() -> impl Iterator<Item = [u8; 14]> + Clone {
     (0..1_u32 << 14).map(|upper| {
         let mut word = *b"pneumothoraces";
@@ -118,19 +119,19 @@ fn varied_by_case() -> impl Iterator<Item = [u8; 14]> + Clone {
     })
 }
 
-/// Their FNV-1a hashes have few different values in the high bits.
+/// Texts of eight digits. Their FNV-1a hashes have few different values in the high bits.
 fn eight_digits() -> impl Iterator<Item = [u8; 8]> + Clone {
     (0..KEYS).map(|id| format!("{id:08}").into_bytes().try_into().expect("eight digits"))
 }
 
-/// The hash itself, of the bytes alone.
+/// The FNV-1a hash of the bytes.
 fn fnv_1a(key: &[u8]) -> u64 {
     let mut hasher = Fnv1a::default().build_hasher();
     hasher.write(key);
     hasher.finish()
 }
 
-/// The bound means something: an index by the low bits of the hash, as hash tables take it, exceeds it.
+/// A negative control: an index made of the low bits of the hash, as in many hash tables, exceeds the bound.
 #[test]
 fn the_low_bits_of_a_hash_would_not_spread() {
     let low = |hash: u64, stripes: usize| hash as usize & (stripes - 1);
@@ -145,7 +146,7 @@ fn the_low_bits_of_a_hash_would_not_spread() {
     assert_eq!(met.len(), 1, "all of them meet on one stripe of 16");
 }
 
-/// Neither would the high bits of FNV-1a as they are.
+/// So does an index made of the high bits of FNV-1a.
 #[test]
 fn the_high_bits_of_fnv_1a_would_not_spread() {
     let high = |hash: u64, stripes: usize| (hash >> (64 - stripes.ilog2())) as usize;
@@ -157,7 +158,7 @@ fn the_high_bits_of_fnv_1a_would_not_spread() {
     assert!(met.len() < 768, "a quarter of the stripes and more stay empty: {}", 1024 - met.len());
 }
 
-/// Nor does the measure complain of what is random, or of what is perfectly even.
+/// The measure accepts random and perfectly even indices.
 #[test]
 fn the_measure_is_that_of_randomness() {
     for stripes in STRIPES {
@@ -165,7 +166,7 @@ fn the_measure_is_that_of_randomness() {
         let z = unevenness(stripes, (0..KEYS).map(|_| numbers.below(stripes as u64) as usize));
         assert!(z.abs() < BOUND, "{z:.1}");
         assert!(unevenness(stripes, (0..KEYS as usize).map(|i| i % stripes)) < -BOUND);
-        // Three tenths more on each stripe of one half than on each of the other.
+        // The stripes of one half get 30 % more than those of the other.
         let mut numbers = Numbers(2);
         let uneven = (0..KEYS).map(|_| (numbers.below(230) < 130, numbers.below(stripes as u64 / 2)));
         let z =

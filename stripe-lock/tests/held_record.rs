@@ -14,15 +14,15 @@ use common::{Numbers, watched};
 use stripe_lock::blocking::Guard;
 use stripe_lock::{DefaultHasher, StripedMutex, StripedReentrantMutex, StripedRwLock};
 
-/// A mutex whose guards can go to another thread.
+/// A mutex whose guards are `Send`.
 type Movable = StripedMutex<u64, u64, SpinMutex, DefaultHasher>;
 
-/// What the record says of `body`; none if `body` ends well.
+/// The message with which `body` panics. `None` if it does not panic.
 fn complaint<O>(body: impl FnOnce() -> O) -> Option<String> {
     catch_unwind(AssertUnwindSafe(|| drop(body()))).err().map(|panic| common::message_of(&*panic))
 }
 
-/// The place `lines` below that of the caller, as panics name it.
+/// The place that is `below` lines below the caller, in the form of panic messages.
 #[track_caller]
 fn place(below: u32) -> String {
     let here = std::panic::Location::caller();
@@ -86,7 +86,7 @@ mod with_the_record {
         assert!(said.contains(&late), "{said}: not {late}");
         assert!(said.contains("stripe 5") && said.contains(&fifth), "{said}: not {fifth}");
         assert!(complaint(|| locks.lock_many([&keys[4], &keys[6]])).is_some());
-        // One that is held is worse than one that is below.
+        // The message names the stripe that is held, not the one that is below.
         assert!(complaint(|| locks.lock(&keys[3])).unwrap().contains(&third));
         assert_eq!(complaint(|| locks.lock_many([&keys[6], &keys[7]])), None, "above all");
     }
@@ -146,7 +146,7 @@ mod with_the_record {
 
     #[test]
     fn guards_beyond_counting_are_kept_on_record_in_any_order_of_drops() {
-        // Far more than a record that is searched from end to end could end before the watchdog.
+        // So many that a linear search of the record would not end before the watchdog.
         const MANY: usize = 1 << 17;
         watched(|| {
             let (locks, rw) = (StripedMutex::<u64>::new(MANY), StripedRwLock::<u64>::new(4));
@@ -168,7 +168,7 @@ mod with_the_record {
                 drop(kept);
                 assert_eq!(complaint(|| locks.lock_all()), None);
             }
-            // As many guards of one stripe.
+            // The same number of guards of one stripe.
             let readers: Vec<_> = (0..MANY).map(|_| rw.try_read(&7).unwrap()).collect();
             assert!(complaint(|| rw.write(&7)).is_some());
             drop(readers);
@@ -231,7 +231,7 @@ mod with_the_record {
         drop(high);
         assert!(complaint(|| locks.lock(&keys[1])).is_some(), "still held, once");
         drop(again);
-        // What is held is free to be taken again, and to be let go of, whatever else is held.
+        // A held stripe may be locked again and released, whatever else is held.
         let low = locks.lock(&keys[1]);
         let mut several = locks.lock_many(&keys[2..4]);
         several.extend(&keys[6]).unwrap();

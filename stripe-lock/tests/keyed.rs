@@ -25,7 +25,7 @@ use task::Task;
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Sets in which any two keys meet, and sets in which they rarely do.
+/// Sets in which all keys share a bucket, and sets in which they rarely do.
 const BUCKETS: [usize; 2] = [1, 1024];
 
 fn threads(buckets: usize) -> KeyedMutex<u64> {
@@ -40,7 +40,7 @@ fn tasks(buckets: usize) -> Arc<AsyncKeyedMutex<u64>> {
 fn equal_keys_exclude_each_other_and_unequal_ones_never_do() {
     for buckets in BUCKETS {
         let locks = threads(buckets);
-        let held: Vec<_> = (0..1000).map(|key| locks.try_lock(&key).expect("nobody holds it")).collect();
+        let held: Vec<_> = (0..1000).map(|key| locks.try_lock(&key).expect("it is free")).collect();
         for key in 0..1000 {
             assert!(locks.try_lock(&key).is_none() && locks.is_locked(&key), "{key}");
             assert!(!locks.is_locked(&(key + 1000)));
@@ -63,7 +63,8 @@ fn whatever_a_key_can_be_borrowed_as_is_the_same_key() {
     assert!(locks.try_lock(&String::from("alice")).is_none());
 }
 
-/// What hangs on stripes: guards of single keys, taken one after the other, by threads that agree on the order of keys.
+/// This would hang on stripes: guards of single keys, taken one after the other by threads that agree on the order of
+/// keys.
 #[test]
 fn nested_single_locks_of_sorted_keys_end() {
     for buckets in [1, 4] {
@@ -92,7 +93,7 @@ fn nested_single_locks_of_sorted_keys_end() {
     }
 }
 
-/// Not by collision, for there is none: `lock_many` in any order, beside single locks.
+/// Unequal keys never collide: `lock_many` in any order, beside single locks.
 #[test]
 fn many_in_any_order_end() {
     for buckets in BUCKETS {
@@ -134,7 +135,8 @@ fn many_take_all_or_none() {
             assert!(keys.iter().all(|key| locks.is_locked(key) == (*key == held)));
             drop(guard);
         }
-        let all = locks.try_lock_many(keys.iter().chain(&keys)).expect("a key that comes twice counts once");
+        let all =
+            locks.try_lock_many(keys.iter().chain(&keys)).expect("a key that is named twice counts once");
         assert!(keys.iter().all(|key| locks.is_locked(key)));
         drop(all);
         assert!(!keys.iter().any(|key| locks.is_locked(key)));
@@ -193,7 +195,7 @@ fn threads_and_tasks_wait_for_the_same_keys() {
     assert!(!locks.is_locked(&1));
 }
 
-/// First come, first served, once a woken waiter found the key taken.
+/// Waiters are served in order once a woken waiter found the key held.
 #[test]
 fn a_waiter_is_overtaken_twelve_times_at_most() {
     let locks = tasks(1);
@@ -216,7 +218,7 @@ fn a_fair_release_lets_nobody_overtake() {
     drop(waiting.done());
 }
 
-/// Every waiter of a key that is handed on gets it in its turn, and each release wakes one of them.
+/// Waiters of a key get it in order, and each release wakes one of them.
 #[test]
 fn waiters_are_served_in_their_order() {
     for buckets in BUCKETS {
@@ -319,7 +321,7 @@ fn a_waker_may_use_the_set() {
 
 #[test]
 fn a_waker_that_panics_loses_nothing() {
-    // When it is called: the holder learns of it, and the key is the waiter's.
+    // In the call: the holder gets the panic, and the waiter has the key.
     let locks = tasks(1);
     let (bomb, waker) = Bomb::new(1);
     let keys = [0, 1, 2];
@@ -336,7 +338,7 @@ fn a_waker_that_panics_loses_nothing() {
         assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     }
     drop(waiting);
-    // When it is cloned: nothing was joined.
+    // In the clone: no queue was joined.
     let guard = locks.try_lock(&1).unwrap();
     bomb.arm(CLONE);
     let mut future = Box::pin(locks.lock(&1));
@@ -346,7 +348,7 @@ fn a_waker_that_panics_loses_nothing() {
     assert!(poll.is_err());
     drop(guard);
     assert!(locks.try_lock(&1).is_some());
-    // When it is dropped: the future that gives up has given up.
+    // In the drop: the future has given up.
     bomb.arm(0);
     let guard = locks.try_lock(&1).unwrap();
     assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
@@ -386,7 +388,7 @@ fn a_hash_that_panics_leaves_nothing_held() {
     assert!(locks.try_lock_many(&keys).is_some());
 }
 
-/// Every key has the same hash: they exclude each other, and that is all.
+/// Every key has the same hash. They exclude each other and work otherwise.
 #[derive(Clone, Default)]
 struct Constant;
 
@@ -413,12 +415,12 @@ fn keys_with_one_hash_are_one_key() {
     assert!(locks.try_lock(&4).is_some());
 }
 
-/// What a bucket takes is what is held in it at once.
+/// The memory of a bucket depends on the number of keys that are held at the same time.
 #[test]
 fn a_million_keys_are_held_at_once() {
     let locks = threads(64);
     let keys = 0..if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
-    let held: Vec<_> = keys.clone().map(|key| locks.try_lock(&key).expect("nobody holds it")).collect();
+    let held: Vec<_> = keys.clone().map(|key| locks.try_lock(&key).expect("it is free")).collect();
     assert!(keys.clone().step_by(997).all(|key| locks.is_locked(&key)));
     drop(held);
     assert!(!keys.into_iter().any(|key| locks.is_locked(&key)));
@@ -438,7 +440,7 @@ fn a_thread_that_waits_for_itself_panics() {
     assert!(locks.try_lock(&1).is_none());
     drop(one);
     drop(locks.lock(&1));
-    // Another set, and one that has the place of this, have nothing to do with it.
+    // Another set, or a new set at the same address, is not affected.
     let other = threads(16);
     let _one = locks.lock(&1);
     drop(other.lock(&1));
@@ -450,7 +452,7 @@ fn a_guard_takes_further_keys_and_gives_some_back() {
         let locks = Arc::new(threads(buckets));
         let mut guard = KeyedGuard::extendable(locks.lock_arc(&0));
         for key in 1..100 {
-            guard.extend(&key).expect("nobody holds it");
+            guard.extend(&key).expect("it is free");
             guard.extend(&key).expect("the guard holds it");
         }
         assert!(
@@ -474,10 +476,10 @@ fn of_two_keys_that_others_hold_one_may_be_waited_for() {
     let locks = tasks(16);
     for key in (0..40).step_by(2) {
         let said = [(key, key + 1), (key + 1, key)].map(|(held, wanted)| {
-            let _other = locks.try_lock(&wanted).expect("nobody holds it");
-            let mut guard = locks.try_lock_many(&[held]).expect("nobody holds it");
+            let _other = locks.try_lock(&wanted).expect("it is free");
+            let mut guard = locks.try_lock_many(&[held]).expect("it is free");
             let said = guard.try_extend(&wanted).unwrap_err();
-            // Waiting is refused, or it waits.
+            // The extension is refused, or it waits.
             let mut extend = Task::new(guard.extend(&wanted));
             match said {
                 ExtendError::WouldInvert => assert_eq!(extend.poll(), Poll::Ready(Err(said))),
@@ -495,10 +497,10 @@ fn of_two_keys_that_others_hold_one_may_be_waited_for() {
     }
 }
 
-/// Two keys the first of which may be held while the second is waited for.
+/// Two keys in lock order: the first may be held during a wait for the second.
 fn in_order(locks: &AsyncKeyedMutex<u64>) -> (u64, u64) {
-    let _other = locks.try_lock(&1).expect("nobody holds it");
-    let mut guard = locks.try_lock_many(&[0]).expect("nobody holds it");
+    let _other = locks.try_lock(&1).expect("it is free");
+    let mut guard = locks.try_lock_many(&[0]).expect("it is free");
     if guard.try_extend(&1) == Err(ExtendError::WouldBlock) { (0, 1) } else { (1, 0) }
 }
 
@@ -507,8 +509,8 @@ fn a_guard_waits_for_a_further_key_and_then_holds_it() {
     for buckets in BUCKETS {
         let locks = tasks(buckets);
         let (low, high) = in_order(&locks);
-        let other = locks.try_lock(&high).expect("nobody holds it");
-        let mut guard = locks.try_lock_many_owned(&[low]).expect("nobody holds it");
+        let other = locks.try_lock(&high).expect("it is free");
+        let mut guard = locks.try_lock_many_owned(&[low]).expect("it is free");
         let mut extend = Task::waiting(guard.extend(&high));
         drop(other);
         assert_eq!(extend.done(), Ok(()));
@@ -517,8 +519,8 @@ fn a_guard_waits_for_a_further_key_and_then_holds_it() {
         drop(guard);
         assert!(!locks.is_locked(&low) && !locks.is_locked(&high));
 
-        let mut guard = locks.try_lock_many(&[low]).expect("nobody holds it");
-        let _other = locks.try_lock(&high).expect("nobody holds it");
+        let mut guard = locks.try_lock_many(&[low]).expect("it is free");
+        let _other = locks.try_lock(&high).expect("it is free");
         let mut extend = Task::waiting(guard.extend(&high));
         locks.close();
         assert_eq!(extend.done(), Err(ExtendError::Closed));
@@ -566,7 +568,7 @@ fn a_thread_that_would_wait_for_a_further_key_of_its_own_panics() {
         if guard.try_extend(&1) == Err(ExtendError::WouldBlock) { (0, 1) } else { (1, 0) }
     };
     let mut guard = locks.lock_many(&[low]);
-    guard.extend(&high).expect("nobody holds it");
+    guard.extend(&high).expect("it is free");
     assert!(guard.release(&high));
     let _other = locks.lock(&high);
     let said = panic_of(AssertUnwindSafe(|| guard.extend(&high).unwrap())).unwrap();
@@ -578,8 +580,7 @@ fn a_thread_that_would_wait_for_a_further_key_of_its_own_panics() {
 fn the_waiters_of_a_key_are_counted_and_no_others() {
     for buckets in BUCKETS {
         let locks = tasks(buckets);
-        let held =
-            (locks.try_lock(&1).expect("nobody holds it"), locks.try_lock(&2).expect("nobody holds it"));
+        let held = (locks.try_lock(&1).expect("it is free"), locks.try_lock(&2).expect("it is free"));
         let waiting: Vec<_> = (0..3).map(|_| Task::waiting(locks.lock(&1))).collect();
         assert_eq!([1, 2, 3].map(|key| locks.waiters(&key)), [3, 0, 0]);
         drop(waiting);
@@ -592,9 +593,9 @@ fn the_waiters_of_a_key_are_counted_and_no_others() {
 #[test]
 fn what_happens_in_a_set_is_counted() {
     let locks = tasks(1);
-    let mut guard = locks.try_lock_many(&[1]).expect("nobody holds it");
+    let mut guard = locks.try_lock_many(&[1]).expect("it is free");
     assert_eq!((locks.stats().acquired, locks.stats().met), (1, 0));
-    guard.try_extend(&2).expect("nobody holds it");
+    guard.try_extend(&2).expect("it is free");
     assert_eq!((locks.stats().acquired, locks.stats().met), (2, 1));
 
     let (mut served, cancelled) = (Task::waiting(locks.lock(&1)), Task::waiting(locks.lock(&2)));
@@ -607,8 +608,8 @@ fn what_happens_in_a_set_is_counted() {
     let stats = locks.stats();
     assert_eq!((stats.acquired, stats.contended, stats.cancelled, stats.waiting), (3, 2, 1, 0));
     assert!(stats.waited >= Duration::from_millis(2), "{stats}");
-    // What was counted outlives the queues, and a table that is given back to its word.
-    drop(locks.try_lock(&3).expect("nobody holds it"));
+    // The counts outlive the queues, and the change of a bucket from its table back to its word.
+    drop(locks.try_lock(&3).expect("it is free"));
     assert_eq!((locks.stats().acquired, locks.stats().contended), (4, 2));
 }
 
@@ -616,7 +617,7 @@ fn what_happens_in_a_set_is_counted() {
 fn every_key_is_held_or_none() {
     for buckets in BUCKETS {
         let locks = tasks(buckets);
-        let one = locks.try_lock(&1).expect("nobody holds it");
+        let one = locks.try_lock(&1).expect("it is free");
         assert!(locks.try_lock_all().is_none());
         let mut all = Task::waiting(locks.lock_all());
         assert!(locks.try_lock_all().is_none());
@@ -632,7 +633,7 @@ fn every_key_is_held_or_none() {
 #[test]
 fn newcomers_wait_behind_who_waits_for_every_key_and_are_served_before_the_next() {
     let locks = tasks(1);
-    let one = locks.try_lock(&1).expect("nobody holds it");
+    let one = locks.try_lock(&1).expect("it is free");
     let mut before = Task::waiting(locks.lock(&1));
     let mut all = Task::waiting(locks.lock_all());
     let (mut same, mut other) = (Task::waiting(locks.lock(&1)), Task::waiting(locks.lock(&2)));
@@ -655,8 +656,8 @@ fn newcomers_wait_behind_who_waits_for_every_key_and_are_served_before_the_next(
 fn who_holds_a_key_gets_another_though_somebody_waits_for_every_key() {
     let locks = tasks(1);
     let (low, high) = in_order(&locks);
-    let mut guard = locks.try_lock_many(&[low]).expect("nobody holds it");
-    let other = locks.try_lock(&high).expect("nobody holds it");
+    let mut guard = locks.try_lock_many(&[low]).expect("it is free");
+    let other = locks.try_lock(&high).expect("it is free");
     let mut all = Task::waiting(locks.lock_all());
     let mut later = Task::waiting(locks.lock(&high));
     let mut extend = Task::waiting(guard.extend(&high));
@@ -673,7 +674,7 @@ fn who_holds_a_key_gets_another_though_somebody_waits_for_every_key() {
 fn who_gives_up_every_key_is_in_nobodys_way() {
     for buckets in BUCKETS {
         let locks = tasks(buckets);
-        let one = locks.try_lock(&1).expect("nobody holds it");
+        let one = locks.try_lock(&1).expect("it is free");
         let all = Task::waiting(locks.lock_all());
         let mut later = (0..40).map(|key| locks.lock(&(key + 2))).map(Task::new).collect::<Vec<_>>();
         let waiting: Vec<_> =

@@ -1,5 +1,5 @@
-//! Random schedules of futures and guards of exact locks, on one thread, so that every run is repeated by its seed. The seed
-//! is printed where a run fails. Set `STRIPE_LOCK_SEED` to begin with it, `STRIPE_LOCK_SCHEDULES` to run more or fewer.
+//! Random schedules of futures and guards of exact locks on one thread, so a seed reproduces a run. A run that fails prints
+//! its seed. `STRIPE_LOCK_SEED` sets the first seed, and `STRIPE_LOCK_SCHEDULES` the number of runs.
 #![cfg(feature = "async")]
 
 #[path = "common/task.rs"]
@@ -55,10 +55,10 @@ type Waiting = Task<Pin<Box<dyn Future<Output = Guard>>>>;
 struct Run {
     locks: Arc<AsyncKeyedMutex<u64>>,
     random: Random,
-    /// The futures, the keys that they want, and how often each had been woken when it was polled last.
+    /// The futures, the keys for which they wait, and how often each had been woken at its last poll.
     waiting: Vec<(Waiting, BTreeSet<u64>, usize)>,
     guards: Vec<(Guard, BTreeSet<u64>)>,
-    /// What the guards hold.
+    /// The keys that the guards hold.
     held: BTreeSet<u64>,
 }
 
@@ -194,7 +194,7 @@ fn schedules() {
     }
 }
 
-/// Threads that lock one key, several, and give up, in sets where keys meet all the time.
+/// Threads that lock one key, lock several, and give up, in sets whose keys share buckets.
 #[test]
 fn threads() {
     for buckets in [1, 2, 64] {
@@ -202,7 +202,7 @@ fn threads() {
         let counts: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
         let added = AtomicU64::new(0);
         let add = |key: u64| {
-            // Not one atomic step: without the lock, additions would be lost.
+            // A load and a store: without the lock, additions would be lost.
             let count = &counts[key as usize];
             let now = count.load(Relaxed);
             std::hint::spin_loop();

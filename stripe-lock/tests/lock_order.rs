@@ -1,4 +1,4 @@
-//! The order in which raw locks are taken and released, and what is left held when one of them panics.
+//! The order in which raw locks are taken and released, and that nothing is left held when one of them panics.
 
 mod common;
 
@@ -117,7 +117,7 @@ fn a_failed_attempt_releases_what_it_took_in_descending_order() {
     drop(held);
 }
 
-/// Runs `body`, which is to panic over what was planted in a raw lock.
+/// Runs `body`, which must panic because of a panic that was planted in a raw lock.
 fn panics(body: impl FnOnce()) {
     let panic = catch_unwind(AssertUnwindSafe(body)).unwrap_err();
     assert!(common::message_of(&*panic).starts_with("planted in"), "another panic");

@@ -15,10 +15,10 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// An event: its fields by name, as they are shown.
+/// An event: its fields by name, as text.
 type Told = BTreeMap<&'static str, String>;
 
-/// A subscriber that keeps its events.
+/// A subscriber that stores its events.
 #[derive(Clone, Default)]
 struct Ear(Arc<Mutex<Vec<Told>>>);
 
@@ -35,7 +35,7 @@ impl<S: Subscriber> Layer<S> for Ear {
         assert_eq!(
             (*event.metadata().level(), event.metadata().target()),
             (Level::WARN, "stripe_lock"),
-            "nothing else is told here"
+            "there are no other events here"
         );
         let mut fields = Fields(Told::new());
         event.record(&mut fields);
@@ -43,7 +43,7 @@ impl<S: Subscriber> Layer<S> for Ear {
     }
 }
 
-/// The events of this thread while `run` runs.
+/// The events of this thread during `run`.
 fn told(run: impl FnOnce()) -> Vec<Told> {
     let ear = Ear::default();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(ear.clone()), run);
@@ -55,7 +55,7 @@ struct Panics;
 
 impl<S: Subscriber> Layer<S> for Panics {
     fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
-        panic!("a subscriber in trouble");
+        panic!("a subscriber that panics");
     }
 }
 
@@ -72,9 +72,9 @@ static WAITING: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 /// A raw mutex that shows when a thread is about to wait.
 struct Shows<const TEST: usize>(parking_lot::RawMutex);
 
-// SAFETY: all is passed on to a raw mutex.
+// SAFETY: all calls are passed on to a raw mutex.
 unsafe impl<const TEST: usize> lock_api::RawMutex for Shows<TEST> {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(<parking_lot::RawMutex as lock_api::RawMutex>::INIT);
     type Guard = lock_api::GuardNoSend;
 
@@ -148,7 +148,7 @@ fn a_wait_that_ends_by_its_timeout_is_told() {
         scope.spawn(|| {
             let events = told(|| assert!(locks.try_write_for(&7, 2 * PATIENCE).is_none()));
             assert_eq!((events.len(), &*events[0]["acquired"]), (1, "false"), "{events:?}");
-            // Readers don't wait for a reader, and trying is no waiting.
+            // Readers don't wait for a reader, and `try_` methods don't wait.
             let quiet = told(|| {
                 drop(locks.read(&7));
                 assert!(locks.try_write(&7).is_none());

@@ -1,4 +1,4 @@
-//! What can be done with a guard of several stripes, and everything that adding one more key can end with.
+//! Operations of a guard of several stripes, and all results of adding a key.
 
 mod common;
 
@@ -153,7 +153,7 @@ fn extending_restarts_only_where_the_order_forbids_waiting() {
                 }
                 assert!(locks.try_lock(&keys[4]).is_none());
                 drop(above);
-                // It has given up what it held for what it waits for: that is how this gets in.
+                // The other thread has released its stripes to wait for others, so this can lock one.
                 let mut meanwhile = loop {
                     if let Some(guard) = locks.try_lock(&keys[4]) {
                         break guard;
@@ -201,7 +201,8 @@ fn crossing_extensions_never_deadlock() {
                     while done < 1_000 {
                         let [first, second, third] = [(); 3].map(|()| &keys[numbers.below(8) as usize]);
                         let mut guard = locks.lock_many([first]);
-                        // If it cannot extend, it starts again with nothing held, or `extend_or_restart` does that.
+                        // If it cannot extend, it releases everything and starts again, or `extend_or_restart` does
+                        // that.
                         if numbers.below(2) == 0 {
                             _ = guard.extend_or_restart([second, third]);
                         } else if guard.extend(second).is_err() || guard.extend(third).is_err() {
@@ -240,7 +241,7 @@ fn steps(stripes: usize) -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// A guard agrees with a model of what it holds and of the data, while another guard holds other stripes.
+    /// A guard agrees with a model of its stripes and of the data, while another guard holds other stripes.
     #[test]
     fn agrees_with_a_model(
         (stripes, first, others, steps) in prop_oneof![Just(16_usize), Just(128)].prop_flat_map(|stripes| (
@@ -266,7 +267,7 @@ proptest! {
                         let below = mine.iter().rposition(|&held| held).is_some_and(|highest| stripe < highest);
                         let waits = matches!(step, Step::Extend(_));
                         if waits && theirs[stripe] && !below {
-                            continue; // It would wait, rightly, for longer than this test lasts.
+                            continue; // It would wait until the end of this test, which is right.
                         }
                         let expected = match (theirs[stripe], below) {
                             (false, _) => Ok(()),

@@ -1,4 +1,5 @@
-//! What a striped mutex promises, over several raw mutexes: exclusion by key, timeouts, trying, many keys, all keys.
+//! The guarantees of a striped mutex, over several raw mutexes: exclusion by key, timeouts, trying, several keys, all
+//! keys.
 
 #[macro_use]
 mod common;
@@ -17,7 +18,7 @@ use stripe_lock::blocking::Guard;
 use stripe_lock::raw::{RawMutexFair, RawMutexTimed};
 use stripe_lock::{DefaultHasher, StripedMutex};
 
-/// What the suite needs of a raw mutex.
+/// The requirements of the suite on a raw mutex.
 trait Raw: RawMutexTimed<Duration = Duration, Instant = Instant> + RawMutexFair + Send + Sync + 'static {}
 
 impl<R: RawMutexTimed<Duration = Duration, Instant = Instant> + RawMutexFair + Send + Sync + 'static> Raw
@@ -58,7 +59,8 @@ fn different_stripes_are_held_at_the_same_time<R: Raw>() {
                 scope.spawn(|| {
                     let mut guard = locks.lock(key);
                     *guard += 1;
-                    // No thread passes this point before all have reached it: a lock that excluded another stripe's would hang.
+                    // No thread passes this point before all have reached it, so locks of two stripes that excluded each other
+                    // would hang.
                     all_inside.wait();
                     drop(guard);
                 });
@@ -98,7 +100,7 @@ fn timed_attempts_give_up_on_a_held_stripe<R: Raw>() {
         assert!(locks.try_lock_many_until(&keys, Instant::now() + SHORT).is_none());
         assert!(began.elapsed() >= 4 * SHORT, "gave up before its time");
         assert!(locks.try_lock_until(&keys[2], began).is_none(), "a deadline that has passed");
-        // The attempt on all four had taken two of them.
+        // The failed attempt on all four had taken two of them.
         let free = locks.try_lock_many([&keys[0], &keys[1], &keys[3]]);
         assert_eq!(free.expect("given back").len(), 3);
     });

@@ -1,6 +1,6 @@
-//! No heap memory for up to 16 keys or 64 stripes, counted by the allocator of this very program.
+//! Up to 16 keys or 64 stripes need no heap memory. The allocator of this program counts.
 //!
-//! The record of debug builds keeps its memory too, once it has grown, so all of this holds in every profile.
+//! The record of debug builds keeps its memory once it has grown, so this holds in every profile.
 
 mod common;
 
@@ -17,11 +17,11 @@ use stripe_lock::{StripedMutex, StripedReentrantMutex, StripedRwLock};
 struct Counting;
 
 thread_local! {
-    /// So that tests on other threads don't count.
+    /// The count of this thread, so that tests on other threads don't matter.
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: all calls go to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -158,7 +158,7 @@ fn exact_keys() {
         locks.lock_many(&sixteen),
         tasks.blocking_lock(&1),
         tasks.try_lock_many(&sixteen),
-        // Where keys meet, the bucket has grown, and keeps the little room that it needs for a few.
+        // If keys share a bucket, the bucket has grown, and keeps its memory for a few keys.
         (few.lock(&1), few.lock(&2), few.lock(&3)),
     );
 }

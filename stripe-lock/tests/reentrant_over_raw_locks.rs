@@ -1,4 +1,4 @@
-//! What a striped reentrant mutex promises, over several raw mutexes.
+//! The guarantees of a striped reentrant mutex, over several raw mutexes.
 
 #[macro_use]
 mod common;
@@ -16,7 +16,7 @@ use stripe_lock::raw::DefaultThreadId;
 use stripe_lock::raw::{RawMutexFair, RawMutexTimed};
 use stripe_lock::{DefaultHasher, StripedReentrantMutex};
 
-/// What the suite needs of a raw mutex.
+/// The requirements of the suite on a raw mutex.
 trait Raw: RawMutexTimed<Duration = Duration, Instant = Instant> + RawMutexFair + Send + Sync + 'static {}
 
 impl<R: RawMutexTimed<Duration = Duration, Instant = Instant> + RawMutexFair + Send + Sync + 'static> Raw
@@ -73,7 +73,7 @@ fn its_thread_may_lock_again_and_others_wait_for_the_last_guard<R: Raw>() {
         assert!(again.iter().all(|guard| guard.get() == 7) && owned.iter().all(|guard| guard.get() == 7));
         assert!(several.iter().all(|guard| guard.get(&keys[0]).unwrap().get() == 7));
         assert!(elsewhere(|| locks.try_lock_all().is_none()));
-        // In another order than that in which they were taken.
+        // Guards are released in another order than they were taken.
         for free in [drop as fn(_), Guard::unlock_fair].into_iter().cycle().zip(again).map(|(end, guard)| {
             end(guard);
             free_for_others(&locks, keys[0])
@@ -95,7 +95,7 @@ fn a_guard_of_several_adds_what_its_thread_holds<R: Raw>() {
         let locks = locks::<R>(8);
         let keys = keys(8, |key| locks.stripe_of(key));
         let single = locks.lock(&keys[6]);
-        // Below what this thread holds: not to be waited for.
+        // The stripe is below one that this thread holds, so a wait is an error.
         let several = locks.try_lock_many(&keys[3..5]).unwrap();
         let mut growing = locks.try_lock_many(&keys[..1]).unwrap();
         for key in [&keys[6], &keys[3], &keys[7]] {

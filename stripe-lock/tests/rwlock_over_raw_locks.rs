@@ -1,4 +1,5 @@
-//! What a striped read-write lock promises, over several raw locks: which holders exclude each other, upgrades, timeouts, panics.
+//! The guarantees of a striped read-write lock, over several raw locks: which holders exclude each other, upgrades, timeouts,
+//! panics.
 
 #[macro_use]
 mod common;
@@ -18,7 +19,7 @@ use stripe_lock::raw::{
 };
 use stripe_lock::{DefaultHasher, StripedRwLock};
 
-/// What the suite needs of a raw read-write lock.
+/// The requirements of the suite on a raw read-write lock.
 trait Raw:
     RawRwLockTimed<Duration = Duration, Instant = Instant>
     + RawRwLockFair
@@ -42,10 +43,10 @@ fn locks<R: Raw, T: Default>(stripes: usize) -> Locks<R, T> {
     Locks::with_hasher(stripes, DefaultHasher::default())
 }
 
-/// Which of reading, upgradable reading and writing another thread could begin with `key`.
+/// Whether another thread could read, read upgradably and write `key`.
 fn open_to_others<R: Raw>(locks: &Locks<R>, key: u64) -> [bool; 3] {
     elsewhere(|| {
-        // One statement each, so that each guard is gone before the next attempt.
+        // One statement for each, so that each guard is dropped before the next attempt.
         let read = locks.try_read(&key).is_some();
         let upgradable = locks.try_upgradable_read(&key).is_some();
         let write = locks.try_write(&key).is_some();

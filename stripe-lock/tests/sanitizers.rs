@@ -1,5 +1,5 @@
-//! Planted bugs that `scripts/sanitize.sh` expects its sanitizers to find before it believes them. Without a sanitizer
-//! there is nothing to run here.
+//! Planted bugs that the sanitizers of `scripts/sanitize.sh` must find before their other results count. Without a
+//! sanitizer there is nothing to run here.
 #![cfg(stripe_lock_sanitize)]
 
 use std::hint::black_box;
@@ -7,7 +7,7 @@ use std::thread;
 
 struct Racy(std::cell::UnsafeCell<u64>);
 
-// SAFETY: it is not sound, which is what the sanitizer has to notice.
+// SAFETY: this is unsound, and the sanitizer has to find it.
 unsafe impl Sync for Racy {}
 
 #[test]
@@ -19,7 +19,7 @@ fn planted_thread() {
             scope.spawn(|| {
                 let count = &count;
                 for _ in 0..10_000 {
-                    // SAFETY: none; two threads write at once.
+                    // SAFETY: none: two threads write at the same time.
                     unsafe { *count.0.get() += 1 };
                 }
             });

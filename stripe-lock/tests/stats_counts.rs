@@ -1,4 +1,4 @@
-//! Feature `stats`: the counters are exact, and tell contention from its absence.
+//! Feature `stats`: the counters are exact, and only contended acquisitions count as contended.
 #![cfg(feature = "stats")]
 
 mod common;
@@ -53,7 +53,7 @@ fn counts_are_exact_under_threads() {
         from_many_threads(|key| drop(locks.lock(&key)));
         assert_eq!(locks.stats().acquisitions(), 8_000);
 
-        // Readers count while others read: no count may be lost among them.
+        // Readers count while other readers do: no count may be lost.
         let rw =
             StripedRwLock::<u64, (), SpinRwLock, DefaultHasher>::with_hasher(4, DefaultHasher::default());
         from_many_threads(|key| match key % 3 {
@@ -77,7 +77,7 @@ fn waiting_is_counted_where_it_happens() {
     watched(|| {
         let locks = StripedMutex::<u64>::new(4);
         let keys = keys(4, |key| locks.stripe_of(key));
-        // Whether the other thread comes in time to wait is up to the system, so until it does.
+        // Whether the other thread arrives in time to wait depends on the scheduler, so this repeats until it does.
         while locks.stats().contended() == 0 {
             thread::scope(|scope| {
                 let guard = locks.lock(&keys[2]);

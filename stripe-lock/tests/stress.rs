@@ -14,10 +14,10 @@ use stripe_lock::{DefaultHasher, StripedMutex, StripedRwLock};
 
 const THREADS: u64 = 8;
 const OPERATIONS: usize = 2_000;
-/// Few, so that threads collide, and enough for sets of them to take every form.
+/// Few stripes, so that threads collide, and enough for every representation of a stripe set.
 const STRIPES: [usize; 3] = [4, 64, 256];
 
-/// The data of a stripe, which shows if two holders are inside that should exclude each other.
+/// The data of a stripe. It shows if two holders are inside that should exclude each other.
 #[derive(Default)]
 struct Slot {
     begun: u64,
@@ -49,7 +49,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_millis(1)
 }
 
-/// One random operation; says how often it wrote.
+/// Runs one random operation. Returns how often it wrote.
 fn mutex_operation<R>(locks: &StripedMutex<u64, Slot, R, DefaultHasher>, numbers: &mut Numbers) -> u64
 where
     R: RawMutexTimed<Instant = Instant> + RawMutexFair,
@@ -90,7 +90,7 @@ where
     wrote
 }
 
-/// One random operation; says how often it wrote.
+/// Runs one random operation. Returns how often it wrote.
 fn rwlock_operation<R>(locks: &StripedRwLock<u64, Slot, R, DefaultHasher>, numbers: &mut Numbers) -> u64
 where
     R: RawRwLockTimed<Instant = Instant> + RawRwLockFair + stripe_lock::lock_api::RawRwLockUpgrade,

@@ -1,21 +1,13 @@
 //! Copies of a store: of one moment, with versions that go on, and nothing else touched.
 
-use std::path::PathBuf;
+#[path = "common/place.rs"]
+mod place;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use tempfile::TempDir;
-use vde_store::{Error, Vde, VdeOptions};
-
-fn place() -> (TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("store.vde");
-    (dir, path)
-}
-
-fn small() -> VdeOptions {
-    VdeOptions::new().segment_size(1 << 18)
-}
+use place::{place, small};
+use vde_store::{Error, Vde};
 
 #[test]
 fn a_backup_holds_one_moment_while_writers_write() {

@@ -1,23 +1,16 @@
 //! What is acknowledged survives: reopening, torn tails, corruption, failures, second openers.
 
+#[path = "common/place.rs"]
+mod place;
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use place::{place, small};
 use vde_store::{Durability, Error, Vde, VdeOptions};
-
-fn place() -> (TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("store.vde");
-    (dir, path)
-}
-
-fn small() -> VdeOptions {
-    VdeOptions::new().segment_size(1 << 18)
-}
 
 fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
     OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();

@@ -1,12 +1,12 @@
-//! Asks which auto traits a type has, and compares the answers.
+//! Checks which auto traits a type has.
 
 use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-/// Asks about a type: where it has the trait, the method of the type itself is found, and hides that of [`Absent`].
+/// Checks a type: if it has the trait, its inherent method is found, and hides that of [`Absent`].
 pub(crate) struct Ask<T>(pub(crate) PhantomData<T>);
 
-/// Asks about the type of a value, which may have no name.
+/// Checks the type of a value, which may have no name.
 pub(crate) fn of<T>(_: &T) -> Ask<T> {
     Ask(PhantomData)
 }
@@ -36,11 +36,11 @@ macro_rules! ask {
 
 ask!(send: Send, sync: Sync, unpin: Unpin, unwind_safe: UnwindSafe, ref_unwind_safe: RefUnwindSafe);
 
-/// May be shared and not sent.
+/// A type that is `Sync` and not `Send`.
 pub(crate) type SyncAlone = std::sync::MutexGuard<'static, u8>;
 
-/// The answers about one type as a word: `s` for `Send`, `y` for `Sync`, `u` for `Unpin`, `w` for `UnwindSafe`, `r` for
-/// `RefUnwindSafe`, and a dash for each that it hasn't.
+/// The traits of a type as a word: `s` for `Send`, `y` for `Sync`, `u` for `Unpin`, `w` for `UnwindSafe`, `r` for
+/// `RefUnwindSafe`, and a dash for each that it does not have.
 macro_rules! word {
     ($ask:expr) => {{
         let ask = $ask;
@@ -49,8 +49,8 @@ macro_rules! word {
     }};
 }
 
-/// Compares each type, generic in `T`, with what is expected where `T` may be sent and shared, may be sent alone, may be
-/// shared alone, and neither.
+/// Compares each type, generic in `T`, with the expected words for a `T` that is `Send` and `Sync`, only `Send`, only
+/// `Sync`, and neither.
 macro_rules! autos {
     ($($type:ty => $both:literal $sent:literal $shared:literal $neither:literal;)*) => {
         $({

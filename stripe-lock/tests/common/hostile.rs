@@ -1,5 +1,5 @@
 //! Wakers that panic when they are cloned, woken or dropped, and wakers that run a given function.
-#![allow(dead_code, reason = "every suite uses a part of it, as a module of its own")]
+#![allow(dead_code, reason = "every suite includes this module and uses a part of it")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicUsize, Ordering::SeqCst};
@@ -21,7 +21,7 @@ pub(crate) struct Bomb {
 }
 
 impl Bomb {
-    /// A bomb that is not armed, and its waker. What it panics with contains the name.
+    /// A bomb that is not armed, and its waker. The panic message contains the name.
     pub(crate) fn new(name: usize) -> (&'static Self, Waker) {
         let bomb: &'static Self = Box::leak(Box::new(Self { name, ..Self::default() }));
         // SAFETY: the vtable expects a `&'static Bomb`, which may go to any thread.
@@ -33,7 +33,7 @@ impl Bomb {
         RawWaker::new(std::ptr::from_ref(self).cast(), &VTABLE)
     }
 
-    /// From now on its wakers panic in these places.
+    /// Makes its wakers panic in these places.
     pub(crate) fn arm(&self, places: u8) {
         self.armed.store(places, SeqCst);
     }
@@ -89,12 +89,12 @@ impl Hook {
         (hook.clone(), hook.into())
     }
 
-    /// What is to be done.
+    /// Sets the action.
     pub(crate) fn then(&self, action: impl FnOnce() + Send + 'static) {
         *self.0.lock().unwrap() = Some(Box::new(action));
     }
 
-    /// Whether it was done.
+    /// Whether the action has run.
     pub(crate) fn is_done(&self) -> bool {
         self.0.lock().unwrap().is_none()
     }

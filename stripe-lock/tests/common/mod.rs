@@ -1,7 +1,7 @@
-//! What the suites share: raw locks that check their callers, a watchdog, and keys for chosen stripes.
-#![allow(dead_code, unreachable_pub, reason = "every suite uses a part of it, as a module of its own")]
+//! Parts that the suites share: raw locks that check their callers, a watchdog, and keys for chosen stripes.
+#![allow(dead_code, unreachable_pub, reason = "every suite includes this module and uses a part of it")]
 
-/// Makes a test of each of these functions for each of these raw locks.
+/// Makes a test for each of these functions with each of these raw locks.
 #[allow(unused_macros, reason = "not every suite is generic")]
 macro_rules! suite {
     ($($(#[$when:meta])* $name:ident: $raw:ty),*; $($test:ident)*) => {
@@ -32,16 +32,16 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Far longer than anything here takes, so that only a deadlock reaches it.
+/// Much longer than any test takes, so that only a deadlock reaches it.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Longer than any wait that is to succeed.
+/// Longer than any wait that should succeed.
 pub const LONG: Duration = Duration::from_secs(300);
 
-/// For waits that are to fail.
+/// For waits that should fail.
 pub const SHORT: Duration = Duration::from_millis(20);
 
-/// Runs `body` on a thread of its own, and fails instead of hanging with it.
+/// Runs `body` on a thread of its own. If it hangs, the test fails.
 pub fn watched(body: impl FnOnce() + Send + 'static) {
     let (done, ended) = channel();
     let thread = thread::spawn(move || {
@@ -57,7 +57,7 @@ pub fn watched(body: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Calls `body` on another thread and waits for what it returns.
+/// Calls `body` on another thread and returns its result.
 pub fn elsewhere<O: Send>(body: impl FnOnce() -> O + Send) -> O {
     thread::scope(|scope| scope.spawn(body).join()).unwrap_or_else(|panic| resume_unwind(panic))
 }
@@ -81,7 +81,7 @@ pub fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
     }
 }
 
-/// Numbers that look random and are the same on every run (Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// Pseudo-random numbers that are the same in every run (Steele, Lea and Flood, "Fast splittable pseudorandom number
 /// generators", 2014).
 pub struct Numbers(pub u64);
 

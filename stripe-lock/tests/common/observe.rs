@@ -1,9 +1,9 @@
-//! What the spin locks tell about their use on this thread, and the panics that can be planted in them.
+//! The events of the spin locks on this thread, and panics that can be planted in them.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What happened to the raw lock at an address. The stripes of a set lie at ascending addresses.
+/// An event of the raw lock at an address. The stripes of a set are at ascending addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     Take(usize),
@@ -50,12 +50,12 @@ pub fn released(events: &[Event]) -> Vec<usize> {
     events.iter().filter_map(release).collect()
 }
 
-/// Lets this thread's next acquisition after `more` others panic, before it takes anything.
+/// Makes an acquisition of this thread panic before it takes the lock, after `more` others.
 pub fn panic_after_takes(more: u32) {
     TAKES_LEFT.set(Some(more));
 }
 
-/// Lets this thread's next release after `more` others panic, after it has released.
+/// Makes a release of this thread panic after it has released the lock, after `more` others.
 pub fn panic_after_releases(more: u32) {
     RELEASES_LEFT.set(Some(more));
 }

@@ -1,4 +1,4 @@
-//! A spin lock whose acquisitions have a state with a size, which it checks when it comes back.
+//! A spin lock whose acquisitions have a state. The lock checks the state on release.
 
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::thread;
@@ -8,10 +8,10 @@ use stripe_lock::lock_api::{RawMutex, RawMutexFair, RawMutexTimed};
 
 use super::observe::{Event, about_to_take, has_released, note, serial};
 
-/// The serial number of the acquisition that holds it; 0 while it is free.
+/// The serial number of the acquisition that holds it. 0 while it is free.
 pub struct SpinMutex(AtomicU64);
 
-/// The state of one acquisition: of which lock, and its serial number. Can go to another thread.
+/// The state of an acquisition: the lock and a serial number. It is `Send`.
 pub struct Token {
     lock: usize,
     serial: u64,
@@ -32,7 +32,7 @@ impl SpinMutex {
 
 // SAFETY: a thread that changes 0 to a serial number holds it until the number is changed back, with acquire and release ordering.
 unsafe impl RawMutex for SpinMutex {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(AtomicU64::new(0));
 
     type Guard = Token;

@@ -1,4 +1,4 @@
-//! A read-write spin lock whose acquisitions have states with a size, which it checks when they come back.
+//! A read-write spin lock whose acquisitions have states. The lock checks the states on release.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,7 +11,7 @@ use stripe_lock::lock_api::{
 
 use super::observe::{Event, about_to_take, has_released, note, serial};
 
-/// Its holders, under a mutex that is held for a few instructions only: plain enough to be right.
+/// Its holders, under a mutex that is held for a few instructions only. This is simple, so it is easy to verify.
 pub struct SpinRwLock(Mutex<Holders>);
 
 /// The serial numbers of the acquisitions that hold it.
@@ -30,7 +30,7 @@ pub struct ExclusiveToken(Token);
 /// The state of an upgradable acquisition.
 pub struct UpgradableToken(Token);
 
-/// Of which lock, and the serial number.
+/// The lock and a serial number.
 struct Token {
     lock: usize,
     serial: u64,
@@ -127,7 +127,7 @@ fn wait_until<S>(deadline: Instant, mut attempt: impl FnMut() -> Option<S>) -> O
 
 // SAFETY: an attempt succeeds only where `Holders` admits it, and the mutex around them orders everything.
 unsafe impl RawRwLock for SpinRwLock {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(Mutex::new(Holders { shared: Vec::new(), upgradable: None, exclusive: None }));
 
     type SharedGuard = SharedToken;
@@ -207,7 +207,7 @@ unsafe impl RawRwLockTimed for SpinRwLock {
     }
 }
 
-// SAFETY: as for `RawRwLock`; what changes its mode does so in one step.
+// SAFETY: as for `RawRwLock`. A change of mode is one step.
 unsafe impl RawRwLockDowngrade for SpinRwLock {
     unsafe fn downgrade(&self, token: ExclusiveToken) -> SharedToken {
         let mut holders = self.holders();

@@ -1,5 +1,5 @@
 //! A future with a task of its own.
-#![allow(dead_code, reason = "every suite uses a part of it, as a module of its own")]
+#![allow(dead_code, reason = "every suite includes this module and uses a part of it")]
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ mod bell;
 
 use bell::Bell;
 
-/// A future, the waker of its task, and how often that was woken.
+/// A future, the waker of its task, and how often the task was woken.
 pub(crate) struct Task<F> {
     future: Pin<Box<F>>,
     bell: Arc<Bell>,
@@ -18,13 +18,13 @@ pub(crate) struct Task<F> {
 }
 
 impl<F: Future> Task<F> {
-    /// Before its first poll.
+    /// The future before its first poll.
     pub(crate) fn new(future: F) -> Self {
         let (bell, waker) = Bell::new();
         Self { future: Box::pin(future), bell, waker }
     }
 
-    /// After its first poll, which is pending.
+    /// The future after its first poll, which must be pending.
     pub(crate) fn waiting(future: F) -> Self {
         let mut task = Self::new(future);
         assert!(task.poll().is_pending());
@@ -40,7 +40,7 @@ impl<F: Future> Task<F> {
         self.bell.rings()
     }
 
-    /// Ends it, which was woken.
+    /// Polls the woken future to its end.
     pub(crate) fn done(&mut self) -> F::Output {
         assert!(self.woken() > 0, "nobody woke it");
         match self.poll() {
