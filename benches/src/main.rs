@@ -19,7 +19,7 @@ const PRODUCTS: usize = 500;
 
 /// Measures what striping buys on this machine: locks, parallelism, a disk engine, a triple store.
 ///
-/// Prints tables, and writes a page with plots. Takes one to two minutes; files go below the output directory,
+/// Prints tables, and writes a page with plots. Takes about a minute; files go below the output directory,
 /// on whose disk the stores are measured, and are removed again.
 #[derive(Parser)]
 #[command(name = "stripe-report", version)]
