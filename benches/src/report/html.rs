@@ -71,7 +71,7 @@ fn show(number: usize, section: &Section) -> Result<Markup, Failure> {
                 div.plots { @for plot in &plots { (plot) } }
             }
             @if section.shown > 0 {
-                div.tables { @for table in &section.tables[..section.shown] { (rows(table)) } }
+                div.tables.three[section.shown == 3] { @for table in &section.tables[..section.shown] { (rows(table)) } }
             }
             @if section.shown < section.tables.len() {
                 details {
