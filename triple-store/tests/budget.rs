@@ -1,4 +1,4 @@
-//! What a query may use: memory and time, wherever the evaluator spends them.
+//! Limits of memory and time for queries, in all parts of the evaluator.
 
 use oxrdf::{Literal, NamedNode};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use triple_store::{
     CancellationToken, Error, QueryOptions, QueryResults, RdfFormat, Result, TripleStore, UpdateOptions,
 };
 
-/// Enough for a query that holds a few rows, and not for a product.
+/// Enough for a query with a few rows, but not for a product.
 const SMALL: usize = 2 << 20;
 
 /// `n` subjects with a value and a link to the next.
@@ -31,7 +31,7 @@ fn run(store: &TripleStore, query: &str, options: &QueryOptions) -> Result<usize
     })
 }
 
-/// A text that doubles so many times.
+/// A text that doubles `times` times.
 fn doubled(times: usize) -> String {
     let double = |n| format!("BIND(CONCAT(?x{n}, ?x{n}) AS ?x{}) ", n + 1);
     (0..times).map(double).collect()
@@ -44,7 +44,7 @@ fn whatever_holds_rows_or_text_is_counted() {
     let nested = (0..9).fold("?x".to_owned(), |inner, _| format!("CONCAT({inner}, {inner})"));
     let many = "?long, ".repeat(900);
     for query in [
-        // Rows: sorted, grouped, told apart, joined by hash, taken away, remembered.
+        // Rows that are sorted, grouped, compared for duplicates, joined by hash, subtracted, remembered.
         format!("SELECT * {{ {product} }} ORDER BY ?b"),
         format!("SELECT ?a ?c ?e (COUNT(*) AS ?n) {{ {product} }} GROUP BY ?a ?c ?e"),
         format!("SELECT (COUNT(DISTINCT *) AS ?n) {{ {product} }}"),
@@ -56,18 +56,18 @@ fn whatever_holds_rows_or_text_is_counted() {
         format!("SELECT (GROUP_CONCAT(?a) AS ?all) {{ {product} }}"),
         format!("SELECT (GROUP_CONCAT(DISTINCT CONCAT(STR(?a), STR(?c), STR(?e))) AS ?all) {{ {product} }}"),
         format!("SELECT (SUM(DISTINCT STRLEN(CONCAT(STR(?a), STR(?c)))) AS ?all) (COUNT(DISTINCT CONCAT(STR(?a), STR(?c), STR(?e))) AS ?n) {{ {product} }}"),
-        // Terms that are computed.
+        // Computed terms.
         format!("SELECT (COUNT(?x) AS ?n) {{ {product} BIND(CONCAT(STR(?a), STR(?c), STR(?e)) AS ?x) }}"),
-        // Text on its way.
+        // Intermediate texts.
         format!("ASK {{ BIND('long' AS ?x0) {} }}", doubled(34)),
         format!("ASK {{ BIND('{}' AS ?x) BIND({} AS ?y) }}", "long".repeat(4000), nested),
         format!("ASK {{ BIND('{}' AS ?long) BIND(STRLEN(CONCAT({many} '')) AS ?y) }}", "long".repeat(1000)),
         format!("ASK {{ BIND('{}' AS ?x) BIND(REPLACE(?x, '.', ?x) AS ?y) }}", "long".repeat(1000)),
         format!("ASK {{ BIND('{0}' AS ?x) BIND(REPLACE(?x, '({0})', '{1}') AS ?y) }}", "long".repeat(500), "$1".repeat(2000)),
         format!("ASK {{ BIND('{}' AS ?x) BIND({}?x{} AS ?y) }}", "%".repeat(40_000), "ENCODE_FOR_URI(".repeat(30), ")".repeat(30)),
-        // What paths reach.
+        // Terms that paths reach.
         "SELECT (COUNT(*) AS ?n) { ?a (<urn:next>|^<urn:next>|<urn:p>|^<urn:p>)+ ?b . ?c (<urn:next>|^<urn:next>)* ?d . ?e (<urn:next>|^<urn:next>)* ?f FILTER(?a != ?c) } GROUP BY ?a ?b ?c ?d".to_owned(),
-        // Rows that bind nothing.
+        // Rows that bind no variable.
         format!("SELECT * {{ {} }} ORDER BY ?x", "{ {} UNION {} } ".repeat(40)),
         format!("SELECT (COUNT(*) AS ?n) {{ {} }}", "{ VALUES ?x { UNDEF UNDEF } } ".repeat(40)),
         format!("ASK {{ {} FILTER(?x) }}", "OPTIONAL { {} UNION {} } ".repeat(40)),
@@ -76,7 +76,7 @@ fn whatever_holds_rows_or_text_is_counted() {
             Err(Error::TooMuchMemory(SMALL)) => {}
             other => panic!("{}: {other:?}", &query[..query.len().min(300)]),
         }
-        // The thread counts the next query anew.
+        // The count of the thread starts again for the next query.
         assert_eq!(run(&store, "SELECT * { ?a <urn:p> ?b } ORDER BY ?b", &QueryOptions::new().memory(SMALL)).unwrap(), 600);
     }
 }
@@ -95,7 +95,7 @@ fn what_is_read_row_by_row_takes_no_memory() {
     ] {
         assert!(run(&store, query, &options).unwrap() > 0, "{query}");
     }
-    // Long texts that are sorted are held one or two at a time.
+    // Of long texts that are sorted, one or two are held at a time.
     let long = format!(
         "INSERT {{ ?a <urn:text> ?t }} WHERE {{ ?a <urn:p> ?b BIND(CONCAT(STR(?a), '{}') AS ?t) }}",
         "x".repeat(20_000)

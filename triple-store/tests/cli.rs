@@ -1,4 +1,4 @@
-//! The `triples` command from outside.
+//! The command `triples`.
 #![cfg(feature = "cli")]
 
 use serde_json::Value;

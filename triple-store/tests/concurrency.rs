@@ -1,4 +1,4 @@
-//! What many threads at once must not break.
+//! Concurrent threads.
 
 use oxrdf::{GraphName, Literal, NamedNode, NamedNodeRef, Quad};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ fn quad(subject: impl std::fmt::Display, object: u64) -> Quad {
     Quad::new(node(subject), node("p"), Literal::from(object), GraphName::DefaultGraph)
 }
 
-/// Runs `work` in as many threads as told, each with its number.
+/// Runs `work` in `count` threads, each with its number.
 fn threads(count: usize, work: impl Fn(usize) + Sync) {
     let work = &work;
     thread::scope(|scope| {
@@ -53,14 +53,14 @@ fn eight_threads_add_and_remove_what_the_others_add_and_remove() {
             }
         }
     });
-    // Each success was one transition, so they must balance with what is left.
+    // Each success was one transition, so their difference must equal the number of quads that are left.
     let left = added.into_inner() - removed.into_inner();
     assert_eq!((store.len(), store.snapshot().iter().count() as u64), (left, left));
 }
 
-/// No quad survives a removal that began after its addition was acknowledged and ended before it was added again; and
-/// none is missing that no removal can have met. Each quad is added twice: the second addition tells whether it was
-/// there, and the end whether it is.
+/// No quad survives a removal that began after its addition was acknowledged and ended before it was added again. No
+/// quad is missing without a removal that can have removed it. Each quad is added twice: the result of the second
+/// addition says whether it existed then, and the final state whether it exists now.
 #[test]
 fn additions_and_wildcard_removals_exclude_each_other() {
     let store = TripleStore::in_memory();
@@ -112,7 +112,7 @@ fn additions_and_wildcard_removals_exclude_each_other() {
         stop.store(true, Ordering::Relaxed);
         (remover.join().unwrap(), written)
     });
-    // Whether a quad must be gone, or must be there, at a time, after it was added at another.
+    // Whether a quad that was added at one time must be absent, or must be present, at another.
     let gone = |added: u64, now: u64| removals.iter().any(|(began, ended)| *began > added && *ended < now);
     let there = |added: u64, now: u64| !removals.iter().any(|(began, ended)| *ended > added && *began < now);
     let (mut seen_gone, mut seen_there) = (0, 0);
@@ -195,7 +195,7 @@ fn wildcard_removals_are_not_starved() {
             });
         }
         let predicate = NamedNodeRef::new_unchecked("http://example.com/p");
-        // A removal that finds something has come between additions; were removals starved, this would not end.
+        // A removal that finds a quad has run between additions. If removals starved, this would not end.
         let mut between = 0;
         while between < 50 {
             between += u64::from(store.remove_matching(None, Some(predicate), None, None).unwrap() > 0);

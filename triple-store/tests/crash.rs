@@ -1,5 +1,5 @@
-//! Power cuts and failing disks, by the simulated disk of vde-store: every acknowledged change is there, whole, and no
-//! other change.
+//! Power failures and failing disks, on the simulated disk of vde-store. Every acknowledged change is present and
+//! complete, and no other change is.
 
 use oxrdf::{GraphName, Literal, NamedNode, Quad};
 use std::collections::BTreeSet;
@@ -13,7 +13,8 @@ use vde_store::testing::{Fault, SimDisk};
 type Quads = BTreeSet<String>;
 
 fn open(disk: &SimDisk, durability: Durability) -> Result<TripleStore, Error> {
-    // No threads of its own, so that a seed names one course of events; and small segments, so that they change.
+    // The store has no threads of its own, so that a seed determines the run, and small segments, so that several are
+    // used.
     let vde = VdeOptions::new().background(false).segment_size(1 << 18).open_device(disk.device())?;
     TripleStoreOptions::new().stripes(4).background(false).durability(durability).open_in(&vde)
 }
@@ -29,7 +30,7 @@ fn contents(store: &TripleStore) -> Quads {
     store.snapshot().iter().map(|quad| quad.unwrap().to_string()).collect()
 }
 
-/// Runs the `i`th step of a workload on the store and on the model of what it holds.
+/// Runs step `i` of a workload on the store and on its model.
 fn step(store: &TripleStore, i: u64, model: &mut Quads) -> Result<(), Error> {
     let mix = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     match i % 8 {
@@ -70,12 +71,12 @@ fn step(store: &TripleStore, i: u64, model: &mut Quads) -> Result<(), Error> {
 
 const STEPS: u64 = 96;
 
-/// Runs the workload, cutting the power before every operation of the disk, `images` times each. Returns the cuts
-/// made, and those after which the store was not what it must be.
+/// Runs the workload with a power failure before every operation of the disk, `images` times each. Returns the number
+/// of power failures, and the errors after them.
 fn cut_everywhere(durability: Durability, images: u64) -> (u64, Vec<String>) {
     let disk = SimDisk::new();
     let store = open(&disk, durability).unwrap();
-    // The states after each step so far, the last of them not acknowledged yet.
+    // The states after each step. The last one is not acknowledged yet.
     let states = Arc::new(Mutex::new(vec![Quads::new()]));
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let (cuts, wrong) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
@@ -97,7 +98,7 @@ fn cut_everywhere(durability: Durability, images: u64) -> (u64, Vec<String>) {
         let mut model = states.lock().unwrap().last().unwrap().clone();
         let before = model.clone();
         let mut after = model.clone();
-        // The model first: what the step is to do must be allowed while it does it.
+        // The model comes first: the new state must be allowed during the step.
         step(&TripleStore::in_memory(), i, &mut after).unwrap();
         states.lock().unwrap().push(after.clone());
         model.clone_from(&before);
@@ -130,7 +131,7 @@ fn no_power_cut_loses_or_halves_what_was_acknowledged() {
     assert!(cuts >= 5000, "{cuts} cuts");
 }
 
-/// The control: without the sync, the same cuts find losses.
+/// The negative control: without the sync, the same power failures find losses.
 #[test]
 fn the_cuts_find_a_store_that_does_not_sync() {
     let (_, wrong) = cut_everywhere(Durability::Buffered, 2);
@@ -149,7 +150,7 @@ fn a_disk_that_fails_once_costs_nothing_acknowledged() {
         let disk = SimDisk::new();
         disk.fail(Fault { at, error: ErrorKind::StorageFull, forever: at % 2 == 0 });
         let (mut before, mut after) = (Quads::new(), Quads::new());
-        // A disk that fails while the store is made leaves no store, and nothing was acknowledged.
+        // If the disk fails while the store is created, there is no store, and nothing was acknowledged.
         let Ok(store) = open(&disk, Durability::Sync) else { continue };
         for i in 0..STEPS / 2 {
             after.clone_from(&before);

@@ -1,4 +1,4 @@
-//! Functions and aggregates that callers bring along, and those of `GeoSPARQL`.
+//! Functions and aggregates of the caller, and those of `GeoSPARQL`.
 
 use oxrdf::vocab::xsd;
 use oxrdf::{Literal, NamedNode, Term};
@@ -88,7 +88,7 @@ impl AggregateFunctionAccumulator for Written {
     }
 }
 
-/// The largest lexical form, as the literal that it is.
+/// The literal with the longest lexical form.
 #[derive(Default)]
 struct Longest(Option<Literal>);
 

@@ -1,4 +1,4 @@
-//! Every term in every syntax: what is loaded is what is dumped, from memory, from a run and from a file.
+//! Every term in every syntax: a dump has the loaded terms, from memory, from a run and from a file.
 
 use oxrdf::vocab::xsd;
 use oxrdf::{BaseDirection, Dataset, GraphName, Literal, NamedNode, Quad, Term, Triple};
@@ -152,7 +152,7 @@ fn documents_may_begin_with_a_byte_order_mark_or_be_utf_16() {
     }
 }
 
-/// A syntax without a line to name still says which document is meant.
+/// Errors of a syntax without lines still name the document.
 #[test]
 fn errors_name_the_document_and_the_place() {
     for (format, text, line) in [
@@ -203,7 +203,7 @@ impl std::io::Read for Cancelling<'_> {
         if self.2 == 2 {
             self.1.cancel();
         }
-        // The whole text is there in the end.
+        // The whole text is readable in the end.
         self.0.read(buffer)
     }
 }
@@ -251,7 +251,7 @@ fn deep_documents_are_read_or_refused_and_no_stack_overflows() {
             let result = store.load(text.as_bytes(), format, "deep");
             assert!(result.is_ok() || store.is_empty(), "{format}: {result:?}");
         };
-        // So small a stack that little at every level would overflow it.
+        // The stack is so small that a small frame at every level would overflow it.
         std::thread::Builder::new().stack_size(256 << 10).spawn(load).unwrap().join().unwrap();
     }
 }

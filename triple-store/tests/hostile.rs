@@ -1,4 +1,4 @@
-//! Untrusted bytes: the inputs kept from fuzzing, and every stored value damaged.
+//! Untrusted bytes: the corpus of the fuzzers, and damage of every stored value.
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
@@ -13,7 +13,7 @@ fn replay(folder: &str, target: fn(&[u8])) {
     for file in files {
         let bytes = fs::read(&file).unwrap();
         target(&bytes);
-        // Cut anywhere, it is another hostile input.
+        // Every truncation is another hostile input.
         (0..bytes.len()).step_by(7).for_each(|end| target(&bytes[..end]));
     }
 }

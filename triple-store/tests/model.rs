@@ -1,10 +1,10 @@
-//! The store against the plainest model there is: a `BTreeSet` of quads.
+//! The store compared with a simple model: a `BTreeMap` of quads.
 
 use oxrdf::{GraphName, Literal, NamedNode, NamedOrBlankNode, Quad, Term};
 use std::collections::BTreeMap;
 use triple_store::{Durability, Snapshot, StripeHasher, TripleStore, TripleStoreOptions};
 
-/// xorshift64*: the tests must be repeatable, and need no better numbers.
+/// The generator xorshift64*, because the tests must be repeatable.
 struct Random(u64);
 
 impl Random {
@@ -35,7 +35,7 @@ fn quad(random: &mut Random) -> Quad {
     Quad::new(node(random.below(8)), node(random.below(3)), object, graph)
 }
 
-/// By text, since quads have no order; the text of a quad is unique.
+/// Quads by their text, because quads have no order. The text of a quad is unique.
 type Model = BTreeMap<String, Quad>;
 
 struct Pattern {
@@ -146,7 +146,7 @@ fn random_changes_in_memory() {
     }
 }
 
-/// The number of changes is `TRIPLES_MODEL_CHANGES`, if that is set: a million take some minutes.
+/// `TRIPLES_MODEL_CHANGES` sets the number of changes. A million take some minutes.
 #[test]
 fn random_changes_with_reopening() {
     let changes = std::env::var("TRIPLES_MODEL_CHANGES").map_or(4000, |text| text.parse().unwrap());

@@ -1,4 +1,4 @@
-//! How a store is opened: by many to read it, by one to write it.
+//! Opening a store: several processes may read it, and one may write it.
 #![cfg(feature = "cli")]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the planner makes of a query: the same answers, and work that grows with the data and no faster.
+//! The query planner: answers stay the same, and the work grows at most linearly with the data.
 
 use oxrdf::Dataset;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::fmt::Write;
 use triple_store::{QueryOptions, TripleStore};
 
-/// `n` nodes in a row, each with a type, a value, a name and a link to some other; and a ring.
+/// A chain of `n` nodes, each with a type, a value, a name and a link to another node, and a ring.
 fn store(n: usize) -> TripleStore {
     let mut text = String::new();
     let mut seed = 0x5eed_0001_usize;
@@ -58,7 +58,7 @@ const LINEAR: &[&str] = &[
     "SELECT (COUNT(*) AS ?n) { ?x :type :T1 . ?x :link+ :n3 }",
 ];
 
-/// Rows of all steps of a plan together.
+/// The total number of rows of all steps of a plan.
 fn steps(plan: &str) -> u64 {
     let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok();
     plan.split("\"number of results\":").skip(1).filter_map(number).sum()
@@ -72,13 +72,13 @@ fn work(n: usize, query: &str) -> u64 {
 #[test]
 fn work_grows_with_the_data_and_no_faster() {
     for query in LINEAR {
-        // A pattern that is evaluated once has no steps in the plan, and one that is looked up has a few for each node.
+        // A pattern that is evaluated once has no rows in the plan, and one that is looked up has a few for each node.
         let (small, large) = (work(200, query).max(5 * 200), work(400, query));
         assert!(large < 3 * small, "{small} steps, {large} for twice the data: {query}");
     }
 }
 
-/// The measure finds what it is to find: the optimizer alone makes products of these.
+/// The negative control: the optimizer alone makes products of these queries.
 #[test]
 fn without_the_planner_work_grows_faster() {
     let work = |n: usize, query: &str| {
@@ -98,7 +98,7 @@ fn without_the_planner_work_grows_faster() {
     }
 }
 
-/// A path that may have no step has all nodes for rows where no end is known, so it is not what a join begins with.
+/// A path that may have zero steps has a row for each node if no end is bound, so a join does not begin with it.
 #[test]
 fn an_open_path_is_looked_up_for_each_row() {
     let query = "SELECT * { ?x :type/:ring* ?c . ?x :val 7 }";
@@ -106,7 +106,7 @@ fn an_open_path_is_looked_up_for_each_row() {
     assert_eq!(small, large, "{query}");
 }
 
-/// A list of nodes is looked up if it is short, and otherwise looked into for each row, by hash.
+/// A short list of nodes begins a join. A long list is searched by hash for each row.
 #[test]
 fn lists_begin_a_join_or_are_looked_into_by_hash() {
     let list = |n: usize| (0..n).map(|i| format!(":n{i}")).collect::<Vec<_>>().join(", ");
@@ -131,7 +131,7 @@ fn rows(results: QueryResults<'_>) -> Vec<String> {
     rows
 }
 
-/// What the evaluator finds in a mere set of quads, without optimizing anything.
+/// The answers of the evaluator on a plain set of quads, without any optimization.
 fn by_the_algebra(store: &TripleStore, query: &str) -> Vec<String> {
     let quads: Dataset = store.snapshot().iter().map(Result::unwrap).collect();
     let query = SparqlParser::new().parse_query(query).unwrap();
@@ -139,7 +139,7 @@ fn by_the_algebra(store: &TripleStore, query: &str) -> Vec<String> {
     rows(evaluator.prepare(&query).execute(&quads).unwrap())
 }
 
-/// Groups in which looking up row by row would show a variable outside of its scope, or bind one too early.
+/// Groups in which a lookup row by row would use a variable outside of its scope, or bind one too early.
 const SCOPES: &[&str] = &[
     "?s :type :T1 . { ?x :next ?y FILTER(?s = ?x) }",
     "?s :type :T1 . { ?x :next ?y FILTER(!BOUND(?s)) }",
@@ -276,7 +276,7 @@ fn group(depth: usize) -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// What is found is what the algebra finds, whatever stands in a group. `TRIPLES_PLANS` asks for so many other cases.
+/// The answers are those of the algebra for every group. `TRIPLES_PLANS` sets a number of additional random cases.
 #[test]
 fn answers_are_those_of_the_algebra() {
     let cases = std::env::var("TRIPLES_PLANS").ok().and_then(|cases| cases.parse().ok());
@@ -293,12 +293,12 @@ fn answers_are_those_of_the_algebra() {
         let data = (node(), 0..2, object).prop_map(|(s, p, o)| format!("{s} :p{p} {o} . "));
         prop::collection::vec(data, quads)
     };
-    // Few, so that most are found, or so many that a pattern is better evaluated once than looked up.
+    // Few triples, so that most are found, or so many that evaluating a pattern once is better than lookups.
     let data = prop_oneof![2 => some(3, 1..8), 1 => some(5, 20..40)];
     let once = Cell::new(0);
     let check = |(data, group): (Vec<String>, String)| {
         let query = format!("{PREFIX} SELECT * {{ {group}}}");
-        // `BIND` may not bind anew what is bound.
+        // `BIND` may not bind a variable that is bound already.
         if SparqlParser::new().parse_query(&query).is_err() {
             return Ok(());
         }
@@ -313,7 +313,7 @@ fn answers_are_those_of_the_algebra() {
     assert!(cases.is_some() || once.get() > 50, "{} evaluate a pattern once", once.get());
 }
 
-/// Beside the rows of each pattern stand those that were expected, so that a wrong estimate shows.
+/// The plan has the estimated rows of each pattern beside the actual ones, so that a wrong estimate is visible.
 #[test]
 fn a_plan_tells_what_was_expected() {
     let store = store(400);

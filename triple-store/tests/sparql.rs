@@ -1,4 +1,4 @@
-//! What this crate adds around the evaluator: the dataset, its graphs, its terms, and the limits.
+//! This crate's additions to the evaluator: the dataset, its graphs, its terms, and the limits.
 
 use std::time::Duration;
 use triple_store::{Error, QueryOptions, QueryResults, RdfFormat, ResultFormat, TripleStore, UpdateOptions};
@@ -99,7 +99,7 @@ fn errors_of_the_data_are_those_of_the_store() {
     assert!(matches!(silent, QueryResults::Boolean(_)));
 }
 
-/// On a thread with less stack than the default.
+/// Runs work on a thread with less stack than the default.
 fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, work);
@@ -112,7 +112,7 @@ fn what_is_deep_is_evaluated_or_refused_and_no_stack_overflows() {
     let many = |part: &str, count: usize| part.repeat(count);
     let nested =
         |open: &str, middle: &str, close: &str, n| format!("{}{middle}{}", many(open, n), many(close, n));
-    // Each with the most that is taken, about, and with more than that.
+    // Each is run with nearly the limit, and with more than that.
     let groups: [(&(dyn Fn(usize) -> String + Sync), usize); 15] = [
         (&|n| nested("{", "?s ?p ?o", "}", n), 120),
         (&|n| nested("FILTER EXISTS {", "?s ?p ?o", "}", n), 120),
@@ -137,7 +137,7 @@ fn what_is_deep_is_evaluated_or_refused_and_no_stack_overflows() {
                 let results = store.query(&format!("SELECT * {{ {} }}", group(n)));
                 results.and_then(|results| ResultFormat::default().write(results, std::io::sink()))
             };
-            // Some are no queries, which has to be found out on the same stack.
+            // Some are invalid queries, which must also be reported on this stack.
             let result = ask(*most);
             assert!(matches!(result, Ok(_) | Err(Error::Sparql(_))), "{number}: {result:?}");
             let result = ask(100_000);
@@ -180,12 +180,12 @@ fn an_update_that_changes_too_much_changes_nothing() {
         assert!(matches!(refused, Err(Error::TooManyChanges(most)) if most == changes - 1), "{refused:?}");
         assert_eq!(store.len(), 10, "{update}");
     }
-    // A million solutions that come to ten changes are refused as well, before they are all in memory.
+    // A million solutions that result in ten changes are refused too, before all are in memory.
     assert!(store.update_with("CLEAR ALL", &UpdateOptions::new().most_changes(10)).is_ok());
 }
 
-/// Joins give the rows that trying every triple for every pattern gives, whatever order the planner chose: with
-/// constants, shared and repeated variables, blank nodes, and patterns that have nothing in common.
+/// Joins have the rows of a brute-force search, in whatever order the planner joins: with constants, shared and
+/// repeated variables, blank nodes, and patterns that share no variable.
 #[test]
 fn joins_are_those_of_brute_force() {
     let mut seed = 0x5eed_0003_u64;

@@ -1,4 +1,4 @@
-//! Transactions and updates at once: what isolation promises, and where a weaker one breaks.
+//! Concurrent transactions and updates: the guarantees of isolation, and what a weaker isolation permits.
 
 use oxrdf::{GraphName, Literal, NamedNode, Quad, Term};
 use std::cell::Cell;
@@ -86,8 +86,8 @@ fn no_increment_by_transaction_on_the_subject_is_lost() {
     );
 }
 
-/// Two transactions that each add to one side only while the other is empty, made to overlap. Returns how many
-/// sides are taken at the end.
+/// Runs two overlapping transactions, each of which adds to one side if the other side is empty. Returns how many
+/// sides have a quad at the end.
 fn write_skew(isolation: Isolation) -> usize {
     let store = TripleStore::in_memory();
     let both_have_read = Barrier::new(2);
@@ -117,14 +117,14 @@ fn serializable_transactions_do_not_skew() {
     assert_eq!(write_skew(Isolation::Serializable), 1);
 }
 
-/// The control of the test above: what it looks for does happen where it is allowed.
+/// The negative control of the test above: write skew happens where it is permitted.
 #[test]
 fn snapshot_transactions_do_skew() {
     assert_eq!(write_skew(Isolation::Snapshot), 2);
 }
 
-/// Each of many adds a number that it believes to be the largest: it reads by a wildcard, so it must see those
-/// that others add meanwhile, though it never read them.
+/// Each transaction adds a number that is larger than all existing ones. It reads by a wildcard, so it must detect
+/// numbers that others add concurrently, although it has not read them.
 #[test]
 fn serializable_transactions_see_no_phantoms() {
     let store = TripleStore::in_memory();

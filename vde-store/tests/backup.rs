@@ -1,4 +1,4 @@
-//! Copies of a store: of one moment, with versions that go on, and nothing else touched.
+//! Backups: they show one moment, continue the versions, and change no other file.
 
 #[path = "common/place.rs"]
 mod place;
@@ -30,7 +30,7 @@ fn a_backup_holds_one_moment_while_writers_write() {
             let copy = dir.path().join(format!("copy-{round}.vde"));
             assert_eq!(store.backup(&copy).unwrap(), 2);
             assert!(matches!(store.backup(&copy), Err(Error::Io { .. })), "what is there is left alone");
-            // The writer goes on.
+            // The writer continues.
             let before = written.load(Ordering::Relaxed);
             while written.load(Ordering::Relaxed) < before + 2 {
                 thread::yield_now();
@@ -73,7 +73,7 @@ fn a_backup_touches_no_file_but_its_own() {
     let (dir, path) = place();
     let store = small().open(&path).unwrap();
     store.put("k", "v").unwrap();
-    // An existing store, and what a killed backup has left.
+    // An existing store, and the remains of a killed backup.
     let neighbour = dir.path().join("copy.vde.partial");
     Vde::open(&neighbour).unwrap().put("theirs", "1").unwrap();
     let left = dir.path().join("copy.vde.00112233aabbccdd.partial");

@@ -1,4 +1,4 @@
-//! The command `vde`, as a script would use it.
+//! The command `vde`, called as by a script.
 
 use std::io::Write;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn vde(dir: &Path, args: &[&str], input: Option<&[u8]>) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Runs a command that must succeed and returns what it printed.
+/// Runs a command that must succeed. Returns its standard output.
 fn ok(dir: &Path, args: &[&str], input: Option<&[u8]>) -> Vec<u8> {
     let output = vde(dir, args, input);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -158,7 +158,7 @@ fn what_was_interrupted_is_repeated_and_leaves_nothing() {
     let dir = dir.path();
     ok(dir, &["put", "s.vde", "k"], Some(b"value"));
     std::fs::create_dir(dir.join("out")).unwrap();
-    // As a killed export leaves it, beside what only looks like that.
+    // The remains of a killed export, and files with similar names.
     for name in ["k.123.partial", "k.x.partial", "k..partial", "kk.1.partial"] {
         std::fs::write(dir.join("out").join(name), "va").unwrap();
     }
@@ -219,7 +219,7 @@ fn mistakes_leave_nothing_behind() {
     let dir = dir.path();
     assert_eq!(vde(dir, &["put", "s.vde", "k", "missing"], None).status.code(), Some(1));
     assert!(!dir.join("s.vde").exists());
-    // The container lies in the directory, beside a link that leads round in circles.
+    // The container is in the directory, beside a link that is a cycle.
     std::fs::create_dir(dir.join("in")).unwrap();
     std::fs::write(dir.join("in/file"), "1").unwrap();
     std::os::unix::fs::symlink(".", dir.join("in/circle")).unwrap();

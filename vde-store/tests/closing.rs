@@ -1,4 +1,4 @@
-//! How a store ends, and who is told.
+//! Closing a store, and which handles and calls then get an error.
 
 use std::io::ErrorKind;
 use std::process::Command;
@@ -90,7 +90,7 @@ fn the_power_may_be_cut_at_any_moment_of_closing() {
     let options = || VdeOptions::new().background(false).segment_size(1 << 18);
     let store = options().open_device(disk.device()).unwrap();
     store.put("k", "v").unwrap();
-    // It leaves a superblock that no sync has proven beside the one that counts.
+    // It leaves a superblock that no sync has confirmed beside the valid one.
     store.checkpoint().unwrap();
     let cuts = Arc::new(AtomicUsize::new(0));
     let seen = cuts.clone();

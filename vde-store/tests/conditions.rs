@@ -1,4 +1,4 @@
-//! Batches that are made only if their conditions hold.
+//! Batches that are applied only if their conditions hold.
 
 use std::sync::Mutex;
 use std::thread;

@@ -1,6 +1,6 @@
-//! Power cuts at every write and sync of a seeded workload of several threads. After each, the store is opened on
-//! what is left and compared with a model: every acknowledged write is there, batches are whole or absent, each
-//! thread's writes are there up to some point and not beyond, and `verify` finds nothing.
+//! Power failures at every write and sync of a seeded workload of several threads. After each, the store is opened
+//! and compared with a model: every acknowledged write is present, batches are whole or absent, each thread's writes
+//! are present up to some point and absent after it, and `verify` finds no problem.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -18,16 +18,17 @@ const KEYS: usize = 12;
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What one thread did. Its keys are its own, so that after a crash it must find its own past, up to some point.
+/// The writes of one thread. No other thread uses its keys, so after a crash their contents must be those after one
+/// of its writes.
 #[derive(Default)]
 struct History {
-    /// Its keys' contents after each of its writes; the last one may not be acknowledged yet.
+    /// The contents of its keys after each of its writes. The last write may not be acknowledged yet.
     states: Vec<Contents>,
     /// How many of its writes were acknowledged as durable.
     acknowledged: usize,
 }
 
-/// A named snapshot: which of its thread's states it was taken of, and whether it and its deletion were acknowledged.
+/// A named snapshot: which of its thread's states it has, and whether it and its deletion were acknowledged.
 struct Taken {
     name: String,
     thread: usize,
@@ -37,7 +38,7 @@ struct Taken {
     deleted: bool,
 }
 
-/// What all threads did.
+/// The writes of all threads.
 struct Model {
     histories: Vec<Mutex<History>>,
     snapshots: Mutex<Vec<Taken>>,
@@ -61,7 +62,7 @@ fn contents(view: &ReadView, thread: usize) -> Result<Contents, String> {
         .collect()
 }
 
-/// Opens the store on what a power cut left, and compares.
+/// Opens the store after a power failure, and compares it with the model.
 fn check(options: &VdeOptions, disk: &SimDisk, model: &Model) -> Result<(), String> {
     let store = options.clone().open_device(disk.device()).map_err(|e| format!("open: {e}"))?;
     for (thread, history) in model.histories.iter().enumerate() {
@@ -79,7 +80,7 @@ fn check(options: &VdeOptions, disk: &SimDisk, model: &Model) -> Result<(), Stri
     check_snapshots(&store, model)?;
     let corruptions = store.stats().map_err(|e| format!("stats: {e}"))?.corruptions;
     if corruptions > 0 {
-        return Err(format!("{corruptions} structures are said to be damaged"));
+        return Err(format!("{corruptions} structures are reported as damaged"));
     }
     let report = store.verify(|_| {}).map_err(|e| format!("verify: {e}"))?;
     if report.is_clean() { Ok(()) } else { Err(format!("verify: {:?}", report.problems)) }
@@ -104,7 +105,7 @@ fn check_snapshots(store: &Vde, model: &Model) -> Result<(), String> {
     Ok(())
 }
 
-/// What a thread does beside writing, now and then.
+/// Operations other than writes, which a thread does sometimes.
 fn look_after(
     store: &Vde,
     thread: usize,
@@ -154,7 +155,7 @@ fn in_parts(seed: u64) -> bool {
     seed % 3 == 2
 }
 
-/// One thread's share of the workload.
+/// The workload of one thread.
 fn work(
     store: &Vde,
     thread: usize,
@@ -204,14 +205,15 @@ fn work(
             }
             5 => {
                 let key = key(&mut rng);
-                // Nothing to delete: nothing is logged, so nothing that was buffered before becomes durable.
+                // There is nothing to delete, so nothing is logged, and earlier buffered writes do not become
+                // durable.
                 relaxed |= state.remove(&key).is_none();
                 begin(state);
                 store.delete(key).map(drop)
             }
             6..=7 => {
                 let mut batch = store.batch();
-                // Enough for a unit that is followed by zeros, and for a transaction that spans segments.
+                // Large enough for a unit that is followed by zeros, and for a transaction that spans segments.
                 let heavy = rng.u8(..10) == 0;
                 for _ in 0..rng.usize(2..6) {
                     if has_ranges && rng.u8(..12) == 0 {
@@ -253,14 +255,15 @@ fn work(
     Ok(())
 }
 
-/// Runs the workload of `seed`, cutting the power before every operation; returns how often, or what was lost.
+/// Runs the workload of `seed`, with a power failure before every operation. Returns the number of power failures, or
+/// what was lost.
 fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64, String> {
-    // The values of this workload compress so well that its transactions then rarely span segments, which is where some
-    // of the bugs show.
+    // The values of this workload compress so well that transactions then rarely span segments, which some of the bugs
+    // need.
     let compress = bug.is_none() && seed % 4 == 1;
     let compression = if compress { Compression::Lz4 } else { Compression::None };
     let options = VdeOptions::new().background(false).segment_size(1 << 18).compression(compression);
-    // Emptied stores have small indexes, in which some of the bugs hardly show.
+    // Emptied stores have small indexes, in which some of the bugs rarely show.
     let has_ranges = bug.is_none() && seed.is_multiple_of(2);
     let options = if in_parts(seed) { options.part_pieces(1) } else { options };
     let options = bug.map_or(options.clone(), |bug| options.plant(bug));
@@ -286,7 +289,7 @@ fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64
         for thread in 0..THREADS {
             let (store, model, failure) = (&store, &model, &failure);
             scope.spawn(move || {
-                // Some bugs show before any power cut.
+                // Some bugs show before any power failure.
                 if let Err(error) = work(store, thread, seed, steps, has_ranges, model) {
                     failure.lock().unwrap().get_or_insert(format!("seed {seed}, thread {thread}: {error}"));
                 }
@@ -299,8 +302,8 @@ fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64
     }
 }
 
-/// Every second seed from `first` on: six at least, and as many as it takes for enough power cuts. How many a seed has
-/// depends on how many writers share a sync. Two tests, so that two cores share the work.
+/// Runs every second seed from `first` on: at least six, and more until there were enough power failures. Their number
+/// for a seed depends on how many writers share a sync. There are two such tests, so that two cores share the work.
 fn many(first: u64) {
     let mut cuts = 0;
     for seed in (first..).step_by(2) {
@@ -352,7 +355,7 @@ fn a_large_value_that_was_cut_off_is_not_taken_for_damage() {
     }
 }
 
-/// Whether the power cuts of some seed find the bug.
+/// Checks that the power failures of some seed find the bug.
 fn find(bug: Bug) {
     let found = (100..400).find_map(|seed| crashes(seed, 40, 6, Some(bug)).err());
     println!("{bug:?}: {}", found.unwrap_or_else(|| panic!("{bug:?} was not found")));
@@ -383,8 +386,9 @@ fn a_torn_large_value_is_found() {
     find(Bug::TornBlobs);
 }
 
-/// Power cuts for as long as you like, on all cores, each run with seeds of its own: `VDE_SOAK_SECONDS=300 cargo test
-/// --release -p vde-store --test crash soak -- --nocapture`. Without the variable it does nothing.
+/// Power failures for the given time, on all cores, with new seeds in each run:
+/// `VDE_SOAK_SECONDS=300 cargo test --release -p vde-store --test crash soak -- --nocapture`. Without the variable it
+/// does nothing.
 #[test]
 fn soak() {
     let Ok(seconds) = std::env::var("VDE_SOAK_SECONDS") else { return };

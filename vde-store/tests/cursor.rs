@@ -1,5 +1,5 @@
-//! Walks through the keys, in both directions and from both ends at once, against a map: over what is recent, what is
-//! being checkpointed and what is indexed, and in views that stand still.
+//! Iteration over keys, in both directions and from both ends at once, compared with a map: over recent,
+//! checkpointing and indexed changes, and in read views.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -10,7 +10,8 @@ use vde_store::{Durability, Entries, ReadView, Vde, VdeOptions};
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
-/// Few of them, so that deletes, overwrites and neighbours are common; and long ones, so that pages have few cells.
+/// There are few keys, so that deletes, overwrites and neighbours are common. They are long, so that pages have few
+/// cells.
 fn key(rng: &mut Rng) -> Vec<u8> {
     let tail = if rng.u8(..12) == 0 { rng.usize(..3000) } else { rng.usize(..3) };
     let mut key = vec![rng.u8(b'a'..=b'e'), rng.u8(..12)];
@@ -27,7 +28,7 @@ fn range(rng: &mut Rng) -> Range {
     (bound(), bound())
 }
 
-/// What of the model lies in a range; a map would refuse one that ends before it begins.
+/// The part of the model in a range. A map would panic for a range that ends before it begins.
 fn expected(model: &Contents, range: &Range) -> VecDeque<(Vec<u8>, Vec<u8>)> {
     let is_in = |key: &Vec<u8>| std::ops::RangeBounds::<Vec<u8>>::contains(range, key);
     model.iter().filter(|(key, _)| is_in(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
@@ -40,7 +41,7 @@ fn taken(entry: Option<vde_store::Result<vde_store::Entry>>) -> Option<(Vec<u8>,
     Some((entry.key().to_vec(), entry.value().unwrap().to_vec()))
 }
 
-/// Walks through a range from either end as chance will have it, and skips now and then.
+/// Iterates over a range, from a random end at each step, and sometimes skips.
 fn walk(rng: &mut Rng, mut entries: Entries, mut expected: VecDeque<(Vec<u8>, Vec<u8>)>) {
     let mut is_reversed = rng.bool();
     if is_reversed {
@@ -98,7 +99,7 @@ fn check(rng: &mut Rng, view: &ReadView, model: &Contents) {
     assert_eq!(taken(view.last().transpose()), own(model.last_key_value()));
 }
 
-/// Deletes a range, a prefix or everything; or a range in a batch, in which some of it is put again.
+/// Deletes a range, a prefix or everything, or a range in a batch that puts some of its keys again.
 fn delete_many(rng: &mut Rng, store: &Vde, model: &mut Contents) {
     match rng.u8(..8) {
         0 => {
@@ -128,7 +129,7 @@ fn delete_many(rng: &mut Rng, store: &Vde, model: &mut Contents) {
     }
 }
 
-/// `scale`: how many changes there are between two looks.
+/// `scale` is the number of changes between two comparisons.
 fn keeps_to_the_model(seed: u64, scale: usize) {
     let rng = &mut Rng::with_seed(seed);
     let dir = tempfile::tempdir().unwrap();
@@ -217,7 +218,7 @@ fn a_queue_whose_first_key_is_popped_is_checkpointed() {
         let first = store.first().unwrap().unwrap().into_key();
         assert_eq!(*first, i.to_be_bytes());
         store.delete(first).unwrap();
-        // The deletes alone are far from filling a memtable.
+        // The deletes alone do not fill a memtable.
     }
     assert!(store.stats().unwrap().checkpoints > 0);
 }

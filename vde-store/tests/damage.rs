@@ -1,4 +1,4 @@
-//! Damaged containers: what is wrong is found and named, wrong data is never returned, and what is whole can be read.
+//! Damaged containers: damage is found and named, wrong data is never returned, and undamaged data can be read.
 
 #[path = "common/contents.rs"]
 mod contents;
@@ -13,11 +13,11 @@ use vde_store::testing::{Bug, Operation, SimDisk};
 use vde_store::{Durability, Error};
 
 const BLOCK: usize = 4096;
-/// So many keys are overwritten behind the last checkpoint.
+/// The number of keys that are overwritten after the last checkpoint.
 const TAIL: u32 = 30;
 
-/// A container with everything in it: overwritten, deleted, compacted, in snapshots, checkpointed and not yet; and what it
-/// holds.
+/// A container with values of all kinds (overwritten, deleted, compacted, in snapshots, checkpointed and not), and its
+/// contents.
 fn busy_container() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
@@ -59,8 +59,8 @@ fn flipped(disk: &SimDisk, at: usize, bit: u8) -> SimDisk {
     overwritten(disk, at, &[byte[0] ^ 1 << bit])
 }
 
-/// What a key holds if only the first `records` writes behind the checkpoint are left: the end of a log that nothing proves
-/// to have been durable may be torn.
+/// The value of a key if only the first `records` writes after the checkpoint are left. The end of a log may be torn if
+/// nothing proves that it was durable.
 fn expected<'a>(key: &[u8], value: &'a [u8], records: u64) -> std::borrow::Cow<'a, [u8]> {
     match <[u8; 4]>::try_from(key).map(u32::from_be_bytes) {
         Ok(i) if i < TAIL && u64::from(i) >= records => vec![i as u8; 100].into(),
@@ -68,7 +68,7 @@ fn expected<'a>(key: &[u8], value: &'a [u8], records: u64) -> std::borrow::Cow<'
     }
 }
 
-/// Opens what is damaged. Whatever it answers, it answers the truth, or that it cannot. Returns what was found damaged.
+/// Opens a damaged container. Every answer must be true or an error. Returns the reported damage.
 fn interrogate(disk: &SimDisk, truth: &Contents, place: &str) -> Option<String> {
     let store = match options().open_device(disk.device()) {
         Ok(store) => store,
@@ -236,8 +236,8 @@ fn truncated_containers_are_refused_or_read_truly() {
     }
 }
 
-/// Between the first sync after a checkpoint and the next one, the two superblocks say the same. This is the moment before:
-/// the newest one is durable, and the other one is of the checkpoint before.
+/// After the first sync that follows a checkpoint, the two superblocks are equal. This is the moment before: the newest
+/// superblock is durable, and the other one is that of the previous checkpoint.
 fn with_two_checkpoints() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
@@ -248,7 +248,7 @@ fn with_two_checkpoints() -> (SimDisk, Contents) {
     let (syncs, left) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(None)));
     let (seen, image) = (syncs.clone(), left.clone());
     disk.before_each_operation(move |cut| {
-        // The index, the superblock; then comes the write of the other one.
+        // The syncs of the index and of the superblock come first, then the write of the other superblock.
         if cut.operation() == Operation::Sync {
             seen.fetch_add(1, Ordering::Relaxed);
         } else if seen.load(Ordering::Relaxed) == 2 {
@@ -261,7 +261,7 @@ fn with_two_checkpoints() -> (SimDisk, Contents) {
     (disk, truth)
 }
 
-/// How many cuts of the file open and show something else than the truth.
+/// How many truncations of the file can be opened and then show wrong data.
 fn cuts_that_lie(bug: Option<Bug>) -> usize {
     let (disk, truth) = with_two_checkpoints();
     let len = disk.device().len().unwrap();
@@ -295,7 +295,7 @@ fn bytes_of_another_container_never_validate() {
     }
 }
 
-/// A container with one of each structure, closed, so that nothing in it is stale; and what it holds.
+/// A container with one of each structure, and its contents. It is closed, so nothing in it is stale.
 fn one_of_each() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
@@ -313,24 +313,25 @@ fn one_of_each() -> (SimDisk, Contents) {
     (disk, truth)
 }
 
-/// What a damaged byte led to: refusal to open, or the keys that could not be read.
+/// The effect of a damaged byte: the store could not be opened, or these keys could not be read.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Refused,
     Unreadable(Vec<Vec<u8>>),
 }
 
-/// Flips a bit; checks that all errors name `what`, that `verify` finds it, and that whatever can be read is true.
+/// Flips a bit. Checks that all errors name `what`, that `verify` finds it, and that all readable data is true.
 fn outcome(disk: &SimDisk, truth: &Contents, at: usize, what: &str) -> Outcome {
     let damaged = flipped(disk, at, 3);
     let is_named = |error: &Error| matches!(error, Error::Corrupt { what: named, .. } if *named == what);
     let store = match options().read_only(true).open_device(damaged.device()) {
         Ok(store) => store,
         Err(error) if is_named(&error) => {
-            // Salvage returns what is left of it, and nothing else.
+            // Salvaging returns the undamaged data, and nothing else.
             {
                 let store = options().read_only(true).salvage(true).open_device(damaged.device()).unwrap();
-                // What a damaged index does not show, the log's segments do; a damaged log ends where it is damaged.
+                // Keys that a damaged index does not show are in the log's segments. A damaged log ends at the
+                // damage.
                 let is_left = |key: &[u8]| what != "log unit" || !key.starts_with(b"tail");
                 let left = store.list("").flatten();
                 assert!(
@@ -354,7 +355,7 @@ fn outcome(disk: &SimDisk, truth: &Contents, at: usize, what: &str) -> Outcome {
             Err(error) => panic!("{what} damaged at byte {at}: {error}"),
         }
     }
-    // A walk goes on behind what it cannot read.
+    // An iteration continues after unreadable entries.
     let walked = store.list("").flatten().filter_map(|entry| {
         let value = entry.value().ok()?.to_vec();
         Some((entry.into_key().into_vec(), value))
@@ -392,7 +393,7 @@ fn each_structure_when_damaged_is_named_and_spares_the_rest() {
     let (leaves, inner): (Vec<_>, Vec<_>) = pages(b"VDEP").partition(|page| image[page + 4] == 0);
     assert!(leaves.len() > 2 && inner.len() == 1, "{} leaves, {} inner pages", leaves.len(), inner.len());
     for at in [0, 4, 8, 16, 30] {
-        // The root is looked at when the store is opened.
+        // The root is read when the store is opened.
         assert_eq!(outcome(&disk, &truth, inner[0] + at, "index page"), Outcome::Refused);
         let mut lost = Vec::new();
         for leaf in &leaves {
@@ -430,7 +431,7 @@ fn each_structure_when_damaged_is_named_and_spares_the_rest() {
         assert_eq!(outcome(&disk, &truth, at, "value"), unreadable(&["blob"]));
     }
 
-    // The log behind the checkpoint: its units, and the records in them.
+    // The log after the checkpoint: its units, and the records in them.
     let tail = find(b"tail/1the first") - 32;
     for at in [tail - 48, tail - 30, tail - 8, tail, tail + 31, tail + 33, tail + 50] {
         assert_eq!(outcome(&disk, &truth, at, "log unit"), Outcome::Refused);

@@ -1,4 +1,4 @@
-//! What is acknowledged survives: reopening, torn tails, corruption, failures, second openers.
+//! Acknowledged writes survive reopening, torn tails, corruption, failures and a second opener.
 
 #[path = "common/place.rs"]
 mod place;
@@ -22,7 +22,7 @@ fn find(path: &Path, needle: &[u8]) -> u64 {
     bytes.windows(needle.len()).position(|window| window == needle).expect("the needle is in the file") as u64
 }
 
-/// Ends the store as a crash would: the file stays as it is now.
+/// Ends the store as by a crash: the file keeps its current content.
 fn crash(store: Vde, path: &Path) {
     let left = std::fs::read(path).unwrap();
     drop(store);
@@ -65,7 +65,7 @@ fn what_is_buffered_is_written_long_before_it_is_synced() {
     }
 }
 
-/// Batches whose units are followed by zeros, and small writes whose units are not, one after the other.
+/// Alternates batches, whose units are followed by zeros, and small writes, whose units are not.
 fn put_large_and_small(store: &Vde) {
     for i in 0..12_u8 {
         let mut batch = store.batch();
@@ -140,7 +140,7 @@ fn one_damaged_superblock_is_survived_and_two_are_named() {
     Vde::open(&path).unwrap().put("k", "v").unwrap();
     overwrite(&path, 100, b"damage");
     assert_eq!(Vde::open(&path).unwrap().get("k").unwrap().as_deref(), Some(&b"v"[..]));
-    // Closing it has written the damaged one anew.
+    // Closing has rewritten the damaged superblock.
     overwrite(&path, 4096 + 100, b"damage");
     assert_eq!(Vde::open(&path).unwrap().get("k").unwrap().as_deref(), Some(&b"v"[..]));
     overwrite(&path, 100, b"damage");
@@ -162,7 +162,7 @@ fn a_torn_tail_is_dropped_and_said_so() {
     assert!(torn < at);
     assert!(store.contains("first").unwrap());
     assert!(!store.contains("second").unwrap());
-    // The store goes on where the log was whole.
+    // The store continues after the undamaged part of the log.
     store.put("second", "again").unwrap();
     drop(store);
     let store = small().open(&path).unwrap();
@@ -183,7 +183,7 @@ fn what_was_closed_has_no_torn_tail() {
         Err(Error::Corrupt { what: "log unit", offset }) => assert!(offset < at),
         other => panic!("expected corruption, got {other:?}"),
     }
-    // Opened again, it is closed no longer, and what comes then may be torn.
+    // After it was opened again, it is not marked as closed, and later records may be torn.
     overwrite(&path, at, b"a");
     let store = small().open(&path).unwrap();
     store.put("third", "not yet closed").unwrap();
@@ -229,7 +229,7 @@ fn a_batch_is_whole_or_absent() {
     let store = small().background(false).open(&path).unwrap();
     store.put("before", "1").unwrap();
     let mut batch = store.batch();
-    // More than one segment holds, so that it is written in several pieces.
+    // This is more than one segment, so it is written in several pieces.
     for i in 0..20u8 {
         batch.put([b'b', i], vec![i; 60_000]);
     }
@@ -240,7 +240,8 @@ fn a_batch_is_whole_or_absent() {
     let store = small().open(&path).unwrap();
     assert_eq!((store.list("b").count(), store.contains("before").unwrap()), (20, false));
     drop(store);
-    // Cut anywhere inside the batch: all of it is gone, what came before is there, and what comes after is kept.
+    // If the log is cut inside the batch, the whole batch is absent, earlier writes are present, and later writes are
+    // kept.
     for len in (9000..whole.len()).step_by(30_011) {
         std::fs::write(&path, &whole[..len]).unwrap();
         let store = small().open(&path).unwrap();
@@ -309,7 +310,8 @@ fn a_newer_format_is_refused_whatever_the_other_superblock_says() {
     let (_dir, path) = place();
     Vde::open(&path).unwrap().put("k", "v").unwrap();
     let bytes = std::fs::read(&path).unwrap();
-    // The format versions: at byte 8 that of the writer, at 12 the oldest that can read, at 16 the oldest that can write.
+    // The format versions: that of the writer at byte 8, the oldest that can read at byte 12, the oldest that can write
+    // at byte 16.
     for (at, may_read) in [(8, true), (12, false), (16, true)] {
         let mut newer = bytes.clone();
         newer[at] += 1;

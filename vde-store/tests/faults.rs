@@ -1,5 +1,5 @@
-//! Every call of the disk fails once, or from then on for good: what was acknowledged is there after reopening, and errors
-//! are errors.
+//! Every call of the disk fails once, or permanently from then on. Acknowledged writes are present after reopening, and
+//! failures are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -14,14 +14,15 @@ fn options() -> VdeOptions {
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Values of every kind: in the leaves, in the log, in pages of their own; checkpointed, in a snapshot, and not yet.
+/// Writes values of every kind: in the leaves, in the log and in pages of their own, checkpointed, in a snapshot, and
+/// not checkpointed.
 fn populate(store: &Vde) -> (vde_store::Result<()>, Contents) {
     let mut acknowledged = Contents::new();
     let mut run = || {
         for round in 0..3u8 {
             for (i, len) in [10, 300, 5000, 70_000, 200, 150_000].into_iter().enumerate() {
                 let (key, value) = (vec![b'k', i as u8], vec![round * 16 + i as u8; len]);
-                // What replaces a value is acknowledged or not; until then either may be there.
+                // Until a replacement is acknowledged, either value may be present.
                 acknowledged.remove(&key);
                 store.put(&key, &value)?;
                 acknowledged.insert(key, value);
@@ -46,7 +47,7 @@ fn populate(store: &Vde) -> (vde_store::Result<()>, Contents) {
     (run(), acknowledged)
 }
 
-/// What goes wrong with the disk.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug)]
 enum Failure {
     Call { error: ErrorKind, forever: bool },
@@ -69,19 +70,20 @@ impl Failure {
         }
     }
 
-    /// Whether it is a lack of space that can be waited for. A sync that tells of one may have lost what was written.
+    /// Whether it is a lack of space that the store can wait for. A sync that reports a lack of space may have lost
+    /// writes.
     fn is_refused_write(self, is_sync: bool) -> bool {
         matches!(self, Self::Call { error: ErrorKind::StorageFull, .. }) && !is_sync
     }
 }
 
-/// Nothing fails any more.
+/// Ends all failures.
 fn heal(disk: &SimDisk) {
     Failure::Call { error: ErrorKind::Other, forever: false }.arm(disk, u64::MAX);
     disk.fail_write_back(u64::MAX, ErrorKind::Other);
 }
 
-/// The disk has space again: everything goes on.
+/// Gives the disk space again. The store must then continue.
 fn resume(store: &Vde, acknowledged: &mut Contents) -> vde_store::Result<()> {
     store.try_resume()?;
     store.put("resumed", "v")?;
@@ -89,12 +91,12 @@ fn resume(store: &Vde, acknowledged: &mut Contents) -> vde_store::Result<()> {
     store.checkpoint()
 }
 
-/// What is missing in the store on `disk`, or wrong with it.
+/// Checks the store on `disk`. Returns what is missing or wrong.
 fn check(disk: &SimDisk, acknowledged: &Contents) -> Result<(), String> {
     let store = options().open_device(disk.device()).map_err(|e| format!("open: {e}"))?;
     for (key, value) in acknowledged {
         if store.get(key).map_err(|e| format!("get: {e}"))?.as_ref() != Some(value) {
-            return Err(format!("{key:?} is not what was acknowledged"));
+            return Err(format!("{key:?} does not have the acknowledged value"));
         }
     }
     let report = store.verify(|_| {}).map_err(|e| format!("verify: {e}"))?;
@@ -106,7 +108,7 @@ fn cut(disk: &SimDisk, acknowledged: &Contents) -> Result<(), String> {
     (0..3).try_for_each(|seed| check(&disk.crash(seed), acknowledged))
 }
 
-/// After a failure, a store with `bug` is opened on the same disk, in the same boot, and written to; the power is cut at
+/// After a failure, a store with `bug` is opened on the same disk in the same boot and written to. The power fails at
 /// any moment of that.
 fn go_on(disk: &SimDisk, acknowledged: &Contents, bug: Option<Bug>) -> Result<(), String> {
     heal(disk);
@@ -143,8 +145,8 @@ fn go_on(disk: &SimDisk, acknowledged: &Contents, bug: Option<Bug>) -> Result<()
     lost.map_or_else(|| cut(disk, &known.lock().unwrap()), Err)
 }
 
-/// Runs the workload with every failure at every call, and looks what is left: after a power cut, and after going on in
-/// the same boot, with the page cache as it was or partly evicted. `Err` tells what was lost first.
+/// Runs the workload with every failure at every call. Checks the store after a power failure, and after it was opened
+/// in the same boot with the page cache as it was or partly evicted. `Err` has the first loss.
 fn every_failure(bug: Option<Bug>) -> Result<u64, String> {
     let healthy = SimDisk::new();
     let store = options().open_device(healthy.device()).unwrap();
@@ -201,16 +203,16 @@ fn a_log_that_is_taken_for_durable_because_it_is_cached_is_found() {
     println!("{}", every_failure(Some(Bug::TrustCachedLog)).expect_err("the bug loses something"));
 }
 
-/// Both superblocks as they are in `contents`.
+/// Both superblocks in `contents`.
 fn superblocks(contents: &[u8]) -> [&[u8]; 2] {
     [&contents[..4096], &contents[4096..8192]]
 }
 
-/// A checkpoint's last sync fails and tears its superblock on the disk. The store is opened in the same boot, where the page
-/// cache has the superblock whole, and the power is cut while its successor is written over the other superblock, the only
-/// one that is on the disk. Tells what was lost.
+/// A checkpoint's last sync fails and tears its superblock on the disk. The store is opened in the same boot, in which the
+/// page cache has the intact superblock. The power fails while the next superblock is written over the other one, which is
+/// the only intact one on the disk. Returns what was lost.
 fn what_a_torn_superblock_takes_with_it(bug: Option<Bug>) -> Vec<String> {
-    // What a failed sync saves all the same follows from the number of calls before it.
+    // Which pages a failed sync writes nevertheless depends on the number of calls before it.
     let begin = |calls_before: u64| {
         let disk = SimDisk::new();
         let store = options().open_device(disk.device()).unwrap();

@@ -1,4 +1,4 @@
-//! A disk that runs full: nothing is lost, nothing turns read-only, space can be made, and then writes go on.
+//! A full disk: no data is lost, the store does not turn read-only, space can be freed, and then writes continue.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -14,7 +14,8 @@ const SEGMENT: u64 = 1 << 20;
 /// More than any of these tests writes.
 const PLENTY: usize = 1 << 20;
 
-/// A disk with so many blocks. A block is taken when it is first written, and given back by a hole and by cutting.
+/// A disk with a number of blocks. A block is allocated when it is first written, and freed by punching a hole or
+/// truncating.
 struct Limited {
     disk: Arc<dyn Device>,
     taken: Mutex<HashSet<u64>>,
@@ -27,7 +28,7 @@ impl Limited {
         Arc::new(Self { disk, taken: Mutex::default(), capacity: Mutex::new(capacity) })
     }
 
-    /// No block more than there are now, and `more`.
+    /// Limits the disk to the blocks that are allocated now, plus `more`.
     fn fill(&self, more: usize) {
         let taken = self.taken.lock().len();
         *self.capacity.lock() = taken + more;
@@ -135,7 +136,7 @@ fn agrees(found: &Contents, acknowledged: &Contents) {
 #[test]
 fn on_a_full_disk_space_can_be_made_and_then_writes_go_on() {
     for background in [true, false] {
-        // Of small values, thousands fit what was written beforehand, and each waits for a sync of its own.
+        // Thousands of small values fit into preallocated space, and each waits for a sync of its own.
         for (len, all_free) in [
             (200, &[0, 40][..]),
             (2000, &[0, 150]),
@@ -210,7 +211,7 @@ fn a_checkpoint_for_which_there_is_no_space_is_finished_later() {
         put(0);
         store.checkpoint().unwrap();
         put(1);
-        // So that the log needs no block more.
+        // The log then needs no more blocks.
         device.fill(free);
         let first = store.checkpoint();
         outcomes[usize::from(first.is_ok())] += 1;
@@ -234,7 +235,7 @@ fn a_checkpoint_for_which_there_is_no_space_is_finished_later() {
         drop(store);
         let store = options(false).open_device(device).unwrap();
         assert_eq!(store.list("").count(), 301);
-        // Whatever the attempts took was given back.
+        // The failed attempts kept no space.
         let stats = store.stats().unwrap();
         assert!(stats.page_bytes < 400_000, "{free}: {stats:?}");
     }
@@ -319,7 +320,7 @@ fn a_checkpoint_on_a_full_disk_that_does_not_take_what_is_kept_is_found() {
     assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
 }
 
-/// Values of `len` bytes are put until the disk is full; then keys are deleted, and a checkpoint is made.
+/// Puts values of `len` bytes until the disk is full. Then deletes keys and makes a checkpoint.
 fn delete_after_puts(bug: Option<Bug>, len: usize) -> vde_store::Result<()> {
     let device = Limited::new(PLENTY);
     let store = opened(bug, true, &device)?;
@@ -331,7 +332,7 @@ fn delete_after_puts(bug: Option<Bug>, len: usize) -> vde_store::Result<()> {
     for i in 0..40u32 {
         assert!(store.delete(format!("first {i}"))?);
     }
-    // Of so many small changes, the index may be larger than what is kept.
+    // With so many small changes, the index may need more than the reserve.
     match store.checkpoint() {
         Err(Error::Full { .. }) if len < 1000 => {}
         made => made?,

@@ -1,4 +1,4 @@
-//! The fuzz targets on mutated seeds: a little of what `cargo fuzz run` does for hours, with the ordinary compiler.
+//! The fuzz targets with mutated seeds: a short form of `cargo fuzz run`, with the ordinary compiler.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use vde_store::testing::{SimDisk, fuzz_index, fuzz_log, fuzz_superblock};
 /// The length of a value of three parts.
 const PARTED: u64 = 600_000;
 
-/// A container with something of everything.
+/// A container with every structure.
 fn seed() -> Vec<u8> {
     let disk = SimDisk::new();
     let options = VdeOptions::new().background(false).segment_size(1 << 18).part_pieces(1);
@@ -47,14 +47,14 @@ fn mutate(seed: &[u8], rng: &mut Rng) -> Vec<u8> {
     data
 }
 
-/// A fuzz target and what to start from.
+/// A fuzz target and its seeds.
 struct Target<'a> {
     name: &'static str,
     run: fn(&[u8]),
     seeds: Vec<&'a [u8]>,
 }
 
-/// The map of a part, without what follows in its page.
+/// The map of a part, without the rest of its page.
 fn part(page: &[u8]) -> Option<&[u8]> {
     let u64_at = |at: usize| u64::from_le_bytes(page[at..at + 8].try_into().unwrap()) as usize;
     let extents = page.strip_prefix(b"VDEM")?[0] as usize;
@@ -76,7 +76,7 @@ fn targets(image: &[u8]) -> [Target<'_>; 3] {
     let pages = pages.chain([map_of_parts(image), b"VDEL\x01\0\0\0\0\x20\0\0\0\0\0\0\0\x10\0\0sumsumsu"]);
     [
         Target { name: "superblock", run: fuzz_superblock, seeds: vec![&image[4096..8184]] },
-        // Behind the first unit's header.
+        // After the first unit's header.
         Target { name: "log", run: fuzz_log, seeds: vec![&image[8192 + 48..8192 + 3000]] },
         Target { name: "index", run: fuzz_index, seeds: pages.collect() },
     ]
@@ -95,7 +95,7 @@ fn write_seeds() {
     }
 }
 
-/// What the fuzzers kept: each input reaches code that no other one reaches.
+/// The corpus of the fuzzers: each input reaches code that no other input reaches.
 #[test]
 fn what_fuzzers_kept_makes_no_decoder_panic() {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions");

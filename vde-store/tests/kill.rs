@@ -1,4 +1,4 @@
-//! A process that writes is killed, over and over: nothing that it said was durable is missing.
+//! A writing process is killed repeatedly. No write that it reported as durable is missing.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn value(i: u64) -> Vec<u8> {
     value
 }
 
-/// What the killed process does; in the test's own process it does nothing.
+/// The code of the killed process. In the test's own process it does nothing.
 #[test]
 fn write_until_killed() {
     let Ok(path) = std::env::var(ROLE) else { return };
@@ -45,7 +45,7 @@ fn write_until_killed() {
     });
 }
 
-/// This process again, as one of those that are killed.
+/// Starts this program again as a process that is killed.
 fn start(test: &str, path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -55,8 +55,8 @@ fn start(test: &str, path: &Path) -> Child {
         .unwrap()
 }
 
-/// Starts the writer, kills it once it has said so many times that something is durable; returns how far each of its
-/// threads said that it had come.
+/// Starts the writer and kills it after it has reported `said` durable writes. Returns the last report of each of its
+/// threads.
 fn one_life(path: &Path, said: usize) -> [u64; 4] {
     let mut child = start("write_until_killed", path);
     let out = child.stdout.take().unwrap();
@@ -98,7 +98,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
         assert!(store.verify(|_| {}).unwrap().is_clean());
     }
 
-    // Neither lives nor crashes may have counted a record twice, or its segment would never be free again.
+    // Neither normal runs nor crashes may have counted a record twice, or its segment would never be freed.
     let store = options().open(&path).unwrap();
     for entry in store.list("") {
         store.delete(entry.unwrap().key()).unwrap();
@@ -107,7 +107,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
     assert_eq!(store.stats().unwrap().live_log_bytes, 0);
 }
 
-/// Another one.
+/// The code of a killed process that creates stores.
 #[test]
 fn create_until_killed() {
     let Ok(dir) = std::env::var(ROLE) else { return };
@@ -116,7 +116,7 @@ fn create_until_killed() {
     }
 }
 
-/// And another one.
+/// The code of a killed process that makes backups.
 #[test]
 fn back_up_until_killed() {
     let Ok(dir) = std::env::var(ROLE) else { return };
@@ -128,13 +128,13 @@ fn back_up_until_killed() {
     }
 }
 
-/// The files in `dir` whose names end so.
+/// The files in `dir` with this extension.
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let all = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
     all.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
-/// Starts `test` in `dir`, and kills it when there are so many stores and a file that is not done.
+/// Starts `test` in `dir`, and kills it when there are `stores` stores and an unfinished file.
 fn kill_halfway(test: &str, dir: &Path, stores: usize) {
     let mut child = start(test, dir);
     while files(dir, "vde").len() < stores || files(dir, "partial").is_empty() {

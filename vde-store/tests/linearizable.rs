@@ -1,8 +1,8 @@
-//! Histories of concurrent operations on single keys, checked for an order that explains them.
+//! Histories of concurrent operations on single keys. They must be linearizable.
 //!
-//! The checker is that of Wing and Gong (Testing and verifying concurrent objects, 1993) with the memory of Lowe
-//! (Testing for linearizability, 2017): depth first over which operation took effect next, remembering the sets of
-//! operations done with the value they left.
+//! The checker is that of Wing and Gong (Testing and verifying concurrent objects, 1993) with the cache of Lowe
+//! (Testing for linearizability, 2017): a depth-first search over which operation took effect next, with a cache of
+//! sets of operations and the value after them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Barrier;
@@ -21,13 +21,13 @@ enum Action {
     Put(u64),
     Get(Value),
     Delete(bool),
-    /// Adds to what was there; saw this.
+    /// Adds a number to the value, and returned this value.
     Update(Value, u64),
     Swap(Value, u64, bool),
 }
 
 impl Action {
-    /// The value afterwards, or `None` where the action could not have gone like this on `value`.
+    /// The value after the action. `None` if the action could not have had this result on `value`.
     fn apply(self, value: Value) -> Option<Value> {
         match self {
             Self::Put(new) => Some(Some(new)),
@@ -47,7 +47,8 @@ struct Done {
     action: Action,
 }
 
-/// Whether some order of the operations, true to real time, explains their results. Returns the values that may be left.
+/// Searches for orders of the operations that respect real time and explain the results. Returns the possible final
+/// values.
 fn explain(window: &[Done], starts: &HashSet<Value>) -> HashSet<Value> {
     fn go(
         window: &[Done],
@@ -78,7 +79,7 @@ fn explain(window: &[Done], starts: &HashSet<Value>) -> HashSet<Value> {
     ends
 }
 
-/// Checks one key's history, piece by piece: the pieces are cut where no operation is under way.
+/// Checks the history of one key in pieces, which end where no operation is in progress.
 fn check(mut history: Vec<Done>) -> Result<(), String> {
     history.sort_by_key(|op| op.begin);
     let mut values = HashSet::from([None]);
@@ -100,7 +101,7 @@ fn check(mut history: Vec<Done>) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs random operations of several threads on few keys. `get` is how a key is read.
+/// Runs random operations of several threads on few keys. `get` reads a key.
 fn histories(
     store: &Vde,
     seed: u64,
@@ -121,7 +122,8 @@ fn histories(
                 let mut last = None;
                 for step in 0..operations / THREADS {
                     if step % 8 == 0 {
-                        // A moment without operations, so that histories fall into pieces that can be searched.
+                        // A moment without operations, which splits the histories into pieces that are small enough
+                        // to search.
                         pause.wait();
                     }
                     let key = rng.u8(..8);
@@ -203,7 +205,7 @@ fn every_history_has_an_explanation() {
 
 #[test]
 fn reads_of_yesterday_are_caught() {
-    // The negative control: reads through a view that is renewed only now and then.
+    // The negative control: reads from a view that is rarely renewed.
     let store = store();
     let view = Mutex::new((store.read_view(), 0));
     let stale = |store: &Vde, key: &[u8]| {

@@ -1,4 +1,4 @@
-//! A catalog that is longer than a segment: it is cut into pieces, and a list of them takes its place.
+//! A catalog that is longer than a segment: it is stored in pieces, and the superblock refers to a list of them.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use vde_store::testing::SimDisk;
 use vde_store::{Error, Vde, VdeOptions};
 
 const BLOCK: usize = 4096;
-/// With names of 250 bytes, more than two segments have room for.
+/// With names of 250 bytes, this does not fit into two segments.
 const SNAPSHOTS: usize = 1800;
 
 fn options() -> VdeOptions {
@@ -28,7 +28,7 @@ fn many_snapshots() -> (SimDisk, Vde) {
     (disk, store)
 }
 
-/// Where the list and the pieces begin that the newest superblock refers to.
+/// The positions of the list and of the pieces to which the newest superblock refers.
 fn places(image: &[u8]) -> Vec<usize> {
     let u64_at = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
     let newest = if u64_at(40) > u64_at(BLOCK + 40) { 0 } else { BLOCK };
@@ -59,7 +59,7 @@ fn it_is_found_again_and_any_damage_to_it_is_found() {
         damaged.device().write_at(&[byte[0] ^ 1], place as u64 + 1).unwrap();
         let opened = options().open_device(damaged.device());
         assert!(matches!(opened, Err(Error::Corrupt { what: "catalog", .. })), "{opened:?}");
-        // The open store notices, too.
+        // The open store notices too.
         let device = disk.device();
         device.write_at(&[byte[0] ^ 1], place as u64 + 1).unwrap();
         let problems = store.verify(|_| {}).unwrap().problems;
@@ -72,7 +72,7 @@ fn it_is_found_again_and_any_damage_to_it_is_found() {
 fn its_pages_are_free_again_when_it_is_short() {
     let (disk, store) = many_snapshots();
     drop(store);
-    // Which pages it has must be known after reopening, too.
+    // Its pages must be known after reopening too.
     let store = options().open_device(disk.device()).unwrap();
     for i in 0..SNAPSHOTS {
         store.delete_snapshot(&name(i)).unwrap();

@@ -1,4 +1,4 @@
-//! What the system's page cache is left with: what was just written, but not all of a very long value.
+//! The system's page cache keeps recent writes, but not all of a very long value.
 
 use std::io::{self, Read};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Whatever panics (the device, in any thread and at any call; a waker; a caller's closure), no thread waits for ever,
-//! acknowledged writes stay, and a store that takes no more writes says so.
+//! Panics of the device (in any thread and at any call), of a waker and of a caller's closure. No thread waits for
+//! ever, acknowledged writes stay, and a store that accepts no more writes returns an error.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,7 +20,7 @@ fn options(background: bool) -> VdeOptions {
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Writes of every kind, until one fails or panics. Returns what was acknowledged.
+/// Makes writes of every kind until one fails or panics. Returns the acknowledged contents.
 fn write(store: &Vde, thread: u8) -> Contents {
     let mut acknowledged = Contents::new();
     for i in 0..25u8 {
@@ -40,12 +40,12 @@ fn write(store: &Vde, thread: u8) -> Contents {
     acknowledged
 }
 
-/// The device panics at call `at`. Tells whether it came to that.
+/// Lets the device panic at call `at`. Returns whether there was such a call.
 fn device_panics(at: u64, background: bool) -> bool {
     let disk = SimDisk::new();
     let store = options(background).open_device(disk.device()).unwrap();
     let first = disk.operations();
-    // Once: a call that panics is not counted, so the next one has its number.
+    // It panics only once: a call that panics is not counted, so the next one has the same number.
     let panicked = AtomicBool::new(false);
     disk.before_each_operation(move |cut| {
         let panics = cut.number() == first + at && !panicked.swap(true, Ordering::Relaxed);
@@ -61,7 +61,7 @@ fn device_panics(at: u64, background: bool) -> bool {
     let mut acknowledged = acknowledged;
     let put = || panic::catch_unwind(AssertUnwindSafe(|| store.put("k", "v")));
     match put().or_else(|_| put()).unwrap() {
-        // Nothing was half done: only pages of a value were written, and given back.
+        // No change was incomplete: only pages of a value were written, and these were freed.
         Ok(()) => drop(acknowledged.insert(b"k".to_vec(), b"v".to_vec())),
         Err(Error::Poisoned { .. }) => {
             assert!(matches!(store.checkpoint(), Err(Error::Poisoned { .. })));

@@ -1,4 +1,4 @@
-//! Where a container may lie, and what is refused.
+//! Where a container may be, and which places are refused.
 #![cfg(unix)]
 
 use std::fs;

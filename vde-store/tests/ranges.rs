@@ -1,4 +1,4 @@
-//! Ranges of keys that are deleted as one. `cursor.rs` holds them to a model, `crash.rs` after power cuts.
+//! Deletion of ranges of keys. `cursor.rs` compares them with a model, and `crash.rs` does after power failures.
 
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};

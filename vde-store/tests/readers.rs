@@ -1,4 +1,4 @@
-//! Readers in other processes beside a writer: what they read stays, until they are closed or killed.
+//! Readers in other processes beside a writer: their data is kept until they are closed or killed.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use std::hash::{DefaultHasher, Hasher};
@@ -19,7 +19,7 @@ fn reading(path: &Path) -> Vde {
     options().read_only(true).open(path).unwrap()
 }
 
-/// Gives every key another value, and has the space of the ones before reused.
+/// Overwrites every key, so that the space of the previous values is reused.
 fn overwrite(store: &Vde, round: u32) {
     for key in 0..60u32 {
         let len = [100, 3_000, 30_000, 150_000][key as usize % 4];
@@ -28,7 +28,7 @@ fn overwrite(store: &Vde, round: u32) {
     store.checkpoint().unwrap();
 }
 
-/// Tells what a view shows from anything else.
+/// A digest of everything that a view shows.
 fn digest(view: &ReadView) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
     for entry in view.list("") {
@@ -43,7 +43,7 @@ fn tell(what: &str) {
     println!("\ntold {what}");
 }
 
-/// What a child process does that reads; in the test's own process it does nothing.
+/// The code of a reading child process. In the test's own process it does nothing.
 #[test]
 fn read_when_asked() {
     let Ok(path) = std::env::var(ROLE) else { return };
@@ -57,7 +57,7 @@ fn read_when_asked() {
     }
 }
 
-/// What a child process does that writes.
+/// The code of a writing child process.
 #[test]
 fn write_when_asked() {
     let Ok(path) = std::env::var(ROLE) else { return };
@@ -71,7 +71,7 @@ fn write_when_asked() {
     }
 }
 
-/// This process again, doing what the test of this name does.
+/// This program as a child process that runs the test of this name.
 struct Other {
     child: Child,
     told: Lines<BufReader<ChildStdout>>,
@@ -102,7 +102,7 @@ impl Other {
 }
 
 impl Drop for Other {
-    /// As a crash would end it.
+    /// Kills it, as a crash would.
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -115,7 +115,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Overwrites everything beside a reader, and tells whether it still reads what it read.
+/// Overwrites everything beside a reader. Returns whether the reader still reads the same.
 fn reads_the_same(options: VdeOptions) -> bool {
     let (_dir, path) = place();
     let store = options.open(&path).unwrap();
@@ -146,7 +146,7 @@ fn a_reader_reads_the_same_whatever_the_writer_does() {
     assert!(!reads_the_same(options().plant(Bug::ForgetReaders)), "the planted bug is found");
 }
 
-/// As [`reads_the_same`], with a writer that is killed and one that comes after it.
+/// As [`reads_the_same`], with a writer that is killed and another one after it.
 fn outlives_its_writer(options: VdeOptions) -> bool {
     let (_dir, path) = place();
     let mut first = Other::start("write_when_asked", &path);

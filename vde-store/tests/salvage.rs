@@ -1,4 +1,4 @@
-//! A store whose index cannot be read: salvaging finds what lies in the log and in the index pages that are whole.
+//! A store with an unreadable index: salvaging finds the values in the log and in undamaged index pages.
 
 #[path = "common/contents.rs"]
 mod contents;
@@ -10,7 +10,7 @@ use vde_store::{Durability, Error};
 
 const BLOCK: usize = 4096;
 
-/// Small values that lie in the index alone, since the log's segments that had them are used anew; and longer ones.
+/// Small values that are only in the index, because their log segments were reused, and longer values.
 fn well_used() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
@@ -34,7 +34,7 @@ fn well_used() -> (SimDisk, Contents) {
     (SimDisk::holding(disk.contents()), truth)
 }
 
-/// Where the newest superblock, its catalog and the root of its index lie, and how long the latter are.
+/// The positions of the newest superblock, its catalog and the root of its index, with the lengths of the last two.
 fn places(image: &[u8]) -> (usize, (usize, usize), (usize, usize)) {
     let number = |at: usize, len: usize| {
         let mut bytes = [0; 8];
@@ -46,7 +46,7 @@ fn places(image: &[u8]) -> (usize, (usize, usize), (usize, usize)) {
     (newest, catalog, (number(catalog.0 + 4, 8), number(catalog.0 + 12, 4)))
 }
 
-/// What is salvaged with a bit flipped.
+/// The salvaged contents with one bit flipped.
 fn salvaged(disk: &SimDisk, at: usize, bit: u8) -> Contents {
     let damaged = disk.crash(0);
     let mut byte = [0];
@@ -94,7 +94,7 @@ fn what_is_salvaged_becomes_a_store_again() {
     assert!(copy.metadata("next").unwrap().unwrap().version > newest);
 }
 
-/// The log's segment of the deletion is still there, and so is the index that has the keys.
+/// The log segment with the deletion still exists, and so does the index with the keys.
 #[test]
 fn a_deleted_range_stays_deleted() {
     let disk = SimDisk::new();

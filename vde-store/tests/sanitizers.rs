@@ -1,5 +1,5 @@
-//! What a sanitizer has to see, and must not see: counters without any synchronisation of their own, counted up inside
-//! updates.
+//! Races that a sanitizer has to report, and code for which it must not: counters without synchronisation, which are
+//! increased inside updates.
 
 use std::cell::UnsafeCell;
 use std::thread;
@@ -8,10 +8,10 @@ use vde_store::Vde;
 
 struct Bare(UnsafeCell<u64>);
 
-// SAFETY: not sound; whether two threads meet in it is what the tests are about.
+// SAFETY: this is unsound. The tests are about whether two threads access it at the same time.
 unsafe impl Sync for Bare {}
 
-/// Counts up in updates of two keys by two threads; returns the count.
+/// Increases a counter in updates of two keys by two threads. Returns the count.
 fn count(keys: [&str; 2]) -> u64 {
     let store = Vde::in_memory().unwrap();
     let counter = Bare(UnsafeCell::new(0));
@@ -22,9 +22,9 @@ fn count(keys: [&str; 2]) -> u64 {
                 for _ in 0..500 {
                     let add = |_: Option<&[u8]>| {
                         for _ in 0..20 {
-                            // SAFETY: sound where the keys are one, since its stripe is held meanwhile.
+                            // SAFETY: this is sound if both keys are the same, because its stripe is held.
                             unsafe { *counter.0.get() += 1 };
-                            // So long that updates of two keys meet in here.
+                            // This takes so long that updates of two keys overlap.
                             thread::yield_now();
                         }
                         Some(Vec::new())
@@ -33,7 +33,7 @@ fn count(keys: [&str; 2]) -> u64 {
                 }
             })
         });
-        // Left to the end of the scope, they would end in ways that a sanitizer does not see.
+        // The threads are joined, because sanitizers don't see what the end of a scope waits for.
         for thread in threads {
             thread.join().unwrap();
         }

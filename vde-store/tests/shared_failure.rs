@@ -1,5 +1,5 @@
-//! A disk that fails while several threads write and the store's own threads work: one of them gets the error, and none of the
-//! others may take its own writes for durable.
+//! A disk fails while several threads write and the store's own threads work. One of them gets the error, and no other may
+//! treat its own writes as durable.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ fn options(bug: Option<Bug>) -> VdeOptions {
     bug.map_or(options.clone(), |bug| options.plant(bug))
 }
 
-/// What has happened in [`told_to_the_checkpoint`], one after the other.
+/// The steps of [`told_to_the_checkpoint`], in order.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     #[default]
@@ -32,8 +32,8 @@ struct Stage {
     step: Step,
 }
 
-/// A device on which a checkpoint syncs at the same time as a writer. The checkpoint's sync fails because of the writer's page;
-/// the writer's own sync returns first, and succeeds.
+/// A device on which a checkpoint syncs at the same time as a writer. The checkpoint's sync fails because of the writer's page.
+/// The writer's own sync returns first, and succeeds.
 struct TellsTheCheckpoint {
     disk: SimDisk,
     file: Arc<dyn Device>,
@@ -53,7 +53,7 @@ impl TellsTheCheckpoint {
         drop(self.changed.wait_while(stage, |stage| stage.step < step).unwrap());
     }
 
-    /// The thread that writes; before there is one, nothing is arranged.
+    /// The writing thread. Before there is one, nothing special happens.
     fn writer(&self) -> Option<ThreadId> {
         self.stage.lock().unwrap().writer
     }
@@ -136,7 +136,7 @@ fn a_store_whose_threads_sync_each_for_itself_is_found() {
     assert!(put.is_ok() && !is_there_after_a_power_cut(&disk, "beside"), "acknowledged, and lost");
 }
 
-/// What a key may hold: what was acknowledged last, or what was tried since.
+/// The possible values of a key: the last acknowledged one, and those that were tried since.
 type Possible = BTreeMap<Vec<u8>, Vec<Option<Vec<u8>>>>;
 
 /// Writes until the disk fails or it is done.
@@ -159,7 +159,7 @@ fn check(store: &Vde, possible: &Possible) -> Result<(), String> {
     for (key, values) in possible {
         let found = store.get(key).map_err(|e| format!("get: {e}"))?;
         if !values.contains(&found) {
-            return Err(format!("{key:?} is neither what was acknowledged nor what was tried since"));
+            return Err(format!("{key:?} has neither the acknowledged value nor one that was tried since"));
         }
     }
     Ok(())
@@ -176,8 +176,8 @@ fn check_left(disk: &SimDisk, seed: u64, possible: &Possible) -> Result<(), Stri
     })
 }
 
-/// Three writers, and the store's own threads, on a disk that fails once; then the power is cut, or the store is opened
-/// again in the same boot and written to before the power is cut. Tells whether the failure was met.
+/// Runs three writers and the store's own threads on a disk that fails once. Then the power fails, or the store is
+/// opened again in the same boot and written to before the power fails. Returns whether the failure happened.
 fn fails_once(seed: u64, bug: Option<Bug>) -> Result<bool, String> {
     let mut rng = Rng::with_seed(seed);
     let disk = SimDisk::new();
@@ -216,7 +216,7 @@ fn fails_once(seed: u64, bug: Option<Bug>) -> Result<bool, String> {
     }
     let store = options(bug).open_device(disk.device()).map_err(|e| format!("reopen: {e}"))?;
     check(&store, &possible)?;
-    // What reopening shows is there to stay.
+    // Values that reopening shows must stay.
     for (key, values) in &mut possible {
         *values = vec![store.get(key).map_err(|e| format!("get: {e}"))?];
     }

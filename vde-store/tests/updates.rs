@@ -1,4 +1,4 @@
-//! What the closure of an update may do, and what happens when it ends badly.
+//! What the closure of an update may do, and what happens if it panics or fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,4 @@
-//! What looks after a store keeps nobody waiting, and waits for nobody.
+//! Maintenance operations block no other operation, and wait for none.
 
 use std::io;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn while_a_store_is_verified_everything_goes_on() {
     store.checkpoint().unwrap();
     overwrite(2);
     let mut rounds = 2;
-    // What verify still has to read is freed by each round, and would be written over by the next one.
+    // Each round frees data that `verify` still has to read, and the next round would overwrite it.
     let report = store.verify(|_| {
         rounds += 1;
         overwrite(rounds);
@@ -51,7 +51,7 @@ fn while_a_store_is_verified_everything_goes_on() {
 enum Gate {
     Open,
     Closed,
-    /// Somebody stands before it.
+    /// A thread waits at the gate.
     Waiting,
 }
 

@@ -1,4 +1,4 @@
-//! Watching: a view and the changes after it are the contents of the store; every change that is yielded is durable.
+//! Watching. A view plus the changes after it equals the contents of the store, and every yielded change is durable.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -127,7 +127,7 @@ fn what_is_logged_and_not_durable_is_in_the_view_or_told() {
     assert!(!is_complete(VdeOptions::new().plant(Bug::WatchLate)), "the planted bug is found");
 }
 
-/// Whether every change that was yielded survives a power cut right after it.
+/// Whether every yielded change survives a power failure directly after it.
 fn is_durable_when_told(options: &VdeOptions, seed: u64) -> bool {
     let disk = SimDisk::new();
     let mut rng = Rng::with_seed(seed);
@@ -203,7 +203,7 @@ fn a_failure_and_the_end_of_the_store_end_it() {
     let (view, mut changes) = store.watch().unwrap();
     drop(view);
     store.put("k", "v").unwrap();
-    store.close().expect("a watch does not hold the store open");
+    store.close().expect("a watch does not keep the store open");
     assert!(changes.next().is_some() && changes.next().is_none());
     let reader = VdeOptions::new().read_only(true).open(&path).unwrap();
     assert!(matches!(reader.watch(), Err(Error::ReadOnly)));

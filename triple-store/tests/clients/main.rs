@@ -1,12 +1,12 @@
-//! What others have written, against `triples serve`: rdflib and `SPARQLWrapper` from `PyPI`, Comunica from npm, Jena.
+//! Clients of other projects with `triples serve`: rdflib and `SPARQLWrapper` from `PyPI`, Comunica from npm, Jena.
 //!
 //! | client | found by |
 //! |---|---|
-//! | rdflib, `SPARQLWrapper` | `python3`, or what `PYTHON` names |
-//! | Comunica (`@comunica/query-sparql`) | `node`, which looks for packages where `NODE_PATH` says |
-//! | Jena's `rsparql` and `rupdate` | `java`, and the class path that `JENA` names (`apache-jena/lib/*`) |
+//! | rdflib, `SPARQLWrapper` | `python3`, or the program in `PYTHON` |
+//! | Comunica (`@comunica/query-sparql`) | `node`, which searches for packages in `NODE_PATH` |
+//! | Jena's `rsparql` and `rupdate` | `java`, and the class path in `JENA` (`apache-jena/lib/*`) |
 //!
-//! A test says that it is skipped where its client is not there.
+//! If a client is not installed, its test is skipped with a message.
 #![cfg(all(feature = "cli", feature = "server"))]
 
 use std::io::{BufRead, BufReader};
@@ -65,7 +65,7 @@ fn succeed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether a client is there, as a command tells that ends well.
+/// Whether a client is installed: the command succeeds.
 fn is_there(client: &str, probe: &mut Command) -> bool {
     let is_there = probe.output().is_ok_and(|output| output.status.success());
     if !is_there {

@@ -13,18 +13,18 @@ pub(crate) struct Browser {
     output: BufReader<ChildStdout>,
     session: Option<String>,
     sent: u64,
-    /// What the browser told without being asked.
+    /// Events that the browser sent.
     events: Vec<Value>,
     profile: TempDir,
 }
 
-/// The keys that come with one in [`Browser::press`].
+/// The modifier keys of [`Browser::press`].
 pub(crate) const ALT: u8 = 1;
 pub(crate) const CTRL: u8 = 2;
 pub(crate) const SHIFT: u8 = 8;
 
 impl Browser {
-    /// `None`, with a sentence, where there is no Chromium. `CHROMIUM` names one that is not in the path.
+    /// Returns `None` and prints a message if there is no Chromium. `CHROMIUM` names one that is not in the path.
     pub(crate) fn start() -> Option<Self> {
         let chosen = std::env::var("CHROMIUM").ok();
         let names = chosen.as_deref().into_iter().chain(["chromium", "chromium-browser", "google-chrome"]);
@@ -38,7 +38,7 @@ impl Browser {
         let mut child = Command::new("sh")
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", name])
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"])
-            // No name resolves: whatever the page wants from elsewhere fails, and is heard of.
+            // No name resolves, so every request of the page to another server fails and is reported.
             .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::piped())
@@ -80,7 +80,7 @@ impl Browser {
         }
     }
 
-    /// What a piece of JavaScript comes to.
+    /// The value of a JavaScript expression.
     pub(crate) fn evaluate(&mut self, script: &str) -> Value {
         let parameters = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
         let mut result = self.call("Runtime.evaluate", parameters);
@@ -88,7 +88,7 @@ impl Browser {
         result["result"]["value"].take()
     }
 
-    /// Waits until a condition holds; a minute, so that a page that is broken doesn't hold the tests up.
+    /// Waits until a condition holds, for at most one minute.
     pub(crate) fn until(&mut self, condition: &str) {
         let look = format!(
             "new Promise((resolve) => {{ let left = 6000; const look = () => ({condition}) ? resolve('') : left-- \
@@ -98,7 +98,7 @@ impl Browser {
         assert_eq!(shown, "", "never: {condition}");
     }
 
-    /// Shows an address, from scratch.
+    /// Opens an address in a fresh page.
     pub(crate) fn open(&mut self, address: &str) {
         self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.until("location.href === 'about:blank'");
@@ -110,7 +110,7 @@ impl Browser {
         self.call("Input.insertText", json!({ "text": text }));
     }
 
-    /// Presses a key, by its name and number, together with others.
+    /// Presses a key, by its name and number, together with modifiers.
     pub(crate) fn press(&mut self, key: &str, number: u8, with: u8) {
         let event =
             |kind| json!({ "type": kind, "key": key, "windowsVirtualKeyCode": number, "modifiers": with });
@@ -151,7 +151,7 @@ impl Browser {
                     assert!(is_ours, "a request to {url}");
                 }
                 "Runtime.exceptionThrown" | "Runtime.consoleAPICalled" => panic!("{parameters}"),
-                // The browser notes there each answer that is no success, too.
+                // The browser also logs responses that are not successful there.
                 "Log.entryAdded" if parameters["entry"]["source"] != "network" => panic!("{parameters}"),
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! A client that says on the wire exactly what a test wants, and a server for it to talk to.
+//! A client that sends exactly the bytes of a test, and a server in this process.
 
 use flate2::read::GzDecoder;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -116,7 +116,7 @@ impl Connection {
 
     pub(crate) fn try_new(address: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(address).ok()?;
-        // Only so that a test of a server that hangs does not hang as well.
+        // The timeout keeps the test from hanging if the server hangs.
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         stream.set_nodelay(true).unwrap();
         Some(Self { reader: BufReader::new(stream) })
@@ -154,7 +154,7 @@ impl Connection {
         line.split(' ').nth(1)?.parse().ok()
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub(crate) fn finish(&mut self) {
         let _ = self.reader.get_ref().shutdown(Shutdown::Write);
     }
@@ -166,7 +166,7 @@ impl Connection {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether the server closed the connection without a word.
+    /// Whether the server closed the connection without an answer.
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.reader.read(&mut [0]), Ok(0) | Err(_))
     }
@@ -191,7 +191,7 @@ impl Connection {
         }
         if answer.field("content-encoding") == Some("gzip") {
             let mut unpacked = Vec::new();
-            // What was cut off ends too early.
+            // A truncated body ends too early.
             answer.whole &= GzDecoder::new(&*body).read_to_end(&mut unpacked).is_ok();
             body = unpacked;
         }
@@ -216,7 +216,7 @@ impl Connection {
     }
 }
 
-/// Text as it stands in an address.
+/// Percent-encodes a text for an address.
 pub(crate) fn encode(text: &str) -> String {
     text.bytes()
         .map(
@@ -227,7 +227,7 @@ pub(crate) fn encode(text: &str) -> String {
         .collect()
 }
 
-/// Triples that a product of three patterns can't be computed of.
+/// So many triples that a product of three patterns can't be computed.
 pub(crate) fn many_triples() -> TripleStore {
     let store = TripleStore::in_memory();
     let line = |i| format!("<http://example.com/s{i}> <http://example.com/p> <http://example.com/o{i}> .\n");

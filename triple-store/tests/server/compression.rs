@@ -78,7 +78,7 @@ fn what_counts_is_the_size_of_what_comes_out() {
     ] {
         let fields = ["Content-Encoding: gzip", &format!("Content-Type: {media_type}")];
         let mut connection = server.connect();
-        // The server may hang up before it has read everything.
+        // The server may close the connection before it has read everything.
         let _ = connection.try_send("POST", target, &fields, &bomb);
         assert_eq!(connection.try_status(), Some(413), "{target} {media_type}");
     }

@@ -124,7 +124,7 @@ fn a_form_holds_several_documents_that_are_stored_together() {
     assert_eq!(server.post("/store?graph=urn:g", FORM, &both).status, 201);
     let count = "SELECT (COUNT(*) AS ?n) (SUM(IF(isBlank(?o), 1, 0)) AS ?b) { GRAPH <urn:g> { ?s ?p ?o } }";
     assert_eq!(server.query(count), "n,b\r\n3,2\r\n", "each document has its own blank nodes");
-    // One more of each, then all replaced by less.
+    // Adds one more of each, then replaces all by fewer.
     assert_eq!(server.post("/store?graph=urn:g", FORM, &both).status, 204);
     assert_eq!(server.query(count), "n,b\r\n5,4\r\n");
     let put =
@@ -133,7 +133,7 @@ fn a_form_holds_several_documents_that_are_stored_together() {
     assert_eq!(server.query(count), "n,b\r\n2,1\r\n");
     assert_eq!(put(&form(&[])).status, 204);
     assert!(server.store.is_empty());
-    // To no graph: quads go where they say, triples into a graph of their own.
+    // Without a target graph, quads go to their graphs, and triples to a new graph.
     let trig = "Content-Disposition: form-data; name=three\r\nContent-Type: application/trig";
     let answer = server.post(
         "/store",

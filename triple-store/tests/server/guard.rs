@@ -1,4 +1,4 @@
-//! What every request has to be, and what every answer says.
+//! Checks of every request, and header fields of every answer.
 
 use crate::client::{Answer, Connection, ENDLESS, Running, encode, many_triples};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What one client may use, and what bad clients can't take from others.
+//! The limits of one client, and protection of others against bad clients.
 
 use crate::client::{ENDLESS, Running, encode, many_triples};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use triple_store::server::ServerOptions;
 /// Short enough for a test, long enough for a machine that is busy with others.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// Waits until the store works for so many.
+/// Waits until this many requests are running.
 fn until_running(server: &Running, count: usize) {
     while !server.get("/metrics", &[]).body.contains(&format!("triples_running {count}\n")) {
         std::thread::sleep(Duration::from_millis(10));
@@ -26,14 +26,14 @@ fn bodies_have_a_limit() {
         (target, "multipart/form-data; boundary=#"),
         ("/update", "application/sparql-update"),
     ] {
-        // One that says how long it is gets its answer before it is sent.
+        // A body with a length that is too large is answered before it is sent.
         let mut connection = server.connect();
         let head = format!(
             "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: 101\r\n\r\n"
         );
         connection.write(head).unwrap();
         assert_eq!(connection.answer("POST").status, 413, "{media_type}");
-        // One that does not is read as far as the limit.
+        // A body without a length is read up to the limit.
         let mut connection = server.connect();
         let head = format!(
             "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -56,7 +56,7 @@ fn clients_that_stall_are_given_up() {
             connection.write(text).unwrap();
             scope.spawn(move || assert!(connection.rest().is_empty() || !text.is_empty(), "{text:?}"));
         }
-        // Half a body, of a text and of a document that is parsed while it comes.
+        // Half a body, of a text and of a document that is parsed while it arrives.
         for (target, media_type) in [
             ("/update", "application/sparql-update"),
             ("/store?default", "application/n-triples"),
@@ -89,7 +89,7 @@ fn a_query_that_takes_too_long_is_cancelled() {
     let count = "SELECT (COUNT(*) AS ?n) WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }";
     let answer = server.get(&format!("/query?query={}", encode(count)), &[]);
     assert_eq!(answer.status, 503, "{}", answer.body);
-    // What is sent already can't be taken back, but it does not look whole.
+    // The part that was sent can't be taken back, but the client sees that it is incomplete.
     let answer = server.get(&format!("/query?query={}", encode(ENDLESS)), &[]);
     assert_eq!((answer.status, answer.whole), (200, false));
     let insert = "INSERT { ?a <urn:p> ?i } WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }";
@@ -244,7 +244,7 @@ fn memory_of_queries_and_bodies_is_bounded() {
     let mut connection = server.connect();
     connection.write(head("/query", "application/sparql-query", 5 << 20) + "\r\n").unwrap();
     assert_eq!(connection.answer("POST").status, 413);
-    // All that was taken is there again.
+    // All memory is free again.
     let fits = format!("ASK {{}} # {}", "x".repeat(3 << 20));
     for _ in 0..5 {
         assert_eq!(server.post("/query", "application/sparql-query", &fits).status, 200);
@@ -339,7 +339,7 @@ fn what_is_no_http_ends_the_connection_and_nothing_else() {
         fields.as_bytes(),
     ] {
         let mut connection = server.connect();
-        // The server may hang up before it has read everything.
+        // The server may close the connection before it has read everything.
         let _ = connection.write(bytes);
         connection.finish();
         let status = connection.rest().split(' ').nth(1).map(|status| status.parse::<u16>().unwrap());

@@ -1,4 +1,4 @@
-//! The server from outside, over plain sockets: what clients may rely on, and what bad ones can't break.
+//! The server over plain sockets: its guarantees for clients, and its protection against bad clients.
 #![cfg(feature = "server")]
 
 mod browser;

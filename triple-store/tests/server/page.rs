@@ -1,4 +1,4 @@
-//! The page, as Chromium shows it; and another page in its place.
+//! The page in Chromium, and a custom page.
 
 use crate::browser::{ALT, Browser, CTRL, SHIFT};
 use crate::client::{Running, encode};
@@ -32,7 +32,7 @@ fn message(browser: &mut Browser) -> String {
     browser.evaluate("document.getElementById('message').innerText").as_str().unwrap().to_owned()
 }
 
-/// Has a text in the editor and nothing else.
+/// Replaces the text in the editor.
 fn write(browser: &mut Browser, text: &str) {
     browser.evaluate("text = document.getElementById('text'); text.focus(); text.select()");
     browser.write(text);

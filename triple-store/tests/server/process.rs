@@ -71,7 +71,7 @@ fn what_was_acknowledged_before_a_signal_is_there_after_it() {
                             let insert = format!("INSERT DATA {{ <urn:{worker}> <urn:p> {n} }}");
                             let fields = ["Content-Type: application/sparql-update"];
                             connection.try_send("POST", "/update", &fields, &insert)?;
-                            // A request that was begun is answered; one that was not finds the connection closed.
+                            // A request that has begun is answered. For one that has not, the connection is closed.
                             match connection.try_status()? {
                                 204 => acknowledged.fetch_add(1, Ordering::Relaxed),
                                 status => panic!("{status}"),
@@ -93,7 +93,7 @@ fn what_was_acknowledged_before_a_signal_is_there_after_it() {
         let (_, out, _) =
             triples(dir.path(), &["query", "store.vde", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"]);
         let found: u64 = out.lines().nth(1).unwrap().parse().unwrap();
-        // Eight more may have been committed whose answers were not read.
+        // Up to eight more may have been committed without their answers having been read.
         let acknowledged = acknowledged.into_inner();
         assert!((acknowledged..=acknowledged + 8).contains(&found), "{acknowledged} {found}");
         assert!(triples(dir.path(), &["verify", "store.vde"]).1.contains("0 problems"));
@@ -148,14 +148,15 @@ fn bad_clients_leave_no_files_and_no_threads_behind() {
     let started = server.count("fd");
     for _ in 0..4 {
         round();
-        // The connections are dropped by now. What is left of them ends within seconds, or never.
+        // The connections are dropped. Their remains end within seconds, or never.
         let patience = Instant::now() + Duration::from_mins(1);
         while server.count("fd") > started {
             assert!(Instant::now() < patience, "{started} files at first, now {}", server.count("fd"));
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    // Those for blocking work live on for a while, one for each slot; the rest are the runtime's and the store's.
+    // Threads for blocking work stay for some time, one for each slot. The others belong to the runtime and the
+    // store.
     let threads = server.count("task");
     let cores = std::thread::available_parallelism().unwrap().get();
     assert!(threads <= 4 + 2 * cores + 4, "{threads} threads");

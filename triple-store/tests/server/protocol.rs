@@ -1,4 +1,4 @@
-//! SPARQL 1.1 Protocol: operations, datasets, syntaxes of results, and access to writing.
+//! SPARQL 1.1 Protocol: operations, datasets, syntaxes of results, and permission to write.
 
 use crate::client::{Running, encode};
 use triple_store::server::ServerOptions;

@@ -11,7 +11,7 @@ use triple_store::{HttpClient, TripleStore};
 
 const QUERY: &str = "application/sparql-query";
 
-/// A server that may ask the one at this address.
+/// A server that may send requests to the one at this address.
 fn beside(other: SocketAddr) -> Running {
     let client =
         HttpClient::new().only([other.to_string().parse().unwrap()]).timeout(Duration::from_secs(20));

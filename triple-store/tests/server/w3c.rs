@@ -21,7 +21,7 @@ const CNT: &str = "http://www.w3.org/2011/content#";
 const UT: &str = "http://www.w3.org/2009/sparql/tests/test-update#";
 const LABEL: &str = "http://www.w3.org/2000/01/rdf-schema#label";
 
-/// A manifest, and the folder it stands in.
+/// A manifest and its folder.
 struct Manifest {
     store: TripleStore,
     folder: PathBuf,
@@ -83,7 +83,7 @@ impl Manifest {
         })
     }
 
-    /// Runs a test, and says what went wrong.
+    /// Runs a test. Returns the error if it fails.
     fn run(&self, test: &Term) -> Result<(), String> {
         let server = Running::new(ServerOptions::new());
         for data in self.values(test, &format!("{UT}graphData")) {
@@ -100,7 +100,7 @@ impl Manifest {
         let authority = self.text(&action, &format!("{HT}connectionAuthority")).unwrap();
         let mut location: Option<(String, String)> = None;
         for request in self.list(&action, &format!("{HT}requests")) {
-            // The suite's names for the endpoints, and what the server called a graph, become ours.
+            // Replaces the suite's names of endpoints and graphs by those of this server.
             let ours = |name: String| {
                 let name = name.replace("/gsp", "/store").replace("%2Fgsp", "%2Fstore");
                 match &location {

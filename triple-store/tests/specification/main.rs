@@ -20,10 +20,10 @@ use std::cell::Cell;
 use std::ops::Range;
 use triple_store::{QueryResults, RdfFormat, TripleStore};
 
-/// Pairs of solutions after which a case is left alone.
+/// The number of pairs of solutions after which a case is skipped.
 const BUDGET: usize = 200_000;
 
-/// Solutions as text, in an order of their own. The parts of a `GROUP_CONCAT`, whose variables begin with `c`, have none.
+/// Solutions as sorted text. The parts of a `GROUP_CONCAT`, whose variables begin with `c`, are sorted too.
 fn lines(rows: impl IntoIterator<Item = Row>) -> Vec<String> {
     let value = |name: &str, term: &Term| match term {
         Term::Literal(literal) if name.starts_with('c') => {
@@ -54,7 +54,7 @@ fn quads(store: &TripleStore) -> Vec<Quad> {
     store.snapshot().iter().map(Result::unwrap).collect()
 }
 
-/// What the specification answers, or `None` if that takes too long.
+/// The answer by the specification. `None` if it takes too long.
 fn expected(data: &[Quad], query: &str) -> Option<Vec<String>> {
     let Query::Select { pattern, .. } = SparqlParser::new().parse_query(query).expect(query) else {
         panic!("{query} is no SELECT")
@@ -70,7 +70,7 @@ fn store_of(generator: &mut Generator) -> TripleStore {
     store
 }
 
-/// Which cases are tried: `TRIPLES_SPECIFICATION_CASES` of them, from `TRIPLES_SPECIFICATION_SEED` on.
+/// The seeds of the cases: `TRIPLES_SPECIFICATION_CASES` of them, from `TRIPLES_SPECIFICATION_SEED` on.
 fn seeds(share: u64) -> Range<u64> {
     let number =
         |name: &str, default| std::env::var(name).map_or(default, |number| number.parse().expect("a number"));
@@ -99,7 +99,7 @@ fn queries_answer_what_the_specification_says() {
     assert!(differences.is_empty(), "{} differ; the shortest: {}", differences.len(), differences[0]);
 }
 
-/// What is found here where the evaluator works alone: the comparison sees faults.
+/// The negative control: without this crate's corrections, the comparison finds faults of the evaluator.
 #[test]
 fn faults_are_found() {
     let answer = |store: &TripleStore, query: &str| {

@@ -48,8 +48,8 @@ pub(crate) fn bindings<'a>(row: impl Iterator<Item = (&'a oxrdf::Variable, &'a T
     row.map(|(variable, term)| (variable.as_str().to_owned(), by_value(term))).collect()
 }
 
-/// The term, or for a number one that all numbers of its value and datatype have in common: results are compared by
-/// value, since nothing says which lexical form a computed number has.
+/// The term. For a number, a representative of its value and datatype: results are compared by value, because the
+/// specification does not say which lexical form a computed number has.
 fn by_value(term: &Term) -> Term {
     use oxrdf::vocab::xsd;
     match term {
@@ -99,7 +99,7 @@ fn same_rows(mut found: Vec<Row>, mut expected: Vec<Row>, lax: bool) -> Outcome 
     same(as_graph(&found), as_graph(&expected))
 }
 
-/// Rows as a graph, so that their blank nodes are compared up to their names.
+/// Rows as a graph, so that the comparison ignores the names of blank nodes.
 fn as_graph(rows: &[Row]) -> Dataset {
     let mut dataset = Dataset::new();
     for row in rows {
@@ -114,7 +114,7 @@ fn as_graph(rows: &[Row]) -> Dataset {
     dataset
 }
 
-/// Results given in the vocabulary of result sets, or else the graph itself.
+/// The results in the vocabulary of result sets, or the graph itself if there are none.
 pub(crate) fn result_set(store: &TripleStore) -> Result<Answer, String> {
     let rows = |query: &str| -> Result<Vec<Row>, String> {
         let QueryResults::Solutions(solutions) =

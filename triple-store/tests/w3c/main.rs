@@ -6,8 +6,8 @@
 //! TRIPLES_W3C_DIR=path/to/rdf-tests cargo test -p triple-store --test w3c -- --include-ignored --nocapture
 //! ```
 //!
-//! The manifests are read with the store's own parser and queries. `TRIPLES_W3C_EARL=report.ttl` has what came of each
-//! test written there, in the vocabulary that the W3C takes reports of implementations in.
+//! The manifests are read with the store's own parser and queries. `TRIPLES_W3C_EARL=report.ttl` writes the result of
+//! each test to this file, in the vocabulary of the W3C for implementation reports.
 
 mod answers;
 mod suite;
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use suite::{BASE, MF, Suite, iri};
 use triple_store::{QueryResults, TripleStore};
 
-/// Folders that test what this crate does not do.
+/// Folders with tests of features that this crate does not have.
 const OUTSIDE: &[(&str, &str)] = &[
     ("rdf-mt", "entailment"),
     ("entailment", "entailment regimes"),
@@ -62,7 +62,7 @@ fn manifests(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What came of the tests.
+/// The results of the tests.
 #[derive(Default)]
 struct Report {
     passed: usize,

@@ -1,4 +1,4 @@
-//! One folder of the suites: its manifest, and how its tests are run.
+//! One folder of the suites: its manifest, and how its tests run.
 
 use crate::answers::{Answer, answer, bindings, dataset, result_set, same, same_answer};
 use crate::{Outcome, text};
@@ -92,7 +92,7 @@ impl Suite<'_> {
         })
     }
 
-    /// That a query is taken for one; what it comes to is another question.
+    /// Checks that a query parses. Its answer is not checked.
     fn parse_query(&self, action: &Term) -> Outcome {
         let options = QueryOptions::new().base_iri(iri(action));
         parses(TripleStore::in_memory().query_with(&self.read(iri(action))?, &options).map(drop))
@@ -121,7 +121,7 @@ impl Suite<'_> {
         let request = self.object(action, &format!("{UT}request")).ok_or("no request")?;
         let options = UpdateOptions::new().base_iri(iri(&request));
         found.update_with(&self.read(iri(&request))?, &options).map_err(text)?;
-        // Once more through a checkpoint: what is merged must be what was recent.
+        // The same after a checkpoint: the merged quads must be the recent ones.
         same(dataset(&found), dataset(&expected))?;
         found.checkpoint().map_err(text)?;
         same(dataset(&found), dataset(&expected))
@@ -133,7 +133,7 @@ impl Suite<'_> {
         let store = TripleStore::in_memory();
         self.load_all(&store, action, QT)?;
         if store.is_empty() && self.objects(action, &format!("{QT}data")).is_empty() {
-            // What the parser alone does not take names no dataset.
+            // A query that the plain parser does not accept names no dataset.
             let parser = SparqlParser::new().with_base_iri(iri(&query)).map_err(text)?;
             let parsed = parser.parse_query(&self.read(iri(&query))?).ok();
             let dataset = parsed.as_ref().and_then(|query| query.dataset()).into_iter();
@@ -160,7 +160,7 @@ impl Suite<'_> {
         let format = ResultFormat::from_extension("csv").expect("a format");
         let store = self.prepare(action)?;
         let written = format.write(self.results(&store, action)?, Vec::new()).map_err(text)?;
-        // Neither rows nor columns have an order that could be compared, and blank nodes no names.
+        // Rows and columns have no order, and blank nodes no names, so these are not compared.
         let sorted = |text: &str| -> Vec<String> {
             let cells = |line: &str| line.replace("\"4,4\"", "4;4").replace("\"5,5\"", "5;5");
             let mut lines = text.lines().map(cells);
@@ -224,7 +224,7 @@ pub(crate) fn iri(term: &Term) -> &str {
 
 fn fails(outcome: &Outcome) -> Outcome {
     match outcome {
-        Ok(()) => Err("this was to be refused".into()),
+        Ok(()) => Err("it should have been refused".into()),
         Err(_) => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! What a store holds, for the tests that damage one.
+//! The contents of a store, for the tests that damage one.
 
 use std::collections::BTreeMap;
 

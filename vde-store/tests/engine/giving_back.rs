@@ -1,4 +1,4 @@
-//! A container takes little more than what is live in it, whatever was written before.
+//! A container takes little more space than its live data, whatever was written before.
 
 use std::path::Path;
 use std::thread;
@@ -22,7 +22,7 @@ fn allocated(path: &Path) -> u64 {
     path.metadata().unwrap().blocks() * 512
 }
 
-/// Waits for what the store does by itself. The end is generous; only a failure gets there.
+/// Waits for the store's background work. The limit is long: only a failure reaches it.
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -31,7 +31,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The longest that the container gets while `work` is done, and its length when it is closed.
+/// The largest length of the container during `work`, and its length after closing.
 fn longest(options: VdeOptions, work: impl Fn(&Vde, u32)) -> (u64, u64) {
     let (_dir, path) = place();
     let store = options.open(&path).unwrap().with_durability(Durability::Buffered);
@@ -44,8 +44,8 @@ fn longest(options: VdeOptions, work: impl Fn(&Vde, u32)) -> (u64, u64) {
     (longest, len_of(&path))
 }
 
-/// Writers wait while three times as much gathers as leads to a checkpoint, and as much again is being checkpointed. The log
-/// has its segments, and two that are ready.
+/// Writers wait once three times the threshold of a checkpoint has gathered. One more threshold may be in the running
+/// checkpoint. The log has its segments, and two that are prepared.
 const BOUND: u64 = 4 * CHECKPOINT + 14 * SEGMENT;
 
 #[test]
@@ -73,9 +73,9 @@ fn what_is_overwritten_or_deleted_is_reused_before_many_of_them_have_gathered() 
     for (what, work) in works {
         let (longest_of, closed) = longest(busy(), work);
         assert!(longest_of <= BOUND, "{what}: {longest_of} bytes");
-        // Four free segments are not worth moving anything for.
+        // For four free segments, nothing is moved.
         assert!(closed <= 7 * SEGMENT, "{what}: {closed} bytes when closed");
-        // Without a thread that makes checkpoints, the same work takes so much that this test would notice.
+        // Without a checkpoint thread, the same work takes so much space that this test would notice.
         let (never, _) = longest(busy().background(false), work);
         assert!(never > 2 * BOUND, "{what}: {never} bytes without checkpoints");
     }
@@ -107,7 +107,7 @@ fn small_changes_that_end_large_values_lead_to_checkpoints() {
         for i in 0..40 {
             change(&store, i);
         }
-        // 4 MB are dead, 20 times what may gather, of which the changes themselves are a hundredth.
+        // 4 MB are dead, which is 20 times the threshold. The changes themselves are 1 % of that.
         wait_until(what, || store.stats().unwrap().checkpoints > before);
     }
 }
@@ -163,7 +163,7 @@ fn compacting_gives_back_what_is_dead_and_then_changes_nothing() {
         let place = format!("{live} bytes are live; length and allocation: {sizes:?}");
         assert!(sizes.is_sorted_by(|a, b| b.0 <= a.0), "it never grows: {place}");
         assert_eq!(sizes[2].0, sizes[4].0, "it converges: {place}");
-        // Whole pages, the log with its live values, a segment of log that is being written, and one for what doesn't fit.
+        // Whole pages, the log with its live values, the log segment that is being written, and one more for the rest.
         assert!(sizes[1].0 <= live as u64 + live as u64 / 8 + 4 * SEGMENT, "{place}");
         assert!(sizes[1].1 <= sizes[1].0 + 64 * 1024, "{place}");
         let given = sizes[0].1 - sizes[1].1;
@@ -181,7 +181,7 @@ fn compacting_gives_back_what_is_dead_and_then_changes_nothing() {
 fn a_segment_with_one_page_does_not_count_as_full() {
     let (_dir, path) = place();
     let store = busy().background(false).open(&path).unwrap();
-    // Segments of a value each; then a little is left in each of them.
+    // Each segment has one value. Then only a little of each is left.
     for i in 0..40u32 {
         store.put(i.to_be_bytes(), vec![i as u8; 180_000]).unwrap();
         store.put((1000 + i).to_be_bytes(), vec![i as u8; 66_000]).unwrap();
@@ -226,7 +226,7 @@ fn what_a_view_has_kept_is_given_back_without_being_asked() {
         let held = len_of(&path);
         assert!(held > 9_000_000, "{held} bytes");
         drop(view);
-        // Nobody writes, and nobody asks.
+        // There are no writes and no requests.
         wait_until("space is given back", || len_of(&path) <= 10 * SEGMENT);
         assert_eq!(store.list("").count(), seen.len());
         assert!(store.verify(|_| {}).unwrap().is_clean());

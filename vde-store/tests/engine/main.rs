@@ -1,4 +1,5 @@
-//! The engine over time, against a model: contents here, the space they take in `space` and `giving_back`, single values in `values`.
+//! The engine over time, compared with a model. Contents are here, space is in `space` and `giving_back`, and single values in
+//! `values`.
 
 mod giving_back;
 mod space;
@@ -163,7 +164,7 @@ fn what_was_found_before_is_found_where_it_is_now() {
         } else {
             store.checkpoint().unwrap();
         }
-        // Twice each, so that the second look can begin where the first ended.
+        // Each key is read twice, so that the second search can begin where the first ended.
         for key in (0..2000u16).map(|key| (key % 1000).to_be_bytes()) {
             assert_eq!(store.get(key).unwrap().as_ref(), model.get(&key[..]), "{key:?} in round {round}");
         }
@@ -227,7 +228,7 @@ async fn a_dropped_future_leaves_the_store_working() {
     for i in 0..100 {
         let write = store.put("k", i.to_string());
         if i % 2 == 0 {
-            // Polled once, then dropped wherever it stands.
+            // The future is polled once and then dropped in its current state.
             let _ = tokio::time::timeout(std::time::Duration::ZERO, write).await;
         } else {
             write.await.unwrap();

@@ -1,4 +1,4 @@
-//! What is dead becomes free again, and what is alive stays.
+//! Dead data is freed, and live data stays.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,7 +24,8 @@ fn overwriting_reuses_space_and_compacting_gives_it_back() {
     assert!(grown < 12_000_000, "30 times 400 kB were written into {grown} bytes");
     store.compact().unwrap();
     let stats = store.stats().unwrap();
-    // Beside the live bytes: a segment of pages, one being written, and those made ready for the log meanwhile.
+    // In addition to the live bytes: a segment of pages, one that is being written, and those that were prepared for
+    // the log.
     assert!(stats.container_bytes < live + (6 << 18), "{stats:?}");
     assert!(store.verify(|_| {}).unwrap().is_clean());
     assert_eq!(store.list("").count(), 400);
@@ -49,7 +50,7 @@ fn compacting_leaves_alone_what_writers_log_meanwhile() {
                 store.put([rng.u8(..8)], bytes(&mut rng, 50_000)).unwrap();
             }
         });
-        // A failure would keep the writer from ever being told to stop.
+        // Results are collected first: a panic here would keep the writer from being stopped.
         let compacted: Vec<_> = (0..15).map(|_| store.compact()).collect();
         stop.store(true, Ordering::Relaxed);
         for freed in compacted {
@@ -75,7 +76,7 @@ fn compacting_moves_large_values_to_the_front() {
     for key in 0..4u8 {
         assert!(store.delete([key]).unwrap());
     }
-    // What is pinned is not given back before it is let go.
+    // Pinned space is not freed before it is released.
     store.compact().unwrap();
     assert_eq!(&*pinned, values[5]);
     drop(pinned);
@@ -170,7 +171,7 @@ fn a_snapshot_keeps_what_it_shows_and_nothing_that_came_later() {
 
 #[test]
 fn a_closed_store_holds_little_that_is_dead() {
-    // Checkpoints only when it is closed: nothing is known to be dead before.
+    // It makes a checkpoint only when it is closed, so before that nothing is known to be dead.
     let options = || VdeOptions::new().segment_size(1 << 18);
     let (_dir, path) = place();
     let store = options().open(&path).unwrap().with_durability(Durability::Buffered);
@@ -186,7 +187,7 @@ fn a_closed_store_holds_little_that_is_dead() {
     let store = options().read_only(true).open(&path).unwrap();
     let stats = store.stats().unwrap();
     let live = model.len() as u64 * 1042;
-    // Beside them, a segment that is being written and one that is nearly whole.
+    // In addition, a segment that is being written and one that is nearly full.
     assert!(stats.log_bytes <= live * 5 / 4 + (2 << 18), "{live} of {stats:?}");
     assert_eq!(contents(&store.read_view()), model);
     assert!(store.verify(|_| {}).unwrap().is_clean());

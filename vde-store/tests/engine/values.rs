@@ -54,7 +54,7 @@ fn large_values_stream_in_and_out() {
         copy.delete(len.to_string()).unwrap();
     }
     copy.checkpoint().unwrap();
-    copy.put("one more", "so that the next checkpoint has something to do").unwrap();
+    copy.put("one more", "for the next checkpoint").unwrap();
     copy.checkpoint().unwrap();
     assert!(copy.stats().unwrap().page_bytes < 100_000, "{:?}", copy.stats());
 }
@@ -94,7 +94,7 @@ fn metadata_survives_everything() {
     assert!(second.modified > first.modified && second.version > first.version);
     store.checkpoint().unwrap();
     assert_eq!(store.metadata("k").unwrap().unwrap(), second, "after a checkpoint");
-    // Fill and empty segments around it, so that it is moved.
+    // Fills and empties segments around it, so that it is moved.
     let buffered = store.with_durability(Durability::Buffered);
     for round in 0..3u8 {
         for i in 0..300u32 {
