@@ -190,3 +190,50 @@ fn the_token_is_read_from_its_file() {
         assert_eq!(connection.answer("POST").status, expected);
     }
 }
+
+/// A store that a server has open is reached by the server's address in place of the file.
+#[test]
+fn the_commands_ask_a_running_server_by_its_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("token", "secret\n");
+    write("a.ttl", "<urn:s> <urn:p> 1, 02 .");
+    write("b.nq", "<urn:s> <urn:p> \"3\" <urn:g/%C3%A4> .\n");
+    write("bad.nt", "<urn:s> <urn:p> oops .\n");
+    let server = Process::new(dir.path(), &["--token-file", "token"]);
+    let address = format!("http://{}/", server.address);
+    let run =
+        |command: &str, arguments: &[&str]| triples(dir.path(), &[&[command, &address], arguments].concat());
+    let ok = |command: &str, arguments: &[&str]| {
+        let (code, out, error) = run(command, arguments);
+        assert_eq!(code, Some(0), "{command} {arguments:?}: {error}");
+        out
+    };
+    let token = ["--token-file", "token"];
+    ok("load", &[&["a.ttl", "b.nq"][..], &token].concat());
+    let count = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }";
+    assert_eq!(ok("query", &[count, "-f", "csv"]), "n\r\n2\r\n");
+    assert!(ok("query", &[count, "--explain"]).contains("\"plan\""));
+    assert_eq!(ok("query", &["CONSTRUCT WHERE { ?s ?p 02 }"]).lines().count(), 1);
+    ok(
+        "update",
+        &[&["DELETE DATA { <s> <p> 9 . <urn:s> <urn:p> 1 }", "--base", "urn:base"][..], &token].concat(),
+    );
+    assert_eq!(ok("dump", &[]).lines().count(), 2);
+    assert_eq!(ok("dump", &["-f", "nt", "--graph", "urn:g/%C3%A4"]), "<urn:s> <urn:p> \"3\" .\n");
+    assert_eq!(ok("dump", &["-f", "nt", "--graph", "default"]).lines().count(), 1);
+
+    let fails = |command: &str, arguments: &[&str], wanted: i32, says: &str| {
+        let (code, out, error) = run(command, arguments);
+        assert_eq!((code, &*out), (Some(wanted), ""), "{command} {arguments:?}: {error}");
+        assert!(error.contains(says), "{command} {arguments:?}: {error}");
+    };
+    fails("update", &["CLEAR ALL"], 1, "401");
+    fails("query", &["SELECT"], 1, "400");
+    fails("load", &[&["bad.nt"][..], &token].concat(), 1, "body:1:");
+    fails("load", &["a.ttl", "--keep-partial"], 2, "--keep-partial with the address of a server");
+    fails("query", &[count, "--union"], 2, "--union with the address of a server");
+    assert_eq!(ok("dump", &[]).lines().count(), 2, "nothing of what failed was stored");
+    drop(server);
+    fails("query", &[count], 1, "refused");
+}

@@ -1,5 +1,6 @@
 //! The commands.
 
+use crate::over_http::{Server, show};
 use indicatif::{ProgressBar, ProgressStyle};
 use oxrdf::{GraphName, NamedNode};
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
     Error::Io { name: path.display().to_string(), source }
 }
 
-fn output_error(source: io::Error) -> Error {
+pub(crate) fn output_error(source: io::Error) -> Error {
     Error::Io { name: "standard output".into(), source }
 }
 
@@ -68,7 +69,8 @@ fn text_or_file(argument: &str) -> Result<String> {
 
 #[derive(clap::Args)]
 pub(crate) struct Load {
-    /// The file of the store. It is created if it does not exist.
+    /// The file of the store, which is created if it does not exist; or the address of a running server, such as
+    /// `http://localhost:7878`. A server limits the size of a document.
     store: PathBuf,
     /// The files to load. The extension says the syntax: .nt .nq .ttl .trig .rdf .jsonld .n3, optionally followed by .gz
     /// or .zst. - or @- is the standard input.
@@ -95,6 +97,9 @@ pub(crate) struct Load {
     /// Show no progress.
     #[arg(long, short)]
     quiet: bool,
+    /// Send the bearer token in this file to a server.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// The file name that stands for the standard input or output.
@@ -112,8 +117,42 @@ fn unknown_format(name: &str, known: &str) -> Error {
     Error::Unsupported(format!("the format {name}; there are {known}"))
 }
 
+/// Refuses options that only a command on a file has.
+fn refuse(options: &[(&str, bool)]) -> Result<()> {
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Error::Unsupported(format!("{option} with the address of a server"))),
+        None => Ok(()),
+    }
+}
+
+/// The file, or the standard input. What is compressed is sent as it would be without.
+fn reader(file: &Path) -> Result<Box<dyn Read>> {
+    if is_stdin(file) {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let open = || fs::File::open(file);
+    let reader: io::Result<Box<dyn Read>> = match file.extension().and_then(|name| name.to_str()) {
+        #[cfg(feature = "compression")]
+        Some("gz") => open().map(|file| Box::new(flate2::read::MultiGzDecoder::new(file)) as _),
+        Some("zst") => open().and_then(|file| Ok(Box::new(zstd::Decoder::new(file)?) as _)),
+        _ => open().map(|file| Box::new(file) as _),
+    };
+    reader.map_err(|source| io_error(file, source))
+}
+
+/// The syntax of a file, by its extension unless `format` says it.
+fn format_of(file: &Path, format: Option<RdfFormat>) -> Result<RdfFormat> {
+    let name = file.display().to_string();
+    let plain = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let extension = Path::new(plain).extension().and_then(|extension| extension.to_str());
+    format.or_else(|| RdfFormat::from_extension(extension?)).ok_or_else(|| {
+        Error::UnknownFormat(if is_stdin(file) { "the standard input".into() } else { name.clone() })
+    })
+}
+
 pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
-    let Load { store, files, format, graph, base, context, lenient, keep_partial, quiet } = arguments;
+    let Load { store, files, format, graph, base, context, lenient, keep_partial, quiet, token_file } =
+        arguments;
     // Only for files the size is known.
     let size = |file: &PathBuf| {
         if is_stdin(file) {
@@ -123,6 +162,25 @@ pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
     };
     let total = files.iter().map(size).sum::<Result<u64>>()?;
     let format = format.map(|name| rdf_format(&name)).transpose()?;
+    let graph = graph.map(|graph| iri(&graph)).transpose()?;
+    if let Some(server) = Server::named(&store, token_file.as_deref(), None)? {
+        refuse(&[
+            ("--base", base.is_some()),
+            ("--context", !context.is_empty()),
+            ("--lenient", lenient),
+            ("--keep-partial", keep_partial),
+        ])?;
+        return files.iter().try_for_each(|file| {
+            server.load(reader(file)?, format_of(file, format)?, graph.as_ref())?;
+            if json {
+                return write_line(&json!({ "file": file.display().to_string() }).to_string());
+            }
+            if !quiet {
+                eprintln!("{}: loaded", file.display());
+            }
+            Ok(())
+        });
+    }
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total) };
     let style = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
@@ -132,7 +190,7 @@ pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
         .keep_partial(keep_partial)
         .progress(move |bytes| counter.inc(bytes));
     if let Some(graph) = graph {
-        options = options.graph(iri(&graph)?);
+        options = options.graph(graph);
     }
     if let Some(base) = base {
         options = options.base_iri(base);
@@ -180,7 +238,7 @@ pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
 
 #[derive(clap::Args)]
 pub(crate) struct Query {
-    /// The file of the store.
+    /// The file of the store, or the address of a running server, such as `http://localhost:7878`.
     store: PathBuf,
     /// The query, @FILE to read it from a file, or - to read it from the standard input.
     sparql: String,
@@ -202,34 +260,52 @@ pub(crate) struct Query {
     /// Write the plan with its times and numbers of rows as JSON, instead of the results.
     #[arg(long)]
     explain: bool,
+    /// Send the bearer token in this file to a server.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 pub(crate) fn query(arguments: Query, json: bool) -> Result<()> {
-    let Query { store, sparql, base, format, timeout, union, remote, explain } = arguments;
+    let Query { store, sparql, base, format, timeout, union, remote, explain, token_file } = arguments;
     let format = match format.as_deref().or(json.then_some("json")) {
         None => ResultFormat::default(),
         Some(name) => ResultFormat::from_extension(name).ok_or_else(|| {
             unknown_format(name, "csv, tsv, json, xml; for graphs nt, nq, ttl, trig, rdf, jsonld")
         })?,
     };
+    let timeout = timeout.map(seconds).transpose()?;
+    let sparql = text_or_file(&sparql)?;
+    let output = || Lines { output: BufWriter::new(io::stdout().lock()), last: b'\n' };
+    if let Some(server) = Server::named(&store, token_file.as_deref(), timeout)? {
+        refuse(&[("--union", union), ("--remote", remote)])?;
+        let mut lines = output();
+        show(server.query(&based(base.as_deref(), &sparql)?, format, explain)?, &mut lines)?;
+        return lines.end().map_err(output_error);
+    }
     let mut options = QueryOptions::new().union_default_graph(union);
     if let Some(base) = base {
         options = options.base_iri(base);
     }
     if let Some(timeout) = timeout {
-        options = options.timeout(seconds(timeout)?);
+        options = options.timeout(timeout);
     }
     if remote {
         options = options.remote(HttpClient::new());
     }
-    let sparql = text_or_file(&sparql)?;
     let store = existing(&store)?;
     if explain {
         return write_line(&store.snapshot().explain(&sparql, &options)?);
     }
     let results = store.query_with(&sparql, &options)?;
-    let output = Lines { output: BufWriter::new(io::stdout().lock()), last: b'\n' };
-    format.write(results, output)?.end().map_err(output_error)
+    format.write(results, output())?.end().map_err(output_error)
+}
+
+/// A request with a base IRI in front of its prologue.
+fn based(base: Option<&str>, sparql: &str) -> Result<String> {
+    Ok(match base {
+        None => sparql.to_owned(),
+        Some(base) => format!("BASE {} {sparql}", iri(base)?),
+    })
 }
 
 /// An output that ends with a line break. Results in some syntaxes have none, and a shell prompt would follow them on
@@ -262,7 +338,8 @@ impl<W: Write> Write for Lines<W> {
 
 #[derive(clap::Args)]
 pub(crate) struct Update {
-    /// The file of the store. It is created if it does not exist.
+    /// The file of the store, which is created if it does not exist; or the address of a running server, such as
+    /// `http://localhost:7878`.
     store: PathBuf,
     /// The update, @FILE to read it from a file, or - to read it from the standard input.
     sparql: String,
@@ -275,21 +352,31 @@ pub(crate) struct Update {
     /// Let SERVICE and LOAD send requests to other servers.
     #[arg(long)]
     remote: bool,
+    /// Send the bearer token in this file to a server.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 pub(crate) fn update(arguments: Update, json: bool) -> Result<()> {
-    let Update { store, sparql, base, timeout, remote } = arguments;
+    let Update { store, sparql, base, timeout, remote, token_file } = arguments;
+    let timeout = timeout.map(seconds).transpose()?;
+    let sparql = text_or_file(&sparql)?;
+    if let Some(server) = Server::named(&store, token_file.as_deref(), timeout)? {
+        refuse(&[("--remote", remote)])?;
+        server.update(&based(base.as_deref(), &sparql)?)?;
+        // The protocol has no counts.
+        return if json { write_line("{}") } else { Ok(()) };
+    }
     let mut options = UpdateOptions::new();
     if let Some(base) = base {
         options = options.base_iri(base);
     }
     if let Some(timeout) = timeout {
-        options = options.timeout(seconds(timeout)?);
+        options = options.timeout(timeout);
     }
     if remote {
         options = options.remote(HttpClient::new());
     }
-    let sparql = text_or_file(&sparql)?;
     let updated = TripleStore::open(store)?.update_with(&sparql, &options)?;
     if json {
         return write_line(&json!({ "added": updated.added, "removed": updated.removed }).to_string());
@@ -298,20 +385,41 @@ pub(crate) fn update(arguments: Update, json: bool) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn dump(
-    store: &Path,
-    format: Option<&str>,
-    graph: Option<&str>,
-    output: Option<&Path>,
-) -> Result<()> {
-    let format = format.map(rdf_format).transpose()?;
-    let graph = match graph {
+#[derive(clap::Args)]
+pub(crate) struct Dump {
+    /// The file of the store, or the address of a running server, such as `http://localhost:7878`.
+    store: PathBuf,
+    /// The syntax: nq, trig or jsonld for all graphs, and nt, ttl, rdf and so on for one graph. The default is that of
+    /// the output's extension, and nq on the standard output.
+    #[arg(long, short)]
+    format: Option<String>,
+    /// Write only this graph. `default` is the default graph.
+    #[arg(long, value_name = "IRI")]
+    graph: Option<String>,
+    /// Write to this file instead of the standard output. It is compressed if the name ends in .gz or .zst.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Send the bearer token in this file to a server.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+pub(crate) fn dump(arguments: Dump) -> Result<()> {
+    let Dump { store, format, graph, output, token_file } = arguments;
+    let format = format.as_deref().map(rdf_format).transpose()?;
+    let named = match graph.as_deref() {
         None => None,
         Some("default") => Some(GraphName::DefaultGraph),
         Some(name) => Some(GraphName::from(iri(name)?)),
     };
-    let snapshot = existing(store)?.snapshot();
-    if let Some(path) = output {
+    if let Some(server) = Server::named(&store, token_file.as_deref(), None)? {
+        refuse(&[("--output", output.is_some())])?;
+        let answer = server.dump(format.unwrap_or(RdfFormat::NQuads), graph.as_deref())?;
+        return show(answer, BufWriter::new(io::stdout().lock()));
+    }
+    let graph = named;
+    let snapshot = existing(&store)?.snapshot();
+    if let Some(path) = &output {
         let mut options = DumpOptions::new();
         if let Some(format) = format {
             options = options.format(format);

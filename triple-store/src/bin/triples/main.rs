@@ -2,6 +2,7 @@
 
 mod bench;
 mod commands;
+mod over_http;
 #[cfg(feature = "server")]
 mod serve;
 
@@ -34,20 +35,7 @@ enum Command {
     /// Run a SPARQL update as one transaction.
     Update(commands::Update),
     /// Write all quads, or those of one graph.
-    Dump {
-        /// The file of the store.
-        store: PathBuf,
-        /// The syntax: nq, trig or jsonld for all graphs, and nt, ttl, rdf and so on for one graph. The default is that
-        /// of the output's extension, and nq on the standard output.
-        #[arg(long, short)]
-        format: Option<String>,
-        /// Write only this graph. `default` is the default graph.
-        #[arg(long, value_name = "IRI")]
-        graph: Option<String>,
-        /// Write to this file instead of the standard output. It is compressed if the name ends in .gz or .zst.
-        #[arg(long, short, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
+    Dump(commands::Dump),
     /// Serve the store over HTTP until interrupted: SPARQL 1.1 Protocol at /query and /update, Graph Store HTTP
     /// Protocol at /store, a page for queries at /, and /health and /metrics.
     ///
@@ -94,9 +82,7 @@ fn main() -> ExitCode {
         Command::Load(arguments) => commands::load(arguments, json),
         Command::Query(arguments) => commands::query(arguments, json),
         Command::Update(arguments) => commands::update(arguments, json),
-        Command::Dump { store, format, graph, output } => {
-            commands::dump(&store, format.as_deref(), graph.as_deref(), output.as_deref())
-        }
+        Command::Dump(arguments) => commands::dump(arguments),
         #[cfg(feature = "server")]
         Command::Serve(arguments) => serve::run(arguments),
         Command::Stats { store } => commands::stats(&store, json),

@@ -1,0 +1,133 @@
+//! Commands that ask a running server: its address stands in place of the file of the store.
+
+use crate::commands::{io_error, output_error};
+use oxrdf::NamedNode;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+use triple_store::{Error, QueryResultsFormat, RdfFormat, Result, ResultFormat};
+use ureq::http::Response;
+use ureq::{Agent, Body, SendBody};
+
+/// The most bytes of an error response that are shown.
+const SHOWN: u64 = 4096;
+
+/// A running `triples serve`, or another server of the same protocols and paths.
+pub(crate) struct Server {
+    agent: Agent,
+    address: String,
+    token: Option<String>,
+}
+
+impl Server {
+    /// The server that a command names in place of a file, or `None` for a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file of the token can't be read.
+    pub(crate) fn named(
+        store: &Path,
+        token_file: Option<&Path>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Self>> {
+        let Some(address) =
+            store.to_str().filter(|name| ["http://", "https://"].iter().any(|s| name.starts_with(s)))
+        else {
+            return Ok(None);
+        };
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(timeout)
+            .user_agent(concat!("triples/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let read = |path| fs::read_to_string(path).map_err(|source| io_error(path, source));
+        let token = token_file.map(read).transpose()?.map(|token| token.trim().to_owned());
+        Ok(Some(Self { agent: agent.into(), address: address.trim_end_matches('/').to_owned(), token }))
+    }
+
+    /// The answer to a query. The server chooses what its default graph is.
+    pub(crate) fn query(&self, text: &str, format: ResultFormat, explain: bool) -> Result<impl Read> {
+        let solutions = format.solutions.map(QueryResultsFormat::media_type);
+        let types: Vec<_> = solutions.into_iter().chain(format.graph.map(RdfFormat::media_type)).collect();
+        let path = if explain { "/query?explain" } else { "/query" };
+        let accept = if explain { "application/json".to_owned() } else { types.join(", ") };
+        let fields = [("Content-Type", "application/sparql-query"), ("Accept", &accept)];
+        self.send("POST", path, &fields, SendBody::from_owned_reader(io::Cursor::new(text.to_owned())))
+            .map(|response| response.into_body().into_reader())
+    }
+
+    /// Runs an update.
+    pub(crate) fn update(&self, text: &str) -> Result<()> {
+        let fields = [("Content-Type", "application/sparql-update")];
+        self.send("POST", "/update", &fields, SendBody::from_owned_reader(io::Cursor::new(text.to_owned())))
+            .map(drop)
+    }
+
+    /// Adds a document, of which no quad is stored if it has an error.
+    pub(crate) fn load(&self, reader: impl Read, format: RdfFormat, graph: Option<&NamedNode>) -> Result<()> {
+        let path = match graph {
+            Some(graph) => format!("/store?graph={}", encoded(graph.as_str())),
+            // The server puts triples that are sent to no graph into a new one.
+            None if format.supports_datasets() => "/store".to_owned(),
+            None => "/store?default".to_owned(),
+        };
+        let mut reader = reader;
+        self.send("POST", &path, &[("Content-Type", format.media_type())], SendBody::from_reader(&mut reader))
+            .map(drop)
+    }
+
+    /// All quads, or those of one graph.
+    pub(crate) fn dump(&self, format: RdfFormat, graph: Option<&str>) -> Result<impl Read> {
+        let path = match graph {
+            None => "/store".to_owned(),
+            Some("default") => "/store?default".to_owned(),
+            Some(name) => format!("/store?graph={}", encoded(name)),
+        };
+        let fields = [("Accept", format.media_type())];
+        self.send("GET", &path, &fields, SendBody::none()).map(|response| response.into_body().into_reader())
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: SendBody<'_>,
+    ) -> Result<Response<Body>> {
+        let failed = |source| Error::Io { name: self.address.clone(), source };
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(body).map_err(|error| failed(io::Error::other(error)))?;
+        let response = self.agent.run(request).map_err(|error| failed(error.into_io()))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let mut said = String::new();
+        // The body only explains the status.
+        let _ = response.into_body().into_reader().take(SHOWN).read_to_string(&mut said);
+        Err(failed(io::Error::other(format!("{status}: {}", said.trim_end()))))
+    }
+}
+
+/// Writes an answer to an output.
+pub(crate) fn show(mut answer: impl Read, mut output: impl Write) -> Result<()> {
+    io::copy(&mut answer, &mut output).map_err(output_error)?;
+    output.flush().map_err(output_error)
+}
+
+/// A value of a query string: all but unreserved characters (RFC 3986, section 2.3) as bytes in hexadecimal.
+fn encoded(value: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    value.bytes().map(byte).collect()
+}
