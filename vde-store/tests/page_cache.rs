@@ -12,6 +12,8 @@ struct Counting {
     memory: MemoryDevice,
     cached: AtomicU64,
     past_the_cache: AtomicU64,
+    /// The longest single write.
+    longest: AtomicU64,
 }
 
 impl Device for Counting {
@@ -20,6 +22,7 @@ impl Device for Counting {
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.longest.fetch_max(data.len() as u64, Relaxed);
         self.memory.write_at(data, offset)
     }
 
@@ -76,4 +79,22 @@ fn the_start_of_a_very_long_value_is_kept() {
     let (cached, past) = (device.cached.load(Relaxed), device.past_the_cache.load(Relaxed));
     assert!((KEPT..KEPT + (2 << 20)).contains(&cached), "{cached} bytes");
     assert!(cached + past >= len, "{past} bytes");
+}
+
+#[test]
+fn the_log_is_written_in_pieces_of_one_mebibyte() {
+    let (device, store) = store();
+    device.longest.store(0, Relaxed);
+    for key in 0..5000_u32 {
+        store.put(key.to_be_bytes(), [7; 1000]).unwrap();
+    }
+    let mut batch = store.batch();
+    for key in 0..3000_u32 {
+        batch.put(key.to_be_bytes(), [8; 1000]);
+    }
+    batch.commit().unwrap();
+    store.flush().unwrap();
+    let longest = device.longest.load(Relaxed);
+    assert!((500_000..(1 << 20) + 8192).contains(&longest), "{longest} bytes");
+    assert!((0..3000_u32).all(|key| store.get(key.to_be_bytes()).unwrap().unwrap() == [8; 1000]));
 }

@@ -64,10 +64,16 @@ struct Unit {
 /// meanwhile.
 const ENOUGH: usize = 1 << 20;
 
+/// A unit grows to at most so many bytes, unless one record is longer. The buffer of a longer one would be moved whole while it
+/// grows, under the log's mutex.
+fn longest_unit(geometry: Geometry) -> usize {
+    ENOUGH.min(geometry.segment_size as usize / 8) - BLOCK as usize
+}
+
 /// A buffer that has grown beyond this is given back to the system.
-const MAX_SPARE: usize = 9 << 20;
-/// One unit is written while another is filled.
-const SPARES: usize = 2;
+const MAX_SPARE: usize = 1 << 20;
+/// So many units are filled while others are written.
+const SPARES: usize = 16;
 
 /// A record on its way into the log and into the memtable.
 pub(crate) struct Entry<'a> {
@@ -450,6 +456,9 @@ impl Log {
 
 impl Appender {
     fn copy(&mut self, draft: &Draft<'_>, geometry: Geometry) -> Location {
+        if self.open.bytes.len() + draft.len() > longest_unit(geometry) {
+            self.close_unit();
+        }
         self.make_room(draft.len(), geometry);
         self.begin_unit(geometry);
         self.seq += 1;
