@@ -276,6 +276,9 @@ fn a_terabyte_is_copied_and_searched_in_few_steps() {
             1 => {
                 segments.take_pages(4096);
             }
+            _ if i % 2 == 0 => {
+                segments.take_pending(2049 + (i % 2000) as u32);
+            }
             _ => {
                 segments.take_pages(2049 + (i % 2000) as u32);
             }
@@ -287,4 +290,8 @@ fn a_terabyte_is_copied_and_searched_in_few_steps() {
     let shared = segments.table.shared_with(&copy.table);
     assert_eq!(shared, segments.table.chunks() - 1);
     assert!(!copy.table.is_taken(run));
+    let chunks = segments.pending.chunks();
+    assert_eq!(segments.pending.shared_with(&copy.pending), chunks);
+    segments.take_pending(1);
+    assert_eq!(segments.pending.shared_with(&copy.pending), chunks - 1);
 }
