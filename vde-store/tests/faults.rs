@@ -240,7 +240,10 @@ fn what_a_torn_superblock_takes_with_it(bug: Option<Bug>) -> Vec<String> {
         let before = disk.contents();
         let error = ErrorKind::Other;
         disk.fail(Fault { at: last_sync + calls_before, error, forever: false });
-        assert!(matches!(store.checkpoint(), Err(Error::Io { .. })), "the sync of the superblock fails");
+        assert!(
+            matches!(store.checkpoint(), Err(Error::Poisoned { .. })),
+            "the sync of the superblock fails"
+        );
         drop(store);
         let (cached, saved) = (disk.contents(), disk.crash(0).contents());
         let [before, cached, saved] = [&before, &cached, &saved].map(|contents| superblocks(contents));

@@ -81,7 +81,7 @@ pub enum Error {
     /// A write to a store that was opened read-only.
     #[error("the store is open read-only")]
     ReadOnly,
-    /// An earlier write or sync failed, so the store accepts no more writes. Acknowledged writes are safe: opening
+    /// A write or sync has failed, so the store accepts no more writes. Acknowledged writes are safe: opening
     /// the store again recovers them.
     #[error("the store turned read-only after a failure: {cause}")]
     Poisoned {
@@ -183,6 +183,12 @@ impl Error {
 
     pub(crate) fn corrupt(what: &'static str, offset: u64) -> Self {
         Self::Corrupt { what, offset }
+    }
+
+    /// Whether a write failed for lack of space. A failed sync never counts as that, whatever its error says, because
+    /// the data may be lost: it is [`Poisoned`](Self::Poisoned).
+    pub(crate) fn is_lack_of_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
     }
 }
 

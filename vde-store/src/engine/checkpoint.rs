@@ -150,7 +150,7 @@ impl Shared {
     fn finish(&self, state: &mut Checkpointer, purpose: Purpose<'_>) -> Result<Option<Arc<Memtable>>> {
         let memtable = self.layers.load().frozen.clone();
         let mut done = self.persist(state, purpose);
-        if done.as_ref().is_err_and(|error| self.is_lack_of_space(error)) {
+        if done.as_ref().is_err_and(Error::is_lack_of_space) {
             self.release_unread();
             if !self.options.planted.has(Bug::HolesTaken) {
                 self.segments.lock().begin_scarcity();
@@ -162,7 +162,7 @@ impl Shared {
                 state.unfinished = None;
                 Ok(memtable)
             }
-            Err(error) if self.is_lack_of_space(&error) => Err(self.space.note(error)),
+            Err(error) if error.is_lack_of_space() => Err(self.space.note(error)),
             Err(error) => {
                 // The contents of the device are unknown now.
                 Err(self.fail_with(error))
@@ -338,9 +338,8 @@ impl Shared {
         writer.flush()?;
         // A failure from here on is not a lack of space that a later attempt could overcome.
         writer.keep();
-        let sync = || self.sync("sync the index");
         if !self.options.planted.has(Bug::SuperblockFirst) {
-            sync()?;
+            self.sync()?;
         }
         let checkpoints = state.superblock.checkpoints + 1;
         let superblock = Superblock { log, catalog: extent, checkpoints, ..state.superblock.successor(None) };
@@ -348,7 +347,7 @@ impl Shared {
         superblock
             .write(self.pages.device())
             .inspect_err(|_| freed.extend(placed.runs().into_iter().map(Freed::Pages)))?;
-        sync()?;
+        self.sync()?;
         state.catalog_runs = placed.runs();
         *freed = gone;
         // The other place gets the same contents with the next sync, so that damage to one of the two loses nothing.

@@ -88,17 +88,32 @@ impl Maintenance {
     }
 }
 
+/// Whether there is work for a checkpoint. A later one includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lag {
+    None,
+    /// A checkpoint is due.
+    Due,
+    /// Writers wait for it. The memtable is far beyond its size; or, while a checkpoint is made or has ended without its work for
+    /// lack of space, beyond half of it by a greater part of the other half than the checkpoint has come through.
+    Behind,
+}
+
 impl Shared {
-    /// Whether the memtable is far beyond its size; or, while a checkpoint is made, beyond half of it by a greater part of the
-    /// other half than the checkpoint has come through.
-    fn is_behind(&self) -> bool {
+    fn lag(&self) -> Lag {
         let (layers, limit) = (self.layers.load(), self.options.checkpoint_bytes);
         let allowed = match &layers.frozen {
             // What a checkpoint has left to do is spread over many short waits, instead of one that is as long as all of it.
             Some(frozen) => limit / 2 + frozen.merged_of(limit / 2),
             None => limit.saturating_mul(3),
         };
-        layers.memtable.backlog() > allowed
+        if layers.memtable.backlog() > allowed {
+            Lag::Behind
+        } else if layers.memtable.is_due(limit) {
+            Lag::Due
+        } else {
+            Lag::None
+        }
     }
 
     /// Whether [`throttle`](Self::throttle) would wait.
@@ -107,12 +122,12 @@ impl Shared {
             let state = self.maintenance.state.lock();
             state.phase == Phase::Running
         };
-        self.is_behind() && is_running()
+        self.lag() == Lag::Behind && is_running()
     }
 
     /// Waits while the memtable is far beyond its size.
     pub(crate) fn throttle(&self) -> Result<()> {
-        while self.is_behind() {
+        while self.lag() == Lag::Behind {
             let mut state = self.maintenance.state.lock();
             if state.phase != Phase::Running {
                 break;
@@ -122,7 +137,7 @@ impl Shared {
                 // A checkpoint may be impossible on a full disk, and writes that add data were refused already.
                 break;
             }
-            if self.is_behind() {
+            if self.lag() == Lag::Behind {
                 state.wanted = true;
                 self.maintenance.wake.notify_one();
                 self.maintenance.round.wait_for(&mut state, THROTTLE_INTERVAL);
@@ -187,8 +202,7 @@ impl Shared {
 
     fn maintain(&self) -> Result<()> {
         self.prepare_segments()?;
-        // Writers may wait for a checkpoint that ended without its work, for lack of space, before the next one is due.
-        if self.layers.load().memtable.is_due(self.options.checkpoint_bytes) || self.is_behind() {
+        if self.lag() >= Lag::Due {
             self.checkpoint(Purpose::Changes)?;
             self.maintenance.round.notify_all();
             let _collecting = self.collecting.lock();
@@ -215,7 +229,7 @@ impl Shared {
             let prepared = self.prepare(offset, size);
             self.segments.lock().end_preparing(segment, prepared.is_ok());
             match prepared {
-                Err(error) if self.is_lack_of_space(&error) => {
+                Err(error) if error.is_lack_of_space() => {
                     // This is not a failure: the segments that were prepared before are left.
                     self.space.note(error);
                     return Ok(());
@@ -233,7 +247,7 @@ impl Shared {
     fn prepare(&self, offset: u64, size: u64) -> Result<()> {
         const PREPARE: &str = "prepare a segment";
         match self.pages.device().prepare(offset, size) {
-            Ok(true) => self.sync(PREPARE),
+            Ok(true) => self.sync(),
             Ok(false) => Ok(()),
             Err(error) if is_full(&error) => Err(Error::io(PREPARE, error)),
             Err(error) => Err(self.fail(PREPARE, error)),
@@ -245,6 +259,7 @@ impl Shared {
 mod tests {
     use std::io::ErrorKind;
 
+    use super::Lag;
     use crate::testing::{Fault, SimDisk};
     use crate::{Error, VdeOptions};
 
@@ -256,7 +271,7 @@ mod tests {
         store.put("k", "v").unwrap();
         // The call after the write, which is the sync, tells of a full disk: what was lost may be what another thread has written.
         disk.fail(Fault { at: disk.operations() + 1, error: ErrorKind::StorageFull, forever: false });
-        assert!(matches!(store.shared().prepare_segments(), Err(Error::Io { .. })));
+        assert!(matches!(store.shared().prepare_segments(), Err(Error::Poisoned { .. })));
         assert!(matches!(store.put("k", "v"), Err(Error::Poisoned { .. })));
         assert!(matches!(store.try_resume(), Err(Error::Poisoned { .. })));
     }
@@ -284,10 +299,10 @@ mod tests {
                 continue;
             }
             let put = |key: u32| store.put(key.to_be_bytes(), vec![7; 1000]).is_ok();
-            let _written = (0..200).take_while(|key| !shared.is_behind() && put(*key)).count();
-            waited += u32::from(shared.is_behind());
+            let _written = (0..200).take_while(|key| shared.lag() < Lag::Behind && put(*key)).count();
+            waited += u32::from(shared.lag() == Lag::Behind);
             shared.maintain().unwrap();
-            assert!(!shared.is_behind(), "call {call}");
+            assert_eq!(shared.lag(), Lag::None, "call {call}");
         }
         assert!(waited > 0, "no checkpoint left writers waiting");
     }

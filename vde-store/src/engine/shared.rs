@@ -197,9 +197,9 @@ impl Shared {
         // A failure here must not fail the closing.
         let _ = self.punch_holes();
         // The superblock in the other place may not be durable yet. Until it is, the one in this place must stay.
-        self.sync("sync the superblock")?;
+        self.sync()?;
         self.checkpoint.lock().superblock.successor(Some(end)).write(self.pages.device())?;
-        self.sync("sync the superblock")
+        self.sync()
     }
 
     fn horizon(&self) -> Horizon {
@@ -235,9 +235,12 @@ impl Shared {
         error
     }
 
-    /// Makes every completed write durable; `action` says for what.
-    pub(crate) fn sync(&self, action: &'static str) -> Result<()> {
-        self.syncs.sync().map_err(|cause| self.fail(action, cause))
+    /// Makes every completed write durable. If that fails, whoever's write it was, the store turns read-only.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.syncs.sync().map_err(|cause| {
+            self.group_commit.poison(cause.clone());
+            Error::Poisoned { cause }
+        })
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {

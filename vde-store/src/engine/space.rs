@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::container::error::{Error, Result, is_full};
+use crate::container::error::{Error, Result};
 use crate::container::planted::Bug;
 use crate::engine::shared::Shared;
 
@@ -81,12 +81,6 @@ impl Shared {
         } else {
             self.fail("write the log", error)
         }
-    }
-
-    /// Whether a write failed for lack of space. A failed sync never counts as that, whatever its error says, because
-    /// the data may be lost.
-    pub(crate) fn is_lack_of_space(&self, error: &Error) -> bool {
-        matches!(error, Error::Io { source, .. } if is_full(source)) && self.syncs.check().is_ok()
     }
 
     /// See [`Vde::try_resume`](crate::Vde::try_resume).
