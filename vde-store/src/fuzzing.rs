@@ -88,7 +88,7 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
         let (record, rest) = bytes.split_at_mut(len);
         let sum = checksum(&record[value_at..]);
         record[16..24].copy_from_slice(&sum.to_le_bytes());
-        let sum = head_checksum(&record[..24], [&record[RECORD_HEAD..value_at], &[], &[]], salt);
+        let sum = head_checksum(&record[..24], &record[RECORD_HEAD..value_at], salt);
         record[24..32].copy_from_slice(&sum.to_le_bytes());
         sums.extend_from_slice(&sum.to_le_bytes());
         bytes = rest;

@@ -435,7 +435,12 @@ impl RecordHead {
 }
 
 /// The checksum of a record's head with everything between it and the value.
-pub(crate) fn head_checksum(prefix: &[u8], parts: [&[u8]; 3], salt: u64) -> u64 {
+pub(crate) fn head_checksum(prefix: &[u8], between: &[u8], salt: u64) -> u64 {
+    head_checksum_of(prefix, [between, &[], &[]], salt)
+}
+
+/// As [`head_checksum`], with what is between in parts.
+pub(crate) fn head_checksum_of(prefix: &[u8], parts: [&[u8]; 3], salt: u64) -> u64 {
     // Most records have only a short key behind the head: one call over a small buffer beats the streaming state.
     let len = prefix.len() + parts.iter().map(|p| p.len()).sum::<usize>();
     let mut small = [0; 128];

@@ -1,9 +1,10 @@
 //! Reading the container: through a map of the file if the device has one, otherwise by copying.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
@@ -19,10 +20,31 @@ const FIRST_MAP: u64 = 1 << 34;
 const FETCHED: usize = 512;
 const CACHE_LINE: usize = 64;
 
-/// A map and which of its pages were verified since they were written.
+/// A map, and which of its pages and records were verified since they were written.
 pub(crate) struct Map {
     mapping: Mapping,
     verified: Box<[AtomicU64]>,
+    records: Box<[OnceLock<Box<[AtomicU64]>>]>,
+}
+
+/// Records of at least so many bytes have a bit that says whether they were verified. No two of them begin in the same
+/// so many bytes.
+const NOTED: u64 = 256;
+/// The bits of this much of the container are allocated together, once one of them is needed.
+const NOTED_TOGETHER: u64 = 16 << 20;
+
+/// Whether a record was verified since it was written.
+#[derive(Clone, Copy)]
+pub(crate) struct Verified<'a>(&'a AtomicU64, u64);
+
+impl Verified<'_> {
+    pub(crate) fn is_noted(self) -> bool {
+        self.0.load(Ordering::Relaxed) & self.1 != 0
+    }
+
+    pub(crate) fn note(self) {
+        self.0.fetch_or(self.1, Ordering::Relaxed);
+    }
 }
 
 /// The map of the container as it is at a moment, if there is one.
@@ -59,8 +81,26 @@ impl Deref for Bytes {
 /// Bytes of the container that outlive the reading of them.
 #[derive(Clone)]
 pub(crate) enum PinnedBytes {
-    Mapped { map: Arc<Map>, start: usize, end: usize },
+    Mapped {
+        map: Arc<Map>,
+        start: usize,
+        end: usize,
+    },
     Owned(Arc<[u8]>),
+    /// Bytes of the anchor's map.
+    Anchored {
+        anchor: Arc<Anchor>,
+        start: usize,
+        end: usize,
+    },
+}
+
+/// Bytes that keep a map and whatever else other bytes of it need. One thread's readers share one anchor, so that they do not
+/// count in the same cache line as the readers of other threads.
+pub(crate) struct Anchor {
+    pub(crate) bytes: PinnedBytes,
+    #[allow(dead_code, reason = "held, never read")]
+    pub(crate) owner: Arc<dyn Any + Send + Sync>,
 }
 
 impl Deref for PinnedBytes {
@@ -70,11 +110,41 @@ impl Deref for PinnedBytes {
         match self {
             Self::Mapped { map, start, end } => &map.mapping[*start..*end],
             Self::Owned(bytes) => bytes,
+            Self::Anchored { anchor, start, end } => {
+                anchor.bytes.map().map_or(&[], |map| &map.mapping[*start..*end])
+            }
         }
     }
 }
 
 impl PinnedBytes {
+    fn map(&self) -> Option<&Map> {
+        match self {
+            Self::Mapped { map, .. } => Some(map),
+            Self::Anchored { anchor, .. } => anchor.bytes.map(),
+            Self::Owned(_) => None,
+        }
+    }
+
+    /// As [`Bytes::verified_record`].
+    pub(crate) fn verified_record(&self) -> Option<Verified<'_>> {
+        match self {
+            Self::Mapped { start, end, .. } | Self::Anchored { start, end, .. } => {
+                self.map()?.verified_record(*start, *end)
+            }
+            Self::Owned(_) => None,
+        }
+    }
+
+    /// The part that begins at `from`.
+    pub(crate) fn tail(mut self, from: usize) -> Self {
+        match &mut self {
+            Self::Mapped { start, .. } | Self::Anchored { start, .. } => *start += from,
+            Self::Owned(bytes) => *bytes = bytes[from..].into(),
+        }
+        self
+    }
+
     /// Has the processor fetch the start of other bytes of the same map, which will be read soon. Nothing is read from a disk.
     pub(crate) fn fetch(&self, offset: u64, len: u32) {
         if let Self::Mapped { map, .. } = self
@@ -100,6 +170,14 @@ fn fetch_line(line: &[u8]) {
 fn fetch_line(_: &[u8]) {}
 
 impl Bytes {
+    /// Whether they are a record that was verified since it was written, if that is noted for it.
+    pub(crate) fn verified_record(&self) -> Option<Verified<'_>> {
+        match self {
+            Self::Mapped { map, start, end } => map.as_ref()?.verified_record(*start, *end),
+            Self::Copied(_) => None,
+        }
+    }
+
     /// Keeps a part of the bytes.
     pub(crate) fn pin(&self, from: usize, to: usize) -> PinnedBytes {
         match self {
@@ -149,6 +227,26 @@ impl Pages {
         self.copy(offset, len)
     }
 
+    /// As [`read`](Self::read), and keeps the bytes. If they are in the anchor's map, they keep the anchor.
+    pub(crate) fn read_anchored(
+        &self,
+        anchor: &Arc<Anchor>,
+        offset: u64,
+        len: usize,
+        what: &'static str,
+    ) -> Result<PinnedBytes> {
+        let end = self.end_of(offset, len, what)?;
+        if anchor.bytes.map().is_some_and(|map| end <= map.mapping.len() as u64) {
+            return Ok(PinnedBytes::Anchored {
+                anchor: anchor.clone(),
+                start: offset as usize,
+                end: end as usize,
+            });
+        }
+        let bytes = self.read(offset, len, what)?;
+        Ok(bytes.pin(0, len))
+    }
+
     fn copy(&self, offset: u64, len: usize) -> Result<Bytes> {
         let mut bytes = vec![0; len];
         self.device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the container", e))?;
@@ -193,8 +291,9 @@ impl Pages {
             *can_map = false;
             return None;
         };
-        let verified = (0..len.div_ceil(64 * BLOCK)).map(|_| AtomicU64::new(0)).collect();
-        self.map.store(Some(Arc::new(Map { mapping, verified })));
+        let records = (0..len.div_ceil(NOTED_TOGETHER)).map(|_| OnceLock::new()).collect();
+        let map = Map { mapping, verified: none_of(len.div_ceil(64 * BLOCK)), records };
+        self.map.store(Some(Arc::new(map)));
         Some(self.map.load())
     }
 
@@ -276,6 +375,13 @@ impl Pages {
         }
     }
 
+    /// Records at `offset` are about to be overwritten, so they have to be verified again.
+    pub(crate) fn forget_records(&self, offset: u64, len: usize) {
+        if let Some(map) = &*self.map.load() {
+            map.forget_records(offset, len as u64);
+        }
+    }
+
     /// The device is about to be cut to `len` bytes.
     pub(crate) fn cut(&self, len: u64) {
         self.len.store(len, Ordering::Relaxed);
@@ -290,7 +396,36 @@ impl Shown {
     }
 }
 
+/// So many words without a bit.
+fn none_of(words: u64) -> Box<[AtomicU64]> {
+    (0..words).map(|_| AtomicU64::new(0)).collect()
+}
+
 impl Map {
+    fn verified_record(&self, start: usize, end: usize) -> Option<Verified<'_>> {
+        let offset = start as u64;
+        if ((end - start) as u64) < NOTED {
+            return None;
+        }
+        let together = self.records.get((offset / NOTED_TOGETHER) as usize)?;
+        let words = together.get_or_init(|| none_of(NOTED_TOGETHER / NOTED / 64));
+        let bit = offset % NOTED_TOGETHER / NOTED;
+        Some(Verified(words.get((bit / 64) as usize)?, 1 << (bit % 64)))
+    }
+
+    fn forget_records(&self, offset: u64, len: u64) {
+        for bit in offset / NOTED..(offset + len).div_ceil(NOTED) {
+            let place = bit * NOTED;
+            let together = self.records.get((place / NOTED_TOGETHER) as usize).and_then(OnceLock::get);
+            let bit = place % NOTED_TOGETHER / NOTED;
+            let Some(word) = together.and_then(|words| words.get((bit / 64) as usize)) else { continue };
+            let bit = 1 << (bit % 64);
+            if word.load(Ordering::Relaxed) & bit != 0 {
+                word.fetch_and(!bit, Ordering::Relaxed);
+            }
+        }
+    }
+
     fn verified_bit(&self, offset: u64) -> (&AtomicU64, u64) {
         let page = offset / BLOCK;
         (&self.verified[(page / 64) as usize], 1 << (page % 64))

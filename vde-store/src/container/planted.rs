@@ -55,6 +55,8 @@ pub enum Bug {
     HolesTaken,
     /// Puts use the space that the log reserves for deletions.
     NothingForDeletions,
+    /// A record counts as verified if the one was that it has overwritten.
+    TrustRewritten,
 }
 
 /// The bug that a store was opened with, if any.

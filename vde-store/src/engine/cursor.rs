@@ -12,7 +12,7 @@ use crate::engine::layers::indexed;
 use crate::engine::view::ReadView;
 
 /// Memtables are read several keys at a time: few at first, because often no more are needed.
-const FIRST_BATCH: usize = 8;
+const FIRST_BATCH: usize = 2;
 const LARGEST_BATCH: usize = 64;
 
 /// A key, with what the layer in which it was found knows of it. It keeps a page, or a batch of keys, in memory.

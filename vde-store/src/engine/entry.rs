@@ -108,7 +108,7 @@ impl Entry {
     pub fn value(&self) -> Result<Value> {
         match &self.found {
             // The value is read only now; a cell alone does not read it.
-            Found::Indexed(cell) => self.view.layers.indexed_value(cell.key(), cell.value()?),
+            Found::Indexed(cell) => self.view.layers.indexed_value(cell),
             Found::Recent(..) => self.with_stored(|_, stored| self.view.layers.value(self.key(), stored)),
         }
     }

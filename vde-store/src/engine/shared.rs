@@ -110,9 +110,10 @@ impl Shared {
             }
             Some(offset) => salvage(&root.pages, &root.superblock, &memtable, offset)?,
         };
-        let syncs = Arc::new(SyncPoint::new(device.clone(), options.planted));
+        let syncs = Arc::new(SyncPoint::new(device, options.planted));
         if !options.read_only {
-            root.superblock = make_durable(&syncs, &*device, &root.superblock, &root.block, &options)?;
+            root.superblock =
+                make_durable(&syncs, root.pages.device(), &root.superblock, &root.block, &options)?;
         }
         if options.memory_map {
             root.pages.allow_map();
@@ -121,8 +122,7 @@ impl Shared {
         let segments = Arc::new(Mutex::new(segments));
         let watchers = Arc::new(Watchers::new(options.watch_bytes, options.planted));
         let log = Arc::new(Log::new(
-            device,
-            geometry,
+            root.pages.clone(),
             replayed.position,
             segments.clone(),
             memtable.clone(),

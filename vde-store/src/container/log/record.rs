@@ -6,7 +6,7 @@ use crate::container::compress;
 use crate::container::error::{Error, Result};
 use crate::container::format::{
     FLAG_ORIGIN, FLAG_PACKED, FLAG_USER, Fields, Kind, LINK_LEN, RECORD_HEAD, RecordHead, checksum,
-    head_checksum,
+    head_checksum, head_checksum_of,
 };
 
 /// Version and creation time of an entry, where its record states them itself.
@@ -71,7 +71,7 @@ impl<'a> Draft<'a> {
             value_checksum,
         };
         let prefix = head.prefix();
-        let sum = head_checksum(&prefix, [&extra[..extra_len], parts.user, parts.key], salt);
+        let sum = head_checksum_of(&prefix, [&extra[..extra_len], parts.user, parts.key], salt);
         let mut bytes = [0; RECORD_HEAD];
         bytes[..24].copy_from_slice(&prefix);
         bytes[24..].copy_from_slice(&sum.to_le_bytes());
@@ -116,30 +116,31 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record at the front of `bytes`, which lie at `offset` of the container. Its value is not verified yet.
-    pub(crate) fn read(bytes: &'a [u8], offset: u64, salt: u64) -> Result<Self> {
-        Self::parse(bytes, salt).ok_or(Error::corrupt("log record", offset))
+    /// The record at the front of `bytes`. Its value is not verified yet.
+    pub(crate) fn parse(bytes: &'a [u8], salt: u64) -> Option<Self> {
+        Self::unverified(bytes).filter(|record| record.has_whole_head(bytes, salt))
     }
 
-    /// As [`read`](Self::read).
-    pub(crate) fn parse(bytes: &'a [u8], salt: u64) -> Option<Self> {
+    /// The record at the front of `bytes`, of which nothing is verified.
+    pub(crate) fn unverified(bytes: &'a [u8]) -> Option<Self> {
         let (head, sum) = RecordHead::decode(bytes)?;
         let mut f = Fields(&bytes[RECORD_HEAD..]);
-        let before_extra = f.0;
         let mut origin = None;
         if head.flags & FLAG_ORIGIN != 0 {
             origin = Some(Origin { version: f.u64()?, created: f.u64()? });
         }
         let user_len = if head.flags & FLAG_USER != 0 { f.u32()? as usize } else { 0 };
-        let extra = &before_extra[..before_extra.len() - f.0.len()];
         let user = f.bytes(user_len)?;
         let key = f.bytes(head.key_len as usize)?;
         let value = f.bytes(head.value_len as usize)?;
-        if head_checksum(&bytes[..24], [extra, user, key], salt) != sum {
-            return None;
-        }
         let len = (bytes.len() - f.0.len()) as u32;
         Some(Self { head, origin, user, key, value, len, sum })
+    }
+
+    /// Whether everything but the value is whole; `bytes` are those from which it was read.
+    pub(crate) fn has_whole_head(&self, bytes: &[u8], salt: u64) -> bool {
+        let between = &bytes[RECORD_HEAD..self.len as usize - self.value.len()];
+        head_checksum(&bytes[..24], between, salt) == self.sum
     }
 
     pub(crate) fn has_whole_value(&self) -> bool {

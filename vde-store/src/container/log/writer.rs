@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::container::device::Device;
 use crate::container::error::is_full;
 use crate::container::format::{
     BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, MAX_RECORD_VALUE, UNIT_HEAD, UnitHead, unit_end,
@@ -17,6 +16,7 @@ use crate::container::log::publication::Publication;
 use crate::container::log::record::{Draft, link_value};
 use crate::container::log::watchers::{self, ChangeKind, Watchers};
 use crate::container::memtable::{Change, Location, Memtable, Stored, Target};
+use crate::container::pages::Pages;
 use crate::container::planted::{Bug, Planted};
 use crate::container::segments::Segments;
 use crate::container::sync_point::SyncPoint;
@@ -132,7 +132,7 @@ struct Chain {
 
 /// The log of an open store.
 pub(crate) struct Log {
-    device: Arc<dyn Device>,
+    pages: Arc<Pages>,
     geometry: Geometry,
     appender: Mutex<Appender>,
     /// Held by the one flush in flight.
@@ -166,8 +166,7 @@ pub(crate) fn kept_of(segment_size: u32) -> usize {
 impl Log {
     /// Continues the log at `position`; everything before it is durable.
     pub(crate) fn new(
-        device: Arc<dyn Device>,
-        geometry: Geometry,
+        pages: Arc<Pages>,
         position: LogPosition,
         segments: Arc<Mutex<Segments>>,
         memtable: Arc<Memtable>,
@@ -190,8 +189,8 @@ impl Log {
             spare: Vec::new(),
         };
         Self {
-            device,
-            geometry,
+            geometry: pages.geometry(),
+            pages,
             appender: Mutex::new(appender),
             chain: Mutex::new(Chain { sum: position.chain, ..Chain::default() }),
             planted: syncs.planted(),
@@ -429,11 +428,15 @@ impl Log {
 
     /// Only the one flush in flight calls it.
     fn write_units(&self, units: &[Arc<Unit>]) -> io::Result<()> {
+        let device = self.pages.device();
         for unit in units {
+            if !self.planted.has(Bug::TrustRewritten) {
+                self.pages.forget_records(unit.offset, unit.bytes.len());
+            }
             if unit.len as usize >= LARGE_UNIT {
-                self.device.write_cached(&unit.bytes, unit.offset)?;
+                device.write_cached(&unit.bytes, unit.offset)?;
             } else {
-                self.device.write_at(&unit.bytes, unit.offset)?;
+                device.write_at(&unit.bytes, unit.offset)?;
             }
         }
         Ok(())

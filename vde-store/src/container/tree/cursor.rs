@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::container::error::{Error, Result};
 use crate::container::format::Extent;
 use crate::container::memtable::{is_before, is_behind};
-use crate::container::pages::PinnedBytes;
+use crate::container::pages::Anchor;
 use crate::container::tree::node::{LeafValue, Node, Place, key_of, value_of};
 use crate::container::tree::{Tree, corrupt};
 
@@ -42,8 +42,14 @@ impl Direction {
 
 /// A page that was verified and stays as it is while it is held.
 struct Page {
-    bytes: PinnedBytes,
+    anchor: Arc<Anchor>,
     extent: Extent,
+}
+
+impl Page {
+    fn bytes(&self) -> &[u8] {
+        &self.anchor.bytes
+    }
 }
 
 /// A cell of a page.
@@ -55,13 +61,18 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// Keeps the cell's page, and the map that it is in.
+    pub(crate) fn anchor(&self) -> &Arc<Anchor> {
+        &self.page.anchor
+    }
+
     pub(crate) fn key(&self) -> &[u8] {
-        key_of(&self.page.bytes, self.at as usize).unwrap_or_default()
+        key_of(self.page.bytes(), self.at as usize).unwrap_or_default()
     }
 
     /// The value, if this is a leaf's cell.
     pub(crate) fn value(&self) -> Result<LeafValue<'_>> {
-        value_of(&self.page.bytes, self.at as usize).ok_or(corrupt(self.page.extent))
+        value_of(self.page.bytes(), self.at as usize).ok_or(corrupt(self.page.extent))
     }
 }
 
@@ -102,7 +113,7 @@ fn fetch(
     };
     for index in cells {
         if let Some(Place::Record { location, .. }) = node.value(index).map(|value| value.place) {
-            page.bytes.fetch(location.offset, location.len);
+            page.anchor.bytes.fetch(location.offset, location.len);
         }
     }
     end
@@ -125,7 +136,7 @@ impl Cursor {
 
     /// The next cell of a leaf, but none beyond `end`. After an error, the next call continues after the damaged
     /// page.
-    pub(crate) fn next(&mut self, tree: &Tree, end: Bound<&[u8]>) -> Result<Option<Cell>> {
+    pub(crate) fn next(&mut self, tree: &Arc<Tree>, end: Bound<&[u8]>) -> Result<Option<Cell>> {
         if !std::mem::replace(&mut self.has_begun, true)
             && let Some(root) = tree.root
         {
@@ -133,8 +144,8 @@ impl Cursor {
             self.path.push(root);
         }
         while let Some(step) = self.path.last_mut() {
-            let corrupt = corrupt(step.page.extent);
-            let Some(node) = Node::new(&step.page.bytes) else { return Err(self.leave(corrupt)) };
+            let extent = step.page.extent;
+            let Some(node) = Node::new(step.page.bytes()) else { return Err(self.leave(extent)) };
             let (index, next) = match self.direction {
                 Direction::Ascending => (step.next, step.next + 1),
                 Direction::Descending => (step.next.wrapping_sub(1), step.next.wrapping_sub(1)),
@@ -145,10 +156,10 @@ impl Cursor {
             }
             let behind = (index + 1 < node.count).then(|| node.key(index + 1));
             let Some((key, at)) = node.key(index).zip(node.offset(index)) else {
-                return Err(self.leave(corrupt));
+                return Err(self.leave(extent));
             };
             if behind.is_some_and(|behind| behind <= Some(key)) {
-                return Err(self.leave(corrupt));
+                return Err(self.leave(extent));
             }
             if step.level == 0 {
                 if self.direction.is_beyond(key, end) {
@@ -167,24 +178,26 @@ impl Cursor {
             }
             let child = node.child(index);
             step.next = next;
-            let child = self.open(tree, child.ok_or(corrupt)?, Some(range))?;
+            let child = child.ok_or_else(|| corrupt(extent))?;
+            let child = self.open(tree, child, Some(range))?;
             self.path.push(child);
         }
         Ok(None)
     }
 
     /// Continues after a page whose cells contradict each other.
-    fn leave(&mut self, error: Error) -> Error {
+    fn leave(&mut self, page: Extent) -> Error {
         self.path.pop();
-        error
+        corrupt(page)
     }
 
     /// Loads a page, whose keys have to lie in `range`.
-    fn open(&self, tree: &Tree, extent: Extent, range: Option<Range>) -> Result<Step> {
+    fn open(&self, tree: &Arc<Tree>, extent: Extent, range: Option<Range>) -> Result<Step> {
         let bytes = tree.load(extent)?;
-        let page = Arc::new(Page { bytes: bytes.pin(0, bytes.len()), extent });
+        let anchor = Anchor { bytes: bytes.pin(0, bytes.len()), owner: tree.clone() };
+        let page = Arc::new(Page { anchor: Arc::new(anchor), extent });
         let step = || {
-            let node = Node::new(&page.bytes)?;
+            let node = Node::new(page.bytes())?;
             let (first, last) = (node.key(0)?, node.key(node.count - 1)?);
             let fits =
                 first <= last && range.as_ref().is_none_or(|range| range.contains(node.level, first, last));
