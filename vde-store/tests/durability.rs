@@ -224,6 +224,28 @@ fn damage_in_an_earlier_segment_is_corruption_too() {
 }
 
 #[test]
+fn damage_is_found_wherever_the_log_goes_on() {
+    const SEGMENT: u64 = 1 << 18;
+    let (_dir, path) = place();
+    let store = small().background(false).open(&path).unwrap();
+    for i in 0..7 {
+        store.put(format!("{i}"), vec![i; 60_000]).unwrap();
+    }
+    crash(store, &path);
+    let second = std::fs::read(&path).unwrap().split_off(8192 + SEGMENT as usize);
+    overwrite(&path, 8192 + SEGMENT - 60_000, &vec![0xAA; 60_000]);
+    overwrite(&path, 8192 + SEGMENT, &vec![0; second.len()]);
+    overwrite(&path, 8192 + 3000 * SEGMENT, &[0; 8192]);
+    // Nothing is left of what followed.
+    drop(small().read_only(true).open(&path).unwrap());
+    for place in [1, 255, 256, 1700, 3000] {
+        overwrite(&path, 8192 + place * SEGMENT, &second);
+        assert!(matches!(small().open(&path), Err(Error::Corrupt { what: "log unit", .. })), "{place}");
+        overwrite(&path, 8192 + place * SEGMENT, &vec![0; second.len()]);
+    }
+}
+
+#[test]
 fn a_batch_is_whole_or_absent() {
     let (_dir, path) = place();
     let store = small().background(false).open(&path).unwrap();

@@ -251,7 +251,8 @@ pub(crate) fn replay(
             // there.
             let is_free = |segment: &u32| matches!(segments.get(*segment), Some(Segment::Free) | None);
             let all = 0..pages.geometry().segments_of(len) as u32;
-            reader.check_end(all.filter(|segment| !is_newest || is_free(segment))).err()
+            let may_follow: Vec<_> = all.filter(|segment| !is_newest || is_free(segment)).collect();
+            reader.check_end(&may_follow).err()
         }
     };
     match ended_early {

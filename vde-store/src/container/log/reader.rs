@@ -1,10 +1,17 @@
 //! Reading the log back: units in order from a position on, and why they end.
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use crate::container::error::{Error, Result};
 use crate::container::format::{Geometry, LogPosition, UNIT_HEAD, UNIT_MAGIC, UnitHead};
 use crate::container::log::record::Record;
 use crate::container::log::unit::Unit;
 use crate::container::pages::{Bytes, Pages};
+
+/// At the log's end, so many threads search the segments that may follow, and each at least so many of them.
+const SEARCHERS: usize = 32;
+const SEARCHED_BY_ONE: usize = 256;
 
 /// Reads the log forward, unit by unit.
 pub(crate) struct LogReader<'a> {
@@ -136,7 +143,7 @@ impl<'a> LogReader<'a> {
     /// After the log has ended: fails if it ended too early. A later unit that was written when the log was already
     /// durable beyond this point proves that the bytes here were whole once. `may_follow` are the segments in which
     /// it could be.
-    pub(crate) fn check_end(&self, may_follow: impl Iterator<Item = u32>) -> Result<()> {
+    pub(crate) fn check_end(&self, may_follow: &[u32]) -> Result<()> {
         let at = self.position.offset as usize;
         let here = self.geometry.segment_offset(self.position.segment) + at as u64;
         let rest = self.segment.get(at..).unwrap_or(&[]);
@@ -148,13 +155,24 @@ impl<'a> LogReader<'a> {
         if memchr::memmem::find_iter(rest, &magic).any(|i| proves_loss(&rest[i..], self.position.ordinal)) {
             return Err(Error::corrupt("log unit", here));
         }
-        for segment in may_follow.filter(|segment| *segment != self.position.segment) {
-            let first = read_first_unit(self.pages, self.geometry, segment, self.device_len)?;
-            if proves_loss(&first, self.position.ordinal + 1) {
-                return Err(Error::corrupt("log unit", here));
+        let search = |segments: &[u32]| {
+            for segment in segments.iter().filter(|segment| **segment != self.position.segment) {
+                let first = read_first_unit(self.pages, self.geometry, *segment, self.device_len)?;
+                if proves_loss(&first, self.position.ordinal + 1) {
+                    return Err(Error::corrupt("log unit", here));
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        // Each segment may cost a wait for the disk, which serves many at the same time.
+        let mut shares = may_follow.chunks(may_follow.len().div_ceil(SEARCHERS).max(SEARCHED_BY_ONE));
+        let first = shares.next().unwrap_or_default();
+        thread::scope(|scope| {
+            let others: Vec<_> = shares.map(|share| scope.spawn(|| search(share))).collect();
+            let results =
+                others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            results.fold(search(first), Result::and)
+        })
     }
 }
 
