@@ -24,11 +24,12 @@ const LINKS: usize = 4096;
 /// and planning can't be cancelled.
 const TRIPLE: usize = 4;
 
-/// The stack for a text without nesting, for each open bracket, and for each link. An unoptimized build uses at most a
-/// quarter of it.
+/// The stack for a text without nesting, for each open bracket, and for each link: several times what an optimized build
+/// uses. In an unoptimized build, the evaluator uses up to 40 KiB for a link.
 const FLAT: usize = 128 << 10;
-const PER_BRACKET: usize = 192 << 10;
-const PER_LINK: usize = 12 << 10;
+const PER_BRACKET: usize = BUILD * (192 << 10);
+const PER_LINK: usize = BUILD * (12 << 10);
+const BUILD: usize = if cfg!(debug_assertions) { 4 } else { 1 };
 
 /// The keywords before blocks without expressions, which contain lists of quads or rows.
 const BLOCKS: [&[u8]; 5] = [b"DATA", b"VALUES", b"INSERT", b"DELETE", b"CONSTRUCT"];
