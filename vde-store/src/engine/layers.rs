@@ -51,7 +51,7 @@ fn parse_record<'a>(
         let is_noted = verified.is_some_and(Verified::is_noted);
         let record = Record::unverified(bytes)
             .filter(|record| is_noted || record.has_whole_head(bytes, pages.geometry().salt))
-            .filter(|record| record.key == key)
+            .filter(|record| record.key == key && record.len == location.len)
             .ok_or_else(|| Error::corrupt("log record", location.offset))?;
         if !is_noted {
             record.verify_value(location.offset)?;
@@ -331,6 +331,8 @@ mod tests {
     use crate::{Error, Vde, VdeOptions};
 
     const KEYS: u8 = 40;
+    /// So often all keys are put that segments are used again.
+    const ROUNDS: u8 = 20;
 
     fn value(key: u8, round: u8) -> Vec<u8> {
         [&[key, round], &[key ^ round; 998][..]].concat()
@@ -362,17 +364,17 @@ mod tests {
         (options.open(path).unwrap(), OpenOptions::new().read(true).write(true).open(path).unwrap())
     }
 
-    /// How many damaged values of the `rounds`th round are returned as if they were whole, if each round was read before the
-    /// next one overwrites it.
-    fn returned(bug: Option<Bug>, rounds: u8) -> usize {
+    /// How many damaged values of the last round are returned as if they were whole, if each round was read before the next one
+    /// overwrites it.
+    fn returned(bug: Option<Bug>) -> usize {
         let dir = tempfile::tempdir().unwrap();
         let (store, mut file) = open(&dir.path().join("store.vde"), bug);
-        for round in 0..rounds {
+        for round in 0..ROUNDS {
             put_all(&store, round);
             assert!(store.list("").all(|entry| entry.unwrap().value().is_ok()));
         }
-        put_all(&store, rounds);
-        damage(&mut file, rounds);
+        put_all(&store, ROUNDS);
+        damage(&mut file, ROUNDS);
         let mut returned = 0;
         for (key, entry) in (0..KEYS).zip(store.list("")) {
             for got in [store.get([key]).map(drop), entry.unwrap().value().map(drop)] {
@@ -385,10 +387,8 @@ mod tests {
 
     #[test]
     fn a_record_is_verified_when_it_is_first_read_wherever_it_lies() {
-        // So many rounds that segments are used again.
-        let rounds = 30..45;
-        assert!(rounds.clone().all(|rounds| returned(None, rounds) == 0));
-        assert!(rounds.clone().any(|rounds| returned(Some(Bug::TrustRewritten), rounds) > 0));
+        assert_eq!(returned(None), 0);
+        assert!(returned(Some(Bug::TrustRewritten)) > 0);
     }
 
     #[test]
