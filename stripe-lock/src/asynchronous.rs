@@ -62,7 +62,6 @@ mod rwlock;
 mod sealed;
 mod semaphore;
 mod set;
-mod spin;
 #[cfg(feature = "stats")]
 mod stats;
 mod sync;

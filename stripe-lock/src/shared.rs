@@ -7,6 +7,8 @@ pub(crate) mod extend;
 pub(crate) mod hash;
 pub(crate) mod owners;
 pub(crate) mod pair;
+#[cfg(feature = "std")]
+pub(crate) mod spin;
 pub(crate) mod stripe_set;
 pub(crate) mod striped;
 #[cfg(feature = "std")]

@@ -13,9 +13,9 @@ use std::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 
 use super::instrument::{Moment, Monitor, Tally};
-use super::spin::Patience;
-use super::sync::{FEWEST_SLOTS, Mutex, MutexGuard, buckets};
+use super::sync::{FEWEST_SLOTS, Mutex, MutexGuard, SPINNING, buckets};
 use super::word::Mode;
+use crate::shared::spin::Patience;
 
 use node::Link;
 pub(super) use node::{Fields, Node, State};
@@ -232,7 +232,7 @@ pub struct Queue {
 impl Queue {
     pub(super) fn new(stripes: usize) -> Self {
         let shards = buckets(stripes).min(stripes);
-        let shard = || Shard { bucket: Mutex::new(Bucket::default()), patience: Patience::new() };
+        let shard = || Shard { bucket: Mutex::new(Bucket::default()), patience: Patience::new(SPINNING) };
         Self {
             shards: (0..shards).map(|_| CachePadded::new(shard())).collect(),
             shift: (stripes / shards).ilog2(),

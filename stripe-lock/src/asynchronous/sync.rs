@@ -1,5 +1,5 @@
-//! The only file here that differs between programs and their loom models. The threads that all locks share have
-//! another one.
+//! The only file here that differs between programs and their loom models. What all locks share differs in
+//! `shared`.
 //!
 //! All primitives by which the threads in [`asynchronous`](super) share data come from here. In a program they are
 //! those of the standard library and `parking_lot`; under `--cfg loom` they are loom's. The code above is the same.
@@ -63,9 +63,6 @@ mod imp {
     /// How many slots for heads of queues a bucket has at first.
     pub(crate) const FEWEST_SLOTS: usize = 4;
 
-    /// How many pauses a waiter makes, at most, before it goes to sleep: 10 to 40 microseconds.
-    pub(crate) const MOST_PAUSES: u32 = 1024;
-
     /// The number of buckets for `stripes` stripes, a power of two: four for each thread that can run in parallel,
     /// and at least one for 256 stripes, so that no bucket's table gets long.
     pub(crate) fn buckets(stripes: usize) -> usize {
@@ -106,13 +103,14 @@ mod imp {
     /// Two, because one slot that is taken would leave none vacant.
     pub(crate) const FEWEST_SLOTS: usize = 2;
 
-    /// None: spinning adds nothing to a model, in which anything can happen between two looks anyway.
-    pub(crate) const MOST_PAUSES: u32 = 0;
-
     /// Two, so that a model of two stripes has one stripe in each.
     pub(crate) fn buckets(_: usize) -> usize {
         2
     }
 }
 
+use crate::shared::spin::Tuning;
 pub(crate) use imp::*;
+
+/// How waiters of these locks spin.
+pub(crate) const SPINNING: Tuning = Tuning { least: 0, reward: 64, probes: (256, 1024) };

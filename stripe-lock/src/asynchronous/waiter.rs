@@ -19,9 +19,8 @@ use super::plan::{AnyPlan, next_from};
 use super::queue::{Fields, Head, Node, State};
 use super::release::serve;
 use super::sealed::LockSet;
-use super::spin::Looking;
-use super::sync::MOST_PAUSES;
 use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, Mode, Word};
+use crate::shared::spin::{Looking, MOST_PAUSES};
 
 pub(super) use rest::{Rest, acquire_rest};
 use wakers::Fresh;

@@ -41,12 +41,12 @@ use std::task::Waker;
 use super::super::error::AcquireError;
 use super::super::panics::{Panics, Wakes};
 use super::super::queue::{Node, State};
-use super::super::spin::{Looking, Patience};
-use super::super::sync::{AtomicU64, Mutex, MutexGuard};
+use super::super::sync::{AtomicU64, Mutex, MutexGuard, SPINNING};
 #[cfg(feature = "stats")]
 use super::stats::KeyedStats;
 use super::table::Table;
 use super::tags::{Tag, Tags};
+use crate::shared::spin::{Looking, Patience};
 
 const FREE: u64 = 0;
 const IN_TABLE: u64 = 1;
@@ -98,7 +98,7 @@ impl Bucket {
         Self {
             word: AtomicU64::new(FREE),
             table: Mutex::new(Table::default()),
-            patience: Patience::new(),
+            patience: Patience::new(SPINNING),
             #[cfg(feature = "stats")]
             acquired: AtomicU64::new(0),
         }

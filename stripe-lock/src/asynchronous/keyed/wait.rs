@@ -10,14 +10,13 @@ use super::super::error::AcquireError;
 use super::super::instrument::{Site, WaiterNote};
 use super::super::panics::Panics;
 use super::super::queue::{Fields, Node, State};
-use super::super::spin::Looking;
-use super::super::sync::MOST_PAUSES;
 use super::super::waiter::UNLIMITED;
 use super::bucket::{Asked, Bucket, Found};
 use super::guard::KeyedGuard;
 use super::set::KeyedSet;
 use super::tags::Tag;
 use super::tags::Tags;
+use crate::shared::spin::{Looking, MOST_PAUSES};
 
 /// The part of a future that waits: for one key at a time.
 struct Waiter {

@@ -30,7 +30,6 @@
 mod barrier;
 mod parker;
 mod queue;
-mod spin;
 mod sync;
 
 use core::fmt;
@@ -126,7 +125,7 @@ impl ByteMutex {
     /// Takes the lock, unless `deadline` passes first. Looks for a while, then sleeps.
     #[cold]
     fn lock_slow(&self, deadline: Option<Instant>) -> bool {
-        if self.bucket().patience.look(|| self.is_free() && self.attempt()) {
+        if self.bucket().patience.spin(|| self.is_free() && self.attempt()) {
             return true;
         }
         let parker = Parker::take();
@@ -161,7 +160,7 @@ impl ByteMutex {
             || self
                 .bucket()
                 .patience
-                .look(|| self.is_free() && self.attempt() || parker.told() == Told::Granted)
+                .spin(|| self.is_free() && self.attempt() || parker.told() == Told::Granted)
                 && parker.told() != Told::Granted
     }
 

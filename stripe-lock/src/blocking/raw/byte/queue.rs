@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::parker::{Parker, Told};
-use super::spin::Patience;
 use super::sync::{Plain, Since};
+use crate::shared::spin::{Patience, Tuning};
+
+/// How threads spin before they sleep.
+const SPINNING: Tuning = Tuning { least: 8, reward: 32, probes: (32, 1024) };
 
 /// Where the queues of some locks are.
 pub(super) struct Bucket {
@@ -17,12 +20,12 @@ pub(super) struct Bucket {
 impl Bucket {
     #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
-        Self { queues: Plain::new(Vec::new()), patience: Patience::new() }
+        Self { queues: Plain::new(Vec::new()), patience: Patience::new(SPINNING) }
     }
 
     #[cfg(loom)]
     pub(super) fn new() -> Self {
-        Self { queues: Plain::new(Vec::new()), patience: Patience::new() }
+        Self { queues: Plain::new(Vec::new()), patience: Patience::new(SPINNING) }
     }
 }
 

@@ -69,9 +69,6 @@ mod imp {
     pub(in super::super) fn give_back_wake_up(thread: &std::thread::Thread) {
         thread.unpark();
     }
-
-    /// How many pauses a thread makes, at most, before it goes to sleep: 10 to 40 microseconds.
-    pub(in super::super) const MOST_PAUSES: u32 = 1024;
 }
 
 #[cfg(loom)]
@@ -165,9 +162,6 @@ mod imp {
 
     /// No model parks for other reasons, and a wake-up too many would hide one too few.
     pub(in super::super) fn give_back_wake_up(_: &loom::thread::Thread) {}
-
-    /// None: to look again is nothing new to a model, in which anything can happen between two looks.
-    pub(in super::super) const MOST_PAUSES: u32 = 0;
 }
 
 pub(super) use imp::*;
