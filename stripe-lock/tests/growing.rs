@@ -1,7 +1,7 @@
 //! Sets whose stripes are split and merged while they are in use.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use stripe_lock::blocking::{Split, StripedLock};
@@ -11,7 +11,7 @@ use stripe_lock::{DefaultHasher, StripedMutex, StripedRwLock, raw};
 /// A raw mutex that reports when a thread waits for it. Each test that uses it has a number of its own.
 struct Announced<const TEST: usize>(parking_lot::RawMutex);
 
-static WAITING: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+static WAITING: [AtomicUsize; 6] = [const { AtomicUsize::new(0) }; 6];
 
 // SAFETY: the inner mutex implements it.
 unsafe impl<const TEST: usize> RawMutex for Announced<TEST> {
@@ -200,6 +200,35 @@ fn a_split_that_panics_holds_nothing() {
 }
 
 #[test]
+fn a_merge_that_panics_loses_nothing() {
+    static PANICS: AtomicBool = AtomicBool::new(true);
+
+    #[derive(Default)]
+    struct Keys(HashSet<u64>);
+    impl Split<u64> for Keys {
+        fn split(&mut self, upper: &mut Self, moves: impl FnMut(&u64) -> bool) {
+            self.0.split(&mut upper.0, moves);
+        }
+        fn merge(&mut self, upper: &mut Self) {
+            assert!(!PANICS.load(SeqCst) || self.0.len() < 60, "enough");
+            Split::<u64>::merge(&mut self.0, &mut upper.0);
+        }
+    }
+    let locks = StripedMutex::<u64, Keys>::growing(4..=4);
+    for key in 0..100 {
+        locks.lock(&key).0.insert(key);
+    }
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| locks.resize(1)));
+    assert!(outcome.is_err());
+    assert!(locks.try_lock_all().is_some_and(|all| all.len() == 4));
+    PANICS.store(false, SeqCst);
+    assert!(locks.resize(1));
+    assert_eq!(locks.lock(&0).0.len(), 100);
+    assert!(locks.resize(4));
+    assert!((0..100).all(|key| locks.lock(&key).0.contains(&key)));
+}
+
+#[test]
 #[should_panic(expected = "can't have 65")]
 fn no_more_than_the_most() {
     StripedMutex::<u64>::growing(8..=64).resize(65);
@@ -234,4 +263,94 @@ fn stats_say_how_many_are_in_use() {
     locks.resize(4);
     let stats = locks.stats();
     assert_eq!((stats.active_stripes(), stats.stripes().len()), (4, 8));
+}
+
+#[cfg(feature = "tracing")]
+mod events {
+    use std::collections::BTreeMap;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
+
+    use tracing::field::{Field, Visit};
+    use tracing::{Event, Level, Subscriber, subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    use super::{Announcing, AtomicUsize, DefaultHasher, SeqCst, WAITING, thread, two_keys};
+
+    /// The fields of an event by name, as they are shown.
+    #[derive(Default)]
+    struct Fields(BTreeMap<&'static str, String>);
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            self.0.insert(field.name(), format!("{value:?}"));
+        }
+    }
+
+    /// A subscriber that passes each event on.
+    struct On<F>(F);
+
+    impl<S: Subscriber, F: Fn(Fields) + 'static> Layer<S> for On<F> {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let metadata = event.metadata();
+            assert_eq!((*metadata.level(), metadata.target()), (Level::INFO, "stripe_lock"));
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            (self.0)(fields);
+        }
+    }
+
+    /// Has threads wait falsely by `take` until the only stripe is split, and passes its events to `heard`.
+    fn split_by<const TEST: usize>(
+        locks: &Announcing<TEST>,
+        take: impl Fn(u64) + Sync,
+        heard: impl Fn(Fields) + Clone + Send + Sync + 'static,
+    ) {
+        let (one, other) = two_keys(locks);
+        for _ in 0..4 {
+            let guard = locks.lock(&one);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let registry = tracing_subscriber::registry().with(On(heard.clone()));
+                    subscriber::with_default(registry, || take(other));
+                });
+                while WAITING[TEST].load(SeqCst) == 0 {
+                    thread::yield_now();
+                }
+                drop(guard);
+            });
+        }
+        assert_eq!(locks.active_stripes().len(), 2);
+    }
+
+    #[test]
+    fn a_split_sends_an_event() {
+        static EVENTS: Mutex<Vec<BTreeMap<&'static str, String>>> = Mutex::new(Vec::new());
+
+        let locks = Announcing::<4>::growing_with_hasher(1..=2, DefaultHasher::default());
+        split_by(&locks, |key| drop(locks.lock(&key)), |fields| EVENTS.lock().unwrap().push(fields.0));
+        let events = EVENTS.lock().unwrap();
+        assert_eq!(events.len(), 1, "{events:?}");
+        let of = |field| events[0][field].as_str();
+        assert_eq!((of("stripe"), of("active_stripes"), of("stripes")), ("0", "2", "2"));
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_leaves_nothing_locked() {
+        type Locks = Announcing<5>;
+        let takes: [fn(&Locks, u64); 2] =
+            [|locks, key| drop(locks.lock(&key)), |locks, key| drop(locks.lock_many(&[key]))];
+        for take in takes {
+            let locks = Locks::growing_with_hasher(1..=2, DefaultHasher::default());
+            let panics = AtomicUsize::new(0);
+            let take = |key| {
+                if catch_unwind(AssertUnwindSafe(|| take(&locks, key))).is_err() {
+                    panics.fetch_add(1, SeqCst);
+                }
+            };
+            split_by(&locks, take, |_| panic!("a subscriber in trouble"));
+            assert_eq!(panics.load(SeqCst), 1);
+            assert!(locks.try_lock_all().is_some());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -33,23 +33,36 @@ fn an_unlocked_guard_comes_back_to_its_stripe() {
 const KEYS: usize = 40;
 
 /// Sections by key. No two sections of one key may overlap.
-struct Sections([AtomicBool; KEYS]);
+struct Sections {
+    entered: [AtomicBool; KEYS],
+    overlap: AtomicBool,
+}
 
 impl Sections {
     fn run(&self, keys: &[u64]) {
         for &key in keys {
-            assert!(!self.0[key as usize].swap(true, Relaxed), "two sections of key {key}");
+            if self.entered[key as usize].swap(true, Relaxed) {
+                self.overlap.store(true, Relaxed);
+            }
         }
         thread::yield_now();
         for &key in keys {
-            self.0[key as usize].store(false, Relaxed);
+            self.entered[key as usize].store(false, Relaxed);
+        }
+    }
+
+    /// A section that only reads.
+    fn read(&self, key: u64) {
+        if self.entered[key as usize].load(Relaxed) {
+            self.overlap.store(true, Relaxed);
         }
     }
 }
 
-/// Calls all methods that take a stripe, beside threads that resize.
-fn torture(step: impl Fn(&Sections, usize, [u64; 3]) + Sync, resize: impl Fn(usize) + Sync) {
-    let sections = Sections([const { AtomicBool::new(false) }; KEYS]);
+/// Runs steps beside threads that resize. Returns whether two sections of a key overlapped.
+fn torture(step: impl Fn(&Sections, usize, [u64; 3]) + Sync, resize: impl Fn(usize) + Sync) -> bool {
+    let sections =
+        Sections { entered: [const { AtomicBool::new(false) }; KEYS], overlap: AtomicBool::new(false) };
     thread::scope(|scope| {
         for thread in 0..4_usize {
             let (sections, step) = (&sections, &step);
@@ -75,12 +88,13 @@ fn torture(step: impl Fn(&Sections, usize, [u64; 3]) + Sync, resize: impl Fn(usi
             scope.spawn(move || (0..60).for_each(|round| resize(1 << ((round + shift) % 7))));
         }
     });
+    sections.overlap.into_inner()
 }
 
 #[test]
 fn equal_keys_exclude_each_other_while_stripes_change() {
     let locks = Arc::new(StripedMutex::<u64, HashSet<u64>>::growing(1..=64));
-    torture(
+    let overlap = torture(
         |sections, round, keys| {
             let [a, b, c] = keys;
             let long = Duration::from_secs(3_600);
@@ -148,6 +162,7 @@ fn equal_keys_exclude_each_other_while_stripes_change() {
             locks.resize(stripes);
         },
     );
+    assert!(!overlap, "two sections of a key");
     let mut found: Vec<u64> = locks.lock_all().iter().flat_map(|(_, keys)| keys.clone()).collect();
     assert!(found.iter().all(|key| locks.lock(key).contains(key)), "data is where its key is");
     let count = found.len();
@@ -159,7 +174,7 @@ fn equal_keys_exclude_each_other_while_stripes_change() {
 #[test]
 fn writers_exclude_while_stripes_change() {
     let locks = StripedRwLock::<u64>::growing(1..=64);
-    torture(
+    let overlap = torture(
         |sections, round, keys| {
             let [a, b, c] = keys;
             match round % 5 {
@@ -169,18 +184,18 @@ fn writers_exclude_while_stripes_change() {
                 }
                 1 => {
                     let _guard = locks.read(&a);
-                    assert!(!sections.0[a as usize].load(Relaxed), "a section beside a reader");
+                    sections.read(a);
                 }
                 2 => {
                     let _guard = locks.batch().read(&a).write(&b).write(&c).lock();
-                    assert!(!sections.0[a as usize].load(Relaxed), "a section beside a reader");
+                    sections.read(a);
                     sections.run(&[b, c]);
                 }
                 3 => {
                     let guard = RwLockUpgradableReadGuard::upgrade(locks.upgradable_read(&a));
                     sections.run(&[a]);
                     let _read = Guard::downgrade(guard);
-                    assert!(!sections.0[a as usize].load(Relaxed), "a section beside a reader");
+                    sections.read(a);
                 }
                 _ => {
                     let _guard = locks.write_many(&keys);
@@ -192,4 +207,25 @@ fn writers_exclude_while_stripes_change() {
             locks.resize(stripes);
         },
     );
+    assert!(!overlap, "two sections of a key");
+}
+
+/// The negative control: a set in which who resizes waits for no holder.
+#[test]
+fn the_torture_finds_two_sections_of_a_key() {
+    let stripes: [parking_lot::Mutex<()>; 64] = [const { parking_lot::Mutex::new(()) }; 64];
+    let active = AtomicUsize::new(1);
+    let overlap = || {
+        torture(
+            |sections, _, [key, ..]| {
+                let _guard = stripes[key as usize % active.load(Relaxed)].lock();
+                sections.run(&[key]);
+            },
+            |stripes| {
+                active.store(stripes, Relaxed);
+                thread::yield_now();
+            },
+        )
+    };
+    while !overlap() {}
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use loom_tests::{LoomMutex, explore};
-use stripe_lock::StripedMutex;
+use loom_tests::{LoomMutex, LoomRwLock, explore};
 use stripe_lock::blocking::{MutexGuard, Split};
+use stripe_lock::{StripedMutex, StripedRwLock};
 
 use super::{ByStripe, Counter, join};
 
@@ -228,5 +228,74 @@ fn false_contention_splits() {
         let keys = Keys::new(1);
         beside(&keys, &[|keys| keys.add(0), |keys| keys.add(1)], |keys| keys.add(1));
         keys.have([1, 2]);
+    });
+}
+
+#[test]
+fn a_false_wait_for_many_splits() {
+    explore("a stripe is split because lock_many waits", Some(3), || {
+        let keys = Keys::new(1);
+        beside(&keys, &[|keys| keys.add(0), |keys| keys.add(1)], |keys| {
+            let mut pots = keys.locks.lock_many(&[1]);
+            assert_eq!(pots.len(), 1, "no other stripe is held");
+            keys.data[1].add();
+            pots.get_mut(&1).expect("it is held").0[1] += 1;
+        });
+        keys.have([1, 2]);
+    });
+}
+
+/// Two keys that are read and written.
+struct Readable {
+    locks: StripedRwLock<u64, (), LoomRwLock, ByStripe>,
+    data: [Counter; 2],
+}
+
+impl Readable {
+    fn new(stripes: usize) -> Arc<Self> {
+        let locks = StripedRwLock::growing_with_hasher(1..=2, ByStripe::of(2));
+        locks.resize(2);
+        locks.resize(stripes);
+        Arc::new(Self { locks, data: Default::default() })
+    }
+
+    fn write(&self, key: u64) {
+        let _guard = self.locks.write(&key);
+        self.data[key as usize].add();
+    }
+
+    fn read(&self, key: u64) {
+        let _guard = self.locks.read(&key);
+        self.data[key as usize].get();
+    }
+}
+
+#[test]
+fn a_batch_across_a_merge() {
+    explore("a batch across a merge", Some(3), || {
+        let keys = Readable::new(2);
+        let others = [|keys: &Readable| assert!(keys.locks.resize(1)), |keys: &Readable| keys.read(1)]
+            .map(|other| super::spawn(&keys, other));
+        let guard = keys.locks.batch().read(&0).write(&1).lock();
+        assert!(guard.holds(&0) && guard.holds(&1), "it is held");
+        keys.data[0].get();
+        keys.data[1].add();
+        drop(guard);
+        join(others);
+    });
+}
+
+#[test]
+fn many_carry_out_a_split() {
+    explore("lock_many splits a stripe in passing", Some(3), || {
+        let keys = Readable::new(1);
+        let other = super::spawn(&keys, |keys| keys.write(0));
+        // This may wait falsely. Only who writes can split the stripe.
+        keys.read(1);
+        let guard = keys.locks.write_many(&[1]);
+        assert!(guard.holds(&1), "it is held");
+        keys.data[1].add();
+        drop(guard);
+        join([other]);
     });
 }

@@ -8,7 +8,6 @@ use core::sync::atomic::AtomicU32 as PlainU32;
 
 use crate::blocking::raw::{Mode, RawAcquire, Way};
 use crate::shared::atomic::Relaxed;
-use crate::shared::stripe_set::StripeSet;
 use crate::shared::striped::Striped;
 
 /// A false wait adds this to the score, and every acquisition subtracts 1. So the score of a stripe rises in the long run if more
@@ -75,34 +74,27 @@ impl<F> Growth<F> {
     }
 }
 
-/// The place for which an operation on these places takes a stripe, if there is only one.
-pub(crate) fn single_place(
-    places: &StripeSet,
-    stripe: usize,
-    is_own: impl Fn(usize) -> bool,
-) -> Option<usize> {
-    let place = places.next_from(stripe)?;
-    let next = places.next_from(place + 1);
-    next.is_none_or(|next| !is_own(next)).then_some(place)
-}
-
-/// A way of taking a stripe for a place, which counts false waits.
-pub(crate) struct Counting<'a, W, F> {
-    pub(crate) way: &'a W,
+/// A way of taking a stripe for a place, if it is for a single one, which counts false waits.
+pub(crate) struct Counting<'a, W, F, P> {
+    /// What to do if the stripe is not free.
+    pub(crate) way: Option<&'a W>,
     pub(crate) growth: &'a Growth<F>,
-    pub(crate) place: Option<usize>,
+    pub(crate) place: P,
 }
 
-impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>, F> Way<L, M> for Counting<'_, W, F> {
+impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>, F, P: Fn() -> Option<usize>> Way<L, M>
+    for Counting<'_, W, F, P>
+{
     #[cfg(feature = "tracing")]
     const WAITS: bool = W::WAITS;
 
     #[inline]
     fn take(&self, raw: &L, stripe: usize) -> Option<L::State> {
         raw.try_acquire().or_else(|| {
-            let holder = self.growth.holder(stripe);
-            let state = self.way.take(raw, stripe)?;
-            if holder.is_some_and(|holder| self.place.is_some_and(|place| place != holder)) {
+            let way = self.way?;
+            let (holder, place) = (self.growth.holder(stripe), (self.place)());
+            let state = way.take(raw, stripe)?;
+            if holder.is_some_and(|holder| place.is_some_and(|place| place != holder)) {
                 self.growth.waited_falsely(stripe);
             }
             Some(state)
@@ -112,8 +104,7 @@ impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>, F> Way<L, M> for Counting<'_, W, F
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{Growth, single_place};
-    use crate::shared::stripe_set::StripeSet;
+    use super::Growth;
 
     #[test]
     fn three_false_waits_in_a_row_are_enough() {
@@ -163,15 +154,5 @@ mod tests {
             growth.waited_falsely(0);
             (0..7).any(|_| growth.acquired(0, Some(0), true))
         }));
-    }
-
-    #[test]
-    fn several_places_name_none() {
-        let mut places = StripeSet::empty(8);
-        for place in [1, 4, 5] {
-            places.insert(place);
-        }
-        assert_eq!(single_place(&places, 0, |place| place < 4), Some(1));
-        assert_eq!(single_place(&places, 4, |place| place >= 4), None);
     }
 }

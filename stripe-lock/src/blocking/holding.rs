@@ -32,9 +32,11 @@ pub unsafe trait Holding<L>: Sealed {
         None
     }
 
-    /// Sets which stripes will be held exclusively, if others will be held shared. Nothing is held yet.
+    /// As [`writes`](Self::writes), to change while none of the stripes that change is held.
     #[inline]
-    fn set_writes(&mut self, _: Option<StripeSet>) {}
+    fn writes_mut(&mut self) -> Option<&mut StripeSet> {
+        None
+    }
 
     /// Releases the highest stripe.
     ///
@@ -73,7 +75,12 @@ pub(crate) trait Take<L, W>: Holding<L> {
     fn push<T>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &W) -> bool;
 
     /// As [`push`](Self::push) for a place, with false waits counted.
-    fn push_counting<T, F>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &Counting<'_, W, F>) -> bool;
+    fn push_counting<T, F, P: Fn() -> Option<usize>>(
+        &mut self,
+        stripe: &Stripe<L, T>,
+        index: usize,
+        way: &Counting<'_, W, F, P>,
+    ) -> bool;
 }
 
 /// All stripes in mode `M`. It needs no heap memory if the raw lock keeps no state for an acquisition.
@@ -188,7 +195,13 @@ impl<L: RawAcquire<M>, M: Mode, W: Way<L, M>> Take<L, W> for Uniform<L, M> {
         stripe.take(way, index).map(|state| self.0.push(state)).is_some()
     }
 
-    fn push_counting<T, F>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &Counting<'_, W, F>) -> bool {
+    #[inline]
+    fn push_counting<T, F, P: Fn() -> Option<usize>>(
+        &mut self,
+        stripe: &Stripe<L, T>,
+        index: usize,
+        way: &Counting<'_, W, F, P>,
+    ) -> bool {
         self.push(stripe, index, way)
     }
 }
@@ -209,7 +222,7 @@ impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Mixed<L> {
     }
 }
 
-// SAFETY: the stripes in `writes`, which does not change while any is held, are held in mode `Exclusive`.
+// SAFETY: of the stripes held, those in `writes` are held in mode `Exclusive`, and none goes in or out while it is held.
 unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<L> {
     fn access(&self, index: usize) -> Access {
         if self.writes.contains(index) { Access::Exclusive } else { Access::Shared }
@@ -219,10 +232,8 @@ unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<
         Some(&self.writes)
     }
 
-    fn set_writes(&mut self, writes: Option<StripeSet>) {
-        if let Some(writes) = writes {
-            self.writes = writes;
-        }
+    fn writes_mut(&mut self) -> Option<&mut StripeSet> {
+        Some(&mut self.writes)
     }
 
     unsafe fn pop<T>(&mut self, stripe: &Stripe<L, T>, index: usize) {
@@ -276,7 +287,13 @@ impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>, W: Way<L, Shared> + Way<L, E
         }
     }
 
-    fn push_counting<T, F>(&mut self, stripe: &Stripe<L, T>, index: usize, way: &Counting<'_, W, F>) -> bool {
+    #[inline]
+    fn push_counting<T, F, P: Fn() -> Option<usize>>(
+        &mut self,
+        stripe: &Stripe<L, T>,
+        index: usize,
+        way: &Counting<'_, W, F, P>,
+    ) -> bool {
         if self.exclusive(index) {
             self.exclusive.push_counting(stripe, index, way)
         } else {

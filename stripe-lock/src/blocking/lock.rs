@@ -310,7 +310,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         &self,
         growth: &GrowthOf<K, T, L, S>,
         stripe: usize,
-        place: Option<usize>,
+        place: impl FnOnce() -> Option<usize>,
         exclusive: bool,
     ) -> bool {
         // A stripe that can't be split leaves no mark, as in every set that is fully grown.
@@ -318,7 +318,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
             return false;
         }
         // SAFETY: the caller holds the stripe exclusively, and no reference to its data is used.
-        let split = growth.acquired(stripe, place, exclusive) && unsafe { (growth.split)(self, stripe) };
+        let split = growth.acquired(stripe, place(), exclusive) && unsafe { (growth.split)(self, stripe) };
         #[cfg(feature = "tracing")]
         if split {
             tracing::info!(

@@ -110,10 +110,11 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     #[inline(never)]
     #[track_caller]
     fn check_places(set: &P, owners: &Owners, places: &StripeSet, holding: &mut H) {
-        let written = holding.writes().cloned();
-        holding.set_writes(written.as_ref().map(|places| owners.of_each(places)));
+        let written = holding.writes_mut().map(|written| mem::replace(written, owners.of_each(written)));
         set.id.check(&owners.of_each(places), holding);
-        holding.set_writes(written);
+        if let (Some(places), Some(written)) = (written, holding.writes_mut()) {
+            *written = places;
+        }
     }
 
     /// Takes all of `wanted` in ascending order. If that takes longer than `timeout`, releases those that it got.

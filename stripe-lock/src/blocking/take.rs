@@ -54,7 +54,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         P: Deref<Target = Stripe<L, T>>,
         L: RawAcquire<M>,
     {
-        let counting = Counting { way, growth, place: Some(place) };
+        let place_if_single = || Some(place);
+        let counting = Counting { way: Some(way), growth, place: place_if_single };
         loop {
             let stripe = self.striped.owner(place);
             let taken = Guard::take(reach(stripe), stripe, &counting);
@@ -64,7 +65,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
             }
             let guard = taken?;
             // SAFETY: the guard holds the stripe in mode `M`, and no other code has seen it.
-            let split = unsafe { self.count_and_split(growth, stripe, Some(place), M::EXCLUSIVE) };
+            let split = unsafe { self.count_and_split(growth, stripe, place_if_single, M::EXCLUSIVE) };
             if !split || self.striped.owner(place) == stripe {
                 return Some((stripe, guard));
             }

@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use core::ops::Range;
 
 use crate::shared::atomic::{AtomicU32, Relaxed};
-use crate::shared::stripe_set::StripeSet;
+use crate::shared::stripe_set::{Bits, StripeSet};
 
 /// The owner of each place.
 pub(crate) struct Owners(Box<[AtomicU32]>);
@@ -33,6 +33,20 @@ impl Owners {
     /// The stripes that own these places.
     pub(crate) fn of_each(&self, places: &StripeSet) -> StripeSet {
         StripeSet::collect(self.0.len(), places.iter().map(|place| self.of(place)))
+    }
+
+    /// The stripes that own these places, of at most 64.
+    #[inline]
+    pub(crate) fn of_few(&self, places: &Bits) -> Bits {
+        Bits(places.clone().fold(0, |stripes, place| stripes | 1 << self.of(place)))
+    }
+
+    /// The place for which a stripe is taken, if it is a single one of these.
+    pub(crate) fn single_place(&self, places: &StripeSet, stripe: usize) -> Option<usize> {
+        let is_own = |place| self.of(place) == stripe;
+        let place = places.next_from(stripe)?;
+        let is_single = places.next_from(place + 1).is_none_or(|next| !is_own(next));
+        (is_own(place) && is_single).then_some(place)
     }
 
     /// The stripes that own places.
@@ -63,6 +77,7 @@ impl Owners {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::Owners;
+    use crate::shared::stripe_set::{Bits, StripeSet};
 
     #[test]
     fn splits_and_merges_move_blocks() {
@@ -75,5 +90,16 @@ mod tests {
         assert!(owners.can_split(4) && !owners.can_split(6) && !owners.can_split(7));
         owners.give(4..8, 4);
         assert_eq!((owners.places(0), owners.places(4)), (0..4, 4..8));
+    }
+
+    #[test]
+    fn a_stripe_is_taken_for_one_place_or_for_several() {
+        let (owners, places) = (Owners::new(2, 8), Bits(1 << 1 | 1 << 4 | 1 << 5));
+        assert_eq!(owners.of_few(&places), Bits(1 << 0 | 1 << 4));
+        let places = StripeSet::from(places);
+        assert_eq!(owners.single_place(&places, 0), Some(1));
+        assert_eq!(owners.single_place(&places, 4), None);
+        owners.give(2..4, 2);
+        assert_eq!(owners.single_place(&places, 2), None);
     }
 }

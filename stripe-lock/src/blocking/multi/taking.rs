@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use crate::blocking::growth::{Counting, single_place};
+use crate::blocking::growth::Counting;
 use crate::blocking::holding::{Holding, Take};
 use crate::blocking::lock::{Splitting, StripedLock};
 use crate::blocking::stripe::Stripe;
@@ -37,56 +37,14 @@ pub(super) fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     way: &W,
 ) -> Option<StripeSet> {
     if let Some(splitting) = set.splitting() {
-        return take_for_places(set, splitting, &places, holding, way);
+        let mut taken = StripeSet::empty(set.stripes());
+        return take_for_places(set, splitting, &places, &mut taken, holding, way).then_some(taken);
     }
     let push = |holding: &mut H, stripe: &_, index| holding.push(stripe, index, way);
     take_each(set, places.iter(), holding, push).then_some(places)
 }
 
-/// Takes the stripes that own `places`, in ascending order, and splits those that are due. Returns the stripes that it holds, or
-/// `None` if `way` failed, and then it holds nothing.
-fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
-    set: &StripedLock<K, T, L, S>,
-    (owners, growth): Splitting<'_, K, T, L, S>,
-    places: &StripeSet,
-    holding: &mut H,
-    way: &W,
-) -> Option<StripeSet> {
-    let written_places = holding.writes().cloned();
-    let owners_written = || written_places.as_ref().map(|places| owners.of_each(places));
-    loop {
-        let (stripes, written) = (owners.of_each(places), owners_written());
-        holding.set_writes(written.clone());
-        let place = |stripe| single_place(places, stripe, |place| owners.of(place) == stripe);
-        let taken = take_each(set, stripes.iter(), holding, |holding, stripe, index| {
-            holding.push_counting(stripe, index, &Counting { way, growth, place: place(index) })
-        });
-        // The stripes may own other places by now.
-        let in_place = || owners.of_each(places) == stripes && owners_written() == written;
-        if !taken {
-            if in_place() {
-                return None;
-            }
-            continue;
-        }
-        let held = Releasing { set, rest: stripes.iter(), holding };
-        if !in_place() {
-            continue;
-        }
-        let mut split = false;
-        for stripe in &stripes {
-            // SAFETY: `holding` holds the stripe, exclusively if it says so, and no other code has seen it.
-            split |=
-                unsafe { set.count_and_split(growth, stripe, place(stripe), held.holding.exclusive(stripe)) };
-        }
-        if !split || in_place() {
-            mem::forget(held);
-            return Some(stripes);
-        }
-    }
-}
-
-/// As [`take_for_places`], for a set of at most 64 stripes. It returns a word, because a whole set is slow to move.
+/// As [`take_many`] in a set of at most 64 stripes that can be split. It gives back a word, since a whole set is slow to move.
 #[inline(never)]
 pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
@@ -95,7 +53,88 @@ pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     holding: &mut H,
     way: &W,
 ) -> Option<Bits> {
-    take_for_places(set, splitting, &places.into(), holding, way)?.bits()
+    if holding.writes().is_none()
+        && let Some(stripes) = take_free_for_places::<_, _, _, _, _, W>(set, splitting, &places, holding)
+    {
+        return Some(stripes);
+    }
+    let (places, mut taken) = (StripeSet::from(places), StripeSet::from(Bits(0)));
+    if take_for_places(set, splitting, &places, &mut taken, holding, way) { taken.bits() } else { None }
+}
+
+/// Takes the stripes of places if all are free and none moves meanwhile, as nearly always; or nothing. It finds all stripes before it takes
+/// any, and looks again after the last: a load between two locked instructions would wait for both.
+#[inline(always)]
+fn take_free_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
+    set: &StripedLock<K, T, L, S>,
+    (owners, growth): Splitting<'_, K, T, L, S>,
+    places: &Bits,
+    holding: &mut H,
+) -> Option<Bits> {
+    let stripes = owners.of_few(places);
+    let free = Counting::<W, _, _> { way: None, growth, place: || None };
+    let push = |holding: &mut H, stripe: &_, index| holding.push_counting(stripe, index, &free);
+    if !take_each(set, stripes.clone(), holding, push) {
+        return None;
+    }
+    let held = Releasing { set, rest: stripes.clone(), holding };
+    if owners.of_few(places) != stripes {
+        return None;
+    }
+    let mut split = false;
+    for stripe in stripes.clone() {
+        let place = || owners.single_place(&places.clone().into(), stripe);
+        // SAFETY: `held` holds the stripe, exclusively where it says so, and nobody has seen it.
+        split |= unsafe { set.count_and_split(growth, stripe, place, held.holding.exclusive(stripe)) };
+    }
+    if split && owners.of_few(places) != stripes {
+        return None;
+    }
+    mem::forget(held);
+    Some(stripes)
+}
+
+/// Takes the stripes that own `places` in ascending order, and splits those that are due. Adds them to `taken`, which is empty, and returns
+/// whether it got them all. If not, or if taking one panics, it has released those it got.
+///
+/// A stripe that has lost its place by the time it is taken is given back alone. The place's new owner is above all stripes held, too:
+/// none of them owns the place, and each keeps all that it owns.
+fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
+    set: &StripedLock<K, T, L, S>,
+    (owners, growth): Splitting<'_, K, T, L, S>,
+    places: &StripeSet,
+    taken: &mut StripeSet,
+    holding: &mut H,
+    way: &W,
+) -> bool {
+    let written_places = holding.writes().cloned();
+    let writes = |stripe| {
+        let place = written_places.as_ref().and_then(|places| places.next_from(stripe));
+        place.is_some_and(|place| owners.of(place) == stripe)
+    };
+    let mut taking = TakingForPlaces { set, taken, holding };
+    let mut rest = places.iter().peekable();
+    while let Some(&place) = rest.peek() {
+        let stripe = owners.of(place);
+        let single_place = || owners.single_place(places, stripe);
+        let written = writes(stripe);
+        let got = taking.push(stripe, written, &Counting { way: Some(way), growth, place: single_place });
+        if got {
+            let exclusive = taking.holding.exclusive(stripe);
+            // SAFETY: `holding` holds the stripe, exclusively if it says so, and no other code has seen it.
+            unsafe { set.count_and_split(growth, stripe, single_place, exclusive) };
+        }
+        // What is taken may be another key's by now.
+        let in_place = owners.of(place) == stripe && writes(stripe) == written;
+        match (got, in_place) {
+            (true, true) => while rest.next_if(|&next| owners.of(next) == stripe).is_some() {},
+            (true, false) => taking.pop(stripe),
+            (false, true) => return false,
+            (false, false) => (),
+        }
+    }
+    mem::forget(taking);
+    true
 }
 
 /// Releases each of `stripes`, which are in ascending order, from the highest to the lowest.
@@ -174,5 +213,48 @@ impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + C
         let taken = self.stripes.clone().filter(|&index| index < self.reached);
         // SAFETY: the stripes below `reached` were taken in ascending order, and no reference to their data was made.
         unsafe { release_each(self.set, taken, self.holding) }
+    }
+}
+
+/// As [`Taking`], where the stripes are found on the way.
+struct TakingForPlaces<'a, K: ?Sized, T, L, S, H: Holding<L>> {
+    set: &'a StripedLock<K, T, L, S>,
+    taken: &'a mut StripeSet,
+    holding: &'a mut H,
+}
+
+impl<K: ?Sized, T, L, S, H: Holding<L>> TakingForPlaces<'_, K, T, L, S, H> {
+    /// Takes a stripe above all those held, for writing if the mode depends on the stripe and this one is `written`. Returns whether it got
+    /// it.
+    #[inline(always)]
+    fn push<W, F, P>(&mut self, stripe: usize, written: bool, way: &Counting<'_, W, F, P>) -> bool
+    where
+        H: Take<L, W>,
+        P: Fn() -> Option<usize>,
+    {
+        if let Some(writes) = self.holding.writes_mut() {
+            if written {
+                writes.insert(stripe)
+            } else {
+                writes.remove(stripe)
+            };
+        }
+        self.holding.push_counting(self.set.striped.stripe(stripe), stripe, way) && self.taken.insert(stripe)
+    }
+
+    /// Gives the highest stripe back.
+    #[cold]
+    fn pop(&mut self, stripe: usize) {
+        self.taken.remove(stripe);
+        // SAFETY: the stripe was pushed last, and no reference to its data is left.
+        unsafe { self.holding.pop(self.set.striped.stripe(stripe), stripe) }
+    }
+}
+
+impl<K: ?Sized, T, L, S, H: Holding<L>> Drop for TakingForPlaces<'_, K, T, L, S, H> {
+    #[cold]
+    fn drop(&mut self) {
+        // SAFETY: `taken` is what `holding` holds, and no reference to its data was made.
+        unsafe { release_many(self.set, self.taken, self.holding) }
     }
 }

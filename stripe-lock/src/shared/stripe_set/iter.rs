@@ -22,7 +22,7 @@ pub(super) fn lowest(word: u64) -> Option<usize> {
 pub struct Iter<'a>(pub(super) Source<'a>);
 
 /// The bits of a word, ascending.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bits(pub(crate) u64);
 
 impl Iterator for Bits {
