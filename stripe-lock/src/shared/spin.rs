@@ -7,6 +7,7 @@
 
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
 
 /// How many pauses a waiter makes, at most, before it goes to sleep: 10 to 40 microseconds. In a model none: spinning adds nothing to it,
 /// because anything can happen between two looks anyway.
@@ -16,9 +17,8 @@ pub(crate) const MOST_PAUSES: u32 = if cfg!(loom) { 0 } else { 1024 };
 /// while it has the cache line for itself.
 const LONGEST_STEP: u32 = 32;
 
-/// After this many pauses a newcomer joins the queue and spins there, because a newcomer can miss the moments in
+/// After this many pauses a newcomer to a queue of tasks joins it and spins there, because a newcomer can miss the moments in
 /// which the lock is free. Sections of a microsecond have ended by then.
-#[cfg(feature = "async")]
 const LOOK_FIRST: u32 = 64;
 
 /// What differs between the kinds of locks.
@@ -54,10 +54,14 @@ impl Patience {
         }
     }
 
-    /// Spins until an attempt succeeds or spinning is not worth it any more. Returns whether one did.
+    /// Spins until an attempt succeeds or spinning is not worth it any more. Returns whether one did. After a microsecond or so it lets other
+    /// threads run between its looks, because one of them may be the holder.
     pub(crate) fn spin(&self, attempt: impl Fn() -> bool) -> bool {
         let mut looking = self.begin();
         while looking.pause() {
+            if looking.spent >= LOOK_FIRST {
+                thread::yield_now();
+            }
             if attempt() {
                 looking.succeeded();
                 return true;

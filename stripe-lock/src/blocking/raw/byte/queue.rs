@@ -88,10 +88,14 @@ impl Queue {
         Some(first.clone())
     }
 
-    /// Tells the first that it has the lock, and takes it out; the thread has to be woken once the bucket is unlocked.
+    /// Tells the first that it has the lock, and takes it out; the thread has to be woken once the bucket is unlocked. The next competes for
+    /// as long as if it had come now: each hand-over waits for a thread to wake up, so they must not follow each other.
     pub(super) fn grant_first(&mut self) -> Option<Arc<Parker>> {
         let first = self.waiters.pop_front()?.parker;
         first.tell(Told::Granted);
+        if let Some(next) = self.first() {
+            next.since = Since::now();
+        }
         Some(first)
     }
 
