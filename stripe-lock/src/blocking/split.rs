@@ -50,8 +50,8 @@ pub trait Split<K: ?Sized>: Default {
     /// in `upper` can't be accessed until the stripe is split again.
     fn split(&mut self, upper: &mut Self, moves: impl FnMut(&K) -> bool);
 
-    /// Moves everything from `upper` to here. Both stripes are locked. If it panics, the stripes keep their keys. What it has moved by then,
-    /// from this stripe or from others that were to become one with it, is out of reach until they do.
+    /// Moves all data from `upper` to `self`. Both stripes are locked. If it panics, the stripes keep their keys. Data that was moved by
+    /// then, from this stripe or from others that were to be merged with it, can't be accessed until they are merged.
     fn merge(&mut self, upper: &mut Self);
 }
 

@@ -44,7 +44,7 @@ pub(super) fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     take_each(set, places.iter(), holding, push).then_some(places)
 }
 
-/// As [`take_many`] in a set of at most 64 stripes that can be split. It gives back a word, since a whole set is slow to move.
+/// As [`take_many`] in a set of at most 64 stripes that can be split. It returns a word, because a whole set is slow to move.
 #[inline(never)]
 pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
@@ -84,7 +84,7 @@ fn take_free_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     let mut split = false;
     for stripe in stripes.clone() {
         let place = || owners.single_place(&places.clone().into(), stripe);
-        // SAFETY: `held` holds the stripe, exclusively where it says so, and nobody has seen it.
+        // SAFETY: `held` holds the stripe, exclusively if it says so, and no other code has seen it.
         split |= unsafe { set.count_and_split(growth, stripe, place, held.holding.exclusive(stripe)) };
     }
     if split && owners.of_few(places) != stripes {
@@ -124,7 +124,7 @@ fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
             // SAFETY: `holding` holds the stripe, exclusively if it says so, and no other code has seen it.
             unsafe { set.count_and_split(growth, stripe, single_place, exclusive) };
         }
-        // What is taken may be another key's by now.
+        // The place may have another owner by now.
         let in_place = owners.of(place) == stripe && writes(stripe) == written;
         match (got, in_place) {
             (true, true) => while rest.next_if(|&next| owners.of(next) == stripe).is_some() {},

@@ -60,8 +60,8 @@ const UNSURE: Duration = Duration::from_millis(1);
 
 /// A raw mutex of two bytes: one locked instruction to lock, and none to unlock.
 ///
-/// Newcomers may overtake those who wait, but not for long: once the thread that has waited longest has been the first for half a
-/// millisecond, the next release that finds it asleep hands it the lock. [`unlock_fair`](RawMutexFair::unlock_fair) hands it over at once.
+/// Newcomers may overtake those who wait, but not for long: once in half a millisecond, the thread that has waited longest is handed the
+/// lock by a release that finds it asleep. [`unlock_fair`](RawMutexFair::unlock_fair) hands it over at once.
 ///
 /// Only who has to sleep pays for the release without a locked instruction: it interrupts the processors on which other
 /// threads of the process run, which takes 0.5 to 10 microseconds. Where the system has no such barrier, or forbids it, each
