@@ -288,6 +288,43 @@ mod with_the_record {
         elsewhere(|| drop(guard));
         assert_eq!(complaint(|| locks.lock_all()), None, "dropped on another thread");
     }
+
+    #[test]
+    fn a_guard_that_is_unlocked_is_not_taken_for_another() {
+        let locks = StripedMutex::<u64>::new(4);
+        let (mut high, mut low) = (locks.lock_stripe(3), None);
+        Guard::unlocked(&mut high, || low = Some(locks.lock_stripe(0)));
+        drop(low);
+        assert_eq!(
+            complaint(|| locks.lock_stripe(0)).map(|said| said.contains("break the order")),
+            Some(true)
+        );
+        assert_eq!(complaint(|| locks.lock_stripe(3)).map(|said| said.contains("never end")), Some(true));
+        drop(high);
+        assert_eq!(complaint(|| locks.lock_all()), None, "all guards have ended");
+    }
+
+    #[test]
+    fn guards_end_elsewhere_while_their_thread_takes_more() {
+        let [locks, others] = [(); 2].map(|()| Movable::with_hasher(4, DefaultHasher::default()));
+        let (send, receive) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || receive.into_iter().for_each(drop));
+            for round in 0..200 {
+                let guard = std::iter::repeat_with(|| locks.try_lock(&7)).inspect(|_| thread::yield_now());
+                send.send(guard.flatten().next().unwrap()).unwrap();
+                match round % 3 {
+                    0 => drop(others.lock(&round)),
+                    1 => drop((others.lock(&round), locks.try_lock(&7))),
+                    _ => drop(others.lock_many(&[round, round + 1])),
+                }
+            }
+            drop(send);
+        });
+        for set in [&locks, &others] {
+            assert_eq!(complaint(|| set.lock_all()), None, "all guards have ended");
+        }
+    }
 }
 
 #[test]

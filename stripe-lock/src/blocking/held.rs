@@ -14,6 +14,8 @@
 #[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
 mod list;
 #[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
+mod lone;
+#[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
 mod on;
 
 #[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]

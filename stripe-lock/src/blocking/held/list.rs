@@ -1,16 +1,19 @@
 //! The list of what one thread holds, and the lists of all threads.
 //!
-//! A list is locked twice for each guard, so it has to be cheap. It uses the library's own mutex and no reference count, and
-//! it allocates nothing while a thread has few guards of one stripe each.
+//! The only guard of a thread, if it is of one stripe, is noted beside the list, without its lock: see [`lone`](super::lone). For all others
+//! the list is locked twice, so that is cheap: the library's own mutex, no reference count, and no memory asked for while a thread has few
+//! guards of one stripe each.
 
 use std::boxed::Box;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+use super::lone::{Lone, OneStripe};
 use crate::blocking::raw::{Access, ByteMutex, ForMutex, RawAcquire, RawLock};
 use crate::shared::stripe_set::{Bits, StripeSet};
 
@@ -112,6 +115,9 @@ impl Entry {
 
 const WORD: usize = u64::BITS as usize;
 
+/// What names the only guard of a thread.
+const LONE: u64 = 0;
+
 /// Up to this many guards are searched one by one.
 const FEW: usize = 8;
 
@@ -127,28 +133,30 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    const EMPTY: Self = Self { few: Vec::new(), many: BTreeMap::new(), keys: BTreeMap::new(), next: 0 };
+    const EMPTY: Self =
+        Self { few: Vec::new(), many: BTreeMap::new(), keys: BTreeMap::new(), next: LONE + 1 };
 
     #[inline]
     fn len(&self) -> usize {
         self.few.len() + self.many.len()
     }
 
-    /// Adds a guard of one stripe. Returns its number.
-    #[inline]
-    pub(super) fn add_one(
-        &mut self,
-        set: u64,
-        stripe: usize,
-        of: usize,
-        access: Access,
-        at: &'static Location<'static>,
-    ) -> u64 {
-        let word = if of <= WORD { 1 << stripe } else { 0 };
-        self.add(set, Some(stripe), of, word, access, at)
+    /// Names a guard, or names it anew: once it is off the list, the thread's only guard may be another.
+    pub(super) fn new_id(&mut self) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        id
     }
 
-    /// As [`add_one`](Self::add_one), for several stripes in one mode, of a set of at most 64.
+    /// Adds a guard of one stripe.
+    #[inline]
+    fn add_one(&mut self, id: u64, guard: OneStripe) {
+        let OneStripe { set, stripe, of, access, at } = guard;
+        let word = if of <= WORD { 1 << stripe } else { 0 };
+        self.add(Key { set, highest: Some(stripe as u32), id }, of, word, access, at);
+    }
+
+    /// Adds a guard of several stripes, held in one way, out of at most 64; returns what names it.
     #[inline]
     pub(super) fn add_word(
         &mut self,
@@ -157,34 +165,24 @@ impl Entries {
         access: Access,
         at: &'static Location<'static>,
     ) -> u64 {
-        self.add(set, word.checked_ilog2().map(|bit| bit as usize), WORD, word, access, at)
+        let id = self.new_id();
+        self.add(Key { set, highest: word.checked_ilog2(), id }, WORD, word, access, at);
+        id
     }
 
     #[inline]
-    fn add(
-        &mut self,
-        set: u64,
-        highest: Option<usize>,
-        of: usize,
-        word: u64,
-        access: Access,
-        at: &'static Location<'static>,
-    ) -> u64 {
-        let (id, of) = (self.next, of as u32);
-        self.next += 1;
-        let key = Key { set, highest: highest.map(|stripe| stripe as u32), id };
+    fn add(&mut self, key: Key, of: usize, word: u64, access: Access, at: &'static Location<'static>) {
+        let of = of as u32;
         if self.few.len() < FEW {
             self.few.push(Entry { key, of, word, access, several: None, at });
         } else {
             self.insert(Entry { key, of, word, access, several: None, at });
         }
-        id
     }
 
-    /// As [`add_one`](Self::add_one), for any stripes in any modes.
+    /// As [`add_word`](Self::add_word), of any stripes in any ways.
     pub(super) fn add_several(&mut self, set: u64, several: Several, at: &'static Location<'static>) -> u64 {
-        let id = self.next;
-        self.next += 1;
+        let id = self.new_id();
         let key = Key { set, highest: None, id };
         let mut entry = Entry { key, of: 0, word: 0, access: Access::Shared, several: None, at };
         entry.set_several(several);
@@ -246,6 +244,8 @@ pub(super) struct List {
     lock: ForMutex<ByteMutex>,
     /// The number of entries. It can be read without the lock.
     len: AtomicUsize,
+    /// A guard that is not in the list. It was noted while there was no other.
+    lone: Lone,
     entries: UnsafeCell<Entries>,
 }
 
@@ -257,15 +257,67 @@ impl List {
     /// except by a guard that moved there.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.len.load(Relaxed) == 0
+        self.lone.is_empty() && self.len.load(Relaxed) == 0
     }
 
-    /// Calls `f`, which must not panic, with the entries.
+    /// Adds a guard of one stripe. Returns its number.
+    ///
+    /// # Safety
+    ///
+    /// The list is that of the calling thread.
+    #[inline(always)]
+    pub(super) unsafe fn add_one(&self, guard: OneStripe) -> u64 {
+        if self.is_empty() {
+            // SAFETY: the caller promises that the list is its own.
+            unsafe { self.lone.fill(guard) };
+            return LONE;
+        }
+        self.add_one_more(guard)
+    }
+
+    /// As [`add_one`](Self::add_one), for a guard beside others. Out of line to keep the fast path small.
+    #[inline(never)]
+    fn add_one_more(&self, guard: OneStripe) -> u64 {
+        self.with(None, |entries| {
+            let id = entries.new_id();
+            entries.add_one(id, guard);
+            id
+        })
+    }
+
+    /// Whether this is the list of the calling thread.
     #[inline]
-    pub(super) fn with<O>(&self, f: impl FnOnce(&mut Entries) -> O) -> O {
+    fn is_mine(&self) -> bool {
+        MINE.try_with(|Mine(mine)| mine.get().is_some_and(|list| ptr::eq(list, self))).unwrap_or(false)
+    }
+
+    /// Removes the guard with this number.
+    #[inline]
+    pub(super) fn end(&self, id: u64) {
+        if id != LONE || !self.lone.end(self.is_mine()) {
+            self.end_in_list(id);
+        }
+    }
+
+    /// Out of line: inlined, it makes the end of a thread's only guard three times as slow.
+    #[inline(never)]
+    fn end_in_list(&self, id: u64) {
+        self.with(Some(id), |entries| entries.end(id));
+    }
+
+    /// Calls `f`, which must not panic, with the entries. A guard outside the list is moved into it first, if the caller is the list's
+    /// thread, or a method of that guard, whose number is `id`. So the guard can't end at the same time.
+    #[inline]
+    pub(super) fn with<O>(&self, id: Option<u64>, f: impl FnOnce(&mut Entries) -> O) -> O {
         let state = self.lock.acquire();
         // SAFETY: the lock is held, and no `f` calls this method again, because no caller uses a list inside it.
         let entries = unsafe { &mut *self.entries.get() };
+        if Lone::ANYBODY_MOVES || id == Some(LONE) || self.is_mine() {
+            self.lone.move_to(|guard| {
+                entries.add_one(LONE, guard);
+                self.len.store(entries.len(), Relaxed);
+            });
+        }
         let output = f(entries);
         self.len.store(entries.len(), Relaxed);
         // SAFETY: the state is that of the acquisition above.
@@ -313,6 +365,7 @@ impl Lists {
         let list: &'static List = Box::leak(Box::new(List {
             lock: ForMutex::UNLOCKED,
             len: AtomicUsize::new(0),
+            lone: Lone::new(),
             entries: UnsafeCell::new(Entries::EMPTY),
         }));
         #[cfg(feature = "tracing")]
@@ -361,5 +414,5 @@ pub(super) fn mine() -> Option<&'static List> {
 #[cfg(feature = "tracing")]
 pub(super) fn find_in_any<O>(find: impl Fn(&Entries) -> Option<O>) -> Option<O> {
     let all = lists().all.clone();
-    all.iter().find_map(|list| list.with(|entries| find(entries)))
+    all.iter().find_map(|list| list.with(None, |entries| find(entries)))
 }

@@ -6,6 +6,7 @@ use std::string::String;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::list::{Accesses, Entries, Entry, List, Several, mine};
+use super::lone::OneStripe;
 use crate::blocking::holding::Holding;
 use crate::blocking::raw::{Access, RawLock};
 use crate::shared::atomic::AtomicU64;
@@ -95,7 +96,7 @@ impl SetId {
             return;
         }
         let here = Location::caller();
-        let complaint = list.with(|entries| {
+        let complaint = list.with(own, |entries| {
             let mut reaching = entries.reaching(self.0, first);
             if reaching.any(|entry| Some(entry.key.id) != own) {
                 complaint(entries, self, &wanted(), own, here)
@@ -151,10 +152,10 @@ impl SetId {
         let at = Location::caller();
         let id = if let (Some(bits), None) = (stripes.bits(), holding.writes()) {
             let access = holding.access(0);
-            list.with(|entries| entries.add_word(self.0, bits, access, at))
+            list.with(None, |entries| entries.add_word(self.0, bits, access, at))
         } else {
             let several = Several { stripes: stripes.clone(), accesses: Accesses::of(holding) };
-            list.with(|entries| entries.add_several(self.0, several, at))
+            list.with(None, |entries| entries.add_several(self.0, several, at))
         };
         Held(Some((list, id)))
     }
@@ -163,8 +164,9 @@ impl SetId {
     #[track_caller]
     pub(crate) fn record_one(self, stripe: usize, of: usize, access: Access) -> Held {
         let Some(list) = mine() else { return Held::none() };
-        let at = Location::caller();
-        let id = list.with(|entries| entries.add_one(self.0, stripe, of, access, at));
+        let guard = OneStripe { set: self.0, stripe, of, access, at: Location::caller() };
+        // SAFETY: `mine` is the list of this thread.
+        let id = unsafe { list.add_one(guard) };
         Held(Some((list, id)))
     }
 }
@@ -182,7 +184,7 @@ impl Held {
 
     fn change(&mut self, change: impl FnOnce(&mut Several)) {
         let Some((list, id)) = self.0 else { return };
-        list.with(|entries| {
+        list.with(Some(id), |entries| {
             if let Some(mut entry) = entries.remove(id) {
                 let mut several = entry.to_several();
                 change(&mut several);
@@ -205,7 +207,7 @@ impl Held {
     /// Changes the mode in which the stripes are held.
     pub(crate) fn held_as(self, access: Access) -> Self {
         if let Some((list, id)) = self.0 {
-            list.with(|entries| entries.get_mut(id).map_or((), |entry| entry.set_access(access)));
+            list.with(Some(id), |entries| entries.get_mut(id).map_or((), |entry| entry.set_access(access)));
         }
         self
     }
@@ -214,7 +216,8 @@ impl Held {
     #[track_caller]
     pub(crate) fn check_again(&self, access: Access) {
         let Some((list, id)) = self.0 else { return };
-        let own = list.with(|entries| entries.get(id).map(|entry| (entry.key.set, entry.to_several())));
+        let own =
+            list.with(Some(id), |entries| entries.get(id).map(|entry| (entry.key.set, entry.to_several())));
         if let Some((set, own)) = own {
             check_again(list, set, Several { accesses: Accesses::All(access), ..own }, Some(id));
         }
@@ -222,14 +225,21 @@ impl Held {
 
     /// Removes the guard from the record while its stripes are released. [`resume`](Self::resume) adds it again.
     pub(crate) fn suspend(&mut self) -> Suspended {
-        Suspended(self.0.take().and_then(|(list, id)| Some((list.with(|entries| entries.remove(id))?, list))))
+        let held = self.0.take();
+        Suspended(
+            held.and_then(|(list, id)| Some((list.with(Some(id), |entries| entries.remove(id))?, list))),
+        )
     }
 
     /// Adds the guard to the record again, once its stripes are held again.
     pub(crate) fn resume(&mut self, Suspended(held): Suspended) {
-        self.0 = held.map(|(entry, list)| {
-            let id = entry.key.id;
-            list.with(|entries| entries.insert(entry));
+        self.0 = held.map(|(mut entry, list)| {
+            let id = list.with(None, |entries| {
+                let id = entries.new_id();
+                entry.key.id = id;
+                entries.insert(entry);
+                id
+            });
             (list, id)
         });
     }
@@ -239,7 +249,7 @@ impl Held {
     #[inline]
     pub(crate) fn end(&mut self) {
         if let Some((list, id)) = self.0.take() {
-            list.with(|entries| entries.end(id));
+            list.end(id);
         }
     }
 }
