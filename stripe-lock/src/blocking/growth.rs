@@ -74,9 +74,9 @@ impl<F> Growth<F> {
     }
 }
 
-/// A way of taking a stripe for a place, if it is for a single one, which counts false waits.
+/// A way of taking a stripe that counts false waits, if the operation has a single place on the stripe.
 pub(crate) struct Counting<'a, W, F, P> {
-    /// What to do if the stripe is not free.
+    /// How to wait if the stripe is not free. `None` gives up.
     pub(crate) way: Option<&'a W>,
     pub(crate) growth: &'a Growth<F>,
     pub(crate) place: P,

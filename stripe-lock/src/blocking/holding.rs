@@ -32,7 +32,7 @@ pub unsafe trait Holding<L>: Sealed {
         None
     }
 
-    /// As [`writes`](Self::writes), to change while none of the stripes that change is held.
+    /// As [`writes`](Self::writes), mutable. Only stripes that are not held may be added or removed.
     #[inline]
     fn writes_mut(&mut self) -> Option<&mut StripeSet> {
         None
@@ -222,7 +222,8 @@ impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Mixed<L> {
     }
 }
 
-// SAFETY: of the stripes held, those in `writes` are held in mode `Exclusive`, and none goes in or out while it is held.
+// SAFETY: held stripes that are in `writes` are held in mode `Exclusive`, and no stripe is added or removed while it is
+// held.
 unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<L> {
     fn access(&self, index: usize) -> Access {
         if self.writes.contains(index) { Access::Exclusive } else { Access::Shared }

@@ -9,7 +9,7 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 
-/// How many pauses a waiter makes, at most, before it goes to sleep: 10 to 40 microseconds. In a model none: spinning adds nothing to it,
+/// The most pauses that a waiter makes before it goes to sleep: 10 to 40 us. A model makes none: spinning adds nothing to it,
 /// because anything can happen between two looks anyway.
 pub(crate) const MOST_PAUSES: u32 = if cfg!(loom) { 0 } else { 1024 };
 
@@ -128,7 +128,7 @@ impl Looking<'_> {
         self.learn((self.learnt.max(self.spent) + reward).min(MOST_PAUSES), probes.0);
     }
 
-    /// It was not.
+    /// The waiter went to sleep without the lock.
     pub(crate) fn failed(&self) {
         let Tuning { least, probes, .. } = self.patience.tuning;
         let interval = self.patience.interval.load(Relaxed);

@@ -62,8 +62,9 @@ pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     if take_for_places(set, splitting, &places, &mut taken, holding, way) { taken.bits() } else { None }
 }
 
-/// Takes the stripes of places if all are free and none moves meanwhile, as nearly always; or nothing. It finds all stripes before it takes
-/// any, and looks again after the last: a load between two locked instructions would wait for both.
+/// Takes the stripes of the places if all are free and no place changes its owner, which is nearly always so. Otherwise it takes
+/// nothing. It looks all stripes up before it takes any, and again after the last: a load between two locked instructions would
+/// wait for both.
 #[inline(always)]
 fn take_free_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
@@ -94,11 +95,11 @@ fn take_free_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     Some(stripes)
 }
 
-/// Takes the stripes that own `places` in ascending order, and splits those that are due. Adds them to `taken`, which is empty, and returns
-/// whether it got them all. If not, or if taking one panics, it has released those it got.
+/// Takes the stripes that own `places` in ascending order, and splits those that are due. Adds them to `taken`, which is empty.
+/// Returns whether it got them all. If it did not, or if taking one panics, it releases those that it got.
 ///
-/// A stripe that has lost its place by the time it is taken is given back alone. The place's new owner is above all stripes held, too:
-/// none of them owns the place, and each keeps all that it owns.
+/// If a stripe has lost its place by the time it is taken, only this stripe is released. The place's new owner is above all held
+/// stripes too: none of them owns the place, and each keeps its places.
 fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
     (owners, growth): Splitting<'_, K, T, L, S>,
@@ -216,7 +217,7 @@ impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + C
     }
 }
 
-/// As [`Taking`], where the stripes are found on the way.
+/// As [`Taking`], for stripes that are looked up one after the other.
 struct TakingForPlaces<'a, K: ?Sized, T, L, S, H: Holding<L>> {
     set: &'a StripedLock<K, T, L, S>,
     taken: &'a mut StripeSet,
@@ -224,8 +225,8 @@ struct TakingForPlaces<'a, K: ?Sized, T, L, S, H: Holding<L>> {
 }
 
 impl<K: ?Sized, T, L, S, H: Holding<L>> TakingForPlaces<'_, K, T, L, S, H> {
-    /// Takes a stripe above all those held, for writing if the mode depends on the stripe and this one is `written`. Returns whether it got
-    /// it.
+    /// Takes a stripe above all held stripes. If modes differ between stripes, `written` says whether it is taken for writing.
+    /// Returns whether it got it.
     #[inline(always)]
     fn push<W, F, P>(&mut self, stripe: usize, written: bool, way: &Counting<'_, W, F, P>) -> bool
     where
@@ -242,7 +243,7 @@ impl<K: ?Sized, T, L, S, H: Holding<L>> TakingForPlaces<'_, K, T, L, S, H> {
         self.holding.push_counting(self.set.striped.stripe(stripe), stripe, way) && self.taken.insert(stripe)
     }
 
-    /// Gives the highest stripe back.
+    /// Releases the highest stripe.
     #[cold]
     fn pop(&mut self, stripe: usize) {
         self.taken.remove(stripe);
@@ -254,7 +255,7 @@ impl<K: ?Sized, T, L, S, H: Holding<L>> TakingForPlaces<'_, K, T, L, S, H> {
 impl<K: ?Sized, T, L, S, H: Holding<L>> Drop for TakingForPlaces<'_, K, T, L, S, H> {
     #[cold]
     fn drop(&mut self) {
-        // SAFETY: `taken` is what `holding` holds, and no reference to its data was made.
+        // SAFETY: `holding` holds exactly the stripes in `taken`, and no reference to their data was made.
         unsafe { release_many(self.set, self.taken, self.holding) }
     }
 }

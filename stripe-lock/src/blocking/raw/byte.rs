@@ -1,31 +1,31 @@
 //! A mutex of two bytes that is locked by one compare-and-swap and released by a plain store.
 //!
-//! The first byte says whether it is locked. A thread that gives up looking at it goes to sleep in a queue, and the second
-//! byte says so to the holder:
+//! The first byte says whether it is locked. A thread that has spun in vain joins a queue and sleeps. The second byte
+//! tells this to the holder:
 //!
-//! | waiting | queue | what a release does |
+//! | second byte | queue | a release |
 //! |---|---|---|
 //! | `NOBODY` | empty | stores 0 |
-//! | `ASLEEP` | its first sleeps | tells the first to compete, or hands it the lock if it has competed for long |
-//! | `AWAKE` | its first was told to compete, and looks | stores 0 |
+//! | `ASLEEP` | its first waiter sleeps | tells the first waiter to compete, or hands it the lock if that is due |
+//! | `AWAKE` | its first waiter was told to compete, and is awake | stores 0 |
 //!
-//! The second byte changes under the lock of the bucket in which the queue is. A release reads it twice. The read before the
-//! store is the one that counts while threads wait: the releaser still holds the lock then, so that it can hand it over. The
-//! read after the store finds who went to sleep in between, and costs no locked instruction: see [`barrier`].
+//! The second byte changes under the lock of the queue's bucket. A release reads it twice. If threads wait, the read before
+//! the store finds them while the releaser still holds the lock, so it can hand the lock over. The read after the store
+//! finds a thread that went to sleep in between. It needs no locked instruction: see [`barrier`].
 //!
 //! # No wake-up is lost
 //!
-//! A thread sleeps only while some other thread is bound to see to the queue. There are two cases.
-//! - `AWAKE`: the first of the queue is awake. Whatever comes of it, it comes back under the lock of the bucket: with the lock
-//!   in hand, or to sleep, or because its time is up; and sets the byte to what it leaves, or calls the next.
-//! - `ASLEEP`: whoever set it did so under the lock of the bucket, and before it let go of that either held the lock itself,
-//!   so that its own release will read the byte; or passed the barrier and then found the lock held. Any release of that
-//!   holder or of a later one reads the byte: had it read it before it was set, its store would have been seen.
+//! A thread sleeps only while another thread is certain to serve the queue. There are two cases.
+//! - `AWAKE`: the first waiter is awake. It will lock the bucket again, because it has the lock, goes back to sleep, or has
+//!   timed out. Then it sets the byte for the remaining queue, or wakes the next waiter.
+//! - `ASLEEP`: the thread that set it held the bucket's lock. Before it released that, it either held the mutex, and then
+//!   its own release will read the byte. Or it passed the barrier and then found the mutex locked. Then the release of that
+//!   holder reads the byte: if it had read the byte before it was set, its store would have been visible after the barrier.
 //!
-//! One barrier for each change to `ASLEEP` is therefore enough, and those who join a queue that isn't empty need none: they
-//! find the byte set under the lock of the bucket, which was not let go before the barrier was passed.
+//! So one barrier for each change to `ASLEEP` is enough. A thread that joins a queue that isn't empty needs none: it finds
+//! the byte set under the bucket's lock, which was not released before the barrier was passed.
 //!
-//! Where the barrier fails, the first of the queue sleeps for a time only, and looks again.
+//! If the barrier fails, the first waiter sleeps for a limited time and then checks again.
 
 mod barrier;
 mod parker;
@@ -55,7 +55,7 @@ const NOBODY: u8 = 0;
 const ASLEEP: u8 = 1;
 const AWAKE: u8 = 2;
 
-/// How long the first of a queue sleeps, at most, where nothing makes sure that a release sees it.
+/// The longest sleep of the first waiter if a release may not see it.
 const UNSURE: Duration = Duration::from_millis(1);
 
 /// A raw mutex of two bytes: one locked instruction to lock, and none to unlock.
@@ -63,8 +63,8 @@ const UNSURE: Duration = Duration::from_millis(1);
 /// Newcomers may overtake those who wait, but not for long: once in half a millisecond, the thread that has waited longest is handed the
 /// lock by a release that finds it asleep. [`unlock_fair`](RawMutexFair::unlock_fair) hands it over at once.
 ///
-/// Only who has to sleep pays for the release without a locked instruction: it interrupts the processors on which other
-/// threads of the process run, which takes 0.5 to 10 microseconds. Where the system has no such barrier, or forbids it, each
+/// The cost of releases without a locked instruction is on the threads that have to sleep: each interrupts the processors on
+/// which other threads of the process run, which takes 0.5 to 10 us. If the system has no such barrier, or forbids it, each
 /// release is a locked instruction.
 ///
 /// Measured on two AMD EPYC cores, in nanoseconds for a lock and its release, median of 31 rounds of one thread and of 3 of
@@ -99,11 +99,11 @@ pub struct ByteMutex {
     waiting: Byte,
 }
 
-/// How a wait goes on.
+/// The next step of a wait.
 enum Turn {
-    /// It has the lock.
+    /// The thread has the lock.
     Had,
-    /// To sleep. If not `sure`, a release may have missed that.
+    /// The thread has to sleep. If `sure` is false, a release may not see it.
     Sleep { sure: bool },
 }
 
@@ -122,7 +122,7 @@ impl ByteMutex {
         (&raw const *self).addr()
     }
 
-    /// Takes the lock, unless `deadline` passes first. Looks for a while, then sleeps.
+    /// Takes the lock, or returns `false` at `deadline`. Spins first, then sleeps.
     #[cold]
     fn lock_slow(&self, deadline: Option<Instant>) -> bool {
         if self.bucket().patience.spin(|| self.is_free() && self.attempt()) {
@@ -154,7 +154,7 @@ impl ByteMutex {
         true
     }
 
-    /// For the first of the queue: tries to get the lock before it sleeps again.
+    /// For the first waiter: tries to get the lock before it sleeps again.
     fn compete(&self, parker: &Parker) -> bool {
         self.attempt()
             || self
@@ -180,14 +180,14 @@ impl ByteMutex {
         Turn::Sleep { sure }
     }
 
-    /// Says that the first of the queue sleeps, to whoever releases the lock from now on. Under the lock of the bucket; the
-    /// lock byte has to be looked at afterwards.
+    /// Tells later releases that the first waiter sleeps. The caller holds the bucket's lock, and has to check the lock
+    /// byte afterwards.
     fn fall_asleep(&self) -> bool {
         self.waiting.store(ASLEEP, Relaxed);
         barrier::everywhere()
     }
 
-    /// For the first of the queue, who has competed in vain.
+    /// For the first waiter, which has competed in vain.
     fn sleep_again(&self, parker: &Arc<Parker>) -> Turn {
         let mut queues = self.bucket().queues.lock();
         if parker.told() == Told::Granted {
@@ -207,7 +207,7 @@ impl ByteMutex {
         Turn::Sleep { sure }
     }
 
-    /// For the first of the queue, who has got the lock.
+    /// For the first waiter, which has the lock.
     fn enter(&self, parker: &Arc<Parker>) -> Turn {
         let mut queues = self.bucket().queues.lock();
         let queue = queue_of(&mut queues, self.address());
@@ -216,12 +216,12 @@ impl ByteMutex {
         Turn::Had
     }
 
-    /// For a holder, or on behalf of one: its release will read this byte.
+    /// For a holder, or on behalf of one: sets the second byte for the rest of the queue. The release will read it.
     fn say_who_is_left(&self, nobody: bool) {
         self.waiting.store(if nobody { NOBODY } else { ASLEEP }, Relaxed);
     }
 
-    /// Gives up waiting. Says whether the lock was handed over meanwhile.
+    /// Gives up waiting. Returns whether the lock was handed over in the meantime.
     fn leave(&self, parker: &Arc<Parker>, sure: bool) -> bool {
         let mut queues = self.bucket().queues.lock();
         if parker.told() == Told::Granted {
@@ -237,7 +237,7 @@ impl ByteMutex {
         false
     }
 }
-/// How a lock is released.
+/// Releasing the lock.
 impl ByteMutex {
     #[inline]
     fn release(&self) {
@@ -281,7 +281,7 @@ impl ByteMutex {
         }
     }
 
-    /// Calls the first of the queue, unless that happened meanwhile. After the lock was released.
+    /// Wakes the first waiter, unless another thread has done so. To be called after the lock was released.
     #[cold]
     fn call(&self) {
         let queues = self.bucket().queues.lock();
@@ -302,8 +302,8 @@ fn earlier(deadline: Option<Instant>, other: Instant) -> Instant {
     deadline.map_or(other, |deadline| deadline.min(other))
 }
 
-// SAFETY: whoever changes the lock byte from 0 to 1 holds the lock until the holder stores 0 or hands the byte over as it
-// is; the compare-and-swap acquires what the store released, and a hand-over goes through a parker, which orders in the same way.
+// SAFETY: the thread that changes the lock byte from 0 to 1 holds the lock until it stores 0 or hands the byte over unchanged.
+// The compare-and-swap acquires that store, and a hand-over goes through a parker, which has the same ordering.
 unsafe impl RawMutex for ByteMutex {
     #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
     const INIT: Self = Self { locked: Byte::new(0), waiting: Byte::new(NOBODY) };
@@ -364,7 +364,7 @@ unsafe impl RawMutexTimed for ByteMutex {
 
     #[inline]
     fn try_lock_for(&self, timeout: Duration) -> Option<GuardNoSend> {
-        // A time too far away to be told is no limit.
+        // A time that the clock can't represent is no limit.
         let until = || Instant::now().checked_add(timeout);
         (self.attempt() || self.lock_slow(until())).then(GuardNoSend::new)
     }

@@ -1,4 +1,4 @@
-//! Who sleeps for which lock: a table of buckets, shared by all locks of the process.
+//! The queues of sleeping threads: a table of buckets, shared by all locks of the process.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::shared::spin::{Patience, Tuning};
 /// How threads spin before they sleep.
 const SPINNING: Tuning = Tuning { least: 8, reward: 32, probes: (32, 1024) };
 
-/// Where the queues of some locks are.
+/// The queues of some locks.
 pub(super) struct Bucket {
     pub(super) queues: Plain<Vec<Queue>>,
     pub(super) patience: Patience,
@@ -31,14 +31,14 @@ impl Bucket {
 
 /// Who sleeps for one lock, longest first.
 ///
-/// It stays when it is empty, for the next lock of the bucket: so memory is asked for only while more locks of a bucket, or
-/// more threads, wait at once than ever before.
+/// An empty queue is kept for the next lock of the bucket. So memory is allocated only if more locks of a bucket, or more
+/// threads, wait at the same time than ever before.
 pub(super) struct Queue {
     lock: usize,
     waiters: VecDeque<Waiter>,
 }
 
-/// One who sleeps, or has been told to compete.
+/// A thread that sleeps, or that was told to compete.
 pub(super) struct Waiter {
     pub(super) parker: Arc<Parker>,
     since: Since,
@@ -81,15 +81,16 @@ impl Queue {
         self.waiters.front_mut()
     }
 
-    /// Tells the first to compete; the thread has to be woken once the bucket is unlocked.
+    /// Tells the first waiter to compete. The caller has to wake its thread once the bucket is unlocked.
     pub(super) fn call_first(&self) -> Option<Arc<Parker>> {
         let first = &self.waiters.front()?.parker;
         first.tell(Told::Compete);
         Some(first.clone())
     }
 
-    /// Tells the first that it has the lock, and takes it out; the thread has to be woken once the bucket is unlocked. The next competes for
-    /// as long as if it had come now: each hand-over waits for a thread to wake up, so they must not follow each other.
+    /// Grants the lock to the first waiter, and removes it. The caller has to wake its thread once the bucket is unlocked. The
+    /// next competes for as long as if it had come now: each hand-over waits for a thread to wake up, so they must not follow
+    /// each other.
     pub(super) fn grant_first(&mut self) -> Option<Arc<Parker>> {
         let first = self.waiters.pop_front()?.parker;
         first.tell(Told::Granted);
@@ -99,7 +100,7 @@ impl Queue {
         Some(first)
     }
 
-    /// Takes one out. Says whether it was the first.
+    /// Removes a waiter. Returns whether it was the first.
     pub(super) fn remove(&mut self, parker: &Arc<Parker>) -> bool {
         let place = self.waiters.iter().position(|waiter| Arc::ptr_eq(&waiter.parker, parker));
         if let Some(place) = place {

@@ -1,7 +1,7 @@
-//! The one file under [`byte`](super) that knows whether this is a program or a model of it.
+//! The only file of [`byte`](super) that differs between programs and models.
 //!
-//! In a program everything is the standard library's, under `--cfg loom` what two threads touch is loom's, and
-//! the code above is the same.
+//! In a program, all types are the standard library's. Under `--cfg loom`, those that two threads access are loom's.
+//! The code above is the same.
 
 #[cfg(not(loom))]
 mod imp {
@@ -19,7 +19,7 @@ mod imp {
     #[inline]
     pub(in super::super) fn exists(_: &Byte) {}
 
-    /// A mutex that a panic does not poison: no code of the user runs under it.
+    /// A mutex without poisoning: no code of the caller runs under it.
     pub(in super::super) struct Plain<T>(Mutex<T>);
 
     impl<T> Plain<T> {
@@ -35,7 +35,7 @@ mod imp {
     /// The queues of a bucket, locked.
     pub(in super::super) type Locked<'a> = MutexGuard<'a, std::vec::Vec<Queue>>;
 
-    /// How many buckets all locks of the process share, a power of two.
+    /// The number of buckets, which all locks of the process share. A power of two.
     const BUCKETS: usize = 128;
 
     static TABLE: [CachePadded<Bucket>; BUCKETS] = [const { CachePadded::new(Bucket::new()) }; BUCKETS];
@@ -64,8 +64,7 @@ mod imp {
         }
     }
 
-    /// Leaves this thread, which has slept, a wake-up for its next `park`: one that the caller's own code sent it meanwhile
-    /// ended this sleep, and would be missed.
+    /// Unparks this thread after a sleep: if code of the caller unparked it during the sleep, the next `park` must return.
     pub(in super::super) fn give_back_wake_up(thread: &std::thread::Thread) {
         thread.unpark();
     }
@@ -146,7 +145,7 @@ mod imp {
         &TABLE
     }
 
-    /// There is no time in a model: one lost competition is enough.
+    /// A model has no time: one lost competition is enough.
     #[derive(Clone, Copy)]
     pub(in super::super) struct Since;
 
@@ -160,7 +159,7 @@ mod imp {
         }
     }
 
-    /// No model parks for other reasons, and a wake-up too many would hide one too few.
+    /// No model parks for other reasons, and an additional wake-up would hide a missing one.
     pub(in super::super) fn give_back_wake_up(_: &loom::thread::Thread) {}
 }
 
