@@ -9,6 +9,9 @@ use std::borrow::Cow;
 /// parser accepts these only in lower case.
 pub(super) fn readable(text: &str) -> Cow<'_, str> {
     let mut readable = Cow::Borrowed(text);
+    if !has_boolean(text.as_bytes()) {
+        return readable;
+    }
     for word in words(text).filter(|word| word.is_one_of(&["true", "false"])) {
         let lower = word.text.to_ascii_lowercase();
         if lower != word.text {
@@ -18,9 +21,21 @@ pub(super) fn readable(text: &str) -> Cow<'_, str> {
     readable
 }
 
+/// Whether the text contains `true` or `false`, in any case. This is much faster than splitting it into words.
+fn has_boolean(text: &[u8]) -> bool {
+    let stands_at = |at: usize, word: &[u8]| {
+        text.get(at..at + word.len()).is_some_and(|text| text.eq_ignore_ascii_case(word))
+    };
+    memchr::memchr2_iter(b't', b'T', text).any(|at| stands_at(at, b"true"))
+        || memchr::memchr2_iter(b'f', b'F', text).any(|at| stands_at(at, b"false"))
+}
+
 /// Sorts the columns of a `SELECT *` by the first occurrence of the variables in the query. The parser sorts them by
 /// name.
 pub(super) fn order_columns(text: &str, pattern: &mut GraphPattern) {
+    if memchr::memchr(b'*', text.as_bytes()).is_none() {
+        return;
+    }
     let mut forms =
         words(text).skip_while(|word| !word.is_one_of(&["select", "ask", "construct", "describe"]));
     forms.next();
