@@ -3,7 +3,7 @@
 use super::join::{Leaf, leaves};
 use super::members::nodes;
 use super::names::Names;
-use super::variables::{Scope, expressions, fits, patterns};
+use super::variables::{Scope, expressions, fits, mentioned_in_expression, patterns};
 use super::{Planner, with_scope};
 use crate::sparql::custom::EXACTLY;
 use crate::sparql::functions;
@@ -29,7 +29,14 @@ impl Planner<'_> {
         for condition in &mut conditions {
             self.visit_expression(condition, &scope, rows);
         }
-        let inner = std::mem::take(inner);
+        let mut inner = std::mem::take(inner);
+        if self.simple {
+            for condition in conditions {
+                put(condition, &mut inner);
+            }
+            *pattern = *inner;
+            return;
+        }
         *pattern = match cheap_first(conditions) {
             Some(expr) => GraphPattern::Filter { expr, inner },
             None => *inner,
@@ -60,6 +67,30 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Moves a condition of a [simple](crate::sparql::simple) pattern, whose joins are in order, to the first place where its
+/// variables are bound.
+fn put(condition: Expression, pattern: &mut GraphPattern) {
+    let mut used = Names::default();
+    mentioned_in_expression(&condition, &mut used);
+    put_where_bound(condition, used, pattern);
+}
+
+/// `unbound` are the variables of the condition that nothing before the pattern binds.
+fn put_where_bound(condition: Expression, mut unbound: Names, pattern: &mut GraphPattern) {
+    if let GraphPattern::Lateral { left, right } = pattern {
+        let certain = Scope::of(left).certain;
+        if unbound.is_subset(&certain) {
+            return put_where_bound(condition, unbound, left);
+        }
+        if let GraphPattern::Lateral { .. } = **right {
+            unbound.retain(|name| !certain.contains(name));
+            return put_where_bound(condition, unbound, right);
+        }
+    }
+    let inner = std::mem::take(pattern).into();
+    *pattern = GraphPattern::Filter { expr: condition, inner };
 }
 
 /// `!BOUND(?x)`, if only the `OPTIONAL` before it binds `?x`, and each of its rows does. Then the condition means that
