@@ -44,6 +44,11 @@ impl Custom {
         self.aggregates.keys().cloned().fold(parser, SparqlParser::with_custom_aggregate_function)
     }
 
+    /// Whether a parser has to be told of them.
+    pub(super) fn concern_parser(&self) -> bool {
+        !self.aggregates.is_empty()
+    }
+
     fn function(&self, name: &NamedNode) -> Option<Function> {
         self.functions.get(name).cloned().or_else(|| geometric(name))
     }

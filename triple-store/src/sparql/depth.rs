@@ -54,6 +54,13 @@ impl Room {
         Ok(Self(FLAT + PER_BRACKET * scan.most_open + PER_LINK * scan.most_links.max(scan.links)))
     }
 
+    /// The limit of [`is_small`](Self::is_small).
+    pub(super) const SMALL: Self = Self(FLAT + 16 * PER_BRACKET + 512 * PER_LINK);
+
+    pub(super) fn is_small(self) -> bool {
+        self.0 <= Self::SMALL.0
+    }
+
     /// Runs work on the text with that much stack: on this thread's stack if enough is left, otherwise on a new one.
     pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
         stacker::maybe_grow(self.0, self.0 + FLAT, work)

@@ -20,6 +20,7 @@ mod once;
 mod operators;
 mod order;
 mod outer;
+mod parsed;
 mod paths;
 mod plan;
 mod query;

@@ -12,7 +12,7 @@ use super::once::{Context, Failure};
 use super::plan::Estimates;
 use super::rules::Rules;
 use super::service::Services;
-use super::{fault, plan, text};
+use super::{fault, parsed, plan, text};
 use crate::engine::source::Source;
 use crate::error::{Error, Result};
 use crate::faces::snapshot::Snapshot;
@@ -113,9 +113,20 @@ impl QueryOptions {
         Ok((query, prepared))
     }
 
-    fn run(&self, source: Source, query: &str) -> Result<QueryResults<'static>> {
-        let (room, started) = (Room::of(query)?, Instant::now());
-        room.run(|| self.evaluate(source, self.parse(query)?, started, room))
+    fn run(&self, source: Source, text: &str) -> Result<QueryResults<'static>> {
+        let started = Instant::now();
+        let is_plain = self.base_iri.is_none() && !self.custom.concern_parser();
+        if is_plain && let Some((query, room)) = parsed::find(text) {
+            return room.run(move || self.evaluate(source, Query::clone(&query), started, room));
+        }
+        let room = Room::of(text)?;
+        room.run(|| {
+            let query = self.parse(text)?;
+            if is_plain {
+                parsed::remember(text, &query, room);
+            }
+            self.evaluate(source, query, started, room)
+        })
     }
 
     pub(super) fn evaluate(
