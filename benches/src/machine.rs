@@ -20,7 +20,7 @@ pub fn system() -> String {
     format!("{} {} {}", std::env::consts::OS, kernel.trim(), std::env::consts::ARCH)
 }
 
-/// The first line that a command prints, or nothing where there is no such command.
+/// The first line that a command prints, or nothing if there is no such command.
 pub fn said(command: &str, arguments: &[&str]) -> String {
     let output = Command::new(command).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();

@@ -24,7 +24,7 @@ const PRODUCTS: usize = 500;
 #[derive(Parser)]
 #[command(name = "stripe-report", version)]
 struct Options {
-    /// RDF to load into the triple store, its syntax told by its extension. Without it, a shop is generated.
+    /// RDF to load into the triple store, whose extension names its syntax. Without it, a shop is generated.
     #[arg(long, value_name = "FILE")]
     rdf: Option<PathBuf>,
     /// Take under 20 seconds, and expect noise.

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use stripe_lock::expected_parallelism;
 
-use crate::results::{Results, Table};
+use crate::{
+    results::{Figure, Results, Table},
+    spread::thousands,
+};
 
 /// The results of one machine, by benchmark.
 type Machine = BTreeMap<String, Results>;
@@ -318,15 +321,7 @@ fn grouped(figure: f64) -> String {
     if figure < 100.0 {
         return if figure.fract() == 0.0 { format!("{figure}") } else { format!("{figure:.1}") };
     }
-    let digits = format!("{figure:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    thousands(figure)
 }
 
 /// A table with what it was measured on.
@@ -405,9 +400,9 @@ fn missed(machine: &Machine) -> Option<Shown> {
     let text = |label: &str, column: &str| -> Option<String> {
         let row = table.rows.iter().find(|row| row.label == label)?;
         match &row.figures[table.columns.iter().position(|name| name == column)?] {
-            crate::results::Figure::Text(text) => Some(text.clone()),
-            crate::results::Figure::Number(figure) => Some(format!("{figure:.2}")),
-            crate::results::Figure::Quartiles(_) => None,
+            Figure::Text(text) => Some(text.clone()),
+            Figure::Number(figure) => Some(format!("{figure:.2}")),
+            Figure::Quartiles(_) => None,
         }
     };
     let missed = table

@@ -6,7 +6,7 @@
 //!
 //! | who | state | event | then |
 //! |---|---|---|---|
-//! | ticket | new | [`take`](Client::take), all its stripes are free and nobody waits there | holder |
+//! | ticket | new | [`take`](Client::take), all its stripes are free and have no queue | holder |
 //! | | new | [`take`](Client::take) otherwise | in the queues of all its stripes, or absent (without waiting) |
 //! | | queued | first in all its queues, and all its stripes are free | holder; its client is [woken](Wake) |
 //! | | queued, holder | [`give_back`](Client::give_back) | absent |
@@ -21,7 +21,7 @@
 //! 1. A stripe has at most one ticket as its holder.
 //! 2. A ticket enters all its queues at once. So of two tickets with a common stripe the same one is first everywhere, and no
 //!    two can wait for each other.
-//! 3. Of the fences of one stripe, every grant's are above those of all earlier grants, whatever crashed in between. A grant has
+//! 3. Of the fences of one stripe, every grant's are above those of all earlier grants, even if processes or the server crashed in between. A grant has
 //!    [`TURNS`] of them.
 //! 4. Calls may be repeated, and may arrive late: an engine that was sent a call twice, because the answer to the first
 //!    was lost, answers as if it was sent once.
@@ -81,9 +81,9 @@ pub struct Space {
 pub enum Taken {
     /// It holds its stripes, with the fences from this one on.
     Granted(i64),
-    /// It waits in the queues. Look again when woken, or after this time: somebody in the way may have expired by then.
+    /// It waits in the queues. Look again when woken, or after this time: a lease ahead of it may have expired by then.
     Queued(Duration),
-    /// Somebody holds a stripe or waits for it, and this ticket is not to wait.
+    /// A stripe is held or has a queue, and this ticket must not wait.
     Busy,
     /// The lease of the client is gone.
     Dead,

@@ -24,7 +24,7 @@ use crate::hub::Held;
 /// let guard = locks.lock("user/7").await?;
 /// tokio::select! {
 ///     () = work(guard.fence()) => guard.release().await?,
-///     () = guard.lost() => eprintln!("somebody else may have it now"),
+///     () = guard.lost() => eprintln!("another process may hold it now"),
 /// }
 /// # Ok(())
 /// # }
@@ -44,7 +44,7 @@ impl DistributedGuard {
         self.held.as_ref().expect("only `release` and `drop` take it, and both end the guard")
     }
 
-    /// A number above those of all earlier holders of these stripes, in all processes and whatever crashed. It is positive.
+    /// A number above those of all earlier holders of these stripes, in all processes, also across crashes. It is positive.
     ///
     /// It is not consecutive. Of several keys, one number is the fence of all.
     ///

@@ -130,7 +130,7 @@ impl Hub {
     }
 
     async fn lock_local(&self, key: Hashed) -> Local {
-        // If this wait is cancelled, the stripe may be left with a grant that nobody wants.
+        // If this wait is cancelled, the stripe may keep a grant that no task waits for.
         struct Cancelled<'a>(&'a Hub, Option<Hashed>);
         impl Drop for Cancelled<'_> {
             fn drop(&mut self) {
@@ -163,7 +163,7 @@ impl Hub {
         Ok(Some(DistributedGuard::new(Held { hub: self, grant, turn, locals: vec![local], one: Some(key) })))
     }
 
-    /// Gives back what was left in a stripe that nobody holds or wants.
+    /// Returns the grant that was left in a stripe that no task holds or waits for.
     ///
     /// Who leaves a grant in a stripe calls this after releasing it, and who gives up waiting calls it after leaving the queue.
     /// The later of the two finds the stripe as it stays.

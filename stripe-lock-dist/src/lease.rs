@@ -45,7 +45,7 @@ impl Lease {
     pub(crate) fn is_held(&self) -> bool {
         let held = !self.left().is_zero();
         if !held {
-            // Once a caller was told that the lease is lost, no caller may be told that it is held.
+            // Once a caller has seen the lease as lost, no caller may see it as held.
             self.lose();
         }
         held

@@ -21,7 +21,7 @@
 //! ```
 //!
 //! A lock of another process is only as good as its lease. A process that is stopped or cut off loses its locks after the
-//! TTL, and [is told so](DistributedGuard::lost) before another can have them. What it has sent may still be on its way:
+//! TTL, and [learns it](DistributedGuard::lost) before another can have them. What it has sent may still be on its way:
 //! [fences](DistributedGuard::fence) tell it apart.
 //!
 //! # Parts

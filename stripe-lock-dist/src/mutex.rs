@@ -38,7 +38,7 @@ pub const MAX_STRIPES: u32 = 1 << 16;
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped leaves the queue, and gives back what it may have been granted. A future that waits must be
+/// A future that is dropped leaves the queue, and returns a grant that it may have got. A future that waits must be
 /// polled or dropped: one that is put aside keeps its place, and all others wait for it.
 ///
 /// # Examples
@@ -120,7 +120,7 @@ impl<K: ?Sized> DistributedMutex<K> {
         self.hub.clone().lock(self.hub.hash(key))
     }
 
-    /// Takes the lock of `key` if it is free and nobody waits for it. It takes one round trip, and waits for no holder.
+    /// Takes the lock of `key` if it is free and no other task or process waits for it. This takes one round trip, and waits for no holder.
     ///
     /// # Errors
     ///

@@ -193,7 +193,7 @@ impl Worker {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a ticket for `stripes`, which ascend, in a task of its own: if nobody wants the answer any more, the task gives
+    /// Takes a ticket for `stripes`, which ascend, in a separate task: if the caller has gone by then, the task gives
     /// the ticket back. The answer is `None` if the ticket is not to wait and would have to.
     pub(crate) async fn take(
         self: &Arc<Self>,
@@ -281,7 +281,7 @@ impl Worker {
         }
     }
 
-    /// Gives a ticket back, whatever it takes, as long as the lease is held. True: it held all its stripes.
+    /// Returns a ticket to the engine, with retries while the lease is held. The result says whether the ticket held all its stripes.
     async fn give_back(&self, grant: &Grant) -> bool {
         let Grant { member, ticket, stripes, .. } = grant;
         while member.lease.is_held() {

@@ -29,7 +29,7 @@ struct Options {
     /// Names the rows and measures nothing.
     #[arg(long)]
     list: bool,
-    /// Rounds of a row; the waits are measured in as many rounds of their own.
+    /// Rounds of a row. The waits are measured in the same number of separate rounds.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// Milliseconds of one sample.

@@ -166,7 +166,7 @@ fn a_key_each(counts: &[usize]) {
     }
 }
 
-/// The figures of the last of so many runs, or of the first that was given up.
+/// The figures of the last of `waits` runs, or of the first one that was given up.
 fn last_of<const N: usize>(runs: usize, run: impl Fn() -> Steps<N>) -> Steps<N> {
     let mut steps = run();
     for _ in 1..runs {

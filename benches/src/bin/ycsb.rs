@@ -64,7 +64,7 @@ enum Step {
 }
 
 impl Workload {
-    /// What it does most, and how often in a hundred steps, and what it does else.
+    /// The most frequent step, its share in percent, and the other step.
     fn mix(self) -> (Step, u8, Step) {
         match self {
             Self::A => (Step::Read, 50, Step::Update),

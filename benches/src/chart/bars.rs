@@ -1,6 +1,7 @@
 //! Bars with their figures: one for each contender, or for each kind of work.
 
 use super::{Theme, open, put};
+use crate::spread::thousands;
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 260.0;
@@ -67,16 +68,5 @@ pub(super) fn draw(title: &str, bars: &[Bar], ours: Option<&str>, theme: &Theme)
 
 /// A figure with commas between thousands, or as it is if it is small.
 fn grouped(figure: f64) -> String {
-    if figure < 1000.0 {
-        return figure.to_string();
-    }
-    let digits = format!("{figure:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    if figure < 1000.0 { figure.to_string() } else { thousands(figure) }
 }

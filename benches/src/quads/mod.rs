@@ -92,7 +92,7 @@ struct Bench {
 ///
 /// # Errors
 ///
-/// Whatever a store says.
+/// The error of a store.
 pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
     let options = Options::parse();
     if let Some(arguments) = &options.load {

@@ -1,4 +1,4 @@
-//! Forty queries, asked of every store in turn, whose answers are compared first.
+//! Forty queries. All stores answer each of them, and the answers are compared before anything is measured.
 //!
 //! A store that does not answer within [`MOST`] counts as if it had taken that long.
 

@@ -26,7 +26,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads a whole file, its syntax told by its extension.
+    /// Reads a whole file, whose extension names its syntax.
     ///
     /// # Errors
     ///

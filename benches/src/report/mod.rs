@@ -14,16 +14,19 @@ pub use measure::{Settings, measure};
 use serde::Serialize;
 pub use terminal::text;
 
-use crate::{harness::Comparison, spread::Spread};
+use crate::{
+    harness::Comparison,
+    spread::{Spread, thousands},
+};
 
 /// The whole report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The version of this form.
     pub format: u32,
-    /// What it was measured on.
+    /// The machine on which it was measured.
     pub machine: Machine,
-    /// Whether it was measured in a hurry.
+    /// Whether it was a short run.
     pub quick: bool,
     /// What was loaded into the triple store.
     pub input: String,
@@ -77,7 +80,7 @@ impl Section {
 pub struct Headline {
     /// The figure.
     pub figure: String,
-    /// What it is.
+    /// What the figure says.
     pub says: String,
 }
 
@@ -299,7 +302,7 @@ pub enum Colour {
     Ours,
     /// The same by other means.
     Second,
-    /// What it was before.
+    /// The state before striping.
     Before,
     /// What bounds it.
     Limit,
@@ -315,15 +318,7 @@ pub fn significant(figure: f64) -> String {
         return format!("{figure:.*}", (2 - magnitude) as usize);
     }
     let scale = 10_f64.powi(magnitude - 2);
-    let whole = format!("{:.0}", (figure / scale).round() * scale);
-    let mut grouped = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    thousands((figure / scale).round() * scale)
 }
 
 #[cfg(test)]

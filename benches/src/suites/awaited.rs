@@ -167,7 +167,7 @@ pub fn threaded_awaited(
     ]
 }
 
-/// One thread and `count` threads on disjoint keys; and as many that only multiply in registers, which shows how many processors
+/// One thread and `count` threads on disjoint keys; and the same number of threads that only multiply in registers, which shows how many processors
 /// the threads really have.
 pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
     let mut cases = Vec::new();

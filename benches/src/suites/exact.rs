@@ -145,7 +145,7 @@ pub fn exact_crafted<'a>(honest: &'a [u64], crafted: &'a [u64]) -> Vec<Case<'a>>
     ]
 }
 
-/// Keys that meet in the first of 64 buckets under FNV-1a, and as many that don't.
+/// Keys that meet in the first of 64 buckets under FNV-1a, and the same number of keys that do not.
 pub fn crafted_keys(count: usize) -> (Vec<u64>, Vec<u64>) {
     let stripes = stripe_lock::Striped::<u64, (), _>::from_fn(64, Fnv1a::default(), |_| ());
     let crafted = Distinct::of_writer(1).filter(|key| stripes.stripe_of(key) == 0).take(count);

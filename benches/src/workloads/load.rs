@@ -20,7 +20,7 @@ use crate::{
 /// Writers that load `subjects` into a new store, each taking the next subject and adding all its quads as one
 /// transaction, with the subject locked in `lock` meanwhile. An operation is one quad.
 ///
-/// `open` makes the store, and with it whatever must live as long; that takes none of the time. Every load is
+/// `open` makes the store, and with it what must live as long as the store. This is not part of the measured time. Every load is
 /// checked to have stored each quad once.
 pub fn load<'a, Store, Keep>(
     label: impl Into<String>,

@@ -1,6 +1,6 @@
 //! Writers that hold the lock of a key over a sleep: how many of them a lock lets hold at once.
 //!
-//! A sleep stands for whatever is waited for under a lock: a disk, another service. Processors do not limit it, so
+//! A sleep stands for a wait under a lock: for a disk, or for another service. Processors do not limit it, so
 //! two cores show what striping gives on any number of them.
 
 use std::{sync::Arc, thread, time::Duration};

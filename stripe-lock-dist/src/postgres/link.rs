@@ -45,7 +45,7 @@ where
                             notified(message.payload());
                         }
                         Poll::Ready(Some(Ok(_))) => {}
-                        // The client is told of an error, and is dropped at the end.
+                        // The client gets the error, and is dropped at the end.
                         Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                         Poll::Pending => return Poll::Pending,
                     }
@@ -122,7 +122,7 @@ impl Link {
         let rows = self.patient(self.query(&open, statement, with)).await;
         if rows.is_err() {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            // Nobody knows what such a connection would answer next.
+            // The next answer of such a connection may belong to an earlier request.
             let mut current = self.open.lock().await;
             if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &open)) {
                 *current = None;

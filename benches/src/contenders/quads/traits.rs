@@ -13,14 +13,14 @@ pub trait QuadStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever the store says.
+    /// The error of the store.
     fn insert(&self, quad: Quad) -> Result<(), Failure>;
 
     /// Adds some quads as one transaction.
     ///
     /// # Errors
     ///
-    /// Whatever the store says.
+    /// The error of the store.
     fn add(&self, quads: Vec<Quad>) -> Result<(), Failure>;
 
     /// The same store, if it can be asked as well.
@@ -46,14 +46,14 @@ pub trait ReadableQuads: QuadStore {
     ///
     /// # Errors
     ///
-    /// Whatever the store says.
+    /// The error of the store.
     fn load(&self, file: &Path) -> Result<(), Failure>;
 
     /// Brings what was written into its lasting form.
     ///
     /// # Errors
     ///
-    /// Whatever the store says.
+    /// The error of the store.
     fn settle(&self) -> Result<(), Failure>;
 
     /// How many quads there are.
@@ -68,21 +68,21 @@ pub trait ReadableQuads: QuadStore {
     ///
     /// # Errors
     ///
-    /// Whatever the store says.
+    /// The error of the store.
     fn matches(&self, pattern: &Pattern) -> Result<u64, Failure>;
 
     /// The results of a SPARQL query. Reading them fails once the token is cancelled.
     ///
     /// # Errors
     ///
-    /// Whatever the store says.
+    /// The error of the store.
     fn query(&self, sparql: &str, token: &CancellationToken) -> Result<QueryResults<'_>, Failure>;
 }
 
 /// A quad store that can be opened in a directory.
 #[derive(Clone, Copy)]
 pub struct QuadEngine {
-    /// What it is called in tables.
+    /// Its name in tables.
     pub name: &'static str,
     /// Whether what it holds is ever on disk.
     pub on_disk: bool,

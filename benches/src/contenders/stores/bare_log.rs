@@ -16,7 +16,7 @@ use super::traits::{Durability, Failure, Store};
 /// written again from its start when full.
 const SPACE: u64 = 256 << 20;
 
-/// How long a flush waits for as many writers as the one before it carried.
+/// How long a flush waits for the number of writers that the flush before it had.
 const GATHER: Duration = Duration::from_micros(200);
 
 /// How much may be buffered before a buffered put waits.

@@ -20,21 +20,21 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever the engine says.
+    /// The error of the engine.
     fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), Failure>;
 
     /// Reads a value into memory of the caller's own.
     ///
     /// # Errors
     ///
-    /// Whatever the engine says.
+    /// The error of the engine.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
 
     /// Stores many values, without waiting for the disk where the engine can do without.
     ///
     /// # Errors
     ///
-    /// Whatever the engine says.
+    /// The error of the engine.
     fn put_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
         pairs.iter().try_for_each(|(key, value)| self.put(key, value, Durability::Buffered))
     }
@@ -52,7 +52,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever the engine says.
+    /// The error of the engine.
     fn delete(&self, key: &[u8]) -> Result<(), Failure>;
 
     /// Reads up to `count` keys and values in order, from `from` on. Returns how many were there.
@@ -77,7 +77,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever the engine says.
+    /// The error of the engine.
     fn settle(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -86,7 +86,7 @@ pub trait Store: Send + Sync {
 /// An engine that keeps a store in a directory.
 #[derive(Clone, Copy)]
 pub struct Engine {
-    /// What it is called in tables.
+    /// Its name in tables.
     pub name: &'static str,
     /// Opens the store in a directory, a new one where it is empty.
     pub open: fn(&Path) -> Result<Box<dyn Store>, Failure>,

@@ -17,7 +17,7 @@ use crate::{contenders::stores::Failure, harness::Plan, rdf::Input};
 /// How to measure, and what.
 #[derive(Debug)]
 pub struct Settings {
-    /// In a hurry: fewer and shorter rounds.
+    /// A short run: fewer and shorter rounds.
     pub quick: bool,
     /// A directory on the disk to measure, for files that are removed afterwards.
     pub dir: PathBuf,
