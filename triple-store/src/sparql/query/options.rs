@@ -50,7 +50,7 @@ impl QueryOptions {
         Self::default()
     }
 
-    /// Ends the evaluation, including that of the results, with [`Error::Cancelled`] after this time. The time is
+    /// Ends the evaluation, including that of the results, with [`Error::Cancelled`](crate::Error::Cancelled) after this time. The time is
     /// checked after about every 1,000 terms that are read, joined, sorted or compared.
     ///
     /// # Examples
@@ -79,7 +79,7 @@ impl QueryOptions {
         self
     }
 
-    /// Ends the evaluation with [`Error::TooMuchMemory`] if it needs more than this many bytes for rows that are sorted,
+    /// Ends the evaluation with [`Error::TooMuchMemory`](crate::Error::TooMuchMemory) if it needs more than this many bytes for rows that are sorted,
     /// grouped, joined by hash or compared for duplicates, for computed terms and intermediate strings, and for the terms that
     /// paths reach. The count is an estimate. For most queries, it is right within a factor of two. Results that are read one by
     /// one take no memory, except the triples of a `CONSTRUCT`: they are remembered, because none is returned twice.

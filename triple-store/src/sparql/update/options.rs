@@ -46,7 +46,7 @@ impl UpdateOptions {
         Self::default()
     }
 
-    /// Ends the evaluation with [`Error::Cancelled`] after this time. Nothing is changed then.
+    /// Ends the evaluation with [`Error::Cancelled`](crate::Error::Cancelled) after this time. Nothing is changed then.
     ///
     /// # Examples
     ///
@@ -80,7 +80,7 @@ impl UpdateOptions {
         self
     }
 
-    /// Ends the evaluation with [`Error::TooMuchMemory`] if it needs more than this many bytes: see
+    /// Ends the evaluation with [`Error::TooMuchMemory`](crate::Error::TooMuchMemory) if it needs more than this many bytes: see
     /// [`QueryOptions::memory`]. Nothing is changed then. [`most_changes`](Self::most_changes) limits the changes
     /// themselves.
     ///
@@ -105,7 +105,7 @@ impl UpdateOptions {
 
     /// Sets the dataset of every `WHERE`. The default graph is the union of `default_graphs`, and the named graphs
     /// are `named_graphs`. The SPARQL protocol passes the dataset of a request in this way. An update that names a
-    /// dataset itself, by `USING` or `WITH`, is refused with [`Error::Unsupported`].
+    /// dataset itself, by `USING` or `WITH`, is refused with [`Error::Unsupported`](crate::Error::Unsupported).
     ///
     /// # Examples
     ///
@@ -125,7 +125,7 @@ impl UpdateOptions {
     }
 
     /// Makes this graph the default graph, for patterns and for writes. An update that may change another graph is refused
-    /// with [`Error::Unsupported`], and so is one that names a dataset.
+    /// with [`Error::Unsupported`](crate::Error::Unsupported), and so is one that names a dataset.
     ///
     /// # Examples
     ///
@@ -212,7 +212,7 @@ impl UpdateOptions {
         self
     }
 
-    /// Refuses an update that changes more quads than this, with [`Error::TooManyChanges`]. This limits the memory
+    /// Refuses an update that changes more quads than this, with [`Error::TooManyChanges`](crate::Error::TooManyChanges). This limits the memory
     /// that it takes before its commit.
     ///
     /// # Examples
