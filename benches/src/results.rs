@@ -81,7 +81,11 @@ impl Figure {
 impl Table {
     /// A table that was measured just now, from its cells as they are printed.
     pub fn measured(title: &str, header: &[String], rows: &[Vec<String>]) -> Self {
-        let dirty = !machine::said("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
+        let dirty = !machine::said(
+            "git",
+            &["status", "--porcelain", "--untracked-files=no", ":(top)", ":(top,exclude)benches/results"],
+        )
+        .is_empty();
         let commit = machine::said("git", &["rev-parse", "--short", "HEAD"]);
         let row = |cells: &Vec<String>| Row {
             label: cells[0].replace("**", ""),
