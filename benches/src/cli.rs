@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::{
     harness::{Case, Comparison, Plan},
-    results,
+    results::{self, Printed},
 };
 
 /// Whether to keep the figures.
@@ -18,7 +18,7 @@ pub struct Save {
 }
 
 /// The tables that this process printed.
-static PRINTED: Mutex<Vec<results::Table>> = Mutex::new(Vec::new());
+static PRINTED: Mutex<Vec<Printed>> = Mutex::new(Vec::new());
 
 impl Save {
     /// Writes what was printed, if that was asked for, to the file of the benchmark.
@@ -28,8 +28,8 @@ impl Save {
     /// If the file can't be written.
     pub fn printed(&self, bench: &str) -> io::Result<()> {
         if self.save {
-            let tables = mem::take(&mut *PRINTED.lock().expect("no printing panics"));
-            eprintln!("{}", results::save(bench, tables)?.display());
+            let printed = mem::take(&mut *PRINTED.lock().expect("no printing panics"));
+            eprintln!("{}", results::save(bench, printed)?.display());
         }
         Ok(())
     }
@@ -123,8 +123,9 @@ pub fn print(title: &str, mut table: Table) {
     println!("\n{title}\n\n{table}");
     let cells = |row: &comfy_table::Row| row.cell_iter().map(comfy_table::Cell::content).collect::<Vec<_>>();
     let header = table.header().map(cells).unwrap_or_default();
-    let rows: Vec<_> = table.row_iter().map(cells).collect();
-    PRINTED.lock().expect("no printing panics").push(results::Table::measured(title, &header, &rows));
+    let rows = table.row_iter().map(cells).collect();
+    let printed = Printed { title: title.to_owned(), header, rows };
+    PRINTED.lock().expect("no printing panics").push(printed);
 }
 
 /// Measures, and prints nanoseconds for an operation, and ratios to the first case.

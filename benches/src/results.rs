@@ -78,29 +78,56 @@ impl Figure {
     }
 }
 
-impl Table {
-    /// A table that was measured just now, from its cells as they are printed.
-    pub fn measured(title: &str, header: &[String], rows: &[Vec<String>]) -> Self {
-        let dirty = !machine::said(
-            "git",
-            &["status", "--porcelain", "--untracked-files=no", ":(top)", ":(top,exclude)benches/results"],
-        )
-        .is_empty();
+/// A table as it was printed, cell by cell.
+#[derive(Debug)]
+pub struct Printed {
+    /// What was measured.
+    pub title: String,
+    /// The cells of the header.
+    pub header: Vec<String>,
+    /// The cells of each row.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// When and from what figures were measured.
+struct Origin {
+    date: String,
+    commit: String,
+    rustc: String,
+}
+
+impl Origin {
+    /// That of this process.
+    fn here() -> Self {
+        // The results themselves may have changed.
+        let tracked =
+            ["status", "--porcelain", "--untracked-files=no", ":(top)", ":(top,exclude)benches/results"];
+        let is_changed = !machine::said("git", &tracked).is_empty();
         let commit = machine::said("git", &["rev-parse", "--short", "HEAD"]);
+        Self {
+            date: machine::said("date", &["+%F"]),
+            commit: if is_changed { format!("{commit}, changed") } else { commit },
+            rustc: machine::said("rustc", &["--version"]),
+        }
+    }
+
+    fn table(&self, printed: Printed) -> Table {
         let row = |cells: &Vec<String>| Row {
             label: cells[0].replace("**", ""),
             figures: cells[1..].iter().map(|cell| Figure::read(cell)).collect(),
         };
-        Self {
-            title: title.to_owned(),
-            date: machine::said("date", &["+%F"]),
-            commit: if dirty { format!("{commit}, changed") } else { commit },
-            rustc: machine::said("rustc", &["--version"]),
-            columns: header[1..].to_vec(),
-            rows: rows.iter().map(row).collect(),
+        Table {
+            title: printed.title,
+            date: self.date.clone(),
+            commit: self.commit.clone(),
+            rustc: self.rustc.clone(),
+            columns: printed.header[1..].to_vec(),
+            rows: printed.rows.iter().map(row).collect(),
         }
     }
+}
 
+impl Table {
     /// The figure of a row in a column, if it is a number.
     pub fn number(&self, label: &str, column: &str) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.label == label)?;
@@ -127,7 +154,7 @@ fn slug(processor: &str) -> String {
 /// # Errors
 ///
 /// If the file can't be read, is none of this module, or can't be written.
-pub fn save(bench: &str, tables: Vec<Table>) -> io::Result<PathBuf> {
+pub fn save(bench: &str, printed: Vec<Printed>) -> io::Result<PathBuf> {
     let processor = machine::processor();
     let path = folder().join(slug(&processor)).join(format!("{bench}.json"));
     let mut all: BTreeMap<String, Table> = match fs::read(&path) {
@@ -138,7 +165,8 @@ pub fn save(bench: &str, tables: Vec<Table>) -> io::Result<PathBuf> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
         Err(error) => return Err(error),
     };
-    all.extend(tables.into_iter().map(|table| (table.title.clone(), table)));
+    let origin = Origin::here();
+    all.extend(printed.into_iter().map(|printed| (printed.title.clone(), origin.table(printed))));
     let results = Results {
         bench: bench.to_owned(),
         processor,
@@ -220,9 +248,9 @@ mod tests {
 
     #[test]
     fn a_table_comes_back_from_its_file() {
-        let header = ["", "ns", "quartiles"].map(str::to_owned);
-        let row = ["us", "4.2", "4.1 .. 4.3"].map(str::to_owned).to_vec();
-        let table = Table::measured("t", &header, &[row]);
+        let cells = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let (header, row) = (cells(["", "ns", "quartiles"]), cells(["us", "4.2", "4.1 .. 4.3"]));
+        let table = Origin::here().table(Printed { title: "t".to_owned(), header, rows: vec![row] });
         assert_eq!(table.number("us", "ns"), Some(4.2));
         assert_eq!(table.number("us", "quartiles"), None);
         let text = serde_json::to_string(&table).unwrap();
