@@ -12,7 +12,9 @@ use stripe_lock::{
     asynchronous::{AsyncMutexGuard, AsyncMutexMultiGuard, AsyncReadGuard, AsyncWriteGuard},
 };
 
-use super::traits::{AsyncKeyLock, AsyncKeyRwLock, AsyncMultiLock, AsyncMutex, AsyncRwLock};
+use super::traits::{
+    AsyncKeyLock, AsyncKeyRwLock, AsyncMultiLock, AsyncMutex, AsyncRwLock, async_mutex, async_rw_lock,
+};
 
 impl<K: Hash + Sync, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for AsyncStripedMutex<K, (), S> {
     type Guard<'a>
@@ -88,28 +90,12 @@ pub fn padded<L: Default>(stripes: usize) -> Padded<L> {
     Striped::from_fn(stripes, DefaultHasher::default(), |_| CachePadded::default())
 }
 
-impl AsyncMutex for tokio::sync::Mutex<()> {
-    type Guard<'a> = tokio::sync::MutexGuard<'a, ()>;
-
-    #[inline]
-    fn lock(&self) -> impl Future<Output = Self::Guard<'_>> + Send {
-        self.lock()
-    }
+async_mutex! {
+    tokio::sync::Mutex<()>: tokio::sync::MutexGuard<'a, ()>;
 }
 
-impl AsyncRwLock for tokio::sync::RwLock<()> {
-    type Reading<'a> = tokio::sync::RwLockReadGuard<'a, ()>;
-    type Writing<'a> = tokio::sync::RwLockWriteGuard<'a, ()>;
-
-    #[inline]
-    fn read(&self) -> impl Future<Output = Self::Reading<'_>> + Send {
-        self.read()
-    }
-
-    #[inline]
-    fn write(&self) -> impl Future<Output = Self::Writing<'_>> + Send {
-        self.write()
-    }
+async_rw_lock! {
+    tokio::sync::RwLock<()>: tokio::sync::RwLockReadGuard<'a, ()>, tokio::sync::RwLockWriteGuard<'a, ()>;
 }
 
 impl<L: AsyncMutex> AsyncKeyLock<u64> for Padded<L> {

@@ -1,5 +1,42 @@
 //! What the locks are asked to do.
 
+/// Async mutexes whose `lock` waits for a guard.
+macro_rules! async_mutex {
+    ($($mutex:ty: $guard:ty;)*) => {$(
+        impl AsyncMutex for $mutex {
+            type Guard<'a> = $guard;
+
+            #[inline]
+            fn lock(&self) -> impl Future<Output = Self::Guard<'_>> + Send {
+                self.lock()
+            }
+        }
+    )*};
+}
+
+/// Async read-write locks whose `read` and `write` wait for guards.
+macro_rules! async_rw_lock {
+    ($($lock:ty: $reading:ty, $writing:ty;)*) => {$(
+        impl AsyncRwLock for $lock {
+            type Reading<'a> = $reading;
+            type Writing<'a> = $writing;
+
+            #[inline]
+            fn read(&self) -> impl Future<Output = Self::Reading<'_>> + Send {
+                self.read()
+            }
+
+            #[inline]
+            fn write(&self) -> impl Future<Output = Self::Writing<'_>> + Send {
+                self.write()
+            }
+        }
+    )*};
+}
+
+pub(super) use async_mutex;
+pub(super) use async_rw_lock;
+
 /// A lock for one key at a time.
 pub trait KeyLock<K: ?Sized>: Send + Sync {
     /// Runs `section` while `key` is locked.

@@ -8,39 +8,17 @@ use std::{
 
 use lockable::LockPool;
 
-use super::super::traits::{AsyncKeyLock, AsyncMultiLock, AsyncMutex, AsyncRwLock, BlockingMutex};
+use super::super::traits::{
+    AsyncKeyLock, AsyncMultiLock, AsyncMutex, AsyncRwLock, BlockingMutex, async_mutex, async_rw_lock,
+};
 
-impl AsyncMutex for async_lock::Mutex<()> {
-    type Guard<'a> = async_lock::MutexGuard<'a, ()>;
-
-    #[inline]
-    fn lock(&self) -> impl Future<Output = Self::Guard<'_>> + Send {
-        self.lock()
-    }
+async_mutex! {
+    async_lock::Mutex<()>: async_lock::MutexGuard<'a, ()>;
+    futures_util::lock::Mutex<()>: futures_util::lock::MutexGuard<'a, ()>;
 }
 
-impl AsyncRwLock for async_lock::RwLock<()> {
-    type Reading<'a> = async_lock::RwLockReadGuard<'a, ()>;
-    type Writing<'a> = async_lock::RwLockWriteGuard<'a, ()>;
-
-    #[inline]
-    fn read(&self) -> impl Future<Output = Self::Reading<'_>> + Send {
-        self.read()
-    }
-
-    #[inline]
-    fn write(&self) -> impl Future<Output = Self::Writing<'_>> + Send {
-        self.write()
-    }
-}
-
-impl AsyncMutex for futures_util::lock::Mutex<()> {
-    type Guard<'a> = futures_util::lock::MutexGuard<'a, ()>;
-
-    #[inline]
-    fn lock(&self) -> impl Future<Output = Self::Guard<'_>> + Send {
-        self.lock()
-    }
+async_rw_lock! {
+    async_lock::RwLock<()>: async_lock::RwLockReadGuard<'a, ()>, async_lock::RwLockWriteGuard<'a, ()>;
 }
 
 /// Holds a lock of `saa`, which has no guards of its own, alone.
