@@ -1,6 +1,6 @@
 //! The commands.
 
-use crate::over_http::{Server, show};
+use crate::over_http::{Server, based, format_of, reader, refuse, show};
 use indicatif::{ProgressBar, ProgressStyle};
 use oxrdf::{GraphName, NamedNode};
 use serde_json::{Value, json};
@@ -32,8 +32,19 @@ pub(crate) fn output_error(source: io::Error) -> Error {
     Error::Io { name: "standard output".into(), source }
 }
 
-fn iri(text: &str) -> Result<NamedNode> {
+pub(crate) fn iri(text: &str) -> Result<NamedNode> {
     NamedNode::new(text).map_err(|error| Error::Unsupported(format!("the IRI {text}: {error}")))
+}
+
+/// The bearer token in a file.
+pub(crate) fn token(path: &Path) -> Result<String> {
+    let token = fs::read_to_string(path).map_err(|source| io_error(path, source))?.trim().to_owned();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message =
+            format!("the token in {}: it must be one word of visible ASCII characters", path.display());
+        return Err(Error::Unsupported(message));
+    }
+    Ok(token)
 }
 
 /// Writes a line to the standard output.
@@ -105,7 +116,7 @@ pub(crate) struct Load {
 /// The file name that stands for the standard input or output.
 pub(crate) const STDIN: &str = "-";
 
-fn is_stdin(file: &Path) -> bool {
+pub(crate) fn is_stdin(file: &Path) -> bool {
     [STDIN, "@-"].iter().any(|name| file.as_os_str() == *name)
 }
 
@@ -115,39 +126,6 @@ fn rdf_format(name: &str) -> Result<RdfFormat> {
 
 fn unknown_format(name: &str, known: &str) -> Error {
     Error::Unsupported(format!("the format {name}; there are {known}"))
-}
-
-/// Refuses options that only a command on a file has.
-fn refuse(options: &[(&str, bool)]) -> Result<()> {
-    match options.iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(Error::Unsupported(format!("{option} with the address of a server"))),
-        None => Ok(()),
-    }
-}
-
-/// The file, or the standard input. What is compressed is sent as it would be without.
-fn reader(file: &Path) -> Result<Box<dyn Read>> {
-    if is_stdin(file) {
-        return Ok(Box::new(io::stdin().lock()));
-    }
-    let open = || fs::File::open(file);
-    let reader: io::Result<Box<dyn Read>> = match file.extension().and_then(|name| name.to_str()) {
-        #[cfg(feature = "compression")]
-        Some("gz") => open().map(|file| Box::new(flate2::read::MultiGzDecoder::new(file)) as _),
-        Some("zst") => open().and_then(|file| Ok(Box::new(zstd::Decoder::new(file)?) as _)),
-        _ => open().map(|file| Box::new(file) as _),
-    };
-    reader.map_err(|source| io_error(file, source))
-}
-
-/// The syntax of a file, by its extension unless `format` says it.
-fn format_of(file: &Path, format: Option<RdfFormat>) -> Result<RdfFormat> {
-    let name = file.display().to_string();
-    let plain = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    let extension = Path::new(plain).extension().and_then(|extension| extension.to_str());
-    format.or_else(|| RdfFormat::from_extension(extension?)).ok_or_else(|| {
-        Error::UnknownFormat(if is_stdin(file) { "the standard input".into() } else { name.clone() })
-    })
 }
 
 pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
@@ -298,14 +276,6 @@ pub(crate) fn query(arguments: Query, json: bool) -> Result<()> {
     }
     let results = store.query_with(&sparql, &options)?;
     format.write(results, output())?.end().map_err(output_error)
-}
-
-/// A request with a base IRI in front of its prologue.
-fn based(base: Option<&str>, sparql: &str) -> Result<String> {
-    Ok(match base {
-        None => sparql.to_owned(),
-        Some(base) => format!("BASE {} {sparql}", iri(base)?),
-    })
 }
 
 /// An output that ends with a line break. Results in some syntaxes have none, and a shell prompt would follow them on

@@ -1,6 +1,6 @@
 //! Commands that ask a running server: its address stands in place of the file of the store.
 
-use crate::commands::{io_error, output_error};
+use crate::commands::{io_error, iri, is_stdin, output_error, token};
 use oxrdf::NamedNode;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -41,8 +41,7 @@ impl Server {
             .timeout_global(timeout)
             .user_agent(concat!("triples/", env!("CARGO_PKG_VERSION")))
             .build();
-        let read = |path| fs::read_to_string(path).map_err(|source| io_error(path, source));
-        let token = token_file.map(read).transpose()?.map(|token| token.trim().to_owned());
+        let token = token_file.map(token).transpose()?;
         Ok(Some(Self { agent: agent.into(), address: address.trim_end_matches('/').to_owned(), token }))
     }
 
@@ -121,6 +120,47 @@ impl Server {
 pub(crate) fn show(mut answer: impl Read, mut output: impl Write) -> Result<()> {
     io::copy(&mut answer, &mut output).map_err(output_error)?;
     output.flush().map_err(output_error)
+}
+
+/// Refuses options that only a command on a file has.
+pub(crate) fn refuse(options: &[(&str, bool)]) -> Result<()> {
+    match options.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Error::Unsupported(format!("{option} with the address of a server"))),
+        None => Ok(()),
+    }
+}
+
+/// The file, or the standard input. What is compressed is sent as it would be without.
+pub(crate) fn reader(file: &Path) -> Result<Box<dyn Read>> {
+    if is_stdin(file) {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let open = || fs::File::open(file);
+    let reader: io::Result<Box<dyn Read>> = match file.extension().and_then(|name| name.to_str()) {
+        #[cfg(feature = "compression")]
+        Some("gz") => open().map(|file| Box::new(flate2::read::MultiGzDecoder::new(file)) as _),
+        Some("zst") => open().and_then(|file| Ok(Box::new(zstd::Decoder::new(file)?) as _)),
+        _ => open().map(|file| Box::new(file) as _),
+    };
+    reader.map_err(|source| io_error(file, source))
+}
+
+/// The syntax of a file, by its extension unless `format` says it.
+pub(crate) fn format_of(file: &Path, format: Option<RdfFormat>) -> Result<RdfFormat> {
+    let name = file.display().to_string();
+    let plain = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let extension = Path::new(plain).extension().and_then(|extension| extension.to_str());
+    format.or_else(|| RdfFormat::from_extension(extension?)).ok_or_else(|| {
+        Error::UnknownFormat(if is_stdin(file) { "the standard input".into() } else { name.clone() })
+    })
+}
+
+/// A request with a base IRI in front of its prologue.
+pub(crate) fn based(base: Option<&str>, sparql: &str) -> Result<String> {
+    Ok(match base {
+        None => sparql.to_owned(),
+        Some(base) => format!("BASE {} {sparql}", iri(base)?),
+    })
 }
 
 /// A value of a query string: all but unreserved characters (RFC 3986, section 2.3) as bytes in hexadecimal.

@@ -1,6 +1,6 @@
 //! `triples serve`.
 
-use crate::commands::{STDIN, existing, io_error, seconds};
+use crate::commands::{STDIN, existing, io_error, seconds, token};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -154,16 +154,6 @@ fn access_log(options: ServerOptions, path: &Path) -> Result<ServerOptions> {
         // full.
         let _ = (&file).write_all(format!("{line}\n").as_bytes());
     }))
-}
-
-fn token(path: &Path) -> Result<String> {
-    let token = fs::read_to_string(path).map_err(|source| io_error(path, source))?.trim().to_owned();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message =
-            format!("the token in {}: it must be one word of visible ASCII characters", path.display());
-        return Err(Error::Unsupported(message));
-    }
-    Ok(token)
 }
 
 /// Completes on the first signal to stop. A second signal ends the process at once.
