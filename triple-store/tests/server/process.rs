@@ -237,3 +237,30 @@ fn the_commands_ask_a_running_server_by_its_address() {
     drop(server);
     fails("query", &[count], 1, "refused");
 }
+
+/// A closed connection is no success, whatever the system calls it, and no error of the standard output.
+#[test]
+fn a_server_that_hangs_up_makes_a_command_fail() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::fs::write(dir.path().join("big.nt"), "<urn:s> <urn:p> <urn:o> .\n".repeat(400_000)).unwrap();
+    for (command, answer) in [
+        (["load", "-q", &address, "big.nt"].as_slice(), "HTTP/1.1 100 Continue\r\n\r\n"),
+        (&["update", &address, "CLEAR ALL"], ""),
+        (&["query", &address, "ASK {}"], "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"),
+        (&["dump", &address], "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"),
+    ] {
+        let (code, _, error) = std::thread::scope(|scope| {
+            let command = scope.spawn(|| triples(dir.path(), command));
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut head = [0; 4096];
+            let _ = std::io::Read::read(&mut connection, &mut head).unwrap();
+            std::io::Write::write_all(&mut connection, answer.as_bytes()).unwrap();
+            drop(connection);
+            command.join().unwrap()
+        });
+        assert_eq!(code, Some(1), "{command:?}: {error}");
+        assert!(error.contains(&address), "{command:?}: {error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The commands.
 
-use crate::over_http::{Server, based, format_of, reader, refuse, show};
+use crate::over_http::{Server, based, format_of, reader, refuse};
 use indicatif::{ProgressBar, ProgressStyle};
 use oxrdf::{GraphName, NamedNode};
 use serde_json::{Value, json};
@@ -28,8 +28,18 @@ pub(crate) fn io_error(path: &Path, source: io::Error) -> Error {
     Error::Io { name: path.display().to_string(), source }
 }
 
+/// The name of the standard output in errors.
+const OUTPUT: &str = "standard output";
+
 pub(crate) fn output_error(source: io::Error) -> Error {
-    Error::Io { name: "standard output".into(), source }
+    Error::Io { name: OUTPUT.into(), source }
+}
+
+/// Whether the command failed because the program that reads its standard output has read enough. The library names the
+/// writer that it was given `output`.
+pub(crate) fn output_is_closed(error: &Error) -> bool {
+    matches!(error, Error::Io { name, source }
+        if [OUTPUT, "output"].contains(&name.as_str()) && source.kind() == io::ErrorKind::BrokenPipe)
 }
 
 pub(crate) fn iri(text: &str) -> Result<NamedNode> {
@@ -257,7 +267,7 @@ pub(crate) fn query(arguments: Query, json: bool) -> Result<()> {
     if let Some(server) = Server::named(&store, token_file.as_deref(), timeout)? {
         refuse(&[("--union", union), ("--remote", remote)])?;
         let mut lines = output();
-        show(server.query(&based(base.as_deref(), &sparql)?, format, explain)?, &mut lines)?;
+        server.show(server.query(&based(base.as_deref(), &sparql)?, format, explain)?, &mut lines)?;
         return lines.end().map_err(output_error);
     }
     let mut options = QueryOptions::new().union_default_graph(union);
@@ -385,7 +395,7 @@ pub(crate) fn dump(arguments: Dump) -> Result<()> {
     if let Some(server) = Server::named(&store, token_file.as_deref(), None)? {
         refuse(&[("--output", output.is_some())])?;
         let answer = server.dump(format.unwrap_or(RdfFormat::NQuads), graph.as_deref())?;
-        return show(answer, BufWriter::new(io::stdout().lock()));
+        return server.show(answer, BufWriter::new(io::stdout().lock()));
     }
     let graph = named;
     let snapshot = existing(&store)?.snapshot();

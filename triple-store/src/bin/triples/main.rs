@@ -97,8 +97,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of the output has closed the pipe.
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if commands::output_is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("triples: {error}");
             let misunderstood = matches!(

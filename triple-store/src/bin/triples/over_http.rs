@@ -87,6 +87,21 @@ impl Server {
         self.send("GET", &path, &fields, SendBody::none()).map(|response| response.into_body().into_reader())
     }
 
+    /// Writes an answer to the standard output.
+    pub(crate) fn show(&self, mut answer: impl Read, mut output: impl Write) -> Result<()> {
+        let mut block = [0; 1 << 13];
+        loop {
+            match answer.read(&mut block).map_err(|source| self.failed(source))? {
+                0 => return output.flush().map_err(output_error),
+                length => output.write_all(&block[..length]).map_err(output_error)?,
+            }
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Io { name: self.address.clone(), source }
+    }
+
     fn send(
         &self,
         method: &str,
@@ -94,17 +109,21 @@ impl Server {
         fields: &[(&str, &str)],
         body: SendBody<'_>,
     ) -> Result<Response<Body>> {
-        let failed = |source| Error::Io { name: self.address.clone(), source };
         let mut request =
             ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
+        if method == "POST" {
+            // A server that refuses the request may close the connection before it has read the body, and its response is
+            // lost to a client that is still sending (RFC 9110, section 10.1.1).
+            request = request.header("Expect", "100-continue");
+        }
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let request = request.body(body).map_err(|error| failed(io::Error::other(error)))?;
-        let response = self.agent.run(request).map_err(|error| failed(error.into_io()))?;
+        let request = request.body(body).map_err(|error| self.failed(io::Error::other(error)))?;
+        let response = self.agent.run(request).map_err(|error| self.failed(error.into_io()))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -112,14 +131,8 @@ impl Server {
         let mut said = String::new();
         // The body only explains the status.
         let _ = response.into_body().into_reader().take(SHOWN).read_to_string(&mut said);
-        Err(failed(io::Error::other(format!("{status}: {}", said.trim_end()))))
+        Err(self.failed(io::Error::other(format!("{status}: {}", said.trim_end()))))
     }
-}
-
-/// Writes an answer to an output.
-pub(crate) fn show(mut answer: impl Read, mut output: impl Write) -> Result<()> {
-    io::copy(&mut answer, &mut output).map_err(output_error)?;
-    output.flush().map_err(output_error)
 }
 
 /// Refuses options that only a command on a file has.

@@ -221,8 +221,11 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::copying(&name, error)
 }
 
+/// The name of the standard output in errors.
+const OUTPUT: &str = "standard output";
+
 fn stdout(error: io::Error) -> Failure {
-    Failure::copying("standard output", error)
+    Failure::copying(OUTPUT, error)
 }
 
 fn main() -> ExitCode {
@@ -231,7 +234,9 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader has closed our output. That is no failure.
-        Err(Failure::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Io(place, error)) if place == OUTPUT && error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
             let (code, message) = match failure {
                 Failure::Store(error @ Error::Corrupt { .. }) => (4, about(store, &error)),
