@@ -6,10 +6,6 @@ use std::env;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-/// Features of the locks that are off by default. Without them, their tests would not be compiled.
-const FEATURES: &str =
-    "stripe-lock/check,stripe-lock/diagnose,stripe-lock/lock_api_04,stripe-lock/stats,stripe-lock/tracing";
-
 /// A command of cargo under a name that the summary shows.
 struct Step {
     name: &'static str,
@@ -33,13 +29,12 @@ impl Step {
 
 /// The steps for these packages, or for the workspace where none is named.
 fn steps(packages: &[String], nextest: bool) -> Vec<Step> {
-    let mut scope = match packages {
-        [] => vec!["--workspace".to_owned()],
-        _ => packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]).collect(),
-    };
-    // A feature can be named only where its package is among those that are built.
-    if packages.is_empty() || packages.iter().any(|package| package == "stripe-lock") {
-        scope.extend(["--features".to_owned(), FEATURES.to_owned()]);
+    let mut scope: Vec<_> = packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]).collect();
+    if packages.is_empty() {
+        scope.push("--workspace".to_owned());
+    } else if packages.iter().all(|package| package != "benches") {
+        // The features of benches are contenders, some of which take minutes to build.
+        scope.push("--all-features".to_owned());
     }
     let tests = if nextest { "nextest run --no-fail-fast" } else { "test --no-fail-fast" };
     let docs = Step::new("docs", "doc --no-deps", &scope, "");
@@ -91,14 +86,37 @@ mod tests {
     }
 
     #[test]
-    fn the_workspace_is_tested_with_the_features_of_the_locks() {
-        let tests = line(&[], false, "tests");
-        assert!(tests.contains("--workspace") && tests.contains(FEATURES), "{tests}");
+    fn one_crate_is_tested_with_all_its_features() {
+        let tests = "nextest run --no-fail-fast -p stripe-lock --all-features --tests --examples";
+        assert_eq!(line(&["stripe-lock"], true, "tests"), tests);
+        assert_eq!(line(&["benches"], false, "doctests"), "test --doc -p benches");
+        assert_eq!(line(&[], false, "doctests"), "test --doc --workspace");
+    }
+
+    /// The features of a manifest's section `[features]`, and which of them are on by default.
+    fn features(manifest: &str) -> (Vec<&str>, &str) {
+        let section = manifest.split_once("[features]").unwrap().1.split_once("\n[").unwrap().0;
+        let names = section.lines().filter_map(|line| Some(line.split_once(" = ")?.0));
+        (
+            names.filter(|&name| name != "default").collect(),
+            section.lines().find(|line| line.starts_with("default")).unwrap(),
+        )
     }
 
     #[test]
-    fn one_crate_is_tested_alone() {
-        assert!(line(&["stripe-lock"], true, "tests").contains(FEATURES));
-        assert_eq!(line(&["vde-store"], true, "lints"), "clippy --all-targets -p vde-store -- -D warnings");
+    fn no_feature_is_left_out_where_the_workspace_is_tested() {
+        let here = include_str!("../Cargo.toml");
+        for (package, manifest) in [
+            ("stripe-lock", include_str!("../../stripe-lock/Cargo.toml")),
+            ("triple-store", include_str!("../../triple-store/Cargo.toml")),
+        ] {
+            let asked = here.lines().find(|line| line.starts_with(&format!("{package} = "))).unwrap();
+            let (names, default) = features(manifest);
+            assert!(names.len() > 3, "{names:?}");
+            for name in names {
+                let is_on = [asked, default].iter().any(|list| list.contains(&format!("\"{name}\"")));
+                assert!(is_on, "{package}/{name}");
+            }
+        }
     }
 }
