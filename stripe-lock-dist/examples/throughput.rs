@@ -1,4 +1,4 @@
-//! Locks per second and their median time, beside the bare calls of the engine.
+//! Measures locks per second and the median time to acquire one, beside the bare calls of the engine.
 //!
 //! `cargo run --release -p stripe-lock-dist --example throughput -- ADDRESS [SECONDS]`, with the address of a PostgreSQL server
 //! such as `host=/run/postgresql dbname=test`.
@@ -13,7 +13,8 @@ use tokio_postgres::{Client, NoTls, Statement};
 /// How many stripes the namespaces have.
 const STRIPES: u32 = 4096;
 
-/// Repeats `cycle` on `tasks` tasks, and returns cycles per second and the median time of what `cycle` measures.
+/// Repeats `cycle` on a task for each of `workers`. Returns cycles per second, and the median of the times that `cycle`
+/// returns.
 async fn repeat<W, F>(
     seconds: f64,
     workers: Vec<W>,
@@ -83,7 +84,7 @@ impl Bare {
         let granted = self.client.query_one(&self.take, &[&self.space, &self.id, &ticket, &stripes]).await;
         let time = start.elapsed();
         if granted.expect("the server answers").get::<_, &str>(0) != "g" {
-            // Somebody else has it, and a ticket was queued.
+            // Another client holds a stripe, so the ticket was queued.
             tokio::time::sleep(Duration::from_micros(100)).await;
         }
         let back = self.client.query_one(&self.give_back, &[&self.space, &self.id, &ticket, &stripes]).await;

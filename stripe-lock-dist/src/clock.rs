@@ -19,7 +19,7 @@ pub(crate) fn now() -> u64 {
     nanoseconds(START.get_or_init(Instant::now).elapsed()) + 1
 }
 
-/// `duration` in nanoseconds; the longest there are, if it is longer.
+/// `duration` in nanoseconds, or `u64::MAX / 2` if there are more than fit.
 pub(crate) fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
 }

@@ -1,10 +1,10 @@
-//! What an engine has to do, for those who write another one.
+//! The interface of an engine, for writing another one.
 //!
 //! An engine keeps *tickets* in the queues of stripes, and *leases* of clients. This crate does the rest: it finds the stripes
 //! of keys, lets the tasks of one process wait for each other without the engine, renews the lease, and tells guards when it
 //! is lost.
 //!
-//! | who | state | event | then |
+//! | what | state | event | then |
 //! |---|---|---|---|
 //! | ticket | new | [`take`](Client::take), all its stripes are free and have no queue | holder |
 //! | | new | [`take`](Client::take) otherwise | in the queues of all its stripes, or absent (without waiting) |
@@ -12,19 +12,19 @@
 //! | | queued, holder | [`give_back`](Client::give_back) | absent |
 //! | | queued, holder | its client's lease is gone | absent |
 //! | client | leased | [`renew`](Client::renew) before the lease has expired | leased |
-//! | | leased | the TTL passed since the last renewal, by the engine's clock | gone, as soon as anybody needs what it held |
+//! | | leased | the TTL passed since the last renewal, by the engine's clock | gone, as soon as another client needs what it held |
 //! | | leased | the engine lost the leases (a crash) | gone; a new client is granted nothing until the longest TTL has passed |
-//! | | gone | anything | gone: [`take`](Client::take) says [`Dead`](Taken::Dead), [`renew`](Client::renew) says `false` |
+//! | | gone | anything | gone: [`take`](Client::take) returns [`Dead`](Taken::Dead), [`renew`](Client::renew) returns `false` |
 //!
-//! What an engine must hold:
+//! An engine must keep these rules:
 //!
 //! 1. A stripe has at most one ticket as its holder.
-//! 2. A ticket enters all its queues at once. So of two tickets with a common stripe the same one is first everywhere, and no
-//!    two can wait for each other.
-//! 3. Of the fences of one stripe, every grant's are above those of all earlier grants, even if processes or the server crashed in between. A grant has
-//!    [`TURNS`] of them.
-//! 4. Calls may be repeated, and may arrive late: an engine that was sent a call twice, because the answer to the first
-//!    was lost, answers as if it was sent once.
+//! 2. A ticket enters all its queues at once. So if two tickets have common stripes, the same one is ahead in all of
+//!    these queues, and the two can't wait for each other.
+//! 3. The fences of a grant are above those of all earlier grants of the stripe, even if processes or the server
+//!    crashed in between. A grant has [`TURNS`] fences.
+//! 4. Calls may be repeated, and may arrive late. If a call is sent twice because the first answer was lost, the engine
+//!    answers as if it was sent once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,8 +33,8 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// How many fences belong to a grant, and so how often the tasks of a process may hand a stripe to each other before the engine
-/// is asked again.
+/// The number of fences of a grant. Each time that a task of the process hands the stripe to another one uses up one
+/// fence. After the last one the process asks the engine again.
 ///
 /// # Examples
 ///
@@ -68,7 +68,7 @@ pub struct Space {
     pub ttl: Duration,
 }
 
-/// How a ticket stands.
+/// The state of a ticket.
 ///
 /// # Examples
 ///
@@ -81,7 +81,8 @@ pub struct Space {
 pub enum Taken {
     /// It holds its stripes, with the fences from this one on.
     Granted(i64),
-    /// It waits in the queues. Look again when woken, or after this time: a lease ahead of it may have expired by then.
+    /// It waits in the queues. Call `take` again when it is woken or after this time, because a lease ahead of it may
+    /// have expired by then.
     Queued(Duration),
     /// A stripe is held or has a queue, and this ticket must not wait.
     Busy,
@@ -89,7 +90,7 @@ pub enum Taken {
     Dead,
 }
 
-/// Whom an engine wakes.
+/// The tickets that an engine wakes.
 ///
 /// # Examples
 ///
@@ -104,14 +105,14 @@ pub enum Taken {
 pub enum Woken {
     /// This ticket may hold its stripes by now.
     Ticket(i64),
-    /// Any ticket may, because messages may have been lost.
+    /// Any ticket may hold its stripes by now, because messages may have been lost.
     All,
 }
 
-/// What an engine calls to wake waiters. It neither blocks nor panics.
+/// The function that an engine calls to wake waiters. It neither blocks nor panics.
 pub type Wake = Arc<dyn Fn(Woken) + Send + Sync>;
 
-/// An engine: something that several processes can reach, and that keeps their queues.
+/// A service that several processes can reach, and that keeps their queues.
 ///
 /// Its methods run on a thread of this crate, inside a runtime of tokio.
 ///
@@ -128,7 +129,8 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if the namespace has other stripes or another hash, [`Error::Unreachable`] for what may pass.
+    /// [`Error::Refused`] if the namespace has another number of stripes or another hash; [`Error::Unreachable`] if
+    /// trying again may help.
     fn join<'a>(&'a self, space: &'a Space, wake: Wake) -> Answer<'a, Joined>;
 }
 
@@ -146,13 +148,14 @@ pub trait Engine: Send + Sync + 'static {
 pub struct Joined {
     /// A random number of the namespace, for its hash.
     pub seed: [u8; 16],
-    /// What to call.
+    /// The client, for all further calls.
     pub client: Box<dyn Client>,
 }
 
 /// One incarnation of a process in an engine, with a lease of its own.
 ///
-/// An error of a method is [`Error::Unreachable`] if it may pass. The call may have been done or not, and is repeated.
+/// A method returns [`Error::Unreachable`] if trying again may help. The call may or may not have taken effect, and is
+/// repeated.
 ///
 /// # Examples
 ///
@@ -165,15 +168,17 @@ pub struct Joined {
 /// }
 /// ```
 pub trait Client: Send + Sync + 'static {
-    /// Renews the lease. False: it is gone.
+    /// Renews the lease. Returns `false` if it is gone.
     fn renew(&self) -> Answer<'_, bool>;
 
-    /// Puts `ticket` into the queues of `stripes`, which ascend, or looks how it stands if it is there already.
+    /// Puts `ticket` into the queues of `stripes`, which are in ascending order. A ticket that is known already is not
+    /// queued again.
     fn take<'a>(&'a self, ticket: i64, stripes: &'a [i32], wait: bool) -> Answer<'a, Taken>;
 
-    /// Gives back what `ticket` holds, or withdraws it. False: it did not hold all of `stripes`.
+    /// Releases what `ticket` holds, or removes it from the queues. Returns `false` if it did not hold all of
+    /// `stripes`.
     fn give_back<'a>(&'a self, ticket: i64, stripes: &'a [i32]) -> Answer<'a, bool>;
 
-    /// Ends the lease, which holds nothing any more.
+    /// Ends the lease. By then the client holds nothing.
     fn leave(&self) -> Answer<'_, ()>;
 }

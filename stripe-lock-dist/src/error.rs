@@ -16,13 +16,14 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The time was up first.
+    /// The time was up before the lock was free.
     Elapsed,
     /// The lock was lost before it was released.
     Lost,
-    /// The engine can't be reached at the moment, or fails. What waits tries again by itself.
+    /// The engine can't be reached at the moment, or fails. Calls that wait try again by themselves.
     Unreachable(Box<dyn StdError + Send + Sync>),
-    /// The engine does not work for this client, and will not by trying again: another number of stripes, a missing right.
+    /// The engine does not work for this client, and trying again does not help. For example, the number of stripes
+    /// differs, or a right is missing.
     Refused(String),
 }
 

@@ -1,4 +1,4 @@
-//! What a holder has in hand.
+//! The guard of a lock.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::hub::Held;
 ///
 /// # When it is lost
 ///
-/// If the engine can't be reached for 90 % of the TTL, if the process was stopped for so long, or if the engine has lost its
-/// leases. This says so before another can have the lock: by a clock that counts suspension, and as long as the clocks of
-/// both machines run equally fast. What was begun before may still arrive later, at a database for example. So let
-/// the database refuse a [`fence`](Self::fence) that is below one it has seen.
+/// The lock is lost if the engine can't be reached for 90 % of the TTL, if the process is stopped for that long, or if
+/// the engine loses its leases. The guard says so before another process can have the lock, as long as the clocks of
+/// both machines run equally fast. The guard's clock counts suspension. A write that was sent before may still arrive
+/// later, for example at a database. So let the database refuse a [`fence`](Self::fence) that is below one it has seen.
 ///
 /// # Examples
 ///
@@ -44,9 +44,9 @@ impl DistributedGuard {
         self.held.as_ref().expect("only `release` and `drop` take it, and both end the guard")
     }
 
-    /// A number above those of all earlier holders of these stripes, in all processes, also across crashes. It is positive.
+    /// A positive number above those of all earlier holders of these stripes, in all processes, also across crashes.
     ///
-    /// It is not consecutive. Of several keys, one number is the fence of all.
+    /// Fences are not consecutive. A guard of several keys has one fence for all of them.
     ///
     /// # Examples
     ///
@@ -62,7 +62,7 @@ impl DistributedGuard {
         grant.fence + i64::from(*turn)
     }
 
-    /// Whether the lock is held. Once this was false it stays so.
+    /// Whether the lock is held. After it has returned `false` once, it never returns `true` again.
     ///
     /// # Examples
     ///
@@ -80,7 +80,7 @@ impl DistributedGuard {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again.
+    /// The future may be dropped, and the method called again.
     ///
     /// # Examples
     ///
@@ -96,16 +96,17 @@ impl DistributedGuard {
 
     /// Releases the lock, and says whether it was held until then.
     ///
-    /// If a task of this process waits for the same stripe, it gets the lock without the engine, and the answer is that of
-    /// [`is_held`](Self::is_held).
+    /// If a task of this process waits for the same stripe, it gets the lock without the engine, and the result is that
+    /// of [`is_held`](Self::is_held).
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] if it was not.
+    /// [`Error::Lost`] if the lock was lost before.
     ///
     /// # Cancel safety
     ///
-    /// The lock is released when this is called, or in the background if the future is dropped.
+    /// The release begins when this method is called. If the future is dropped, the release continues in the
+    /// background.
     ///
     /// # Examples
     ///

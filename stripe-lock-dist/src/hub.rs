@@ -1,5 +1,5 @@
-//! The half that the tasks of this process share: each waits for the others of its process first, and they hand what the
-//! engine granted to each other.
+//! The part that the tasks of this process share. A task first waits for the other tasks of its process, and tasks hand
+//! a grant of the engine to each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) struct Hub {
     worker: Arc<Worker>,
     locals: Arc<Locals>,
     seed: [u8; 16],
-    /// How long a grant is handed over inside the process.
+    /// For how long the tasks of the process hand a grant to each other.
     keep_for: Duration,
     busy: Busy,
     ended: watch::Receiver<()>,
@@ -41,7 +41,7 @@ pub(crate) struct Held {
     /// How often the grant has been handed over.
     pub(crate) turn: u32,
     locals: Vec<Local>,
-    /// The key, if it is one, so that the stripe may be handed over.
+    /// The key, if the guard is of a single key. Only then may the stripe be handed over.
     one: Option<Hashed>,
 }
 
@@ -67,7 +67,7 @@ impl Hub {
         &self.worker
     }
 
-    /// Resolves when everything is given back and the thread has ended, which is after `self` is dropped.
+    /// Closed when everything is given back and the thread has ended, which is after `self` is dropped.
     pub(crate) fn ended(&self) -> watch::Receiver<()> {
         self.ended.clone()
     }
@@ -83,7 +83,7 @@ impl Hub {
     pub(crate) async fn lock(self: Arc<Self>, key: Hashed) -> Result<DistributedGuard, Error> {
         let local = self.lock_local(key).await;
         let held = self.hold_one(key, local, true).await?;
-        // A ticket that waits is granted or fails.
+        // A ticket that waits ends with a grant or an error, so `None` can't occur.
         held.ok_or(Error::Elapsed)
     }
 
@@ -145,7 +145,7 @@ impl Hub {
         local
     }
 
-    /// Goes on with the grant that was left in the local stripe, or takes a new one.
+    /// Takes over the grant that was left in the local stripe, or asks the engine for a new one.
     async fn hold_one(
         self: Arc<Self>,
         key: Hashed,
@@ -163,10 +163,11 @@ impl Hub {
         Ok(Some(DistributedGuard::new(Held { hub: self, grant, turn, locals: vec![local], one: Some(key) })))
     }
 
-    /// Returns the grant that was left in a stripe that no task holds or waits for.
+    /// Gives the grant that was left in a stripe back to the engine, if no task holds the stripe or waits for it.
     ///
-    /// Who leaves a grant in a stripe calls this after releasing it, and who gives up waiting calls it after leaving the queue.
-    /// The later of the two finds the stripe as it stays.
+    /// A task that leaves a grant in a stripe calls this after it has released the stripe. A task that gives up waiting
+    /// calls this after it has left the queue. If both happen at the same time, the later of the two calls finds the
+    /// grant.
     fn give_back_unwanted(&self, key: Hashed) {
         if self.locals.waiters(&key) > 0 {
             return;
@@ -178,7 +179,7 @@ impl Hub {
 }
 
 impl Held {
-    /// Releases everything. The answer says whether it was still held, and need not be awaited.
+    /// Releases everything. The future returns whether it was still held. It need not be awaited.
     pub(crate) fn release(self) -> impl Future<Output = bool> + use<> {
         let Self { hub, grant, turn, mut locals, one } = self;
         let wanted = |key: &Hashed| {

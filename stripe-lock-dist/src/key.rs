@@ -5,13 +5,14 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use siphasher::sip::SipHasher13;
 
-/// The name of what this module computes. Engines store it, and refuse a client with another one.
+/// The name of the function from keys to stripes. Engines store it, and refuse a client with another one.
 pub(crate) const HASH: &str = "siphash-1-3, Fibonacci, 1";
 
-/// A key that is the same bytes in every process.
+/// A key that has the same bytes in every process.
 ///
-/// `std::hash::Hash` makes no such promise. Types that borrow as one another (`String` and `str`) must have the same bytes.
-/// Integers are their bytes in little-endian order; `usize` and `isize` are no keys, because their size depends on the machine.
+/// `std::hash::Hash` makes no such promise. A type and its borrowed form (`String` and `str`) must have the same bytes.
+/// The bytes of an integer are in little-endian order. `usize` and `isize` are not keys, because their size depends on
+/// the machine.
 ///
 /// # Examples
 ///
@@ -32,7 +33,7 @@ pub(crate) const HASH: &str = "siphash-1-3, Fibonacci, 1";
 /// assert_eq!(Order { customer: 7, number: 1 }.key_bytes().len(), 8);
 /// ```
 pub trait Key {
-    /// What is hashed. Equal keys have equal bytes.
+    /// The bytes that are hashed. Equal keys have equal bytes.
     ///
     /// # Examples
     ///
@@ -87,7 +88,7 @@ macro_rules! integers {
 
 integers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 
-/// The hash of a key. The set of local locks hashes it no further.
+/// The hash of a key. The local locks use it as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hashed(u64);
 

@@ -1,4 +1,4 @@
-//! Until when this process may believe that it holds what it was granted.
+//! How long this process may assume that it holds what it was granted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,31 +7,33 @@ use tokio::sync::watch;
 
 use crate::clock;
 
-/// The lease of one incarnation of this process in the engine. All its guards are held until it is lost, and then none
-/// is, for good.
+/// The lease of one incarnation of this process in the engine. All guards of that incarnation are held until the lease
+/// is lost. From then on none is held.
 ///
 /// | `deadline` | event | then |
 /// |---|---|---|
 /// | `t`, not yet past | a renewal sent at `s` succeeds | `s` + 90 % of the TTL |
-/// | `t`, past | anybody looks, or a renewal succeeds | 0 |
+/// | `t`, past | a caller checks the lease, or a renewal succeeds | 0 |
 /// | `t` | the engine says that the lease is gone | 0 |
 /// | 0 (lost) | anything | 0 |
 ///
-/// The engine counts the TTL from when it receives the renewal, which is after `s`. So while the deadline is not past, the
-/// engine's own has more than 10 % of the TTL left, as long as both clocks run equally fast.
+/// The engine counts the TTL from when it receives the renewal, which is after `s`. So until this deadline passes, the
+/// lease in the engine has more than 10 % of the TTL left, as long as both clocks run equally fast.
 pub(crate) struct Lease {
-    /// By `clock::now`. It orders nothing else, so its accesses are relaxed; `lost` synchronizes those it wakes.
+    /// A time of `clock::now`. It orders no other memory, so its accesses are relaxed. `lost` synchronizes with the
+    /// tasks that it wakes.
     deadline: AtomicU64,
     lost: watch::Sender<bool>,
 }
 
 impl Lease {
-    /// A lease that was asked for at `sent`.
+    /// A lease whose request was sent at `sent`.
     pub(crate) fn new(sent: u64, ttl: Duration) -> Self {
         Self { deadline: AtomicU64::new(deadline(sent, ttl)), lost: watch::Sender::new(false) }
     }
 
-    /// Counts on: the renewal that was sent at `sent` succeeded. False if it came too late.
+    /// Extends the deadline, because the renewal that was sent at `sent` succeeded. Returns `false` if it came too
+    /// late.
     pub(crate) fn renewed(&self, sent: u64, ttl: Duration) -> bool {
         let until = deadline(sent, ttl);
         let extend = |old: u64| (clock::now() < old).then(|| old.max(until));
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_loss_is_told_to_those_who_wait_and_to_those_who_come_later() {
+    async fn the_loss_is_reported_to_earlier_and_later_waiters() {
         let lease = Lease::new(clock::now(), LONG);
         tokio::join!(lease.lost(), async { lease.lose() });
         lease.lost().await;

@@ -20,9 +20,9 @@
 //! # }
 //! ```
 //!
-//! A lock of another process is only as good as its lease. A process that is stopped or cut off loses its locks after the
-//! TTL, and [learns it](DistributedGuard::lost) before another can have them. What it has sent may still be on its way:
-//! [fences](DistributedGuard::fence) tell it apart.
+//! A lock across processes is only as good as its lease. A process that is stopped or cut off loses its locks after the
+//! TTL, and [learns of the loss](DistributedGuard::lost) before another process can have them. A write that it has sent
+//! may still arrive later. [Fences](DistributedGuard::fence) let the receiver refuse such a write.
 //!
 //! # Parts
 //!
@@ -31,15 +31,15 @@
 //! | to lock | [`DistributedMutex`], in threads [`Blocking`] |
 //! | to know whether you still hold it | [`DistributedGuard`] |
 //! | keys of your own type | [`Key`] |
-//! | what holds after a crash, behind a pooler | [`Postgres`](Postgres#what-is-guaranteed) |
+//! | the guarantees after a crash and behind a pooler | [`Postgres`](Postgres#what-is-guaranteed) |
 //! | another engine | [`engine`] |
 //!
 //! # Inside
 //!
 //! A key's [hash](Key) says which of the namespace's stripes is its own. A task first takes the local stripe, of an
-//! [`AsyncStripedMutex`](stripe_lock::AsyncStripedMutex). So a process has one ticket for a stripe at most, and its tasks wait for each other
-//! without the engine. Then it takes a ticket in the engine, on the thread that also renews the lease. On release the next
-//! local waiter gets the ticket, for a bounded time, or the engine gets it back.
+//! [`AsyncStripedMutex`](stripe_lock::AsyncStripedMutex). So a process has at most one ticket for a stripe, and its
+//! tasks wait for each other without the engine. Then the task takes a ticket in the engine, on the thread that also
+//! renews the lease. On release, the next local waiter gets the ticket for a bounded time, or the engine gets it back.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,4 @@
-//! What callers hold: the set of locks, and its builder.
+//! The set of locks, and its builder.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -32,8 +32,8 @@ pub const MAX_STRIPES: u32 = 1 << 16;
 ///
 /// # Fairness
 ///
-/// Processes are served in the order in which the engine has seen them. Inside a process tasks wait in the local queue of
-/// [`stripe_lock::AsyncStripedMutex`]. They hand the lock to each other for as long as the builder's
+/// The engine serves processes in the order in which their requests arrive. Inside a process tasks wait in the local
+/// queue of [`stripe_lock::AsyncStripedMutex`]. They hand the lock to each other for as long as the builder's
 /// [`hand_over_for`](Builder::hand_over_for) says, and then the process queues up again.
 ///
 /// # Cancel safety
@@ -98,7 +98,7 @@ impl<K: ?Sized> DistributedMutex<K> {
         }
     }
 
-    /// Waits for the lock of `key`, as long as it takes: also for an engine that is restarted.
+    /// Waits for the lock of `key` without a time limit, also while the engine is restarted.
     ///
     /// # Errors
     ///
@@ -295,7 +295,8 @@ impl<K: ?Sized> Builder<K> {
 
     /// How long the locks of a process outlive it, or its connection, at most. The default is 10 seconds.
     ///
-    /// The lease is renewed each third of this time, and lost for this process after 90 % of it.
+    /// The lease is renewed after each third of this time. If renewals fail, this process counts it as lost after 90 %
+    /// of the time.
     ///
     /// # Examples
     ///
@@ -309,7 +310,7 @@ impl<K: ?Sized> Builder<K> {
     }
 
     /// For how long the tasks of this process hand a stripe to each other while other processes may wait for it. The default is
-    /// 50 milliseconds. With zero, each holder goes to the engine.
+    /// 50 milliseconds. With zero, each holder asks the engine.
     ///
     /// # Examples
     ///

@@ -16,8 +16,9 @@ use link::{Connect, connect_with};
 
 /// PostgreSQL, as the engine of a [`DistributedMutex`](crate::DistributedMutex): version 13 or newer.
 ///
-/// Each process needs two connections. The first client creates the schema `stripe_lock_1`; where its role may not,
-/// an administrator runs [`Postgres::SCHEMA`] and grants the role `USAGE` of the schema and all rights on what is in it.
+/// Each process needs two connections. The first client creates the schema `stripe_lock_1`. If its role may not do
+/// that, an administrator runs [`Postgres::SCHEMA`] and grants the role `USAGE` of the schema and all rights on the
+/// objects in it.
 ///
 #[doc = include_str!("postgres/DESIGN.md")]
 #[derive(Clone)]
@@ -36,12 +37,12 @@ impl Postgres {
     /// ```
     pub const SCHEMA: &str = include_str!("postgres/schema.sql");
 
-    /// A server, by its address in one of the forms of libpq. The connections are not encrypted: use
+    /// The server at an address, which is in one of the forms of libpq. The connections are not encrypted: use
     /// [`with_tls`](Self::with_tls) over a network that you do not trust.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if `address` is none.
+    /// [`Error::Refused`] if `address` is not a valid address.
     ///
     /// # Examples
     ///
@@ -106,9 +107,9 @@ fn refused(error: impl fmt::Display) -> Error {
     Error::Refused(error.to_string())
 }
 
-/// Whether trying again may help.
+/// [`Error::Refused`] if trying again can't help, otherwise [`Error::Unreachable`].
 fn classify(error: tokio_postgres::Error) -> Error {
-    // Of the classes of SQLSTATE these say that the request, the role or the database is not right.
+    // These classes of SQLSTATE say that the request, the role or the database is wrong.
     const WRONG: [&str; 5] = ["22", "28", "3D", "3F", "42"];
     match error.as_db_error() {
         Some(db) if WRONG.iter().any(|class| db.code().code().starts_with(class)) => refused(db),

@@ -1,4 +1,4 @@
-//! The half that speaks to the engine: it joins, renews, takes tickets and gives them back, on a thread of its own.
+//! The part that calls the engine. It joins, renews, takes tickets and gives them back, on a thread of its own.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ pub(crate) struct Member {
     pub(crate) lease: Lease,
 }
 
-/// Whether there is one at the moment.
+/// Whether this process has joined the engine.
 enum Standing {
     Away,
     Joined(Arc<Member>),
@@ -41,7 +41,7 @@ pub(crate) struct Grant {
 
 type Reply = oneshot::Sender<Result<Option<Grant>, Error>>;
 
-/// Held by everything that still has something to do; the thread ends when all are dropped.
+/// Everything that still needs the thread has a clone of this. The thread ends when all clones are dropped.
 pub(crate) type Busy = mpsc::Sender<Infallible>;
 
 pub(crate) struct Worker {
@@ -51,11 +51,11 @@ pub(crate) struct Worker {
     standing: watch::Sender<Standing>,
     /// How to wake each ticket that may be in a queue.
     waiting: Mutex<HashMap<i64, Arc<Notify>>>,
-    /// The name of the next ticket. Names are never used again, so a call that arrives late hits no other ticket.
+    /// The name of the next ticket. Names are never used again, so a call that arrives late affects no other ticket.
     next_ticket: AtomicI64,
 }
 
-/// What a started thread has to tell.
+/// The result of starting the thread.
 pub(crate) struct Started {
     pub(crate) worker: Arc<Worker>,
     pub(crate) seed: [u8; 16],
@@ -164,7 +164,7 @@ impl Worker {
         }
     }
 
-    /// Ends the lease, as nothing is held any more.
+    /// Ends the lease. Called when nothing is held any more.
     async fn leave(&self) {
         let joined = match &*self.standing.borrow() {
             Standing::Joined(member) => Some(member.clone()),
@@ -193,8 +193,9 @@ impl Worker {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a ticket for `stripes`, which ascend, in a separate task: if the caller has gone by then, the task gives
-    /// the ticket back. The answer is `None` if the ticket is not to wait and would have to.
+    /// Takes a ticket for `stripes`, which are in ascending order. A separate task does that. If the caller is dropped
+    /// meanwhile, the task gives the ticket back. Returns `None` if the ticket would have to wait and `wait` is not
+    /// set.
     pub(crate) async fn take(
         self: &Arc<Self>,
         stripes: Arc<[i32]>,
@@ -246,7 +247,7 @@ impl Worker {
                     Ok(Taken::Queued(again)) => again.max(Duration::from_millis(1)),
                     Err(Error::Unreachable(_)) if wait => self.retry(),
                     Err(error) => {
-                        // The call may have been done all the same.
+                        // The call may have taken effect nevertheless.
                         drop(self.give_back_later(grant, busy));
                         return Err(error);
                     }
@@ -264,7 +265,7 @@ impl Worker {
         }
     }
 
-    /// The incarnation of the moment. Waits until there is one, if `wait` is set.
+    /// The current incarnation. If there is none, waits for one if `wait` is set.
     async fn member(&self, wait: bool) -> Result<Arc<Member>, Error> {
         let mut standing = self.standing.subscribe();
         loop {

@@ -1,4 +1,4 @@
-//! The checker of histories finds what is wrong, and nothing is wrong without a planted bug.
+//! The checker of histories finds planted bugs, and finds no error without them.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What happens inside a process, over an engine in memory.
+//! The locks inside a process, over an engine in memory.
 
 mod support;
 
@@ -55,7 +55,7 @@ async fn the_tasks_of_a_process_hand_a_lock_over_without_the_engine() {
 }
 
 #[tokio::test]
-async fn a_process_hands_over_so_often_that_its_fences_last_and_no_more() {
+async fn a_process_hands_over_no_more_often_than_it_has_fences() {
     let engine = Memory::default();
     let locks = DistributedMutex::<str>::builder("test").stripes(64).ttl(LONG).hand_over_for(LONG);
     let locks = locks.connect(engine.clone()).await.unwrap();
@@ -69,7 +69,7 @@ async fn a_process_hands_over_so_often_that_its_fences_last_and_no_more() {
         assert!(guard.fence() > last);
         last = guard.fence();
     }
-    // Looks at tickets that are queued are calls too, so there may be more.
+    // Each poll of a queued ticket is a call too, so there may be more.
     assert!(engine.takes() >= 2);
 }
 
@@ -190,7 +190,7 @@ async fn an_engine_that_lost_the_leases_says_so_with_the_next_call() {
     let again = locks.lock("other").await.unwrap();
     guard.lost().await;
     assert!(!guard.is_held() && again.is_held());
-    // What was handed over is lost too.
+    // A grant that was handed over is lost too.
     drop(guard);
     assert!(locks.lock("k").await.unwrap().is_held());
 }

@@ -54,7 +54,7 @@ async fn the_locks_work_over_a_server() {
     let guard = elsewhere.lock(k).await.unwrap();
     drop(one.lock(k).await.unwrap());
 
-    // What is closed leaves nothing.
+    // A closed set leaves nothing behind.
     drop(guard);
     for locks in [one, other, elsewhere] {
         locks.close().await;
@@ -108,7 +108,7 @@ async fn a_holder_that_is_cut_off_loses_the_lock_before_another_has_it() {
     assert!(!guard.is_held());
     assert!(next.fence() > guard.fence());
     guard.lost().await;
-    // What was sent meanwhile arrives now, and takes nothing away.
+    // Calls that were sent meanwhile arrive now, and take nothing from the new holder.
     network.cut(false);
     let last = next.fence();
     drop(next);

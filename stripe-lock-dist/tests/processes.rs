@@ -13,7 +13,7 @@ use support::history::{Section, check};
 use support::rounds::{Random, STRIPES, keys, round};
 use support::server::{Server, send};
 
-/// What a child has to do, and where: the variables that tell it.
+/// The environment variables that tell a child what to do, and where.
 const TASK: &str = "STRIPE_LOCK_TEST_TASK";
 const ADDRESS: &str = "STRIPE_LOCK_TEST_ADDRESS";
 
@@ -66,7 +66,7 @@ impl Drop for Process {
     }
 }
 
-/// What the other tests run in processes of their own. Without a task it does nothing.
+/// The body of the child processes that the other tests start. Without a task it does nothing.
 #[tokio::test]
 async fn child_process() {
     let (Ok(task), Ok(address)) = (std::env::var(TASK), std::env::var(ADDRESS)) else { return };
@@ -75,14 +75,14 @@ async fn child_process() {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
     };
-    // The name of the test stands on the line by now.
+    // The test harness has printed the name of the test on this line.
     say(String::new());
     let engine = Postgres::new(&address).unwrap();
     let locks = loop {
         let builder = DistributedMutex::<str>::builder("test").stripes(u32::try_from(STRIPES).unwrap());
         match builder.ttl(TTL).connect(engine.clone()).await {
             Ok(locks) => break locks,
-            // The server is restarted at the moment.
+            // The server is being restarted.
             Err(Error::Unreachable(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
             Err(error) => panic!("{error}"),
         }
@@ -140,7 +140,7 @@ fn a_stopped_holder_learns_of_its_loss_when_it_goes_on() {
     let mut next = Process::start(&server, "hold");
     stopped.signal("STOP");
     let fence: i64 = next.wait_for("held").parse().unwrap();
-    // What checks fences refuses the stopped holder.
+    // A check of fences refuses the stopped holder.
     assert!(stale < fence);
     stopped.signal("CONT");
     assert_eq!(stopped.wait_for("lost"), "false");
@@ -153,7 +153,7 @@ async fn a_server_that_is_restarted_or_killed_grants_nothing_twice() {
         let builder = DistributedMutex::<str>::builder(name).stripes(64).ttl(Duration::from_secs(ttl));
         builder.connect(server.engine()).await.unwrap()
     };
-    // The holder survives an orderly restart, since its lease does; whoever waits goes on waiting.
+    // The lease survives an orderly restart, so the holder keeps its lock, and the waiter keeps waiting.
     let (locks, other) = (connect(&server, "orderly", 3600).await, connect(&server, "orderly", 3600).await);
     let guard = locks.lock("k").await.unwrap();
     let waiting = other.clone();
@@ -166,7 +166,7 @@ async fn a_server_that_is_restarted_or_killed_grants_nothing_twice() {
     assert!(guard.fence() > fence);
     guard.release().await.unwrap();
 
-    // A crash empties the tables. The holder loses the lock, and nobody else has it before.
+    // A crash empties the tables. The holder loses the lock before another process has it.
     let (locks, other) = (connect(&server, "killed", 2).await, connect(&server, "killed", 2).await);
     let mut last = 0;
     for _ in 0..2 {
@@ -182,8 +182,8 @@ async fn a_server_that_is_restarted_or_killed_grants_nothing_twice() {
     }
 }
 
-/// Sixteen processes at work, while they are killed and stopped, and the server is killed and restarted. For as many seconds as
-/// `STRIPE_LOCK_SOAK_SECONDS` says, from the seed `STRIPE_LOCK_SOAK_SEED` on.
+/// Sixteen processes work while they are killed and stopped, and the server is killed and restarted.
+/// `STRIPE_LOCK_SOAK_SECONDS` sets for how long, and `STRIPE_LOCK_SOAK_SEED` the first seed.
 #[test]
 fn soak() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());

@@ -13,7 +13,7 @@ use super::link::{Link, Notified};
 use crate::engine::{Answer, Client, Joined, Space, Taken, Wake, Woken};
 use crate::error::Error;
 
-/// How often a ticket looks for itself where notifications do not arrive.
+/// How often a waiting ticket polls if notifications do not arrive.
 const POLL: Duration = Duration::from_millis(25);
 
 /// The longest that a call may take before its connection is given up.
@@ -122,7 +122,7 @@ impl PgClient {
         Ok(row.get(0))
     }
 
-    /// Gives back what calls took that arrived late.
+    /// Gives back the stripes of calls that arrived after their tickets were given back.
     async fn give_back_strays(&self) -> Result<(), Error> {
         let (known, last): (Vec<i64>, i64) = {
             let tickets = self.tickets();
@@ -236,7 +236,7 @@ async fn install(commands: &Link) -> Result<(), Error> {
         )
         .await?;
     if !there.get::<_, bool>(0) {
-        // One transaction, which excludes those of other clients.
+        // One transaction, which excludes installations by other clients.
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('stripe_lock_1', 0));";
         commands.run(&format!("{lock} {}", Postgres::SCHEMA)).await?;
     }
@@ -249,7 +249,8 @@ async fn listen(control: Arc<Link>, commands: Arc<Link>, id: String, heard: Arc<
         if let Ok(mut ended) = control.ended().await
             && control.run(&format!("LISTEN \"stripe_lock_{id}\"")).await.is_ok()
         {
-            // By the other connection. A pooler that gave the subscription to a session of its own delivers it elsewhere.
+            // Sent by the other connection. If a pooler gave the subscription to another session, this does not arrive
+            // here.
             let ping = "SELECT pg_notify('stripe_lock_' || $1, 'ping')";
             let _ = commands.rows(ping, &[(&id, Type::TEXT)]).await;
             // What was sent to the last connection may be lost.

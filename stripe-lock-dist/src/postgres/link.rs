@@ -45,7 +45,7 @@ where
                             notified(message.payload());
                         }
                         Poll::Ready(Some(Ok(_))) => {}
-                        // The client gets the error, and is dropped at the end.
+                        // The pending call of `client` gets the error.
                         Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                         Poll::Pending => return Poll::Pending,
                     }

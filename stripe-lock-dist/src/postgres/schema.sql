@@ -12,16 +12,17 @@ CREATE TABLE IF NOT EXISTS stripe_lock_1.space (
     hash text NOT NULL,
     seed uuid NOT NULL DEFAULT gen_random_uuid(),
     longest_ttl interval NOT NULL,
-    fences bigint NOT NULL -- the fences of the last era are above
+    fences bigint NOT NULL -- the fences of the latest era are above this
 );
 
 -- An era ends when the server crashes, because that empties this table.
 CREATE UNLOGGED TABLE IF NOT EXISTS stripe_lock_1.era (
     space integer PRIMARY KEY,
-    opens timestamptz NOT NULL -- until when leases of the last era may last
+    opens timestamptz NOT NULL -- leases of the previous era may last until then
 );
 
--- A process with its lease. It is dead once its row is gone; an expired row is deleted by whoever needs what it holds.
+-- A process with its lease. It is dead once its row is gone. A call that needs what an expired client holds deletes the
+-- row.
 CREATE UNLOGGED TABLE IF NOT EXISTS stripe_lock_1.client (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     space integer NOT NULL,
@@ -34,8 +35,8 @@ CREATE UNLOGGED TABLE IF NOT EXISTS stripe_lock_1.stripe (
     space integer,
     stripe integer,
     tail bigint NOT NULL,             -- the highest fence and the highest turn so far
-    queued integer NOT NULL DEFAULT 0, -- how many rows `waiter` has for it
-    client uuid,                      -- who holds it, by which ticket and with which fence
+    queued integer NOT NULL DEFAULT 0, -- how many rows `waiter` has for the stripe
+    client uuid,                      -- the holder, with its ticket and its fence
     ticket bigint,
     fence bigint,
     PRIMARY KEY (space, stripe)
@@ -44,7 +45,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS stripe_lock_1.stripe (
 CREATE UNLOGGED TABLE IF NOT EXISTS stripe_lock_1.waiter (
     space integer,
     stripe integer,
-    turn bigint, -- the same in all stripes of a ticket, above all turns that were there
+    turn bigint, -- the same in all queues of a ticket, above all turns that were in them
     client uuid NOT NULL,
     ticket bigint NOT NULL,
     stripes integer[] NOT NULL,
@@ -76,8 +77,8 @@ BEGIN
         UPDATE stripe_lock_1.space k SET longest_ttl = a_ttl WHERE k.id = s.id;
     END IF;
     IF NOT EXISTS (SELECT FROM stripe_lock_1.era e WHERE e.space = s.id) THEN
-        -- By the clock fences rise even where a backup was restored or a standby promoted; by the last era's
-        -- fences they rise even where the clock went back.
+        -- The clock makes fences rise even if a backup was restored or a standby promoted. The fences of the last era
+        -- make them rise even if the clock went back.
         UPDATE stripe_lock_1.space k
             SET fences = greatest(k.fences + (1::bigint << 40), extract(epoch FROM clock_timestamp())::bigint << 30)
             WHERE k.id = s.id RETURNING k.fences INTO s.fences;
@@ -85,21 +86,21 @@ BEGIN
             SELECT s.id, n, s.fences FROM generate_series(0, s.stripes - 1) n;
         INSERT INTO stripe_lock_1.era VALUES (s.id, coalesce(v_opens, clock_timestamp() + greatest(s.longest_ttl, a_ttl)));
     END IF;
-    PERFORM stripe_lock_1.bury(array(SELECT c.id FROM stripe_lock_1.client c WHERE c.expires <= clock_timestamp()));
+    PERFORM stripe_lock_1.delete_expired(array(SELECT c.id FROM stripe_lock_1.client c WHERE c.expires <= clock_timestamp()));
     INSERT INTO stripe_lock_1.client (space, opens, expires)
         SELECT s.id, e.opens, clock_timestamp() + a_ttl FROM stripe_lock_1.era e WHERE e.space = s.id
         RETURNING id INTO client;
 END $$;
 
--- Deletes those clients that have expired. A renewal and this exclude each other by the lock of the row; a row that
--- is locked is left for the next time.
-CREATE OR REPLACE FUNCTION stripe_lock_1.bury(a_clients uuid[]) RETURNS void LANGUAGE sql AS $$
+-- Deletes the clients that have expired. The lock of the row excludes a renewal at the same time. A locked row is left
+-- for the next call.
+CREATE OR REPLACE FUNCTION stripe_lock_1.delete_expired(a_clients uuid[]) RETURNS void LANGUAGE sql AS $$
     DELETE FROM stripe_lock_1.client WHERE id IN (
         SELECT c.id FROM stripe_lock_1.client c
         WHERE c.id = ANY (a_clients) AND c.expires <= clock_timestamp() FOR UPDATE SKIP LOCKED)
 $$;
 
--- Renews the lease of a client. False: it is dead.
+-- Renews the lease of a client. Returns false if the client is dead.
 CREATE OR REPLACE FUNCTION stripe_lock_1.renew(a_client uuid, a_ttl interval) RETURNS boolean LANGUAGE sql AS $$
     WITH renewed AS (
         UPDATE stripe_lock_1.client SET expires = clock_timestamp() + a_ttl
@@ -107,7 +108,8 @@ CREATE OR REPLACE FUNCTION stripe_lock_1.renew(a_client uuid, a_ttl interval) RE
     SELECT count(*) = 1 FROM renewed
 $$;
 
--- Frees stripes, whose rows the caller has locked, of clients that are dead, and takes these out of the queues.
+-- Frees the stripes of dead clients, and removes these clients from the queues. The caller has locked the rows of the
+-- stripes.
 CREATE OR REPLACE FUNCTION stripe_lock_1.clear(a_space integer, a_stripes integer[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_clients uuid[];
@@ -121,7 +123,7 @@ BEGIN
     IF v_clients IS NULL THEN
         RETURN;
     END IF;
-    PERFORM stripe_lock_1.bury(v_clients);
+    PERFORM stripe_lock_1.delete_expired(v_clients);
     UPDATE stripe_lock_1.stripe s SET client = NULL
         WHERE s.space = a_space AND s.stripe = ANY (a_stripes) AND s.client = ANY (v_clients)
         AND NOT EXISTS (SELECT FROM stripe_lock_1.client c WHERE c.id = s.client);
@@ -137,9 +139,9 @@ CREATE OR REPLACE FUNCTION stripe_lock_1.count_queued(a_space integer, a_stripes
         WHERE s.space = a_space AND s.stripe = ANY (a_stripes)
 $$;
 
--- Gives the stripes, whose rows the caller has locked, to the first in their queues. A ticket that needs other stripes
--- too is told to look for itself, since their rows would have to be locked out of order. The ticket of the caller needs
--- no message. Each grant has 1,024 fences: one for each hand-over inside the process.
+-- Grants the stripes to the first tickets in their queues. The caller has locked the rows of the stripes. A ticket that
+-- also needs other stripes is only notified, because their rows would have to be locked out of order. The caller's own
+-- ticket gets no message. Each grant has 1,024 fences: one for each hand-over inside the process.
 CREATE OR REPLACE FUNCTION stripe_lock_1.serve(a_space integer, a_stripes integer[], a_client uuid, a_ticket bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -173,7 +175,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Puts a ticket into the queues of its stripes, all at once, or looks how it stands.
+-- Puts a ticket into the queues of all its stripes at once, or returns the state of a known ticket.
 -- state: 'g' granted, 'q' queued, 'b' busy (without a_wait), 'd' the client is dead.
 CREATE OR REPLACE FUNCTION stripe_lock_1.take(
     a_space integer, a_client uuid, a_ticket bigint, a_stripes integer[], a_wait boolean,
@@ -184,7 +186,8 @@ DECLARE
     v_top bigint;
     v_opens timestamptz;
 BEGIN
-    -- One free stripe, in one statement. All that decides is in the row, and so is right after a wait for it too.
+    -- One statement takes one free stripe. Whether the stripe is free depends on its row alone, so the decision is also
+    -- right after a wait for the row.
     IF cardinality(a_stripes) = 1 THEN
         UPDATE stripe_lock_1.stripe s
             SET client = a_client, ticket = a_ticket, fence = s.tail + 1024, tail = s.tail + 1024
@@ -238,7 +241,7 @@ BEGIN
         END IF;
     END IF;
     state := CASE WHEN a_wait THEN 'q' ELSE 'b' END;
-    -- When somebody in the way expires, unless that lease is renewed. Null if only this client is in the way.
+    -- When the first lease in the way expires, unless it is renewed. Null if only this client is in the way.
     SELECT ceil(extract(epoch FROM min(c.expires) - clock_timestamp()) * 1000)::bigint
         INTO again_ms FROM stripe_lock_1.client c WHERE c.id <> a_client AND c.id IN (
             SELECT s.client FROM stripe_lock_1.stripe s WHERE s.space = a_space AND s.stripe = ANY (a_stripes)
@@ -248,7 +251,7 @@ BEGIN
     END IF;
 END $$;
 
--- Gives back what a ticket holds, or withdraws it. True: it held all of its stripes.
+-- Releases what a ticket holds, or removes it from the queues. Returns true if it held all of its stripes.
 CREATE OR REPLACE FUNCTION stripe_lock_1.give_back(a_space integer, a_client uuid, a_ticket bigint, a_stripes integer[])
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -284,8 +287,8 @@ BEGIN
     RETURN v_held = cardinality(a_stripes);
 END $$;
 
--- What a client holds or waits for with a ticket that it knows no more: a call that arrived late, after the connection
--- it was sent on had failed, and after the ticket was given back.
+-- The tickets of a client that hold or wait for stripes although the client no longer knows them. They come from calls
+-- that arrived after their connection had failed and their ticket was given back.
 CREATE OR REPLACE FUNCTION stripe_lock_1.strays(
     a_space integer, a_client uuid, a_known bigint[], a_last bigint, OUT ticket bigint, OUT stripes integer[]
 ) RETURNS SETOF record LANGUAGE sql AS $$

@@ -1,9 +1,10 @@
-//! What happened, and whether it could have happened with locks.
+//! Histories of sections, and a check that the locks permit them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A guard that was had: from after it was acquired to before it was released, by a clock that all processes share.
+/// The time for which a guard was held, from after its acquisition to before its release, by a clock that all processes
+/// share.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
     pub(crate) from: u64,
@@ -19,7 +20,7 @@ pub(crate) enum Wrong {
     FenceFell,
 }
 
-/// Holds that no stripe had two holders at a time, and that the fences of each stripe rise.
+/// Checks that no stripe had two holders at a time, and that the fences of each stripe rise.
 pub(crate) fn check(history: &[Section]) -> Result<(), Wrong> {
     let mut by_stripe: BTreeMap<usize, Vec<&Section>> = BTreeMap::new();
     for section in history {

@@ -1,4 +1,4 @@
-//! An engine in memory, which is as simple as its description and can fail on request.
+//! An engine in memory. It is as simple as possible, and can fail on request.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -38,12 +38,12 @@ struct MemoryClient {
 }
 
 impl Memory {
-    /// The same engine by another way, which may fail on its own.
+    /// The same engine over another connection, which may fail separately.
     pub(crate) fn sharing(other: &Self) -> Self {
         Self { state: other.state.clone(), ..Self::default() }
     }
 
-    /// From now on, whether calls fail.
+    /// Sets whether calls fail from now on.
     pub(crate) fn unreachable(&self, unreachable: bool) {
         self.unreachable.store(unreachable, SeqCst);
     }
@@ -86,7 +86,7 @@ impl State {
         self.clients.get(&client).is_some_and(|(expires, _)| Instant::now() < *expires)
     }
 
-    /// Makes holders of those who can be.
+    /// Grants each ticket that can be granted.
     fn serve(&mut self) {
         let alive: Vec<u64> = self.clients.keys().copied().filter(|id| self.is_alive(*id)).collect();
         self.clients.retain(|id, _| alive.contains(id));

@@ -1,4 +1,4 @@
-//! What several tests use.
+//! Parts that several tests use.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod history;

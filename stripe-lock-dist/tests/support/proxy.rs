@@ -34,7 +34,7 @@ impl Proxy {
         format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port)
     }
 
-    /// From now on, whether nothing passes. Connections stay open, as in a network that loses packets.
+    /// Sets whether the network is cut from now on. Connections stay open, as in a network that loses packets.
     pub(crate) fn cut(&self, cut: bool) {
         self.cut.send_replace(cut);
     }

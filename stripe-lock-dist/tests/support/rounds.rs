@@ -6,7 +6,7 @@ use stripe_lock_dist::DistributedMutex;
 
 use super::history::{Section, now};
 
-/// How many stripes the rounds are about.
+/// The number of stripes that the rounds use.
 pub(crate) const STRIPES: usize = 8;
 
 /// A generator of numbers that look random (splitmix64).
@@ -52,7 +52,7 @@ pub(crate) async fn round(
     let section = Section { from, to: now(), fence, stripes };
     let held = guard.is_held();
     if random.below(2) == 0 {
-        // What was held at `to` may be lost since.
+        // The lock was held at `to`, but may have been lost since.
         let _ = guard.release().await;
     }
     held.then_some(section)

@@ -33,7 +33,7 @@ fn programs() -> Option<PathBuf> {
         .next_back()
 }
 
-/// The user and the group that the server runs as, if the tests run as root, which it refuses.
+/// The user and the group that the server runs as if the tests run as root, because PostgreSQL refuses to run as root.
 fn other_user() -> Option<(u32, u32)> {
     let id = |arguments: &[&str]| {
         let output = Command::new("id").args(arguments).output().expect("`id` is a standard program");
@@ -107,7 +107,7 @@ impl Server {
         ready.args(["-q", "-h"]).arg(self.dir.path());
         while !ready.status().unwrap().success() {
             std::thread::sleep(Duration::from_millis(20));
-            // It does not start as long as children of one that was killed are there.
+            // The server does not start as long as child processes of a killed server exist.
             if self.process.try_wait().unwrap().is_some() {
                 self.process = spawn(&self.programs, self.dir.path());
             }
