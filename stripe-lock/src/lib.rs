@@ -58,7 +58,7 @@
 //!
 //! - A few keys that are known beforehand: give each a lock of its own.
 //! - A single hot key: no number of stripes makes it faster.
-//! - Sections of one operation on data in a concurrent map: the map has stripes inside.
+//! - Sections that do one operation on a concurrent map: the map has stripes inside.
 //! - Several processes or machines: use the crate `stripe-lock-dist`.
 //!
 //! # Guide
