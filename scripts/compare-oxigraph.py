@@ -5,11 +5,11 @@
     cargo build -p triple-store
     scripts/compare-oxigraph.py --cases 2000 --seed 1
 
-Any difference is printed with its seed, and makes the script fail; none is excused. With --control, Oxigraph lacks a quad of
-the data, and the script fails unless that shows. What Oxigraph is known to answer
-otherwise than the specification says is not asked for: literals that are not in canonical form, NaN, an order of IRIs,
-alternatives of paths, paths that may have no step from a term, `GRAPH` around anything but triples, and conditions on a
-variable that its own group does not bind.
+Each difference is printed with its seed and makes the script fail. There are no exceptions. With --control, Oxigraph gets the
+data without one quad, and the script fails if no difference shows. The queries avoid features in which Oxigraph is known to
+differ from the specification: literals that are not in canonical form, NaN, an order of IRIs, alternatives of paths, paths
+that may have no step from a term, `GRAPH` around anything but triples, and conditions on a variable that its own group does
+not bind.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PREDICATES = [":p", ":q", ":r"]
 
 
 class Generator:
-    """Text from a seed."""
+    """Random data and queries from a seed."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)
@@ -52,7 +52,7 @@ class Generator:
         return f"{triples()} GRAPH :g {{ {triples()} }} GRAPH :h {{ {triples()} }}"
 
     def triple(self):
-        """A pattern, and the variables that it binds."""
+        """Returns a pattern, and the variables that it binds."""
         subject = self.one(VARIABLES * 3 + NODES)
         predicate = self.one(PREDICATES * 4 + [":p/:q", "^:r", ":p+", ":q/^:p", "(:p/:r)+", "!:p"])
         term = self.one(VARIABLES * 4 + NODES + LITERALS[:3])
@@ -77,7 +77,7 @@ class Generator:
         ])
 
     def group(self, depth):
-        """A group, and the variables that each of its solutions binds."""
+        """Returns a group, and the variables that each of its solutions binds."""
         text, bound = self.triples()
         for _ in range(self.random.randrange(0, 4)):
             kind = self.random.randrange(10 if depth else 3)
@@ -118,7 +118,7 @@ class Generator:
 
 
 class Triples:
-    """A server of this project."""
+    """A running `triples serve`."""
 
     def __init__(self, command, directory):
         self.process = subprocess.Popen(

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A failed sync on a real kernel: the store lies on a loop device whose backing file runs full. A put fails, since the kernel
-# cannot write its page back; the page stays in the cache, and clean. There is space again, the store is opened in the same
-# boot and written to; then the page cache goes, as in a reboot. What was acknowledged has to be there.
+# Tests a failed sync on a real kernel. The store is on a loop device whose backing file runs out of space. A put fails,
+# because the kernel cannot write its page back. The page stays in the cache, and is marked clean. Then there is space again.
+# The store is opened in the same boot, and more puts are acknowledged. Then the page cache is dropped, as in a reboot. Every
+# acknowledged put has to be there.
 #
-# Needs root, loop devices and mkfs.ext4. `scripts/failed-sync.sh [VDE]`; VDE is the command to try, built here if it is not
-# given.
+# Needs root, loop devices and mkfs.ext4. `scripts/failed-sync.sh [VDE]`: VDE is the command to test. Without it,
+# the script builds the command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 vde=${1:-}
@@ -52,7 +53,7 @@ for i in {1..1000}; do
   acknowledged+=("during $i")
 done
 if [[ ! -s $work/said ]]; then
-  echo "no put failed, so nothing was tried"
+  echo "no put failed, so nothing was tested"
   exit 2
 fi
 echo "the disk is full after $((i - 1)) puts: $(cat "$work/said")"

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # ThreadSanitizer over the concurrency tests of vde-store, after a control: a planted race, in updates of two keys, that it
-# has to name. Needs a nightly toolchain.
+# has to report. Needs a nightly toolchain.
 #
-# No suppression is there for the store's sake: tsan.supp names what std's threads, Arcs and OnceLocks order unseen. crossbeam-epoch
-# replaces its fences by what ThreadSanitizer understands; its collector is made by whoever comes first, through a OnceLock
-# of std, so that tests side by side would be reported: they run one after the other. The one test that uses the thread
-# pool of the crate `blocking`, which synchronises by std alone, is left out.
+# No suppression hides a race of the store: tsan.supp lists accesses that threads, Arcs and OnceLocks of std order without
+# ThreadSanitizer seeing it. crossbeam-epoch replaces its fences by operations that ThreadSanitizer understands. The first
+# thread that needs its collector makes it, through a OnceLock of std. ThreadSanitizer would report that for tests that run
+# side by side, so they run one after the other. One test uses the thread pool of the crate `blocking`, which synchronises by
+# std alone. That test is left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
@@ -18,7 +19,7 @@ run=(cargo +nightly test --quiet -p vde-store --no-default-features --features t
   --target-dir target/sanitize)
 "${run[@]}" --test sanitizers --no-run
 control=$("${run[@]}" --test sanitizers -- --ignored --exact planted_race 2>&1) && {
-  echo "ThreadSanitizer does not see what was planted"
+  echo "ThreadSanitizer does not report the planted race"
   exit 1
 }
 grep -o "ThreadSanitizer: data race" <<<"$control" | head -1

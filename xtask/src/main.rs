@@ -27,7 +27,7 @@ impl Step {
     }
 }
 
-/// The steps for these packages, or for the workspace where none is named.
+/// The steps for these packages, or for the workspace if none is named.
 fn steps(packages: &[String], nextest: bool) -> Vec<Step> {
     let mut scope: Vec<_> = packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]).collect();
     if packages.is_empty() {
