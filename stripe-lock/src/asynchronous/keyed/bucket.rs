@@ -378,7 +378,7 @@ struct Locked<'b> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         self.table.give_back_room();
-        // Under the lock it stays what it is, if it is that.
+        // A word that is `IN_TABLE` does not change while the lock is held.
         if self.table.is_empty() && self.word.load(Relaxed) == IN_TABLE {
             self.word.store(FREE, Release);
         }

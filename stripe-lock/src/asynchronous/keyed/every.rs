@@ -81,8 +81,8 @@ impl<K: ?Sized, S> KeyedMutex<K, S> {
     ///
     /// # Fairness
     ///
-    /// Waiters that came before it may be served before it, newcomers are not. When the guard is dropped, each key is handed to its
-    /// first waiter, before the next `lock_all`.
+    /// Earlier waiters may be served before it, and newcomers are not. When the guard is dropped, each key is handed to
+    /// its first waiter, before the next `lock_all`.
     ///
     /// # Complexity
     ///
@@ -164,13 +164,13 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future, at whatever moment, gives up its places and releases what it holds. The waiters behind it
-    /// are served.
+    /// The future may be dropped at any moment. It then gives up its places and releases what it holds, and the waiters
+    /// behind it are served.
     ///
     /// # Fairness
     ///
-    /// Waiters that came before it may be served before it, newcomers are not. When the guard is dropped, each key is handed to its
-    /// first waiter, before the next `lock_all`.
+    /// Earlier waiters may be served before it, and newcomers are not. When the guard is dropped, each key is handed to
+    /// its first waiter, before the next `lock_all`.
     ///
     /// # Complexity
     ///

@@ -140,7 +140,7 @@ where
         })
     }
 
-    /// Releases `key`, and keeps the others. Says whether it was held by this guard.
+    /// Releases `key`, and keeps the others. Returns whether this guard held it.
     ///
     /// # Panics
     ///
@@ -179,13 +179,13 @@ where
 macro_rules! extend_as_a_thread {
     ([$($generics:tt)*] $set:ty) => {
         impl<$($generics)* K: ?Sized, S: BuildHasher> KeyedGuard<$set, Many> {
-            /// Adds one more key, waiting for it where that cannot deadlock: if its hash is above those of all the keys that are held. Does
-            /// nothing if this guard holds it already.
+            /// Adds one more key. Waits for the key if its hash is above those of all held keys, because that can't
+            /// deadlock. Does nothing if this guard holds the key already.
             ///
             /// # Errors
             ///
-            /// The guard keeps what it holds, and [`ExtendError::WouldInvert`]: another guard holds the key, and its hash is below
-            /// that of a key which is held. Release the guard, and lock all the keys together.
+            /// [`ExtendError::WouldInvert`] if another guard holds the key, and its hash is below that of a key which
+            /// this guard holds. The guard keeps what it holds. Release it, and lock all the keys together.
             ///
             /// # Panics
             ///
@@ -228,8 +228,8 @@ extend_as_a_thread!([] Arc<Keyed<K, S, Threads>>);
 macro_rules! extend_as_a_task {
     ([$($generics:tt)*] $set:ty) => {
         impl<$($generics)* K: ?Sized, S: BuildHasher> KeyedGuard<$set, Many> {
-            /// Adds one more key, waiting for it where that cannot deadlock: if its hash is above those of all the keys that are held. Does
-            /// nothing if this guard holds it already.
+            /// Adds one more key. Waits for the key if its hash is above those of all held keys, because that can't
+            /// deadlock. Does nothing if this guard holds the key already.
             ///
             /// # Errors
             ///
@@ -240,7 +240,7 @@ macro_rules! extend_as_a_task {
             ///
             /// # Cancel safety
             ///
-            /// Dropped while waiting, it leaves the guard as it was.
+            /// If the future is dropped while it waits, the guard stays as it was.
             ///
             /// # Examples
             ///

@@ -10,8 +10,8 @@ use super::tags::Tags;
 
 /// Holds keys until it is dropped: `N` is [`One`](super::One), [`Many`](super::Many) or [`Every`](super::Every).
 ///
-/// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. Usually named by an alias, as
-/// [`KeyedMutexGuard`](crate::asynchronous::keyed::KeyedMutexGuard).
+/// `P` is the guard's pointer to the set: a reference, or an `Arc` that keeps the set alive. Programs name the guard by
+/// an alias, such as [`KeyedMutexGuard`](crate::asynchronous::keyed::KeyedMutexGuard).
 ///
 /// # Examples
 ///

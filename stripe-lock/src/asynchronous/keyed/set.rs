@@ -299,7 +299,7 @@ impl<K: ?Sized, S: BuildHasher, F: Face> Keyed<K, S, F> {
         self.buckets.of(tag).waiters(tag)
     }
 
-    /// Whether `key` is held at this moment. The answer may be out of date when it arrives.
+    /// Whether `key` is held at this moment. The result may be out of date when it is returned.
     ///
     /// # Examples
     ///

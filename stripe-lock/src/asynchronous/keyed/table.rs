@@ -17,7 +17,7 @@ use super::tags::Tag;
 /// A table with room for at most this many keys keeps its memory.
 const ROOM_KEPT: usize = 14;
 
-/// The marks of waiters are in 1 to this.
+/// The marks of waiters are 1 to this number.
 const LAST_MARK: u32 = 1 << 20;
 
 /// The hasher of tags, for tables of tags whose top bits are equal.

@@ -8,7 +8,7 @@ use super::set::Buckets;
 pub struct Tag(pub(super) u64);
 
 impl Tag {
-    /// No key's: stands for every key of a bucket.
+    /// Belongs to no key. It stands for every key of a bucket.
     pub(super) const EVERY: Self = Self(0);
 
     /// Neither `FREE` nor `IN_TABLE`, so a tag has 63 bits of the hash.
@@ -25,7 +25,7 @@ impl Tag {
 
 /// Some tags: each once, in ascending order. Private, for guards and futures alone.
 pub trait Tags: Clone + Send + Sync + Unpin + 'static {
-    /// Whether they stand for every key there may be.
+    /// Whether they stand for every possible key.
     const EVERY: bool = false;
 
     /// All tags.
@@ -63,7 +63,7 @@ impl Tags for One {
     }
 }
 
-/// Every key: in each bucket, all that there may be.
+/// Every key: in each bucket, all possible keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Every;
 

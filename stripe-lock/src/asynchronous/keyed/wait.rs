@@ -146,11 +146,11 @@ fn pending<T>(looking: Option<&Looking<'_>>) -> Poll<T> {
 ///
 /// # Panics
 ///
-/// If the set is closed, unless it is [`checked`](Self::checked), and if it is polled after it was ready.
+/// When polled, if the set is closed and the future is not [`checked`](Self::checked), or if it was ready before.
 ///
 /// # Cancel safety
 ///
-/// Dropping it, at whatever moment, gives up its place in the queue and releases what it holds.
+/// The future may be dropped at any moment. It then gives up its place in the queue and releases what it holds.
 ///
 /// A future that was polled and is neither polled again nor dropped keeps its place and what it was granted, and the others
 /// wait for it: see [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside).
@@ -179,7 +179,7 @@ pub struct AcquireKeys<P: Deref<Target: KeyedSet>, N: Tags> {
 impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
     #[inline(always)]
     pub(super) fn new(set: P, tags: N) -> Self {
-        // SAFETY: it is none.
+        // SAFETY: no key has to be entered, because `held` is 0.
         unsafe { Self::holding(set, tags, 0) }
     }
 
@@ -201,7 +201,7 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
         future
     }
 
-    /// The same, with an error in place of the panic where the set is closed.
+    /// The same future, with an error instead of a panic if the set is closed.
     ///
     /// # Examples
     ///
@@ -220,7 +220,8 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
         Checked::of(self)
     }
 
-    /// The same, with an error instead of a wait if the first key that is not free has `max_waiters` waiters already.
+    /// The same future, with an error instead of a wait if the first key that is not free has `max_waiters` waiters
+    /// already.
     ///
     /// # Examples
     ///
