@@ -1,8 +1,8 @@
 //! The list of what one thread holds, and the lists of all threads.
 //!
-//! The only guard of a thread, if it is of one stripe, is noted beside the list, without its lock: see [`lone`](super::lone). For all others
-//! the list is locked twice, so that is cheap: the library's own mutex, no reference count, and no memory asked for while a thread has few
-//! guards of one stripe each.
+//! If a thread has only one guard, and that is of one stripe, the guard is noted beside the list, without its lock: see
+//! [`lone`](super::lone). Every other guard locks the list twice, which is cheap: the lock is the library's own mutex,
+//! lists have no reference count, and nothing is allocated while a thread has few guards of one stripe each.
 
 use std::boxed::Box;
 use std::cell::{Cell, UnsafeCell};
@@ -115,7 +115,7 @@ impl Entry {
 
 const WORD: usize = u64::BITS as usize;
 
-/// What names the only guard of a thread.
+/// The number of a guard that is noted as the only one of its thread.
 const LONE: u64 = 0;
 
 /// Up to this many guards are searched one by one.
@@ -141,7 +141,8 @@ impl Entries {
         self.few.len() + self.many.len()
     }
 
-    /// Names a guard, or names it anew: once it is off the list, the thread's only guard may be another.
+    /// A number for a guard. A guard that was removed from the list gets a new one when it is added again, because
+    /// another guard may have the number [`LONE`] by then.
     pub(super) fn new_id(&mut self) -> u64 {
         let id = self.next;
         self.next += 1;
@@ -156,7 +157,7 @@ impl Entries {
         self.add(Key { set, highest: Some(stripe as u32), id }, of, word, access, at);
     }
 
-    /// Adds a guard of several stripes, held in one way, out of at most 64; returns what names it.
+    /// Adds a guard of several stripes, all held in the same mode, of a set of at most 64. Returns its number.
     #[inline]
     pub(super) fn add_word(
         &mut self,
@@ -180,7 +181,7 @@ impl Entries {
         }
     }
 
-    /// As [`add_word`](Self::add_word), of any stripes in any ways.
+    /// As [`add_word`](Self::add_word), for any stripes in any modes.
     pub(super) fn add_several(&mut self, set: u64, several: Several, at: &'static Location<'static>) -> u64 {
         let id = self.new_id();
         let key = Key { set, highest: None, id };

@@ -2,7 +2,7 @@
 //!
 //! | state | what is here | what changes it |
 //! |---|---|---|
-//! | `EMPTY` | nothing | the thread whose list it is notes its only guard: `FULL` |
+//! | `EMPTY` | nothing | the thread of the list notes its only guard: `FULL` |
 //! | `FULL` | a guard | the guard ends: `EMPTY`; it has to be in the list: `MOVING` |
 //! | `MOVING` | a guard that is being moved to the list | it is in the list: `EMPTY` |
 
@@ -32,7 +32,8 @@ pub(super) struct OneStripe {
 /// A place for one guard.
 pub(super) struct Lone {
     state: AtomicU8,
-    /// Written in the state `EMPTY` by the thread whose list it is, and read in the state `MOVING` by the holder of the list's lock.
+    /// Written in the state `EMPTY` by the thread of the list, and read in the state `MOVING` by the holder of the
+    /// list's lock.
     guard: UnsafeCell<MaybeUninit<OneStripe>>,
 }
 
@@ -44,7 +45,8 @@ impl Lone {
         Self { state: AtomicU8::new(EMPTY), guard: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
-    /// Whether no guard is here or on its way to the list. Lasts for the thread whose list it is: no other puts one here.
+    /// Whether no guard is here or on its way to the list. For the thread of the list, the result stays true, because
+    /// no other thread puts a guard here.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.state.load(Acquire) == EMPTY
@@ -59,7 +61,7 @@ impl Lone {
     pub(super) unsafe fn fill(&self, guard: OneStripe) {
         let place = self.guard.get().cast::<OneStripe>();
         // Field by field: a load that spans several stores waits for them.
-        // SAFETY: nobody else writes here, and nobody reads before the state changes.
+        // SAFETY: no other thread writes here, and none reads before the state changes.
         unsafe {
             (&raw mut (*place).set).write(guard.set);
             (&raw mut (*place).stripe).write(guard.stripe);
@@ -73,12 +75,12 @@ impl Lone {
     /// Whether a thread may move a guard to the list that is neither the thread of the list nor in a method of the guard.
     pub(super) const ANYBODY_MOVES: bool = cfg!(feature = "tracing");
 
-    /// Ends the guard that was noted here. Returns whether it still was here, not in the list. `own` says that this is the thread whose list
-    /// it is.
+    /// Ends the guard that was noted here. Returns whether it still was here, not in the list. `own` says that the
+    /// caller is the thread of the list.
     #[inline]
     pub(super) fn end(&self, own: bool) -> bool {
         if own && !Self::ANYBODY_MOVES {
-            // Nobody else moves the guard while it ends.
+            // No other thread moves the guard while it ends.
             let is_here = self.state.load(Relaxed) == FULL;
             if is_here {
                 self.state.store(EMPTY, Release);
@@ -94,7 +96,8 @@ impl Lone {
         if self.state.load(Relaxed) == FULL
             && self.state.compare_exchange(FULL, MOVING, Acquire, Relaxed).is_ok()
         {
-            // SAFETY: the state was `FULL`, so a guard was written, and nobody writes another before the state is `EMPTY`.
+            // SAFETY: the state was `FULL`, so a guard was written, and no other is written before the state is
+            // `EMPTY`.
             to_list(unsafe { (*self.guard.get()).assume_init() });
             self.state.store(EMPTY, Release);
         }
