@@ -29,7 +29,7 @@ impl Bucket {
     }
 }
 
-/// Who sleeps for one lock, longest first.
+/// The threads that sleep for one lock, the longest waiter first.
 ///
 /// An empty queue is kept for the next lock of the bucket. So memory is allocated only if more locks of a bucket, or more
 /// threads, wait at the same time than ever before.
@@ -88,9 +88,9 @@ impl Queue {
         Some(first.clone())
     }
 
-    /// Grants the lock to the first waiter, and removes it. The caller has to wake its thread once the bucket is unlocked. The
-    /// next competes for as long as if it had come now: each hand-over waits for a thread to wake up, so they must not follow
-    /// each other.
+    /// Grants the lock to the first waiter, and removes it. The caller has to wake its thread once the bucket is
+    /// unlocked. The next waiter competes for as long as if it had just arrived. Each hand-over waits for a thread to
+    /// wake up, so no two may follow each other directly.
     pub(super) fn grant_first(&mut self) -> Option<Arc<Parker>> {
         let first = self.waiters.pop_front()?.parker;
         first.tell(Told::Granted);

@@ -58,7 +58,7 @@ mod imp {
             Self(Instant::now())
         }
 
-        /// Whether the waiter, which has lost so many competitions since, is due to be handed the lock.
+        /// Whether a waiter that has lost this many competitions since then is due to be handed the lock.
         pub(in super::super) fn is_due(self, _lost: u32) -> bool {
             self.0.elapsed() >= LONGEST_COMPETITION
         }
@@ -140,7 +140,7 @@ mod imp {
         static ref TABLE: Bucket = Bucket::new();
     }
 
-    /// One bucket for all, so that locks meet in it.
+    /// One bucket for all locks, so that they share it.
     pub(in super::super) fn bucket_of(_address: usize) -> &'static Bucket {
         &TABLE
     }
