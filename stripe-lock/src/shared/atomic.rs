@@ -1,4 +1,4 @@
-//! Atomic numbers on every target. Where the processor has none of 64 bits, `portable-atomic` emulates them with a lock.
+//! Atomic numbers on every target. If the processor has no 64-bit atomics, `portable-atomic` emulates them with a lock.
 
 #![allow(unused_imports, reason = "the features decide whether anything is counted")]
 

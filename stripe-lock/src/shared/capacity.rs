@@ -14,7 +14,7 @@ use crate::shared::striped::MAX_STRIPES;
 /// number of writers in such a queue is `r + r*r / (2 * (1 - r))` (Pollaczek 1930, Khinchine 1932). Every writer is
 /// in some queue, so this mean is `m`. Solved for `r`, that is `1 + m - sqrt(1 + m * m)`, the fraction of the time in
 /// which a stripe is at work. The balls-into-bins formula, `S * (1 - (1 - 1/S)^n)`, gives up to 17 % more, because it
-/// lets blocked writers start over elsewhere instead of piling up.
+/// lets a blocked writer start again on another stripe instead of waiting in the queue.
 ///
 /// # Examples
 ///
@@ -94,10 +94,10 @@ const ONE_IN: usize = 8;
 /// writers. `writers` is how many work at the same time (threads for blocking locks, tasks for async ones), not how
 /// many exist.
 ///
-/// The estimate leaves queues out of account. The simulation in the repository (`benches/src/model.rs`) includes
-/// them; measurements with 16 writers that sleep under the lock differ from it by less than 5 %. In the simulation
-/// with this number of stripes and 2 to 10,000 writers, 6 to 12 % of the acquisitions wait, and 94 to 96 % of the
-/// writers are at work at the same time.
+/// The estimate ignores queues. The simulation in the repository (`benches/src/model.rs`) includes them; measurements
+/// with 16 writers that sleep under the lock differ from it by less than 5 %. In the simulation with this number of
+/// stripes and 2 to 10,000 writers, 6 to 12 % of the acquisitions wait, and 94 to 96 % of the writers are at work at
+/// the same time.
 ///
 /// # Examples
 ///

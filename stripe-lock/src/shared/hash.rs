@@ -77,8 +77,7 @@ pub(crate) fn locate<Q: Hash + ?Sized, S: BuildHasher>(hasher: &S, key: &Q, stri
     }
 }
 
-/// The hasher used where none is named. It has a random key for each instance, so an attacker cannot choose keys that share
-/// one stripe.
+/// The default hasher. It has a random key for each instance, so an attacker cannot choose keys that share one stripe.
 ///
 /// It is [ahash](https://docs.rs/ahash) with the feature `ahash`, the standard library's SipHash-1-3 without it. With
 /// neither `ahash` nor `std` it can't be constructed, and a hasher has to be named: see

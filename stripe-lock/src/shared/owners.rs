@@ -18,7 +18,7 @@ use crate::shared::stripe_set::{Bits, StripeSet};
 pub(crate) struct Owners(Box<[AtomicU32]>);
 
 impl Owners {
-    /// That many stripes of equal size, of that many places. Both are powers of two.
+    /// `stripes` stripes of equal size, which own `places` places together. Both numbers are powers of two.
     pub(crate) fn new(stripes: usize, places: usize) -> Self {
         let width = places / stripes;
         Self((0..places).map(|place| AtomicU32::new((place / width * width) as u32)).collect())
@@ -35,13 +35,13 @@ impl Owners {
         StripeSet::collect(self.0.len(), places.iter().map(|place| self.of(place)))
     }
 
-    /// The stripes that own these places, of at most 64.
+    /// The stripes that own these places, in a set of at most 64.
     #[inline]
     pub(crate) fn of_few(&self, places: &Bits) -> Bits {
         Bits(places.clone().fold(0, |stripes, place| stripes | 1 << self.of(place)))
     }
 
-    /// The place for which a stripe is taken, if it is a single one of these.
+    /// The place among `places` that the stripe owns, if there is exactly one.
     pub(crate) fn single_place(&self, places: &StripeSet, stripe: usize) -> Option<usize> {
         let is_own = |place| self.of(place) == stripe;
         let place = places.next_from(stripe)?;

@@ -24,7 +24,7 @@ const LOOK_FIRST: u32 = 64;
 /// What differs between the kinds of locks.
 #[derive(Clone, Copy)]
 pub(crate) struct Tuning {
-    /// How many pauses are made where spinning does not help.
+    /// How many pauses are made if spinning does not help.
     pub(crate) least: u32,
     /// How many pauses a success adds to later spins.
     pub(crate) reward: u32,
