@@ -30,16 +30,16 @@ pub(super) const FINISHED: &str = "the future was polled after it was ready";
 ///
 /// # Panics
 ///
-/// If the set is closed, unless it is [`checked`](Self::checked), and if it is polled after it was ready.
+/// When polled, if the set is closed and the future is not [`checked`](Self::checked), or if it was ready before.
 ///
 /// # Cancel safety
 ///
-/// Dropping it, at whatever moment, gives up its place in the queue and whatever it was granted already; the stripe then
-/// goes to the next waiter.
+/// The future may be dropped at any moment. It then gives up its place in the queue, or the stripe if it was granted
+/// that already. The stripe goes to the next waiter.
 ///
 /// A future that was polled and is neither polled again nor dropped keeps its place and what it is granted, and the
-/// other waiters wait for it: see [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside). A future
-/// that is leaked (by `mem::forget` of its box, for example) does so for ever, as a leaked guard does.
+/// other waiters wait for it: see [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside). A leaked
+/// future (by `mem::forget` of its box, for example) keeps them for ever, as a leaked guard does.
 ///
 /// # Examples
 ///
@@ -55,7 +55,7 @@ pub(super) const FINISHED: &str = "the future was polled after it was ready";
 /// ```
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Acquire<P: Deref<Target: LockSet>, A: Access> {
-    /// Until it is ready.
+    /// `None` once the future was ready.
     set: Option<P>,
     place: Place,
     access: A,
@@ -69,13 +69,13 @@ impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
         Self { set: Some(set), place, access, waiter: Waiter::new(Watch::new(place.hash())) }
     }
 
-    /// The same, asked for at another place in the program.
+    /// The same future, whose wait is recorded by `watch`.
     pub(super) fn watched(mut self, watch: Watch) -> Self {
         self.waiter.watch = watch;
         self
     }
 
-    /// The same, with an error in place of the panic where the set is closed.
+    /// The same future, with an error instead of a panic if the set is closed.
     ///
     /// # Examples
     ///
@@ -94,7 +94,7 @@ impl<P: Deref<Target: LockSet>, A: Access> Acquire<P, A> {
         Checked::of(self)
     }
 
-    /// The same, with an error instead of a wait if the stripe has `max_waiters` waiters already.
+    /// The same future, with an error instead of a wait if the stripe has `max_waiters` waiters already.
     ///
     /// # Examples
     ///

@@ -14,8 +14,8 @@ use crate::shared::stripe_set::StripeSet;
 /// Keys to read and keys to write, named before any of them is locked. Made by
 /// [`batch`](AsyncStripedRwLock::batch).
 ///
-/// If a key to read and a key to write share a stripe, the stripe is locked for writing. Because the modes are known before the
-/// first stripe is taken, no batch ever has to upgrade, and batches can't deadlock, whatever the order of their keys.
+/// If a key to read and a key to write share a stripe, the stripe is locked for writing. The modes are known before the
+/// first stripe is taken, so no batch has to upgrade, and batches can't deadlock, whatever the order of their keys.
 ///
 /// # Examples
 ///

@@ -77,7 +77,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     run(future, None).unwrap_or_else(|| unreachable!("there is no deadline"))
 }
 
-/// Runs a future on this thread, unless that takes until `deadline`.
+/// Runs a future on this thread. Returns `None` if it is not ready at `deadline`.
 pub(crate) fn block_on_until<F: Future>(future: F, deadline: Instant) -> Option<F::Output> {
     run(future, Some(deadline))
 }

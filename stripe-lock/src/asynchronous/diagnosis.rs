@@ -88,7 +88,8 @@ pub struct Claim {
     pub age: Duration,
     /// The claim is of a thread in a blocking method.
     blocks: bool,
-    /// The stripe is held by a future that still waits for others, so it can't have been given to another task.
+    /// The stripe is held by a future that still waits for other stripes, so no guard of it can have moved to another
+    /// task.
     by_waiter: bool,
     /// Identifies this claim across diagnoses.
     id: Id,

@@ -26,7 +26,7 @@ pub enum AcquireError {
     Elapsed,
     /// The set is closed.
     Closed,
-    /// As many waiters as were allowed want the stripe already.
+    /// The stripe has as many waiters as were allowed.
     Crowded,
 }
 

@@ -47,9 +47,9 @@ impl<P: Deref<Target: LockSet>, A: Access> Drop for Hold<P, A> {
 
 /// Holds one stripe until it is dropped, and gives access to its data.
 ///
-/// `P` is how it reaches the set: a reference, or an `Arc` that keeps the set alive. The methods are associated
-/// functions, so that they can't hide methods of the data. A method that exists for one way of holding only is called
-/// by the guard's alias: `AsyncWriteGuard::downgrade(guard)`.
+/// `P` is the guard's pointer to the set: a reference, or an `Arc` that keeps the set alive. The methods are associated
+/// functions, so that they can't hide methods of the data. A method that only some guards have is called by the alias
+/// of the guard: `AsyncWriteGuard::downgrade(guard)`.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ impl<P: Deref<Target: LockSet>, A: Access> Drop for Hold<P, A> {
 #[must_use = "if unused, the stripe is released at once"]
 pub struct AsyncGuard<P: Deref<Target: LockSet>, A: Access> {
     pub(super) hold: Hold<P, A>,
-    /// Makes the guard `Sync` only where the data is, and `Send` only where the data is.
+    /// Makes the guard `Send` only if the data is `Send`, and `Sync` only if the data is `Sync`.
     data: PhantomData<<P::Target as LockSet>::Value>,
 }
 

@@ -44,7 +44,7 @@ macro_rules! mapped {
             ///
             /// # Panics
             ///
-            /// If `part` panics, with the stripe released.
+            /// If `part` panics. The stripe is released then.
             ///
             /// # Examples
             ///
@@ -74,7 +74,7 @@ macro_rules! mapped {
             ///
             /// # Panics
             ///
-            /// If `part` panics, with the stripe released.
+            /// If `part` panics. The stripe is released then.
             ///
             /// # Examples
             ///

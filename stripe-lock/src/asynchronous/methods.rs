@@ -41,7 +41,7 @@ pub(super) use several_keys::several_keys;
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Timeout<L, F> {
-    /// Until it is ready.
+    /// `None` once the future was ready.
     lock: Option<L>,
     sleep: F,
 }

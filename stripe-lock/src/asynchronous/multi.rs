@@ -81,7 +81,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AsyncMultiGuard<P, N> {
         self.record = self.set.queue().monitor.record(taker, modes(&self.plan));
     }
 
-    /// How many stripes are held: at most as many as keys were named, fewer where keys share a stripe.
+    /// How many stripes are held. There are fewer than named keys if keys share a stripe.
     ///
     /// # Examples
     ///
@@ -218,8 +218,8 @@ where
         self.stripes().contains(stripe).then(|| unsafe { &*self.set.value(stripe) })
     }
 
-    /// The data of the stripe of `key` to change, if that stripe is held exclusively: always so in a mutex and after
-    /// `write_many`, never after `read_many`.
+    /// The data of the stripe of `key` to change, if that stripe is held exclusively. The stripes of a mutex and of
+    /// `write_many` are held exclusively, those of `read_many` are not.
     ///
     /// # Examples
     ///
@@ -264,8 +264,8 @@ where
         if !self.writes(one) || !self.writes(other) {
             return None;
         }
-        // SAFETY: the guard holds both stripes exclusively, `&mut self` lasts as long as the references, and there are two
-        // only where the stripes differ.
+        // SAFETY: the guard holds both stripes exclusively, `&mut self` lasts as long as the references, and there are
+        // two references only if the stripes differ.
         Some(unsafe {
             if one == other {
                 Pair::Same(&mut *self.set.value(one))
@@ -313,7 +313,7 @@ where
 /// The stripes of an [`AsyncMultiGuard`], each with its data, in ascending order. Made by
 /// [`iter`](AsyncMultiGuard::iter).
 ///
-/// It is `Send` and `Sync` where a reference to the guard is.
+/// It is `Send` and `Sync` if a reference to the guard is.
 ///
 /// # Examples
 ///
@@ -378,7 +378,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> FusedIterator for AsyncMultiIter<'_, P,
 /// The stripes that an [`AsyncMultiGuard`] holds exclusively, each with its data to change, in ascending order. Made by
 /// [`iter_mut`](AsyncMultiGuard::iter_mut).
 ///
-/// It is `Send` and `Sync` where the guard is.
+/// It is `Send` and `Sync` if the guard is.
 ///
 /// # Examples
 ///
@@ -393,7 +393,7 @@ pub struct AsyncMultiIterMut<'g, P: Deref<Target: LockSet>, N: Plan> {
     set: &'g P,
     plan: &'g N,
     rest: stripe_set::Iter<'g>,
-    /// Makes it `Send` and `Sync` only where the guard is.
+    /// Makes it `Send` and `Sync` only if the guard is.
     guard: PhantomData<&'g mut AsyncMultiGuard<P, N>>,
 }
 

@@ -15,7 +15,7 @@ pub trait Plan: Send + Sync + 'static {
     fn mode(&self, stripe: usize) -> Mode;
 
     /// Moves the plan out. It is not used after that.
-    #[must_use = "what is there may be gone afterwards"]
+    #[must_use = "the plan is moved out of `self`"]
     fn take(&mut self) -> Self
     where
         Self: Sized;

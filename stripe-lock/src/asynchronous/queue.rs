@@ -66,7 +66,7 @@ impl Head {
     #[inline]
     pub(super) unsafe fn join(&mut self, node: NonNull<Node>, stripe: usize, mode: Mode, word: u32) {
         let (prev, next) = if mode == Mode::Upgrade { (None, self.first) } else { (self.last, None) };
-        // SAFETY: linked nodes of this queue, whose bucket is locked, and one that is not linked and handed in.
+        // SAFETY: `node` is not linked and the caller's; the others are linked in this queue, whose bucket is locked.
         unsafe {
             node.as_ref().with(|fields| {
                 (fields.prev, fields.next, fields.mode) = (prev, next, mode.pack());
@@ -210,7 +210,7 @@ unsafe impl Send for Bucket {}
 // Code of the caller's, which may panic, runs while no bucket is locked.
 impl std::panic::UnwindSafe for Bucket {}
 
-/// A bucket and, outside its lock, what waits at its stripes have shown about spinning.
+/// A bucket and, outside its lock, how long waiters for its stripes spin.
 struct Shard {
     bucket: Mutex<Bucket>,
     patience: Patience,
@@ -302,7 +302,7 @@ impl Locked<'_> {
         &mut self.bucket.slots[at]
     }
 
-    /// The same, unless it has none.
+    /// The head of a stripe of the bucket, if the stripe has one.
     pub(super) fn known_head(&self, stripe: usize) -> Option<&Head> {
         self.bucket.find(stripe).map(|at| &self.bucket.slots[at])
     }

@@ -218,7 +218,7 @@ one_stripe! {
 one_stripe! {
     [K: ?Sized, T, S: BuildHasher] AsyncStripedRwLock<K, T, S>, Upgradable,
     "stripe_lock::AsyncStripedRwLock::<u64>::new(64)",
-    "Waits to read, with the right to upgrade, the stripe", "Reads, with the right to upgrade, the stripe";
+    "Waits for an upgradable read of the stripe", "Takes an upgradable read of the stripe";
     upgradable_read, try_upgradable_read, upgradable_read_owned, try_upgradable_read_owned, upgradable_read_timeout,
     blocking_upgradable_read, blocking_upgradable_read_owned, blocking_upgradable_read_timeout,
     upgradable_read_unless_crowded, enqueue_upgradable_read_owned, upgradable_read_stripe, try_upgradable_read_stripe

@@ -286,8 +286,8 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         Permits(permits)
     }
 
-    /// How many permits the stripe of `key` has left at this moment. Good for metrics and assertions only: the answer
-    /// may be out of date when it arrives.
+    /// How many permits the stripe of `key` has left at this moment. Use it for metrics and assertions only: the result
+    /// may be out of date when it is returned.
     ///
     /// # Examples
     ///

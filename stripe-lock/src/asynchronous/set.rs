@@ -101,8 +101,8 @@ impl<K: ?Sized, T, S, M: Guards> AsyncStriped<K, T, S, M>
 where
     S: BuildHasher,
 {
-    /// Whether the stripe of `key` is held at this moment, for this key or another one. The answer may be out of date
-    /// when it arrives.
+    /// Whether the stripe of `key` is held at this moment, for this key or another one. The result may be out of date
+    /// when it is returned.
     ///
     /// # Examples
     ///
@@ -151,7 +151,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64).strict_fifo();
     /// assert!(locks.try_lock(&1).is_some());
     /// ```
-    #[must_use = "it is the set returned that is strict"]
+    #[must_use = "the returned set is the strict one"]
     pub fn strict_fifo(mut self) -> Self {
         self.queue.strict = true;
         self
@@ -172,7 +172,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// assert!(locks.try_lock("alice").is_some()); // free at once: no event
     /// ```
     #[cfg(feature = "tracing")]
-    #[must_use = "it is the set returned that has the patience"]
+    #[must_use = "the returned set is the one that sends events"]
     pub fn warn_after(mut self, patience: std::time::Duration) -> Self {
         self.queue.monitor.patience = crate::shared::waits::Patience::ending_after(patience);
         self

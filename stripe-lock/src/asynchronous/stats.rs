@@ -166,8 +166,8 @@ impl AsyncStats {
         self.counts.iter().fold(Duration::ZERO, |sum, (_, counts)| sum.saturating_add(counts.waited))
     }
 
-    /// The estimated fraction, 0 to 1, of the contention that is between different keys of one stripe; `None` while there is no
-    /// known case.
+    /// The estimated fraction, 0 to 1, of the contention that is between different keys of one stripe. `None` until a
+    /// waiter could compare its key with that of the holder.
     ///
     /// With `q = 3/32` for the chance that unequal keys have equal fingerprints, `other_key` is `1 - q` of the false
     /// contention.
@@ -184,7 +184,7 @@ impl AsyncStats {
     }
 
     /// The estimated chance that two operations choose the same key, for
-    /// [`Workload::same_key`](crate::Workload::same_key); `None` while there is no known case.
+    /// [`Workload::same_key`](crate::Workload::same_key). `None` if [`false_contention`](Self::false_contention) is.
     ///
     /// Of the colliding operations, a fraction `f` has different keys ([`false_contention`](Self::false_contention)). With the
     /// chance `p` to choose the same key and `S` stripes, `f / (1 - f)` is `(1 - p) / S / p`; solved for `p`, that is
@@ -211,11 +211,12 @@ impl AsyncStats {
     }
 
     /// The number of stripes with which at most one acquisition in eight waits for a holder of another key. It is the
-    /// present number, times eight, times the fraction of acquisitions that waited for another key, rounded to a
-    /// power of two of at most [`MAX_STRIPES`](crate::MAX_STRIPES). `None` while there is no known case.
+    /// present number, times eight, times the fraction of acquisitions that waited for another key, rounded to a power
+    /// of two of at most [`MAX_STRIPES`](crate::MAX_STRIPES). `None` if [`false_contention`](Self::false_contention)
+    /// is.
     ///
-    /// It answers what [`recommended_stripes`](crate::recommended_stripes) does, from measurements instead of an
-    /// expected number of writers.
+    /// The function [`recommended_stripes`](crate::recommended_stripes) answers the same question from an expected
+    /// number of writers instead of measurements.
     ///
     /// # Examples
     ///

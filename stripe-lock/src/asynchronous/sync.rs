@@ -1,5 +1,5 @@
-//! The only file here that differs between programs and their loom models. What all locks share differs in
-//! `shared`.
+//! The only file of this module that differs between programs and their loom models. The parts that all locks share
+//! have such files in `shared`.
 //!
 //! All primitives by which the threads in [`asynchronous`](super) share data come from here. In a program they are
 //! those of the standard library and `parking_lot`; under `--cfg loom` they are loom's. The code above is the same.

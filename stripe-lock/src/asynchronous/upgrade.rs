@@ -1,4 +1,4 @@
-//! From one way of holding a stripe of a read-write lock to another.
+//! Upgrades and downgrades: changing the mode in which a stripe of a read-write lock is held.
 
 use std::fmt;
 use std::ops::Deref;
@@ -155,12 +155,12 @@ fn upgrades<P: Deref<Target: LockSet>>(hold: &Hold<P, Upgradable>) -> bool {
 ///
 /// # Panics
 ///
-/// When polled, if the set is closed and there are other readers, unless it is [`checked`](Self::checked); and if it is
-/// polled after it was ready.
+/// When polled, if the set is closed, there are other readers and the future is not [`checked`](Self::checked). Also if
+/// it was ready before.
 ///
 /// # Cancel safety
 ///
-/// Dropped, it releases the stripe.
+/// If it is dropped, it releases the stripe.
 ///
 /// # Examples
 ///
@@ -176,13 +176,13 @@ fn upgrades<P: Deref<Target: LockSet>>(hold: &Hold<P, Upgradable>) -> bool {
 /// ```
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Upgrade<P: Deref<Target: LockSet>> {
-    /// Until it is ready.
+    /// `None` once the future was ready.
     hold: Option<Hold<P, Upgradable>>,
     waiter: Waiter,
 }
 
 impl<P: Deref<Target: LockSet>> Upgrade<P> {
-    /// The same, with an error in place of the panic where the set is closed.
+    /// The same future, with an error instead of a panic if the set is closed.
     ///
     /// # Examples
     ///

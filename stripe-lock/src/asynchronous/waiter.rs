@@ -3,8 +3,8 @@
 //! This module and [`release`](super::release) implement the life of a wait. A future that finds its stripe held
 //! polls its [`Waiter`], which spins for a while and then links its node into the queue of the stripe. A release
 //! grants the waiter the stripe, or wakes it to compete for the stripe. When it is polled again, it claims, competes
-//! or goes back to sleep. Wakers are code of the caller and may panic. So they never run under a lock, and only while
-//! the node's state says all that is held.
+//! or goes back to sleep. Wakers are code of the caller and may panic. So they never run under a lock, and run only
+//! while the node's state records all that the waiter holds.
 
 mod rest;
 mod wakers;
@@ -300,7 +300,7 @@ enum Look {
 ///
 /// # Safety
 ///
-/// The node is the first of this queue, that of the stripe, whose bucket is locked.
+/// The node is the first of this queue. The queue is that of the stripe, whose bucket is locked.
 unsafe fn enter_from_the_front<S: LockSet>(
     set: &S,
     head: &mut Head,

@@ -17,8 +17,8 @@
 //! | 14 | `LAST` | the first waiter was woken, and twelve newcomers have overtaken it | no newcomer: the next release hands over |
 //! | 15 | `CLOSED` | the set is closed | no newcomer, ever again |
 //!
-//! Every change of the word. All are compare-and-exchange loops, except for the release, which is one subtraction. *Locked*:
-//! the bucket of the stripe is locked meanwhile.
+//! The next table has every change of the word. All are compare-and-exchange loops, except for the release, which is
+//! one subtraction. *Locked* says whether the bucket of the stripe is locked meanwhile.
 //!
 //! | change | made by | locked | ordering | pairs with |
 //! |---|---|---|---|---|
@@ -36,9 +36,10 @@
 //! enter sees everything that its predecessor did. A load that only feeds the expected value of an exchange is Relaxed: a
 //! stale value makes the exchange fail.
 //!
-//! No wake-up is lost, for two reasons. First, a release that finds `ASLEEP` or `LAST` locks the bucket and serves the queue,
-//! and in `AWAKE` a waiter was woken that looks again before it sleeps. Second, where a stripe is free and its queue is
-//! `ASLEEP` or `LAST`, so that no newcomer may enter, some thread is about to lock its bucket or holds that lock.
+//! No wake-up is lost, for two reasons. First, a release that finds `ASLEEP` or `LAST` locks the bucket and serves the
+//! queue. If it finds `AWAKE`, a waiter was woken already, and checks the word again before it sleeps. Second, if a
+//! stripe is free and its queue is `ASLEEP` or `LAST`, so that no newcomer may enter, then some thread holds the lock
+//! of its bucket or is about to take it.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

@@ -11,7 +11,7 @@ use super::super::kind::Access;
 use super::super::sealed::LockSet;
 use super::{Acquire, FINISHED};
 
-/// A place in the queue of a stripe, taken when this was made, and awaited later. Made by
+/// A place in the queue of a stripe. The place is taken when this is made, and awaited later. Made by
 /// [`enqueue_owned`](crate::AsyncStripedMutex::enqueue_owned) and the like.
 ///
 /// # Panics
@@ -20,7 +20,8 @@ use super::{Acquire, FINISHED};
 ///
 /// # Cancel safety
 ///
-/// As for [`Acquire`]. Until it is polled or dropped it keeps its place, and whatever it was granted.
+/// As for [`Acquire`]. Until it is polled or dropped, it keeps its place in the queue, and the stripe once it was
+/// granted that.
 ///
 /// # Examples
 ///

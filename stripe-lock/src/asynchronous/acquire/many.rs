@@ -23,7 +23,7 @@ use super::{Checked, CheckedPoll, FINISHED, unless_closed};
 ///
 /// # Panics
 ///
-/// If the set is closed, unless it is [`checked`](Self::checked), and if it is polled after it was ready.
+/// When polled, if the set is closed and the future is not [`checked`](Self::checked), or if it was ready before.
 ///
 /// # Cancel safety
 ///
@@ -40,9 +40,9 @@ use super::{Checked, CheckedPoll, FINISHED, unless_closed};
 /// ```
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct AcquireMany<P: Deref<Target: LockSet>, N: Plan> {
-    /// Until it is ready.
+    /// `None` once the future was ready.
     set: Option<P>,
-    /// The same.
+    /// Moved out when the future is ready.
     plan: N,
     waiter: Waiter,
 }
@@ -54,13 +54,13 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         Self { set: Some(set), plan, waiter: Waiter::new(Watch::new(crate::shared::waits::KeyHash::NONE)) }
     }
 
-    /// The same, asked for at another place in the program.
+    /// The same future, whose wait is recorded by `watch`.
     pub(in crate::asynchronous) fn watched(mut self, watch: Watch) -> Self {
         self.waiter.watch = watch;
         self
     }
 
-    /// The same, with an error in place of the panic where the set is closed.
+    /// The same future, with an error instead of a panic if the set is closed.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AcquireMany<P, N> {
         Checked::of(self)
     }
 
-    /// The same, with an error instead of a wait if the first stripe that is not free has `max_waiters` waiters
+    /// The same future, with an error instead of a wait if the first stripe that is not free has `max_waiters` waiters
     /// already.
     ///
     /// # Examples
@@ -165,7 +165,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> CheckedPoll for AcquireMany<P, N> {
         // SAFETY: the plan is moved out only after the wait; the set is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
         match this.enter() {
-            // SAFETY: this is pinned, and what is below `at` was entered the first time.
+            // SAFETY: this is pinned, and the stripes below `at` were entered on the first poll.
             Some(at) => unsafe { this.wait(at, max_waiters, cx) },
             // SAFETY: all the stripes have just been entered.
             None => Poll::Ready(Ok(unsafe { this.guard(cx) })),

@@ -39,12 +39,12 @@ impl Moment {
     }
 }
 
-/// The place in the program where a lock was asked for (feature `diagnose`).
+/// The call site of an acquisition (feature `diagnose`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site(#[cfg(feature = "diagnose")] pub(super) &'static std::panic::Location<'static>);
 
 impl Site {
-    /// Where the caller was called from.
+    /// The call site of the caller.
     #[inline]
     #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn here() -> Self {
@@ -54,7 +54,7 @@ impl Site {
         )
     }
 
-    /// The place, where it is known.
+    /// The call site, if it is known.
     #[cfg(feature = "tracing")]
     #[allow(
         clippy::unnecessary_wraps,
@@ -170,7 +170,7 @@ pub(super) struct Taker {
 }
 
 impl Taker {
-    /// The task that polls. Clones its waker, which is code of the caller's: a guard owns the stripes by then.
+    /// The task that polls. Clones its waker, which runs code of the caller, so a guard owns the stripes by then.
     #[inline(always)]
     #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
     pub(super) fn polling(cx: &Context<'_>, site: Site) -> Self {
@@ -194,7 +194,7 @@ impl Taker {
     }
 }
 
-/// Stands for a guard, or for a grant, in the registry (feature `diagnose`).
+/// The entry of a guard, or of a grant, in the registry (feature `diagnose`).
 #[derive(Debug)]
 pub(super) struct Record(#[cfg(feature = "diagnose")] u64);
 
@@ -320,7 +320,7 @@ impl Monitor {
     #[cfg(feature = "diagnose")]
     pub(super) fn claimed(&self, note: &mut WaiterNote) {
         let granted = std::mem::replace(&mut note.granted, Record::NONE);
-        // Without a waker, so there is nothing to drop.
+        // The entry of a grant has no waker, so there is nothing to drop.
         let _ = self.registry.remove(granted.0);
     }
 

@@ -7,7 +7,7 @@
 use crate::shared::striped::MAX_STRIPES;
 use crate::shared::waits::KeyHash;
 
-/// The bits of a place that the stripe needs; the fingerprint has those above.
+/// The bits of a place that the stripe needs. The fingerprint has the bits above.
 #[cfg(feature = "stats")]
 const STRIPE_BITS: u32 = MAX_STRIPES.ilog2();
 

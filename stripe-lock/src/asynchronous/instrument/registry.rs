@@ -75,7 +75,7 @@ impl Registry {
         }
     }
 
-    /// The holder holds a stripe in another mode, or not any more.
+    /// The holder holds a stripe in another mode from now on, or no longer.
     pub(super) fn change(&self, id: u64, stripe: usize, mode: Option<Mode>) {
         if let Some(holder) = self.0.lock().by_id.get_mut(&id) {
             holder.stripes.retain(|held| held.0 != stripe);

@@ -101,7 +101,7 @@ macro_rules! one_stripe {
 
             #[doc = concat!($does, " of `key` until the future `sleep` ends.")]
             ///
-            /// The stripe is tried before the time is checked, so a free one is taken even if the time is up.
+            /// The stripe is tried before the time is checked, so a free stripe is taken even if the time is up.
             ///
             /// # Errors
             ///
@@ -213,7 +213,7 @@ macro_rules! one_stripe {
                 block_for(self.$wait(key), limit)
             }
 
-            #[doc = concat!($does, " of `key`, unless it has `max_waiters` waiters already. A service can shed load by that.")]
+            #[doc = concat!($does, " of `key`, unless it has `max_waiters` waiters already. With this, a service can shed load.")]
             ///
             /// # Errors
             ///
@@ -249,7 +249,7 @@ macro_rules! one_stripe {
             ///
             /// # Cancel safety
             ///
-            /// Dropped, it leaves nothing held, and gives up its place in the queue.
+            /// A future that is dropped leaves nothing held, and gives up its place in the queue.
             ///
             /// # Examples
             ///
@@ -271,7 +271,7 @@ macro_rules! one_stripe {
         }
 
         impl<$($generics)*> $set {
-            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), for the stripe with this index: to sweep a set stripe by stripe.")]
+            #[doc = concat!("As [`", stringify!($wait), "`](Self::", stringify!($wait), "), for the stripe with this index. With this, code can visit a set stripe by stripe.")]
             ///
             /// # Panics
             ///
