@@ -69,7 +69,7 @@ where
     stripe: P,
     state: ManuallyDrop<L::State>,
     held: Held,
-    /// Makes the guard `Sync` only where `T` is, and `Send` only where `T` is.
+    /// Makes the guard `Send` only if `T` is `Send`, and `Sync` only if `T` is `Sync`.
     data: PhantomData<T>,
 }
 

@@ -147,8 +147,8 @@ impl<K: ?Sized, T, L: RawLock, S> StripedLock<K, T, L, S> {
         }
     }
 
-    /// Whether the stripe of `key` is held at this moment, in any mode. Use it for metrics and assertions only: the answer may be
-    /// out of date when it arrives.
+    /// Whether the stripe of `key` is held at this moment, in any mode. Use it for metrics and assertions only: the
+    /// result may be out of date when it is returned.
     ///
     /// # Examples
     ///
@@ -271,7 +271,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// let _guard = locks.lock("alice"); // it was free: no event
     /// ```
     #[cfg(feature = "tracing")]
-    #[must_use = "it is the set returned that has the patience"]
+    #[must_use = "the returned set is the one that sends events"]
     pub fn warn_after(mut self, patience: core::time::Duration) -> Self {
         self.patience = Patience::ending_after(patience);
         self
@@ -335,7 +335,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
 
 impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
     /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys. If stripes
-    /// can be [split](crate::StripedMutex::growing), the index may be out of date when it arrives, unless the stripe is held.
+    /// can be [split](crate::StripedMutex::growing), the index may be out of date when it is returned, unless the
+    /// stripe is held.
     ///
     /// # Examples
     ///

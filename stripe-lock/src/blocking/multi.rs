@@ -62,7 +62,7 @@ pub struct MultiGuard<P: Handle, H: Holding<P::Raw>> {
     stripes: StripeSet,
     holding: H,
     record: Held,
-    /// Makes the guard `Sync` only where `T` is, and `Send` only where `T` is.
+    /// Makes the guard `Send` only if `T` is `Send`, and `Sync` only if `T` is `Sync`.
     data: PhantomData<P::Data>,
 }
 

@@ -175,13 +175,13 @@ impl<K: ?Sized, T: Default> StripedReentrantMutex<K, T> {
     }
 }
 
-one_stripe!(StripedReentrantMutex: StripedReentrantMutex<K, T, R, G, S>, "Locks, once more if this thread holds it,",
+one_stripe!(StripedReentrantMutex: StripedReentrantMutex<K, T, R, G, S>, "Locks, or locks again,",
     "If this thread would hold a stripe more often than a `usize` can count.";
     impl[R: RawMutex, G: GetThreadId];
     ReentrantMutexGuard<'_, T, R, G>, ArcReentrantMutexGuard<K, T, R, G, S>, where R: RawMutexTimed;
     lock, try_lock, try_lock_for, try_lock_until; lock_arc, try_lock_arc, try_lock_arc_for, try_lock_arc_until;
     lock_stripe, try_lock_stripe);
-many_stripes!(StripedReentrantMutex: StripedReentrantMutex<K, T, R, G, S>, "Locks, once more where this thread holds them,",
+many_stripes!(StripedReentrantMutex: StripedReentrantMutex<K, T, R, G, S>, "Locks, or locks again,",
     "If this thread would hold a stripe more often than a `usize` can count.";
     impl[R: RawMutex, G: GetThreadId];
     ReentrantMultiGuard<'_, K, T, R, G, S>, ArcReentrantMultiGuard<K, T, R, G, S>, where R: RawMutexTimed;

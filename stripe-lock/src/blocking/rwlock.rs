@@ -82,30 +82,30 @@ impl<K: ?Sized, T: Default> StripedRwLock<K, T> {
     }
 }
 
-one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for reading", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Read-locks", "In debug builds, instead of hanging: see [`StripedRwLock`].";
     impl[R: RawRwLock];
     RwLockReadGuard<'_, T, R>, ArcRwLockReadGuard<K, T, R, S>, where R: RawRwLockTimed;
     read, try_read, try_read_for, try_read_until;
     read_arc, try_read_arc, try_read_arc_for, try_read_arc_until;
     read_stripe, try_read_stripe);
-one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for writing", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Write-locks", "In debug builds, instead of hanging: see [`StripedRwLock`].";
     impl[R: RawRwLock];
     RwLockWriteGuard<'_, T, R>, ArcRwLockWriteGuard<K, T, R, S>, where R: RawRwLockTimed;
     write, try_write, try_write_for, try_write_until;
     write_arc, try_write_arc, try_write_arc_for, try_write_arc_until;
     write_stripe, try_write_stripe);
-one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for reading, with the right to upgrade,", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+one_stripe!(StripedRwLock: StripedRwLock<K, T, R, S>, "Takes an upgradable read lock of", "In debug builds, instead of hanging: see [`StripedRwLock`].";
     impl[R: RawRwLockUpgrade];
     RwLockUpgradableReadGuard<'_, T, R>, ArcRwLockUpgradableReadGuard<K, T, R, S>, where R: RawRwLockUpgradeTimed;
     upgradable_read, try_upgradable_read, try_upgradable_read_for, try_upgradable_read_until;
     upgradable_read_arc, try_upgradable_read_arc, try_upgradable_read_arc_for, try_upgradable_read_arc_until;
     upgradable_read_stripe, try_upgradable_read_stripe);
-many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for reading", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Read-locks", "In debug builds, instead of hanging: see [`StripedRwLock`].";
     impl[R: RawRwLock];
     ReadMultiGuard<'_, K, T, R, S>, ArcReadMultiGuard<K, T, R, S>, where R: RawRwLockTimed;
     read_many, try_read_many, try_read_many_for, try_read_many_until, read_all, try_read_all;
     read_many_arc, try_read_many_arc, read_all_arc, try_read_all_arc);
-many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Locks for writing", "In debug builds, instead of hanging: see [`StripedRwLock`].";
+many_stripes!(StripedRwLock: StripedRwLock<K, T, R, S>, "Write-locks", "In debug builds, instead of hanging: see [`StripedRwLock`].";
     impl[R: RawRwLock];
     WriteMultiGuard<'_, K, T, R, S>, ArcWriteMultiGuard<K, T, R, S>, where R: RawRwLockTimed;
     write_many, try_write_many, try_write_many_for, try_write_many_until, write_all, try_write_all;

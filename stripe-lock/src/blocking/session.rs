@@ -1,4 +1,4 @@
-//! Sessions: the compiler makes sure that there is one guard at a time.
+//! Sessions: the compiler makes sure that there is only one guard at a time.
 
 use core::borrow::Borrow;
 use core::fmt;

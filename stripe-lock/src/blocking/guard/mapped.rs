@@ -104,7 +104,7 @@ macro_rules! map {
             ///
             /// # Panics
             ///
-            /// If `f` panics, with the stripe released.
+            /// If `f` panics. The stripe is released then.
             ///
             /// # Examples
             ///
@@ -132,7 +132,7 @@ macro_rules! map {
             ///
             /// # Panics
             ///
-            /// If `f` panics, with the stripe released.
+            /// If `f` panics. The stripe is released then.
             ///
             /// # Examples
             ///
@@ -160,11 +160,11 @@ macro_rules! map {
             P: Deref<Target = Stripe<L, T>>,
             L: RawAcquire<$mode>,
         {
-            /// Keeps the stripe locked, and gives access to a part of the part only.
+            /// Keeps the stripe locked, and gives access to a part of this part only.
             ///
             /// # Panics
             ///
-            /// If `f` panics, with the stripe released.
+            /// If `f` panics. The stripe is released then.
             ///
             /// # Examples
             ///
@@ -192,7 +192,7 @@ macro_rules! map {
             ///
             /// # Panics
             ///
-            /// If `f` panics, with the stripe released.
+            /// If `f` panics. The stripe is released then.
             ///
             /// # Examples
             ///

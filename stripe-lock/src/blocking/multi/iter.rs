@@ -108,7 +108,7 @@ pub struct MultiIterMut<'g, P: Handle, H: Holding<P::Raw>> {
     set: &'g P,
     holding: &'g mut H,
     rest: stripe_set::Iter<'g>,
-    /// Makes it `Send` and `Sync` only where the guard is.
+    /// Makes it `Send` and `Sync` only if the guard is.
     guard: PhantomData<&'g mut MultiGuard<P, H>>,
 }
 
