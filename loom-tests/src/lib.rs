@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use mutants::{Mutant, mutants};
 pub use raw::{Looks, LoomMutex, LoomRwLock};
 
-/// Explores every interleaving of `model`, with at most `preemptions` preemptions in each where a bound is given, and
-/// prints how many there were. With the variable `LOOM_DEEPER` set, one more preemption than the bound.
+/// Explores every interleaving of `model`, and prints how many there were. If `preemptions` is set, each interleaving
+/// has at most that many preemptions, or one more if the environment variable `LOOM_DEEPER` is set.
 ///
 /// # Panics
 ///

@@ -34,7 +34,7 @@ pub struct Mutant {
 const DEADLOCK: &str = "deadlock; threads";
 const RACE: &str = "Causality violation";
 
-/// All of them.
+/// All mutants.
 ///
 /// # Examples
 ///

@@ -36,9 +36,9 @@ struct Holders {
 #[derive(Clone, Copy, Debug)]
 pub struct Looks(pub usize);
 
-/// The model checker's objects can't be made in a constant, as raw locks have to be, so they are made on first use. A
-/// model makes that use before it starts threads (by locking all stripes once): made during the race, they would
-/// order threads that nothing else orders.
+/// Raw locks have to be constructible in a constant, and the model checker's objects are not, so they are made on first
+/// use. A model locks all stripes once before it starts threads. Otherwise the objects would be made during the race,
+/// and would order threads that nothing else orders.
 struct Shared {
     holders: OnceLock<(Mutex<Holders>, Condvar)>,
 }
@@ -159,7 +159,7 @@ fn left(holders: &Holders) -> bool {
     !holders.writer && holders.called == 0
 }
 
-// SAFETY: as for `RawMutex`; a fair release admits one of those who wait before any newcomer.
+// SAFETY: as for `RawMutex`; a fair release admits one of the waiters before any newcomer.
 unsafe impl RawMutexFair for LoomMutex {
     unsafe fn unlock_fair(&self, _: GuardSend) {
         self.0.change(|holders| {
@@ -249,7 +249,7 @@ unsafe impl RawRwLockDowngrade for LoomRwLock {
     }
 }
 
-// SAFETY: `upgradable` admits one such holder, who becomes the writer in one step, once the readers have left.
+// SAFETY: `upgradable` admits one such holder, which becomes the writer in one step, once the readers have left.
 unsafe impl RawRwLockUpgrade for LoomRwLock {
     type UpgradableGuard = GuardSend;
 

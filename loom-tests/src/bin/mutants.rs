@@ -101,7 +101,7 @@ impl Copy {
             fs::create_dir(root.join("target"))?;
             let copied = Command::new("cp").arg("-a").args([built, root.join("target/release")]).status()?;
             if !copied.success() {
-                return Err(io::Error::other("what cargo loom has built can't be copied"));
+                return Err(io::Error::other("the build of cargo loom can't be copied"));
             }
         }
         Ok(Self { root })

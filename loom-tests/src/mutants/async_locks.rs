@@ -166,7 +166,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "the granted is told before its waker is taken",
+        name: "a waiter is granted before its waker is taken",
         file: "asynchronous/release.rs",
         from: "wakes.push(node.as_ref().with(super::queue::Fields::take_waker));\n        node.as_ref().set_state(state);",
         to: "node.as_ref().set_state(state);\n        wakes.push(node.as_ref().with(super::queue::Fields::take_waker));",
@@ -193,7 +193,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
-        name: "closing forgets those who wait",
+        name: "closing forgets the waiters",
         file: "asynchronous/release.rs",
         from: "let empty = locked.known_head(stripe).is_none_or(|head| head.len() == 0);",
         to: "let empty = true;",
@@ -202,7 +202,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "closing tells one batch",
+        name: "closing wakes one batch only",
         file: "asynchronous/release.rs",
         from: "        if empty {\n            return;",
         to: "        if empty || stripe < 64 {\n            return;",
@@ -229,7 +229,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "assertion failed: nothing_is_held",
     },
     Mutant {
-        name: "a multi that is told of the end keeps what it holds",
+        name: "a multi that gets an error keeps what it holds",
         file: "asynchronous/release.rs",
         from: "State::Closed(stripe), &mut wakes",
         to: "State::Closed(0), &mut wakes",
@@ -310,7 +310,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "a restart is not told",
+        name: "a restart is not reported",
         file: "asynchronous/extend.rs",
         from: "Ok(Extended::Restarted)",
         to: "Ok(Extended::Kept)",

@@ -1,4 +1,4 @@
-//! Defects of the blocking locks, and of what all locks share. The test file `blocking` finds them.
+//! Defects of the blocking locks, and of the parts that all locks share. The test file `blocking` finds them.
 
 use super::{DEADLOCK, Mutant, RACE};
 
@@ -85,7 +85,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "a restart says nothing",
+        name: "a restart is not reported by the blocking guard",
         file: "blocking/multi/extend.rs",
         from: "return Extended::Restarted;",
         to: "return Extended::Kept;",
@@ -99,7 +99,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Self::without(guard, |stripe, state| unsafe { stripe.release(state) }, f)",
         to: "Self::without(guard, |_, state| core::mem::forget(state), f)",
         test: "blocking",
-        model: "guards::a_handed_over_stripe_goes_to_who_waits",
+        model: "guards::a_handed_over_stripe_goes_to_the_waiter",
         finds: DEADLOCK,
     },
     Mutant {
@@ -265,7 +265,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "who sleeps again looks no second time",
+        name: "a waiter that sleeps again looks no second time",
         file: "blocking/raw/byte.rs",
         from: "        if self.attempt() {\n            queue.remove(parker);",
         to: "        if false {\n            queue.remove(parker);",
@@ -328,7 +328,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
-        name: "who gives up keeps the turn",
+        name: "a waiter that gives up keeps its turn",
         file: "blocking/raw/byte.rs",
         from: "        } else if was_first && ",
         to: "        } else if false && was_first && ",
@@ -337,7 +337,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "who gives up ignores what it was handed",
+        name: "a waiter that gives up ignores the lock that it was handed",
         file: "blocking/raw/byte.rs",
         from: "        if parker.told() == Told::Granted {\n            return true;\n        }\n        let queue",
         to: "        let queue",

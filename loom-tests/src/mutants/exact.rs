@@ -67,7 +67,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "who gives up a key keeps the turn",
+        name: "a waiter that gives up a key keeps its turn",
         file: "asynchronous/keyed/table.rs",
         from: "_ if self.is_free(tag) => self.serve(tag).into_iter().collect(),",
         to: "_ if self.is_free(tag) => vec![],",
@@ -139,7 +139,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "nothing is left locked",
     },
     Mutant {
-        name: "who gives up many keys keeps some",
+        name: "a waiter that gives up many keys keeps some",
         file: "asynchronous/keyed/wait.rs",
         from: "buckets.release(tags, self.held, &mut panics);",
         to: "",
@@ -148,7 +148,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "nothing is left locked",
     },
     Mutant {
-        name: "closing tells nobody",
+        name: "closing wakes nobody",
         file: "asynchronous/keyed/table.rs",
         from: "wakes.push(node.as_ref().with(Fields::take_waker));",
         to: "drop(node.as_ref().with(Fields::take_waker));",
@@ -157,7 +157,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "every key is had beside one that is held",
+        name: "every key is entered beside one that is held",
         file: "asynchronous/keyed/table.rs",
         from: "let enters = self.held.is_empty() && !self.is_frozen();",
         to: "let enters = !self.is_frozen();",
@@ -166,7 +166,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
-        name: "a key is had beside every key",
+        name: "a key is entered beside every key",
         file: "asynchronous/keyed/table.rs",
         from: "let frozen = if beside { self.every_is_held } else { self.is_frozen() };",
         to: "let frozen = false;",
@@ -175,7 +175,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
-        name: "who holds a key waits behind who waits for every key",
+        name: "a holder of a key waits behind a waiter for every key",
         file: "asynchronous/keyed/table.rs",
         from: "let frozen = if beside { self.every_is_held } else { self.is_frozen() };",
         to: "let frozen = self.is_frozen();",
@@ -184,16 +184,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "who gives up every key leaves others waiting",
+        name: "a waiter that gives up every key leaves others waiting",
         file: "asynchronous/keyed/table.rs",
         from: "Tag::EVERY => self.serve_all(),",
         to: "Tag::EVERY => vec![],",
         test: "exact",
-        model: "giving_up_every_key_serves_who_came_later",
+        model: "a_lock_all_that_gives_up_serves_later_waiters",
         finds: DEADLOCK,
     },
     Mutant {
-        name: "every key is released and nobody served",
+        name: "every key is released and no waiter served",
         file: "asynchronous/keyed/table.rs",
         from: "            self.freeze();\n        }\n        self.serve_all()",
         to: "            self.freeze();\n        }\n        vec![]",
@@ -202,7 +202,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "the last key is released and every key not handed over",
+        name: "the last key is released and every key is not handed over",
         file: "asynchronous/keyed/table.rs",
         from: "Some(first) => self.hand_over_every(first),",
         to: "Some(_) => None,",

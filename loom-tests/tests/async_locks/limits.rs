@@ -51,7 +51,7 @@ fn a_crowded_stripe_refuses() {
     explore("a_crowded_stripe_refuses", Some(3), || {
         let locks = mutexes(1);
         all(&locks, vec![unless_crowded, single, unless_crowded]);
-        assert!(sum(locks) >= 2, "who finds nobody waiting is not refused");
+        assert!(sum(locks) >= 2, "a task that finds no waiters is not refused");
     });
 }
 

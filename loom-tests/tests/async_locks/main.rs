@@ -1,7 +1,8 @@
 //! The async locks, from the futures down to the words of the stripes: the code itself, not a model of it.
 //!
-//! Under loom two newcomers may overtake instead of twelve, one waiter is served for one lock of a bucket and a release takes
-//! one more stripe for a waiter, so that three threads reach every state of a word and of a node.
+//! Under loom, limits are lower, so that three threads reach every state of a word and of a node. Two newcomers may
+//! overtake instead of twelve, one waiter is served while a bucket is locked, and a release takes one more stripe for a
+//! waiter.
 #![cfg(loom)]
 
 #[path = "../common/mod.rs"]
@@ -53,7 +54,7 @@ fn shared_mutexes(stripes: usize) -> std::sync::Arc<Mutexes> {
     std::sync::Arc::new(Mutexes::with_hasher(stripes, Identity::default()))
 }
 
-/// The same.
+/// As [`shared_mutexes`].
 fn shared_rwlocks(stripes: usize) -> std::sync::Arc<RwLocks> {
     std::sync::Arc::new(RwLocks::with_hasher(stripes, Identity::default()))
 }

@@ -36,7 +36,7 @@ fn uncloneable() -> Waker {
     unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) }
 }
 
-/// The future, once it has joined a queue with a waker that panics.
+/// A future that has joined a queue with a waker that panics.
 fn mined<F: Future>(future: F) -> Pin<Box<F>> {
     let mut future = Box::pin(future);
     assert!(future.as_mut().poll(&mut Context::from_waker(&Arc::new(Bomb).into())).is_pending());

@@ -64,8 +64,8 @@ fn a_wait_after_one_that_ended_in_vain() {
 
 /// Other code unparks the thread, and later it is woken.
 #[test]
-fn an_unpark_of_somebody_else() {
-    explore("parker::an_unpark_of_somebody_else", EXHAUSTIVE, || {
+fn an_unpark_by_other_code() {
+    explore("parker::an_unpark_by_other_code", EXHAUSTIVE, || {
         let locks = shared_mutexes(1);
         let held = locks.try_lock_owned(&0).expect("it is new");
         let waiter = thread::spawn({

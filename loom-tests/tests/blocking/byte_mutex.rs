@@ -95,7 +95,7 @@ fn three_exclude_each_other() {
 }
 
 #[test]
-fn who_lost_is_handed_the_lock() {
+fn a_waiter_that_lost_is_handed_the_lock() {
     explore("the byte mutex, 3 threads, of which one locks twice", Some(3), || {
         let lock = guarded();
         let threads = [0; 2].map(|_| spawn(&lock, Guarded::add));

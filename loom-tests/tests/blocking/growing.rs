@@ -290,7 +290,7 @@ fn many_carry_out_a_split() {
     explore("lock_many splits a stripe in passing", Some(3), || {
         let keys = Readable::new(1);
         let other = super::spawn(&keys, |keys| keys.write(0));
-        // This may wait falsely. Only who writes can split the stripe.
+        // This may wait falsely. Only a writer can split the stripe.
         keys.read(1);
         let guard = keys.locks.write_many(&[1]);
         assert!(guard.holds(&1), "it is held");

@@ -74,7 +74,7 @@ fn fair_releases_release() {
 }
 
 #[test]
-fn a_handed_over_stripe_goes_to_who_waits() {
+fn a_handed_over_stripe_goes_to_the_waiter() {
     explore("bump and unlocked beside a waiter", Some(3), || {
         let locks = mutexes();
         let other = spawn(&locks, |locks| locks.lock(&1).add());

@@ -376,7 +376,7 @@ fn every_key_twice() {
     });
 }
 
-/// Who holds one of several keys gets the others, though somebody waits for every key.
+/// A holder of one of several keys gets the others, although another task waits for every key.
 #[test]
 fn every_key_beside_several() {
     explore("every_key_beside_several", Some(3), || {
@@ -387,7 +387,7 @@ fn every_key_beside_several() {
     });
 }
 
-/// The same in two buckets: who waits for every key has one of them already.
+/// The same in two buckets, of which the waiter for every key has one already.
 #[test]
 fn every_key_in_two_buckets() {
     explore("every_key_in_two_buckets", Some(2), || {
@@ -398,16 +398,16 @@ fn every_key_in_two_buckets() {
     });
 }
 
-/// Who came after one that waits for every key, and gives up, is served.
+/// Waiters behind a waiter for every key are served when it gives up.
 #[test]
-fn giving_up_every_key_serves_who_came_later() {
+fn a_lock_all_that_gives_up_serves_later_waiters() {
     fn give_up_every(set: &Tasks) {
         if let Poll::Ready(guard) = poll_once(pin!(set.locks.lock_all())) {
             set.add([0, 1, 2]);
             drop(guard);
         }
     }
-    explore("giving_up_every_key_serves_who_came_later", Some(3), || {
+    explore("a_lock_all_that_gives_up_serves_later_waiters", Some(3), || {
         let set = tasks(1);
         all(&set, vec![give_up_every, lock::<0>, lock::<1>]);
         assert!(set.counts()[0] >= 1 && set.counts()[1] >= 1);
