@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_as_lost_stays_lost() {
+    fn a_lease_that_was_seen_as_lost_stays_lost() {
         let lease = Lease::new(1, Duration::from_nanos(10));
         assert!(!lease.is_held());
         assert!(!lease.renewed(clock::now(), LONG) && !lease.is_held());
