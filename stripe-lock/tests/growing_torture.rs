@@ -1,5 +1,5 @@
-//! Exclusion while stripes are split and merged, for all methods that take them, and guards that are unlocked at that
-//! time.
+//! Exclusion while stripes are split and merged, for all methods that take stripes, and for guards that are unlocked at
+//! that time.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -210,7 +210,7 @@ fn writers_exclude_while_stripes_change() {
     assert!(!overlap, "two sections of a key");
 }
 
-/// The negative control: a set in which who resizes waits for no holder.
+/// The negative control: a set whose resize waits for no holder.
 #[test]
 fn the_torture_finds_two_sections_of_a_key() {
     let stripes: [parking_lot::Mutex<()>; 64] = [const { parking_lot::Mutex::new(()) }; 64];
