@@ -1,6 +1,8 @@
-//! A set that begins with 8 stripes and grows while 16 threads work on it. They hold a fresh key over a sleep of 1 ms.
+//! A set that begins with 8 stripes and grows while 16 threads work on it. Each section locks a new key and sleeps for
+//! 1 ms.
 //!
-//! Prints the sections per second of each 50 ms, beside those of sets with 8 and with 64 stripes: medians of 15 rounds.
+//! Prints the sections per second for each interval of 50 ms, beside those of sets with 8 and with 64 stripes. The
+//! figures are medians of 15 rounds.
 //!
 //! ```sh
 //! cargo run --release -p stripe-lock --example growing
@@ -17,7 +19,7 @@ const ROUNDS: usize = 15;
 const STEP: Duration = Duration::from_millis(50);
 const STEPS: usize = 6;
 
-/// What happened in one step.
+/// The counts of one step.
 #[derive(Clone, Copy, Default)]
 struct Step {
     sections_a_second: f64,

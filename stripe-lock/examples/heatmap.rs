@@ -16,7 +16,7 @@ const THREADS: u64 = 16;
 const ROUNDS: u64 = 40;
 const KEYS: f64 = 2000.0;
 
-/// Threads that hold keys over a short sleep. `choose` makes a key of a number that is uniform in 0 to 1.
+/// Runs threads that hold a key during a short sleep. `choose` makes a key from a number that is uniform in 0 to 1.
 fn work(choose: impl Fn(f64) -> f64 + Sync) -> Stats {
     let locks = StripedMutex::<u64>::new(STRIPES);
     let dice = DefaultHasher::default();

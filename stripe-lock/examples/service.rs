@@ -34,7 +34,7 @@ async fn order(State(orders): State<Arc<Orders>>, Path(user): Path<String>) -> R
         let why = format!("another request of {user} is under way\n");
         return Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], why));
     };
-    // The lock is held over this await. If the client hangs up now, the request is dropped, and its guard with it.
+    // The lock is held over this await. If the client disconnects now, the request and its guard are dropped.
     sleep(WORK).await;
     let count = orders.entry(user.clone()).or_default();
     *count += 1;

@@ -151,7 +151,7 @@ macro_rules! nameless {
 }
 
 #[test]
-fn what_has_no_name() {
+fn types_without_a_name() {
     let (words, iter) = nameless!(u8: 0);
     assert_eq!(words, ["sy---"; 7]);
     assert_eq!(iter, "syu--");
@@ -182,7 +182,7 @@ fn futures_are_sent_where_the_set_may_be_shared() {
 }
 
 #[test]
-fn what_has_no_data() {
+fn types_without_data() {
     let words = [
         word!(Ask::<AsyncGuard<S, Read>>(PhantomData)),
         word!(Ask::<AsyncGuard<S, Permits>>(PhantomData)),

@@ -153,8 +153,9 @@ fn a_forgotten_guard_keeps_its_stripe_and_no_other() {
     assert_eq!(locks.into_inner().len() + rw.into_inner().len(), 16);
 }
 
-/// Forgotten in every state: before the first poll, in the queue, woken to compete, granted, granted in part, closed, ready.
-/// What it holds stays held, and what it waits for is never free again. All other stripes can be locked.
+/// A future is forgotten in every state: before the first poll, in the queue, woken to compete, granted, granted in
+/// part, closed, ready. The stripes that it holds stay held, and the stripe that it waits for is never free again. All
+/// other stripes can be locked.
 #[test]
 fn a_forgotten_future_keeps_what_it_has_and_no_more() {
     fn forget<F: Future + 'static>(future: F, polls: usize) {

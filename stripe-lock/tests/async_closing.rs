@@ -59,7 +59,7 @@ fn a_closed_set_gives_nothing_out_and_takes_everything_back() {
 }
 
 #[test]
-fn a_close_tells_everybody_who_waits() {
+fn a_close_wakes_every_waiter() {
     let rw = AsyncStripedRwLock::<u64>::new(4);
     let held = (rw.try_read_stripe(0).unwrap(), rw.try_write_stripe(3).unwrap());
     let mut one = Task::waiting(rw.write_stripe(0).checked());
@@ -91,7 +91,7 @@ fn a_close_tells_everybody_who_waits() {
 
 /// A future that was granted before the set is closed, and polled after it, gets its guard.
 #[test]
-fn what_was_granted_before_the_close_is_had_after_it() {
+fn a_grant_before_the_close_is_kept_after_it() {
     let limits = AsyncStripedSemaphore::<u64>::new(1, 2);
     let held = limits.try_acquire_many(&1, 2);
     let mut granted = Task::waiting(limits.acquire(&1));
@@ -105,7 +105,7 @@ fn what_was_granted_before_the_close_is_had_after_it() {
 
 /// Threads and tasks wait while another thread closes the set. Every wait ends.
 #[test]
-fn a_close_beside_everything_ends_everybody() {
+fn a_close_ends_every_wait_of_threads_and_tasks() {
     watched(|| {
         for round in 0..200 {
             let locks = Locks::new(4);
@@ -140,7 +140,7 @@ fn a_close_beside_everything_ends_everybody() {
 }
 
 #[test]
-fn a_crowd_is_counted_where_the_wait_begins() {
+fn waiters_are_counted_when_the_wait_begins() {
     let locks = Locks::new(4).strict_fifo();
     let held = locks.try_lock_all();
     let key = |stripe| key_on(stripe, 0, |key| locks.stripe_of(key));
@@ -178,7 +178,7 @@ fn a_multi_that_is_refused_holds_nothing() {
 
 /// A future that timed out keeps no place in the queue, even if it is not dropped.
 #[test]
-fn a_wait_whose_time_is_up_keeps_no_place() {
+fn a_wait_that_timed_out_keeps_no_place() {
     for strict in [false, true] {
         let locks = Locks::new(1);
         let locks = if strict { locks.strict_fifo() } else { locks };
@@ -196,7 +196,7 @@ fn a_wait_whose_time_is_up_keeps_no_place() {
 
 /// The grant comes between the last poll of the lock and the timeout.
 #[test]
-fn a_grant_that_meets_the_end_of_the_time_goes_to_the_next() {
+fn a_grant_at_the_timeout_goes_to_the_next_waiter() {
     let locks = Locks::new(1).strict_fifo();
     let held = std::cell::RefCell::new(locks.try_lock(&1));
     let releases = std::future::poll_fn(|_| {
@@ -232,7 +232,7 @@ fn a_section_runs_with_its_lock_or_not_at_all() {
 /// The same with threads: one waits for about as long as the other holds the lock, repeatedly, so that a grant and a
 /// timeout sometimes coincide.
 #[test]
-fn a_grant_that_meets_a_deadline_is_lost_to_nobody() {
+fn a_grant_at_a_deadline_is_not_lost() {
     watched(|| {
         let locks = Locks::new(2);
         let (stop, had) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -258,7 +258,7 @@ fn a_grant_that_meets_a_deadline_is_lost_to_nobody() {
 }
 
 #[test]
-fn a_thread_waits_no_longer_than_it_said() {
+fn a_thread_waits_no_longer_than_its_limit() {
     let locks = Arc::new(Locks::new(4));
     let rw = AsyncStripedRwLock::<u64>::new(4);
     let limits = AsyncStripedSemaphore::<u64>::new(4, 1);

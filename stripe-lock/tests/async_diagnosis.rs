@@ -103,7 +103,7 @@ fn two_tasks_that_cross_are_found() {
     assert!(diagnosis.to_string().contains("2 tasks wait in a circle, unless"), "{diagnosis}");
     assert_eq!(diagnosis.claims().iter().filter(|claim| claim.standing == Standing::Waits).count(), 3);
     drop((one, bystander));
-    assert!(locks.diagnose().cycles().is_empty(), "there is no circle without it");
+    assert!(locks.diagnose().cycles().is_empty(), "without it there is no cycle");
     drop(other);
 }
 
@@ -122,7 +122,7 @@ fn a_reader_that_reads_again_behind_a_writer_is_found() {
 }
 
 #[test]
-fn permits_are_a_circle_only_if_nobody_can_give_one_back() {
+fn permits_form_a_cycle_only_if_no_holder_can_release_one() {
     let limits = AsyncStripedSemaphore::<u64>::new(1, 2);
     let greedy = async || {
         let _one = limits.acquire(&1).await;
@@ -138,7 +138,7 @@ fn permits_are_a_circle_only_if_nobody_can_give_one_back() {
 }
 
 #[test]
-fn a_multi_that_waits_is_shown_with_what_it_has() {
+fn a_waiting_multi_is_shown_with_the_stripes_that_it_holds() {
     let locks = AsyncStripedMutex::<u64>::new(4);
     let keys = keys(|key| locks.stripe_of(key), 4);
     let held = locks.try_lock(&keys[2]).unwrap();
@@ -224,7 +224,7 @@ fn every_way_of_asking_names_its_caller() {
 
 /// The branch that holds the stripe sleeps, and continues whatever the other one waits for.
 #[test]
-fn two_branches_of_one_task_may_be_a_cycle_but_no_certain_one() {
+fn a_cycle_of_two_branches_of_one_task_is_not_certain() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     let mut task = Task::begun(async {
         let holder = async {
@@ -244,7 +244,7 @@ fn two_branches_of_one_task_may_be_a_cycle_but_no_certain_one() {
 /// A task takes a guard, passes it on and ends. The next task must not be mistaken for it, although it may have the same
 /// address.
 #[test]
-fn a_task_that_ended_is_not_taken_for_another() {
+fn an_ended_task_is_not_mistaken_for_another() {
     let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
     for _ in 0..100 {
         let guard = {

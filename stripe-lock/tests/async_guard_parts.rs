@@ -20,7 +20,7 @@ type Locks = AsyncStripedMutex<u64, u64>;
 type Rw = AsyncStripedRwLock<u64, u64>;
 
 #[test]
-fn an_upgradable_reader_admits_readers_and_nobody_else() {
+fn an_upgradable_reader_admits_only_readers() {
     let rw = Rw::new(1);
     let upgradable = rw.try_upgradable_read(&1).unwrap();
     let reader = rw.try_read(&1).unwrap();
@@ -41,7 +41,7 @@ fn an_upgradable_reader_admits_readers_and_nobody_else() {
 /// The upgradable reader holds the stripe already, so its upgrade passes waiters. No other task writes between its read and its
 /// write.
 #[test]
-fn an_upgrade_comes_before_all_who_wait() {
+fn an_upgrade_comes_before_all_waiters() {
     for strict in [false, true] {
         let rw = Rw::new(1);
         let rw = if strict { rw.strict_fifo() } else { rw };
@@ -104,7 +104,7 @@ fn an_upgrade_passes_a_writer_that_was_woken() {
 }
 
 #[test]
-fn a_downgrade_lets_the_readers_in_that_wait_first() {
+fn a_downgrade_admits_the_readers_that_wait_first() {
     let rw = Rw::new(1);
     for to_upgradable in [false, true] {
         let written = rw.try_write(&1).unwrap();
@@ -156,7 +156,7 @@ fn a_mapped_guard_holds_the_stripe_of_the_whole() {
 
 /// An owned future or guard holds one reference to its set: the set lives as long as they do, and no longer.
 #[test]
-fn what_is_owned_keeps_its_set_alive() {
+fn owned_guards_and_futures_keep_their_set_alive() {
     macro_rules! owned {
         ($($set:expr => $method:ident($($argument:expr),*);)*) => {
             $({
@@ -278,7 +278,7 @@ fn an_extended_guard_waits_only_upwards() {
 }
 
 #[test]
-fn extending_or_restarting_says_which() {
+fn extend_or_restart_says_whether_it_restarted() {
     let locks = Locks::new(8);
     let keys = keys(8, |key| locks.stripe_of(key));
     let mut guard = locks.try_lock_many([&keys[3], &keys[4]]).unwrap();

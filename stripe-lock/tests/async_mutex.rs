@@ -118,7 +118,7 @@ fn woken_in_vain_once_then_handed_over() {
 }
 
 #[test]
-fn who_joins_the_line_does_not_end_the_overtaking() {
+fn a_new_waiter_does_not_end_the_overtaking() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     let (one, two) = (Bell::new().1, Bell::new().1);
     let (mut first, mut second) = (pin!(locks.lock(&1)), pin!(locks.lock(&1)));
@@ -158,7 +158,7 @@ fn sections_that_outlast_a_wake_are_handed_over_for_a_while() {
 
 /// A stripe that was granted to one task is not taken by another one, and wakers are not kept after the wait.
 #[test]
-fn a_stranger_takes_nothing_over_and_no_waker_is_kept() {
+fn another_task_takes_no_grant_and_no_waker_is_kept() {
     let locks = AsyncStripedMutex::<u64>::new(2);
     let keys = keys(&locks, 2);
     let ((bell, waker), (other_bell, other)) = (Bell::new(), Bell::new());
@@ -180,7 +180,7 @@ fn a_stranger_takes_nothing_over_and_no_waker_is_kept() {
 }
 
 #[test]
-fn whoever_gives_up_passes_the_turn_on() {
+fn a_waiter_that_gives_up_passes_its_turn_on() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     let ((_one, one), (two, second)) = (Bell::new(), Bell::new());
     // The future is dropped while it waits, after it was woken, and after it was handed the stripe.
@@ -252,7 +252,7 @@ fn a_multi_that_gives_up_holds_nothing() {
 }
 
 #[test]
-fn threads_and_tasks_stand_in_one_line() {
+fn threads_and_tasks_wait_in_one_queue() {
     let locks = Arc::new(AsyncStripedMutex::<u64, u64>::new(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let tasks: Vec<_> = (0..4)

@@ -123,7 +123,7 @@ fn a_future_that_is_put_aside_keeps_its_place() {
 
 /// As above, for every kind of future that can be granted a stripe and then not be polled.
 #[test]
-fn whatever_was_granted_and_put_aside_is_given_back() {
+fn every_kind_of_future_that_is_put_aside_gives_its_grant_back() {
     type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
     type Makes<'a> = Box<dyn Fn() -> Waiting<'a> + 'a>;
     let locks = AsyncStripedRwLock::<u64>::new(2);

@@ -21,13 +21,13 @@ fn panics(code: impl FnOnce()) -> bool {
 }
 
 #[test]
-fn who_wants_many_is_not_passed_by_who_wants_few() {
+fn a_waiter_for_many_permits_is_not_overtaken_by_one_for_few() {
     let limits = Limits::new(1, 4);
     let (one, two) = (limits.try_acquire(&1).unwrap(), limits.try_acquire_many(&1, 2).unwrap());
     let mut four = Task::waiting(limits.acquire_many(&1, 4));
     let mut single = Task::waiting(limits.acquire(&1));
-    assert!(limits.try_acquire(&1).is_none(), "one is left, and not for newcomers");
-    assert!(limits.try_acquire_many(&1, 0).is_none(), "not even none of them");
+    assert!(limits.try_acquire(&1).is_none(), "one permit is left, but not for newcomers");
+    assert!(limits.try_acquire_many(&1, 0).is_none(), "not even zero permits");
     drop(one);
     assert_eq!((four.woken(), single.woken()), (0, 0), "two are not enough");
     drop(two);
@@ -40,7 +40,7 @@ fn who_wants_many_is_not_passed_by_who_wants_few() {
 
 /// A waiter that gives up lets those behind it proceed.
 #[test]
-fn who_wants_many_and_gives_up_lets_the_others_in() {
+fn a_waiter_for_many_permits_that_gives_up_lets_others_in() {
     let limits = Limits::new(1, 3);
     let held = limits.try_acquire(&1).unwrap();
     let many = Task::waiting(limits.acquire_many(&1, 3));
@@ -55,7 +55,7 @@ fn who_wants_many_and_gives_up_lets_the_others_in() {
 
 /// One call serves more waiters than one lock of a bucket serves.
 #[test]
-fn permits_that_are_added_go_to_those_who_wait_in_order() {
+fn added_permits_go_to_waiters_in_order() {
     let limits = Limits::new(1, 1);
     let held = limits.try_acquire(&1).unwrap();
     let mut waiting: Vec<_> = (0..40).map(|at| Task::waiting(limits.acquire_many(&1, 1 + at % 3))).collect();
@@ -97,7 +97,7 @@ fn forgotten_permits_are_gone_until_more_are_added() {
 }
 
 #[test]
-fn a_stripe_has_at_most_so_many_permits_whatever_is_held_or_forgotten() {
+fn a_stripe_never_has_more_than_the_maximum_of_permits() {
     assert!(panics(|| drop(Limits::new(1, 0))) && panics(|| drop(Limits::new(1, MOST + 1))));
     let limits = Arc::new(Limits::new(1, MOST));
     assert!(panics(|| limits.add_permits(&1, 1)));
@@ -110,8 +110,8 @@ fn a_stripe_has_at_most_so_many_permits_whatever_is_held_or_forgotten() {
     limits.add_permits(&1, 0);
     let all = limits.try_acquire_many(&1, MOST).unwrap();
     assert!(limits.try_acquire(&1).is_none() && limits.try_acquire_many(&1, MOST).is_none());
-    assert!(limits.try_acquire_many(&1, 0).is_some(), "none of them is always to be had");
-    assert!(panics(|| limits.add_permits(&1, 1)), "what is held counts");
+    assert!(limits.try_acquire_many(&1, 0).is_some(), "zero permits can always be taken");
+    assert!(panics(|| limits.add_permits(&1, 1)), "held permits count");
     assert!(panics(|| limits.add_permits(&1, u32::MAX)), "and no sum overflows");
     AsyncPermits::forget(all);
     assert_eq!(limits.available(&1), 0);
@@ -128,7 +128,7 @@ fn a_stripe_has_at_most_so_many_permits_whatever_is_held_or_forgotten() {
 
 /// Waits for more permits than there are, until enough are added.
 #[test]
-fn who_wants_more_than_there_are_waits_for_more() {
+fn a_waiter_for_more_permits_than_there_are_waits_for_added_ones() {
     let limits = Limits::new(1, 1);
     let mut waiting = Task::waiting(limits.acquire_many(&1, 3));
     limits.add_permits(&1, 1);
@@ -173,7 +173,7 @@ fn a_closed_stripe_counts_its_permits() {
 }
 
 #[test]
-fn every_permit_that_is_leaked_is_one_less_and_the_count_does_not_overflow() {
+fn leaked_permits_are_gone_and_the_count_does_not_overflow() {
     let limits = Limits::new(1, MOST);
     mem::forget(limits.try_acquire_many(&1, MOST - 3));
     (0..3).for_each(|_| mem::forget(limits.try_acquire(&1).unwrap()));
@@ -187,13 +187,13 @@ fn every_permit_that_is_leaked_is_one_less_and_the_count_does_not_overflow() {
 /// wait.
 #[cfg(not(feature = "diagnose"))]
 #[test]
-fn readers_that_are_leaked_run_out_and_the_count_does_not_overflow() {
+fn leaked_readers_reach_the_maximum_and_the_count_does_not_overflow() {
     let locks = stripe_lock::AsyncStripedRwLock::<u64>::new(1);
     for _ in 0..MOST - 1 {
         mem::forget(locks.try_read(&1).unwrap());
     }
     let upgradable = locks.try_upgradable_read(&1).unwrap();
-    assert!(locks.try_read(&1).is_none(), "the last place is kept for it");
+    assert!(locks.try_read(&1).is_none(), "the last share is kept for the upgradable reader");
     mem::forget(upgradable);
     for _ in 0..100 {
         assert!(locks.try_read(&1).is_none() && locks.try_write(&1).is_none());

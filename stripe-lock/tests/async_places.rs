@@ -76,7 +76,7 @@ fn a_place_is_given_up_when_it_is_dropped() {
 }
 
 #[test]
-fn who_waits_is_counted() {
+fn waiters_are_counted() {
     let locks = Locks::<()>::new(8);
     let keys = keys(8, |key| locks.stripe_of(key));
     let count = || keys.iter().map(|key| locks.waiters(key)).collect::<Vec<_>>();

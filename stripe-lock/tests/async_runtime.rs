@@ -109,7 +109,7 @@ async fn joined_futures_of_one_task_all_get_their_turn() {
 }
 
 #[tokio::test]
-async fn no_time_at_all_gets_what_is_free() {
+async fn a_timeout_of_zero_gets_a_free_stripe() {
     let locks = AsyncStripedMutex::<u64>::new(1);
     let guard = locks.lock_timeout(&1, ready(())).await.unwrap();
     assert_eq!(locks.lock_timeout(&1, ready(())).await.err(), Some(AcquireError::Elapsed));
@@ -118,7 +118,7 @@ async fn no_time_at_all_gets_what_is_free() {
 }
 
 #[tokio::test]
-async fn endless_patience_ends_with_the_lock_or_with_being_dropped() {
+async fn a_wait_without_a_limit_ends_with_the_lock_or_a_drop() {
     let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
     let held = locks.lock(&1).await;
     let mut patient = pin!(locks.lock_timeout(&1, pending::<()>()));
@@ -135,7 +135,7 @@ async fn endless_patience_ends_with_the_lock_or_with_being_dropped() {
 /// Every way to wait: with a timeout of zero and without one, for free and for held stripes, cancelled before the first
 /// poll, while it waits, and after it was handed everything.
 #[test]
-fn patience_crossed_with_giving_up() {
+fn timeouts_combined_with_giving_up() {
     let mutex = AsyncStripedMutex::<u64>::new(4);
     let rwlock = AsyncStripedRwLock::<u64>::new(4);
     let limits = AsyncStripedSemaphore::<u64>::new(4, 1);
@@ -188,7 +188,7 @@ fn patience_crossed_with_giving_up() {
 /// On two threads, some waiters give up while a third thread releases. The others are woken and served, and nothing stays
 /// held.
 #[test]
-fn those_who_give_up_at_once_take_nobody_along() {
+fn waiters_that_give_up_at_once_lose_no_other_waiter() {
     for round in 0..100 {
         let locks = Arc::new(AsyncStripedMutex::<u64>::new(2));
         let locks = if round % 2 == 0 { locks } else { Arc::new(AsyncStripedMutex::new(2).strict_fifo()) };
@@ -236,7 +236,7 @@ fn those_who_give_up_at_once_take_nobody_along() {
 
 /// Each waiter waits until the previous one gives up, so that grants and timeouts coincide.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn timeouts_that_meet_grants_lose_neither() {
+async fn timeouts_that_coincide_with_grants_lose_nothing() {
     let locks = Arc::new(AsyncStripedRwLock::<u64, u64>::new(2));
     let done = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
@@ -292,7 +292,7 @@ async fn order_does_not_depend_on_the_budget() {
 }
 
 #[tokio::test]
-async fn what_is_free_needs_no_budget() {
+async fn a_free_stripe_needs_no_budget() {
     let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));
     let set = locks.clone();
     let polled = tokio::spawn(async move {

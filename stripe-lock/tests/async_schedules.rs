@@ -1,5 +1,5 @@
-//! Random schedules of eight tasks that use all async methods, except those that block the thread. Exclusion holds, no waiter
-//! is forgotten, nothing stays held.
+//! Random schedules of eight tasks that use all async methods, except those that block the thread. The tests check that
+//! exclusion holds, that no waiter is forgotten, and that nothing stays held.
 //!
 //! One thread is the executor. It polls the woken tasks in a random order, sometimes one that was not woken, and drops
 //! some before they end. So a seed reproduces a run. A run that fails prints its seed. `STRIPE_LOCK_SEED` sets the
@@ -56,7 +56,7 @@ fn pause(mut times: u64) -> impl Future<Output = ()> {
     })
 }
 
-/// The tasks that are inside, counted by themselves.
+/// Counts the tasks that are inside a section. Each task counts itself.
 #[derive(Default)]
 struct Inside {
     mutex: [Cell<u32>; STRIPES],

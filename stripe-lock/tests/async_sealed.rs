@@ -168,7 +168,7 @@ fn every_public_type_can_be_named() {
 
 /// Data that is not `'static` ends with its set, and a leaked guard or future does not access it.
 #[test]
-fn what_is_leaked_reaches_no_data_any_more() {
+fn leaked_guards_and_futures_reach_no_dropped_data() {
     let text = String::from("short");
     {
         let locks = AsyncStripedMutex::<u64, &str>::from_fn(1, DefaultHasher::default(), |_| text.as_str());
@@ -184,7 +184,7 @@ fn what_is_leaked_reaches_no_data_any_more() {
 
 /// Data that is taken out of its set is dropped once, by its new owner.
 #[test]
-fn what_is_taken_out_is_dropped_once() {
+fn data_that_is_taken_out_is_dropped_once() {
     let data = Arc::new(());
     let locks = AsyncStripedMutex::<u64, _>::from_fn(4, DefaultHasher::default(), |_| data.clone());
     let rw = AsyncStripedRwLock::<u64, _>::from_fn(4, DefaultHasher::default(), |_| data.clone());
@@ -197,7 +197,7 @@ fn what_is_taken_out_is_dropped_once() {
 
 /// A set behind `&mut` has no live guards. It may have leaked ones, whose data it gives out again.
 #[test]
-fn a_set_of_ones_own_has_no_guards() {
+fn an_exclusively_borrowed_set_has_no_guards() {
     let mut locks = Locks::new(2);
     mem::forget(locks.try_lock_all());
     locks.iter_mut().for_each(|data| *data += 1);

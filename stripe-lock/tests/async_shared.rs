@@ -129,7 +129,7 @@ fn at_most_twelve_readers_overtake_a_woken_writer() {
 }
 
 #[test]
-fn a_batch_writes_what_it_both_reads_and_writes() {
+fn a_batch_that_reads_and_writes_a_stripe_holds_it_for_writing() {
     let locks = AsyncStripedRwLock::<u64, u32>::new(1);
     let mut guard = locks.batch().read(&1).write(&2).try_lock().unwrap();
     *guard.get_mut(&1).unwrap() += 1;
@@ -138,7 +138,7 @@ fn a_batch_writes_what_it_both_reads_and_writes() {
 }
 
 #[test]
-fn batches_share_what_both_read() {
+fn batches_share_the_stripes_that_both_read() {
     let locks = AsyncStripedRwLock::<u64, u32>::new(64);
     let keys: Vec<u64> =
         (0..3).map(|stripe| (0..1 << 20).find(|k| locks.stripe_of(k) == stripe).unwrap()).collect();
@@ -154,7 +154,7 @@ fn batches_share_what_both_read() {
 }
 
 #[test]
-fn permits_go_to_who_waited_longest() {
+fn permits_go_to_the_longest_waiter() {
     let limits = AsyncStripedSemaphore::<u64>::new(1, 2);
     let (one, two) = (limits.try_acquire(&1).unwrap(), limits.try_acquire(&1).unwrap());
     let mut line: Vec<_> = (0..3).map(|_| Task::waiting(limits.acquire(&1))).collect();

@@ -28,12 +28,12 @@ fn meet(locks: &AsyncStripedMutex<u64>, held: u64, wanted: u64) {
 }
 
 #[test]
-fn what_is_free_is_not_counted() {
+fn acquisitions_of_free_stripes_are_not_contended() {
     let locks = AsyncStripedMutex::<u64>::new(64);
     (0..100).for_each(|key| drop(locks.blocking_lock(&key)));
     drop(locks.blocking_lock_all());
     let held = locks.try_lock(&1).unwrap();
-    assert!(locks.try_lock(&1).is_none(), "trying does not stand in line");
+    assert!(locks.try_lock(&1).is_none(), "a try joins no queue");
     drop(held);
     let stats = locks.stats();
     assert_eq!((stats.contended(), stats.waited()), (0, Duration::ZERO));
@@ -50,7 +50,11 @@ fn every_wait_counts_once_for_its_stripe() {
     for _ in 0..3 {
         assert!(poll(waiting.as_mut()).is_pending());
     }
-    assert_eq!((locks.stats().contended(), locks.stats().waited()), (1, Duration::ZERO), "it is not over");
+    assert_eq!(
+        (locks.stats().contended(), locks.stats().waited()),
+        (1, Duration::ZERO),
+        "the wait is not over"
+    );
     std::thread::sleep(Duration::from_millis(2));
     drop(held);
     assert!(poll(waiting.as_mut()).is_ready());
@@ -64,7 +68,7 @@ fn every_wait_counts_once_for_its_stripe() {
 }
 
 #[test]
-fn a_multi_counts_for_each_stripe_in_whose_line_it_stood() {
+fn a_multi_counts_for_each_queue_that_it_joined() {
     let locks = AsyncStripedMutex::<u64>::new(4);
     let mut held: Vec<_> = (0..100).filter_map(|key| locks.try_lock(&key)).collect();
     assert_eq!(held.len(), 4);
@@ -75,7 +79,7 @@ fn a_multi_counts_for_each_stripe_in_whose_line_it_stood() {
     assert!(poll(all.as_mut()).is_ready());
     let stats = locks.stats();
     assert_eq!(stats.contended(), 4);
-    assert_eq!(stats.false_contention(), None, "it has no key of its own");
+    assert_eq!(stats.false_contention(), None, "an acquisition of several stripes has no single key");
 }
 
 #[test]
@@ -99,7 +103,11 @@ fn other_keys_are_false_contention() {
     assert_eq!((counts.acquired, counts.cancelled), (4_000, 4_000));
     assert!(stats.false_contention().unwrap() > 0.97, "{stats}");
     assert!(stats.same_key().unwrap() < 0.03, "{stats}");
-    assert_eq!(stats.recommended_stripes(), Some(8), "every one of them, so eight times as many");
+    assert_eq!(
+        stats.recommended_stripes(),
+        Some(8),
+        "every acquisition waited, so eight times as many stripes"
+    );
     for _ in 0..60_000 {
         drop(locks.try_lock(&1));
     }

@@ -75,8 +75,9 @@ async fn pause() {
     .await;
 }
 
-/// A task is inside until this is dropped: alone, or with others. Stripes of the read-write lock come after those of the
-/// mutex; the semaphore has the shared ones of the mutex.
+/// Marks a task as inside a section until this is dropped, alone or with others. In both arrays, the stripes of the
+/// mutex come first, and then those of the read-write lock. The semaphore uses the counters of the mutex in the shared
+/// array.
 struct Mark(&'static std::thread::LocalKey<[Cell<u32>; 2 * STRIPES]>, usize, u32);
 
 impl Mark {

@@ -79,7 +79,7 @@ fn a_waker_may_use_the_set() {
 /// A waker that owns a permit releases it when it is dropped: when another waker replaces it, with its future, or by a
 /// close.
 #[test]
-fn a_waker_may_own_what_is_waited_for() {
+fn a_waker_may_own_the_permit_that_is_waited_for() {
     struct Owner(#[expect(dead_code, reason = "only to be dropped")] OwnedAsyncPermit<u64>);
     impl Wake for Owner {
         fn wake(self: Arc<Self>) {}
@@ -243,11 +243,11 @@ fn for_every_way(scenario: impl Fn(&str, Held<'_>, &mut Option<Waiting<'_>>, &'s
             drop((future, waker));
             assert_eq!(bomb.alive(), 0, "{way}: a waker is left");
             for polls in 0.. {
-                assert!(behind.woken() >= polls.min(1), "{way}: who waits behind is not woken");
+                assert!(behind.woken() >= polls.min(1), "{way}: the waiter behind is not woken");
                 if behind.poll().is_ready() {
                     break;
                 }
-                assert!(polls < 100, "{way}: who waits behind gets nothing");
+                assert!(polls < 100, "{way}: the waiter behind gets nothing");
             }
             drop(behind);
             sets.assert_free(way);
@@ -369,7 +369,7 @@ fn a_clone_that_panics_when_the_wait_begins() {
 
 /// A future with a limit of waiters whose first poll panicked has not waited yet, so its limit still applies.
 #[test]
-fn a_clone_that_panics_lets_nobody_pass_a_limit() {
+fn a_clone_that_panics_lets_no_waiter_pass_a_limit() {
     let locks = Locks::new(STRIPES);
     let guard = locks.try_lock_stripe(1).unwrap();
     let mut before = Box::pin(locks.lock_stripe(1));
@@ -402,14 +402,14 @@ fn a_stale_waker_that_panics_when_the_wait_is_over() {
     bomb.arm(DROP);
     let polled = panic_of(|| _ = future.as_mut().poll(&mut Context::from_waker(&waker)));
     assert_eq!(polled.as_deref(), Some("bomb 0 in drop"));
-    assert!(locks.try_lock_all().is_some(), "the guard that there was released them");
+    assert!(locks.try_lock_all().is_some(), "the guard existed by then and released them");
     bomb.arm(0);
     drop((future, waker));
     assert_eq!(bomb.alive(), 0);
 }
 
 #[test]
-fn a_close_wakes_everybody_before_the_first_panic_goes_on() {
+fn a_close_wakes_every_waiter_before_the_first_panic_goes_on() {
     let locks = Locks::new(2);
     let held = locks.try_lock_all();
     let waiting: Vec<_> = (0..40)

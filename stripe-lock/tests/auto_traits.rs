@@ -149,14 +149,14 @@ macro_rules! nameless {
 }
 
 #[test]
-fn what_has_no_name() {
+fn types_without_a_name() {
     assert_eq!(nameless!(u8: 0), ["syu--", "syu-r", "syuwr"]);
     assert_eq!(nameless!(Cell<u8>: Cell::new(0)), ["syu--", "s-u--", "--u--"]);
     assert_eq!(nameless!(Rc<u8>: Rc::new(0)), ["--u--", "--u-r", "--uwr"]);
 }
 
 #[test]
-fn what_has_no_data() {
+fn types_without_data() {
     let words = [
         word!(Ask::<StripeSet>(PhantomData)),
         word!(Ask::<Iter<'static>>(PhantomData)),

@@ -49,7 +49,7 @@ fn a_time_beyond_all_clocks_is_no_limit() {
 }
 
 #[test]
-fn who_waits_is_handed_the_lock_while_others_never_let_it_be_free_for_long() {
+fn a_waiter_is_handed_the_lock_under_constant_contention() {
     watched(|| {
         let (mutex, stop) = (Byte::new(()), AtomicBool::new(false));
         thread::scope(|scope| {
@@ -70,7 +70,7 @@ fn who_waits_is_handed_the_lock_while_others_never_let_it_be_free_for_long() {
 }
 
 #[test]
-fn a_fair_release_lets_nobody_overtake() {
+fn a_fair_release_lets_no_newcomer_overtake() {
     watched(|| {
         let mutex = Arc::new(Byte::new(Vec::new()));
         let guard = mutex.lock();
@@ -107,13 +107,13 @@ fn waiters_that_give_up_pass_the_turn_on() {
                 });
             }
         });
-        assert!(entered.into_inner() >= 3_000, "who waits for long enough gets it");
+        assert!(entered.into_inner() >= 3_000, "a waiter with enough time gets the lock");
         assert!(mutex.try_lock().is_some());
     });
 }
 
 #[test]
-fn a_wake_up_of_the_callers_own_is_not_lost_to_a_wait() {
+fn an_unpark_by_the_caller_is_not_lost_during_a_wait() {
     watched(|| {
         let (mutex, waits, about_to) = (Byte::new(()), AtomicBool::new(false), Barrier::new(2));
         thread::scope(|scope| {
@@ -164,7 +164,7 @@ fn a_lock_in_the_destructor_of_a_thread_local_works() {
 }
 
 #[test]
-fn a_guard_may_be_tried_for_while_the_lock_is_held() {
+fn try_lock_is_possible_while_the_lock_is_held() {
     let mutex = Byte::new(1);
     let guard = mutex.lock();
     assert!(elsewhere(|| mutex.try_lock().is_none() && mutex.try_lock_for(SHORT).is_none()));

@@ -13,7 +13,7 @@ use common::watched;
 use stripe_lock::raw::ByteMutex;
 use stripe_lock::{DefaultHasher, StripedMutex};
 
-/// Tells a process that it is the child in which the test runs.
+/// The environment variable that tells a process that it is the child in which the test runs.
 const HERE: &str = "STRIPE_LOCK_TEST_WITHOUT_BARRIERS";
 
 const THREADS: u64 = 4;

@@ -29,13 +29,13 @@ fn package() -> PathBuf {
          stripe-lock = {{ path = {path:?}, default-features = false, features = [\"std\", \"fnv\"] }}\n"
     );
     fs::write(package.join("Cargo.toml"), manifest).expect("the folder can be written");
-    // The versions that are downloaded already.
+    // With these versions, nothing has to be downloaded.
     fs::copy(library.join("../Cargo.lock"), package.join("Cargo.lock")).expect("there is a lock file");
     package
 }
 
 #[test]
-fn a_hasher_in_the_place_of_the_raw_lock_is_told_where_it_belongs() {
+fn errors_for_a_hasher_in_place_of_the_raw_lock_name_the_right_place() {
     let package = package();
     for right in [
         "StripedMutex<u64, (), DefaultRawMutex, Fnv1a>",

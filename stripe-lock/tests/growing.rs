@@ -68,7 +68,7 @@ fn meet<const TEST: usize>(locks: &Announcing<TEST>, holds: u64, waits: u64) {
 }
 
 #[test]
-fn false_contention_splits_up_to_the_most() {
+fn false_contention_splits_up_to_the_maximum() {
     let locks = Announcing::<0>::growing_with_hasher(1..=2, DefaultHasher::default());
     let (one, other) = two_keys(&locks);
     for _ in 0..3 {
@@ -230,20 +230,20 @@ fn a_merge_that_panics_loses_nothing() {
 
 #[test]
 #[should_panic(expected = "can't have 65")]
-fn no_more_than_the_most() {
+fn a_resize_above_the_maximum_panics() {
     StripedMutex::<u64>::growing(8..=64).resize(65);
 }
 
 #[test]
 #[should_panic(expected = "can't grow from 8 stripes to 4")]
-fn a_range_goes_up() {
+fn a_range_that_goes_down_panics() {
     let (from, to) = (8, 4);
     drop(StripedMutex::<u64>::growing(from..=to));
 }
 
 #[test]
 #[should_panic(expected = "not a growing one")]
-fn a_fixed_set_stays() {
+fn a_fixed_set_can_not_be_resized() {
     StripedMutex::<u64>::new(8).resize(4);
 }
 

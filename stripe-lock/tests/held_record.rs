@@ -146,7 +146,7 @@ mod with_the_record {
 
     #[test]
     fn guards_beyond_counting_are_kept_on_record_in_any_order_of_drops() {
-        // So many that a linear search of the record would not end before the watchdog.
+        // There are so many guards that a linear search of the record would not end before the watchdog.
         const MANY: usize = 1 << 17;
         watched(|| {
             let (locks, rw) = (StripedMutex::<u64>::new(MANY), StripedRwLock::<u64>::new(4));
@@ -271,7 +271,7 @@ mod with_the_record {
     }
 
     #[test]
-    fn a_guard_that_went_away_counts_until_it_is_dropped_or_handed_over() {
+    fn a_guard_on_another_thread_counts_until_it_is_dropped_or_handed_over() {
         let locks = Movable::with_hasher(4, DefaultHasher::default());
         let guard = locks.lock(&7);
         thread::scope(|scope| {
@@ -280,7 +280,7 @@ mod with_the_record {
                 receive.recv().unwrap();
                 drop(guard);
             });
-            assert!(complaint(|| locks.lock(&7)).is_some(), "nobody said that it went away");
+            assert!(complaint(|| locks.lock(&7)).is_some(), "it was not handed over");
             send.send(()).unwrap();
         });
         assert_eq!(complaint(|| locks.lock(&7)), None, "dropped on another thread");
@@ -387,7 +387,7 @@ fn nothing_is_recorded_in_release_builds() {
     let locks = Movable::with_hasher(4, DefaultHasher::default());
     let keys = keys(4, |key| locks.stripe_of(key));
     let high = locks.lock(&keys[3]);
-    assert_eq!(complaint(|| locks.lock(&keys[1])), None, "against the order, and nobody says so");
+    assert_eq!(complaint(|| locks.lock(&keys[1])), None, "against the order, without a panic");
     drop(high);
     assert_eq!(
         size_of::<stripe_lock::blocking::MutexGuard<'_, u64>>(),

@@ -108,8 +108,8 @@ fn let_go_late<G>(test: usize, guard: G) {
 
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// The events of a wait that ends by its timeout. On a busy machine the time can pass before the wait begins, so it gets more time until
-/// there is an event.
+/// The events of a wait that ends by its timeout. On a busy machine the time can pass before the wait begins, so the
+/// wait is repeated with more time until there is an event.
 fn told_of_a_timeout(mut wait: impl FnMut(Duration)) -> Vec<Told> {
     let mut time = 2 * PATIENCE;
     loop {
@@ -122,7 +122,7 @@ fn told_of_a_timeout(mut wait: impl FnMut(Duration)) -> Vec<Told> {
 }
 
 #[test]
-fn a_long_wait_is_told_with_key_stripe_and_both_places() {
+fn a_long_wait_is_reported_with_key_stripe_and_both_places() {
     let locks =
         StripedMutex::<u64, (), Shows<0>, _>::with_hasher(64, DefaultHasher::default()).warn_after(PATIENCE);
     let guard = locks.lock(&7);
@@ -154,7 +154,7 @@ fn a_long_wait_is_told_with_key_stripe_and_both_places() {
 }
 
 #[test]
-fn a_wait_that_ends_by_its_timeout_is_told() {
+fn a_wait_that_ends_by_its_timeout_is_reported() {
     let locks = StripedRwLock::<u64>::new(64).warn_after(PATIENCE);
     let reader = locks.read(&7);
     thread::scope(|scope| {
@@ -173,7 +173,7 @@ fn a_wait_that_ends_by_its_timeout_is_told() {
 }
 
 #[test]
-fn of_several_stripes_the_one_that_was_waited_for_is_told() {
+fn the_event_names_the_one_of_several_stripes_that_was_waited_for() {
     let locks = StripedMutex::<u64>::new(64).warn_after(PATIENCE);
     let guard = locks.lock(&7);
     thread::scope(|scope| {
@@ -183,14 +183,14 @@ fn of_several_stripes_the_one_that_was_waited_for_is_told() {
             });
             let [event] = &events[..] else { panic!("{events:?}") };
             assert_eq!(event["stripe"], locks.stripe_of(&7).to_string());
-            assert!(!event.contains_key("key_hash"), "of several keys it is none in particular: {event:?}");
+            assert!(!event.contains_key("key_hash"), "several keys have no single hash: {event:?}");
         });
     });
     drop(guard);
 }
 
 #[test]
-fn what_does_not_wait_and_what_has_patience_is_not_told() {
+fn short_waits_and_failed_attempts_send_no_event() {
     let hasty = StripedMutex::<u64>::new(64).warn_after(Duration::ZERO);
     let patient = StripedMutex::<u64>::new(64).warn_after(Duration::from_secs(3_600));
     let never = StripedMutex::<u64>::new(64);
@@ -239,7 +239,7 @@ mod of_futures {
     }
 
     #[test]
-    fn a_long_wait_is_told_when_it_ends() {
+    fn a_long_wait_is_reported_when_it_ends() {
         let locks = AsyncStripedMutex::<u64>::new(64).warn_after(Duration::ZERO);
         let guard = locks.try_lock(&7).unwrap();
         let events = told(|| {
@@ -259,7 +259,7 @@ mod of_futures {
     }
 
     #[test]
-    fn a_wait_that_is_given_up_is_told() {
+    fn a_wait_that_is_given_up_is_reported() {
         let locks = AsyncStripedMutex::<u64>::new(64).warn_after(Duration::ZERO);
         let guard = locks.try_lock(&7).unwrap();
         let events = told(|| {
@@ -273,7 +273,7 @@ mod of_futures {
     }
 
     #[test]
-    fn what_does_not_wait_and_what_has_patience_is_not_told() {
+    fn short_waits_and_failed_attempts_send_no_event() {
         let hasty = AsyncStripedMutex::<u64>::new(64).warn_after(Duration::ZERO);
         let patient = AsyncStripedMutex::<u64>::new(64).warn_after(Duration::from_secs(3_600));
         let held = patient.try_lock(&1).unwrap();

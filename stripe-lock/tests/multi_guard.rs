@@ -90,7 +90,7 @@ fn extending_to_a_held_stripe_says_whether_waiting_would_be_safe() {
         assert_eq!(guard.try_extend(&keys[6]), Err(ExtendError::WouldBlock));
         assert_eq!(guard.try_extend(&keys[2]), Err(ExtendError::WouldInvert));
         assert_eq!(guard.extend(&keys[2]), Err(ExtendError::WouldInvert));
-        assert!(guard.stripes().iter().eq([1, 4]), "what it held it keeps, and nothing else");
+        assert!(guard.stripes().iter().eq([1, 4]), "it keeps what it held, and nothing else");
         let mut nothing = locks.lock_many(&[]);
         assert_eq!(nothing.try_extend(&keys[2]), Err(ExtendError::WouldBlock), "with nothing held");
     });

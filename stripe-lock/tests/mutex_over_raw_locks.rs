@@ -110,7 +110,7 @@ fn timed_attempts_give_up_on_a_held_stripe<R: Raw>() {
 /// Whether an attempt on the third key, or on all of them, succeeded.
 type Attempt<R> = fn(&Arc<Locks<R>>, &[u64]) -> bool;
 
-fn timed_attempts_get_what_becomes_free<R: Raw>() {
+fn timed_attempts_get_a_stripe_that_becomes_free<R: Raw>() {
     watched(|| {
         let locks = Arc::new(locks::<R, u64>(4));
         let keys = keys(4, |key| locks.stripe_of(key));
@@ -276,7 +276,7 @@ suite! {
     different_stripes_are_held_at_the_same_time
     keys_of_one_stripe_exclude_each_other_and_no_others
     timed_attempts_give_up_on_a_held_stripe
-    timed_attempts_get_what_becomes_free
+    timed_attempts_get_a_stripe_that_becomes_free
     a_failed_attempt_on_many_takes_nothing
     a_panic_in_a_section_releases
     no_update_is_lost

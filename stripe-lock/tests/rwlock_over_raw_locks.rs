@@ -54,7 +54,7 @@ fn open_to_others<R: Raw>(locks: &Locks<R>, key: u64) -> [bool; 3] {
     })
 }
 
-fn modes_admit_whom_they_should<R: Raw>() {
+fn each_mode_admits_the_right_modes<R: Raw>() {
     let locks = Arc::new(locks::<R, u64>(4));
     let all = keys(4, |key| locks.stripe_of(key));
     let key = all[1];
@@ -309,7 +309,7 @@ fn fair_release_releases<R: Raw>() {
 suite! {
     parking_lot: ::parking_lot::RawRwLock, spin: super::SpinRwLock,
     #[cfg(feature = "lock_api_04")] lock_api_04: ::stripe_lock::raw::LockApi04<::parking_lot_012::RawRwLock>;
-    modes_admit_whom_they_should
+    each_mode_admits_the_right_modes
     readers_are_inside_together_and_writers_alone
     an_upgrade_lets_no_writer_in_between
     a_refused_upgrade_keeps_the_guard

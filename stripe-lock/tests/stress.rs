@@ -17,7 +17,7 @@ const OPERATIONS: usize = 2_000;
 /// Few stripes, so that threads collide, and enough for every representation of a stripe set.
 const STRIPES: [usize; 3] = [4, 64, 256];
 
-/// The data of a stripe. It shows if two holders are inside that should exclude each other.
+/// The data of a stripe. It shows whether two holders that should exclude each other are inside at the same time.
 #[derive(Default)]
 struct Slot {
     begun: u64,

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn who_admits_whom() {
+    fn compatible_modes_admit_each_other() {
         let modes = [ONE, Exclusive, Upgradable];
         let admitted = |held: Mode| modes.map(|mode| admit(admit(0, held).unwrap(), mode).is_some());
         assert_eq!(admitted(ONE), [true, false, true]);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_entered_is_released() {
+    fn a_release_undoes_an_entry() {
         for queue in EMPTY..=CLOSED {
             for mode in [ONE, Shared(7), Exclusive, Upgradable] {
                 assert_eq!(left(admit(queue, mode).unwrap(), mode), queue);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_passes_a_sleeping_or_closed_queue() {
+    fn no_newcomer_passes_a_sleeping_or_closed_queue() {
         for queue in [ASLEEP, LAST, CLOSED] {
             assert!([ONE, Exclusive, Upgradable].into_iter().all(|mode| enter(queue, mode).is_none()));
         }
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_serves_the_queue_where_it_sleeps_or_was_overtaken_enough() {
+    fn a_release_serves_a_queue_that_sleeps_or_was_overtaken_twelve_times() {
         for at in EMPTY..=CLOSED {
             for mode in [Exclusive, ONE, Upgradable] {
                 let word = <AtomicU32 as Word>::new(admit(at, mode).unwrap());

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_is_ripe_after_one_false_wait_among_five() {
+    fn a_half_is_split_after_one_false_wait_among_five() {
         for calm in 0..6 {
             let growth = Growth::new(4, ());
             growth.halved(3);

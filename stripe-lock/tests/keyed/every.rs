@@ -21,12 +21,12 @@ fn every_key_is_held_or_none() {
         assert!((0..100).all(|key| locks.try_lock(&key).is_none() && locks.is_locked(&key)));
         drop(guard);
         assert!((0..100).all(|key| locks.try_lock(&key).is_some()));
-        drop(locks.try_lock_all_owned().expect("nobody holds any"));
+        drop(locks.try_lock_all_owned().expect("no key is held"));
     }
 }
 
 #[test]
-fn newcomers_wait_behind_who_waits_for_every_key_and_are_served_before_the_next() {
+fn newcomers_wait_behind_lock_all_and_are_served_before_the_next_lock_all() {
     let locks = tasks(1);
     let one = locks.try_lock(&1).expect("it is free");
     let mut before = Task::waiting(locks.lock(&1));
@@ -48,7 +48,7 @@ fn newcomers_wait_behind_who_waits_for_every_key_and_are_served_before_the_next(
 }
 
 #[test]
-fn who_holds_a_key_gets_another_though_somebody_waits_for_every_key() {
+fn a_holder_of_a_key_gets_another_although_lock_all_waits() {
     let locks = tasks(1);
     let (low, high) = in_order(&locks);
     let mut guard = locks.try_lock_many(&[low]).expect("it is free");
@@ -66,7 +66,7 @@ fn who_holds_a_key_gets_another_though_somebody_waits_for_every_key() {
 }
 
 #[test]
-fn who_gives_up_every_key_is_in_nobodys_way() {
+fn a_lock_all_that_gives_up_blocks_no_waiter() {
     for buckets in BUCKETS {
         let locks = tasks(buckets);
         let one = locks.try_lock(&1).expect("it is free");

@@ -39,7 +39,7 @@ fn a_guard_takes_further_keys_and_gives_some_back() {
 }
 
 #[test]
-fn of_two_keys_that_others_hold_one_may_be_waited_for() {
+fn an_extension_waits_upwards_and_is_refused_downwards() {
     let locks = tasks(16);
     for key in (0..40).step_by(2) {
         let said = [(key, key + 1), (key + 1, key)].map(|(held, wanted)| {

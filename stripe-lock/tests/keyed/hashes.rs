@@ -34,7 +34,7 @@ fn a_hash_that_panics_leaves_nothing_held() {
     assert!(locks.try_lock_many(&keys).is_some());
 }
 
-/// Every key has the same hash. They exclude each other and work otherwise.
+/// A hasher that gives every key the same hash. Such keys exclude each other, and the locks work otherwise.
 #[derive(Clone, Default)]
 struct Constant;
 

@@ -62,7 +62,7 @@ fn equal_keys_exclude_each_other_and_unequal_ones_never_do() {
 }
 
 #[test]
-fn whatever_a_key_can_be_borrowed_as_is_the_same_key() {
+fn all_borrowed_forms_of_a_key_are_the_same_key() {
     let locks = KeyedMutex::<String>::new();
     let _guard = locks.lock("alice");
     assert!(locks.try_lock(&String::from("alice")).is_none());
@@ -184,7 +184,7 @@ fn the_waiters_of_a_key_are_counted_and_no_others() {
 
 #[cfg(feature = "stats")]
 #[test]
-fn what_happens_in_a_set_is_counted() {
+fn acquisitions_and_waits_are_counted() {
     let locks = tasks(1);
     let mut guard = locks.try_lock_many(&[1]).expect("it is free");
     assert_eq!((locks.stats().acquired, locks.stats().met), (1, 0));

@@ -21,7 +21,7 @@ fn a_wait_with_a_limit_ends_and_gives_up_its_place() {
         assert!(locks.try_lock_for(&1, Duration::from_millis(1)).is_none());
         assert!(locks.try_lock_until(&1, Instant::now()).is_none());
         assert!(locks.try_lock_arc_for(&1, Duration::ZERO).is_none());
-        assert!(locks.try_lock_for(&2, Duration::ZERO).is_some(), "a free key is had in no time");
+        assert!(locks.try_lock_for(&2, Duration::ZERO).is_some(), "a free key needs no time");
         drop(guard);
         assert!(locks.try_lock(&1).is_some());
         assert!(locks.try_lock_until(&1, Instant::now() + LONG).is_some());
@@ -78,7 +78,7 @@ fn a_waiter_is_overtaken_twelve_times_at_most() {
 }
 
 #[test]
-fn a_fair_release_lets_nobody_overtake() {
+fn a_fair_release_lets_no_newcomer_overtake() {
     let locks = tasks(1);
     let guard = locks.try_lock(&1).unwrap();
     let mut waiting = Task::waiting(locks.lock(&1));
@@ -154,7 +154,7 @@ fn limits_of_tasks() {
 }
 
 #[test]
-fn a_closed_set_tells_everybody() {
+fn a_closed_set_ends_every_wait() {
     let locks = tasks(2);
     let (guard, thin) = (locks.blocking_lock(&1), locks.blocking_lock(&7));
     let mut waiting = Task::waiting(locks.lock(&1).checked());
@@ -201,7 +201,7 @@ fn a_waker_that_panics_loses_nothing() {
     }
     bomb.arm(WAKE);
     assert!(panic_of(|| drop(guard)).unwrap().contains("bomb 1 in wake"));
-    assert_eq!(bomb.wakes(), 3, "the others are told all the same");
+    assert_eq!(bomb.wakes(), 3, "the other waiters are woken nevertheless");
     bomb.arm(0);
     for future in &mut waiting {
         assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
