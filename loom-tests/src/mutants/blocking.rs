@@ -276,8 +276,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the byte is cleared while others sleep",
         file: "blocking/raw/byte.rs",
-        from: "        self.say_who_is_left(queue.is_empty());\n        Turn::Had\n    }\n\n    /// For a holder",
-        to: "        self.say_who_is_left(true);\n        Turn::Had\n    }\n\n    /// For a holder",
+        from: "        self.mark_rest_of_queue(queue.is_empty());\n        Turn::Had\n    }\n\n    /// For a holder",
+        to: "        self.mark_rest_of_queue(true);\n        Turn::Had\n    }\n\n    /// For a holder",
         test: "blocking",
         model: "byte_mutex::three_exclude_each_other",
         finds: DEADLOCK,
@@ -312,8 +312,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a hand-over forgets the others",
         file: "blocking/raw/byte.rs",
-        from: "            self.say_who_is_left(queue.is_empty());\n            drop(queues);",
-        to: "            self.say_who_is_left(true);\n            drop(queues);",
+        from: "            self.mark_rest_of_queue(queue.is_empty());\n            drop(queues);",
+        to: "            self.mark_rest_of_queue(true);\n            drop(queues);",
         test: "blocking",
         model: "byte_mutex::a_fair_release_hands_over",
         finds: DEADLOCK,

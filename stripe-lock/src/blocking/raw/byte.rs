@@ -203,7 +203,7 @@ impl ByteMutex {
         let queue = queue_of(&mut queues, self.address());
         if self.attempt() {
             queue.remove(parker);
-            self.say_who_is_left(queue.is_empty());
+            self.mark_rest_of_queue(queue.is_empty());
             return Turn::Had;
         }
         if let Some(first) = queue.first() {
@@ -218,12 +218,12 @@ impl ByteMutex {
         let mut queues = self.bucket().queues.lock();
         let queue = queue_of(&mut queues, self.address());
         queue.remove(parker);
-        self.say_who_is_left(queue.is_empty());
+        self.mark_rest_of_queue(queue.is_empty());
         Turn::Had
     }
 
     /// For a holder, or on behalf of one: sets the second byte for the rest of the queue. The release will read it.
-    fn say_who_is_left(&self, nobody: bool) {
+    fn mark_rest_of_queue(&self, nobody: bool) {
         self.waiting.store(if nobody { NOBODY } else { ASLEEP }, Relaxed);
     }
 
@@ -276,7 +276,7 @@ impl ByteMutex {
             && (fair || asleep && first.is_due())
         {
             let granted = queue.grant_first();
-            self.say_who_is_left(queue.is_empty());
+            self.mark_rest_of_queue(queue.is_empty());
             drop(queues);
             granted.inspect(|parker| parker.wake());
             return;
