@@ -1,8 +1,8 @@
 //! Models that explore all interleavings of stripe-lock, with their negative controls.
 //!
-//! The blocking locks are generic over `lock_api` raw locks. Their models use the library's public types over raw locks of this
-//! crate, which the model checker knows. They check the protocol above the raw lock (which stripes are taken, in which order,
-//! and when they are released), not `parking_lot`.
+//! The blocking locks are generic over `lock_api` raw locks. Their models use the library's public types over raw locks
+//! of this crate, which the model checker knows. They check the protocol above the raw lock (which stripes are taken,
+//! in which order, and when they are released), not `parking_lot`.
 //!
 //! The models are compiled and run by `cargo loom` (an alias of this workspace, which sets the cfg
 //! `loom`); an ordinary `cargo test` runs none of them.

@@ -1,7 +1,7 @@
 //! Measures locks per second and the median time to acquire one, beside the bare calls of the engine.
 //!
-//! `cargo run --release -p stripe-lock-dist --example throughput -- ADDRESS [SECONDS]`, with the address of a PostgreSQL server
-//! such as `host=/run/postgresql dbname=test`.
+//! `cargo run --release -p stripe-lock-dist --example throughput -- ADDRESS [SECONDS]`, with the address of a
+//! PostgreSQL server such as `host=/run/postgresql dbname=test`.
 
 use std::error::Error;
 use std::future::Future;

@@ -1,8 +1,8 @@
 //! The interface of an engine, for writing another one.
 //!
-//! An engine keeps *tickets* in the queues of stripes, and *leases* of clients. This crate does the rest: it finds the stripes
-//! of keys, lets the tasks of one process wait for each other without the engine, renews the lease, and tells guards when it
-//! is lost.
+//! An engine keeps *tickets* in the queues of stripes, and *leases* of clients. This crate does the rest: it finds the
+//! stripes of keys, lets the tasks of one process wait for each other without the engine, renews the lease, and tells
+//! guards when it is lost.
 //!
 //! | what | state | event | then |
 //! |---|---|---|---|

@@ -93,7 +93,8 @@ integers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 pub(crate) struct Hashed(u64);
 
 impl Hashed {
-    /// SipHash-1-3 of the bytes of `key`. `seed` is random for each namespace, so an attacker cannot choose keys that share a stripe.
+    /// SipHash-1-3 of the bytes of `key`. `seed` is random for each namespace, so an attacker cannot choose keys that
+    /// share a stripe.
     pub(crate) fn of<Q: Key + ?Sized>(key: &Q, seed: &[u8; 16]) -> Self {
         Self(SipHasher13::new_with_key(seed).hash(&key.key_bytes()))
     }

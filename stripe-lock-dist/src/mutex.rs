@@ -24,9 +24,9 @@ pub const MAX_STRIPES: u32 = 1 << 16;
 
 /// A mutex for every key, shared by all processes that connect to the same namespace of the same engine.
 ///
-/// A namespace has a fixed number of stripes, and the hash of a key says which stripe is its own: equal keys exclude each
-/// other, and unequal keys may share a stripe. **Never take a second guard while you hold one**: name the keys together
-/// ([`lock_many`](Self::lock_many)).
+/// A namespace has a fixed number of stripes, and the hash of a key says which stripe is its own: equal keys exclude
+/// each other, and unequal keys may share a stripe. **Never take a second guard while you hold one**: name the keys
+/// together ([`lock_many`](Self::lock_many)).
 ///
 /// Clones share everything. The futures run on any executor.
 ///
@@ -120,7 +120,8 @@ impl<K: ?Sized> DistributedMutex<K> {
         self.hub.clone().lock(self.hub.hash(key))
     }
 
-    /// Takes the lock of `key` if it is free and no other task or process waits for it. This takes one round trip, and waits for no holder.
+    /// Takes the lock of `key` if it is free and no other task or process waits for it. This takes one round trip, and
+    /// waits for no holder.
     ///
     /// # Errors
     ///
@@ -235,8 +236,8 @@ impl<K: ?Sized> DistributedMutex<K> {
         Blocking::new(self)
     }
 
-    /// Waits until all clones and guards are dropped and everything is given back. Without this, a process that exits at once may
-    /// leave a lock behind, until its lease expires.
+    /// Waits until all clones and guards are dropped and everything is given back. Without this, a process that exits
+    /// at once may leave a lock behind, until its lease expires.
     ///
     /// # Examples
     ///
@@ -281,7 +282,8 @@ pub struct Builder<K: ?Sized> {
 }
 
 impl<K: ?Sized> Builder<K> {
-    /// The number of stripes, rounded up to a power of two. The default is 1,024. All clients of a namespace must have the same.
+    /// The number of stripes, rounded up to a power of two. The default is 1,024. All clients of a namespace must have
+    /// the same.
     ///
     /// # Examples
     ///
@@ -309,8 +311,8 @@ impl<K: ?Sized> Builder<K> {
         self
     }
 
-    /// For how long the tasks of this process hand a stripe to each other while other processes may wait for it. The default is
-    /// 50 milliseconds. With zero, each holder asks the engine.
+    /// For how long the tasks of this process hand a stripe to each other while other processes may wait for it. The
+    /// default is 50 milliseconds. With zero, each holder asks the engine.
     ///
     /// # Examples
     ///
@@ -328,7 +330,8 @@ impl<K: ?Sized> Builder<K> {
     /// # Errors
     ///
     /// [`Error::Refused`] if the number of stripes is 0, more than [`MAX_STRIPES`] or not that of the namespace, if the
-    /// TTL is below 100 milliseconds or above a day, or if the engine refuses; [`Error::Unreachable`] if it can't be reached.
+    /// TTL is below 100 milliseconds or above a day, or if the engine refuses; [`Error::Unreachable`] if it can't be
+    /// reached.
     ///
     /// # Examples
     ///

@@ -282,7 +282,8 @@ impl Worker {
         }
     }
 
-    /// Returns a ticket to the engine, with retries while the lease is held. The result says whether the ticket held all its stripes.
+    /// Returns a ticket to the engine, with retries while the lease is held. The result says whether the ticket held
+    /// all its stripes.
     async fn give_back(&self, grant: &Grant) -> bool {
         let Grant { member, ticket, stripes, .. } = grant;
         while member.lease.is_held() {

@@ -1,5 +1,5 @@
-//! A heat map of the stripes: how long threads wait for each stripe, with evenly popular keys and with a few very popular
-//! keys.
+//! A heat map of the stripes: how long threads wait for each stripe, with evenly popular keys and with a few very
+//! popular keys.
 //!
 //! `cargo run --release -p stripe-lock --features stats --example heatmap -- target/heatmap.html`
 

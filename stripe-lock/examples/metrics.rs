@@ -1,5 +1,5 @@
-//! A set of locks in logs and on a dashboard: long waits as events in the spans of the waiting threads, counters as metrics
-//! for Prometheus.
+//! A set of locks in logs and on a dashboard: long waits as events in the spans of the waiting threads, counters as
+//! metrics for Prometheus.
 //!
 //! `cargo run --release -p stripe-lock --features stats,tracing --example metrics`
 

@@ -1,8 +1,8 @@
-//! An HTTP service with a lock for each user: requests of one user run one after the other. A request that would wait for too
-//! long gets 503.
+//! An HTTP service with a lock for each user: requests of one user run one after the other. A request that would wait
+//! for too long gets 503.
 //!
-//! `cargo run --release -p stripe-lock --example service` sends itself three requests. With `-- serve` it keeps running, for
-//! `curl -i -X POST http://127.0.0.1:3000/users/alice/orders`, twice at the same time.
+//! `cargo run --release -p stripe-lock --example service` sends itself three requests. With `-- serve` it keeps
+//! running, for `curl -i -X POST http://127.0.0.1:3000/users/alice/orders`, twice at the same time.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! Cache stampede protection: if an entry is missing, one task computes it, and the other tasks that want it wait for that
-//! task.
+//! Cache stampede protection: if an entry is missing, one task computes it, and the other tasks that want it wait for
+//! that task.
 //!
 //! `cargo run --release -p stripe-lock --example stampede`
 

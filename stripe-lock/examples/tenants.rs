@@ -1,5 +1,5 @@
-//! A job runner with a queue for each tenant: jobs of one tenant run one after the other, in the order in which they reach
-//! the lock. Jobs of different tenants run in parallel. A job may need two tenants.
+//! A job runner with a queue for each tenant: jobs of one tenant run one after the other, in the order in which they
+//! reach the lock. Jobs of different tenants run in parallel. A job may need two tenants.
 //!
 //! `cargo run --release -p stripe-lock --example tenants`
 

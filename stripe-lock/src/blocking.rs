@@ -1,8 +1,8 @@
 //! The blocking striped locks, with any raw lock.
 //!
-//! Start from [`StripedMutex`], [`StripedRwLock`] or [`StripedReentrantMutex`]. This module has their guards and the parts that
-//! the three share. A guard of one stripe is a [`Guard`], and a guard of several stripes is a [`MultiGuard`]. Aliases name the
-//! combinations.
+//! Start from [`StripedMutex`], [`StripedRwLock`] or [`StripedReentrantMutex`]. This module has their guards and the
+//! parts that the three share. A guard of one stripe is a [`Guard`], and a guard of several stripes is a
+//! [`MultiGuard`]. Aliases name the combinations.
 
 mod batch;
 mod faces;

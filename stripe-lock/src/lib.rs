@@ -14,8 +14,8 @@
 //! *both.get_mut("bob").unwrap().entry("bob".into()).or_default() += 30;
 //! ```
 //!
-//! **`T` belongs to the stripe, not to the key.** A set has a fixed number of stripes, and the hash of a key selects its
-//! stripe. `StripedMutex<K, T>` has one `T` for each stripe.
+//! **`T` belongs to the stripe, not to the key.** A set has a fixed number of stripes, and the hash of a key selects
+//! its stripe. `StripedMutex<K, T>` has one `T` for each stripe.
 //!
 //! <div class="warning">
 //!

@@ -1,8 +1,8 @@
 //! The tests of Guava's `Striped`, as far as they apply to sets of this crate.
 //!
 //! Left out: null (`testNull`), and locks that are made on demand and garbage-collected (`testWeakImplementations`,
-//! `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`), because this crate has neither. Stripes live as long as
-//! the set, and a set has at most `MAX_STRIPES`.
+//! `testWeakReadWrite`, `testMaximalWeakStripedLock`, `testMaxSize`), because this crate has neither. Stripes live as
+//! long as the set, and a set has at most `MAX_STRIPES`.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

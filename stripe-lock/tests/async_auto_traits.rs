@@ -54,8 +54,8 @@ fn guards_of_one_stripe() {
 
 #[test]
 fn guards_of_a_part() {
-    // The guard of a part is `Send` if the guard of the whole is and the part permits it: data that is read must be `Sync`,
-    // and data that is written must be `Send`.
+    // The guard of a part is `Send` if the guard of the whole is and the part permits it: data that is read must be
+    // `Sync`, and data that is written must be `Send`.
     autos! {
         AsyncMappedGuard<L<T>, Write, u8> => "syu--" "s-u--" "--u--" "--u--";
         AsyncMappedGuard<L<u8>, Write, T> => "syu--" "s-u--" "-yu--" "--u--";

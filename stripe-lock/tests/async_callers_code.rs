@@ -183,7 +183,8 @@ fn a_forgotten_future_keeps_what_it_has_and_no_more() {
         let extends = Box::pin(async move { _ = extended.extend(&key).await });
         forget(extends, 1);
         drop(held);
-        // The leaked first waiter was handed the stripe if the queue is strict; otherwise it was woken, and newcomers overtake it.
+        // The leaked first waiter was handed the stripe if the queue is strict; otherwise it was woken, and newcomers
+        // overtake it.
         let newcomers = (0..20).filter(|_| locks.try_lock_stripe(1).is_some()).count();
         assert_eq!(newcomers, if strict { 0 } else { 12 });
         assert!(locks.try_lock_stripe(5).is_none(), "held below what it waited for");

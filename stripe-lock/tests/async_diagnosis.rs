@@ -241,8 +241,8 @@ fn a_cycle_of_two_branches_of_one_task_is_not_certain() {
     assert!(task.0.as_mut().poll(&mut Context::from_waker(&task.1)).is_ready(), "it ends by itself");
 }
 
-/// A task takes a guard, passes it on and ends. The next task must not be mistaken for it, although it may have the same
-/// address.
+/// A task takes a guard, passes it on and ends. The next task must not be mistaken for it, although it may have the
+/// same address.
 #[test]
 fn an_ended_task_is_not_mistaken_for_another() {
     let locks = Arc::new(AsyncStripedMutex::<u64>::new(1));

@@ -38,8 +38,8 @@ fn an_upgradable_reader_admits_only_readers() {
     assert!(rw.try_write(&1).is_some());
 }
 
-/// The upgradable reader holds the stripe already, so its upgrade passes waiters. No other task writes between its read and its
-/// write.
+/// The upgradable reader holds the stripe already, so its upgrade passes waiters. No other task writes between its read
+/// and its write.
 #[test]
 fn an_upgrade_comes_before_all_waiters() {
     for strict in [false, true] {

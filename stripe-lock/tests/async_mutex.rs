@@ -131,8 +131,8 @@ fn a_new_waiter_does_not_end_the_overtaking() {
     assert_eq!((0..100).take_while(|_| locks.try_lock(&1).is_some()).count(), 11);
 }
 
-/// If one newcomer still holds the stripe when a task gets to run, sections are long: then the queue is served for a while
-/// without competition. Several newcomers mean that sections are short.
+/// If one newcomer still holds the stripe when a task gets to run, sections are long: then the queue is served for a
+/// while without competition. Several newcomers mean that sections are short.
 #[test]
 fn sections_that_outlast_a_wake_are_handed_over_for_a_while() {
     for (newcomers, for_a_while) in [(1, true), (2, false)] {

@@ -1,5 +1,5 @@
-//! Several futures of one task: in `join!`, with one waker, or put aside. Each must be served as if it were in a task of
-//! its own, and one that is put aside must lose nothing.
+//! Several futures of one task: in `join!`, with one waker, or put aside. Each must be served as if it were in a task
+//! of its own, and one that is put aside must lose nothing.
 #![cfg(feature = "async")]
 
 #[path = "common/bell.rs"]

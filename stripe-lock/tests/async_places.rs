@@ -113,7 +113,8 @@ fn a_thread_waits(locks: &Locks, key: u64) {
     assert_eq!(locks.waiters(&key), 0);
 }
 
-/// `Debug` of a set, a future or a batch takes no lock, so it may be printed anywhere. It shows the state of the future.
+/// `Debug` of a set, a future or a batch takes no lock, so it may be printed anywhere. It shows the state of the
+/// future.
 #[test]
 fn futures_can_be_shown_in_every_state() {
     watched(|| {

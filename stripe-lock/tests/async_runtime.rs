@@ -185,8 +185,8 @@ fn timeouts_combined_with_giving_up() {
     }
 }
 
-/// On two threads, some waiters give up while a third thread releases. The others are woken and served, and nothing stays
-/// held.
+/// On two threads, some waiters give up while a third thread releases. The others are woken and served, and nothing
+/// stays held.
 #[test]
 fn waiters_that_give_up_at_once_lose_no_other_waiter() {
     for round in 0..100 {

@@ -1,6 +1,6 @@
-//! Attempts to misuse the async sets from safe code. Every public type and bound is used in every generic way that compiles,
-//! and that must be harmless. Code that must not compile (implementing the sealed traits, sending values that are not `Send`)
-//! is in the `compile_fail` examples of the types.
+//! Attempts to misuse the async sets from safe code. Every public type and bound is used in every generic way that
+//! compiles, and that must be harmless. Code that must not compile (implementing the sealed traits, sending values that
+//! are not `Send`) is in the `compile_fail` examples of the types.
 #![cfg(feature = "async")]
 #![forbid(unsafe_code)]
 
@@ -24,8 +24,8 @@ use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore, 
 type Locks = AsyncStripedMutex<u64, u64>;
 type Rw = AsyncStripedRwLock<u64, u64>;
 
-/// Generic code over the sealed bounds sees the methods of their private supertraits. These reveal only the name of an access
-/// mode and atomics of the caller, and nothing of a set.
+/// Generic code over the sealed bounds sees the methods of their private supertraits. These reveal only the name of an
+/// access mode and atomics of the caller, and nothing of a set.
 #[test]
 fn generic_code_gets_names_and_nothing_else() {
     fn mode_of<A: Access + Debug>(access: A) -> String {

@@ -186,8 +186,8 @@ fn no_permits_are_refused() {
     let _ = AsyncStripedSemaphore::<u64>::new(1, 0);
 }
 
-/// For every representation of a stripe set (a word, a few stripes, a map), a batch locks for writing what was named for
-/// writing, and the rest for reading.
+/// For every representation of a stripe set (a word, a few stripes, a map), a batch locks for writing what was named
+/// for writing, and the rest for reading.
 #[test]
 fn a_batch_keeps_its_modes_in_sets_of_every_form() {
     for (stripes, count) in [(64, 40), (1024, 16), (1024, 17), (1024, 300)] {

@@ -1,4 +1,5 @@
-//! Feature `stats` of the async sets: waits are counted, and waits for the same key are distinguished from waits for another key.
+//! Feature `stats` of the async sets: waits are counted, and waits for the same key are distinguished from waits for
+//! another key.
 #![cfg(all(feature = "async", feature = "stats"))]
 
 use std::future::ready;

@@ -1,6 +1,6 @@
 //! Random schedules of hostile tasks: several futures in one task (`join!`, `select!`, `join_all`, `FuturesUnordered`),
-//! futures that are put aside and polled or dropped by another task, guards that move to another task, wakers that panic
-//! or use the set that wakes them, and sets that are closed in between.
+//! futures that are put aside and polled or dropped by another task, guards that move to another task, wakers that
+//! panic or use the set that wakes them, and sets that are closed in between.
 //!
 //! As in `async_schedules`, one thread is the executor, so a seed reproduces a run. A run that fails prints its seed.
 //! `STRIPE_LOCK_SEED` sets the first seed, and `STRIPE_LOCK_SCHEDULES` the number of runs.

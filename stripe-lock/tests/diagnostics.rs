@@ -1,5 +1,5 @@
-//! The compiler's errors for a type parameter in the wrong place. The test compiles a program that depends on the library, with
-//! the features that need the fewest other crates.
+//! The compiler's errors for a type parameter in the wrong place. The test compiles a program that depends on the
+//! library, with the features that need the fewest other crates.
 
 use std::fs;
 use std::path::{Path, PathBuf};

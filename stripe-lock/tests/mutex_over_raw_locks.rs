@@ -59,8 +59,8 @@ fn different_stripes_are_held_at_the_same_time<R: Raw>() {
                 scope.spawn(|| {
                     let mut guard = locks.lock(key);
                     *guard += 1;
-                    // No thread passes this point before all have reached it, so locks of two stripes that excluded each other
-                    // would hang.
+                    // No thread passes this point before all have reached it, so locks of two stripes that excluded
+                    // each other would hang.
                     all_inside.wait();
                     drop(guard);
                 });

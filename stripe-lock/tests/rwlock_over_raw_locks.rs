@@ -1,5 +1,5 @@
-//! The guarantees of a striped read-write lock, over several raw locks: which holders exclude each other, upgrades, timeouts,
-//! panics.
+//! The guarantees of a striped read-write lock, over several raw locks: which holders exclude each other, upgrades,
+//! timeouts, panics.
 
 #[macro_use]
 mod common;

@@ -1,6 +1,7 @@
 //! `cargo xtask check`: formatting, lints, tests with every feature of the locks, and docs, each step with its time.
 //!
-//! `cargo xtask check stripe-lock` checks one crate. `.ci/run` adds the models, their mutants and the features one by one.
+//! `cargo xtask check stripe-lock` checks one crate. `.ci/run` adds the models, their mutants and the features one by
+//! one.
 
 use std::env;
 use std::process::{Command, ExitCode, Stdio};

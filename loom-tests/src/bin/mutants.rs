@@ -4,8 +4,9 @@
 //! first runs on an unbroken copy, because a model that fails there would find nothing. A mutant has to compile, and
 //! the model has to fail with the message of the defect.
 //!
-//! `cargo loom-mutants [NAME...]` runs all mutants, or those whose names contain one of the words. With `--unbroken-pass` it
-//! skips the runs without mutation, for use after `cargo loom`. There is a copy for each hardware thread, up to four.
+//! `cargo loom-mutants [NAME...]` runs all mutants, or those whose names contain one of the words. With
+//! `--unbroken-pass` it skips the runs without mutation, for use after `cargo loom`. There is a copy for each hardware
+//! thread, up to four.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -94,8 +95,8 @@ impl Copy {
         });
         fs::write(root.join("Cargo.toml"), lines.collect::<String>())?;
         fs::copy(original.join("Cargo.lock"), root.join("Cargo.lock"))?;
-        // The models' dependencies are the same, so the build of `cargo loom` is copied with its file times. The two crates
-        // themselves are newer here, so they are rebuilt.
+        // The models' dependencies are the same, so the build of `cargo loom` is copied with its file times. The two
+        // crates themselves are newer here, so they are rebuilt.
         let built = original.join("target/loom/release");
         if built.exists() && !root.join("target").exists() {
             fs::create_dir(root.join("target"))?;

@@ -1,5 +1,5 @@
-//! Handing over a stripe: to several waiters, past the limit of one batch; to the first waiter, on a fair release; and to a place in
-//! the queue that was taken earlier.
+//! Handing over a stripe: to several waiters, past the limit of one batch; to the first waiter, on a fair release; and
+//! to a place in the queue that was taken earlier.
 
 use std::pin::pin;
 
@@ -13,7 +13,8 @@ use super::{
     single, sum, wait,
 };
 
-/// Under loom a batch is one waiter. Three readers are inside together when the writer has left, whatever other tasks do.
+/// Under loom a batch is one waiter. Three readers are inside together when the writer has left, whatever other tasks
+/// do.
 #[test]
 fn readers_past_the_batch_limit() {
     explore("readers_past_the_batch_limit", Some(3), || {

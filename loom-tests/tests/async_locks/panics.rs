@@ -1,7 +1,7 @@
 //! Wakers that panic when they are called or cloned. Only the task that called them sees the panic.
 //!
-//! Loom's threads share one count of panics, so no model can have a thread that unwinds while another runs. So the releases
-//! of a multi-guard after the first panic are not modelled. The library's test `async_wakers.rs` covers them.
+//! Loom's threads share one count of panics, so no model can have a thread that unwinds while another runs. So the
+//! releases of a multi-guard after the first panic are not modelled. The library's test `async_wakers.rs` covers them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -92,8 +92,8 @@ fn in_the_wake_of_one_of_several() {
     });
 }
 
-/// A multi that holds the lower stripe and waits for the higher one is dropped, beside one that panics when it is woken for the
-/// lower. Both stripes go on to the others.
+/// A multi that holds the lower stripe and waits for the higher one is dropped, beside one that panics when it is woken
+/// for the lower. Both stripes go on to the others.
 #[test]
 fn in_the_cancel_of_a_multi() {
     explore("panics::in_the_cancel_of_a_multi", Some(3), || {
@@ -113,8 +113,8 @@ fn in_the_cancel_of_a_multi() {
     });
 }
 
-/// A multi of writers gives up beside a reader behind it, which is let in, and panics when it is woken. The lower stripe is
-/// released all the same.
+/// A multi of writers gives up beside a reader behind it, which is let in, and panics when it is woken. The lower
+/// stripe is released all the same.
 #[test]
 fn in_the_cancel_of_a_multi_of_writers() {
     explore("panics::in_the_cancel_of_a_multi_of_writers", EXHAUSTIVE, || {

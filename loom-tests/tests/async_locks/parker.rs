@@ -1,5 +1,5 @@
-//! How a thread waits: the parker of the library, over loom's `park` and `unpark`. Every thread has one parker for all its
-//! waits.
+//! How a thread waits: the parker of the library, over loom's `park` and `unpark`. Every thread has one parker for all
+//! its waits.
 
 use std::time::Duration;
 

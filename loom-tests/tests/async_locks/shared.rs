@@ -31,7 +31,8 @@ fn two_readers_and_a_writer() {
     });
 }
 
-/// The reader that hands the stripe over may not be the first one that left. The writer must see the writes of all readers.
+/// The reader that hands the stripe over may not be the first one that left. The writer must see the writes of all
+/// readers.
 #[test]
 fn a_writer_is_handed_what_two_readers_leave() {
     explore("a_writer_is_handed_what_two_readers_leave", Some(3), || {

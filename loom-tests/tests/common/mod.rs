@@ -79,8 +79,8 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future on this thread, and polls it only when it was woken. loom's `block_on` also polls it without a wake and
-/// counts references to its waker, which takes many more executions.
+/// Runs a future on this thread, and polls it only when it was woken. loom's `block_on` also polls it without a wake
+/// and counts references to its waker, which takes many more executions.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = std::sync::Arc::new(Unpark(thread::current())).into();

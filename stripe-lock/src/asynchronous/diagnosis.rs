@@ -158,8 +158,8 @@ impl Diagnosis {
         Self { claims: before, cycles }
     }
 
-    /// All holders and waiters, by ascending stripes: first the holders of a stripe, then its waiters, in the order of the
-    /// queue.
+    /// All holders and waiters, by ascending stripes: first the holders of a stripe, then its waiters, in the order of
+    /// the queue.
     ///
     /// # Examples
     ///

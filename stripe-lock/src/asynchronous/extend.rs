@@ -105,8 +105,8 @@ where
     /// # Errors
     ///
     /// The guard keeps what it holds, and:
-    /// - [`ExtendError::WouldInvert`]: another guard holds the stripe, and it is below the highest one held. Release the
-    ///   guard and take all the keys together, or use [`extend_or_restart`](Self::extend_or_restart).
+    /// - [`ExtendError::WouldInvert`]: another guard holds the stripe, and it is below the highest one held. Release
+    ///   the guard and take all the keys together, or use [`extend_or_restart`](Self::extend_or_restart).
     /// - [`ExtendError::Closed`]: the set is closed.
     ///
     /// # Cancel safety

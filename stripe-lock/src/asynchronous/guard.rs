@@ -106,7 +106,8 @@ impl<P: Deref<Target: LockSet>, A: Access> AsyncGuard<P, A> {
         guard.hold.place.stripe()
     }
 
-    /// Releases the stripe, and hands it to the waiter that has waited longest, if there is one: no newcomer comes first.
+    /// Releases the stripe, and hands it to the waiter that has waited longest, if there is one: no newcomer comes
+    /// first.
     ///
     /// # Examples
     ///

@@ -22,8 +22,8 @@ pub(super) use several_keys::several_keys;
 ///
 /// # Errors
 ///
-/// [`AcquireError::Elapsed`] if the time is up first, and [`AcquireError::Closed`] if the set is closed. Nothing is held
-/// then.
+/// [`AcquireError::Elapsed`] if the time is up first, and [`AcquireError::Closed`] if the set is closed. Nothing is
+/// held then.
 ///
 /// # Cancel safety
 ///

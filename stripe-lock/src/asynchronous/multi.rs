@@ -399,8 +399,8 @@ pub struct AsyncMultiIterMut<'g, P: Deref<Target: LockSet>, N: Plan> {
 
 impl<'g, P: Deref<Target: LockSet>, N: Plan> AsyncMultiIterMut<'g, P, N> {
     fn item(&mut self, stripe: usize) -> (usize, &'g mut <P::Target as LockSet>::Value) {
-        // SAFETY: the guard is borrowed mutably for `'g` and holds this stripe exclusively, as `next` and `next_back` have
-        // made sure, and `rest` yields no stripe twice.
+        // SAFETY: the guard is borrowed mutably for `'g` and holds this stripe exclusively, as `next` and `next_back`
+        // have made sure, and `rest` yields no stripe twice.
         (stripe, unsafe { &mut *self.set.value(stripe) })
     }
 }

@@ -36,9 +36,9 @@ use crate::shared::hash::DefaultHasher;
 /// stripe, it waits for itself. To add a key to those held, use [`try_extend`](AsyncMultiGuard::try_extend) or
 /// [`extend`](AsyncMultiGuard::extend).
 ///
-/// A future that waits must be polled or dropped. A future that is put aside, as by `select!` with `&mut future`, keeps its place
-/// in the queue and what it was granted, and all other waiters wait for it:
-/// [async pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside).
+/// A future that waits must be polled or dropped. A future that is put aside, as by `select!` with `&mut future`, keeps
+/// its place in the queue and what it was granted, and all other waiters wait for it: [async
+/// pitfalls](crate::guide::async_pitfalls#a-future-that-is-put-aside).
 ///
 /// # Examples
 ///

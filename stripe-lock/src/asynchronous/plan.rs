@@ -6,7 +6,8 @@ use super::sealed::{AccessParts, PlainAccess};
 use super::word::Mode;
 use crate::shared::stripe_set::StripeSet;
 
-/// Several stripes, each with the mode in which it is asked for. Private, as is everything in [`sealed`](super::sealed).
+/// Several stripes, each with the mode in which it is asked for. Private, as is everything in
+/// [`sealed`](super::sealed).
 pub trait Plan: Send + Sync + 'static {
     /// The stripes.
     fn stripes(&self) -> &StripeSet;

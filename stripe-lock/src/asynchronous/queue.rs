@@ -39,8 +39,8 @@ pub(super) struct Head {
 #[cfg(not(any(loom, feature = "stats")))]
 const _: () = assert!(size_of::<Head>() <= 32);
 
-/// For all of these: `node` and every node linked in this queue are alive, pinned and open, and the caller holds the lock of
-/// the bucket. [`Waiter`](super::waiter::Waiter) sees to that.
+/// For all of these: `node` and every node linked in this queue are alive, pinned and open, and the caller holds the
+/// lock of the bucket. [`Waiter`](super::waiter::Waiter) sees to that.
 impl Head {
     fn name(stripe: usize) -> u32 {
         stripe as u32 + 1

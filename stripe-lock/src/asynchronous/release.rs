@@ -277,7 +277,8 @@ unsafe fn give<S: LockSet>(
     stripe: usize,
     wakes: &mut Wakes,
 ) {
-    // SAFETY: the state protects the node as long as it says that the node is queued here; a plan lives as long as its node.
+    // SAFETY: the state protects the node as long as it says that the node is queued here; a plan lives as long as its
+    // node.
     unsafe {
         let mut state = State::Granted;
         if let Some(plan) = node.as_ref().with(|fields| fields.plan) {

@@ -157,11 +157,12 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
         self
     }
 
-    /// Sends an event of [`tracing`](https://docs.rs/tracing) for each wait in this set that lasts longer than `patience`
-    /// (feature `tracing`), as described at [`StripedLock::warn_after`](crate::blocking::StripedLock::warn_after).
+    /// Sends an event of [`tracing`](https://docs.rs/tracing) for each wait in this set that lasts longer than
+    /// `patience` (feature `tracing`), as described at
+    /// [`StripedLock::warn_after`](crate::blocking::StripedLock::warn_after).
     ///
-    /// A future that is dropped while it waits counts as a wait that ended without the stripe. The event has `at` and `holder` only
-    /// with the feature `diagnose`, which records them in every build.
+    /// A future that is dropped while it waits counts as a wait that ended without the stripe. The event has `at` and
+    /// `holder` only with the feature `diagnose`, which records them in every build.
     ///
     /// # Examples
     ///

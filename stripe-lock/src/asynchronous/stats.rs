@@ -122,7 +122,8 @@ impl AsyncStats {
         self.sum(|counts| counts.acquired)
     }
 
-    /// How often an acquisition joined a queue. An acquisition of several stripes counts once for each queue in which it waited.
+    /// How often an acquisition joined a queue. An acquisition of several stripes counts once for each queue in which
+    /// it waited.
     ///
     /// # Examples
     ///
@@ -186,9 +187,9 @@ impl AsyncStats {
     /// The estimated chance that two operations choose the same key, for
     /// [`Workload::same_key`](crate::Workload::same_key). `None` if [`false_contention`](Self::false_contention) is.
     ///
-    /// Of the colliding operations, a fraction `f` has different keys ([`false_contention`](Self::false_contention)). With the
-    /// chance `p` to choose the same key and `S` stripes, `f / (1 - f)` is `(1 - p) / S / p`; solved for `p`, that is
-    /// `(1 - f) / (1 - f + f * S)`.
+    /// Of the colliding operations, a fraction `f` has different keys ([`false_contention`](Self::false_contention)).
+    /// With the chance `p` to choose the same key and `S` stripes, `f / (1 - f)` is `(1 - p) / S / p`; solved for `p`,
+    /// that is `(1 - f) / (1 - f + f * S)`.
     ///
     /// # Examples
     ///

@@ -56,8 +56,8 @@ mod imp {
     /// How many waiters are served, at most, while a bucket is locked once.
     pub(crate) const BATCH: usize = 8;
 
-    /// How many stripes a release takes, at most, for a waiter that wants several, before it leaves the rest to that waiter's
-    /// own task.
+    /// How many stripes a release takes, at most, for a waiter that wants several, before it leaves the rest to that
+    /// waiter's own task.
     pub(crate) const REACH: usize = 32;
 
     /// How many slots for heads of queues a bucket has at first.

@@ -51,7 +51,8 @@ where
         weaken(guard.hold)
     }
 
-    /// Reads the stripe from now on, with the right to upgrade, without releasing it in between: other readers may join.
+    /// Reads the stripe from now on, with the right to upgrade, without releasing it in between: other readers may
+    /// join.
     ///
     /// # Examples
     ///

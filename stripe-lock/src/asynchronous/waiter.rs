@@ -85,8 +85,8 @@ impl Waiter {
     /// # Safety
     ///
     /// The waiter and the plan are pinned, and the plan is the same in every call. Neither is dropped nor moved before
-    /// [`cancel`](Self::cancel), unless [`is_idle`](Self::is_idle). On the first call the stripes of the plan below `at` are
-    /// held.
+    /// [`cancel`](Self::cancel), unless [`is_idle`](Self::is_idle). On the first call the stripes of the plan below
+    /// `at` are held.
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn poll<S: LockSet>(

@@ -33,8 +33,8 @@
 //! | close: any to `CLOSED` | `close` | yes | Acquire (Relaxed would do) | the lock of the bucket |
 //!
 //! Every read-modify-write between a release and the next enter continues the release sequence of that release, so the
-//! enter sees everything that its predecessor did. A load that only feeds the expected value of an exchange is Relaxed: a
-//! stale value makes the exchange fail.
+//! enter sees everything that its predecessor did. A load that only feeds the expected value of an exchange is Relaxed:
+//! a stale value makes the exchange fail.
 //!
 //! No wake-up is lost, for two reasons. First, a release that finds `ASLEEP` or `LAST` locks the bucket and serves the
 //! queue. If it finds `AWAKE`, a waiter was woken already, and checks the word again before it sleeps. Second, if a

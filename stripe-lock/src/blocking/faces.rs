@@ -1,7 +1,7 @@
 //! The locking methods of the sets. They are the same for each kind of lock and each mode, except for their names.
 
-/// The methods that take one stripe in one mode: blocking, trying, with a timeout, with a deadline, through an `Arc`, by
-/// index.
+/// The methods that take one stripe in one mode: blocking, trying, with a timeout, with a deadline, through an `Arc`,
+/// by index.
 macro_rules! one_stripe {
     (
         $set:ident: $type:ty, $does:literal, $panics:literal; impl[$($generics:tt)*];
@@ -231,8 +231,8 @@ macro_rules! many_stripes {
             #[doc = concat!($does, " the stripes of all `keys` in ascending order. Keys that share a stripe count once.")]
             /// So operations on several keys can't deadlock with each other, whatever the order of their keys.
             ///
-            /// With up to 16 keys, or a set of up to 64 stripes, it allocates no heap memory if `R` keeps no state for an
-            /// acquisition (`parking_lot` keeps none). A key that becomes known later can be added by the guard's
+            /// With up to 16 keys, or a set of up to 64 stripes, it allocates no heap memory if `R` keeps no state for
+            /// an acquisition (`parking_lot` keeps none). A key that becomes known later can be added by the guard's
             /// [`extend`](MultiGuard::extend).
             ///
             /// # Panics

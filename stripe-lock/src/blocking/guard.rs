@@ -86,8 +86,8 @@ where
         Some(Self { stripe, state, held: Held::none(), data: PhantomData })
     }
 
-    /// The guard with its record. It is built again, because a guard whose fields were just written one by one is slow to
-    /// move.
+    /// The guard with its record. It is built again, because a guard whose fields were just written one by one is slow
+    /// to move.
     #[inline]
     pub(crate) fn recorded(self, held: Held) -> Self {
         let (stripe, state, _) = self.into_parts();
@@ -151,8 +151,8 @@ where
         guard
     }
 
-    /// Releases the stripe and hands it to the waiter that has waited longest, if there is one. No newcomer can overtake it.
-    /// With waiters, this is slower than dropping the guard.
+    /// Releases the stripe and hands it to the waiter that has waited longest, if there is one. No newcomer can
+    /// overtake it. With waiters, this is slower than dropping the guard.
     ///
     /// # Examples
     ///

@@ -10,8 +10,8 @@ use crate::blocking::sealed::Sealed;
 use crate::blocking::stripe::Stripe;
 use crate::shared::stripe_set::StripeSet;
 
-/// The acquisition states of a [`MultiGuard`](crate::blocking::MultiGuard). They are a stack in the order of the stripes, because
-/// stripes are released in descending order. Sealed.
+/// The acquisition states of a [`MultiGuard`](crate::blocking::MultiGuard). They are a stack in the order of the
+/// stripes, because stripes are released in descending order. Sealed.
 ///
 /// # Safety
 ///
@@ -252,8 +252,8 @@ unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<
         let exclusive = self.exclusive(index);
         let alike =
             || held.iter().filter(|&other| other < index && self.writes.contains(other) == exclusive).count();
-        // SAFETY: each stack is in the order of the stripes held in its mode, so this is the state of the stripe that the
-        // caller names.
+        // SAFETY: each stack is in the order of the stripes held in its mode, so this is the state of the stripe that
+        // the caller names.
         unsafe {
             if exclusive {
                 stripe.release::<Exclusive>(self.exclusive.0.remove(alike));

@@ -41,8 +41,8 @@ pub struct StripedLock<K: ?Sized, T, L, S> {
     pub(crate) growth: Option<Box<GrowthOf<K, T, L, S>>>,
 }
 
-/// Splits a stripe if it needs no waiting for that. Returns whether it did. The caller holds it exclusively, and no reference to
-/// its data is used during the call.
+/// Splits a stripe if it needs no waiting for that. Returns whether it did. The caller holds it exclusively, and no
+/// reference to its data is used during the call.
 type SplitFn<K, T, L, S> = unsafe fn(&StripedLock<K, T, L, S>, usize) -> bool;
 
 /// The means of a set of this type to split its stripes.
@@ -188,8 +188,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.stripes()
     }
 
-    /// The stripes in use: all of them, unless the set [grows](crate::StripedMutex::growing). In such a set, other threads may
-    /// change their number at any time.
+    /// The stripes in use: all of them, unless the set [grows](crate::StripedMutex::growing). In such a set, other
+    /// threads may change their number at any time.
     ///
     /// # Examples
     ///
@@ -217,7 +217,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.hasher()
     }
 
-    /// The data of every stripe in ascending order, with the default value where a stripe is not in use. No locking: `&mut self` proves that there are no guards.
+    /// The data of every stripe in ascending order, with the default value where a stripe is not in use. No locking:
+    /// `&mut self` proves that there are no guards.
     ///
     /// # Examples
     ///
@@ -243,8 +244,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.into_inner().into_iter().map(Stripe::into_inner).collect()
     }
 
-    /// Sends an event of [`tracing`](https://docs.rs/tracing) for each wait in this set that lasts longer than `patience`
-    /// (feature `tracing`). By default, no events are sent.
+    /// Sends an event of [`tracing`](https://docs.rs/tracing) for each wait in this set that lasts longer than
+    /// `patience` (feature `tracing`). By default, no events are sent.
     ///
     /// The event has the level `WARN`, the target `stripe_lock`, and the fields
     /// - `stripe`: its index;
@@ -255,12 +256,12 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
     /// - `holder`: the place that had taken the stripe when the wait began. Only in debug builds
     ///   and with the feature `check`.
     ///
-    /// The event is sent when the wait is over, in the span in which the thread waited. By then the thread holds the stripe, so a
-    /// subscriber that waits for stripes of the same set can deadlock. A wait inside
+    /// The event is sent when the wait is over, in the span in which the thread waited. By then the thread holds the
+    /// stripe, so a subscriber that waits for stripes of the same set can deadlock. A wait inside
     /// [`upgrade`](crate::blocking::RwLockUpgradableReadGuard::upgrade) sends no event.
     ///
-    /// Without a limit, an acquisition costs one extra branch. With a limit, an acquisition tries the stripe once before it
-    /// waits, and a wait reads the clock twice.
+    /// Without a limit, an acquisition costs one extra branch. With a limit, an acquisition tries the stripe once
+    /// before it waits, and a wait reads the clock twice.
     ///
     /// # Examples
     ///
@@ -334,9 +335,9 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
 }
 
 impl<K: ?Sized, T, L, S: BuildHasher> StripedLock<K, T, L, S> {
-    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys. If stripes
-    /// can be [split](crate::StripedMutex::growing), the index may be out of date when it is returned, unless the
-    /// stripe is held.
+    /// The index of the stripe that `key` belongs to: below [`stripes`](Self::stripes), and the same for equal keys. If
+    /// stripes can be [split](crate::StripedMutex::growing), the index may be out of date when it is returned, unless
+    /// the stripe is held.
     ///
     /// # Examples
     ///

@@ -19,15 +19,15 @@ use crate::shared::stripe_set::StripeSet;
 
 /// A fixed number of mutexes, each with a `T` of its own. Every key belongs to one of them.
 ///
-/// **`T` belongs to the stripe, not to the key.** Equal keys always share a mutex. The chance that two unequal keys share one is
-/// 1 in [`stripes`](Self::stripes).
+/// **`T` belongs to the stripe, not to the key.** Equal keys always share a mutex. The chance that two unequal keys
+/// share one is 1 in [`stripes`](Self::stripes).
 ///
-/// `K` is the key type. It is fixed, so that one entity can't be locked through two types that hash differently. Methods
-/// take any borrowed form of `K`, as those of `HashMap` do. `R` is any raw mutex of [`lock_api`], and `S` any
+/// `K` is the key type. It is fixed, so that one entity can't be locked through two types that hash differently.
+/// Methods take any borrowed form of `K`, as those of `HashMap` do. `R` is any raw mutex of [`lock_api`], and `S` any
 /// [`BuildHasher`].
 ///
-/// Fairness depends on `R`. `parking_lot::RawMutex` lets newcomers overtake waiters, and `parking_lot::RawFairMutex` does not.
-/// With either, a single release can be fair: [`unlock_fair`](crate::blocking::Guard::unlock_fair).
+/// Fairness depends on `R`. `parking_lot::RawMutex` lets newcomers overtake waiters, and `parking_lot::RawFairMutex`
+/// does not. With either, a single release can be fair: [`unlock_fair`](crate::blocking::Guard::unlock_fair).
 ///
 /// A panic in a section releases the stripes that its guards hold. There is no poisoning: the next holder sees the
 /// data as the panic left it.

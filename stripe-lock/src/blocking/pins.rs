@@ -1,9 +1,9 @@
-//! Pinned stripes. A guard that has released its stripe temporarily will take the same stripe again, so the stripe must not be
-//! split or merged until then.
+//! Pinned stripes. A guard that has released its stripe temporarily will take the same stripe again, so the stripe must
+//! not be split or merged until then.
 //!
-//! A guard does not know its set, so the counters are global. If two stripes share a counter, one of them may be split later than
-//! it could be. The counter of a stripe is increased before the stripe is released, and decreased when the stripe is held again.
-//! So if a thread holds the stripe exclusively and reads 0, no guard will take it again.
+//! A guard does not know its set, so the counters are global. If two stripes share a counter, one of them may be split
+//! later than it could be. The counter of a stripe is increased before the stripe is released, and decreased when the
+//! stripe is held again. So if a thread holds the stripe exclusively and reads 0, no guard will take it again.
 
 use core::sync::atomic::AtomicBool;
 

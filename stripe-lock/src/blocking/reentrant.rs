@@ -20,16 +20,16 @@ use crate::blocking::stripe::Stripe;
 use crate::shared::hash::{DefaultHasher, Located};
 use crate::shared::stripe_set::StripeSet;
 
-/// A striped mutex whose stripes a thread may lock again while it holds them. It is for code that relies on reentrant locks, as
-/// in Java and .NET. Guards give only `&T`, because a thread may have several.
+/// A striped mutex whose stripes a thread may lock again while it holds them. It is for code that relies on reentrant
+/// locks, as in Java and .NET. Guards give only `&T`, because a thread may have several.
 ///
-/// A thread that holds a stripe and waits for a *lower* one can deadlock with a thread that does the opposite. So lock all keys
-/// of one operation together, by [`lock_many`](Self::lock_many).
+/// A thread that holds a stripe and waits for a *lower* one can deadlock with a thread that does the opposite. So lock
+/// all keys of one operation together, by [`lock_many`](Self::lock_many).
 ///
 /// # Panics
 ///
-/// In debug builds and with the feature `check`, methods that wait for a stripe panic if this thread holds a higher stripe and not the
-/// stripe itself. The message names both places.
+/// In debug builds and with the feature `check`, methods that wait for a stripe panic if this thread holds a higher
+/// stripe and not the stripe itself. The message names both places.
 ///
 /// # Examples
 ///

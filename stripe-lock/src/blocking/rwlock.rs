@@ -30,8 +30,8 @@ pub use guards::{
 
 /// A fixed number of read-write locks, each with a `T` of its own. Every key belongs to one of them.
 ///
-/// It is a [`StripedMutex`](crate::StripedMutex) with readers, which may share a stripe. It helps if sections are long and
-/// nearly all operations read. For short sections a mutex is faster, because readers write to the lock too.
+/// It is a [`StripedMutex`](crate::StripedMutex) with readers, which may share a stripe. It helps if sections are long
+/// and nearly all operations read. For short sections a mutex is faster, because readers write to the lock too.
 ///
 /// `R` decides whether readers or writers go first. With `parking_lot::RawRwLock` a waiting writer holds off new
 /// readers, so neither starves.

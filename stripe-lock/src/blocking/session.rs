@@ -12,9 +12,9 @@ use crate::blocking::rwlock::{ReadMultiGuard, RwLockReadGuard, RwLockWriteGuard,
 /// Locks stripes of a set, with one guard at a time: code that would have a second guard does not compile. Made by
 /// [`session`](StripedLock::session).
 ///
-/// A thread that takes a second guard can deadlock with another thread, or with itself, because keys share stripes by chance.
-/// Debug builds panic when that happens. With a session, such code does not compile. Give each thread or each request one
-/// session, and pass it by `&mut`.
+/// A thread that takes a second guard can deadlock with another thread, or with itself, because keys share stripes by
+/// chance. Debug builds panic when that happens. With a session, such code does not compile. Give each thread or each
+/// request one session, and pass it by `&mut`.
 ///
 /// # Examples
 ///

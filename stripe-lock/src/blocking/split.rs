@@ -9,11 +9,11 @@ use core::hash::{BuildHasher, Hash};
 #[cfg(feature = "std")]
 use std::collections::{HashMap, HashSet};
 
-/// The data of a stripe of a set that [grows](crate::StripedMutex::growing). When the stripe is split, a part of the data moves
-/// to another stripe.
+/// The data of a stripe of a set that [grows](crate::StripedMutex::growing). When the stripe is split, a part of the
+/// data moves to another stripe.
 ///
-/// Maps and sets by key implement it, and so does `()`. A type whose data belongs to no single key, such as one counter for the
-/// whole stripe, can't be split and should not implement it.
+/// Maps and sets by key implement it, and so does `()`. A type whose data belongs to no single key, such as one counter
+/// for the whole stripe, can't be split and should not implement it.
 ///
 /// # Examples
 ///
@@ -46,12 +46,13 @@ use std::collections::{HashMap, HashSet};
 /// assert_eq!(shelves.lock(&7).values[&7], "seven");
 /// ```
 pub trait Split<K: ?Sized>: Default {
-    /// Moves the data of the keys for which `moves` returns true to `upper`. Both stripes are locked. If it panics, data that is
-    /// in `upper` can't be accessed until the stripe is split again.
+    /// Moves the data of the keys for which `moves` returns true to `upper`. Both stripes are locked. If it panics,
+    /// data that is in `upper` can't be accessed until the stripe is split again.
     fn split(&mut self, upper: &mut Self, moves: impl FnMut(&K) -> bool);
 
-    /// Moves all data from `upper` to `self`. Both stripes are locked. If it panics, the stripes keep their keys. Data that was moved by
-    /// then, from this stripe or from others that were to be merged with it, can't be accessed until they are merged.
+    /// Moves all data from `upper` to `self`. Both stripes are locked. If it panics, the stripes keep their keys. Data
+    /// that was moved by then, from this stripe or from others that were to be merged with it, can't be accessed until
+    /// they are merged.
     fn merge(&mut self, upper: &mut Self);
 }
 

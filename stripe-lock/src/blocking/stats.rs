@@ -169,8 +169,8 @@ impl Stats {
     }
 
     /// How uneven the load is: the acquisitions of the busiest stripe, divided by the mean of the stripes in use. 1 is
-    /// perfectly even. If the result is near the number of stripes, one stripe has nearly all acquisitions, and more stripes do
-    /// not help.
+    /// perfectly even. If the result is near the number of stripes, one stripe has nearly all acquisitions, and more
+    /// stripes do not help.
     ///
     /// # Examples
     ///

@@ -40,8 +40,8 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         Some(guard.recorded(held))
     }
 
-    /// Takes the stripe that owns a place, and splits it if that is due. If the place gets another owner while it waits, a
-    /// timeout starts again.
+    /// Takes the stripe that owns a place, and splits it if that is due. If the place gets another owner while it
+    /// waits, a timeout starts again.
     #[inline(never)]
     fn take_for_place<P, M: Mode>(
         &self,

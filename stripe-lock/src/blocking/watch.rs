@@ -1,7 +1,8 @@
 //! Acquisitions that report a long wait (feature `tracing`).
 //!
-//! An acquisition that finds its stripe free costs one extra branch, which checks whether the set has a limit. The event is sent
-//! when the wait is over, and never under an internal lock of the set. By then the thread holds the stripe that it waited for.
+//! An acquisition that finds its stripe free costs one extra branch, which checks whether the set has a limit. The
+//! event is sent when the wait is over, and never under an internal lock of the set. By then the thread holds the
+//! stripe that it waited for.
 //!
 //! Without the feature, watching does nothing.
 

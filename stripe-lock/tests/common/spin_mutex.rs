@@ -30,7 +30,8 @@ impl SpinMutex {
     }
 }
 
-// SAFETY: a thread that changes 0 to a serial number holds it until the number is changed back, with acquire and release ordering.
+// SAFETY: a thread that changes 0 to a serial number holds it until the number is changed back, with acquire and
+// release ordering.
 unsafe impl RawMutex for SpinMutex {
     #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(AtomicU64::new(0));

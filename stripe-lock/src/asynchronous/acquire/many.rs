@@ -27,7 +27,8 @@ use super::{Checked, CheckedPoll, FINISHED, unless_closed};
 ///
 /// # Cancel safety
 ///
-/// As for [`Acquire`](super::Acquire): the stripes that it holds by then go to their next waiters, the highest stripe first.
+/// As for [`Acquire`](super::Acquire): the stripes that it holds by then go to their next waiters, the highest stripe
+/// first.
 ///
 /// # Examples
 ///

@@ -111,7 +111,8 @@ pub(in crate::asynchronous) struct Fields {
     pub(in crate::asynchronous) note: WaiterNote,
 }
 
-// SAFETY: the fields are reached by one thread at a time: under the lock of a bucket, or by the future of an unlinked node.
+// SAFETY: the fields are reached by one thread at a time: under the lock of a bucket, or by the future of an unlinked
+// node.
 unsafe impl Send for Node {}
 // SAFETY: as above; the state is atomic, and the two flags are for the future alone.
 unsafe impl Sync for Node {}

@@ -27,8 +27,8 @@ pub(in crate::asynchronous) enum Rest {
 ///
 /// # Safety
 ///
-/// The node is pinned and open, and either the caller is its future, or its state is still that of a node queued in the bucket
-/// `here`, which is locked. No bucket above that one is locked by the caller.
+/// The node is pinned and open, and either the caller is its future, or its state is still that of a node queued in the
+/// bucket `here`, which is locked. No bucket above that one is locked by the caller.
 pub(in crate::asynchronous) unsafe fn acquire_rest<S: LockSet>(
     set: &S,
     node: NonNull<Node>,

@@ -305,7 +305,8 @@ where
 {
     #[inline]
     fn deref_mut(&mut self) -> &mut U {
-        // SAFETY: as in `deref`; the part came from a `&mut U`, and `&mut self` makes this the only reference through it.
+        // SAFETY: as in `deref`; the part came from a `&mut U`, and `&mut self` makes this the only reference through
+        // it.
         unsafe { &mut *self.part }
     }
 }

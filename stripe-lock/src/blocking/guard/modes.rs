@@ -16,8 +16,8 @@ where
 {
     /// Makes an upgradable guard exclusive without releasing the stripe. Waits for the readers to leave.
     ///
-    /// It can deadlock with a reader that waits for a higher stripe which this thread holds. Upgrade before you take higher
-    /// stripes, or use [`try_upgrade`](Self::try_upgrade).
+    /// It can deadlock with a reader that waits for a higher stripe which this thread holds. Upgrade before you take
+    /// higher stripes, or use [`try_upgrade`](Self::try_upgrade).
     ///
     /// # Panics
     ///

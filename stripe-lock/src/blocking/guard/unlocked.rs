@@ -17,8 +17,8 @@ where
 {
     /// Releases the stripe, calls `f`, and takes the stripe again, even if `f` panics.
     ///
-    /// Other threads may change the data while `f` runs. With a reentrant mutex, the stripe is free for them only if this is the
-    /// thread's only guard of it.
+    /// Other threads may change the data while `f` runs. With a reentrant mutex, the stripe is free for them only if
+    /// this is the thread's only guard of it.
     ///
     /// # Panics
     ///
@@ -27,8 +27,8 @@ where
     ///
     /// # Aborts
     ///
-    /// If the stripe can't be taken again, because no code may see a guard without its stripe. That happens if the raw lock
-    /// panics, and in debug builds if `f` leaves a guard of the same stripe or of a higher one on this thread.
+    /// If the stripe can't be taken again, because no code may see a guard without its stripe. That happens if the raw
+    /// lock panics, and in debug builds if `f` leaves a guard of the same stripe or of a higher one on this thread.
     ///
     /// # Examples
     ///
@@ -77,8 +77,8 @@ where
         Self::without(guard, |stripe, state| unsafe { stripe.release_fair(state) }, f)
     }
 
-    /// Hands the stripe to the waiter that has waited longest, and takes it again. Does nothing if there are no waiters. Use it
-    /// in long sections that can be interrupted: other threads may change the data in between.
+    /// Hands the stripe to the waiter that has waited longest, and takes it again. Does nothing if there are no
+    /// waiters. Use it in long sections that can be interrupted: other threads may change the data in between.
     ///
     /// # Panics
     ///

@@ -104,14 +104,14 @@ where
     /// Adds the stripes of `keys`. Blocks until they are acquired. Returns whether it released its stripes in
     /// between.
     ///
-    /// It has to release them in the cases in which [`extend`](Self::extend) returns [`ExtendError::WouldInvert`]: another guard
-    /// holds one of the new stripes, and this guard holds a higher one. Then it releases all stripes, takes all together, and
-    /// returns [`Extended::Restarted`]. Other threads may have changed the data in between.
+    /// It has to release them in the cases in which [`extend`](Self::extend) returns [`ExtendError::WouldInvert`]:
+    /// another guard holds one of the new stripes, and this guard holds a higher one. Then it releases all stripes,
+    /// takes all together, and returns [`Extended::Restarted`]. Other threads may have changed the data in between.
     ///
     /// # Panics
     ///
-    /// In debug builds, instead of hanging, if this thread holds a stripe that would be waited for, or a higher one, by another
-    /// guard. This guard keeps what it held before.
+    /// In debug builds, instead of hanging, if this thread holds a stripe that would be waited for, or a higher one, by
+    /// another guard. This guard keeps what it held before.
     ///
     /// # Examples
     ///

@@ -119,8 +119,8 @@ impl<'g, P: Handle, H: Holding<P::Raw>> MultiIterMut<'g, P, H> {
     }
 
     fn item(&mut self, index: usize) -> (usize, &'g mut P::Data) {
-        // SAFETY: the guard is borrowed mutably for `'g` and holds this stripe exclusively, as `next` and `next_back` have
-        // made sure, and `rest` yields no stripe twice.
+        // SAFETY: the guard is borrowed mutably for `'g` and holds this stripe exclusively, as `next` and `next_back`
+        // have made sure, and `rest` yields no stripe twice.
         (index, unsafe { &mut *self.set.striped.stripe(index).data() })
     }
 }

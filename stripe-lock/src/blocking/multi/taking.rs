@@ -8,8 +8,8 @@ use crate::blocking::lock::{Splitting, StripedLock};
 use crate::blocking::stripe::Stripe;
 use crate::shared::stripe_set::{Bits, StripeSet};
 
-/// Takes each of `stripes`, which are in ascending order, by `push`. Returns whether it got them all. If it did not, or if taking
-/// one panics, it releases those that it got.
+/// Takes each of `stripes`, which are in ascending order, by `push`. Returns whether it got them all. If it did not, or
+/// if taking one panics, it releases those that it got.
 #[inline(always)]
 pub(super) fn take_each<K: ?Sized, T, L, S, H: Holding<L>>(
     set: &StripedLock<K, T, L, S>,
@@ -44,7 +44,8 @@ pub(super) fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     take_each(set, places.iter(), holding, push).then_some(places)
 }
 
-/// As [`take_many`] in a set of at most 64 stripes that can be split. It returns a word, because a whole set is slow to move.
+/// As [`take_many`] in a set of at most 64 stripes that can be split. It returns a word, because a whole set is slow to
+/// move.
 #[inline(never)]
 pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
@@ -62,9 +63,9 @@ pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     if take_for_places(set, splitting, &places, &mut taken, holding, way) { taken.bits() } else { None }
 }
 
-/// Takes the stripes of the places if all are free and no place changes its owner, which is nearly always so. Otherwise it takes
-/// nothing. It looks all stripes up before it takes any, and again after the last: a load between two locked instructions would
-/// wait for both.
+/// Takes the stripes of the places if all are free and no place changes its owner, which is nearly always so. Otherwise
+/// it takes nothing. It looks all stripes up before it takes any, and again after the last: a load between two locked
+/// instructions would wait for both.
 #[inline(always)]
 fn take_free_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
@@ -95,11 +96,11 @@ fn take_free_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     Some(stripes)
 }
 
-/// Takes the stripes that own `places` in ascending order, and splits those that are due. Adds them to `taken`, which is empty.
-/// Returns whether it got them all. If it did not, or if taking one panics, it releases those that it got.
+/// Takes the stripes that own `places` in ascending order, and splits those that are due. Adds them to `taken`, which
+/// is empty. Returns whether it got them all. If it did not, or if taking one panics, it releases those that it got.
 ///
-/// If a stripe has lost its place by the time it is taken, only this stripe is released. The place's new owner is above all held
-/// stripes too: none of them owns the place, and each keeps its places.
+/// If a stripe has lost its place by the time it is taken, only this stripe is released. The place's new owner is above
+/// all held stripes too: none of them owns the place, and each keeps its places.
 fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
     (owners, growth): Splitting<'_, K, T, L, S>,
@@ -225,8 +226,8 @@ struct TakingForPlaces<'a, K: ?Sized, T, L, S, H: Holding<L>> {
 }
 
 impl<K: ?Sized, T, L, S, H: Holding<L>> TakingForPlaces<'_, K, T, L, S, H> {
-    /// Takes a stripe above all held stripes. If modes differ between stripes, `written` says whether it is taken for writing.
-    /// Returns whether it got it.
+    /// Takes a stripe above all held stripes. If modes differ between stripes, `written` says whether it is taken for
+    /// writing. Returns whether it got it.
     #[inline(always)]
     fn push<W, F, P>(&mut self, stripe: usize, written: bool, way: &Counting<'_, W, F, P>) -> bool
     where
