@@ -95,7 +95,7 @@ mod on {
             });
             if let Ok(Some(at)) = held {
                 panic!(
-                    "this thread would wait for itself: it holds the key that it waits for at {}, since {at}",
+                    "this thread would wait for itself: at {} it waits for a key that it has held since {at}",
                     Location::caller()
                 );
             }

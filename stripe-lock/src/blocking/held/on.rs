@@ -30,8 +30,8 @@ fn exclude(one: Access, other: Access) -> bool {
     one != Access::Shared && other != Access::Shared || [one, other].contains(&Access::Exclusive)
 }
 
-const ADVICE: &str = "keys that are needed together have to be taken together (lock_many), or added to the guard of \
-                      several keys (extend)";
+const ADVICE: &str = "take keys that are needed together by lock_many, or add the later key to the guard of several \
+                      keys by extend";
 
 /// Why a thread that holds `held` must not wait for `wanted`, or `None` if it may. The guard `own` does not count.
 #[cold]
@@ -56,8 +56,8 @@ fn complaint(
             )
         } else {
             format!(
-                "reading stripe {stripe} once more at {here} may never end, since this thread reads it already, taken at \
-                 {at}, and a writer who waits for that may go before the second reader: {ADVICE}"
+                "a second read of stripe {stripe} at {here} may never end, because this thread has read it since {at}, \
+                 and a writer that waits for the first read may go before the second: {ADVICE}"
             )
         });
     }
