@@ -115,7 +115,10 @@ mod tests {
         });
         assert!(ripe.eq([false, false, true]));
         assert_eq!(growth.holder(2), Some(3));
-        assert!((0..1_000).all(|_| !growth.acquired(2, None, true)), "the score has been reached, and left");
+        assert!(
+            (0..1_000).all(|_| !growth.acquired(2, None, true)),
+            "no split is due without further false waits"
+        );
         assert_eq!(growth.holder(2), None);
     }
 
