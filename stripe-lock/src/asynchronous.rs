@@ -16,7 +16,7 @@
 //! # How it works
 //!
 //! A newcomer *enters* a stripe by one exchange on its word. If the stripe is held, it spins for a while (longer if
-//! spinning has succeeded of late). Then it joins the *queue* of the stripe under the lock of a *bucket*, which
+//! spinning has succeeded recently). Then it joins the *queue* of the stripe under the lock of a *bucket*, which
 //! neighbouring stripes share. A holder *releases* by one addition. If the word says that there are waiters, the
 //! release serves the queue under that lock. It hands the stripe to the first waiters, by one exchange and before any
 //! newcomer can enter; or it wakes the first waiter to compete for the stripe. A task that is woken claims what it

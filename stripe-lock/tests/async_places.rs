@@ -87,7 +87,7 @@ fn waiters_are_counted() {
     let mut one = Task::waiting(locks.lock(&keys[3]));
     let mut several = Task::waiting(locks.lock_many([&keys[2], &keys[3], &keys[5]]));
     assert_eq!(count(), [0, 0, 0, 2, 0, 0, 0, 0]);
-    assert!(locks.is_locked(&keys[2]), "by the one who waits for the next");
+    assert!(locks.is_locked(&keys[2]), "by the waiter for the next stripe");
     drop(held.0);
     drop(one.done());
     assert_eq!(count(), [0, 0, 0, 0, 0, 1, 0, 0], "it went on to the next queue");

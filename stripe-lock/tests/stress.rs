@@ -26,7 +26,7 @@ struct Slot {
 
 impl Slot {
     fn write(&mut self) {
-        assert_eq!(self.begun, self.ended, "somebody else is writing");
+        assert_eq!(self.begun, self.ended, "another holder is writing");
         self.begun += 1;
         std::hint::black_box(&mut *self);
         if self.begun.is_multiple_of(16) {
@@ -36,7 +36,7 @@ impl Slot {
     }
 
     fn read(&self) {
-        assert_eq!(self.begun, self.ended, "somebody is writing");
+        assert_eq!(self.begun, self.ended, "a writer is inside");
     }
 }
 

@@ -135,7 +135,7 @@ fn giving_up_passes_the_turn_on() {
 #[test]
 fn giving_up_is_too_late() {
     let past = Instant::now();
-    explore("the byte mutex, a fair release beside one who gives up", None, move || {
+    explore("the byte mutex, a fair release beside a waiter that gives up", None, move || {
         let lock = guarded();
         let other = lock.clone();
         let other = loom::thread::spawn(move || other.add_or_give_up(past));

@@ -58,7 +58,7 @@ const UPGRADABLE: u32 = 0b1111 << HELD_AT;
 const SHARE: u32 = 1 << 8;
 const SHARES: u32 = !0xFF;
 
-const _: () = assert!(LAST < CLOSED, "the count would run into what says that the set is closed");
+const _: () = assert!(LAST < CLOSED, "the count of overtakers would reach `CLOSED`");
 
 /// The most shares that one stripe can give out.
 pub(super) const MAX_SHARES: u32 = SHARES / SHARE;
