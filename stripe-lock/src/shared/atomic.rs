@@ -10,7 +10,7 @@ pub(crate) use portable_atomic::AtomicU64;
 
 pub(crate) use core::sync::atomic::Ordering::Relaxed;
 
-/// Loom's, where a model has to see every access.
+/// These are loom's in a model, which has to see every access to them.
 #[cfg(not(all(loom, feature = "std")))]
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicUsize};
 #[cfg(all(loom, feature = "std"))]

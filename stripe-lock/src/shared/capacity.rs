@@ -5,8 +5,8 @@ use crate::shared::striped::MAX_STRIPES;
 /// How many of `writers` make progress at the same time, on average, when each does nothing but lock the stripe of a
 /// random key, hold it for a fixed time and start again.
 ///
-/// With `m = writers / stripes` it is `stripes * (1 + m - sqrt(1 + m * m))`. It is bounded by the writers where stripes
-/// are many and by the stripes where they are few.
+/// With `m = writers / stripes` it is `stripes * (1 + m - sqrt(1 + m * m))`. It is at most the number of writers and at
+/// most the number of stripes, and approaches the smaller of the two if they differ much.
 ///
 /// # Derivation
 ///
@@ -43,7 +43,7 @@ pub fn expected_parallelism(stripes: usize, writers: usize) -> f64 {
 /// ```
 /// use stripe_lock::Workload;
 ///
-/// // Two keys an operation, a tenth of the time inside, keys from a uniform million.
+/// // Two keys for each operation, a tenth of the time inside sections, a million equally popular keys.
 /// let transfers = Workload { busy: 0.1, keys: 2.0, same_key: 1e-6 };
 /// assert!(transfers.chance_to_block(1024, 64) < 0.03);
 /// ```

@@ -18,7 +18,7 @@ use super::wait::AcquireKeys;
 use crate::shared::extend::ExtendError;
 
 impl<P: Deref<Target: KeyedSet>> KeyedGuard<P, One> {
-    /// The same key in a guard to which others can be added.
+    /// Turns the guard into a guard of several keys, to which keys can be added.
     ///
     /// # Examples
     ///

@@ -433,7 +433,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     /// let guard = locks.lock(&1).await;
     /// locks.close();
     /// assert!(locks.lock(&2).checked().await.is_err());
-    /// drop(guard); // it was good until now
+    /// drop(guard); // it was valid until now
     /// # }
     /// ```
     pub fn close(&self) {

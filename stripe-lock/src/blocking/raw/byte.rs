@@ -311,7 +311,7 @@ fn earlier(deadline: Option<Instant>, other: Instant) -> Instant {
 // SAFETY: the thread that changes the lock byte from 0 to 1 holds the lock until it stores 0 or hands the byte over unchanged.
 // The compare-and-swap acquires that store, and a hand-over goes through a parker, which has the same ordering.
 unsafe impl RawMutex for ByteMutex {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self { locked: Byte::new(0), waiting: Byte::new(NOBODY) };
 
     type Guard = GuardNoSend;
