@@ -146,7 +146,7 @@ fn the_low_bits_of_a_hash_would_not_spread() {
     assert_eq!(met.len(), 1, "all of them meet on one stripe of 16");
 }
 
-/// So does an index made of the high bits of FNV-1a.
+/// A negative control: an index made of the high bits of FNV-1a exceeds the bound, too.
 #[test]
 fn the_high_bits_of_fnv_1a_would_not_spread() {
     let high = |hash: u64, stripes: usize| (hash >> (64 - stripes.ilog2())) as usize;

@@ -19,7 +19,7 @@ use crate::shared::stripe_set::StripeSet;
 use crate::shared::waits::KeyHash;
 
 impl<P: Deref<Target: LockSet>, A: Access + PlainAccess> AsyncGuard<P, A> {
-    /// The same stripe in a guard to which others can be added.
+    /// Turns the guard into a guard of several stripes, to which keys can be added.
     ///
     /// # Examples
     ///

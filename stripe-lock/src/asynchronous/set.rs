@@ -204,7 +204,7 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     /// let guard = locks.lock(&1).await;
     /// locks.close();
     /// assert_eq!(locks.lock(&2).checked().await.unwrap_err(), AcquireError::Closed);
-    /// drop(guard); // it was good until now
+    /// drop(guard); // it was valid until now
     /// # }
     /// ```
     pub fn close(&self) {

@@ -217,7 +217,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.hasher()
     }
 
-    /// The data of every stripe in ascending order, with the default value where a stripe is not in use. No locking:
+    /// The data of every stripe in ascending order. A stripe that is not in use has the default value. No locking:
     /// `&mut self` proves that there are no guards.
     ///
     /// # Examples
@@ -231,7 +231,7 @@ impl<K: ?Sized, T, L, S> StripedLock<K, T, L, S> {
         self.striped.iter_mut().map(Stripe::get_mut)
     }
 
-    /// The data of every stripe in ascending order, with the default value where a stripe is not in use.
+    /// The data of every stripe in ascending order. A stripe that is not in use has the default value.
     ///
     /// # Examples
     ///

@@ -30,7 +30,7 @@ pub(in crate::asynchronous) fn unless_closed<G>(outcome: Result<G, AcquireError>
     outcome.unwrap_or_else(|error| closed(error))
 }
 
-/// The same future, with an error if it can't become a guard. Made by
+/// A future that returns an error instead of panicking if it can't become a guard. Made by
 /// [`Acquire::checked`](super::Acquire::checked) and [`Acquire::unless_crowded`](super::Acquire::unless_crowded), and
 /// the same methods of [`AcquireMany`](super::AcquireMany).
 ///

@@ -62,7 +62,7 @@ impl Place {
     }
 }
 
-/// Four bits of a key's hash: 1 where the key is not known, else 2 to 14.
+/// Four bits of a key's hash, as a number from 2 to 14; or 1 if the key is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::asynchronous) struct Fingerprint(#[cfg(feature = "stats")] u32);
 

@@ -1,5 +1,5 @@
 //! All holders of a set (feature `diagnose`). A guard is on record from when it is made until just before it
-//! releases. So are the stripes that a waiter was granted and has not claimed.
+//! releases. The stripes that a waiter was granted and has not claimed are on record, too.
 
 use std::collections::HashMap;
 use std::task::Waker;

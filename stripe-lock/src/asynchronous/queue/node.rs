@@ -7,7 +7,7 @@
 //! | `Idle` | no | its future | `Resume`, when the future has to wait |
 //! | `Resume(stripe)`: holds what it wants below `stripe`, and its future has to continue from there | no | its future | `Waiting`; `Granted` |
 //! | `Waiting(stripe)` | yes | the holder of the lock of the stripe's bucket | `Notified`; and, unlinked, any of the others |
-//! | `Notified(stripe)`: first in the queue and woken, to compete with newcomers | yes | the same | `Waiting`, where a newcomer was faster; and, unlinked, any of the others |
+//! | `Notified(stripe)`: first in the queue and woken, to compete with newcomers | yes | the same | `Waiting`, if a newcomer was faster; and, unlinked, any of the others |
 //! | `Granted`: has all that it wants | no | its future | `Idle` |
 //! | `Closed(stripe)`: holds what it wants below `stripe`, and the set was closed | no | its future | `Idle` |
 //!
