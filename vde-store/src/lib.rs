@@ -1,5 +1,5 @@
-//! A crash-safe disk engine: keys to byte values in one container file. Writers of different keys run in parallel, and one
-//! sync serves all the writers that wait.
+//! A crash-safe disk engine that stores keys and byte values in one container file. Writers of different keys run in
+//! parallel, and one sync serves all waiting writers.
 //!
 //! ```
 //! use vde_store::Vde;
@@ -20,7 +20,7 @@
 //! |---|---|
 //! | methods that block the calling thread | [`Vde`] |
 //! | the same methods as `async fn`, over the same engine | [`AsyncVde`]; [`Vde::to_async`] and [`AsyncVde::blocking`] convert |
-//! | other settings than the defaults | [`VdeOptions`] |
+//! | settings other than the defaults | [`VdeOptions`] |
 //! | writes that do not wait for the disk | [`Vde::with_durability`] |
 //! | writes that happen together | [`Batch`] |
 //! | writes that depend on the old value | [`Vde::update`], [`Vde::compare_and_swap`] |
@@ -39,27 +39,29 @@
 //!
 //! # Closing
 //!
-//! [`Vde::close`] syncs what is buffered, unlocks the file, and returns whether that worked. Dropping the last handle does the
-//! same without reporting errors, and it blocks: async code awaits [`AsyncVde::close`]. Views, readers and pinned values keep the
-//! file locked until they are dropped, too. A kill or a power cut before that may lose what was buffered and not yet synced.
+//! [`Vde::close`] syncs what is buffered, unlocks the file, and returns whether that worked. Dropping the last handle
+//! does the same without reporting errors, and it blocks: async code awaits [`AsyncVde::close`]. Views, readers and
+//! pinned values also keep the file locked until they are dropped. A kill or a power cut before the store is closed
+//! may lose buffered writes that are not synced yet.
 //!
 //! A child process that starts another program (`std::process::Command`) does not disturb the store. A forked copy of the
 //! process must not use it: the copy has none of the store's threads.
 //!
 //! # When something is damaged
 //!
-//! Every byte is covered by a checksum, and an [`Error::Corrupt`] names the structure and the byte. Opening refuses a damaged
-//! log; [`VdeOptions::salvage`] opens what it leaves, for reading, and [`Vde::backup`] of that is a whole store again.
+//! Every byte is covered by a checksum, and an [`Error::Corrupt`] names the structure and the byte. Opening a store
+//! with a damaged log fails. [`VdeOptions::salvage`] opens it for reading, and shows what is undamaged;
+//! [`Vde::backup`] copies that into a new store.
 //!
 //! # Features
 //!
-//! `cli` (default): the command `vde`; turn the default features off where only the library is wanted. `testing`: the
+//! `cli` (default): the command `vde`; turn the default features off if you need only the library. `testing`: the
 //! simulated disk of the crash tests.
 //!
 //! # When not to use it
 //!
-//! For joins, secondary indexes or transactions that span reads and writes, take a database. For data that several
-//! processes write, take a server: one process at a time writes a container. Other processes can
+//! For joins, secondary indexes or transactions that span reads and writes, use a database. For data that several
+//! processes write, use a server: one process at a time writes a container. Other processes can
 //! [read](VdeOptions::read_only) its newest checkpoint meanwhile.
 
 #![deny(unsafe_code)]

@@ -67,10 +67,10 @@ pub struct Stats {
     /// Bytes of pages that hold index and large values.
     pub page_bytes: u64,
     /// Bytes of free segments, and of free pages in other segments. New writes use them before the container grows.
-    /// [`Vde::compact`] returns those to the file system that it has not got yet.
+    /// [`Vde::compact`] returns them to the file system.
     pub free_bytes: u64,
-    /// An upper bound of the bytes that [`Vde::compact`] could return to the file system: those that the container
-    /// takes and that have nothing live. `compact` needs some of them itself.
+    /// An upper bound of the bytes that [`Vde::compact`] could return to the file system: the bytes allocated to the
+    /// container, without live data. `compact` itself needs some of this space.
     pub reclaimable_bytes: u64,
     /// Bytes of segments that will be free once older readers have ended.
     pub retired_bytes: u64,
@@ -103,14 +103,14 @@ pub struct Stats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// All is well.
+    /// The store needs no attention.
     Healthy,
-    /// It works, but will not for long if this continues.
+    /// The store works, but it will stop working if the cause continues.
     Degraded {
         /// The reason, as text.
         reason: &'static str,
     },
-    /// Something does not work.
+    /// The store has failed in part, or is about to fail.
     Critical {
         /// The reason, as text.
         reason: &'static str,
@@ -129,9 +129,9 @@ impl Vde {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] if the disk has no space for it: the next checkpoint finishes it. [`Error::ReadOnly`],
-    /// [`Error::Io`], [`Error::Poisoned`]. [`Error::Corrupt`] if the index is damaged: that turns the store read-only
-    /// and loses nothing.
+    /// [`Error::Full`] if the disk has no space for the checkpoint: the next checkpoint includes its work.
+    /// [`Error::ReadOnly`], [`Error::Io`], [`Error::Poisoned`]. [`Error::Corrupt`] if the index is damaged: the store
+    /// turns read-only, and no data is lost.
     ///
     /// # Examples
     ///
@@ -145,13 +145,13 @@ impl Vde {
         self.shared().checkpoint(Purpose::Changes)
     }
 
-    /// Keeps the store as it is now as a named snapshot, durably. Its data is not collected until the snapshot is
-    /// deleted.
+    /// Takes a named snapshot of the store as it is now, and makes it durable. The space of its data is not reused
+    /// until the snapshot is deleted.
     ///
     /// # Errors
     ///
-    /// [`Error::SnapshotExists`]; [`Error::InvalidOption`] if the name is empty or longer than 255 bytes; as
-    /// [`checkpoint`](Self::checkpoint).
+    /// [`Error::SnapshotExists`]; [`Error::InvalidOption`] if the name is empty or longer than 255 bytes; the errors
+    /// of [`checkpoint`](Self::checkpoint).
     ///
     /// # Examples
     ///
@@ -188,7 +188,7 @@ impl Vde {
     ///
     /// # Errors
     ///
-    /// [`Error::SnapshotNotFound`]; as [`checkpoint`](Self::checkpoint).
+    /// [`Error::SnapshotNotFound`]; the errors of [`checkpoint`](Self::checkpoint).
     ///
     /// # Examples
     ///
@@ -226,13 +226,13 @@ impl Vde {
         Ok(ReadView { layers, horizon: Horizon::LATEST })
     }
 
-    /// Ends the refusal of writes on a full disk, if the disk has space again. Writes that were logged meanwhile are
-    /// made durable first. It does nothing if the disk was not full.
+    /// Lets writes continue after [`Error::Full`], if the disk has space again. It first makes the writes durable
+    /// that are logged and not yet durable. It does nothing if the disk was not full.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] if there is no space yet; [`Error::Poisoned`] after a failure that only opening the store
-    /// again ends; [`Error::ReadOnly`].
+    /// [`Error::Full`] if there is still no space; [`Error::Poisoned`] after a failure from which a store recovers
+    /// only by being opened again; [`Error::ReadOnly`].
     ///
     /// # Examples
     ///
@@ -251,12 +251,12 @@ impl Vde {
         self.shared().resume()
     }
 
-    /// Returns space to the file system: collects segments that are not nearly all live, rewrites the index without
-    /// gaps, moves data from the container's end into free space before it, cuts the container, and punches holes
-    /// into free space inside of it. Returns how many bytes the file system got. Writers and readers continue
-    /// meanwhile. Space that readers still need is not returned.
+    /// Returns space to the file system. It moves live records out of log segments that are less than 97 % live,
+    /// rewrites the index without gaps, moves data from the container's end into free space before it, shortens the
+    /// container, and punches holes into free space inside it. Returns how many bytes the file system got. Writers
+    /// and readers continue meanwhile. Space that readers still need is not returned.
     ///
-    /// A store does this by itself if most of the container is free. Call it to return less than that.
+    /// A store does this by itself if most of the container is free. Call it to return space earlier.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Copies of a whole store, made while it is written to.
+//! Copies of a whole store, made while writers continue.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,13 +18,15 @@ impl Vde {
     /// Copies the store, as it is now, into a new container at `path`. Readers and writers continue meanwhile. Values
     /// keep their metadata; named snapshots are not copied. Returns how many keys were copied.
     ///
-    /// The copy is written to a temporary file beside `path`, and appears at `path` once it is whole and durable. A
-    /// failure leaves nothing. A kill leaves the temporary file, whose name ends in `.partial`; the next backup to
-    /// `path` removes it. New versions in the copy continue after those of the store.
+    /// The copy is written to a temporary file beside `path`, and appears at `path` once it is whole and durable. If
+    /// the copy fails, the temporary file is removed. If the process is killed, the temporary file stays; its name
+    /// ends in `.partial`, and the next backup to `path` removes it. New versions in the copy continue after those of
+    /// the store.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if `path` exists already or cannot be written; as [`ReadView::get`](crate::ReadView::get).
+    /// [`Error::Io`] if `path` exists already or cannot be written; the errors of
+    /// [`ReadView::get`](crate::ReadView::get).
     ///
     /// # Examples
     ///

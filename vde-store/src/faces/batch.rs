@@ -100,9 +100,9 @@ impl Batch {
         self
     }
 
-    /// Adds a condition: if it does not hold for `key` when the batch is committed, nothing is written. The batch's
-    /// own writes do not count. With conditions, a caller can read several keys, and write only if none of them has
-    /// changed since.
+    /// Adds a condition: if it does not hold for `key` when the batch is committed, nothing is written. It is checked
+    /// before the batch's own writes. With conditions, a caller can read several keys, and write only if none of them
+    /// has changed since.
     ///
     /// # Examples
     ///
@@ -155,8 +155,8 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// As [`Vde::put`]; [`Error::ConditionFailed`](crate::Error::ConditionFailed) if a condition does not hold;
-    /// nothing was written then.
+    /// As [`Vde::put`]. [`Error::ConditionFailed`](crate::Error::ConditionFailed) if a condition does not hold; then
+    /// nothing is written.
     ///
     /// # Examples
     ///

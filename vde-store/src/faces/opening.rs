@@ -18,9 +18,9 @@ impl VdeOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyOpen`] if another process has it open (when opening for reading: only if the system has no
-    /// locks that tell a writer of its readers). [`Error::NotAStore`], [`Error::NewerFormat`] or [`Error::Corrupt`]
-    /// if the container cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
+    /// [`Error::AlreadyOpen`] if another process has it open. Opening for reading fails with this error only on
+    /// systems where a writer cannot detect readers. [`Error::NotAStore`], [`Error::NewerFormat`] or
+    /// [`Error::Corrupt`] if the container cannot be used; [`Error::InvalidOption`]; [`Error::Io`].
     ///
     /// # Examples
     ///
@@ -53,8 +53,8 @@ impl VdeOptions {
         device.and_then(|device| Vde::start(self, Arc::new(device))).map_err(|error| error.in_file(path))
     }
 
-    /// Until the newest checkpoint is known, the writer overwrites nothing that any checkpoint needs; after that,
-    /// nothing that this one needs.
+    /// Opens a container for reading that a writer may have open. Until the newest checkpoint is known, the writer
+    /// overwrites no data of any checkpoint; after that, no data of the newest.
     fn open_beside_writer(self, path: &Path) -> Result<Vde> {
         let device = Arc::new(FileDevice::open_beside_writer(path)?);
         device.read_from(newest_checkpoint(&*device)?)?;
@@ -149,8 +149,8 @@ pub(crate) fn initialise(device: &dyn Device, segment_size: u32, seq: u64) -> Re
     let mut blocks = superblock.encode();
     superblock.generation = 1;
     blocks.extend_from_slice(&superblock.encode());
-    // The superblocks are synced before anything is written behind them, so that torn ones are not taken for damaged
-    // ones.
+    // The superblocks are synced before anything is written after them, so that recovery does not take torn
+    // superblocks for damaged ones.
     let written = device.write_at(&blocks, 0).and_then(|()| device.sync());
     written.map_err(|e| Error::io("write the first superblocks", e))?;
     // The maintenance thread prepares the other segments.
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::container::format::BLOCK;
 
-    /// A device that keeps what is written to it and takes no memory for the rest, and counts how often it is read.
+    /// A device that keeps only the blocks that were written, and counts how often it is read.
     #[derive(Default)]
     struct Sparse {
         blocks: Mutex<HashMap<u64, [u8; BLOCK as usize]>>,
@@ -248,7 +248,7 @@ mod tests {
         store.checkpoint().unwrap();
         store.put("k", "new").unwrap();
         assert!(device.len().unwrap() > 1_000_000_000_000, "the catalog lies at its end");
-        // It is never closed.
+        // A simulated crash: the store is never closed.
         std::mem::forget(store);
         let before = device.reads.load(Ordering::Relaxed);
         let store = options().open_device(device.clone()).unwrap();

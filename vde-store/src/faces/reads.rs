@@ -39,7 +39,7 @@ impl Vde {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let key = key.as_ref();
         check_key(key)?;
-        // Not by a view, whose reference count would be shared by all readers.
+        // It takes no view, because all readers would share the view's reference count.
         self.shared().with_layers(|layers, horizon| layers.get(key, horizon))
     }
 
@@ -61,7 +61,8 @@ impl Vde {
         self.read_view().value(key)
     }
 
-    /// The bytes of the value of `key` that are in `range`, fewer if the value ends sooner. Other bytes are not read.
+    /// The bytes of the value of `key` that are in `range`; fewer if the value ends earlier. Bytes outside the range
+    /// are not read.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Vde {
         self.read_view().get_range(key, range)
     }
 
-    /// A reader of the value of `key`, which holds no more than a chunk of it in memory.
+    /// A reader of the value of `key`. It holds at most one chunk of the value in memory.
     ///
     /// # Errors
     ///

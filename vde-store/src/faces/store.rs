@@ -17,7 +17,7 @@ use crate::engine::value::{UserMetadata, Value, encode_user};
 use crate::faces::asynchronous::AsyncVde;
 use crate::faces::batch::Batch;
 
-/// Owns the threads. It is dropped with the last handle: then it ends the threads and syncs the log.
+/// Owns the background threads. It is dropped with the last handle, and then ends the threads and syncs the log.
 struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -28,7 +28,7 @@ impl Engine {
     fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
         let shared = self.shared.clone();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
-            // If the thread panics, writers that wait for it must get an error.
+            // If the background thread panics, writers that wait for it must get an error.
             let _poisoning = shared.group_commit.poison_on_panic();
             run(&shared);
         });
@@ -42,7 +42,7 @@ impl Engine {
         self.shared.group_commit.stop();
         self.shared.maintenance.stop();
         for thread in self.threads.drain(..) {
-            // A panic there has been reported already, and what was acknowledged is in the log.
+            // A panic of the thread has been reported already, and all acknowledged writes are in the log.
             let _ = thread.join();
         }
         let closed = if self.shared.options.read_only { Ok(()) } else { self.shared.close() };
@@ -171,7 +171,7 @@ impl Vde {
         self.durability
     }
 
-    /// Another handle to the same store, with another [`Durability`] of its writes.
+    /// Another handle to the same store, whose writes have this [`Durability`].
     ///
     /// # Examples
     ///
@@ -241,12 +241,12 @@ impl Vde {
         self.acknowledge(seq)
     }
 
-    /// Stores the bytes of `source` under `key`, with `user` metadata. A value of any length takes constant memory.
-    /// Nothing is visible before all of it was read.
+    /// Stores the bytes of `source` under `key`, with `user` metadata. The memory it takes does not depend on the
+    /// length of the value. Readers see the value once all of it is stored.
     ///
     /// # Errors
     ///
-    /// As [`put`](Self::put), and [`Error::Io`] if `source` fails; nothing was changed then.
+    /// As [`put`](Self::put). [`Error::Io`] if `source` fails; then nothing is changed.
     ///
     /// # Examples
     ///
@@ -288,9 +288,9 @@ impl Vde {
     /// Calls `new` with the value of `key`, and stores the result; `None` stands for no value, before and after.
     /// Returns the previous value.
     ///
-    /// `new` runs under the key's stripe: no other write of the key comes between, and writers of keys on other
-    /// stripes continue. Keep it short: every write to a key of that stripe, and every batch that has one, waits for
-    /// it. It may read the store. A write to the store from inside it fails with [`Error::InsideUpdate`].
+    /// `new` runs while the key's stripe is held: no other write of the key comes between, and writers of keys on
+    /// other stripes continue. Keep it short: every write to a key of that stripe, and every batch with such a write,
+    /// waits for it. It may read the store. A write to the store from inside it fails with [`Error::InsideUpdate`].
     ///
     /// # Errors
     ///
@@ -361,7 +361,7 @@ impl Vde {
     /// Makes the writes of a batch.
     pub(crate) fn write(&self, writes: &Writes) -> Result<()> {
         let decided = self.shared().write_batch(writes, self.durability, true)?;
-        // It may wait, so it has an outcome.
+        // `write_batch` was allowed to wait, so it has an outcome.
         decided.map_or(Ok(()), |decided| {
             self.acknowledge(decided.seq)?;
             decided.outcome()
@@ -369,7 +369,7 @@ impl Vde {
     }
 
     /// Removes every key in `range`. It logs one record, however many keys there are; the next checkpoint reads the
-    /// index pages that have them. All other writes wait while it is logged.
+    /// index pages that contain the keys. All other writes wait while the record is logged.
     ///
     /// # Errors
     ///
@@ -453,10 +453,10 @@ impl Vde {
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`] if something else uses the store. If there is another handle, the store stays open until the
-    /// last handle is dropped. If only views, readers or pinned values are left, everything is on the disk, and the
-    /// file stays locked until they are dropped. [`Error::Io`] and [`Error::Poisoned`]: writes that were acknowledged
-    /// as durable are safe, buffered ones may be lost; the file is unlocked.
+    /// [`Error::InUse`] if another handle, view, reader or pinned value exists. With another handle, the store stays
+    /// open until the last handle is dropped. If only views, readers or pinned values are left, everything is on the
+    /// disk, and the file stays locked until they are dropped. [`Error::Io`] and [`Error::Poisoned`]: writes that
+    /// were acknowledged as durable are safe, and buffered writes may be lost; the file is unlocked.
     ///
     /// # Examples
     ///

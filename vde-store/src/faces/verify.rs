@@ -73,12 +73,12 @@ impl Report {
     }
 }
 
-/// Everything to check, at one moment. While the trees are held, none of it is reused, including the log after the
-/// newest checkpoint and its catalog.
+/// Everything to check, as it is at one moment. While the trees are held, none of this space is reused, including the
+/// newest catalog and the log after the newest checkpoint.
 struct Checked {
     superblock: Superblock,
     catalog_runs: Vec<PageRun>,
-    /// The index and those of snapshots, and how many keys each has.
+    /// The newest index and the indexes of the snapshots, and how many keys each has.
     trees: Vec<(Arc<Tree>, u64)>,
 }
 
@@ -106,7 +106,7 @@ struct Scan<'a, F> {
 }
 
 impl<F: FnMut(Progress)> Scan<'_, F> {
-    /// Damage goes into the report; anything else ends the scan.
+    /// Adds damage to the report. Any other error ends the scan.
     fn note(&mut self, outcome: Result<()>) -> Result<()> {
         match outcome {
             Err(error @ Error::Corrupt { .. }) => {
@@ -117,7 +117,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         }
     }
 
-    /// The persisted catalog, in `runs`.
+    /// Checks the persisted catalog, which occupies `runs`.
     fn catalog(&mut self, at: Extent, runs: &[PageRun]) -> Result<()> {
         let pages = &self.store.shared().pages;
         for run in runs {
@@ -129,7 +129,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         runs.iter().try_for_each(|run| self.check_taken(*run))
     }
 
-    /// An index that has `keys` keys, as the catalog at `catalog` says.
+    /// Checks an index, which must have `keys` keys according to the catalog at `catalog`.
     fn tree(&mut self, tree: &Tree, keys: u64, catalog: u64) -> Result<()> {
         let (keys_before, problems_before) = (self.report.keys, self.report.problems.len());
         if let Some(root) = tree.root {
@@ -170,7 +170,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         Ok(())
     }
 
-    /// An entry of the leaf at `page`.
+    /// Checks an entry of the leaf at `page`.
     fn entry(&mut self, tree: &Tree, key: &[u8], value: LeafValue<'_>, page: u64) -> Result<()> {
         self.progress.keys += 1;
         self.report.keys += 1;
@@ -210,7 +210,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         }
     }
 
-    /// The durable part of the log after the last checkpoint, with the large values that it maps.
+    /// Checks the durable part of the log after the last checkpoint, and the large values that its records map.
     fn log(&mut self, start: LogPosition) -> Result<()> {
         let shared = self.store.shared();
         let durable = shared.log.durable();
@@ -242,7 +242,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
 
 impl Vde {
     /// Reads and checks everything that the store refers to: every index page and every value, those of snapshots
-    /// included, and the log behind the last checkpoint. It calls `progress` from time to time. Damage does not end
+    /// included, and the log after the last checkpoint. It calls `progress` from time to time. Damage does not end
     /// the scan; it is listed in the report. Readers and writers continue meanwhile; space that the scan still has to
     /// read is not reused.
     ///

@@ -6,20 +6,21 @@ use crate::engine::view::ReadView;
 use crate::faces::store::Vde;
 
 impl Vde {
-    /// A view of the store, and every change that becomes durable after it: puts, deletions, and deletions of ranges,
-    /// in the order in which they were made, batches whole. A cache, an index or a copy elsewhere can follow the
-    /// store by them.
+    /// A view of the store, and every change that becomes durable after it: puts, deletions, and deletions of ranges.
+    /// The changes come in the order in which they were made, and batches come whole. Use them to keep a cache, an
+    /// index or a copy elsewhere up to date.
     ///
-    /// The view shows durable writes only, and no buffered ones. The view and the changes together are the contents
-    /// of the store, without a gap or an overlap. The call waits for one sync, if there are logged writes that are
-    /// not durable yet.
+    /// The view contains only durable writes. The view and the changes together are the contents of the store,
+    /// without a gap or an overlap. The call waits for one sync if there are logged writes that are not durable yet.
     ///
-    /// A watch ends when the store is closed. A new watch of the reopened store begins with a new view. That contains
-    /// all changes that were yielded before, except for keys that were changed again; those have a greater version.
+    /// A watch ends when the store is closed. A new watch of the reopened store begins with a new view, which
+    /// contains all changes that were yielded before. If a key was changed again since, the view has its newer
+    /// version.
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly), because such a store does not change; as [`flush`](Self::flush).
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), because a read-only store does not change; the errors of
+    /// [`flush`](Self::flush).
     ///
     /// # Examples
     ///

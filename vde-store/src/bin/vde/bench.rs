@@ -35,7 +35,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Random bytes, which no compression makes shorter.
+/// Random bytes, which cannot be compressed.
 fn noise(size: usize) -> Result<Vec<u8>, Failure> {
     let source = Path::new("/dev/urandom");
     let mut value = vec![0; size];

@@ -67,10 +67,11 @@ fn target(dir: &Path, key: &[u8]) -> Result<PathBuf, Failure> {
     Err(Failure::Io(key.escape_ascii().to_string(), reason))
 }
 
-/// The end of the name of a file that is being written, after the number of the process.
+/// A file that is being written has a name that ends with the process id and this suffix.
 const SUFFIX: &str = ".partial";
 
-/// Removes the unfinished files for `target` that killed processes left: files with such a name that are not locked.
+/// Removes the unfinished files for `target` that killed processes left: files with a temporary name that are not
+/// locked.
 fn remove_leftovers(target: &Path) {
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Some(name), Ok(files)) = (target.file_name(), fs::read_dir(parent)) else { return };
@@ -86,8 +87,8 @@ fn remove_leftovers(target: &Path) {
     }
 }
 
-/// Writes a file that appears at `path` once it is whole. If `path` is not a regular file (a terminal, a pipe), it is
-/// written to directly.
+/// Writes a file that appears at `path` once it is whole. If `path` is a terminal or a pipe, this writes to it
+/// directly.
 pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failure> {
     let there = fs::metadata(path).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
@@ -102,7 +103,8 @@ pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failur
     let partial = PathBuf::from(partial);
     let mut write = || {
         let mut file = File::create_new(&partial)?;
-        // Shows other processes that the file is in use. On a file system without locks, the remains of a killed process stay.
+        // The lock shows other processes that the file is in use. On a file system without locks, files that killed
+        // processes left are not removed.
         let _ = file.try_lock();
         if let Some(there) = &there {
             file.set_permissions(there.permissions())?;
@@ -116,7 +118,7 @@ pub(crate) fn write_whole(path: &Path, mut from: impl Read) -> Result<(), Failur
     write().map_err(at(path))
 }
 
-/// Writes every value to a file. With `salvage`, damaged values are named and left out.
+/// Writes every value to a file. With `salvage`, it skips damaged values and reports each.
 pub(crate) fn export(view: &ReadView, dir: &Path, salvage: bool, as_json: bool) -> Result<(), Failure> {
     let bar = ProgressBar::new_spinner();
     let (mut keys, mut left_out) = (0u64, 0u64);

@@ -36,7 +36,7 @@ struct Cli {
 enum Command {
     /// Store a value, read from FILE or from standard input
     Put {
-        /// The container; created if there is none
+        /// The container; created if it does not exist
         store: PathBuf,
         key: OsString,
         /// The file to read; `-` or `@-` is standard input
@@ -67,7 +67,7 @@ enum Command {
     Ls {
         /// The container
         store: PathBuf,
-        /// Only keys that begin with this
+        /// List only keys that begin with this prefix
         #[arg(default_value = "")]
         prefix: OsString,
         /// End each key with a NUL instead of a newline, for keys that contain newlines
@@ -91,7 +91,7 @@ enum Command {
     },
     /// Store every file below a directory under its relative path
     Import {
-        /// The container; created if there is none
+        /// The container; created if it does not exist
         store: PathBuf,
         dir: PathBuf,
     },
@@ -99,7 +99,7 @@ enum Command {
     Export {
         /// The container
         store: PathBuf,
-        /// Created if there is none
+        /// The directory to write to; created if it does not exist
         dir: PathBuf,
         #[command(flatten)]
         at: At,
@@ -110,7 +110,7 @@ enum Command {
         store: PathBuf,
         /// The snapshot to take
         name: Option<String>,
-        /// Delete it instead
+        /// Delete the snapshot instead of taking it
         #[arg(short, long, requires = "name")]
         delete: bool,
     },
@@ -233,7 +233,7 @@ fn main() -> ExitCode {
     let store = cli.command.store();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader has closed our output. That is no failure.
+        // The reader of the output has closed it, which is not a failure.
         Err(Failure::Io(place, error)) if place == OUTPUT && error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -309,7 +309,7 @@ fn open(path: &Path) -> Result<Vde, Failure> {
     Ok(VdeOptions::new().create_if_missing(false).open(path)?)
 }
 
-/// Options to open a store for reading, beside other readers.
+/// Options that open a store for reading; other processes may read it at the same time.
 fn reading() -> VdeOptions {
     VdeOptions::new().read_only(true)
 }
@@ -333,7 +333,7 @@ fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
-/// A bar on standard error, if that is a terminal. The template is one of ours, so it cannot be refused.
+/// A progress bar, which is shown if standard error is a terminal.
 fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
     match ProgressStyle::with_template(template) {

@@ -71,7 +71,7 @@ pub(crate) fn verify(store: &Vde, as_json: bool) -> Result<(), Failure> {
     if report.is_clean() { Ok(()) } else { Err(Failure::Damaged) }
 }
 
-/// Copies a store. With `salvage`, damaged entries are named and left out.
+/// Copies a store. With `salvage`, it skips damaged entries and reports each.
 pub(crate) fn backup(store: &Path, path: &Path, salvage: bool, as_json: bool) -> Result<(), Failure> {
     let mut left_out = Vec::new();
     let keys = busy("copying", || {

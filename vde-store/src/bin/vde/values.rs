@@ -14,7 +14,7 @@ pub(crate) fn put(store: &Path, key: &[u8], file: &Path, meta: &UserMetadata) ->
     if ["-", "@-"].iter().any(|name| file == Path::new(name)) {
         return Ok(Vde::open(store)?.put_with(key, io::stdin().lock(), meta)?);
     }
-    // Before the store is opened: a mistyped file name must not create an empty store.
+    // The file is opened first, because a mistyped file name must not create an empty store.
     let source = File::open(file).map_err(at(file))?;
     let bar = bytes(source.metadata().ok().map(|metadata| metadata.len()));
     let stored = Vde::open(store)?.put_with(key, bar.wrap_read(source), meta);
