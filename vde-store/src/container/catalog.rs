@@ -1,5 +1,5 @@
-//! The catalog: what a checkpoint persists beside the index pages. Each checkpoint writes a new one. The superblock
-//! points to the catalog if that fits a segment, otherwise to a list of its pieces.
+//! The catalog: everything that a checkpoint persists except the index pages. Each checkpoint writes a new one. The
+//! superblock points to the catalog if it fits into a segment, otherwise to a list of its pieces.
 
 use crate::container::error::{Error, Result};
 use crate::container::format::{BLOCK, Extent, Fields, Geometry, MAX_COUNT};
@@ -193,7 +193,7 @@ impl Catalog {
         catalog.is_plausible(geometry).then_some((catalog, table))
     }
 
-    /// Whether its contents are possible. The checksum proves only that they are what was written.
+    /// Whether its contents are possible. The checksum proves only that the contents were written as they are.
     fn is_plausible(&self, geometry: Geometry) -> bool {
         let roots = self.snapshots.iter().map(|snapshot| snapshot.root).chain([self.root]).flatten();
         let runs = roots.map(|root| PageRun::of(root.offset, u64::from(root.len)));

@@ -2,8 +2,8 @@
 
 use crate::container::format::{Fields, MAX_LEAF_VALUE, MAX_RECORD_VALUE};
 
-/// The compressed form of `value`, if that saves at least an eighth. With less, reading would cost more than the
-/// space is worth.
+/// The compressed form of `value`, if that saves at least an eighth. A smaller saving is not worth the cost of
+/// decompression.
 pub(crate) fn pack(value: &[u8]) -> Option<Vec<u8>> {
     // A checkpoint copies shorter values into the index uncompressed.
     if value.len() <= MAX_LEAF_VALUE {
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_is_unpacked() {
+    fn unpack_reverses_pack() {
         let text = b"stripe by stripe, ".repeat(100);
         let packed = pack(&text).unwrap();
         assert!(packed.len() < text.len() / 4);
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_shrink_is_left_alone() {
+    fn short_and_incompressible_values_are_not_packed() {
         let mut rng = fastrand::Rng::with_seed(1);
         let noise: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(5000).collect();
         assert_eq!(pack(&noise), None);
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_no_value() {
+    fn damaged_bytes_do_not_unpack() {
         let packed = pack(&[7; 1000]).unwrap();
         for len in 0..packed.len() {
             assert_eq!(unpack(&packed[..len]), None);

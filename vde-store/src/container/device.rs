@@ -63,8 +63,8 @@ pub trait Device: Send + Sync + 'static {
     /// ```
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
-    /// As [`write_at`](Self::write_at), for large writes that nobody is likely to read soon: a file is
-    /// written past the page cache where the system can, so that they neither burden the syncs of others nor drive out what is
+    /// As [`write_at`](Self::write_at), for large writes that are unlikely to be read soon. A file bypasses the page
+    /// cache if the system supports that. So these writes neither slow down other syncs nor evict pages that are
     /// read. Offset and length are multiples of 4096.
     ///
     /// # Errors
@@ -83,8 +83,8 @@ pub trait Device: Send + Sync + 'static {
         self.write_at(data, offset)
     }
 
-    /// As [`write_at`](Self::write_at), for large writes that are likely to be read soon: a file keeps them in the page cache,
-    /// and begins at once to bring them to the disk, so that the next sync has little left to wait for.
+    /// As [`write_at`](Self::write_at), for large writes that are likely to be read soon. A file keeps them in the
+    /// page cache and starts writing them to the disk at once, so that the next sync has less to wait for.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ pub trait Device: Send + Sync + 'static {
         self.write_at(data, offset)
     }
 
-    /// How many bytes of free space it has, if that is known.
+    /// The free space of the underlying storage in bytes, if that is known.
     ///
     /// # Examples
     ///
@@ -115,7 +115,7 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// How many bytes of the underlying storage it takes, if that is known. It is less than the length if
+    /// How many bytes of the underlying storage are allocated, if that is known. They are fewer than the length if
     /// [`discard`](Device::discard) has left holes.
     ///
     /// # Examples
@@ -129,9 +129,9 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// Allocates the space of a range. Later writes to it cannot fail for lack of space, and change no file-system
-    /// metadata once this was synced. The bytes of the range, which is not in use, become undefined. Returns whether
-    /// there was anything to do, and so to sync.
+    /// Allocates the space of a range that is not in use. Its bytes become undefined. Later writes to the range
+    /// cannot fail for lack of space and, after the next sync, change no file-system metadata. Returns whether
+    /// anything was allocated, and so needs a sync.
     ///
     /// # Errors
     ///
@@ -148,8 +148,8 @@ pub trait Device: Send + Sync + 'static {
         Ok(false)
     }
 
-    /// Returns the space of a range to the file system, if the system can do that inside of a file. The bytes of the
-    /// range, which is not in use, become undefined.
+    /// Returns the space of a range that is not in use to the file system, if the system supports that inside a file.
+    /// The bytes of the range become undefined.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ pub trait Device: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A map of the first `len` bytes, written or not yet, if the device can be mapped.
+    /// A map of the first `len` bytes, if the device can be mapped. The map may reach beyond the device's end.
     ///
     /// # Examples
     ///
@@ -181,8 +181,8 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
-    /// Whether another process reads the container as it was at a checkpoint before this one. If so, the data of that
-    /// checkpoint must not be overwritten.
+    /// Whether another process reads a checkpoint before number `checkpoint`. If so, the data of earlier checkpoints
+    /// must not be overwritten.
     ///
     /// # Examples
     ///
@@ -259,7 +259,7 @@ pub trait Device: Send + Sync + 'static {
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
-/// What keeps two processes from writing one container.
+/// The lock that keeps two processes from writing one container.
 ///
 /// # Examples
 ///
@@ -275,7 +275,7 @@ pub enum Lock {
     /// The operating system's lock on the file.
     #[default]
     File,
-    /// Nothing, for file systems that have no locks. The caller must let one process at a time open the container:
+    /// No lock, for file systems without locks. The caller must let only one process at a time open the container:
     /// two writers destroy it, and a reader beside a writer reads data that is being overwritten.
     None,
 }

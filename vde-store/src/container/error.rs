@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation failed. Cheap to clone: writers that shared one failed sync all receive its cause.
+/// Why an operation failed. It is cheap to clone: all writers that waited for a failed sync receive its cause.
 ///
 /// # Examples
 ///
@@ -88,9 +88,9 @@ pub enum Error {
         /// The first failure.
         cause: Arc<io::Error>,
     },
-    /// A watcher took its changes too slowly: there were more than are kept in memory. The changes that it has not
-    /// received yet are lost to it.
-    #[error("the watcher fell behind: there were more changes than are kept for it")]
+    /// A watcher received its changes too slowly: those that it has not received exceed
+    /// [`VdeOptions::watch_bytes`](crate::VdeOptions::watch_bytes). The watch has ended.
+    #[error("the watcher fell behind: the changes that it has not received exceed `watch_bytes`")]
     FellBehind,
     /// A condition of a batch does not hold, so nothing was written.
     #[error("the condition on key `{}` does not hold", key.escape_ascii())]
@@ -101,14 +101,14 @@ pub enum Error {
     /// The device has no space. Reads, deletions and checkpoints continue while the space that is reserved for them
     /// lasts. Once there is space again, [`Vde::try_resume`](crate::Vde::try_resume) lets writes continue.
     ///
-    /// Usually nothing was changed. If the log itself had no space, `try_resume` makes the logged writes durable.
-    /// They are lost if the store is closed before.
+    /// Usually nothing was changed. If the log itself had no space, the write may be logged in memory: then
+    /// `try_resume` makes it durable, and closing the store before that loses it.
     #[error("the disk is full: {cause}")]
     Full {
         /// The operating system's error.
         cause: Arc<io::Error>,
     },
-    /// A key is empty or longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN).
+    /// A key is empty, or longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN).
     #[error("a key has 1 to 65536 bytes, this one has {len}")]
     InvalidKey {
         /// The length of the key in bytes.
@@ -152,7 +152,7 @@ fn named(path: Option<&Path>) -> String {
 }
 
 impl Error {
-    /// As [`io`](Self::io), of the file at `path`.
+    /// As [`io`](Self::io), for the file at `path`.
     pub(crate) fn at(path: &Path, action: &'static str, source: &io::Error) -> Self {
         Self::io(action, io::Error::new(source.kind(), format!("{}{source}", named(Some(path)))))
     }
@@ -161,7 +161,7 @@ impl Error {
         Self::NotAStore { path: None, reason }
     }
 
-    /// The same, of the container at `path`.
+    /// The same error, with the path of the container.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         match self {
             Self::NotAStore { reason, .. } => Self::NotAStore { path: Some(path.into()), reason },
@@ -185,8 +185,8 @@ impl Error {
         Self::Corrupt { what, offset }
     }
 
-    /// Whether a write failed for lack of space. A failed sync never counts as that, whatever its error says, because
-    /// the data may be lost: it is [`Poisoned`](Self::Poisoned).
+    /// Whether a write failed for lack of space. A failed sync is always [`Poisoned`](Self::Poisoned), even if its
+    /// error is lack of space, because the data may be lost.
     pub(crate) fn is_lack_of_space(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
     }

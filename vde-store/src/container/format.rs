@@ -20,11 +20,11 @@ pub(crate) const DATA_START: u64 = 2 * BLOCK;
 
 /// The allowed sizes of a segment in bytes, powers of two.
 pub(crate) const SEGMENT_SIZES: RangeInclusive<u32> = 1 << 18..=1 << 30;
-/// No counter of a container ever reaches this. A file with a greater counter is not a container of this crate. So
-/// counting on never overflows.
+/// No counter of a container ever reaches this. A file with such a counter is not a container of this crate. So
+/// incrementing a counter never overflows.
 pub(crate) const MAX_COUNT: u64 = 1 << 62;
-/// How many segments beyond the container's end a structure may refer to: a crash may have kept the structure and
-/// lost the file's new length.
+/// How many segments beyond the container's end a structure may refer to. A crash may keep the structure and lose the
+/// file's new length.
 pub(crate) const MAX_BEYOND_END: u64 = 1 << 16;
 
 /// First four bytes of a log unit.
@@ -35,9 +35,10 @@ pub(crate) const UNIT_HEAD: usize = 48;
 pub(crate) const RECORD_HEAD: usize = 32;
 /// Length of a whole link record.
 pub(crate) const LINK_LEN: usize = RECORD_HEAD + 16;
-/// Room that a segment always keeps for the unit that links it to the next one.
+/// Bytes that every segment reserves for the unit that links it to the next segment.
 pub(crate) const LINK_RESERVE: usize = UNIT_HEAD + LINK_LEN;
-/// A unit of at least so many bytes is followed by zeros up to a multiple of [`BLOCK`], so that large units share no block.
+/// A unit of at least this many bytes is followed by zeros up to a multiple of [`BLOCK`], so that large units share
+/// no block.
 pub(crate) const LARGE_UNIT: usize = 128 << 10;
 
 /// The longest key in bytes.
@@ -57,7 +58,8 @@ pub(crate) const MAX_RECORD_VALUE: usize = 64 * 1024;
 pub(crate) const MAX_VALUE: u64 = 1 << 48;
 /// The longest encoded user metadata.
 pub(crate) const MAX_USER_LEN: usize = 64 * 1024;
-/// The longest value that a checkpoint copies into the index, so that segments of the log become free as a whole.
+/// The longest value that a checkpoint copies into the index. The log's copies of such values die, and whole segments
+/// become free.
 pub(crate) const MAX_LEAF_VALUE: usize = 256;
 
 /// The checksum of bytes that lie at `offset`, so that bytes in a wrong place never validate.
@@ -100,7 +102,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Where the log continues behind a checkpoint.
+/// Where the log continues after a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogPosition {
     /// Index of the segment.
@@ -140,7 +142,7 @@ impl Extent {
     }
 }
 
-/// The superblock, from which everything is reached. There are two, written alternately; the newer valid one counts.
+/// The superblock, the root of all references. There are two, written alternately; the newer valid one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
     /// The format version of the build that wrote it. This build writes its own version.
@@ -175,7 +177,7 @@ impl Superblock {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(BLOCK as usize);
         out.extend_from_slice(&MAGIC);
-        // The format, and the oldest builds' versions that may read and write it.
+        // The format version, and the oldest versions that may read and write it.
         for version in [FORMAT, FORMAT, FORMAT] {
             out.extend_from_slice(&version.to_le_bytes());
         }
@@ -310,15 +312,16 @@ pub(crate) struct UnitHead {
     pub(crate) ordinal: u64,
     /// Sequence number of the unit's first record.
     pub(crate) first_seq: u64,
-    /// The log was known to be durable up to this sequence number when the unit was written. A valid unit therefore
-    /// proves that a damaged one before that point was damaged after it had been synced, and not torn by a crash.
+    /// The log was known to be durable up to this sequence number when the unit was written. So a valid unit proves
+    /// that an invalid unit before that point was damaged after its sync, and not torn by a crash.
     pub(crate) durable_seq: u64,
-    /// Checksum of the unit before, which also salts this unit's checksum: recycled bytes never validate.
+    /// Checksum of the unit before. It also seeds this unit's checksum, so that bytes of a reused segment never
+    /// validate.
     pub(crate) chain: u64,
 }
 
 impl UnitHead {
-    /// The header, which ends with its checksum, and that checksum. `sums` are the checksums of the records.
+    /// Returns the encoded header, and the checksum that it ends with. `sums` are the checksums of the records.
     pub(crate) fn encode(self, sums: &[u8], salt: u64) -> ([u8; UNIT_HEAD], u64) {
         let mut out = [0; UNIT_HEAD];
         out[0..4].copy_from_slice(&UNIT_MAGIC.to_le_bytes());
@@ -334,8 +337,8 @@ impl UnitHead {
         (out, sum)
     }
 
-    /// The state of the unit's checksum before the first record. Updated with the checksums of the records, in order,
-    /// it becomes that of the unit. Those cover the records, so no byte is hashed twice.
+    /// The state of the unit's checksum before the first record. Updating it with the checksums of the records, in
+    /// order, gives the unit's checksum. The checksums of the records cover the records, so no byte is hashed twice.
     pub(crate) fn hash(&self, bytes: &[u8], salt: u64) -> Xxh3 {
         let mut hash = Xxh3::with_seed(self.chain ^ salt);
         hash.update(&bytes[..UNIT_HEAD - 8]);
@@ -360,7 +363,7 @@ impl UnitHead {
     }
 }
 
-/// Where the unit behind one of `len` bytes at `start` begins; offsets are those in a segment.
+/// Where the next unit begins after one of `len` bytes at `start`. Offsets count from the start of the segment.
 pub(crate) fn unit_end(start: u32, len: u32) -> u32 {
     let end = start.saturating_add(len);
     if (len as usize) < LARGE_UNIT { end } else { end.checked_next_multiple_of(BLOCK as u32).unwrap_or(end) }
@@ -372,7 +375,8 @@ pub(crate) enum Kind {
     Put = 1,
     Delete = 2,
     Link = 3,
-    /// Deletes the keys from the record's on; its value is the first one behind them, or empty if they are the last.
+    /// Deletes the keys from the record's key on. Its value is the first key after them, or empty if there is no
+    /// upper bound.
     DeleteRange = 4,
 }
 
@@ -439,9 +443,10 @@ pub(crate) fn head_checksum(prefix: &[u8], between: &[u8], salt: u64) -> u64 {
     head_checksum_of(prefix, [between, &[], &[]], salt)
 }
 
-/// As [`head_checksum`], with what is between in parts.
+/// As [`head_checksum`], with the bytes between head and value in parts.
 pub(crate) fn head_checksum_of(prefix: &[u8], parts: [&[u8]; 3], salt: u64) -> u64 {
-    // Most records have only a short key behind the head: one call over a small buffer beats the streaming state.
+    // Most records have only a short key after the head. For them, one call over a small buffer is faster than a
+    // streaming hash.
     let len = prefix.len() + parts.iter().map(|p| p.len()).sum::<usize>();
     let mut small = [0; 128];
     if len <= small.len() {

@@ -13,24 +13,24 @@ use crate::container::device::{Device, Mapping};
 use crate::container::error::{Error, Result};
 use crate::container::format::{BLOCK, Extent, Geometry, extent_checksum};
 
-/// The first map covers this much of the file, written or not; each later one twice as much.
+/// The first map covers this many bytes, even if the file is shorter. Each later map is twice as long.
 const FIRST_MAP: u64 = 1 << 34;
 
-/// How much of what will be read soon is fetched. Behind that, the processor sees by itself what comes next.
+/// How many bytes of a record are prefetched. The processor itself prefetches the bytes after them.
 const FETCHED: usize = 512;
 const CACHE_LINE: usize = 64;
 
-/// A map, and which of its pages and records were verified since they were written.
+/// A map of the container, with bits for the pages and records that were verified since they were written.
 pub(crate) struct Map {
     mapping: Mapping,
     verified: Box<[AtomicU64]>,
     records: Box<[OnceLock<Box<[AtomicU64]>>]>,
 }
 
-/// Records of at least so many bytes have a bit that says whether they were verified. No two of them begin in the same
-/// so many bytes.
+/// A record of at least this many bytes has a bit that says whether it was verified. Two such records never begin in
+/// the same block of this length.
 const NOTED: u64 = 256;
-/// The bits of this much of the container are allocated together, once one of them is needed.
+/// The bits for this many bytes of the container are allocated together, once one of them is needed.
 const NOTED_TOGETHER: u64 = 16 << 20;
 
 /// Whether a record was verified since it was written.
@@ -47,7 +47,7 @@ impl Verified<'_> {
     }
 }
 
-/// The map of the container as it is at a moment, if there is one.
+/// The current map of the container, if there is one.
 pub(crate) struct Shown(Guard<Option<Arc<Map>>>);
 
 /// The container, for reading.
@@ -78,7 +78,7 @@ impl Deref for Bytes {
     }
 }
 
-/// Bytes of the container that outlive the reading of them.
+/// Bytes of the container that a caller can keep.
 #[derive(Clone)]
 pub(crate) enum PinnedBytes {
     Mapped {
@@ -95,8 +95,8 @@ pub(crate) enum PinnedBytes {
     },
 }
 
-/// Bytes that keep a map and whatever else other bytes of it need. One thread's readers share one anchor, so that they do not
-/// count in the same cache line as the readers of other threads.
+/// Keeps a map alive, and an owner of the space, for other bytes of the same map. The readers of one thread share one
+/// anchor, so their reference count is in another cache line than those of other threads.
 pub(crate) struct Anchor {
     pub(crate) bytes: PinnedBytes,
     #[allow(dead_code, reason = "held, never read")]
@@ -145,7 +145,7 @@ impl PinnedBytes {
         self
     }
 
-    /// Has the processor fetch the start of other bytes of the same map, which will be read soon. Nothing is read from a disk.
+    /// Prefetches the start of other bytes of the same map into the processor's cache. It reads nothing from a disk.
     pub(crate) fn fetch(&self, offset: u64, len: u32) {
         if let Self::Mapped { map, .. } = self
             && let Ok(start) = usize::try_from(offset)
@@ -170,7 +170,8 @@ fn fetch_line(line: &[u8]) {
 fn fetch_line(_: &[u8]) {}
 
 impl Bytes {
-    /// Whether they are a record that was verified since it was written, if that is noted for it.
+    /// The bit that says whether these bytes, a record, were verified since they were written. `None` if they have no
+    /// such bit.
     pub(crate) fn verified_record(&self) -> Option<Verified<'_>> {
         match self {
             Self::Mapped { map, start, end } => map.as_ref()?.verified_record(*start, *end),
@@ -191,7 +192,7 @@ impl Bytes {
 }
 
 impl Pages {
-    /// Reads by copying until [`allow_map`](Self::allow_map).
+    /// The pages are read by copying until [`allow_map`](Self::allow_map).
     pub(crate) fn new(device: Arc<dyn Device>, geometry: Geometry) -> Self {
         Self {
             device,
@@ -220,14 +221,15 @@ impl Pages {
         self.copy(offset, len)
     }
 
-    /// As [`read`](Self::read), but never through the map. If bytes were never written, or the disk cannot read them,
-    /// reading them through the map ends the process.
+    /// As [`read`](Self::read), but never through the map. Reading bytes through the map ends the process if they
+    /// were never written or if the disk cannot read them.
     pub(crate) fn read_copy(&self, offset: u64, len: usize, what: &'static str) -> Result<Bytes> {
         self.end_of(offset, len, what)?;
         self.copy(offset, len)
     }
 
-    /// As [`read`](Self::read), and keeps the bytes. If they are in the anchor's map, they keep the anchor.
+    /// As [`read`](Self::read), for bytes that the caller keeps. If they are in the anchor's map, they keep the
+    /// anchor alive.
     pub(crate) fn read_anchored(
         &self,
         anchor: &Arc<Anchor>,
@@ -253,8 +255,8 @@ impl Pages {
         Ok(Bytes::Copied(bytes))
     }
 
-    /// From here on, the container is read through a map, if the device has one. Recovery has proven the bytes that
-    /// it read, and made the others durable.
+    /// From now on, the container is read through a map, if the device has one. Recovery has verified the bytes that
+    /// it read, and made all others durable.
     pub(crate) fn allow_map(&self) {
         *self.remap.lock() = true;
     }
@@ -308,8 +310,7 @@ impl Pages {
         Ok(bytes)
     }
 
-    /// The map from which [`extent_in`](Self::extent_in) reads. Loading it once for several runs is cheaper than once
-    /// for each.
+    /// The map from which [`extent_in`](Self::extent_in) reads. It is cheaper to load it once for several reads.
     pub(crate) fn shown(&self) -> Shown {
         Shown(self.map.load())
     }
@@ -356,8 +357,8 @@ impl Pages {
         self.corruptions.load(Ordering::Relaxed)
     }
 
-    /// Runs a check of bytes that a crash may have torn, and does not count failures as damage. No other thread reads
-    /// meanwhile.
+    /// Runs a check of bytes that a crash may have torn, and does not count its failures as damage. No other thread
+    /// may read meanwhile.
     pub(crate) fn overlooking<T>(&self, check: impl FnOnce() -> T) -> T {
         let before = self.corruptions();
         let checked = check();
@@ -389,14 +390,14 @@ impl Pages {
 }
 
 impl Shown {
-    /// A block that holds a verified page.
+    /// The block with this index. The caller knows that it holds a verified page.
     pub(crate) fn block(&self, block: u64) -> Option<&[u8]> {
         let start = usize::try_from(block * BLOCK).ok()?;
         self.0.as_deref()?.mapping.get(start..start + BLOCK as usize)
     }
 }
 
-/// So many words without a bit.
+/// `words` words without a set bit.
 fn none_of(words: u64) -> Box<[AtomicU64]> {
     (0..words).map(|_| AtomicU64::new(0)).collect()
 }

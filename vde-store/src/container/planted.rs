@@ -1,7 +1,7 @@
 //! Planted bugs, to test the tests: a crash test that does not find a planted bug would not find a real one. Without
 //! the feature `testing` there are none, and checking for one costs nothing.
 
-/// A bug that a store can be opened with.
+/// A deliberate bug for tests.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ pub enum Bug {
     SyncsApart,
     /// Opening regards the log's tail as durable, although a failed sync may have left it in the page cache only.
     TrustCachedLog,
-    /// As `TrustCachedLog`, for the superblock.
+    /// Opening regards the superblock as durable, although a failed sync may have left it in the page cache only.
     TrustCachedSuperblock,
     /// Opening falls back to the older superblock if the newest one refers to something damaged.
     FallBack,
@@ -51,11 +51,11 @@ pub enum Bug {
     WatchLate,
     /// A container reserves no space at its end for a full disk.
     NothingKept,
-    /// A checkpoint on a full disk takes any free pages, whether they were written beforehand or not.
+    /// A checkpoint on a full disk takes any free pages, not only preallocated ones.
     HolesTaken,
     /// Puts use the space that the log reserves for deletions.
     NothingForDeletions,
-    /// A record counts as verified if the one was that it has overwritten.
+    /// A record counts as verified if the record that it has overwritten was verified.
     TrustRewritten,
 }
 

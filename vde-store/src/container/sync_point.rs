@@ -1,9 +1,10 @@
 //! The only place that syncs the container, and the only record of its failures.
 //!
-//! A system reports the failure of a write once for each open file: to the first sync, whichever thread wrote. The log, the
-//! checkpoint and the maintenance thread share one file. So the sync of one thread may fail because of a page that another
-//! thread wrote, whose own sync then succeeds. Hence two rules. A failure is recorded before the failed sync returns. And a
-//! sync counts only once every sync that ran beside it has returned, and none has failed so far.
+//! The system reports a failed write only once for each open file: to the next sync, whichever thread wrote. The log,
+//! the checkpoint and the maintenance thread share one file. So a page that one thread wrote may fail the sync of
+//! another thread, and the writer's own sync then succeeds. Hence two rules. A failure is recorded before the failed
+//! sync returns. And a sync counts as successful only when every sync that ran at the same time has returned, and
+//! none has failed so far.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::container::device::Device;
 use crate::container::planted::{Bug, Planted};
 
-/// Syncs the container, and remembers the first failure for good.
+/// Syncs the container, and remembers the first failure permanently.
 pub(crate) struct SyncPoint {
     device: Arc<dyn Device>,
     /// The first failure. Nothing is written or acknowledged after it.
@@ -43,7 +44,7 @@ impl Running {
         self.numbers.retain(|running| *running != number);
     }
 
-    /// Whether one of the syncs that had begun with number `last` still runs.
+    /// Whether a sync with a number up to `last` still runs.
     fn has_up_to(&self, last: u64) -> bool {
         self.numbers.iter().any(|running| *running <= last)
     }
@@ -64,12 +65,12 @@ impl SyncPoint {
         self.planted
     }
 
-    /// Fails once anything has failed.
+    /// Returns the first failure, if there is one.
     pub(crate) fn check(&self) -> Result<(), Arc<io::Error>> {
         self.failure.get().map_or(Ok(()), |cause| Err(cause.clone()))
     }
 
-    /// Records a failure, if it is the first. Returns the first.
+    /// Records a failure, if it is the first one. Returns the first failure.
     pub(crate) fn fail(&self, cause: Arc<io::Error>) -> Arc<io::Error> {
         self.failure.get_or_init(|| cause).clone()
     }
@@ -100,13 +101,14 @@ impl SyncPoint {
         }
     }
 
-    /// Records a failure if its holder panics, since it is then unknown what was written.
+    /// Returns a guard. A panic while it is held is recorded as a failure, because it is then unknown what was
+    /// written.
     pub(crate) fn fail_on_panic(&self) -> FailOnPanic<'_> {
         FailOnPanic(self)
     }
 }
 
-/// A running sync. It ends when this is dropped, by a panic too.
+/// A running sync. It ends when this is dropped, even by a panic.
 struct Ending<'a> {
     point: &'a SyncPoint,
     number: u64,

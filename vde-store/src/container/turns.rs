@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-/// Counts the work that was done since other tasks could run.
+/// Counts the work that was done since other tasks last ran.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     spent: u64,
 }
 
 impl Turns {
-    /// How much of `length` may still be done. Pending, and woken at once, if that much was done already.
+    /// How much of `length` may still be done. Returns `Pending`, and wakes the task at once, if `length` is used up.
     pub(crate) fn left(&mut self, length: u64, cx: &Context<'_>) -> Poll<u64> {
         if self.spent < length {
             return Poll::Ready(length - self.spent);
@@ -28,24 +28,24 @@ impl Turns {
 }
 
 thread_local! {
-    /// How much the tasks of this thread have done without waiting since one of them let others run.
+    /// How much work the tasks of this thread have done without waiting, since a task last yielded.
     static AT_ONCE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How much may be done without letting other tasks run. One read counts as 1.
+/// How much work may be done before a task yields. One read counts as 1.
 const AT_ONCE_IN_A_TURN: u64 = 128;
 pub(crate) const READ: u64 = 1;
 /// How much a write counts, compared to a read.
 pub(crate) const WRITE: u64 = 8;
 
-/// To await after work that needed no waiting. A loop of such work would never let other tasks run, so now and then
-/// this is pending, and wakes its task at once.
+/// Awaited after work that did not have to wait. A loop of such work would never let other tasks run, so from time to
+/// time this future yields: it is pending once, and wakes its task at once.
 pub(crate) async fn done_at_once(work: u64) {
     let done = AT_ONCE.get() + work;
-    let mut has_rested = done < AT_ONCE_IN_A_TURN;
-    AT_ONCE.set(if has_rested { done } else { 0 });
+    let mut has_yielded = done < AT_ONCE_IN_A_TURN;
+    AT_ONCE.set(if has_yielded { done } else { 0 });
     poll_fn(|cx| {
-        if std::mem::replace(&mut has_rested, true) {
+        if std::mem::replace(&mut has_yielded, true) {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

@@ -1,7 +1,8 @@
 //! Where a blob's bytes are.
 //!
-//! A short blob's map lists extents and the checksums of chunks. A longer one would not fit a record, so the blob is cut
-//! into parts of equal length; each has such a map in pages of its own, and the blob's map lists those.
+//! The map of a short blob lists extents and the checksums of chunks. The map of a long blob would not fit into a
+//! record. So a long blob is divided into parts of equal length. Each part has such a map in pages of its own, and
+//! the blob's map lists the maps of the parts.
 
 use std::fmt;
 
@@ -57,7 +58,7 @@ impl Part {
         }
     }
 
-    /// The encoded map of a part, which its pages begin with.
+    /// The encoded map of a part, as its pages store it.
     pub(super) fn encode_page(&self) -> Vec<u8> {
         let mut out = PART_MAGIC.to_le_bytes().to_vec();
         self.encode(&mut out);
@@ -140,7 +141,7 @@ pub(super) enum Listed {
     Parts {
         /// How many bytes each part but the last has.
         part_len: u64,
-        /// Where the map of each is.
+        /// Where the map of each part is.
         maps: Vec<Extent>,
     },
 }
@@ -149,12 +150,12 @@ pub(super) enum Listed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlobMap {
     pub(crate) len: u64,
-    /// Of the whole content.
+    /// The checksum of the whole content.
     pub(crate) checksum: u64,
     pub(super) listed: Listed,
 }
 
-/// The part of a blob that was read last, with its index.
+/// The part of a blob that was last read, with its index.
 #[derive(Default)]
 pub(crate) struct Held(Option<(u64, Part)>);
 
@@ -165,7 +166,7 @@ impl fmt::Debug for Held {
 }
 
 impl BlobMap {
-    /// Length of an encoded map of no parts, and what each adds.
+    /// Length of an encoded map without parts, and the length that each part adds.
     pub(super) const PARTS_LEN: (u64, u64) = (28, 20);
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -185,7 +186,7 @@ impl BlobMap {
         out
     }
 
-    /// Decodes a map whose own checksum was verified; `offset` says where it was.
+    /// Decodes a map whose checksum was verified. `offset` is its place in the container, for errors.
     pub(crate) fn decode(bytes: &[u8], offset: u64) -> Result<Self> {
         Self::fields(&mut Fields(bytes)).ok_or(Error::corrupt(MAP, offset))
     }
@@ -280,7 +281,7 @@ impl BlobMap {
         Ok(out)
     }
 
-    /// The whole value: in place if it is one contiguous piece of a mapped file.
+    /// The whole value. It is not copied if it is one contiguous piece of a mapped file.
     pub(crate) fn pin(&self, pages: &Pages) -> Result<PinnedBytes> {
         if let Listed::Chunks(part) = &self.listed
             && let [(offset, len)] = part.extents[..]
@@ -325,7 +326,7 @@ mod tests {
     const LEN: u64 = 1 << 48;
     const PART_LEN: u64 = 512 << 20;
 
-    /// A value of 2^48 bytes, all of them in the same 64 KiB.
+    /// A value of 2^48 bytes whose chunks are all the same 64 KiB of the container.
     fn longest() -> (BlobMap, Pages) {
         let bytes: Vec<u8> = (0..CHUNK).map(|i| (i / 256) as u8 ^ i as u8).collect();
         let (run, map_at) = (PageRun { offset: DATA_START, pages: 16 }, DATA_START + CHUNK as u64);
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_value_is_read_at_both_ends_and_at_the_seams() {
+    fn the_longest_value_is_read_at_both_ends_and_across_boundaries() {
         let (map, pages) = longest();
         let map = BlobMap::decode(&map.encode(), 0).unwrap();
         for seam in [5, CHUNK as u64, PART_LEN, LEN / 2, LEN - 5] {
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_whose_parts_are_not_as_many_as_its_length_needs_is_refused() {
+    fn a_map_with_too_many_or_too_few_parts_is_refused() {
         let (mut map, _) = longest();
         for len in [LEN + 1, LEN - PART_LEN, 0] {
             map.len = len;

@@ -1,4 +1,5 @@
-//! Values too long for a log record: chunks in runs of pages of their own, and a map of them in the log.
+//! Blobs: values too long for a log record. Their chunks are in runs of pages outside the log, and the log has a map
+//! of them.
 
 mod map;
 mod reading;
@@ -23,25 +24,26 @@ pub(crate) use reading::{Reading, Source};
 /// The action named when a blob's pages cannot be written.
 pub(crate) const WRITE_BLOB: &str = "write the value";
 
-/// So much at the start of a value is kept in the page cache; a value of gigabytes would drive out what others need.
+/// How many bytes at the start of a value are kept in the page cache. A whole value of gigabytes would evict pages
+/// that others need.
 const CACHED: u64 = 16 << 20;
 
 /// The unit of allocation and writing in bytes; a multiple of the chunk.
 const PIECE: usize = 16 * CHUNK;
-/// How many pieces a part has: few enough for the map of one part to fit any container's records, and enough for the map
-/// of all parts of the longest value to fit a record where segments have their usual size.
+/// How many pieces a part has. They are few enough that the map of one part fits into a record of any container. They
+/// are enough that the map of the longest value fits into a record of a container with the default segment size.
 pub(crate) const PART_PIECES: u64 = 512;
 
 /// A blob to which no record refers yet. If it is dropped before a record does, its pages are freed.
 pub(crate) struct PendingBlob {
     pages: Arc<Pages>,
     segments: Arc<Mutex<Segments>>,
-    /// The first segment that it must not use, if there is such a limit.
+    /// All its pages must be before this segment, if there is such a limit.
     end: Option<u32>,
     pub(crate) len: u64,
     content: Xxh3,
     part_len: u64,
-    /// The part that is being written, and the maps of those that were.
+    /// The part that is being written, and the maps of the parts before it.
     part: Part,
     maps: Vec<Extent>,
     runs: Vec<PageRun>,
@@ -74,7 +76,7 @@ impl PendingBlob {
         }
     }
 
-    /// A blob before segment `end`, in any free pages.
+    /// As [`new`](Self::new), for a blob whose pages must all be before segment `end`.
     pub(crate) fn before(
         end: u32,
         pages: Arc<Pages>,
@@ -86,7 +88,7 @@ impl PendingBlob {
         blob
     }
 
-    /// A buffer for [`push`](Self::push).
+    /// A buffer of one piece, for [`push`](Self::push).
     pub(crate) fn piece(&self) -> Vec<u8> {
         vec![0; piece_len(self.pages.geometry())]
     }
@@ -115,7 +117,7 @@ impl PendingBlob {
         Ok(())
     }
 
-    /// Takes up to `count` pages in a row, all of them or a multiple of `unit`.
+    /// Takes a run of `count` pages, or a shorter run of a multiple of `unit` pages.
     fn take(&self, count: u32, unit: u32) -> Option<PageRun> {
         let mut segments = self.segments.lock();
         let Some(end) = self.end else { return Some(segments.take_pending(count)) };
@@ -132,7 +134,7 @@ impl PendingBlob {
         }
     }
 
-    /// Writes whole pages: all of them, or those at the front, a multiple of `unit` bytes.
+    /// Writes all of `bytes`, which are whole pages, or the front of them, a multiple of `unit` bytes.
     fn write(&mut self, bytes: &[u8], unit: usize) -> Result<PageRun> {
         let pages_of = |len: usize| (len as u64 / BLOCK) as u32;
         let Some(run) = self.take(pages_of(bytes.len()), pages_of(unit)) else {
@@ -165,7 +167,7 @@ impl PendingBlob {
         Ok(())
     }
 
-    /// The map of what was pushed, for the record.
+    /// The map of the blob, for its record.
     pub(crate) fn finish(&mut self) -> Result<Vec<u8>> {
         let listed = if self.maps.is_empty() {
             Listed::Chunks(std::mem::take(&mut self.part))
@@ -213,7 +215,7 @@ pub(crate) fn write(
     }
 }
 
-/// As [`write`](write()), for a blob that must be before some segment. `None` if there is no room for it.
+/// As [`write`](write()), for a blob whose pages must be before a segment. `None` if there is no room for it.
 pub(crate) fn write_if_room(
     blob: PendingBlob,
     source: &mut dyn Read,
@@ -243,14 +245,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_may_be_as_long_as_they_are_promised_to_be() {
+    fn the_longest_value_of_each_segment_size() {
         let len_of = |segment_size| {
             let geometry = Geometry { segment_size, salt: 0 };
             max_len(geometry, PART_PIECES * piece_len(geometry) as u64)
         };
         assert_eq!(len_of(16 << 20), MAX_VALUE);
         assert_eq!(len_of(1 << 30), MAX_VALUE);
-        // A container of this segment size cannot be much longer than that in any case.
+        // A container with this segment size cannot be much longer than that anyway.
         assert!((700 << 30..800 << 30).contains(&len_of(1 << 18)), "{}", len_of(1 << 18));
     }
 }

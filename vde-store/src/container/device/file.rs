@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::container::device::{Device, Lock, Mapping, readers, system};
 use crate::container::error::{Error, Result};
 
-/// A container file. It is locked by the operating system's file lock while it is open.
+/// A container file. While it is open, it holds the operating system's file lock.
 ///
 /// # Examples
 ///
@@ -24,17 +24,17 @@ use crate::container::error::{Error, Result};
 #[derive(Debug)]
 pub struct FileDevice {
     file: File,
-    /// The same file opened past the page cache, if the file system allows that.
+    /// The same file, opened for direct writes that bypass the page cache, if the file system allows that.
     direct: Option<File>,
     /// The process that took the lock.
     process: u32,
 }
 
-/// The lock belongs to the open file, which a child process shares from its fork on until it starts a program. Closing the
-/// file would leave the lock with such a child.
+/// Unlocks explicitly. The lock belongs to the open file, which a forked child process shares until it starts another
+/// program. If this process only closed the file, the child would keep the lock.
 impl Drop for FileDevice {
     fn drop(&mut self) {
-        // A forked child that exits must not unlock the file, which its parent still uses.
+        // A forked child that exits must not unlock the file, because its parent still uses the file.
         if std::process::id() == self.process {
             let _ = self.file.unlock();
             let _ = readers::let_go_of_all(&self.file);
@@ -47,7 +47,7 @@ impl FileDevice {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the file exists already or cannot be created.
+    /// [`Error::Io`] if the file exists already or cannot be created.
     ///
     /// # Examples
     ///
@@ -78,7 +78,7 @@ impl FileDevice {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyOpen`] where it is open elsewhere; [`Error::Io`] where it cannot be opened.
+    /// [`Error::AlreadyOpen`] if it is open elsewhere; [`Error::Io`] if it cannot be opened.
     ///
     /// # Examples
     ///
@@ -100,11 +100,11 @@ impl FileDevice {
         Self::open_with(OpenOptions::new().read(true).write(true), path, false, lock)
     }
 
-    /// Opens the file at `path` for reading, shared with other readers but with no writer.
+    /// Opens the file at `path` for reading. Other readers may have it open, but no writer.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyOpen`] where a writer has it open; [`Error::Io`] where it cannot be opened.
+    /// [`Error::AlreadyOpen`] if a writer has it open; [`Error::Io`] if it cannot be opened.
     ///
     /// # Examples
     ///
@@ -130,7 +130,7 @@ impl FileDevice {
     pub(crate) fn open_beside_writer(path: &Path) -> Result<Self> {
         let file = open_regular(OpenOptions::new().read(true), path)?;
         readers::hold(&file, 0).map_err(|e| match e.kind() {
-            // There are no such locks, so a writer would not know of this reader.
+            // Without byte-range locks, a writer would not know of this reader.
             io::ErrorKind::Unsupported | io::ErrorKind::WouldBlock => {
                 Error::AlreadyOpen { path: path.into() }
             }
@@ -152,7 +152,8 @@ impl FileDevice {
         let failed = |e: io::Error| Error::at(path, "open the container", &e);
         loop {
             let device = Self::locked(open_regular(options, path)?, path, shared, lock)?;
-            // Another file may have got the name before this one was locked. Writes to this one would be lost then.
+            // Another file may have been renamed to `path` before this one was locked. Then writes to this one would
+            // be lost.
             if system::is_at(&device.file, path).map_err(failed)? {
                 return Ok(device);
             }
@@ -186,8 +187,8 @@ fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<File> {
     }
 }
 
-/// A new file that has a temporary name until it is whole, so that neither a crash nor a failure leaves half of it at
-/// its path.
+/// A new file that has a temporary name until it is whole, so that neither a crash nor a failure leaves an incomplete
+/// file at its path.
 pub(crate) struct Partial<'a> {
     path: &'a Path,
     /// The temporary name. The file is removed when this is dropped, unless it got its final name.
@@ -201,7 +202,7 @@ impl<'a> Partial<'a> {
         if path.symlink_metadata().is_ok() {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }
-        // Without locks, it is unknown which of them are still being written.
+        // Without locks, it is unknown which temporary files are still being written.
         if lock == Lock::File {
             remove_leftovers(path);
         }
@@ -213,7 +214,7 @@ impl<'a> Partial<'a> {
             let partial = Self { path, partial: partial.into() };
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&partial.partial);
             match FileDevice::locked(file.map_err(failed)?, &partial.partial, false, lock) {
-                // Another process took it for a leftover before it was locked.
+                // Another process took the file for a leftover and locked it first.
                 Err(Error::AlreadyOpen { .. }) => {}
                 Ok(device) if !system::is_at(&device.file, &partial.partial).unwrap_or(false) => {}
                 device => return Ok((partial, device?)),
@@ -221,7 +222,7 @@ impl<'a> Partial<'a> {
         }
     }
 
-    /// Gives the file its name. It was made durable before.
+    /// Gives the file its final name. The caller has made its contents durable.
     pub(crate) fn finish(self) -> Result<()> {
         system::rename_to_new(&self.partial, self.path)
             .map_err(|e| Error::at(self.path, "create the container", &e))?;
@@ -258,7 +259,7 @@ fn remove_leftovers(path: &Path) {
     }
 }
 
-/// Direct writes go out in pieces of this size, through one aligned buffer.
+/// Unaligned data is written directly in pieces of this size, through one aligned buffer.
 const BULK: usize = 1 << 20;
 /// What direct writes must be aligned to, in memory and on the device.
 pub(super) const ALIGNMENT: usize = 4096;
@@ -284,7 +285,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the directory entry of a file durable, without which a crash could lose the whole file.
+/// Makes the directory entry of a file durable. Without it, a crash could lose the whole file.
 fn sync_parent(path: &Path) -> Result<()> {
     let directory = parent(path);
     system::sync_directory(directory).map_err(|e| Error::at(directory, "sync the container's directory", &e))
@@ -330,7 +331,7 @@ impl Device for FileDevice {
             for at in (hole..hole_end).step_by(BULK) {
                 let piece = (hole_end - at).min(BULK as u64) as usize;
                 if let Err(error) = self.write_bulk(&zeros[..piece], at) {
-                    // Other programs may need the little space that was left.
+                    // Returns the space that this call allocated: other programs may need it.
                     let _ = self.file.set_len(before);
                     return Err(error);
                 }
@@ -348,7 +349,7 @@ impl Device for FileDevice {
         system::map(&self.file, len)
     }
 
-    /// If that is unknown, there may be a reader.
+    /// Returns `true` if it is unknown, because there may be a reader.
     fn is_read_before(&self, checkpoint: u64) -> bool {
         readers::is_held_before(&self.file, checkpoint).unwrap_or(true)
     }
@@ -371,7 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_filled_leaves_no_file_and_what_is_there_is_left_alone() {
+    fn a_failed_creation_leaves_no_file_and_replaces_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.vde");
         let files = || fs::read_dir(dir.path()).unwrap().count();
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_gets_the_name_meanwhile_is_not_written() {
+    fn a_file_that_was_renamed_to_the_path_is_not_written() {
         let dir = tempfile::tempdir().unwrap();
         let (path, other) = (dir.path().join("store.vde"), dir.path().join("other.vde"));
         fs::write(&path, "ours").unwrap();
@@ -410,7 +411,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_is_no_file_is_refused() {
+    fn a_pipe_or_a_directory_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kill_has_left_is_removed_by_the_next_creation_and_nothing_else_is() {
+    fn the_next_creation_removes_the_temporary_file_of_a_killed_process_and_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.vde");
         let names = [
@@ -443,11 +444,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_child_inherits_does_not_keep_the_lock() {
+    fn an_inherited_file_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.vde");
         let device = FileDevice::create(&path).unwrap();
-        // As a child has it between its fork and the start of its program.
+        // A forked child has such a copy until it starts another program.
         let inherited = device.file.try_clone().unwrap();
         assert!(matches!(FileDevice::open(&path), Err(Error::AlreadyOpen { .. })));
         drop(device);
@@ -456,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_the_process_does_not_unlock() {
+    fn a_forked_process_does_not_unlock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.vde");
         let device = FileDevice::create(&path).unwrap();
@@ -466,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_prepared_takes_space_and_keeps_no_hole() {
+    fn preparing_fills_holes_and_keeps_data() {
         const PAGE: u64 = ALIGNMENT as u64;
         let dir = tempfile::tempdir().unwrap();
         let device = FileDevice::create(&dir.path().join("store.vde")).unwrap();

@@ -1,5 +1,5 @@
-//! How readers beside a writer make themselves known: each locks one byte far behind the container's end. The offset
-//! of that byte is the number of the checkpoint that it reads. The system releases the lock when the reader's process
+//! How a writer learns of readers in other processes: each reader locks one byte far beyond the container's end. The
+//! offset of that byte says which checkpoint the reader reads. The system releases the lock when the reader's process
 //! ends, even by a kill.
 //!
 //! The locks belong to the open file and not to the process, so that a process may write a container and read it as well.
@@ -56,7 +56,7 @@ mod locks {
         }
         let mut in_the_way = bytes(F_WRLCK, FIRST, place(checkpoint)? - FIRST);
         match fcntl(file, FcntlArg::F_OFD_GETLK(&mut in_the_way)) {
-            // Then no reader has one.
+            // Without byte-range locks, no reader holds one.
             Err(error) if is_unsupported(error) => Ok(false),
             outcome => outcome.map(|_| i32::from(in_the_way.l_type) != F_UNLCK).map_err(Into::into),
         }

@@ -58,9 +58,9 @@ mod unix {
     #[allow(unsafe_code, reason = "a map lets point reads do without a system call and a copy each")]
     pub(crate) fn map(file: &File, len: u64) -> Option<Mapping> {
         let len = usize::try_from(len).ok()?;
-        // SAFETY: the file's lock keeps other processes from writing it, or tells the writing process what is read
-        // here. The engine writes no byte that a reader can still reach, so mapped bytes do not change while they are
-        // borrowed.
+        // SAFETY: the file's lock keeps other processes from writing the file, or tells the writing process which
+        // checkpoint is read here. The engine writes no byte that a reader can still reach, so mapped bytes do not
+        // change while they are borrowed.
         let mapped = unsafe { memmap2::MmapOptions::new().len(len).map(file) };
         mapped.ok().map(Mapping::new)
     }
@@ -109,7 +109,7 @@ mod elsewhere {
         Ok(true)
     }
 
-    /// Directories cannot be synced there.
+    /// Directories cannot be synced on this system.
     pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -135,8 +135,8 @@ pub(super) use elsewhere::{
 #[cfg(unix)]
 pub(super) use unix::{allocated, available, is_at, map, read_at, sync_directory, without_waiting, write_at};
 
-/// Opens a file, which was opened at `path`, once more to write past the page cache. Another file may have that name
-/// by now; then this returns `None`.
+/// Opens `file`, which was opened at `path`, again for direct writes that bypass the page cache. Returns `None` if
+/// another file has that path by now.
 #[cfg(target_os = "linux")]
 pub(super) fn open_direct(file: &File, path: &Path) -> Option<File> {
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -168,8 +168,8 @@ pub(super) fn discard(_: &File, _: u64, _: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the system begin to write a part of a file to the disk. It waits for nothing and reports nothing: a failure is left
-/// to the next sync.
+/// Makes the system start writing a part of a file to the disk. It does not wait, and it reports no errors: the next
+/// sync reports them.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the system call is in no safe library")]
 pub(super) fn begin_writing(file: &File, offset: u64, len: u64) {
@@ -189,8 +189,8 @@ pub(super) fn begin_writing(file: &File, offset: u64, len: u64) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn begin_writing(_: &File, _: u64, _: u64) {}
 
-/// The first hole of a file between `from` and `end`, in whole pages: a part that takes no space on the file system.
-/// The file has `len` bytes. A file system that does not know its holes reports none before the file's end.
+/// The first hole of a file between `from` and `end`, in whole pages. A hole is a part without allocated space. The
+/// file has `len` bytes. A file system that does not track holes reports none before the file's end.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 pub(super) fn next_hole(file: &File, from: u64, end: u64, len: u64) -> Option<(u64, u64)> {
     use rustix::fs::{SeekFrom, seek};
@@ -209,11 +209,11 @@ pub(super) fn next_hole(_: &File, from: u64, end: u64, len: u64) -> Option<(u64,
     (hole < end).then_some((hole, end))
 }
 
-/// Gives a file a name that no file has.
+/// Renames a file. Fails if the new name exists.
 type Rename = fn(&Path, &Path) -> io::Result<()>;
 
-/// The best way first. The last one works everywhere, but replaces a file of that name that another process creates
-/// at the same moment.
+/// The ways to rename, the best one first. The last one works everywhere, but it replaces a file of that name that
+/// another process creates at the same moment.
 const RENAMES: &[Rename] = &[rename_without_replacing, link, check_and_rename];
 
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
@@ -240,13 +240,13 @@ fn check_and_rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Gives a file a name that no file has.
+/// Renames a file. Fails if the new name exists.
 pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     rename_by(RENAMES, from, to)
 }
 
-/// If one way fails, the next one is tried: file systems without links, as FAT and SMB, report that by various
-/// errors. Only a name that is taken ends the attempts.
+/// Tries the ways in order. File systems without links, such as FAT and SMB, report that by various errors, so any
+/// error except `AlreadyExists` leads to the next way.
 fn rename_by(ways: &[Rename], from: &Path, to: &Path) -> io::Result<()> {
     let mut outcome = Err(io::ErrorKind::Unsupported.into());
     for rename in ways {

@@ -1,38 +1,38 @@
 //! Group commit: many writers, one sync.
 //!
 //! Writers that wait for the disk, threads and tasks alike, wait in a [`GroupCommit`]. One of them is the leader: it
-//! gathers writers, flushes all records that are in the log by then, and wakes the next leader. There is never more
-//! than one flush in flight, because two would compete for the same disk queue, and each would carry half of the
-//! writers.
+//! waits briefly for other writers (it *gathers* them), flushes all records that are in the log by then, and wakes
+//! the next leader. There is never more than one flush in flight, because two would compete for the same disk queue,
+//! and each would carry half of the writers.
 //!
 //! The states of a group commit. `flushing` is whether there is a leader.
 //!
 //! | state | `flushing` | a writer arrives whose record is logged | it ends when | then |
 //! |---|---|---|---|---|
 //! | free | false | it becomes the leader | a writer becomes the leader | gathering, or flushing if no writers are expected |
-//! | gathering | true | it waits; the leader wakes once as many writers came as are expected | they came, or the limit passed | flushing |
-//! | flushing | true | it waits for the next flush | the device has synced | free: all writers of this flush are woken, and one of the next |
+//! | gathering | true | it waits; the last expected writer wakes the leader | all expected writers arrived, or the limit passed | flushing |
+//! | flushing | true | it waits for the next flush | the device has synced | free: all writers of this flush are woken, and one writer of the next flush |
 //! | suspended | either | it gets [`Error::Full`] | [`resume`](GroupCommit::resume) | free |
 //! | failed | either | it gets [`Error::Poisoned`] | never | |
 //!
-//! In any state, a write for which there was no space leads to suspended, and any other failure leads to failed. Both
+//! In any state, a write that fails for lack of space leads to suspended, and any other failure leads to failed. Both
 //! wake all waiters. A panic of the leader leads to failed.
 //!
-//! Gathering: right after a sync, the released writers are about to write again, and the writers that arrived during
-//! the sync wait already. A leader that started at once would carry only the second half, the next flush only the
-//! first half, and so on. So the leader waits until as many writes are in the log as the last flush carried and left
-//! behind, but never longer than [`GATHER_LIMIT`]. It does not wait if the gathered bytes take longer to write than
-//! the sync takes: then one half is copied while the other is written. It sleeps while it waits, because a leader
-//! that yielded would give a busy thread a whole time slice. If writers do something else between two writes, they
-//! don't come in time, and gathering is skipped for some flushes:
+//! Gathering: right after a sync, its writers are about to write again, and the writers that arrived during the sync
+//! wait already. If the leader flushed at once, this flush would carry only the second half of the writers, the next
+//! flush only the first half, and so on. So the leader waits until the log has as many writes as the last flush
+//! carried and left waiting, but never longer than [`GATHER_LIMIT`]. It does not wait if writing the gathered bytes
+//! takes longer than the sync: then it is better to copy one half while the other is written. The leader sleeps while
+//! it waits, because `yield_now` would give a busy thread a whole time slice. If writers do other work between two
+//! writes, they arrive too late, and some flushes skip gathering:
 //!
-//! | the last gathering | the flushes that skip the next ones |
+//! | the last gathering | number of flushes that skip gathering |
 //! |---|---|
 //! | was in time | 0 |
-//! | was in vain, after `n` had skipped it | `2 * n + 1`, and [`MAX_SKIPPED`] at most |
+//! | reached the limit, after `n` flushes had skipped gathering | `2 * n + 1`, at most [`MAX_SKIPPED`] |
 //!
-//! Waking: threads that wait for the flush in flight are in one queue, those that wait for the next flush in the
-//! other. So a flush wakes all threads that it released by one system call, and one thread of the other queue as the
+//! Waking: threads that wait for the flush in flight are in one queue, and threads that wait for the next flush are
+//! in the other. So a flush wakes all its threads by one system call, and then one thread of the other queue as the
 //! next leader.
 
 use std::future::Future;
@@ -53,11 +53,11 @@ use crate::container::log::watchers::Watchers;
 use crate::container::log::writer::Log;
 use crate::container::sync_point::SyncPoint;
 
-/// The longest that a leader waits for other writers: about one sync of a fast disk. Writers that do nothing else
-/// between two writes are back sooner, and waiting for other writers is not worth it.
+/// The longest time that a leader waits for other writers: about one sync of a fast disk. Writers that do nothing
+/// else between two writes return earlier, and it is not worth waiting for writers that do.
 const GATHER_LIMIT: Duration = Duration::from_micros(100);
 
-/// The most flushes that skip gathering after it was in vain.
+/// The most flushes that skip gathering after it has reached the limit.
 const MAX_SKIPPED: usize = 64;
 
 /// The writers that wait for the disk, and their leader.
@@ -66,12 +66,12 @@ pub(crate) struct GroupCommit {
     flushing: AtomicBool,
     /// How many writes the next leader may expect.
     expected: AtomicUsize,
-    /// For how many writers the leader waits right now; `usize::MAX` while it does not wait.
+    /// The number of writers for which the leader waits; `usize::MAX` while it does not wait.
     target: AtomicUsize,
-    /// Where the leader waits for them.
+    /// The leader waits here for other writers.
     gathering: WaitQueue,
-    /// How many flushes will skip gathering, and how many have skipped it since it was in vain. Only the leader
-    /// accesses them.
+    /// How many flushes will skip gathering, and how many have skipped it since it reached the limit. Only the leader
+    /// accesses these counters.
     skip: AtomicUsize,
     skipped: AtomicUsize,
     queues: [WaitQueue; 2],
@@ -81,14 +81,14 @@ pub(crate) struct GroupCommit {
     /// Knows whether anything has failed.
     syncs: Arc<SyncPoint>,
     watchers: Arc<Watchers>,
-    /// Set while the log waits for space. Nothing is acknowledged until it has some.
+    /// Set while the log waits for space on the disk. Meanwhile no write is acknowledged.
     suspended: ArcSwapOption<io::Error>,
 }
 
 /// Threads that wait for one flush.
 #[derive(Default)]
 struct WaitQueue {
-    /// The standard library's lock, since its condition variable wakes all by one system call.
+    /// The standard library's lock, because its condition variable wakes all threads by one system call.
     lock: sync::Mutex<()>,
     woken: sync::Condvar,
     /// How many threads wait here. It changes under the lock; it is an atomic because sanitizers do not see the
@@ -97,7 +97,8 @@ struct WaitQueue {
 }
 
 impl WaitQueue {
-    /// Blocks while `must_wait` returns true. A thread that changes its result wakes this queue afterwards.
+    /// Blocks while `must_wait` returns true. A thread that changes the result of `must_wait` wakes this queue
+    /// afterwards.
     fn park(&self, must_wait: impl Fn() -> bool) {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.parked.fetch_add(1, Ordering::Relaxed);
@@ -107,7 +108,7 @@ impl WaitQueue {
         self.parked.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// As [`park`](Self::park), for at most `limit`. Returns whether it ended before the limit.
+    /// As [`park`](Self::park), for at most `limit`. Returns whether the wait ended before the limit.
     fn park_for(&self, limit: Duration, must_wait: impl Fn() -> bool) -> bool {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.parked.fetch_add(1, Ordering::Relaxed);
@@ -137,7 +138,7 @@ impl WaitQueue {
     }
 }
 
-/// The leader's role. It ends when this is dropped, by a panic too.
+/// The leader's role. It ends when this is dropped, even by a panic.
 struct Lead<'a>(&'a GroupCommit);
 
 impl Drop for Lead<'_> {
@@ -159,7 +160,7 @@ impl Drop for PoisonOnPanic<'_> {
     }
 }
 
-/// Wakes all. A waker that panics affects neither the other wakers nor the calling thread.
+/// Wakes all tasks. A waker that panics affects neither the other wakers nor the calling thread.
 pub(super) fn wake(wakers: impl Iterator<Item = Waker>) {
     for waker in wakers {
         let _ = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
@@ -207,7 +208,7 @@ impl State {
 }
 
 impl GroupCommit {
-    /// `has_committer`: whether a thread will [commit](Self::commit_until_stopped) for tasks.
+    /// `has_committer`: whether a thread will run [`commit_until_stopped`](Self::commit_until_stopped).
     pub(crate) fn new(syncs: Arc<SyncPoint>, watchers: Arc<Watchers>, has_committer: bool) -> Self {
         Self {
             flushing: AtomicBool::new(false),
@@ -225,7 +226,8 @@ impl GroupCommit {
         }
     }
 
-    /// Fails once any write or sync has failed: it is never tried again as if it had worked.
+    /// Fails once any write or sync has failed. A failed sync is never retried, because a retry may succeed although
+    /// data is lost.
     pub(crate) fn check(&self) -> Result<()> {
         self.syncs.check().map_err(|cause| Error::Poisoned { cause })?;
         self.suspended.load_full().map_or(Ok(()), |cause| Err(Error::Full { cause }))
@@ -235,7 +237,8 @@ impl GroupCommit {
         self.syncs.check().is_err() || self.suspended.load().is_some()
     }
 
-    /// The log could not be written.
+    /// Records that the log could not be written: [suspends](Self::suspend) if there was no space, otherwise
+    /// [poisons](Self::poison).
     fn fail(&self, log: &Log, error: Arc<io::Error>) {
         if log.is_waiting_for_space() {
             self.suspend(error);
@@ -271,7 +274,7 @@ impl GroupCommit {
         wake(tasks.into_iter().map(|task| task.waker));
     }
 
-    /// Poisons the store if its holder panics, because a change may be half done.
+    /// Returns a guard that poisons the store if a panic drops it, because a change may be half done.
     pub(crate) fn poison_on_panic(&self) -> PoisonOnPanic<'_> {
         PoisonOnPanic(self)
     }
@@ -297,7 +300,8 @@ impl GroupCommit {
         if let Some(queue) = queue
             && !log.is_taken(seq)
         {
-            // A checkpoint has made it durable. If this thread was woken as the next leader, it wakes another one.
+            // A checkpoint has made `seq` durable. If this thread was woken as the next leader, it must wake another
+            // one.
             queue.wake_one();
         }
         Ok(())
@@ -364,7 +368,7 @@ impl GroupCommit {
         self.skipped.store(skip, Ordering::Relaxed);
     }
 
-    /// A write that wants to be durable was logged; a leader may be waiting for it.
+    /// A durable write was logged, and the leader may be waiting for it.
     pub(crate) fn arrived(&self, log: &Log) {
         if log.is_worth_a_sync(self.target.load(Ordering::SeqCst)) {
             self.gathering.wake_all();
@@ -376,7 +380,7 @@ impl GroupCommit {
         self.committer.notify_one();
     }
 
-    /// Asks the committer thread to write the logged records. Without that thread, writers do so themselves, later.
+    /// Asks the committer thread to write the logged records. Without that thread, writers write them later.
     pub(crate) fn write_soon(&self) {
         self.request(&mut self.state.lock(), Request::Write);
     }
@@ -424,7 +428,7 @@ impl GroupCommit {
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the queue. The write stays in the log and becomes durable with the next flush.
+/// Dropping it removes the task from the queue. The write stays in the log and becomes durable with the next flush.
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct Waiting<'a> {
     group: &'a GroupCommit,
@@ -443,7 +447,7 @@ impl Future for Waiting<'_> {
             if let Some(id) = self.joined.take() {
                 state.leave(id);
             }
-            // A leader gives up its role before it looks for tasks. So either it sees this task, or this task sees
+            // A leader clears `flushing` before it looks for tasks. So either it sees this task, or this task sees
             // that there is no leader.
             let is_led = self.group.flushing.load(Ordering::Acquire);
             if self.log.durable() < self.seq && !self.group.has_failed() && (is_led || state.has_committer) {

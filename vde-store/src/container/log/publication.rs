@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Transactions get turns in the order of the log. They go into the memtable without waiting for each other. They are
-/// published in the order of their turns: each as soon as it and all earlier ones are in the memtable.
+/// Every transaction gets a turn, in the order of the log. Transactions are inserted into the memtable in parallel,
+/// and published in the order of their turns: each as soon as it and all earlier ones are in the memtable.
 pub(crate) struct Publication {
-    /// For each turn, modulo their number, the sequence number of its last record once it is in the memtable.
+    /// For each turn, modulo [`TURNS`], the sequence number of its last record, once the records are in the memtable.
     done: Box<[AtomicU64]>,
     /// The first turn that is not published.
     next: AtomicU64,
@@ -15,9 +15,10 @@ pub(crate) struct Publication {
     published: AtomicU64,
 }
 
-/// How many turns may be taken and not yet published. It is more than the threads that write at the same time.
+/// How many turns may be taken and not yet published. They are more than the threads that write at the same time.
 const TURNS: u64 = 1024;
-/// A waiting thread first pauses this often between two checks, then yields the processor, then sleeps.
+/// A waiting thread spins for the first `PAUSES` checks, yields up to the `YIELDS`-th, and sleeps for `NAP` between
+/// later ones.
 const PAUSES: u32 = 32;
 const YIELDS: u32 = 256;
 const NAP: Duration = Duration::from_micros(50);
@@ -41,8 +42,8 @@ impl Publication {
 
     /// The records of `turn`, the last of which is `seq`, are in the memtable.
     pub(crate) fn finish(&self, turn: u64, seq: u64) {
-        // In one order with what `advance` does: either the publisher of the turn before sees this waiter, or this thread sees
-        // that the turn is published.
+        // Sequentially consistent with the loads in `advance`: either the publisher of the turn before sees this
+        // number, or this thread sees that the turn before is published.
         self.place(turn).swap(seq, Ordering::SeqCst);
         self.advance();
     }
@@ -56,11 +57,11 @@ impl Publication {
         loop {
             let turn = self.next.load(Ordering::SeqCst);
             let seq = self.place(turn).load(Ordering::SeqCst);
-            // The place may still have the number of an earlier turn, which was published.
+            // The slot may still have the number of an earlier turn, which is published.
             if seq <= self.published() {
                 return;
             }
-            // While that turn is not over, no other turn can have written its number there.
+            // If `turn` is still unpublished, no other turn can have written its number to the slot.
             if self.next.load(Ordering::SeqCst) == turn {
                 self.published.fetch_max(seq, Ordering::AcqRel);
                 let _ = self.next.compare_exchange(turn, turn + 1, Ordering::SeqCst, Ordering::Relaxed);
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn no_turn_is_taken_while_its_place_is_in_use() {
+    fn no_turn_is_taken_while_its_slot_is_in_use() {
         let publication = Publication::new(0);
         (1..TURNS).for_each(|turn| publication.finish(turn, turn + 1));
         assert!(publication.has_room(TURNS - 1));
@@ -111,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_published_early_and_nothing_left_behind() {
+    fn transactions_are_published_in_order_and_completely() {
         const EACH: usize = 20_000;
         let publication = Publication::new(0);
-        // What the log's mutex guards: the next turn and the newest sequence number. Turns have one to three records.
+        // As under the log's mutex: the next turn and the newest sequence number. Turns have one to three records.
         let tail = Mutex::new((0, 0));
         let filled: Vec<_> = (0..=4 * EACH * 3).map(|_| AtomicU64::new(0)).collect();
         thread::scope(|scope| {

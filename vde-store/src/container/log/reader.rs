@@ -1,4 +1,4 @@
-//! Reading the log back: units in order from a position on, and why they end.
+//! Reading the log: its units in order from a position on, and the reason why they end.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -9,8 +9,9 @@ use crate::container::log::record::Record;
 use crate::container::log::unit::Unit;
 use crate::container::pages::{Bytes, Pages};
 
-/// At the log's end, so many threads search the segments that may follow, and each at least so many of them.
+/// At the log's end, at most this many threads search the segments that may follow.
 const SEARCHERS: usize = 32;
+/// The fewest segments that one thread searches.
 const SEARCHED_BY_ONE: usize = 256;
 
 /// Reads the log forward, unit by unit.
@@ -18,11 +19,11 @@ pub(crate) struct LogReader<'a> {
     pages: &'a Pages,
     geometry: Geometry,
     position: LogPosition,
-    /// The rest of the segment, as far as the device has it.
+    /// The bytes of the current segment, as far as the device has them.
     segment: Bytes,
     device_len: u64,
     durable_seq: u64,
-    /// From this sequence number on, units are written anew as they are read.
+    /// From this sequence number on, units are written back as they are read.
     write_back_from: Option<u64>,
 }
 
@@ -50,9 +51,8 @@ impl<'a> LogReader<'a> {
         if is_elsewhere { self.load() } else { Ok(()) }
     }
 
-    /// From here on, writes each unit again that has records from `seq` on. After a failed sync, such a unit may be
-    /// in the page cache and not on the disk, and the system regards the cached page as clean. So it would never be
-    /// written otherwise.
+    /// From here on, writes each unit back that has records from `seq` on. After a failed sync, such a unit may be in
+    /// the page cache and not on the disk. The system regards the cached page as clean and would never write it.
     pub(crate) fn write_back_from(&mut self, seq: u64) {
         self.write_back_from = Some(seq);
     }
@@ -67,13 +67,13 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// The log was known to be durable up to here when the last unit was written.
+    /// When the last unit that was read was written, the log was known to be durable up to this sequence number.
     pub(crate) fn durable_seq(&self) -> u64 {
         self.durable_seq
     }
 
-    /// Calls `each(record, seq, offset)` for the records of the next unit; it returns whether the record is whole.
-    /// Returns `false`, and stays there, if the log ends.
+    /// Calls `each(record, seq, offset)` for the records of the next unit; `each` returns whether the record is
+    /// whole. Returns `false` if the log ends here, and keeps its position.
     pub(crate) fn next_unit(
         &mut self,
         mut each: impl FnMut(&Record<'_>, u64, u64) -> Result<bool>,
@@ -115,7 +115,8 @@ impl<'a> LogReader<'a> {
         Ok(true)
     }
 
-    /// Whether the log can continue there: a link that a crash kept may lead beyond the container's end, but not far.
+    /// Whether the log can continue in this segment. After a crash, a link may lead beyond the container's end, but
+    /// not far.
     fn can_lead_to(&self, (segment, ordinal): (u32, u64)) -> bool {
         ordinal == self.position.ordinal + 1
             && u64::from(segment) < self.geometry.segments_within_reach(self.device_len)
@@ -127,7 +128,7 @@ impl<'a> LogReader<'a> {
         (head.ordinal, head.chain, head.first_seq) == expected
     }
 
-    /// After the log has ended: the offset of a torn unit, if there is one.
+    /// To be called at the log's end: the offset of a torn unit there, if there is one.
     pub(crate) fn torn_at(&self) -> Option<u64> {
         let at = self.position.offset as usize;
         let (head, _) = UnitHead::decode(self.segment.get(at..)?)?;
@@ -140,9 +141,9 @@ impl<'a> LogReader<'a> {
         Error::corrupt("log unit", offset)
     }
 
-    /// After the log has ended: fails if it ended too early. A later unit that was written when the log was already
-    /// durable beyond this point proves that the bytes here were whole once. `may_follow` are the segments in which
-    /// it could be.
+    /// To be called at the log's end: fails if the log has ended too early. That is proven by a later unit that was
+    /// written when the log was already durable beyond this point. `may_follow` are the segments that may contain
+    /// such a unit.
     pub(crate) fn check_end(&self, may_follow: &[u32]) -> Result<()> {
         let at = self.position.offset as usize;
         let here = self.geometry.segment_offset(self.position.segment) + at as u64;
@@ -164,7 +165,7 @@ impl<'a> LogReader<'a> {
             }
             Ok(())
         };
-        // Each segment may cost a wait for the disk, which serves many at the same time.
+        // Each segment may cost one read of the disk, and the disk serves many reads at the same time.
         let mut shares = may_follow.chunks(may_follow.len().div_ceil(SEARCHERS).max(SEARCHED_BY_ONE));
         let first = shares.next().unwrap_or_default();
         thread::scope(|scope| {
@@ -180,7 +181,7 @@ fn read_segment(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64
     read_prefix(pages, geometry.segment_offset(segment), geometry.segment_size as usize, device_len)
 }
 
-/// The first unit of a segment, or bytes that are none.
+/// The bytes of a segment's first unit. If there is none, other bytes that do not decode as a unit.
 fn read_first_unit(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64) -> Result<Bytes> {
     let offset = geometry.segment_offset(segment);
     let head = read_prefix(pages, offset, UNIT_HEAD, device_len)?;

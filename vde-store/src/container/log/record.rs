@@ -9,17 +9,17 @@ use crate::container::format::{
     head_checksum, head_checksum_of,
 };
 
-/// Version and creation time of an entry, where its record states them itself.
+/// Version and creation time of an entry, if its record contains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) version: u64,
     pub(crate) created: u64,
 }
 
-/// A record made ready to be copied into the log: everything but the copy happens before the log's mutex is taken.
+/// A record that is encoded and ready to be copied into the log. Only the copy happens under the log's mutex.
 pub(crate) struct Draft<'a> {
     head: [u8; RECORD_HEAD],
-    /// Origin and length of the user metadata, as far as the flags announce them.
+    /// The origin and the length of the user metadata, each only if its flag is set.
     extra: [u8; 20],
     extra_len: usize,
     user: &'a [u8],
@@ -137,7 +137,7 @@ impl<'a> Record<'a> {
         Some(Self { head, origin, user, key, value, len, sum })
     }
 
-    /// Whether everything but the value is whole; `bytes` are those from which it was read.
+    /// Whether everything but the value is whole. `bytes` are the bytes from which the record was parsed.
     pub(crate) fn has_whole_head(&self, bytes: &[u8], salt: u64) -> bool {
         let between = &bytes[RECORD_HEAD..self.len as usize - self.value.len()];
         head_checksum(&bytes[..24], between, salt) == self.sum
@@ -151,7 +151,7 @@ impl<'a> Record<'a> {
         if self.has_whole_value() { Ok(()) } else { Err(Error::corrupt("value", offset)) }
     }
 
-    /// The value as it was put, or the map of the blob that it is. Its checksum was verified.
+    /// The value as it was put, or the map of its blob. The caller has verified its checksum.
     pub(crate) fn content(&self, offset: u64) -> Result<Cow<'a, [u8]>> {
         if self.head.flags & FLAG_PACKED == 0 {
             return Ok(Cow::Borrowed(self.value));

@@ -7,12 +7,13 @@ use crate::container::log::record::Record;
 pub(crate) struct Unit<'a> {
     pub(crate) head: UnitHead,
     pub(crate) sum: u64,
-    /// With the place of each in the unit.
+    /// The records, each with its offset in the unit.
     pub(crate) records: Vec<(u64, Record<'a>)>,
 }
 
 impl<'a> Unit<'a> {
-    /// The unit at the front of `bytes`, if one is there whole and intact. Values are not verified: their readers do that.
+    /// The unit at the front of `bytes`, if there is a whole and intact one. It does not verify values; their readers
+    /// do.
     pub(crate) fn read(bytes: &'a [u8], salt: u64) -> Option<Self> {
         let (head, sum) = UnitHead::decode(bytes)?;
         let unit = bytes.get(..head.len as usize)?;

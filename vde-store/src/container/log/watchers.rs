@@ -38,7 +38,8 @@ pub enum ChangeKind {
     Put,
     /// The key was deleted.
     Delete,
-    /// Every key from the change's on was deleted, up to but not including this one; `None` stands for all that follow.
+    /// Every key from the change's key up to, but not including, this one was deleted. With `None`, there is no upper
+    /// bound.
     DeleteRange(Option<Arc<[u8]>>),
 }
 
@@ -81,13 +82,13 @@ impl Change {
     }
 }
 
-/// The recent changes, and the watchers that wait for more.
+/// The recent changes, and the watchers that wait for later ones.
 pub(crate) struct Watchers {
     /// The number of watchers. It grows under the log's mutex, so that a new watcher misses nothing that is logged
     /// later.
     count: AtomicUsize,
     state: Mutex<State>,
-    /// Notified when changes became durable, and at the end.
+    /// Notified when changes become durable, and when no more will come.
     news: Condvar,
     /// How many bytes of changes are kept.
     limit: usize,
@@ -107,13 +108,13 @@ struct State {
     next_id: u64,
 }
 
-/// Why nothing more comes.
+/// Why no more changes will come.
 enum End {
     Closed,
     Failed(Arc<io::Error>),
 }
 
-/// How many changes are taken over at once.
+/// How many changes a watch takes over at a time.
 const TAKEN: usize = 64;
 
 impl Watchers {
@@ -171,7 +172,7 @@ impl Watchers {
         wake(wakers.into_iter().map(|(_, waker)| waker));
     }
 
-    /// Begins to record changes from here on. The caller holds the log's mutex.
+    /// Adds a watcher of the changes from here on. The caller holds the log's mutex.
     pub(crate) fn begin(self: &Arc<Self>) -> Watch {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
@@ -190,13 +191,13 @@ impl Watchers {
 /// Every change that becomes durable after the view that came with it, in the order in which the changes were made.
 /// It is a blocking iterator and a [`Stream`](futures_core::Stream).
 ///
-/// It yields [`Error::FellBehind`], and ends, if the changes that were not taken from it exceed
+/// It yields [`Error::FellBehind`], and ends, if the changes that it has not yielded exceed
 /// [`VdeOptions::watch_bytes`](crate::VdeOptions::watch_bytes): to continue, start a new
 /// [`Vde::watch`](crate::Vde::watch). It yields [`Error::Poisoned`], and ends, once the store has failed. It ends
-/// when the store is closed, and does not delay that.
+/// when the store is closed, and does not keep the store from closing.
 ///
 /// A change that it has yielded survives a crash. So a buffered change is yielded only after the next sync. A change
-/// does not contain the value: read that from the store, which may have a newer one.
+/// does not contain the value: read it from the store, which may have a newer value.
 ///
 /// # Examples
 ///
@@ -229,7 +230,7 @@ pub struct Watch {
     id: u64,
     /// The number of the next change to take over.
     next: u64,
-    /// Taken over, and not yet yielded.
+    /// The changes that were taken over and not yet yielded.
     taken: VecDeque<Change>,
     has_ended: bool,
     turns: Turns,
@@ -241,18 +242,18 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// After this many changes, a stream lets other tasks run.
+/// A stream lets other tasks run after this many changes.
 const CHANGES_IN_A_TURN: u64 = 1024;
 
 impl Watch {
-    /// Leaves out the changes up to `version`.
+    /// Skips the changes up to `version`.
     pub(crate) fn skip_to(&mut self, version: u64) {
         let state = self.watchers.state.lock();
         let known = state.changes.partition_point(|change| change.version <= version);
         self.next = self.next.max(state.dropped + known as u64);
     }
 
-    /// The next change; pending while no other change is durable.
+    /// The next change. Pending while no later change is durable.
     fn step(&mut self, state: &State) -> Poll<Option<Result<Change>>> {
         if let Some(change) = self.taken.pop_front() {
             return Poll::Ready(Some(Ok(change)));

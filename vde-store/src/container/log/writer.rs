@@ -1,6 +1,6 @@
-//! Appending to the log, and bringing to the device what was appended.
+//! Appending to the log, and writing the appended records to the device.
 //!
-//! A record is copied once, into the unit that waits to be written; until the device has it, it is read from there.
+//! A record is copied once, into a unit in memory. Readers read it there until the unit is on the device.
 
 use std::io;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) struct Appender {
     segments: Arc<Mutex<Segments>>,
     /// Offset in the segment at which the open unit begins.
     unit_start: u32,
-    /// The unit that records are appended to. It is empty if it has no record.
+    /// The unit to which records are appended. It is empty if it has no record.
     open: Unit,
     /// Bytes of records in the open unit.
     open_records: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Appender {
     closed_bytes: usize,
     /// The units that are being written.
     in_flight: Vec<Arc<Unit>>,
-    /// The memory of written units, kept for later ones: fresh memory would cost a page fault every 4 KiB.
+    /// The buffers of written units, kept for later units: new memory would cost a page fault every 4 KiB.
     spare: Vec<Unit>,
 }
 
@@ -64,15 +64,15 @@ struct Unit {
 /// meanwhile.
 const ENOUGH: usize = 1 << 20;
 
-/// A unit grows to at most so many bytes, unless one record is longer. The buffer of a longer one would be moved whole while it
-/// grows, under the log's mutex.
+/// The longest unit in bytes, unless one record is longer. The buffer of a longer unit would be reallocated and
+/// copied while it grows, under the log's mutex.
 fn longest_unit(geometry: Geometry) -> usize {
     ENOUGH.min(geometry.segment_size as usize / 8) - BLOCK as usize
 }
 
-/// A buffer that has grown beyond this is given back to the system.
+/// A buffer with a greater capacity is freed, and not kept as a spare.
 const MAX_SPARE: usize = 1 << 20;
-/// So many units are filled while others are written.
+/// The most buffers that are kept.
 const SPARES: usize = 16;
 
 /// A record on its way into the log and into the memtable.
@@ -112,16 +112,16 @@ impl<'a> Entry<'a> {
 pub(crate) struct Appended {
     /// Sequence number of its last record.
     pub(crate) seq: u64,
-    /// How many bytes wait to be written, and how many of them the transaction has.
+    /// How many bytes wait to be written, and how many of them belong to the transaction.
     pub(crate) unwritten: usize,
     pub(crate) added: usize,
-    /// How much a checkpoint is due for.
+    /// How many bytes count towards the next checkpoint.
     pub(crate) backlog: u64,
-    /// Whether the segment has just become half full: time to make the next one ready.
+    /// Whether the segment has just become half full: it is time to prepare the next one.
     pub(crate) half_full: bool,
 }
 
-/// How far the log is written.
+/// The end of the written log.
 #[derive(Default)]
 struct Chain {
     /// Checksum of the last unit that was taken to be written.
@@ -137,7 +137,8 @@ pub(crate) struct Log {
     appender: Mutex<Appender>,
     /// Held by the one flush in flight.
     chain: Mutex<Chain>,
-    /// After a failure nothing is written: what comes later could be acknowledged and what was lost with it.
+    /// After a failure nothing is written. Otherwise a later sync could succeed and acknowledge records that the
+    /// failed sync lost.
     syncs: Arc<SyncPoint>,
     watchers: Arc<Watchers>,
     publication: Publication,
@@ -147,12 +148,14 @@ pub(crate) struct Log {
     wanted: AtomicUsize,
     /// How many bytes wait to be written.
     waiting: AtomicUsize,
-    /// Sequence number of the last record that a durable flush took, times two; plus one if that flush is odd.
+    /// Twice the sequence number of the last record that a durable flush took, plus one if the number of that flush
+    /// is odd.
     taken: AtomicU64,
-    /// Length of the largest unit of the last flush that was to be durable.
+    /// Length of the largest unit of the last durable flush.
     usual_unit: AtomicU32,
     durable: AtomicU64,
-    /// Whether the segment has no room for a value of any length beside what is kept of it: see [`kept_of`].
+    /// Whether the segment may lack the room for a value of the greatest length, beside the reserved bytes: see
+    /// [`kept_of`].
     is_nearly_full: AtomicBool,
     planted: Planted,
     segments: Arc<Mutex<Segments>>,
@@ -164,7 +167,7 @@ pub(crate) fn kept_of(segment_size: u32) -> usize {
 }
 
 impl Log {
-    /// Continues the log at `position`; everything before it is durable.
+    /// A log that continues at `position`; everything before that is durable.
     pub(crate) fn new(
         pages: Arc<Pages>,
         position: LogPosition,
@@ -234,7 +237,7 @@ impl Log {
             self.watchers.note(entries.iter().enumerate().filter_map(|(i, entry)| entry.change(i == last)));
         }
         if durable {
-            // Counted under the same lock, so that no flush carries a writer that it has not counted.
+            // Counted under the appender's lock, so that no flush carries a writer that it has not counted.
             self.wanted.fetch_add(1, Ordering::SeqCst);
         }
         let unwritten = appender.unwritten();
@@ -258,14 +261,14 @@ impl Log {
         Appended { seq, unwritten, added: unwritten - before, backlog: memtable.backlog(), half_full }
     }
 
-    /// Calls `work` with the sequence number of the newest record, while nothing can be logged.
+    /// Calls `work` with the sequence number of the newest record. Nothing can be logged meanwhile.
     pub(crate) fn holding<T>(&self, work: impl FnOnce(u64) -> T) -> T {
         let appender = self.appender.lock();
         work(appender.seq)
     }
 
-    /// Continues the log in a segment before `end`, if it is behind that and such a segment is free. Returns whether
-    /// it moved.
+    /// Continues the log in a segment before `end`, if its current segment is not before `end` and such a segment is
+    /// free. Returns whether it moved.
     pub(crate) fn move_before(&self, end: u32) -> bool {
         let mut appender = self.appender.lock();
         let moves = appender.segment >= end && self.segments.lock().has_free_below(end);
@@ -291,9 +294,9 @@ impl Log {
         self.usual_unit.load(Ordering::Relaxed) as usize >= LARGE_UNIT
     }
 
-    /// The record at `location`, with this sequence number, if it isn't on the device yet.
+    /// The bytes of the record at `location`, which has this sequence number, if it is not on the device yet.
     pub(crate) fn unwritten(&self, location: Location, seq: u64) -> Option<Vec<u8>> {
-        // Pairs with the release in `write`: what was written can be read from the device.
+        // Pairs with the release in `write`: a record up to here can be read from the device.
         if seq <= self.written.load(Ordering::Acquire) {
             return None;
         }
@@ -301,7 +304,7 @@ impl Log {
         let in_flight = appender.in_flight.iter().map(|unit| &**unit);
         let mut units = in_flight.chain(&appender.closed).chain(std::iter::once(&appender.open));
         units.find_map(|unit| {
-            // Zeros behind a unit lie where the next one begins.
+            // The padding after a unit must be left out: the next unit begins at its offset.
             let records = unit.bytes.get(..unit.len as usize)?;
             let from = usize::try_from(location.offset.checked_sub(unit.offset)?).ok()?;
             records.get(from..from + location.len as usize).map(<[u8]>::to_vec)
@@ -323,20 +326,20 @@ impl Log {
         self.wanted() >= expected || self.waiting.load(Ordering::SeqCst) >= ENOUGH
     }
 
-    /// Whether a durable flush has taken `seq`. Checkpoints don't count.
+    /// Whether a durable flush has taken `seq`. Flushes of checkpoints do not count.
     pub(crate) fn is_taken(&self, seq: u64) -> bool {
         seq <= self.taken.load(Ordering::Acquire) >> 1
     }
 
-    /// Whether the flush that makes `seq` durable is an even one (0) or an odd one (1).
+    /// Whether the flush that makes `seq` durable has an even number (0) or an odd one (1).
     pub(crate) fn flush_of(&self, seq: u64) -> usize {
         let taken = self.taken.load(Ordering::Acquire);
         let next = u64::from(seq > taken >> 1);
         ((taken + next) & 1) as usize
     }
 
-    /// Writes what was appended so far; with `sync`, makes it durable. Returns whether this durable flush is an even or an
-    /// odd one, and how many writes were waiting for it.
+    /// Writes all appended records; with `sync`, makes them durable. Returns whether this durable flush has an even
+    /// number (0) or an odd one (1), and how many writes were waiting for it.
     pub(crate) fn flush(&self, sync: bool) -> Result<(usize, usize), Arc<io::Error>> {
         self.write(sync, |appender| {
             if !sync {
@@ -349,8 +352,8 @@ impl Log {
         .map(|(flush, _)| flush)
     }
 
-    /// Makes everything logged so far durable and lets `memtable` receive what is logged from here on. `publish` lets
-    /// readers know of it before anything can be logged into it. Returns where the log continues.
+    /// Makes everything logged so far durable. Records that are logged from now on go into `memtable`. `publish`
+    /// makes it known to readers before anything can be logged into it. Returns where the log continues.
     pub(crate) fn rotate(
         &self,
         memtable: Arc<Memtable>,
@@ -366,8 +369,8 @@ impl Log {
         Ok(LogPosition { chain, ..position })
     }
 
-    /// Writes what was appended so far. Nothing is appended between that and `mark`. Returns the checksum of the last unit
-    /// as well.
+    /// Writes all appended records. Nothing is appended between taking them and `mark`. Returns the result of `mark`,
+    /// and the checksum of the last unit.
     fn write<T>(
         &self,
         sync: bool,
@@ -389,7 +392,7 @@ impl Log {
         match self.write_units(&units) {
             Ok(()) => {}
             Err(error) if is_full(&error) => {
-                // The same bytes go to the same place once there is space.
+                // These units are written to the same place once there is space.
                 chain.unwritten = units;
                 return Err(Arc::new(error));
             }
@@ -409,14 +412,14 @@ impl Log {
         self.syncs.check().is_ok() && !chain.unwritten.is_empty()
     }
 
-    /// Whether the log's segment has room for `len` bytes beside what is kept, or there is another that was written
-    /// beforehand and one for a checkpoint.
+    /// Whether the log's segment has room for `len` bytes beside the reserved bytes, or there are two preallocated
+    /// segments: one for the log and one for a checkpoint.
     pub(crate) fn has_room(&self, len: usize) -> bool {
         let appender = self.appender.lock();
         appender.has_room(len, self.geometry) || self.segments.lock().count_ready() > 1
     }
 
-    /// Whether it is time for the next segment, and none was written beforehand.
+    /// Whether it is time for the next segment, and none is preallocated.
     pub(crate) fn needs_segment(&self) -> bool {
         self.is_nearly_full.load(Ordering::Relaxed) && self.segments.lock().count_ready() == 0
     }
@@ -442,7 +445,7 @@ impl Log {
         Ok(())
     }
 
-    /// As [`write_units`](Self::write_units), which wrote all up to `seq`.
+    /// Syncs. [`write_units`](Self::write_units) has written everything up to `seq`.
     fn make_durable(&self, seq: u64) -> Result<(), Arc<io::Error>> {
         if self.durable() >= seq {
             return Ok(());
@@ -450,7 +453,7 @@ impl Log {
         if !self.planted.has(Bug::AcknowledgeEarly) {
             self.syncs.sync()?;
         }
-        // What is durable is visible, and a memtable that was rotated out is complete.
+        // So every durable record is visible, and a memtable that was rotated out is complete.
         self.publication.wait(seq);
         self.durable.store(seq, Ordering::Release);
         Ok(())
@@ -475,7 +478,7 @@ impl Appender {
         self.closed_bytes + self.open.bytes.len()
     }
 
-    /// Whether the segment has room for `len` bytes beside what is kept.
+    /// Whether the segment has room for `len` bytes beside the reserved bytes.
     fn has_room(&self, len: usize, geometry: Geometry) -> bool {
         self.fill() + len + kept_of(geometry.segment_size) < geometry.segment_size as usize
     }
@@ -496,7 +499,7 @@ impl Appender {
         }
     }
 
-    /// Moves on to the next segment where this one cannot take `len` more bytes and still link to its successor.
+    /// Continues in the next segment if this one has no room for `len` more bytes and a link to the next.
     fn make_room(&mut self, len: usize, geometry: Geometry) {
         let used = self.unit_start as usize + self.open.bytes.len().max(UNIT_HEAD);
         let end = (used + len).next_multiple_of(BLOCK as usize);
@@ -522,7 +525,7 @@ impl Appender {
         }
         let mut unit = std::mem::take(&mut self.open);
         self.segments.lock().add_live(unit.offset, std::mem::take(&mut self.open_records));
-        // The last page is written whole: the system would have to read it from the disk first, if it was never read.
+        // The last page is written whole. Otherwise the system may have to read the page from the disk first.
         let end = self.unit_start as usize + unit.bytes.len();
         let padding = end.next_multiple_of(BLOCK as usize) - end;
         unit.bytes.resize(unit.bytes.len() + padding, 0);
@@ -550,7 +553,7 @@ impl Appender {
         units
     }
 
-    /// The device has the units that were taken.
+    /// Removes the units that were taken and are now on the device.
     fn put_away(&mut self, units: Vec<Arc<Unit>>) {
         self.in_flight.clear();
         for mut unit in units.into_iter().filter_map(Arc::into_inner) {

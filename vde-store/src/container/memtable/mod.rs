@@ -1,8 +1,8 @@
 //! Recent writes in key order.
 //!
-//! A memtable only grows: every write is an entry of its own, ordered by key and then from the newest to the oldest.
-//! A reader takes the newest entry within its [`Horizon`]. So an older value stays visible until the newer one may be
-//! acknowledged. A read view is a fixed horizon.
+//! A memtable only grows: every write is an entry of its own. Entries are ordered by key, and then from the newest to
+//! the oldest. A reader takes the newest entry within its [`Horizon`]. So an older value stays visible until the
+//! newer one may be acknowledged. A read view has a fixed horizon.
 
 mod ranges;
 mod scan;
@@ -29,24 +29,24 @@ pub(crate) struct Location {
     pub(crate) len: u32,
 }
 
-/// What a reader may see.
+/// Which writes a reader may see.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Horizon {
-    /// Every write up to here is durable.
+    /// Writes up to this sequence number are durable.
     pub(crate) durable: u64,
-    /// Every write up to here is logged and in the memtable, which is all that a buffered write asks for.
+    /// Writes up to this sequence number are logged and in the memtable. Buffered writes are visible from then on.
     pub(crate) published: u64,
 }
 
 impl Horizon {
-    /// The horizon of a writer that holds the stripe: it sees all earlier writes of the log, acknowledged or not.
+    /// The horizon of a writer that holds the key's stripe: it sees all earlier writes, acknowledged or not.
     pub(crate) const LATEST: Self = Self { durable: u64::MAX, published: u64::MAX };
 
     fn admits(self, seq: u64, buffered: bool) -> bool {
         seq <= self.durable || (buffered && seq <= self.published)
     }
 
-    /// Nothing newer is admitted, so a search need not begin before it.
+    /// The newest sequence number that is admitted. Searches begin here.
     fn newest(self) -> u64 {
         self.durable.max(self.published)
     }
@@ -55,17 +55,17 @@ impl Horizon {
 /// Where a value is.
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
-    /// Here.
+    /// In memory.
     Memory(Arc<[u8]>),
     /// In a blob with this map.
     Blob(Arc<[u8]>),
-    /// In a record of the log, or in the blob that the record maps. The record has this sequence number, or 0 if the
-    /// device has it for certain.
+    /// In a record of the log, or in the blob that the record maps. `seq` is the record's sequence number, or 0 if
+    /// the record is known to be on the device.
     Record { location: Location, blob: bool, seq: u64 },
 }
 
 impl Payload {
-    /// The payload of a value: in memory if it is short enough for the index, otherwise the place in the log.
+    /// The payload of a value: its bytes if it is short enough for the index, otherwise its place in the log.
     pub(crate) fn of(value: &[u8]) -> Self {
         if value.len() <= MAX_LEAF_VALUE {
             Self::Memory(value.into())
@@ -88,13 +88,14 @@ impl Facts {
     }
 }
 
-/// A value and what is known of it.
+/// A value and its metadata, as far as they are in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) len: u64,
-    /// `None`: the version is the sequence number, and the creation time that of the entry before, if there is one.
+    /// `None`: the version is the sequence number, and the creation time is that of the previous entry of the key, if
+    /// there is one.
     pub(crate) origin: Option<Origin>,
-    /// `None` where only the record tells.
+    /// `None` if only the log record has them.
     pub(crate) facts: Option<Facts>,
     pub(crate) payload: Payload,
 }
@@ -129,14 +130,15 @@ impl Change {
 #[derive(Default)]
 pub(crate) struct Memtable {
     map: SkipMap<Slot, Change>,
-    /// Of the keys in the map.
+    /// A filter of the keys in the map.
     filter: Filter,
-    /// Deletes keys that have no newer change in the map, and all that older memtables and the index have.
+    /// The deleted ranges. They delete keys that have no newer change in the map, also in older memtables and in the
+    /// index.
     ranges: ArcSwapOption<Ranges>,
     bytes: AtomicU64,
-    /// How many deleted keys readers have stepped over.
+    /// How many deleted keys readers have skipped.
     stepped_over: AtomicU64,
-    /// Bytes of the values of its changes that have pages of their own.
+    /// Bytes of its values that are blobs.
     large: AtomicU64,
     /// Bytes of the values that its changes have replaced, as far as that is known.
     replaced: AtomicU64,
@@ -144,9 +146,9 @@ pub(crate) struct Memtable {
     merged: AtomicU64,
 }
 
-/// The keys that may be in the map. A search of the map costs as many cache misses if it finds nothing, and most keys
-/// that are read were not written lately. Without the filter and with 60,000 changes in the map, searching the map
-/// takes longer than searching the index.
+/// A Bloom filter of the keys in the map. Most keys that are read were not written recently, and a search of the map
+/// costs many cache misses even if it finds nothing. With 60,000 changes in the map and without the filter, searching
+/// the map takes longer than searching the index.
 struct Filter(Box<[AtomicU64]>);
 
 impl Default for Filter {
@@ -156,8 +158,8 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// A key has one word, so a lookup costs at most one cache miss. The filter takes 256 KiB; the changes that lead
-    /// to a checkpoint set a quarter of its bits.
+    /// The number of words. A key has one word, so a lookup costs at most one cache miss. The filter takes 256 KiB.
+    /// When a checkpoint is due, about a quarter of its bits are set.
     const WORDS: usize = 1 << 15;
 
     /// The word of a key, and its two bits there.
@@ -180,15 +182,15 @@ impl Filter {
 /// The memory of a change in bytes, without its key and value.
 const CHANGE_OVERHEAD: u64 = 160;
 
-/// A deleted range counts as this many bytes. Each one copies those before it, so there should be at most about a
-/// thousand.
+/// A deleted range counts as this many bytes. Adding a range copies all earlier ones, so there should be at most
+/// about a thousand.
 const RANGE_WEIGHT: u64 = 64 << 10;
 
-/// A change counts at least as half of its record, so that checkpoints and collection keep up with a log whose values
-/// are not in memory.
+/// The length of a change's log record is divided by this, and the change counts as at least that many bytes. So
+/// checkpoints and collection keep up with a log whose values are not in memory.
 const LOG_PER_BYTE: u64 = 2;
 
-/// A checkpoint takes about as long as stepping over this many deleted keys, plus one key for each [`BYTES_PER_STEP`]
+/// A checkpoint takes about as long as skipping this many deleted keys, plus one key for each [`BYTES_PER_STEP`]
 /// bytes of the memtable.
 const CHECKPOINT_IN_STEPS: u64 = 20_000;
 const BYTES_PER_STEP: u64 = 64;
@@ -197,7 +199,7 @@ const BYTES_PER_STEP: u64 = 64;
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Key(Box<[u8]>),
-    /// Every key from the first on, up to but not including the other.
+    /// Every key from the first one on, up to but not including the second. `None`: there is no upper bound.
     Range(Box<[u8]>, Option<Box<[u8]>>),
 }
 
@@ -235,13 +237,13 @@ impl Memtable {
         if let Some(Stored { len, payload: Payload::Blob(_), .. }) = change.stored {
             self.large.fetch_add(len, Relaxed);
         }
-        // The filter comes first: a thread that sees the change, by the log's counters or under the stripe, sees the
-        // filter's bits too.
+        // The filter is updated before the map: a thread that sees the change, by the log's counters or under the
+        // stripe, also sees the filter's bits.
         self.filter.note(&key);
         self.map.insert(Slot::new(key, change.seq), change);
     }
 
-    /// Roughly how much memory it holds, or half of the log that it stands for, where that is more.
+    /// Roughly how many bytes of memory it takes, or half the length of its log records, whichever is more.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
@@ -252,15 +254,15 @@ impl Memtable {
         self.backlog()
     }
 
-    /// The number of bytes that count towards the next checkpoint. It is the greatest of three: its memory (or half
-    /// of its log), the bytes of large values that no persisted index refers to, and the bytes that only a checkpoint
-    /// can free.
+    /// The number of bytes that count towards the next checkpoint. It is the greatest of three:
+    /// [`bytes`](Self::bytes), the bytes of large values to which no persisted index refers, and the bytes that only
+    /// a checkpoint can free.
     pub(crate) fn backlog(&self) -> u64 {
         self.bytes().max(self.large.load(Relaxed)).max(self.replaced.load(Relaxed))
     }
 
     /// Whether a checkpoint is due: the backlog is more than `limit` bytes, or readers have spent as much time on
-    /// stepping over deleted keys as a checkpoint takes to remove them.
+    /// skipping deleted keys as a checkpoint takes to remove them.
     pub(crate) fn is_due(&self, limit: u64) -> bool {
         self.backlog() > limit || self.stepped_over.load(Relaxed) > self.allowed_steps()
     }
@@ -269,7 +271,7 @@ impl Memtable {
         CHECKPOINT_IN_STEPS + self.bytes() / BYTES_PER_STEP
     }
 
-    /// Records that a reader has stepped over `keys` deleted keys. Returns whether that has made a checkpoint due.
+    /// Records that a reader has skipped `keys` deleted keys. Returns whether that has made a checkpoint due.
     pub(crate) fn step_over(&self, keys: u64) -> bool {
         let before = self.stepped_over.fetch_add(keys, Relaxed);
         (before..before + keys).contains(&self.allowed_steps())
@@ -288,13 +290,13 @@ impl Memtable {
         })
     }
 
-    /// Which part of `bytes` a checkpoint that reads it has come through.
+    /// The part of `bytes` that corresponds to the share of changes that a checkpoint has read.
     pub(crate) fn merged_of(&self, bytes: u64) -> u64 {
         let (merged, all) = (self.merged.load(Relaxed), self.map.len() as u64);
         if merged >= all { bytes } else { (u128::from(bytes) * u128::from(merged) / u128::from(all)) as u64 }
     }
 
-    /// Drops the memtable. That takes long, so it calls `rest` again and again to let other threads run.
+    /// Drops the memtable. That takes long, so it calls `rest` repeatedly to let other threads run.
     pub(crate) fn end(self, mut rest: impl FnMut()) {
         for (i, change) in self.map.into_iter().enumerate() {
             drop(change);
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_has_what_was_noted_and_little_else() {
+    fn the_filter_has_every_noted_key_and_few_others() {
         let filter = Filter::default();
         assert!(!filter.may_have(b"k"));
         // About as many as a memtable has when it is checkpointed.
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_has_come_through_the_part_that_it_has_read() {
+    fn the_merged_part_grows_as_a_checkpoint_reads() {
         let table = Memtable::default();
         assert_eq!(table.merged_of(100), 100, "there is nothing to read");
         for seq in 1..=4_u64 {
@@ -383,7 +385,7 @@ mod tests {
         assert_eq!((changes.next().is_some(), table.merged_of(100)), (true, 25));
         assert_eq!((changes.by_ref().take(2).count(), table.merged_of(100)), (2, 75));
         assert_eq!((changes.count(), table.merged_of(100)), (1, 100));
-        // It has to be read anew.
+        // A new checkpoint reads from the start.
         drop(table.changes());
         assert_eq!(table.merged_of(u64::MAX), 0);
     }
@@ -397,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_sort_as_bytes_whatever_their_first_ones() {
+    fn keys_sort_as_bytes_whatever_their_first_bytes() {
         let table = Memtable::default();
         let mut keys: [&[u8]; 8] =
             [b"12345678b", b"\0\0", b"12345678", b"\xff", b"\0", b"1234567", b"12345678a", b"1234567\0"];

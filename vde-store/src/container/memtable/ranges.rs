@@ -1,4 +1,4 @@
-//! Ranges of keys that were deleted as one.
+//! Ranges of keys that were deleted by one record each.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,24 +14,24 @@ pub(crate) struct Erasure {
 }
 
 impl Erasure {
-    /// The change that it makes to one of the keys.
+    /// The change of a single key that this deletion stands for.
     pub(crate) fn change(self) -> Change {
         Change { seq: self.seq, location: Location::default(), buffered: self.buffered, stored: None }
     }
 }
 
-/// All deleted ranges. A change makes a copy, so that readers need not wait.
+/// All deleted ranges. A writer changes a copy, so that readers need not wait.
 #[derive(Clone, Default)]
 pub(crate) struct Ranges {
-    /// For each key: the deletions of the keys from it up to the next one, the newest first. No key before the first
-    /// one is deleted.
+    /// Maps the first key of each part of the key space to the deletions of that part, the newest first. A part ends
+    /// at the next key of the map. No key before the first part is deleted.
     cuts: BTreeMap<Arc<[u8]>, Arc<[Erasure]>>,
-    /// The records of these deletions.
+    /// The log records of the deletions.
     pub(crate) records: Vec<Location>,
 }
 
 impl Ranges {
-    /// Notes that the keys from `from` on, up to but not including `until`, were deleted.
+    /// Adds the deletion of the keys from `from` up to, but not including, `until`.
     pub(crate) fn add(&mut self, from: &[u8], until: Option<&[u8]>, erasure: Erasure) {
         if until.is_some_and(|until| until <= from) {
             return;
@@ -60,7 +60,7 @@ impl Ranges {
         cut?.1.iter().copied().find(|erasure| horizon.admits(erasure.seq, erasure.buffered))
     }
 
-    /// The newest change of `key`, of its own newest one and its deletions.
+    /// The newer of two changes of `key`: `own`, and the newest deletion.
     pub(super) fn newest(&self, key: &[u8], own: Option<Change>, horizon: Horizon) -> Option<Change> {
         match self.erasure(key, horizon) {
             Some(erasure) if own.as_ref().is_none_or(|own| own.seq < erasure.seq) => Some(erasure.change()),
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_is_deleted_by_the_newest_range_over_it_that_may_be_seen() {
+    fn each_key_is_deleted_by_the_newest_visible_range_over_it() {
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..200 {
             let mut ranges = Ranges::default();

@@ -13,7 +13,7 @@ pub(crate) struct Recent {
     pub(crate) change: Change,
 }
 
-/// How many older changes of a key are stepped over; after that, a search for the next key is cheaper.
+/// How many older changes of a key a scan skips one by one. After that, searching for the next key is cheaper.
 const STEPS: usize = 8;
 
 type SlotEntry<'a> = Entry<'a, Slot, Change>;
@@ -23,7 +23,7 @@ fn admits(entry: &SlotEntry<'_>, horizon: Horizon) -> bool {
 }
 
 impl Memtable {
-    /// The key of an entry, and its newest change, which is the entry's unless a range was deleted since.
+    /// The key of an entry, and the key's newest change: that of the entry, or a later deletion of a range.
     fn recent(&self, entry: &SlotEntry<'_>, horizon: Horizon) -> Recent {
         let (key, mut change) = (entry.key().key.clone(), entry.value().clone());
         if let Some(ranges) = &*self.ranges.load()
@@ -59,7 +59,7 @@ impl Memtable {
         }
     }
 
-    /// The entry behind all changes of this one's key.
+    /// The first entry of the next key.
     fn next_key<'a>(&'a self, entry: &SlotEntry<'a>) -> Option<SlotEntry<'a>> {
         let key = &entry.key().key;
         let mut next = entry.next();
@@ -89,7 +89,7 @@ impl Memtable {
         let mut found = Vec::new();
         while let Some(mut entry) = at.filter(|_| found.len() < count) {
             if entry.key().seq > horizon.newest() {
-                // This may be another key's.
+                // The entry that is found may belong to another key.
                 let Some(older) = self.from(&entry.key().key, horizon.newest()) else { break };
                 entry = older;
             }
@@ -106,8 +106,8 @@ impl Memtable {
         found
     }
 
-    /// Up to `count` keys from `from` on, as far as `end`, in descending order. Each takes two searches, since the list
-    /// has no links backwards.
+    /// Up to `count` keys from `from` on, as far as `end`, in descending order. Each key takes two searches, because
+    /// the list has no backward links.
     pub(crate) fn descending(
         &self,
         from: Bound<&[u8]>,
@@ -134,7 +134,7 @@ impl Memtable {
     }
 }
 
-/// Whether `key` lies behind all that end with `end`.
+/// Whether `key` lies after the range that ends with `end`.
 pub(crate) fn is_behind(key: &[u8], end: Bound<&[u8]>) -> bool {
     match end {
         Bound::Unbounded => false,
@@ -143,7 +143,7 @@ pub(crate) fn is_behind(key: &[u8], end: Bound<&[u8]>) -> bool {
     }
 }
 
-/// Whether `key` lies before all that begin with `start`.
+/// Whether `key` lies before the range that begins with `start`.
 pub(crate) fn is_before(key: &[u8], start: Bound<&[u8]>) -> bool {
     match start {
         Bound::Unbounded => false,
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn older_versions_and_what_is_beyond_the_horizon_are_skipped() {
+    fn older_versions_and_changes_beyond_the_horizon_are_skipped() {
         let many = (20..90).map(|seq| (&b"b"[..], seq));
         let table =
             table([(&b"a"[..], 1), (b"a", 4), (b"b", 3), (b"c", 2), (b"d", 9)].into_iter().chain(many));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_and_counts_are_kept_to() {
+    fn a_scan_keeps_to_its_bounds_and_its_count() {
         let table = table([(&b"a"[..], 1), (b"b", 2), (b"c", 3), (b"d", 4)]);
         let keys = |recents: Vec<Recent>| recents.into_iter().map(|recent| recent.key[0]).collect::<Vec<_>>();
         let (a, d) = (&b"a"[..], &b"d"[..]);

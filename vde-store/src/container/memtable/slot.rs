@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 
 /// A key with a sequence number; newer ones sort first.
 pub(super) struct Slot {
-    /// Decides most comparisons, so that the key, which is elsewhere in memory, need not be read.
+    /// The first bytes of the key as a number. They decide most comparisons, so that the key, which is elsewhere in
+    /// memory, is rarely read.
     start: u64,
     pub(super) key: Box<[u8]>,
     pub(super) seq: u64,
@@ -22,7 +23,7 @@ pub(super) fn slot(key: &[u8], seq: u64) -> (u64, &[u8], u64) {
     (start(key), key, seq)
 }
 
-/// The start of a key as a number, which sorts as the key does where it differs.
+/// The first bytes of a key as a number. Different numbers sort as their keys do.
 fn start(key: &[u8]) -> u64 {
     let len = key.len().min(8);
     let mut first = [0; 8];

@@ -1,10 +1,10 @@
-//! The segment table as a catalog holds it.
+//! The encoding of the segment table in a catalog.
 
 use super::{LogSegment, PageMap, Segment, Table};
 use crate::container::format::{Fields, Geometry, MAX_COUNT};
 
 impl Table {
-    /// By how many bytes one segment can lengthen the encoding when pages of it are taken.
+    /// The greatest number of bytes that the encoding grows by when pages of a segment are taken.
     pub(crate) fn encoded_map_len(&self) -> usize {
         1 + self.pages_per_segment().div_ceil(64) as usize * 8
     }

@@ -1,8 +1,8 @@
-//! The container's segments: one free list, which knows what each segment and each page is used for.
+//! The container's segments: a free list that knows the use of each segment and each page.
 //!
-//! The states and their transitions are in [`state`]. A caller that frees something has made sure that the newest
-//! index does not refer to it. If readers may still refer to it, the caller uses [`hold`](Segments::hold). Every
-//! method takes O(log segments) unless it says otherwise.
+//! The states and their transitions are in [`state`]. A caller frees only space to which the newest index does not
+//! refer. If readers may still refer to it, the caller uses [`hold`](Segments::hold). Every method takes O(log
+//! segments) unless it says otherwise.
 
 mod codec;
 mod packing;
@@ -24,7 +24,7 @@ use state::Event;
 pub(crate) use state::{LogSegment, Segment};
 pub(crate) use table::Table;
 
-/// How many changes of the free list are made before others get to it.
+/// How many changes of the free list are made under one lock, so that other threads need not wait long.
 pub(crate) const AT_ONCE: usize = 64;
 
 /// Space that the newest index does not refer to any more.
@@ -34,17 +34,18 @@ pub(crate) enum Freed {
     Pages(PageRun),
 }
 
-/// A reader that may still need space to which the newest index does not refer, as long as this can be upgraded.
+/// A reader that may still need space to which the newest index does not refer. It exists as long as this can be
+/// upgraded.
 pub(crate) type Reader = Weak<dyn Any + Send + Sync>;
 
 /// The space that a checkpoint has freed, and the readers that may still need it.
 struct Held {
     /// The readers of this process.
     readers: Vec<Reader>,
-    /// The number of the checkpoint: other processes that read an earlier one may need it.
+    /// The number of the checkpoint. Other processes that read an earlier checkpoint may need the space.
     checkpoint: u64,
     freed: Arc<[Freed]>,
-    /// How many of them are free already.
+    /// How many items of `freed` are free already.
     released: usize,
 }
 
@@ -61,36 +62,36 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Bytes of free segments, and of free pages in others, where a segment has `segment` bytes.
+    /// Bytes of free segments, and of free pages in other segments. `segment` is the segment size.
     pub(crate) fn free_bytes(&self, segment: u64) -> u64 {
         (self.free_segments + self.page_segments) * segment - self.page_bytes
     }
 
-    /// How many bytes each of `keys` values takes, with its share of the index.
+    /// The mean number of bytes that each of `keys` values takes, with its share of the index.
     pub(crate) fn mean_value(&self, keys: u64) -> u64 {
         (self.live_log_bytes + self.page_bytes) / keys.max(1)
     }
 }
 
-/// The segment table, with indexes of it.
+/// The segment table, with indexes for searching it.
 pub(crate) struct Segments {
     table: Table,
     free: BTreeSet<u32>,
     ready: BTreeSet<u32>,
-    /// Segments of log that has no live record.
+    /// Log segments without live records.
     idle: BTreeSet<u32>,
     /// The free pages of the segments that hold pages.
     room: Room,
-    /// The pages that hold values which no persisted index refers to yet are taken in it. A crash forgets them.
+    /// Marks the pages of large values to which no persisted index refers yet. After a crash, they are free.
     pending: Table,
-    /// What checkpoints have freed, the oldest first.
+    /// The space that checkpoints have freed and that readers may need, the oldest first.
     held: VecDeque<Held>,
     usage: Usage,
     /// Whether pages are taken from the front, to empty the container's end.
     packing: bool,
-    /// Whether pages are taken only where space was written beforehand.
+    /// Whether pages are taken only from preallocated space.
     scarce: bool,
-    /// The segment written beforehand from which pages are taken while space is scarce.
+    /// The preallocated segment from which pages are taken while space is scarce.
     spare: Option<u32>,
 }
 
@@ -199,7 +200,7 @@ impl Segments {
         self.change(segment, |table| table.step(segment, event))
     }
 
-    /// A segment for the log to continue in: one that was written beforehand, if there is one.
+    /// A segment in which the log continues: a preallocated one, if there is one.
     pub(crate) fn take_log(&mut self, ordinal: u64, first_seq: u64) -> u32 {
         let segment = self.ready.first().or(self.free.first()).copied().unwrap_or(self.table.len());
         self.step(segment, Event::LogBegins(LogSegment::new(ordinal, first_seq)));
@@ -277,7 +278,7 @@ impl Segments {
         self.take_pages_of(found.unwrap_or(self.table.len()), count)
     }
 
-    /// A run of `count` pages of a segment that has that many in a row.
+    /// A run of `count` pages of a segment that has such a free run.
     fn take_pages_of(&mut self, segment: u32, count: u32) -> PageRun {
         let pages = self.table.pages_per_segment();
         let first = self.change(segment, |table| {
@@ -290,7 +291,7 @@ impl Segments {
         self.table.run(segment, first.unwrap_or(0), count)
     }
 
-    /// As [`take_pages`](Self::take_pages), for a value that no persisted index refers to yet.
+    /// As [`take_pages`](Self::take_pages), for a value to which no persisted index refers yet.
     pub(crate) fn take_pending(&mut self, count: u32) -> PageRun {
         let run = self.take_pages(count);
         self.begin_pending(run);
@@ -301,7 +302,7 @@ impl Segments {
         self.pending.take(run);
     }
 
-    /// The persisted index refers to `run` now, or nothing ever will.
+    /// `run` is no longer pending: the persisted index refers to it now, or nothing ever will.
     pub(crate) fn end_pending(&mut self, run: PageRun) {
         self.pending.free(Freed::Pages(run));
     }
@@ -312,8 +313,8 @@ impl Segments {
         self.release(&[Freed::Pages(run)]);
     }
 
-    /// Recovery has found that a replayed value uses `run`, in one of the first `reach` segments. A value that was only
-    /// moved may have it already.
+    /// Recovery has found that a replayed value uses `run`, which must be in one of the first `reach` segments. If
+    /// the value was only moved, `run` may be taken already.
     pub(crate) fn mark_pending(&mut self, run: PageRun, moved: bool, reach: u64) -> Result<()> {
         let (segment, _) = self.table.place(run.offset);
         let is_possible = run.is_valid(self.table.geometry()) && u64::from(segment) < reach;
@@ -347,14 +348,14 @@ impl Segments {
         }
     }
 
-    /// The durable index of `checkpoint` does not refer to `freed`. But these readers and earlier ones may, and so
-    /// may other processes that read an earlier checkpoint.
+    /// Holds space to which the durable index of `checkpoint` does not refer. Its release waits for these readers,
+    /// for earlier ones, and for other processes that read an earlier checkpoint.
     pub(crate) fn hold(&mut self, readers: Vec<Reader>, checkpoint: u64, freed: Arc<[Freed]>) {
         self.held.push_back(Held { readers, checkpoint, freed, released: 0 });
     }
 
-    /// Holds all free space, because other processes read checkpoints before `checkpoint`, and the writer that freed
-    /// it is gone. It visits the whole table, once each time a store is opened.
+    /// Holds all free space: other processes read checkpoints before `checkpoint`, and an earlier writer freed the
+    /// space. It visits the whole table; opening a store calls it at most once.
     pub(crate) fn hold_free(&mut self, checkpoint: u64) {
         let mut freed = Vec::new();
         for segment in 0..self.table.len() {
@@ -374,7 +375,7 @@ impl Segments {
     }
 
     /// Makes up to `limit` held items available that no reader needs any more. Returns whether there may be more.
-    /// `is_read_before`: whether another process reads a checkpoint before this one.
+    /// `is_read_before(n)`: whether another process reads a checkpoint before number `n`.
     pub(crate) fn release_unread(&mut self, limit: usize, is_read_before: impl Fn(u64) -> bool) -> bool {
         let is_unread = |held: &&mut Held| {
             held.readers.iter().all(|reader| reader.strong_count() == 0) && !is_read_before(held.checkpoint)
@@ -396,7 +397,7 @@ impl Segments {
         !self.held.is_empty()
     }
 
-    /// Sets a free segment aside to be written beforehand, unless enough are ready.
+    /// Takes a free segment to preallocate it, unless enough are ready.
     pub(crate) fn begin_preparing(&mut self, wanted: usize) -> Option<u32> {
         if self.ready.len() >= wanted || self.packing {
             return None;
@@ -406,12 +407,12 @@ impl Segments {
         Some(segment)
     }
 
-    /// How many segments are written beforehand.
+    /// How many segments are preallocated.
     pub(crate) fn count_ready(&self) -> usize {
         self.ready.len()
     }
 
-    /// The bytes of `segment` were written, or could not be written.
+    /// The preallocation of `segment` has succeeded or failed.
     pub(crate) fn end_preparing(&mut self, segment: u32, is_ready: bool) {
         self.step(segment, if is_ready { Event::Prepared } else { Event::NotPrepared });
         if !is_ready {
@@ -435,9 +436,9 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// The table that is persisted by a checkpoint that ends in the log's segment `ordinal`. Space that a crash would
-    /// forget, or that is not needed after a crash, is free in it. `freed` is the space that the checkpoint itself
-    /// frees.
+    /// The table that a checkpoint persists which ends in the log's segment `ordinal`. It marks space as free if it
+    /// is not needed after a crash, or if only a replay of the log finds its use. `freed` is the space that the
+    /// checkpoint itself frees.
     pub(crate) fn table(self, ordinal: u64, freed: &[Freed]) -> Table {
         let mut table = self.table;
         let held = self.held.iter().flat_map(|(freed, released)| &freed[*released..]);

@@ -1,13 +1,12 @@
-//! The operations of the free list that return space to the file system: what is free, where the container could end,
-//! and what is behind that end.
+//! The operations of the free list that return space to the file system. They find the free space, the smallest
+//! possible end of the container, and the data beyond that end.
 
 use super::state::Event;
 use super::{PageRun, Segment, Segments, Table};
 use crate::container::format::BLOCK;
 
 impl Segments {
-    /// From here on pages are taken from the front, and no segment is written beforehand; until
-    /// [`end_packing`](Self::end_packing).
+    /// Until [`end_packing`](Self::end_packing), pages are taken from the front, and no segment is preallocated.
     pub(crate) fn begin_packing(&mut self) {
         self.packing = true;
         self.unprepare();
@@ -35,7 +34,7 @@ impl Segments {
         (self.usage.log_segments + self.usage.held_segments + pages) as u32
     }
 
-    /// How many of the first `len` bytes of the container are free; its last segment may reach beyond them.
+    /// How many of the first `len` bytes of the container are free. Its last segment may reach beyond `len`.
     pub(crate) fn free_bytes_of(&self, len: u64) -> u64 {
         let geometry = self.table.geometry();
         let free = self.usage.free_bytes(u64::from(geometry.segment_size));
@@ -64,8 +63,8 @@ impl Segments {
         taken
     }
 
-    /// From here until [`end_scarcity`](Self::end_scarcity), pages are taken only where space was written beforehand:
-    /// from segments that are ready, otherwise from behind the last page of the container.
+    /// Until [`end_scarcity`](Self::end_scarcity), pages are taken only from preallocated space: from segments that
+    /// are ready, otherwise from the space after the container's last page.
     pub(crate) fn begin_scarcity(&mut self) {
         self.scarce = true;
     }
@@ -96,7 +95,7 @@ impl Segments {
         self.table.run(segment, first.unwrap_or(0), count)
     }
 
-    /// Forgets up to `limit` segments that are free at the container's end. Returns whether that was all of them.
+    /// Removes up to `limit` free segments at the container's end from the table. Returns whether these were all.
     pub(super) fn forget_free_end(&mut self, limit: usize) -> bool {
         for _ in 0..limit {
             match self.table.len().checked_sub(1) {
@@ -110,8 +109,8 @@ impl Segments {
         false
     }
 
-    /// Forgets what is free at the container's end, up to `limit` segments. Returns how many bytes are left, and whether all that
-    /// was free is forgotten.
+    /// Removes up to `limit` free segments at the container's end from the table. Returns where the container's used
+    /// part ends then, and whether these were all.
     pub(crate) fn trim(&mut self, limit: usize) -> (u64, bool) {
         self.unprepare();
         let is_all = self.forget_free_end(limit);
@@ -124,8 +123,8 @@ impl Segments {
 }
 
 impl Table {
-    /// The unused runs of the container: free segments, and runs of at least `least` free pages. The space behind the
-    /// last page is left out, because it is reserved for a full disk.
+    /// The unused runs of the container: free segments, and runs of at least `least` free pages. It leaves out the
+    /// space after the last page, which is reserved for a full disk.
     pub(crate) fn unused(&self, least: u32) -> Vec<PageRun> {
         let mut runs = Vec::new();
         for (index, segment) in self.iter() {
@@ -143,8 +142,8 @@ impl Table {
         runs
     }
 
-    /// Log segments from segment `end` on that come before the log's segment `newest`. Later segments need not be on
-    /// the device yet.
+    /// The log segments from segment `end` on that come before the log's segment `newest`. Later segments may not be
+    /// on the device yet.
     pub(crate) fn logs_behind(&self, end: u32, newest: u64) -> Vec<(u32, u64)> {
         let is_behind = |(index, segment): (u32, &Segment)| match segment {
             Segment::Log(log) if log.ordinal < newest && index >= end => Some((index, log.ordinal)),

@@ -56,7 +56,7 @@ impl PageMap {
         end <= self.pages && self.next_that_is(!taken, first).is_none_or(|other| other >= end)
     }
 
-    /// Sets or clears a run of pages. `false` if a page had that state already, or is outside of the segment.
+    /// Takes or frees a run of pages. Returns `false` if a page had that state already, or is outside of the segment.
     pub(super) fn change(&mut self, first: u32, count: u32, set: bool) -> bool {
         let end = first.saturating_add(count).min(self.pages);
         if self.words.is_empty() {
@@ -78,7 +78,7 @@ impl PageMap {
         changed == count
     }
 
-    /// The first page from `page` on that is taken, or that is not.
+    /// The first page from `page` on that is taken, or free if `taken` is false.
     fn next_that_is(&self, taken: bool, page: u32) -> Option<u32> {
         let flip = if taken { 0 } else { u64::MAX };
         let mut from = page;
@@ -94,7 +94,8 @@ impl PageMap {
         None
     }
 
-    /// Runs of pages that are taken, or that are not, from page `from` on: the first page and the count of each.
+    /// The runs of pages from page `from` on that are taken, or free if `taken` is false: the first page and the
+    /// count of each.
     pub(super) fn runs_from(&self, taken: bool, mut from: u32) -> impl Iterator<Item = (u32, u32)> {
         std::iter::from_fn(move || {
             let first = self.next_that_is(taken, from)?;
@@ -103,7 +104,7 @@ impl PageMap {
         })
     }
 
-    /// Runs of pages that are taken, or that are not: the first page and the count of each.
+    /// As [`runs_from`](Self::runs_from), from page 0 on.
     pub(super) fn runs(&self, taken: bool) -> impl Iterator<Item = (u32, u32)> {
         self.runs_from(taken, 0)
     }
@@ -118,12 +119,12 @@ impl PageMap {
         self.runs(true).last().map_or(0, |(first, count)| first + count)
     }
 
-    /// How many free pages lie behind the last one that is taken.
+    /// How many free pages lie after the last taken one.
     pub(super) fn free_at_end(&self) -> u32 {
         self.pages - self.end()
     }
 
-    /// Takes `count` of the free pages behind the last one that is taken.
+    /// Takes `count` of the free pages after the last taken one.
     pub(super) fn take_at_end(&mut self, count: u32) -> Option<u32> {
         let first = self.end();
         (self.pages - first >= count && self.change(first, count, true)).then_some(first)
@@ -159,7 +160,7 @@ impl PageRun {
             && geometry.segment_of(self.offset) == geometry.segment_of(next.offset)
     }
 
-    /// Whether it lies in one segment, and only there.
+    /// Whether it lies within one segment.
     pub(crate) fn is_valid(self, geometry: Geometry) -> bool {
         let at = self.offset.wrapping_sub(DATA_START);
         let size = u64::from(geometry.segment_size);

@@ -1,10 +1,11 @@
 //! Finding a run of free pages: a tree of maxima over the segments.
 
-/// The longest run of free pages of each segment. Looking for the first segment with enough takes O(log segments).
+/// The length of the longest run of free pages of each segment. Finding the first segment with a long enough run
+/// takes O(log segments).
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// A binary tree: node `i` has the children `2 * i` and `2 * i + 1`, and is the greater of them. The second half are the
-    /// segments.
+    /// A binary tree: node `i` has the children `2 * i` and `2 * i + 1`, and is their maximum. The second half of the
+    /// nodes are the segments.
     nodes: Vec<u32>,
 }
 
@@ -35,7 +36,7 @@ impl Room {
         self.nodes = nodes;
     }
 
-    /// The first segment with `pages` free ones in a row.
+    /// The first segment with a run of `pages` free pages.
     pub(super) fn first(&self, pages: u32) -> Option<u32> {
         let (leaves, mut node) = (self.nodes.len() / 2, 1);
         if *self.nodes.get(node)? < pages {
@@ -53,7 +54,7 @@ mod tests {
     use super::Room;
 
     #[test]
-    fn the_first_with_enough_is_the_one_that_a_search_finds() {
+    fn the_first_segment_with_enough_pages_is_found() {
         let mut rng = fastrand::Rng::with_seed(1);
         let (mut room, mut model) = (Room::default(), vec![0; 300]);
         for _ in 0..3000 {

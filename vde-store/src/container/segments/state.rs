@@ -5,11 +5,11 @@ use super::PageMap;
 /// What a segment is used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// Nothing; its bytes may be anything.
+    /// Nothing. Its bytes may be anything.
     Free,
-    /// Being written beforehand; it can't be taken meanwhile.
+    /// It is being preallocated: its space is allocated by writing zeros. It can't be taken meanwhile.
     Preparing,
-    /// Nothing. Its bytes were written beforehand, so that a sync has no file-system metadata to commit.
+    /// Nothing. It is preallocated, so that a sync of data in it has no file-system metadata to commit.
     Ready,
     Log(LogSegment),
     Pages(PageMap),
@@ -26,7 +26,7 @@ pub(crate) struct LogSegment {
     pub(crate) first_seq: u64,
     /// Bytes of records that the index or the memtables refer to.
     pub(crate) live: u64,
-    /// How many of these bytes became live since the last checkpoint began.
+    /// How many of these bytes became live after the log position at which the last checkpoint ends.
     pub(super) recent: u64,
 }
 
@@ -39,13 +39,13 @@ impl LogSegment {
 /// What happens to a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// It is to be written beforehand.
+    /// It is to be preallocated.
     Prepare,
-    /// It was written beforehand.
+    /// It was preallocated.
     Prepared,
-    /// It could not be written.
+    /// It could not be preallocated.
     NotPrepared,
-    /// It does not count as written any more, because the device may be cut.
+    /// It does not count as preallocated any more, because the device may be shortened.
     Unprepare,
     /// The log continues in it.
     LogBegins(LogSegment),
@@ -59,7 +59,7 @@ pub(super) enum Event {
     LogDied,
     /// Another process may read what an earlier writer has freed.
     SetAside,
-    /// A crash would forget it.
+    /// After a crash, only a replay of the log would find it.
     LogForgotten,
     /// No reader needs it, and the superblock that no longer refers to it is durable.
     LetGo,
@@ -83,9 +83,9 @@ impl Segment {
     /// | let go | held | free |
     /// | forgotten | log | free |
     ///
-    /// A page has states of its own while its segment has pages: free; *pending*, taken by a large value that no persisted
-    /// index refers to; taken; *held*, as a segment is. [`Segments`](super::Segments) moves pages with `take_pages`,
-    /// `take_pending`, `end_pending`, `hold` and `release`.
+    /// A page has states of its own while its segment has pages: free; *pending*, taken by a large value to which no
+    /// persisted index refers; taken; *held*, as a segment is. [`Segments`](super::Segments) moves pages with
+    /// `take_pages`, `take_pending`, `end_pending`, `hold` and `release`.
     pub(super) fn after(&self, event: Event) -> Option<Self> {
         Some(match (self, event) {
             (Self::Free, Event::Prepare) => Self::Preparing,

@@ -1,4 +1,4 @@
-//! The table of segments: what each is used for.
+//! The table of segments: the use of each.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::container::format::{BLOCK, DATA_START, Geometry};
 /// How many segments are copied together.
 const CHUNK: usize = 32;
 
-/// What each segment is used for, in chunks that copies share until one of them changes: copying a table of 65,536 segments
-/// takes microseconds.
+/// The use of each segment, in chunks. Copies of a table share a chunk until one of them changes it, so copying a
+/// table of 65,536 segments takes microseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     geometry: Geometry,
@@ -82,7 +82,7 @@ impl Table {
         }
     }
 
-    /// Moves a segment to the state that `event` leads to. `false` if the event can't happen in its state.
+    /// Moves a segment to the state that `event` leads to. Returns `false` if the event can't happen in its state.
     pub(super) fn step(&mut self, segment: u32, event: Event) -> bool {
         match self.get(segment).and_then(|state| state.after(event)) {
             Some(state) => self.get_mut(segment).map(|slot| *slot = state).is_some(),
@@ -90,7 +90,7 @@ impl Table {
         }
     }
 
-    /// Takes the pages of `run`, which lies in one segment; `false` where one of them is taken already.
+    /// Takes the pages of `run`, which lies in one segment. Returns `false` if one of them is taken already.
     pub(crate) fn take(&mut self, run: PageRun) -> bool {
         let (segment, first) = self.place(run.offset);
         while self.len <= segment {
@@ -152,7 +152,7 @@ impl Table {
         self.chunks.iter().zip(&other.chunks).filter(|(ours, theirs)| Arc::ptr_eq(ours, theirs)).count()
     }
 
-    /// The runs of pages that `map`, of this segment, has taken, or has not.
+    /// The runs of pages of a segment with this `map` that are taken, or free if `taken` is false.
     pub(super) fn runs(&self, segment: u32, map: &PageMap, taken: bool) -> impl Iterator<Item = PageRun> {
         map.runs(taken).map(move |(first, count)| self.run(segment, first, count))
     }

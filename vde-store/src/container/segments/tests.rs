@@ -20,7 +20,7 @@ fn persisted(segments: &Segments) -> Usage {
 }
 
 #[test]
-fn runs_never_overlap_and_come_back() {
+fn runs_never_overlap_and_can_be_freed() {
     let mut segments = segments();
     let mut runs: Vec<_> = [1, 3, 60, 64, 1, 17].map(|n| segments.take_pages(n)).into();
     runs.sort_unstable();
@@ -33,7 +33,7 @@ fn runs_never_overlap_and_come_back() {
 }
 
 #[test]
-fn what_is_unused_is_what_is_not_taken() {
+fn unused_runs_are_free_and_long_enough() {
     let mut segments = segments();
     let runs = [5, 2, 30, 10].map(|n| segments.take_pages(n));
     segments.take_log(0, 1);
@@ -47,7 +47,7 @@ fn what_is_unused_is_what_is_not_taken() {
 }
 
 #[test]
-fn of_the_log_only_what_lies_before_a_checkpoint_is_moved_down() {
+fn only_log_segments_before_a_checkpoint_are_moved_to_the_front() {
     let mut segments = segments();
     let full = [64, 64].map(|n| Freed::Pages(segments.take_pages(n)));
     let [older, newer] = [7, 8].map(|ordinal| segments.take_log(ordinal, 100));
@@ -67,9 +67,9 @@ fn a_table_survives_its_encoding() {
 }
 
 #[test]
-fn a_segment_whose_pages_are_all_taken_takes_one_byte_and_no_memory() {
+fn a_full_segment_of_pages_takes_one_byte_and_no_memory() {
     let mut segments = of_size(16 << 20);
-    // 80 GB of them, and what is freed again in the middle.
+    // 80 GB of such segments. A run in the middle is freed later.
     let runs: Vec<_> = (0..5_000).map(|_| segments.take_pages(4096)).collect();
     segments.take_pages(1);
     let mut bytes = Vec::new();
@@ -83,11 +83,11 @@ fn a_segment_whose_pages_are_all_taken_takes_one_byte_and_no_memory() {
     for segments in [&decoded, &segments] {
         assert!(segments.is_taken(first) && !segments.is_taken(hole) && segments.is_taken(runs[778]));
     }
-    assert_eq!(segments.take_pages(5), hole, "what is freed is found again");
+    assert_eq!(segments.take_pages(5), hole, "freed pages are found again");
 }
 
 #[test]
-fn a_crash_forgets_what_is_pending_and_the_later_log() {
+fn after_a_crash_pending_pages_and_later_log_segments_are_free() {
     let mut segments = segments();
     segments.take_log(0, 1);
     let run = segments.take_pending(3);
@@ -103,7 +103,7 @@ fn a_crash_forgets_what_is_pending_and_the_later_log() {
 }
 
 #[test]
-fn log_that_nothing_was_logged_in_but_a_link_dies_like_any_other() {
+fn a_log_segment_with_only_a_link_dies_like_any_other() {
     let mut segments = segments();
     let (empty, live) = (segments.take_log(0, 1), segments.take_log(1, 1));
     segments.add_live(DATA_START, 0);
@@ -117,7 +117,7 @@ fn log_that_nothing_was_logged_in_but_a_link_dies_like_any_other() {
 }
 
 #[test]
-fn what_a_replay_will_count_is_not_persisted() {
+fn bytes_that_a_replay_will_count_are_not_persisted() {
     let mut segments = segments();
     let segment = segments.take_log(0, 1);
     segments.add_live(DATA_START, 100);
@@ -131,7 +131,7 @@ fn what_a_replay_will_count_is_not_persisted() {
 }
 
 #[test]
-fn what_is_held_is_free_after_a_crash_and_taken_by_nobody_before_its_readers_are_gone() {
+fn held_pages_are_reused_only_after_their_readers_are_gone_or_after_a_crash() {
     let mut segments = segments();
     let runs = [10, 20, 30].map(|n| segments.take_pages(n));
     let readers: [Arc<dyn Any + Send + Sync>; 2] = [Arc::new(1), Arc::new(2)];
@@ -146,12 +146,12 @@ fn what_is_held_is_free_after_a_crash_and_taken_by_nobody_before_its_readers_are
     drop(second);
     assert!(
         !segments.release_unread(1, |_| false),
-        "an older reader may need what a later checkpoint has freed"
+        "an older reader may need space that a later checkpoint has freed"
     );
     drop(first);
     assert!(segments.release_unread(1, |_| false));
     assert_eq!(segments.usage().page_bytes, 50 * BLOCK, "one at a time");
-    // What is free already may be in use again.
+    // Released space may be in use again.
     let again = segments.take_pages(10);
     assert_eq!(again, runs[0]);
     assert_eq!(persisted(&segments).page_bytes, 10 * BLOCK);
@@ -161,7 +161,7 @@ fn what_is_held_is_free_after_a_crash_and_taken_by_nobody_before_its_readers_are
 }
 
 #[test]
-fn what_another_process_reads_is_taken_by_nobody() {
+fn pages_that_another_process_reads_are_not_reused() {
     let mut segments = segments();
     let run = segments.take_pages(10);
     segments.hold(Vec::new(), 5, [Freed::Pages(run)].into());
@@ -172,7 +172,7 @@ fn what_another_process_reads_is_taken_by_nobody() {
 }
 
 #[test]
-fn what_is_free_can_be_held_and_a_crash_forgets_it() {
+fn free_space_can_be_held_and_is_free_again_after_a_crash() {
     let mut segments = segments();
     let runs = [10, 20, 30].map(|n| segments.take_pages(n));
     let log = segments.take_log(0, 1);
@@ -194,7 +194,7 @@ fn what_is_free_can_be_held_and_a_crash_forgets_it() {
 }
 
 #[test]
-fn no_event_leads_where_the_table_of_states_does_not() {
+fn every_event_follows_the_table_of_states() {
     let mut rng = fastrand::Rng::with_seed(3);
     let log = LogSegment::new(1, 1);
     let events = [
@@ -220,7 +220,7 @@ fn no_event_leads_where_the_table_of_states_does_not() {
         assert_eq!(stepped, before.after(event).is_some());
         assert_eq!(after, before.after(event).unwrap_or(before));
         if rng.u8(..50) == 0 {
-            // What is noted beside the table follows from it.
+            // The indexes beside the table are those that a new one has.
             let anew = Segments::new(segments.table());
             assert_eq!(segments.usage(), anew.usage());
             assert_eq!((&segments.free, &segments.ready), (&anew.free, &anew.ready));
@@ -237,7 +237,11 @@ fn packing_takes_pages_from_the_front() {
     segments.release(&[Freed::Pages(runs[0]), Freed::Pages(PageRun { pages: 3, ..runs[3] })]);
     assert_eq!(segments.take_pending_before(0, 1), None);
     segments.begin_packing();
-    assert_eq!(segments.begin_preparing(2), None, "nothing is written beforehand that is about to be cut");
+    assert_eq!(
+        segments.begin_preparing(2),
+        None,
+        "nothing is preallocated while the container is being shortened"
+    );
     assert_eq!(segments.take_pages(2).offset, runs[0].offset);
     assert_eq!(segments.take_pending_before(3, 2).unwrap().offset, runs[0].offset + 2 * BLOCK);
     segments.end_packing();
@@ -252,7 +256,7 @@ fn packing_takes_pages_from_the_front() {
 }
 
 #[test]
-fn what_is_taken_to_be_given_back_is_taken_by_nobody_else() {
+fn a_run_taken_to_be_discarded_is_not_taken_again() {
     let mut segments = segments();
     let run = segments.take_pages(40);
     segments.take_log(0, 1);
@@ -264,7 +268,7 @@ fn what_is_taken_to_be_given_back_is_taken_by_nobody_else() {
     assert_eq!(segments.take_pages(24), free[0]);
 }
 
-/// A container of 1 TB: what is done under the log's lock takes steps that do not grow with it.
+/// In a container of 1 TB: the steps under the log's lock do not grow with the container.
 #[test]
 fn a_terabyte_is_copied_and_searched_in_few_steps() {
     let mut segments = of_size(16 << 20);
@@ -285,7 +289,7 @@ fn a_terabyte_is_copied_and_searched_in_few_steps() {
         }
     }
     let copy = segments.copy();
-    // What changes is copied, and nothing else.
+    // Only the changed chunk is copied.
     let run = segments.take_pages(1);
     let shared = segments.table.shared_with(&copy.table);
     assert_eq!(shared, segments.table.chunks() - 1);

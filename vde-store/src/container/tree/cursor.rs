@@ -1,8 +1,8 @@
-//! Walking through the leaves of a tree, in either direction.
+//! Cursors over the leaves of a tree, in either direction.
 //!
-//! A cursor keeps the pages from the root to its leaf, so that a step to the next cell costs no search. The keys of
-//! each page that it opens have to be between the separators that lead to the page. So it opens no page twice and
-//! always ends, even if pages with right checksums form a cycle.
+//! A cursor keeps the pages from the root to its leaf, so that a step to the next cell costs no search. It checks
+//! that the keys of each page lie between the separators that lead to the page. So it opens no page twice and always
+//! ends, even if pages with valid checksums form a cycle.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
@@ -23,7 +23,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// `Less` where `key` comes before `other`.
+    /// `Less` if `key` comes before `other` in this direction.
     pub(crate) fn compare(self, key: &[u8], other: &[u8]) -> Ordering {
         match self {
             Self::Ascending => key.cmp(other),
@@ -40,7 +40,7 @@ impl Direction {
     }
 }
 
-/// A page that was verified and stays as it is while it is held.
+/// A verified page. It does not change while it is held.
 struct Page {
     anchor: Arc<Anchor>,
     extent: Extent,
@@ -61,7 +61,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Keeps the cell's page, and the map that it is in.
+    /// The anchor that keeps the cell's page, and its map, alive.
     pub(crate) fn anchor(&self) -> &Arc<Anchor> {
         &self.page.anchor
     }
@@ -82,18 +82,18 @@ struct Step {
     level: u8,
     /// The index of the next cell if ascending; the number of cells that are left if descending.
     next: usize,
-    /// The separator behind the page.
+    /// The separator after the page.
     upper: Option<Cell>,
-    /// Up to which cell, in the cursor's direction, records were fetched.
+    /// The cell up to which records were prefetched, in the cursor's direction.
     fetched: usize,
 }
 
-/// The records of so many cells are fetched beforehand: they lie anywhere, and one at a time would be waited for. Few at first,
-/// in case no more are asked for.
+/// The records of at most this many cells are prefetched. Records lie anywhere in the log, and reading one at a time
+/// would wait for each. A cursor begins with fewer, in case its caller needs only a few.
 const LARGEST_AHEAD: usize = 8;
 
-/// Has the processor fetch the records of the `ahead` cells from `next` on, but for those up to `fetched`. Returns up to
-/// where all are.
+/// Prefetches the records of the `ahead` cells from `next` on into the processor's cache, except those up to
+/// `fetched`. Returns the new `fetched`.
 fn fetch(
     page: &Page,
     node: &Node<'_>,
@@ -125,7 +125,7 @@ pub(crate) struct Cursor {
     from: Bound<Box<[u8]>>,
     has_begun: bool,
     path: Vec<Step>,
-    /// How many cells were passed, up to [`LARGEST_AHEAD`].
+    /// How many cells the cursor has returned, up to [`LARGEST_AHEAD`].
     passed: usize,
 }
 
@@ -134,8 +134,8 @@ impl Cursor {
         Self { direction, from, has_begun: false, path: Vec::new(), passed: 0 }
     }
 
-    /// The next cell of a leaf, but none beyond `end`. After an error, the next call continues after the damaged
-    /// page.
+    /// The next cell of a leaf, or `None` if it lies beyond `end`. After an error, the next call continues after the
+    /// damaged page.
     pub(crate) fn next(&mut self, tree: &Arc<Tree>, end: Bound<&[u8]>) -> Result<Option<Cell>> {
         if !std::mem::replace(&mut self.has_begun, true)
             && let Some(root) = tree.root
@@ -191,7 +191,7 @@ impl Cursor {
         corrupt(page)
     }
 
-    /// Loads a page, whose keys have to lie in `range`.
+    /// Loads a page, and checks that its keys lie in `range`.
     fn open(&self, tree: &Arc<Tree>, extent: Extent, range: Option<Range>) -> Result<Step> {
         let bytes = tree.load(extent)?;
         let anchor = Anchor { bytes: bytes.pin(0, bytes.len()), owner: tree.clone() };
@@ -239,7 +239,7 @@ impl Range {
             && self.upper.as_ref().is_none_or(|upper| last < upper.key())
     }
 
-    /// Whether all of it lies beyond `end`.
+    /// Whether the whole range lies beyond `end`.
     fn is_beyond(&self, direction: Direction, end: Bound<&[u8]>) -> bool {
         match (direction, end, &self.upper) {
             (Direction::Ascending, end, _) => is_behind(self.lower.key(), end),

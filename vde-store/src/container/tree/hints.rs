@@ -1,8 +1,8 @@
 //! Hints: where earlier searches of a tree ended, so that a search for the same key can begin there.
 //!
 //! A search reads three or four pages, with one or two cache misses each. A hint points to the cell itself. A hint
-//! may be lost, or point to another key's cell, so a search that follows one checks the key. But the page is always a
-//! page of this tree, because a tree never changes and has its own hints.
+//! may be lost, or point to another key's cell, so a search that follows a hint checks the key. But a hint always
+//! points to a page of this tree, because a tree never changes and has its own hints.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,7 +26,7 @@ const MAX_CHUNKS: u64 = 1024;
 /// The hints of one tree.
 pub(crate) struct Hints(Box<[OnceLock<Box<[Bucket]>>]>);
 
-/// The bucket of a key, and the key's bits in its hints.
+/// The bucket of a key, and the tag of the key in its hints.
 pub(crate) struct Spot<'a> {
     chunk: &'a OnceLock<Box<[Bucket]>>,
     bucket: usize,
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_noted_is_found_and_little_else() {
+    fn every_noted_hint_is_found_and_few_others() {
         let hints = Hints::new(10_000);
         for key in 0..10_000u64 {
             hints.spot(&key.to_le_bytes()).note(2 + key, key as u32 % 4096);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_last_is_found_however_many_there_are() {
+    fn the_last_noted_hint_is_found_however_many_there_are() {
         let hints = Hints::new(1);
         for key in 0..50_000u64 {
             hints.spot(&key.to_le_bytes()).note(2 + key, 7);

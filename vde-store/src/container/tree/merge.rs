@@ -1,4 +1,4 @@
-//! Merging sorted changes into the index: new pages for what changed, the old ones for everything else.
+//! Merging sorted changes into the index. Changed pages are written anew; all other pages are kept.
 
 use std::iter::Peekable;
 
@@ -24,7 +24,7 @@ pub(crate) trait Output {
 pub(crate) trait Change {
     fn key(&self) -> &[u8];
 
-    /// The new payload of the key's cell, `None` to remove it. `old` is what the index has of the key.
+    /// The new payload of the key's cell; `None` removes the cell. `old` is the value that the index has for the key.
     fn resolve(self, old: Option<LeafValue<'_>>) -> Result<Option<Vec<u8>>>;
 }
 
@@ -32,10 +32,10 @@ pub(crate) trait Change {
 pub(crate) trait Erase {
     type Change: Change;
 
-    /// Whether one of the ranges has keys from `from` on, but before `until`.
+    /// Whether one of the ranges overlaps the keys from `from` up to, but not including, `until`.
     fn overlaps(&self, from: &[u8], until: Option<&[u8]>) -> bool;
 
-    /// The change that removes `key`, if a range contains it. For keys that have no other change.
+    /// The change that removes `key`, if a range contains it. It is called for keys that have no other change.
     fn change(&self, key: &[u8]) -> Option<Self::Change>;
 }
 
@@ -145,7 +145,7 @@ impl<O: Output, C: Change, I: Iterator<Item = C>, E: Erase<Change = C>> Merge<'_
 
     fn push(&mut self, level: u8, key: &[u8], payload: &[u8]) -> Result<()> {
         self.cells(level).push(key, payload);
-        // Two pages' worth of cells is kept back, so that the last two pages share them evenly.
+        // Two pages' worth of cells is held back, so that the last two pages of a level are about equally full.
         let least = Self::least_cells(level);
         while self.cells(level).len() >= 2 * least && self.cells(level).page_len() > 2 * TARGET {
             let count = self.cells(level).fitting(TARGET).max(least);
@@ -154,7 +154,8 @@ impl<O: Output, C: Change, I: Iterator<Item = C>, E: Erase<Change = C>> Merge<'_
         Ok(())
     }
 
-    /// Inner pages have two children at least, however long the keys, so that every level is smaller than the one below.
+    /// The fewest cells of a page. Inner pages have at least two children, however long the keys, so that every level
+    /// is smaller than the one below.
     fn least_cells(level: u8) -> usize {
         if level == 0 { 1 } else { 2 }
     }
@@ -166,7 +167,7 @@ impl<O: Output, C: Change, I: Iterator<Item = C>, E: Erase<Change = C>> Merge<'_
         self.push(level + 1, &first_key, &extent.encode())
     }
 
-    /// Writes what is left of a level.
+    /// Writes the remaining cells of a level.
     fn close(&mut self, level: u8) -> Result<()> {
         let least = Self::least_cells(level);
         while self.cells(level).len() > 0 {

@@ -15,7 +15,7 @@ use crate::container::pages::{Bytes, Pages};
 use crate::container::tree::hints::Hints;
 use crate::container::tree::node::{LeafValue, Node, cell_of};
 
-/// One version of the index. Nothing that it refers to is reused while it exists.
+/// One version of the index. The space to which it refers is not reused while it exists.
 pub(crate) struct Tree {
     pub(crate) pages: Arc<Pages>,
     pub(crate) root: Option<Extent>,
@@ -48,7 +48,8 @@ impl Tree {
         }
         loop {
             let bytes = self.pages.extent_in(&shown, page, PAGE)?;
-            // Heads and offsets lie behind the header: they are prefetched together with it.
+            // The heads and offsets follow the header. Reading these two bytes early overlaps their cache misses with
+            // that of the header.
             black_box((bytes.get(128), bytes.get(256)));
             let step = || {
                 let node = Node::new(&bytes)?;

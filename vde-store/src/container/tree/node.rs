@@ -17,7 +17,7 @@ pub(crate) const PAGE_MAGIC: u32 = 0x5045_4456; // "VDEP"
 const HEAD: usize = 24;
 /// The most bytes of the common prefix that the heads leave out.
 const MAX_PREFIX: usize = 64;
-/// Inner pages have two children at least, so no index is higher.
+/// Inner pages have at least two children, so no index has more levels.
 const MAX_LEVEL: u8 = 63;
 /// A key's head and its cell's offset.
 const SLOT: usize = 8;
@@ -47,7 +47,7 @@ fn varint(f: &mut Fields<'_>) -> Option<u64> {
     None
 }
 
-/// The value of a key, as a leaf has it.
+/// The value of a key in a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeafValue<'a> {
     pub(crate) len: u64,
@@ -132,7 +132,8 @@ pub(crate) fn cell_of<'a>(page: &'a [u8], at: usize, key: &[u8]) -> Option<LeafV
     if key_of(page, at)? == key { value_of(page, at) } else { None }
 }
 
-/// The head of a key: the bytes after the common prefix as one integer, which orders keys unless it is equal.
+/// The head of a key: the first four bytes after the common prefix as one integer. Different heads sort as their keys
+/// do.
 fn head_of(rest: &[u8]) -> u32 {
     let mut head = [0; 4];
     let len = rest.len().min(4);
@@ -219,7 +220,7 @@ impl<'a> Node<'a> {
         let head = head_of(rest);
         let mut low = self.heads.partition_point(|at| u32::from_le_bytes(*at) < head);
         let equals = |at: &[u8; 4]| u32::from_le_bytes(*at) == head;
-        // Most heads belong to one key only, and one more probe shows that.
+        // Most heads belong to only one key, which one more probe shows.
         let mut high = match self.heads[low..] {
             [one, other, ..] if equals(&one) && equals(&other) => {
                 low + self.heads[low..].partition_point(equals)
@@ -308,7 +309,7 @@ impl Cells {
         (1..self.len()).rfind(|count| self.page_len_of(*count) <= limit).unwrap_or(1)
     }
 
-    /// Builds a page of the first `count` cells and keeps the others. Returns the first key with the page.
+    /// Builds a page of the first `count` cells and keeps the others. Returns the first key and the page.
     pub(crate) fn build(&mut self, count: usize, level: u8, generation: u64) -> (Vec<u8>, Vec<u8>) {
         let end = self.end(count - 1);
         let prefix = common_prefix(self.key(0), self.key(count - 1));
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_finds_what_a_binary_search_of_the_keys_finds() {
+    fn a_search_agrees_with_a_binary_search_of_the_keys() {
         let long = [7; 200];
         let pages: [&[&[u8]]; 5] = [
             &[b"a", b"a\0", b"a\0\0\0\0", b"a\0\0\0\0\0", b"b"],
@@ -378,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_whose_heads_are_not_its_keys_is_not_ordered() {
+    fn a_page_with_heads_of_other_keys_is_not_ordered() {
         let mut bytes = page(&[b"key 1", b"key 2"]);
         bytes[HEAD + b"key ".len()] ^= 1;
         assert!(!Node::new(&bytes).unwrap().is_ordered());
