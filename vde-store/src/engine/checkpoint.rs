@@ -1,9 +1,9 @@
-//! Checkpoints: the memtable becomes index pages, and what nothing refers to any more becomes free.
+//! Checkpoints: the memtable becomes index pages, and space to which nothing refers any more becomes free.
 //!
-//! Durability order. The frozen memtable's log is synced before its index is written, so that the index never refers
-//! to records that a crash could lose. Pages and catalog are synced before the superblock is written, so that a
-//! superblock never refers to unsynced pages. The superblock is synced before space is reused to which the previous
-//! superblock refers.
+//! Durability order. The log of the frozen memtable is synced before its index is written, so that the index never
+//! refers to records that a crash could lose. Pages and catalog are synced before the superblock is written, so that
+//! a superblock never refers to unsynced pages. The superblock is synced before the space is reused to which the
+//! previous superblock refers.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -32,17 +32,18 @@ pub(crate) struct Checkpointer {
     pub(crate) catalog: Catalog,
     /// The pages of the persisted catalog.
     pub(crate) catalog_runs: Vec<PageRun>,
-    /// The index of each named snapshot, held so that its pages can be waited for when it is deleted.
+    /// The index of each named snapshot. When the snapshot is deleted, its pages become free once no reader holds
+    /// this index.
     pub(crate) snapshot_trees: HashMap<String, Arc<Tree>>,
-    /// A checkpoint for which the device had no space. Its memtable stays frozen until it is finished.
+    /// A checkpoint for which the device had no space. Its memtable stays frozen until the checkpoint is finished.
     unfinished: Option<Unfinished>,
 }
 
-/// A checkpoint that was begun.
+/// A checkpoint that was begun and not finished.
 struct Unfinished {
     /// Where the log continues after it.
     position: LogPosition,
-    /// Its index, once that is written.
+    /// Its index, once the index is written.
     indexed: Option<Indexed>,
 }
 
@@ -50,18 +51,18 @@ struct Unfinished {
 struct Indexed {
     catalog: Catalog,
     freed: Vec<Freed>,
-    /// The readers that may still need what is freed.
+    /// The readers that may still need the freed space.
     readers: Vec<Reader>,
 }
 
 /// The purpose of a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose<'a> {
-    /// To persist the changes, if there are any.
+    /// Persist the changes, if there are any.
     Changes,
-    /// Also to free the log before its present segment.
+    /// Also free the log before its current segment.
     Log,
-    /// Also to rewrite every page of the index.
+    /// Also rewrite every page of the index.
     WholeIndex,
     AddSnapshot(&'a str),
     RemoveSnapshot(&'a str),
@@ -88,8 +89,8 @@ impl Checkpointer {
         }
     }
 
-    /// Opens an index for each snapshot of the catalog. It is not the one that readers hold, because space that
-    /// readers do not need any more must not wait for the snapshot.
+    /// Opens an index of its own for each snapshot of the catalog. It must not share the one that readers hold: while
+    /// the snapshot exists, that would keep space that readers do not need any more.
     fn adjust_snapshot_trees(&mut self, pages: &Arc<Pages>) {
         let snapshots = &self.catalog.snapshots;
         self.snapshot_trees.retain(|name, _| snapshots.iter().any(|snapshot| snapshot.name == *name));
@@ -164,13 +165,13 @@ impl Shared {
             }
             Err(error) if error.is_lack_of_space() => Err(self.space.note(error)),
             Err(error) => {
-                // The contents of the device are unknown now.
+                // It is unknown what is on the device now.
                 Err(self.fail_with(error))
             }
         }
     }
 
-    /// Begins a new memtable; everything in the old one is durable when this returns.
+    /// Starts a new memtable. Everything in the old one is durable when this returns.
     fn freeze(&self, layers: &Layers) -> Result<LogPosition> {
         let fresh = Arc::new(Memtable::default());
         let frozen = Layers {
@@ -180,7 +181,7 @@ impl Shared {
             log: layers.log.clone(),
             maintenance: layers.maintenance.clone(),
         };
-        // The sync comes first, so that a lack of space is noticed before anything is frozen.
+        // The log is synced first, so that a lack of space shows before anything is frozen.
         self.log.sync().map_err(|e| self.fail_log(e))?;
         let rotated = self.log.rotate(fresh, || self.layers.store(Arc::new(frozen)));
         let position = rotated.map_err(|e| self.fail("write the log", e))?;
@@ -336,7 +337,8 @@ impl Shared {
             None => pieces[0],
         };
         writer.flush()?;
-        // A failure from here on is not a lack of space that a later attempt could overcome.
+        // The pages are kept from here on, also after a failure: it may be unknown whether a superblock refers to
+        // them.
         writer.keep();
         if !self.options.planted.has(Bug::SuperblockFirst) {
             self.sync()?;
@@ -350,14 +352,14 @@ impl Shared {
         self.sync()?;
         state.catalog_runs = placed.runs();
         *freed = gone;
-        // The other place gets the same contents with the next sync, so that damage to one of the two loses nothing.
-        // Until then the first is whole.
+        // The other superblock gets the same contents. After the next sync, damage to one of the two loses nothing.
+        // Until then, the first one is whole.
         let copy = superblock.successor(None);
         copy.write(self.pages.device()).map_err(|error| self.fail_with(error))?;
         Ok(copy)
     }
 
-    /// Lets readers find the new index; the frozen memtable is part of it.
+    /// Makes the new index visible to readers, and drops the frozen memtable, whose changes are in the index.
     fn publish(&self, tree: Arc<Tree>) {
         let layers = self.layers.load();
         let (memtable, log) = (layers.memtable.clone(), layers.log.clone());
@@ -366,14 +368,14 @@ impl Shared {
     }
 }
 
-/// What is freed now is held until `tree` is dropped.
+/// A reader of the freed space that exists until `tree` is dropped.
 fn reader(tree: &Arc<Tree>) -> Reader {
     let tree: Arc<dyn Any + Send + Sync> = tree.clone();
     Arc::downgrade(&tree)
 }
 
 impl Indexed {
-    /// Frees the run, or hands it to the snapshots that still refer to it.
+    /// Frees the run, or records it for the snapshots that still refer to it.
     fn let_go(&mut self, run: PageRun, is_older: impl Fn(&SnapshotRecord) -> bool) {
         let mut holders = self.catalog.snapshots.iter().filter(|s| is_older(s)).map(|s| s.generation);
         match holders.next() {
@@ -385,7 +387,7 @@ impl Indexed {
         }
     }
 
-    /// Removes a snapshot from the catalog, and frees what only this snapshot referred to.
+    /// Removes a snapshot from the catalog, and frees the pages to which only this snapshot referred.
     fn forget_snapshot(&mut self, name: &str) {
         self.catalog.snapshots.retain(|snapshot| snapshot.name != name);
         let generations: Vec<u64> = self.catalog.snapshots.iter().map(|s| s.generation).collect();

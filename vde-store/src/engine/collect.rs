@@ -20,17 +20,17 @@ use crate::engine::writes::{Content, Write};
 pub(crate) struct Policy {
     /// How many dead bytes the log may have for each hundred live ones.
     tolerated: u64,
-    /// A segment of which at least this many percent are live is not collected.
+    /// A segment is collected if less than this percentage of it is live.
     sparse: u64,
 }
 
-/// In the background, where writes matter more than space.
+/// For the background, where writes matter more than space.
 pub(crate) const BACKGROUND: Policy = Policy { tolerated: 25, sparse: 75 };
 
-/// On demand: every segment that is not nearly all live.
+/// For [`compact`](crate::Vde::compact).
 pub(crate) const THOROUGH: Policy = Policy { tolerated: 0, sparse: 97 };
 
-/// When a store is closed: dead bytes that stay then stay for long.
+/// For closing a store: the dead bytes that are left stay until it is opened again.
 pub(crate) const CLOSING: Policy = Policy { tolerated: 25, sparse: 90 };
 
 impl Shared {
@@ -46,7 +46,8 @@ impl Shared {
         Ok(victims.len())
     }
 
-    /// Sparse segments, the sparsest first, as many as have to be emptied until the dead bytes are within the policy.
+    /// The segments to collect, the one with the fewest live bytes first. They are as many as have to be emptied to
+    /// bring the dead bytes down to the policy's limit.
     fn victims(&self, policy: Policy) -> Vec<(u32, u64)> {
         let (newest, oldest_snapshot) = {
             let state = self.checkpoint.lock();
@@ -66,7 +67,7 @@ impl Shared {
         let mut dead = (logs.len() as u64 * size).saturating_sub(live);
         let tolerated = live * policy.tolerated / 100;
         let sparse = size * policy.sparse / 100;
-        // A segment that a snapshot refers to would stay even if nothing else did.
+        // Collecting a segment to which a snapshot refers would not free it.
         logs.retain(|(_, log)| oldest_snapshot.is_none_or(|seq| log.first_seq > seq));
         logs.sort_unstable_by_key(|(_, log)| log.live);
         logs.into_iter()
@@ -81,8 +82,8 @@ impl Shared {
 
     /// Moves every live record of a segment to the log's end.
     pub(crate) fn empty_segment(&self, segment: u32, ordinal: u64) -> Result<()> {
-        // While this is held, space that is freed from here on is not overwritten. Space that was freed before has
-        // nothing live.
+        // While these layers are held, space that is freed from now on is not overwritten. Space that was freed
+        // before has no live records.
         let _held = self.layers.load_full();
         let is_there =
             |log: &Segment| matches!(log, Segment::Log(log) if log.ordinal == ordinal && log.live > 0);
@@ -93,7 +94,7 @@ impl Shared {
         let start = geometry.segment_offset(segment);
         let device_len = self.pages.device().len().map_err(|e| Error::io("measure the container", e))?;
         let len = u64::from(geometry.segment_size).min(device_len.saturating_sub(start));
-        // Not read through the map, because the end of the segment may never have been written.
+        // The segment is not read through the map, because its end may never have been written.
         let bytes = self.pages.read_copy(start, len as usize, "segment")?;
         let mut at = 0;
         while let Some(unit) = bytes.get(at as usize..).and_then(|rest| Unit::read(rest, geometry.salt)) {

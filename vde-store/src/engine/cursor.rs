@@ -1,4 +1,4 @@
-//! The only way to iterate over the store: a merging cursor over the memtables and the tree, in either direction.
+//! A cursor that merges the memtables and the tree, in either direction. All iteration over the store uses it.
 
 use std::borrow::Cow;
 use std::ops::Bound;
@@ -11,11 +11,11 @@ use crate::container::tree::cursor::{self as tree, Cell, Direction};
 use crate::engine::layers::indexed;
 use crate::engine::view::ReadView;
 
-/// Memtables are read several keys at a time: few at first, because often no more are needed.
+/// Memtables are read in batches of keys. The first batch is small, because callers often need only a few keys.
 const FIRST_BATCH: usize = 2;
 const LARGEST_BATCH: usize = 64;
 
-/// A key, with what the layer in which it was found knows of it. It keeps a page, or a batch of keys, in memory.
+/// A key, and its entry in the layer in which it was found. It keeps an index page, or a batch of keys, in memory.
 #[derive(Clone)]
 pub(crate) enum Found {
     Indexed(Cell),
@@ -60,7 +60,7 @@ struct MemtableCursor {
 }
 
 impl MemtableCursor {
-    /// Reads a batch if none is left.
+    /// Reads the next batch if all keys of this one were taken.
     fn fill(&mut self, memtable: &Memtable, horizon: Horizon, end: Bound<&[u8]>) {
         if self.at < self.batch.len() || self.has_ended() {
             return;
@@ -87,7 +87,7 @@ impl MemtableCursor {
         self.batch.get(self.at).map(|recent| &*recent.key)
     }
 
-    /// Takes the next key, which is there.
+    /// Takes the next key. The caller has checked that there is one.
     fn take(&mut self) -> Found {
         self.at += 1;
         Found::Recent(self.batch.clone(), self.at as u32 - 1)
@@ -98,7 +98,7 @@ impl MemtableCursor {
 struct TreeCursor {
     direction: Direction,
     cursor: tree::Cursor,
-    /// The deleted ranges, of the newest memtable first.
+    /// The deleted ranges of each memtable, the newest memtable first.
     ranges: [Option<Arc<Ranges>>; 2],
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Cursor {
     /// The cursor of the newest memtable first.
     memtables: [MemtableCursor; 2],
     tree: TreeCursor,
-    /// A cell that was read from the tree and is not due yet.
+    /// A cell that was read from the tree and not yet returned.
     indexed: Option<Cell>,
 }
 
@@ -150,9 +150,9 @@ impl Cursor {
         }
     }
 
-    /// The next key that has a value, but none beyond `end`. No later call may have an `end` that is further away.
-    /// After an error, the next call continues after the damage. It takes one of `steps` for each deleted key that it
-    /// steps over, and is pending once none is left.
+    /// The next key that has a value, or `None` if it lies beyond `end`. Later calls must not pass an `end` that is
+    /// further away. After an error, the next call continues after the damage. The call decrements `steps` for each
+    /// deleted key that it skips, and is pending once `steps` is 0.
     pub(crate) fn next(
         &mut self,
         view: &ReadView,
@@ -160,7 +160,7 @@ impl Cursor {
         steps: &mut u64,
     ) -> Poll<Result<Option<Found>>> {
         if self.indexed.is_none() && self.memtables.iter().all(MemtableCursor::has_ended) {
-            // The memtables have no more keys to compare with.
+            // The memtables have no more keys, so no comparison is needed.
             return Poll::Ready(self.tree.next(view, end).map(|cell| cell.map(Found::Indexed)));
         }
         let mut deleted = [0; 2];
@@ -204,7 +204,7 @@ impl Cursor {
         let precedes = |key: &[u8], other: Option<&[u8]>| {
             other.is_none_or(|other| direction.compare(key, other).is_lt())
         };
-        // Of equal keys, the newer layer's counts.
+        // Of equal keys, that of the newer layer counts.
         let is_frozen = frozen.key().is_some_and(|key| precedes(key, newest.key()));
         let recent = if is_frozen { frozen.key() } else { newest.key() };
         if self.indexed.is_none()
@@ -224,7 +224,7 @@ impl Cursor {
             return Ok(self.indexed.take().map(Found::Indexed));
         }
         let found = if is_frozen { frozen.take() } else { newest.take() };
-        // The key's entries in older layers do not count.
+        // Older layers may have the same key; it is skipped there.
         if !is_frozen && frozen.key() == Some(found.key()) {
             frozen.at += 1;
         }
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_layer_counts_while_a_checkpoint_is_made() {
+    fn the_newest_layer_wins_while_a_checkpoint_runs() {
         let rng = &mut Rng::with_seed(3);
         for _ in 0..300 {
             let store = VdeOptions::new().background(false).in_memory().unwrap();

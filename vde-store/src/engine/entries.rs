@@ -14,7 +14,7 @@ use crate::engine::cursor::{Cursor, Found};
 use crate::engine::entry::Entry;
 use crate::engine::view::ReadView;
 
-/// The first key behind all that begin with `prefix`.
+/// The first key after all keys that begin with `prefix`.
 pub(crate) fn end_of_prefix(prefix: &[u8]) -> Bound<Box<[u8]>> {
     match prefix.iter().rposition(|byte| *byte != u8::MAX) {
         None => Bound::Unbounded,
@@ -26,13 +26,12 @@ pub(crate) fn end_of_prefix(prefix: &[u8]) -> Bound<Box<[u8]>> {
     }
 }
 
-/// Entries in key order, all of one point in time. They can be taken from both ends.
+/// An iterator over entries in key order, as they were at one point in time. It can be used from both ends.
 ///
-/// If a page of the index cannot be read, the next item is the error, and the items after it continue behind that
-/// page.
+/// If a page of the index cannot be read, the next item is the error, and iteration continues after that page.
 ///
-/// It keeps its position in the index, so a step costs no search. An entry keeps its neighbours in memory: a page of
-/// the index, or up to 64 keys.
+/// It keeps its position in the index, so a step costs no search. An entry keeps its neighbours in memory: the index
+/// page that contains it, or up to 64 recently written keys.
 ///
 /// # Examples
 ///
@@ -60,7 +59,7 @@ pub struct Entries {
 struct Side {
     direction: Direction,
     from: Bound<Box<[u8]>>,
-    /// Made with the first entry.
+    /// Created when the first entry is requested.
     cursor: Option<Box<Cursor>>,
     /// The entry that was taken last.
     taken: Option<Found>,
@@ -132,9 +131,9 @@ impl Entries {
         self
     }
 
-    /// Skips the entries before `key`: the next entry is the first one whose key is not less, or not greater if the
-    /// order is [descending](Self::reversed). It only moves forward: if `key` was passed already, it does nothing.
-    /// O(log n).
+    /// Skips the entries before `key`. The next entry is the first one whose key is at least `key`, or at most `key`
+    /// if the order is [descending](Self::reversed). If the iterator has already passed `key`, it does nothing. O(log
+    /// n).
     ///
     /// # Examples
     ///
@@ -195,11 +194,11 @@ impl DoubleEndedIterator for Entries {
 
 impl std::iter::FusedIterator for Entries {}
 
-/// After this many keys, including deleted ones, a stream lets other tasks run.
+/// A stream lets other tasks run after this many keys, including deleted ones.
 const KEYS_IN_A_TURN: u64 = 256;
 
-/// Pages that are not in memory are read on the polling thread. Now and then it is pending, and wakes its task at
-/// once, to let other tasks run.
+/// Pages that are not in memory are read on the polling thread. From time to time the stream yields to other tasks:
+/// it is pending once, and wakes its task at once.
 impl futures_core::Stream for Entries {
     type Item = Result<Entry>;
 

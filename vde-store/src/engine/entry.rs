@@ -63,7 +63,7 @@ impl Entry {
         self.key().into()
     }
 
-    /// The length of the value in bytes; reads nothing.
+    /// The length of the value in bytes. The value is not read.
     ///
     /// # Examples
     ///
@@ -95,7 +95,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] and [`Error::Io`] if it cannot be read.
+    /// [`Error::Corrupt`] and [`Error::Io`] if the value cannot be read.
     ///
     /// # Examples
     ///
@@ -107,13 +107,13 @@ impl Entry {
     /// ```
     pub fn value(&self) -> Result<Value> {
         match &self.found {
-            // The value is read only now; a cell alone does not read it.
+            // The cell has only the place of the value, which is read now.
             Found::Indexed(cell) => self.view.layers.indexed_value(cell),
             Found::Recent(..) => self.with_stored(|_, stored| self.view.layers.value(self.key(), stored)),
         }
     }
 
-    /// A reader of the value, which holds no more than a chunk of it in memory.
+    /// A reader of the value. It holds at most one chunk of the value in memory.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Entry {
         self.with_stored(|_, stored| self.view.layers.reader(self.key(), stored))
     }
 
-    /// The map of a large value that the index knows, and the record that it lies in.
+    /// The map of a large value in the index, and the place of the record that contains the map.
     pub(crate) fn recorded_blob(&self) -> Result<Option<(Location, BlobMap)>> {
         self.with_stored(|_, stored| match &stored.payload {
             Payload::Record { location, blob: true, .. } => {

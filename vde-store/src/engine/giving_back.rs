@@ -1,5 +1,5 @@
 //! Returning space to the file system: data at the container's end is moved into free space before it, the container
-//! is cut, and free space inside of it becomes holes.
+//! is shortened, and free space inside it becomes holes.
 
 use crate::container::blob::{self, PendingBlob};
 use crate::container::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::engine::options::Durability;
 use crate::engine::shared::Shared;
 use crate::engine::writes::{Content, Write};
 
-/// A run of fewer free pages is not worth a hole in the file.
+/// The fewest free pages that become a hole in the file.
 const LEAST_HOLE: u32 = 16;
 
 /// A container with at most this many free segments is not packed.
@@ -24,12 +24,12 @@ const LEAST_FREE_SEGMENTS: u64 = 4;
 /// The most rounds of packing. The space that a round frees can be filled only by the next round.
 const MAX_ROUNDS: usize = 8;
 
-/// How many bytes are reserved for a checkpoint on a full disk, if segments have `segment` bytes.
+/// How many bytes are reserved for a checkpoint on a full disk. `segment` is the segment size.
 pub(crate) fn reserve_of(segment: u32) -> u64 {
     u64::from(segment / 8)
 }
 
-/// A packing. It ends when this is dropped, by a panic too.
+/// A packing. It ends when this is dropped, even by a panic.
 struct Packing<'a>(&'a Shared);
 
 impl<'a> Packing<'a> {
@@ -46,8 +46,8 @@ impl Drop for Packing<'_> {
 }
 
 impl Shared {
-    /// Returns all possible space to the file system: collects every segment that is not nearly all live, rewrites
-    /// the index without gaps, and packs. Returns how many bytes the file system got.
+    /// Returns as much space as possible to the file system: [collects](THOROUGH), rewrites the index without gaps,
+    /// and packs. Returns how many bytes the file system got.
     pub(crate) fn compact(&self) -> Result<u64> {
         self.check_not_updating()?;
         let _collecting = self.collecting.lock();
@@ -75,7 +75,7 @@ impl Shared {
         free > LEAST_FREE_SEGMENTS * segment && free > usage.segments * segment / 2
     }
 
-    /// How many bytes the container takes of the file system.
+    /// How many bytes the container takes on the file system.
     fn footprint(&self) -> Result<u64> {
         let device = self.pages.device();
         match device.allocated() {
@@ -84,8 +84,8 @@ impl Shared {
         }
     }
 
-    /// Moves data from the container's end into free space before it, as far as that is possible, and returns the
-    /// free space.
+    /// Moves data from the container's end into free space before it, as far as possible, and returns the free space
+    /// to the file system.
     fn pack(&self) -> Result<()> {
         let mut last = u32::MAX;
         for _ in 0..MAX_ROUNDS {
@@ -103,7 +103,7 @@ impl Shared {
         self.punch_holes()
     }
 
-    /// Moves data behind segment `end` to the front. Returns how many values and log segments were moved.
+    /// Moves data from segment `end` on to the front. Returns how many values and log segments were moved.
     fn empty_behind(&self, end: u32) -> Result<usize> {
         let mut moved = 0;
         let purpose = if self.log.move_before(end) { Purpose::Log } else { Purpose::Changes };
@@ -125,8 +125,8 @@ impl Shared {
         Ok(moved)
     }
 
-    /// Copies a large value that reaches behind segment `end` to the first free pages, all of them in segments before its last
-    /// one, and logs it anew. Returns whether there was such a value, and room for it.
+    /// If a large value has pages in segment `end` or later, copies it to the first free pages in segments before its
+    /// last one, and logs it again. Returns whether it was moved.
     fn lower_blob(&self, entry: &Entry, end: u32) -> Result<bool> {
         let Some((location, map)) = entry.recorded_blob()? else { return Ok(false) };
         let runs = map.runs(&self.pages)?;
@@ -162,14 +162,14 @@ impl Shared {
         Ok(true)
     }
 
-    /// Cuts the free end off the container.
+    /// Removes the free end of the container.
     pub(crate) fn cut_free_end(&self) -> Result<()> {
-        // Checkpoints are excluded while the container is cut, and the log takes no segment.
+        // No checkpoint runs while the container is shortened, and the log takes no segment.
         let _state = self.checkpoint.lock();
         self.release_unread();
         let device = self.pages.device();
         loop {
-            // A piece at a time, so that the log need not wait until all of it is cut.
+            // It is shortened in steps, so that the log need not wait for all of them.
             let mut segments = self.segments.lock();
             let (left, is_all) = segments.trim(AT_ONCE);
             let end = left + self.reserve();
@@ -183,7 +183,7 @@ impl Shared {
         }
     }
 
-    /// How many bytes behind its last page a container keeps, so that a checkpoint has space on a full disk.
+    /// How many bytes a container reserves after its last page, so that a checkpoint has space on a full disk.
     fn reserve(&self) -> u64 {
         // A device that does not know its free space is not limited.
         let is_limited = self.pages.device().available().is_some();
@@ -208,7 +208,7 @@ impl Shared {
     pub(crate) fn punch_holes(&self) -> Result<()> {
         let table = self.segments.lock().table();
         for run in table.unused(LEAST_HOLE) {
-            // Taken, so that no writer uses it meanwhile.
+            // The run is taken, so that no writer uses it meanwhile.
             if self.segments.lock().try_take(run) {
                 let given = self.pages.device().discard(run.offset, u64::from(run.pages) * BLOCK);
                 self.segments.lock().drop_pending(run);

@@ -1,4 +1,4 @@
-//! Looking up a key: in the memtables first, then in the index. And reading the value that was found.
+//! Looking up a key, first in the memtables and then in the index, and reading its value.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ pub(crate) struct Layers {
     /// The memtable that a checkpoint is merging into the index, if there is one.
     pub(crate) frozen: Option<Arc<Memtable>>,
     pub(crate) tree: Arc<Tree>,
-    /// Has records that were logged and are not on the device yet. `None` for snapshots.
+    /// The log, which has the records that are not on the device yet. `None` for snapshots.
     pub(crate) log: Option<Arc<Log>>,
     /// Makes the checkpoints. `None` for snapshots.
     pub(crate) maintenance: Option<Arc<Maintenance>>,
 }
 
-/// Reads and verifies the record of `key` at `location`, and calls `use_it` with it and its bytes.
+/// Reads and verifies the record of `key` at `location`, and calls `use_it` with the record and its bytes.
 pub(crate) fn read_record<T>(
     pages: &Pages,
     key: &[u8],
@@ -39,7 +39,7 @@ pub(crate) fn read_record<T>(
     parse_record(pages, key, location, &bytes, None).map(|record| use_it(&record, &bytes))
 }
 
-/// The record of `key` at `location`, verified unless that is noted.
+/// The record of `key` at `location`. It is verified, unless it was verified before.
 fn parse_record<'a>(
     pages: &Pages,
     key: &[u8],
@@ -65,7 +65,7 @@ fn parse_record<'a>(
     })
 }
 
-/// Sequence number 0: the index is durable, and older than any sequence number for which a reader or writer waits.
+/// The change has sequence number 0: the index is durable, and no reader or writer waits for it.
 pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
     let origin = Some(Origin { version: value.version, created: value.created });
     let (facts, payload) = match value.place {
@@ -82,7 +82,7 @@ pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
 /// The value of a key.
 pub(crate) enum Got {
     Whole(Option<Vec<u8>>),
-    /// A value that is longer than a record can be.
+    /// A value that is too long for a record.
     Long(BlobMap),
 }
 
@@ -91,7 +91,7 @@ impl Layers {
         std::iter::once(&*self.memtable).chain(self.frozen.as_deref())
     }
 
-    /// Asks for a check whether a checkpoint is due.
+    /// Asks the maintenance thread to check whether a checkpoint is due.
     pub(crate) fn suggest_checkpoint(&self) {
         if let Some(maintenance) = &self.maintenance {
             maintenance.wake();
@@ -134,8 +134,8 @@ impl Layers {
         }
     }
 
-    /// A copy of the value of `key`, unless it is longer than a record can be. A value in the index is copied without
-    /// an intermediate [`Change`].
+    /// A copy of the value of `key`, unless it is too long for a record. A value in the index is copied without an
+    /// intermediate [`Change`].
     pub(crate) fn get_short(&self, key: &[u8], horizon: Horizon) -> Result<Got> {
         if let Some(change) = self.memtables().find_map(|memtable| memtable.find(key, horizon)) {
             return match change.stored.map(|stored| stored.payload) {
@@ -164,7 +164,8 @@ impl Layers {
         self.record(key, location, seq, |record, _| Ok(Got::Whole(Some(content(record)?))))?
     }
 
-    /// Whether the value of `key` is `expected`; `None` stands for no value. A value of another length is not read.
+    /// Whether the value of `key` is `expected`; `None` stands for no value. A value whose length differs is not
+    /// read.
     pub(crate) fn is_value(
         &self,
         key: &[u8],
@@ -191,7 +192,7 @@ impl Layers {
         }
     }
 
-    /// The bytes of a value that the index has.
+    /// The bytes of a value whose place is in the index.
     pub(crate) fn indexed_value(&self, cell: &Cell) -> Result<Value> {
         let location = match cell.value()?.place {
             Place::Inline { bytes, .. } => {
@@ -267,7 +268,8 @@ impl Layers {
         Ok(ValueReader::new(source, self.tree.clone()))
     }
 
-    /// When the key was first put since it was last absent, as far as the changes before `seq` tell.
+    /// When the key was first put since it was last absent, according to the changes before `seq`. `created` is the
+    /// answer if there are none.
     fn created_before(&self, key: &[u8], mut seq: u64, mut created: u64) -> Result<u64> {
         while seq > 0 {
             let Some(before) = self.change(key, Horizon { durable: seq - 1, published: seq - 1 })? else {
@@ -331,7 +333,7 @@ mod tests {
     use crate::{Error, Vde, VdeOptions};
 
     const KEYS: u8 = 40;
-    /// So often all keys are put that segments are used again.
+    /// How often all keys are put: often enough that segments are reused.
     const ROUNDS: u8 = 20;
 
     fn value(key: u8, round: u8) -> Vec<u8> {
@@ -345,7 +347,7 @@ mod tests {
         store.checkpoint().unwrap();
     }
 
-    /// Changes a byte of each value of `round`, behind the store's back.
+    /// Changes a byte of each value of `round` directly in the file.
     fn damage(file: &mut File, round: u8) {
         let mut bytes = Vec::new();
         file.rewind().unwrap();
@@ -364,8 +366,8 @@ mod tests {
         (options.open(path).unwrap(), OpenOptions::new().read(true).write(true).open(path).unwrap())
     }
 
-    /// How many damaged values of the last round are returned as if they were whole, if each round was read before the next one
-    /// overwrites it.
+    /// How many damaged values of the last round are returned as if they were whole, if each round is read before the
+    /// next one overwrites it.
     fn returned(bug: Option<Bug>) -> usize {
         let dir = tempfile::tempdir().unwrap();
         let (store, mut file) = open(&dir.path().join("store.vde"), bug);
@@ -386,13 +388,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_verified_when_it_is_first_read_wherever_it_lies() {
+    fn every_record_is_verified_at_its_first_read() {
         assert_eq!(returned(None), 0);
         assert!(returned(Some(Bug::TrustRewritten)) > 0);
     }
 
     #[test]
-    fn verification_finds_damage_of_what_was_read_before() {
+    fn verification_finds_damage_of_records_that_were_read_before() {
         let dir = tempfile::tempdir().unwrap();
         let (store, mut file) = open(&dir.path().join("store.vde"), None);
         put_all(&store, 1);

@@ -1,4 +1,4 @@
-//! How a checkpoint resolves the changes of each key. On the way it finds the records and large values to which the
+//! How a checkpoint resolves the changes of each key. In doing so, it finds the records and large values to which the
 //! new index no longer refers.
 
 use std::cell::RefCell;
@@ -18,9 +18,9 @@ use crate::engine::layers::read_record;
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) died: Vec<Location>,
-    /// Blobs that the index no longer refers to, with the version of the value.
+    /// Blobs to which the index no longer refers, with the version of the value.
     pub(crate) dead_blobs: Vec<(PageRun, u64)>,
-    /// Blobs that it refers to now.
+    /// Blobs to which the index refers now.
     pub(crate) indexed: Vec<PageRun>,
     pub(crate) added: u64,
     pub(crate) removed: u64,
@@ -45,8 +45,8 @@ fn blob_of(change: &Change, pages: &Pages) -> Result<Vec<PageRun>> {
 }
 
 impl Ledger {
-    /// The index now refers to `newest` instead of the `older` changes and its previous entry. A value that was moved
-    /// has several records, which share one blob or have copies of it.
+    /// Records that the index now refers to `newest` instead of the `older` changes and its previous entry. A value
+    /// that was moved has several records, which share one blob or have copies of it.
     fn replace(
         &mut self,
         newest: &Change,
@@ -156,7 +156,7 @@ pub(crate) fn groups<'a>(
     })
 }
 
-/// The ranges that a memtable deletes, as a merge asks for them.
+/// The deleted ranges of a memtable, for a merge.
 pub(crate) struct Erasing<'a> {
     ranges: Option<Arc<Ranges>>,
     pages: &'a Pages,

@@ -1,4 +1,4 @@
-//! The maintenance thread: it writes segments beforehand, makes checkpoints, collects, and returns space to the file
+//! The maintenance thread. It preallocates segments, makes checkpoints, collects, and returns space to the file
 //! system.
 
 use std::time::{Duration, Instant};
@@ -11,20 +11,20 @@ use crate::engine::checkpoint::Purpose;
 use crate::engine::shared::Shared;
 
 /// Free space of less than this many times `checkpoint_bytes` is not returned while writers are active, because they
-/// soon fill it again.
+/// will soon fill it again.
 const REFILLED: u64 = 8;
 
-/// How many segments are kept written beforehand for the log.
+/// How many preallocated segments are kept for the log.
 const READY_SEGMENTS: usize = 2;
 
 /// A disk with space for this many segments will not be full soon.
 const PLENTY_SEGMENTS: u64 = 16;
 
-/// How often those who wait for a checkpoint look how far it has come.
+/// How often writers that wait for a checkpoint check its progress.
 const THROTTLE_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How often the thread checks for readers that have ended and for a pause of the writers, while there is space to
-/// return.
+/// While there is space to return, the thread checks at this interval whether readers have ended and whether writers
+/// pause.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Wakes the maintenance thread, and the threads that wait for it.
@@ -36,11 +36,11 @@ pub(crate) struct Maintenance {
     round: Condvar,
 }
 
-/// What the thread saw when it last looked for space to return.
+/// The state of the store when the thread last looked for space to return.
 struct Looked {
     at: Instant,
     published: u64,
-    /// The usage after it last returned space.
+    /// The usage after the thread last returned space.
     left: Usage,
 }
 
@@ -76,7 +76,7 @@ impl Maintenance {
         self.wake.notify_one();
     }
 
-    /// The thread is about to be started. From now on, writers that are too fast wait for it.
+    /// To be called before the thread is started. From now on, writers that are too fast wait for checkpoints.
     pub(crate) fn start(&self) {
         self.state.lock().phase = Phase::Running;
     }
@@ -88,14 +88,15 @@ impl Maintenance {
     }
 }
 
-/// Whether there is work for a checkpoint. A later one includes those before it.
+/// How urgent a checkpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lag {
     None,
     /// A checkpoint is due.
     Due,
-    /// Writers wait for it. The memtable is far beyond its size; or, while a checkpoint is made or has ended without its work for
-    /// lack of space, beyond half of it by a greater part of the other half than the checkpoint has come through.
+    /// Writers wait for it: the memtable's backlog exceeds 3 times `checkpoint_bytes`. While there is a frozen
+    /// memtable, the bound is `(1 + p) / 2` times `checkpoint_bytes`, where `p` is the share of the frozen memtable
+    /// that the checkpoint has merged.
     Behind,
 }
 
@@ -103,7 +104,7 @@ impl Shared {
     fn lag(&self) -> Lag {
         let (layers, limit) = (self.layers.load(), self.options.checkpoint_bytes);
         let allowed = match &layers.frozen {
-            // What a checkpoint has left to do is spread over many short waits, instead of one that is as long as all of it.
+            // Writers wait often and briefly as the checkpoint proceeds, instead of once until it ends.
             Some(frozen) => limit / 2 + frozen.merged_of(limit / 2),
             None => limit.saturating_mul(3),
         };
@@ -125,7 +126,7 @@ impl Shared {
         self.lag() == Lag::Behind && is_running()
     }
 
-    /// Waits while the memtable is far beyond its size.
+    /// Waits while checkpoints lag far behind the writers; see [`Lag::Behind`].
     pub(crate) fn throttle(&self) -> Result<()> {
         while self.lag() == Lag::Behind {
             let mut state = self.maintenance.state.lock();
@@ -134,7 +135,7 @@ impl Shared {
             }
             self.group_commit.check()?;
             if self.space.is_short() {
-                // A checkpoint may be impossible on a full disk, and writes that add data were refused already.
+                // On a full disk, a checkpoint may be impossible, and writes that add data have already failed.
                 break;
             }
             if self.lag() == Lag::Behind {
@@ -154,7 +155,7 @@ impl Shared {
             if state.wanted {
                 state.wanted = false;
                 drop(state);
-                // A failure has turned the store read-only, so every writer gets the error.
+                // After a failure the store is read-only, so every writer gets the error.
                 let _ = self.maintain();
                 state = self.maintenance.state.lock();
                 self.maintenance.round.notify_all();
@@ -166,7 +167,7 @@ impl Shared {
             } else {
                 state.looking = false;
                 drop(state);
-                let looks_on = self.give_back_what_is_free(&mut looked).unwrap_or(false);
+                let looks_on = self.return_free_space(&mut looked).unwrap_or(false);
                 looked.at = Instant::now();
                 state = self.maintenance.state.lock();
                 state.looking |= looks_on;
@@ -177,7 +178,7 @@ impl Shared {
 
     /// Returns the free space of a container to the file system, if most of it is free and no writers are about to
     /// fill it again. Returns whether to look again.
-    fn give_back_what_is_free(&self, looked: &mut Looked) -> Result<bool> {
+    fn return_free_space(&self, looked: &mut Looked) -> Result<bool> {
         self.group_commit.check()?;
         self.release_unread();
         let published = self.log.published();
@@ -211,10 +212,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes the segments that the log will need next, so that its syncs have no file-system metadata to commit.
+    /// Preallocates the segments that the log will need next, so that its syncs have no file-system metadata to
+    /// commit.
     pub(crate) fn prepare_segments(&self) -> Result<()> {
-        // If bandwidth limits the log's syncs, writing zeros would only take bandwidth from it. On a nearly full
-        // disk, segments are written beforehand nevertheless.
+        // If bandwidth limits the log's syncs, writing zeros would only take bandwidth from the log. On a nearly full
+        // disk, segments are preallocated nevertheless.
         if self.log.has_large_syncs() && self.has_plenty_of_space() {
             self.end_shortage();
             return Ok(());
@@ -230,7 +232,8 @@ impl Shared {
             self.segments.lock().end_preparing(segment, prepared.is_ok());
             match prepared {
                 Err(error) if error.is_lack_of_space() => {
-                    // This is not a failure: the segments that were prepared before are left.
+                    // A lack of space is not a failure here: the store can use the segments that are already
+                    // preallocated.
                     self.space.note(error);
                     return Ok(());
                 }
@@ -269,7 +272,7 @@ mod tests {
         let store =
             VdeOptions::new().background(false).segment_size(1 << 18).open_device(disk.device()).unwrap();
         store.put("k", "v").unwrap();
-        // The call after the write, which is the sync, tells of a full disk: what was lost may be what another thread has written.
+        // The second call is the sync, and reports a full disk. The data that it lost may be that of another thread.
         disk.fail(Fault { at: disk.operations() + 1, error: ErrorKind::StorageFull, forever: false });
         assert!(matches!(store.shared().prepare_segments(), Err(Error::Poisoned { .. })));
         assert!(matches!(store.put("k", "v"), Err(Error::Poisoned { .. })));
@@ -277,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn writers_do_not_wait_for_a_checkpoint_that_nobody_makes() {
+    fn writers_do_not_wait_for_a_checkpoint_that_will_not_come() {
         let mut waited = 0;
         for call in 1..12 {
             let disk = SimDisk::new();
             let options =
                 VdeOptions::new().background(false).segment_size(1 << 18).checkpoint_bytes(64 << 10);
             let store = options.open_device(disk.device()).unwrap();
-            // So many that their index is written before all of them are read.
+            // There are so many keys that the first index pages are written before all keys are read.
             let mut batch = store.batch();
             (0..20_000_u32).for_each(|key| _ = batch.put(key.to_be_bytes(), []));
             batch.commit().unwrap();

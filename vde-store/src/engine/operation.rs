@@ -1,4 +1,4 @@
-//! What a batch consists of: its writes, and the conditions under which they are made.
+//! The parts of a batch: its writes, and its conditions.
 
 use std::ops::{Bound, RangeBounds};
 
@@ -6,7 +6,7 @@ use crate::container::error::{Error, Result};
 use crate::container::format::MAX_KEY_LEN;
 use crate::engine::entries::end_of_prefix;
 
-/// The weight of an operation or a condition without its bytes.
+/// The [weight](Writes::weight) of an operation or a condition without its bytes.
 const WEIGHT: usize = 64;
 
 /// One write of a batch.
@@ -14,7 +14,7 @@ const WEIGHT: usize = 64;
 pub(crate) enum Operation {
     Put(Box<[u8]>, Box<[u8]>),
     Delete(Box<[u8]>),
-    /// Deletes the keys from the first on, up to but not including the other.
+    /// Deletes the keys from the first one on, up to but not including the second.
     DeleteRange(Box<[u8]>, Option<Box<[u8]>>),
 }
 
@@ -26,7 +26,7 @@ impl Operation {
     }
 }
 
-/// What must be true of a key for a batch to be made; see [`Batch::require`](crate::Batch::require).
+/// A condition on a key, without which a batch is not written; see [`Batch::require`](crate::Batch::require).
 ///
 /// # Examples
 ///
@@ -44,13 +44,13 @@ impl Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
-    /// It has no value.
+    /// The key has no value.
     Absent,
-    /// It has a value.
+    /// The key has a value.
     Present,
-    /// It has this value.
+    /// The key has this value.
     Value(Vec<u8>),
-    /// Its value has this [version](crate::Metadata::version).
+    /// The key's value has this [version](crate::Metadata::version).
     Version(u64),
 }
 
@@ -87,7 +87,7 @@ impl Writes {
         self.operations.len()
     }
 
-    /// Roughly how many bytes have to be read and written to make them.
+    /// Roughly how many bytes have to be read and written for the batch.
     pub(crate) fn weight(&self) -> usize {
         let operations = self.operations.iter().map(|operation| match operation {
             Operation::Put(key, value) => key.len() + value.len(),
@@ -101,7 +101,7 @@ impl Writes {
     }
 }
 
-/// The next key after `key`, if there is one. For a key that is too long, the key itself: it is refused later.
+/// The next key after `key`, if there is one. A key that is too long is returned as it is, and fails later.
 fn successor(key: &[u8]) -> Option<Box<[u8]>> {
     if key.len() < MAX_KEY_LEN {
         return Some([key, &[0]].concat().into());
@@ -135,9 +135,9 @@ fn operation_of<K: AsRef<[u8]> + ?Sized, L: AsRef<[u8]> + ?Sized>(
 
 /// The outcome of a batch.
 pub(crate) struct Decided {
-    /// The key of a condition that does not hold.
+    /// The key of a condition that does not hold, if there is one.
     pub(crate) unmet: Option<Box<[u8]>>,
-    /// The sequence number whose durability acknowledges this.
+    /// The outcome is acknowledged once the log is durable up to this sequence number.
     pub(crate) seq: u64,
 }
 

@@ -9,7 +9,7 @@ use crate::container::format::SEGMENT_SIZES;
 use crate::container::planted::Planted;
 use crate::engine::stripes::StripeHasher;
 
-/// When a write is acknowledged.
+/// When a write is acknowledged, that is, when its method returns.
 ///
 /// # Examples
 ///
@@ -24,11 +24,12 @@ use crate::engine::stripes::StripeHasher;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Once it survives a crash.
+    /// Once the write is durable: it survives a crash.
     #[default]
     Sync,
-    /// Once it is logged, which is in memory. It is synced within [`VdeOptions::sync_interval`] and by
-    /// [`Vde::flush`](crate::Vde::flush). A power cut or a kill of the process before that may lose it, and every write after it.
+    /// Once the write is in the log's buffer in memory. It is synced within [`VdeOptions::sync_interval`] and by
+    /// [`Vde::flush`](crate::Vde::flush). A power cut or a kill of the process before that may lose it, and every
+    /// write after it.
     Buffered,
 }
 
@@ -56,10 +57,10 @@ pub enum Compression {
 
 /// How a store is opened. The options are checked when it is opened.
 ///
-/// There is no cache size to choose. A container file is read through a [map](Self::memory_map) of it, so the
+/// There is no option for a cache size. A container file is read through a [memory map](Self::memory_map), so the
 /// operating system's page cache is the only cache, and it uses the free memory. The memory of the store itself grows
-/// with [`checkpoint_bytes`](Self::checkpoint_bytes). In addition, it keeps up to 32 bytes for each key that is read,
-/// at most 32 MiB, to find the key faster the next time.
+/// with [`checkpoint_bytes`](Self::checkpoint_bytes). In addition, the store keeps up to 32 bytes for each key that
+/// is read, at most 32 MiB, to find the key faster the next time.
 ///
 /// # Examples
 ///
@@ -91,7 +92,8 @@ pub struct VdeOptions {
     pub(crate) memory_map: bool,
     pub(crate) lock: Lock,
     pub(crate) watch_bytes: usize,
-    /// Whether a writer may have the container open while this reads it. Detected when the container is opened.
+    /// Whether a writer may have the container open while this store reads it. It is set when the container is
+    /// opened.
     pub(crate) beside_writer: bool,
     /// How many pieces a part of a large value has.
     pub(crate) part_pieces: u64,
@@ -105,7 +107,7 @@ impl Default for VdeOptions {
 }
 
 impl VdeOptions {
-    /// The defaults, each named at its setter.
+    /// The default options. Each method of this type names its default.
     ///
     /// # Examples
     ///
@@ -135,9 +137,9 @@ impl VdeOptions {
         }
     }
 
-    /// The number of stripes, 1 to 65,536; rounded up to a power of two. Default 64.
-    /// A write holds the stripe of its key while it is appended to the log, some microseconds. An update also holds it while
-    /// it computes. No stripe is held over a sync.
+    /// The number of stripes, 1 to 65,536, rounded up to a power of two. Default 64. A write holds the stripe of its
+    /// key for some microseconds, while it is appended to the log. An update also holds it while its closure runs. No
+    /// stripe is held during a sync.
     ///
     /// # Examples
     ///
@@ -179,7 +181,7 @@ impl VdeOptions {
         self
     }
 
-    /// The longest that a buffered write stays unsynced, 1 ms to 1 hour. Default 100 ms.
+    /// The longest time that a buffered write stays unsynced, 1 ms to 1 hour. Default 100 ms.
     ///
     /// # Examples
     ///
@@ -194,8 +196,8 @@ impl VdeOptions {
         self
     }
 
-    /// Whether values of 257 bytes to 64 KiB are compressed from now on; longer and shorter ones never are. Values
-    /// that are stored already can be read with either choice. Default [`Compression::None`].
+    /// Whether new values of 257 bytes to 64 KiB are compressed. Longer and shorter values never are. Stored values
+    /// can be read with either setting. Default [`Compression::None`].
     ///
     /// # Examples
     ///
@@ -209,7 +211,7 @@ impl VdeOptions {
         self
     }
 
-    /// How many bytes of recent writes may gather in memory before a checkpoint persists their index, 64 KiB to 16 GiB.
+    /// How many bytes of recent writes are kept in memory before a checkpoint persists their index, 64 KiB to 16 GiB.
     /// Default 64 MiB. The memory that a store takes, and the time to open it after a crash, grow with it.
     ///
     /// # Examples
@@ -239,11 +241,12 @@ impl VdeOptions {
 
     /// Opens for reading only: nothing is written, and several processes may read at the same time. Default `false`.
     ///
-    /// On 64-bit Linux and file systems with byte-range locks, a store that another process writes can be read too.
-    /// The locks tell the writer of the reader. The reader sees the newest checkpoint, as
-    /// [`Recovery::beside_writer`](crate::Recovery::beside_writer) says, and keeps seeing it. To see a newer one,
-    /// open the store again. The writer frees what the reader needs only after the reader has closed the store, or
-    /// died. A reader that opened the store without a writer sees everything, and keeps writers out.
+    /// On 64-bit Linux and file systems with byte-range locks, a store that another process writes can be read, too.
+    /// A lock tells the writer of the reader. Such a reader sees the newest checkpoint at the time of opening, and
+    /// [`Recovery::beside_writer`](crate::Recovery::beside_writer) is `true`. To see a newer checkpoint, open the
+    /// store again. The writer reuses the space that the reader needs only after the reader has closed the store, or
+    /// died. A reader that opens the store while no process writes it sees everything, and no writer can open the
+    /// store meanwhile.
     ///
     /// # Examples
     ///
@@ -320,7 +323,7 @@ impl VdeOptions {
         self
     }
 
-    /// What keeps other processes out. Default [`Lock::File`].
+    /// The lock that keeps other processes out. Default [`Lock::File`].
     ///
     /// # Examples
     ///
@@ -336,8 +339,9 @@ impl VdeOptions {
         self
     }
 
-    /// How many bytes of changes are kept in memory for [watchers](crate::Vde::watch) that have not taken them yet, 4 KiB to
-    /// 1 GiB. A change takes its key and about 64 bytes more. Default 4 MiB; without watchers, nothing is kept.
+    /// How many bytes of changes are kept in memory for [watchers](crate::Vde::watch) that have not received them
+    /// yet, 4 KiB to 1 GiB. A change takes the length of its key and about 64 bytes. Default 4 MiB. Without watchers,
+    /// nothing is kept.
     ///
     /// # Examples
     ///
@@ -351,8 +355,8 @@ impl VdeOptions {
     }
 
     /// Whether the store may run threads of its own. Default `true`. Without them, buffered writes are synced only by
-    /// [`Vde::flush`](crate::Vde::flush), checkpoints happen only on demand, and a task that awaits a durable write syncs on the
-    /// executor's thread.
+    /// [`Vde::flush`](crate::Vde::flush), a checkpoint is made only by [`Vde::checkpoint`](crate::Vde::checkpoint),
+    /// and a task that awaits a durable write syncs on the executor's thread.
     ///
     /// # Examples
     ///
@@ -365,8 +369,8 @@ impl VdeOptions {
         self
     }
 
-    /// How many pieces a part of a large value has. A piece is 1 MiB, or a segment if that is less. A small number
-    /// makes values of many parts that are not very long, for tests. Default 512.
+    /// How many pieces a part of a large value has. A piece is 1 MiB, or a segment if that is less. With a small
+    /// number, short values have many parts, for tests. Default 512.
     ///
     /// # Examples
     ///

@@ -14,15 +14,16 @@ use crate::engine::shared::Shared;
 /// Index pages are written in pieces of about this size.
 const WRITE_PIECE: usize = 256 << 10;
 
-/// The pace of a checkpoint, which leaves processor and disk to writers: it works for a short time, then rests for
-/// twice as long. It does not rest if no thread writes, or if writers would soon have to wait for the checkpoint.
+/// Limits the pace of a checkpoint, to leave processor and disk to writers. The checkpoint works for a short time and
+/// then rests for twice as long. It does not rest if no thread writes, or if writers would soon have to wait for the
+/// checkpoint.
 pub(crate) struct Pace<'a> {
     shared: &'a Shared,
     since: Instant,
     published: u64,
 }
 
-/// How long it works before a rest: far less than the time slice of a thread.
+/// How long a checkpoint works before a rest: far less than the time slice of a thread.
 const WORK: Duration = Duration::from_micros(300);
 
 impl<'a> Pace<'a> {
@@ -54,7 +55,8 @@ pub(crate) struct PageWriter<'a> {
     piece: Vec<u8>,
     piece_offset: u64,
     pub(crate) replaced: Vec<(PageRun, u64)>,
-    /// Until [`keep`](Self::keep), nothing refers to what was written.
+    /// The pages that were taken. Until [`keep`](Self::keep), nothing refers to them, and dropping the writer frees
+    /// them.
     taken: Vec<PageRun>,
 }
 
@@ -79,7 +81,7 @@ impl<'a> PageWriter<'a> {
         }
     }
 
-    /// Something refers to what was written.
+    /// To be called once something refers to the written pages.
     pub(crate) fn keep(mut self) {
         self.taken.clear();
     }
@@ -99,7 +101,7 @@ impl<'a> PageWriter<'a> {
         Ok(())
     }
 
-    /// Writes `bytes` to pages that were taken, with others that follow.
+    /// Adds `bytes` to the next write, for the taken pages at `offset`.
     pub(crate) fn place(&mut self, bytes: &[u8], offset: u64) -> Result<Extent> {
         self.pages.forget(offset);
         let continues = self.piece_offset + self.piece.len() as u64 == offset;

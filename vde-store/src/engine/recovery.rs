@@ -17,7 +17,7 @@ use crate::container::planted::Bug;
 use crate::container::segments::{PageRun, Segment, Segments, Table};
 use crate::engine::options::VdeOptions;
 
-/// What opening a store found in its log.
+/// The result of replaying the log when a store was opened.
 ///
 /// # Examples
 ///
@@ -41,8 +41,8 @@ pub struct Recovery {
     /// The offset in the container of damage that ended the replay early, in a store that was opened with
     /// [`salvage`](crate::VdeOptions::salvage). Everything logged from there on is missing.
     pub damaged_at: Option<u64>,
-    /// Whether another process had the store open for writing when it was opened for reading. Then it shows the
-    /// newest checkpoint of that moment, and nothing that was logged later.
+    /// Whether another process had the store open for writing when this handle opened it for reading. Then the handle
+    /// shows the newest checkpoint of that moment, and nothing that was logged later.
     pub beside_writer: bool,
 }
 
@@ -62,9 +62,9 @@ pub(crate) struct Root {
     pub(crate) is_newest: bool,
 }
 
-/// Finds the newest superblock that is whole, and what it refers to. The latter was durable before the superblock was
-/// written. So if it is damaged now, that was not done by a crash, and an older superblock would show an outdated
-/// store. Only [`salvage`](VdeOptions::salvage) falls back to that.
+/// Finds the newest valid superblock, and loads the catalog to which it refers. The catalog was durable before the
+/// superblock was written. So if it is damaged now, a crash is not the cause, and an older superblock would show an
+/// outdated store. Only [`salvage`](VdeOptions::salvage) falls back to the older one.
 pub(crate) fn read_root(device: &Arc<dyn Device>, options: &VdeOptions) -> Result<Root> {
     let mut superblocks = read_superblocks(&**device, !options.read_only)?;
     superblocks.sort_by_key(|(superblock, _)| std::cmp::Reverse(superblock.generation));
@@ -134,7 +134,8 @@ fn load_catalog(
     Ok(Root { superblock, block, catalog, catalog_runs, segments, pages, lost_at: None, is_newest })
 }
 
-/// The end of the written part of the container at the checkpoint. A shorter container was cut, and not by a crash.
+/// The end of the written part of the container at the checkpoint. If the container is shorter, it was damaged, and
+/// not by a crash.
 fn written_end(superblock: &Superblock, table: &Table) -> u64 {
     let geometry = superblock.geometry();
     let end = |segment, offset: u64| if offset == 0 { 0 } else { geometry.segment_offset(segment) + offset };
@@ -161,14 +162,13 @@ fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<(Superblock,
     };
     match (read(0), read(BLOCK)) {
         (Ok(a), Ok(b)) => Ok(vec![a, b]),
-        // The other superblock may be valid in a newer format. Falling back to this one would undo what that one
-        // refers to.
+        // The other superblock may be valid in a newer format. Falling back to this one would undo newer writes.
         (Err(newer @ Error::NewerFormat { .. }), _) | (_, Err(newer @ Error::NewerFormat { .. })) => {
             Err(newer)
         }
         (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(vec![only]),
         (Err(a), Err(b)) => match if matches!(a, Error::NotAStore { .. }) { b } else { a } {
-            // When a container is created, nothing is written behind the superblocks before they are durable.
+            // When a container is created, nothing is written after the superblocks before they are durable.
             Error::Corrupt { .. } if len <= DATA_START => Err(Error::not_a_store("it was never finished")),
             error => Err(error),
         },
@@ -181,7 +181,8 @@ pub(crate) struct Replayed {
     pub(crate) recovery: Recovery,
 }
 
-/// Replays the log behind the checkpoint of `superblock` into `memtable`, and tells `segments` what it uses.
+/// Replays the log after the checkpoint of `superblock` into `memtable`, and marks in `segments` the space that the
+/// log uses.
 pub(crate) fn replay(
     pages: &Arc<Pages>,
     superblock: &Superblock,
@@ -195,7 +196,7 @@ pub(crate) fn replay(
     // A first pass over the units alone: up to where was the log known to be durable?
     let mut reader = LogReader::new(pages, start)?;
     while reader.next_unit(|_, _, _| Ok(true))? {}
-    // A closed store has a durable log, too.
+    // If the store was closed, its whole log was durable.
     let synced = reader.durable_seq().max(superblock.closed.unwrap_or(0));
     reader.rewind(start)?;
     let write_back = !options.read_only && !planted.has(Bug::TrustCachedLog);
@@ -263,7 +264,7 @@ pub(crate) fn replay(
     Ok(Replayed { position: reader.position(), recovery })
 }
 
-/// Applies a whole transaction, in a container that may refer to `reach` segments.
+/// Applies a whole transaction. The container may refer to its first `reach` segments only.
 fn apply(
     transaction: &mut Vec<(Target, Change)>,
     pages: &Pages,
@@ -278,7 +279,7 @@ fn apply(
             && let Payload::Blob(map) = &stored.payload
         {
             let runs = match BlobMap::decode(map, change.location.offset)?.runs(pages) {
-                // Nothing will be written, so it does not matter which pages are taken.
+                // With salvage, nothing will be written, so it does not matter which pages are taken.
                 Err(Error::Corrupt { .. }) if salvage => Vec::new(),
                 runs => runs?,
             };
@@ -292,7 +293,7 @@ fn apply(
 }
 
 /// Whether the record maps a blob that is not whole. With `write_back`, a whole blob is written again, because it may
-/// be in the page cache only.
+/// be only in the page cache.
 fn is_torn_blob(pages: &Pages, record: &Record<'_>, offset: u64, write_back: bool) -> Result<bool> {
     if record.head.flags & FLAG_BLOB == 0 {
         return Ok(false);

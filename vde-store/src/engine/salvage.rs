@@ -1,8 +1,8 @@
 //! Salvaging a container whose index cannot be read.
 //!
-//! The log's segments are searched for units: each record has its checksum and its sequence number. Small values may
-//! be in the index only, so the index pages are searched for, too. A page has no checksum of its own: it is proven by
-//! any extent that was found and whose checksum matches the bytes it refers to. Of each key, the newest version
+//! All segments are searched for log units: each record has a checksum and a sequence number. Small values may be
+//! only in the index, so all segments are also searched for index pages. A page has no checksum of its own. It is
+//! valid if any extent that was found refers to it and has a matching checksum. For each key, the newest version
 //! counts. A key whose deletion was overwritten may reappear.
 
 use std::collections::HashMap;
@@ -27,14 +27,14 @@ type Age = (u64, u64);
 struct Salvage<'a> {
     pages: &'a Pages,
     newest: HashMap<Box<[u8]>, (Age, Change)>,
-    /// The deleted ranges of the log records that are left.
+    /// The deleted ranges of the log records that were found.
     ranges: Vec<(Target, Change)>,
-    /// The extents in inner pages and in the superblocks' catalogs, whether they are right or not.
+    /// The extents in inner pages and in the superblocks' catalogs. Not all of them are valid.
     extents: Vec<Extent>,
     seq: u64,
 }
 
-/// Fills the memtable with what can be read, in a container whose index is damaged at `lost_at`.
+/// Fills the memtable with everything that can be read, in a container whose index is damaged at `lost_at`.
 pub(crate) fn salvage(
     pages: &Arc<Pages>,
     superblock: &Superblock,
@@ -115,7 +115,7 @@ impl Salvage<'_> {
             records.push((at as u64, record));
             at += record.len as usize;
         }
-        // All records are whole, so the header is damaged, and with it the sequence number.
+        // All records are whole, so the header is damaged, and its sequence number cannot be trusted.
         if at == head.len as usize {
             return at;
         }
@@ -137,7 +137,7 @@ impl Salvage<'_> {
                 }
             }
         } else if record.head.kind == Kind::Put {
-            // A reader of this value gets an error.
+            // The value is damaged: reading it will return an error.
             let payload = Payload::Record { location: Location::default(), blob: false, seq: 0 };
             let facts = Some(Facts::new(record.head.modified, record.user));
             let len = u64::from(record.head.value_len);
@@ -159,8 +159,8 @@ impl Salvage<'_> {
         }
     }
 
-    /// Adds the root of the index, which is after the catalog's magic, and everything else in the catalog that may be
-    /// a reference. If one byte is damaged, all other references are still right.
+    /// Adds the root of the index, which follows the catalog's magic, and everything else in the catalog that may be
+    /// a reference. If one byte of the catalog is damaged, the other references are still right.
     fn look_at_root(&mut self, catalog: Extent) {
         let pages = self.pages;
         let read = |extent: Extent| pages.read_copy(extent.offset, extent.len as usize, "index page").ok();
@@ -178,7 +178,7 @@ impl Salvage<'_> {
         }));
     }
 
-    /// The entries of a leaf, if `extent` proves that one is there.
+    /// Adds the entries of a leaf, if `extent` refers to a valid one.
     fn leaf(&mut self, extent: Extent) -> Result<()> {
         let bytes = match self.pages.overlooking(|| self.pages.extent(extent, "index page")) {
             Err(Error::Corrupt { .. }) => return Ok(()),
@@ -204,7 +204,7 @@ impl Salvage<'_> {
             Place::Record { location, .. } => {
                 let read = self.pages.read_copy(location.offset, location.len as usize, "log record");
                 let Ok(bytes) = read else { return };
-                // Its segment may have been reused.
+                // The record's segment may have been reused.
                 match Record::parse(&bytes, self.pages.geometry().salt) {
                     Some(record) if record.key == key => {
                         self.record(&record, value.version, location.offset);

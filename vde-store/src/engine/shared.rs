@@ -34,7 +34,7 @@ type Stripes = stripe_lock::StripedMutex<[u8], (), parking_lot::RawMutex, Stripe
 /// A store with more than this many bytes to replay, or to free, makes a checkpoint when it is closed.
 const REPLAY_AT_OPEN: u64 = 1 << 20;
 
-/// The figures of the last checkpoint, which can be read while the next one runs.
+/// Statistics of the last checkpoint. They can be read while the next one runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) keys: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Figures {
     pub(crate) snapshots: usize,
 }
 
-/// The open store; shared by its handles and its threads.
+/// The open store, which its handles and threads share.
 pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) group_commit: GroupCommit,
@@ -53,26 +53,26 @@ pub(crate) struct Shared {
     pub(crate) layers: ArcSwap<Layers>,
     pub(crate) stripes: Stripes,
     pub(crate) checkpoint: Mutex<Checkpointer>,
-    /// Held while segments are read to be emptied, so that the container is not cut meanwhile. Taken before
-    /// `checkpoint`.
+    /// Held while segments are read to be emptied, so that the container is not shortened meanwhile. Lock order:
+    /// before `checkpoint`.
     pub(crate) collecting: Mutex<()>,
     pub(crate) maintenance: Arc<Maintenance>,
     pub(crate) space: Space,
     pub(crate) figures: Mutex<Figures>,
-    /// How many bytes a value had on average at the last checkpoint.
+    /// The average length of a value in bytes at the last checkpoint.
     pub(crate) mean_value: AtomicU64,
     pub(crate) options: VdeOptions,
     pub(crate) recovery: Recovery,
     pub(crate) geometry: Geometry,
 }
 
-/// Makes everything durable that recovery has read, and returns the superblock that counts now.
+/// Makes everything durable that recovery has read, and returns the superblock that is the newest now.
 ///
-/// After a failed sync, everything that earlier syncs have not proven may be in the page cache only, in pages that
-/// count as clean. A superblock proves that what it refers to is durable, but not that it is durable itself. So the
-/// newest one is written again with the same bytes. If it was durable, that changes nothing. If it was not, the other
-/// superblock is durable, and must stay until this one is. After the sync, the other place is written too: it says
-/// that the store is open, and from then on both superblocks refer to the newest index.
+/// After a failed sync, data that no successful sync covers may be only in the page cache, in pages that count as
+/// clean. A superblock proves that the data to which it refers is durable, but not that it is durable itself. So the
+/// newest superblock is written again with the same bytes. If it was durable, that changes nothing. If it was not,
+/// the other superblock is durable, and must stay until this one is durable. After the sync, the other superblock is
+/// written, too. It says that the store is open, and from then on both superblocks refer to the newest index.
 fn make_durable(
     syncs: &SyncPoint,
     device: &dyn Device,
@@ -100,7 +100,7 @@ impl Shared {
         let memtable = Arc::new(Memtable::default());
         let mut segments = root.segments;
         let replayed = match root.lost_at {
-            // Another process is writing the log.
+            // Another process writes the log, so it is not replayed.
             None if options.beside_writer => Replayed {
                 position: root.superblock.log,
                 recovery: Recovery { beside_writer: true, ..Recovery::default() },
@@ -177,7 +177,7 @@ impl Shared {
         self.wait_durable(self.log.published())?;
         if self.options.background {
             let _collecting = self.collecting.lock();
-            // The first checkpoint finds the dead records, the second frees the emptied segments.
+            // The first checkpoint finds the dead records. The second one frees the emptied segments.
             if self.layers.load().memtable.backlog() > REPLAY_AT_OPEN {
                 self.checkpoint(Purpose::Changes)?;
             }
@@ -194,9 +194,9 @@ impl Shared {
         self.group_commit.check()?;
         self.cut_free_end()?;
         self.keep_reserve();
-        // A failure here must not fail the closing.
+        // A failure to punch holes must not make closing fail.
         let _ = self.punch_holes();
-        // The superblock in the other place may not be durable yet. Until it is, the one in this place must stay.
+        // The other superblock may not be durable yet. It must be durable before this one is overwritten.
         self.sync()?;
         self.checkpoint.lock().superblock.successor(Some(end)).write(self.pages.device())?;
         self.sync()
@@ -207,8 +207,8 @@ impl Shared {
     }
 
     pub(crate) fn view(&self) -> ReadView {
-        // The layers are loaded before the horizon. So they may lack writes that become visible afterwards, but their
-        // index never has a write beyond the horizon.
+        // The layers are loaded before the horizon. So the layers may lack writes that become visible later, but
+        // their index never has a write beyond the horizon.
         let layers = self.layers.load_full();
         ReadView { layers, horizon: self.horizon() }
     }
@@ -235,7 +235,7 @@ impl Shared {
         error
     }
 
-    /// Makes every completed write durable. If that fails, whoever's write it was, the store turns read-only.
+    /// Makes every completed write durable. If a write of any thread fails, the store turns read-only.
     pub(crate) fn sync(&self) -> Result<()> {
         self.syncs.sync().map_err(|cause| {
             self.group_commit.poison(cause.clone());

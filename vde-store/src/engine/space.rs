@@ -1,8 +1,8 @@
-//! What a store does while its device is full.
+//! How a store works while its device is full.
 //!
-//! A lack of space never makes a store read-only. Until there is space again, writes are refused before they are
-//! logged, except deletions. Deletions use the rest of the log's segment. A checkpoint uses the segments that were
-//! written beforehand, and the space that the container reserves at its end.
+//! A lack of space never makes a store read-only. Until there is space again, all writes except deletions fail before
+//! they are logged. Deletions use the rest of the log's segment. A checkpoint uses the preallocated segments, and the
+//! space that the container reserves at its end.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::container::error::{Error, Result};
 use crate::container::planted::Bug;
 use crate::engine::shared::Shared;
 
-/// Whether the device had space when last asked.
+/// Whether the last attempt to write or allocate found space on the device.
 #[derive(Default)]
 pub(crate) struct Space {
     is_short: AtomicBool,
@@ -44,8 +44,8 @@ impl Space {
 }
 
 impl Shared {
-    /// Fails if there is no space for a write that adds data: the device was full when last asked, and no space that
-    /// was written beforehand is left.
+    /// Fails if there is no space for a write that adds data: the last attempt to write found the device full, and no
+    /// preallocated space is left.
     pub(crate) fn check_space(&self) -> Result<()> {
         if self.must_prepare() {
             self.syncs.check().map_err(|cause| Error::Poisoned { cause })?;
@@ -54,8 +54,7 @@ impl Shared {
         self.check_room(0)
     }
 
-    /// Fails if there is no space for `len` bytes of log that add data, beside the space that is reserved for
-    /// deletions.
+    /// Fails if the log has no space for `len` bytes that add data, beside the space that is reserved for deletions.
     pub(crate) fn check_room(&self, len: usize) -> Result<()> {
         match self.space.cause() {
             Some(cause) if !self.log.has_room(len) && !self.options.planted.has(Bug::NothingForDeletions) => {
@@ -70,7 +69,7 @@ impl Shared {
         self.options.background && self.log.needs_segment()
     }
 
-    /// The log could not be written. If the cause is a lack of space, it can be written later.
+    /// Handles the failure to write the log. After a lack of space, the log can be written later.
     pub(crate) fn fail_log(&self, error: Arc<io::Error>) -> Error {
         if self.log.is_waiting_for_space() {
             let error = self.space.note(Error::Io { action: "write the log", source: error });
@@ -98,7 +97,7 @@ impl Shared {
         }
     }
 
-    /// There is space again.
+    /// To be called when there is space again.
     pub(crate) fn end_shortage(&self) {
         if self.space.cause().is_some() {
             self.space.clear();

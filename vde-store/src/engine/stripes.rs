@@ -1,13 +1,13 @@
-//! Which stripe a key is locked by.
+//! The hash functions that choose a key's stripe.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
-/// Which hash function chooses a key's stripe. The default is keyed.
+/// The hash function that chooses a key's stripe. The default is keyed.
 ///
-/// Keys that share a stripe wait for each other. With a known hash function, an attacker that chooses keys can choose
-/// them all on one stripe. Measured with two threads on two cores: updates whose closure runs for 20 us or more then
-/// take twice as long. The time of puts changed by at most 10 %, which is within the noise.
+/// Writers of keys that share a stripe wait for each other. With a known hash function, an attacker that chooses keys
+/// can choose keys of one stripe only. Measured with two threads on two cores: then updates whose closure runs for at
+/// least 20 us take twice as long, and the time of puts changes by at most 10 %, which is within the noise.
 ///
 /// # Examples
 ///
@@ -102,8 +102,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aimed_keys_meet_on_one_stripe_unless_the_hash_is_keyed() {
-        // The first eight bytes hash to 0, and zeros behind them change nothing.
+    fn chosen_keys_share_one_stripe_unless_the_hash_is_keyed() {
+        // The first eight bytes hash to 0, and zeros after them do not change the hash.
         let keys = (0..256)
             .map(|zeros| [&[0xd5, 0x6b, 0xb9, 0x53, 0x42, 0x87, 0x08, 0x36], &vec![0; zeros][..]].concat());
         let hashes = |hasher: StripeHasher| {

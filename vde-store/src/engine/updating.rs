@@ -1,4 +1,4 @@
-//! The stores that this thread is updating: a write from inside an update would wait for itself.
+//! The stores that this thread is updating. A write to such a store would wait for its own stripe.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ thread_local! {
     static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lasts as long as an update's closure runs.
+/// Exists while the closure of an update runs.
 pub(crate) struct Updating;
 
 impl Drop for Updating {

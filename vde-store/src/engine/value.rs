@@ -15,8 +15,8 @@ use crate::container::pages::PinnedBytes;
 use crate::container::tree::Tree;
 use crate::container::turns::Turns;
 
-/// The bytes of a value, pinned: later writes and collection do not change them. It is cheap to clone and to send. A
-/// value in a mapped file is not copied. While a `Value` exists, the container's file stays open and locked.
+/// The bytes of a value, pinned: later writes and collection do not change them. It is cheap to clone. A value in a
+/// mapped file is not copied. While a `Value` exists, the container's file stays open and locked.
 ///
 /// # Examples
 ///
@@ -85,7 +85,8 @@ pub struct Metadata {
     pub created: SystemTime,
     /// When the value was put.
     pub modified: SystemTime,
-    /// It grows with every write to the store. Two different values of one key never have the same version.
+    /// A number that grows with every write to the store. Two different values of one key never have the same
+    /// version.
     pub version: u64,
     /// XXH3 (64 bits, seed 0) of the value.
     pub checksum: u64,
@@ -117,7 +118,7 @@ pub(crate) fn encode_user(user: &UserMetadata) -> Vec<u8> {
     out
 }
 
-/// Its bytes were verified with the record or page that they are part of.
+/// The caller has verified the bytes with their record or page.
 pub(crate) fn decode_user(bytes: &[u8]) -> UserMetadata {
     let mut f = Fields(bytes);
     let mut text = || {
@@ -130,8 +131,8 @@ pub(crate) fn decode_user(bytes: &[u8]) -> UserMetadata {
 /// Reads a value from front to back, or from any position: [`Read`] and [`Seek`], and their async counterparts of
 /// `futures-io`.
 ///
-/// A value of any length is read in constant memory. Only the bytes that are requested are read and verified, in chunks of
-/// 64 KiB.
+/// The memory it takes does not depend on the length of the value. It reads and verifies only the chunks of 64 KiB
+/// that contain requested bytes.
 ///
 /// # Examples
 ///
@@ -208,11 +209,11 @@ impl Seek for ValueReader {
     }
 }
 
-/// After this many bytes, a reader lets other tasks run.
+/// A reader lets other tasks run after this many bytes.
 const BYTES_IN_A_TURN: u64 = 1 << 20;
 
-/// Bytes that are not in memory are read on the polling thread, 64 KiB at a time. Now and then it is pending, and
-/// wakes its task at once, to let other tasks run.
+/// Bytes that are not in memory are read on the polling thread, 64 KiB at a time. From time to time the reader yields
+/// to other tasks: it is pending once, and wakes its task at once.
 impl futures_io::AsyncRead for ValueReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         ready!(self.turns.left(BYTES_IN_A_TURN, cx));

@@ -12,7 +12,7 @@ use crate::engine::entry::Entry;
 use crate::engine::layers::Layers;
 use crate::engine::value::{Metadata, Value, ValueReader};
 
-/// The store as it was at one point in time. While it exists, the data that it shows is not collected.
+/// The store as it was at one point in time. While a view exists, the space of its data is not reused.
 ///
 /// # Examples
 ///
@@ -98,7 +98,8 @@ impl ReadView {
         found.map(|stored| self.layers.value(key, &stored)).transpose()
     }
 
-    /// The bytes of the value of `key` that are in `range`, fewer if the value ends sooner. Other bytes are not read.
+    /// The bytes of the value of `key` that are in `range`; fewer if the value ends earlier. Bytes outside the range
+    /// are not read.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ impl ReadView {
         found.map(|stored| self.layers.range(key, &stored, from, to)).transpose()
     }
 
-    /// A reader of the value of `key`, which holds no more than a chunk of it in memory.
+    /// A reader of the value of `key`. It holds at most one chunk of the value in memory.
     ///
     /// # Errors
     ///

@@ -12,12 +12,12 @@ impl Shared {
     pub(crate) fn watch(&self) -> Result<(ReadView, Watch)> {
         self.check_writable()?;
         let (mut watch, logged) = self.log.holding(|logged| (self.watchers.begin(), logged));
-        // Changes that were logged before are not in the watcher's list, so the view must have them.
+        // The watcher does not receive changes that were logged earlier, so the view must contain them.
         if !self.options.planted.has(Bug::WatchLate) {
             self.wait_durable(logged)?;
         }
         // While nothing can be logged, no memtable is replaced, so the layers have everything that is durable. The
-        // index has nothing that is not durable, because a checkpoint publishes it only when all of it is.
+        // index has only durable writes, because a checkpoint publishes an index only when all of it is durable.
         let view = self.log.holding(|_| {
             let layers = self.layers.load_full();
             let durable = self.log.durable();

@@ -1,5 +1,5 @@
-//! The write path, which is the same for every write: take the key's stripe, append to the log, put into the
-//! memtable, release the stripe, wait for the disk.
+//! The path of every write: take the key's stripe, append to the log, insert into the memtable, release the stripe,
+//! wait for the disk.
 
 use std::io::Read;
 use std::ops::Bound;
@@ -24,7 +24,7 @@ use crate::engine::view::{ReadView, check_key};
 
 /// If more than this many bytes are unwritten, writers write them themselves, so that memory stays bounded.
 const MAX_UNWRITTEN: usize = 8 << 20;
-/// If more than this many buffered bytes are unwritten, the committer thread is asked to write them. They are then
+/// If more than this many buffered bytes are unwritten, the committer thread is asked to write them, while they are
 /// still in the processor's cache. A writer that wrote them itself would hold its stripe meanwhile.
 const MAX_BUFFERED: usize = 1 << 20;
 
@@ -32,33 +32,33 @@ const MAX_BUFFERED: usize = 1 << 20;
 #[derive(Clone, Copy)]
 pub(crate) enum Content<'a> {
     Delete,
-    /// Deletes every key from the write's on, up to but not including this one.
+    /// Deletes every key from the write's key on, up to but not including this one.
     DeleteRange(Option<&'a [u8]>),
     Bytes(&'a [u8]),
     /// The compressed form of the bytes, and the bytes.
     Packed(&'a [u8], &'a [u8]),
-    /// An encoded map, and the length of what it maps.
+    /// An encoded blob map, and the length of the blob.
     Blob(&'a [u8], u64),
 }
 
-/// One write, before it is given its place in the log.
+/// One write, before it is logged.
 #[derive(Clone, Copy)]
 pub(crate) struct Write<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) content: Content<'a>,
     /// Encoded user metadata.
     pub(crate) user: &'a [u8],
-    /// For a value that was stored before: what it keeps. With it comes its modification time.
+    /// For a value that is moved or copied: its version and creation time, and its modification time.
     pub(crate) origin: Option<(Origin, u64)>,
-    /// How long the value is that it replaces, where the writer knows.
+    /// The length of the replaced value, if the writer knows it.
     pub(crate) replaced: Option<u64>,
 }
 
-/// From this average length of values on, a write looks up the value that it replaces. The lookup costs little beside
-/// writing, and without it much dead space could go unnoticed.
+/// If values have at least this average length, a write looks up the value that it replaces. The lookup costs little
+/// compared with the write. Without it, much dead space could go unnoticed.
 const LOOKED_FOR: u64 = 4096;
 
-/// A deleted range of more keys than this is worth a checkpoint, whatever the length of their values.
+/// A deleted range of more keys than this makes a checkpoint due, whatever the length of their values.
 const COUNTED_KEYS: usize = 1 << 14;
 
 impl<'a> Write<'a> {
@@ -90,7 +90,7 @@ impl<'a> Write<'a> {
         }
     }
 
-    /// The value as the memtable stores it: longer values are only in the log.
+    /// The value as the memtable stores it: only short values are copied into it.
     fn stored(&self, now: u64) -> Option<Stored> {
         let (len, payload) = match self.content {
             Content::Delete | Content::DeleteRange(_) => return None,
@@ -107,7 +107,7 @@ impl<'a> Write<'a> {
 enum Planned<'a> {
     Put(PreparedValue<'a>),
     Delete,
-    /// The end of the range, and how many bytes the deleted values take.
+    /// The end of the range, and how many bytes the deleted values have.
     DeleteRange(Option<&'a [u8]>, u64),
 }
 
@@ -129,7 +129,7 @@ impl Planned<'_> {
     }
 }
 
-/// A value that is ready to be logged: in memory, or streamed to pages of its own.
+/// A value that is ready to be logged: it is in memory, or was streamed to a blob.
 pub(crate) enum PreparedValue<'a> {
     Bytes(&'a [u8]),
     /// As [`Content::Packed`].
@@ -177,7 +177,7 @@ impl Shared {
         });
         let backlog =
             if replaced > 0 { self.layers.load().memtable.note_replaced(replaced) } else { appended.backlog };
-        // A flush takes everything that is unwritten, so the bound is passed once between two flushes.
+        // A flush takes all unwritten bytes, so between two flushes only one writer crosses the bound.
         if !durable && (MAX_BUFFERED..MAX_BUFFERED + appended.added).contains(&appended.unwritten) {
             self.group_commit.write_soon();
         }
@@ -191,7 +191,7 @@ impl Shared {
         Ok(appended.seq)
     }
 
-    /// How many bytes of a replaced value a write makes dead, if that can be found cheaply.
+    /// How many bytes of a replaced value become dead by a write, if that can be found cheaply.
     fn replaced_by(&self, write: &Write<'_>) -> u64 {
         let is_worth_a_look = || write.origin.is_none() && self.mean_value.load(Relaxed) >= LOOKED_FOR;
         match write.replaced {
@@ -204,7 +204,8 @@ impl Shared {
         }
     }
 
-    /// How many bytes the values of a range of keys take, or enough to make a checkpoint due.
+    /// The total length of the values of a range of keys. If there are too many keys to count, a length that makes a
+    /// checkpoint due.
     fn bytes_in(&self, from: &[u8], until: Option<&[u8]>) -> u64 {
         let view = ReadView { layers: self.layers.load_full(), horizon: Horizon::LATEST };
         let until = until.map_or(Bound::Unbounded, |until| Bound::Excluded(until.into()));
@@ -214,7 +215,8 @@ impl Shared {
         if entries.next().is_none() { bytes } else { self.options.checkpoint_bytes.saturating_add(1) }
     }
 
-    /// Before a write takes its stripe: fails if it is not allowed. Waits while checkpoints lag far behind.
+    /// To be called before a write takes its stripe. Fails if the write is not allowed, and waits while checkpoints
+    /// lag far behind.
     pub(crate) fn admit(&self, key: &[u8], user: &[u8]) -> Result<()> {
         self.check_write(key, user)?;
         self.throttle()
@@ -253,8 +255,8 @@ impl Shared {
         check_key(key)
     }
 
-    /// Streams a value to pages of its own if it is too long for a record. Otherwise compresses it, if the options
-    /// say so and it becomes short enough.
+    /// Streams a value to a blob if it is too long for a record. Otherwise compresses it, if the options ask for that
+    /// and it becomes short enough.
     pub(crate) fn prepare_value<'a>(&self, value: &'a [u8]) -> Result<PreparedValue<'a>> {
         if value.len() > MAX_RECORD_VALUE {
             return self.prepare_stream(value, &mut std::io::empty());
@@ -275,16 +277,16 @@ impl Shared {
         PendingBlob::new(self.pages.clone(), self.segments.clone(), self.options.part_pieces)
     }
 
-    /// Streams a value to pages of its own. Also returns its map.
+    /// Streams a value to a blob. Returns the blob and its encoded map.
     pub(crate) fn write_blob(&self, start: &[u8], source: &mut dyn Read) -> Result<(Vec<u8>, PendingBlob)> {
         self.noting_blob_failure(blob::write(self.pending(), start, source))
     }
 
-    /// A page that could not be written turns the store read-only, unless the cause is a lack of space. A source that
-    /// could not be read does not.
+    /// Turns the store read-only if a page could not be written, unless the cause is a lack of space. A failure of
+    /// the source does not turn it read-only.
     pub(crate) fn noting_blob_failure<T>(&self, written: Result<T>) -> Result<T> {
         written.map_err(|error| match &error {
-            // Nothing refers to its pages yet.
+            // Nothing refers to the blob's pages yet.
             Error::Io { action: WRITE_BLOB, source } if is_full(source) => self.space.note(error),
             Error::Io { action: WRITE_BLOB, source } => {
                 self.group_commit.poison(source.clone());
@@ -294,7 +296,7 @@ impl Shared {
         })
     }
 
-    /// Logs a put and returns the sequence number whose durability acknowledges it.
+    /// Logs a put. Returns its sequence number: the put is acknowledged once the log is durable up to it.
     pub(crate) fn put(&self, key: &[u8], value: &[u8], user: &[u8], durability: Durability) -> Result<u64> {
         self.admit(key, user)?;
         let value = self.prepare_value(value)?;
@@ -376,12 +378,13 @@ impl Shared {
                 let delete = Write { replaced: Some(stored.len), ..Write::new(key, Content::Delete) };
                 Ok((true, self.log(&[delete], durability)?))
             }
-            // The answer "there was no value" must also wait until the absence is durable.
+            // The answer that there was no value must also wait until the absence is durable.
             before => Ok((false, before.map_or(0, |change| change.seq))),
         }
     }
 
-    /// Logs what `change` makes of the value of `key`; `None` stands for no value. Returns the value before.
+    /// Calls `change` with the value of `key`, and logs the result; `None` stands for no value. Returns the previous
+    /// value.
     pub(crate) fn modify(
         &self,
         key: &[u8],
@@ -482,7 +485,8 @@ impl Shared {
         Ok((true, seq))
     }
 
-    /// Logs `writes` as one transaction, if their conditions hold. `None` if it would have to wait and may not.
+    /// Logs `writes` as one transaction, if their conditions hold. `None` if it would have to wait and `may_wait` is
+    /// false.
     pub(crate) fn write_batch(
         &self,
         writes: &Writes,
@@ -493,7 +497,7 @@ impl Shared {
         self.check_not_updating()?;
         let has_range =
             writes.operations.iter().any(|operation| matches!(operation, Operation::DeleteRange(..)));
-        // A deleted range may have to be read.
+        // The keys of a deleted range have to be read first, which may take long.
         if !may_wait && (has_range || self.must_wait(writes.weight())) {
             return Ok(None);
         }
@@ -521,8 +525,8 @@ impl Shared {
             ));
         }
         let keys = writes.conditions.iter().map(|(key, _)| &**key).chain(planned.iter().map(|(key, _)| *key));
-        // A range takes all stripes: no write of a key in it may come between reading the range and logging its
-        // deletion.
+        // The deletion of a range takes all stripes: no write of a key in the range may come between reading the
+        // range and logging its deletion.
         let stripes = match (has_range, may_wait) {
             (true, _) => Some(self.stripes.lock_all()),
             (false, true) => Some(self.stripes.lock_many(keys)),
