@@ -23,4 +23,4 @@ control=$("${run[@]}" --test sanitizers -- --ignored --exact planted_race 2>&1) 
   exit 1
 }
 grep -o "ThreadSanitizer: data race" <<<"$control" | head -1
-"${run[@]}" --test sanitizers --test engine --test durability --test linearizable -- --skip the_async_twin --test-threads=1
+"${run[@]}" --test sanitizers --test engine --test durability --test linearizable -- --skip the_async_handle --test-threads=1

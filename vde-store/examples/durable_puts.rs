@@ -1,5 +1,5 @@
-//! Durable puts per second, of the store and of a bare log: the same number of writers, the same bytes, one sync for all
-//! waiting writers, and nothing else. Rounds are interleaved; medians are printed.
+//! Durable puts per second of the store, and of a bare log with the same number of writers and the same bytes. The
+//! log only does one write and one sync for all waiting writers. Rounds are interleaved, and medians are printed.
 //!
 //! `cargo run --release -p vde-store --example durable_puts -- [DIR] [SECONDS] [ROUNDS]`
 
@@ -34,7 +34,7 @@ struct Bare {
 impl BareLog {
     fn create(path: &Path) -> Self {
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(path).unwrap();
-        // Space written beforehand: a sync then has no file-system metadata to commit.
+        // The space is allocated in advance, so that a sync has no file-system metadata to commit.
         let zeros = vec![0; 1 << 20];
         for i in 0..1024 {
             file.write_all_at(&zeros, i << 20).unwrap();
@@ -101,7 +101,8 @@ impl BareLog {
     }
 }
 
-/// Runs `put(writer, i)` on `writers` threads for `time`: operations per second, and the latency that 99 % stay below.
+/// Runs `put(writer, i)` on `writers` threads for `time`. Returns the operations per second, and the 99th percentile
+/// of their latency.
 fn rate(writers: usize, time: Duration, put: impl Fn(usize, u64) + Sync) -> (f64, Duration) {
     let stop = AtomicBool::new(false);
     let start = Instant::now();

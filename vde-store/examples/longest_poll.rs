@@ -1,5 +1,5 @@
-//! How long an executor with one thread is kept from its other tasks: the longest poll of each kind of work, and how late a
-//! timer of 1 ms is meanwhile.
+//! How long the store's futures keep an executor with one thread from its other tasks: the longest poll of each kind
+//! of work, and how late a timer of 1 ms is meanwhile.
 //!
 //! `cargo run --release -p vde-store --example longest_poll -- [DIRECTORY]`
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use vde_store::{AsyncVde, Durability, Result, Value, VdeOptions};
 
-/// The duration of each kind of work.
+/// How long each kind of work is repeated.
 const TIME: Duration = Duration::from_secs(5);
 /// A large value's length in bytes.
 const LARGE: usize = 200 << 20;
@@ -84,7 +84,7 @@ async fn main() -> Result<()> {
     let dir = tempfile::tempdir_in(place)
         .map_err(|e| vde_store::Error::Io { action: "make a directory", source: e.into() })?;
     let path = dir.path().join("store.vde");
-    // Small enough for several checkpoints.
+    // So small that several checkpoints are made.
     let synced = VdeOptions::new().checkpoint_bytes(16 << 20).open(path)?.to_async();
     let buffered = synced.with_durability(Durability::Buffered);
     println!(
@@ -133,5 +133,5 @@ async fn main() -> Result<()> {
         let store = store.clone();
         async move { read_all(&store).await }
     };
-    measure("walks through all keys, one task", 1, scan).await
+    measure("scans of all keys, one task", 1, scan).await
 }

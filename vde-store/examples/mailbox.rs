@@ -1,5 +1,5 @@
-//! A mailbox in one file: letters with metadata, delivered by several threads, moved in batches, kept in snapshots, copied
-//! while it is in use.
+//! A mailbox in one file. Several threads deliver letters with metadata. Letters are moved in batches and kept in
+//! snapshots, and the mailbox is copied while it is in use.
 //!
 //! `cargo run -p vde-store --example mailbox`
 
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     println!("{} letters", store.list("inbox/").count());
 
-    // All of one sender's letters move at once, or none does, whatever happens meanwhile.
+    // All letters of one sender are moved, or none is, even if the program crashes meanwhile.
     store.snapshot("before sorting")?;
     let mut batch = store.batch();
     for entry in store.list("inbox/ada/") {
@@ -44,13 +44,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let before = store.open_snapshot("before sorting")?;
     println!("{} in the archive, {} before", store.list("archive/").count(), before.list("archive/").count());
 
-    // A large attachment streams in and out; a part of it is read without the rest.
+    // A large attachment is streamed in. Then a part of it is read without the rest.
     let pattern = std::io::repeat(7).take(10 << 20);
     store.put_with("attachment", pattern, &UserMetadata::new())?;
     let part = store.get_range("attachment", (5 << 20)..(5 << 20) + 4)?;
     println!("{part:?} of {} bytes", store.metadata("attachment")?.map_or(0, |known| known.len));
 
-    // What may be lost in a power cut need not wait for the disk.
+    // A write that a power cut may lose need not wait for the disk.
     let hasty = store.with_durability(Durability::Buffered);
     hasty.put("last seen", "today")?;
     hasty.flush()?;
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     eprintln!();
     println!("{copied} keys copied, damaged: {:?}", report.problems);
     if let Health::Degraded { reason } | Health::Critical { reason } = store.health()? {
-        println!("look after it: {reason}");
+        println!("needs attention: {reason}");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Point reads of a million values of 100 bytes by two threads: alone, and beside four durable writers; then the time to
-//! open the store, and the space it takes.
+//! Point reads of a million values of 100 bytes by two threads: alone, and beside four durable writers. Then the time
+//! to open the store, and the space that it takes.
 //!
 //! `cargo run --release -p vde-store --example point_reads -- [DIR] [SECONDS]`
 

@@ -1,5 +1,5 @@
-//! Fuzz targets for the decoders of everything that is read from a container: no input may make them panic. Checksums
-//! in the input are corrected first, because a fuzzer does not get past them.
+//! Fuzz targets for the decoders of all bytes that are read from a container: no input may make them panic. Checksums
+//! in the input are corrected first, because a fuzzer cannot guess them.
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub fn fuzz_superblock(data: &[u8]) {
     let mut block = data.to_vec();
     block.resize(BLOCK as usize - 8, 0);
     block.extend_from_slice(&checksum(&block).to_le_bytes());
-    // At the second offset it counts only if its generation is right.
+    // At each offset, a superblock is valid only if its generation belongs there.
     for offset in [0, BLOCK] {
         let mut image = vec![0; offset as usize];
         image.extend_from_slice(&block);
@@ -64,7 +64,7 @@ pub fn fuzz_log(data: &[u8]) {
     open_and_read(&image);
 }
 
-/// Corrects the checksums of records, as far as their lengths are possible. Returns these checksums.
+/// Corrects the checksums of all records whose lengths are possible. Returns these checksums.
 fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
     let mut sums = Vec::new();
     while let Some((head, _)) = RecordHead::decode(bytes) {
@@ -126,7 +126,7 @@ pub fn fuzz_index(data: &[u8]) {
     decode_part(data);
 }
 
-/// The index page, in a container whose segment table knows of it.
+/// A container with this index page, which its segment table marks as taken.
 fn container_with_root(page: &[u8]) -> Vec<u8> {
     let geometry = superblock_of_fuzz().geometry();
     let mut segments = Segments::new(Table::new(geometry));
@@ -140,7 +140,7 @@ fn container_with_root(page: &[u8]) -> Vec<u8> {
     container_with_catalog(&catalog.encode(&segments.table()), pages)
 }
 
-/// A container with `segments`, and behind them the catalog.
+/// A container with `segments`, and the catalog after them.
 fn container_with_catalog(catalog: &[u8], mut segments: Vec<u8>) -> Vec<u8> {
     let mut superblock = superblock_of_fuzz();
     segments.resize(segments.len().next_multiple_of(SEGMENT as usize).max(2 * SEGMENT as usize), 0);
@@ -154,7 +154,7 @@ fn container_with_catalog(catalog: &[u8], mut segments: Vec<u8>) -> Vec<u8> {
     image
 }
 
-/// A small device: the input must not decide how much memory a fuzzer takes.
+/// A device with a small maximum length, so that no input makes a fuzzer take much memory.
 struct Small(MemoryDevice);
 
 impl Small {
@@ -189,7 +189,7 @@ impl Device for Small {
     }
 }
 
-/// Opening may fail, reading may fail; neither may panic.
+/// Opening and reading may fail, but not panic.
 fn open_and_read(image: &[u8]) {
     let device = Arc::new(Small(MemoryDevice::new()));
     if device.write_at(image, 0).is_err() {

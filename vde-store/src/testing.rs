@@ -1,11 +1,11 @@
 //! A simulated disk, for crash tests of this store and of stores built on it (feature `testing`).
 //!
-//! It models these: nothing is durable before a sync. A power cut keeps any part of the unsynced writes, in any
-//! order, torn at any sector. Calls fail on demand, and a failed write has written a part. The page cache behaves
-//! like a kernel's: a page that could not be saved counts as clean. Reads return what was written to it until it is
-//! [evicted](SimDisk::evict). It survives the process but not a power cut, and is not saved again unless it is
-//! written again. Such a failure is reported once for each open file, to the first sync. It does not model bit rot,
-//! and disks that report a sync which they did not do.
+//! It models the following. Nothing is durable before a sync. A power cut keeps any part of the unsynced writes, in
+//! any order, torn at any sector. Calls fail on demand, and a failed write has written a part of its data. The page
+//! cache behaves like a kernel's: a page that could not be saved to the disk counts as clean. Reads return its new
+//! contents until it is [evicted](SimDisk::evict). It survives the process but not a power cut, and is not saved
+//! again unless it is written again. The failure is reported once for each open file, to the next sync. Not modelled
+//! are bit rot, and disks that report a sync without doing it.
 
 use std::fmt;
 use std::io;
@@ -194,8 +194,8 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(State::of(image))) }
     }
 
-    /// Opens the file on this disk once more, to open a store on it. All open files of a disk share its bytes and its
-    /// page cache; each gets a failure once.
+    /// Opens the file on this disk, to open a store on it. It can be opened several times: all open files share the
+    /// disk's bytes and its page cache, and each receives a failure once.
     ///
     /// # Examples
     ///
@@ -245,7 +245,7 @@ impl SimDisk {
     /// disk.device().write_at(b"lost?", 0).unwrap();
     /// assert!([&b"synced"[..], b"lost?d"].contains(&&*disk.crash(1).contents()));
     /// ```
-    #[must_use = "the disk itself runs on"]
+    #[must_use = "it returns another disk and leaves this one as it is"]
     pub fn crash(&self, seed: u64) -> Self {
         Self::of(self.state.lock().left(seed))
     }
@@ -279,8 +279,8 @@ impl SimDisk {
         self.state.lock().set_fault(fault);
     }
 
-    /// Before call number `at`, or as soon afterwards as there are unsynced writes, the system saves them by itself,
-    /// and fails to save a part of them. The next sync gets the error.
+    /// Makes the system write back the page cache before call number `at`, or as soon afterwards as there are
+    /// unsynced writes, and fail to save a part of them. The next sync gets the error.
     ///
     /// # Examples
     ///
@@ -298,8 +298,8 @@ impl SimDisk {
         self.state.lock().set_write_back_fault(at, error);
     }
 
-    /// Drops clean pages from the page cache, as a system that needs memory does. Pages that could not be saved are
-    /// then read as the disk has them. `seed` decides which pages are dropped.
+    /// Drops clean pages from the page cache, as a system does that needs memory. Reads of a dropped page that could
+    /// not be saved then return the old bytes of the disk. `seed` decides which pages are dropped.
     ///
     /// # Examples
     ///

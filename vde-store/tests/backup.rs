@@ -1,4 +1,4 @@
-//! Backups: they show one moment, continue the versions, and change no other file.
+//! Backups. A backup shows the store at one moment, continues its versions, and changes no other file.
 
 #[path = "common/place.rs"]
 mod place;
@@ -10,7 +10,7 @@ use place::{place, small};
 use vde_store::{Error, Vde};
 
 #[test]
-fn a_backup_holds_one_moment_while_writers_write() {
+fn a_backup_shows_one_moment_while_writers_continue() {
     let (dir, path) = place();
     let store = small().open(&path).unwrap();
     let pair = |store: &Vde, i: u32| {
@@ -29,7 +29,7 @@ fn a_backup_holds_one_moment_while_writers_write() {
         for round in 0..5 {
             let copy = dir.path().join(format!("copy-{round}.vde"));
             assert_eq!(store.backup(&copy).unwrap(), 2);
-            assert!(matches!(store.backup(&copy), Err(Error::Io { .. })), "what is there is left alone");
+            assert!(matches!(store.backup(&copy), Err(Error::Io { .. })), "an existing file is not replaced");
             // The writer continues.
             let before = written.load(Ordering::Relaxed);
             while written.load(Ordering::Relaxed) < before + 2 {
@@ -43,7 +43,7 @@ fn a_backup_holds_one_moment_while_writers_write() {
 }
 
 #[test]
-fn versions_in_a_backup_go_on_from_those_of_the_store() {
+fn versions_in_a_backup_continue_those_of_the_store() {
     let (dir, path) = place();
     let store = small().open(&path).unwrap();
     for i in 0..50u8 {
@@ -73,7 +73,7 @@ fn a_backup_touches_no_file_but_its_own() {
     let (dir, path) = place();
     let store = small().open(&path).unwrap();
     store.put("k", "v").unwrap();
-    // An existing store, and the remains of a killed backup.
+    // An existing store, and the temporary file of a killed backup.
     let neighbour = dir.path().join("copy.vde.partial");
     Vde::open(&neighbour).unwrap().put("theirs", "1").unwrap();
     let left = dir.path().join("copy.vde.00112233aabbccdd.partial");

@@ -1,4 +1,4 @@
-//! The command `vde`, called as by a script.
+//! The command `vde`, called as a script would call it.
 
 use std::io::Write;
 use std::path::Path;
@@ -48,7 +48,7 @@ fn values_go_in_and_come_out_byte_for_byte() {
 }
 
 #[test]
-fn looking_after_a_store() {
+fn maintenance_commands() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::create_dir_all(dir.join("in/deep")).unwrap();
@@ -84,7 +84,7 @@ fn a_key_that_leads_out_of_the_directory_is_not_exported() {
 }
 
 #[test]
-fn failures_have_codes_and_say_why() {
+fn failures_have_exit_codes_and_reasons() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let missing = vde(dir, &["get", "none.vde", "k"], None);
@@ -104,7 +104,10 @@ fn failures_have_codes_and_say_why() {
     assert!(String::from_utf8_lossy(&damaged.stderr).contains("vde: s.vde: corrupt value at byte"));
     ok(dir, &["put", "s.vde", "l"], Some(b"whole"));
     assert_eq!(vde(dir, &["backup", "s.vde", "copy.vde"], None).status.code(), Some(4));
-    assert!(!dir.join("copy.vde").exists() && !dir.join("copy.vde.partial").exists(), "half a copy is none");
+    assert!(
+        !dir.join("copy.vde").exists() && !dir.join("copy.vde.partial").exists(),
+        "a failed copy leaves no file"
+    );
     let salvaged = vde(dir, &["backup", "s.vde", "copy.vde", "--salvage"], None);
     assert_eq!(salvaged.stdout, b"1 keys copied, 1 left out\n");
     assert!(String::from_utf8_lossy(&salvaged.stderr).contains("left out k: corrupt value"));
@@ -144,7 +147,7 @@ fn a_damaged_value_leaves_no_file_that_looks_whole() {
     assert_eq!(std::fs::read(dir.join("there")).unwrap(), b"2");
 
     assert_eq!(vde(dir, &["export", "s.vde", "some"], None).status.code(), Some(4));
-    assert_eq!(names(&dir.join("some")), ["a"], "it ends at what is damaged");
+    assert_eq!(names(&dir.join("some")), ["a"], "the export ends at the damaged value");
     let salvaged = vde(dir, &["export", "s.vde", "rest", "--salvage"], None);
     assert!(salvaged.status.success());
     assert!(String::from_utf8_lossy(&salvaged.stderr).contains("left out large: corrupt blob chunk"));
@@ -153,12 +156,12 @@ fn a_damaged_value_leaves_no_file_that_looks_whole() {
 }
 
 #[test]
-fn what_was_interrupted_is_repeated_and_leaves_nothing() {
+fn a_repeated_export_removes_the_temporary_files_of_a_killed_one() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     ok(dir, &["put", "s.vde", "k"], Some(b"value"));
     std::fs::create_dir(dir.join("out")).unwrap();
-    // The remains of a killed export, and files with similar names.
+    // The temporary file of a killed export, and files with similar names.
     for name in ["k.123.partial", "k.x.partial", "k..partial", "kk.1.partial"] {
         std::fs::write(dir.join("out").join(name), "va").unwrap();
     }
@@ -170,7 +173,7 @@ fn what_was_interrupted_is_repeated_and_leaves_nothing() {
 }
 
 #[test]
-fn verify_counts_what_it_read_before_a_checkpoint() {
+fn verify_counts_log_records_before_a_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     ok(dir.path(), &["put", "s.vde", "short"], Some(b"12345"));
     ok(dir.path(), &["put", "s.vde", "long"], Some(&vec![7; 100_000]));
@@ -180,7 +183,7 @@ fn verify_counts_what_it_read_before_a_checkpoint() {
 }
 
 #[test]
-fn a_link_and_what_is_no_file_are_written_through() {
+fn a_link_and_a_pipe_are_written_through() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     ok(dir, &["put", "s.vde", "k"], Some(b"value"));
@@ -193,7 +196,7 @@ fn a_link_and_what_is_no_file_are_written_through() {
 }
 
 #[test]
-fn what_is_no_text_stays_what_it_is() {
+fn keys_that_are_not_text_are_kept_as_bytes() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let dir = tempfile::tempdir().unwrap();
@@ -210,11 +213,11 @@ fn what_is_no_text_stays_what_it_is() {
     assert_eq!((&lines[0]["escaped_key"], &lines[1]["key"]), (&"a\\n\\xff".into(), &"b".into()));
     let stat: serde_json::Value =
         serde_json::from_slice(&ok(dir, &["stat", "s.vde", "--json"], None)).unwrap();
-    assert_eq!(stat["keys"], 2, "those that no checkpoint knows of, too");
+    assert_eq!(stat["keys"], 2, "keys after the last checkpoint count, too");
 }
 
 #[test]
-fn mistakes_leave_nothing_behind() {
+fn mistakes_create_no_store() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     assert_eq!(vde(dir, &["put", "s.vde", "k", "missing"], None).status.code(), Some(1));
@@ -232,11 +235,15 @@ fn mistakes_leave_nothing_behind() {
     let bench = ok(dir, &["bench", "b.vde", "--writers", "2", "--seconds", "0.05", "--json"], None);
     let bench: serde_json::Value = serde_json::from_slice(&bench).unwrap();
     assert!(bench["puts"].as_u64() > Some(0) && bench["p99_micros"].as_u64() >= bench["p50_micros"].as_u64());
-    assert_eq!(vde(dir, &["bench", "b.vde"], None).status.code(), Some(1), "what is there is left alone");
+    assert_eq!(
+        vde(dir, &["bench", "b.vde"], None).status.code(),
+        Some(1),
+        "an existing file is not replaced"
+    );
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_output_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vde"))
         .args(["completions", "bash"])
         .stdout(Stdio::piped())

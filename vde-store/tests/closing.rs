@@ -1,4 +1,4 @@
-//! Closing a store, and which handles and calls then get an error.
+//! Closing a store, and the errors that it returns.
 
 use std::io::ErrorKind;
 use std::process::Command;
@@ -9,7 +9,7 @@ use vde_store::testing::{Fault, SimDisk};
 use vde_store::{Durability, Error, Vde, VdeOptions};
 
 #[test]
-fn a_closed_store_can_be_opened_at_once_whatever_is_being_started() {
+fn a_closed_store_can_be_opened_at_once_while_programs_are_started() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
     let starting = std::thread::spawn(|| {
@@ -33,7 +33,7 @@ fn a_closed_store_can_be_opened_at_once_whatever_is_being_started() {
 }
 
 #[test]
-fn whoever_closes_is_told_who_else_needs_the_store() {
+fn closing_a_store_in_use_reports_its_user() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
     let by = |closed: vde_store::Result<()>| match closed {
@@ -57,13 +57,13 @@ fn whoever_closes_is_told_who_else_needs_the_store() {
         drop(holder);
     }
     let store = Vde::open(&path).unwrap();
-    assert_eq!(store.recovery().records, 0, "it was closed in order");
+    assert_eq!(store.recovery().records, 0, "a clean close leaves nothing to replay");
     store.close().unwrap();
     VdeOptions::new().read_only(true).open(&path).unwrap().close().unwrap();
 }
 
 #[test]
-fn a_failure_while_closing_is_told() {
+fn a_failure_while_closing_is_reported() {
     let disk = SimDisk::new();
     let store = VdeOptions::new().background(false).open_device(disk.device()).unwrap();
     store.with_durability(Durability::Buffered).put("k", "v").unwrap();
@@ -90,7 +90,7 @@ fn the_power_may_be_cut_at_any_moment_of_closing() {
     let options = || VdeOptions::new().background(false).segment_size(1 << 18);
     let store = options().open_device(disk.device()).unwrap();
     store.put("k", "v").unwrap();
-    // It leaves a superblock that no sync has confirmed beside the valid one.
+    // After the checkpoint, one superblock is durable, and the other was written without a sync.
     store.checkpoint().unwrap();
     let cuts = Arc::new(AtomicUsize::new(0));
     let seen = cuts.clone();

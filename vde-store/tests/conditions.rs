@@ -1,4 +1,4 @@
-//! Batches that are applied only if their conditions hold.
+//! Batches with conditions. They are written only if the conditions hold.
 
 use std::sync::Mutex;
 use std::thread;
@@ -6,7 +6,7 @@ use std::thread;
 use vde_store::{Condition, Durability, Error, UserMetadata, Vde, VdeOptions};
 
 #[test]
-fn a_batch_is_made_only_if_all_its_conditions_hold() {
+fn a_batch_is_written_only_if_all_its_conditions_hold() {
     let store = VdeOptions::new().background(false).in_memory().unwrap();
     let user = UserMetadata::new();
     for (i, value) in [b"short".to_vec(), vec![1; 3000], vec![2; 200_000]].into_iter().enumerate() {
@@ -47,7 +47,7 @@ fn a_batch_is_made_only_if_all_its_conditions_hold() {
 }
 
 #[test]
-fn a_queue_with_conditions_hands_out_each_message_once() {
+fn with_conditions_a_queue_delivers_each_message_once() {
     let store = Vde::in_memory().unwrap().with_durability(Durability::Buffered);
     for i in 0..200u32 {
         store.put(i.to_be_bytes(), "message").unwrap();

@@ -28,7 +28,8 @@ struct History {
     acknowledged: usize,
 }
 
-/// A named snapshot: which of its thread's states it has, and whether it and its deletion were acknowledged.
+/// A named snapshot: the state of its thread that it shows, and whether its creation and its deletion were
+/// acknowledged.
 struct Taken {
     name: String,
     thread: usize,
@@ -105,7 +106,7 @@ fn check_snapshots(store: &Vde, model: &Model) -> Result<(), String> {
     Ok(())
 }
 
-/// Operations other than writes, which a thread does sometimes.
+/// Sometimes runs an operation that is not a write.
 fn look_after(
     store: &Vde,
     thread: usize,
@@ -150,7 +151,7 @@ fn look_after(
     Ok(())
 }
 
-/// Whether the large values of this workload have parts, of 256 KiB.
+/// Whether the large values of this workload are divided into parts of 256 KiB.
 fn in_parts(seed: u64) -> bool {
     seed % 3 == 2
 }
@@ -205,7 +206,7 @@ fn work(
             }
             5 => {
                 let key = key(&mut rng);
-                // There is nothing to delete, so nothing is logged, and earlier buffered writes do not become
+                // If there is nothing to delete, nothing is logged, and earlier buffered writes do not become
                 // durable.
                 relaxed |= state.remove(&key).is_none();
                 begin(state);
@@ -213,7 +214,7 @@ fn work(
             }
             6..=7 => {
                 let mut batch = store.batch();
-                // Large enough for a unit that is followed by zeros, and for a transaction that spans segments.
+                // So large that the unit is followed by zeros, and that the transaction spans segments.
                 let heavy = rng.u8(..10) == 0;
                 for _ in 0..rng.usize(2..6) {
                     if has_ranges && rng.u8(..12) == 0 {
@@ -258,12 +259,12 @@ fn work(
 /// Runs the workload of `seed`, with a power failure before every operation. Returns the number of power failures, or
 /// what was lost.
 fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64, String> {
-    // The values of this workload compress so well that transactions then rarely span segments, which some of the bugs
-    // need.
+    // The values of this workload compress so well that transactions rarely span segments. Some bugs show only if
+    // they do.
     let compress = bug.is_none() && seed % 4 == 1;
     let compression = if compress { Compression::Lz4 } else { Compression::None };
     let options = VdeOptions::new().background(false).segment_size(1 << 18).compression(compression);
-    // Emptied stores have small indexes, in which some of the bugs rarely show.
+    // Deleted ranges leave small indexes, in which some bugs rarely show.
     let has_ranges = bug.is_none() && seed.is_multiple_of(2);
     let options = if in_parts(seed) { options.part_pieces(1) } else { options };
     let options = bug.map_or(options.clone(), |bug| options.plant(bug));
@@ -302,8 +303,8 @@ fn crashes(seed: u64, steps: usize, images: u64, bug: Option<Bug>) -> Result<u64
     }
 }
 
-/// Runs every second seed from `first` on: at least six, and more until there were enough power failures. Their number
-/// for a seed depends on how many writers share a sync. There are two such tests, so that two cores share the work.
+/// Runs every second seed from `first` on: at least six seeds, and more until there were enough power failures. Their
+/// number for a seed depends on how many writers share a sync. Two tests call this, so that two cores share the work.
 fn many(first: u64) {
     let mut cuts = 0;
     for seed in (first..).step_by(2) {
@@ -316,17 +317,17 @@ fn many(first: u64) {
 }
 
 #[test]
-fn no_power_cut_loses_what_was_acknowledged() {
+fn no_power_cut_loses_acknowledged_writes_of_even_seeds() {
     many(0);
 }
 
 #[test]
-fn no_power_cut_loses_what_was_acknowledged_either() {
+fn no_power_cut_loses_acknowledged_writes_of_odd_seeds() {
     many(1);
 }
 
 #[test]
-fn a_large_value_that_was_cut_off_is_not_taken_for_damage() {
+fn a_torn_large_value_is_not_reported_as_damage() {
     for part_pieces in [512, 1] {
         let options = VdeOptions::new().background(false).segment_size(1 << 18).part_pieces(part_pieces);
         let disk = SimDisk::new();

@@ -1,5 +1,5 @@
-//! Iteration over keys, in both directions and from both ends at once, compared with a map: over recent,
-//! checkpointing and indexed changes, and in read views.
+//! Iteration over keys, in both directions and from both ends at once, compared with a map. The changes are in the
+//! newest memtable, in a frozen one and in the index, and are also read through views.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use vde_store::{Durability, Entries, ReadView, Vde, VdeOptions};
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
-/// There are few keys, so that deletes, overwrites and neighbours are common. They are long, so that pages have few
+/// There are few keys, so that deletes, overwrites and neighbours are common. Keys are long, so that pages have few
 /// cells.
 fn key(rng: &mut Rng) -> Vec<u8> {
     let tail = if rng.u8(..12) == 0 { rng.usize(..3000) } else { rng.usize(..3) };
@@ -70,7 +70,10 @@ fn walk(rng: &mut Rng, mut entries: Entries, mut expected: VecDeque<(Vec<u8>, Ve
         let due = if from_front == is_reversed { expected.pop_back() } else { expected.pop_front() };
         assert_eq!(found, due);
         if found.is_none() {
-            assert!(entries.next().is_none() && entries.next_back().is_none(), "the end is the end");
+            assert!(
+                entries.next().is_none() && entries.next_back().is_none(),
+                "an iteration that has ended yields no more entries"
+            );
             return;
         }
     }
@@ -119,7 +122,7 @@ fn delete_many(rng: &mut Rng, store: &Vde, model: &mut Contents) {
             } else {
                 let mut batch = store.batch();
                 batch
-                    .put(&kept, "gone if it lies in the range")
+                    .put(&kept, "deleted if it lies in the range")
                     .delete_range::<Vec<u8>>(range)
                     .put(&kept, "kept");
                 batch.commit().unwrap();
@@ -130,7 +133,7 @@ fn delete_many(rng: &mut Rng, store: &Vde, model: &mut Contents) {
 }
 
 /// `scale` is the number of changes between two comparisons.
-fn keeps_to_the_model(seed: u64, scale: usize) {
+fn matches_the_model(seed: u64, scale: usize) {
     let rng = &mut Rng::with_seed(seed);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
@@ -181,17 +184,17 @@ fn keeps_to_the_model(seed: u64, scale: usize) {
 }
 
 #[test]
-fn small_stores_keep_to_the_model() {
-    (0..8).for_each(|seed| keeps_to_the_model(seed, 12));
+fn small_stores_match_the_model() {
+    (0..8).for_each(|seed| matches_the_model(seed, 12));
 }
 
 #[test]
-fn larger_stores_keep_to_the_model() {
-    (100..103).for_each(|seed| keeps_to_the_model(seed, 400));
+fn larger_stores_match_the_model() {
+    (100..103).for_each(|seed| matches_the_model(seed, 400));
 }
 
 #[test]
-fn a_walk_beside_checkpoints_and_writers_stands_still() {
+fn an_iteration_is_not_changed_by_checkpoints_and_writers() {
     let options = VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(64 << 10);
     let store = options.in_memory().unwrap().with_durability(Durability::Buffered);
     for i in 0..3000u32 {
@@ -205,7 +208,7 @@ fn a_walk_beside_checkpoints_and_writers_stands_still() {
         assert_eq!(*down.next().unwrap().unwrap().key(), (2999 - i).to_be_bytes());
     }
     assert!(up.next().is_none() && down.next().is_none());
-    assert!(store.stats().unwrap().checkpoints > 1, "there was no checkpoint beside it");
+    assert!(store.stats().unwrap().checkpoints > 1, "no checkpoint was made during the iteration");
 }
 
 #[test]
@@ -218,7 +221,7 @@ fn a_queue_whose_first_key_is_popped_is_checkpointed() {
         let first = store.first().unwrap().unwrap().into_key();
         assert_eq!(*first, i.to_be_bytes());
         store.delete(first).unwrap();
-        // The deletes alone do not fill a memtable.
+        // The deletes alone are too few to make a checkpoint due.
     }
     assert!(store.stats().unwrap().checkpoints > 0);
 }

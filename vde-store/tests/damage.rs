@@ -59,8 +59,8 @@ fn flipped(disk: &SimDisk, at: usize, bit: u8) -> SimDisk {
     overwritten(disk, at, &[byte[0] ^ 1 << bit])
 }
 
-/// The value of a key if only the first `records` writes after the checkpoint are left. The end of a log may be torn if
-/// nothing proves that it was durable.
+/// The value of a key if only the first `records` writes after the checkpoint are left. If nothing proves that the
+/// end of a log was durable, it counts as torn.
 fn expected<'a>(key: &[u8], value: &'a [u8], records: u64) -> std::borrow::Cow<'a, [u8]> {
     match <[u8; 4]>::try_from(key).map(u32::from_be_bytes) {
         Ok(i) if i < TAIL && u64::from(i) >= records => vec![i as u8; 100].into(),
@@ -113,7 +113,7 @@ fn flipped_bits_are_named_and_never_returned() {
             let what = error.split(" at byte").next().unwrap_or_default().to_owned();
             *found.entry(what).or_default() += 1;
         }
-        // Denser at the front, where the superblocks are.
+        // More positions at the front, where the superblocks are.
         at += if at < 2 * BLOCK { rng.usize(1..60) } else { rng.usize(1..6000) };
     }
     for what in ["index page", "log unit", "blob chunk"] {
@@ -123,7 +123,7 @@ fn flipped_bits_are_named_and_never_returned() {
 }
 
 #[test]
-fn a_damaged_map_of_a_part_is_named_and_costs_one_value() {
+fn a_damaged_map_of_a_part_is_named_and_loses_one_value() {
     let disk = SimDisk::new();
     let options = options().part_pieces(1);
     let store = options.clone().open_device(disk.device()).unwrap();
@@ -151,7 +151,7 @@ fn a_damaged_map_of_a_part_is_named_and_costs_one_value() {
 }
 
 #[test]
-fn damage_in_the_last_large_value_of_a_closed_store_costs_that_value() {
+fn damage_in_the_last_large_value_of_a_closed_store_loses_only_that_value() {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
     store.put("first", "1").unwrap();
@@ -169,7 +169,7 @@ fn damage_in_the_last_large_value_of_a_closed_store_costs_that_value() {
 }
 
 #[test]
-fn a_file_that_somebody_cuts_is_an_error_without_a_map() {
+fn without_a_map_reading_a_truncated_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
     let store = options().memory_map(false).open(&path).unwrap();
@@ -185,7 +185,7 @@ fn a_file_that_somebody_cuts_is_an_error_without_a_map() {
 }
 
 #[test]
-fn both_superblocks_damaged_is_an_error_and_one_is_not() {
+fn two_damaged_superblocks_are_an_error_and_one_is_not() {
     let (disk, truth) = busy_container();
     for at in [0, 9, 40, 100, 4090] {
         assert!(options().open_device(flipped(&flipped(&disk, at, 0), BLOCK + at, 0).device()).is_err());
@@ -222,7 +222,7 @@ fn either_superblock_may_be_damaged_in_a_store_that_was_not_closed() {
 }
 
 #[test]
-fn truncated_containers_are_refused_or_read_truly() {
+fn truncated_containers_fail_to_open_or_return_true_data() {
     let (disk, truth) = busy_container();
     let whole = disk.device().len().unwrap() as usize;
     let mut rng = Rng::with_seed(2);
@@ -236,8 +236,8 @@ fn truncated_containers_are_refused_or_read_truly() {
     }
 }
 
-/// After the first sync that follows a checkpoint, the two superblocks are equal. This is the moment before: the newest
-/// superblock is durable, and the other one is that of the previous checkpoint.
+/// A disk at the moment when the newest superblock is durable, and the other one is still that of the previous
+/// checkpoint. After the next sync, both superblocks say the same.
 fn with_two_checkpoints() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
@@ -248,7 +248,7 @@ fn with_two_checkpoints() -> (SimDisk, Contents) {
     let (syncs, left) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(None)));
     let (seen, image) = (syncs.clone(), left.clone());
     disk.before_each_operation(move |cut| {
-        // The syncs of the index and of the superblock come first, then the write of the other superblock.
+        // A checkpoint syncs the index and then the superblock, and then writes the other superblock.
         if cut.operation() == Operation::Sync {
             seen.fetch_add(1, Ordering::Relaxed);
         } else if seen.load(Ordering::Relaxed) == 2 {
@@ -261,8 +261,8 @@ fn with_two_checkpoints() -> (SimDisk, Contents) {
     (disk, truth)
 }
 
-/// How many truncations of the file can be opened and then show wrong data.
-fn cuts_that_lie(bug: Option<Bug>) -> usize {
+/// How many truncated files can be opened and then show wrong data.
+fn truncations_with_wrong_data(bug: Option<Bug>) -> usize {
     let (disk, truth) = with_two_checkpoints();
     let len = disk.device().len().unwrap();
     let lies = |len: &u64| {
@@ -272,14 +272,14 @@ fn cuts_that_lie(bug: Option<Bug>) -> usize {
         let Ok(store) = options.open_device(cut.device()) else { return false };
         truth.iter().any(|(key, value)| store.get(key).is_ok_and(|found| found.as_ref() != Some(value)))
     };
-    // An empty device is a new one.
+    // A length of 0 is left out: an empty device becomes a new container.
     (1..len).step_by(1000).filter(lies).count()
 }
 
 #[test]
-fn a_cut_container_never_shows_what_it_was_once() {
-    assert_eq!(cuts_that_lie(None), 0);
-    assert!(cuts_that_lie(Some(Bug::FallBack)) > 0, "the planted bug is found");
+fn a_truncated_container_never_shows_old_data() {
+    assert_eq!(truncations_with_wrong_data(None), 0);
+    assert!(truncations_with_wrong_data(Some(Bug::FallBack)) > 0, "the planted bug is found");
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn one_of_each() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
     let buffered = store.with_durability(Durability::Buffered);
-    // More than one leaf.
+    // So many keys that the index has several leaves.
     for i in 0..200u8 {
         buffered.put([b'i', i], vec![i; 90]).unwrap();
     }
@@ -369,7 +369,7 @@ fn outcome(disk: &SimDisk, truth: &Contents, at: usize, what: &str) -> Outcome {
 }
 
 #[test]
-fn each_structure_when_damaged_is_named_and_spares_the_rest() {
+fn each_damaged_structure_is_named_and_the_rest_can_be_read() {
     let (disk, truth) = one_of_each();
     let image = disk.contents();
     let find = |needle: &[u8]| image.windows(needle.len()).position(|window| window == needle).unwrap();
@@ -408,7 +408,7 @@ fn each_structure_when_damaged_is_named_and_spares_the_rest() {
         assert!(lost.iter().eq(indexed), "each key lies in one leaf");
     }
 
-    // A record: its head lies 32 bytes before the key.
+    // A record. Its head begins 32 bytes before its key.
     let value = find(b"RECORD, RECORD");
     let key = value - "record".len();
     for at in [key - 32, key - 20, key - 8, key, key + 3] {
@@ -418,7 +418,7 @@ fn each_structure_when_damaged_is_named_and_spares_the_rest() {
         assert_eq!(outcome(&disk, &truth, at, "value"), unreadable(&["record"]));
     }
 
-    // The chunks of a large value, and the map of them, which is the value of a record.
+    // The chunks of a large value, and their map, which is the value of a record.
     let chunk = find(&[3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0]) - 12;
     for at in [chunk, chunk + 65_536, chunk + 159_000] {
         assert_eq!(outcome(&disk, &truth, at, "blob chunk"), unreadable(&["blob"]));

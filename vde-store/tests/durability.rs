@@ -1,4 +1,4 @@
-//! Acknowledged writes survive reopening, torn tails, corruption, failures and a second opener.
+//! Acknowledged writes survive reopening, torn tails, damage, failures, and attempts to open the store twice.
 
 #[path = "common/place.rs"]
 mod place;
@@ -22,7 +22,7 @@ fn find(path: &Path, needle: &[u8]) -> u64 {
     bytes.windows(needle.len()).position(|window| window == needle).expect("the needle is in the file") as u64
 }
 
-/// Ends the store as by a crash: the file keeps its current content.
+/// Simulates a crash: the file keeps its current contents, without those that closing would write.
 fn crash(store: Vde, path: &Path) {
     let left = std::fs::read(path).unwrap();
     drop(store);
@@ -30,7 +30,7 @@ fn crash(store: Vde, path: &Path) {
 }
 
 #[test]
-fn what_was_put_is_there_after_reopening() {
+fn values_are_present_after_reopening() {
     let (_dir, path) = place();
     let store = small().open(&path).unwrap();
     for i in 0..1000 {
@@ -47,7 +47,7 @@ fn what_was_put_is_there_after_reopening() {
 }
 
 #[test]
-fn what_is_buffered_is_written_long_before_it_is_synced() {
+fn buffered_writes_are_written_long_before_they_are_synced() {
     let (_dir, path) = place();
     let store = VdeOptions::new().sync_interval(Duration::from_hours(1)).open(&path).unwrap();
     for i in 0..1100 {
@@ -111,7 +111,7 @@ fn a_damaged_value_in_the_middle_of_the_log_is_corruption() {
 }
 
 #[test]
-fn a_second_opener_is_refused_until_the_first_is_gone() {
+fn a_store_can_be_opened_again_only_after_it_is_closed() {
     let (_dir, path) = place();
     let first = Vde::open(&path).unwrap();
     assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen { .. })));
@@ -123,7 +123,7 @@ fn a_second_opener_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
-fn foreign_truncated_and_newer_files_are_refused_by_name() {
+fn foreign_truncated_and_newer_files_are_errors_with_the_path() {
     let (_dir, path) = place();
     std::fs::write(&path, "not a container").unwrap();
     assert!(matches!(Vde::open(&path), Err(Error::NotAStore { .. })));
@@ -131,11 +131,11 @@ fn foreign_truncated_and_newer_files_are_refused_by_name() {
     assert!(matches!(Vde::open(&path), Err(Error::NotAStore { .. })));
     std::fs::write(&path, "").unwrap();
     assert!(matches!(Vde::open(&path), Err(Error::NotAStore { .. })));
-    assert_eq!(std::fs::read(&path).unwrap(), b"", "a refused file is left as it was");
+    assert_eq!(std::fs::read(&path).unwrap(), b"", "a file that cannot be opened is not changed");
 }
 
 #[test]
-fn one_damaged_superblock_is_survived_and_two_are_named() {
+fn a_store_opens_with_one_damaged_superblock_but_not_with_two() {
     let (_dir, path) = place();
     Vde::open(&path).unwrap().put("k", "v").unwrap();
     overwrite(&path, 100, b"damage");
@@ -149,7 +149,7 @@ fn one_damaged_superblock_is_survived_and_two_are_named() {
 }
 
 #[test]
-fn a_torn_tail_is_dropped_and_said_so() {
+fn a_torn_tail_is_dropped_and_reported() {
     let (_dir, path) = place();
     let store = small().background(false).open(&path).unwrap();
     store.put("first", "acknowledged").unwrap();
@@ -158,7 +158,7 @@ fn a_torn_tail_is_dropped_and_said_so() {
     let at = find(&path, b"this one is torn");
     overwrite(&path, at, b"THIS");
     let store = small().open(&path).unwrap();
-    let torn = store.recovery().torn_at.expect("recovery tells of the torn record");
+    let torn = store.recovery().torn_at.expect("recovery reports the torn record");
     assert!(torn < at);
     assert!(store.contains("first").unwrap());
     assert!(!store.contains("second").unwrap());
@@ -171,7 +171,7 @@ fn a_torn_tail_is_dropped_and_said_so() {
 }
 
 #[test]
-fn what_was_closed_has_no_torn_tail() {
+fn the_log_of_a_closed_store_cannot_be_torn() {
     let (_dir, path) = place();
     let store = small().open(&path).unwrap();
     store.put("first", "acknowledged").unwrap();
@@ -183,7 +183,7 @@ fn what_was_closed_has_no_torn_tail() {
         Err(Error::Corrupt { what: "log unit", offset }) => assert!(offset < at),
         other => panic!("expected corruption, got {other:?}"),
     }
-    // After it was opened again, it is not marked as closed, and later records may be torn.
+    // A store that was opened again is not marked as closed, so its later records may be torn.
     overwrite(&path, at, b"a");
     let store = small().open(&path).unwrap();
     store.put("third", "not yet closed").unwrap();
@@ -211,7 +211,7 @@ fn damage_before_the_tail_is_corruption_and_not_a_torn_tail() {
 }
 
 #[test]
-fn damage_in_an_earlier_segment_is_corruption_too() {
+fn damage_in_an_earlier_segment_is_corruption() {
     let (_dir, path) = place();
     let store = small().background(false).open(&path).unwrap();
     for i in 0..20 {
@@ -224,7 +224,7 @@ fn damage_in_an_earlier_segment_is_corruption_too() {
 }
 
 #[test]
-fn damage_is_found_wherever_the_log_goes_on() {
+fn damage_is_found_wherever_the_log_continues() {
     const SEGMENT: u64 = 1 << 18;
     let (_dir, path) = place();
     let store = small().background(false).open(&path).unwrap();
@@ -236,7 +236,7 @@ fn damage_is_found_wherever_the_log_goes_on() {
     overwrite(&path, 8192 + SEGMENT - 60_000, &vec![0xAA; 60_000]);
     overwrite(&path, 8192 + SEGMENT, &vec![0; second.len()]);
     overwrite(&path, 8192 + 3000 * SEGMENT, &[0; 8192]);
-    // Nothing is left of what followed.
+    // No unit is left that follows the damage, so it counts as torn.
     drop(small().read_only(true).open(&path).unwrap());
     for place in [1, 255, 256, 1700, 3000] {
         overwrite(&path, 8192 + place * SEGMENT, &second);
@@ -251,7 +251,7 @@ fn a_batch_is_whole_or_absent() {
     let store = small().background(false).open(&path).unwrap();
     store.put("before", "1").unwrap();
     let mut batch = store.batch();
-    // This is more than one segment, so it is written in several pieces.
+    // The batch is longer than a segment, so it is written in several units.
     for i in 0..20u8 {
         batch.put([b'b', i], vec![i; 60_000]);
     }
@@ -328,7 +328,7 @@ fn options_are_checked() {
 }
 
 #[test]
-fn a_newer_format_is_refused_whatever_the_other_superblock_says() {
+fn a_newer_format_is_an_error_whatever_the_other_superblock_says() {
     let (_dir, path) = place();
     Vde::open(&path).unwrap().put("k", "v").unwrap();
     let bytes = std::fs::read(&path).unwrap();

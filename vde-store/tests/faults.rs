@@ -1,5 +1,5 @@
-//! Every call of the disk fails once, or permanently from then on. Acknowledged writes are present after reopening, and
-//! failures are reported.
+//! Every call of the disk fails, once or permanently. Acknowledged writes are present after reopening, and failures
+//! are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -14,8 +14,8 @@ fn options() -> VdeOptions {
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Writes values of every kind: in the leaves, in the log and in pages of their own, checkpointed, in a snapshot, and
-/// not checkpointed.
+/// Writes values of every kind: values in leaves, in the log and in blobs. Some are checkpointed, some are in a
+/// snapshot, and some are only in the log.
 fn populate(store: &Vde) -> (vde_store::Result<()>, Contents) {
     let mut acknowledged = Contents::new();
     let mut run = || {
@@ -70,8 +70,8 @@ impl Failure {
         }
     }
 
-    /// Whether it is a lack of space that the store can wait for. A sync that reports a lack of space may have lost
-    /// writes.
+    /// Whether the failure is a lack of space after which the store can continue. A sync that reports a lack of space
+    /// may have lost writes.
     fn is_refused_write(self, is_sync: bool) -> bool {
         matches!(self, Self::Call { error: ErrorKind::StorageFull, .. }) && !is_sync
     }
@@ -83,7 +83,7 @@ fn heal(disk: &SimDisk) {
     disk.fail_write_back(u64::MAX, ErrorKind::Other);
 }
 
-/// Gives the disk space again. The store must then continue.
+/// Gives the disk space again. Then the store must continue.
 fn resume(store: &Vde, acknowledged: &mut Contents) -> vde_store::Result<()> {
     store.try_resume()?;
     store.put("resumed", "v")?;
@@ -103,12 +103,12 @@ fn check(disk: &SimDisk, acknowledged: &Contents) -> Result<(), String> {
     if report.is_clean() { Ok(()) } else { Err(format!("verify: {:?}", report.problems)) }
 }
 
-/// The power is cut after a failure.
+/// Cuts the power after a failure.
 fn cut(disk: &SimDisk, acknowledged: &Contents) -> Result<(), String> {
     (0..3).try_for_each(|seed| check(&disk.crash(seed), acknowledged))
 }
 
-/// After a failure, a store with `bug` is opened on the same disk in the same boot and written to. The power fails at
+/// After a failure, opens a store with `bug` on the same disk in the same boot, and writes to it. The power fails at
 /// any moment of that.
 fn go_on(disk: &SimDisk, acknowledged: &Contents, bug: Option<Bug>) -> Result<(), String> {
     heal(disk);
@@ -128,7 +128,7 @@ fn go_on(disk: &SimDisk, acknowledged: &Contents, bug: Option<Bug>) -> Result<()
     let store = options.open_device(disk.device()).map_err(|e| format!("reopen: {e}"))?;
     for (key, value) in acknowledged {
         if store.get(key).map_err(|e| format!("get after reopening: {e}"))?.as_ref() != Some(value) {
-            return Err(format!("{key:?} is not there after reopening"));
+            return Err(format!("{key:?} is missing after reopening"));
         }
     }
     for i in 0..4u8 {
@@ -193,13 +193,13 @@ fn every_failure(bug: Option<Bug>) -> Result<u64, String> {
 }
 
 #[test]
-fn after_any_failure_reopening_finds_what_was_acknowledged() {
+fn after_any_failure_reopening_finds_acknowledged_writes() {
     let runs = every_failure(None).unwrap();
     assert!(runs > 60 * 4, "{runs} failures");
 }
 
 #[test]
-fn a_log_that_is_taken_for_durable_because_it_is_cached_is_found() {
+fn the_bug_trust_cached_log_is_found() {
     println!("{}", every_failure(Some(Bug::TrustCachedLog)).expect_err("the bug loses something"));
 }
 
@@ -211,8 +211,8 @@ fn superblocks(contents: &[u8]) -> [&[u8]; 2] {
 /// A checkpoint's last sync fails and tears its superblock on the disk. The store is opened in the same boot, in which the
 /// page cache has the intact superblock. The power fails while the next superblock is written over the other one, which is
 /// the only intact one on the disk. Returns what was lost.
-fn what_a_torn_superblock_takes_with_it(bug: Option<Bug>) -> Vec<String> {
-    // Which pages a failed sync writes nevertheless depends on the number of calls before it.
+fn lost_by_a_torn_superblock(bug: Option<Bug>) -> Vec<String> {
+    // A failed sync writes some pages nevertheless. The number of calls before it decides which.
     let begin = |calls_before: u64| {
         let disk = SimDisk::new();
         let store = options().open_device(disk.device()).unwrap();
@@ -271,13 +271,13 @@ fn what_a_torn_superblock_takes_with_it(bug: Option<Bug>) -> Vec<String> {
 }
 
 #[test]
-fn a_superblock_that_was_not_saved_takes_nothing_with_it() {
-    assert_eq!(what_a_torn_superblock_takes_with_it(None), Vec::<String>::new());
+fn a_torn_superblock_loses_nothing() {
+    assert_eq!(lost_by_a_torn_superblock(None), Vec::<String>::new());
 }
 
 #[test]
-fn a_superblock_that_is_taken_for_durable_because_it_is_cached_is_found() {
-    let lost = what_a_torn_superblock_takes_with_it(Some(Bug::TrustCachedSuperblock));
+fn the_bug_trust_cached_superblock_is_found() {
+    let lost = lost_by_a_torn_superblock(Some(Bug::TrustCachedSuperblock));
     assert!(!lost.is_empty());
     println!("{} losses, the first: {}", lost.len(), lost[0]);
 }
@@ -294,8 +294,8 @@ fn a_failed_sync_makes_the_store_read_only_and_is_never_retried() {
     assert!(matches!(store.flush(), Err(Error::Poisoned { .. })));
     assert!(matches!(store.checkpoint(), Err(Error::Poisoned { .. })));
     assert!(matches!(store.health().unwrap(), Health::Critical { .. }));
-    assert_eq!(store.get("before").unwrap().unwrap(), b"1", "reads go on");
-    assert_eq!(store.get("lost").unwrap(), None, "what was not acknowledged is not shown");
+    assert_eq!(store.get("before").unwrap().unwrap(), b"1", "reads continue");
+    assert_eq!(store.get("lost").unwrap(), None, "a write that was not acknowledged is not visible");
     drop(store);
     let store = options().open_device(disk.crash(5).device()).unwrap();
     assert_eq!(store.get("before").unwrap().unwrap(), b"1");
@@ -303,7 +303,7 @@ fn a_failed_sync_makes_the_store_read_only_and_is_never_retried() {
 }
 
 #[test]
-fn a_device_that_was_being_created_is_empty_or_refused_by_name() {
+fn after_a_power_cut_during_creation_a_device_is_empty_or_not_a_store() {
     let disk = SimDisk::new();
     let outcomes = Arc::new(Mutex::new([0; 2]));
     let seen = outcomes.clone();

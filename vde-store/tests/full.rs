@@ -11,11 +11,11 @@ use vde_store::{Device, Durability, Error, Health, Vde, VdeOptions};
 const BLOCK: u64 = 4096;
 const SEGMENT: u64 = 1 << 20;
 
-/// More than any of these tests writes.
+/// More blocks than any of these tests writes.
 const PLENTY: usize = 1 << 20;
 
-/// A disk with a number of blocks. A block is allocated when it is first written, and freed by punching a hole or
-/// truncating.
+/// A disk with a limited number of blocks. A block is allocated when it is first written, and freed when a hole is
+/// punched or the disk is shortened.
 struct Limited {
     disk: Arc<dyn Device>,
     taken: Mutex<HashSet<u64>>,
@@ -134,7 +134,7 @@ fn agrees(found: &Contents, acknowledged: &Contents) {
 }
 
 #[test]
-fn on_a_full_disk_space_can_be_made_and_then_writes_go_on() {
+fn after_a_full_disk_gets_space_writes_continue() {
     for background in [true, false] {
         // Thousands of small values fit into preallocated space, and each waits for a sync of its own.
         for (len, all_free) in [
@@ -172,7 +172,7 @@ fn on_a_full_disk_space_can_be_made_and_then_writes_go_on() {
 }
 
 #[test]
-fn what_is_logged_when_the_disk_runs_full_is_written_once_there_is_space() {
+fn records_logged_on_a_full_disk_are_written_once_there_is_space() {
     let device = Limited::new(PLENTY);
     let store = options(false).open_device(device.clone()).unwrap();
     store.put("first", "value").unwrap();
@@ -185,12 +185,12 @@ fn what_is_logged_when_the_disk_runs_full_is_written_once_there_is_space() {
     }
     assert!(matches!(store.flush(), Err(Error::Full { .. })));
     assert!(matches!(store.put("k", "v"), Err(Error::Full { .. })));
-    assert!(matches!(store.try_resume(), Err(Error::Full { .. })), "it is full still");
+    assert!(matches!(store.try_resume(), Err(Error::Full { .. })), "the disk is still full");
     agrees(&contents(&store), &model);
     device.empty();
     store.try_resume().unwrap();
     let told = std::iter::from_fn(|| changes.try_next().unwrap());
-    assert!(told.map(|change| change.key.to_vec()).eq(model.keys().cloned()), "watchers learn of it");
+    assert!(told.map(|change| change.key.to_vec()).eq(model.keys().cloned()), "watchers receive the changes");
     store.put("k", "v").unwrap();
     drop((buffered, store));
     agrees(&contents(&options(false).open_device(device).unwrap()), &model);
@@ -211,7 +211,7 @@ fn a_checkpoint_for_which_there_is_no_space_is_finished_later() {
         put(0);
         store.checkpoint().unwrap();
         put(1);
-        // The log then needs no more blocks.
+        // The log needs no more blocks from here on.
         device.fill(free);
         let first = store.checkpoint();
         outcomes[usize::from(first.is_ok())] += 1;
@@ -239,11 +239,11 @@ fn a_checkpoint_for_which_there_is_no_space_is_finished_later() {
         let stats = store.stats().unwrap();
         assert!(stats.page_bytes < 400_000, "{free}: {stats:?}");
     }
-    assert!(outcomes.iter().all(|count| *count > 0), "failed and made: {outcomes:?}");
+    assert!(outcomes.iter().all(|count| *count > 0), "failed and successful checkpoints: {outcomes:?}");
 }
 
 #[test]
-fn deletions_and_a_checkpoint_have_what_is_kept_for_them() {
+fn deletions_and_a_checkpoint_use_the_reserved_space() {
     for reopened in [false, true] {
         let device = Limited::new(PLENTY);
         let store = options(true).open_device(device.clone()).unwrap();
@@ -273,8 +273,9 @@ fn opened(bug: Option<Bug>, background: bool, device: &Arc<Limited>) -> vde_stor
     options.open_device(device.clone())
 }
 
-/// A store is closed with or without a hole where a large value was, the disk runs full, and the store is opened again. Keys in
-/// several leaves are deleted, and a checkpoint writes those leaves, the root and the catalog.
+/// Closes a store, fills the disk, and opens the store again. `with_hole`: whether the container has a hole in place
+/// of a deleted large value. Then deletes keys in several leaves, and makes a checkpoint, which writes these leaves,
+/// the root and the catalog.
 fn delete_on_a_full_disk(bug: Option<Bug>, with_hole: bool) -> vde_store::Result<()> {
     let device = Limited::new(PLENTY);
     let store = opened(bug, false, &device)?;
@@ -309,13 +310,13 @@ fn a_closed_container_keeps_space_for_a_checkpoint_on_a_full_disk() {
 }
 
 #[test]
-fn a_container_that_keeps_nothing_for_a_full_disk_is_found() {
+fn the_bug_nothing_kept_is_found() {
     let failed = delete_on_a_full_disk(Some(Bug::NothingKept), false);
     assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
 }
 
 #[test]
-fn a_checkpoint_on_a_full_disk_that_does_not_take_what_is_kept_is_found() {
+fn the_bug_holes_taken_is_found() {
     let failed = delete_on_a_full_disk(Some(Bug::HolesTaken), true);
     assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
 }
@@ -347,20 +348,20 @@ fn delete_after_puts(bug: Option<Bug>, len: usize) -> vde_store::Result<()> {
 }
 
 #[test]
-fn whatever_has_filled_the_disk_deletions_have_what_is_kept_for_them() {
+fn deletions_have_reserved_space_whatever_filled_the_disk() {
     for len in [100, 1000, 20_000, 60_000, 65_000, 70_000] {
         delete_after_puts(None, len).unwrap_or_else(|e| panic!("values of {len} bytes: {e}"));
     }
 }
 
 #[test]
-fn puts_that_use_up_what_is_kept_for_deletions_are_found() {
+fn the_bug_nothing_for_deletions_is_found() {
     let failed = delete_after_puts(Some(Bug::NothingForDeletions), 1000);
     assert!(matches!(failed, Err(Error::Full { .. })), "{failed:?}");
 }
 
 #[test]
-fn what_was_written_beforehand_is_used_before_a_write_is_refused() {
+fn puts_use_preallocated_segments_before_they_fail() {
     let device = Limited::new(PLENTY);
     let options = VdeOptions::new().segment_size(SEGMENT as u32).checkpoint_bytes(16 << 20);
     let store = options.open_device(device.clone()).unwrap();

@@ -97,7 +97,7 @@ fn write_seeds() {
 
 /// The corpus of the fuzzers: each input reaches code that no other input reaches.
 #[test]
-fn what_fuzzers_kept_makes_no_decoder_panic() {
+fn no_input_of_the_corpus_makes_a_decoder_panic() {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions");
     for target in targets(&seed()) {
         let mut inputs = 0;

@@ -19,7 +19,7 @@ fn value(i: u64) -> Vec<u8> {
     value
 }
 
-/// The code of the killed process. In the test's own process it does nothing.
+/// The code of the child process that is killed. In the test's own process, it does nothing.
 #[test]
 fn write_until_killed() {
     let Ok(path) = std::env::var(ROLE) else { return };
@@ -45,7 +45,7 @@ fn write_until_killed() {
     });
 }
 
-/// Starts this program again as a process that is killed.
+/// Starts this program as a child process that runs only `test`, and that will be killed.
 fn start(test: &str, path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -72,13 +72,13 @@ fn one_life(path: &Path, said: usize) -> [u64; 4] {
             child.kill().unwrap();
         }
     }
-    assert!(lines >= said, "it ends only when it is killed");
+    assert!(lines >= said, "the child ended before it was killed");
     child.wait().unwrap();
     done
 }
 
 #[test]
-fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
+fn a_kill_loses_no_acknowledged_write() {
     let rounds = std::env::var("VDE_KILL_ROUNDS").map_or(10, |rounds| rounds.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
@@ -98,7 +98,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
         assert!(store.verify(|_| {}).unwrap().is_clean());
     }
 
-    // Neither normal runs nor crashes may have counted a record twice, or its segment would never be freed.
+    // If a run or a recovery had counted a record twice, its segment would never be freed.
     let store = options().open(&path).unwrap();
     for entry in store.list("") {
         store.delete(entry.unwrap().key()).unwrap();
@@ -107,7 +107,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_process_is_killed() {
     assert_eq!(store.stats().unwrap().live_log_bytes, 0);
 }
 
-/// The code of a killed process that creates stores.
+/// The code of a child process that creates stores until it is killed.
 #[test]
 fn create_until_killed() {
     let Ok(dir) = std::env::var(ROLE) else { return };
@@ -116,7 +116,7 @@ fn create_until_killed() {
     }
 }
 
-/// The code of a killed process that makes backups.
+/// The code of a child process that makes backups until it is killed.
 #[test]
 fn back_up_until_killed() {
     let Ok(dir) = std::env::var(ROLE) else { return };
@@ -134,18 +134,18 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     all.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
-/// Starts `test` in `dir`, and kills it when there are `stores` stores and an unfinished file.
+/// Starts `test` in `dir`, and kills it once there are `stores` stores and an unfinished file.
 fn kill_halfway(test: &str, dir: &Path, stores: usize) {
     let mut child = start(test, dir);
     while files(dir, "vde").len() < stores || files(dir, "partial").is_empty() {
-        assert!(child.try_wait().unwrap().is_none(), "it ends only when it is killed");
+        assert!(child.try_wait().unwrap().is_none(), "the child ended before it was killed");
     }
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[test]
-fn a_process_that_is_killed_leaves_no_half_of_a_store() {
+fn a_killed_process_leaves_no_incomplete_store() {
     let mut partial = 0;
     // A kill may come just too late to leave half a store.
     while partial == 0 {
@@ -159,7 +159,7 @@ fn a_process_that_is_killed_leaves_no_half_of_a_store() {
 }
 
 #[test]
-fn a_killed_backup_leaves_nothing_in_the_way_of_the_next() {
+fn a_killed_backup_does_not_hinder_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let store = Vde::open(dir.join("store.vde")).unwrap();
@@ -173,11 +173,11 @@ fn a_killed_backup_leaves_nothing_in_the_way_of_the_next() {
         kill_halfway("back_up_until_killed", dir, 1);
         partial += files(dir, "partial").len();
         if copy.exists() {
-            assert_eq!(Vde::open(&copy).unwrap().list("").count(), 20, "it is whole");
+            assert_eq!(Vde::open(&copy).unwrap().list("").count(), 20, "the new copy is complete");
             std::fs::remove_file(&copy).unwrap();
         }
         assert_eq!(Vde::open(dir.join("store.vde")).unwrap().backup(&copy).unwrap(), 20);
-        assert!(files(dir, "partial").is_empty(), "what was left is gone");
+        assert!(files(dir, "partial").is_empty(), "the next backup removes the temporary file");
         std::fs::remove_file(&copy).unwrap();
     }
 }

@@ -1,8 +1,8 @@
 //! Histories of concurrent operations on single keys. They must be linearizable.
 //!
 //! The checker is that of Wing and Gong (Testing and verifying concurrent objects, 1993) with the cache of Lowe
-//! (Testing for linearizability, 2017): a depth-first search over which operation took effect next, with a cache of
-//! sets of operations and the value after them.
+//! (Testing for linearizability, 2017). It is a depth-first search for the operation that took effect next, with a
+//! cache of sets of operations and the value after them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Barrier;
@@ -21,7 +21,7 @@ enum Action {
     Put(u64),
     Get(Value),
     Delete(bool),
-    /// Adds a number to the value, and returned this value.
+    /// An update that added this number to the value. The other field is the value that it returned.
     Update(Value, u64),
     Swap(Value, u64, bool),
 }
@@ -199,13 +199,13 @@ fn every_history_has_an_explanation() {
         for history in histories(&store, seed, operations, read) {
             check(history).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         }
-        assert!(store.stats().unwrap().checkpoints > 0, "checkpoints came between");
+        assert!(store.stats().unwrap().checkpoints > 0, "there were checkpoints between the operations");
     }
 }
 
 #[test]
-fn reads_of_yesterday_are_caught() {
-    // The negative control: reads from a view that is rarely renewed.
+fn stale_reads_are_caught() {
+    // A negative control: reads from a view that is rarely renewed.
     let store = store();
     let view = Mutex::new((store.read_view(), 0));
     let stale = |store: &Vde, key: &[u8]| {
@@ -230,7 +230,7 @@ fn updates_published_out_of_order_are_caught() {
 }
 
 #[test]
-fn the_checker_tells_order_from_disorder() {
+fn the_checker_accepts_only_linearizable_histories() {
     let op = |begin, end, action| Done { begin, end, action };
     let write = op(1, 4, Action::Put(7));
     assert!(check(vec![write, op(2, 3, Action::Get(None)), op(5, 6, Action::Get(Some(7)))]).is_ok());

@@ -6,7 +6,7 @@ use vde_store::testing::SimDisk;
 use vde_store::{Error, Vde, VdeOptions};
 
 const BLOCK: usize = 4096;
-/// With names of 250 bytes, this does not fit into two segments.
+/// With names of 250 bytes, the catalog does not fit into two segments.
 const SNAPSHOTS: usize = 1800;
 
 fn options() -> VdeOptions {
@@ -28,7 +28,7 @@ fn many_snapshots() -> (SimDisk, Vde) {
     (disk, store)
 }
 
-/// The positions of the list and of the pieces to which the newest superblock refers.
+/// The offsets of the list to which the newest superblock refers, and of the pieces.
 fn places(image: &[u8]) -> Vec<usize> {
     let u64_at = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
     let newest = if u64_at(40) > u64_at(BLOCK + 40) { 0 } else { BLOCK };
@@ -40,7 +40,7 @@ fn places(image: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn it_is_found_again_and_any_damage_to_it_is_found() {
+fn a_long_catalog_is_read_again_and_any_damage_to_it_is_found() {
     let (disk, store) = many_snapshots();
     assert!(store.verify(|_| {}).unwrap().is_clean());
     drop(store);
@@ -69,10 +69,10 @@ fn it_is_found_again_and_any_damage_to_it_is_found() {
 }
 
 #[test]
-fn its_pages_are_free_again_when_it_is_short() {
+fn the_pages_of_a_long_catalog_are_freed_when_it_becomes_short() {
     let (disk, store) = many_snapshots();
     drop(store);
-    // Its pages must be known after reopening too.
+    // The pages of the catalog must also be known after reopening.
     let store = options().open_device(disk.device()).unwrap();
     for i in 0..SNAPSHOTS {
         store.delete_snapshot(&name(i)).unwrap();
@@ -87,7 +87,7 @@ fn its_pages_are_free_again_when_it_is_short() {
 }
 
 #[test]
-fn no_power_cut_leaves_half_of_it() {
+fn no_power_cut_leaves_half_of_a_long_catalog() {
     let (disk, store) = many_snapshots();
     let images = Arc::new(Mutex::new(Vec::new()));
     let left = images.clone();

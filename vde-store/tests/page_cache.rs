@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use vde_store::{Device, Durability, MemoryDevice, UserMetadata, Vde, VdeOptions};
 
-/// Counts the bytes of large writes, by how they are written.
+/// Counts the bytes of writes, by the method that writes them.
 #[derive(Default)]
 struct Counting {
     memory: MemoryDevice,
@@ -56,22 +56,22 @@ fn store() -> (Arc<Counting>, Vde) {
 }
 
 #[test]
-fn what_a_load_writes_is_kept() {
+fn records_large_values_and_index_pages_are_cached() {
     let (device, store) = store();
     for key in 0..4000_u32 {
         store.put(key.to_be_bytes(), [7; 1000]).unwrap();
     }
     store.put("large", vec![7; 1 << 20]).unwrap();
     store.flush().unwrap();
-    assert!(device.cached.load(Relaxed) > 5_000_000, "records and a large value");
+    assert!(device.cached.load(Relaxed) > 5_000_000, "records and a large value are cached");
     let before = device.cached.load(Relaxed);
     store.checkpoint().unwrap();
-    assert!(device.cached.load(Relaxed) > before, "the index");
+    assert!(device.cached.load(Relaxed) > before, "index pages are cached");
     assert_eq!(device.past_the_cache.load(Relaxed), 0);
 }
 
 #[test]
-fn the_start_of_a_very_long_value_is_kept() {
+fn only_the_start_of_a_very_long_value_is_cached() {
     const KEPT: u64 = 16 << 20;
     let (device, store) = store();
     let len = 3 * KEPT;

@@ -1,5 +1,5 @@
-//! Panics of the device (in any thread and at any call), of a waker and of a caller's closure. No thread waits for
-//! ever, acknowledged writes stay, and a store that accepts no more writes returns an error.
+//! Panics of the device (in any thread and at any call), of a waker and of a caller's closure. After a panic, no
+//! thread waits forever, acknowledged writes are present, and a store that accepts no more writes returns an error.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -40,12 +40,12 @@ fn write(store: &Vde, thread: u8) -> Contents {
     acknowledged
 }
 
-/// Lets the device panic at call `at`. Returns whether there was such a call.
+/// Makes the device panic at call `at`. Returns whether there was such a call.
 fn device_panics(at: u64, background: bool) -> bool {
     let disk = SimDisk::new();
     let store = options(background).open_device(disk.device()).unwrap();
     let first = disk.operations();
-    // It panics only once: a call that panics is not counted, so the next one has the same number.
+    // The device must panic only once: a call that panics is not counted, so the next call has the same number.
     let panicked = AtomicBool::new(false);
     disk.before_each_operation(move |cut| {
         let panics = cut.number() == first + at && !panicked.swap(true, Ordering::Relaxed);
@@ -61,7 +61,7 @@ fn device_panics(at: u64, background: bool) -> bool {
     let mut acknowledged = acknowledged;
     let put = || panic::catch_unwind(AssertUnwindSafe(|| store.put("k", "v")));
     match put().or_else(|_| put()).unwrap() {
-        // No change was incomplete: only pages of a value were written, and these were freed.
+        // No change was half done: only pages of a value were written, and these were freed.
         Ok(()) => drop(acknowledged.insert(b"k".to_vec(), b"v".to_vec())),
         Err(Error::Poisoned { .. }) => {
             assert!(matches!(store.checkpoint(), Err(Error::Poisoned { .. })));
@@ -81,7 +81,7 @@ fn device_panics(at: u64, background: bool) -> bool {
     has_panicked
 }
 
-/// Planted panics would fill the output.
+/// Suppresses the messages of planted panics, which would fill the output.
 fn quietly() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -114,7 +114,7 @@ impl Wake for PanickingWaker {
 }
 
 #[test]
-fn a_waker_that_panics_costs_nobody_else_anything() {
+fn a_waker_that_panics_does_not_affect_other_tasks() {
     quietly();
     let disk = SimDisk::new();
     let store = options(true).open_device(disk.device()).unwrap();
@@ -124,7 +124,7 @@ fn a_waker_that_panics_costs_nobody_else_anything() {
         let waker = Waker::from(Arc::new(PanickingWaker));
         let mut context = Context::from_waker(&waker);
         let _ = panic::catch_unwind(AssertUnwindSafe(|| panicking.as_mut().poll(&mut context)));
-        // Both wait for the same flush, or for the one after it.
+        // Both tasks wait for the same flush, or for the one after it.
         tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap()

@@ -1,4 +1,4 @@
-//! Where a container may be, and which places are refused.
+//! Paths and file systems at which a container can be opened, and those at which it can't.
 #![cfg(unix)]
 
 use std::fs;
@@ -24,7 +24,7 @@ fn use_store(dir: &Path, options: &VdeOptions) {
     assert!(open().verify(|_| {}).unwrap().is_clean());
     fs::remove_file(&path).unwrap();
     fs::remove_file(dir.join("copy.vde")).unwrap();
-    assert_eq!(fs::read_dir(dir).unwrap().count(), 0, "nothing else was left");
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 0, "no other file was left");
 }
 
 #[test]
@@ -32,20 +32,20 @@ fn a_store_works_on_disk_in_memory_and_without_locks() {
     let on_disk = tempfile::tempdir().unwrap();
     use_store(on_disk.path(), &VdeOptions::new());
     use_store(on_disk.path(), &VdeOptions::new().lock(Lock::None));
-    // A tmpfs, where the system has one there.
+    // On Linux, this is usually a tmpfs.
     if let Ok(in_memory) = tempfile::tempdir_in("/dev/shm") {
         use_store(in_memory.path(), &VdeOptions::new());
     }
 }
 
 #[test]
-fn without_a_lock_nobody_is_refused_and_nothing_that_is_being_made_removed() {
+fn without_locks_a_store_opens_twice_and_temporary_files_stay() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
     let being_made = dir.path().join("store.vde.0123456789abcdef.partial");
     fs::write(&being_made, "").unwrap();
     let held = Vde::open(&path).unwrap();
-    assert!(!being_made.exists(), "whoever has locks knows that nobody is at it");
+    assert!(!being_made.exists(), "with locks, an unlocked temporary file is removed");
     assert!(matches!(Vde::open(&path), Err(Error::AlreadyOpen { path: named }) if named == path));
     drop(VdeOptions::new().lock(Lock::None).read_only(true).open(&path).unwrap());
     drop(held);
@@ -70,7 +70,7 @@ fn links_lead_to_one_store() {
     }
     drop(store);
     assert!(Vde::open(at("link.vde")).unwrap().contains("k").unwrap());
-    // Opening through a link that leads nowhere fails, and creates nothing.
+    // Opening through a dangling link fails, and creates nothing.
     symlink(at("nowhere.vde"), at("dangling.vde")).unwrap();
     assert!(Vde::open(at("dangling.vde")).is_err() && !at("nowhere.vde").exists());
 }

@@ -1,4 +1,5 @@
-//! Deletion of ranges of keys. `cursor.rs` compares them with a model, and `crash.rs` does after power failures.
+//! Deletion of ranges of keys. `cursor.rs` compares such deletions with a model, and `crash.rs` does so after power
+//! failures.
 
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use vde_store::{Durability, Error, MAX_KEY_LEN, Vde, VdeOptions};
 
 #[test]
-fn what_a_deleted_range_leaves_costs_no_scan_and_no_space() {
+fn a_deleted_range_is_one_record_and_leaves_no_data() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
     let options = VdeOptions::new().segment_size(1 << 18).background(false);
@@ -20,7 +21,7 @@ fn what_a_deleted_range_leaves_costs_no_scan_and_no_space() {
         let full = store.stats().unwrap();
         let writes = full.writes;
         store.clear().unwrap();
-        assert_eq!(store.stats().unwrap().writes, writes + 1, "one record");
+        assert_eq!(store.stats().unwrap().writes, writes + 1, "a deleted range is one record");
         assert!(store.first().unwrap().is_none() && store.last().unwrap().is_none());
         store.put("first put when?", "").unwrap();
         let metadata = store.metadata("first put when?").unwrap().unwrap();
@@ -33,7 +34,7 @@ fn what_a_deleted_range_leaves_costs_no_scan_and_no_space() {
         assert!(empty.page_bytes < 200_000, "{empty:?}");
         assert!(store.verify(|_| {}).unwrap().is_clean());
     }
-    // In a snapshot, in a backup, and after opening it again.
+    // The deletion of a range does not change a snapshot, and is in a backup and in the reopened store.
     put_all(b"kept");
     store.snapshot("full").unwrap();
     store.delete_range(..100u32.to_be_bytes()).unwrap();
@@ -60,10 +61,10 @@ fn a_range_is_not_deleted_while_one_of_its_keys_is_updated() {
         scope.spawn(|| {
             let update = store.update("k", |old| {
                 is_updating.store(true, Ordering::SeqCst);
-                // A store that didn't wait would have time enough.
+                // If `clear` did not wait, it would end meanwhile.
                 for _ in 0..100 {
                     thread::sleep(Duration::from_millis(1));
-                    assert!(!is_cleared.load(Ordering::SeqCst), "cleared in the midst of an update");
+                    assert!(!is_cleared.load(Ordering::SeqCst), "cleared during an update");
                 }
                 old.map(<[u8]>::to_vec)
             });
@@ -79,7 +80,7 @@ fn a_range_is_not_deleted_while_one_of_its_keys_is_updated() {
 }
 
 #[test]
-fn bounds_of_any_length_are_kept_to_or_refused() {
+fn bounds_of_any_allowed_length_delete_the_right_keys() {
     let longest = vec![0xFE; MAX_KEY_LEN];
     let store = Vde::in_memory().unwrap();
     let fill = || [&longest[..], b"\0", b"\xff"].iter().for_each(|key| store.put(key, "").unwrap());

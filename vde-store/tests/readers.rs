@@ -1,4 +1,4 @@
-//! Readers in other processes beside a writer: their data is kept until they are closed or killed.
+//! Readers in other processes than the writer. The space of their data is not reused until they are closed or killed.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use std::hash::{DefaultHasher, Hasher};
@@ -71,7 +71,7 @@ fn write_when_asked() {
     }
 }
 
-/// This program as a child process that runs the test of this name.
+/// This program as a child process that runs a single test.
 struct Other {
     child: Child,
     told: Lines<BufReader<ChildStdout>>,
@@ -92,7 +92,7 @@ impl Other {
 
     fn hear(&mut self) -> String {
         let told = self.told.by_ref().find_map(|line| line.unwrap().strip_prefix("told ").map(String::from));
-        told.expect("it lives")
+        told.expect("the child process is alive")
     }
 
     fn ask(&mut self) -> String {
@@ -102,7 +102,7 @@ impl Other {
 }
 
 impl Drop for Other {
-    /// Kills it, as a crash would.
+    /// Kills the process, as a crash would.
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -177,13 +177,13 @@ fn outlives_its_writer(options: VdeOptions) -> bool {
 }
 
 #[test]
-fn a_reader_outlives_its_writer_and_is_known_to_the_next() {
+fn the_next_writer_knows_of_a_reader_that_outlives_its_writer() {
     assert!(outlives_its_writer(options()));
     assert!(!outlives_its_writer(options().plant(Bug::ForgetReaders)), "the planted bug is found");
 }
 
 #[test]
-fn what_was_logged_after_the_checkpoint_is_not_shown_beside_a_writer() {
+fn beside_a_writer_a_reader_sees_only_the_checkpoint() {
     let (_dir, path) = place();
     let store = options().open(&path).unwrap();
     let empty = reading(&path);

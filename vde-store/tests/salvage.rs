@@ -10,7 +10,8 @@ use vde_store::{Durability, Error};
 
 const BLOCK: usize = 4096;
 
-/// Small values that are only in the index, because their log segments were reused, and longer values.
+/// A store with small values that are only in the index, because their log segments were reused, and with longer
+/// values.
 fn well_used() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
@@ -30,11 +31,11 @@ fn well_used() -> (SimDisk, Contents) {
     }
     store.put("last", "behind the checkpoint").unwrap();
     let truth = contents(&store);
-    // Not closed.
+    // The store is not closed.
     (SimDisk::holding(disk.contents()), truth)
 }
 
-/// The positions of the newest superblock, its catalog and the root of its index, with the lengths of the last two.
+/// The offset of the newest superblock, and the offsets and lengths of its catalog and of the root of its index.
 fn places(image: &[u8]) -> (usize, (usize, usize), (usize, usize)) {
     let number = |at: usize, len: usize| {
         let mut bytes = [0; 8];
@@ -61,7 +62,7 @@ fn salvaged(disk: &SimDisk, at: usize, bit: u8) -> Contents {
 }
 
 #[test]
-fn one_flipped_bit_of_the_catalog_or_the_root_costs_little() {
+fn one_flipped_bit_of_the_catalog_or_the_root_loses_few_keys() {
     let (disk, truth) = well_used();
     let (_, catalog, root) = places(&disk.contents());
     let mut rng = Rng::with_seed(1);
@@ -72,14 +73,14 @@ fn one_flipped_bit_of_the_catalog_or_the_root_costs_little() {
         for (key, value) in &found {
             assert_eq!(truth.get(key), Some(value), "byte {at}: {key:?}");
         }
-        // A damaged reference of the root costs the leaf that it refers to.
+        // If a reference in the root is damaged, the leaf to which it refers is lost.
         assert!(found.len() * 10 >= truth.len() * 9, "byte {at}: {} of {} keys", found.len(), truth.len());
         assert!(found.contains_key(&b"last"[..]));
     }
 }
 
 #[test]
-fn what_is_salvaged_becomes_a_store_again() {
+fn a_backup_of_salvaged_data_is_a_whole_store() {
     let (disk, truth) = well_used();
     let (_, catalog, _) = places(&disk.contents());
     let damaged = disk.crash(0);
@@ -94,7 +95,7 @@ fn what_is_salvaged_becomes_a_store_again() {
     assert!(copy.metadata("next").unwrap().unwrap().version > newest);
 }
 
-/// The log segment with the deletion still exists, and so does the index with the keys.
+/// Here the log segment with the deletion still exists, and so does the index with the keys.
 #[test]
 fn a_deleted_range_stays_deleted() {
     let disk = SimDisk::new();

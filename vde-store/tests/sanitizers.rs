@@ -1,5 +1,5 @@
-//! Races that a sanitizer has to report, and code for which it must not: counters without synchronisation, which are
-//! increased inside updates.
+//! Code for which a sanitizer must report a data race, and code for which it must not. Both increment a counter
+//! without synchronisation inside updates.
 
 use std::cell::UnsafeCell;
 use std::thread;
@@ -8,10 +8,10 @@ use vde_store::Vde;
 
 struct Bare(UnsafeCell<u64>);
 
-// SAFETY: this is unsound. The tests are about whether two threads access it at the same time.
+// SAFETY: this is unsound. The tests show whether two threads access the counter at the same time.
 unsafe impl Sync for Bare {}
 
-/// Increases a counter in updates of two keys by two threads. Returns the count.
+/// Two threads increment a counter in updates of one key each. Returns the count.
 fn count(keys: [&str; 2]) -> u64 {
     let store = Vde::in_memory().unwrap();
     let counter = Bare(UnsafeCell::new(0));
@@ -22,9 +22,10 @@ fn count(keys: [&str; 2]) -> u64 {
                 for _ in 0..100 {
                     let add = |_: Option<&[u8]>| {
                         for _ in 0..20 {
-                            // SAFETY: this is sound if both keys are the same, because its stripe is held.
+                            // SAFETY: this is sound only if both keys are the same: then both threads hold the same
+                            // stripe.
                             unsafe { *counter.0.get() += 1 };
-                            // This takes so long that updates of two keys overlap.
+                            // A yield makes updates of two keys overlap.
                             thread::yield_now();
                         }
                         Some(Vec::new())
@@ -33,7 +34,7 @@ fn count(keys: [&str; 2]) -> u64 {
                 }
             })
         });
-        // The threads are joined, because sanitizers don't see what the end of a scope waits for.
+        // The threads are joined explicitly, because sanitizers do not see that the end of a scope waits for them.
         for thread in threads {
             thread.join().unwrap();
         }

@@ -1,5 +1,5 @@
-//! A disk fails while several threads write and the store's own threads work. One of them gets the error, and no other may
-//! treat its own writes as durable.
+//! A disk fails while several threads write and the store's own threads work. One thread gets the error, and no other
+//! thread may treat its own writes as durable.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ fn options(bug: Option<Bug>) -> VdeOptions {
     bug.map_or(options.clone(), |bug| options.plant(bug))
 }
 
-/// The steps of [`told_to_the_checkpoint`], in order.
+/// The steps of [`failure_reported_to_the_checkpoint`], in order.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     #[default]
@@ -53,7 +53,7 @@ impl TellsTheCheckpoint {
         drop(self.changed.wait_while(stage, |stage| stage.step < step).unwrap());
     }
 
-    /// The writing thread. Before there is one, nothing special happens.
+    /// The writing thread. Before there is one, the device works normally.
     fn writer(&self) -> Option<ThreadId> {
         self.stage.lock().unwrap().writer
     }
@@ -99,12 +99,12 @@ impl Device for TellsTheCheckpoint {
 }
 
 /// Puts while the sync of the checkpoint fails. Returns the result of the put, and the disk.
-fn told_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<()>, SimDisk) {
+fn failure_reported_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<()>, SimDisk) {
     let disk = SimDisk::new();
     let (stage, changed) = Default::default();
     let device = Arc::new(TellsTheCheckpoint { file: disk.device(), disk: disk.clone(), stage, changed });
     let store = options(bug).background(false).open_device(device.clone()).unwrap();
-    // Durable, so that the checkpoint's first sync is that of its index.
+    // This put is durable, so that the checkpoint's first sync is that of its index.
     store.put("before", "1").unwrap();
     let put = thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -124,22 +124,26 @@ fn is_there_after_a_power_cut(disk: &SimDisk, key: &str) -> bool {
 }
 
 #[test]
-fn a_write_is_not_acknowledged_when_another_thread_is_told_that_it_failed() {
-    let (put, disk) = told_to_the_checkpoint(None);
+fn a_write_whose_failure_another_thread_receives_is_not_acknowledged() {
+    let (put, disk) = failure_reported_to_the_checkpoint(None);
     assert!(matches!(put, Err(Error::Poisoned { .. })), "{put:?}");
     assert!(is_there_after_a_power_cut(&disk, "before"));
 }
 
 #[test]
-fn a_store_whose_threads_sync_each_for_itself_is_found() {
-    let (put, disk) = told_to_the_checkpoint(Some(Bug::SyncsApart));
-    assert!(put.is_ok() && !is_there_after_a_power_cut(&disk, "beside"), "acknowledged, and lost");
+fn the_bug_syncs_apart_is_found() {
+    let (put, disk) = failure_reported_to_the_checkpoint(Some(Bug::SyncsApart));
+    assert!(
+        put.is_ok() && !is_there_after_a_power_cut(&disk, "beside"),
+        "the planted bug loses an acknowledged write"
+    );
 }
 
-/// The possible values of a key: the last acknowledged one, and those that were tried since.
+/// The possible values of each key: the last acknowledged value, and the values of later writes without an
+/// acknowledgement.
 type Possible = BTreeMap<Vec<u8>, Vec<Option<Vec<u8>>>>;
 
-/// Writes until the disk fails or it is done.
+/// Makes random writes until the disk fails or all are done.
 fn write(store: &Vde, thread: u8, rng: &mut Rng, possible: &mut Possible) -> vde_store::Result<()> {
     for step in 0..60 {
         let key = vec![b't', thread, rng.u8(..6)];
@@ -216,7 +220,7 @@ fn fails_once(seed: u64, bug: Option<Bug>) -> Result<bool, String> {
     }
     let store = options(bug).open_device(disk.device()).map_err(|e| format!("reopen: {e}"))?;
     check(&store, &possible)?;
-    // Values that reopening shows must stay.
+    // A value that a reopened store has shown must not change.
     for (key, values) in &mut possible {
         *values = vec![store.get(key).map_err(|e| format!("get: {e}"))?];
     }
@@ -230,14 +234,14 @@ fn fails_once(seed: u64, bug: Option<Bug>) -> Result<bool, String> {
 }
 
 #[test]
-fn what_several_threads_were_told_is_durable_stays_whatever_fails() {
+fn acknowledged_writes_of_several_threads_survive_any_failure() {
     let failed =
         (0..60).filter(|seed| fails_once(*seed, None).unwrap_or_else(|e| panic!("{seed}: {e}"))).count();
     assert!(failed > 30, "{failed} of 60 disks failed");
 }
 
 #[test]
-fn a_log_that_is_trusted_because_it_is_cached_is_found() {
+fn the_bug_trust_cached_log_is_found_beside_other_threads() {
     let lost = (0..2000).find_map(|seed| fails_once(seed, Some(Bug::TrustCachedLog)).err());
     println!("{}", lost.expect("the bug loses something"));
 }

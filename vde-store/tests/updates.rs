@@ -1,4 +1,4 @@
-//! What the closure of an update may do, and what happens if it panics or fails.
+//! Closures of updates: calls that they may and may not make, and closures that panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,4 @@
-//! Maintenance operations block no other operation, and wait for none.
+//! Maintenance operations do not block other operations, and do not wait for them.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ fn options() -> VdeOptions {
 }
 
 #[test]
-fn while_a_store_is_verified_everything_goes_on() {
+fn while_a_store_is_verified_other_operations_continue() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.vde");
     let store = options().open(&path).unwrap().with_durability(Durability::Buffered);
@@ -42,7 +42,7 @@ fn while_a_store_is_verified_everything_goes_on() {
     });
     let report = report.unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
-    assert_eq!(report.keys, 2 * 5001, "of the index and the snapshot, as they were");
+    assert_eq!(report.keys, 2 * 5001, "the keys of the index and of the snapshot");
     assert!(rounds > 6, "{rounds} rounds");
     assert!(store.verify(|_| {}).unwrap().is_clean());
 }
@@ -112,7 +112,7 @@ fn figures_and_health_do_not_wait_for_a_checkpoint() {
         let checkpoint = scope.spawn(|| store.checkpoint());
         device.wait_until(|gate| gate == Gate::Waiting);
         let stats = store.stats().unwrap();
-        assert_eq!((stats.keys, stats.checkpoints), (1, 1), "those of the one before");
+        assert_eq!((stats.keys, stats.checkpoints), (1, 1), "the figures of the previous checkpoint");
         assert_eq!(store.health().unwrap(), Health::Healthy);
         device.set(Gate::Open);
         checkpoint.join().unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! Watching. A view plus the changes after it equals the contents of the store, and every yielded change is durable.
+//! Watching a store. A view plus the changes after it equals the contents of the store, and every yielded change is
+//! durable.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -50,7 +51,7 @@ fn follow(view: ReadView, changes: Watch) -> Versions {
     for change in changes {
         let change = change.unwrap();
         assert!(change.version > last, "{change:?} after {last}");
-        assert!(!in_batch || change.version == last + 1, "{change:?} tears a batch");
+        assert!(!in_batch || change.version == last + 1, "{change:?} does not follow {last} within a batch");
         apply(&mut known, &change);
         (last, in_batch) = (change.version, !change.ends_batch);
     }
@@ -77,7 +78,7 @@ fn write(store: &Vde, rng: &mut Rng) {
 }
 
 #[test]
-fn a_view_and_the_changes_after_it_make_what_the_store_has() {
+fn a_view_and_the_changes_after_it_equal_the_store() {
     for seed in 0..3 {
         let options = VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(64 << 10);
         let store = options.in_memory().unwrap();
@@ -115,7 +116,7 @@ fn a_view_and_the_changes_after_it_make_what_the_store_has() {
 }
 
 #[test]
-fn what_is_logged_and_not_durable_is_in_the_view_or_told() {
+fn a_logged_write_is_in_the_view_or_among_the_changes() {
     let is_complete = |options: VdeOptions| {
         let store = options.background(false).in_memory().unwrap();
         store.with_durability(Durability::Buffered).put("k", "v").unwrap();
@@ -128,7 +129,7 @@ fn what_is_logged_and_not_durable_is_in_the_view_or_told() {
 }
 
 /// Whether every yielded change survives a power failure directly after it.
-fn is_durable_when_told(options: &VdeOptions, seed: u64) -> bool {
+fn is_durable_when_yielded(options: &VdeOptions, seed: u64) -> bool {
     let disk = SimDisk::new();
     let mut rng = Rng::with_seed(seed);
     let store = options.clone().segment_size(1 << 18).background(false).open_device(disk.device()).unwrap();
@@ -159,14 +160,14 @@ fn is_durable_when_told(options: &VdeOptions, seed: u64) -> bool {
 }
 
 #[test]
-fn what_was_told_survives_a_power_cut() {
-    assert!((0..20).all(|seed| is_durable_when_told(&VdeOptions::new(), seed)));
+fn every_yielded_change_survives_a_power_cut() {
+    assert!((0..20).all(|seed| is_durable_when_yielded(&VdeOptions::new(), seed)));
     let early = VdeOptions::new().plant(Bug::TellEarly);
-    assert!(!(0..20).all(|seed| is_durable_when_told(&early, seed)), "the planted bug is found");
+    assert!(!(0..20).all(|seed| is_durable_when_yielded(&early, seed)), "the planted bug is found");
 }
 
 #[test]
-fn who_falls_behind_is_told_and_begins_anew() {
+fn a_watcher_that_falls_behind_gets_an_error_and_can_start_again() {
     let store = VdeOptions::new().watch_bytes(4 << 10).in_memory().unwrap();
     let (_, mut slow) = store.watch().unwrap();
     let (_, mut quick) = store.watch().unwrap();
@@ -186,7 +187,7 @@ fn who_falls_behind_is_told_and_begins_anew() {
 }
 
 #[test]
-fn a_failure_and_the_end_of_the_store_end_it() {
+fn a_failure_and_closing_the_store_end_a_watch() {
     let disk = SimDisk::new();
     let store = VdeOptions::new().open_device(disk.device()).unwrap();
     let (_, mut changes) = store.watch().unwrap();

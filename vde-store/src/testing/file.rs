@@ -12,7 +12,7 @@ use crate::container::device::Device;
 
 pub(super) struct SimFile {
     state: Arc<Mutex<State>>,
-    /// How many of the disk's failures this file has received.
+    /// How many of the disk's failures were reported to this file.
     told: Mutex<u64>,
 }
 
@@ -43,7 +43,7 @@ impl Device for SimFile {
         Ok(true)
     }
 
-    /// Discarded bytes become random, so that a test notices if they are still needed.
+    /// Overwrites discarded bytes, so that a test notices if they are still needed.
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
         let len = len.min(self.len()?.saturating_sub(offset));
         self.write_at(&vec![0xD5; len as usize], offset)
@@ -58,7 +58,7 @@ impl Device for SimFile {
         let has_failed = state.has_news(*self.told.lock());
         drop(state);
         if has_failed {
-            // A concurrent sync may get the failure in its place.
+            // Lets a concurrent sync receive the failure instead of this one.
             thread::yield_now();
         }
         self.state.lock().tell(&mut self.told.lock())

@@ -1,7 +1,7 @@
-//! The bytes of a simulated disk, in blocks that images share until one of them writes.
+//! The bytes of a simulated disk, in blocks that images share until one of them changes a block.
 //!
-//! A workload's container has megabytes, and the image after a power cut differs from it in a few sectors. With
-//! thousands of cuts, tests would spend most of their time on copying whole images.
+//! A container has megabytes, and its image after a power cut differs from it in a few sectors. Tests with thousands
+//! of cuts would spend most of their time on copying whole images.
 
 use std::sync::Arc;
 
@@ -43,11 +43,11 @@ impl Image {
         self.len
     }
 
-    /// Cuts it, or lengthens it with zeros.
+    /// Shortens the image, or lengthens it with zeros.
     pub(super) fn set_len(&mut self, len: usize) {
         self.blocks.resize(len.div_ceil(BLOCK), self.zeros.clone());
         if len < self.len && !len.is_multiple_of(BLOCK) {
-            // If it is lengthened again, the bytes that were cut off must not reappear.
+            // If the image is lengthened again, the bytes that were cut off must not reappear.
             Arc::make_mut(&mut self.blocks[len / BLOCK])[len % BLOCK..].fill(0);
         }
         self.len = len;
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_holds_what_a_vector_would() {
+    fn an_image_behaves_like_a_vector() {
         let mut rng = fastrand::Rng::with_seed(1);
         let (mut image, mut vector) = (Image::default(), Vec::new());
         let mut earlier = Vec::new();
@@ -115,6 +115,9 @@ mod tests {
                 earlier.push((image.clone(), vector.clone()));
             }
         }
-        assert!(earlier.iter().all(|(image, vector)| image.to_vec() == *vector), "copies are their own");
+        assert!(
+            earlier.iter().all(|(image, vector)| image.to_vec() == *vector),
+            "a change of one image leaves its copies as they were"
+        );
     }
 }

@@ -14,7 +14,7 @@ const SECTOR: usize = 512;
 /// The unit of the page cache.
 const PAGE: usize = 4096;
 
-/// A change that is in the page cache only.
+/// A change that is only in the page cache.
 #[derive(Clone)]
 pub(super) enum Pending {
     Write { offset: usize, data: Arc<[u8]> },
@@ -101,7 +101,8 @@ impl State {
     pub(super) fn left(&self, seed: u64) -> Image {
         let mut rng = Rng::with_seed(seed);
         let mut image = self.durable.clone();
-        // Crashes differ in character: all lost, nothing lost, whole writes lost, single sectors lost.
+        // The kinds of crashes: everything unsynced is lost, nothing is lost, whole writes are lost, single sectors
+        // are lost.
         let (writes, sectors) = match rng.u8(..8) {
             0 => (0.0, 0.0),
             1 => (1.0, 1.0),
@@ -161,7 +162,7 @@ impl State {
         self.pending.push(pending);
     }
 
-    /// How much of a write of `len` bytes that fails was written.
+    /// How many bytes of a failed write of `len` bytes are written nevertheless.
     pub(super) fn short(&self, len: usize) -> usize {
         Rng::with_seed(self.operations).usize(..=len)
     }
@@ -173,7 +174,8 @@ impl State {
         }
     }
 
-    /// As [`save`](Self::save), and fails for about half of the pages: which ones follows from the number of operations.
+    /// As [`save`](Self::save), but about half of the pages cannot be saved. The number of operations so far decides
+    /// which.
     pub(super) fn lose(&mut self, error: io::ErrorKind) {
         let mut rng = Rng::with_seed(self.operations);
         for pending in std::mem::take(&mut self.pending) {
@@ -199,17 +201,17 @@ impl State {
         self.failures.error = Some(error);
     }
 
-    /// The failures that a file which is opened now does not get, because they were reported already.
+    /// The number of failures that were reported already. A file that is opened now does not receive them.
     pub(super) fn known_when_opened(&self) -> u64 {
         self.failures.told
     }
 
-    /// Whether there is a failure that a file with `known` received failures has not got yet.
+    /// Whether there is a failure that was not reported to a file with `known` reported failures.
     pub(super) fn has_news(&self, known: u64) -> bool {
         known != self.failures.count
     }
 
-    /// Reports to a file the failures that it has not got yet.
+    /// Reports to a file the failures that were not reported to it yet.
     pub(super) fn tell(&mut self, known: &mut u64) -> io::Result<()> {
         if !self.has_news(*known) {
             return Ok(());
@@ -219,7 +221,7 @@ impl State {
         self.failures.error.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Makes reads of clean pages see the disk's bytes again.
+    /// Drops some clean pages, so that reads return the disk's bytes again.
     pub(super) fn evict(&mut self, seed: u64) {
         let mut rng = Rng::with_seed(seed);
         for (offset, len) in &self.lost {

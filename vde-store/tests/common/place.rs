@@ -1,4 +1,4 @@
-//! A temporary folder for a store, and options for a small one.
+//! A temporary folder for a store, and options for small stores.
 
 use std::path::PathBuf;
 

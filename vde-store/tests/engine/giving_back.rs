@@ -1,4 +1,4 @@
-//! A container takes little more space than its live data, whatever was written before.
+//! A container takes only a little more space than its live data, whatever was written earlier.
 
 use std::path::Path;
 use std::thread;
@@ -22,7 +22,7 @@ fn allocated(path: &Path) -> u64 {
     path.metadata().unwrap().blocks() * 512
 }
 
-/// Waits for the store's background work. The limit is long: only a failure reaches it.
+/// Waits for the store's background work. No passing test reaches the time limit.
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -44,36 +44,37 @@ fn longest(options: VdeOptions, work: impl Fn(&Vde, u32)) -> (u64, u64) {
     (longest, len_of(&path))
 }
 
-/// Writers wait once three times the threshold of a checkpoint has gathered. One more threshold may be in the running
-/// checkpoint. The log has its segments, and two that are prepared.
+/// The largest length of the container. Writers wait once the backlog is three times the threshold of a checkpoint,
+/// and the running checkpoint may have one more threshold. To this come the segments of the log, and two that are
+/// preallocated.
 const BOUND: u64 = 4 * CHECKPOINT + 14 * SEGMENT;
 
 #[test]
-fn what_is_overwritten_or_deleted_is_reused_before_many_of_them_have_gathered() {
+fn the_space_of_dead_values_is_reused_before_much_accumulates() {
     type Work = fn(&Vde, u32);
     let works: [(&str, Work); 5] = [
-        ("a large value over itself", |store, i| store.put("key", vec![i as u8; 100_000]).unwrap()),
-        ("large values put and deleted", |store, i| {
+        ("overwriting a large value", |store, i| store.put("key", vec![i as u8; 100_000]).unwrap()),
+        ("putting and deleting large values", |store, i| {
             store.put(i.to_be_bytes(), vec![i as u8; 70_000]).unwrap();
             store.delete(i.to_be_bytes()).unwrap();
         }),
-        ("large values in a batch that deletes the one before", |store, i| {
+        ("batches that put a large value and delete the previous one", |store, i| {
             let mut batch = store.batch();
             batch.put(i.to_be_bytes(), vec![i as u8; 70_000]);
             batch.delete(i.wrapping_sub(1).to_be_bytes());
             batch.commit().unwrap();
         }),
-        ("an update of a large value", |store, i| {
+        ("updating a large value", |store, i| {
             store.update("key", |_| Some(vec![i as u8; 90_000])).unwrap();
         }),
-        ("values of the log's over themselves", |store, i| {
+        ("overwriting values in the log", |store, i| {
             store.put((i % 2).to_be_bytes(), vec![i as u8; 60_000]).unwrap();
         }),
     ];
     for (what, work) in works {
         let (longest_of, closed) = longest(busy(), work);
         assert!(longest_of <= BOUND, "{what}: {longest_of} bytes");
-        // For four free segments, nothing is moved.
+        // With only four free segments, the container is not packed.
         assert!(closed <= 7 * SEGMENT, "{what}: {closed} bytes when closed");
         // Without a checkpoint thread, the same work takes so much space that this test would notice.
         let (never, _) = longest(busy().background(false), work);
@@ -82,7 +83,7 @@ fn what_is_overwritten_or_deleted_is_reused_before_many_of_them_have_gathered() 
 }
 
 #[test]
-fn small_changes_that_end_large_values_lead_to_checkpoints() {
+fn small_changes_that_replace_large_values_lead_to_checkpoints() {
     type Change = fn(&Vde, u32);
     let changes: [(&str, Change); 4] = [
         ("deleted", |store, i| assert!(store.delete(i.to_be_bytes()).unwrap())),
@@ -107,7 +108,7 @@ fn small_changes_that_end_large_values_lead_to_checkpoints() {
         for i in 0..40 {
             change(&store, i);
         }
-        // 4 MB are dead, which is 20 times the threshold. The changes themselves are 1 % of that.
+        // 4 MB are dead, which is 20 times the threshold. The changes themselves take only 1 % of that.
         wait_until(what, || store.stats().unwrap().checkpoints > before);
     }
 }
@@ -132,7 +133,7 @@ fn one_deleted_range_of_large_values_or_of_many_leads_to_a_checkpoint() {
 }
 
 #[test]
-fn compacting_gives_back_what_is_dead_and_then_changes_nothing() {
+fn compacting_returns_dead_space_and_then_changes_nothing() {
     for seed in 0..6 {
         let (_dir, path) = place();
         let options = || VdeOptions::new().segment_size(1 << 18).background(seed % 2 == 0);
@@ -161,13 +162,20 @@ fn compacting_gives_back_what_is_dead_and_then_changes_nothing() {
             sizes.push((len_of(&path), after));
         }
         let place = format!("{live} bytes are live; length and allocation: {sizes:?}");
-        assert!(sizes.is_sorted_by(|a, b| b.0 <= a.0), "it never grows: {place}");
-        assert_eq!(sizes[2].0, sizes[4].0, "it converges: {place}");
-        // Whole pages, the log with its live values, the log segment that is being written, and one more for the rest.
+        assert!(
+            sizes.is_sorted_by(|a, b| b.0 <= a.0),
+            "compacting never makes the container longer: {place}"
+        );
+        assert_eq!(sizes[2].0, sizes[4].0, "repeated compacting changes nothing: {place}");
+        // Room for partly used pages, the live values in the log, the log segment that is being written, and one more
+        // segment.
         assert!(sizes[1].0 <= live as u64 + live as u64 / 8 + 4 * SEGMENT, "{place}");
         assert!(sizes[1].1 <= sizes[1].0 + 64 * 1024, "{place}");
         let given = sizes[0].1 - sizes[1].1;
-        assert!((given..given + 6 * SEGMENT).contains(&reclaimable), "{reclaimable} were promised: {place}");
+        assert!(
+            (given..given + 6 * SEGMENT).contains(&reclaimable),
+            "`reclaimable_bytes` was {reclaimable}: {place}"
+        );
         assert_eq!(contents(&store.read_view()), model);
         assert!(store.verify(|_| {}).unwrap().is_clean());
         drop(store);
@@ -181,7 +189,7 @@ fn compacting_gives_back_what_is_dead_and_then_changes_nothing() {
 fn a_segment_with_one_page_does_not_count_as_full() {
     let (_dir, path) = place();
     let store = busy().background(false).open(&path).unwrap();
-    // Each segment has one value. Then only a little of each is left.
+    // Each segment has one value. Then only a small part of each is live.
     for i in 0..40u32 {
         store.put(i.to_be_bytes(), vec![i as u8; 180_000]).unwrap();
         store.put((1000 + i).to_be_bytes(), vec![i as u8; 66_000]).unwrap();
@@ -203,7 +211,7 @@ fn a_segment_with_one_page_does_not_count_as_full() {
 }
 
 #[test]
-fn what_a_view_has_kept_is_given_back_without_being_asked() {
+fn the_space_of_a_dropped_view_is_returned_without_a_call() {
     for large in [false, true] {
         let (_dir, path) = place();
         let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
@@ -226,17 +234,17 @@ fn what_a_view_has_kept_is_given_back_without_being_asked() {
         let held = len_of(&path);
         assert!(held > 9_000_000, "{held} bytes");
         drop(view);
-        // There are no writes and no requests.
-        wait_until("space is given back", || len_of(&path) <= 10 * SEGMENT);
+        // There are no writes, and no calls of `compact`.
+        wait_until("free space is returned to the file system", || len_of(&path) <= 10 * SEGMENT);
         assert_eq!(store.list("").count(), seen.len());
         assert!(store.verify(|_| {}).unwrap().is_clean());
     }
 }
 
 #[test]
-fn what_most_of_is_dead_is_given_back_when_the_store_is_closed() {
+fn closing_a_mostly_dead_store_returns_its_space() {
     let (_dir, path) = place();
-    // No checkpoint before.
+    // No checkpoint is made before the store is closed.
     let store = VdeOptions::new().segment_size(1 << 18).open(&path).unwrap();
     for i in 0..80u32 {
         store.put(i.to_be_bytes(), vec![i as u8; 100_000]).unwrap();

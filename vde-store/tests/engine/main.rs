@@ -1,5 +1,5 @@
-//! The engine over time, compared with a model. Contents are here, space is in `space` and `giving_back`, and single values in
-//! `values`.
+//! Long workloads of the engine, compared with a model. This file tests contents, `space` and `giving_back` test
+//! space, and `values` tests single values.
 
 mod giving_back;
 mod space;
@@ -23,7 +23,7 @@ fn place() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Segments and memtables so small that everything happens often.
+/// Options with such small segments and memtables that checkpoints and collection happen often.
 fn busy() -> VdeOptions {
     VdeOptions::new().segment_size(1 << 18).checkpoint_bytes(200 << 10)
 }
@@ -43,7 +43,7 @@ fn bytes(rng: &mut Rng, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn writers_checkpoints_and_collection_keep_to_the_model() {
+fn writers_checkpoints_and_collection_match_the_model() {
     let (_dir, path) = place();
     let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
     let models: Vec<Contents> = thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn writers_checkpoints_and_collection_keep_to_the_model() {
 }
 
 #[test]
-fn a_view_stands_still_whatever_happens() {
+fn a_view_does_not_change() {
     let (_dir, path) = place();
     let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
     let mut rng = Rng::with_seed(2);
@@ -142,7 +142,7 @@ fn a_view_stands_still_whatever_happens() {
 }
 
 #[test]
-fn what_was_found_before_is_found_where_it_is_now() {
+fn reads_of_moved_and_changed_values_match_the_model() {
     let (_dir, path) = place();
     let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
     let mut rng = Rng::with_seed(7);
@@ -153,7 +153,7 @@ fn what_was_found_before_is_found_where_it_is_now() {
             if rng.u8(..4) == 0 {
                 assert_eq!(store.delete(&key).unwrap(), model.remove(&key).is_some());
             } else {
-                // In the leaf and in the log.
+                // Short values are in leaves, and longer ones in the log.
                 let value = bytes(&mut rng, if round % 2 == 0 { 20 } else { 300 });
                 store.put(&key, &value).unwrap();
                 model.insert(key, value);
@@ -164,7 +164,7 @@ fn what_was_found_before_is_found_where_it_is_now() {
         } else {
             store.checkpoint().unwrap();
         }
-        // Each key is read twice, so that the second search can begin where the first ended.
+        // Each key is read twice, so that the second search can use the hint of the first.
         for key in (0..2000u16).map(|key| (key % 1000).to_be_bytes()) {
             assert_eq!(store.get(key).unwrap().as_ref(), model.get(&key[..]), "{key:?} in round {round}");
         }
@@ -199,7 +199,7 @@ fn keys_of_any_length_and_content_fit_the_index() {
 }
 
 #[tokio::test]
-async fn the_async_twin_does_the_same() {
+async fn the_async_handle_does_the_same() {
     use futures_core::Stream;
     let (dir, path) = place();
     let store = busy().open(&path).unwrap().to_async();

@@ -9,7 +9,7 @@ use vde_store::{Durability, UserMetadata, VdeOptions};
 use crate::{busy, bytes, contents, place};
 
 #[test]
-fn overwriting_reuses_space_and_compacting_gives_it_back() {
+fn overwriting_reuses_space_and_compacting_returns_it() {
     let (_dir, path) = place();
     let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
     let mut rng = Rng::with_seed(1);
@@ -24,7 +24,7 @@ fn overwriting_reuses_space_and_compacting_gives_it_back() {
     assert!(grown < 12_000_000, "30 times 400 kB were written into {grown} bytes");
     store.compact().unwrap();
     let stats = store.stats().unwrap();
-    // In addition to the live bytes: a segment of pages, one that is being written, and those that were prepared for
+    // Room for a segment of pages, the log segment that is being written, and the segments that are preallocated for
     // the log.
     assert!(stats.container_bytes < live + (6 << 18), "{stats:?}");
     assert!(store.verify(|_| {}).unwrap().is_clean());
@@ -39,7 +39,7 @@ fn overwriting_reuses_space_and_compacting_gives_it_back() {
 }
 
 #[test]
-fn compacting_leaves_alone_what_writers_log_meanwhile() {
+fn compacting_does_not_disturb_concurrent_writers() {
     let (_dir, path) = place();
     let store = busy().background(false).open(&path).unwrap().with_durability(Durability::Buffered);
     let stop = AtomicBool::new(false);
@@ -50,7 +50,7 @@ fn compacting_leaves_alone_what_writers_log_meanwhile() {
                 store.put([rng.u8(..8)], bytes(&mut rng, 50_000)).unwrap();
             }
         });
-        // Results are collected first: a panic here would keep the writer from being stopped.
+        // Results are checked after the writer has stopped, because after a panic here it would never stop.
         let compacted: Vec<_> = (0..15).map(|_| store.compact()).collect();
         stop.store(true, Ordering::Relaxed);
         for freed in compacted {
@@ -97,7 +97,7 @@ fn compacting_moves_large_values_to_the_front() {
 }
 
 #[test]
-fn snapshots_stay_until_deleted_and_then_give_their_space_back() {
+fn snapshots_stay_until_they_are_deleted_and_then_their_space_is_returned() {
     let (_dir, path) = place();
     let store = busy().open(&path).unwrap().with_durability(Durability::Buffered);
     let mut rng = Rng::with_seed(3);
@@ -142,7 +142,7 @@ fn snapshots_stay_until_deleted_and_then_give_their_space_back() {
 }
 
 #[test]
-fn a_snapshot_keeps_what_it_shows_and_nothing_that_came_later() {
+fn a_snapshot_keeps_only_the_space_of_its_own_data() {
     let (_dir, path) = place();
     let store = busy().background(false).open(&path).unwrap().with_durability(Durability::Buffered);
     let mut rng = Rng::with_seed(5);
@@ -170,8 +170,8 @@ fn a_snapshot_keeps_what_it_shows_and_nothing_that_came_later() {
 }
 
 #[test]
-fn a_closed_store_holds_little_that_is_dead() {
-    // It makes a checkpoint only when it is closed, so before that nothing is known to be dead.
+fn a_closed_store_has_little_dead_log() {
+    // The store makes a checkpoint only when it is closed, so before that no record is known to be dead.
     let options = || VdeOptions::new().segment_size(1 << 18);
     let (_dir, path) = place();
     let store = options().open(&path).unwrap().with_durability(Durability::Buffered);
@@ -187,7 +187,7 @@ fn a_closed_store_holds_little_that_is_dead() {
     let store = options().read_only(true).open(&path).unwrap();
     let stats = store.stats().unwrap();
     let live = model.len() as u64 * 1042;
-    // In addition, a segment that is being written and one that is nearly full.
+    // Room for a segment that is being written and one that is nearly full.
     assert!(stats.log_bytes <= live * 5 / 4 + (2 << 18), "{live} of {stats:?}");
     assert_eq!(contents(&store.read_view()), model);
     assert!(store.verify(|_| {}).unwrap().is_clean());

@@ -94,7 +94,7 @@ fn metadata_survives_everything() {
     assert!(second.modified > first.modified && second.version > first.version);
     store.checkpoint().unwrap();
     assert_eq!(store.metadata("k").unwrap().unwrap(), second, "after a checkpoint");
-    // Fills and empties segments around it, so that it is moved.
+    // Fills and empties segments around the value, so that it is moved.
     let buffered = store.with_durability(Durability::Buffered);
     for round in 0..3u8 {
         for i in 0..300u32 {
@@ -115,7 +115,7 @@ fn metadata_survives_everything() {
 }
 
 #[test]
-fn compressed_values_are_what_was_put() {
+fn compressed_values_are_read_as_they_were_put() {
     let (_dir, path) = place();
     let text = |i: usize| format!("value {i} of many; ").repeat(100 + i).into_bytes();
     let plain = busy().in_memory().unwrap();
@@ -128,7 +128,7 @@ fn compressed_values_are_what_was_put() {
     plain.checkpoint().unwrap();
     let (ours, theirs) = (store.stats().unwrap().live_log_bytes, plain.stats().unwrap().live_log_bytes);
     assert!(ours * 5 < theirs, "{ours} and {theirs} bytes");
-    // In sparse segments, so that compacting moves the others.
+    // Deletes two of three values, so that compacting moves the others.
     for i in (0..300usize).filter(|i| i % 3 > 0) {
         store.delete(i.to_be_bytes()).unwrap();
     }

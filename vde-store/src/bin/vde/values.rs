@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_is_shown_text_and_nothing_that_controls_it() {
+    fn control_characters_are_escaped_for_a_terminal() {
         assert_eq!(shown("häuser/7".as_bytes()), "häuser/7");
         assert_eq!(shown(b"a\x1b[2Jb\n\x7f"), "a\\u{1b}[2Jb\\n\\u{7f}");
         assert_eq!(shown("\u{9b}2J".as_bytes()), "\\u{9b}2J");

@@ -19,8 +19,8 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished. If it has not begun, the store is closed as when
-    /// its last handle is dropped.
+    /// If the future is dropped, work that has begun is finished. Otherwise the handle is dropped: the last handle
+    /// closes the store.
     ///
     /// # Examples
     ///
@@ -61,7 +61,7 @@ impl AsyncVde {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Vde::try_resume`](crate::Vde::try_resume).
     ///
     /// # Cancel safety
     ///

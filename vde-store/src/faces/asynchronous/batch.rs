@@ -100,7 +100,7 @@ impl AsyncBatch {
         self
     }
 
-    /// Makes all the writes as one.
+    /// As [`Batch::commit`](crate::Batch::commit).
     ///
     /// # Errors
     ///

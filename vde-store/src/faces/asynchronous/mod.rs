@@ -1,4 +1,4 @@
-//! The async API: the same engine and the same names, but waiting for the disk blocks no thread.
+//! The async API: the same engine and the same names, but no thread blocks while it waits for the disk.
 
 mod admin;
 mod batch;
@@ -24,17 +24,19 @@ pub use batch::AsyncBatch;
 /// It needs no particular runtime. A task that awaits a durable write waits in the same queue as blocking writers,
 /// and the store's own committer thread syncs for it. Stripes are held for microseconds, and never across an await.
 ///
-/// No poll blocks. These run on the thread pool of the crate `blocking`, and the task waits for them:
+/// No poll blocks. The following operations run on the thread pool of the crate `blocking`, and the task waits for
+/// them:
 ///
 /// - a write that cannot be logged at once: its key is being updated, checkpoints lag behind, or it has more than 64 KiB;
-/// - every [`update`](Self::update), because its closure, or writing the new value, may take long;
-/// - reading a value longer than 64 KiB whole;
+/// - every [`update`](Self::update), because its closure, or the write of the new value, may take long;
+/// - reading a whole value of more than 64 KiB;
 /// - operations that always take long: opening, closing, checkpoints, snapshots, verify, backup, compact.
 ///
 /// Everything else is done in the poll. It may read some pages of the index or 64 KiB of a value from the disk, if
 /// the system's page cache does not have them. Iterations over many keys, readers of long values, and loops of
-/// buffered writes or reads let other tasks run now and then: a future that has nothing to wait for may be pending
-/// once. Views and entries have blocking methods only: read a long value through a [reader](crate::Entry::reader).
+/// buffered writes or reads yield to other tasks from time to time: a future that has nothing to wait for may be
+/// pending once. The methods of views and entries block: read a long value of an entry through its
+/// [reader](crate::Entry::reader).
 ///
 /// # Cancel safety
 ///
@@ -72,7 +74,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished, and the store is closed then.
+    /// If the future is dropped, work that has begun is finished, and then the store is closed.
     ///
     /// # Examples
     ///
@@ -95,7 +97,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished, and the store is closed then.
+    /// If the future is dropped, work that has begun is finished, and then the store is closed.
     ///
     /// # Examples
     ///
@@ -140,7 +142,7 @@ impl AsyncVde {
         self.store.with_durability(durability).into()
     }
 
-    /// Runs work that may have to wait on the thread pool.
+    /// Runs `work`, which may have to wait, on the thread pool.
     async fn elsewhere<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
         let store = self.store.clone();
         unblock(move || {
@@ -174,7 +176,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, it leaves the queue of waiters; nothing is lost.
+    /// If the future is dropped, the task leaves the queue of waiters. No write is lost.
     ///
     /// # Examples
     ///

@@ -38,9 +38,9 @@ impl AsyncVde {
         self.store.read_view()
     }
 
-    /// As [`Vde::watch`]; the changes are a [`Stream`](futures_core::Stream) as well as an iterator that blocks. If
-    /// both `Iterator` and a `StreamExt` are in scope, a call like `.next()` has to name the trait:
-    /// `StreamExt::next(&mut changes)`.
+    /// As [`Vde::watch`]. The changes are a [`Stream`](futures_core::Stream), and also an iterator that blocks. If
+    /// both `Iterator` and a `StreamExt` are in scope, name the trait in calls like `.next()`: `StreamExt::next(&mut
+    /// changes)`.
     ///
     /// # Errors
     ///
@@ -164,7 +164,8 @@ impl AsyncVde {
         self.elsewhere(move |_| view.layers.range(&key, &stored, from, to).map(Some)).await
     }
 
-    /// As [`Vde::reader`]; the reader is an [`AsyncRead`](futures_io::AsyncRead) and [`AsyncSeek`](futures_io::AsyncSeek) as well.
+    /// As [`Vde::reader`]. The reader also implements [`AsyncRead`](futures_io::AsyncRead) and
+    /// [`AsyncSeek`](futures_io::AsyncSeek).
     ///
     /// # Errors
     ///
@@ -235,13 +236,13 @@ impl AsyncVde {
         if stored.origin.is_some() {
             return view.layers.metadata(key, &change, &stored).map(Some);
         }
-        // The creation time follows from the earlier values, which may be many.
+        // To find the creation time, earlier values have to be visited, which may be many.
         let key = key.to_vec();
         self.elsewhere(move |_| view.layers.metadata(&key, &change, &stored).map(Some)).await
     }
 
-    /// As [`Vde::list`]; the entries are a [`Stream`](futures_core::Stream) as well as an iterator, in both orders.
-    /// If both `Iterator` and a `StreamExt` are in scope, a call like `.next()` has to name the trait:
+    /// As [`Vde::list`]. The entries are a [`Stream`](futures_core::Stream), and also an iterator that blocks, in
+    /// both orders. If both `Iterator` and a `StreamExt` are in scope, name the trait in calls like `.next()`:
     /// `StreamExt::next(&mut entries)`.
     ///
     /// # Examples

@@ -1,5 +1,5 @@
-//! No poll blocks. A test holds what an operation waits for; if the operation waits for it inside its poll, the test
-//! fails after a time limit that no passing test reaches.
+//! Tests that no poll blocks. A test holds the lock or the disk for which an operation waits. If the operation waits
+//! inside its poll, the test fails after a time limit that no passing test reaches.
 
 use std::io;
 use std::pin::Pin;
@@ -22,21 +22,22 @@ use crate::engine::value::UserMetadata;
 const NO_TAGS: &UserMetadata = &UserMetadata::new();
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The pool begins nothing while a test holds this for writing: else it could be done before a future's first poll ends.
+/// The pool starts no work while a test holds this for writing. Otherwise the work could be done before a future's
+/// first poll ends.
 static POOL: RwLock<()> = RwLock::new(());
 
 pub(super) fn wait_while_the_pool_is_paused() {
     drop(POOL.read());
 }
 
-/// Checks that work which has to wait returns from its first poll, and resolves after `release`.
+/// Checks that the first poll of `work`, which has to wait, returns, and that `work` resolves after `release`.
 async fn waits_elsewhere<T>(work: impl Future<Output = Result<T>>, release: impl FnOnce()) -> T {
     let mut work = std::pin::pin!(work);
     let paused = POOL.write();
     let polled = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(paused);
     release();
-    assert!(polled.is_pending(), "it was done, or waited for, inside its poll");
+    assert!(polled.is_pending(), "the poll did the work or waited for it");
     work.await.unwrap()
 }
 
@@ -142,7 +143,7 @@ async fn a_write_that_is_throttled_or_large_does_not_block_its_executor() {
     }
 }
 
-/// A disk that does nothing while a test holds `gate` for writing.
+/// A disk whose calls wait while a test holds `gate` for writing.
 #[derive(Default)]
 struct Gated {
     disk: MemoryDevice,
@@ -179,13 +180,13 @@ impl Device for Gated {
 }
 
 #[tokio::test]
-async fn nothing_that_takes_long_is_done_inside_a_poll() {
+async fn long_operations_do_not_run_inside_a_poll() {
     let disk = Arc::new(Gated::default());
     let open = || VdeOptions::new().segment_size(1 << 18).open_device(disk.clone()).unwrap().to_async();
     let large = vec![7; 300_000];
     let store = open();
     let closed = disk.gate.write();
-    // The store's threads may not even have begun.
+    // The store's threads may not have started yet.
     waits_elsewhere(store.put("k", "v"), || drop(closed)).await;
     store.blocking().put("large", &large).unwrap();
     let paused = || disk.gate.write();
@@ -229,7 +230,7 @@ impl Wake for Wakes {
 }
 
 #[test]
-fn what_goes_on_for_long_lets_others_run() {
+fn long_streams_and_readers_yield_to_other_tasks() {
     let store = VdeOptions::new().background(false).in_memory().unwrap();
     let store = store.with_durability(Durability::Buffered);
     let keys = 10_000u32;
@@ -238,7 +239,7 @@ fn what_goes_on_for_long_lets_others_run() {
     let woken = Arc::new(Wakes::default());
     let waker = Waker::from(woken.clone());
     let cx = &mut Context::from_waker(&waker);
-    // How many entries come, and how often the stream lets others run before and between them.
+    // How many entries the stream yields, and how often it is pending.
     let mut count = |mut entries: crate::Entries| {
         let (mut found, mut rests) = (0, 0);
         loop {
@@ -262,11 +263,11 @@ fn what_goes_on_for_long_lets_others_run() {
         }
     }
     assert_eq!(rests, 4);
-    assert_eq!(woken.0.load(Ordering::Relaxed), 39 + 39 + 4, "each rest wakes its task");
+    assert_eq!(woken.0.load(Ordering::Relaxed), 39 + 39 + 4, "each pending poll wakes its task");
 }
 
 #[test]
-fn a_loop_of_what_is_done_at_once_lets_others_run() {
+fn a_loop_of_operations_that_do_not_wait_yields_to_other_tasks() {
     let options = VdeOptions::new().background(false).durability(Durability::Buffered);
     let store = options.in_memory().unwrap().to_async();
     let rests = |mut task: Pin<Box<dyn Future<Output = ()> + '_>>| {

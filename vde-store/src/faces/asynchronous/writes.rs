@@ -56,9 +56,8 @@ impl AsyncVde {
         self.acknowledge(seq).await
     }
 
-    /// As [`Vde::put_with`], with the bytes of an async reader: a [`futures_io::AsyncRead`], into which
-    /// `tokio_util::compat` turns tokio's. The pages of a value that is too long for a log record are written on the
-    /// pool, 1 MiB at a time.
+    /// As [`Vde::put_with`], with the bytes of a [`futures_io::AsyncRead`]. `tokio_util::compat` converts readers of
+    /// tokio. A value that is too long for a log record is written on the pool, 1 MiB at a time.
     ///
     /// # Errors
     ///
@@ -66,7 +65,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before the source has ended, nothing is stored and the space is free again. If it is
+    /// If the future is dropped before the source has ended, nothing is stored, and the space is freed. If it is
     /// dropped later, the write may or may not happen.
     ///
     /// # Examples
@@ -158,8 +157,8 @@ impl AsyncVde {
         Ok(existed)
     }
 
-    /// As [`Vde::update`]; `new` runs on the pool, under the key's stripe. If comparing the old value is enough,
-    /// [`compare_and_swap`](Self::compare_and_swap) is faster.
+    /// As [`Vde::update`]. `new` runs on the pool while the key's stripe is held. If it is enough to compare the old
+    /// value, [`compare_and_swap`](Self::compare_and_swap) is faster.
     ///
     /// # Errors
     ///
@@ -189,7 +188,7 @@ impl AsyncVde {
         Ok(old)
     }
 
-    /// As [`Vde::compare_and_swap`]. Values longer than 64 KiB are copied on the calling thread first.
+    /// As [`Vde::compare_and_swap`]. Values longer than 64 KiB are first copied, on the calling thread.
     ///
     /// # Errors
     ///
