@@ -32,9 +32,9 @@
 //! # Guarantees
 //!
 //! - An acknowledged write is durable, unless it was written with [`Durability::Buffered`].
-//! - A reader takes no stripe and waits for no sync. It never sees a write that a crash could still take back, unless the
+//! - A reader takes no stripe and waits for no sync. It never sees a write that a crash could still undo, unless the
 //!   write was buffered.
-//! - After a crash, the store has a prefix of what was written, with every acknowledged write in it. A batch is whole or
+//! - After a crash, the store has a prefix of the writes, with every acknowledged write in it. A batch is whole or
 //!   absent.
 //!
 //! # Closing

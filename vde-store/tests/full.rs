@@ -113,7 +113,7 @@ fn options(background: bool) -> VdeOptions {
     VdeOptions::new().background(background).segment_size(1 << 18).checkpoint_bytes(200 << 10)
 }
 
-/// Puts until the disk is full. Returns what was acknowledged.
+/// Puts until the disk is full. Returns the acknowledged contents.
 fn put_until_full(store: &Vde, len: usize) -> Contents {
     let mut acknowledged = Contents::new();
     for i in 0..u32::MAX {

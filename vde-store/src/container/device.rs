@@ -51,7 +51,7 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The system's error; how much was written is then unknown.
+    /// The system's error. Then it is unknown how much was written.
     ///
     /// # Examples
     ///
@@ -198,7 +198,7 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The system's error; what became durable is then unknown.
+    /// The system's error. Then it is unknown which writes became durable.
     ///
     /// # Examples
     ///
@@ -242,7 +242,7 @@ pub trait Device: Send + Sync + 'static {
         Ok(self.len()? == 0)
     }
 
-    /// Sets the length to `len` bytes: cuts the storage, or lengthens it with zeros.
+    /// Sets the length to `len` bytes: shortens the storage, or lengthens it with zeros.
     ///
     /// # Errors
     ///

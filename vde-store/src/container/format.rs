@@ -303,7 +303,7 @@ impl Geometry {
     }
 }
 
-/// The header of a log unit: what one flush wrote in one piece.
+/// The header of a log unit, a contiguous run of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnitHead {
     /// Length of the unit with this header, without the zeros behind it.

@@ -383,7 +383,7 @@ impl Pages {
         }
     }
 
-    /// The device is about to be cut to `len` bytes.
+    /// The device is about to be shortened to `len` bytes.
     pub(crate) fn cut(&self, len: u64) {
         self.len.store(len, Ordering::Relaxed);
     }

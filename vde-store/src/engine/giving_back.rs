@@ -175,7 +175,7 @@ impl Shared {
             let end = left + self.reserve();
             if end < device.len().map_err(|e| Error::io("measure the container", e))? {
                 self.pages.cut(end);
-                device.set_len(end).map_err(|e| self.fail("cut the container", e))?;
+                device.set_len(end).map_err(|e| self.fail("shorten the container", e))?;
             }
             if is_all {
                 return Ok(());

@@ -306,7 +306,7 @@ impl VdeOptions {
     /// Whether the container is read through a memory map, which saves a system call and a copy for each read.
     /// Default `true`.
     ///
-    /// Reading through a map cannot return an error: if the disk cannot read a page, or another program cuts the
+    /// Reading through a map cannot return an error: if the disk cannot read a page, or another program truncates the
     /// file, the system ends the process with SIGBUS. Without the map, such a read returns [`Error::Io`] or
     /// [`Error::Corrupt`], and each read costs a system call and a copy. Bytes that may never have been written are
     /// always read without the map.

@@ -119,7 +119,7 @@ impl VdeOptions {
         Vde::start(self, device)
     }
 
-    /// A store in memory. It is gone when its last handle is dropped.
+    /// A store in memory. Its contents are dropped with its last handle.
     ///
     /// # Errors
     ///

@@ -148,7 +148,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
 
     fn checked_page(&mut self, tree: &Tree, extent: Extent, level: Option<u8>) -> Result<()> {
         let corrupt = || Error::corrupt("index page", extent.offset);
-        // An earlier reader may have verified the page. Verify what is there now.
+        // An earlier reader may have verified the page. Verify its current bytes.
         tree.pages.forget(extent.offset);
         let bytes = tree.load(extent)?;
         let node = Node::new(&bytes)

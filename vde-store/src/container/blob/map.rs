@@ -301,7 +301,7 @@ impl BlobMap {
     /// As [`verify`](Self::verify), and calls `each(bytes, offset)` with each of them after its check.
     pub(crate) fn check(&self, pages: &Pages, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
         for (map, _) in self.parts() {
-            // An earlier reader may have verified the page. Verify what is there now.
+            // An earlier reader may have verified the page. Verify its current bytes.
             pages.forget(map.offset);
             each(&pages.extent(map, MAP)?, map.offset)?;
         }

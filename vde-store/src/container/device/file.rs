@@ -139,7 +139,7 @@ impl FileDevice {
         Ok(Self { file, direct: None, process: std::process::id() })
     }
 
-    /// Lets the writer free what only checkpoints before this one need.
+    /// Lets the writer free space that only checkpoints before this one need.
     pub(crate) fn read_from(&self, checkpoint: u64) -> Result<()> {
         if checkpoint == 0 {
             return Ok(());
@@ -261,7 +261,7 @@ fn remove_leftovers(path: &Path) {
 
 /// Unaligned data is written directly in pieces of this size, through one aligned buffer.
 const BULK: usize = 1 << 20;
-/// What direct writes must be aligned to, in memory and on the device.
+/// The alignment of direct writes, in memory and on the device.
 pub(super) const ALIGNMENT: usize = 4096;
 
 fn write_direct(file: &File, data: &[u8], offset: u64) -> io::Result<()> {

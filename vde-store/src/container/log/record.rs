@@ -1,4 +1,4 @@
-//! Records: what a log unit carries.
+//! Records: the contents of log units.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Units: what one flush writes in one piece.
+//! Units: contiguous runs of log records, each with a header.
 
 use crate::container::format::{UNIT_HEAD, UnitHead};
 use crate::container::log::record::Record;

@@ -14,7 +14,7 @@ pub(crate) enum Segment {
     Log(LogSegment),
     Pages(PageMap),
     /// Dead log that a reader, or the superblock before the newest, may still need. Also everything that was free
-    /// when the store was opened, if other processes read what an earlier writer may have freed.
+    /// when the store was opened, if other processes may read space that an earlier writer has freed.
     Held,
 }
 
@@ -57,7 +57,7 @@ pub(super) enum Event {
     PagesGone,
     /// A checkpoint finds that nothing in it is live.
     LogDied,
-    /// Another process may read what an earlier writer has freed.
+    /// Another process may read space that an earlier writer has freed.
     SetAside,
     /// After a crash, only a replay of the log would find it.
     LogForgotten,
