@@ -68,7 +68,7 @@ fn decode_list(bytes: &[u8]) -> Option<Vec<Extent>> {
 pub(crate) struct Placed {
     /// The bytes to write. They fill all pieces.
     pub(crate) bytes: Vec<u8>,
-    /// Whole segments, but for the last.
+    /// The pieces. All but the last are whole segments.
     pub(crate) pieces: Vec<PageRun>,
     /// Where their list goes, if there are several.
     pub(crate) list: Option<PageRun>,
@@ -193,7 +193,8 @@ impl Catalog {
         catalog.is_plausible(geometry).then_some((catalog, table))
     }
 
-    /// Whether its contents are possible. The checksum proves only that the contents were written as they are.
+    /// Whether its contents are possible. The checksum proves only that they have not changed since they were
+    /// written.
     fn is_plausible(&self, geometry: Geometry) -> bool {
         let roots = self.snapshots.iter().map(|snapshot| snapshot.root).chain([self.root]).flatten();
         let runs = roots.map(|root| PageRun::of(root.offset, u64::from(root.len)));

@@ -47,7 +47,7 @@ pub trait Device: Send + Sync + 'static {
     /// ```
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Writes all of `data` at byte `offset`, lengthening the storage where needed.
+    /// Writes all of `data` at byte `offset`, and lengthens the storage if needed.
     ///
     /// # Errors
     ///

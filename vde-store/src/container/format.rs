@@ -269,7 +269,7 @@ impl Superblock {
     }
 }
 
-/// What every codec needs to know of the container.
+/// The properties of a container that codecs need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
     pub(crate) segment_size: u32,
@@ -286,12 +286,12 @@ impl Geometry {
         (offset.saturating_sub(DATA_START) / u64::from(self.segment_size)) as u32
     }
 
-    /// How many segments a container of `len` bytes has, and may refer to.
+    /// How many segments a container of `len` bytes may refer to, including those beyond its end.
     pub(crate) fn segments_within_reach(self, len: u64) -> u64 {
         self.segments_of(len) + MAX_BEYOND_END
     }
 
-    /// How many segments a container of `len` bytes has, or begins.
+    /// How many segments a container of `len` bytes has, including an incomplete last one.
     pub(crate) fn segments_of(self, len: u64) -> u64 {
         len.saturating_sub(DATA_START).div_ceil(u64::from(self.segment_size))
     }
@@ -306,7 +306,7 @@ impl Geometry {
 /// The header of a log unit, a contiguous run of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnitHead {
-    /// Length of the unit with this header, without the zeros behind it.
+    /// Length of the unit with this header, without the zeros after it.
     pub(crate) len: u32,
     /// Which segment of the log this is, counted from the container's first.
     pub(crate) ordinal: u64,

@@ -28,7 +28,7 @@ pub enum Bug {
     SuperblockFirst,
     /// Space is reused before the superblock that no longer refers to it is durable.
     ReuseAtOnce,
-    /// Recovery applies the records of a transaction that it found only in part.
+    /// Recovery applies the records of incomplete transactions.
     HalfTransactions,
     /// Updates release their stripe before they are logged, so they may be published in another order than they were
     /// computed.
@@ -41,7 +41,7 @@ pub enum Bug {
     TrustCachedLog,
     /// Opening regards the superblock as durable, although a failed sync may have left it in the page cache only.
     TrustCachedSuperblock,
-    /// Opening falls back to the older superblock if the newest one refers to something damaged.
+    /// Opening falls back to the older superblock if the newest one refers to damaged data.
     FallBack,
     /// The writer overwrites data that readers in other processes read.
     ForgetReaders,

@@ -18,7 +18,7 @@ use crate::engine::writes::{Content, Write};
 /// When and how much to collect.
 #[derive(Clone, Copy)]
 pub(crate) struct Policy {
-    /// How many dead bytes the log may have for each hundred live ones.
+    /// How many dead bytes the log may have per 100 live bytes.
     tolerated: u64,
     /// A segment is collected if less than this percentage of it is live.
     sparse: u64,

@@ -65,7 +65,8 @@ fn parse_record<'a>(
     })
 }
 
-/// The change has sequence number 0: the index is durable, and no reader or writer waits for it.
+/// The change for a value in the index. Its sequence number is 0: the index is durable, and no reader or writer waits
+/// for it.
 pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
     let origin = Some(Origin { version: value.version, created: value.created });
     let (facts, payload) = match value.place {
@@ -285,7 +286,7 @@ impl Layers {
         Ok(created)
     }
 
-    /// Version and creation time of a value that is there.
+    /// Version and creation time of an existing value.
     pub(crate) fn origin(&self, key: &[u8], change: &Change, stored: &Stored) -> Result<Origin> {
         if let Some(origin) = stored.origin {
             return Ok(origin);

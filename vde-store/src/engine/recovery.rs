@@ -146,7 +146,7 @@ fn written_end(superblock: &Superblock, table: &Table) -> u64 {
     pages.fold(end(superblock.log.segment, u64::from(superblock.log.offset)), u64::max)
 }
 
-/// The valid superblocks of the two.
+/// Those of the two superblocks that are valid.
 fn read_superblocks(device: &dyn Device, write: bool) -> Result<Vec<(Superblock, Vec<u8>)>> {
     let len = device.len().map_err(|e| Error::io("measure the container", e))?;
     if len == 0 {
@@ -243,7 +243,7 @@ pub(crate) fn replay(
         segments.mark_log(position.segment, position.ordinal, position.seq + 1);
     }
     let ended_early = match superblock.closed {
-        // The store was closed there, so nothing was written after that.
+        // The log ends where the store was closed, so nothing was written after that.
         Some(end) if end == reader.position().seq => None,
         Some(end) if end > reader.position().seq => Some(reader.damage()),
         _ => {

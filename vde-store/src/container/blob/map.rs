@@ -134,7 +134,7 @@ pub(crate) fn decode_part(bytes: &[u8]) {
     }
 }
 
-/// What a blob's map lists.
+/// The list in a blob's map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Listed {
     Chunks(Part),

@@ -122,7 +122,7 @@ mod elsewhere {
         None
     }
 
-    /// On this system, a map would lengthen the file to the map's length, and keep it from being cut.
+    /// On this system, a map would lengthen the file to the map's length, and keep it from being shortened.
     pub(crate) fn map(_: &File, _: u64) -> Option<Mapping> {
         None
     }

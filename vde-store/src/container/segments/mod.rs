@@ -436,8 +436,8 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// The table that a checkpoint persists which ends in the log's segment `ordinal`. It marks space as free if it
-    /// is not needed after a crash, or if only a replay of the log finds its use. `freed` is the space that the
+    /// The table to persist in a checkpoint that ends in the log's segment `ordinal`. It marks space as free if it is
+    /// not needed after a crash, or if only a replay of the log finds its use. `freed` is the space that the
     /// checkpoint itself frees.
     pub(crate) fn table(self, ordinal: u64, freed: &[Freed]) -> Table {
         let mut table = self.table;
