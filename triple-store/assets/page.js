@@ -47,7 +47,7 @@ function shade() {
 
 function put(start, end, value) {
   text.setSelectionRange(start, end);
-  // Unlike setRangeText it leaves something to undo.
+  // Unlike setRangeText, this can be undone.
   document.execCommand("insertText", false, value);
 }
 
@@ -57,7 +57,7 @@ function declared() {
   return new Map([...text.value.matchAll(/\bprefix\s+([\w.-]*:)\s*<([^>]*)>/gi)].map((match) => [match[1], match[2]]));
 }
 
-/** Declares the prefix before the caret, if it is a known one and nobody did. */
+/** Declares the prefix before the caret, if it is known and not declared yet. */
 function declare() {
   const caret = text.selectionStart;
   const token = tokens().find((token) => token.end === caret && token.kind === "name");
@@ -115,7 +115,7 @@ function close() {
 // Requests.
 
 let running = null; // Aborts the request.
-let answer = null; // What came: { variables, rows } or { graph }, and the body as it came.
+let answer = null; // The response: { variables, rows }, { graph } or { plan }, and the body as it was received.
 
 function isUpdate() {
   let prologue = false;
@@ -167,7 +167,7 @@ async function run(explain = false) {
     show({ variables: head.vars, rows: results.bindings, body });
     say(`${results.bindings.length.toLocaleString("en")} ${results.bindings.length === 1 ? "row" : "rows"} in ${time}`);
   } catch (error) {
-    say(error.name === "AbortError" ? "stopped" : `the server does not answer, or broke off: ${error.message}`, true);
+    say(error.name === "AbortError" ? "stopped" : `no complete answer from the server: ${error.message}`, true);
   } finally {
     running = null;
     $("run").textContent = "Run";
@@ -224,7 +224,7 @@ function written(term) {
 
 function cell(term) {
   if (term?.type === "uri") {
-    // It asks this store, and never goes to where the data says.
+    // The link queries this store. It never leads to the IRI itself.
     const href = `#query=${encodeURIComponent(`DESCRIBE <${term.value}>`)}`;
     return make("td", {}, make("a", { href, title: term.value, textContent: shorten(term.value) }));
   }
@@ -276,7 +276,7 @@ function sort(name) {
   [...document.querySelectorAll("th button")].find((button) => button.textContent === name)?.focus();
 }
 
-/** The plan as a table: a row for each node, indented by its depth, and a column for each thing that is told of it. */
+/** The plan as a table: a row for each node, indented by its depth, and a column for each of its properties. */
 function explained(plan) {
   const rows = [];
   const walk = ({ name, children = [], ...told }, depth) => {
@@ -370,7 +370,7 @@ $("json").addEventListener("click", () => save("results.json", "application/spar
 $("turtle").addEventListener("click", () => save("results.ttl", "text/turtle", answer.graph));
 $("more").addEventListener("click", () => ((shown += SHOWN), draw()));
 
-/** The query of a link is shown, and run if it only reads. */
+/** Shows the query of a link, and runs it unless it is an update. */
 function follow() {
   const query = new URLSearchParams(location.hash.slice(1)).get("query");
   if (query === null || query === text.value) return false;
