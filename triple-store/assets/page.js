@@ -233,7 +233,7 @@ function cell(term) {
   return make("td", {}, written(term), make("span", { className: "datatype", textContent: more && ` ${more}` }));
 }
 
-const SHOWN = 1000; // Rows at once; a browser takes seconds for a hundred thousand.
+const SHOWN = 1000; // The rows that are shown at first. A browser takes seconds to show 100,000.
 let shown = SHOWN;
 
 function show(result) {

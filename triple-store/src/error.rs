@@ -94,7 +94,7 @@ pub enum Error {
         /// The values that are allowed.
         reason: &'static str,
     },
-    /// A query, an update or a term is nested too deeply: the code that reads it is recursive.
+    /// A query, an update or a term is nested too deeply. The limit exists because the code that reads it is recursive.
     #[error("nested too deeply: more than {most} {what}")]
     TooDeep {
         /// The kind of nesting.
@@ -114,7 +114,7 @@ pub enum Error {
     /// A query or an update needs more memory than its limit, in bytes.
     #[error("the evaluation needs more than {0} bytes of memory")]
     TooMuchMemory(usize),
-    /// All queries and updates together use up their limit of memory, in bytes.
+    /// All queries and updates together have reached the memory limit that they share, in bytes.
     #[error("other queries use the {0} bytes of memory that all queries share; try again")]
     MemoryInUse(usize),
     /// An update changes more quads than its limit.

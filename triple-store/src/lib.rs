@@ -33,16 +33,16 @@
 //!
 //! # How it works
 //!
-//! Terms become 64-bit ids. Subjects are spread over stripes ([`stripe_lock`]). A writer holds the stripe of its subject. A
-//! writer of many subjects takes their stripes in ascending order, so writers of different subjects run in parallel and do
-//! not deadlock. A commit is one atomic value of a [`vde_store`]. The writer releases its stripes before it waits for the disk,
-//! and many commits share one sync.
+//! Terms become 64-bit ids. Subjects are spread over stripes ([`stripe_lock`]). A writer holds the stripe of its
+//! subject. A writer of many subjects takes their stripes in ascending order, so writers of different subjects run in
+//! parallel and do not deadlock. A commit is one atomic write to a [`vde_store`]. The writer releases its stripes
+//! before it waits for the disk, and many commits share one sync.
 //!
 //! Readers take no stripe. Each quad has the numbers of the commits that added and removed it. A [`Snapshot`] reads the state
 //! at a watermark. The watermark moves past each commit, in order, once the commit is durable.
 //!
-//! A checkpoint merges recent quads into a run, which is sorted in every order and delta-coded: about 15 bytes a triple. The
-//! parts of the run that do not change stay where they are.
+//! A checkpoint merges recent quads into a run. The run has one sorted, delta-coded list for each index order: about 15
+//! bytes a triple. A checkpoint rewrites only the parts of the run that change.
 //!
 //! # When not to use it
 //!

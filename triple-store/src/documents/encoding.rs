@@ -134,7 +134,8 @@ fn has_element(text: &[u8]) -> bool {
     text.windows(2).any(|pair| pair[0] == b'<' && !matches!(pair[1], b'!' | b'?'))
 }
 
-/// Where the value of an entity begins, if it is in single quotes: after white space, the name, and white space.
+/// The position of an entity's value, if the value is in single quotes. `text` follows `<!ENTITY`: white space, the
+/// name, white space, the value.
 fn value(text: &[u8]) -> Option<usize> {
     let space = |at: usize| at + text[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let name = space(0);
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_taken_off_and_utf_16_is_read() {
+    fn byte_order_marks_are_removed_and_utf_16_is_decoded() {
         for original in ["", "a", "ab", "<a>", "<é\u{1f600}>", &"<\u{1f600}é>".repeat(10_000)] {
             assert_eq!(text(original.as_bytes()).unwrap(), original);
             assert_eq!(text(format!("\u{feff}{original}").as_bytes()).unwrap(), original);
@@ -172,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_utf_16_is_an_error() {
+    fn invalid_utf_16_is_an_error() {
         for bytes in [&[0xfe, 0xff, 0][..], &[0xfe, 0xff, 0xd8, 0], &[0xfe, 0xff, 0xdc, 0, 0, b'a']] {
             assert_eq!(text(bytes).unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
     }
 
     #[test]
-    fn xml_is_as_the_parser_wants_it() {
+    fn xml_is_rewritten_for_the_parser() {
         let filtered = |text: &str| {
             let mut out = String::new();
             readable_xml(text.as_bytes()).unwrap().read_to_string(&mut out).unwrap();

@@ -14,8 +14,9 @@ const MOST_OPEN: usize = 128;
 /// The most bytes of a document type.
 const MOST_TYPE: usize = 1 << 20;
 
-/// The most bytes to which all entities together may expand, plus this many for each byte of the document.
+/// The most bytes to which all entities together may expand: this many,
 const MOST_EXPANDED: u64 = 1 << 20;
+/// plus this many for each byte of the document.
 const MOST_EXPANDED_PER_BYTE: u64 = 16;
 
 /// The longest name of an entity that is looked up, in bytes.
@@ -79,7 +80,7 @@ enum InXml {
     Text,
     /// After a `<`.
     Less,
-    /// In a start tag. The quote character if it is inside quotes, else 0, and whether the last byte was a slash.
+    /// In a start tag, with the open quote character, or 0 outside quotes, and whether the last byte was a slash.
     Start(u8, bool),
     End,
     /// After `<!`, with the bytes after it.
@@ -283,7 +284,7 @@ mod tests {
     use super::*;
 
     fn scanned<S: Scan + Default>(text: &str) -> Result<(), String> {
-        // Byte by byte, so that every state ends a piece.
+        // Reads byte by byte, so that a piece ends in every state.
         let mut reader = Scanned::<_, S>::new(text.as_bytes(), "doc");
         loop {
             match reader.read(&mut [0]) {
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_breaks_off_is_told_from_a_whole_one() {
+    fn a_document_that_is_cut_short_is_an_error() {
         let whole = "<?xml version='1.0'?><!-- c --><a b='c'><d>e</d><![CDATA[f]]></a>";
         let (start, last) = (whole.find("<a").unwrap(), whole.len());
         for end in start + 1..last {
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn entities_stand_for_so_much_and_no_more() {
+    fn entities_expand_up_to_a_limit() {
         let document =
             |declared: &str, used: &str| format!("<!DOCTYPE a [{declared}]><a b='{used}'>{used}</a>");
         let twice = |n| format!("<!ENTITY e{n} \"&e{0};&e{0};\">", n - 1);

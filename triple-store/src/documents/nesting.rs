@@ -1,5 +1,6 @@
-//! The limit for nested triple terms. Writing, comparing and dropping a term is recursive, and a stack overflow ends the
-//! process. So no deeper term is stored, and no parser gets the text of one, because it would have to drop the term.
+//! The limit for nested triple terms. Writing, comparing and dropping a term is recursive, and a stack overflow ends
+//! the process. So deeper terms are not stored. No parser gets the text of a deeper term either, because the parser
+//! would have to drop the term.
 
 use crate::error::{Error, Result};
 use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, QuadRef, TermRef};
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_nest_so_far_and_no_further() {
+    fn triple_terms_nest_up_to_a_limit() {
         for format in [RdfFormat::NTriples, RdfFormat::NQuads, RdfFormat::Turtle, RdfFormat::TriG] {
             for (open, close) in [("<<(<urn:s> <urn:p> ", ")>>"), ("<<(_:it\t<urn:o'#p>", " )>>")] {
                 let text = |depth| nested(depth, open, close);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_nested_is_loaded() {
+    fn text_that_only_looks_nested_is_loaded() {
         let text = "<<(".repeat(MOST + 1);
         for literal in [
             format!("\"{text}\""),
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn no_way_in_takes_a_term_that_is_too_deep() {
+    fn every_kind_of_write_refuses_a_term_that_is_too_deep() {
         let node = NamedNode::new_unchecked("urn:n");
         let term = |depth| {
             let wrap = |term: Term, _| Triple::new(node.clone(), node.clone(), term).into();

@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sends requests to other servers for `SERVICE` and `LOAD` in queries and updates. If the options have none, both are
-/// errors.
+/// Sends requests to other servers for `SERVICE` and `LOAD` in queries and updates. Without an implementation in the
+/// options, both are errors.
 ///
-/// The feature `client` has one for HTTP: `HttpClient`.
+/// With the feature `client`, `HttpClient` implements it for HTTP.
 ///
 /// # Examples
 ///
@@ -45,8 +45,8 @@ pub trait Remote: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// An error of the kind `PermissionDenied` if requests to the endpoint are not allowed. Another kind if it does not
-    /// answer within the caller's remaining time, or answers with an error.
+    /// An error of the kind `PermissionDenied` if requests to the endpoint are not allowed. Another kind if the
+    /// endpoint does not answer within the caller's remaining time, or answers with an error.
     fn query(&self, endpoint: &NamedNode, query: &str, time: Option<Duration>) -> io::Result<RemoteDocument>;
 
     /// Fetches a document in an RDF syntax.

@@ -146,8 +146,8 @@ impl TripleStore {
         error.map_or(Ok(quads), Err)
     }
 
-    /// The quads of a document. If there is an error and partial documents are kept, the quads before it and the
-    /// error.
+    /// The quads of a document. If there is an error and partial documents are kept, returns the quads before the
+    /// error, and the error.
     fn encode(
         &self,
         reader: impl Read,

@@ -77,7 +77,7 @@ impl Snapshot {
     }
 
     /// The quads that match the pattern, in no particular order. `None` matches every term, and every graph including
-    /// the default graph. It reads one range of one order.
+    /// the default graph. The scan reads one range of one sorted index.
     ///
     /// # Examples
     ///

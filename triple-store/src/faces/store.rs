@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 /// An RDF quad store.
 ///
-/// It is a handle: clones share one store, and may be used from any number of threads. Every write is one
-/// transaction. When it returns, it is complete, durable (see [`Durability`](crate::Durability)), and visible to
-/// every later read.
+/// It is a handle: clones share one store, and may be used from any number of threads. Every write is one transaction.
+/// When the call returns, the write is complete, durable (see [`Durability`](crate::Durability)), and visible to every
+/// later read.
 ///
 /// # Fairness
 ///

@@ -5,10 +5,10 @@
 //!
 //! | | reads | at the end |
 //! |---|---|---|
-//! | optimistic | a snapshot; it records its patterns | it takes the stripes of what it read and wrote, and checks that none of it changed since the snapshot; if some did, it runs again |
-//! | exclusive | the newest state, under the stripes of its subjects, or under all | nothing to check |
+//! | optimistic | a snapshot, and records the patterns that it reads | takes the stripes of its reads and writes; if a commit after the snapshot changed a quad that it read, it runs again |
+//! | exclusive | the newest state, while it holds the stripes of its subjects, or all stripes | has nothing to check |
 //!
-//! A transaction that fails its check a few times runs exclusively, so every transaction ends.
+//! After a few failed checks, a transaction runs exclusively, so every transaction ends.
 
 use crate::documents::nesting;
 use crate::engine::core::{Core, Engine, Outcome};
@@ -224,9 +224,9 @@ impl TripleStore {
     /// Runs a [serializable](Isolation::Serializable) transaction: the result is as if it ran alone. Returns the value of the
     /// closure once the changes are durable.
     ///
-    /// The closure may run several times, if others change what it read. Only the last run counts. It must write to
-    /// the store only through its argument: a direct write to the store is not a part of the transaction, stays even
-    /// if the transaction fails, happens in each run, and may deadlock.
+    /// The closure runs again if other writers changed quads that it read. Only the last run counts. It must write to
+    /// the store only through its argument: a direct write to the store is not a part of the transaction, stays even if
+    /// the transaction fails, happens in each run, and may deadlock.
     ///
     /// # Errors
     ///
@@ -360,7 +360,7 @@ impl Core {
         let reads = transaction.source.reads.clone();
         let changes = transaction.into_changes();
         if changes.is_empty() {
-            // It has read one snapshot, so it is ordered at that point.
+            // The transaction wrote nothing and read one snapshot, so its place in the order is that of the snapshot.
             return Ok(Some(Outcome::default()));
         }
         let written = changes.iter().map(|change| change.quad);

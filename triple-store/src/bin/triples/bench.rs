@@ -110,8 +110,8 @@ fn reads(store: &TripleStore, products: u64, time: Duration, json: bool) -> Resu
     })
 }
 
-/// Repeats a piece of work in `threads` threads, and prints how often it was done in a second. The work gets the
-/// numbers of its thread and of the repetition. It returns how much it counts for.
+/// Repeats `work` in `threads` threads, and prints the operations per second. `work` gets the number of its thread and
+/// of the repetition, and returns the number of operations that it did.
 fn measure(
     what: &str,
     threads: u16,
@@ -152,7 +152,7 @@ fn node(name: impl std::fmt::Display) -> NamedNode {
     NamedNode::new_unchecked(format!("{BASE}{name}"))
 }
 
-/// Numbers in another order than that of the data.
+/// A pseudo-random number, so that lookups are not in the order of the data.
 fn mixed(i: u64) -> u64 {
     i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
 }
@@ -162,7 +162,7 @@ fn product(n: u64) -> String {
     const XSD: &str = "http://www.w3.org/2001/XMLSchema#";
     let mut text = String::new();
     let mut triple = |predicate: &str, object: std::fmt::Arguments<'_>| {
-        writeln!(text, "<{BASE}product/{n}> <{BASE}{predicate}> {object} .").expect("memory takes it");
+        writeln!(text, "<{BASE}product/{n}> <{BASE}{predicate}> {object} .").expect("writing to a string does not fail");
     };
     triple("type", format_args!("<{BASE}Product>"));
     triple("label", format_args!("\"product number {n} of this shop\"@en"));

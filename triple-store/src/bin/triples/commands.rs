@@ -35,8 +35,8 @@ pub(crate) fn output_error(source: io::Error) -> Error {
     Error::Io { name: OUTPUT.into(), source }
 }
 
-/// Whether the command failed because the program that reads its standard output has read enough. The library names the
-/// writer that it was given `output`.
+/// Whether the command failed because the reader of its standard output has closed the pipe, as `head` does. In errors
+/// of the library, the writer that it was given is named `output`.
 pub(crate) fn output_is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { name, source }
         if [OUTPUT, "output"].contains(&name.as_str()) && source.kind() == io::ErrorKind::BrokenPipe)
@@ -93,8 +93,8 @@ pub(crate) struct Load {
     /// The file of the store, which is created if it does not exist; or the address of a running server, such as
     /// `http://localhost:7878`. A server limits the size of a document.
     store: PathBuf,
-    /// The files to load. The extension says the syntax: .nt .nq .ttl .trig .rdf .jsonld .n3, optionally followed by .gz
-    /// or .zst. - or @- is the standard input.
+    /// The files to load. The extension selects the syntax: .nt .nq .ttl .trig .rdf .jsonld .n3, optionally followed by
+    /// .gz or .zst. - or @- is the standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The syntax of all files, instead of that of their extension: nt, nq, ttl, trig, rdf, jsonld or n3.
@@ -106,7 +106,7 @@ pub(crate) struct Load {
     /// Resolve relative IRIs against this IRI.
     #[arg(long, value_name = "IRI")]
     base: Option<String>,
-    /// Read a context that JSON-LD documents refer to from this file. May be given several times.
+    /// Use this file as the context IRI of JSON-LD documents. Contexts are never fetched. May be given several times.
     #[arg(long, value_name = "IRI=FILE")]
     context: Vec<String>,
     /// Skip checks that are not needed to parse the documents.
@@ -135,13 +135,13 @@ fn rdf_format(name: &str) -> Result<RdfFormat> {
 }
 
 fn unknown_format(name: &str, known: &str) -> Error {
-    Error::Unsupported(format!("the format {name}; there are {known}"))
+    Error::Unsupported(format!("the format {name}; the formats are {known}"))
 }
 
 pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
     let Load { store, files, format, graph, base, context, lenient, keep_partial, quiet, token_file } =
         arguments;
-    // Only for files the size is known.
+    // Only files have a known size.
     let size = |file: &PathBuf| {
         if is_stdin(file) {
             return Ok(0);
@@ -188,7 +188,7 @@ pub(crate) fn load(arguments: Load, json: bool) -> Result<()> {
     }
     for context in context {
         let Some((iri, file)) = context.rsplit_once('=') else {
-            return Err(Error::Unsupported(format!("--context {context}: it is IRI=FILE")));
+            return Err(Error::Unsupported(format!("--context {context}: it must be IRI=FILE")));
         };
         options = options.context(iri, fs::read(file).map_err(|error| io_error(Path::new(file), error))?);
     }
@@ -288,8 +288,8 @@ pub(crate) fn query(arguments: Query, json: bool) -> Result<()> {
     format.write(results, output())?.end().map_err(output_error)
 }
 
-/// An output that ends with a line break. Results in some syntaxes have none, and a shell prompt would follow them on
-/// the same line.
+/// A writer that adds a line break if the output does not end with one. Otherwise a shell prompt would follow on the
+/// same line.
 struct Lines<W> {
     output: W,
     last: u8,
@@ -344,7 +344,7 @@ pub(crate) fn update(arguments: Update, json: bool) -> Result<()> {
     if let Some(server) = Server::named(&store, token_file.as_deref(), timeout)? {
         refuse(&[("--remote", remote)])?;
         server.update(&based(base.as_deref(), &sparql)?)?;
-        // The protocol has no counts.
+        // The SPARQL protocol does not return counts.
         return if json { write_line("{}") } else { Ok(()) };
     }
     let mut options = UpdateOptions::new();
@@ -369,8 +369,8 @@ pub(crate) fn update(arguments: Update, json: bool) -> Result<()> {
 pub(crate) struct Dump {
     /// The file of the store, or the address of a running server, such as `http://localhost:7878`.
     store: PathBuf,
-    /// The syntax: nq, trig or jsonld for all graphs, and nt, ttl, rdf and so on for one graph. The default is that of
-    /// the output's extension, and nq on the standard output.
+    /// The syntax: nq, trig or jsonld for all graphs, and nt, ttl, rdf and so on for one graph. The default is the
+    /// syntax of the output file's extension, and nq for the standard output.
     #[arg(long, short)]
     format: Option<String>,
     /// Write only this graph. `default` is the default graph.

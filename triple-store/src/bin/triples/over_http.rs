@@ -1,4 +1,4 @@
-//! Commands that ask a running server: its address stands in place of the file of the store.
+//! Commands on a running server, whose address is given in place of the file of the store.
 
 use crate::commands::{io_error, iri, is_stdin, output_error, token};
 use oxrdf::NamedNode;
@@ -63,11 +63,11 @@ impl Server {
             .map(drop)
     }
 
-    /// Adds a document, of which no quad is stored if it has an error.
+    /// Adds a document. If the document has an error, none of its quads are stored.
     pub(crate) fn load(&self, reader: impl Read, format: RdfFormat, graph: Option<&NamedNode>) -> Result<()> {
         let path = match graph {
             Some(graph) => format!("/store?graph={}", encoded(graph.as_str())),
-            // The server puts triples that are sent to no graph into a new one.
+            // Without a parameter, the server would store triples in a new graph.
             None if format.supports_datasets() => "/store".to_owned(),
             None => "/store?default".to_owned(),
         };
@@ -115,8 +115,8 @@ impl Server {
             request = request.header(*name, *value);
         }
         if method == "POST" {
-            // A server that refuses the request may close the connection before it has read the body, and its response is
-            // lost to a client that is still sending (RFC 9110, section 10.1.1).
+            // A server that refuses the request may close the connection before it has read the body. A client that is
+            // still sending would lose the response (RFC 9110, section 10.1.1).
             request = request.header("Expect", "100-continue");
         }
         if let Some(token) = &self.token {
@@ -135,7 +135,7 @@ impl Server {
     }
 }
 
-/// Refuses options that only a command on a file has.
+/// Refuses options that only commands on a file support.
 pub(crate) fn refuse(options: &[(&str, bool)]) -> Result<()> {
     match options.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Error::Unsupported(format!("{option} with the address of a server"))),
@@ -143,7 +143,7 @@ pub(crate) fn refuse(options: &[(&str, bool)]) -> Result<()> {
     }
 }
 
-/// The file, or the standard input. What is compressed is sent as it would be without.
+/// A reader of the file, or of the standard input. Decompresses the file by its extension.
 pub(crate) fn reader(file: &Path) -> Result<Box<dyn Read>> {
     if is_stdin(file) {
         return Ok(Box::new(io::stdin().lock()));
@@ -158,7 +158,7 @@ pub(crate) fn reader(file: &Path) -> Result<Box<dyn Read>> {
     reader.map_err(|source| io_error(file, source))
 }
 
-/// The syntax of a file, by its extension unless `format` says it.
+/// The syntax of a file: `format` if it is given, otherwise that of the extension.
 pub(crate) fn format_of(file: &Path, format: Option<RdfFormat>) -> Result<RdfFormat> {
     let name = file.display().to_string();
     let plain = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
@@ -176,7 +176,7 @@ pub(crate) fn based(base: Option<&str>, sparql: &str) -> Result<String> {
     })
 }
 
-/// A value of a query string: all but unreserved characters (RFC 3986, section 2.3) as bytes in hexadecimal.
+/// Percent-encodes a value of a query string, except unreserved characters (RFC 3986, section 2.3).
 fn encoded(value: &str) -> String {
     let byte = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),

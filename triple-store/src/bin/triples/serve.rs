@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// Refuse updates that change more quads than this.
     #[arg(long, value_name = "QUADS", default_value_t = 10_000_000)]
     most_changes: usize,
-    /// Let all queries and updates together take this many MiB of memory, and each of them half of it.
+    /// Limit the memory of all queries, updates and bodies together to this many MiB, and that of each to half of it.
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     query_memory: usize,
     /// Answer 503 to further requests while this many are running.
@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
     service_allow: Vec<String>,
 }
 
-/// How long a thread may continue with a request that was cut off, before the process ends.
+/// How long the process waits at its end for threads that still work on cancelled requests.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     result
 }
 
-/// Warns if more is open to clients than may be intended.
+/// Warns if the options let clients do more than the operator may intend.
 fn warn(arguments: &Arguments) {
     let Arguments { bind, token_file, token_for_reads, read_only, cors, .. } = arguments;
     if !bind.ip().is_loopback() && !token_for_reads {

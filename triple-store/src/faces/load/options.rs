@@ -40,7 +40,7 @@ pub struct LoadOptions {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The form of a context's IRI in which contexts are compared.
+/// The part of a context's IRI that is compared: without `http:` or `https:`, and without a slash at the end.
 fn context_key(iri: &str) -> &str {
     iri.trim_start_matches("https:").trim_start_matches("http:").trim_end_matches('/')
 }
@@ -93,8 +93,8 @@ impl LoadOptions {
         self
     }
 
-    /// Sets the syntax of files. It overrides their extension. It does not change the syntax of documents that is
-    /// given with them.
+    /// Sets the syntax of files, and overrides their extension. It has no effect on methods that have an argument for
+    /// the syntax.
     ///
     /// # Examples
     ///
@@ -149,8 +149,8 @@ impl LoadOptions {
         self
     }
 
-    /// Lets the holder of the token end the load with [`Error::Cancelled`]. Nothing is stored then. The token is checked for each
-    /// quad, and whenever text is read.
+    /// Cancelling the token ends the load with [`Error::Cancelled`]. Nothing is stored then. The token is checked for
+    /// each quad, and whenever text is read.
     ///
     /// # Examples
     ///
@@ -176,8 +176,8 @@ impl LoadOptions {
         self
     }
 
-    /// Gives the content of a context that JSON-LD documents refer to. Contexts are never fetched. IRIs that differ only
-    /// in `http` and `https`, or in a slash at the end, name the same context.
+    /// Provides the content of a context that JSON-LD documents refer to. Contexts are never fetched. IRIs that differ
+    /// only in `http` and `https`, or in a slash at the end, name the same context.
     ///
     /// # Examples
     ///
@@ -248,8 +248,8 @@ impl LoadOptions {
         Ok(if self.lenient { parser.lenient() } else { parser })
     }
 
-    /// Encodes the quads of a document. If there is an error and partial documents are kept, the quads before it and
-    /// the error.
+    /// Encodes the quads of a document. If there is an error and partial documents are kept, returns the quads before
+    /// the error, and the error.
     pub(super) fn encode(
         &self,
         document: &Document<'_>,
