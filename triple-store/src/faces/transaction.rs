@@ -5,7 +5,7 @@
 //!
 //! | | reads | at the end |
 //! |---|---|---|
-//! | optimistic | a snapshot, and records the patterns that it reads | takes the stripes of its reads and writes; if a commit after the snapshot changed a quad that it read, it runs again |
+//! | optimistic | a snapshot, and records the patterns that it reads | takes the stripes of its reads and writes; if a commit after the snapshot changed any of these quads, it runs again |
 //! | exclusive | the newest state, while it holds the stripes of its subjects, or all stripes | has nothing to check |
 //!
 //! After a few failed checks, a transaction runs exclusively, so every transaction ends.

@@ -52,8 +52,8 @@ impl Access {
         }
     }
 
-    /// Whether a request for this host is for this server. If only programs on this machine can reach the server, another
-    /// name may come from a foreign web page whose DNS name points here.
+    /// Whether a request for this host is for this server. If only programs on this machine can reach the server,
+    /// another host name may be a DNS rebinding attack by a foreign web page.
     pub(super) fn is_own(&self, host: &Authority) -> bool {
         !self.is_local || is_loopback(host.as_str()) || self.is_allowed(host.host())
     }
@@ -68,8 +68,8 @@ impl Access {
         if self.origin.as_deref().is_some_and(|allowed| allowed == "*" || allowed == origin) {
             return false;
         }
-        // Every resolver must resolve the name to this machine. Another name may be that of a foreign web page whose DNS entry
-        // points here.
+        // Every resolver resolves a loopback name to this machine. Another name may be that of a foreign web page whose
+        // DNS entry points here (DNS rebinding).
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
         let Some(host) = host else { return true };
         let is_own = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|page| host == *page);
@@ -97,10 +97,10 @@ fn check_token(token: &str, headers: &HeaderMap, what: &str) -> Result<(), Failu
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     match shown {
-        None => refuse(format!("{what} takes a bearer token"), "Bearer realm=\"triples\""),
+        None => refuse(format!("{what} requires a bearer token"), "Bearer realm=\"triples\""),
         Some(shown) if bool::from(shown.as_bytes().ct_eq(token.as_bytes())) => Ok(()),
         Some(_) => {
-            refuse("this is not the token".into(), "Bearer realm=\"triples\", error=\"invalid_token\"")
+            refuse("the bearer token is wrong".into(), "Bearer realm=\"triples\", error=\"invalid_token\"")
         }
     }
 }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_asked_for_and_compared_whole() {
+    fn a_token_is_required_and_compared_to_its_end() {
         let access = Access { token: Some("correct horse".into()), ..Access::default() };
         for (shown, expected) in [
             ("Bearer correct horse", 200),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_only_our_own_pages_write() {
+    fn without_a_token_pages_of_foreign_origins_cannot_write() {
         let access = Access { origin: Some("https://app.example".into()), ..Access::default() };
         for (origin, host, expected) in [
             ("http://localhost:7878", "localhost:7878", 200),

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The function that gets the lines.
+/// The function that is called with each line.
 #[derive(Clone)]
 pub(super) struct AccessLog(Arc<dyn Fn(&str) + Send + Sync>);
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn no_client_writes_a_line_of_its_own() {
+    fn no_client_can_forge_a_line() {
         assert_eq!(quoted("a\"b\\c\nd\u{7f}\u{e9}"), "\"a\\\"b\\\\c\\x0ad\\x7f\\xe9\"");
     }
 }

@@ -124,8 +124,9 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// `patience` is how long the client may read nothing, and how long it may wait for an answer after it closed its sending
-    /// side. It may send nothing while a query runs: code that waits for input has limits of its own.
+    /// `patience` limits how long the client may read nothing, and how long it may wait for an answer after it closed
+    /// its sending side. The client may send nothing while a query runs: code that waits for input has limits of its
+    /// own.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
         // Responses are written in large pieces, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_idlest_makes_room_and_those_worked_for_do_not() {
+    fn the_connection_that_is_idle_for_longest_is_closed_and_busy_ones_are_not() {
         let connections = Connections::new(3);
         let enter = || connections.enter().expect("there is a place");
         let is_open = |place: &Place| connections.open.lock().connections.contains_key(&place.number);

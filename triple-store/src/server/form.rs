@@ -1,8 +1,7 @@
 //! `multipart/form-data`: several documents in one body.
 //!
-//! The parser of the form gets one piece of the body at a time, and the next one only when it needs more. By itself it
-//! would read everything that has arrived. So a form takes no more memory than one document, however fast its client
-//! is.
+//! A form takes no more memory than one document, however fast its client sends. The parser by itself would read
+//! everything that has arrived. So it gets one piece of the body at a time, and the next piece only when it needs more.
 
 use super::failure::Failure;
 use super::incoming::Reader;
@@ -72,7 +71,9 @@ impl Feed {
                 let message = format!("the head of a part is larger than {HEAD} bytes");
                 return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
             }
-            let Some(pieces) = &self.pieces else { return Err(Failure::bad_request("the form broke off")) };
+            let Some(pieces) = &self.pieces else {
+                return Err(Failure::bad_request("the form ends too early"));
+            };
             match self.body.next()? {
                 Some(piece) => {
                     fed += piece.len();

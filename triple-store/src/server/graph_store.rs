@@ -35,7 +35,8 @@ enum Target {
 }
 
 impl Target {
-    /// The graph that a parameter names. If the path is below that of the store, the graph with that IRI.
+    /// The target that the parameters name. If the path is below `/store/`, the target is the graph whose IRI is the
+    /// request's address.
     fn of(parts: &Parts) -> Result<Self, Failure> {
         let mut target = match parts.uri.path().strip_prefix("/store/") {
             Some(path) if !path.is_empty() => {
@@ -51,14 +52,14 @@ impl Target {
                 _ => return Err(protocol::unknown(&name)),
             };
             if target.replace(named).is_some() {
-                return Err(Failure::bad_request("a request is about one graph, or all"));
+                return Err(Failure::bad_request("a request names one graph, or all graphs"));
             }
         }
         // A request that removes quads must name its target, so that a mistake does not empty the store.
         match target {
-            None if matches!(parts.method, Method::DELETE | Method::PUT) => {
-                Err(Failure::bad_request("say which graph: ?graph=IRI, ?default, or ?all for all of them"))
-            }
+            None if matches!(parts.method, Method::DELETE | Method::PUT) => Err(Failure::bad_request(
+                "the request must name its target: ?graph=IRI, ?default, or ?all for all graphs",
+            )),
             target => Ok(target.unwrap_or(Self::Everything)),
         }
     }
@@ -140,7 +141,7 @@ struct Documents<'a> {
     store: &'a TripleStore,
     target: &'a Target,
     base: String,
-    /// The new graph for triples that are sent to no graph.
+    /// The new graph for triples that are sent without the name of a graph.
     fresh: Option<&'a NamedNode>,
     is_fresh_used: bool,
     quads: Vec<EncodedQuad>,
@@ -186,7 +187,7 @@ impl Documents<'_> {
 async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Result<Response, Failure> {
     let sent = Sent::of(parts)?;
     let replaces = parts.method == Method::PUT;
-    // Triples that are posted to no graph get a new graph.
+    // Triples that are posted without the name of a graph get a new graph.
     let fresh = (target == Target::Everything && !replaces).then(|| fresh_graph(parts)).transpose()?;
     let base = target.base(parts);
     let deadline = shared.deadline();
@@ -236,14 +237,14 @@ fn fresh_graph(parts: &Parts) -> Result<NamedNode, Failure> {
 }
 
 fn unsupported(what: &str) -> Failure {
-    let message = format!("{what} must be RDF in a syntax that has a media type");
+    let message = format!("{what} must be RDF, and its media type that of an RDF syntax");
     Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
 }
 
 /// `PATCH`: an update of the graph (SPARQL 1.1 Graph Store HTTP Protocol, 5.7).
 async fn patch(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Result<Response, Failure> {
     if !matches!(Content::of(&parts.headers), Ok(Content::Update)) {
-        let message = format!("a patch is {PATCHES}, in UTF-8");
+        let message = format!("a patch must be {PATCHES} in UTF-8");
         let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
         return Err(failure.with(HeaderName::from_static("accept-patch"), PATCHES));
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The route that every client that can reach the server may use.
 const HEALTH: &str = "/health";
 
-/// Answers requests that must not reach a route.
+/// Rejects requests that must not reach a route.
 pub(super) async fn check(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     match checked(&shared, &request) {
         Ok(()) => next.run(request).await,
@@ -33,7 +33,7 @@ fn checked(shared: &Shared, request: &Request) -> Result<(), Failure> {
     }
     let codings: Vec<_> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
     if !codings.iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        let message = "of transfer codings there is chunked alone";
+        let message = "chunked is the only transfer coding that this server supports";
         return Err(Failure::new(StatusCode::NOT_IMPLEMENTED, message));
     }
     if request.uri().path() == HEALTH {
@@ -53,7 +53,7 @@ fn checked(shared: &Shared, request: &Request) -> Result<(), Failure> {
 fn host(headers: &HeaderMap, uri: &Uri) -> Result<Authority, Failure> {
     let mut fields = headers.get_all(header::HOST).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else {
-        return Err(Failure::bad_request("a request has one Host field"));
+        return Err(Failure::bad_request("a request must have one Host field"));
     };
     let named = field.to_str().ok().and_then(|field| field.parse::<Authority>().ok());
     let named = named.filter(|host| !host.as_str().contains('@') && !host.host().is_empty());

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// How many bytes per second a client has to send on average after the client timeout. One rule covers clients that
-/// stop and clients that send slowly, and it does not limit the size.
+/// How many bytes per second a client has to send on average after the client timeout. This one rule covers clients
+/// that stop and clients that send slowly, and it does not limit the size of a body.
 const SLOWEST: u64 = 1024;
 
 /// How many bytes are decompressed at a time. They expand to at most about 1,000 times as many.
@@ -60,10 +60,10 @@ impl Incoming {
         loop {
             let slowest = started + grace + Duration::from_secs(received / SLOWEST);
             let frame = timeout_at(slowest.min(deadline), body.frame()).await.map_err(|_| {
-                Failure::new(StatusCode::REQUEST_TIMEOUT, "the body of the request came too slowly")
+                Failure::new(StatusCode::REQUEST_TIMEOUT, "the body of the request arrived too slowly")
             })?;
             let Some(frame) = frame else { break };
-            let frame = frame.map_err(|_| Failure::bad_request("the body of the request broke off"))?;
+            let frame = frame.map_err(|_| Failure::bad_request("the body of the request ends too early"))?;
             // Trailers are ignored.
             let Ok(data) = frame.into_data() else { continue };
             received += data.len() as u64;
@@ -137,7 +137,7 @@ fn is_packed(headers: &HeaderMap) -> Result<bool, Failure> {
             Ok(true)
         }
         _ => {
-            let message = "send the body as it is or compressed by gzip";
+            let message = "send the body uncompressed, or compressed with gzip";
             let failure = Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
             Err(failure.with(header::ACCEPT_ENCODING, "gzip"))
         }
@@ -173,7 +173,7 @@ fn broken(error: &io::Error) -> Failure {
 }
 
 fn too_large(limit: u64) -> Failure {
-    let message = format!("the body is larger than {limit} bytes, the most this server takes");
+    let message = format!("the body is larger than {limit} bytes, the limit of this server");
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 

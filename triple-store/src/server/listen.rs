@@ -28,7 +28,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// How long it then waits until the work of cancelled requests has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long to wait if no connection can be accepted because files or memory ran out.
+/// How long to wait if no connection can be accepted because the process has no free file descriptor or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that listens at an address.
@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// See the [module](crate::server).
 #[derive(Debug)]
-#[must_use = "a server serves nobody until it is run"]
+#[must_use = "a server answers no requests until it is run"]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -76,8 +76,8 @@ impl Server {
         options.access.is_local = address.ip().is_loopback();
         if !options.access.is_local && !options.access.is_guarded() {
             return Err(Error::Unsupported(format!(
-                "to listen on {address}, where others than this machine can write, without a token: give one, or \
-                 serve read-only"
+                "listening on {address} without a token, because other machines could write: give a token, or serve \
+                 read-only"
             )));
         }
         let io = |source| Error::Io { name: address.to_string(), source };
@@ -139,7 +139,7 @@ impl Server {
             let open = Arc::clone(&shared);
             connections.spawn(async move {
                 open.metrics.connections.inc();
-                // An error of a connection is not reported: it is the client's.
+                // Errors of a connection are not reported, because its client causes them.
                 tokio::select! {
                     _ = connection => {}
                     () = place.connection.closed() => {}

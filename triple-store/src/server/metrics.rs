@@ -65,7 +65,7 @@ pub(super) async fn measure(State(shared): State<Arc<Shared>>, request: Request,
     let started = Instant::now();
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    // A client can send any method, and must not create counters by that.
+    // A client can send any method, and each would create a counter.
     let method = match request.method().as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
         _ => "other".to_owned(),
@@ -86,6 +86,6 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
     let running = shared.options.concurrency - shared.slots.available_permits();
     metrics.running.set(running.cast_signed() as i64);
     let mut exposition = String::new();
-    text::encode(&mut exposition, &metrics.registry).expect("a string takes what is written to it");
+    text::encode(&mut exposition, &metrics.registry).expect("writing to a string does not fail");
     ([(header::CONTENT_TYPE, OPEN_METRICS)], exposition).into_response()
 }

@@ -7,9 +7,9 @@
 //! | `/update` | POST | SPARQL updates |
 //! | `/sparql` | GET, POST | either |
 //! | `/store` | GET, HEAD, PUT, POST, PATCH, DELETE | the graph that `?graph=IRI` or `?default` names; `?all` is all of them |
-//! | `/store/...` | the same | the graph whose IRI this address is |
+//! | `/store/...` | the same | the graph whose IRI is this address |
 //! | `/prefixes` | GET | prefixes of the store and well-known ones, as Turtle |
-//! | `/health` | GET | 200 while the store takes writes |
+//! | `/health` | GET | 200 while the store accepts writes |
 //! | `/metrics` | GET | counters, for Prometheus |
 //!
 //! Answers are in the syntax that `Accept` asks for. Several documents can be sent to `/store` in one request, as

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_offer_is_read_back_as_what_it_stands_for() {
+    fn every_offered_media_type_is_parsed_as_its_syntax() {
         for (media_type, format) in GRAPH.iter().chain(DATASET) {
             let read = RdfFormat::from_media_type(media_type).unwrap();
             // These media types belong to several syntaxes. Which one is meant depends on the results.

@@ -79,7 +79,7 @@ impl ServerOptions {
         self
     }
 
-    /// Requires this bearer token (RFC 6750) for writing. Requests without it get 401. It is compared in constant
+    /// Requires this bearer token (RFC 6750) for writing. Requests without it get 401. The comparison takes constant
     /// time.
     ///
     /// # Examples
@@ -129,7 +129,7 @@ impl ServerOptions {
         }
         let origin = self.access.origin.as_ref().filter(|origin| !is_origin(origin))?;
         Some(format!(
-            "the origin {origin}: it is * or a scheme, a host and maybe a port, like https://example.com"
+            "the origin {origin}: it must be *, or a scheme, a host and optionally a port, such as https://example.com"
         ))
     }
 
@@ -147,8 +147,9 @@ impl ServerOptions {
         self
     }
 
-    /// Refuses request bodies that are longer than this many bytes after decompression, with 413. The body as it is sent
-    /// is held in the [memory of queries](Self::query_memory), and may take half of that.
+    /// Refuses request bodies that are longer than this many bytes after decompression, with 413. While a request runs,
+    /// its body, as it was sent, counts towards the [memory of queries](Self::query_memory) and may take half of that
+    /// memory.
     ///
     /// # Examples
     ///
@@ -173,10 +174,10 @@ impl ServerOptions {
         self
     }
 
-    /// Closes connections of slow clients: those that don't send the head of a request within this time, that send
-    /// the body at less than 1 KiB/s on average after this time (408), that read nothing of the response for this
-    /// time, or that are idle for longer. A client that has closed its side of the connection may still wait for its
-    /// answer, which can't be detected, so it has this time too.
+    /// Closes connections of slow clients: those that don't send the head of a request within this time, that send the
+    /// body at less than 1 KiB/s on average after this time (408), that read nothing of the response for this time, or
+    /// that are idle for longer. The server can't detect whether a client that has closed its sending side still waits
+    /// for an answer, so such a client has this time too.
     ///
     /// # Examples
     ///
@@ -233,8 +234,8 @@ impl ServerOptions {
         self
     }
 
-    /// How many connections may be open at the same time. For a further one, the server closes the connection whose last
-    /// request is the longest ago. If all have a running request, a few more connections may ask for `/health`, and get 503 for
+    /// How many connections may be open at the same time. For one more, the server closes the connection that has been
+    /// idle for longest. If all have a running request, a few more connections may ask for `/health`, and get 503 for
     /// anything else.
     ///
     /// # Examples

@@ -63,7 +63,7 @@ async fn prefixes(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     prefixes.extend(shared.store.namespaces());
     let mut document = String::new();
     for (prefix, iri) in prefixes {
-        writeln!(document, "PREFIX {prefix}: <{iri}>").expect("a string takes what is written to it");
+        writeln!(document, "PREFIX {prefix}: <{iri}>").expect("writing to a string does not fail");
     }
     ([(header::CONTENT_TYPE, "text/turtle; charset=utf-8")], document)
 }

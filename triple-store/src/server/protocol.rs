@@ -131,11 +131,12 @@ pub(super) fn operation(
             Ok(Operation::Update { text: text(operation), dataset: using })
         }
         (Some(_), None, true) | (None, Some(_), true) => Err(Failure::bad_request(mismatch)),
-        _ => Err(Failure::bad_request("a request has exactly one query or update")),
+        _ => Err(Failure::bad_request("a request must have exactly one query or update")),
     }
 }
 
-/// The error for an unknown parameter. Ignoring it would do something else than the client asked for.
+/// The error for an unknown parameter. If the server ignored the parameter, it would do something else than the client
+/// asked for.
 pub(super) fn unknown(name: &str) -> Failure {
     Failure::bad_request(format!("there is no parameter {name}"))
 }
@@ -146,8 +147,9 @@ pub(super) fn unknown(name: &str) -> Failure {
 ///
 /// 400 if it is not an absolute IRI.
 pub(super) fn graph(parameter: &str, iri: &str) -> Result<NamedNode, Failure> {
-    NamedNode::new(iri)
-        .map_err(|error| Failure::bad_request(format!("{parameter}: <{iri}> is no absolute IRI: {error}")))
+    NamedNode::new(iri).map_err(|error| {
+        Failure::bad_request(format!("{parameter}: <{iri}> is not an absolute IRI: {error}"))
+    })
 }
 
 #[cfg(test)]

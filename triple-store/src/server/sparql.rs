@@ -72,9 +72,9 @@ pub(super) async fn handle(
         Operation::Update { text, dataset } if endpoint != Endpoint::Query && !by_get => {
             update(shared, slot, &parts, text, dataset).await
         }
-        Operation::Query { .. } => Err(Failure::bad_request("this endpoint takes updates")),
-        Operation::Update { .. } if by_get => Err(Failure::bad_request("an update is sent by POST")),
-        Operation::Update { .. } => Err(Failure::bad_request("this endpoint takes queries")),
+        Operation::Query { .. } => Err(Failure::bad_request("this endpoint accepts only updates")),
+        Operation::Update { .. } if by_get => Err(Failure::bad_request("an update must be sent by POST")),
+        Operation::Update { .. } => Err(Failure::bad_request("this endpoint accepts only queries")),
     }
 }
 

@@ -18,14 +18,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// How many bytes of a response are sent together. A response that is not longer is sent when it is complete, with
-/// its length, and with an error status if the work fails.
+/// How many bytes of a response are sent together. A shorter response is sent when it is complete, with its length, or
+/// with an error status if the work fails.
 const CHUNK: usize = 64 << 10;
 
 /// The most chunks that wait for the client.
 const WAITING: usize = 2;
 
-/// How long a request waits, after its end, until its work has noticed that.
+/// How long after its deadline a request waits until its work has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A duration that no request reaches and that every clock can represent.

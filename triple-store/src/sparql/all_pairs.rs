@@ -78,8 +78,8 @@ impl Marks {
     }
 }
 
-/// All pairs that any number of steps connect. Nodes on one cycle reach the same nodes, so these are searched only
-/// once.
+/// All pairs of nodes that one or more steps connect, or zero or more. Nodes on one cycle reach the same nodes, so
+/// they are searched only once.
 pub(super) struct AllPairs {
     nodes: Vec<TermId>,
     along: Links,
@@ -89,9 +89,11 @@ pub(super) struct AllPairs {
     found_back: Marks,
     done: Vec<bool>,
     next: usize,
-    /// Nodes that reach the same nodes, those nodes, and the position in the pairs of both.
+    /// Nodes that reach the same nodes.
     from: Vec<usize>,
+    /// The nodes that they reach.
     to: Vec<usize>,
+    /// The positions of the next pair in `from` and `to`.
     place: (usize, usize),
     _kept: Kept,
 }

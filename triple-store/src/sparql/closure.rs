@@ -182,8 +182,7 @@ impl Dataset {
                 }
             })?;
         }
-        // With zero steps allowed, a path leads from a term to itself. In the data, only a node of the graph is
-        // connected with itself.
+        // With zero steps, a path leads from a term to itself, but only if the term is a node of the graph.
         if closure.or_none || set.contains(&node) {
             let leads_on = set.iter().any(|reached| *reached != node);
             if leads_on || self.is_node(node, graph)? {

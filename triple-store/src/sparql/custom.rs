@@ -39,12 +39,12 @@ impl Custom {
         self.aggregates.insert(name, Arc::new(new));
     }
 
-    /// A parser with the names of the aggregates. Otherwise it could not distinguish them from functions.
+    /// Adds the names of the aggregates to a parser. Otherwise the parser could not distinguish them from functions.
     pub(super) fn tell(&self, parser: SparqlParser) -> SparqlParser {
         self.aggregates.keys().cloned().fold(parser, SparqlParser::with_custom_aggregate_function)
     }
 
-    /// Whether a parser has to be told of them.
+    /// Whether a parser needs the names of the aggregates.
     pub(super) fn concern_parser(&self) -> bool {
         !self.aggregates.is_empty()
     }

@@ -262,7 +262,7 @@ fn held(quad: &InternalQuad<TermId>) -> InternalQuad<Held> {
     }
 }
 
-/// The quads that match a pattern. Joins make one for every row, so it is small.
+/// The quads that match a pattern. Joins create one for every row, so the type is small.
 pub(super) struct Quads {
     scan: Option<Scan>,
     merge: Option<Box<Merge>>,

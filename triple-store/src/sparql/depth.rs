@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_and_links_are_bounded_wherever_they_hide() {
+    fn nesting_and_links_are_bounded_in_every_construct() {
         for bracket in ["{", "(", "[", "<<", "1 < (", "<a(b> (", "\"\\u+123\" ("] {
             assert!(!passes(&bracket.repeat(NESTING + 1)), "{bracket}");
         }
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_parser_may_read_in_two_ways_counts_in_both() {
+    fn ambiguous_text_counts_in_both_readings() {
         let deep = "(".repeat(NESTING + 1);
         for text in [
             format!("FILTER(1<{deep}1>2)"),
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_text_or_data_is_no_structure() {
+    fn strings_comments_and_data_do_not_count() {
         let many = |part: &str| part.repeat(LINKS + 1);
         for text in [
             format!("\"{}\"", many("{")),
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_break_off_end_the_scan() {
+    fn truncated_texts_end_the_scan() {
         for text in ["\"", "'''", "'\\", "'\\u12", "<", "<urn", "#", "é", "\"\\\"", "}", "\\", ">>", "<<"] {
             assert!(passes(text), "{text}");
         }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 impl Snapshot {
     /// The plan of a query as JSON: for each node, the number of rows and the time, and for a triple pattern also the
-    /// estimated number of rows. The query is evaluated for that.
+    /// estimated number of rows. The query is evaluated to measure them.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ fn with_estimates(plan: &str, mut estimates: Estimates) -> String {
         if let Some((_, rows)) = place.map(|place| estimates.remove(place)) {
             let rest = rest.strip_prefix('"').unwrap_or(rest);
             write!(explained, "\",\"estimated number of results\":{:.0}{rest}", rows.min(1e18))
-                .expect("text has room");
+                .expect("writing to a string does not fail");
         } else {
             explained.push_str(rest);
         }

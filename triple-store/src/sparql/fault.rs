@@ -60,7 +60,7 @@ fn is_keyword(expected: &str) -> bool {
 /// Finds a string that is not closed.
 fn unfinished<'w>(words: &'w [Word<'w>]) -> Option<Found<'w>> {
     let last = words.last().filter(|last| last.is_unfinished())?;
-    Some((Some(last), "a string is not closed, which begins".into()))
+    Some((Some(last), "nothing closes the string".into()))
 }
 
 fn prefix<'w>(words: &'w [Word<'w>], farthest: usize, expected: &[String]) -> Option<Found<'w>> {
@@ -87,7 +87,7 @@ fn relative<'w>(words: &'w [Word<'w>], has_base: bool) -> Option<Found<'w>> {
         return None;
     }
     let word = words.iter().find(|word| word.is_relative_iri())?;
-    Some((Some(word), format!("the IRI {} is relative: declare a BASE, or give one by --base;", word.text)))
+    Some((Some(word), format!("no base IRI (BASE or --base) for the relative IRI {}", word.text)))
 }
 
 /// Finds an incomplete triple.
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_in_a_line() {
+    fn mistakes_are_explained_in_one_line() {
         for (query, expected) in [
             (
                 "SELECT * { ?s schema:name ?o }",
@@ -177,12 +177,9 @@ mod tests {
                 "an object is missing after ?o <urn:p> at 1:34",
             ),
             ("SELECT * { ?s ?p ?o", "nothing closes the { at 1:10"),
-            ("SELECT * { ?s ?p \"abc }", "a string is not closed, which begins at 1:18"),
+            ("SELECT * { ?s ?p \"abc }", "nothing closes the string at 1:18"),
             ("SELEKT * { ?s ?p ?o }", "unexpected SELEKT (CONSTRUCT could stand there) at 1:1"),
-            (
-                "SELECT * { <a> ?p ?o }",
-                "the IRI <a> is relative: declare a BASE, or give one by --base; at 1:12",
-            ),
+            ("SELECT * { <a> ?p ?o }", "no base IRI (BASE or --base) for the relative IRI <a> at 1:12"),
             (
                 "ASK { ?s ?p ?o } extra",
                 "unexpected extra (GROUP or LATERAL or LIMIT or ORDER or SERVICE could stand there) at 1:18",
@@ -195,9 +192,9 @@ mod tests {
         assert!(TripleStore::in_memory().query_with("SELECT * { <a> ?p ?o }", &based).is_ok());
     }
 
-    /// Whatever is cut off or inserted, the error is a short line with a position inside the text.
+    /// Wherever a query is truncated or changed, the error is a short line with a position inside the text.
     #[test]
-    fn every_error_is_a_line() {
+    fn every_error_is_one_line() {
         let query = "PREFIX a: <urn:a> SELECT ?x (COUNT(*) AS ?n) WHERE {\n ?x a:b 'c'@en ; a [ ?p (1 2.5) ] .\n
                      OPTIONAL { ?x <urn:q>/a:r* ?y } FILTER(?y < 3 && EXISTS { ?y ?z 'é\\n' }) # so\n } GROUP BY ?x";
         let lines = query.lines().count() as u64;

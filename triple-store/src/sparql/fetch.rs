@@ -19,7 +19,7 @@ use std::time::Instant;
 pub(super) type Loaded = Vec<EncodedQuad>;
 
 impl TripleStore {
-    /// The documents of each `LOAD` of an update, in order. A `LOAD SILENT` that fails has none.
+    /// The quads of the document of each `LOAD` of an update, in order. A `LOAD SILENT` that fails has no quads.
     pub(super) fn documents(&self, update: &Update, options: &QueryOptions) -> Result<Vec<Loaded>> {
         let started = Instant::now();
         let mut documents = Vec::new();
@@ -46,7 +46,7 @@ impl TripleStore {
         let failed = |error| Error::Remote { iri: source.clone().into_string(), source: error };
         let RemoteDocument { media_type, body } = remote.fetch(source, time).map_err(failed)?;
         let format = format(&media_type, source.as_str()).ok_or_else(|| {
-            failed(io::Error::new(io::ErrorKind::InvalidData, format!("{media_type:?} is no syntax of RDF")))
+            failed(io::Error::new(io::ErrorKind::InvalidData, format!("{media_type:?} is not an RDF syntax")))
         })?;
         let load = LoadOptions::new().base_iri(source.as_str()).graph(graph(destination)).one_graph(true);
         self.encode_whole(body, format, source.as_str(), &load).map_err(|error| match error {
@@ -69,7 +69,7 @@ fn format(media_type: &str, iri: &str) -> Option<RdfFormat> {
 
 /// The error if there is no client.
 pub(super) fn refused(source: &NamedNode) -> Error {
-    Error::Unsupported(format!("LOAD {source}: other servers are not read from"))
+    Error::Unsupported(format!("LOAD {source}: requests to other servers are not allowed"))
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_syntax_is_what_the_server_says_or_else_the_extension() {
+    fn the_syntax_follows_the_media_type_and_then_the_extension() {
         for (media_type, iri, expected) in [
             ("text/turtle; charset=utf-8", "http://example.com/a.rdf", Some(RdfFormat::Turtle)),
             ("text/plain", "http://example.com/a.ttl?b.rdf#c", Some(RdfFormat::Turtle)),

@@ -280,7 +280,7 @@ fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
-/// The blank node for a text in the solution with this blank node.
+/// `BNODE` of a text: its name is derived from the text and from the solution's own blank node.
 fn blank_node(arguments: &[Term]) -> Option<Term> {
     match arguments {
         [Term::Literal(text), Term::BlankNode(own)] if text.datatype() == xsd::STRING => {
@@ -386,7 +386,7 @@ impl AggregateFunctionAccumulator for Concat {
         match (str(revealed(element)), &mut self.parts) {
             (Some(Term::Literal(part)), Some(parts)) => {
                 let part = part.destruct().0;
-                // With `DISTINCT` the evaluator holds it too.
+                // With `DISTINCT`, the evaluator holds the text too.
                 self.kept.add(2 * part.len() + ENTRY);
                 parts.push(part);
             }

@@ -165,7 +165,8 @@ fn pass_through(expression: &mut Expression, graph: &Variable) {
     });
 }
 
-/// Whether the solutions come from the graph. A graph that the query names only has to exist.
+/// Which solutions come from triple patterns over the graph. With `of_a_name`, the query names the graph by its IRI: no
+/// variable has to be bound to the graph, which only has to exist.
 fn reads(pattern: &GraphPattern, of_a_name: bool) -> Reads {
     let of = |pattern: &GraphPattern| reads(pattern, of_a_name);
     match pattern {

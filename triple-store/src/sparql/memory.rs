@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_comes_back() {
+    fn dropped_memory_returns_to_the_budget() {
         let memory = Arc::new(Memory::new(4 * PORTION));
         let new = || Taken::of(Some(Arc::clone(&memory)));
         let (mut a, mut b) = (new(), new());

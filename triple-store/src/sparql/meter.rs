@@ -6,8 +6,8 @@
 //! are checked. Other data of the library is counted where it passes this crate: computed terms, the state of aggregates, the
 //! triples of a `CONSTRUCT`.
 //!
-//! To end an evaluation, it is unwound as by a panic, but without a message, because there is no other way out of the
-//! library's loops. [`Meter::run`] catches it. If panics abort the process, the evaluation ends with its next result
+//! An evaluation is ended by unwinding, as by a panic but without a message, because the library's loops have no other
+//! exit. [`Meter::run`] catches the unwinding. If panics abort the process, the evaluation ends with its next result
 //! instead.
 
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ fn check() {
 }
 
 fn with_current(work: impl FnOnce(&Gauge)) {
-    // This does nothing in a thread that ends or unwinds already.
+    // Does nothing in a thread that already ends or unwinds.
     let current = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
     if let Some(gauge) = current.filter(|_| !std::thread::panicking()) {
         work(&gauge);
@@ -240,12 +240,12 @@ impl Gauge {
 /// The payload with which an evaluation is unwound.
 struct Stopped;
 
-/// The count of one evaluation.
+/// The meter of one evaluation.
 pub(super) struct Meter(Rc<Gauge>);
 
 impl Meter {
-    /// `variables` is the number of variables in a row, `aggregates` that of the aggregates of a group, and `strings`
-    /// that of the strings that an expression may hold at the same time.
+    /// `variables` is the number of variables in a row, `aggregates` the number of aggregates of a group, and `strings`
+    /// the most strings that an expression may hold at the same time.
     pub(super) fn new(
         token: CancellationToken,
         budget: Budget,

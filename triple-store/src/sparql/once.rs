@@ -49,7 +49,7 @@ impl Failure {
 pub(super) fn tell(onces: Vec<Once>, mut evaluator: QueryEvaluator, context: &Context) -> QueryEvaluator {
     for once in onces {
         let name = once.name.clone();
-        // A pattern may use another one, which comes before it.
+        // A pattern may use the patterns before it.
         let asked = Asked {
             once,
             evaluator: evaluator.clone(),
@@ -89,7 +89,7 @@ impl Asked {
     fn answer(&self, arguments: &[Term]) -> Result<bool> {
         let (common, others) = arguments.split_at(self.once.common.len());
         let is_nothing = |term: &Term| matches!(term, Term::NamedNode(node) if node.as_str() == NOTHING);
-        // This is an error, so there is no row.
+        // A comparison with an error is an error, so no row matches.
         if others.iter().any(is_nothing) {
             return Ok(false);
         }
@@ -215,7 +215,7 @@ mod tests {
 
     /// An error that ends the evaluation of the pattern is returned unchanged, and cancels nothing.
     #[test]
-    fn an_error_is_told() {
+    fn an_error_is_returned() {
         let store = TripleStore::in_memory();
         let mut source = store.snapshot().source;
         source.reads = Some(Arc::new(Mutex::new(Reads::Within(Vec::new()))));

@@ -1,7 +1,7 @@
-//! Queries that were parsed before.
+//! A cache of parsed queries.
 //!
-//! Programs ask few texts, and those again and again; to parse a short one takes as long as to evaluate it. What a text
-//! means depends on nothing else, unless the options have a base IRI or aggregates.
+//! Programs repeat a few queries, and parsing a short query takes as long as evaluating it. The parsed query depends
+//! only on its text, unless the options have a base IRI or aggregates.
 
 use super::depth::Room;
 use parking_lot::Mutex;
@@ -9,31 +9,32 @@ use spargebra::Query;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-/// Texts that are remembered at most: with one more, all are forgotten. A query takes some twenty times the bytes of its text.
+/// The most queries in the cache. Adding one more clears the cache. A parsed query takes about 20 times the bytes of
+/// its text.
 const MOST_TEXTS: usize = 64;
-/// Bytes of a text.
+/// The most bytes of a text in the cache.
 const MOST_BYTES: usize = 2048;
 
 static PARSED: LazyLock<Mutex<Parsed>> = LazyLock::new(Mutex::default);
 
 type Parsed = HashMap<Box<str>, (Arc<Query>, Room), ahash::RandomState>;
 
-/// The query that a text was parsed to, and the stack it takes.
+/// The cached query of a text, and the stack that it needs.
 pub(super) fn find(text: &str) -> Option<(Arc<Query>, Room)> {
     if text.len() > MOST_BYTES { None } else { PARSED.lock().get(text).cloned() }
 }
 
-/// Remembers a query, unless it is large or deep.
+/// Adds a query to the cache, unless it is large or deep.
 pub(super) fn remember(text: &str, query: &Query, room: Room) {
     if text.len() <= MOST_BYTES && room.is_small() {
         let query = Arc::new(query.clone());
         let forgotten = add(&mut PARSED.lock(), text, query, room);
-        // A query is dropped by recursion.
+        // Dropping a query is recursive.
         Room::SMALL.run(|| drop(forgotten));
     }
 }
 
-/// Returns what is forgotten for it.
+/// Adds a query. Returns the queries that were removed to make room for it.
 fn add(parsed: &mut Parsed, text: &str, query: Arc<Query>, room: Room) -> Parsed {
     let forgotten = if parsed.len() < MOST_TEXTS { Parsed::default() } else { std::mem::take(parsed) };
     parsed.insert(text.into(), (query, room));
@@ -47,7 +48,7 @@ mod tests {
     use spargebra::SparqlParser;
 
     #[test]
-    fn as_many_texts_are_kept_as_there_may_be() {
+    fn a_full_cache_is_cleared() {
         let mut parsed = Parsed::default();
         for n in 0..3 * MOST_TEXTS {
             let text = format!("ASK {{ ?s ?p {n} }}");
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_or_deep_is_not_remembered() {
+    fn large_and_deep_queries_are_not_cached() {
         let remembered = |text: &str| {
             TripleStore::in_memory().query(text).unwrap();
             find(text).is_some()
@@ -69,9 +70,9 @@ mod tests {
         assert!(!remembered(&format!("ASK {{ FILTER({}true) }}", "!".repeat(1000))));
     }
 
-    /// Whether the text is one that was parsed before or not, the answer is that of the data and the options of the moment.
+    /// A cached query reads the current data, and uses the options of its call.
     #[test]
-    fn answers_are_those_of_the_moment() {
+    fn a_cached_query_uses_current_data_and_options() {
         let store = TripleStore::in_memory();
         let columns_and_rows = |text: &str| {
             let QueryResults::Solutions(rows) = store.query(text).unwrap() else { panic!("{text}") };

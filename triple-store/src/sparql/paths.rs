@@ -1,8 +1,8 @@
 //! Property paths (SPARQL 1.1 Query, 9 and 18.4), rewritten to a form that the evaluator handles correctly.
 //!
-//! It treats each path as a set of pairs. That is right inside `*`, `+` and `?`. Outside, a sequence is a join and an
-//! alternative is a union, which keep duplicates. Also, for the evaluator a path of length zero connects a term of the
-//! query with itself only if the term occurs in the data.
+//! The evaluator treats each path as a set of pairs. That is right inside `*`, `+` and `?`. Outside, a sequence is a
+//! join and an alternative is a union, which keep duplicates. Also, for the evaluator a path of length zero connects a
+//! term of the query with itself only if the term occurs in the data.
 
 use super::rules::Rules;
 use oxrdf::{BlankNode, NamedNode, Variable};

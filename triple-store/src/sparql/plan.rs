@@ -1,8 +1,9 @@
-//! The query planner. It knows from the indexes how many quads match, which the optimizer does not.
+//! The query planner. The planner reads from the indexes how many quads match a pattern; the optimizer does not have
+//! these counts.
 //!
 //! The optimizer `sparopt` orders the patterns of a join only by their shape, and those in `EXISTS` not at all. Here
-//! they are ordered by the counts of the indexes before the optimizer runs: see [`join`]. The index alone answers a
-//! count of one pattern.
+//! they are ordered by the counts of the indexes before the optimizer runs: see [`join`]. A query that counts the
+//! matches of one pattern is answered from the index alone.
 
 mod condition;
 mod equal;
@@ -266,8 +267,8 @@ impl Planner<'_> {
 
     /// Rewrites the patterns in an expression, in which these variables are bound by `rows` rows.
     fn visit_expression(&self, expression: &mut Expression, bound: &Names, rows: f64) {
-        // If the pattern assigns a variable of the row again, the evaluator compares both values where it joins, and
-        // only there.
+        // If the pattern assigns a variable of the row again, the evaluator compares the two values only where it joins
+        // them.
         if let Expression::Exists(pattern) = expression
             && !assigns(pattern, bound)
         {
@@ -307,7 +308,7 @@ impl Planner<'_> {
         }
         match self.constants(pattern, Graphs::One(TermId::DEFAULT_GRAPH)) {
             Some(pattern) => self.source.count(&pattern).ok(),
-            // A transaction has to record what it found absent, which requires an id.
+            // A transaction has to record the quads that it found absent, and a record requires ids.
             None if self.source.reads.is_some() => None,
             None => Some(0),
         }

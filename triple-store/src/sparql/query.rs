@@ -150,7 +150,7 @@ impl QueryOptions {
                 QueryResults::Solutions(QuerySolutionIter::new(variables, rows))
             }
             QueryResults::Graph(triples) => {
-                // The evaluator returns no triple twice, and remembers all for that.
+                // The evaluator returns each triple once, so it remembers all of them.
                 let remembered =
                     matches!(query, Query::Construct { .. }).then_some(size as fn(&Triple) -> usize);
                 let triples = Steps { results: Some(triples), token, failure, room, meter, remembered };
@@ -207,8 +207,8 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`Error::Sparql`] if the query has a syntax error. [`Error::TooDeep`] if it nests more than 128 brackets or 12
-    /// `OPTIONAL`s, or has more than 4,096 links, of which a triple pattern counts for four. [`Error::Evaluation`] or
-    /// [`Error::Cancelled`], from this method or from the results.
+    /// `OPTIONAL`s, or has more than 4,096 linked parts: operators, consecutive brackets, and triple patterns, each of
+    /// which counts as four. [`Error::Evaluation`] or [`Error::Cancelled`], from this method or from the results.
     ///
     /// # Examples
     ///

@@ -60,7 +60,7 @@ impl ResultFormat {
         let solutions = || self.solutions.map(QueryResultsSerializer::from_format);
         match results {
             QueryResults::Boolean(value) => solutions()
-                .ok_or_else(|| mismatch("a truth value"))?
+                .ok_or_else(|| mismatch("a boolean"))?
                 .serialize_boolean_to_writer(writer, value)
                 .map_err(unwritten),
             QueryResults::Solutions(rows) => {

@@ -323,7 +323,7 @@ impl<'a> Rules<'a> {
                     *function = Function::Custom(exactly);
                 }
             }
-            // The evaluator reads it disguised.
+            // The object is disguised already: see `exact::expression_term`.
             Expression::FunctionCall(Function::Object, arguments) => {
                 for argument in arguments {
                     self.value(argument);

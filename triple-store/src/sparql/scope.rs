@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn named_subjects_are_found_wherever_they_stand() {
+    fn named_subjects_are_found_in_every_position() {
         for (update, expected) in [
             ("INSERT DATA { <urn:a> <urn:p> 1 . <urn:b> <urn:p> 1 }", Some(2)),
             ("DELETE DATA { <urn:a> <urn:p> 1 }; INSERT DATA { <urn:a> <urn:p> 2 }", Some(1)),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_may_touch_any_subject_holds_all_stripes() {
+    fn updates_that_may_access_any_subject_hold_all_stripes() {
         for update in [
             "DELETE WHERE { ?s <urn:p> ?o }",
             "INSERT { ?s <urn:p> 1 } WHERE { <urn:a> <urn:p> ?s }",

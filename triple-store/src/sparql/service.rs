@@ -223,7 +223,9 @@ impl<'a> Services<'a> {
     ) -> Result<Vec<Row>> {
         let time = self.options.time_left(self.started)?;
         let Some(remote) = &self.options.remote else {
-            return Err(Error::Unsupported(format!("SERVICE {endpoint}: other servers are not asked")));
+            return Err(Error::Unsupported(format!(
+                "SERVICE {endpoint}: requests to other servers are not allowed"
+            )));
         };
         // A query must have columns, even if none of its values are needed.
         let column = [Variable::new_unchecked("found")];
@@ -234,13 +236,13 @@ impl<'a> Services<'a> {
         let RemoteDocument { media_type, body } = remote.query(endpoint, &query, time).map_err(failed)?;
         let invalid = |what: String| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
         let Some(format) = QueryResultsFormat::from_media_type(&media_type) else {
-            return Err(invalid(format!("it answers {media_type:?}, which is no syntax of results")));
+            return Err(invalid(format!("it answers {media_type:?}, which is not a syntax of results")));
         };
         let parsed = QueryResultsParser::from_format(format).for_reader(body);
         let ReaderQueryResultsParserOutput::Solutions(solutions) =
             parsed.map_err(|error| failed(error.into()))?
         else {
-            return Err(invalid("it answers a SELECT with a truth value".into()));
+            return Err(invalid("it answers a SELECT with a boolean".into()));
         };
         let mut names = HashMap::new();
         let mut rows = Vec::new();
@@ -288,8 +290,11 @@ impl Bindings {
 
     /// The bindings of each endpoint that a variable names.
     fn by_endpoint(mut self, name: &Variable) -> Result<HashMap<NamedNode, Self>> {
-        let unbound =
-            || Error::Unsupported(format!("SERVICE {name}: not all solutions beside it name an endpoint"));
+        let unbound = || {
+            Error::Unsupported(format!(
+                "SERVICE {name}: not every solution that is joined with it names an endpoint"
+            ))
+        };
         let at = self.variables.iter().position(|variable| variable == name).ok_or_else(unbound)?;
         self.variables.remove(at);
         let mut endpoints: HashMap<NamedNode, Self> = HashMap::new();

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_optimizer() {
+    fn simple_queries_need_no_optimizer() {
         for group in [
             "?s ?p ?o",
             "?s ?p ?o . ?o ?q ?r OPTIONAL { ?o <urn:p> ?x . ?x <urn:p> _:b }",
@@ -168,7 +168,7 @@ mod tests {
         (triples, optionals).prop_map(|(triples, optionals)| triples + &optionals.concat()).boxed()
     }
 
-    /// One that is the right one wherever its variables are bound: it compares the IRIs' text.
+    /// A condition that has the same result wherever its variables are bound: it compares the text of IRIs.
     fn condition() -> impl Strategy<Value = String> {
         let name = || prop::sample::select(&["?a", "?b", "?c", "?d", "?e"][..]);
         prop_oneof![

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_asked_for_unless_that_is_to_be_silent() {
+    fn sources_are_checked_unless_the_operation_is_silent() {
         let source = |text: &str| format!("ADD {text} TO <{SOURCE}> ; ");
         let text = "COPY <a> TO <b>; move silent <a> to <b> ; ADD GRAPH x:to TO DEFAULT";
         let expected = format!(

@@ -35,8 +35,8 @@ impl TripleStore {
     /// Runs a SPARQL 1.1 Update request as one serializable transaction: all of its operations take effect at once,
     /// or none does.
     ///
-    /// If its text names every subject that it reads or writes, it holds only their stripes from before it reads
-    /// until it is logged. Otherwise it holds all stripes.
+    /// If the text names every subject that the update reads or writes, the update holds only the stripes of these
+    /// subjects, from before it reads until it is logged. Otherwise it holds all stripes.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Checks that the graph exists that the next operation copies. The default graph always exists.
+    /// Checks that the graph that the next operation copies exists. The default graph always exists.
     fn check_source(&self, pattern: &GraphPattern) -> Result<()> {
         let GraphPattern::Graph { name: NamedNodePattern::NamedNode(graph), .. } = pattern else {
             return Ok(());
@@ -304,9 +304,9 @@ fn asks_for_source(insert: &[QuadPattern]) -> bool {
 /// Sets the dataset of the request in an operation.
 fn use_dataset(operation: &mut GraphUpdateOperation, dataset: &QueryDataset) -> Result<()> {
     match operation {
-        GraphUpdateOperation::DeleteInsert { using: Some(_), .. } => {
-            Err(Error::Unsupported("a dataset in the update, by USING or WITH, and another with it".into()))
-        }
+        GraphUpdateOperation::DeleteInsert { using: Some(_), .. } => Err(Error::Unsupported(
+            "an update that names a dataset (USING or WITH), in a request that names one".into(),
+        )),
         GraphUpdateOperation::DeleteInsert { using, .. } => {
             *using = Some(dataset.clone());
             Ok(())

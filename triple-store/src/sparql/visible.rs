@@ -20,8 +20,8 @@ pub(super) fn in_scope(pattern: &GraphPattern) -> Scope {
     variables
 }
 
-/// Variables that each solution of a pattern binds, if its parts bind those of `of_part`, which is called for patterns, paths, graphs, values and
-/// services.
+/// The variables that each solution of a pattern binds. `of_part` returns them for basic graph patterns, paths, graphs,
+/// values and services.
 pub(super) fn always_bound(pattern: &GraphPattern, of_part: &impl Fn(&GraphPattern) -> Scope) -> Scope {
     let bound = |pattern| always_bound(pattern, of_part);
     match pattern {

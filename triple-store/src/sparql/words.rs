@@ -129,7 +129,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_text_is_cut_as_people_read_it() {
+    fn a_text_is_split_into_words() {
         let text = "SELECT ?x{<urn:a> a:b 'it\\'s'@en-GB,1.5 .# so\n\"\"\"a\"b\n\"\"\" ?y<3. }";
         let words: Vec<_> = super::words(text).map(|word| (word.text, word.line, word.column)).collect();
         let expected = [

@@ -98,14 +98,17 @@ fn what_an_endpoint_answers_is_not_trusted() {
         ),
         ("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "not followed"),
         ("HTTP/1.1 307 Round\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n", "more than 5 times"),
-        ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi", "no syntax of results"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi",
+            "not a syntax of results",
+        ),
         (
             "HTTP/1.1 200 OK\r\nContent-Type: application/sparql-results+json\r\nContent-Length: 9\r\n\r\n{\"head\":{",
             "502",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Type: application/sparql-results+json\r\nContent-Length: 27\r\n\r\n{\"head\":{},\"boolean\":false}",
-            "truth value",
+            "a boolean",
         ),
     ] {
         let address = answering(answer);

@@ -162,7 +162,8 @@ fn product(n: u64) -> String {
     const XSD: &str = "http://www.w3.org/2001/XMLSchema#";
     let mut text = String::new();
     let mut triple = |predicate: &str, object: std::fmt::Arguments<'_>| {
-        writeln!(text, "<{BASE}product/{n}> <{BASE}{predicate}> {object} .").expect("writing to a string does not fail");
+        writeln!(text, "<{BASE}product/{n}> <{BASE}{predicate}> {object} .")
+            .expect("writing to a string does not fail");
     };
     triple("type", format_args!("<{BASE}Product>"));
     triple("label", format_args!("\"product number {n} of this shop\"@en"));

@@ -43,7 +43,7 @@ impl Planner<'_> {
         };
     }
 
-    /// Turns a condition that a variable is one of some nodes into `VALUES`, if the join should begin with them.
+    /// Turns `?x IN (...)`, where all members are nodes, into `VALUES`, if the join should begin with these nodes.
     fn begin_with_a_list(&self, conditions: &mut Vec<Expression>, inner: &mut GraphPattern, bound: &Names) {
         if !matches!(inner, GraphPattern::Bgp { .. } | GraphPattern::Join { .. }) {
             return;
@@ -170,14 +170,14 @@ fn is_repeatable(condition: &Expression) -> bool {
 /// The namespace of the casts.
 const XSD: &str = "http://www.w3.org/2001/XMLSchema#";
 
-/// Whether a pattern has the same rows each time that it is evaluated, even in another evaluation.
-pub(super) fn is_settled_pattern(pattern: &GraphPattern) -> bool {
+/// Whether a pattern has the same rows each time that it is evaluated, also in different evaluations.
+pub(super) fn is_deterministic_pattern(pattern: &GraphPattern) -> bool {
     !matches!(pattern, GraphPattern::Service { .. })
-        && expressions(pattern).into_iter().all(is_settled)
-        && patterns(pattern).into_iter().all(is_settled_pattern)
+        && expressions(pattern).into_iter().all(is_deterministic)
+        && patterns(pattern).into_iter().all(is_deterministic_pattern)
 }
 
-pub(super) fn is_settled(expression: &Expression) -> bool {
+pub(super) fn is_deterministic(expression: &Expression) -> bool {
     use Function::{BNode, Now, Rand, StrUuid, Uuid};
     let is_own = |name: &NamedNode| {
         let name = name.as_str();
@@ -185,9 +185,9 @@ pub(super) fn is_settled(expression: &Expression) -> bool {
         name.starts_with(' ') && !varies || name.starts_with(XSD)
     };
     match expression {
-        Expression::Exists(pattern) => is_settled_pattern(pattern),
+        Expression::Exists(pattern) => is_deterministic_pattern(pattern),
         Expression::FunctionCall(BNode | Now | Rand | StrUuid | Uuid, _) => false,
         Expression::FunctionCall(Function::Custom(name), _) if !is_own(name) => false,
-        expression => children(expression).into_iter().all(is_settled),
+        expression => children(expression).into_iter().all(is_deterministic),
     }
 }

@@ -97,7 +97,7 @@ impl Planner<'_> {
 fn sides_of(condition: &Expression) -> Option<(&Expression, &Expression)> {
     match condition {
         Expression::Equal(a, b) | Expression::SameTerm(a, b) => {
-            (!super::condition::holds_a_pattern(condition) && super::condition::is_settled(condition))
+            (!super::condition::holds_a_pattern(condition) && super::condition::is_deterministic(condition))
                 .then_some((&**a, &**b))
         }
         _ => None,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 pub(in super::super) type Names = HashSet<String, ahash::RandomState>;
 
-/// As `to_string` has it, which takes several times as long.
+/// The text that `to_string` returns. `to_string` takes several times as long.
 fn name(sign: &str, name: &str) -> String {
     [sign, name].concat()
 }

@@ -5,7 +5,7 @@
 //! pattern is evaluated once. For each value of the shared variables, the values that the comparisons need are stored. For
 //! one-sided comparisons, this is the least or the greatest value.
 
-use super::condition::{conjuncts, holds_a_pattern, is_settled, is_settled_pattern};
+use super::condition::{conjuncts, holds_a_pattern, is_deterministic, is_deterministic_pattern};
 use super::names::{Names, variable};
 use super::variables::{Scope, fits, mentioned, mentioned_in_expression};
 use super::{In, Planner};
@@ -42,7 +42,7 @@ impl Planner<'_> {
     /// The call that replaces `EXISTS` of a pattern, if evaluating it once is better. `bound` are the variables of the
     /// rows, and `rows` is their number.
     pub(super) fn once(&self, pattern: &GraphPattern, bound: &Names, rows: f64) -> Option<Expression> {
-        // In this case, only the data that each row needs may be read.
+        // A transaction on some subjects may read only the data that each row needs.
         if self.source.reads_some_subjects() {
             return None;
         }
@@ -53,7 +53,7 @@ impl Planner<'_> {
         };
         let common = asked_for(inner, bound)?;
         let scope = Scope::of(inner);
-        if !is_settled_pattern(inner) || !conditions.iter().all(is_settled) {
+        if !is_deterministic_pattern(inner) || !conditions.iter().all(is_deterministic) {
             return None;
         }
         let (mut own, mut compared, mut arguments) = (Vec::new(), None, Vec::new());
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_binds_the_row_s_variables_in_each_solution_before_it_sees_them() {
+    fn patterns_that_bind_the_row_s_variables_first_can_be_evaluated_once() {
         for (group, expected) in [
             ("?x <:p> ?y", ""),
             ("?a <:p> ?x . ?x <:p> ?b", "?a?b"),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_see_a_variable_of_the_row_otherwise() {
+    fn patterns_that_may_see_an_unbound_variable_are_evaluated_for_each_row() {
         for group in [
             // The variable is unbound in some solutions.
             "?x <:p> ?y OPTIONAL { ?x <:p> ?a }",

@@ -123,8 +123,8 @@ impl Scope {
 /// Whether a pattern gives the same rows if it is looked up for each row that binds some of `added`, instead of being
 /// evaluated once and joined with those rows.
 ///
-/// That is so unless the pattern uses a variable before it binds it, in another way than by a comparison: the scope of
-/// a variable ends at its group.
+/// The rows may differ if a part of the pattern uses one of these variables before that part binds it. The scope of a
+/// variable ends at its group, so the variable would be unbound there if the pattern were evaluated alone.
 pub(super) fn fits(pattern: &GraphPattern, added: &Names) -> bool {
     let sees_only_its_own = |expression: &Expression, inner: &GraphPattern| {
         let mut used = Names::default();

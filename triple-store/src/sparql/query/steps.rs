@@ -9,7 +9,7 @@ use crate::sparql::meter::{self, Meter};
 use crate::sparql::once::Failure;
 
 /// Results that are computed when they are requested. Each is computed with enough stack. After a cancellation there
-/// are none: a product of large sides would return rows for a long time without reading data.
+/// are no more results: otherwise a product of large sides would return rows for a long time without reading data.
 pub(super) struct Steps<T, I> {
     /// `None` once dropped.
     pub(super) results: Option<I>,
