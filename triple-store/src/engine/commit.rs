@@ -23,16 +23,17 @@ pub(crate) struct Commits {
 #[derive(Debug)]
 struct State {
     watermark: Seq,
-    /// The commits after the watermark. For a published one, by how much it changes the number of quads.
+    /// The commits after the watermark: `None` for one that is not published, and otherwise by how much it changes the
+    /// number of quads.
     begun: VecDeque<Option<i64>>,
     quads: i64,
     /// The error after which no commit can succeed.
     failure: Option<String>,
 }
 
-/// How often a commit yields before it sleeps until earlier commits are published. These usually need only another
-/// microsecond, or wait for a core, and waking a thread takes longer. With 16 writers, 4 yields give 1.6 times the inserts
-/// of no yield. Spinning in addition gains nothing.
+/// How often a commit yields before it sleeps until earlier commits are published. Earlier commits usually need only
+/// another microsecond, or wait for a core, and waking a thread takes longer. With 16 writers, 4 yields instead of none
+/// give 1.6 times as many inserts a second. Spinning in addition gains nothing.
 const YIELDS: u32 = 4;
 
 impl Commits {
@@ -89,7 +90,7 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] if they never will.
+    /// [`Error::Failed`] if readers will never see it.
     pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
         for _ in 0..YIELDS {
             if self.watermark() >= seq {
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_commit_stops_the_watermark_and_tells_those_who_wait() {
+    fn a_failed_commit_stops_the_watermark_and_fails_waiting_writers() {
         let commits = Commits::new(0, 0);
         let (a, b) = (commits.begin().unwrap(), commits.begin().unwrap());
         commits.publish(b, 1);

@@ -229,7 +229,7 @@ impl Core {
         let latest = self.latest();
         let Some(depth) = latest.layers.iter().position(|layer| Arc::ptr_eq(&layer.delta, &begun.delta))
         else {
-            // The delta of the view was merged, so its later changes are not known any more.
+            // The delta of the view was merged since, so the changes after the view are unknown.
             return true;
         };
         latest.layers[..=depth].iter().any(|layer| {
@@ -240,7 +240,7 @@ impl Core {
         })
     }
 
-    /// [`commit_held`](Self::commit_held) for changes that were found under the stripes.
+    /// [`commit_held`](Self::commit_held) for changes that the caller computed while it held the stripes.
     pub(crate) fn commit_encoded<G>(&self, held: G, changes: Vec<Change>) -> Result<Outcome> {
         let record = self.record(&changes);
         self.commit_held(held, changes, &record)

@@ -30,8 +30,8 @@ impl Core {
         (view.layers[0].delta.entries(), self.checkpoint_after.max(view.base.len() as usize / 8))
     }
 
-    /// Merges if the newest delta has reached its bound. A failure of the disk fails later writes, but not earlier
-    /// ones, which are durable.
+    /// Merges if the newest delta has reached its bound. If the disk fails, later writes fail; earlier writes are
+    /// durable.
     pub(crate) fn checkpoint_if_due(&self) {
         let mut manifest = self.manifest.lock();
         let (recent, bound) = self.recent(&self.latest());

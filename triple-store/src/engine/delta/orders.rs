@@ -45,7 +45,7 @@ impl Life {
 
 /// The effect of a change on the delta.
 pub(super) struct Outcome {
-    /// Whether there is one more lifetime of a quad to store.
+    /// Whether the delta stores one more lifetime of a quad.
     pub(super) grows: bool,
     pub(super) hides: bool,
 }

@@ -12,11 +12,11 @@ use std::ops::Bound;
 /// With a shorter list, merging takes longer.
 const FULL: usize = 64;
 
-/// How many times longer than the next list a list is, at least. With a larger ratio, readers have to search fewer lists,
-/// and keys are rewritten more often.
+/// Each list is at least this many times as long as the next list. With a larger ratio, readers have to search fewer
+/// lists, and keys are rewritten more often.
 const RATIO: usize = 4;
 
-/// The set.
+/// A sorted set of keys.
 #[derive(Debug)]
 pub(crate) struct Tiers<K> {
     /// The long lists, the longest first.
@@ -184,7 +184,7 @@ mod tests {
         }
         assert!(
             tiers.merged.len() > 1 && tiers.merged[0].newest < tiers.recent.newest,
-            "something is settled"
+            "the longest list was left alone"
         );
     }
 
