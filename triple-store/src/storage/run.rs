@@ -42,7 +42,7 @@ impl Run {
         }
     }
 
-    /// Adds the named graphs that have a quad in this run. It skips from one graph to the next, so it takes
+    /// Adds the named graphs that have a quad in this run. The search skips from one graph to the next, so it takes
     /// O(graphs).
     pub(crate) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
         let order = &self.named.orders[GRAPH_FIRST];
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_change_leaves_all_chunks_but_one_and_crumbs_are_swept_up() {
+    fn a_small_change_rewrites_one_chunk_and_small_chunks_are_merged() {
         let keys = keys(200_000);
         let order = order(&keys);
         let shared = |other: &Order<[u64; 3]>| {

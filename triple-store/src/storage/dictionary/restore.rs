@@ -81,7 +81,7 @@ impl Dictionary {
         if fits && quad.terms().into_iter().all(|id| self.knows(id)) {
             Ok(())
         } else {
-            Err(Error::Corrupt(format!("{quad:?} is no quad")))
+            Err(Error::Corrupt(format!("{quad:?} is not a valid quad")))
         }
     }
 }
