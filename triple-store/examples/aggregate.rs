@@ -10,7 +10,7 @@ const SHOPS: &str = "PREFIX ex: <http://example.com/>
     ex:cyd ex:latitude 52.5219 ; ex:longitude 13.4132 ; ex:price 9.90 .
     ex:dan ex:latitude 48.8566 ; ex:longitude 2.3522 ; ex:price 1.00 .";
 
-/// The median of the numbers of a group. With an even number of them, the lower of the two in the middle.
+/// The median of the numbers of a group. With an even number of values, the lower of the two in the middle.
 #[derive(Default)]
 struct Median(Vec<f64>);
 
@@ -33,7 +33,8 @@ fn number(term: &Term) -> Option<f64> {
     }
 }
 
-/// The kilometres between two places, each given by its latitude and longitude. For short distances: the earth is taken as flat.
+/// The kilometres between two places, each given by its latitude and longitude. It is meant for short distances,
+/// because it takes the earth as flat.
 fn kilometres(arguments: &[Term]) -> Option<Term> {
     let numbers: Option<Vec<f64>> = arguments.iter().map(number).collect();
     let &[latitude, longitude, other_latitude, other_longitude] = &*numbers? else { return None };

@@ -1,5 +1,5 @@
-//! What is done with untrusted bytes: nothing may panic, and what is refused leaves nothing behind. The
-//! fuzz targets call these, and so does a test, with the inputs that are kept.
+//! Functions that process untrusted bytes: nothing may panic, and a refused input changes nothing. The fuzz targets
+//! call them, and the test `hostile` calls them with the saved inputs.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use vde_store::{Vde, VdeOptions};
 
 const SYNTAXES: [&str; 7] = ["nt", "nq", "ttl", "trig", "rdf", "n3", "jsonld"];
 
-/// Loads a document, whose syntax the first byte chooses; dumps what was loaded, and loads that.
+/// Loads a document in the syntax that the first byte selects. Dumps the store, and loads the dump.
 pub(crate) fn load(data: &[u8]) {
     let Some((format, document)) = data.split_first() else { return };
     let store = TripleStoreOptions::new().background(false).in_memory();
@@ -17,9 +17,10 @@ pub(crate) fn load(data: &[u8]) {
         assert!(store.is_empty(), "a refused document leaves nothing");
         return;
     }
-    let dumped = store.snapshot().dump(Vec::new(), RdfFormat::NQuads).expect("memory takes the dump");
+    let dumped =
+        store.snapshot().dump(Vec::new(), RdfFormat::NQuads).expect("a dump to memory does not fail");
     let copy = TripleStoreOptions::new().background(false).in_memory();
-    // Some syntaxes let terms pass that are none, and say so on the way back.
+    // Some parsers accept invalid terms, which the parser of N-Quads then rejects.
     if copy.load(&*dumped, RdfFormat::NQuads, "dumped").is_ok() {
         assert_eq!(copy.len(), store.len());
     }
@@ -73,7 +74,8 @@ fn vde() -> vde_store::Result<Vde> {
     VdeOptions::new().background(false).segment_size(1 << 18).in_memory()
 }
 
-/// Puts bytes in the place of a stored value, which the first byte chooses: the store must not open, or hold together.
+/// Replaces the stored value that the first byte selects. The store must either not open, or open and work without a
+/// panic.
 pub(crate) fn stored(data: &[u8]) {
     let Some((which, bytes)) = data.split_first() else { return };
     let values = values();
@@ -84,7 +86,7 @@ pub(crate) fn stored(data: &[u8]) {
     }
     let Ok(store) = TripleStoreOptions::new().background(false).open_in(&vde) else { return };
     store.snapshot().iter().for_each(drop);
-    // Errors are what damage may lead to.
+    // Damage may cause errors.
     _ = store.verify();
     _ = store.insert(&triple());
     _ = store.checkpoint();

@@ -38,7 +38,7 @@ fn doubled(times: usize) -> String {
 }
 
 #[test]
-fn whatever_holds_rows_or_text_is_counted() {
+fn everything_that_holds_rows_or_text_is_counted() {
     let store = store(600);
     let product = "?a <urn:p> ?b . ?c <urn:p> ?d . ?e <urn:p> ?f";
     let nested = (0..9).fold("?x".to_owned(), |inner, _| format!("CONCAT({inner}, {inner})"));
@@ -76,13 +76,13 @@ fn whatever_holds_rows_or_text_is_counted() {
             Err(Error::TooMuchMemory(SMALL)) => {}
             other => panic!("{}: {other:?}", &query[..query.len().min(300)]),
         }
-        // The count of the thread starts again for the next query.
+        // The count starts again for the next query of the thread.
         assert_eq!(run(&store, "SELECT * { ?a <urn:p> ?b } ORDER BY ?b", &QueryOptions::new().memory(SMALL)).unwrap(), 600);
     }
 }
 
 #[test]
-fn what_is_read_row_by_row_takes_no_memory() {
+fn results_that_are_read_row_by_row_take_no_memory() {
     let store = store(120);
     let options = QueryOptions::new().memory(SMALL);
     for query in [
@@ -95,7 +95,7 @@ fn what_is_read_row_by_row_takes_no_memory() {
     ] {
         assert!(run(&store, query, &options).unwrap() > 0, "{query}");
     }
-    // Of long texts that are sorted, one or two are held at a time.
+    // A sort by long texts holds one or two of them at a time.
     let long = format!(
         "INSERT {{ ?a <urn:text> ?t }} WHERE {{ ?a <urn:p> ?b BIND(CONCAT(STR(?a), '{}') AS ?t) }}",
         "x".repeat(20_000)

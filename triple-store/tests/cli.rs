@@ -23,7 +23,7 @@ fn fail(dir: &Path, arguments: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn what_is_loaded_can_be_queried_updated_and_dumped() {
+fn loaded_files_can_be_queried_updated_and_dumped() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::write(dir.join("a.ttl"), "<urn:s> <urn:p> 1, 02, \"three\"@en .").unwrap();
@@ -39,7 +39,7 @@ fn what_is_loaded_can_be_queried_updated_and_dumped() {
     let json = succeed(dir, &["query", "store.vde", "@ask.rq", "--format", "json"]);
     assert!(
         json.ends_with("\"boolean\":false}\n"),
-        "02 is not the term 2, and a prompt begins a line: {json}"
+        "02 is not the term 2, and the output ends with a line break: {json}"
     );
     let graph = succeed(dir, &["query", "store.vde", "CONSTRUCT WHERE { ?s ?p \"three\"@en }"]);
     assert_eq!(graph, "<urn:s> <urn:p> \"three\"@en .\n");
@@ -74,7 +74,7 @@ fn a_file_that_does_not_parse_is_named_with_its_line_and_leaves_nothing() {
 }
 
 #[test]
-fn what_is_kept_of_a_file_with_an_error_is_as_asked() {
+fn a_file_with_an_error_is_stored_only_with_keep_partial_or_lenient() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::write(dir.join("good.nt"), "<urn:a> <urn:p> <urn:o> .\n").unwrap();
@@ -86,7 +86,7 @@ fn what_is_kept_of_a_file_with_an_error_is_as_asked() {
     assert!(message.contains("bad.ttl:3:11"), "{message}");
     assert!(
         succeed(dir, &["stats", "store.vde"]).contains("quads         1\n"),
-        "the file before it is there"
+        "the file before the invalid one is stored"
     );
     assert_eq!(fail(dir, &["load", "--keep-partial", "store.vde", "bad.ttl"]).0, 2);
     assert!(succeed(dir, &["stats", "store.vde"]).contains("quads         3\n"));
@@ -123,7 +123,7 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
-fn results_are_json_where_that_is_asked_for() {
+fn results_are_json_with_the_option_json() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::write(dir.join("a.ttl"), "<urn:s> <urn:p> 1, 2 .").unwrap();
@@ -156,7 +156,7 @@ fn results_are_json_where_that_is_asked_for() {
 }
 
 #[test]
-fn files_are_compressed_and_named_as_one_likes() {
+fn the_syntax_and_compression_of_a_file_follow_its_name_or_the_option() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let update = "INSERT DATA { <urn:s> <urn:p> 1 . GRAPH <urn:g> { <urn:s> <urn:p> 2 } }";
@@ -186,7 +186,7 @@ fn files_are_compressed_and_named_as_one_likes() {
 }
 
 #[test]
-fn a_bench_measures_and_leaves_nothing() {
+fn a_benchmark_measures_and_removes_its_store() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let report =
@@ -250,7 +250,7 @@ fn mistakes_have_exit_codes() {
     );
     assert!(
         update.0 == 1 && update.1.contains("http://127.0.0.1:1/"),
-        "a server that is not there: {}",
+        "a server that can't be reached: {}",
         update.1
     );
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -40,7 +40,7 @@ fn sixteen_threads_on_one_subject_lose_nothing() {
 }
 
 #[test]
-fn eight_threads_add_and_remove_what_the_others_add_and_remove() {
+fn eight_threads_add_and_remove_the_same_quads() {
     let store = TripleStore::in_memory();
     let (added, removed) = (AtomicU64::new(0), AtomicU64::new(0));
     threads(8, |n| {
@@ -53,7 +53,7 @@ fn eight_threads_add_and_remove_what_the_others_add_and_remove() {
             }
         }
     });
-    // Each success was one transition, so their difference must equal the number of quads that are left.
+    // Each success added or removed one quad, so the difference must equal the number of quads that are left.
     let left = added.into_inner() - removed.into_inner();
     assert_eq!((store.len(), store.snapshot().iter().count() as u64), (left, left));
 }
@@ -68,8 +68,9 @@ fn additions_and_wildcard_removals_exclude_each_other() {
     let (added, emptied) = (AtomicU64::new(0), AtomicU64::new(0));
     let tick = || clock.fetch_add(1, Ordering::SeqCst);
     let (removals, written) = thread::scope(|scope| {
-        // However the threads are scheduled: between two removals 200 quads are added, so by one of the four writers at least
-        // 50, most of which no removal meets; and the writers go on until there were 10 removals.
+        // For every schedule of the threads, both cases below occur. Between two removals at least 200 quads are added.
+        // So one of the four writers adds at least 50, and no removal runs during most of its additions. The writers
+        // continue until there were 10 removals.
         let remover = scope.spawn(|| {
             let mut removals = Vec::new();
             while !stop.load(Ordering::Relaxed) {
@@ -112,7 +113,7 @@ fn additions_and_wildcard_removals_exclude_each_other() {
         stop.store(true, Ordering::Relaxed);
         (remover.join().unwrap(), written)
     });
-    // Whether a quad that was added at one time must be absent, or must be present, at another.
+    // Whether a quad that was added at time `added` must be absent, or must be present, at time `now`.
     let gone = |added: u64, now: u64| removals.iter().any(|(began, ended)| *began > added && *ended < now);
     let there = |added: u64, now: u64| !removals.iter().any(|(began, ended)| *ended > added && *began < now);
     let (mut seen_gone, mut seen_there) = (0, 0);
@@ -129,7 +130,7 @@ fn additions_and_wildcard_removals_exclude_each_other() {
             seen_there += u64::from(there(began, again_added) || there(again_began, u64::MAX));
         }
     }
-    assert!(seen_gone > 0 && seen_there > 0, "both were to be seen: {seen_gone} {seen_there}");
+    assert!(seen_gone > 0 && seen_there > 0, "both cases must occur: {seen_gone} {seen_there}");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use vde_store::testing::{Fault, SimDisk};
 type Quads = BTreeSet<String>;
 
 fn open(disk: &SimDisk, durability: Durability) -> Result<TripleStore, Error> {
-    // The store has no threads of its own, so that a seed determines the run, and small segments, so that several are
-    // used.
+    // The store has no threads of its own, so that a seed determines the run. It has small segments, so that several
+    // are used.
     let vde = VdeOptions::new().background(false).segment_size(1 << 18).open_device(disk.device())?;
     TripleStoreOptions::new().stripes(4).background(false).durability(durability).open_in(&vde)
 }
@@ -116,7 +116,7 @@ fn check(image: &SimDisk, allowed: &[Quads]) -> Result<(), String> {
     let found = contents(&store);
     if !allowed.contains(&found) {
         return Err(format!(
-            "{} quads are no state that was asked for since the last acknowledged",
+            "the {} quads are not the state after any step since the last acknowledged one",
             found.len()
         ));
     }
@@ -125,7 +125,7 @@ fn check(image: &SimDisk, allowed: &[Quads]) -> Result<(), String> {
 }
 
 #[test]
-fn no_power_cut_loses_or_halves_what_was_acknowledged() {
+fn no_power_failure_loses_or_splits_an_acknowledged_step() {
     let (cuts, wrong) = cut_everywhere(Durability::Sync, 32);
     assert_eq!(wrong, [""; 0]);
     assert!(cuts >= 5000, "{cuts} cuts");
@@ -133,13 +133,13 @@ fn no_power_cut_loses_or_halves_what_was_acknowledged() {
 
 /// The negative control: without the sync, the same power failures find losses.
 #[test]
-fn the_cuts_find_a_store_that_does_not_sync() {
+fn power_failures_detect_a_store_that_does_not_sync() {
     let (_, wrong) = cut_everywhere(Durability::Buffered, 2);
     assert!(!wrong.is_empty());
 }
 
 #[test]
-fn a_disk_that_fails_once_costs_nothing_acknowledged() {
+fn a_disk_that_fails_once_loses_no_acknowledged_step() {
     let operations = {
         let disk = SimDisk::new();
         let store = open(&disk, Durability::Sync).unwrap();

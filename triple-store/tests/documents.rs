@@ -105,7 +105,7 @@ fn triple_terms_are_matched_and_taken_apart_by_queries() {
         let query = format!("PREFIX : <http://example.com/> ASK {{ {pattern} }}");
         match store.query(&query).unwrap() {
             triple_store::QueryResults::Boolean(answer) => answer,
-            _ => unreachable!("an ASK has a truth value"),
+            _ => unreachable!("an ASK has a boolean"),
         }
     };
     assert!(ask(":s :q <<( :a :b 'chat'@he--rtl )>>"));
@@ -177,7 +177,7 @@ fn errors_name_the_document_and_the_place() {
 }
 
 #[test]
-fn a_document_of_xml_that_breaks_off_is_no_document() {
+fn an_incomplete_xml_document_is_an_error() {
     let xml = "<?xml version='1.0'?>\n<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#' xmlns='urn:'>\n\
                <r:Description r:about='urn:s'><p>1</p><q r:resource='urn:o'/></r:Description>\n<!-- c -->\n</r:RDF>";
     let (begin, store) = (xml.find("<r:RDF").unwrap(), TripleStore::in_memory());
@@ -190,7 +190,7 @@ fn a_document_of_xml_that_breaks_off_is_no_document() {
     assert!(
         store.load_with(&xml.as_bytes()[..xml.len() - 5], RdfFormat::RdfXml, "cut.rdf", &options).is_err()
     );
-    assert_eq!(store.len(), 2, "what came before the end is kept where that is asked for");
+    assert_eq!(store.len(), 2, "with `keep_partial`, the quads before the end are stored");
     assert_eq!(store.load(xml.as_bytes(), RdfFormat::RdfXml, "whole.rdf").unwrap().quads, 2);
 }
 

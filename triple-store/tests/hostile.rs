@@ -29,7 +29,7 @@ fn queries_and_updates_answer_or_are_refused() {
 }
 
 #[test]
-fn stored_values_that_were_made_up_are_refused_or_do_no_harm() {
+fn made_up_stored_values_are_refused_or_do_no_harm() {
     replay("stored", targets::stored);
 }
 

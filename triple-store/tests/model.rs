@@ -146,7 +146,7 @@ fn random_changes_in_memory() {
     }
 }
 
-/// `TRIPLES_MODEL_CHANGES` sets the number of changes. A million take some minutes.
+/// `TRIPLES_MODEL_CHANGES` sets the number of changes. A million changes take some minutes.
 #[test]
 fn random_changes_with_reopening() {
     let changes = std::env::var("TRIPLES_MODEL_CHANGES").map_or(4000, |text| text.parse().unwrap());

@@ -35,7 +35,7 @@ fn reader(path: &Path) -> triple_store::Result<TripleStore> {
 }
 
 #[test]
-fn many_read_at_once_and_change_nothing() {
+fn many_processes_read_at_once_and_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = stored(dir.path());
     let bytes = std::fs::read(&path).unwrap();
@@ -46,13 +46,16 @@ fn many_read_at_once_and_change_nothing() {
         assert!(std::fs::read(&path).unwrap() == bytes, "{arguments:?} changed the file");
     }
     assert_eq!(held.len(), 1001);
-    assert!(matches!(TripleStore::open(&path), Err(Error::InUse(_))), "nobody writes what others read");
+    assert!(
+        matches!(TripleStore::open(&path), Err(Error::InUse(_))),
+        "a store that another process reads can't be opened for writing"
+    );
     drop(held);
     assert_eq!(TripleStore::open(&path).unwrap().len(), 1001);
 }
 
 #[test]
-fn beside_a_writer_the_message_says_whom_to_ask() {
+fn while_a_writer_is_open_the_error_names_the_server_as_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let path = stored(dir.path());
     let writer = TripleStore::open(&path).unwrap();
@@ -66,7 +69,7 @@ fn beside_a_writer_the_message_says_whom_to_ask() {
 }
 
 #[test]
-fn a_store_that_is_read_takes_no_writes() {
+fn a_read_only_store_refuses_writes() {
     let dir = tempfile::tempdir().unwrap();
     let path = stored(dir.path());
     let store = reader(&path).unwrap();
@@ -79,7 +82,7 @@ fn a_store_that_is_read_takes_no_writes() {
     assert!(matches!(store.update("DELETE WHERE { ?s ?p ?o }"), Err(Error::ReadOnly)));
     assert!(matches!(store.checkpoint(), Err(Error::ReadOnly)));
     store.flush().unwrap();
-    assert_eq!(store.len(), 1001, "and it can be read on");
-    assert!(reader(&dir.path().join("none.vde")).is_err(), "none is made");
+    assert_eq!(store.len(), 1001, "reads still work");
+    assert!(reader(&dir.path().join("none.vde")).is_err(), "no file is created");
     assert!(!dir.path().join("none.vde").exists());
 }

@@ -70,7 +70,7 @@ fn work(n: usize, query: &str) -> u64 {
 }
 
 #[test]
-fn work_grows_with_the_data_and_no_faster() {
+fn work_grows_linearly_with_the_data() {
     for query in LINEAR {
         // A pattern that is evaluated once has no rows in the plan, and one that is looked up has a few for each node.
         let (small, large) = (work(200, query).max(5 * 200), work(400, query));
@@ -108,7 +108,7 @@ fn an_open_path_is_looked_up_for_each_row() {
 
 /// A short list of nodes begins a join. A long list is searched by hash for each row.
 #[test]
-fn lists_begin_a_join_or_are_looked_into_by_hash() {
+fn lists_begin_a_join_or_are_searched_by_hash() {
     let list = |n: usize| (0..n).map(|i| format!(":n{i}")).collect::<Vec<_>>().join(", ");
     let query = |n| format!("{PREFIX} SELECT (COUNT(*) AS ?n) {{ ?s :val ?v FILTER(?s IN ({})) }}", list(n));
     let store = store(400);
@@ -232,7 +232,8 @@ fn triple() -> impl Strategy<Value = String> {
     let predicate = prop::sample::select(vec![":p0", ":p1", ":p0", ":p1", ":p0+"]);
     prop_oneof![
         9 => (subject, predicate, term()).prop_map(|(s, p, o)| format!("{s} {p} {o} . ")),
-        // Of a term, a path without steps leads to that term also where it is not in the data; the evaluator's doesn't.
+        // A path of length zero leads from a term to itself, even if the data does not have the term. The plain
+        // evaluator does not do that, so both ends are variables.
         1 => (variable(), variable()).prop_map(|(s, o)| format!("{s} :p1* {o} . ")),
     ]
 }
@@ -328,7 +329,7 @@ fn estimated_and_actual(store: &TripleStore, query: &str, pattern: &str) -> (u64
 
 /// The plan has the estimated rows of each pattern beside the actual ones, so that a wrong estimate is visible.
 #[test]
-fn a_plan_tells_what_was_expected() {
+fn a_plan_shows_the_estimated_rows() {
     let store = store(400);
     for (query, pattern, rows) in [
         ("SELECT * { ?s :type :T1 }", "QuadPattern(?s <urn:type> <urn:T1>)", 40),

@@ -143,7 +143,7 @@ fn a_service_answers_as_a_graph_does() {
 }
 
 #[test]
-fn blank_nodes_of_an_answer_are_joined_among_themselves_alone() {
+fn blank_nodes_of_an_answer_join_only_with_each_other() {
     let options = QueryOptions::new().remote(Others::new(QueryResultsFormat::Json));
     let linked = "SELECT * { SERVICE <urn:other> { <urn:g> <urn:r> ?b . ?b <urn:r> ?c } }";
     assert_eq!(rows(&ours(), linked, &options).len(), 1);
@@ -175,7 +175,7 @@ fn an_endpoint_is_asked_in_batches_or_for_everything() {
 }
 
 #[test]
-fn what_fails_is_an_error_unless_it_is_to_be_silent() {
+fn failures_are_errors_except_with_silent() {
     let store = ours();
     let options = QueryOptions::new().remote(Others::new(QueryResultsFormat::Json));
     let query = "SELECT * { ?s <urn:q> ?v SERVICE @ <urn:nowhere> { ?s <urn:r> ?o } }";
@@ -186,7 +186,11 @@ fn what_fails_is_an_error_unless_it_is_to_be_silent() {
         let failed = store.query_with(&query.replace('@', ""), &options).err().unwrap();
         assert!(matches!(failed, Error::Remote { .. } | Error::Unsupported(_)), "{failed}");
         assert!(failed.to_string().contains("urn:nowhere"), "{failed}");
-        assert_eq!(rows(&store, &query.replace('@', "SILENT"), &options).len(), 2, "as if it bound nothing");
+        assert_eq!(
+            rows(&store, &query.replace('@', "SILENT"), &options).len(),
+            2,
+            "the service binds nothing"
+        );
         assert!(store.update_with("LOAD <http://example.com/none>", &options_of_update).is_err());
         store.update_with("LOAD SILENT <http://example.com/none>", &options_of_update).unwrap();
     }
@@ -194,7 +198,10 @@ fn what_fails_is_an_error_unless_it_is_to_be_silent() {
     assert!(matches!(store.query_with(unnamed, &options), Err(Error::Unsupported(_))));
     let now = options.timeout(Duration::ZERO);
     let silent = query.replace('@', "SILENT");
-    assert!(matches!(store.query_with(&silent, &now), Err(Error::Cancelled)), "silence hides no end of time");
+    assert!(
+        matches!(store.query_with(&silent, &now), Err(Error::Cancelled)),
+        "SILENT does not hide a timeout"
+    );
 }
 
 #[test]

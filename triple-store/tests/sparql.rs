@@ -108,7 +108,7 @@ fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn what_is_deep_is_evaluated_or_refused_and_no_stack_overflows() {
+fn deep_requests_are_evaluated_or_refused_and_no_stack_overflows() {
     let many = |part: &str, count: usize| part.repeat(count);
     let nested =
         |open: &str, middle: &str, close: &str, n| format!("{}{middle}{}", many(open, n), many(close, n));
@@ -184,7 +184,7 @@ fn an_update_that_changes_too_much_changes_nothing() {
     assert!(store.update_with("CLEAR ALL", &UpdateOptions::new().most_changes(10)).is_ok());
 }
 
-/// Joins have the rows of a brute-force search, in whatever order the planner joins: with constants, shared and
+/// Joins have the rows of a brute-force search, in any order that the planner chooses: with constants, shared and
 /// repeated variables, blank nodes, and patterns that share no variable.
 #[test]
 fn joins_are_those_of_brute_force() {

@@ -64,7 +64,7 @@ impl Entries {
         self.buckets.get(bucket)?.get()?.get(chunk)?.get()?.get(slot)?.get()
     }
 
-    /// All terms, by ascending number. Numbers that are in no chunk take no time.
+    /// All terms, by ascending number. Chunks that are not allocated are skipped.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
         let chunks = self.buckets.iter().enumerate().flat_map(|(bucket, chunks)| {
             let chunks = chunks.get().into_iter().flatten().enumerate();

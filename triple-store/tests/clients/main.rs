@@ -69,7 +69,7 @@ fn succeed(command: &mut Command) -> String {
 fn is_there(client: &str, probe: &mut Command) -> bool {
     let is_there = probe.output().is_ok_and(|output| output.status.success());
     if !is_there {
-        eprintln!("skipped: {client} is not there ({probe:?})");
+        eprintln!("skipped: {client} is not installed ({probe:?})");
     }
     is_there
 }
@@ -90,7 +90,7 @@ fn rdflib_has_a_dataset_here() {
 }
 
 #[test]
-fn rdflib_and_this_store_ask_each_other() {
+fn rdflib_and_this_store_query_each_other() {
     if !is_there("rdflib", python().args(["-c", "import rdflib"])) {
         return;
     }
@@ -103,7 +103,7 @@ fn rdflib_and_this_store_ask_each_other() {
     let mut endpoint = String::new();
     BufReader::new(other.stdout.take().unwrap()).read_line(&mut endpoint).unwrap();
     let endpoint = endpoint.trim();
-    assert!(endpoint.starts_with("http://"), "rdflib got what it asked for");
+    assert!(endpoint.starts_with("http://"), "rdflib got the expected answer");
     let dir = server.dir.path();
     succeed(triples(dir).args(["load", "-q", "other.vde", "data.ttl"]));
     let query = format!(
@@ -118,7 +118,7 @@ fn rdflib_and_this_store_ask_each_other() {
         2
     );
     let refused = run(triples(dir).args(["query", "other.vde", &query]));
-    assert_eq!(refused.status.code(), Some(2), "without --remote nobody is asked");
+    assert_eq!(refused.status.code(), Some(2), "without --remote, no request is sent");
     other.kill().unwrap();
     other.wait().unwrap();
 }

@@ -24,14 +24,14 @@ pub(crate) const CTRL: u8 = 2;
 pub(crate) const SHIFT: u8 = 8;
 
 impl Browser {
-    /// Returns `None` and prints a message if there is no Chromium. `CHROMIUM` names one that is not in the path.
+    /// Returns `None` and prints a message if Chromium is not installed. `CHROMIUM` names a program outside of `PATH`.
     pub(crate) fn start() -> Option<Self> {
         let chosen = std::env::var("CHROMIUM").ok();
         let names = chosen.as_deref().into_iter().chain(["chromium", "chromium-browser", "google-chrome"]);
         let is_there =
             |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
         let Some(name) = names.into_iter().find(is_there) else {
-            eprintln!("skipped: there is no Chromium, which tries the page; CHROMIUM can name one");
+            eprintln!("skipped: the tests of the page need Chromium; CHROMIUM can name its program");
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
@@ -130,7 +130,7 @@ impl Browser {
         panic!("no {name} was downloaded");
     }
 
-    /// A picture of the page, in the folder that `TRIPLES_PAGE_PICTURES` names, if it does.
+    /// Saves a picture of the page, if `TRIPLES_PAGE_PICTURES` names a folder.
     pub(crate) fn picture(&mut self, name: &str) {
         let Ok(folder) = std::env::var("TRIPLES_PAGE_PICTURES") else { return };
         let picture = self.call("Page.captureScreenshot", json!({}))["data"].take();

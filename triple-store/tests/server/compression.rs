@@ -14,7 +14,7 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn answers_are_compressed_for_those_who_ask() {
+fn answers_are_compressed_on_request() {
     let server = Running::with_store(many_triples(), ServerOptions::new());
     let target = format!("/query?query={}", encode("SELECT * { ?s ?p ?o } ORDER BY ?s"));
     let plain = server.get(&target, &["Accept: text/csv"]);
@@ -35,7 +35,7 @@ fn answers_are_compressed_for_those_who_ask() {
 }
 
 #[test]
-fn a_compressed_answer_that_is_cut_off_does_not_look_whole() {
+fn a_truncated_compressed_answer_is_detected() {
     let options = ServerOptions::new().timeout(Duration::from_millis(500));
     let server = Running::with_store(many_triples(), options);
     let answer = server.get(&format!("/query?query={}", encode(ENDLESS)), &["Accept-Encoding: gzip"]);
@@ -65,11 +65,11 @@ fn requests_may_be_compressed() {
 }
 
 #[test]
-fn what_counts_is_the_size_of_what_comes_out() {
+fn the_limit_applies_to_the_decompressed_size() {
     let server = Running::new(ServerOptions::new().body_limit(1 << 20));
     // 256 MiB of white space.
     let bomb = packed(&vec![b' '; 256 << 20]);
-    assert!(bomb.len() < 1 << 19, "it is sent as less than the limit");
+    assert!(bomb.len() < 1 << 19, "its compressed size is below the limit");
     for (target, media_type) in [
         ("/query", "application/sparql-query"),
         ("/update", "application/sparql-update"),

@@ -65,7 +65,7 @@ fn the_whole_store_is_a_resource_too() {
 }
 
 #[test]
-fn a_parameter_that_is_mistyped_does_nothing() {
+fn a_request_with_a_mistyped_parameter_changes_nothing() {
     let server = Running::new(ServerOptions::new());
     assert_eq!(put(&server, "/store?graph=urn:g", "<urn:s> <urn:p> 1 ."), 201);
     let update = "Content-Type: application/sparql-update";
@@ -171,7 +171,7 @@ fn a_form_is_stored_whole_or_refused() {
 }
 
 #[test]
-fn a_form_is_the_same_however_it_is_cut() {
+fn a_form_may_arrive_in_pieces_of_any_size() {
     let server = Running::new(ServerOptions::new());
     let line = |i| format!("<urn:s{i}> <urn:p> \"--AaB03\\r\\n\" .\r\n");
     let (small, large) = (line(0), (0..20_000).map(line).collect::<String>());
@@ -192,7 +192,7 @@ fn a_form_is_the_same_however_it_is_cut() {
 }
 
 #[test]
-fn what_is_not_understood_changes_nothing() {
+fn invalid_requests_change_nothing() {
     let server = Running::new(ServerOptions::new());
     assert_eq!(put(&server, "/store?graph=urn:g", "<urn:s> <urn:p> 1 ."), 201);
     for (method, target, media_type, body, expected) in [
@@ -273,7 +273,7 @@ fn a_graph_is_patched_by_an_update_that_changes_no_other() {
         }
     }
     assert_eq!(rows(), "g,o\r\n,2\r\nurn:g,7\r\nurn:h,1\r\nurn:new,3\r\n");
-    assert_eq!(patch("/store", "CLEAR NAMED").status, 204, "of all graphs, any");
+    assert_eq!(patch("/store", "CLEAR NAMED").status, 204, "a patch of all graphs may change any graph");
     assert_eq!(rows(), "g,o\r\n,2\r\n");
     let refused = server.send("PATCH", "/store?default", &["Content-Type: application/rdf-patch"], "");
     assert_eq!((refused.status, refused.field("accept-patch")), (415, Some("application/sparql-update")));

@@ -44,7 +44,7 @@ fn a_request_names_this_server() {
 }
 
 #[test]
-fn readers_may_be_asked_for_the_token() {
+fn reads_may_require_the_token() {
     let server = Running::new(ServerOptions::new().token("xyzzy").token_for_reads(true));
     let query = "/query?query=ASK%7B%7D";
     for target in [query, "/store", "/metrics", "/", "/prefixes"] {
@@ -56,7 +56,7 @@ fn readers_may_be_asked_for_the_token() {
 }
 
 #[test]
-fn answers_say_what_they_depend_on_and_are_taken_as_they_are() {
+fn answers_have_the_headers_vary_and_nosniff() {
     let server = Running::new(ServerOptions::new());
     for target in ["/query?query=ASK%7B%7D", "/store", "/health", "/", "/nowhere", "/store?oops"] {
         let answer = server.get(target, &[]);
@@ -66,7 +66,7 @@ fn answers_say_what_they_depend_on_and_are_taken_as_they_are() {
 }
 
 #[test]
-fn codings_that_are_not_undone_are_refused() {
+fn unsupported_codings_are_refused() {
     let server = Running::new(ServerOptions::new());
     for (fields, status) in [
         ("Transfer-Encoding: gzip, chunked", 501),
@@ -94,18 +94,18 @@ fn a_client_that_sends_nothing_more_gets_its_answer() {
 }
 
 #[test]
-fn connections_that_do_nothing_shut_nobody_out() {
+fn idle_connections_do_not_block_new_ones() {
     let server = Running::new(ServerOptions::new().connections(4));
     let mut idle: Vec<_> = (0..8).map(|_| server.connect()).collect();
-    // Each of these is one more.
+    // Each request opens one more connection.
     for _ in 0..8 {
         assert_eq!(server.get("/health", &[]).status, 200);
     }
-    assert!(idle[0].is_closed(), "the idlest");
+    assert!(idle[0].is_closed(), "the connection that was idle for longest");
 }
 
 #[test]
-fn while_the_store_works_for_all_only_health_is_told() {
+fn while_all_connections_are_busy_only_health_is_answered() {
     let options = ServerOptions::new().connections(2).timeout(Duration::from_hours(1));
     let server = Running::with_store(many_triples(), options);
     let busy: Vec<Connection> = (0..2)
@@ -122,7 +122,7 @@ fn while_the_store_works_for_all_only_health_is_told() {
 }
 
 #[test]
-fn options_that_can_not_be_meant_are_refused() {
+fn invalid_options_are_refused() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let bound = |options| {
         let address = "127.0.0.1:0".parse().unwrap();

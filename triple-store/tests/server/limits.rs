@@ -4,7 +4,7 @@ use crate::client::{ENDLESS, Running, encode, many_triples};
 use std::time::Duration;
 use triple_store::server::ServerOptions;
 
-/// Short enough for a test, long enough for a machine that is busy with others.
+/// Short enough for a test, and long enough for a busy machine.
 const SHORT: Duration = Duration::from_millis(500);
 
 /// Waits until this many requests are running.
@@ -46,7 +46,7 @@ fn bodies_have_a_limit() {
 }
 
 #[test]
-fn clients_that_stall_are_given_up() {
+fn stalled_clients_are_disconnected() {
     let pace = Duration::from_secs(2);
     let server = Running::new(ServerOptions::new().client_timeout(pace).concurrency(4));
     std::thread::scope(|scope| {
@@ -125,7 +125,7 @@ fn a_query_whose_client_has_gone_is_cancelled() {
 }
 
 #[test]
-fn more_requests_than_slots_are_told_to_come_back() {
+fn requests_beyond_the_slots_get_503() {
     let options = ServerOptions::new().concurrency(1).timeout(Duration::from_hours(1));
     let server = Running::with_store(many_triples(), options);
     let mut connection = server.connect();
@@ -133,7 +133,7 @@ fn more_requests_than_slots_are_told_to_come_back() {
     until_running(&server, 1);
     let refused = server.get(&format!("/query?query={}", encode("ASK {}")), &[]);
     assert_eq!((refused.status, refused.field("retry-after")), (503, Some("1")));
-    assert_eq!(server.get("/health", &[]).status, 200, "it is alive");
+    assert_eq!(server.get("/health", &[]).status, 200, "the server is alive");
     drop(connection);
     until_running(&server, 0);
     assert_eq!(server.get(&format!("/query?query={}", encode("ASK {}")), &[]).status, 200);
@@ -186,7 +186,7 @@ const BODIES: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn a_body_on_its_way_holds_no_slot() {
+fn a_body_that_is_still_arriving_holds_no_slot() {
     let server = Running::new(ServerOptions::new().concurrency(1));
     let connections = BODIES.map(|(target, media_type)| {
         let mut connection = server.connect();
@@ -296,7 +296,7 @@ fn hostile_documents_are_refused() {
 }
 
 #[test]
-fn data_is_no_nesting() {
+fn data_does_not_count_as_nesting() {
     let server = Running::new(ServerOptions::new());
     let triple = |i| format!("<urn:s/a/b> <urn:p> -{i}, \"{{((\" .\n");
     let triples: String = (0..50_000).map(triple).collect();
@@ -309,7 +309,7 @@ fn data_is_no_nesting() {
 }
 
 #[test]
-fn requests_that_come_at_once_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_order() {
     let server = Running::new(ServerOptions::new());
     let mut connection = server.connect();
     for n in 0..20 {
@@ -322,7 +322,7 @@ fn requests_that_come_at_once_are_answered_in_their_order() {
 }
 
 #[test]
-fn what_is_no_http_ends_the_connection_and_nothing_else() {
+fn invalid_http_ends_only_its_connection() {
     let server = Running::new(ServerOptions::new());
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(1 << 20));
     let fields = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(10_000));

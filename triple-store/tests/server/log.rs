@@ -28,6 +28,6 @@ fn each_request_is_a_line_of_the_log() {
     assert!(lines[2].contains("\"POST /update HTTP/1.1\" 401 "), "{}", lines[2]);
     assert!(!lines[2].contains("plugh") && !lines[2].contains("CLEAR"), "{}", lines[2]);
     let sent: u64 = lines[3].split(' ').nth(9).unwrap().parse().unwrap();
-    assert!(sent > 100_000, "of a response that comes in pieces, all of them count: {}", lines[3]);
+    assert!(sent > 100_000, "every piece of a response counts: {}", lines[3]);
     assert_eq!(lines.len(), 4);
 }

@@ -77,7 +77,7 @@ fn results_are_a_table_that_can_be_sorted_and_downloaded() {
 }
 
 #[test]
-fn an_error_is_marked_where_it_is() {
+fn an_error_is_marked_at_its_position() {
     let Some(mut browser) = Browser::start() else { return };
     let server = Running::new(ServerOptions::new());
     let address = format!("http://{}/", server.address);
@@ -99,7 +99,7 @@ fn an_error_is_marked_where_it_is() {
 }
 
 #[test]
-fn updates_go_to_their_endpoint_with_a_token_that_is_asked_for() {
+fn updates_go_to_their_endpoint_with_the_entered_token() {
     let Some(mut browser) = Browser::start() else { return };
     let server = Running::with_store(shop(), ServerOptions::new().token("xyzzy"));
     let address = format!("http://{}/", server.address);
@@ -164,7 +164,7 @@ fn keys_complete_explain_and_go_through_the_history() {
 }
 
 #[test]
-fn it_fits_a_telephone_and_a_dark_room() {
+fn the_page_fits_a_phone_and_dark_mode() {
     let Some(mut browser) = Browser::start() else { return };
     let server = Running::with_store(shop(), ServerOptions::new());
     let address = format!("http://{}/#query={}", server.address, encode(PRICES));
@@ -190,7 +190,7 @@ fn it_fits_a_telephone_and_a_dark_room() {
 }
 
 #[test]
-fn the_page_brings_all_that_it_loads() {
+fn the_page_loads_nothing_from_other_servers() {
     let server = Running::with_store(shop(), ServerOptions::new());
     let page = server.get("/", &[]);
     assert!(page.field("content-security-policy").unwrap().contains("default-src 'none'"));
@@ -211,7 +211,7 @@ fn the_page_brings_all_that_it_loads() {
 }
 
 #[test]
-fn a_plan_is_told_as_json() {
+fn a_plan_is_sent_as_json() {
     let server = Running::with_store(shop(), ServerOptions::new());
     let plan = server.post("/query?explain", "application/sparql-query", PRICES);
     assert_eq!((plan.status, plan.field("content-type")), (200, Some("application/json")));

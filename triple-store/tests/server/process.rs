@@ -56,7 +56,7 @@ fn triples(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn what_was_acknowledged_before_a_signal_is_there_after_it() {
+fn acknowledged_writes_survive_a_signal() {
     for signal in ["TERM", "INT"] {
         let dir = tempfile::tempdir().unwrap();
         let mut server = Process::new(dir.path(), &[]);
@@ -148,7 +148,7 @@ fn bad_clients_leave_no_files_and_no_threads_behind() {
     let started = server.count("fd");
     for _ in 0..4 {
         round();
-        // The connections are dropped. Their remains end within seconds, or never.
+        // The clients have dropped their connections. The server must close them within one minute.
         let patience = Instant::now() + Duration::from_mins(1);
         while server.count("fd") > started {
             assert!(Instant::now() < patience, "{started} files at first, now {}", server.count("fd"));
@@ -163,7 +163,7 @@ fn bad_clients_leave_no_files_and_no_threads_behind() {
 }
 
 #[test]
-fn others_may_reach_it_only_when_it_is_guarded() {
+fn other_addresses_require_a_token_or_read_only() {
     let dir = tempfile::tempdir().unwrap();
     let serve =
         |more: &[&str]| triples(dir.path(), &[&["serve", "store.vde", "--bind", "0.0.0.0:0"], more].concat());
@@ -193,7 +193,7 @@ fn the_token_is_read_from_its_file() {
 
 /// A store that a server has open is reached by the server's address in place of the file.
 #[test]
-fn the_commands_ask_a_running_server_by_its_address() {
+fn commands_work_on_a_running_server() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     write("token", "secret\n");
@@ -233,12 +233,13 @@ fn the_commands_ask_a_running_server_by_its_address() {
     fails("load", &[&["bad.nt"][..], &token].concat(), 1, "body:1:");
     fails("load", &["a.ttl", "--keep-partial"], 2, "--keep-partial with the address of a server");
     fails("query", &[count, "--union"], 2, "--union with the address of a server");
-    assert_eq!(ok("dump", &[]).lines().count(), 2, "nothing of what failed was stored");
+    assert_eq!(ok("dump", &[]).lines().count(), 2, "the failed commands stored nothing");
     drop(server);
     fails("query", &[count], 1, "refused");
 }
 
-/// A closed connection is no success, whatever the system calls it, and no error of the standard output.
+/// If the server closes the connection, the command fails. The system may report a broken pipe, which must not count as
+/// a closed standard output.
 #[test]
 fn a_server_that_hangs_up_makes_a_command_fail() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ fn two_graphs() -> Running {
 }
 
 #[test]
-fn a_query_comes_by_get_by_form_or_as_it_is() {
+fn queries_are_accepted_by_get_by_form_and_as_the_body() {
     let server = two_graphs();
     let query = encode("SELECT ?o { ?s ?p ?o }");
     for target in ["/query", "/sparql"] {
@@ -59,7 +59,7 @@ fn a_request_may_name_the_dataset_of_its_query() {
 }
 
 #[test]
-fn an_update_comes_by_form_or_as_it_is_and_may_have_its_dataset_named() {
+fn updates_are_accepted_by_form_and_as_the_body_and_with_a_dataset() {
     let server = two_graphs();
     let count = "SELECT (COUNT(*) AS ?n) { { ?s ?p 9 } UNION { GRAPH ?g { ?s ?p 9 } } }";
     let copy = "INSERT { GRAPH <urn:c> { ?s ?p 9 } } WHERE { ?s ?p 2 }";
@@ -89,7 +89,7 @@ fn relative_iris_resolve_against_the_endpoint() {
 }
 
 #[test]
-fn what_is_no_request_of_the_protocol_is_refused() {
+fn invalid_requests_of_the_protocol_are_refused() {
     let server = two_graphs();
     let ask = encode("ASK {}");
     let clear = encode("CLEAR ALL");
@@ -126,7 +126,7 @@ fn what_is_no_request_of_the_protocol_is_refused() {
 }
 
 #[test]
-fn results_come_in_the_syntax_that_is_asked_for() {
+fn results_have_the_requested_syntax() {
     let server = two_graphs();
     let select = encode("SELECT ?o { ?s ?p ?o }");
     let ask = encode("ASK {}");
@@ -173,7 +173,7 @@ fn an_endpoint_describes_itself() {
 }
 
 #[test]
-fn writing_takes_the_token_and_reading_does_not() {
+fn writing_requires_the_token_and_reading_does_not() {
     let server = Running::new(ServerOptions::new().token("xyzzy"));
     let insert = "INSERT DATA { <urn:s> <urn:p> 1 }";
     let content = format!("Content-Type: {UPDATE}");
@@ -211,7 +211,7 @@ fn a_read_only_server_changes_nothing() {
 }
 
 #[test]
-fn pages_of_other_origins_need_to_be_let_in() {
+fn pages_of_other_origins_need_permission() {
     let closed = Running::new(ServerOptions::new());
     let open = Running::new(ServerOptions::new().cors("https://app.example"));
     let content = format!("Content-Type: {UPDATE}");
@@ -255,7 +255,7 @@ fn increments_over_http_are_exact() {
 }
 
 #[test]
-fn health_and_metrics_tell_how_it_goes() {
+fn health_and_metrics_show_the_state() {
     let server = two_graphs();
     assert_eq!(server.get("/health", &[]).body, "ok\n");
     assert_eq!(server.get("/nothing", &[]).status, 404);

@@ -18,7 +18,7 @@ fn beside(other: SocketAddr) -> Running {
     Running::with_store(TripleStore::in_memory(), ServerOptions::new().remote(client))
 }
 
-/// A server that sends one answer, whatever it is asked, and closes.
+/// A server that sends this answer to any request, and closes the connection.
 fn answering(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -41,7 +41,7 @@ fn answering(answer: &'static str) -> SocketAddr {
 }
 
 #[test]
-fn an_endpoint_is_asked_for_what_is_wanted() {
+fn an_endpoint_gets_the_bindings_of_the_other_patterns() {
     let other = Running::new(ServerOptions::new());
     let row = |i| format!("<urn:{i}> <urn:name> \"name {i}\" .\n");
     let names: String = (0..1000).map(row).collect();
@@ -68,7 +68,7 @@ fn an_endpoint_is_asked_for_what_is_wanted() {
 }
 
 #[test]
-fn no_other_host_is_asked() {
+fn requests_to_other_hosts_are_refused() {
     let other = Running::new(ServerOptions::new());
     let closed = Running::new(ServerOptions::new());
     let elsewhere = beside("127.0.0.1:9".parse().unwrap());
@@ -89,7 +89,7 @@ fn no_other_host_is_asked() {
 }
 
 #[test]
-fn what_an_endpoint_answers_is_not_trusted() {
+fn answers_of_endpoints_are_not_trusted() {
     for (answer, expected) in [
         ("", "502"),
         (
@@ -126,7 +126,7 @@ fn what_an_endpoint_answers_is_not_trusted() {
 }
 
 #[test]
-fn an_answer_that_is_too_long_or_too_slow_is_given_up() {
+fn an_answer_that_is_too_long_or_too_slow_is_an_error() {
     let other = Running::with_store(crate::client::many_triples(), ServerOptions::new());
     let address = other.address.to_string();
     let client = HttpClient::new().only([address.parse().unwrap()]).limit(1000);

@@ -17,7 +17,7 @@ pub(crate) fn value(
         }
         AggregateExpression::CountSolutions { distinct: true } => {
             let mut rows = rows.to_vec();
-            // Blank nodes of patterns are no variables of solutions.
+            // Blank nodes of patterns are not variables of solutions.
             for row in &mut rows {
                 row.retain(|name, _| !name.starts_with("_:"));
             }
@@ -35,7 +35,7 @@ pub(crate) fn value(
     if *function == AggregateFunction::Sample {
         return values.into_iter().flatten().next();
     }
-    // Of the others, an error among the values is one of the aggregate.
+    // For the other aggregates, an error among the values is an error of the aggregate.
     let values = values.into_iter().collect::<Option<Vec<_>>>()?;
     let sum = || values.iter().try_fold(Number::count(0), |sum, value| sum.compute('+', number(value)?));
     match function {

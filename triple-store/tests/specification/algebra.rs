@@ -1,4 +1,4 @@
-//! The algebra, operator by operator: section 18 of SPARQL 1.1 Query. Nested loops, and no plan.
+//! The algebra, operator by operator: section 18 of SPARQL 1.1 Query. It is evaluated by nested loops, without a plan.
 
 use crate::aggregate;
 use oxrdf::{GraphName, NamedNode, NamedOrBlankNode, Quad, Term, Variable};
@@ -14,14 +14,14 @@ pub(crate) fn name(variable: &Variable) -> String {
     variable.as_str().to_owned()
 }
 
-/// What a pattern is evaluated over: a dataset, its active graph, and the bindings that `EXISTS` puts in the place of
-/// variables (18.6, substitute).
+/// The context of an evaluation: a dataset, its active graph, and the bindings that `EXISTS` substitutes for variables
+/// (18.6).
 #[derive(Clone)]
 pub(crate) struct Evaluation<'a> {
     pub(crate) data: &'a [Quad],
     pub(crate) active: GraphName,
     pub(crate) outer: Row,
-    /// Pairs of solutions that may still be tried; with 0 the answer is worth nothing.
+    /// How many more pairs of solutions may be tried. At 0, the answer is incomplete and not compared.
     pub(crate) budget: &'a Cell<usize>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// The solution that it makes of a term, or `None` if another term stands there.
+    /// The solution that matches this place with a term. `None` if the place has another term.
     pub(crate) fn bind(&self, term: &Term) -> Option<Row> {
         match self {
             Self::Term(own) => (own == term).then(Row::new),
@@ -117,7 +117,7 @@ impl<'a> Evaluation<'a> {
         distinct(named.collect())
     }
 
-    /// The solutions of a pattern over a named graph, of which the place has the name.
+    /// The solutions of a pattern over a named graph. `place` is the graph's name in the query.
     fn of_graph(&self, graph: &NamedNode, place: &Place, inner: &GraphPattern) -> Vec<Row> {
         let own = Self { active: graph.clone().into(), ..self.clone() };
         match place.bind(&graph.clone().into()) {
@@ -126,7 +126,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// 18.5.1: a solution for each group of those that agree on the keys. Without keys there is one group.
+    /// 18.5.1: one solution for each group of solutions that agree on the keys. Without keys there is one group.
     fn grouped(
         &self,
         rows: Vec<Row>,

@@ -46,7 +46,7 @@ pub(crate) fn rows(store: &TripleStore, query: &str) -> Vec<String> {
     rows
 }
 
-/// Expressions and what they come to, which for an error is nothing.
+/// Checks the values of expressions. An error has the value "".
 pub(crate) fn values(expected: &[(&str, &str)]) {
     let store = TripleStore::in_memory();
     for (expression, value) in expected {
@@ -66,7 +66,7 @@ fn updates_take_the_term_that_an_aggregate_chose() {
     assert_eq!(rows(&store, "SELECT ?s { { SELECT (MAX(?v) AS ?m) { ?x :v ?v } } ?s :v ?m }"), [":a"]);
 }
 
-/// Literals of every datatype that has values, in another form than their value's canonical one.
+/// Literals of every datatype that has values, in forms that are not canonical.
 pub(crate) const FORMS: [&str; 21] = [
     "'01'^^xsd:integer",
     "'+1'^^xsd:integer",
@@ -104,14 +104,14 @@ fn terms_keep_their_form_through_every_operator() {
             format!("{found} BIND(COALESCE(?nothing + 1, IF(true, ?v, 1 + 1)) AS ?w)"),
             format!("{found} BIND({literal} AS ?w)"),
             format!("{found} BIND(COALESCE(1 / 0, {literal}) AS ?w)"),
-            // The optimizer knows what these conditions come to, and leaves constants alone.
+            // The optimizer evaluates these conditions, and keeps constants unchanged.
             format!("{found} BIND(IF(isBLANK(1), BOUND(?nothing), {literal}) AS ?w)"),
             format!("{found} BIND(COALESCE({literal}, BOUND(?v)) AS ?w)"),
             format!("{found} BIND(COALESCE({literal}, !BOUND(?nothing)) AS ?w)"),
             format!("{found} BIND(COALESCE({literal}, BOUND(?v) && ?s = ?s) AS ?w)"),
             format!("{found} BIND(IF(isBLANK(1), :a = :b, {literal}) AS ?w)"),
             format!("{found} BIND(COALESCE({literal}, EXISTS {{}}) AS ?w)"),
-            // Here it does not.
+            // The optimizer can't evaluate these conditions.
             format!("{found} OPTIONAL {{ ?s :q ?o }} BIND(IF(BOUND(?o), BOUND(?o), ?v) AS ?w)"),
             format!("{found} OPTIONAL {{ ?s :q ?o }} BIND(COALESCE(?o, ?v, BOUND(?o)) AS ?w)"),
             format!("{found} OPTIONAL {{ ?s :q ?o }} BIND(COALESCE({literal}, BOUND(?o)) AS ?w)"),
@@ -229,7 +229,7 @@ fn graph_is_one_evaluation_for_each_graph() {
         let mut expected: Vec<_> = expected.iter().map(|row| (*row).to_owned()).collect();
         expected.sort();
         let found: Vec<_> = rows(&store, query);
-        // Graphs first, whatever the names of the other variables.
+        // The value of the graph comes first, for any names of the other variables.
         let graph_first = |row: &String| {
             let mut parts: Vec<_> = row.split(' ').collect();
             parts.sort_by_key(|part| !matches!(*part, ":g" | ":h"));
@@ -269,7 +269,7 @@ fn paths_keep_duplicates_and_have_terms_as_nodes() {
     assert!(!ask("ASK { :nothere :p+ :nothere }") && !ask("ASK { :nothere :p* :a }"));
 }
 
-/// `EXISTS` puts the values of a row in the place of its variables, and so a term at the end of the path.
+/// `EXISTS` substitutes the values of a row for its variables, so an end of a path may become a term.
 #[test]
 fn paths_in_exists_have_terms_as_nodes() {
     let store = store("{ :a :p :b . :b :r :c }");
@@ -305,9 +305,9 @@ fn paths_in_exists_have_terms_as_nodes() {
     }
 }
 
-/// In a join nothing is put in the place of a variable, and the ends of a path are nodes of the graph.
+/// A join substitutes nothing, so the ends of a path are nodes of the graph.
 #[test]
-fn paths_in_joins_connect_nodes_alone() {
+fn paths_in_joins_connect_only_nodes() {
     let store = store("{ :a :p :b . :b :r :c } :g { :d :p :e }");
     for path in [
         ":p*",
@@ -339,7 +339,7 @@ fn paths_in_joins_connect_nodes_alone() {
     }
 }
 
-/// The optimizer may know `BOUND`, and leaves constants alone, which the evaluator passes on unread.
+/// The optimizer may evaluate `BOUND`. It keeps constants, and the evaluator passes them on unchanged.
 #[test]
 fn terms_beside_bound_keep_their_form() {
     values(&[
@@ -432,7 +432,7 @@ fn patterns_and_replacements() {
 }
 
 #[test]
-fn a_blank_node_of_a_text_is_one_within_a_solution() {
+fn bnode_of_a_text_is_one_blank_node_within_a_solution() {
     let query = "SELECT (COUNT(DISTINCT ?a) AS ?n) (COUNT(DISTINCT ?b) AS ?m) (SUM(IF(?a = ?b, 1, 0)) AS ?same) {
         VALUES ?v { 1 2 } BIND(BNODE('x') AS ?a) BIND(BNODE('x') AS ?b) BIND(BNODE('y') AS ?c) FILTER(?a != ?c) }";
     let two = "'2'^^xsd:integer";
@@ -440,7 +440,7 @@ fn a_blank_node_of_a_text_is_one_within_a_solution() {
 }
 
 #[test]
-fn columns_of_a_star_stand_in_the_order_of_the_query() {
+fn columns_of_a_star_have_the_order_of_the_query() {
     let store = store("{ :s :p 1 }");
     let results = store.query("SELECT * { ?z ?p ?a }").unwrap();
     let text = ResultFormat::from_extension("csv").unwrap().write(results, Vec::new()).unwrap();
@@ -468,7 +468,7 @@ fn copying_a_graph_that_does_not_exist_is_an_error_and_changes_nothing() {
     assert_eq!(store.len(), 2);
 }
 
-/// A variable has no value where it is not in scope, wherever the pattern is evaluated.
+/// A variable has no value outside of its scope, wherever the pattern is evaluated.
 #[test]
 fn variables_end_with_their_groups() {
     let store = store("{ :a :p :b . :b :q :c . :c :r 1 } :g { :b :q :c }");

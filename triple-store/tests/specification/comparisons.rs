@@ -1,10 +1,10 @@
-//! Comparisons of values: what they say of each pair, and where patterns are joined or looked for by them; and closures.
+//! Comparisons of values: their results for each pair, and the joins and lookups that use them. Also closures of paths.
 
 use crate::cases::{FORMS, rows, store, values};
 use triple_store::TripleStore;
 
 #[test]
-fn what_has_no_order_is_not_compared() {
+fn values_without_an_order_are_not_compared() {
     values(&[
         ("'NaN'^^xsd:double <= 'NaN'^^xsd:double", "'false'^^xsd:boolean"),
         ("'NaN'^^xsd:double >= 'NaN'^^xsd:float", "'false'^^xsd:boolean"),
@@ -40,7 +40,8 @@ fn what_has_no_order_is_not_compared() {
     assert_eq!(literal, [""; 0]);
 }
 
-/// Values of many kinds, more than a pattern is looked up for row by row, and those that each is compared with.
+/// Values of many kinds, twice, to be compared with each other. There are too many for the planner to look them up row
+/// by row.
 fn values_of_many_kinds() -> TripleStore {
     let mut literals: Vec<String> = FORMS.iter().map(|literal| (*literal).to_owned()).collect();
     literals
@@ -85,7 +86,7 @@ fn values_of_many_kinds() -> TripleStore {
     store(&format!("{{ {} }}", literals.iter().enumerate().map(node).collect::<String>()))
 }
 
-/// An `EXISTS` that is answered from values found once has the answer that each pair of values gives.
+/// An `EXISTS` whose pattern is evaluated once has the same answers as a comparison of each pair of values.
 #[test]
 fn comparisons_in_exists_are_those_of_each_pair() {
     let store = values_of_many_kinds();
@@ -113,7 +114,7 @@ fn comparisons_in_exists_are_those_of_each_pair() {
     }
 }
 
-/// Patterns that are joined by equal values have the pairs of which one value equals the other.
+/// A join by equal values finds every pair of equal values.
 #[test]
 fn joins_by_value_find_every_pair() {
     let store = values_of_many_kinds();
@@ -122,7 +123,7 @@ fn joins_by_value_find_every_pair() {
         ["?v = ?w", "sameTerm(?v, ?w)", "STR(?v) = STR(?w)", "?v + 1 = ?w * 1", "xsd:double(?v) = ?w"]
     {
         let joined = format!("SELECT ?v ?w {{ ?s :p ?v . ?t :q ?w FILTER({condition}) }}");
-        // A negation is no equality to join by.
+        // The planner does not join by a negated condition.
         let product = format!("SELECT ?v ?w {{ ?s :p ?v . ?t :q ?w FILTER(!!({condition})) }}");
         let (joined, product) = (rows(&store, &joined), rows(&store, &product));
         assert_eq!(joined, product, "{condition}");

@@ -19,7 +19,7 @@ impl Evaluation<'_> {
         };
         let compute = |a: &Expression, operator, b: &Expression| {
             let (a, b) = (value(a)?, value(b)?);
-            // 17.3.1 allows an implementation further operators. The store subtracts dates, so such a case is left alone.
+            // 17.3.1 lets an implementation add operators. The store can subtract dates, so such a case is skipped.
             if operator == '-' && value::are_dates(&a, &b) {
                 self.budget.set(0);
             }
@@ -34,7 +34,7 @@ impl Evaluation<'_> {
             Expression::Bound(variable) => {
                 Some(boolean(row.contains_key(&name(variable)) || self.outer.contains_key(&name(variable))))
             }
-            // 17.2: `||` and `&&` of an error are the other operand where that decides.
+            // 17.2: if one operand of `||` or `&&` is an error, the result is the other operand if that decides it.
             Expression::Or(a, b) => match (test(a), test(b)) {
                 (Some(true), _) | (_, Some(true)) => Some(boolean(true)),
                 (Some(false), Some(false)) => Some(boolean(false)),
@@ -52,7 +52,7 @@ impl Evaluation<'_> {
             Expression::LessOrEqual(a, b) => less(a, b, &[Ordering::Less, Ordering::Equal]),
             Expression::Greater(a, b) => less(a, b, &[Ordering::Greater]),
             Expression::GreaterOrEqual(a, b) => less(a, b, &[Ordering::Greater, Ordering::Equal]),
-            // 17.4.1.9: true if any is equal; an error only if none is and one was an error.
+            // 17.4.1.9: true if any member is equal, and an error if none is equal and one comparison is an error.
             Expression::In(a, list) => {
                 let a = value(a)?;
                 let found: Vec<_> =
@@ -109,7 +109,7 @@ pub(crate) fn text(term: &Term) -> Option<String> {
     }
 }
 
-/// 17.4.3: string literals, which are those with a language tag as well.
+/// 17.4.3: string literals, including those with a language tag.
 fn tagged(term: &Term) -> Option<(String, Option<String>)> {
     let Term::Literal(literal) = term else { return None };
     match value::value(literal) {
@@ -131,7 +131,7 @@ fn call(function: &Function, arguments: &[Term]) -> Option<Term> {
         Term::Literal(literal) => Some(literal),
         _ => None,
     };
-    // 17.4.3.1.2: the second has no language, or that of the first.
+    // 17.4.3.1.2: the second argument has no language, or the language of the first.
     let compatible = || {
         let ((a, x), (b, y)) = (tagged(&arguments[0])?, tagged(&arguments[1])?);
         (y.is_none() || x == y).then_some((a, b, x))

@@ -40,7 +40,7 @@ const LITERALS: [&str; 35] = [
     "\" 7 \"",
 ];
 
-/// Text by the numbers of a xorshift generator.
+/// Generates text from the numbers of a xorshift generator.
 pub(crate) struct Generator {
     state: u64,
     /// Variables made so far, each of which is bound in one place.
@@ -141,7 +141,7 @@ impl Generator {
         let (from, to) = match self.below(3) {
             0 => (self.end(true), self.end(false)),
             1 => (self.variable(), self.end(false)),
-            // Two different ones.
+            // Two different triples.
             _ => self.one_pair(),
         };
         format!("{from} {predicate} {to} . ")
@@ -220,7 +220,7 @@ impl Generator {
         }
     }
 
-    /// An aggregate, and the name of what it comes to.
+    /// An aggregate, and a variable for its value.
     fn aggregate(&mut self) -> (String, String) {
         let distinct = self.one(&["", "", "DISTINCT "]);
         match self.below(8) {
@@ -238,7 +238,7 @@ impl Generator {
         }
     }
 
-    /// A query with a projection; its own variables are new ones.
+    /// A query with a projection. Its own variables are new.
     pub(crate) fn select(&mut self, depth: usize) -> String {
         let group = self.group(depth);
         match self.below(5) {
@@ -279,7 +279,7 @@ impl Generator {
             }
             _ => String::new(),
         };
-        // Here a variable of the row outside has its value before the pattern binds it, if it does.
+        // In these parts, an expression may use a variable of the outer row before the pattern binds the variable.
         let [a, b] = [(); 2].map(|()| {
             self.fresh += 1;
             triple(self)
@@ -298,7 +298,7 @@ impl Generator {
 
     pub(crate) fn group(&mut self, depth: usize) -> String {
         let mut elements: Vec<_> = (0..=self.below(2)).map(|_| self.element(depth)).collect();
-        // Most begin with something that is found.
+        // Most groups begin with a pattern that has matches.
         if self.below(4) > 0 {
             let (from, to) = self.one_pair();
             elements.insert(0, format!("{from} {} {to} . ", self.predicate()));
@@ -309,7 +309,7 @@ impl Generator {
     fn element(&mut self, depth: usize) -> String {
         match self.below(if depth == 0 { 9 } else { 20 }) {
             0..4 => {
-                // A blank node stands for a variable of these triples alone.
+                // A blank node is a variable of these triples only.
                 self.fresh += 1;
                 (0..=self.below(2)).map(|_| self.triple()).collect()
             }
@@ -336,7 +336,7 @@ impl Generator {
         }
     }
 
-    /// A query; what it selects is compared.
+    /// A query, whose results are compared.
     pub(crate) fn query(&mut self) -> String {
         let depth = self.below(3);
         let query = match self.below(3) {

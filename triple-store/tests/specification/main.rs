@@ -1,6 +1,6 @@
 //! Answers, compared with those of a naive evaluator that follows the specification.
 //!
-//! The parser is shared; evaluator, planner and indexes are not. Numbers and dates are read and written by the same crate.
+//! Both use the same parser, and the same crate for numbers and dates. They share no evaluator, planner or index.
 
 mod aggregate;
 mod algebra;
@@ -80,7 +80,7 @@ fn seeds(share: u64) -> Range<u64> {
     seeds
 }
 
-/// The difference between what a query answers and what it should.
+/// The difference between the answer of a query and the expected answer.
 fn difference(seed: u64, answer: impl Fn(&TripleStore, &str) -> Vec<String>) -> Option<String> {
     let mut generator = Generator::new(seed);
     let (store, query) = (store_of(&mut generator), generator.query());
@@ -92,7 +92,7 @@ fn difference(seed: u64, answer: impl Fn(&TripleStore, &str) -> Vec<String>) -> 
 }
 
 #[test]
-fn queries_answer_what_the_specification_says() {
+fn queries_answer_as_the_specification_says() {
     let answer = |store: &TripleStore, query: &str| rows(store.query(query).expect(query));
     let mut differences: Vec<_> = seeds(1).filter_map(|seed| difference(seed, answer)).collect();
     differences.sort_by_key(String::len);
@@ -112,7 +112,7 @@ fn faults_are_found() {
 }
 
 #[test]
-fn updates_leave_what_the_specification_says() {
+fn updates_change_data_as_the_specification_says() {
     for seed in seeds(4) {
         let mut generator = Generator::new(seed | 1 << 40);
         let (store, request) = (store_of(&mut generator), generator.update());

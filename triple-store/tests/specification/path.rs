@@ -16,7 +16,7 @@ impl Place {
 }
 
 impl Evaluation<'_> {
-    /// The pairs that a path connects, among those with these ends where an end is a term.
+    /// The pairs that a path connects. If an end is given, only pairs with this end.
     pub(crate) fn path(&self, path: &Path, from: Option<&Term>, to: Option<&Term>) -> Pairs {
         let fits = |a: &Term, b: &Term| from.is_none_or(|term| term == a) && to.is_none_or(|term| term == b);
         let by = |wanted: &dyn Fn(&Term) -> bool| -> Pairs {
@@ -28,7 +28,7 @@ impl Evaluation<'_> {
             Path::NamedNode(node) => by(&|predicate| is(node, predicate)),
             Path::NegatedPropertySet(nodes) => by(&|predicate| !nodes.iter().any(|node| is(node, predicate))),
             Path::Reverse(path) => self.path(path, to, from).into_iter().map(|(a, b)| (b, a)).collect(),
-            // A join over a variable that is nobody's.
+            // A join over a variable that no other pattern uses.
             Path::Sequence(first, second) => {
                 let (first, second) = (self.path(first, from, None), self.path(second, None, to));
                 let ends = |(a, middle): &(Term, Term)| -> Pairs {
@@ -53,7 +53,8 @@ impl Evaluation<'_> {
         }
     }
 
-    /// A zero-length path connects every node of the graph with itself, and a term of the query whether or not it is one.
+    /// A path of length zero connects every node of the graph with itself, and also a term of the query that is not a
+    /// node.
     fn zero_length(&self, from: Option<&Term>, to: Option<&Term>) -> Pairs {
         let ends = match (from, to) {
             (Some(a), Some(b)) if a != b => Vec::new(),

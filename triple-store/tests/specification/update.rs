@@ -82,7 +82,8 @@ fn graph_of(pattern: &GraphNamePattern, row: &Row) -> Option<GraphName> {
     }
 }
 
-/// The quad that a template makes of a solution; none where a variable is unbound or stands where its term may not.
+/// The quad of a template for a solution. `None` if a variable is unbound, or if its term is not allowed in its
+/// position.
 fn of(template: &QuadPattern, row: &Row) -> Option<Quad> {
     let term = |pattern: &TermPattern| match pattern {
         TermPattern::NamedNode(node) => Some(node.clone().into()),

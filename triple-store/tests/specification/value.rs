@@ -1,4 +1,4 @@
-//! Values of literals, and what compares and computes with them: sections 17.2 to 17.4 of SPARQL 1.1 Query.
+//! Values of literals, and their comparison and arithmetic: sections 17.2 to 17.4 of SPARQL 1.1 Query.
 
 use oxrdf::vocab::xsd;
 use oxrdf::{Literal, NamedNodeRef, Term};
@@ -130,7 +130,7 @@ impl Number {
         }
     }
 
-    /// Of both the type that the later of the two has in the order of promotion.
+    /// Converts both to one type: that of the number that comes later in the order of promotion.
     fn promoted(self, other: Self) -> (Self, Self) {
         let rank = |number: &Self| match number {
             Self::Integer(_) => 0,
@@ -195,8 +195,8 @@ impl Number {
     }
 }
 
-/// The operator `=`: by value where both values are known, and else RDFterm-equal, which is an error for two literals
-/// that are not the same term.
+/// The operator `=`. It compares values if both are known. Otherwise it is RDFterm-equal, which is an error for two
+/// different literals.
 pub(crate) fn equal(a: &Term, b: &Term) -> Option<bool> {
     let (Term::Literal(a), Term::Literal(b)) = (a, b) else { return Some(a == b) };
     match (value(a), value(b)) {
@@ -211,7 +211,8 @@ pub(crate) fn equal(a: &Term, b: &Term) -> Option<bool> {
     }
 }
 
-/// How the operators `<` and `>` compare, or `None` for a type error. Equal language tags are no error here.
+/// How the operators `<` and `>` compare. `Err` is a type error, and `Ok(None)` means that neither value is less, as
+/// for `NaN`. Texts with equal language tags can be compared.
 pub(crate) fn compare(a: &Term, b: &Term) -> Result<Option<Ordering>, ()> {
     let (Term::Literal(a), Term::Literal(b)) = (a, b) else { return Err(()) };
     match (value(a), value(b)) {
@@ -237,8 +238,8 @@ pub(crate) fn truth(term: &Term) -> Option<bool> {
     }
 }
 
-/// The order of `MIN` and `MAX`, which is that of `ORDER BY`: blank nodes, IRIs, literals; where `<` says nothing of two
-/// literals, kind by kind, and values that are equal by their text.
+/// The order of `MIN` and `MAX`, as for `ORDER BY`: blank nodes, IRIs, literals. Literals that `<` does not order are
+/// sorted by kind, and equal values by their text.
 pub(crate) fn order(a: &Term, b: &Term) -> Ordering {
     let rank = |term: &Term| match term {
         Term::BlankNode(_) => 0,

@@ -57,7 +57,7 @@ impl Suite<'_> {
         store.load_file_with(&file, &options).map(drop).map_err(text)
     }
 
-    /// Loads the data that a test names: `prefix` is that of the properties.
+    /// Loads the data that a test names. `prefix` is the prefix of its properties.
     fn load_all(&self, store: &TripleStore, holder: &Term, prefix: &str) -> Outcome {
         for data in self.objects(holder, &format!("{prefix}data")) {
             self.load(store, iri(&data), GraphName::DefaultGraph)?;
@@ -121,7 +121,7 @@ impl Suite<'_> {
         let request = self.object(action, &format!("{UT}request")).ok_or("no request")?;
         let options = UpdateOptions::new().base_iri(iri(&request));
         found.update_with(&self.read(iri(&request))?, &options).map_err(text)?;
-        // The same after a checkpoint: the merged quads must be the recent ones.
+        // A checkpoint must not change the quads.
         same(dataset(&found), dataset(&expected))?;
         found.checkpoint().map_err(text)?;
         same(dataset(&found), dataset(&expected))
@@ -133,7 +133,7 @@ impl Suite<'_> {
         let store = TripleStore::in_memory();
         self.load_all(&store, action, QT)?;
         if store.is_empty() && self.objects(action, &format!("{QT}data")).is_empty() {
-            // A query that the plain parser does not accept names no dataset.
+            // If the plain parser rejects the query, no dataset is loaded.
             let parser = SparqlParser::new().with_base_iri(iri(&query)).map_err(text)?;
             let parsed = parser.parse_query(&self.read(iri(&query))?).ok();
             let dataset = parsed.as_ref().and_then(|query| query.dataset()).into_iter();
@@ -160,7 +160,7 @@ impl Suite<'_> {
         let format = ResultFormat::from_extension("csv").expect("a format");
         let store = self.prepare(action)?;
         let written = format.write(self.results(&store, action)?, Vec::new()).map_err(text)?;
-        // Rows and columns have no order, and blank nodes no names, so these are not compared.
+        // The order of rows and columns and the names of blank nodes may differ, so they are not compared.
         let sorted = |text: &str| -> Vec<String> {
             let cells = |line: &str| line.replace("\"4,4\"", "4;4").replace("\"5,5\"", "5;5");
             let mut lines = text.lines().map(cells);
