@@ -42,7 +42,7 @@ pub enum Error {
         line: u64,
         /// The column in characters, counted from 1. It is 1 if the parser reports only the line.
         column: u64,
-        /// What is wrong there.
+        /// The description of the error.
         message: String,
     },
     /// A file could not be read or written.
@@ -58,7 +58,7 @@ pub enum Error {
     Remote {
         /// The endpoint or document.
         iri: String,
-        /// What is wrong.
+        /// The cause.
         source: io::Error,
     },
     /// The file's extension belongs to no RDF syntax.
@@ -71,7 +71,7 @@ pub enum Error {
     #[error("corrupt store: {0}")]
     Corrupt(String),
     /// Another process has the store open, so this process can't write it, or can't read its current state.
-    #[error("{0} is open elsewhere: ask the server that has it open, by its address in place of the file")]
+    #[error("{0} is open in another process: if that is a server, give its address in place of the file")]
     InUse(String),
     /// The store was opened read-only.
     #[error("the store was opened read-only")]
@@ -81,7 +81,7 @@ pub enum Error {
     #[error("the store accepts no writes because an earlier one failed: {0}")]
     Failed(String),
     /// A transaction on given subjects accessed another subject.
-    #[error("the transaction reads or writes a subject that it was not begun on")]
+    #[error("the transaction reads or writes a subject that was not given when it began")]
     OutsideTransaction,
     /// A query or an update has a syntax error.
     #[error("SPARQL syntax: {0}")]
@@ -103,7 +103,7 @@ pub enum Error {
         most: usize,
     },
     /// A term has more bytes than the store accepts.
-    #[error("a term is longer than {0} bytes, the most it may have")]
+    #[error("a term is longer than the limit of {0} bytes")]
     TooLong(usize),
     /// A query or an update could not be evaluated.
     #[error(transparent)]
@@ -151,7 +151,7 @@ pub struct SparqlError {
     pub line: u64,
     /// The column in characters, counted from 1.
     pub column: u64,
-    /// What is wrong, and where.
+    /// The description of the error, with its position.
     pub message: String,
 }
 

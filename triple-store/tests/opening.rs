@@ -55,7 +55,7 @@ fn many_processes_read_at_once_and_change_nothing() {
 }
 
 #[test]
-fn while_a_writer_is_open_the_error_names_the_server_as_the_way() {
+fn while_a_writer_is_open_the_error_says_to_use_its_address() {
     let dir = tempfile::tempdir().unwrap();
     let path = stored(dir.path());
     let writer = TripleStore::open(&path).unwrap();
@@ -63,7 +63,7 @@ fn while_a_writer_is_open_the_error_names_the_server_as_the_way() {
         let output = triples(dir.path(), arguments);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
-        assert!(message.contains("store.vde is open elsewhere: ask the server"), "{message}");
+        assert!(message.contains("store.vde is open in another process: if that is a server"), "{message}");
     }
     assert_eq!(writer.len(), 1001);
 }

@@ -71,7 +71,7 @@ fn ours() -> TripleStore {
     store
 }
 
-/// The rows of a query, sorted, with every blank node alike.
+/// The rows of a query, sorted. All blank nodes get the same name.
 fn rows(store: &TripleStore, query: &str, options: &QueryOptions) -> Vec<String> {
     let results = store.query_with(query, options).unwrap_or_else(|error| panic!("{query}: {error}"));
     let QueryResults::Solutions(solutions) = results else { panic!("{query}") };

@@ -46,7 +46,7 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 
-    /// The client is told that the server failed, and the operator why.
+    /// The response says that the server failed. The cause goes to the log.
     pub(super) fn internal(cause: &dyn fmt::Display) -> Self {
         // The log may be closed. The server continues.
         let _ = writeln!(io::stderr(), "triples: {cause}");

@@ -17,8 +17,8 @@ impl Rules<'_> {
             AggregateExpression::FunctionCall { name, expr, distinct } => (name, expr, distinct),
         };
         match name {
-            // By 18.5.1.2, errors are not counted. The evaluator fails at an error, except for expressions that only
-            // pass terms on.
+            // By 18.5.1.2, errors are not counted. The evaluator fails at an error, except in expressions that return
+            // terms unchanged.
             AggregateFunction::Count => {
                 let (mut expression, distinct) = (take(expr), *distinct);
                 let is_internal = is_internal(&expression);

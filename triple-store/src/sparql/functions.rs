@@ -1,5 +1,5 @@
-//! Functions and aggregates that replace those of the evaluator that lose the form of a term or are wrong. The
-//! [rules](super::rules) insert them into queries, under names that no query can contain.
+//! Functions and aggregates that replace functions of the evaluator: those that return a wrong result, or lose the form
+//! of a term. The [rules](super::rules) insert them into queries, under names that no query can contain.
 
 use super::exact::{Terms, disguised, revealed};
 use super::meter::{self, ENTRY, Kept, text_length};

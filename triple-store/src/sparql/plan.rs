@@ -248,8 +248,8 @@ impl Planner<'_> {
         estimates.borrow_mut().push((name, self.times * rows));
     }
 
-    /// Wraps a pattern so that the optimizer does not look it up row by row. The optimizer does this even for some
-    /// patterns for which it is wrong, because it ignores the variables of patterns in `EXISTS`.
+    /// Wraps a pattern so that the optimizer does not look it up row by row. The optimizer ignores the variables of
+    /// patterns in `EXISTS`, so it would do this even where the result is wrong.
     fn alone(&self, pattern: impl Into<Box<GraphPattern>>) -> GraphPattern {
         let inner = pattern.into();
         // In `EXISTS`, the optimizer looks up nothing row by row.

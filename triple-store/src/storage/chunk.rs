@@ -1,11 +1,11 @@
 //! A chunk: some thousand consecutive keys of a run, delta-coded in blocks. It is immutable, and stored as one value.
 //!
 //! ```text
-//! block:  the keys between one entry of the index and the next, but for the first, which is the index entry
-//! key:    how many leading columns are as in the key before (1 byte), the next column less that of the key
-//!         before, then the columns after it, as varints; ids are rotated so that their kind stands in the low bits
+//! block:  the keys from one index entry to the next; the first key is stored only in the index entry
+//! key:    the number of leading columns that are equal in the previous key (1 byte), the difference of the next
+//!         column, then the other columns, as varints; ids are rotated so that their kind is in the low bits
 //! chunk:  number of keys, keys of a full block, then per block: its first key, its length; then the blocks.
-//!         All blocks are full but the last.
+//!         All blocks except the last are full.
 //! ```
 //!
 //! Every key of a chunk is checked when it is read from disk, so later reads of the run cannot fail.

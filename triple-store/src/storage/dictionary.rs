@@ -159,8 +159,8 @@ impl Dictionary {
         Ok(self.resolve_subject(id)?.into())
     }
 
-    /// Calls `write` with each term that a record has to contain so that `id` can be read after a crash: the term if
-    /// no durable record contains it, and before it its parts.
+    /// Calls `write` with each term that a record has to contain so that `id` can be read after a crash: the term, and
+    /// before it its parts, except those that a durable record contains already.
     pub(crate) fn unpersisted(&self, id: TermId, write: &mut impl FnMut(TermId, &[u8])) {
         let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) else { return };
         if entry.persisted.load(Ordering::Acquire) {

@@ -10,8 +10,8 @@
 //! | `t` sequence number | the [record] of one commit |
 //!
 //! Numbers in keys are big endian. Writes become durable in the order in which they were logged. So a manifest is
-//! written after everything that it refers to, and what it replaces is deleted after it. A chunk that two successive
-//! runs share is stored once.
+//! written after everything that it refers to, and the values that it replaces are deleted after it. A chunk that two
+//! successive runs share is stored once.
 
 use crate::error::{Error, Result};
 use crate::parallel;

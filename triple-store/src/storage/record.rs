@@ -4,7 +4,7 @@
 //! version (1 byte)
 //! number of terms, then each: id, length, bytes
 //! number of changes, then each: flags (1 byte), and the ids of subject, predicate, object and graph,
-//!     without those that the flags declare equal to the change before
+//!     except those that the flags mark as equal to the previous change's
 //! ```
 //!
 //! Numbers are [varints](crate::terms::codec). An id is rotated so that its kind is in the low bits. A record contains

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_come_back_is_not_inlined() {
+    fn literals_that_would_change_are_not_inlined() {
         for (value, datatype) in [
             ("05", xsd::INTEGER),
             ("+5", xsd::INTEGER),
@@ -382,7 +382,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_of_any_datatype_comes_back_or_is_left_alone(
+        fn any_literal_is_inlined_without_a_change_or_not_at_all(
             value in "[-+]?[0-9]{0,6}[.]?[0-9]{0,6}|\\PC{0,9}|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[-+][0-9]{2}:[0-9]{2})?)?",
             datatype in 0usize..20,
         ) {

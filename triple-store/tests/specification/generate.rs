@@ -141,7 +141,7 @@ impl Generator {
         let (from, to) = match self.below(3) {
             0 => (self.end(true), self.end(false)),
             1 => (self.variable(), self.end(false)),
-            // Two different triples.
+            // Two different variables.
             _ => self.one_pair(),
         };
         format!("{from} {predicate} {to} . ")

@@ -93,9 +93,9 @@ fn put_where_bound(condition: Expression, mut unbound: Names, pattern: &mut Grap
     *pattern = GraphPattern::Filter { expr: condition, inner };
 }
 
-/// `!BOUND(?x)`, if only the `OPTIONAL` before it binds `?x`, and each of its rows does. Then the condition means that
-/// the `OPTIONAL` has no row, and the first row that is found decides. Within `EXISTS` or `LATERAL`, the outer row may
-/// bind `?x` too.
+/// Turns `!BOUND(?x)` into `NOT EXISTS` of the `OPTIONAL` before it, for which the first row that is found decides.
+/// This requires that only the `OPTIONAL` binds `?x`, and that each of its rows does. Within `EXISTS` or `LATERAL`, the
+/// outer row may bind `?x` too.
 fn absence(condition: &Expression, inner: &mut GraphPattern, bound: &Names) -> Option<Expression> {
     let Expression::Not(condition) = condition else { return None };
     let Expression::Bound(variable) = &**condition else { return None };
