@@ -66,8 +66,8 @@ impl Delta {
         self.stripes.stripe_of(&subject)
     }
 
-    /// Makes room for one change to the subject, whose stripe the caller holds. Applying the change is then fast. The caller
-    /// takes its commit number after this, so other commits do not wait long for its publication.
+    /// Makes room for one change to the subject, whose stripe the caller holds. Applying the change is then fast. The
+    /// caller takes its commit number after this, so other commits do not wait long for its publication.
     pub(crate) fn make_room(&self, subject: u64) {
         merge_if_full(self.stripes.get(&subject));
     }
@@ -186,8 +186,8 @@ impl Delta {
         }
     }
 
-    /// The net changes of this delta for a reader that sees all of it: what it adds to the layers below, and what it removes from
-    /// them. Sorted by quad.
+    /// The net changes of this delta for a reader that sees all of it: what it adds to the layers below, and what it
+    /// removes from them. Sorted by quad.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.entries());
         for stripe in self.stripes.iter() {

@@ -81,8 +81,8 @@ impl TripleStoreOptions {
         self
     }
 
-    /// The hash function that selects the stripe of a subject. The default is [keyed](StripeHasher::keyed), so an attacker
-    /// cannot choose subjects that share one stripe. The stored data does not depend on it.
+    /// The hash function that selects the stripe of a subject. The default is [keyed](StripeHasher::keyed), so an
+    /// attacker cannot choose subjects that share one stripe. The stored data does not depend on it.
     ///
     /// # Examples
     ///
@@ -112,10 +112,10 @@ impl TripleStoreOptions {
         self
     }
 
-    /// The number of recent quads, at least one, after which a [checkpoint](crate::TripleStore::checkpoint) merges them into the
-    /// run in the background. Until then, each takes about 115 bytes of memory. If the run has more than eight times this number
-    /// of quads, the merge waits for one eighth of the run's size. Writers wait for the merge if as many recent quads are added
-    /// again before it ends.
+    /// The number of recent quads, at least one, after which a [checkpoint](crate::TripleStore::checkpoint) merges them
+    /// into the run in the background. Until then, each takes about 115 bytes of memory. If the run has more than eight
+    /// times this number of quads, the merge waits for one eighth of the run's size. Writers wait for the merge if as
+    /// many recent quads are added again before it ends.
     ///
     /// # Examples
     ///
@@ -128,9 +128,9 @@ impl TripleStoreOptions {
         self
     }
 
-    /// The number of quads in a block of the run, from 1 to 16,384. It applies from the next merge on: existing blocks don't
-    /// change. A lookup decodes half a block on average, so lookups in small blocks are faster. A block takes about 28 bytes of
-    /// memory in each of the three or four orders.
+    /// The number of quads in a block of the run, from 1 to 16,384. It applies from the next merge on: existing blocks
+    /// don't change. A lookup decodes half a block on average, so lookups in small blocks are faster. A block takes
+    /// about 28 bytes of memory in each of the three or four orders.
     ///
     /// # Examples
     ///
@@ -157,9 +157,9 @@ impl TripleStoreOptions {
         self
     }
 
-    /// Opens the store read-only: the file is not changed, and need not be writable. Several processes may read one store at
-    /// the same time, but not while another process writes it, because they would read an old state. Writes return
-    /// [`Error::ReadOnly`].
+    /// Opens the store read-only: the file is not changed, and need not be writable. Several processes may read one
+    /// store at the same time, but not while another process writes it, because they would read an old state. Writes
+    /// return [`Error::ReadOnly`].
     ///
     /// # Examples
     ///

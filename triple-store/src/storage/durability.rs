@@ -18,7 +18,7 @@ pub enum Durability {
     Sync,
     /// Once it is in the log's buffer in memory. The buffer is synced within 100 ms, unless the engine's options say
     /// otherwise. If the power fails or the process is killed before that, the last transactions may be lost: whole
-    /// transactions, and only from the end. [`TripleStore::flush`](crate::TripleStore::flush) makes everything before it
-    /// durable.
+    /// transactions, and only from the end. [`TripleStore::flush`](crate::TripleStore::flush) makes everything before
+    /// it durable.
     Buffered,
 }

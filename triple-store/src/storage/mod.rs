@@ -1,5 +1,5 @@
-//! The stored data: the dictionary, the run in its chunks, the records of commits, and the journal, which stores them in a
-//! `vde-store`.
+//! The stored data: the dictionary, the run in its chunks, the records of commits, and the journal, which stores them
+//! in a `vde-store`.
 
 pub(crate) mod chunk;
 pub(crate) mod dictionary;

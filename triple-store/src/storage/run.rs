@@ -1,7 +1,7 @@
 //! The run: the quads that a checkpoint has merged. It is immutable and sorted in every order.
 //!
-//! An order is a sequence of [chunks](crate::storage::chunk). A merge rewrites the chunks whose keys change, and shares the
-//! others with the previous run, in memory and on disk.
+//! An order is a sequence of [chunks](crate::storage::chunk). A merge rewrites the chunks whose keys change, and shares
+//! the others with the previous run, in memory and on disk.
 
 use crate::parallel;
 use crate::storage::chunk::{CHUNK_KEYS, Chunk, Writer};

@@ -61,8 +61,8 @@ pub(crate) struct Orders<K> {
     others: Vec<Tiers<K>>,
     /// The latest commit in this stripe.
     newest: Seq,
-    /// Whether any commit removed a quad. If none did, a reader that sees the newest quad of a list sees the whole list, and
-    /// does not have to check the lifetime of each quad.
+    /// Whether any commit removed a quad. If none did, a reader that sees the newest quad of a list sees the whole
+    /// list, and does not have to check the lifetime of each quad.
     removals: bool,
 }
 

@@ -1,8 +1,8 @@
 //! A sorted set to which keys are only added.
 //!
-//! A tree would write each key to a place far from that of the previous key. Here keys are added to a short sorted list.
-//! When it is full, it is merged with longer lists, which are rewritten sequentially. Up to a million keys, each key is
-//! written about ten times. Readers merge the lists in their range.
+//! A tree would write each key to a place far from that of the previous key. Here keys are added to a short sorted
+//! list. When it is full, it is merged with longer lists, which are rewritten sequentially. Up to a million keys, each
+//! key is written about ten times. Readers merge the lists in their range.
 
 use crate::terms::quad::Key;
 use crate::terms::quad::Seq;

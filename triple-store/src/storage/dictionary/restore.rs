@@ -38,8 +38,8 @@ impl Dictionary {
         Ok(())
     }
 
-    /// Reserves all numbers below `end`. It is called once for many terms, because threads that restore terms would wait
-    /// for each other.
+    /// Reserves all numbers below `end`. It is called once for many terms, because threads that restore terms would
+    /// wait for each other.
     pub(crate) fn take_until(&self, end: u64) {
         self.next.fetch_max(end, Ordering::AcqRel);
     }
