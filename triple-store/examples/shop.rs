@@ -1,5 +1,5 @@
-//! A shop in one file: a catalogue is loaded, many customers buy at once, and no item is sold twice. Meanwhile the day's
-//! report is read from a snapshot.
+//! A shop in one file: a catalogue is loaded, many customers buy at once, and no item is sold twice. Meanwhile the
+//! day's report is read from a snapshot.
 //!
 //! `cargo run -p triple-store --example shop`
 

@@ -38,8 +38,8 @@
 //! parallel and do not deadlock. A commit is one atomic write to a [`vde_store`]. The writer releases its stripes
 //! before it waits for the disk, and many commits share one sync.
 //!
-//! Readers take no stripe. Each quad has the numbers of the commits that added and removed it. A [`Snapshot`] reads the state
-//! at a watermark. The watermark moves past each commit, in order, once the commit is durable.
+//! Readers take no stripe. Each quad has the numbers of the commits that added and removed it. A [`Snapshot`] reads the
+//! state at a watermark. The watermark moves past each commit, in order, once the commit is durable.
 //!
 //! A checkpoint merges recent quads into a run. The run has one sorted, delta-coded list for each index order: about 15
 //! bytes a triple. A checkpoint rewrites only the parts of the run that change.

@@ -344,7 +344,8 @@ fn a_plan_shows_the_estimated_rows() {
     ] {
         assert_eq!(estimated_and_actual(&store, query, pattern), (rows, rows), "{query}");
     }
-    // One of ten subjects is in the city, and one of ten in the country. The planner does not know that they are the same.
+    // One of ten subjects is in the city, and one of ten in the country. The planner does not know that they are the
+    // same.
     let mut data = String::new();
     for n in 0..1000 {
         write!(data, ":s{n} :city :c{0} ; :country :l{0} . ", n % 10).unwrap();

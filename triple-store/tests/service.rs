@@ -1,5 +1,5 @@
-//! `SERVICE` and `LOAD` without a network: other stores replace other servers. The results of a service are compared with
-//! those of the same pattern in a named graph of one store.
+//! `SERVICE` and `LOAD` without a network: other stores replace other servers. The results of a service are compared
+//! with those of the same pattern in a named graph of one store.
 
 use oxrdf::NamedNode;
 use std::io;

@@ -21,8 +21,8 @@ const DOCUMENTS: &str = "text/turtle, application/n-triples, application/trig;q=
 
 /// A client for `SERVICE` and `LOAD` that speaks HTTP and HTTPS.
 ///
-/// It follows a redirect only to the same host and port. So the query and [`only`](Self::only) alone decide which servers it
-/// sends requests to. It reads an answer on demand, up to a [limit](Self::limit).
+/// It follows a redirect only to the same host and port. So the query and [`only`](Self::only) alone decide which
+/// servers it sends requests to. It reads an answer on demand, up to a [limit](Self::limit).
 ///
 /// # Examples
 ///
@@ -67,8 +67,8 @@ impl HttpClient {
         Self::default()
     }
 
-    /// Sends requests only to these hosts. `example.com` allows the ports of HTTP and HTTPS, and `example.com:8080` that
-    /// port. The addresses to which a name resolves are not checked.
+    /// Sends requests only to these hosts. `example.com` allows the ports of HTTP and HTTPS, and `example.com:8080`
+    /// that port. The addresses to which a name resolves are not checked.
     ///
     /// # Examples
     ///

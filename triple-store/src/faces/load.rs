@@ -1,6 +1,7 @@
 //! Reading RDF documents into a store.
 //!
-//! A document is one transaction: it is [parsed and encoded](crate::documents::document) to its end before anything is written.
+//! A document is one transaction: it is [parsed and encoded](crate::documents::document) to its end before anything is
+//! written.
 
 mod options;
 

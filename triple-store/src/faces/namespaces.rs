@@ -1,5 +1,5 @@
-//! The prefix table: short names for IRIs, stored with the quads for display. Queries have their own `PREFIX`. Loads and dumps
-//! do not use the table.
+//! The prefix table: short names for IRIs, stored with the quads for display. Queries have their own `PREFIX`. Loads
+//! and dumps do not use the table.
 
 use crate::error::{Error, Result};
 use crate::faces::store::TripleStore;

@@ -12,10 +12,10 @@ impl TripleStoreOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOption`] if an option is out of its range. [`Error::InUse`] if another process has the store open for
-    /// writing, or if this open is for writing and another process reads the store. [`Error::Storage`] if the file can't be
-    /// opened, is no container of `vde-store`, or is damaged. [`Error::Corrupt`] if the container has other data than a triple
-    /// store.
+    /// [`Error::InvalidOption`] if an option is out of its range. [`Error::InUse`] if another process has the store
+    /// open for writing, or if this open is for writing and another process reads the store. [`Error::Storage`] if the
+    /// file can't be opened, is no container of `vde-store`, or is damaged. [`Error::Corrupt`] if the container has
+    /// other data than a triple store.
     ///
     /// # Examples
     ///

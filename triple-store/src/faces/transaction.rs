@@ -221,8 +221,8 @@ impl Transaction {
 }
 
 impl TripleStore {
-    /// Runs a [serializable](Isolation::Serializable) transaction: the result is as if it ran alone. Returns the value of the
-    /// closure once the changes are durable.
+    /// Runs a [serializable](Isolation::Serializable) transaction: the result is as if it ran alone. Returns the value
+    /// of the closure once the changes are durable.
     ///
     /// The closure runs again if other writers changed quads that it read. Only the last run counts. It must write to
     /// the store only through its argument: a direct write to the store is not a part of the transaction, stays even if

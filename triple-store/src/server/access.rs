@@ -29,8 +29,9 @@ impl Access {
 
     /// Checks whether a request may write.
     ///
-    /// Without a token, the server trusts every program on this machine, and no other client can reach it. It does not trust web
-    /// pages in a browser on this machine: a browser sends the origin of a page that writes, and a foreign origin is refused.
+    /// Without a token, the server trusts every program on this machine, and no other client can reach it. It does not
+    /// trust web pages in a browser on this machine: a browser sends the origin of a page that writes, and a foreign
+    /// origin is refused.
     pub(super) fn may_write(&self, headers: &HeaderMap) -> Result<(), Failure> {
         if self.read_only {
             return Err(Failure::new(StatusCode::FORBIDDEN, "the server is read-only"));

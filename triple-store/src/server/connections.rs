@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_io_timeout::TimeoutStream;
 
-/// How many connections above the limit are accepted while all others have a running request. They get answers from `/health`
-/// only.
+/// How many connections above the limit are accepted while all others have a running request. They get answers from
+/// `/health` only.
 const EXTRA: usize = 16;
 
 /// One connection.
@@ -68,8 +68,8 @@ impl Connections {
         Arc::new(Self { most, open: Mutex::default() })
     }
 
-    /// Accepts a connection. At the limit, it closes the connection that has been idle for longest. If all have a running
-    /// request, the new one is an extra connection, for which another idle extra connection may be closed.
+    /// Accepts a connection. At the limit, it closes the connection that has been idle for longest. If all have a
+    /// running request, the new one is an extra connection, for which another idle extra connection may be closed.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
         let mut open = self.open.lock();
         let is_extra = !open.make_room(self.most, false);
@@ -115,8 +115,8 @@ impl Drop for Place {
     }
 }
 
-/// The stream of a connection. It fails if the client does not read what is sent to it. If the client closes its sending side,
-/// the end of the input is reported late, because the client may still wait for its answer.
+/// The stream of a connection. It fails if the client does not read what is sent to it. If the client closes its
+/// sending side, the end of the input is reported late, because the client may still wait for its answer.
 pub(super) struct Stream {
     inner: Pin<Box<TimeoutStream<TcpStream>>>,
     end: Option<Pin<Box<Sleep>>>,

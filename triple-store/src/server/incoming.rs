@@ -39,8 +39,8 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// 413 for a body that is too long, before it is received if its length is given. 415 for an unknown content coding, 408
-    /// for a body that arrives too slowly, and 503 if there is no memory for it.
+    /// 413 for a body that is too long, before it is received if its length is given. 415 for an unknown content
+    /// coding, 408 for a body that arrives too slowly, and 503 if there is no memory for it.
     pub(super) async fn receive(
         headers: &HeaderMap,
         mut body: Body,

@@ -19,8 +19,8 @@
 //!
 //! # Access
 //!
-//! Every client that can reach the server may read. Writing requires the [token](ServerOptions::token) if there is one. A server
-//! that other machines can reach must have a token, or be [read-only](ServerOptions::read_only). There is no
+//! Every client that can reach the server may read. Writing requires the [token](ServerOptions::token) if there is one.
+//! A server that other machines can reach must have a token, or be [read-only](ServerOptions::read_only). There is no
 //! TLS: put a proxy in front of it if the network is not trusted.
 //!
 //! # Limits

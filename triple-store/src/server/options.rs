@@ -90,8 +90,8 @@ impl ServerOptions {
         self
     }
 
-    /// Requires the [token](Self::token) for reading too, on all routes except `/health`. Without this, every client that can
-    /// reach the server can read everything.
+    /// Requires the [token](Self::token) for reading too, on all routes except `/health`. Without this, every client
+    /// that can reach the server can read everything.
     ///
     /// # Examples
     ///
@@ -104,9 +104,9 @@ impl ServerOptions {
         self
     }
 
-    /// Accepts requests for this host name, such as the name that a proxy passes on. A server that listens on a loopback address
-    /// answers 421 to requests for other hosts than `localhost` and loopback addresses, because a web page on another site could
-    /// make its own host name point to this machine.
+    /// Accepts requests for this host name, such as the name that a proxy passes on. A server that listens on a
+    /// loopback address answers 421 to requests for other hosts than `localhost` and loopback addresses, because a web
+    /// page on another site could make its own host name point to this machine.
     ///
     /// # Examples
     ///
@@ -162,9 +162,9 @@ impl ServerOptions {
         self
     }
 
-    /// Cancels a request that takes longer than this, from its head to the last byte of its response. The response is 408
-    /// while the body is received, and 503 after that. If a part of the response was sent already, the connection is closed. A
-    /// cancelled request changes nothing.
+    /// Cancels a request that takes longer than this, from its head to the last byte of its response. The response is
+    /// 408 while the body is received, and 503 after that. If a part of the response was sent already, the connection
+    /// is closed. A cancelled request changes nothing.
     ///
     /// # Examples
     ///
@@ -205,8 +205,8 @@ impl ServerOptions {
         self
     }
 
-    /// Refuses updates that change more quads than this, and documents with more quads, with 413. Until the commit, changed quads
-    /// are held in memory, at about 150 bytes each.
+    /// Refuses updates that change more quads than this, and documents with more quads, with 413. Until the commit,
+    /// changed quads are held in memory, at about 150 bytes each.
     ///
     /// # Examples
     ///
@@ -219,8 +219,8 @@ impl ServerOptions {
         self
     }
 
-    /// How many bytes of memory the evaluation of all queries and updates may take together. The default is 1 GiB. A query
-    /// that needs more than half of that gets 413, and one for which too little is left gets 503.
+    /// How many bytes of memory the evaluation of all queries and updates may take together. The default is 1 GiB. A
+    /// query that needs more than half of that gets 413, and one for which too little is left gets 503.
     /// [`QueryOptions::memory`](crate::QueryOptions::memory) says what is counted.
     ///
     /// # Examples
@@ -262,8 +262,8 @@ impl ServerOptions {
         self
     }
 
-    /// Serves the files of this folder instead of the built-in page, with `index.html` at `/`. Every client that can reach
-    /// the server can read them, and links are followed. The other routes of the server have precedence.
+    /// Serves the files of this folder instead of the built-in page, with `index.html` at `/`. Every client that can
+    /// reach the server can read them, and links are followed. The other routes of the server have precedence.
     ///
     /// # Examples
     ///
@@ -290,8 +290,8 @@ impl ServerOptions {
         self
     }
 
-    /// Lets `SERVICE` and `LOAD` send requests to other servers through this client. Every client of this server can then make it
-    /// send such requests, so restrict the hosts.
+    /// Lets `SERVICE` and `LOAD` send requests to other servers through this client. Every client of this server can
+    /// then make it send such requests, so restrict the hosts.
     ///
     /// # Examples
     ///

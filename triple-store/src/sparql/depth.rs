@@ -24,8 +24,8 @@ const LINKS: usize = 4096;
 /// and planning can't be cancelled.
 const TRIPLE: usize = 4;
 
-/// The stack for a text without nesting, for each open bracket, and for each link: several times what an optimized build
-/// uses. In an unoptimized build, the evaluator uses up to 40 KiB for a link.
+/// The stack for a text without nesting, for each open bracket, and for each link: several times what an optimized
+/// build uses. In an unoptimized build, the evaluator uses up to 40 KiB for a link.
 const FLAT: usize = 128 << 10;
 const PER_BRACKET: usize = BUILD * (192 << 10);
 const PER_LINK: usize = BUILD * (12 << 10);

@@ -1,8 +1,8 @@
 //! Error messages for queries with syntax errors.
 //!
 //! The parser reports each character that its grammar would accept at the farthest position that it reached. Here the
-//! text is cut into words, which show the usual mistakes: an undeclared prefix, an incomplete triple, a bracket or quote
-//! that is not closed, a relative IRI.
+//! text is cut into words, which show the usual mistakes: an undeclared prefix, an incomplete triple, a bracket or
+//! quote that is not closed, a relative IRI.
 
 use super::words::{Word, words};
 use crate::error::SparqlError;

@@ -56,8 +56,8 @@ impl TripleStore {
     }
 }
 
-/// The syntax of a document by its media type, or by its extension if the media type is one that servers use for unknown
-/// files.
+/// The syntax of a document by its media type, or by its extension if the media type is one that servers use for
+/// unknown files.
 fn format(media_type: &str, iri: &str) -> Option<RdfFormat> {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let is_vague = ["", "text/plain", "application/octet-stream"].contains(&essence);

@@ -228,7 +228,8 @@ fn compare(arguments: &[Term], wanted: &[Ordering]) -> Option<Term> {
     Some(boolean(wanted.contains(&a.value_compare(&b)?)))
 }
 
-/// 17.5: the cast to `xsd:decimal`. A float or double keeps all its digits. The evaluator would multiply first, and round.
+/// 17.5: the cast to `xsd:decimal`. A float or double keeps all its digits. The evaluator would multiply first, and
+/// round.
 fn decimal(term: Term) -> Option<Term> {
     let text = match ExpressionTerm::from(term) {
         ExpressionTerm::FloatLiteral(value) if value.is_finite() => value.to_string(),
@@ -249,8 +250,8 @@ fn decimal(term: Term) -> Option<Term> {
     })
 }
 
-/// A key that is equal for terms that `=` or `sameTerm` makes equal. A float equals every number that rounds to it. From
-/// 2^53 on, an integer may equal a float and a double that differ, so all numbers there have the same key.
+/// A key that is equal for terms that `=` or `sameTerm` makes equal. A float equals every number that rounds to it.
+/// From 2^53 on, an integer may equal a float and a double that differ, so all numbers there have the same key.
 fn key(term: Term) -> Term {
     let one = |kind: &str| Literal::new_simple_literal(kind).into();
     if let Some(number) = Number::of(term.clone()) {

@@ -2,8 +2,8 @@
 //!
 //! The evaluator pushes the name of the graph down to the triple patterns. That is right if every solution comes from a
 //! triple pattern, and wrong around `VALUES`, a subquery or a `MINUS`: the name stays unbound, all graphs are counted
-//! together, or both sides of the `MINUS` get a common variable that the query does not give them. Around such a pattern,
-//! the graphs are enumerated first, and the pattern is evaluated for each of them.
+//! together, or both sides of the `MINUS` get a common variable that the query does not give them. Around such a
+//! pattern, the graphs are enumerated first, and the pattern is evaluated for each of them.
 
 use super::rename;
 use super::rules::Rules;

@@ -1,10 +1,10 @@
 //! Limits of memory and time for an evaluation.
 //!
-//! The evaluator is a library. It sorts, groups, joins and removes duplicates in loops that check neither a budget nor a
-//! cancellation. But all rows that it holds contain terms, and these loops copy them. So a term of a row ([`Held`]) counts
-//! itself: it takes memory from its creation until it is dropped, and after a number of copies the budget and the cancellation
-//! are checked. Other data of the library is counted where it passes this crate: computed terms, the state of aggregates, the
-//! triples of a `CONSTRUCT`.
+//! The evaluator is a library. It sorts, groups, joins and removes duplicates in loops that check neither a budget nor
+//! a cancellation. But all rows that it holds contain terms, and these loops copy them. So a term of a row ([`Held`])
+//! counts itself: it takes memory from its creation until it is dropped, and after a number of copies the budget and
+//! the cancellation are checked. Other data of the library is counted where it passes this crate: computed terms, the
+//! state of aggregates, the triples of a `CONSTRUCT`.
 //!
 //! An evaluation is ended by unwinding, as by a panic but without a message, because the library's loops have no other
 //! exit. [`Meter::run`] catches the unwinding. If panics abort the process, the evaluation ends with its next result
@@ -272,8 +272,8 @@ impl Meter {
     ///
     /// # Errors
     ///
-    /// [`Error::Cancelled`], [`Error::TooMuchMemory`] or [`Error::MemoryInUse`] if it was ended. The data of the evaluation must
-    /// then be dropped without being used.
+    /// [`Error::Cancelled`], [`Error::TooMuchMemory`] or [`Error::MemoryInUse`] if it was ended. The data of the
+    /// evaluation must then be dropped without being used.
     pub(super) fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         let entered = Entered::new(&self.0);
         let result = panic::catch_unwind(AssertUnwindSafe(work));

@@ -9,9 +9,9 @@ use spargebra::algebra::{Expression, Function};
 use std::cmp::Ordering;
 
 impl Rules<'_> {
-    /// By 17.3, `false < true`, nodes have no order, and no comparison with `NaN` is true. The evaluator's operators return
-    /// an error for the first and the last, and treat identical terms as equal. For a literal, the evaluator's operators are
-    /// tried first, because they are the fastest.
+    /// By 17.3, `false < true`, nodes have no order, and no comparison with `NaN` is true. The evaluator's operators
+    /// return an error for the first and the last, and treat identical terms as equal. For a literal, the evaluator's
+    /// operators are tried first, because they are the fastest.
     pub(super) fn comparison(&mut self, expression: &mut Expression) {
         self.parts(expression);
         let (Expression::Less(a, b)

@@ -1,9 +1,9 @@
 //! Paths of length zero in `EXISTS` (SPARQL 1.1 Query, 18.4 and 18.6).
 //!
-//! By the specification, `EXISTS` replaces the variables of its pattern by the terms of a row. A path of length zero connects
-//! a term of the query with itself, even if it is not a node of the graph. The evaluator binds the variables instead, and then
-//! finds paths of length zero between nodes only. So if a row may have a term that is not a node, the path becomes a union
-//! with the connection of that term with itself.
+//! By the specification, `EXISTS` replaces the variables of its pattern by the terms of a row. A path of length zero
+//! connects a term of the query with itself, even if it is not a node of the graph. The evaluator binds the variables
+//! instead, and then finds paths of length zero between nodes only. So if a row may have a term that is not a node, the
+//! path becomes a union with the connection of that term with itself.
 
 use super::rules::Rules;
 use super::visible::{always_bound, has_exists, in_scope};

@@ -1,8 +1,8 @@
 //! `SERVICE` (SPARQL 1.1 Federated Query). Requests are sent before the query is evaluated, and the answers replace the
 //! patterns.
 //!
-//! If the results are joined with other patterns, those are evaluated first. Their solutions are sent to the endpoint in
-//! batches of `VALUES`, so that it returns only matching results.
+//! If the results are joined with other patterns, those are evaluated first. Their solutions are sent to the endpoint
+//! in batches of `VALUES`, so that it returns only matching results.
 
 use super::depth::Room;
 use super::query::QueryOptions;

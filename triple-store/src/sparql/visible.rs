@@ -1,5 +1,6 @@
 //! Which variables an expression sees (SPARQL 1.1 Query, 18.2.2 and 18.6): those in scope at its position, and in an
-//! `EXISTS` also those of the row for which it is evaluated. Any other variable is unbound there, or local to the `EXISTS`.
+//! `EXISTS` also those of the row for which it is evaluated. Any other variable is unbound there, or local to the
+//! `EXISTS`.
 //!
 //! The optimizer moves expressions to positions where more variables are bound. So a variable that is out of scope and
 //! has the same name as another one is renamed.

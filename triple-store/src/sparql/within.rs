@@ -9,8 +9,8 @@ use spargebra::term::{GraphName, GraphNamePattern};
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for an operation that may change another graph or names a dataset, and for a graph whose name is a
-/// blank node, which no update can name.
+/// [`Error::Unsupported`] for an operation that may change another graph or names a dataset, and for a graph whose name
+/// is a blank node, which no update can name.
 pub(super) fn within(operation: &mut GraphUpdateOperation, graph: &oxrdf::GraphName) -> Result<()> {
     let graph = &match graph {
         oxrdf::GraphName::DefaultGraph => GraphName::DefaultGraph,

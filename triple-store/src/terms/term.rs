@@ -1,9 +1,9 @@
 //! RDF terms as 64-bit ids.
 //!
 //! The four high bits say what the other 60 bits are: the number of a term in the
-//! [dictionary](crate::storage::dictionary), or the value itself. A literal is inlined only if formatting the value gives
-//! exactly its lexical form, so a dump has the same text as the load: `"5"^^xsd:integer` is inlined, `"05"^^xsd:integer`
-//! is not.
+//! [dictionary](crate::storage::dictionary), or the value itself. A literal is inlined only if formatting the value
+//! gives exactly its lexical form, so a dump has the same text as the load: `"5"^^xsd:integer` is inlined,
+//! `"05"^^xsd:integer` is not.
 
 use oxrdf::vocab::xsd;
 use oxrdf::{Literal, LiteralRef, NamedNodeRef};

@@ -65,8 +65,8 @@ enum Command {
         /// The file of the store.
         store: PathBuf,
     },
-    /// Measure this machine: load, insert, look up and query generated data in a new store, and print the operations per
-    /// second.
+    /// Measure this machine: load, insert, look up and query generated data in a new store, and print the operations
+    /// per second.
     Bench(bench::Arguments),
     /// Write the completion script of a shell to the standard output.
     #[command(alias = "completion")]

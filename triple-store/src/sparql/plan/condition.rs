@@ -69,8 +69,8 @@ impl Planner<'_> {
     }
 }
 
-/// Moves a condition of a [simple](crate::sparql::simple) pattern, whose joins are in order, to the first place where its
-/// variables are bound.
+/// Moves a condition of a [simple](crate::sparql::simple) pattern, whose joins are in order, to the first place where
+/// its variables are bound.
 fn put(condition: Expression, pattern: &mut GraphPattern) {
     let mut used = Names::default();
     mentioned_in_expression(&condition, &mut used);
@@ -129,8 +129,8 @@ pub(super) fn conjuncts(condition: Expression) -> Vec<Expression> {
 }
 
 /// Combines all conditions into one that evaluates patterns only if the other conditions hold. The optimizer evaluates
-/// conditions in any order, except those of `IF`. The other conditions are also placed next to the `IF`, so that they are
-/// evaluated as early as possible.
+/// conditions in any order, except those of `IF`. The other conditions are also placed next to the `IF`, so that they
+/// are evaluated as early as possible.
 fn cheap_first(conditions: Vec<Expression>) -> Option<Expression> {
     let (expensive, cheap): (Vec<_>, Vec<_>) = conditions.into_iter().partition(holds_a_pattern);
     let all = |conditions: Vec<Expression>| conditions.into_iter().reduce(and);

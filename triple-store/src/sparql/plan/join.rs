@@ -44,8 +44,8 @@ pub(super) enum Part<'p> {
     Other { pattern: &'p GraphPattern, names: Names },
 }
 
-/// A step of a join: the number of the leaf, whether it begins a chain that shares no variable with those before it, and
-/// the estimated rows after it.
+/// A step of a join: the number of the leaf, whether it begins a chain that shares no variable with those before it,
+/// and the estimated rows after it.
 pub(super) struct Step {
     leaf: usize,
     begins: bool,

@@ -1,9 +1,9 @@
 //! `EXISTS` whose pattern is evaluated once instead of for each row.
 //!
-//! A row affects an `EXISTS` by the variables that both share, and by conditions that compare a value of the pattern with
-//! one of the row, as in `FILTER NOT EXISTS { ?other :price ?p FILTER(?p > ?price) }`. If it has no other effect, the
-//! pattern is evaluated once. For each value of the shared variables, the values that the comparisons need are stored. For
-//! one-sided comparisons, this is the least or the greatest value.
+//! A row affects an `EXISTS` by the variables that both share, and by conditions that compare a value of the pattern
+//! with one of the row, as in `FILTER NOT EXISTS { ?other :price ?p FILTER(?p > ?price) }`. If it has no other effect,
+//! the pattern is evaluated once. For each value of the shared variables, the values that the comparisons need are
+//! stored. For one-sided comparisons, this is the least or the greatest value.
 
 use super::condition::{conjuncts, holds_a_pattern, is_deterministic, is_deterministic_pattern};
 use super::names::{Names, variable};
@@ -124,12 +124,12 @@ impl Planner<'_> {
     }
 }
 
-/// The variables by which rows look up a pattern. `None` unless the solutions for a row are all solutions joined with that
-/// row.
+/// The variables by which rows look up a pattern. `None` unless the solutions for a row are all solutions joined with
+/// that row.
 ///
-/// `EXISTS` substitutes the values of a row everywhere in its pattern, so conditions, `OPTIONAL`, `MINUS` and sub-queries
-/// see them early. This makes no difference if each variable of the row that occurs in the pattern is bound in every
-/// solution of it, and [before](fits) it is used.
+/// `EXISTS` substitutes the values of a row everywhere in its pattern, so conditions, `OPTIONAL`, `MINUS` and
+/// sub-queries see them early. This makes no difference if each variable of the row that occurs in the pattern is bound
+/// in every solution of it, and [before](fits) it is used.
 fn asked_for(pattern: &GraphPattern, bound: &Names) -> Option<Names> {
     let mut common = Names::default();
     mentioned(pattern, &mut common);

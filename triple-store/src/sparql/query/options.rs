@@ -50,8 +50,8 @@ impl QueryOptions {
         Self::default()
     }
 
-    /// Ends the evaluation, including that of the results, with [`Error::Cancelled`](crate::Error::Cancelled) after this time. The time is
-    /// checked after about every 1,000 terms that are read, joined, sorted or compared.
+    /// Ends the evaluation, including that of the results, with [`Error::Cancelled`](crate::Error::Cancelled) after
+    /// this time. The time is checked after about every 1,000 terms that are read, joined, sorted or compared.
     ///
     /// # Examples
     ///
@@ -79,13 +79,14 @@ impl QueryOptions {
         self
     }
 
-    /// Ends the evaluation with [`Error::TooMuchMemory`](crate::Error::TooMuchMemory) if it needs more than this many bytes for rows that are sorted,
-    /// grouped, joined by hash or compared for duplicates, for computed terms and intermediate strings, and for the terms that
-    /// paths reach. The count is an estimate. For most queries, it is right within a factor of two. Results that are read one by
-    /// one take no memory, except the triples of a `CONSTRUCT`: they are remembered, because none is returned twice.
+    /// Ends the evaluation with [`Error::TooMuchMemory`](crate::Error::TooMuchMemory) if it needs more than this many
+    /// bytes for rows that are sorted, grouped, joined by hash or compared for duplicates, for computed terms and
+    /// intermediate strings, and for the terms that paths reach. The count is an estimate. For most queries, it is
+    /// right within a factor of two. Results that are read one by one take no memory, except the triples of a
+    /// `CONSTRUCT`: they are remembered, because none is returned twice.
     ///
-    /// The evaluation is ended by unwinding, as by a panic that is caught. If panics abort the process, it ends with its next
-    /// result.
+    /// The evaluation is ended by unwinding, as by a panic that is caught. If panics abort the process, it ends with
+    /// its next result.
     ///
     /// # Examples
     ///
@@ -153,8 +154,8 @@ impl QueryOptions {
         self
     }
 
-    /// Lets the query call a function by this name. It gets terms in their stored form. `None` is an error, like that of
-    /// `1 / 0`. Names of [`xsd`](oxrdf::vocab::xsd) are those of casts and can't be used.
+    /// Lets the query call a function by this name. It gets terms in their stored form. `None` is an error, like that
+    /// of `1 / 0`. Names of [`xsd`](oxrdf::vocab::xsd) are those of casts and can't be used.
     ///
     /// # Examples
     ///
@@ -183,8 +184,8 @@ impl QueryOptions {
         self
     }
 
-    /// Lets the query call an aggregate by this name. For each group it makes a new accumulator, which gets the terms of
-    /// the group in their stored form. The parser does not accept `DISTINCT` in it.
+    /// Lets the query call an aggregate by this name. For each group it makes a new accumulator, which gets the terms
+    /// of the group in their stored form. The parser does not accept `DISTINCT` in it.
     ///
     /// # Examples
     ///
@@ -224,8 +225,8 @@ impl QueryOptions {
     }
 
     /// Lets `SERVICE` send requests to other servers through this client. The requests are sent before the query is
-    /// evaluated. The solutions of the other patterns are sent with them in batches of 100. If there are more than 10,000
-    /// solutions, one request without them asks for all results.
+    /// evaluated. The solutions of the other patterns are sent with them in batches of 100. If there are more than
+    /// 10,000 solutions, one request without them asks for all results.
     ///
     /// # Examples
     ///

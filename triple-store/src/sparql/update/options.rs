@@ -80,9 +80,9 @@ impl UpdateOptions {
         self
     }
 
-    /// Ends the evaluation with [`Error::TooMuchMemory`](crate::Error::TooMuchMemory) if it needs more than this many bytes: see
-    /// [`QueryOptions::memory`]. Nothing is changed then. [`most_changes`](Self::most_changes) limits the changes
-    /// themselves.
+    /// Ends the evaluation with [`Error::TooMuchMemory`](crate::Error::TooMuchMemory) if it needs more than this many
+    /// bytes: see [`QueryOptions::memory`]. Nothing is changed then. [`most_changes`](Self::most_changes) limits the
+    /// changes themselves.
     ///
     /// # Examples
     ///
@@ -124,8 +124,8 @@ impl UpdateOptions {
         self
     }
 
-    /// Makes this graph the default graph, for patterns and for writes. An update that may change another graph is refused
-    /// with [`Error::Unsupported`](crate::Error::Unsupported), and so is one that names a dataset.
+    /// Makes this graph the default graph, for patterns and for writes. An update that may change another graph is
+    /// refused with [`Error::Unsupported`](crate::Error::Unsupported), and so is one that names a dataset.
     ///
     /// # Examples
     ///
@@ -182,7 +182,8 @@ impl UpdateOptions {
     }
 
     /// Lets `LOAD` and `SERVICE` send requests to other servers through this client. Documents are fetched before the
-    /// transaction begins. A `SERVICE` is queried in the transaction, while no other writer can change what the update reads.
+    /// transaction begins. A `SERVICE` is queried in the transaction, while no other writer can change what the update
+    /// reads.
     ///
     /// # Examples
     ///
@@ -212,8 +213,8 @@ impl UpdateOptions {
         self
     }
 
-    /// Refuses an update that changes more quads than this, with [`Error::TooManyChanges`](crate::Error::TooManyChanges). This limits the memory
-    /// that it takes before its commit.
+    /// Refuses an update that changes more quads than this, with
+    /// [`Error::TooManyChanges`](crate::Error::TooManyChanges). This limits the memory that it takes before its commit.
     ///
     /// # Examples
     ///
