@@ -105,7 +105,7 @@ fn results_that_are_read_row_by_row_take_no_memory() {
 }
 
 #[test]
-fn an_update_that_takes_too_much_changes_nothing() {
+fn an_update_that_needs_too_much_memory_changes_nothing() {
     let store = store(600);
     let before = store.len();
     let update =

@@ -63,7 +63,7 @@ fn loaded_files_can_be_queried_updated_and_dumped() {
 }
 
 #[test]
-fn a_file_that_does_not_parse_is_named_with_its_line_and_leaves_nothing() {
+fn an_invalid_file_is_reported_with_its_line_and_stores_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::write(dir.join("bad.nt"), "<urn:s> <urn:p> <urn:o> .\n<urn:s> oops .\n").unwrap();

@@ -165,7 +165,7 @@ fn a_pair_in_two_stripes_is_never_seen_half() {
 }
 
 #[test]
-fn bulk_additions_in_opposed_orders_end() {
+fn bulk_additions_in_opposite_orders_do_not_deadlock() {
     let store = TripleStore::in_memory();
     threads(8, |n| {
         for i in 0..50 {

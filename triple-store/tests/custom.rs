@@ -126,7 +126,7 @@ fn an_aggregate_gets_terms_as_they_are_and_gives_terms_as_they_are() {
 }
 
 #[test]
-fn updates_call_them_too() {
+fn updates_call_custom_functions_and_aggregates() {
     let store = store();
     let options = UpdateOptions::new()
         .function(name("same"), |arguments| arguments.first().cloned())

@@ -161,7 +161,7 @@ fn blank_nodes_of_an_answer_join_only_with_each_other() {
 }
 
 #[test]
-fn an_endpoint_is_asked_in_batches_or_for_everything() {
+fn an_endpoint_gets_bindings_in_batches_or_none() {
     for (subjects, requests) in [(0, 0), (1, 1), (100, 1), (101, 2), (1000, 10), (10_001, 1)] {
         let store = TripleStore::in_memory();
         let line = |i| format!("<urn:{i}> <urn:p> 1, 2 .\n");

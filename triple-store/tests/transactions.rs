@@ -178,7 +178,7 @@ fn a_transaction_sees_its_own_changes_and_others_see_all_or_none() {
 }
 
 #[test]
-fn an_error_leaves_nothing() {
+fn an_error_in_a_transaction_changes_nothing() {
     let store = TripleStore::in_memory();
     store.insert(&quad("a", 1)).unwrap();
     let result: Result<(), Error> = store.transaction(|tx| {
@@ -241,7 +241,7 @@ fn a_transaction_on_subjects_looks_up_what_exists_for_them() {
 }
 
 #[test]
-fn an_update_never_shows_half() {
+fn no_reader_sees_half_of_an_update() {
     let store = TripleStore::in_memory();
     store.update("INSERT DATA { <urn:left> <urn:value> 0 . <urn:right> <urn:value> 0 }").unwrap();
     let update = "DELETE { <urn:left> ?p ?n } INSERT { <urn:left> ?p ?m } WHERE { <urn:left> ?p ?n BIND(?n + 1 AS ?m) };

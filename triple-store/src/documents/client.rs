@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn only_hosts_that_are_named_are_asked() {
+    fn requests_go_only_to_allowed_hosts() {
         let hosts = ["dbpedia.org", "example.com:8080", "[::1]:80"].map(|host| host.parse().unwrap());
         let client = HttpClient::new().only(hosts);
         for (target, allowed) in [

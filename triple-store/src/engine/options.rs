@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_out_of_their_range_open_nothing() {
+    fn options_out_of_range_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data.vde");
         let new = TripleStoreOptions::new;

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_any_block_names_its_line_and_leaves_nothing() {
+    fn an_error_in_any_block_has_its_line_and_stores_nothing() {
         let store = TripleStore::in_memory();
         for line in [1, 20_000, 59_999, 60_001] {
             let mut lines: Vec<_> = text().lines().map(str::to_owned).collect();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_fails_leaves_nothing() {
+    fn a_reader_that_fails_stores_nothing() {
         struct Failing;
         impl Read for Failing {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

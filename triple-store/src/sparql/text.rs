@@ -182,7 +182,7 @@ mod tests {
 
     #[cfg(feature = "server")]
     #[test]
-    fn a_graph_is_taken_out_with_its_brackets() {
+    fn a_graph_is_removed_with_its_brackets() {
         for (text, expected) in [
             ("INSERT DATA { GRAPH <urn:x>{ :a :b '}' } }", "INSERT DATA { :a :b '}' }"),
             ("{graph <urn:x>\n{GRAPH <urn:y> {?s ?p ?o}}}", "{ GRAPH <urn:y> {?s ?p ?o} }"),

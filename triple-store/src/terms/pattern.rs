@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_quad_pattern_is_one_range_but_for_the_graph_after_an_unbound_column() {
+    fn every_quad_pattern_is_one_range_except_a_graph_after_an_unbound_column() {
         let filtered: &[&[usize]] = &[&[1, 3], &[2, 3], &[1, 2, 3], &[0, 2, 3]];
         ranges_are_exact::<[u64; 4]>(4, |c| [c[0], c[1], c[2], c[3]], filtered);
     }

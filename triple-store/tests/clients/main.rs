@@ -83,7 +83,7 @@ fn python() -> Command {
 }
 
 #[test]
-fn rdflib_has_a_dataset_here() {
+fn rdflib_uses_the_store_as_a_dataset() {
     if is_there("rdflib", python().args(["-c", "import rdflib"])) {
         succeed(python().args([script("dataset.py"), Server::new().address.clone()]));
     }

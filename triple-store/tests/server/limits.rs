@@ -201,7 +201,7 @@ fn a_body_that_is_still_arriving_holds_no_slot() {
 }
 
 #[test]
-fn a_body_comes_within_the_time_of_its_request() {
+fn a_body_must_arrive_within_the_time_limit_of_its_request() {
     let options = ServerOptions::new().timeout(SHORT).client_timeout(Duration::from_hours(1));
     let server = Running::new(options);
     for (target, media_type) in BODIES {

@@ -241,7 +241,7 @@ fn commands_work_on_a_running_server() {
 /// If the server closes the connection, the command fails. The system may report a broken pipe, which must not count as
 /// a closed standard output.
 #[test]
-fn a_server_that_hangs_up_makes_a_command_fail() {
+fn a_closed_connection_makes_a_command_fail() {
     let dir = tempfile::tempdir().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

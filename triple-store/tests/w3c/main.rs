@@ -125,7 +125,7 @@ fn run_suites(root: &Path) -> Report {
 
 #[test]
 #[ignore = "needs the W3C test suites, in the folder that TRIPLES_W3C_DIR names"]
-fn the_suites_pass_but_for_the_known_failures() {
+fn the_suites_pass_except_for_known_failures() {
     let root = PathBuf::from(std::env::var_os("TRIPLES_W3C_DIR").expect("TRIPLES_W3C_DIR names a folder"));
     let report = run_suites(&root);
     if let Some(path) = std::env::var_os("TRIPLES_W3C_EARL") {
