@@ -1,4 +1,4 @@
-//! A chunk: some thousand consecutive keys of a run, delta-coded in blocks. It is immutable, and stored as one value.
+//! A chunk: thousands of consecutive keys of a run, delta-coded in blocks. It is immutable, and stored as one value.
 //!
 //! ```text
 //! block:  the keys from one index entry to the next; the first key is stored only in the index entry
