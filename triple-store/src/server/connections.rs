@@ -20,7 +20,7 @@ const EXTRA: usize = 16;
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Since when it has no running request. `None` while it has one.
+    /// When it became idle. `None` while it has a running request.
     idle_since: Mutex<Option<Instant>>,
     close: Notify,
     /// Whether it is above the limit, so that it may ask for `/health` only.

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// How long a stopping server waits for running requests.
-const FAREWELL: Duration = Duration::from_secs(10);
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// How long it then waits until the work of cancelled requests has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -113,7 +113,7 @@ impl Server {
         let Self { listener, shared, .. } = self;
         let places = Connections::new(shared.options.connections.max(1));
         let service = TowerToHyperService::new(router(Arc::clone(&shared)));
-        let farewell = GracefulShutdown::new();
+        let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
@@ -135,7 +135,7 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(shared.options.client_timeout)
                 .serve_connection(TokioIo::new(Stream::new(stream, shared.options.client_timeout)), service);
-            let connection = farewell.watch(connection);
+            let connection = graceful.watch(connection);
             let open = Arc::clone(&shared);
             connections.spawn(async move {
                 open.metrics.connections.inc();
@@ -150,7 +150,7 @@ impl Server {
         }
         drop(listener);
         // Closing a connection drops its request, which cancels the work.
-        let _ = timeout(FAREWELL, farewell.shutdown()).await;
+        let _ = timeout(GRACE_PERIOD, graceful.shutdown()).await;
         connections.shutdown().await;
         let all = u32::try_from(shared.options.concurrency).unwrap_or(u32::MAX);
         let _ = timeout(PATIENCE, shared.slots.acquire_many(all)).await;

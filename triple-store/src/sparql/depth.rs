@@ -135,7 +135,7 @@ impl Scan<'_> {
             b'^' if self.rest.starts_with(b"^^") => length = 2,
             b'+' | b'-' | b'*' | b'|' | b'&' | b'!' | b'^' => self.link(1)?,
             b';' if self.open.is_empty() => self.end_operation(),
-            // The term before it was counted already.
+            // The term before the comma was counted already.
             b',' if self.is_list() => self.links = self.links.saturating_sub(1),
             // A path becomes triples too.
             b'.' | b',' | b';' | b'/' | b'~' => self.link(TRIPLE)?,

@@ -86,7 +86,7 @@ impl Terms {
 
 impl Locals {
     fn add(&mut self, term: Term) -> TermId {
-        // It is held twice.
+        // The term is in both tables.
         meter::keep(2 * (text_length(&term) + meter::ENTRY));
         let number = self.terms.len() as u64;
         self.terms.push(term.clone());

@@ -74,7 +74,7 @@ impl Measure {
             GraphPattern::Group { variables, aggregates, .. } => {
                 self.aggregates += aggregates.len();
                 self.variables.extend(aggregates.iter().map(|(variable, _)| variable.to_string()));
-                // Without variables it has one row.
+                // Without variables to group by, there is one row.
                 variables.is_empty() || !Scope::of(pattern).certain.is_empty()
             }
             GraphPattern::Project { .. } => !Scope::of(pattern).certain.is_empty(),

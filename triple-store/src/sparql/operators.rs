@@ -10,8 +10,8 @@ use std::cmp::Ordering;
 
 impl Rules<'_> {
     /// By 17.3, `false < true`, nodes have no order, and no comparison with `NaN` is true. The evaluator's operators
-    /// return an error for the first and the last, and treat identical terms as equal. For a literal, the evaluator's
-    /// operators are tried first, because they are the fastest.
+    /// return an error for booleans and `NaN`, and treat identical terms as equal. If one operand is a literal, the
+    /// evaluator's operators are tried first, because they are the fastest.
     pub(super) fn comparison(&mut self, expression: &mut Expression) {
         self.parts(expression);
         let (Expression::Less(a, b)
@@ -26,7 +26,7 @@ impl Rules<'_> {
             return;
         }
         let (a, b) = ((**a).clone(), (**b).clone());
-        // Evaluating either twice is cheap.
+        // Both operands are cheap to evaluate twice.
         let is_short = is_literal && is_small(&a) && is_small(&b);
         let own = match expression {
             Expression::Less(..) => self.call(functions::LESS, vec![a, b]),

@@ -134,8 +134,8 @@ impl Replacement {
     }
 }
 
-/// The parts of a replacement for a pattern with `groups` groups. After a `$`, as many digits are read as name a
-/// group.
+/// The parts of a replacement for a pattern with `groups` groups. After a `$`, the longest number that names a group is
+/// read.
 fn parse(replacement: &str, groups: usize) -> Option<Vec<Replacement>> {
     let mut parts = Vec::new();
     let mut chars = replacement.chars().peekable();

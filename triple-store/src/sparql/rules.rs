@@ -36,7 +36,7 @@ pub(super) struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    /// Rewrites a pattern, which may call these functions.
+    /// Rewrites a pattern, which may call the functions in `custom`.
     pub(super) fn of(pattern: &mut GraphPattern, custom: &'a Custom) -> Self {
         let mut rules = Self {
             used: Used::default(),

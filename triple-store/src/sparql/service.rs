@@ -122,7 +122,7 @@ impl<'a> Services<'a> {
         result
     }
 
-    /// Answers the services of a pattern that depends on solutions that are not known yet, so none are sent.
+    /// Answers the services of a pattern that depends on outer solutions. These are not known yet, so none are sent.
     fn alone(&mut self, pattern: &mut GraphPattern) -> Result<()> {
         let was = std::mem::replace(&mut self.is_alone, true);
         let result = self.pattern(pattern, None, &[]);

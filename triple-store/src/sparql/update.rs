@@ -87,7 +87,7 @@ impl TripleStore {
         });
         let run = |transaction: &mut Transaction| transaction.run(&update, options, &documents);
         let ((), outcome) = match self.exclusive(subjects, run) {
-            // The evaluator read a subject that its text does not name.
+            // The evaluator read a subject that the text of the update does not name.
             Err(Error::OutsideTransaction) => self.exclusive(None, run),
             result => result,
         }?;

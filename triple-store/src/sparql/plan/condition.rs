@@ -43,7 +43,8 @@ impl Planner<'_> {
         };
     }
 
-    /// Turns `?x IN (...)`, where all members are nodes, into `VALUES`, if the join should begin with these nodes.
+    /// Turns `?x IN (...)` or `?x = ...`, if all compared terms are nodes, into `VALUES`, if the join should begin with
+    /// these nodes.
     fn begin_with_a_list(&self, conditions: &mut Vec<Expression>, inner: &mut GraphPattern, bound: &Names) {
         if !matches!(inner, GraphPattern::Bgp { .. } | GraphPattern::Join { .. }) {
             return;

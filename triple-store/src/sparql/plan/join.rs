@@ -122,7 +122,7 @@ impl Planner<'_> {
         steps
     }
 
-    /// The join that a pattern is, in order.
+    /// The parts of a pattern, joined in the planned order.
     pub(super) fn join(&self, pattern: &GraphPattern, bound: &Names) -> GraphPattern {
         let leaves = leaves(pattern);
         let parts: Vec<_> = leaves.iter().map(|leaf| self.part(*leaf)).collect();

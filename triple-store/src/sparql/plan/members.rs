@@ -11,7 +11,7 @@ const FEW: usize = 8;
 
 type Set<T> = HashSet<T, ahash::RandomState>;
 
-/// The lists of a query. A function searches each.
+/// The lists of a query. Each list has a function that searches it.
 #[derive(Default)]
 pub(in super::super) struct Lists(Vec<(NamedNode, Arc<List>)>);
 
@@ -99,7 +99,8 @@ impl List {
     }
 }
 
-/// The values of a variable that a condition allows, if they are nodes and `fits` holds for the variable.
+/// The values that a condition allows for a variable, as `VALUES`. `None` unless they are nodes and `fits` holds for
+/// the variable.
 pub(super) fn nodes(condition: &Expression, fits: impl Fn(&String) -> bool) -> Option<GraphPattern> {
     let (variable, members) = match condition {
         Expression::In(sought, members) => (&**sought, members.iter().collect()),

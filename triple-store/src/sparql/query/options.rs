@@ -61,7 +61,7 @@ impl QueryOptions {
         self
     }
 
-    /// Lets the holder of the token end the evaluation.
+    /// Cancelling the token ends the evaluation.
     ///
     /// # Examples
     ///

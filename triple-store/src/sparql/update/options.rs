@@ -62,7 +62,7 @@ impl UpdateOptions {
         self
     }
 
-    /// Lets the holder of the token end the evaluation. Nothing is changed then.
+    /// Cancelling the token ends the evaluation. Nothing is changed then.
     ///
     /// # Examples
     ///
