@@ -31,14 +31,14 @@ fn main() -> Result<(), Failure> {
     quads::main(&engines)
 }
 
-/// Oxigraph, which does not sync when it commits: durable writes here are followed by its `flush`.
+/// Oxigraph. It does not sync when it commits, so each durable write is followed by its `flush`.
 struct Oxigraph {
     store: Store,
     durability: Durability,
 }
 
 impl Oxigraph {
-    fn settled(&self) -> Result<(), Failure> {
+    fn flush_if_synced(&self) -> Result<(), Failure> {
         if self.durability == Durability::Synced {
             self.store.flush()?;
         }
@@ -49,12 +49,12 @@ impl Oxigraph {
 impl QuadStore for Oxigraph {
     fn insert(&self, quad: Quad) -> Result<(), Failure> {
         self.store.insert(&quad)?;
-        self.settled()
+        self.flush_if_synced()
     }
 
     fn add(&self, quads: Vec<Quad>) -> Result<(), Failure> {
         self.store.extend(quads)?;
-        self.settled()
+        self.flush_if_synced()
     }
 
     fn as_readable(&self) -> Option<&dyn ReadableQuads> {
@@ -70,7 +70,7 @@ impl ReadableQuads for Oxigraph {
         Ok(())
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         self.store.flush()?;
         Ok(self.store.optimize()?)
     }

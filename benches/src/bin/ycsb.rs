@@ -113,7 +113,7 @@ impl Loaded {
                 pairs.clear();
             }
         }
-        store.settle()?;
+        store.checkpoint()?;
         Ok(Self { name: engine.name, store, records: AtomicU64::new(options.records), _dir: dir })
     }
 }

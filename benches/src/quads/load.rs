@@ -84,7 +84,7 @@ pub(super) fn load_in_this_process(engine: QuadEngine, file: &Path, dir: &Path) 
     store.as_readable().ok_or("a store that can't be read can't be checked")?.load(file)?;
     let seconds = start.elapsed().as_secs_f64();
     let peak = status("VmHWM")?;
-    store.as_readable().map_or(Ok(()), ReadableQuads::settle)?;
+    store.as_readable().map_or(Ok(()), ReadableQuads::checkpoint)?;
     drop(store);
     let start = Instant::now();
     let opened = (engine.open)(dir, Durability::Synced)?;

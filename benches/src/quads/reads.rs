@@ -43,7 +43,7 @@ impl Bench {
             let fresh = self.open(*engine, Durability::Synced)?;
             if let Some(store) = fresh.store.as_readable() {
                 store.load(file)?;
-                store.settle()?;
+                store.checkpoint()?;
                 stores.push(fresh);
             }
         }

@@ -36,7 +36,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
                 pairs.iter().map(|(key, value)| (&key[..], &value[..])).collect();
             store.put_all(&pairs)?;
         }
-        store.settle()?;
+        store.checkpoint()?;
         let loaded = start.elapsed().as_secs_f64();
         let (before, start) = (read_from_disk()?, Instant::now());
         for _ in 0..keys {

@@ -24,7 +24,7 @@ pub(crate) fn fill(store: &dyn Store, keys: u64) -> Result<(), Failure> {
         let pairs: Vec<(&[u8], &[u8])> = chunk.iter().map(|(key, value)| (&key[..], &value[..])).collect();
         store.put_all(&pairs)?;
     }
-    store.settle()
+    store.checkpoint()
 }
 
 /// Reads and durable puts a second, over `time`.

@@ -33,7 +33,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
                 store.put_all(&[(&key.to_be_bytes(), &value)])?;
             }
         }
-        store.settle()?;
+        store.checkpoint()?;
         drop(store);
         let taken = allocated(dir.path())?;
         rows.push([

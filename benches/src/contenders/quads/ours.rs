@@ -73,7 +73,7 @@ impl ReadableQuads for OurQuads {
         Ok(())
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         Ok(self.0.checkpoint()?)
     }
 

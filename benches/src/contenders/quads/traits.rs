@@ -49,12 +49,13 @@ pub trait ReadableQuads: QuadStore {
     /// The error of the store.
     fn load(&self, file: &Path) -> Result<(), Failure>;
 
-    /// Brings what was written into its lasting form.
+    /// Does at once what the store would otherwise do later in the background: a checkpoint, or a flush and a
+    /// compaction.
     ///
     /// # Errors
     ///
     /// The error of the store.
-    fn settle(&self) -> Result<(), Failure>;
+    fn checkpoint(&self) -> Result<(), Failure>;
 
     /// How many quads there are.
     fn len(&self) -> usize;

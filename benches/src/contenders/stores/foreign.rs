@@ -43,7 +43,7 @@ impl Store for RocksDb {
         })
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         Ok(self.0.flush()?)
     }
 }
@@ -166,7 +166,7 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         let connection = self.0.lock().expect("puts do not panic");
         Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
     }

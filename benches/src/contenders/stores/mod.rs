@@ -95,7 +95,7 @@ mod tests {
             assert_eq!(store.get(b"absent").unwrap(), None, "{}", engine.name);
             store.put_all(&[(b"three", b"value"), (b"four", b"value")]).unwrap();
             store.delete(b"three").unwrap();
-            store.settle().unwrap();
+            store.checkpoint().unwrap();
             drop(store);
             if engine.name != BARE_LOG {
                 let store = reopen(engine, dir.path());

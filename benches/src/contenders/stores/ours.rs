@@ -61,7 +61,7 @@ impl Store for OurStore {
         })
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         Ok(self.synced.checkpoint()?)
     }
 }

@@ -56,7 +56,7 @@ impl Store for Fjall {
         })
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         Ok(self.database.persist(fjall::PersistMode::SyncData)?)
     }
 }
@@ -125,7 +125,7 @@ impl Store for Redb {
         Ok(write.commit()?)
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         Ok(self.0.begin_write()?.commit()?)
     }
 }
@@ -156,7 +156,7 @@ impl Store for Sled {
         Ok(())
     }
 
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         self.0.flush()?;
         Ok(())
     }

@@ -73,12 +73,13 @@ pub trait Store: Send + Sync {
         Err("this engine is not asked for its last key here".into())
     }
 
-    /// Brings the store into the state in which it would be found at rest, as far as the engine does that on demand.
+    /// Does at once what the engine would otherwise do later in the background: a checkpoint, a flush of its memtable,
+    /// or a sync. The default implementation does nothing.
     ///
     /// # Errors
     ///
     /// The error of the engine.
-    fn settle(&self) -> Result<(), Failure> {
+    fn checkpoint(&self) -> Result<(), Failure> {
         Ok(())
     }
 }
