@@ -1,6 +1,6 @@
 //! Async locks under criterion: the suites that `comparison` measures, one group for each.
 //!
-//! Criterion measures one contender after the other; for ratios within interleaved rounds, see `comparison`.
+//! Criterion measures one contender after the other. For ratios within interleaved rounds, use `comparison`.
 
 mod criterion_group;
 

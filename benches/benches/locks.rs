@@ -1,6 +1,6 @@
 //! Locks under criterion: the suites that the report measures, one group for each.
 //!
-//! Criterion measures one contender after the other; for ratios within interleaved rounds, see the `targets` binary.
+//! Criterion measures one contender after the other. For ratios within interleaved rounds, use the `targets` binary.
 
 mod criterion_group;
 

@@ -123,7 +123,7 @@ public final class GuavaStriped {
     }
   }
 
-  /** Sections per second by 16 threads, between two moments at which all of them are at work. */
+  /** Sections per second of 16 threads, measured while all of them run. */
   private static double asleep(Striped<Lock> striped, long millis) throws InterruptedException {
     AtomicLong done = new AtomicLong();
     CountDownLatch ready = new CountDownLatch(16);

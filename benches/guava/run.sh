@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Guava's Striped on the workloads of the report. Needs a JDK from 17 on and Guava: on Debian, libguava-java.
+# Guava's Striped on the workloads of the report. Needs JDK 17 or newer and Guava (on Debian: libguava-java).
 set -euo pipefail
 cd "$(dirname "$0")"
 

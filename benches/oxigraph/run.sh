@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Quad stores side by side, Oxigraph among them. Building it takes a C++ compiler, libclang (on Debian: libclang-dev) and some
-# minutes, and needs no more afterwards. The arguments are those of the `quads` binary.
+# Quad stores side by side, with Oxigraph. The first build takes some minutes, and needs a C++ compiler and libclang (on Debian:
+# libclang-dev). The arguments are those of the `quads` binary.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"

@@ -21,7 +21,7 @@ pub struct Save {
 static PRINTED: Mutex<Vec<Printed>> = Mutex::new(Vec::new());
 
 impl Save {
-    /// Writes what was printed, if that was asked for, to the file of the benchmark.
+    /// With `--save`, writes what was printed to the file of the benchmark.
     ///
     /// # Errors
     ///
@@ -87,11 +87,11 @@ impl Measure {
         Duration::from_millis(self.sample)
     }
 
-    /// Those of `all` that were asked for.
+    /// The engines of `all` that the command line names, or all of them.
     ///
     /// # Errors
     ///
-    /// If one that was asked for is not in this build.
+    /// If a named engine is not in this build.
     pub fn chosen<E: Copy>(
         &self,
         all: &[E],
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_in_the_build_is_named() {
+    fn an_engine_that_is_not_in_the_build_is_an_error() {
         let asking = |names: &[&str]| Measure {
             engines: names.iter().map(|&name| name.to_owned()).collect(),
             rounds: 1,

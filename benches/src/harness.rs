@@ -1,9 +1,9 @@
-//! The one way anything is measured here: interleaved rounds, warm-up, a ratio for every round.
+//! How everything is measured here: in interleaved rounds, after a warm-up, with a ratio for every round.
 //!
-//! Machines drift: clocks change, neighbours come and go, disks fill. Contenders measured one after the other are
-//! compared across that drift; contenders measured in turn, many times, meet it together. So a [`Comparison`] takes one
-//! short sample of each case per round, in an order that rotates, and a ratio is taken *within* each round before its median
-//! is taken over the rounds.
+//! The speed of a machine drifts: clocks change, other programs run, disks fill. If contenders are measured one after
+//! the other, the drift distorts the comparison. If they take turns many times, it affects all of them alike. So a
+//! [`Comparison`] takes one short sample of each case per round, in an order that rotates. A ratio is computed
+//! *within* each round, and the median of these ratios is reported.
 
 use std::time::Duration;
 
@@ -33,8 +33,9 @@ impl<'a> Case<'a> {
         Self { label: label.into(), fixed: None, run: Run::Timed(Box::new(run)) }
     }
 
-    /// A case that can also say how long each of its operations waited: `run` adds that to the latencies that it is given.
-    /// It gets none where the operations are timed together, since reading the clock takes as long as a free lock.
+    /// A case that can also measure how long each operation waits: `run` adds these times to the latencies that it
+    /// gets. It gets `None` if all operations are timed together, because reading the clock takes as long as a free
+    /// lock.
     pub fn waiting(
         label: impl Into<String>,
         run: impl FnMut(u64, Option<&Latencies>) -> Duration + 'a,
@@ -53,7 +54,7 @@ impl<'a> Case<'a> {
         &self.label
     }
 
-    /// Performs `operations` operations and returns the time they took: what criterion's `iter_custom` asks for.
+    /// Performs `operations` operations and returns the time they took, as criterion's `iter_custom` needs it.
     pub fn run(&mut self, operations: u64) -> Duration {
         match &mut self.run {
             Run::Timed(run) => run(operations),
@@ -61,7 +62,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Performs `operations` operations and returns how long the slowest waited, if the case can say.
+    /// Performs `operations` operations and returns their longest waits, if the case can measure them.
     fn waits(&mut self, operations: u64) -> Option<Tail> {
         let Run::Waiting(run) = &mut self.run else { return None };
         let latencies = Latencies::default();
@@ -93,7 +94,7 @@ pub struct Samples {
     pub label: String,
     /// Seconds per operation.
     pub seconds: Vec<f64>,
-    /// How long the slowest operations of each round waited, where that was measured.
+    /// The longest waits of each round, if they were measured.
     pub waits: Vec<Tail>,
 }
 
@@ -158,12 +159,11 @@ impl Comparison {
         Self { samples }
     }
 
-    /// Adds how long the slowest operations waited, for those of `cases` that can say, in rounds of their own. `cases` are those of
-    /// this comparison.
+    /// Measures the longest waits of those `cases` that can measure them, in separate rounds.
     ///
     /// # Panics
     ///
-    /// Panics if they are not.
+    /// Panics if `cases` are not the cases of this comparison.
     pub fn measure_waits(&mut self, cases: &mut [Case<'_>], plan: Plan) {
         for round in 0..plan.rounds {
             for turn in 0..cases.len() {
@@ -196,8 +196,8 @@ impl Comparison {
 
 /// Warms a case up and returns how many operations of it fill `sample`.
 ///
-/// Asks for ever more operations until they take a quarter of a sample: enough to extrapolate from, and a warm-up of
-/// caches, allocators and branch predictors at the same time.
+/// The number of operations grows until they take a quarter of a sample. That is enough to extrapolate from, and it
+/// warms up caches, allocators and branch predictors.
 fn calibrate(case: &mut Case<'_>, sample: Duration) -> u64 {
     if let Some(operations) = case.fixed {
         return operations;
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_its_round() {
-        // Both slow down together from round to round: the drift must not show in the ratio.
+        // Both become slower from round to round, and the ratio must not show that drift.
         let drifting = |nanos: u64| {
             let mut round = 0;
             move || {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_measured_apart_from_times_and_only_where_a_case_can_say() {
+    fn waits_are_measured_in_separate_rounds_of_the_cases_that_can_measure_them() {
         let waiting = Case::waiting("waits", |operations, latencies| {
             if let Some(latencies) = latencies {
                 latencies.add((1..=operations).map(|wait| wait as f64).collect());

@@ -1,4 +1,4 @@
-//! The keys that workloads draw: fixed by a seed, so that every contender meets the same ones.
+//! The keys that workloads draw. A seed fixes them, so every contender gets the same keys.
 
 use std::mem;
 
@@ -36,7 +36,7 @@ pub fn zipf(count: usize, population: usize, exponent: f64, seed: u64) -> Vec<u6
     SmallRng::seed_from_u64(seed).sample_iter(ranks).take(count).map(|rank: f64| rank as u64 - 1).collect()
 }
 
-/// So many random keys of which no two have the same place, of the `places` that `place` knows.
+/// `count` random keys that all have different places. `place` maps a key to one of `places` places.
 ///
 /// # Panics
 ///
@@ -47,14 +47,14 @@ pub fn apart(count: usize, places: usize, place: impl Fn(&u64) -> usize) -> Vec<
     Distinct::of_writer(0).filter(|key| !mem::replace(&mut taken[place(key)], true)).take(count).collect()
 }
 
-/// The keys from zero up to `count`, in an order that no cache foresees.
+/// The keys from zero up to `count` in random order, so that the processor cannot prefetch them.
 pub fn shuffled(count: usize) -> Vec<u64> {
     let mut keys: Vec<_> = (0..count as u64).collect();
     keys.shuffle(&mut SmallRng::seed_from_u64(1));
     keys
 }
 
-/// A stream of keys in which, in practice, none comes twice: the draws of one writer.
+/// The keys that one writer draws. In practice, no key repeats.
 #[derive(Debug)]
 pub struct Distinct(SmallRng);
 

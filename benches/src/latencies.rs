@@ -1,4 +1,4 @@
-//! The times of single operations, beside the rate of all of them: the longest ones are what a user notices.
+//! The times of single operations. Users notice the longest of them, which a rate does not show.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,17 +1,17 @@
-//! How `stripe-lock`, `vde-store` and `triple-store` compare with what else there is, and what striping buys.
+//! How `stripe-lock`, `vde-store` and `triple-store` compare with other crates, and what striping buys.
 //!
 //! - [`contenders`]: everything that is measured, each kind behind one small trait;
 //! - [`workloads`]: what contenders are asked to do, over [`keys`];
-//! - [`harness`]: the one way of measuring: interleaved rounds, and every figure a [`spread::Spread`];
+//! - [`harness`]: how everything is measured: in interleaved rounds, with a [`spread::Spread`] for each figure;
 //! - [`latencies`]: the times of single operations;
 //! - [`cli`]: what the command lines have in common;
 //! - [`rdf`]: quads to load, generated or from a file;
 //! - [`quads`]: the comparison of quad stores, for this crate's binary and for one that brings more contenders;
 //! - [`chart`]: the charts of the READMEs, from the tables that they show;
-//! - [`model`]: a simulation that carries the measured curves past this machine.
+//! - [`model`]: a simulation of more writers and stripes than this machine can run.
 //!
-//! Crates to compare with are behind features: the locks of others behind `locks`, disk engines behind `disk`; `peers` has all of
-//! them. The report is on by default, and needs none.
+//! Crates to compare with are behind features: locks behind `locks`, disk engines behind `disk`, and all of them behind
+//! `peers`. The report is on by default, and needs none of these.
 //!
 //! The criterion targets (`cargo bench -p benches`) and the report (`cargo run --release`) both run the cases that
 //! [`workloads`] makes.

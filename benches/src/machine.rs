@@ -1,4 +1,4 @@
-//! What figures were measured on.
+//! The machine on which figures are measured.
 
 use std::{fs, process::Command, thread};
 
@@ -9,7 +9,7 @@ pub fn processor() -> String {
     line.map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// How many threads run at once.
+/// How many threads can run at once.
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }

@@ -19,15 +19,15 @@ const PRODUCTS: usize = 500;
 
 /// Measures what striping buys on this machine: locks, parallelism, a disk engine, a triple store.
 ///
-/// Prints tables, and writes a page with plots. Takes about a minute; files go below the output directory,
-/// on whose disk the stores are measured, and are removed again.
+/// Prints tables, and writes a page with plots. Takes about a minute. The stores are measured in the output
+/// directory, and their files are removed afterwards.
 #[derive(Parser)]
 #[command(name = "stripe-report", version)]
 struct Options {
-    /// RDF to load into the triple store, whose extension names its syntax. Without it, a shop is generated.
+    /// A file of RDF to load into the triple store. Its extension names the syntax. By default, a shop is generated.
     #[arg(long, value_name = "FILE")]
     rdf: Option<PathBuf>,
-    /// Take under 20 seconds, and expect noise.
+    /// Take less than 20 seconds. The figures are noisy.
     #[arg(long)]
     quick: bool,
     /// Print the report as JSON.
@@ -40,7 +40,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    // Before anything is measured or written, so that a wrong path or file fails at once.
+    // The input is read before anything is measured or written, so that a wrong path or file fails at once.
     let input = match &options.rdf {
         None => Input::generated(PRODUCTS),
         Some(file) => match Input::read(file) {
@@ -69,7 +69,7 @@ fn run(options: &Options, input: Input) -> Result<(), Failure> {
     let mut text = if options.json { serde_json::to_string_pretty(&report)? } else { report::text(&report) };
     text.push('\n');
     match io::stdout().write_all(text.as_bytes()) {
-        // A closed pipe is no error: its reader has read enough.
+        // A closed pipe is no error, because its reader has read enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }

@@ -1,10 +1,9 @@
-//! A discrete-event simulation of writers on stripes: what a lock by key does on machines, and with numbers of writers,
-//! that are not at hand.
+//! A discrete-event simulation of writers on stripes, for larger machines and more writers than can be measured here.
 //!
 //! Each writer thinks, draws a key, waits its turn on the key's stripe in order of arrival, holds it over a section, and
 //! starts over. Nothing else is modelled: taking a lock costs no time, and there are as many processors as writers. So
 //! the model says how much parallelism the *collisions* leave, and the measurements say what the lock itself costs.
-//! Its tests hold it to queueing theory where that has an answer, and `targets --only asleep` to what is measured.
+//! Its tests compare it with queueing theory, and `targets --only asleep` compares it with measurements.
 
 use std::{
     cmp::Reverse,
@@ -56,7 +55,7 @@ pub enum Popularity {
 /// The locks of the model.
 #[derive(Clone, Copy, Debug)]
 pub enum Locks {
-    /// So many stripes, keys spread over them at random.
+    /// This many stripes, with the keys spread over them at random.
     Striped(usize),
     /// One lock for each key.
     Exact,
@@ -119,7 +118,7 @@ pub struct Outcome {
 struct Event {
     at: f64,
     writer: usize,
-    /// The lock whose section ends, or none if it is thinking that ends.
+    /// The lock whose section ends, or `None` if the writer ends thinking.
     ends: Option<usize>,
 }
 
@@ -151,7 +150,7 @@ struct Simulation<'a> {
     salt: u64,
     locks: Vec<Lock>,
     events: BinaryHeap<Reverse<Event>>,
-    /// While counting: the time that writers held, and each wait.
+    /// After the warm-up: the time for which writers held locks, and each wait.
     counting: Option<(f64, Vec<f64>)>,
 }
 
@@ -173,7 +172,7 @@ impl<'a> Simulation<'a> {
         };
         let locks = match (model.locks, model.keys) {
             (Locks::Striped(stripes), _) => stripes,
-            // A writer that draws distinct keys never meets another: one lock for each stands for all of them.
+            // Writers that draw distinct keys never share one, so one lock for each writer is enough.
             (Locks::Exact, Popularity::Distinct) => model.writers,
             (Locks::Exact, Popularity::Zipf(population, _)) => population,
         };
@@ -189,7 +188,7 @@ impl<'a> Simulation<'a> {
             counting: None,
         };
         for writer in 0..model.writers {
-            // Starts are scattered over one section, since real writers do not march in step.
+            // The first arrivals are scattered over the time of one section, because real writers are not in step.
             let at =
                 simulation.model.section.draw(&mut simulation.rng) * simulation.rng.random_range(0.0..1.0);
             simulation.events.push(Reverse(Event { at, writer, ends: None }));
@@ -317,8 +316,9 @@ mod tests {
         }
     }
 
-    /// Exponential sections and no thinking make a closed network of S equal queues, each equally likely: there all
-    /// distributions of n customers are equally likely, so a queue is busy with chance n / (n + S - 1).
+    /// With exponential sections and no thinking, the stripes are a closed network of S equal queues, each equally
+    /// likely. In it, all distributions of n customers are equally likely, so a queue is busy with probability
+    /// `n / (n + S - 1)`.
     #[test]
     fn exponential_sections_follow_the_product_form() {
         for (writers, stripes) in [(16_u32, 8_u32), (16, 64), (100, 100)] {
@@ -338,7 +338,7 @@ mod tests {
         }
     }
 
-    /// What the documentation of `recommended_stripes` says of this model.
+    /// Checks the figures that the documentation of `recommended_stripes` gives.
     #[test]
     fn the_recommended_stripes_keep_their_promise() {
         for writers in [2, 16, 256, 1000, 10_000] {
@@ -356,7 +356,7 @@ mod tests {
         let hot = Model { keys: Popularity::Zipf(population, 0.99), ..Model::sleeping(1000, 65_536) };
         for model in [hot, Model { locks: Locks::Exact, ..hot }] {
             let parallelism = model.run(100_000, 1).parallelism;
-            // The lock of the most popular key is held at most all the time.
+            // One writer at a time holds the lock of the most popular key, which the share `top` of all sections needs.
             assert!(parallelism < 1.05 / top, "{parallelism} with a share of {top}");
         }
     }

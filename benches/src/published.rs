@@ -1,7 +1,7 @@
 //! The tables of BENCHMARKS.md and the README, made of the [results](crate::results).
 //!
-//! A table stands between two marks of a document, `<!-- figures: NAME -->` and `<!-- end of figures -->`. Where results of several
-//! machines have it, they stand one below the other, those of the newest date first.
+//! A table is between two marks of a document, `<!-- figures: NAME -->` and `<!-- end of figures -->`. If several
+//! machines have results for it, it has one table for each machine, the newest first.
 
 mod lists;
 
@@ -18,12 +18,12 @@ use crate::{
 /// The results of one machine, by benchmark.
 type Machine = BTreeMap<String, Results>;
 
-/// A figure that a table shows: where it was measured, and the name of its row or column here.
+/// A row or a column of a table: its name there, and the title and the column of its figures in the results.
 struct Cell {
     shown: &'static str,
     title: &'static str,
     column: &'static str,
-    /// The column that is shown for the first contender, which is ours: its ratio to itself would say nothing.
+    /// The column that is shown for the first contender, which is ours, because its ratio to itself is always 1.
     absolute: &'static str,
 }
 
@@ -40,20 +40,20 @@ const fn ratio(
     Cell { shown, title, column, absolute }
 }
 
-/// One table: contenders and cells, one of them down and the other across.
+/// One table: a row for each contender and a column for each cell, or the other way round.
 struct Spec {
     name: &'static str,
     bench: &'static str,
-    /// What stands above the names of the rows.
+    /// The header of the first column.
     corner: &'static str,
-    /// How the contenders are called here and in the results.
+    /// The names of the contenders in the table and in the results.
     contenders: &'static [(&'static str, &'static str)],
     cells: &'static [Cell],
-    /// Whether each contender has a row, and not a column.
+    /// Whether each contender has a row. If not, it has a column.
     contenders_down: bool,
 }
 
-/// A contender that takes less than so much of our time is ahead.
+/// A contender that takes less than this share of our time is ahead.
 const AHEAD: f64 = 0.95;
 
 impl Spec {
@@ -117,7 +117,7 @@ fn grouped(figure: f64) -> String {
     thousands(figure)
 }
 
-/// A table with what it was measured on.
+/// A table with its date and its machine.
 struct Shown {
     date: String,
     machine: String,
@@ -215,7 +215,7 @@ fn missed(machine: &Machine) -> Option<Shown> {
     Some(Shown { date: table.date.clone(), machine: of(results), text })
 }
 
-/// The table of the README: each figure from the newest measurement of it.
+/// The table of the README, with the newest measurement of each figure.
 fn alternatives(machines: &[&Machine]) -> Option<String> {
     let newest = |(bench, title, label, column): (&str, &str, &str, &str)| {
         let tables = machines
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_filled_and_what_is_around_them_stays() {
+    fn marks_are_filled_and_the_text_around_them_stays() {
         let tables = BTreeMap::from([("a", "| 1 |\n".to_owned())]);
         let text = "x\n<!-- figures: a -->\nold\n<!-- end of figures -->\ny";
         assert_eq!(

@@ -17,11 +17,11 @@ pub struct Results {
     pub bench: String,
     /// The processor, as it calls itself.
     pub processor: String,
-    /// How many threads run at once.
+    /// How many threads can run at once.
     pub cores: usize,
     /// The operating system and processor family.
     pub system: String,
-    /// The versions of what was compared with.
+    /// The versions of the crates that ours was compared with.
     pub versions: BTreeMap<String, String>,
     /// The tables, in the order of their titles.
     pub tables: Vec<Table>,
@@ -49,7 +49,7 @@ pub struct Table {
 pub struct Row {
     /// Most often the name of a contender.
     pub label: String,
-    /// By column.
+    /// The figures, in the order of the columns.
     pub figures: Vec<Figure>,
 }
 
@@ -89,7 +89,7 @@ pub struct Printed {
     pub rows: Vec<Vec<String>>,
 }
 
-/// When and from what figures were measured.
+/// When figures were measured, on which commit and with which compiler.
 struct Origin {
     date: String,
     commit: String,
@@ -97,9 +97,9 @@ struct Origin {
 }
 
 impl Origin {
-    /// That of this process.
+    /// The origin of figures that this process measures.
     fn here() -> Self {
-        // The results themselves may have changed.
+        // Changed results are no change of the code.
         let tracked =
             ["status", "--porcelain", "--untracked-files=no", ":(top)", ":(top,exclude)benches/results"];
         let is_changed = !machine::said("git", &tracked).is_empty();
@@ -143,7 +143,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("results")
 }
 
-/// A processor's name as that of a folder.
+/// The name of the folder of a processor.
 fn slug(processor: &str) -> String {
     let words = processor.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
@@ -153,7 +153,7 @@ fn slug(processor: &str) -> String {
 ///
 /// # Errors
 ///
-/// If the file can't be read, is none of this module, or can't be written.
+/// If the file can't be read, does not contain [`Results`], or can't be written.
 pub fn save(bench: &str, printed: Vec<Printed>) -> io::Result<PathBuf> {
     let processor = machine::processor();
     let path = folder().join(slug(&processor)).join(format!("{bench}.json"));
@@ -180,11 +180,11 @@ pub fn save(bench: &str, printed: Vec<Printed>) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// All results of all machines, by the folder of the machine and the file.
+/// All results of all machines, by the folder of the machine and the benchmark.
 ///
 /// # Errors
 ///
-/// If a file can't be read, or is none of this module.
+/// If a file can't be read, or does not contain [`Results`].
 pub fn load() -> io::Result<BTreeMap<String, BTreeMap<String, Results>>> {
     let mut all = BTreeMap::new();
     for machine in fs::read_dir(folder())? {
@@ -199,7 +199,7 @@ pub fn load() -> io::Result<BTreeMap<String, BTreeMap<String, Results>>> {
     Ok(all)
 }
 
-/// The crates whose versions belong to a figure.
+/// The crates whose versions are stored with the figures.
 const COMPARED: [&str; 15] = [
     "async-lock",
     "dashmap",
@@ -218,7 +218,7 @@ const COMPARED: [&str; 15] = [
     "tokio",
 ];
 
-/// The versions of what is compared with, from the text of a `Cargo.lock`.
+/// The versions of the compared crates, from the text of a `Cargo.lock`.
 fn versions(lock: &str) -> BTreeMap<String, String> {
     let quoted = |line: &str| line.split('"').nth(1).map(str::to_owned);
     let mut versions = BTreeMap::new();

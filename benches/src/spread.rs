@@ -1,4 +1,4 @@
-//! A median with its quartiles: how every figure of this crate is stated.
+//! A median with its quartiles, the form of every figure of this crate.
 
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ impl Spread {
         Self { low: figure, median: figure, high: figure }
     }
 
-    /// The same spread with every figure replaced by `f` of it. Where `f` falls, the quartiles swap.
+    /// The same spread with every figure replaced by `f` of it. If `f` is decreasing, the quartiles swap.
     #[must_use]
     pub fn map(self, f: impl Fn(f64) -> f64) -> Self {
         let (low, high) = (f(self.low), f(self.high));
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn a_falling_map_keeps_low_below_high() {
+    fn a_decreasing_map_keeps_low_below_high() {
         let spread = Spread::of([1.0, 2.0, 4.0]).map(|x| 1.0 / x);
         assert!(spread.low <= spread.median && spread.median <= spread.high, "{spread:?}");
     }
 
     #[test]
     #[should_panic(expected = "at least one sample")]
-    fn nothing_has_no_spread() {
+    fn a_spread_of_no_samples_panics() {
         Spread::of([]);
     }
 }

@@ -1,4 +1,4 @@
-//! The arrows between the crates and the modules, as far as a test can hold them.
+//! Checks the arrows between the crates and the modules, as far as a test can.
 
 mod members;
 
@@ -77,7 +77,7 @@ fn the_locks_need_no_runtime() {
         "tracing",
     ];
     let unknown: Vec<_> = needs.iter().filter(|name| !known.contains(&name.as_str())).collect();
-    assert!(unknown.is_empty(), "stripe-lock is what the world depends on; it gained {unknown:?}");
+    assert!(unknown.is_empty(), "stripe-lock has new dependencies: {unknown:?}");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn the_distributed_locks_know_no_store() {
     let needs = &dependencies()["stripe-lock-dist"];
     let known = ["rustix", "siphasher", "stripe-lock", "tokio", "tokio-postgres"];
     let unknown: Vec<_> = needs.iter().filter(|name| !known.contains(&name.as_str())).collect();
-    assert!(unknown.is_empty(), "stripe-lock-dist knows the locks and an engine; it gained {unknown:?}");
+    assert!(unknown.is_empty(), "stripe-lock-dist has new dependencies: {unknown:?}");
     for path in sources(&root().join("stripe-lock-dist/src")) {
         let code = fs::read_to_string(&path).expect("a source is text");
         let engine =
@@ -119,7 +119,7 @@ fn the_order_of_stripes_and_that_of_exact_keys_exist_in_one_file_each() {
         let orders_keys = path.ends_with("asynchronous/keyed/tags.rs");
         assert!(
             !sorts || shown || orders_keys,
-            "{name} sorts: order belongs to stripe_set.rs, that of exact keys to keyed/tags.rs"
+            "{name} sorts: only stripe_set.rs orders stripes, and only keyed/tags.rs orders exact keys"
         );
     }
     let striped =

@@ -1,4 +1,4 @@
-//! What the documents of the workspace promise each other.
+//! Checks the links, tables and charts of the documents of the workspace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every Markdown file of the workspace, without what is built.
+/// Every Markdown file of the workspace, except in folders of build outputs.
 fn documents(folder: &Path) -> Vec<PathBuf> {
     let entries =
         fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read").path());
@@ -77,7 +77,7 @@ fn links_are_found_outside_of_code_alone() {
 
 #[test]
 fn tables_and_charts_are_those_of_the_results() {
-    let hint = "`cargo run -p benches --no-default-features --bin publish` writes it anew";
+    let hint = "`cargo run -p benches --no-default-features --bin publish` updates it";
     let all = results::load().expect("the results can be read");
     let tables = published::tables(&all.values().collect::<Vec<_>>()).expect("every table has results");
     let documents = ["README.md", "BENCHMARKS.md"].map(|name| (name, read(&root().join(name))));

@@ -1,4 +1,4 @@
-//! What the manifests of the members promise to dependents.
+//! Checks the manifests of the published crates.
 
 mod members;
 
@@ -31,7 +31,8 @@ fn full(version: &str) -> String {
     format!("{version}{}", ".0".repeat(2 - version.matches('.').count().min(2)))
 }
 
-/// So the published crates build, and pass their tests, with the lowest versions that their manifests admit.
+/// This shows that the published crates build, and pass their tests, with the lowest versions that their manifests
+/// admit.
 #[test]
 fn the_lowest_version_admitted_is_the_one_tested() {
     let locked = locked();
@@ -51,7 +52,7 @@ fn the_lowest_version_admitted_is_the_one_tested() {
 }
 
 #[test]
-fn what_is_published_says_what_it_is() {
+fn published_crates_have_all_their_metadata() {
     for member in published() {
         for field in ["description", "license", "repository", "readme", "rust_version"] {
             assert!(!text(&member[field]).is_empty(), "{} has no {field}", text(&member["name"]));

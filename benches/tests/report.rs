@@ -32,7 +32,7 @@ fn a_file_that_does_not_parse_is_named_with_line_and_column_before_anything_is_m
 }
 
 #[test]
-fn a_file_that_cannot_be_input_ends_the_same_way() {
+fn a_missing_unknown_or_empty_file_is_named_before_anything_is_measured() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let (csv, empty) = (dir.path().join("data.csv"), dir.path().join("empty.ttl"));
@@ -48,7 +48,7 @@ fn a_file_that_cannot_be_input_ends_the_same_way() {
 }
 
 #[test]
-fn a_quick_report_has_every_part_for_machines_and_for_people() {
+fn a_quick_report_has_every_part_as_json_and_as_a_page() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("friends.ttl");
     fs::write(

@@ -1,4 +1,4 @@
-//! The comparison of quad stores, with Oxigraph among them.
+//! The comparison of quad stores, with Oxigraph.
 
 use std::{fs::File, path::Path};
 

@@ -40,15 +40,15 @@ enum Part {
     Threads,
     /// Threads that only read in 95 of 100 sections, or always, with blocking and with async locks.
     Reads,
-    /// Ours by number of stripes.
+    /// Our lock with different numbers of stripes.
     Stripes,
     /// All stripes at once.
     All,
-    /// Keys crafted to meet on one stripe.
+    /// Keys crafted to share one stripe.
     Adversary,
     /// Bytes and allocations.
     Memory,
-    /// Async locks that are found free, of one key and of several.
+    /// Free async locks, of one key and of several.
     Awaited,
     /// Threads that await async locks, as in `threads`.
     Awaiting,
@@ -157,7 +157,7 @@ fn awaited(plan: Plan) {
     }
 }
 
-/// It takes the system milliseconds to give each thread a processor of its own.
+/// Samples of at least 60 ms: the system takes milliseconds to give each thread a processor of its own.
 fn to_spread(plan: Plan) -> Plan {
     Plan { sample: plan.sample.max(Duration::from_millis(60)), ..plan }
 }

@@ -45,13 +45,13 @@ enum Part {
     One,
     /// Several free keys at once.
     Many,
-    /// A key under another.
+    /// A key that is locked while another is held.
     Nested,
     /// Two threads on one key and on random keys, over sections of 0, 1 and 100 microseconds.
     Threads,
     /// 16 writers that hold a fresh key over a sleep.
     Asleep,
-    /// Keys crafted to meet in one bucket.
+    /// Keys crafted to share one bucket.
     Crafted,
     /// 1,000,000 keys held at once: time and memory.
     Held,
@@ -127,8 +127,8 @@ fn held() {
     cli::print("1,000,000 keys held at once", table);
 }
 
-/// How long it takes to lock all `keys`, and to release them, the memory that they take while they are held, guards left out,
-/// and what is left of it.
+/// The time to lock all `keys`, the time to release them, the bytes that they take while they are held (without the
+/// guards), and the bytes that are left after the release.
 fn hold_all<L: HoldMany<u64>>(lock: &L, keys: &[u64]) -> (Duration, Duration, isize, isize) {
     let mut guards = Vec::with_capacity(keys.len());
     let region = Region::new(ALLOCATOR);

@@ -1,7 +1,7 @@
-//! The async locks beside their peers: how long each row of work takes, and how long the slowest of its waits.
+//! The async locks beside their peers: how long each row of work takes, and its longest waits.
 //!
-//! `cargo bench-locks peers -- --help`. With link-time optimisation the order of the
-//! locks is another one: to see that, put `--profile bench` in place of `--release`.
+//! `cargo bench-locks peers -- --help`. With link-time optimisation, the order of the
+//! locks differs. To see this, replace `--release` by `--profile bench`.
 
 use std::{io, time::Duration};
 
@@ -18,7 +18,7 @@ use comfy_table::Table;
 
 const PEERS: [&str; 4] = [SAA, FUTURES, ASYNC_LOCK, TOKIO];
 const LIMITS: [&str; 3] = [CAS_PAIR, BITMAP, TOKEN_RING];
-/// A peer that takes less than so much of our time is ahead.
+/// A peer that takes less than this share of our time is ahead.
 const AHEAD: f64 = 0.95;
 
 /// Async locks beside their peers: interleaved rounds, medians of ratios within rounds, and the longest waits.
@@ -26,7 +26,7 @@ const AHEAD: f64 = 0.95;
 struct Options {
     /// Only rows whose names contain one of these.
     rows: Vec<String>,
-    /// Names the rows and measures nothing.
+    /// Print the names of the rows and measure nothing.
     #[arg(long)]
     list: bool,
     /// Rounds of a row. The waits are measured in the same number of separate rounds.
@@ -44,16 +44,16 @@ struct Options {
 
 /// The number of threads or workers that share the work of a row.
 const THREADS: usize = 2;
-/// How much more two threads that only multiply do than one is how many processors the threads of a row had. Below 1.8, another
-/// process took one of them, and the row means nothing.
+/// Threads that only multiply. The work of two threads as a multiple of the work of one is the number of processors
+/// that the threads of a row had. Below 1.8, another process took one of them, and the row is not valid.
 const PROCESSORS: [&str; 2] = ["registers, one thread", "registers, two threads"];
 
-/// Some work.
+/// One kind of work.
 struct Row<'a> {
     name: String,
     /// Whether two threads do it.
     shared: bool,
-    /// Whether they meet, so that its waits are worth looking at.
+    /// Whether they contend, so that waits are measured.
     contended: bool,
     cases: Box<dyn Fn() -> Vec<Case<'a>> + 'a>,
 }
@@ -143,7 +143,7 @@ fn main() -> io::Result<()> {
         }
     }
     println!(
-        "\nSummary, x ours. Bold: less than {AHEAD} of ours. A row with fewer than 1.8 processors means nothing."
+        "\nSummary, x ours. Bold: less than {AHEAD} of ours. A row with fewer than 1.8 processors is not valid."
     );
     for (title, table, ..) in summary {
         cli::print(title, table);
@@ -166,7 +166,7 @@ fn longest(samples: &Samples) -> Vec<f64> {
     samples.waits.iter().map(|wait| wait.longest).collect()
 }
 
-/// Our figure, and beside it how many times as much the peers and the limit have; nothing if the figure was not measured.
+/// Our figure, and the figures of the peers and the limit as multiples of it. `None` if ours was not measured.
 fn compared(name: &str, result: &Comparison, unit: f64, values: Values) -> Option<Vec<String>> {
     let ours = values(result.of(OURS));
     if ours.is_empty() {

@@ -1,4 +1,4 @@
-//! Durable and buffered puts into every disk engine this build knows, side by side.
+//! Durable and buffered puts into every disk engine of this build, side by side.
 //!
 //! `cargo bench-disk stores -- --help`
 

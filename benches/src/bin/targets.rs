@@ -1,4 +1,4 @@
-//! The speed that `stripe-lock` promises, checked on this machine: one line for each promise, met or missed.
+//! Checks the promised speeds of `stripe-lock` on this machine: one line for each promise, met or missed.
 //!
 //! `cargo run --profile bench -p benches --no-default-features --features locks --bin targets`
 
@@ -44,7 +44,7 @@ enum Promise {
     Two,
     /// Many keys against a bitmap loop and against sorting.
     Many,
-    /// Sleeping writers against the form.
+    /// Sleeping writers against the formula of `expected_parallelism`.
     Asleep,
 }
 
@@ -129,7 +129,7 @@ fn one_key(plan: Plan, verdicts: &mut Verdicts) {
     }
 }
 
-/// It takes the system milliseconds to give each thread a processor of its own.
+/// The length of a sample: the system takes milliseconds to give each thread a processor of its own.
 const TO_SPREAD: Duration = Duration::from_millis(60);
 
 fn two_threads(plan: Plan, verdicts: &mut Verdicts) {
@@ -173,7 +173,7 @@ fn asleep(verdicts: &mut Verdicts) {
     let plan = Plan { rounds: 7, sample: Duration::from_millis(400) };
     let result = Comparison::measure(&mut suites::asleep(WRITERS, Duration::from_millis(1)), plan, |_| ());
     let one = result.of("1");
-    // One stripe is the unit, so there is nothing to check of it.
+    // One stripe is the unit, so it is not checked.
     for stripes in suites::SLEEP_STRIPES.into_iter().filter(|&stripes| stripes > 1) {
         let gain = one.times_slower_than(result.of(&stripes.to_string()));
         let form = expected_parallelism(stripes, WRITERS) / expected_parallelism(1, WRITERS);

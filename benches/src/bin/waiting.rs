@@ -1,7 +1,7 @@
 //! What it costs to wait, by the number of waiters. A cost that grows with the number comes from a list that is searched.
 //!
 //! `cargo bench-locks waiting -- --help`. With `--features diagnose` it also measures what
-//! a diagnosis costs; the other figures of such a build mean nothing.
+//! a diagnosis costs; the other figures of such a build are not valid.
 
 use std::{
     io, mem,
@@ -34,7 +34,7 @@ struct Options {
     /// Only these.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "each,one,granted,all,threads,diagnose")]
     only: Vec<Part>,
-    /// The most that wait.
+    /// The largest number of waiters.
     #[arg(long, default_value_t = 1_000_000)]
     most: usize,
     #[command(flatten)]
@@ -49,7 +49,7 @@ enum Part {
     One,
     /// Writers that join behind readers that were granted the key and have not been polled since.
     Granted,
-    /// One guard dropped in front of a `lock_all`.
+    /// One guard that is dropped while a `lock_all` waits for it.
     All,
     /// 1,000 threads that wait for a key each. There can't be a million threads.
     Threads,
@@ -77,7 +77,7 @@ fn main() -> io::Result<()> {
 
 type Contender<'a, const N: usize> = (&'a str, Box<dyn Fn(usize) -> Steps<N> + 'a>);
 
-/// Prints nanoseconds for each that waits by step, and the ratios of the first contender to the second.
+/// Prints nanoseconds for each waiter, by step, and the ratios of the first contender to the second.
 fn measure<const N: usize>(title: &str, steps: [&str; N], counts: &[usize], contenders: &[Contender<'_, N>]) {
     let header: Vec<_> = ["ns for each that waits"].into_iter().chain(steps).collect();
     let mut table = cli::table([]);
@@ -88,7 +88,7 @@ fn measure<const N: usize>(title: &str, steps: [&str; N], counts: &[usize], cont
         let mut figures: Vec<Vec<Steps<N>>> = vec![Vec::new(); contenders.len()];
         for _ in 0..rounds {
             for ((_, run), figures) in contenders.iter().zip(&mut figures) {
-                // What was given up once is not tried again.
+                // A contender that has given up a step is not measured again.
                 if figures.iter().all(|steps| !steps.contains(&None)) {
                     figures.push(run(count));
                 }
@@ -126,7 +126,7 @@ fn measure<const N: usize>(title: &str, steps: [&str; N], counts: &[usize], cont
     cli::print(title, table);
 }
 
-/// Measures with a lock of its own, which is dropped only if nothing was given up: otherwise futures still wait in it.
+/// Measures with `lock`, and drops it only if no step was given up. Otherwise futures still wait in it.
 fn once<L, const N: usize>(lock: L, measure: impl FnOnce(&L) -> Steps<N>) -> Steps<N> {
     let steps = measure(&lock);
     if steps.contains(&None) {
@@ -135,7 +135,8 @@ fn once<L, const N: usize>(lock: L, measure: impl FnOnce(&L) -> Steps<N>) -> Ste
     steps
 }
 
-/// The first wait in a set touches memory that the system has not mapped yet, so waits in a set that has seen waits are measured too.
+/// The first waits in a set touch memory that the system has not mapped yet, so second waits in the same set are
+/// measured too.
 fn a_key_each(counts: &[usize]) {
     for (waits, title) in [
         (1, "Tasks that wait for a key each, of 2^20 stripes, the first time"),
@@ -166,7 +167,7 @@ fn a_key_each(counts: &[usize]) {
     }
 }
 
-/// The figures of the last of `waits` runs, or of the first one that was given up.
+/// The figures of the last of `runs` runs, or of the first run that gave up a step.
 fn last_of<const N: usize>(runs: usize, run: impl Fn() -> Steps<N>) -> Steps<N> {
     let mut steps = run();
     for _ in 1..runs {
@@ -231,7 +232,7 @@ fn threads() {
     );
 }
 
-/// What it costs to drop one guard in front of a `lock_all`, and what is left for the `lock_all`.
+/// The cost of dropping one guard that a `lock_all` waits for, and then the cost of the `lock_all`.
 fn lock_all() {
     let mut table = cli::table([
         "stripes",
@@ -313,6 +314,6 @@ fn diagnosis_of(count: usize) -> f64 {
     let start = Instant::now();
     let diagnosis = locks.diagnose();
     let took = start.elapsed().as_secs_f64();
-    assert_eq!(diagnosis.claims().len(), 2 * count, "each of those who wait and who hold has a claim");
+    assert_eq!(diagnosis.claims().len(), 2 * count, "each waiter and each holder has a claim");
     took
 }

@@ -45,7 +45,7 @@ enum Workload {
     B,
     /// Reads only.
     C,
-    /// 95 % reads of what was inserted last, 5 % insertions.
+    /// 95 % reads of the records that were inserted last, 5 % insertions.
     D,
     /// 95 % scans of 1 to 100 records, 5 % insertions.
     E,
@@ -77,9 +77,9 @@ impl Workload {
     }
 }
 
-/// The key of a record: their order has nothing to do with that in which they were inserted.
+/// The key of a record. The order of the keys is independent of the order of insertion.
 fn key(record: u64) -> [u8; 12] {
-    // The finaliser of SplitMix64, by which no two numbers become one.
+    // The finaliser of SplitMix64, which maps different numbers to different numbers.
     let mut mixed = record.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -129,7 +129,7 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// A record as popular as its number is small; in workload D, as it is young.
+    /// Draws a record. Those with small numbers are the most popular; in workload D, those that were inserted last.
     #[allow(clippy::cast_sign_loss, reason = "ranks begin with 1")]
     fn record(&mut self) -> u64 {
         let rank = self.popularity.sample(&mut self.rng) as u64 - 1;
@@ -160,7 +160,7 @@ impl Client<'_> {
                 let record = self.record();
                 if !matches!(step, Step::Update) {
                     let found = self.loaded.store.get(&key(record))?;
-                    // The youngest of all may be on its way.
+                    // The record that was inserted last may not be written yet.
                     assert!(found.is_some() || self.workload == Workload::D, "record {record} is there");
                 }
                 if matches!(step, Step::Read) { Ok(()) } else { self.put(record) }

@@ -21,15 +21,15 @@ impl Bar {
         Some(Self { label: label.clone(), figure: (*figure)? })
     }
 
-    /// The label up to its comma, behind which stands the unit of another column.
+    /// The label without the unit after its comma, which is that of another column.
     pub(super) fn without_unit(self) -> Self {
         let unit = self.label.rfind(", ").filter(|&at| self.label[at..].contains("/s"));
         Self { label: self.label[..unit.unwrap_or(self.label.len())].to_owned(), ..self }
     }
 }
 
-/// Bars from the largest figure to the smallest. The bar with the label `ours`, or each bar if that is `None`, has the colour of
-/// ours; a limit has that of a prediction, and the others have a third one.
+/// Bars from the largest figure to the smallest. The bar with the label `ours` has our colour, or each bar if `ours`
+/// is `None`. A limit has the colour of a prediction, and the other bars have a third colour.
 pub(super) fn draw(title: &str, bars: &[Bar], ours: Option<&str>, theme: &Theme) -> String {
     let mut sorted: Vec<_> = bars.iter().collect();
     sorted.sort_by(|one, other| other.figure.total_cmp(&one.figure));
@@ -66,7 +66,7 @@ pub(super) fn draw(title: &str, bars: &[Bar], ours: Option<&str>, theme: &Theme)
     svg
 }
 
-/// A figure with commas between thousands, or as it is if it is small.
+/// A figure with commas between thousands.
 fn grouped(figure: f64) -> String {
     if figure < 1000.0 { figure.to_string() } else { thousands(figure) }
 }

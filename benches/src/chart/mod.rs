@@ -76,7 +76,7 @@ fn cells(line: &str) -> impl Iterator<Item = &str> {
     line.trim_matches('|').split('|').map(str::trim)
 }
 
-/// The colours of one of the two pictures of a chart.
+/// The colours of a chart on a light or a dark background.
 struct Theme {
     text: &'static str,
     grid: &'static str,

@@ -13,7 +13,7 @@ const HIGHEST: f64 = 17.0;
 const TITLE: &str = "work done by 16 sleeping writers, times one lock";
 
 /// Work done by 16 writers, as a multiple of one lock, by number of stripes. The last row of the table is the prediction, which
-/// is drawn as a dashed line; the last column has no number of stripes and stands apart.
+/// is drawn as a dashed line. The last column has no number of stripes and is not joined to the others.
 pub(super) fn draw(table: &Table, theme: &Theme) -> String {
     let mut svg = open(WIDTH, HEIGHT, TITLE, theme);
     axes(&mut svg, table, theme);
@@ -89,7 +89,7 @@ fn axes(svg: &mut String, table: &Table, theme: &Theme) {
     );
 }
 
-/// Where a column stands: by the logarithm of its number of stripes, or at the right where it has none.
+/// The place of a column: by the logarithm of its number of stripes, or at the right if it has none.
 fn across(table: &Table, column: usize) -> f64 {
     let stripes: Vec<f64> = table.columns.iter().filter_map(|name| name.parse().ok()).collect();
     let most = stripes.iter().copied().fold(2.0, f64::max).log2();

@@ -82,10 +82,10 @@ impl<K: Hash + Sync, S: BuildHasher + Send + Sync> AsyncKeyRwLock<K> for AsyncSt
     }
 }
 
-/// Stripes of a lock without keys, as one would write them: each on cache lines of its own, found by our hasher.
+/// Stripes of a lock without keys, as one would write them: each on cache lines of its own, chosen by our hasher.
 pub type Padded<L> = Striped<u64, CachePadded<L>, DefaultHasher>;
 
-/// So many stripes of a lock without keys.
+/// This many stripes of a lock without keys.
 pub fn padded<L: Default>(stripes: usize) -> Padded<L> {
     Striped::from_fn(stripes, DefaultHasher::default(), |_| CachePadded::default())
 }
@@ -120,7 +120,7 @@ impl<L: AsyncMutex> AsyncMultiLock<u64> for Padded<L> {
     where
         L: 'a;
 
-    /// By sorting, as it is usually done by hand.
+    /// Locks the stripes in sorted order, as is usually done by hand.
     #[inline]
     async fn lock_many<'a>(&'a self, keys: &'a [u64]) -> Self::Guards<'a> {
         let mut stripes: Vec<_> = keys.iter().map(|key| self.stripe_of(key)).collect();

@@ -1,4 +1,4 @@
-//! Async locks that threads wait for, so that threads can be asked to do with them what they do with blocking ones.
+//! Async locks that threads wait for, so that they run the same workloads as blocking locks.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -12,9 +12,9 @@ use super::{
 
 /// An async lock whose future the thread polls, and sleeps in between.
 ///
-/// Lock, section and unlock are one future. A lock's future that is moved into `block_on`, and a guard that is moved out of it,
-/// are read by wider loads than they were just written with, for which the processor waits 4 to 5 ns each; which locks
-/// that hits is chance.
+/// Lock, section and unlock are one future. If only the lock's future were moved into `block_on`, and the guard out
+/// of it, both would be read with wider loads than they were just written with. The processor waits 4 to 5 ns for
+/// such a load, and it is chance which locks are affected.
 pub struct BlockedOn<L>(pub L);
 
 impl<K, L: AsyncKeyLock<K>> KeyLock<K> for BlockedOn<L> {
@@ -56,7 +56,7 @@ impl BlockingMutex for tokio::sync::Mutex<()> {
     }
 }
 
-/// An async lock for which threads wait by the method that it has for them.
+/// An async lock that threads lock by its own blocking method.
 pub struct Blocking<L>(pub L);
 
 impl<K: Hash + Sync, S: BuildHasher + Send + Sync> KeyLock<K> for Blocking<AsyncStripedMutex<K, (), S>> {

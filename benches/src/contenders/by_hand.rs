@@ -1,4 +1,4 @@
-//! What one would write without a crate: the limits that ours is measured against, and the usual first attempts.
+//! Locks as one would write them without a crate: the limits that ours is compared with, and the usual first attempts.
 
 use std::{
     hash::{BuildHasher, Hash},
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::traits::{KeyLock, KeyRwLock, MultiLock};
 
-/// No lock at all: for what needs none.
+/// No lock at all.
 pub struct Unlocked;
 
 impl<K: ?Sized> KeyLock<K> for Unlocked {
@@ -34,8 +34,8 @@ fn stripe_of(hasher: &impl BuildHasher, key: &(impl Hash + ?Sized), stripes: usi
     (hasher.hash_one(key).wrapping_mul(SPREAD) >> (64 - stripes.trailing_zeros())) as usize
 }
 
-/// A hash, a compare-and-swap to lock and one to unlock, each stripe on its own cache line: what most locks do. It spins, so it
-/// is no lock to use.
+/// A hash, a compare-and-swap to lock and one to unlock, each stripe on its own cache line: what most locks do. It
+/// only spins, so it is not meant for use.
 pub struct CasPair<S> {
     stripes: Box<[CachePadded<AtomicBool>]>,
     hasher: S,
@@ -77,7 +77,8 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for CasPair<S> {
     }
 }
 
-/// The least a lock by key can cost: a hash, an exchange to lock and a store to unlock. It spins, and its waiters cannot sleep.
+/// The minimal cost of a lock by key: a hash, an exchange to lock and a store to unlock. Its waiters spin and cannot
+/// sleep.
 pub struct SwapStore<S>(CasPair<S>);
 
 impl<S: BuildHasher> SwapStore<S> {
@@ -154,7 +155,7 @@ impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for SortDedup<S> {
     }
 }
 
-/// One lock for all keys, of either kind.
+/// One lock for all keys, of `std` or of `parking_lot`.
 pub struct GlobalMutex<M>(pub M);
 
 impl<K: ?Sized> KeyLock<K> for GlobalMutex<std::sync::Mutex<()>> {

@@ -1,4 +1,4 @@
-//! What is compared: each kind of contender behind one small trait.
+//! The contenders: each kind behind one small trait.
 //!
 //! A blocking contender takes a closure instead of returning a guard, so that locks with guards of every shape, locks without
 //! guards and map entries fit the same trait; the closure is inlined away.

@@ -41,7 +41,7 @@ where
     }
 }
 
-/// `lockable::LockPool`: an exact lock for each key, made and removed on the way.
+/// `lockable::LockPool`: an exact lock for each key, created and removed on demand.
 #[derive(Default)]
 pub struct Lockable<K: Hash + Eq + Clone>(LockPool<K>);
 
@@ -60,7 +60,7 @@ impl<K: Ord + Hash + Eq + Clone + Send + Sync> MultiLock<K> for Lockable<K> {
     }
 }
 
-/// `keyed_lock`: an exact lock for each key, made and removed on the way under one lock.
+/// `keyed_lock`: an exact lock for each key, created and removed on demand under one lock.
 pub struct KeyedLock<K: Hash + Eq + Clone>(keyed_lock::sync::KeyedLock<K>);
 
 impl<K: Hash + Eq + Clone> Default for KeyedLock<K> {

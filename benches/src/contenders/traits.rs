@@ -1,4 +1,4 @@
-//! What the locks are asked to do.
+//! The operations of the locks.
 
 /// Async mutexes whose `lock` waits for a guard.
 macro_rules! async_mutex {
@@ -53,7 +53,7 @@ pub trait KeyRwLock<K: ?Sized>: Send + Sync {
     /// Runs `section` while `key` is locked together with other readers.
     fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R;
 
-    /// Runs `section` while `key` is locked alone.
+    /// Runs `section` while `key` is locked exclusively.
     fn write<R>(&self, key: &K, section: impl FnOnce() -> R) -> R;
 }
 
@@ -63,7 +63,7 @@ pub trait MultiLock<K>: Send + Sync {
     fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R;
 }
 
-/// An exact lock, of which one thread holds many keys at a time.
+/// An exact lock of which one thread can hold many keys at a time.
 pub trait HoldMany<K> {
     /// Holds a key.
     type Guard<'a>
@@ -74,7 +74,7 @@ pub trait HoldMany<K> {
     fn hold(&self, key: K) -> Self::Guard<'_>;
 }
 
-/// A lock for one key at a time, awaited. It gives a guard, since what is done under it may be awaited as well.
+/// A lock for one key at a time, awaited. It returns a guard, because its section may await, too.
 pub trait AsyncKeyLock<K>: Send + Sync {
     /// Holds the lock of a key.
     type Guard<'a>: Send
@@ -110,7 +110,7 @@ pub trait AsyncKeyRwLock<K>: Send + Sync {
     where
         Self: 'a,
         K: 'a;
-    /// Holds the lock of a key alone.
+    /// Holds the lock of a key exclusively.
     type Writing<'a>: Send
     where
         Self: 'a,
@@ -140,7 +140,7 @@ pub trait AsyncRwLock: Default + Send + Sync {
     type Reading<'a>: Send
     where
         Self: 'a;
-    /// Holds the lock alone.
+    /// Holds the lock exclusively.
     type Writing<'a>: Send
     where
         Self: 'a;
@@ -152,8 +152,8 @@ pub trait AsyncRwLock: Default + Send + Sync {
     fn write(&self) -> impl Future<Output = Self::Writing<'_>> + Send;
 }
 
-/// An async mutex without keys that a thread can wait for without a future.
+/// An async mutex without keys that also has a blocking method.
 pub trait BlockingMutex: AsyncMutex {
-    /// Waits for the mutex as a thread.
+    /// Blocks the thread until it holds the mutex.
     fn blocking_lock(&self) -> Self::Guard<'_>;
 }

@@ -1,4 +1,4 @@
-//! Which figures the tables show: data alone.
+//! The figures that each table shows, as data.
 
 use super::{Spec, cell, ratio};
 
@@ -207,7 +207,8 @@ pub(super) const SPECS: &[Spec] = &[
 
 pub(super) const FASTER: &str = "ours, times as fast";
 
-/// A row of the README: some work, what it is compared with, and where the ratios are. The time of ours is 1.
+/// A row of the README's table: the work, what ours is compared with, and where the results have the ratios (benchmark,
+/// title, row and column). The time of ours is 1.
 pub(super) type Compared =
     (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str, &'static str)]);
 

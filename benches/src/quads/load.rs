@@ -1,4 +1,4 @@
-//! Bulk loads, each in a process of its own, so that its peak of memory is its own; and the memory of recent quads.
+//! Bulk loads, each in a separate process, to measure its peak of memory; and the memory of recent quads.
 
 use std::{fs, path::Path, process::Command, time::Instant};
 
@@ -129,7 +129,7 @@ pub(super) fn fill_delta_in_this_process(quads: usize) -> Result<(), Failure> {
     let node = |kind: &str, number: usize| {
         NamedNode::new_unchecked(format!("http://shop.example/{kind}/{}", number % 5000))
     };
-    // Two predicates, one to bring the terms and one to be weighed; subjects and objects in no order.
+    // Two predicates: one to add the terms, and one whose triples are measured. Subjects and objects are in no order.
     let quad = |predicate: &str, number: usize| {
         let object = Literal::from((number.wrapping_mul(0x9e37_79b9) % 1_000_000) as u32);
         let subject = node("Product", number.wrapping_mul(2_654_435_761));

@@ -1,7 +1,7 @@
 //! The comparison of quad stores.
 //!
-//! A binary calls [`main`] with the stores it knows: `quads` with those of this crate, and the package beside this one
-//! with Oxigraph among them, which links a RocksDB of its own and so cannot be in one workspace with ours.
+//! A binary calls [`main`] with its stores: `quads` with those of this crate, and the package `benches/oxigraph` with
+//! Oxigraph as well. Oxigraph links a RocksDB of its own, so it cannot be in one workspace with ours.
 
 mod load;
 mod queries;
@@ -64,11 +64,11 @@ enum Part {
     Load,
     /// Single inserts by 1, 4 and 16 threads, durable and buffered.
     Inserts,
-    /// Of these, the buffered ones.
+    /// The buffered ones of the inserts.
     Unsynced,
     /// 16 stripes against one.
     Stripes,
-    /// 1,000 quads a transaction.
+    /// Transactions of 1,000 quads.
     Extend,
     /// Lookups, ranges, full scan.
     Reads,
@@ -80,7 +80,7 @@ enum Part {
     Delta,
 }
 
-/// What the parts share.
+/// The data that the parts share.
 struct Bench {
     options: Options,
     engines: Vec<QuadEngine>,

@@ -21,9 +21,9 @@ use crate::{
     harness::{Case, Comparison, Samples},
 };
 
-/// Numbers that a question is asked for.
+/// The count of numbers for which a question is asked.
 const TURNS: usize = 4;
-/// How long an answer is waited for.
+/// The most time that a store has to answer.
 const MOST: Duration = Duration::from_secs(5);
 
 pub(super) fn queries(bench: &Bench) -> Result<(), Failure> {
@@ -45,14 +45,14 @@ pub(super) fn queries(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What every store took for each question, in seconds, and how many times that is what ours took.
+/// The time of every store for each question, and its ratio to ours.
 #[derive(Default)]
 struct Results {
     stores: Vec<&'static str>,
     questions: Vec<(&'static str, Vec<Took>)>,
 }
 
-/// What one store took for a question.
+/// The time of one store for a question.
 struct Took {
     seconds: f64,
     /// Times ours.
@@ -118,7 +118,7 @@ impl Results {
 }
 
 impl Took {
-    /// `None` is a store without an answer.
+    /// `samples` is `None` for a store without an answer.
     fn of(samples: Option<&Samples>, ours: &Samples, texts: usize) -> Self {
         let texts = texts as f64;
         let Some(samples) = samples else {
@@ -134,7 +134,7 @@ impl Took {
     }
 }
 
-/// An operation asks all `texts` once. A store that `took` longer than a sample does one operation in each.
+/// An operation asks all `texts` once. If it `took` longer than [`LONG`], a sample is one operation.
 fn asking<'a>(fresh: &'a Fresh, texts: &'a [String], took: Duration) -> Case<'a> {
     let token = CancellationToken::new();
     let ask = move || {
@@ -153,10 +153,10 @@ fn asking<'a>(fresh: &'a Fresh, texts: &'a [String], took: Duration) -> Case<'a>
     if took > LONG { Case::fixed(fresh.name, 1, move || timed(1)) } else { Case::new(fresh.name, timed) }
 }
 
-/// What is asked once in each round, without asking it before to find how often.
+/// From this time on, an operation is done once in each round, without calibration.
 const LONG: Duration = Duration::from_millis(300);
 
-/// Looks at every row, and counts them.
+/// Reads all rows and counts them.
 fn read(results: QueryResults<'_>) -> Result<u64, Failure> {
     match results {
         QueryResults::Solutions(solutions) => count(solutions),
@@ -189,7 +189,7 @@ fn rows(results: QueryResults<'_>) -> Result<Vec<String>, Failure> {
     Ok(rows)
 }
 
-/// A term as text, decimal numbers in one form of several: Oxigraph does not keep that in which they were loaded.
+/// A term as text. Decimal numbers are in one form, because Oxigraph does not keep the form in which they were loaded.
 fn canonical(term: &Term) -> String {
     match term {
         Term::Literal(number) if number.datatype() == xsd::DECIMAL && number.value().contains('.') => {
@@ -216,8 +216,8 @@ fn answer(fresh: &Fresh, text: &str) -> Result<Option<Vec<String>>, Failure> {
     })
 }
 
-/// That all stores give the same rows, each as often, and not none to every question. Returns the stores that answered, and how long
-/// each took for all `texts`.
+/// Checks that all stores give the same rows, each the same number of times, and that some text has rows. Returns the
+/// stores that answered, and how long each took for all `texts`.
 fn agree(name: &str, stores: &[Fresh], texts: &[String]) -> Result<Vec<(usize, Duration)>, Failure> {
     let (mut answered, mut expected) = (Vec::new(), None);
     for (store, fresh) in stores.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! A generated shop, in the shape of the Berlin SPARQL Benchmark.
 //!
-//! What is there, after the data model of Bizer and Schultz, "The Berlin SPARQL Benchmark" (2009):
+//! The data follows the model of Bizer and Schultz, "The Berlin SPARQL Benchmark" (2009):
 //!
 //! | subject | for each product | its quads |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | producer, vendor, reviewer | 1/40, 1/50, 1/10 | type, label, country, home page |
 //!
 //! Products and producers lie in the default graph, the offers of a vendor in the graph of that vendor, reviews in one
-//! graph of their site. Features and reviewers are drawn by Zipf's law, as popular ones are popular. About 56 quads
+//! graph of their site. Features and reviewers are drawn by Zipf's law, so some are popular. There are about 56 quads
 //! for each product. The same seed gives the same text, byte for byte.
 
 use std::fmt::Write;

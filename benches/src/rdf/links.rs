@@ -7,9 +7,9 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 /// The namespace of the nodes and their properties.
 pub const LINKS: &str = "http://links.example/";
 
-/// A number of nodes as N-Triples, five triples for each: the next node, one of ten types, a number, a name, and a link to a node
-/// drawn at random. There is also a ring of 1,500 nodes, or of as many as that if there are fewer. The same seed gives the
-/// same text, byte for byte.
+/// `nodes` nodes as N-Triples, with five triples for each: the next node, one of ten types, a number, a name, and a
+/// link to a random node. There is also a ring of 1,500 nodes, or of `nodes` nodes if that is fewer. The same seed
+/// gives the same text, byte for byte.
 pub fn links(nodes: usize, seed: u64) -> String {
     let (mut rng, mut text) = (SmallRng::seed_from_u64(seed), String::new());
     let mut add = |subject: &str, predicate: &str, object: &str| {

@@ -1,4 +1,4 @@
-//! RDF input: a file of the user's, or a generated shop.
+//! RDF input: a file of the user, or a generated shop.
 
 mod generate;
 mod links;
@@ -41,7 +41,7 @@ impl Input {
         Self::parse(path, format, &bytes)
     }
 
-    /// A generated shop of `products` products, read the way a file is.
+    /// A generated shop of `products` products, read like a file.
     ///
     /// # Panics
     ///
@@ -66,7 +66,7 @@ impl Input {
 
     /// The quads of each subject together, in order of first appearance, at most about `limit` quads in all.
     ///
-    /// Where there are more, whole subjects are left out evenly.
+    /// If there are more, whole subjects are left out, evenly spread over the input.
     pub fn by_subject(&self, limit: usize) -> Vec<Vec<Quad>> {
         let mut places: HashMap<&NamedOrBlankNode, usize> = HashMap::new();
         let mut subjects: Vec<Vec<Quad>> = Vec::new();
@@ -82,7 +82,7 @@ impl Input {
     }
 }
 
-/// Why a file is no input.
+/// Why a file cannot be the input.
 #[derive(Debug)]
 pub enum ReadError {
     /// The extension names no RDF syntax.
@@ -170,12 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_quads_is_no_input() {
+    fn a_file_without_quads_is_an_error() {
         assert!(matches!(parse(RdfFormat::Turtle, "# nothing\n"), Err(ReadError::Empty { .. })));
     }
 
     #[test]
-    fn files_that_cannot_be_input_are_named() {
+    fn the_error_names_a_file_that_cannot_be_the_input() {
         let unknown = Input::read(Path::new("data.csv")).unwrap_err();
         assert!(unknown.to_string().starts_with("data.csv: "), "{unknown}");
         let missing = Input::read(Path::new("missing/data.nq")).unwrap_err();

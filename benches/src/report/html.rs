@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing else.
+//! The report as one HTML page that loads no other file.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -107,9 +107,9 @@ fn class(colour: Colour) -> &'static str {
     }
 }
 
-/// A table whose rows carry their own bars.
+/// A table with a bar in each row.
 fn rows(table: &Table) -> Markup {
-    // Where one contender needs a hundred times as long as ours, its bar is cut off rather than all others squeezed.
+    // The bar of a contender that takes very much longer than ours is cut off, so that the others stay readable.
     let longest = table.rows.iter().map(|row| row.value.median).fold(f64::MIN_POSITIVE, f64::max);
     let ours = table.rows.iter().find(|row| row.role == Role::Ours).map_or(longest, |row| row.value.median);
     let full = if table.unit.less_is_better() { longest.min(6.0 * ours) } else { longest };

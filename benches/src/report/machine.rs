@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine on which the figures were measured.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::{contenders::stores::Failure, machine, workloads::sync_time};
 pub struct Machine {
     /// The processor, as it calls itself.
     pub processor: String,
-    /// How many threads run at once.
+    /// How many threads can run at once.
     pub cores: usize,
     /// The operating system and processor family.
     pub system: String,

@@ -1,5 +1,5 @@
-//! The report of what striping buys: what is in it, apart from how it is measured (`measure`) and shown (`terminal`,
-//! `html`, or JSON by `serde`).
+//! The report of what striping buys. This module has its contents. `measure` measures them; `terminal`, `html` and
+//! `serde` (as JSON) show them.
 
 mod html;
 mod machine;
@@ -22,7 +22,7 @@ use crate::{
 /// The whole report.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The version of this form.
+    /// The version of this format.
     pub format: u32,
     /// The machine on which it was measured.
     pub machine: Machine,
@@ -45,21 +45,21 @@ pub struct Section {
     pub title: &'static str,
     /// How it was measured.
     pub method: String,
-    /// The figure that says most, and what it is.
+    /// The most important figure, and what it is.
     pub headline: Headline,
-    /// What the figures say, the bad with the good.
+    /// What the figures say, losses included.
     pub findings: Vec<String>,
     /// The figures.
     pub tables: Vec<Table>,
-    /// How many of the tables are shown at once; the page folds the others.
+    /// How many of the tables the page shows. It folds the others.
     pub shown: usize,
     /// The curves.
     pub plots: Vec<Plot>,
 }
 
 impl Section {
-    /// What is said of tables, as far as they admit it: where the machine was too busy to measure a table, nothing is concluded
-    /// from it, and the reason is said instead.
+    /// The claims about tables that can be made. If the machine was too busy to measure a table, the reason takes the
+    /// place of the claims about it.
     fn conclude(claims: Vec<(&[&Table], String)>) -> Vec<String> {
         let mut said = Vec::new();
         let mut doubts = Vec::new();
@@ -197,8 +197,8 @@ impl Table {
         self
     }
 
-    /// Why nothing should be concluded from the table: a figure of ours varies by more than a factor of two, or a limit took longer
-    /// than what it limits.
+    /// Why nothing should be concluded from the table: a figure of ours varies by more than a factor of two, or a
+    /// limit took longer than ours.
     pub fn doubt(&self) -> Option<String> {
         let busy = |why: String| {
             format!("{}: the machine was too busy for a conclusion, because {why}.", self.title)
@@ -257,13 +257,13 @@ impl Table {
 pub struct Plot {
     /// What is shown.
     pub title: String,
-    /// What lies along the axis, which is logarithmic.
+    /// The name of the horizontal axis, which is logarithmic.
     pub x: String,
-    /// What rises.
+    /// The name of the vertical axis.
     pub y: String,
-    /// Whether that axis is logarithmic as well.
+    /// Whether the vertical axis is logarithmic as well.
     pub log_y: bool,
-    /// A place on the axis with a name instead of a number.
+    /// A place on the horizontal axis with a name instead of a number.
     pub named: Option<(f64, &'static str)>,
     /// The curves.
     pub curves: Vec<Curve>,
@@ -274,11 +274,11 @@ pub struct Plot {
 pub struct Curve {
     /// The name of the curve.
     pub label: String,
-    /// What colour.
+    /// Its colour.
     pub colour: Colour,
     /// How it is drawn.
     pub form: Form,
-    /// Its points, by rising x.
+    /// Its points, in ascending order of x.
     pub points: Vec<(f64, Spread)>,
 }
 
@@ -290,21 +290,21 @@ pub enum Form {
     Line,
     /// Measured: points with their quartiles, joined by a line.
     Measured,
-    /// Measured: points with their quartiles, each by itself.
+    /// Measured: separate points with their quartiles.
     Apart,
 }
 
-/// A colour by its meaning; the page says which it is, in light and in dark.
+/// A colour by its meaning. The page defines the colours for light and for dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Colour {
-    /// The thing itself.
+    /// Ours.
     Ours,
-    /// The same by other means.
+    /// Ours in another way.
     Second,
     /// The state before striping.
     Before,
-    /// What bounds it.
+    /// The limit.
     Limit,
 }
 

@@ -1,7 +1,7 @@
 //! Curves as SVG.
 //!
-//! The picture carries the light colours, so it stands alone; the page's style sheet matches them by attribute and gives
-//! them others in the dark.
+//! The picture has the colours for light mode, so it can be used alone. In dark mode, the page's style sheet selects
+//! these colours by attribute and replaces them.
 
 use plotters::{
     coord::{
@@ -23,7 +23,7 @@ const INK: RGBColor = RGBColor(0x33, 0x41, 0x55);
 const GRID: RGBColor = RGBColor(0xe2, 0xe8, 0xf0);
 
 impl Colour {
-    /// The colour in the light.
+    /// The colour for light mode.
     pub(super) fn light(self) -> RGBColor {
         match self {
             Self::Ours => RGBColor(0x25, 0x63, 0xeb),
@@ -40,7 +40,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 ///
-/// Where plotters cannot draw it, which no plot of this report meets.
+/// If plotters cannot draw it. That happens with no plot of this report.
 pub(super) fn svg(plot: &Plot) -> Result<String, Failure> {
     let mut out = String::new();
     {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plot_carries_every_curve_in_its_colour() {
+    fn a_plot_has_every_curve_in_its_colour() {
         let curve = |colour, form| Curve {
             label: String::new(),
             colour,

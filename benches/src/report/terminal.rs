@@ -15,10 +15,10 @@ pub fn text(report: &Report) -> String {
         "{}, {} cores, {}; one 4 KiB write and its sync: {:.0} us",
         machine.processor, machine.cores, machine.system, machine.sync_us
     );
-    let hurry = if report.quick { "; a short run, so they are noisy" } else { "" };
+    let noise = if report.quick { "; a short run, so they are noisy" } else { "" };
     let _ = writeln!(
         out,
-        "Medians and quartiles of interleaved rounds{hurry}. Measured in {:.0} s.",
+        "Medians and quartiles of interleaved rounds{noise}. Measured in {:.0} s.",
         report.seconds
     );
     for (number, section) in (1..).zip(&report.sections) {

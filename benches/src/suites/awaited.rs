@@ -1,5 +1,5 @@
-//! Which async locks meet on which workload. Those of other crates are striped by hand, with the same hasher, unless they
-//! know keys themselves.
+//! The async locks of each workload. Those of other crates are striped by hand, with the same hasher, unless they
+//! lock by key themselves.
 
 use std::{
     hint::black_box,
@@ -33,7 +33,7 @@ pub const ASYNC_LOCK: &str = "async-lock, striped by hand";
 pub const FUTURES: &str = "futures, striped by hand";
 /// The lock of `saa`.
 pub const SAA: &str = "saa, striped by hand";
-/// The limit of a lock that is handed from task to task.
+/// The limit for a lock that is handed from task to task.
 pub const TOKEN_RING: &str = "token ring (limit)";
 type Tokio = Padded<tokio::sync::Mutex<()>>;
 fn ours() -> AsyncStripedMutex<u64> {
@@ -93,7 +93,7 @@ pub fn awaited(keys: &[u64]) -> Vec<Case<'_>> {
     ]
 }
 
-/// Lock and unlock by the methods that make a thread wait. The mutex of `futures-util` has none.
+/// Lock and unlock by the methods that block a thread. The mutex of `futures-util` has no such method.
 pub fn blocking(keys: &[u64]) -> Vec<Case<'_>> {
     cases![
         one_key(OURS, Blocking(ours()), keys),
@@ -118,7 +118,7 @@ pub fn blocked_on(keys: &[u64]) -> Vec<Case<'_>> {
     ]
 }
 
-/// Lock and unlock several keys at once in the same way.
+/// Lock and unlock several keys at once, by futures that are ready when first polled.
 pub fn awaited_many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
     let cases = cases![
         many_polled_once(OURS, ours(), batches),
@@ -141,7 +141,7 @@ pub fn awaited_many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
     cases
 }
 
-/// `count` threads that await the lock, and are busy for so long under it.
+/// `count` threads that await the lock, and are busy for the time `section` under it.
 pub fn threaded_awaited(
     count: usize,
     sharing: Sharing,
@@ -167,8 +167,8 @@ pub fn threaded_awaited(
     ]
 }
 
-/// One thread and `count` threads on disjoint keys; and the same number of threads that only multiply in registers, which shows how many processors
-/// the threads really have.
+/// One thread and `count` threads on disjoint keys, and the same numbers of threads that only multiply in registers.
+/// These show how many processors the threads really have.
 pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
     let mut cases = Vec::new();
     for count in [1, count] {
@@ -185,7 +185,7 @@ pub fn apart(count: usize, keys: &[u64]) -> Vec<Case<'static>> {
     cases
 }
 
-/// `count` threads that only multiply in registers. That two of them do the work of two shows that they had two processors.
+/// `count` threads that only multiply in registers. If two of them do twice the work of one, they had two processors.
 pub fn registers(label: impl Into<String>, count: usize) -> Case<'static> {
     threads(label, Unlocked, vec![vec![0_u64]; count], || {
         let mut product = 3_u64;
@@ -193,7 +193,8 @@ pub fn registers(label: impl Into<String>, count: usize) -> Case<'static> {
     })
 }
 
-/// `count` threads that await the lock to read, and to write in the turns that `writes` names.
+/// `count` threads that await the lock: to write in the turns for which `writes` returns true, and to read in the
+/// others.
 pub fn read_awaited<'a>(
     count: usize,
     keys: &'a [u64],
@@ -235,8 +236,9 @@ pub fn asleep_awaited(writers: usize, sleep: Duration) -> Vec<Case<'static>> {
     striped.chain([sleeping_tasks(EXACT, AsyncKeyedMutex::<u64>::new(), writers, sleep)]).collect()
 }
 
-/// One byte for each stripe, side by side (dense), on cache lines of their own (padded), or padded and so few that they take as
-/// much memory as dense ones: `count` threads on random stripes, each locked by an exchange and unlocked by another.
+/// `count` threads on random stripes of one byte. A compare-and-swap locks a stripe, and another one unlocks it. The
+/// bytes are side by side (dense), on cache lines of their own (padded), or padded and so few that they take as much
+/// memory as the dense ones.
 pub fn layouts(count: usize, stripes: usize) -> Vec<Case<'static>> {
     fn case<L: Default + Send + Sync + 'static>(
         label: &str,
@@ -249,7 +251,7 @@ pub fn layouts(count: usize, stripes: usize) -> Vec<Case<'static>> {
             together(count, |thread| {
                 let mut random = thread as u64 + 1;
                 for _ in 0..operations.div_ceil(count as u64) {
-                    // Knuth's MMIX generator, of which the upper bits are the random ones.
+                    // Knuth's MMIX generator. Only its upper bits are random enough.
                     random = random
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);

@@ -1,4 +1,4 @@
-//! Which exact locks meet on which workload, and stripes beside them.
+//! The exact locks of each workload, with stripes beside them.
 
 use std::{hint::black_box, time::Duration};
 
@@ -43,7 +43,7 @@ pub fn exact(keys: &[u64]) -> Vec<Case<'_>> {
     ]
 }
 
-/// The same by futures that are ready when first polled.
+/// Lock and unlock one key at a time, by futures that are ready when first polled.
 pub fn exact_awaited(keys: &[u64]) -> Vec<Case<'_>> {
     vec![
         polled_once(OURS_EXACT, AsyncKeyedMutex::new(), keys),
@@ -87,7 +87,7 @@ pub fn nested(keys: &[u64]) -> Vec<Case<'_>> {
     ]
 }
 
-/// `count` threads that lock and unlock, and are busy for so long under the lock.
+/// `count` threads that lock and unlock, and are busy for the time `section` under the lock.
 pub fn exact_threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration) -> Vec<Case<'static>> {
     let all = || keys.iter().copied();
     let mut cases = vec![
@@ -123,7 +123,7 @@ pub fn exact_asleep(writers: usize, sleep: Duration, tasks: bool) -> Vec<Case<'s
     ]
 }
 
-/// Keys that an attacker has crafted to meet in one bucket of a hasher that he knows, locked two at a time.
+/// Keys locked two at a time. An attacker who knows the hasher has crafted some of them to share one bucket.
 pub fn exact_crafted<'a>(honest: &'a [u64], crafted: &'a [u64]) -> Vec<Case<'a>> {
     fn held<'a>(label: &str, lock: impl HoldMany<u64> + 'a, keys: &'a [u64]) -> Case<'a> {
         let pairs: Vec<_> = keys.chunks_exact(2).collect();
@@ -145,7 +145,7 @@ pub fn exact_crafted<'a>(honest: &'a [u64], crafted: &'a [u64]) -> Vec<Case<'a>>
     ]
 }
 
-/// Keys that meet in the first of 64 buckets under FNV-1a, and the same number of keys that do not.
+/// Honest keys, and the same number of keys that FNV-1a maps to the first of 64 buckets.
 pub fn crafted_keys(count: usize) -> (Vec<u64>, Vec<u64>) {
     let stripes = stripe_lock::Striped::<u64, (), _>::from_fn(64, Fnv1a::default(), |_| ());
     let crafted = Distinct::of_writer(1).filter(|key| stripes.stripe_of(key) == 0).take(count);

@@ -1,7 +1,6 @@
-//! Which contenders meet on which workload: the lists that the criterion targets, the table of targets and the report
-//! all measure.
+//! The contenders of each workload. The criterion targets, the table of targets and the report all measure these lists.
 
-/// The cases of a list. Those behind the semicolon are of crates that only builds with the feature `locks` have.
+/// The cases of a list. Those after the semicolon are of crates that need the feature `locks`.
 macro_rules! cases {
     ($($case:expr,)* ; $($peer:expr,)*) => {{
         #[allow(unused_mut, reason = "without the feature there is nothing to add")]
@@ -72,7 +71,7 @@ pub const DASHMAP: &str = "dashmap get_mut";
 /// `dashmap`'s `get_mut` with our default hasher.
 pub const DASHMAP_SAME_HASHER: &str = "dashmap get_mut, same hasher";
 
-/// Stripes of every striped contender, unless the number is what is compared.
+/// The number of stripes of every striped contender, except where numbers of stripes are compared.
 pub const STRIPES: usize = 64;
 
 type StdHash = BuildHasherDefault<std::hash::DefaultHasher>;
@@ -167,7 +166,7 @@ fn shared<'a>(
 ) -> Case<'a> {
     let lists = match sharing {
         Sharing::Disjoint => one_key_each(&lock, count, keys),
-        // Each thread starts elsewhere in the ring, so that they do not march in step.
+        // Each thread starts at another place of the ring, so that they do not lock the same keys in step.
         Sharing::Random => (0..count).map(|thread| rotated(keys, thread * keys.len() / count)).collect(),
         Sharing::Same => vec![vec![keys[0]]; count],
     };
@@ -178,7 +177,7 @@ fn shared<'a>(
     }
 }
 
-/// `count` threads that lock and unlock, and are busy for so long under the lock.
+/// `count` threads that lock and unlock, and are busy for the time `section` under the lock.
 pub fn threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration) -> Vec<Case<'static>> {
     let hasher = DefaultHasher::default;
     let all = || keys.iter().copied();
@@ -209,8 +208,8 @@ pub fn threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration)
 /// Lengths of sections worth comparing.
 const SECTIONS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(1), Duration::from_micros(100)];
 
-/// Threads on keys of every kind, over sections of every length: `measure` gets each of the lists that `cases` makes, with a
-/// title. `how` is what the title says of the threads.
+/// Calls `measure` with a title and the list that `cases` makes, for every number of threads, kind of keys and length
+/// of the section. In the title, `how` follows the number of threads.
 pub fn on_keys(
     how: &str,
     cases: impl Fn(usize, Sharing, &[u64], Duration) -> Vec<Case<'static>>,
@@ -239,7 +238,7 @@ pub fn thread_counts() -> impl Iterator<Item = usize> {
     (1..).map(|power| 1 << power).take_while(move |&count| count <= most)
 }
 
-/// `count` threads, of whose sections 95 of 100 only read.
+/// `count` threads. 95 of 100 sections only read.
 pub fn read_by(count: usize, keys: &[u64]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
     let mutex = Ours::new(STRIPES, hasher());
@@ -259,12 +258,12 @@ pub fn read_by(count: usize, keys: &[u64]) -> Vec<Case<'_>> {
     ]
 }
 
-/// Whether a turn is one of the 5 in 100 that write, where 95 only read.
+/// Whether a turn is one of the 5 in 100 that write.
 pub fn one_in_twenty(turn: usize) -> bool {
     turn.is_multiple_of(20)
 }
 
-/// A lock that does not know readers.
+/// A lock that readers, too, hold exclusively.
 struct Exclusive<L>(L);
 
 impl<K: ?Sized, L: KeyLock<K>> KeyRwLock<K> for Exclusive<L> {
@@ -277,7 +276,7 @@ impl<K: ?Sized, L: KeyLock<K>> KeyRwLock<K> for Exclusive<L> {
     }
 }
 
-/// Ours by number of stripes, locked and unlocked by `count` threads.
+/// Our lock with different numbers of stripes, locked and unlocked by `count` threads.
 pub fn by_stripes(count: usize, keys: &[u64]) -> Vec<Case<'_>> {
     let each = [1, 4, 16, 64, 256, 1024, 4096].into_iter();
     each.map(|stripes| {
@@ -341,7 +340,7 @@ fn rotated(keys: &[u64], by: usize) -> Vec<u64> {
 
 /// The numbers of stripes over which sleeping writers are compared.
 pub const SLEEP_STRIPES: [usize; 6] = [1, 8, 16, 32, 64, 256];
-/// The label of the lock that has one lock for each key.
+/// The label of exact locks.
 pub const EXACT: &str = "exact";
 
 /// Threads that hold a fresh key over a sleep, by number of stripes, and exact keys. Labelled by the number.

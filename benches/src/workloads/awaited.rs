@@ -1,4 +1,4 @@
-//! Locks that are awaited: by a poll that finds them free, and by tasks that contend.
+//! Async locks: free locks that are polled once, and locks for which tasks contend.
 
 use std::{
     pin::pin,
@@ -24,7 +24,8 @@ pub fn polled_once<'a, K: Sync>(
     Case::new(label, move |operations| timed(operations, keys, |key| drop(now(lock.lock(key)))))
 }
 
-/// Lock and unlock one batch of keys after another in the same way. An operation is one batch.
+/// Lock and unlock one batch of keys after another, by futures that are ready when first polled. An operation is one
+/// batch.
 pub fn many_polled_once<'a, K: Sync>(
     label: impl Into<String>,
     lock: impl AsyncMultiLock<K> + 'a,
@@ -68,8 +69,8 @@ impl Held {
     }
 }
 
-/// Tasks on two worker threads that lock and unlock one key, `held` in between. The operations are divided among the tasks, and
-/// it can be said how long each waited for its lock.
+/// Tasks on two worker threads that lock and unlock one key, `held` in between. The operations are divided among the
+/// tasks. The case can measure how long each operation waits for its lock.
 ///
 /// # Panics
 ///
@@ -109,7 +110,8 @@ pub fn tasks(
     })
 }
 
-/// The least that it costs to hand something from task to task: each wakes the next, and yields once while it has the token.
+/// The minimal cost of handing a token from task to task: each task wakes the next, and yields once while it has the
+/// token.
 ///
 /// # Panics
 ///
@@ -133,7 +135,7 @@ pub fn token_ring(label: impl Into<String>, tasks: usize) -> Case<'static> {
     })
 }
 
-/// Runs `tasks` tasks to their ends.
+/// Runs `tasks` tasks until all have ended.
 pub(super) fn all<F>(runtime: &runtime::Runtime, tasks: usize, task: impl Fn(usize) -> F) -> Duration
 where
     F: Future<Output = ()> + Send + 'static,

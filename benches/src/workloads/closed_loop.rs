@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The time between two completions that lie `operations` apart, with `writers` threads at work all the while.
+/// The time in which `writers` threads complete `operations` operations.
 ///
-/// `operation` is called with the number of its writer and a state that this writer made by `start`. Each writer
-/// completes a few operations before the clock starts, and none stops before it does, so neither starting nor ending
-/// shows in the time.
+/// `operation` is called with the number of its writer and a state that this writer made by `start`. The clock starts
+/// after twice as many completions as there are writers, and no writer ends before the clock stops. So the time
+/// includes neither the start nor the end of the threads.
 pub fn closed_loop<W>(
     writers: usize,
     operations: u64,
@@ -36,7 +36,7 @@ pub fn closed_loop<W>(
     window.length()
 }
 
-/// Counts completions, and keeps the times of the first and the last that matter.
+/// Counts completions, and stores the times of the first and the last that are measured.
 pub(super) struct Window {
     completed: AtomicU64,
     from: u64,

@@ -17,11 +17,11 @@ use crate::{
     harness::Case,
 };
 
-/// Writers that load `subjects` into a new store, each taking the next subject and adding all its quads as one
-/// transaction, with the subject locked in `lock` meanwhile. An operation is one quad.
+/// Writers that load `subjects` into a new store. Each writer takes the next subject, and adds all its quads as one
+/// transaction while it holds the subject's lock in `lock`. An operation is one quad.
 ///
-/// `open` makes the store, and with it what must live as long as the store. This is not part of the measured time. Every load is
-/// checked to have stored each quad once.
+/// `open` creates the store, and returns with it what must live as long as the store. This is not part of the
+/// measured time. After every load, the case checks that the store has each quad once.
 pub fn load<'a, Store, Keep>(
     label: impl Into<String>,
     open: impl Fn() -> Result<(Store, Keep), Failure> + 'a,

@@ -1,4 +1,4 @@
-//! Locks that are taken and released over little or nothing: what a lock itself costs.
+//! Locks with an empty or a short section: the cost of the lock itself.
 
 use std::{
     hint::{black_box, spin_loop},
@@ -39,9 +39,10 @@ pub(super) fn timed<T>(operations: u64, items: &[T], mut operation: impl FnMut(&
     start.elapsed()
 }
 
-/// Threads that lock and unlock, each walking through keys of its own list, with `section` under the lock.
+/// Threads that lock and unlock the keys of their lists in turn, with `section` under the lock.
 ///
-/// The operations are divided among the threads, and it can be said how long each waited for its lock. The time runs from the first start to the last end.
+/// The operations are divided among the threads. The case can measure how long each operation waits for its lock. The
+/// time is from the first start to the last end.
 pub fn threads<'a, K: Sync + 'a>(
     label: impl Into<String>,
     lock: impl KeyLock<K> + 'a,
@@ -110,7 +111,7 @@ pub fn one_key_each<K: Copy>(lock: &impl KeyLock<K>, threads: usize, keys: &[K])
     chosen.into_iter().map(|key| vec![key]).collect()
 }
 
-/// Keeps the processor busy for about so long.
+/// Keeps the processor busy for about `length`.
 pub fn busy(length: Duration) {
     let start = Instant::now();
     while start.elapsed() < length {
@@ -118,7 +119,8 @@ pub fn busy(length: Duration) {
     }
 }
 
-/// Threads that lock random keys of a ring over nothing: in the turns that `writes` names to write, otherwise to read.
+/// Threads that lock random keys of a ring with an empty section: to write in the turns for which `writes` returns
+/// true, and to read in the others.
 pub fn read_mostly<'a, K: Sync>(
     label: impl Into<String>,
     lock: impl KeyRwLock<K> + 'a,

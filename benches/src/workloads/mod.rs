@@ -1,4 +1,4 @@
-//! What contenders are asked to do. Each workload makes a [`Case`](crate::harness::Case) of any contender of its kind.
+//! The workloads. Each makes a [`Case`](crate::harness::Case) of any contender of its kind.
 
 mod awaited;
 mod closed_loop;

@@ -73,7 +73,7 @@ impl Drop for Writer<'_> {
     }
 }
 
-/// The time of one write of 4 KiB and its sync, the unit in which a disk is measured: the median of `samples`.
+/// The time of one write of 4 KiB and its sync, a measure of the disk: the median of `samples` writes.
 ///
 /// # Errors
 ///

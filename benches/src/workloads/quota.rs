@@ -7,11 +7,11 @@ use std::{
 
 /// The longest that a sample may take.
 ///
-/// Some contended locks change for good from a fast way of working into one that is a thousand times slower. A sample whose size was
-/// chosen in the fast one would not end.
+/// Some contended locks change for good from a fast state to one that is a thousand times slower. A sample whose size
+/// was chosen in the fast state would then take far too long.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// The operations of a sample, divided among its threads or tasks. It ends early where it takes too long.
+/// The operations of a sample, divided among its threads or tasks. It ends early if it takes too long.
 pub(super) struct Quota {
     operations: u64,
     each: u64,
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_that_takes_too_long_ends_and_counts_as_if_it_had_gone_on() {
+    fn a_sample_that_takes_too_long_ends_and_is_extrapolated() {
         let quota = Quota { end: Instant::now(), ..Quota::new(2550, 1) };
         assert_eq!(quota.turns().count(), 255);
         assert_eq!(quota.whole(Duration::from_secs(1)), Duration::from_secs(10));

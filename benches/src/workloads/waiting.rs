@@ -1,4 +1,4 @@
-//! Many that wait: what it costs each of them to join, to be released, to claim what it waited for, and to give up.
+//! Many waiters: what it costs each of them to join, to be released, to claim what it waited for, and to give up.
 
 use std::{
     mem,
@@ -18,9 +18,9 @@ use super::awaited::now;
 use crate::contenders::{AsyncKeyLock, AsyncKeyRwLock};
 
 /// A step that takes longer than this for all waiters is given up.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MOST_FOR_A_STEP: Duration = Duration::from_secs(5);
 
-/// Seconds for each that waits, by step; a step that was given up has none, nor has any that would have come after it.
+/// Seconds for each waiter, by step. A step that was given up is `None`, and so are the steps after it.
 pub type Steps<const N: usize> = [Option<f64>; N];
 
 /// A task that is woken and does nothing.
@@ -59,8 +59,8 @@ impl<F: Future> Waiter<F> {
     }
 }
 
-/// Does `step` for each item, and returns the seconds for each. If that takes too long, the rest is left as it is: even to drop it
-/// would take as long.
+/// Does `step` for each item, and returns the seconds for each. If that takes too long, the rest of the items is
+/// leaked, because to drop it would take as long.
 fn each<T>(
     items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
     mut step: impl FnMut(T),
@@ -70,7 +70,7 @@ fn each<T>(
     let start = Instant::now();
     for number in 0..count {
         step(items.next()?);
-        if number % 64 == 63 && start.elapsed() > PATIENCE {
+        if number % 64 == 63 && start.elapsed() > MOST_FOR_A_STEP {
             mem::forget(items);
             return None;
         }
@@ -78,15 +78,15 @@ fn each<T>(
     Some(start.elapsed().as_secs_f64() / count as f64)
 }
 
-/// Gives up in an order that has nothing to do with the one of joining.
+/// Gives up in random order.
 fn give_up<F>(mut waiters: Vec<Waiter<F>>) -> Option<f64> {
     waiters.shuffle(&mut SmallRng::seed_from_u64(1));
     each(waiters, drop)
 }
 
-/// Tasks that wait for a key each, which are each held by a guard: join, release, claim, give up.
+/// Tasks that wait for a key each, all of which are held by guards: join, release, claim, give up.
 ///
-/// Where a step was given up, the futures are never dropped, and `lock` is of no more use.
+/// If a step was given up, the futures are leaked, and `lock` must not be used again.
 pub fn wait_for_a_key_each<L: AsyncKeyLock<u64>>(lock: &L, keys: &[u64]) -> Steps<4> {
     let hold = || keys.iter().map(|key| now(lock.lock(key))).collect::<Vec<_>>();
     let waiters = || keys.iter().map(|key| Waiter::new(lock.lock(key))).collect::<Vec<_>>();
@@ -112,9 +112,9 @@ pub fn wait_for_a_key_each<L: AsyncKeyLock<u64>>(lock: &L, keys: &[u64]) -> Step
     steps
 }
 
-/// Tasks that wait for one key: join, be served (which is to claim, and to release the next), give up.
+/// Tasks that wait for one key: join, be served (claim the key, and release it to the next), give up.
 ///
-/// Where a step was given up, the futures are never dropped, and `lock` is of no more use.
+/// If a step was given up, the futures are leaked, and `lock` must not be used again.
 pub fn wait_for_one_key<L: AsyncKeyLock<u64>>(lock: &L, count: usize) -> Steps<3> {
     let hold = || now(lock.lock(&1));
     let waiters = || (0..count).map(|_| Waiter::new(lock.lock(&1))).collect::<Vec<_>>();
@@ -155,8 +155,8 @@ pub fn wait_behind_granted<L: AsyncKeyRwLock<u64>>(lock: &L, readers: usize, wri
     [join]
 }
 
-/// Threads that wait for a key each, which are each held by a guard of `hold`: release, and from the first release to the last
-/// claim.
+/// Threads that wait for a key each, all of which are held by guards of `hold`. The steps are the release, and the
+/// time from the first release to the last claim.
 pub fn threads_wait_for_a_key_each<G>(hold: impl Fn(u64) -> G + Sync, count: usize) -> Steps<2> {
     /// It takes the system some time to put the last thread to sleep.
     const TO_SLEEP: Duration = Duration::from_millis(100);

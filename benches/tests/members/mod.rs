@@ -21,7 +21,7 @@ pub(crate) fn members() -> Vec<Value> {
     metadata["packages"].as_array().expect("there are packages").clone()
 }
 
-/// What a manifest says, empty where it says nothing.
+/// The text of a field of a manifest, or an empty string if there is none.
 pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What a checkpoint costs the writers beside it.
+//! What a checkpoint costs writers that run at the same time.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -17,7 +17,7 @@ use crate::{Options, print};
 
 const WRITERS: u64 = 16;
 
-/// Durable 1 KiB puts a second and the time that 99 % of them stay below, while `is_over` says no.
+/// Durable puts of 1 KiB per second, and the 99th percentile of their times, until `is_over` returns true.
 fn sample(store: &Vde, is_over: impl Fn() -> bool + Sync) -> (f64, f64) {
     let start = Instant::now();
     let mut times: Vec<f64> = thread::scope(|scope| {
@@ -49,7 +49,8 @@ pub(crate) fn measure(options: &Options) -> Result<(), Failure> {
     let time = options.measure.sample();
     let mut figures = [const { Vec::new() }; 4];
     for _ in 0..options.measure.rounds {
-        // 40 MiB of recent writes: enough for a checkpoint of some length, too few for one by itself.
+        // 40 MiB of recent writes: enough for a checkpoint of some length, too few for the store to start one by
+        // itself.
         let buffered = store.with_durability(Durability::Buffered);
         store.checkpoint()?;
         for key in 0..400_000 / options.divide {

@@ -1,4 +1,4 @@
-//! What has to be read from the disk after a load: the system's page cache has what was written through it.
+//! How much has to be read from the disk after a load. Data that was written through the page cache is in the cache.
 
 use std::{fs, time::Instant};
 
@@ -9,7 +9,7 @@ use crate::{Options, print};
 
 const SIZE: usize = 1024;
 
-/// How many bytes this process has had read from disks.
+/// How many bytes the system has read from disks for this process.
 fn read_from_disk() -> std::io::Result<u64> {
     let io = fs::read_to_string("/proc/self/io")?;
     let line = io.lines().find_map(|line| line.strip_prefix("read_bytes: "));

@@ -20,7 +20,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
     for (engine, dir) in engines.iter().zip(&dirs) {
         let store = (engine.open)(dir.path())?;
         reads::fill(&*store, keys)?;
-        // Not every engine is asked for it.
+        // Some contenders do not implement this.
         if store.last().is_ok() {
             stores.push((engine.name, store, Vec::new()));
         }

@@ -1,4 +1,4 @@
-//! What a disk engine promises beside puts: reads, updates, checkpoints, opening, space, memory; ours and the others'.
+//! Disk engines beyond puts: reads, updates, checkpoints, opening, space and memory, of ours and of others.
 //!
 //! `cargo bench-disk engines -- --help`
 
@@ -30,7 +30,7 @@ struct Options {
     /// Divides the amounts of data, for a first look.
     #[arg(long, default_value_t = 1)]
     divide: u64,
-    /// Only opens the container of very many keys, reads some of them and prints the MiB that took.
+    /// Only opens the container of very many keys, reads some of them and prints the MiB of memory for that.
     #[arg(long, hide = true)]
     open_many: Option<PathBuf>,
     #[command(flatten)]
@@ -43,17 +43,17 @@ enum Part {
     Updates,
     /// Point reads of a million values of 100 bytes by two threads, alone and beside four durable writers.
     Reads,
-    /// Durable puts by 16 writers while checkpoints run, and while none does.
+    /// Durable puts by 16 writers, with and without checkpoints at the same time.
     Checkpoints,
     /// Opening: after closing, and after a crash.
     Opening,
-    /// The space that overwritten and deleted values leave behind.
+    /// The size of a store after values were overwritten and deleted.
     Space,
     /// Memory for one large value, and for very many keys.
     Memory,
     /// The greatest key of 300,000.
     Last,
-    /// What is read from the disk to read a million values of 1 KiB that were put just before.
+    /// How much is read from the disk by reads of a million values of 1 KiB that were just put.
     Cold,
     /// Ten million random keys with values of 16 bytes, in durable commits of 1,000.
     Load,
@@ -95,7 +95,7 @@ fn print<const N: usize>(title: &str, header: [&str; N], rows: impl IntoIterator
     cli::print(title, table);
 }
 
-/// The files of a store and the room that the file system gives them, in bytes.
+/// The bytes that the file system has allocated for the files of a store.
 fn allocated(dir: &Path) -> std::io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
 

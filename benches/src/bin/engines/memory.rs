@@ -1,4 +1,4 @@
-//! Memory: one large value in and out, and very many keys.
+//! Memory: one large value written and read, and very many keys.
 
 use std::{
     env, fs,
@@ -16,10 +16,10 @@ use vde_store::{Durability, UserMetadata, Vde};
 
 use crate::{Options, print};
 
-/// Reads of the container of many keys: enough to fill the memory in which the store remembers where keys were found.
+/// The number of reads of the container of many keys: enough to fill the store's memory for hints of where keys are.
 const READS: u64 = 2_000_000;
 
-/// The process's memory that no file backs, in KiB. What a map of the container shows is the page cache's.
+/// The process's memory that no file backs, in KiB. The pages of a mapped container belong to the page cache.
 fn anonymous() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
@@ -86,7 +86,7 @@ pub(crate) fn measure(options: &Options) -> Result<(), Failure> {
         Ok(())
     })?;
     drop(store);
-    // In a process of its own: what this one has freed would be used again, and not be seen.
+    // In a separate process, because this one would use memory again that it has freed, and that would not be counted.
     let child = Command::new(env::current_exe()?)
         .args(["--divide", &options.divide.to_string(), "--open-many"])
         .arg(&path)

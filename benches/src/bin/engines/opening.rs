@@ -59,7 +59,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
         if engine.name != "lmdb" {
             store.put(&last, &[7; 1000], Durability::Synced)?;
         }
-        // What a process that dies now leaves behind.
+        // A copy of the files, as a crash of the process would leave them now.
         copy(&live, &dead)?;
         drop(store);
         let after_crash = time(engine, &dead, &last)?;

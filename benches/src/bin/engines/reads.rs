@@ -17,7 +17,7 @@ use crate::{Options, print};
 const READERS: u64 = 2;
 const WRITERS: u64 = 4;
 
-/// Fills a store with `keys` values of 100 bytes, without waiting for the disk where the engine can do without.
+/// Fills a store with `keys` values of 100 bytes, without waiting for the disk if the engine allows that.
 pub(crate) fn fill(store: &dyn Store, keys: u64) -> Result<(), Failure> {
     let pairs: Vec<_> = (0..keys).map(|key| (key.to_be_bytes(), [key as u8; 100])).collect();
     for chunk in pairs.chunks(10_000) {
@@ -27,7 +27,7 @@ pub(crate) fn fill(store: &dyn Store, keys: u64) -> Result<(), Failure> {
     store.checkpoint()
 }
 
-/// Reads and durable puts a second, over `time`.
+/// Reads and durable puts per second, over `time`.
 fn sample(store: &dyn Store, keys: u64, writers: u64, time: Duration) -> (f64, f64) {
     let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
     let start = Instant::now();

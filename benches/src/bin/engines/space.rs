@@ -1,4 +1,4 @@
-//! What overwriting and deleting leaves behind on the disk.
+//! The size of a store on the disk after values were overwritten and deleted.
 
 use benches::contenders::stores::{Engine, Failure};
 use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng};
@@ -14,7 +14,7 @@ pub(crate) fn measure(options: &Options, engines: &[Engine]) -> Result<(), Failu
         let store = (engine.open)(dir.path())?;
         let mut rng = SmallRng::seed_from_u64(1);
         let mut value = [0; 1024];
-        // Written once and overwritten four times, in no order; nothing can be compressed.
+        // Written once and overwritten four times, in random order. The values cannot be compressed.
         for _ in 0..5 * keys / 1000 {
             let pairs: Vec<([u8; 8], [u8; 1024])> = (0..1000)
                 .map(|_| {

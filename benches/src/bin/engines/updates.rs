@@ -1,4 +1,4 @@
-//! Updates that wait under their stripe: what the stripes themselves are for.
+//! Updates that wait while they hold their stripe, the case for which the engine has stripes.
 
 use std::{thread, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{Options, print};
 const WRITERS: usize = 16;
 const COMPUTING: Duration = Duration::from_micros(200);
 
-/// A sleep stands for the computing, since two cores cannot compute for sixteen writers.
+/// A sleep takes the place of a computation, because two cores cannot compute for sixteen writers.
 fn case(label: &str, store: Vde) -> Case<'_> {
     Case::new(label, move |operations| {
         closed_loop(WRITERS, operations, Distinct::of_writer, |keys| {

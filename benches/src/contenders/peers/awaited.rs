@@ -21,7 +21,7 @@ async_rw_lock! {
     async_lock::RwLock<()>: async_lock::RwLockReadGuard<'a, ()>, async_lock::RwLockWriteGuard<'a, ()>;
 }
 
-/// Holds a lock of `saa`, which has no guards of its own, alone.
+/// Holds a lock of `saa` exclusively. The crate has no guards of its own.
 pub struct SaaAlone<'a>(&'a saa::Lock);
 
 impl Drop for SaaAlone<'_> {
@@ -82,7 +82,7 @@ impl BlockingMutex for saa::Lock {
     }
 }
 
-/// `lockable::LockPool`, awaited: an exact lock for each key, made and removed on the way.
+/// `lockable::LockPool`, awaited: an exact lock for each key, created and removed on demand.
 #[derive(Default)]
 pub struct LockableAsync<K: Hash + Eq + Clone>(LockPool<K>);
 
@@ -114,7 +114,7 @@ impl<K: Ord + Hash + Eq + Clone + Send + Sync> AsyncMultiLock<K> for LockableAsy
     }
 }
 
-/// `keyed_lock`, awaited: an exact lock for each key, made and removed on the way under one lock.
+/// `keyed_lock`, awaited: an exact lock for each key, created and removed on demand under one lock.
 pub struct KeyedLockAsync<K: Hash + Eq + Clone + Send>(keyed_lock::r#async::KeyedLock<K>);
 
 impl<K: Hash + Eq + Clone + Send> Default for KeyedLockAsync<K> {

@@ -9,10 +9,10 @@ pub use ours::OurQuads;
 pub use traits::{OpenQuads, Pattern, QuadEngine, QuadStore, ReadableQuads, count};
 use triple_store::TripleStoreOptions;
 
-/// Ours, by the name that ratios are taken to.
+/// The name of our store, to which the ratios refer.
 pub const OURS: &str = "triple-store";
 
-/// Every quad store this build knows, ours first.
+/// Every quad store of this build, ours first.
 pub const QUAD_ENGINES: &[QuadEngine] = &[
     QuadEngine { name: OURS, on_disk: true, open: |dir, d| Ok(Box::new(OurQuads::open(dir, d)?)) },
     QuadEngine {

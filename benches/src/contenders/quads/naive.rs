@@ -1,5 +1,5 @@
 //! A simple quad store over a key-value store: a dictionary of hashed terms, three sorted orders, one transaction for each
-//! call. It is written to, and not queried.
+//! call. It can be written to, and not queried.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ struct NaiveQuads<B> {
 
 impl<B: Batches + 'static> NaiveQuads<B> {
     fn boxed(batches: B) -> Box<dyn QuadStore> {
-        // Stored hashes have to mean the same tomorrow, so the keys are fixed.
+        // The hashes are stored, so the keys of the hasher must never change.
         Box::new(Self { batches, hasher: ahash::RandomState::with_seeds(1, 2, 3, 4) })
     }
 }

@@ -1,4 +1,4 @@
-//! What quad stores can be written by, and what those can be asked that are more than that.
+//! The operations of quad stores: of those that can only be written to, and of those that can be read too.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub trait QuadStore: Send + Sync {
     /// The error of the store.
     fn add(&self, quads: Vec<Quad>) -> Result<(), Failure>;
 
-    /// The same store, if it can be asked as well.
+    /// The same store, if it can be read as well.
     fn as_readable(&self) -> Option<&dyn ReadableQuads> {
         None
     }
@@ -42,7 +42,7 @@ pub struct Pattern {
 
 /// A store of RDF quads that loads documents and answers questions.
 pub trait ReadableQuads: QuadStore {
-    /// Loads a document of N-Triples by the store's own way for many quads.
+    /// Loads a document of N-Triples with the bulk loader of the store.
     ///
     /// # Errors
     ///
@@ -85,16 +85,16 @@ pub trait ReadableQuads: QuadStore {
 pub struct QuadEngine {
     /// Its name in tables.
     pub name: &'static str,
-    /// Whether what it holds is ever on disk.
+    /// Whether it keeps its data on disk.
     pub on_disk: bool,
-    /// Opens the store in the directory, or makes one in it.
+    /// Opens the store in the directory, or creates one there.
     pub open: OpenQuads,
 }
 
 /// Opens a quad store in a directory.
 pub type OpenQuads = fn(&Path, Durability) -> Result<Box<dyn QuadStore>, Failure>;
 
-/// Counts items, each of which is looked at.
+/// Reads all items and counts them.
 ///
 /// # Errors
 ///

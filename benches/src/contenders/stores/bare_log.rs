@@ -1,4 +1,4 @@
-//! A log with group commit and nothing else: no index, no recovery, no reads. What a disk engine could reach at best.
+//! A log with group commit and nothing else: no index, no recovery, no reads. It is the limit for a disk engine.
 
 use std::{
     fs::File,
@@ -16,10 +16,10 @@ use super::traits::{Durability, Failure, Store};
 /// written again from its start when full.
 const SPACE: u64 = 256 << 20;
 
-/// How long a flush waits for the number of writers that the flush before it had.
+/// The longest time for which a flush waits until it has as many writers as the flush before it.
 const GATHER: Duration = Duration::from_micros(200);
 
-/// How much may be buffered before a buffered put waits.
+/// The number of buffered bytes from which a buffered put waits.
 const BUFFER: usize = 8 << 20;
 
 /// The log.
@@ -34,10 +34,10 @@ struct State {
     spare: Vec<u8>,
     /// Where in the file the buffer will go.
     place: u64,
-    /// Bytes ever appended, and how many of the first of them are durable.
+    /// The number of bytes appended so far, and how many of them, from the first on, are durable.
     appended: u64,
     durable: u64,
-    /// Writers waiting for the next flush, and those the last one carried.
+    /// The number of writers that wait for the next flush, and the number that the last flush had.
     waiting: usize,
     last_batch: usize,
     flushing: bool,
@@ -115,7 +115,7 @@ impl Store for BareLog {
         if durability == Durability::Buffered && state.buffer.len() < BUFFER {
             return Ok(());
         }
-        // Counted in the same breath as the append, so that no flush carries a writer it has not counted.
+        // Counted under the same lock as the append, so that a flush counts every writer whose record it writes.
         state.waiting += 1;
         let position = state.appended;
         while state.durable < position {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::traits::{Durability, Failure, Store};
 
-/// RocksDB: puts with `sync`, which it groups by itself.
+/// RocksDB: puts with `sync`, which RocksDB groups.
 #[cfg(feature = "rocksdb")]
 pub(super) struct RocksDb(rocksdb::DB);
 
@@ -48,9 +48,9 @@ impl Store for RocksDb {
     }
 }
 
-/// LMDB: one write transaction for each put, in an environment for its durability.
+/// LMDB: one write transaction for each put.
 ///
-/// An environment without syncs is another environment, so a store serves puts of the durability it met first.
+/// Durability is chosen when an environment is opened, and not for each put. So a buffered put is an error.
 #[cfg(feature = "lmdb")]
 pub(super) struct Lmdb {
     environment: heed::Env,

@@ -16,7 +16,7 @@ pub use ours::OurStore;
 use peers::{Fjall, Redb, Sled};
 pub use traits::{Durability, Engine, Failure, Store};
 
-/// Every engine this build knows, ours first.
+/// Every engine of this build, ours first.
 pub const ENGINES: &[Engine] = &[
     Engine { name: "vde-store", open: |dir| Ok(Box::new(OurStore::open(dir)?)) },
     #[cfg(feature = "disk")]
@@ -35,7 +35,7 @@ pub const ENGINES: &[Engine] = &[
     Engine { name: "sqlite", open: |dir| Ok(Box::new(foreign::Sqlite::open(dir)?)) },
 ];
 
-/// The name of the log that stores nothing else: the limit of an engine, not a rival.
+/// The name of the bare log, which is a limit for engines and not a contender.
 pub const BARE_LOG: &str = "bare log (limit)";
 
 #[cfg(test)]
@@ -48,7 +48,8 @@ mod tests {
 
     use super::*;
 
-    /// Opens what was closed just now. Some engines end in the background, and hold their lock until they have.
+    /// Opens a store that was just closed. Some engines close in the background, and hold their lock until they are
+    /// done.
     fn reopen(engine: &Engine, dir: &Path) -> Box<dyn Store> {
         let closed = Instant::now();
         loop {
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn engines_that_commit_have_all_of_it_and_know_their_last_key() {
+    fn a_commit_is_complete_and_its_last_key_is_found() {
         for engine in ENGINES.iter().filter(|engine| ["vde-store", "fjall", "redb"].contains(&engine.name)) {
             let dir = tempfile::tempdir().unwrap();
             let store = (engine.open)(dir.path()).unwrap();
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn every_engine_gives_back_what_it_was_given() {
+    fn every_engine_returns_the_values_that_were_put() {
         for engine in ENGINES {
             let dir = tempfile::tempdir().unwrap();
             let store = (engine.open)(dir.path()).unwrap();

@@ -11,7 +11,7 @@ pub struct OurStore {
 }
 
 impl OurStore {
-    /// The store in a directory, a new one where it is empty.
+    /// Opens the store in a directory, or creates one if the directory is empty.
     ///
     /// # Errors
     ///

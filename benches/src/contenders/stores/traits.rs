@@ -1,4 +1,4 @@
-//! What a disk engine is asked to do.
+//! The operations of a disk engine.
 
 use std::{error::Error, path::Path};
 
@@ -8,9 +8,9 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// When a put returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Once the disk has it.
+    /// Once the value is on the disk.
     Synced,
-    /// Once the engine has it; a crash of the machine may take it back.
+    /// Once the engine has the value. A crash of the machine may lose it.
     Buffered,
 }
 
@@ -30,7 +30,7 @@ pub trait Store: Send + Sync {
     /// The error of the engine.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
 
-    /// Stores many values, without waiting for the disk where the engine can do without.
+    /// Stores many values, without waiting for the disk if the engine allows that.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ pub trait Store: Send + Sync {
         Err("this engine has no transactions here".into())
     }
 
-    /// Removes a value; as [`put_all`](Self::put_all).
+    /// Removes a value, without waiting for the disk if the engine allows that.
     ///
     /// # Errors
     ///
@@ -89,6 +89,6 @@ pub trait Store: Send + Sync {
 pub struct Engine {
     /// Its name in tables.
     pub name: &'static str,
-    /// Opens the store in a directory, a new one where it is empty.
+    /// Opens the store in a directory, or creates one if the directory is empty.
     pub open: fn(&Path) -> Result<Box<dyn Store>, Failure>,
 }

@@ -1,4 +1,4 @@
-//! The business intelligence use case of the Berlin SPARQL Benchmark, which counts and averages all of the shop.
+//! The business intelligence use case of the Berlin SPARQL Benchmark, which counts and averages over the whole shop.
 
 use super::{COUNTRIES, Question, feature};
 

@@ -1,4 +1,4 @@
-//! The explore use case of the Berlin SPARQL Benchmark, which looks around in the shop.
+//! The explore use case of the Berlin SPARQL Benchmark, which looks for products of the shop.
 
 use super::{Question, SHOP, WORDS, feature};
 

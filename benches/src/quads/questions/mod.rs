@@ -1,4 +1,5 @@
-//! Forty queries: those of the Berlin SPARQL Benchmark, the shapes of `WatDiv`, and some that many stores never answer.
+//! Forty queries: those of the Berlin SPARQL Benchmark, the shapes of `WatDiv`, and some that many stores do not
+//! answer in time.
 //!
 //! A query with a `LIMIT` orders its rows completely, so that every store has to give the same ones.
 
@@ -10,7 +11,7 @@ mod shapes;
 use super::reads::SHOP;
 use crate::rdf::{COUNTRIES, LINKS, WORDS};
 
-/// A query for each number. The number stands for what the benchmark draws at random.
+/// A query for each number. The number takes the place of the random choices of the benchmark.
 pub(super) struct Question {
     pub(super) name: &'static str,
     text: fn(usize, &Shop) -> String,
@@ -62,7 +63,7 @@ mod tests {
     use super::{OF_LINKS, OF_THE_SHOP, Shop};
 
     #[test]
-    fn there_are_forty_of_names_of_their_own_and_each_is_well_formed() {
+    fn there_are_forty_well_formed_queries_with_different_names() {
         let all = || OF_THE_SHOP.into_iter().chain(OF_LINKS).flatten();
         assert_eq!(all().map(|question| question.name).collect::<BTreeSet<_>>().len(), 40);
         let store = TripleStore::in_memory();

@@ -1,4 +1,4 @@
-//! The shapes of `WatDiv`: lines, stars, snowflakes, and what is made of these.
+//! The shapes of `WatDiv`: lines, stars, snowflakes and combinations of them.
 
 use super::{Question, feature};
 

@@ -38,8 +38,8 @@ impl Settings {
 ///
 /// Where the directory cannot be written, or a store in it fails.
 pub fn measure(settings: &Settings) -> Result<Report, Failure> {
-    // What was built or copied just now would be written out in the midst of the measurements. Where there is no such
-    // command there is nothing to be done about it.
+    // Otherwise the system may write files that were just built or copied to the disk during the measurements. If
+    // there is no such command, this risk remains.
     let _ = Command::new("sync").status();
     let begun = Instant::now();
     let expected = parallelism::expected(settings)
@@ -56,7 +56,7 @@ pub fn measure(settings: &Settings) -> Result<Report, Failure> {
     progress.finish();
     Ok(Report {
         format: 2,
-        // Last, since the disk is still busy with what was written out before.
+        // Last, because at the start the disk is still busy with what was written before.
         machine: Machine::here(&settings.dir)?,
         quick: settings.quick,
         input: settings.input.name.clone(),

@@ -17,7 +17,7 @@ use crate::{
 
 const WRITERS: usize = 16;
 const SLEEP: Duration = Duration::from_millis(1);
-/// Where exact keys stand on an axis of stripes.
+/// The place of exact keys on the axis of stripes.
 const EXACT_AT: f64 = 1024.0;
 
 fn plan(settings: &Settings) -> Plan {
@@ -25,7 +25,7 @@ fn plan(settings: &Settings) -> Plan {
 }
 
 pub(super) fn expected(settings: &Settings) -> Duration {
-    // The first completions of a sample are not counted, but they take their time.
+    // The first completions of a sample are not counted, but they take time.
     plan(settings).expected(2 * (SLEEP_STRIPES.len() + 1)) * 5 / 4
 }
 
@@ -136,7 +136,7 @@ fn curves(threads: &Table, tasks: &Table) -> Plot {
     }
 }
 
-/// The simulation, up to numbers of writers that this machine cannot run at once.
+/// The simulation of up to 10,000 writers, more than this machine can run at once.
 fn beyond() -> Plot {
     let writers = [1, 4, 16, 64, 256, 1024, 4096, 10_000];
     let curve = |stripes: usize, colour| {

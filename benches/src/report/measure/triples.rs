@@ -26,7 +26,7 @@ const STRIPES: usize = 16;
 /// The validation that the last comparison does under the lock.
 const THINK: Duration = Duration::from_millis(1);
 
-/// The most quads that are loaded each time; of a larger file, whole subjects spread evenly over it.
+/// The most quads that are loaded each time. Of a larger file, whole subjects are taken, evenly spread over it.
 fn limit(settings: &Settings) -> usize {
     if settings.quick { 10_000 } else { 40_000 }
 }
@@ -44,7 +44,7 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Result<Se
     let subjects = settings.input.by_subject(limit(settings));
     let loaded: usize = subjects.iter().map(Vec::len).sum();
     let few: Vec<_> = subjects.iter().step_by(subjects.len().div_ceil(200)).cloned().collect();
-    // A directory that cannot be written is an error here, not a panic in the midst of a measurement.
+    // If the directory cannot be written, this is an error here instead of a panic during a measurement.
     drop(tempfile::tempdir_in(&settings.dir)?);
 
     let plan = plan(settings);
