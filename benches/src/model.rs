@@ -254,7 +254,7 @@ impl<'a> Simulation<'a> {
             (Locks::Exact, Some(ranks)) => ranks.sample(&mut self.rng) as usize - 1,
             (Locks::Striped(stripes), Some(ranks)) => {
                 let key = ranks.sample(&mut self.rng) as u64;
-                // SplitMix64's finaliser (Steele, Lea, Flood 2014) stands for any good hash.
+                // SplitMix64's finaliser (Steele, Lea, Flood 2014), as an example of a good hash.
                 let mut hash = key.wrapping_add(self.salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
                 hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

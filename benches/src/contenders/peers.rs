@@ -168,7 +168,7 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for Happylock<S>
 
 impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for Happylock<S> {
     fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R {
-        // The collection sorts by itself, but refuses duplicates.
+        // The collection sorts its locks, but refuses duplicates.
         let mut wanted: Vec<_> = keys.iter().map(|key| self.stripe_of(key)).collect();
         wanted.sort_unstable();
         wanted.dedup();

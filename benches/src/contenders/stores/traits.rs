@@ -43,9 +43,9 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The error of the engine. The default implementation fails: the engine has no transactions here.
+    /// The error of the engine. The default implementation always fails.
     fn commit(&self, _pairs: &[(&[u8], &[u8])]) -> Result<(), Failure> {
-        Err("this engine has no transactions here".into())
+        Err("transactions are not implemented for this engine".into())
     }
 
     /// Removes a value, without waiting for the disk if the engine allows that.
@@ -59,18 +59,18 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The error of the engine. The default implementation fails: the engine has no scan here.
+    /// The error of the engine. The default implementation always fails.
     fn scan(&self, _from: &[u8], _count: usize) -> Result<usize, Failure> {
-        Err("this engine does not scan here".into())
+        Err("scans are not implemented for this engine".into())
     }
 
     /// The greatest key.
     ///
     /// # Errors
     ///
-    /// The error of the engine. The default implementation fails: the engine is not asked for its last key here.
+    /// The error of the engine. The default implementation always fails.
     fn last(&self) -> Result<Option<Vec<u8>>, Failure> {
-        Err("this engine is not asked for its last key here".into())
+        Err("the search for the last key is not implemented for this engine".into())
     }
 
     /// Does at once what the engine would otherwise do later in the background: a checkpoint, a flush of its memtable,

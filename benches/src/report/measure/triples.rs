@@ -26,7 +26,7 @@ const STRIPES: usize = 16;
 /// The validation that the last comparison does under the lock.
 const THINK: Duration = Duration::from_millis(1);
 
-/// The most quads that are loaded each time. Of a larger file, whole subjects are taken, evenly spread over it.
+/// The most quads that are loaded each time. From a larger file, whole subjects are taken, evenly spread over it.
 fn limit(settings: &Settings) -> usize {
     if settings.quick { 10_000 } else { 40_000 }
 }
