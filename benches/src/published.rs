@@ -1,7 +1,7 @@
-//! The tables of BENCHMARKS.md and the README, made of the [results](crate::results).
+//! The tables of the [documents](DOCUMENTS), made of the [results](crate::results).
 //!
 //! A table is between two marks of a document, `<!-- figures: NAME -->` and `<!-- end of figures -->`. If several
-//! machines have results for it, it has one table for each machine, the newest first.
+//! machines have results for it, each row of the table has a line for each machine, the newest results first.
 
 mod lists;
 
@@ -14,6 +14,10 @@ use crate::{
     results::{Figure, Results, Table},
     spread::thousands,
 };
+
+/// The documents with tables of results.
+pub const DOCUMENTS: [&str; 4] =
+    ["README.md", "BENCHMARKS.md", "docs/notes/lock-targets.md", "docs/notes/waiting.md"];
 
 /// The results of one machine, by benchmark.
 type Machine = BTreeMap<String, Results>;
@@ -92,7 +96,7 @@ impl Spec {
             rows.extend(self.cells.iter().map(row));
         }
         rows.retain(|row| row[1..].iter().any(|cell| !cell.is_empty()));
-        Some(Shown { date, machine: of(results), text: markdown(&rows) })
+        Some(Shown { date, machine: of(results), rows })
     }
 }
 
@@ -117,11 +121,46 @@ fn grouped(figure: f64) -> String {
     thousands(figure)
 }
 
-/// A table with its date and its machine.
+/// A table with its date and its machine. The first row has the names of the columns.
 struct Shown {
     date: String,
     machine: String,
-    text: String,
+    rows: Vec<Vec<String>>,
+}
+
+/// The column with the processor, in a table of several machines.
+pub(crate) const PROCESSOR: &str = "processor";
+
+/// One table of several machines. The rows of a name stand together, in the order of the machines. A row that is the same
+/// on all machines stands once.
+///
+/// # Errors
+///
+/// Says so if the tables have different columns.
+fn side_by_side(tables: &[Shown]) -> Result<Vec<Vec<String>>, String> {
+    let [first, others @ ..] = tables else { return Err("no results".into()) };
+    if others.is_empty() {
+        return Ok(first.rows.clone());
+    }
+    if others.iter().any(|other| other.rows[0] != first.rows[0]) {
+        return Err("the results of two machines have different columns".into());
+    }
+    let with = |row: &[String], processor: &str| [&row[..1], &[processor.to_owned()], &row[1..]].concat();
+    let bodies = || tables.iter().flat_map(|table| table.rows[1..].iter().map(move |row| (table, row)));
+    let mut rows = vec![with(&first.rows[0], PROCESSOR)];
+    for (_, row) in bodies() {
+        if rows.iter().any(|seen| seen[0] == row[0]) {
+            continue;
+        }
+        let named: Vec<_> = bodies().filter(|(_, other)| other[0] == row[0]).collect();
+        if named.len() == tables.len() && named.iter().all(|(_, other)| *other == row) {
+            rows.push(with(row, ""));
+        } else {
+            let processor = |table: &Shown| table.machine.split(' ').next().unwrap_or_default().to_owned();
+            rows.extend(named.into_iter().map(|(table, row)| with(row, &processor(table))));
+        }
+    }
+    Ok(rows)
 }
 
 fn of(results: &Results) -> String {
@@ -183,7 +222,7 @@ fn striping(machine: &Machine) -> Option<Shown> {
         head("tasks, `AsyncStripedMutex`", measured(tasks).into_iter()),
         head("predicted, `expected_parallelism`", predicted.into_iter().chain([String::new()])),
     ];
-    Some(Shown { date: threads.date.clone(), machine: of(results), text: markdown(&rows) })
+    Some(Shown { date: threads.date.clone(), machine: of(results), rows: rows.to_vec() })
 }
 
 /// The promises that were missed.
@@ -207,12 +246,7 @@ fn missed(machine: &Machine) -> Option<Shown> {
         |label: &String| Some(head(label, [text(label, "bound")?, text(label, "measured")?].into_iter()));
     let mut rows = vec![head("promise", ["target", "measured"].map(str::to_owned).into_iter())];
     rows.extend(missed.filter_map(row));
-    let text = if rows.len() == 1 {
-        format!("All {} promises were kept.\n", table.rows.len())
-    } else {
-        format!("{} of {} promises were missed:\n\n{}", rows.len() - 1, table.rows.len(), markdown(&rows))
-    };
-    Some(Shown { date: table.date.clone(), machine: of(results), text })
+    Some(Shown { date: table.date.clone(), machine: of(results), rows })
 }
 
 /// The table of the README, with the newest measurement of each figure.
@@ -253,13 +287,11 @@ pub fn tables(machines: &[&Machine]) -> Result<BTreeMap<&'static str, String>, S
     let mut add = |name, table: &dyn Fn(&Machine) -> Option<Shown>| {
         let mut shown: Vec<_> = machines.iter().filter_map(|machine| table(machine)).collect();
         shown.sort_by(|a, b| b.date.cmp(&a.date));
-        let all = shown.iter().map(|shown| format!("{}, {}:\n\n{}", shown.machine, shown.date, shown.text));
-        let text = all.collect::<Vec<_>>().join("\n");
-        if text.is_empty() {
-            return Err(format!("no results for the table {name}"));
-        }
-        texts.insert(name, text);
-        Ok(())
+        let rows = side_by_side(&shown).map_err(|error| format!("the table {name}: {error}"))?;
+        let machines: Vec<_> =
+            shown.iter().map(|shown| format!("{}, {}", shown.machine, shown.date)).collect();
+        texts.insert(name, format!("{}:\n\n{}", machines.join("; "), markdown(&rows)));
+        Ok::<_, String>(())
     };
     add("striping", &striping)?;
     add("missed targets", &missed)?;
@@ -303,6 +335,22 @@ mod tests {
         );
         assert!(update("<!-- figures: b -->\n<!-- end of figures -->", &tables).unwrap_err().contains('b'));
         assert!(update("<!-- figures: a -->\n", &tables).unwrap_err().contains("no end"));
+    }
+
+    #[test]
+    fn rows_of_two_machines_stand_together() {
+        let table = |machine: &str, rows: &[&[&str]]| Shown {
+            date: String::new(),
+            machine: machine.to_owned(),
+            rows: rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect(),
+        };
+        let one = table("AMD EPYC", &[&["lock", "ns"], &["ours", "1"], &["limit", "2"]]);
+        let other = table("Intel Xeon", &[&["lock", "ns"], &["std", "4"], &["ours", "3"], &["limit", "2"]]);
+        let rows = side_by_side(&[one, other]).unwrap();
+        let lines: Vec<_> = rows.iter().map(|row| row.join(" ")).collect();
+        assert_eq!(lines, ["lock processor ns", "ours AMD 1", "ours Intel 3", "limit  2", "std Intel 4"]);
+        let tables = [table("AMD EPYC", &[&["lock", "ns"]]), table("Intel Xeon", &[&["lock", "us"]])];
+        assert!(side_by_side(&tables).unwrap_err().contains("different columns"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn tables_and_charts_are_those_of_the_results() {
     let hint = "`cargo run -p benches --no-default-features --bin publish` updates it";
     let all = results::load().expect("the results can be read");
     let tables = published::tables(&all.values().collect::<Vec<_>>()).expect("every table has results");
-    let documents = ["README.md", "BENCHMARKS.md"].map(|name| (name, read(&root().join(name))));
+    let documents = published::DOCUMENTS.map(|name| (name, read(&root().join(name))));
     let marks: usize = documents.iter().map(|(_, text)| text.matches("<!-- figures: ").count()).sum();
     assert_eq!(marks, tables.len(), "every table has its place");
     for (name, text) in &documents {

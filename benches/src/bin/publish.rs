@@ -1,4 +1,4 @@
-//! Writes the tables of README.md and BENCHMARKS.md from the results in `benches/results`, and draws the charts that show them, light and dark.
+//! Writes the tables of the documents from the results in `benches/results`, and draws the charts that show them, light and dark.
 
 use std::{fs, io, path::Path};
 
@@ -8,7 +8,7 @@ fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let all = results::load()?;
     let tables = published::tables(&all.values().collect::<Vec<_>>()).map_err(io::Error::other)?;
-    for name in ["README.md", "BENCHMARKS.md"] {
+    for name in published::DOCUMENTS {
         let path = root.join(name);
         let text = published::update(&fs::read_to_string(&path)?, &tables).map_err(io::Error::other)?;
         fs::write(&path, &text)?;

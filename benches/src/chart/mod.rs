@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use bars::Bar;
 
+use crate::published::PROCESSOR;
+
 /// The file names of all charts and their contents, from the text of BENCHMARKS.md.
 ///
 /// # Errors
@@ -54,7 +56,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The first table under a heading of a Markdown text.
+    /// The first table under a heading of a Markdown text. Of a table of several processors, the rows of the first one.
     pub fn under(text: &str, heading: &str) -> Option<Self> {
         let (_, section) = text.split_once(heading)?;
         let mut lines = section.lines().skip_while(|line| !line.starts_with('|'));
@@ -68,7 +70,13 @@ impl Table {
                 Some((name, cells.map(|cell| cell.replace([',', '*'], "").parse().ok()).collect()))
             })
             .collect();
-        Some(Self { columns, rows })
+        let mut table = Self { columns, rows };
+        if table.columns.first().is_some_and(|column| column == PROCESSOR) {
+            table.columns.remove(0);
+            table.rows.iter_mut().for_each(|(_, figures)| _ = figures.remove(0));
+            table.rows.dedup_by(|later, first| later.0 == first.0);
+        }
+        Some(table)
     }
 }
 
