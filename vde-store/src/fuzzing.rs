@@ -96,8 +96,8 @@ fn stamp_records(mut bytes: &mut [u8], salt: u64) -> Vec<u8> {
     sums
 }
 
-/// Decodes `data` as an index page, as a catalog or a list of its pieces, and as the map of a blob. Opens containers
-/// that have it as the root of their index, or as their catalog.
+/// Decodes `data` as an index page, as a catalog or a list of its pieces, and as the map of a blob. Opens a container
+/// whose index root is `data`, and one whose catalog is `data`.
 ///
 /// # Examples
 ///

@@ -2,10 +2,10 @@
 //!
 //! It models the following. Nothing is durable before a sync. A power cut keeps any part of the unsynced writes, in
 //! any order, torn at any sector. Calls fail on demand, and a failed write has written a part of its data. The page
-//! cache behaves like a kernel's: a page that could not be saved to the disk counts as clean. Reads return its new
-//! contents until it is [evicted](SimDisk::evict). It survives the process but not a power cut, and is not saved
-//! again unless it is written again. The failure is reported once for each open file, to the next sync. Not modelled
-//! are bit rot, and disks that report a sync without doing it.
+//! cache behaves like a kernel's: a page that could not be saved to the disk counts as clean. Reads return the new
+//! contents of the page until it is [evicted](SimDisk::evict), even after the process has ended. A power cut loses
+//! these contents: the page is saved only if it is written again. The failure is reported once for each open file, to
+//! the next sync. The disk does not model bit rot, or a sync that is reported but not done.
 
 use std::fmt;
 use std::io;
@@ -279,8 +279,8 @@ impl SimDisk {
         self.state.lock().set_fault(fault);
     }
 
-    /// Makes the system write back the page cache before call number `at`, or as soon afterwards as there are
-    /// unsynced writes, and fail to save a part of them. The next sync gets the error.
+    /// Makes a write-back of the page cache fail: a part of the unsynced writes is not saved, and the next sync gets
+    /// the error. The write-back happens before call number `at`, or later, once there are unsynced writes.
     ///
     /// # Examples
     ///
@@ -298,7 +298,7 @@ impl SimDisk {
         self.state.lock().set_write_back_fault(at, error);
     }
 
-    /// Drops clean pages from the page cache, as a system does that needs memory. Reads of a dropped page that could
+    /// Drops clean pages from the page cache, as a system that needs memory does. Reads of a dropped page that could
     /// not be saved then return the old bytes of the disk. `seed` decides which pages are dropped.
     ///
     /// # Examples

@@ -64,7 +64,7 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Bytes of live records in log segments.
     pub live_log_bytes: u64,
-    /// Bytes of pages that hold index and large values.
+    /// Bytes of pages that hold the index and large values.
     pub page_bytes: u64,
     /// Bytes of free segments, and of free pages in other segments. New writes use them before the container grows.
     /// [`Vde::compact`] returns them to the file system.
@@ -226,8 +226,8 @@ impl Vde {
         Ok(ReadView { layers, horizon: Horizon::LATEST })
     }
 
-    /// Lets writes continue after [`Error::Full`], if the disk has space again. It first makes the writes durable
-    /// that are logged and not yet durable. It does nothing if the disk was not full.
+    /// Lets writes continue after [`Error::Full`], if the disk has space again. It first syncs the writes that are
+    /// logged but not yet durable. It does nothing if the disk was not full.
     ///
     /// # Errors
     ///

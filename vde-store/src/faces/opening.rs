@@ -14,7 +14,8 @@ use crate::engine::value::now_micros;
 use crate::faces::store::Vde;
 
 impl VdeOptions {
-    /// Opens the container at `path`. Creates it if it does not exist and that is allowed.
+    /// Opens the container at `path`. If it does not exist, it is created, unless
+    /// [`create_if_missing`](Self::create_if_missing) is off or the store is opened read-only.
     ///
     /// # Errors
     ///
@@ -53,8 +54,8 @@ impl VdeOptions {
         device.and_then(|device| Vde::start(self, Arc::new(device))).map_err(|error| error.in_file(path))
     }
 
-    /// Opens a container for reading that a writer may have open. Until the newest checkpoint is known, the writer
-    /// overwrites no data of any checkpoint; after that, no data of the newest.
+    /// Opens a container for reading that a writer may have open. Until this process knows the newest checkpoint, the
+    /// writer overwrites no data of any checkpoint. After that, it overwrites no data of that checkpoint.
     fn open_beside_writer(self, path: &Path) -> Result<Vde> {
         let device = Arc::new(FileDevice::open_beside_writer(path)?);
         device.read_from(newest_checkpoint(&*device)?)?;

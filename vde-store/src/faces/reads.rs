@@ -39,7 +39,7 @@ impl Vde {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let key = key.as_ref();
         check_key(key)?;
-        // It takes no view, because all readers would share the view's reference count.
+        // This takes no view, because all readers would update the view's reference count.
         self.shared().with_layers(|layers, horizon| layers.get(key, horizon))
     }
 

@@ -285,8 +285,8 @@ impl Vde {
         Ok(existed)
     }
 
-    /// Calls `new` with the value of `key`, and stores the result; `None` stands for no value, before and after.
-    /// Returns the previous value.
+    /// Calls `new` with the value of `key`, and stores the result. `None` stands for no value, as the argument and as
+    /// the result. Returns the previous value.
     ///
     /// `new` runs while the key's stripe is held: no other write of the key comes between, and writers of keys on
     /// other stripes continue. Keep it short: every write to a key of that stripe, and every batch with such a write,
@@ -316,7 +316,8 @@ impl Vde {
         Ok(old)
     }
 
-    /// Replaces the value of `key` by `new`, if it is `expected`; `None` stands for no value. Returns whether it was.
+    /// Replaces the value of `key` by `new` if the value is `expected`; `None` stands for no value. Returns whether
+    /// the value was `expected`.
     ///
     /// # Errors
     ///

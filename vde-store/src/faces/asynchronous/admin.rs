@@ -19,8 +19,8 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished. Otherwise the handle is dropped: the last handle
-    /// closes the store.
+    /// If the future is dropped after the work has begun, the work is finished. If it is dropped before, the handle
+    /// is dropped too, and dropping the last handle closes the store.
     ///
     /// # Examples
     ///
@@ -42,7 +42,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
+    /// If the future is dropped before the work has begun, the work is not done. Work that has begun is finished.
     ///
     /// # Examples
     ///
@@ -65,7 +65,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
+    /// If the future is dropped before the work has begun, the work is not done. Work that has begun is finished.
     ///
     /// # Examples
     ///
@@ -88,7 +88,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
+    /// If the future is dropped before the work has begun, the work is not done. Work that has begun is finished.
     ///
     /// # Examples
     ///
@@ -180,7 +180,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
+    /// If the future is dropped before the work has begun, the work is not done. Work that has begun is finished.
     ///
     /// # Examples
     ///
@@ -203,7 +203,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
+    /// If the future is dropped before the work has begun, the work is not done. Work that has begun is finished.
     ///
     /// # Examples
     ///
@@ -249,7 +249,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
+    /// If the future is dropped before the work has begun, the work is not done. Work that has begun is finished.
     ///
     /// # Examples
     ///
@@ -273,7 +273,7 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, work that has begun is finished; otherwise it is not done.
+    /// If the future is dropped before the work has begun, the work is not done. Work that has begun is finished.
     ///
     /// # Examples
     ///

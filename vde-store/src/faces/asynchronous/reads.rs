@@ -236,7 +236,7 @@ impl AsyncVde {
         if stored.origin.is_some() {
             return view.layers.metadata(key, &change, &stored).map(Some);
         }
-        // To find the creation time, earlier values have to be visited, which may be many.
+        // The search for the creation time visits earlier values, and there may be many of them.
         let key = key.to_vec();
         self.elsewhere(move |_| view.layers.metadata(&key, &change, &stored).map(Some)).await
     }

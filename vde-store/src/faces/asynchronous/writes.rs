@@ -157,8 +157,8 @@ impl AsyncVde {
         Ok(existed)
     }
 
-    /// As [`Vde::update`]. `new` runs on the pool while the key's stripe is held. If it is enough to compare the old
-    /// value, [`compare_and_swap`](Self::compare_and_swap) is faster.
+    /// As [`Vde::update`]. `new` runs on the pool while the key's stripe is held. If comparing the old value is
+    /// enough, use [`compare_and_swap`](Self::compare_and_swap), which is faster.
     ///
     /// # Errors
     ///
@@ -166,8 +166,8 @@ impl AsyncVde {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the update happens if it has begun, and does not happen otherwise. `new` runs once
-    /// or never.
+    /// If the future is dropped before the update begins, the update does not happen, and `new` does not run. An
+    /// update that has begun is finished.
     ///
     /// # Examples
     ///
@@ -247,7 +247,7 @@ impl AsyncVde {
         if decided.is_none() {
             decided = self.elsewhere(move |shared| shared.write_batch(&writes, durability, true)).await?;
         }
-        // The second attempt may wait, so it has an outcome.
+        // The second attempt was allowed to wait, so it has an outcome.
         if let Some(decided) = decided {
             self.acknowledge(decided.seq).await?;
             decided.outcome()?;
