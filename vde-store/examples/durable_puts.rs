@@ -1,5 +1,6 @@
 //! Durable puts per second of the store, and of a bare log with the same number of writers and the same bytes. The
-//! log only does one write and one sync for all waiting writers. Rounds are interleaved, and medians are printed.
+//! log does nothing but one write and one sync for all waiting writers. Rounds are interleaved, and medians are
+//! printed.
 //!
 //! `cargo run --release -p vde-store --example durable_puts -- [DIR] [SECONDS] [ROUNDS]`
 

@@ -89,7 +89,7 @@ async fn main() -> Result<()> {
     let buffered = synced.with_durability(Durability::Buffered);
     println!(
         "{:>44} | longest poll | p99 of the timer's lateness | longest",
-        "16 tasks, unless it says how many"
+        "16 tasks, unless the row says otherwise"
     );
 
     let store = buffered.clone();

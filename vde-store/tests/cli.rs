@@ -114,7 +114,7 @@ fn failures_have_exit_codes_and_reasons() {
     assert_eq!(ok(dir, &["ls", "copy.vde"], None), b"l\n");
 }
 
-/// A store with a large value between two others, whose second half is damaged.
+/// A store with three values. The second half of the one in the middle, which is large, is damaged.
 fn with_a_damaged_value(dir: &Path) {
     ok(dir, &["put", "s.vde", "a"], Some(b"1"));
     ok(dir, &["put", "s.vde", "large"], Some(&vec![b'x'; 300_000]));

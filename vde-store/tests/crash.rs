@@ -106,14 +106,8 @@ fn check_snapshots(store: &Vde, model: &Model) -> Result<(), String> {
     Ok(())
 }
 
-/// Sometimes runs an operation that is not a write.
-fn look_after(
-    store: &Vde,
-    thread: usize,
-    step: usize,
-    rng: &mut Rng,
-    model: &Model,
-) -> vde_store::Result<()> {
+/// Sometimes runs maintenance: a checkpoint, a compaction, or a change of snapshots.
+fn maintain(store: &Vde, thread: usize, step: usize, rng: &mut Rng, model: &Model) -> vde_store::Result<()> {
     match rng.u8(..40) {
         0..=2 => store.checkpoint()?,
         3 => drop(store.compact()?),
@@ -170,7 +164,7 @@ fn work(
     let buffered = store.with_durability(Durability::Buffered);
     let key = |rng: &mut Rng| vec![b't', thread as u8, rng.u8(..KEYS as u8)];
     for step in 0..steps {
-        look_after(store, thread, step, &mut rng, model)?;
+        maintain(store, thread, step, &mut rng, model)?;
         let mut state = history.lock().unwrap().states.last().unwrap().clone();
         let mut relaxed = rng.u8(..4) == 0;
         let store = if relaxed { &buffered } else { store };

@@ -59,8 +59,8 @@ fn flipped(disk: &SimDisk, at: usize, bit: u8) -> SimDisk {
     overwritten(disk, at, &[byte[0] ^ 1 << bit])
 }
 
-/// The value of a key if only the first `records` writes after the checkpoint are left. If nothing proves that the
-/// end of a log was durable, it counts as torn.
+/// The value of a key if only the first `records` writes after the checkpoint are left. A log whose end is not proven
+/// durable counts as torn.
 fn expected<'a>(key: &[u8], value: &'a [u8], records: u64) -> std::borrow::Cow<'a, [u8]> {
     match <[u8; 4]>::try_from(key).map(u32::from_be_bytes) {
         Ok(i) if i < TAIL && u64::from(i) >= records => vec![i as u8; 100].into(),

@@ -108,9 +108,9 @@ fn cut(disk: &SimDisk, acknowledged: &Contents) -> Result<(), String> {
     (0..3).try_for_each(|seed| check(&disk.crash(seed), acknowledged))
 }
 
-/// After a failure, opens a store with `bug` on the same disk in the same boot, and writes to it. The power fails at
-/// any moment of that.
-fn go_on(disk: &SimDisk, acknowledged: &Contents, bug: Option<Bug>) -> Result<(), String> {
+/// After a failure, opens a store with `bug` on the same disk in the same boot, and writes to it. The power fails
+/// before any operation of the disk.
+fn reopen_and_cut(disk: &SimDisk, acknowledged: &Contents, bug: Option<Bug>) -> Result<(), String> {
     heal(disk);
     let known = Arc::new(Mutex::new(acknowledged.clone()));
     let lost = Arc::new(Mutex::new(None));
@@ -186,7 +186,7 @@ fn every_failure(bug: Option<Bug>) -> Result<u64, String> {
             if let Some(seed) = evicted {
                 disk.evict(seed);
             }
-            go_on(&disk, &acknowledged, bug).map_err(place)?;
+            reopen_and_cut(&disk, &acknowledged, bug).map_err(place)?;
         }
     }
     Ok(runs)

@@ -100,7 +100,7 @@ impl Device for Gated {
 }
 
 #[test]
-fn figures_and_health_do_not_wait_for_a_checkpoint() {
+fn stats_and_health_do_not_wait_for_a_checkpoint() {
     let disk = SimDisk::new().device();
     let device = Arc::new(Gated { disk, gate: Mutex::new(Gate::Open), moved: Condvar::new() });
     let store = options().open_device(device.clone()).unwrap();
@@ -112,7 +112,7 @@ fn figures_and_health_do_not_wait_for_a_checkpoint() {
         let checkpoint = scope.spawn(|| store.checkpoint());
         device.wait_until(|gate| gate == Gate::Waiting);
         let stats = store.stats().unwrap();
-        assert_eq!((stats.keys, stats.checkpoints), (1, 1), "the figures of the previous checkpoint");
+        assert_eq!((stats.keys, stats.checkpoints), (1, 1), "the statistics of the previous checkpoint");
         assert_eq!(store.health().unwrap(), Health::Healthy);
         device.set(Gate::Open);
         checkpoint.join().unwrap().unwrap();

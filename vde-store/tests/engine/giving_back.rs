@@ -44,9 +44,9 @@ fn longest(options: VdeOptions, work: impl Fn(&Vde, u32)) -> (u64, u64) {
     (longest, len_of(&path))
 }
 
-/// The largest length of the container. Writers wait once the backlog is three times the threshold of a checkpoint,
-/// and the running checkpoint may have one more threshold. To this come the segments of the log, and two that are
-/// preallocated.
+/// The largest length of the container. The backlog takes up to three times the threshold of a checkpoint, because
+/// then writers wait, and the running checkpoint may take one more threshold. The rest is for the segments of the log
+/// and two preallocated segments.
 const BOUND: u64 = 4 * CHECKPOINT + 14 * SEGMENT;
 
 #[test]
