@@ -285,7 +285,7 @@ mod tests {
             let options = LoadOptions::new().keep_partial(true);
             let kept = store.load_with(lines.join("\n").as_bytes(), RdfFormat::NTriples, "a.nt", &options);
             assert!(matches!(kept, Err(Error::Syntax { line: found, .. }) if found == line as u64));
-            assert_eq!(store.len(), line as u64 - 1, "what stands before the error");
+            assert_eq!(store.len(), line as u64 - 1, "the quads before the error are stored");
             store.clear(GraphName::DefaultGraph.as_ref()).unwrap();
         }
     }

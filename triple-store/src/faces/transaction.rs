@@ -43,7 +43,8 @@ use vde_store::StripeHasher;
 #[non_exhaustive]
 pub enum Isolation {
     /// The transaction sees one snapshot, and no two transactions that add or remove the same quad run at the same
-    /// time. Two transactions that each read what the other writes may both miss it (write skew).
+    /// time. If each of two transactions reads data that the other one writes, neither may see the other's write
+    /// (write skew).
     Snapshot,
     /// The result is the same as if the transactions ran one after the other in some order.
     #[default]
@@ -234,7 +235,8 @@ impl TripleStore {
     ///
     /// # Panics
     ///
-    /// If the closure panics: the transaction changes nothing then. In debug builds, also instead of a deadlock.
+    /// If the closure panics: the transaction changes nothing then. In debug builds, this also panics where it would
+    /// deadlock.
     ///
     /// # Examples
     ///
@@ -360,7 +362,8 @@ impl Core {
         let reads = transaction.source.reads.clone();
         let changes = transaction.into_changes();
         if changes.is_empty() {
-            // The transaction wrote nothing and read one snapshot, so its place in the order is that of the snapshot.
+            // The transaction wrote nothing and read one snapshot, so its place in the serial order is that of the
+            // snapshot.
             return Ok(Some(Outcome::default()));
         }
         let written = changes.iter().map(|change| change.quad);

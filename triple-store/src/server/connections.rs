@@ -120,19 +120,19 @@ impl Drop for Place {
 pub(super) struct Stream {
     inner: Pin<Box<TimeoutStream<TcpStream>>>,
     end: Option<Pin<Box<Sleep>>>,
-    patience: Duration,
+    client_timeout: Duration,
 }
 
 impl Stream {
-    /// `patience` limits how long the client may read nothing, and how long it may wait for an answer after it closed
-    /// its sending side. The client may send nothing while a query runs: code that waits for input has limits of its
-    /// own.
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+    /// `client_timeout` limits how long the client may read nothing, and how long it may wait for an answer after it
+    /// closed its sending side. The client may send nothing while a query runs: code that waits for input has limits
+    /// of its own.
+    pub(super) fn new(stream: TcpStream, client_timeout: Duration) -> Self {
         // Responses are written in large pieces, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(patience));
-        Self { inner: Box::pin(stream), end: None, patience }
+        stream.set_write_timeout(Some(client_timeout));
+        Self { inner: Box::pin(stream), end: None, client_timeout }
     }
 }
 
@@ -149,8 +149,8 @@ impl AsyncRead for Stream {
                 return Poll::Ready(Ok(()));
             }
         }
-        let patience = self.patience;
-        let end = self.end.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let client_timeout = self.client_timeout;
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(client_timeout)));
         end.as_mut().poll(context).map(Ok)
     }
 }

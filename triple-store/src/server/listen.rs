@@ -25,8 +25,8 @@ use tokio::time::{sleep, timeout};
 /// How long a stopping server waits for running requests.
 const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
-/// How long it then waits until the work of cancelled requests has ended.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a stopping server then waits until the work of cancelled requests has ended.
+const CANCELLED_GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long to wait if no connection can be accepted because the process has no free file descriptor or memory.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -153,7 +153,7 @@ impl Server {
         let _ = timeout(GRACE_PERIOD, graceful.shutdown()).await;
         connections.shutdown().await;
         let all = u32::try_from(shared.options.concurrency).unwrap_or(u32::MAX);
-        let _ = timeout(PATIENCE, shared.slots.acquire_many(all)).await;
+        let _ = timeout(CANCELLED_GRACE_PERIOD, shared.slots.acquire_many(all)).await;
         shared.store.flush()
     }
 }

@@ -26,7 +26,7 @@ const CHUNK: usize = 64 << 10;
 const WAITING: usize = 2;
 
 /// How long after its deadline a request waits until its work has ended.
-const PATIENCE: Duration = Duration::from_secs(1);
+const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// A duration that no request reaches and that every clock can represent.
 pub(super) const NEVER: Duration = Duration::from_secs(1 << 30);
@@ -135,7 +135,8 @@ impl Slot {
                 Ok((output.media_type, Bytes::from(mem::take(&mut output.buffer))))
             })
         });
-        let first = timeout_at(deadline + PATIENCE, chunks.recv()).await.map_err(|_| Failure::timed_out())?;
+        let first =
+            timeout_at(deadline + GRACE_PERIOD, chunks.recv()).await.map_err(|_| Failure::timed_out())?;
         let Some((media_type, first)) = first else {
             // The work has ended, and its response fits into the buffer.
             let (media_type, all) = finish(work).await?;

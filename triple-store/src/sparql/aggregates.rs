@@ -50,7 +50,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Counts the values of an expression, which is computed before.
+    /// Counts the values of an expression, which is first bound to a new variable.
     fn count(
         &mut self,
         expression: Expression,

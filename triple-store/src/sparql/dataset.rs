@@ -51,8 +51,8 @@ enum EncodedStep {
 }
 
 impl Dataset {
-    /// The dataset of a query. It handles the query's specification of the default graph itself, because the evaluator
-    /// would concatenate the graphs, and find a triple that is in two graphs twice.
+    /// The dataset of a query. It handles the query's specification of the default graph itself, because the
+    /// evaluator would concatenate the graphs, and return a triple twice if two graphs have it.
     pub(super) fn new(
         source: Source,
         terms: Arc<Terms>,

@@ -83,7 +83,7 @@ struct Scan<'a> {
     before: u8,
     /// The number of consecutive terms so far.
     terms: usize,
-    /// The open brackets, and their largest number so far.
+    /// The open brackets, and the largest number of them so far.
     open: Vec<u8>,
     most_open: usize,
     /// The number of links so far. In an update, of the current operation.
@@ -96,8 +96,8 @@ struct Scan<'a> {
     next: Next,
     optionals: Vec<usize>,
     negations: Vec<usize>,
-    /// Set at a position from which the parser may read the text differently. From there on no token counts as text,
-    /// and no bracket is closed.
+    /// Set once the parser may read the text in two ways. From there on, the scan skips no strings, comments or IRIs,
+    /// and closes no bracket.
     doubt: bool,
 }
 

@@ -92,8 +92,8 @@ impl Rules<'_> {
         });
     }
 
-    /// A `MINUS` as a condition: no solution of the other side has the same values in the variables that both bind,
-    /// if there are any.
+    /// A `MINUS` as a condition. It fails if a solution of the other side binds at least one variable that this
+    /// solution also binds, and has the same value in each of these variables.
     fn not_exists(
         &mut self,
         left: Box<GraphPattern>,

@@ -293,8 +293,9 @@ impl<'a> Rules<'a> {
     pub(super) fn exactly(&mut self, expression: &mut Expression) {
         match expression {
             Expression::Variable(_) => self.wrap(expression, functions::KEEP),
-            // This is a call, not a disguised literal: if the optimizer knows the other parts, such as `BOUND`, it
-            // keeps constants, and the evaluator passes them on unchanged.
+            // This is a call, not a disguised literal. If the optimizer can evaluate the other parts of the
+            // expression, such as `BOUND`, only a constant is left, and the evaluator would pass on a disguised
+            // literal unchanged.
             Expression::Literal(literal) if !is_canonical(literal) => {
                 let datatype = literal.datatype().into_owned();
                 let text = Literal::new_simple_literal(literal.value());

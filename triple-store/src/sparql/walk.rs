@@ -99,7 +99,7 @@ pub(super) fn children(expression: &Expression) -> Vec<&Expression> {
     children!(expression, iter)
 }
 
-/// [`children`], to be changed.
+/// As [`children`], but mutable.
 pub(super) fn children_mut(expression: &mut Expression) -> Vec<&mut Expression> {
     children!(expression, iter_mut, mut)
 }

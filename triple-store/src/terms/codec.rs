@@ -71,7 +71,7 @@ mod tests {
     fn numbers_come_back() {
         let mixed = 0x9e37_79b9_7f4a_7c15u64;
         for n in (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) - 1, mixed >> bit]).chain([u64::MAX]) {
-            // The bytes after a number must not matter, nor whether there are any.
+            // The result must not depend on the bytes after the number, or on whether there are any.
             for behind in [0, 8] {
                 for byte in [0x00, 0x7f, 0x80, 0xff] {
                     let mut out = Vec::new();

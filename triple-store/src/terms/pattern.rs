@@ -106,7 +106,7 @@ impl<K: Key> Range<K> {
         }
     }
 
-    /// Whether keys of the range may not match.
+    /// Whether the range may contain keys that do not match the pattern.
     pub(crate) fn filters(&self) -> bool {
         self.filters
     }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     /// Tests every pattern over three values for each column against every key. The range and its filter must accept
-    /// exactly the keys that match, and only patterns whose bound columns no order begins with may need a filter.
+    /// exactly the keys that match. A filter may be needed only if no order begins with the pattern's bound columns.
     fn ranges_are_exact<K: Key>(width: usize, make: impl Fn(&[u64]) -> K, filtered: &[&[usize]]) {
         let digits = |mut n: usize, base: usize| -> Vec<usize> {
             (0..width)

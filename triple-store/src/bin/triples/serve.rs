@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
 }
 
 /// How long the process waits at its end for threads that still work on cancelled requests.
-const PATIENCE: Duration = Duration::from_secs(1);
+const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let mut options = ServerOptions::new()
@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         say(format_args!("listening on http://{}/", server.local_addr()));
         server.run(stop_signal()?).await
     });
-    runtime.shutdown_timeout(PATIENCE);
+    runtime.shutdown_timeout(GRACE_PERIOD);
     result
 }
 

@@ -169,7 +169,7 @@ impl LoadOptions {
         self
     }
 
-    /// Refuses a document with more quads. The error message says that the limit is `told`.
+    /// Refuses a document with more than `quads` quads. The error message names `told` as the limit.
     #[cfg(feature = "server")]
     pub(crate) fn most_quads(mut self, quads: usize, told: usize) -> Self {
         self.limits.most = Some((quads, told));

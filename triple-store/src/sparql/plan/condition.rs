@@ -43,7 +43,7 @@ impl Planner<'_> {
         };
     }
 
-    /// Turns `?x IN (...)` or `?x = ...`, if all compared terms are nodes, into `VALUES`, if the join should begin with
+    /// Turns `?x IN (...)` or `?x = ...` into `VALUES` if all compared terms are nodes and the join should begin with
     /// these nodes.
     fn begin_with_a_list(&self, conditions: &mut Vec<Expression>, inner: &mut GraphPattern, bound: &Names) {
         if !matches!(inner, GraphPattern::Bgp { .. } | GraphPattern::Join { .. }) {
@@ -94,8 +94,8 @@ fn put_where_bound(condition: Expression, mut unbound: Names, pattern: &mut Grap
     *pattern = GraphPattern::Filter { expr: condition, inner };
 }
 
-/// Turns `!BOUND(?x)` into `NOT EXISTS` of the `OPTIONAL` before it, for which the first row that is found decides.
-/// This requires that only the `OPTIONAL` binds `?x`, and that each of its rows does. Within `EXISTS` or `LATERAL`, the
+/// Turns `!BOUND(?x)` into `NOT EXISTS` of the `OPTIONAL` before it, whose evaluation ends at the first row. This
+/// requires that only the `OPTIONAL` binds `?x`, and that each of its rows does. Within `EXISTS` or `LATERAL`, the
 /// outer row may bind `?x` too.
 fn absence(condition: &Expression, inner: &mut GraphPattern, bound: &Names) -> Option<Expression> {
     let Expression::Not(condition) = condition else { return None };
@@ -129,9 +129,9 @@ pub(super) fn conjuncts(condition: Expression) -> Vec<Expression> {
     conditions
 }
 
-/// Combines all conditions into one that evaluates patterns only if the other conditions hold. The optimizer evaluates
-/// conditions in any order, except those of `IF`. The other conditions are also placed next to the `IF`, so that they
-/// are evaluated as early as possible.
+/// Combines all conditions into one that evaluates patterns only if the other conditions hold. The optimizer
+/// evaluates conditions in any order, except those of `IF`. So the other conditions become the condition of an `IF`,
+/// and they also stand beside it, so that they are evaluated as early as possible.
 fn cheap_first(conditions: Vec<Expression>) -> Option<Expression> {
     let (expensive, cheap): (Vec<_>, Vec<_>) = conditions.into_iter().partition(holds_a_pattern);
     let all = |conditions: Vec<Expression>| conditions.into_iter().reduce(and);
