@@ -31,7 +31,7 @@ fn column(store: &TripleStore, query: &str, options: &QueryOptions) -> Vec<Strin
 const PREFIX: &str = "PREFIX ex: <http://example.com/>";
 
 #[test]
-fn a_function_gets_terms_as_they_are_and_gives_terms_as_they_are() {
+fn a_function_gets_and_returns_terms_unchanged() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let options = QueryOptions::new().function(name("same"), move |arguments| {
@@ -59,7 +59,7 @@ fn a_function_gets_terms_as_they_are_and_gives_terms_as_they_are() {
 }
 
 #[test]
-fn a_function_that_gives_nothing_is_an_error_in_an_expression() {
+fn a_function_that_returns_none_is_an_error_in_an_expression() {
     let options = QueryOptions::new().function(name("none"), |_| None);
     let query = format!("{PREFIX} SELECT (COALESCE(ex:none(1), 'error') AS ?x) {{}}");
     assert_eq!(column(&store(), &query, &options), ["\"error\""]);
@@ -107,7 +107,7 @@ impl AggregateFunctionAccumulator for Longest {
 }
 
 #[test]
-fn an_aggregate_gets_terms_as_they_are_and_gives_terms_as_they_are() {
+fn an_aggregate_gets_and_returns_terms_unchanged() {
     let options = QueryOptions::new()
         .aggregate(name("written"), || Box::new(Written(Vec::new())))
         .aggregate(name("longest"), || Box::new(Longest::default()));

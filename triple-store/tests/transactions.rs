@@ -272,7 +272,7 @@ fn no_reader_sees_half_of_an_update() {
 }
 
 #[test]
-fn a_quad_that_comes_and_goes_is_counted_and_merged_away() {
+fn a_quad_that_is_added_and_removed_repeatedly_is_counted_and_merged_away() {
     let options = triple_store::TripleStoreOptions::new().checkpoint_after(500).background(false);
     let store = options.in_memory();
     let update = |text: &str| store.update(text).unwrap();

@@ -31,7 +31,7 @@ fn a_graph_is_made_read_added_to_replaced_and_deleted() {
 }
 
 #[test]
-fn the_default_graph_is_always_there_and_apart_from_the_named_ones() {
+fn the_default_graph_always_exists_and_is_separate_from_named_graphs() {
     let server = Running::new(ServerOptions::new());
     let accept = ["Accept: application/n-triples"];
     assert_eq!(server.get("/store?default", &accept).status, 200);

@@ -93,7 +93,7 @@ fn acknowledged_writes_survive_a_signal() {
         let (_, out, _) =
             triples(dir.path(), &["query", "store.vde", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"]);
         let found: u64 = out.lines().nth(1).unwrap().parse().unwrap();
-        // Up to eight more may have been committed without their answers having been read.
+        // Up to eight more writes may have been committed whose answers were not read.
         let acknowledged = acknowledged.into_inner();
         assert!((acknowledged..=acknowledged + 8).contains(&found), "{acknowledged} {found}");
         assert!(triples(dir.path(), &["verify", "store.vde"]).1.contains("0 problems"));
@@ -149,9 +149,9 @@ fn bad_clients_leave_no_files_and_no_threads_behind() {
     for _ in 0..4 {
         round();
         // The clients have dropped their connections. The server must close them within one minute.
-        let patience = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while server.count("fd") > started {
-            assert!(Instant::now() < patience, "{started} files at first, now {}", server.count("fd"));
+            assert!(Instant::now() < deadline, "{started} files at first, now {}", server.count("fd"));
             std::thread::sleep(Duration::from_millis(20));
         }
     }
