@@ -42,7 +42,7 @@ fn taken(entry: Option<vde_store::Result<vde_store::Entry>>) -> Option<(Vec<u8>,
 }
 
 /// Iterates over a range, from a random end at each step, and sometimes skips.
-fn walk(rng: &mut Rng, mut entries: Entries, mut expected: VecDeque<(Vec<u8>, Vec<u8>)>) {
+fn iterate(rng: &mut Rng, mut entries: Entries, mut expected: VecDeque<(Vec<u8>, Vec<u8>)>) {
     let mut is_reversed = rng.bool();
     if is_reversed {
         entries = entries.reversed();
@@ -83,7 +83,7 @@ fn check(rng: &mut Rng, view: &ReadView, model: &Contents) {
     for _ in 0..4 {
         let range = range(rng);
         let entries = view.range::<Vec<u8>>(range.clone());
-        walk(rng, entries, expected(model, &range));
+        iterate(rng, entries, expected(model, &range));
     }
     for _ in 0..4 {
         let key = key(rng);
@@ -96,7 +96,7 @@ fn check(rng: &mut Rng, view: &ReadView, model: &Contents) {
         .filter(|(key, _)| key.starts_with(prefix))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
-    walk(rng, view.list(prefix), listed);
+    iterate(rng, view.list(prefix), listed);
     let own = |entry: Option<(&Vec<u8>, &Vec<u8>)>| entry.map(|(key, value)| (key.clone(), value.clone()));
     assert_eq!(taken(view.first().transpose()), own(model.first_key_value()));
     assert_eq!(taken(view.last().transpose()), own(model.last_key_value()));

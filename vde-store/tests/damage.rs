@@ -356,12 +356,12 @@ fn outcome(disk: &SimDisk, truth: &Contents, at: usize, what: &str) -> Outcome {
         }
     }
     // An iteration continues after unreadable entries.
-    let walked = store.list("").flatten().filter_map(|entry| {
+    let listed = store.list("").flatten().filter_map(|entry| {
         let value = entry.value().ok()?.to_vec();
         Some((entry.into_key().into_vec(), value))
     });
     let readable = truth.iter().filter(|(key, _)| !unreadable.contains(*key));
-    assert!(walked.eq(readable.map(|(key, value)| (key.clone(), value.clone()))), "{what} at byte {at}");
+    assert!(listed.eq(readable.map(|(key, value)| (key.clone(), value.clone()))), "{what} at byte {at}");
     let report = store.verify(|_| {}).unwrap();
     assert!(report.problems.iter().all(is_named), "{what} damaged at byte {at}: {:?}", report.problems);
     assert_eq!(report.is_clean(), unreadable.is_empty(), "{what} damaged at byte {at}");

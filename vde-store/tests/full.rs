@@ -189,8 +189,11 @@ fn records_logged_on_a_full_disk_are_written_once_there_is_space() {
     agrees(&contents(&store), &model);
     device.empty();
     store.try_resume().unwrap();
-    let told = std::iter::from_fn(|| changes.try_next().unwrap());
-    assert!(told.map(|change| change.key.to_vec()).eq(model.keys().cloned()), "watchers receive the changes");
+    let received = std::iter::from_fn(|| changes.try_next().unwrap());
+    assert!(
+        received.map(|change| change.key.to_vec()).eq(model.keys().cloned()),
+        "watchers receive the changes"
+    );
     store.put("k", "v").unwrap();
     drop((buffered, store));
     agrees(&contents(&options(false).open_device(device).unwrap()), &model);

@@ -55,24 +55,24 @@ fn start(test: &str, path: &Path) -> Child {
         .unwrap()
 }
 
-/// Starts the writer and kills it after it has reported `said` durable writes. Returns the last report of each of its
+/// Starts the writer and kills it after `reports` reports of durable writes. Returns the last report of each of its
 /// threads.
-fn one_life(path: &Path, said: usize) -> [u64; 4] {
+fn one_life(path: &Path, reports: usize) -> [u64; 4] {
     let mut child = start("write_until_killed", path);
     let out = child.stdout.take().unwrap();
     let (mut done, mut lines) = ([0; 4], 0);
     for line in BufReader::new(out).lines().map_while(Result::ok) {
-        let Some((_, told)) = line.split_once("durable ") else { continue };
-        let mut numbers = told.split(' ').filter_map(|number| number.parse::<u64>().ok());
+        let Some((_, reported)) = line.split_once("durable ") else { continue };
+        let mut numbers = reported.split(' ').filter_map(|number| number.parse::<u64>().ok());
         if let (Some(writer), Some(i)) = (numbers.next(), numbers.next()) {
             done[writer as usize] = i;
         }
         lines += 1;
-        if lines == said {
+        if lines == reports {
             child.kill().unwrap();
         }
     }
-    assert!(lines >= said, "the child ended before it was killed");
+    assert!(lines >= reports, "the child ended before it was killed");
     child.wait().unwrap();
     done
 }
@@ -84,12 +84,16 @@ fn a_kill_loses_no_acknowledged_write() {
     let path = dir.path().join("store.vde");
     let mut total = [0; 4];
     for round in 0..rounds {
-        let told = one_life(&path, 1 + round * 137 % 300);
+        let reported = one_life(&path, 1 + round * 137 % 300);
         let store: Vde = options().open(&path).unwrap();
         for writer in 0..4 {
             let next = store.get(format!("next/{writer}")).unwrap();
             let next = next.map_or(0, |next| u64::from_le_bytes(next.try_into().unwrap()));
-            assert!(next >= told[writer].max(total[writer]), "writer {writer}: {next} of {}", told[writer]);
+            assert!(
+                next >= reported[writer].max(total[writer]),
+                "writer {writer}: {next} of {}",
+                reported[writer]
+            );
             for i in next.saturating_sub(200)..next {
                 assert_eq!(store.get(format!("{writer}/{}", i % 200)).unwrap(), Some(value(i)));
             }

@@ -134,7 +134,7 @@ fn is_durable_when_yielded(options: &VdeOptions, seed: u64) -> bool {
     let mut rng = Rng::with_seed(seed);
     let store = options.clone().segment_size(1 << 18).background(false).open_device(disk.device()).unwrap();
     let (view, mut changes) = store.watch().unwrap();
-    let mut told = versions(&view);
+    let mut received = versions(&view);
     for _ in 0..60 {
         let hasty = store.with_durability(Durability::Buffered);
         write(if rng.bool() { &hasty } else { &store }, &mut rng);
@@ -143,7 +143,7 @@ fn is_durable_when_yielded(options: &VdeOptions, seed: u64) -> bool {
         }
         let mut newest = 0;
         while let Some(change) = changes.try_next().unwrap() {
-            apply(&mut told, &change);
+            apply(&mut received, &change);
             newest = change.version;
         }
         let left = VdeOptions::new().background(false).open_device(disk.crash(rng.u64(..)).device()).unwrap();
@@ -153,9 +153,9 @@ fn is_durable_when_yielded(options: &VdeOptions, seed: u64) -> bool {
     }
     store.flush().unwrap();
     while let Some(change) = changes.try_next().unwrap() {
-        apply(&mut told, &change);
+        apply(&mut received, &change);
     }
-    assert_eq!(told, versions(&store.read_view()));
+    assert_eq!(received, versions(&store.read_view()));
     true
 }
 

@@ -102,7 +102,7 @@ struct Scan<'a, F> {
     store: &'a Vde,
     report: Report,
     progress: Progress,
-    tell: F,
+    on_progress: F,
 }
 
 impl<F: FnMut(Progress)> Scan<'_, F> {
@@ -175,7 +175,7 @@ impl<F: FnMut(Progress)> Scan<'_, F> {
         self.progress.keys += 1;
         self.report.keys += 1;
         if self.progress.keys.is_multiple_of(1024) {
-            (self.tell)(self.progress);
+            (self.on_progress)(self.progress);
         }
         let (len, map) = match value.place {
             Place::Inline { bytes, .. } => (bytes.len() as u64, None),
@@ -259,8 +259,12 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn verify(&self, progress: impl FnMut(Progress)) -> Result<Report> {
-        let mut scan =
-            Scan { store: self, report: Report::default(), progress: Progress::default(), tell: progress };
+        let mut scan = Scan {
+            store: self,
+            report: Report::default(),
+            progress: Progress::default(),
+            on_progress: progress,
+        };
         let checked = self.shared().checked();
         if !self.recovery().beside_writer {
             let log = scan.log(checked.superblock.log);
@@ -275,7 +279,7 @@ impl Vde {
         for (tree, keys) in &checked.trees {
             scan.tree(tree, *keys, checked.superblock.catalog.offset)?;
         }
-        (scan.tell)(scan.progress);
+        (scan.on_progress)(scan.progress);
         Ok(scan.report)
     }
 }

@@ -13,13 +13,13 @@ use crate::container::device::Device;
 pub(super) struct SimFile {
     state: Arc<Mutex<State>>,
     /// How many of the disk's failures were reported to this file.
-    told: Mutex<u64>,
+    reported: Mutex<u64>,
 }
 
 impl SimFile {
     pub(super) fn open(state: Arc<Mutex<State>>) -> Self {
-        let told = Mutex::new(state.lock().known_when_opened());
-        Self { state, told }
+        let reported = Mutex::new(state.lock().known_when_opened());
+        Self { state, reported }
     }
 }
 
@@ -55,13 +55,13 @@ impl Device for SimFile {
             Ok(()) => state.save(),
             Err(error) => state.lose(error.kind()),
         }
-        let has_failed = state.has_news(*self.told.lock());
+        let has_failed = state.has_unreported(*self.reported.lock());
         drop(state);
         if has_failed {
             // Lets a concurrent sync receive the failure instead of this one.
             thread::yield_now();
         }
-        self.state.lock().tell(&mut self.told.lock())
+        self.state.lock().report(&mut self.reported.lock())
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -54,7 +54,7 @@ pub(super) struct State {
 struct Failures {
     count: u64,
     /// The newest failure that was reported to any file.
-    told: u64,
+    reported: u64,
     error: Option<io::ErrorKind>,
 }
 
@@ -203,21 +203,21 @@ impl State {
 
     /// The number of failures that were reported already. A file that is opened now does not receive them.
     pub(super) fn known_when_opened(&self) -> u64 {
-        self.failures.told
+        self.failures.reported
     }
 
     /// Whether there is a failure that was not reported to a file with `known` reported failures.
-    pub(super) fn has_news(&self, known: u64) -> bool {
+    pub(super) fn has_unreported(&self, known: u64) -> bool {
         known != self.failures.count
     }
 
     /// Reports to a file the failures that were not reported to it yet.
-    pub(super) fn tell(&mut self, known: &mut u64) -> io::Result<()> {
-        if !self.has_news(*known) {
+    pub(super) fn report(&mut self, known: &mut u64) -> io::Result<()> {
+        if !self.has_unreported(*known) {
             return Ok(());
         }
         *known = self.failures.count;
-        self.failures.told = self.failures.count;
+        self.failures.reported = self.failures.count;
         self.failures.error.map_or(Ok(()), |error| Err(error.into()))
     }
 

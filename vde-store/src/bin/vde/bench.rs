@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 use vde_store::{Durability, Vde};
 
-use crate::{Failure, at, tell};
+use crate::{Failure, at, print};
 
 #[derive(Args)]
 pub(crate) struct Workload {
@@ -88,5 +88,5 @@ pub(crate) fn run(workload: &Workload, as_json: bool) -> Result<(), Failure> {
         p50.unwrap_or_default(),
         p99.unwrap_or_default()
     );
-    tell(as_json, &value, &text)
+    print(as_json, &value, &text)
 }

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use vde_store::{Durability, Entry, Error, ReadView, UserMetadata, Vde};
 
-use crate::{Failure, at, counting, tell};
+use crate::{Failure, at, counting, print};
 
 /// Every regular file below `dir`, and every link to one. Links to directories are not followed, because they may
 /// form a cycle.
@@ -42,7 +42,7 @@ pub(crate) fn import(path: &Path, dir: &Path, as_json: bool) -> Result<(), Failu
     }
     store.flush()?;
     bar.finish_and_clear();
-    tell(as_json, &json!({ "keys": found.len() }), &format!("{} files imported", found.len()))
+    print(as_json, &json!({ "keys": found.len() }), &format!("{} files imported", found.len()))
 }
 
 #[cfg(unix)]
@@ -142,7 +142,7 @@ pub(crate) fn export(view: &ReadView, dir: &Path, salvage: bool, as_json: bool) 
         0 => format!("{keys} keys exported"),
         _ => format!("{keys} keys exported, {left_out} left out"),
     };
-    tell(as_json, &json!({ "keys": keys, "left_out": left_out }), &text)
+    print(as_json, &json!({ "keys": keys, "left_out": left_out }), &text)
 }
 
 fn export_entry(entry: &Entry, dir: &Path) -> Result<(), Failure> {

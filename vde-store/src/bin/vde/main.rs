@@ -292,7 +292,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Backup { store, path, salvage } => maintain::backup(store, path, *salvage, json),
         Command::Compact { store } => {
             let bytes = busy("compacting", || Ok(open(store)?.compact()?))?;
-            tell(json, &json!({ "bytes": bytes }), &format!("{bytes} bytes given back"))
+            print(json, &json!({ "bytes": bytes }), &format!("{bytes} bytes given back"))
         }
         Command::Bench(workload) => bench::run(workload, json),
         Command::Completions { shell } => {
@@ -314,7 +314,7 @@ fn reading() -> VdeOptions {
     VdeOptions::new().read_only(true)
 }
 
-fn tell(as_json: bool, value: &serde_json::Value, text: &str) -> Result<(), Failure> {
+fn print(as_json: bool, value: &serde_json::Value, text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     if as_json { writeln!(out, "{value}") } else { writeln!(out, "{text}") }.map_err(stdout)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use vde_store::{Health, Vde};
 
 use crate::values::shown;
-use crate::{Failure, busy, counting, open, reading, seconds, table, tell};
+use crate::{Failure, busy, counting, open, print, reading, seconds, table};
 
 pub(crate) fn stat(store: &Vde, as_json: bool) -> Result<(), Failure> {
     let stats = store.stats()?;
@@ -39,7 +39,7 @@ pub(crate) fn stat(store: &Vde, as_json: bool) -> Result<(), Failure> {
         "snapshots": stats.snapshots,
         "available_bytes": stats.available_bytes,
     });
-    tell(as_json, &value, &table(&value))
+    print(as_json, &value, &table(&value))
 }
 
 pub(crate) fn verify(store: &Vde, as_json: bool) -> Result<(), Failure> {
@@ -67,7 +67,7 @@ pub(crate) fn verify(store: &Vde, as_json: bool) -> Result<(), Failure> {
         text.push_str("\n  ");
         text.push_str(problem);
     }
-    tell(as_json, &value, &text)?;
+    print(as_json, &value, &text)?;
     if report.is_clean() { Ok(()) } else { Err(Failure::Damaged) }
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn backup(store: &Path, path: &Path, salvage: bool, as_json: bool) ->
         0 => format!("{keys} keys copied"),
         left_out => format!("{keys} keys copied, {left_out} left out"),
     };
-    tell(as_json, &json!({ "keys": keys, "left_out": left_out.len() }), &text)
+    print(as_json, &json!({ "keys": keys, "left_out": left_out.len() }), &text)
 }
 
 pub(crate) fn snapshot(store: &Path, name: Option<&str>, delete: bool, as_json: bool) -> Result<(), Failure> {
@@ -96,13 +96,17 @@ pub(crate) fn snapshot(store: &Path, name: Option<&str>, delete: bool, as_json: 
         Some(name) if delete => Ok(open(store)?.delete_snapshot(name)?),
         Some(name) => {
             let taken = open(store)?.snapshot(name)?;
-            tell(as_json, &json!({ "name": taken.name, "keys": taken.keys }), &format!("{} keys", taken.keys))
+            print(
+                as_json,
+                &json!({ "name": taken.name, "keys": taken.keys }),
+                &format!("{} keys", taken.keys),
+            )
         }
         None => {
             for taken in reading().open(store)?.list_snapshots() {
                 let value =
                     json!({ "name": taken.name, "keys": taken.keys, "created": seconds(taken.created) });
-                tell(as_json, &value, &format!("{}\t{} keys", shown(taken.name.as_bytes()), taken.keys))?;
+                print(as_json, &value, &format!("{}\t{} keys", shown(taken.name.as_bytes()), taken.keys))?;
             }
             Ok(())
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use vde_store::{ReadView, UserMetadata, Vde};
 
 use crate::files::write_whole;
-use crate::{Failure, at, bytes, seconds, stdout, table, tell};
+use crate::{Failure, at, bytes, print, seconds, stdout, table};
 
 pub(crate) fn put(store: &Path, key: &[u8], file: &Path, meta: &UserMetadata) -> Result<(), Failure> {
     if ["-", "@-"].iter().any(|name| file == Path::new(name)) {
@@ -81,7 +81,7 @@ pub(crate) fn stat(view: &ReadView, key: &[u8], as_json: bool) -> Result<(), Fai
         "checksum": format!("{:016x}", metadata.checksum),
         "user": metadata.user,
     });
-    tell(as_json, &value, &table(&value))
+    print(as_json, &value, &table(&value))
 }
 
 #[cfg(test)]
