@@ -46,7 +46,7 @@ impl Limits {
             return Err(Error::Cancelled);
         }
         match self.most {
-            Some((most, told)) if quads > most => Err(Error::TooManyChanges(told)),
+            Some((most, limit)) if quads > most => Err(Error::TooManyChanges(limit)),
             _ => Ok(()),
         }
     }

@@ -208,14 +208,14 @@ impl Dataset {
         node: TermId,
         graph: TermId,
         forwards: bool,
-        tell: &mut dyn FnMut(TermId),
+        visit: &mut dyn FnMut(TermId),
     ) -> Result<()> {
         let mut each = |predicate, without: &[TermId]| -> Result<()> {
             let (subject, object) = if forwards { (Some(node), None) } else { (None, Some(node)) };
             for quad in self.in_graph(subject, predicate, object, graph) {
                 let quad = quad?;
                 if !without.contains(&quad.predicate) {
-                    tell(if forwards { quad.object } else { quad.subject });
+                    visit(if forwards { quad.object } else { quad.subject });
                 }
             }
             Ok(())
@@ -223,23 +223,23 @@ impl Dataset {
         match path {
             Path::One(predicate) => each(Some(*predicate), &[]),
             Path::NoneOf(without) => each(None, without),
-            Path::Reverse(path) => self.follow(path, node, graph, !forwards, tell),
+            Path::Reverse(path) => self.follow(path, node, graph, !forwards, visit),
             Path::Sequence(a, b) => {
                 let (first, second) = if forwards { (a, b) } else { (b, a) };
                 let mut middles = Set::default();
                 self.follow(first, node, graph, forwards, &mut |middle| _ = middles.insert(middle))?;
-                middles.into_iter().try_for_each(|middle| self.follow(second, middle, graph, forwards, tell))
+                middles.into_iter().try_for_each(|middle| self.follow(second, middle, graph, forwards, visit))
             }
             Path::Alternative(a, b) => {
-                self.follow(a, node, graph, forwards, tell)?;
-                self.follow(b, node, graph, forwards, tell)
+                self.follow(a, node, graph, forwards, visit)?;
+                self.follow(b, node, graph, forwards, visit)
             }
             Path::AtMostOnce(path) => {
-                tell(node);
-                self.follow(path, node, graph, forwards, tell)
+                visit(node);
+                self.follow(path, node, graph, forwards, visit)
             }
             Path::Closure(closure) => {
-                self.reached(closure, node, graph, forwards)?.iter().for_each(|reached| tell(*reached));
+                self.reached(closure, node, graph, forwards)?.iter().for_each(|reached| visit(*reached));
                 Ok(())
             }
         }

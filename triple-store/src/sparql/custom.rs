@@ -40,7 +40,7 @@ impl Custom {
     }
 
     /// Adds the names of the aggregates to a parser. Otherwise the parser could not distinguish them from functions.
-    pub(super) fn tell(&self, parser: SparqlParser) -> SparqlParser {
+    pub(super) fn add_aggregates(&self, parser: SparqlParser) -> SparqlParser {
         self.aggregates.keys().cloned().fold(parser, SparqlParser::with_custom_aggregate_function)
     }
 

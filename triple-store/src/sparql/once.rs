@@ -46,7 +46,7 @@ impl Failure {
 }
 
 /// Registers the functions that look up the patterns.
-pub(super) fn tell(onces: Vec<Once>, mut evaluator: QueryEvaluator, context: &Context) -> QueryEvaluator {
+pub(super) fn register(onces: Vec<Once>, mut evaluator: QueryEvaluator, context: &Context) -> QueryEvaluator {
     for once in onces {
         let name = once.name.clone();
         // A pattern may use the patterns before it.
@@ -235,7 +235,7 @@ mod tests {
             options: QueryOptions::new(),
             dataset: None,
         };
-        let evaluator = tell(vec![once], QueryEvaluator::new(), &context);
+        let evaluator = register(vec![once], QueryEvaluator::new(), &context);
         let pattern = GraphPattern::Filter { expr, inner: GraphPattern::default().into() };
         let query = Query::Ask { dataset: None, pattern, base_iri: None };
         let empty = oxrdf::Dataset::new();

@@ -38,7 +38,7 @@ impl QueryOptions {
     }
 
     pub(super) fn parser(&self) -> Result<SparqlParser> {
-        let parser = self.custom.tell(SparqlParser::new());
+        let parser = self.custom.add_aggregates(SparqlParser::new());
         match &self.base_iri {
             None => Ok(parser),
             Some(iri) => parser
@@ -109,7 +109,7 @@ impl QueryOptions {
         }
         let dataset = query.dataset().cloned();
         let context = self.context(source, &prepared, dataset);
-        prepared.tell(improved, &context);
+        prepared.set_plan(improved, &context);
         Ok((query, prepared))
     }
 

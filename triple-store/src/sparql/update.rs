@@ -182,7 +182,7 @@ impl Transaction {
                 let plan = plan::improve(&mut pattern, &self.source, &rules.steps, using.is_none());
                 let mut prepared = options.query.evaluator(rules, &self.source, started, &measure);
                 let context = options.query.context(&self.source, &prepared, using.clone());
-                prepared.tell(plan, &context);
+                prepared.set_plan(plan, &context);
                 let Prepared { evaluator, token, failure, watchdog, terms, steps, meter } = prepared;
                 let (delete, insert) = (delete.clone(), insert.clone());
                 let base = update.base_iri.clone();

@@ -169,10 +169,10 @@ impl LoadOptions {
         self
     }
 
-    /// Refuses a document with more than `quads` quads. The error message names `told` as the limit.
+    /// Refuses a document with more than `quads` quads. The error message names `limit`.
     #[cfg(feature = "server")]
-    pub(crate) fn most_quads(mut self, quads: usize, told: usize) -> Self {
-        self.limits.most = Some((quads, told));
+    pub(crate) fn most_quads(mut self, quads: usize, limit: usize) -> Self {
+        self.limits.most = Some((quads, limit));
         self
     }
 

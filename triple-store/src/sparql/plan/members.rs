@@ -47,7 +47,7 @@ impl Lists {
     }
 
     /// Registers the functions that search the lists.
-    pub(in super::super) fn tell(self, evaluator: QueryEvaluator) -> QueryEvaluator {
+    pub(in super::super) fn register(self, evaluator: QueryEvaluator) -> QueryEvaluator {
         self.0.into_iter().fold(evaluator, |evaluator, (name, list)| {
             evaluator.with_custom_function(name, move |arguments| {
                 let [sought] = arguments else { return None };

@@ -27,12 +27,12 @@ pub(in crate::sparql) struct Prepared {
 
 impl Prepared {
     /// Passes the plan to the evaluator.
-    pub(in crate::sparql) fn tell(&mut self, plan: plan::Plan, context: &Context) {
-        let mut evaluator = plan.lists.tell(std::mem::take(&mut self.evaluator));
+    pub(in crate::sparql) fn set_plan(&mut self, plan: plan::Plan, context: &Context) {
+        let mut evaluator = plan.lists.register(std::mem::take(&mut self.evaluator));
         if plan.calls_functions {
             evaluator = functions::for_plan(evaluator, &self.terms);
         }
-        self.evaluator = once::tell(plan.onces, evaluator, context);
+        self.evaluator = once::register(plan.onces, evaluator, context);
     }
 }
 
