@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use oxrdf::{GraphName, NamedNode};
 use percent_encoding::percent_decode_str;
 
-/// rdflib's name of the default graph of a `Dataset`. It names this graph in each request, and wraps the patterns of an
-/// update in it.
+/// rdflib's name of the default graph of a `Dataset`. rdflib names this graph in each request, and wraps the patterns
+/// of an update in it.
 const RDFLIB: &str = "urn:x-rdflib:default";
 
 /// The operation that a request asks for.
@@ -115,7 +115,7 @@ pub(super) fn operation(
                 if name.contains("named") { &mut graphs.named } else { &mut graphs.default }.push(graph);
                 *slot = Some(graphs);
             }
-            // Clients name a syntax by these parameters, and by `Accept` too.
+            // `explain` is read elsewhere. The others name a syntax, and clients that send them send `Accept` too.
             "explain" | "format" | "output" | "results" => {}
             _ => return Err(unknown(&name)),
         }
