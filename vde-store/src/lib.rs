@@ -44,8 +44,8 @@
 //! pinned values also keep the file locked until they are dropped. A kill or a power cut before the store is closed
 //! may lose buffered writes that are not synced yet.
 //!
-//! A child process that starts another program (`std::process::Command`) does not disturb the store. A forked copy of the
-//! process must not use it: the copy has none of the store's threads.
+//! A child process that starts another program (`std::process::Command`) does not disturb the store. A forked copy of
+//! the process must not use the store: the copy has none of the store's threads.
 //!
 //! # When something is damaged
 //!

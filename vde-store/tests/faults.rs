@@ -208,9 +208,9 @@ fn superblocks(contents: &[u8]) -> [&[u8]; 2] {
     [&contents[..4096], &contents[4096..8192]]
 }
 
-/// A checkpoint's last sync fails and tears its superblock on the disk. The store is opened in the same boot, in which the
-/// page cache has the intact superblock. The power fails while the next superblock is written over the other one, which is
-/// the only intact one on the disk. Returns what was lost.
+/// A checkpoint's last sync fails and tears its superblock on the disk. The store is opened in the same boot, in
+/// which the page cache has the intact superblock. The power fails while the next superblock is written over the
+/// other one, which is the only intact one on the disk. Returns what was lost.
 fn lost_by_a_torn_superblock(bug: Option<Bug>) -> Vec<String> {
     // A failed sync writes some pages nevertheless. The number of calls before it decides which.
     let begin = |calls_before: u64| {

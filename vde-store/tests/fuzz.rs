@@ -82,7 +82,8 @@ fn targets(image: &[u8]) -> [Target<'_>; 3] {
     ]
 }
 
-/// Writes seeds for the fuzzers: `VDE_FUZZ_SEEDS=DIR cargo test -p vde-store --test fuzz`. Without the variable it does nothing.
+/// Writes seeds for the fuzzers: `VDE_FUZZ_SEEDS=DIR cargo test -p vde-store --test fuzz`. Without the variable, it
+/// does nothing.
 #[test]
 fn write_seeds() {
     let Ok(dir) = std::env::var("VDE_FUZZ_SEEDS") else { return };

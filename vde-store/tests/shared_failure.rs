@@ -32,8 +32,8 @@ struct Stage {
     step: Step,
 }
 
-/// A device on which a checkpoint syncs at the same time as a writer. The checkpoint's sync fails because of the writer's page.
-/// The writer's own sync returns first, and succeeds.
+/// A device on which a checkpoint syncs at the same time as a writer. The checkpoint's sync fails because of the
+/// writer's page. The writer's own sync returns first, and succeeds.
 struct TellsTheCheckpoint {
     disk: SimDisk,
     file: Arc<dyn Device>,

@@ -60,8 +60,8 @@ impl Drop for Engine {
     }
 }
 
-/// A handle to an open store. Clones are cheap and share the store, between threads too; it is closed when the last one is
-/// dropped.
+/// A handle to an open store. Clones are cheap and share the store, between threads too. The store is closed when the
+/// last handle is dropped.
 ///
 /// Every read that begins after a write was acknowledged sees that write. The methods block; [`AsyncVde`] has the
 /// same ones as `async fn`.

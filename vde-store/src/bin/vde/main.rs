@@ -20,8 +20,8 @@ use vde_store::{Error, ReadView, Vde, VdeOptions};
 ///
 /// Keys and values are bytes. A key that a terminal or JSON cannot show as text is escaped.
 ///
-/// Exit codes: 0 done; 1 the operation failed; 2 the command line is wrong; 3 there is no such key or snapshot; 4 stored
-/// bytes are damaged.
+/// Exit codes: 0 done; 1 the operation failed; 2 the command line is wrong; 3 there is no such key or snapshot; 4
+/// stored bytes are damaged.
 #[derive(Parser)]
 #[command(name = "vde", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {

@@ -27,7 +27,8 @@ pub use batch::AsyncBatch;
 /// No poll blocks. The following operations run on the thread pool of the crate `blocking`, and the task waits for
 /// them:
 ///
-/// - a write that cannot be logged at once: its key is being updated, checkpoints lag behind, or it has more than 64 KiB;
+/// - a write that cannot be logged at once: its key is being updated, checkpoints lag behind, or it has more than 64
+///   KiB;
 /// - every [`update`](Self::update), because its closure, or the write of the new value, may take long;
 /// - reading a whole value of more than 64 KiB;
 /// - operations that always take long: opening, closing, checkpoints, snapshots, verify, backup, compact.
