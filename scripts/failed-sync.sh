@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tests a failed sync on a real kernel. The store is on a loop device whose backing file runs out of space. A put fails,
-# because the kernel cannot write its page back. The page stays in the cache, and is marked clean. Then there is space again.
-# The store is opened in the same boot, and more puts are acknowledged. Then the page cache is dropped, as in a reboot. Every
-# acknowledged put has to be there.
+# because the kernel cannot write its page back. The page stays in the cache, and is marked clean. Then space is freed. The
+# store is opened in the same boot, and more puts are acknowledged. Then the page cache is dropped, as in a reboot. Every
+# acknowledged put must still be there.
 #
 # Needs root, loop devices and mkfs.ext4. `scripts/failed-sync.sh [VDE]`: VDE is the command to test. Without it,
 # the script builds the command.
@@ -62,14 +62,14 @@ for i in 1 2 3; do
   "$vde" put "$store" "after $i" "$work/value"
   acknowledged+=("after $i")
 done
-echo "there is space again: three puts were acknowledged"
+echo "space was freed: three puts were acknowledged"
 detach
 attach
 "$vde" verify "$store"
 for key in "${acknowledged[@]}"; do
   "$vde" get "$store" "$key" | cmp --silent - "$work/value" || {
-    echo "after the page cache was dropped, '$key' is not what was acknowledged"
+    echo "after the page cache was dropped, the value of '$key' is not the acknowledged one"
     exit 1
   }
 done
-echo "the page cache was dropped: all that was acknowledged is there"
+echo "the page cache was dropped: every acknowledged put is still there"

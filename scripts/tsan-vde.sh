@@ -4,8 +4,8 @@
 #
 # No suppression hides a race of the store: tsan.supp lists accesses that threads, Arcs and OnceLocks of std order without
 # ThreadSanitizer seeing it. crossbeam-epoch replaces its fences by operations that ThreadSanitizer understands. The first
-# thread that needs its collector makes it, through a OnceLock of std. ThreadSanitizer would report that for tests that run
-# side by side, so they run one after the other. One test uses the thread pool of the crate `blocking`, which synchronises by
+# thread that needs its collector makes it, through a OnceLock of std. ThreadSanitizer would report a race there if tests ran
+# in parallel, so they run one after the other. One test uses the thread pool of the crate `blocking`, which synchronises by
 # std alone. That test is left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
