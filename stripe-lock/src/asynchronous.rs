@@ -8,10 +8,11 @@
 //! |---|---|
 //! | a stripe of a mutex, without its data | 1 byte |
 //! | a stripe of a read-write lock or semaphore, without its data | 4 bytes |
-//! | a bucket; a set has four for each processor, and at least one for 256 stripes | 128 bytes |
-//! | a stripe with waiters, in addition (all of them together: at most 32 bytes for each stripe of the set) | 43 to 85 bytes |
+//! | a bucket; a set has four for each processor, and at least one for every 256 stripes | 128 bytes |
+//! | a stripe with waiters, in addition | 43 to 85 bytes |
 //!
-//! The memory of the last row is kept after the waits and used again.
+//! The memory of the last row is in total at most 32 bytes times the number of stripes of the set. It is kept after the
+//! waits and used again.
 //!
 //! # How it works
 //!

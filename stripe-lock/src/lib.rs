@@ -31,7 +31,7 @@
 //! |---|---|---|
 //! | threads, data in the lock | [`StripedMutex`] | debug builds panic instead of hanging, and name both places |
 //! | threads, long sections, nearly all of them reads | [`StripedRwLock`] | the same |
-//! | code that locks what it already holds | [`StripedReentrantMutex`] | nothing: a thread may lock a stripe again |
+//! | code that locks a key which it already holds | [`StripedReentrantMutex`] | nothing: a thread may lock a stripe again |
 //! | keys that must not wait for each other, data elsewhere | [`KeyedMutex`] | debug builds panic if a thread waits for a key that it holds |
 //! | the same, and a lock is held over an `.await` | [`AsyncKeyedMutex`] | nothing |
 //! | tasks that hold a lock over an `.await`; tasks and threads on the same keys | [`AsyncStripedMutex`], [`AsyncStripedRwLock`] | the feature `diagnose` reports it |
@@ -51,8 +51,8 @@
 //! | several keys | [`lock_many`](StripedMutex::lock_many) | [`lock_many(..).await`](AsyncStripedMutex::lock_many) |
 //! | all stripes | [`lock_all`](StripedMutex::lock_all) | [`lock_all().await`](AsyncStripedMutex::lock_all) |
 //!
-//! Read-write locks have `read`, `write` and `upgradable_read` in the same forms, and
-//! [`batch`](StripedRwLock::batch) for keys of which some are read and some written.
+//! Read-write locks have `read`, `write` and `upgradable_read` in the same forms. Their
+//! [`batch`](StripedRwLock::batch) locks some keys for reading and others for writing.
 //!
 //! # Not for
 //!

@@ -100,7 +100,7 @@ fn two_tasks_that_cross_are_found() {
     let mut stripes = cycle(&diagnosis);
     stripes.sort_unstable();
     assert_eq!(stripes, [1, 3]);
-    assert!(diagnosis.to_string().contains("2 tasks wait in a circle, unless"), "{diagnosis}");
+    assert!(diagnosis.to_string().contains("2 tasks wait in a cycle, unless"), "{diagnosis}");
     assert_eq!(diagnosis.claims().iter().filter(|claim| claim.standing == Standing::Waits).count(), 3);
     drop((one, bystander));
     assert!(locks.diagnose().cycles().is_empty(), "without it there is no cycle");
@@ -308,7 +308,7 @@ fn threads_that_wait_for_each_other_are_certain() {
     });
     let [found] = seen.cycles() else { panic!("one: {seen}") };
     assert!(found.is_certain() && found.blocked().len() == 2, "{seen}");
-    assert!(seen.to_string().contains("deadlock: 2 threads wait in a circle:"), "{seen}");
+    assert!(seen.to_string().contains("deadlock: 2 threads wait in a cycle:"), "{seen}");
 }
 
 #[test]

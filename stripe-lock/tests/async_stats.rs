@@ -203,5 +203,5 @@ async fn shown_as_a_table() {
     let hottest: Vec<_> = lines[2].split_whitespace().collect();
     assert_eq!(hottest[..4], [&*locks.stripe_of(&1).to_string(), "1", "1", "1"]);
     assert_eq!(lines.len(), 2 + stats.stripes().len().min(8));
-    assert!(AsyncStripedMutex::<u64>::new(1).stats().to_string().contains("not told apart"));
+    assert!(AsyncStripedMutex::<u64>::new(1).stats().to_string().contains("false contention unknown"));
 }

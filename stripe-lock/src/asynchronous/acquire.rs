@@ -202,7 +202,7 @@ impl<P: Deref<Target: LockSet>, A: Access> Future for Acquire<P, A> {
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: as in `poll_checked`, which this doesn't call: a guard inside a result would be copied.
+        // SAFETY: as in `poll_checked`. It isn't called here, because a guard inside a `Result` would be copied.
         let this = unsafe { self.get_unchecked_mut() };
         match this.enter(cx) {
             Some(guard) => Poll::Ready(guard),

@@ -51,7 +51,7 @@ impl fmt::Display for TaskId {
 pub enum Standing {
     /// Holds it: by a guard, or by a future that waits for more stripes.
     Holds,
-    /// Was granted it by a release, and has not been polled since. A future that is put aside stays so.
+    /// Was granted it by a release, and has not been polled since. A future that is put aside stays in this state.
     Granted,
     /// Waits in its queue.
     Waits,
@@ -76,7 +76,7 @@ pub enum Standing {
 pub struct Claim {
     /// The stripe.
     pub stripe: usize,
-    /// Whether it is held or wanted alone, or together with others.
+    /// Whether it is held or wanted exclusively. If not, other holders may share it.
     pub exclusive: bool,
     /// How it is claimed.
     pub standing: Standing,
@@ -247,7 +247,7 @@ impl Census {
         });
     }
 
-    /// Adds what a waiter has and what it waits for.
+    /// Adds the stripes that a waiter holds, and the one that it waits for.
     fn add_waiter(&mut self, node: &Node, fields: &Fields) {
         let (State::Waiting(at) | State::Notified(at)) = node.state() else { return };
         let (waiter, address) = (&fields.note, std::ptr::from_ref(node) as usize);
@@ -272,7 +272,7 @@ impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.task {
             Some(task) => write!(f, "{task}")?,
-            None => f.write_str("a task unknown")?,
+            None => f.write_str("an unknown task")?,
         }
         let mode = if self.exclusive { "alone" } else { "shared" };
         let Self { stripe, age, at, .. } = self;

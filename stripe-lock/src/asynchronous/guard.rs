@@ -11,7 +11,7 @@ use super::kind::{Access, Write};
 use super::release;
 use super::sealed::LockSet;
 
-/// Holds a stripe, and releases it when it is dropped. What all guards of one stripe have in common.
+/// Holds a stripe, and releases it when it is dropped. All guards of one stripe contain it.
 pub(super) struct Hold<P: Deref<Target: LockSet>, A: Access> {
     pub(super) set: P,
     pub(super) place: Place,

@@ -3,7 +3,7 @@
 use super::sealed::{AccessParts, KindParts, PlainAccess, SharedPointer, UniquePointer};
 use super::word::Mode;
 
-/// What sort of lock every stripe is: [`MutexKind`], [`RwLockKind`] or [`SemaphoreKind`].
+/// The kind of lock that every stripe is: [`MutexKind`], [`RwLockKind`] or [`SemaphoreKind`].
 ///
 /// The trait is sealed. It has no methods.
 ///

@@ -81,7 +81,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AsyncMultiGuard<P, N> {
         self.record = self.set.queue().monitor.record(taker, modes(&self.plan));
     }
 
-    /// How many stripes are held. There are fewer than named keys if keys share a stripe.
+    /// How many stripes are held: one for each named key, or fewer if keys share a stripe.
     ///
     /// # Examples
     ///
@@ -130,7 +130,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> AsyncMultiGuard<P, N> {
         AsyncMultiIter { guard: self, rest: self.stripes().iter() }
     }
 
-    /// The stripes that are held exclusively, each with its data to change, in ascending order.
+    /// The stripes that are held exclusively, each with mutable access to its data, in ascending order.
     ///
     /// # Examples
     ///
@@ -218,8 +218,8 @@ where
         self.stripes().contains(stripe).then(|| unsafe { &*self.set.value(stripe) })
     }
 
-    /// The data of the stripe of `key` to change, if that stripe is held exclusively. The stripes of a mutex and of
-    /// `write_many` are held exclusively, those of `read_many` are not.
+    /// Mutable access to the data of the stripe of `key`, if that stripe is held exclusively. The stripes of a mutex
+    /// and of `write_many` are held exclusively, those of `read_many` are not.
     ///
     /// # Examples
     ///
@@ -239,7 +239,8 @@ where
         self.writes(stripe).then(|| unsafe { &mut *self.set.value(stripe) })
     }
 
-    /// The data of the stripes of two keys to change, if both are held exclusively. They may be the same stripe.
+    /// Mutable access to the data of the stripes of two keys, if both are held exclusively. It is [`Pair::Same`] if
+    /// the keys share a stripe.
     ///
     /// # Examples
     ///
@@ -375,8 +376,8 @@ impl<P: Deref<Target: LockSet>, N: Plan> DoubleEndedIterator for AsyncMultiIter<
 
 impl<P: Deref<Target: LockSet>, N: Plan> FusedIterator for AsyncMultiIter<'_, P, N> {}
 
-/// The stripes that an [`AsyncMultiGuard`] holds exclusively, each with its data to change, in ascending order. Made by
-/// [`iter_mut`](AsyncMultiGuard::iter_mut).
+/// The stripes that an [`AsyncMultiGuard`] holds exclusively, each with mutable access to its data, in ascending order.
+/// Made by [`iter_mut`](AsyncMultiGuard::iter_mut).
 ///
 /// It is `Send` and `Sync` if the guard is.
 ///

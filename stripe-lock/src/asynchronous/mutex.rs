@@ -15,9 +15,9 @@ use super::plan::UniformPlan;
 use super::set::AsyncStriped;
 use crate::shared::hash::DefaultHasher;
 
-/// An async mutex for every key: a fixed number of one-byte mutexes, one of which belongs to each key.
+/// An async mutex for every key: a fixed number of one-byte mutexes. Each key belongs to one of them.
 ///
-/// It may be held across an `.await`. It works on every runtime, and without one by its `blocking_` methods; threads
+/// It may be held across an `.await`. It works on every runtime and, by its `blocking_` methods, without one. Threads
 /// and tasks wait in the same queues.
 ///
 /// **`T` belongs to the stripe, not to the key**: keys that share a stripe share its `T`.

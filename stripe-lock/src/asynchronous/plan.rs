@@ -1,4 +1,4 @@
-//! Plans: the stripes that an acquisition of several takes, each with its mode.
+//! Plans: the stripes that one acquisition takes, each with its mode.
 
 use super::instrument::Place;
 use super::kind::Access;
@@ -89,12 +89,12 @@ pub struct MixedPlan {
     writes: Writes,
 }
 
-/// Which stripes of a set are written.
+/// Which stripes of a plan are written.
 #[derive(Debug)]
 enum Writes {
-    /// The stripes whose position in the set has its bit set.
+    /// One bit for each stripe, at the stripe's position in the set.
     Places(u64),
-    /// The stripes of a set that has no positions.
+    /// The written stripes, if the set is too large for positions.
     Many(Box<StripeSet>),
 }
 

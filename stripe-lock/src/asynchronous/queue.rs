@@ -39,8 +39,8 @@ pub(super) struct Head {
 #[cfg(not(any(loom, feature = "stats")))]
 const _: () = assert!(size_of::<Head>() <= 32);
 
-/// For all of these: `node` and every node linked in this queue are alive, pinned and open, and the caller holds the
-/// lock of the bucket. [`Waiter`](super::waiter::Waiter) sees to that.
+/// In all unsafe methods, `node` and every node linked in this queue are alive, pinned and open, and the caller holds
+/// the lock of the bucket. [`Waiter`](super::waiter::Waiter) guarantees that.
 impl Head {
     fn name(stripe: usize) -> u32 {
         stripe as u32 + 1
@@ -269,7 +269,8 @@ impl Queue {
     pub(super) fn lock_node(&self, node: &Node) -> Option<(Locked<'_>, usize)> {
         loop {
             let locked = self.lock(node.state().queued_at()?);
-            // A release may have moved the node to another queue before the lock was taken. From here on none can.
+            // A release may have moved the node to another queue before the lock was taken. From here on, no release
+            // can move it.
             let stripe = node.state().queued_at()?;
             if locked.holds(stripe) {
                 return Some((locked, stripe));
@@ -307,7 +308,7 @@ impl Locked<'_> {
         self.bucket.find(stripe).map(|at| &self.bucket.slots[at])
     }
 
-    /// Removes the head of a stripe if it has nothing to remember.
+    /// Removes the head of a stripe if it has no waiters, no added permits and no counts.
     #[inline]
     pub(super) fn tidy(&mut self, stripe: usize) {
         let Some(at) = self.bucket.find(stripe) else { return };

@@ -15,7 +15,7 @@ use super::plan::{MixedPlan, UniformPlan};
 use super::set::AsyncStriped;
 use crate::shared::hash::DefaultHasher;
 
-/// An async read-write lock for every key: a fixed number of four-byte locks, one of which belongs to each key.
+/// An async read-write lock for every key: a fixed number of four-byte locks. Each key belongs to one of them.
 ///
 /// It is like [`AsyncStripedMutex`](crate::AsyncStripedMutex), but several readers can hold a stripe at the same
 /// time.

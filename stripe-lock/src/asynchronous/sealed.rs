@@ -1,5 +1,5 @@
-//! What guards and futures need of a set. The module is private and none of its traits is exported. So no code
-//! outside the crate can call them, and reach a word, a value or a queue.
+//! What guards and futures need from a set. The module is private and none of its traits is exported. So no code
+//! outside the crate can call their methods to reach a word, a value or a queue.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;

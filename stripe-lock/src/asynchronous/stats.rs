@@ -247,7 +247,7 @@ impl fmt::Display for AsyncStats {
         )?;
         match self.false_contention() {
             Some(part) => writeln!(f, "{:.0} % of the contention false", part * 100.0)?,
-            None => writeln!(f, "not told apart")?,
+            None => writeln!(f, "false contention unknown")?,
         }
         writeln!(
             f,

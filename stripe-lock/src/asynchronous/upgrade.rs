@@ -17,7 +17,7 @@ use super::waiter::{Held, UNLIMITED, Waiter, Want};
 use super::word::{self, Mode};
 use super::{AsyncStripedRwLock, Checked};
 
-/// Holds the stripe in a weaker way from now on.
+/// Changes the hold to a weaker mode, without releasing the stripe.
 fn weaken<P: Deref<Target: LockSet>, A: Access, B: PlainAccess + Access>(
     hold: Hold<P, A>,
 ) -> AsyncGuard<P, B> {
@@ -35,7 +35,7 @@ impl<P, K: ?Sized, T, S> AsyncGuard<P, Write>
 where
     P: Deref<Target = AsyncStripedRwLock<K, T, S>>,
 {
-    /// Reads the stripe from now on, without releasing it in between: other readers may join.
+    /// Turns a writer into a reader without releasing the stripe. Other readers may enter.
     ///
     /// # Examples
     ///
@@ -51,8 +51,7 @@ where
         weaken(guard.hold)
     }
 
-    /// Reads the stripe from now on, with the right to upgrade, without releasing it in between: other readers may
-    /// join.
+    /// Turns a writer into a reader with the right to upgrade, without releasing the stripe. Other readers may enter.
     ///
     /// # Examples
     ///
@@ -89,8 +88,8 @@ where
         weaken(guard.hold)
     }
 
-    /// Waits until the other readers have released the stripe, and writes from then on. It comes before all waiters
-    /// in the queue, so the data does not change in between.
+    /// Waits until the other readers have released the stripe, and becomes its writer. It comes before all waiters in
+    /// the queue, so the data does not change in between.
     ///
     /// # Panics
     ///
@@ -121,7 +120,7 @@ where
         Upgrade { hold: Some(guard.hold), waiter: Waiter::new(watch) }
     }
 
-    /// Writes from now on if there are no other readers.
+    /// Turns an upgradable reader into a writer if there are no other readers.
     ///
     /// # Errors
     ///

@@ -101,7 +101,7 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
             _ => set.id.check(&wanted, &holding),
         }
         let Some(guard) = Self::take(set, wanted, holding, Wait) else {
-            unreachable!("waiting ends with the stripes")
+            unreachable!("a wait without a limit gets the stripes")
         };
         guard
     }
@@ -180,8 +180,8 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
         MultiIter::new(self)
     }
 
-    /// The stripes that are held exclusively, each with its data to change, in ascending order. Stripes that a batch
-    /// holds for reading are left out.
+    /// The stripes that are held exclusively, each with mutable access to its data, in ascending order. Stripes that a
+    /// batch holds for reading are left out.
     ///
     /// # Examples
     ///
@@ -284,8 +284,8 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
         self.stripes.contains(index).then(|| unsafe { &*stripe.data() })
     }
 
-    /// The data of the stripe of `key` to change, if that stripe is held exclusively. The stripes of a mutex and of
-    /// `write_many` are held exclusively, those of `read_many` are not.
+    /// Mutable access to the data of the stripe of `key`, if that stripe is held exclusively. The stripes of a mutex
+    /// and of `write_many` are held exclusively, those of `read_many` are not.
     ///
     /// # Examples
     ///
@@ -307,8 +307,8 @@ impl<P: Handle<Hasher: BuildHasher>, H: Holding<P::Raw>> MultiGuard<P, H> {
         self.changes(index).then(|| unsafe { &mut *stripe.data() })
     }
 
-    /// The data of the stripes of two keys to change, if both are held exclusively. It is [`Pair::Same`] if the keys
-    /// share a stripe.
+    /// Mutable access to the data of the stripes of two keys, if both are held exclusively. It is [`Pair::Same`] if
+    /// the keys share a stripe.
     ///
     /// # Examples
     ///

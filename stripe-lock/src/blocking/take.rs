@@ -12,7 +12,7 @@ use crate::blocking::watch::watch;
 use crate::shared::hash::Located;
 
 /// The message for a case that can't happen: a wait without a limit fails.
-const WAITED: &str = "waiting ends with the stripe";
+const WAITED: &str = "a wait without a limit gets the stripe";
 
 /// A guard that keeps the whole set alive.
 type ArcGuard<K, T, L, S, M> = Guard<ArcStripe<K, T, L, S>, L, T, M>;

@@ -67,7 +67,7 @@ impl<P: Deref<Target: LockSet> + Unpin, A: Access> Future for Enqueued<P, A> {
     type Output = AsyncGuard<P, A>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing in here is pinned but what is in the box.
+        // SAFETY: only the future in the box is pinned, and it stays there.
         match unsafe { &mut self.get_unchecked_mut().0 } {
             Turn::Ready(guard) => Poll::Ready(guard.take().expect(FINISHED)),
             Turn::Waiting(future) => future.as_mut().poll(cx),

@@ -179,7 +179,7 @@ impl<P: Deref<Target: LockSet>, N: Plan> Future for AcquireMany<P, N> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: as in `poll_checked`, which this doesn't call: a guard inside a result would be copied.
+        // SAFETY: as in `poll_checked`. It isn't called here, because a guard inside a `Result` would be copied.
         let this = unsafe { self.get_unchecked_mut() };
         match this.enter() {
             // SAFETY: as there.

@@ -93,11 +93,11 @@ impl fmt::Display for Cycle {
             (1, false) => {
                 writeln!(f, "one task waits for itself, unless another branch of it releases the stripe:")?;
             }
-            (tasks, true) => writeln!(f, "deadlock: {tasks} threads wait in a circle:")?,
+            (tasks, true) => writeln!(f, "deadlock: {tasks} threads wait in a cycle:")?,
             (tasks, false) => {
                 writeln!(
                     f,
-                    "{tasks} tasks wait in a circle, unless another branch of one of them releases its stripe:"
+                    "{tasks} tasks wait in a cycle, unless another branch of one of them releases its stripe:"
                 )?;
             }
         }
@@ -111,7 +111,7 @@ struct Stripe {
     waiters: Range<usize>,
     /// The first waiter whose task is stuck: those behind it can't be served.
     reached: usize,
-    /// How many holders are stuck, of all and of the exclusive ones.
+    /// How many holders are stuck, and how many of these are exclusive.
     stuck: [usize; 2],
 }
 
@@ -121,8 +121,9 @@ struct Search<'c> {
     /// Whether the holders of a stripe share a limited number of permits.
     limited: bool,
     stripes: Vec<Stripe>,
-    /// The claims of each task, and for each claim its stripe.
+    /// The claims of each task.
     of_task: HashMap<TaskId, Vec<usize>>,
+    /// The stripe of each claim.
     stripe_of: Vec<usize>,
     stuck: HashMap<TaskId, bool>,
 }
@@ -197,8 +198,7 @@ impl<'c> Search<'c> {
         task.is_some_and(|task| self.stuck.get(&task).copied().unwrap_or(false))
     }
 
-    /// Whether a waiter whose predecessors in the queue all continue is served in the end, because enough holders
-    /// continue.
+    /// Whether so many holders continue that a waiter is served in the end. All waiters before it continue.
     fn is_served(&self, wait: &Claim, stripe: &Stripe) -> bool {
         let holders = stripe.holders.len();
         if self.limited {

@@ -1,4 +1,4 @@
-//! What the features `stats`, `diagnose` and `tracing` record of a set, its guards and its waiters. Without them
+//! What the features `stats`, `diagnose` and `tracing` record about a set, its guards and its waiters. Without them
 //! every type here is empty and every function does nothing, so the rest of the module has no `cfg`.
 
 mod place;
@@ -69,7 +69,7 @@ impl Site {
     }
 }
 
-/// What is recorded of one waiter while it is in a queue, under the lock of its bucket.
+/// The record of one waiter while it is in a queue. Protected by the lock of its bucket.
 pub(super) struct WaiterNote {
     /// When it joined the queue.
     pub(super) since: Moment,
@@ -205,7 +205,7 @@ impl Record {
     );
 }
 
-/// What is recorded of a set.
+/// The records of a set.
 pub(super) struct Monitor {
     /// How often each stripe was taken.
     #[cfg(feature = "stats")]
@@ -245,7 +245,7 @@ impl Monitor {
         stripes.for_each(|stripe| self.count(stripe));
     }
 
-    /// That guard is put on record.
+    /// Puts a guard of these stripes on record.
     #[inline(always)]
     pub(super) fn record(&self, taker: Taker, stripes: impl Iterator<Item = (usize, Mode)>) -> Record {
         #[cfg(feature = "diagnose")]

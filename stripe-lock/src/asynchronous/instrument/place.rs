@@ -127,7 +127,7 @@ mod tests {
 
     #[cfg(feature = "stats")]
     #[test]
-    fn fingerprints_meet_by_chance_as_often_as_is_said() {
+    fn unequal_keys_have_equal_fingerprints_as_often_as_documented() {
         let all: Vec<_> = (0..16_u64).map(|top| Fingerprint::of(top << 60)).collect();
         let pairs = all.iter().flat_map(|one| all.iter().map(move |other| one == other));
         let (same, count) = pairs.fold((0, 0), |(same, all), met| (same + u32::from(met), all + 1));
@@ -135,7 +135,7 @@ mod tests {
         assert!(all.iter().all(|key| (2..=14).contains(&key.to_bits())), "15 is an upgradable reader");
         assert_eq!(Fingerprint::UNKNOWN.matches(Fingerprint::of(0).to_bits()), None);
         assert_eq!(Fingerprint::of(0).matches(Fingerprint::UNKNOWN.to_bits()), None);
-        assert_eq!(Fingerprint::of(0).matches(0), None, "nobody holds it");
+        assert_eq!(Fingerprint::of(0).matches(0), None, "there is no holder");
         assert_eq!(Fingerprint::of(3 << 60).matches(3), Some(true));
         assert_eq!(Fingerprint::of(3 << 60).matches(4), Some(false));
     }

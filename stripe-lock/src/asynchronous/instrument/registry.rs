@@ -97,7 +97,7 @@ impl Registry {
         all.find(|holder| holder.stripes.iter().any(|held| held.0 == stripe)).map(|holder| holder.site)
     }
 
-    /// Shows every holder with its number.
+    /// Calls `see` with every holder and its number.
     pub(in crate::asynchronous) fn each(&self, mut see: impl FnMut(u64, &Holder)) {
         self.0.lock().by_id.iter().for_each(|(&id, holder)| see(id, holder));
     }

@@ -5,11 +5,11 @@
 //! | state | in a queue | what may access the rest of the node | becomes |
 //! |---|---|---|---|
 //! | `Idle` | no | its future | `Resume`, when the future has to wait |
-//! | `Resume(stripe)`: holds what it wants below `stripe`, and its future has to continue from there | no | its future | `Waiting`; `Granted` |
+//! | `Resume(stripe)`: holds the wanted stripes below `stripe`, and its future has to continue from there | no | its future | `Waiting`; `Granted` |
 //! | `Waiting(stripe)` | yes | the holder of the lock of the stripe's bucket | `Notified`; and, unlinked, any of the others |
 //! | `Notified(stripe)`: first in the queue and woken, to compete with newcomers | yes | the same | `Waiting`, if a newcomer was faster; and, unlinked, any of the others |
-//! | `Granted`: has all that it wants | no | its future | `Idle` |
-//! | `Closed(stripe)`: holds what it wants below `stripe`, and the set was closed | no | its future | `Idle` |
+//! | `Granted`: holds all wanted stripes | no | its future | `Idle` |
+//! | `Closed(stripe)`: holds the wanted stripes below `stripe`, and the set was closed | no | its future | `Idle` |
 //!
 //! When a node is unlinked, the last write to it changes the state, with Release. Its future loads the state with
 //! Acquire, so it sees everything that was written before, and claims what it was granted without a lock. A node

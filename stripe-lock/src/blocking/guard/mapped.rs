@@ -293,7 +293,7 @@ where
 
     #[inline]
     fn deref(&self) -> &U {
-        // SAFETY: the guard holds the stripe, and the part was reached through its data, or lives for good.
+        // SAFETY: the guard holds the stripe, and the part was reached through the stripe's data or is `'static`.
         unsafe { &*self.part }
     }
 }

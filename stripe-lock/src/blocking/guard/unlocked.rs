@@ -148,7 +148,7 @@ where
         if let Some(suspended) = self.suspended.take() {
             suspended.check();
             // The index is for events about long waits.
-            let state = self.guard.stripe.take(&Wait, 0).expect("waiting ends with the stripe");
+            let state = self.guard.stripe.take(&Wait, 0).expect("a wait without a limit gets the stripe");
             self.guard.state = ManuallyDrop::new(state);
             self.guard.held.resume(suspended);
         }

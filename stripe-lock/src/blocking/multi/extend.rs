@@ -157,7 +157,7 @@ where
         unsafe { release_many(set, &held, &mut self.holding) }
         let way = &watch(Wait, set.patience, set.id, KeyHash::NONE);
         let Some(stripes) = take_many(set, wanted, &mut self.holding, way) else {
-            unreachable!("waiting ends with the stripes")
+            unreachable!("a wait without a limit gets the stripes")
         };
         self.record = set.id.record(&stripes, &self.holding);
         self.stripes = stripes;

@@ -78,8 +78,8 @@ impl<P: Handle, H: Holding<P::Raw>> DoubleEndedIterator for MultiIter<'_, P, H> 
 
 impl<P: Handle, H: Holding<P::Raw>> FusedIterator for MultiIter<'_, P, H> {}
 
-/// The stripes that a [`MultiGuard`] holds exclusively, each with its data to change, in ascending order. Made by
-/// [`iter_mut`](MultiGuard::iter_mut).
+/// The stripes that a [`MultiGuard`] holds exclusively, each with mutable access to its data, in ascending order. Made
+/// by [`iter_mut`](MultiGuard::iter_mut).
 ///
 /// It is `Send` if the guard is.
 ///
