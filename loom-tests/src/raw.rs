@@ -70,7 +70,7 @@ impl Shared {
         })
     }
 
-    /// Tries it `looks` times. Other threads run in between.
+    /// Attempts to lock at most `looks` times. Other threads run in between.
     fn attempt_for(
         &self,
         Looks(looks): Looks,

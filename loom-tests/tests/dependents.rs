@@ -102,23 +102,23 @@ fn a_cache_has_one_loader_for_each_key() {
 
 #[test]
 #[should_panic(expected = "loaded twice")]
-fn a_cache_that_lets_go_while_it_loads_is_found_out() {
-    explore("its bug", None, || {
+fn a_cache_that_releases_the_key_while_it_loads_is_found() {
+    explore("a cache that releases the key while it loads", None, || {
         loaded_once(Cache::new, |cache| cache.get_carelessly(KEY), |cache| &cache.loads);
     });
 }
 
 #[test]
 fn an_async_cache_has_one_loader_for_each_key() {
-    explore("the same, async", Some(3), || {
+    explore("an async cache with one loader for each key", Some(3), || {
         loaded_once(AsyncCache::new, |cache| block_on(cache.get(KEY)), |cache| &cache.loads);
     });
 }
 
 #[test]
 #[should_panic(expected = "loaded twice")]
-fn an_async_cache_that_lets_go_while_it_loads_is_found_out() {
-    explore("its bug", Some(3), || {
+fn an_async_cache_that_releases_the_key_while_it_loads_is_found() {
+    explore("an async cache that releases the key while it loads", Some(3), || {
         loaded_once(AsyncCache::new, |cache| block_on(cache.get_carelessly(KEY)), |cache| &cache.loads);
     });
 }
@@ -160,8 +160,8 @@ fn exact_keys_exclude_each_other() {
 
 #[test]
 #[should_panic(expected = "an update was lost")]
-fn a_guard_that_is_dropped_at_once_is_found_out() {
-    explore("its bug", Some(3), || {
+fn a_guard_that_is_dropped_at_once_is_found() {
+    explore("`KeyedMutex`, with a guard that is dropped at once", Some(3), || {
         Counters::race(KeyedMutex::<u64>::new(), |counters| {
             let _ = counters.locks.lock(&KEY);
             counters.add();
@@ -181,8 +181,8 @@ fn writers_exclude_each_other() {
 
 #[test]
 #[should_panic(expected = "an update was lost")]
-fn a_reader_that_writes_is_found_out() {
-    explore("its bug", None, || {
+fn a_reader_that_writes_is_found() {
+    explore("`StripedRwLock`, with a reader that writes", None, || {
         Counters::race(StripedRwLock::<u64>::new(2), |counters| {
             let _guard = counters.locks.read(&KEY);
             counters.add();

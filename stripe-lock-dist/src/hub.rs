@@ -105,7 +105,8 @@ impl Hub {
         let mut locals = Vec::with_capacity(keys.len());
         for key in &keys {
             let mut local = self.lock_local(*key).await;
-            // While this waits for other local stripes it must hold nothing in the engine: processes would deadlock.
+            // While this waits for other local stripes, it holds nothing in the engine. Otherwise processes could
+            // deadlock.
             if let Some(kept) = local.take() {
                 drop(self.worker.give_back_later(kept.grant, &self.busy));
             }

@@ -38,8 +38,8 @@ pub const MAX_STRIPES: u32 = 1 << 16;
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped leaves the queue, and returns a grant that it may have got. A future that waits must be
-/// polled or dropped: one that is put aside keeps its place, and all others wait for it.
+/// A future that is dropped leaves the queue, and gives back a grant if it has received one. A future that waits must
+/// be polled or dropped: a future that is put aside keeps its place, and all others wait for it.
 ///
 /// # Examples
 ///
@@ -295,10 +295,11 @@ impl<K: ?Sized> Builder<K> {
         self
     }
 
-    /// How long the locks of a process outlive it, or its connection, at most. The default is 10 seconds.
+    /// The longest time for which locks stay held after their process has died or lost its connection. The default is
+    /// 10 seconds.
     ///
-    /// The lease is renewed after each third of this time. If renewals fail, this process counts it as lost after 90 %
-    /// of the time.
+    /// The lease is renewed after each third of this time. If renewals fail, this process counts the lease as lost
+    /// after 90 % of the time.
     ///
     /// # Examples
     ///

@@ -80,7 +80,7 @@ fn main() -> std::io::Result<()> {
             .concat();
     match std::env::args().nth(1) {
         Some(file) => std::fs::write(&file, page).map(|()| println!("{file}"))?,
-        None => println!("{} bytes of HTML; name a file to have it written", page.len()),
+        None => println!("{} bytes of HTML; name a file to write it to", page.len()),
     }
     println!("evenly popular: {even}\nfew popular: {popular}");
     assert!(popular.skew() > even.skew(), "popular keys make hot stripes");

@@ -1,5 +1,5 @@
-//! A set of locks in logs and on a dashboard: long waits as events in the spans of the waiting threads, counters as
-//! metrics for Prometheus.
+//! Monitors a set of locks: long waits become events in the spans of the waiting threads, and counters become metrics
+//! for Prometheus.
 //!
 //! `cargo run --release -p stripe-lock --features stats,tracing --example metrics`
 
@@ -26,7 +26,7 @@ impl Collector for Locks {
             metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
         };
         add("acquisitions", "Stripes taken", None, &ConstCounter::new(stats.acquisitions()))?;
-        add("contended", "Of these, not free at once", None, &ConstCounter::new(stats.contended()))?;
+        add("contended", "Stripes that were not free at once", None, &ConstCounter::new(stats.contended()))?;
         add("waited", "Time waited", Some(&Unit::Seconds), &ConstCounter::new(stats.waited().as_secs_f64()))?;
         add("skew", "Busiest stripe over the mean", None, &ConstGauge::new(stats.skew()))?;
 
@@ -67,7 +67,7 @@ fn main() {
             scope.spawn(move || {
                 let user = if request % 4 == 0 { "alice".to_owned() } else { format!("user {request}") };
                 let _span = tracing::info_span!("request", number = request, user).entered();
-                drop(accounts.lock(&user)); // two of these wait for the nightly job, and say so
+                drop(accounts.lock(&user)); // two of these wait for the nightly job, and each sends an event
             });
         }
         thread::sleep(Duration::from_millis(100));
@@ -76,5 +76,5 @@ fn main() {
 
     let metrics = scrape(&registry);
     print!("{metrics}");
-    assert!(metrics.contains("account_locks_acquisitions_total 9"), "one of the job, eight of the requests");
+    assert!(metrics.contains("account_locks_acquisitions_total 9"), "one by the job, eight by the requests");
 }

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 /// How long an order takes, for example a call to the payment service.
 const WORK: Duration = Duration::from_millis(400);
 
-/// How long a request waits for an earlier one of its user.
+/// How long a request waits for an earlier request of the same user.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Each stripe has the number of orders of its users.

@@ -42,7 +42,7 @@ fn jobs_start_in_the_order_of_their_places() {
                     let of_key: Vec<_> = started.iter().filter(|job| *job % 3 == key).collect();
                     assert!(of_key.is_sorted(), "jobs of key {key} were started out of order");
                 }
-                assert!(started.is_sorted(), "so were jobs of keys that share a stripe");
+                assert!(started.is_sorted(), "jobs of keys that share a stripe were started out of order");
             }
             let started = Arc::into_inner(locks).unwrap().into_inner().concat();
             assert_eq!(started.len(), JOBS as usize);

@@ -398,7 +398,7 @@ fn a_stale_waker_that_panics_when_the_wait_is_over() {
     let mut future = Box::pin(locks.lock_all());
     assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(held);
-    assert_eq!(bomb.wakes(), 1, "to go on itself");
+    assert_eq!(bomb.wakes(), 1, "to take the rest itself");
     bomb.arm(DROP);
     let polled = panic_of(|| _ = future.as_mut().poll(&mut Context::from_waker(&waker)));
     assert_eq!(polled.as_deref(), Some("bomb 0 in drop"));

@@ -92,7 +92,7 @@ fn a_panic_while_making_the_data_frees_what_was_made() {
 }
 
 #[test]
-fn small_stripes_lie_dense_and_still_are_all_there() {
+fn small_stripes_are_stored_without_padding_and_do_not_overlap() {
     // 8,192 bytes are stored without padding. Every stripe has a key, and stripes do not overlap.
     let mut set = Striped::<u64, u8, _>::from_fn(8192, Fnv1a::default(), |_| 0);
     (0..200_000).for_each(|key| *set.get_mut(&key) = 1);

@@ -348,7 +348,7 @@ mod events {
                     panics.fetch_add(1, SeqCst);
                 }
             };
-            split_by(&locks, take, |_| panic!("a subscriber in trouble"));
+            split_by(&locks, take, |_| panic!("a subscriber that panics"));
             assert_eq!(panics.load(SeqCst), 1);
             assert!(locks.try_lock_all().is_some());
         }

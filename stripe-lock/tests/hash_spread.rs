@@ -102,7 +102,7 @@ fn fnv_1a_spreads() {
 }
 
 #[test]
-fn no_hash_at_all_spreads() {
+fn the_identity_spreads() {
     assert_even::<_, IdentityHasher>("sequential ids", &ids());
     assert_even::<_, IdentityHasher>("page addresses", &pages());
     assert_even::<_, IdentityHasher>("halves of UUIDs", &uuids().map(|uuid| uuid as u64));
@@ -155,7 +155,7 @@ fn the_high_bits_of_fnv_1a_would_not_spread() {
     let mut met: Vec<_> = eight_digits().map(|key| high(fnv_1a(&key), 1024)).collect();
     met.sort_unstable();
     met.dedup();
-    assert!(met.len() < 768, "a quarter of the stripes and more stay empty: {}", 1024 - met.len());
+    assert!(met.len() < 768, "at least a quarter of the stripes must stay empty, not {}", 1024 - met.len());
 }
 
 /// The measure accepts random and perfectly even indices.

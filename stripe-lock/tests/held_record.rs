@@ -145,7 +145,7 @@ mod with_the_record {
     }
 
     #[test]
-    fn guards_beyond_counting_are_kept_on_record_in_any_order_of_drops() {
+    fn very_many_guards_stay_on_record_in_any_order_of_drops() {
         // There are so many guards that a linear search of the record would not end before the watchdog.
         const MANY: usize = 1 << 17;
         watched(|| {

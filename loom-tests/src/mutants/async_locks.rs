@@ -4,7 +4,7 @@ use super::{DEADLOCK, Mutant, RACE};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "a newcomer goes in without acquire",
+        name: "a newcomer enters without acquire",
         file: "asynchronous/word.rs",
         from: "new as $int, Acquire, Relaxed)",
         to: "new as $int, Relaxed, Relaxed)",
@@ -76,7 +76,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "a future walks down",
+        name: "a future takes stripes in descending order",
         file: "asynchronous/release.rs",
         from: "Some(bits) => enter_each(set, plan, bits),",
         to: "Some(bits) => enter_each(set, plan, bits.rev()),",
@@ -103,7 +103,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "overtaken too often",
     },
     Mutant {
-        name: "the bucket that a waiter has left is taken for its home",
+        name: "a waiter that has moved is looked up in its former bucket",
         file: "asynchronous/queue.rs",
         from: "if locked.holds(stripe) {",
         to: "if locked.holds(stripe) || true {",
@@ -238,7 +238,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "assertion failed: nothing_is_held",
     },
     Mutant {
-        name: "one too many waits where it is crowded",
+        name: "a limit of waiters admits one too many",
         file: "asynchronous/waiter/rest.rs",
         from: "head.len() >= max_waiters",
         to: "head.len() > max_waiters",
@@ -247,7 +247,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "one of two waits",
     },
     Mutant {
-        name: "one too few waits where it is crowded",
+        name: "a limit of waiters admits one too few",
         file: "asynchronous/waiter/rest.rs",
         from: "head.len() >= max_waiters",
         to: "head.len() + 1 >= max_waiters",

@@ -13,7 +13,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "all stripes but the last",
+        name: "the set of all stripes lacks the last",
         file: "shared/stripe_set.rs",
         from: "u64::MAX >> (WORD - bits)",
         to: "u64::MAX >> (WORD - bits + 1)",
@@ -103,7 +103,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "an upgrade lets go in between",
+        name: "an upgrade releases the stripe in between",
         file: "blocking/guard/modes.rs",
         from: "let state = unsafe { stripe.raw().0.upgrade(state) };",
         to: "let state = unsafe { stripe.raw().0.unlock_upgradable(state); stripe.raw().0.lock_exclusive() };",
@@ -112,7 +112,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "nobody has written in between",
     },
     Mutant {
-        name: "a downgrade lets go in between",
+        name: "a downgrade releases the stripe in between",
         file: "blocking/guard/modes.rs",
         from: "let state = unsafe { stripe.raw().0.downgrade(state) };",
         to: "let state = unsafe { stripe.raw().0.unlock_exclusive(state); stripe.raw().0.lock_shared() };",
@@ -121,7 +121,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "nobody has written in between",
     },
     Mutant {
-        name: "time runs out and what was taken stays",
+        name: "a timed attempt that fails keeps what it got",
         file: "blocking/multi/taking.rs",
         from: "filter(|&index| index < self.reached)",
         to: "filter(|_| false)",

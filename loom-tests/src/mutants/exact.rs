@@ -103,7 +103,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
-        name: "a woken waiter sleeps on without its turn",
+        name: "a woken waiter sleeps again and gets no hand-over",
         file: "asynchronous/keyed/bucket.rs",
         from: "// The next release hands the key over.\n            node.set_state(State::Waiting(0));",
         to: "return Found::Waits;",

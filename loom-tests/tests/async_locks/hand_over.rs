@@ -101,7 +101,7 @@ fn a_fair_unlock_hands_over() {
     });
 }
 
-/// The same while others wait and give up, one of which was woken already.
+/// The same while other tasks, one of them woken already, wait and give up.
 #[test]
 fn fair_unlocks_beside_others() {
     fn fair(locks: &Mutexes) {

@@ -248,8 +248,8 @@ fn crossing_many_end() {
 }
 
 #[test]
-fn three_many_in_a_circle_end() {
-    explore("three_many_in_a_circle_end", Some(2), || {
+fn three_lock_many_in_a_cycle_end() {
+    explore("three_lock_many_in_a_cycle_end", Some(2), || {
         let set = tasks(1);
         all(&set, vec![many::<0, 1>, many::<1, 2>, many::<2, 0>]);
         assert_eq!(set.counts(), [2, 2, 2]);

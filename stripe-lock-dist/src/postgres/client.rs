@@ -1,4 +1,4 @@
-//! A client of a namespace: what it asks of the server, over two connections.
+//! A client of a namespace. It talks to the server over two connections.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -18,12 +18,12 @@ use tokio_postgres::{AsyncMessage, Client, Config, Row, Socket, Statement};
 use super::classify;
 use crate::error::Error;
 
-/// What to do with a notification: its payload.
+/// The function that is called with the payload of each notification.
 pub(super) type Notified = Arc<dyn Fn(&str) + Send + Sync>;
 
 type Connected = Result<(Client, Pin<Box<dyn Future<Output = ()> + Send>>), tokio_postgres::Error>;
 
-/// Connects, and returns the client with what drives its connection.
+/// Connects. Returns the client, and the future that drives its connection.
 pub(super) type Connect =
     Arc<dyn Fn(Config, Notified) -> Pin<Box<dyn Future<Output = Connected> + Send>> + Send + Sync>;
 

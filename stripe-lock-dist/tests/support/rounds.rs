@@ -1,4 +1,4 @@
-//! Work that makes a history: rounds over one to three of a few stripes, some of them cancelled.
+//! Work that makes a history: rounds that lock one to three stripes. Some rounds are cancelled.
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ fn programs() -> Option<PathBuf> {
     folders.extend(
         debian.map(|version| version.path().join("bin")).filter(|folder| folder.join("initdb").exists()),
     );
-    // A link to a program stands in another folder than the rest of them.
+    // A folder in `PATH` may have links to some of the programs only. All are in the folder that the link leads to.
     folders
         .iter()
         .filter_map(|folder| folder.join("initdb").canonicalize().ok()?.parent().map(Path::to_owned))
@@ -131,7 +131,7 @@ pub(crate) fn send(signal: &str, process: u32) {
 
 fn spawn(programs: &Path, dir: &Path) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
-    // When the test ends, however it does, so does the server.
+    // The server ends with the test, even if the test is killed.
     let mut postgres = Command::new("setpriv");
     postgres.args(["--pdeathsig", "QUIT", "--"]).arg(programs.join("postgres"));
     let mut postgres = as_user(postgres);

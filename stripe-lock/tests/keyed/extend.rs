@@ -113,7 +113,7 @@ fn threads_that_extend_wait_for_each_other_and_none_is_lost() {
             });
         }
     });
-    // Each of four threads held key 0 in every fourth round, and the first one in each.
+    // The first thread held key 0 in all of its 200 rounds, each of the other three in every fourth round.
     assert_eq!(total.into_inner(), 3 * 50 + 200);
 }
 

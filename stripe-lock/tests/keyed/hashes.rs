@@ -34,7 +34,7 @@ fn a_hash_that_panics_leaves_nothing_held() {
     assert!(locks.try_lock_many(&keys).is_some());
 }
 
-/// A hasher that gives every key the same hash. Such keys exclude each other, and the locks work otherwise.
+/// A hasher that gives every key the same hash. Then all keys exclude each other. Apart from that, the locks work.
 #[derive(Clone, Default)]
 struct Constant;
 
