@@ -16,13 +16,13 @@ const FALSE_WAIT: u32 = 8;
 
 /// The score at which a stripe is split. Three false waits in a row reach it.
 #[cfg(not(loom))]
-const RIPE: u32 = 21;
+const SPLIT_SCORE: u32 = 21;
 #[cfg(loom)]
-const RIPE: u32 = 7;
+const SPLIT_SCORE: u32 = 7;
 
 /// The score of the two halves of a stripe that was split. If keys waited for each other, those of one half often do so too. One
 /// false wait among the next five acquisitions splits the half.
-const HALF_RIPE: u32 = RIPE - 3;
+const HALF_SCORE: u32 = SPLIT_SCORE - 3;
 
 /// The low bits of a mark are the score. The other bits are the place plus 1, or 0.
 const SCORE_BITS: u32 = 8;
@@ -49,12 +49,12 @@ impl<F> Growth<F> {
         let mark = self.marks.stripe(stripe);
         let now = mark.load(Relaxed);
         let score = now % (1 << SCORE_BITS);
-        mark.store(now - score + (score + FALSE_WAIT).min(RIPE + FALSE_WAIT), Relaxed);
+        mark.store(now - score + (score + FALSE_WAIT).min(SPLIT_SCORE + FALSE_WAIT), Relaxed);
     }
 
     /// Sets the score of a new half of a stripe. The caller holds it exclusively.
     pub(crate) fn halved(&self, stripe: usize) {
-        self.marks.stripe(stripe).store(HALF_RIPE, Relaxed);
+        self.marks.stripe(stripe).store(HALF_SCORE, Relaxed);
     }
 
     /// Counts an acquisition for this place, and returns whether the caller should split the stripe, which it holds. Only an exclusive
@@ -64,10 +64,10 @@ impl<F> Growth<F> {
         let mark = self.marks.stripe(stripe);
         let before = mark.load(Relaxed) % (1 << SCORE_BITS);
         let after = before.saturating_sub(1);
-        let (score, split) = match (after >= RIPE, exclusive) {
+        let (score, split) = match (after >= SPLIT_SCORE, exclusive) {
             (false, _) => (after, false),
             (true, false) => (before, false),
-            (true, true) => (HALF_RIPE, true),
+            (true, true) => (HALF_SCORE, true),
         };
         mark.store(place.map_or(0, |place| place as u32 + 1) << SCORE_BITS | score, Relaxed);
         split
@@ -109,11 +109,11 @@ mod tests {
     #[test]
     fn three_false_waits_in_a_row_are_enough() {
         let growth = Growth::new(4, ());
-        let ripe = (0..3).map(|_| {
+        let due = (0..3).map(|_| {
             growth.waited_falsely(2);
             growth.acquired(2, Some(3), true)
         });
-        assert!(ripe.eq([false, false, true]));
+        assert!(due.eq([false, false, true]));
         assert_eq!(growth.holder(2), Some(3));
         assert!(
             (0..1_000).all(|_| !growth.acquired(2, None, true)),
