@@ -6,7 +6,7 @@
     scripts/compare-oxigraph.py --cases 2000 --seed 1
 
 Each difference is printed with its seed and makes the script fail. There are no exceptions. With --control, Oxigraph gets the
-data without one quad, and the script fails if no difference shows. The queries avoid features in which Oxigraph is known to
+data without one quad, and the script fails if it finds no difference. The queries avoid features in which Oxigraph is known to
 differ from the specification: literals that are not in canonical form, NaN, an order of IRIs, alternatives of paths, paths
 that may have no step from a term, `GRAPH` around anything but triples, and conditions on a variable that its own group does
 not bind.
@@ -162,7 +162,7 @@ def main():
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--triples", default="target/debug/triples", help="the command")
-    parser.add_argument("--control", action="store_true", help="give Oxigraph other data")
+    parser.add_argument("--control", action="store_true", help="leave one quad out of Oxigraph's data")
     options = parser.parse_args()
     differences = 0
     with tempfile.TemporaryDirectory() as directory:

@@ -182,7 +182,7 @@ fn a_permit_for_each_of_many() {
 
 #[test]
 #[should_panic(expected = "from 1 to 16777215 permits, got 0")]
-fn no_permits_are_refused() {
+fn a_semaphore_without_permits_is_refused() {
     let _ = AsyncStripedSemaphore::<u64>::new(1, 0);
 }
 

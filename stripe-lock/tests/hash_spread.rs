@@ -158,9 +158,9 @@ fn the_high_bits_of_fnv_1a_would_not_spread() {
     assert!(met.len() < 768, "at least a quarter of the stripes must stay empty, not {}", 1024 - met.len());
 }
 
-/// The measure accepts random and perfectly even indices.
+/// The measure accepts random and perfectly even indices, and rejects an uneven spread.
 #[test]
-fn the_measure_is_that_of_randomness() {
+fn the_measure_tells_random_from_uneven_indices() {
     for stripes in STRIPES {
         let mut numbers = Numbers(1);
         let z = unevenness(stripes, (0..KEYS).map(|_| numbers.below(stripes as u64) as usize));

@@ -59,7 +59,7 @@ impl<S: Subscriber> Layer<S> for Panics {
     }
 }
 
-fn in_trouble(run: impl FnOnce()) {
+fn with_a_panicking_subscriber(run: impl FnOnce()) {
     let subscriber = tracing_subscriber::registry().with(Panics);
     tracing::subscriber::with_default(subscriber, || {
         assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "the subscriber was not told");
@@ -98,7 +98,7 @@ unsafe impl<const TEST: usize> lock_api::RawMutex for Shows<TEST> {
 }
 
 /// Releases the lock once a thread has waited for longer than [`PATIENCE`].
-fn let_go_late<G>(test: usize, guard: G) {
+fn release_late<G>(test: usize, guard: G) {
     while !WAITING[test].load(Relaxed) {
         thread::yield_now();
     }
@@ -136,7 +136,7 @@ fn a_long_wait_is_reported_with_key_stripe_and_both_places() {
             });
             (events, format!("{}:{asked}:", file!()))
         });
-        let_go_late(0, guard);
+        release_late(0, guard);
         waiter.join().unwrap()
     });
     let [event] = &events[..] else { panic!("{events:?}") };
@@ -218,9 +218,9 @@ fn a_subscriber_that_panics_leaves_nothing_held() {
     let guard = locks.lock(&7);
     let waiter = thread::spawn({
         let locks = locks.clone();
-        move || in_trouble(|| drop(locks.lock(&7)))
+        move || with_a_panicking_subscriber(|| drop(locks.lock(&7)))
     });
-    let_go_late(1, guard);
+    release_late(1, guard);
     waiter.join().unwrap();
     assert!(locks.try_lock(&7).is_some());
 }
@@ -292,7 +292,7 @@ mod of_futures {
     fn a_subscriber_that_panics_leaves_nothing_held() {
         let locks = AsyncStripedMutex::<u64>::new(64).warn_after(Duration::ZERO);
         let guard = locks.try_lock(&7).unwrap();
-        in_trouble(|| {
+        with_a_panicking_subscriber(|| {
             let mut future = pin!(locks.lock(&7));
             assert!(poll(future.as_mut()).is_pending());
             drop(guard);

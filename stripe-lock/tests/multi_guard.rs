@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use stripe_lock::{ExtendError, Extended, StripedMutex, StripedRwLock};
 
 #[test]
-fn no_key_is_no_stripe() {
+fn a_guard_of_no_keys_holds_no_stripe() {
     let locks = StripedMutex::<u64, u64>::new(4);
     let mut guard = locks.lock_many(&[]);
     assert!(guard.is_empty() && guard.iter().next().is_none());

@@ -145,12 +145,12 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// `limited`: whether the holders of a stripe share a limited number of permits.
     pub(super) fn of(queue: &Queue, stripes: usize, limited: bool) -> Self {
-        let before = Census::take(queue, stripes);
+        let before = Collector::take(queue, stripes);
         let cycles = cycles::find(&before, limited);
         if cycles.is_empty() {
             return Self { claims: before, cycles };
         }
-        let claims = Census::take(queue, stripes);
+        let claims = Collector::take(queue, stripes);
         let still: std::collections::HashSet<_> =
             claims.iter().map(|claim| (claim.id, claim.stripe)).collect();
         let lasts = |claim: &Claim| still.contains(&(claim.id, claim.stripe));
@@ -184,7 +184,7 @@ impl Diagnosis {
 
 /// Collects claims, and numbers the tasks.
 #[derive(Default)]
-struct Census {
+struct Collector {
     claims: Vec<Claim>,
     tasks: HashMap<usize, TaskId>,
 }
@@ -199,10 +199,10 @@ struct By<'t> {
     waits: bool,
 }
 
-impl Census {
+impl Collector {
     /// Lists all holders and waiters, sorted by stripe and kind. A bucket is locked for one stripe at a time.
     fn take(queue: &Queue, stripes: usize) -> Vec<Claim> {
-        let mut census = Self::default();
+        let mut collector = Self::default();
         queue.monitor.registry.each(|id, holder| {
             let by = By {
                 task: holder.task.as_ref(),
@@ -213,17 +213,17 @@ impl Census {
             };
             let standing = if holder.granted { Standing::Granted } else { Standing::Holds };
             for &(stripe, mode) in &holder.stripes {
-                census.add(stripe, mode, standing, by);
+                collector.add(stripe, mode, standing, by);
             }
         });
         for stripe in 0..stripes {
             let locked = queue.lock(stripe);
             if let Some(head) = locked.known_head(stripe) {
                 // SAFETY: the bucket is locked.
-                unsafe { head.each(|node, fields| census.add_waiter(node, fields)) };
+                unsafe { head.each(|node, fields| collector.add_waiter(node, fields)) };
             }
         }
-        let mut claims = census.claims;
+        let mut claims = collector.claims;
         // Stable: the waiters of one stripe stay in the order of its queue.
         claims.sort_by_key(|claim| (claim.stripe, claim.standing == Standing::Waits));
         claims

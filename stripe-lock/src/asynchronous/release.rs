@@ -291,7 +291,7 @@ unsafe fn give<S: LockSet>(
                 Rest::Refused(stripe, _) => State::Closed(stripe),
             };
         }
-        dismiss(set, node, stripe, state, wakes);
+        end_wait(set, node, stripe, state, wakes);
     }
 }
 
@@ -301,7 +301,7 @@ unsafe fn give<S: LockSet>(
 ///
 /// As for [`give`].
 #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
-unsafe fn dismiss<S: LockSet>(set: &S, node: NonNull<Node>, stripe: usize, state: State, wakes: &mut Wakes) {
+unsafe fn end_wait<S: LockSet>(set: &S, node: NonNull<Node>, stripe: usize, state: State, wakes: &mut Wakes) {
     // SAFETY: the caller's promise. The state is changed last: from then on the node is its future's.
     unsafe {
         #[cfg(feature = "diagnose")]
@@ -324,7 +324,7 @@ pub(super) fn close(set: &impl LockSet, stripe: usize, panics: &mut Panics) {
             // SAFETY: a node queued in this bucket, whose lock is held.
             unsafe {
                 head.quit(node, false);
-                dismiss(set, node, stripe, State::Closed(stripe), &mut wakes);
+                end_wait(set, node, stripe, State::Closed(stripe), &mut wakes);
             }
         }
         locked.tidy(stripe);

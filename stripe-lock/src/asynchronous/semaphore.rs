@@ -206,7 +206,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Acquire::new(self, self.place_of(key), Self::so_many(permits))
+        Acquire::new(self, self.place_of(key), Self::permits_within_the_limit(permits))
     }
 
     /// Takes `permits` permits of the stripe of `key` if enough are free and there is no waiter.
@@ -228,7 +228,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        try_one(self, self.place_of(key), Self::so_many(permits))
+        try_one(self, self.place_of(key), Self::permits_within_the_limit(permits))
     }
 
     /// As [`acquire_many`](Self::acquire_many), with a guard that keeps the set alive by an `Arc`.
@@ -256,7 +256,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        Acquire::new(self.clone(), self.place_of(key), Self::so_many(permits))
+        Acquire::new(self.clone(), self.place_of(key), Self::permits_within_the_limit(permits))
     }
 
     /// As [`acquire_many`](Self::acquire_many), but blocks the thread. Do not call it from a task.
@@ -280,7 +280,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncStripedSemaphore<K, S> {
         block(self.acquire_many(key, permits))
     }
 
-    fn so_many(permits: u32) -> Permits {
+    fn permits_within_the_limit(permits: u32) -> Permits {
         let most = Self::MAX_PERMITS;
         assert!(permits <= most, "a stripe has at most {most} permits, got {permits}");
         Permits(permits)

@@ -280,7 +280,9 @@ fn enters_soon(word: &impl Word, mode: Mode, key: Fingerprint, looking: &mut Loo
     loop {
         match word.update(|now| word::enter(now, mode, key)) {
             Ok(_) => return true,
-            Err(now) if word::keeps_out(now) || looking.is_long() || !looking.pause() => return false,
+            Err(now) if word::excludes_newcomers(now) || looking.is_long() || !looking.pause() => {
+                return false;
+            }
             Err(_) => {}
         }
     }

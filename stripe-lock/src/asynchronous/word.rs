@@ -168,13 +168,13 @@ pub(super) fn enter(word: u32, mode: Mode, key: Fingerprint) -> Option<u32> {
 
 /// Whether a release has to serve the queue, and no newcomer may enter before.
 #[inline]
-pub(super) fn owes_a_turn(word: u32) -> bool {
+pub(super) fn must_serve(word: u32) -> bool {
     matches!(queue(word), ASLEEP | LAST)
 }
 
 /// Whether no newcomer may enter, even if the stripe is free.
 #[inline]
-pub(super) fn keeps_out(word: u32) -> bool {
+pub(super) fn excludes_newcomers(word: u32) -> bool {
     matches!(queue(word), ASLEEP | LAST | CLOSED)
 }
 
@@ -265,12 +265,12 @@ pub(super) fn release(word: &impl Word, mode: Mode, key: Fingerprint) -> bool {
         mode != Mode::Exclusive || before & HELD == part(mode, key),
         "another guard holds the stripe"
     );
-    owes_a_turn(before)
+    must_serve(before)
 }
 
 /// Changes from a stronger mode to a weaker one. Returns whether the queue has to be served.
 pub(super) fn downgrade(word: &impl Word, from: Mode, key: Fingerprint, to: Mode) -> bool {
-    owes_a_turn(word.add(part(to, key).wrapping_sub(part(from, key))))
+    must_serve(word.add(part(to, key).wrapping_sub(part(from, key))))
 }
 
 /// Makes the upgradable reader exclusive, if there are no other readers.
@@ -287,7 +287,7 @@ pub(super) fn forget_key(word: &impl Word, mode: Mode, key: Fingerprint) {
 ///
 /// The caller makes sure that the stripe never has more than [`MAX_SHARES`], including those that are taken.
 pub(super) fn add_shares(word: &impl Word, shares: u32) -> bool {
-    owes_a_turn(word.add(part(Mode::Shared(shares), Fingerprint::UNKNOWN).wrapping_neg()))
+    must_serve(word.add(part(Mode::Shared(shares), Fingerprint::UNKNOWN).wrapping_neg()))
 }
 
 #[cfg(test)]
@@ -352,7 +352,7 @@ mod tests {
                 let word = <AtomicU32 as Word>::new(admit(queue, from).unwrap());
                 let owes = downgrade(&word, from, Fingerprint::UNKNOWN, to);
                 assert_eq!(Word::load(&word), admit(queue, to).unwrap());
-                assert_eq!(owes, owes_a_turn(queue));
+                assert_eq!(owes, must_serve(queue));
             }
         }
     }
