@@ -53,7 +53,7 @@ fn map(title: &str, stats: &Stats) -> String {
         .expect("a string takes everything");
     }
     format!(
-        "<figure><figcaption><b>{title}</b><br>{} of {} acquisitions waited, {:.1?} together; skew {:.1}</figcaption>\
+        "<figure><figcaption><b>{title}</b><br>{} of {} acquisitions waited, {:.1?} in total; skew {:.1}</figcaption>\
          <svg viewBox='-1 -1 {width} {width}'>{squares}</svg></figure>",
         stats.contended(),
         stats.acquisitions(),

@@ -30,7 +30,7 @@ impl Collector for Locks {
         add("waited", "Time waited", Some(&Unit::Seconds), &ConstCounter::new(stats.waited().as_secs_f64()))?;
         add("skew", "Busiest stripe over the mean", None, &ConstGauge::new(stats.skew()))?;
 
-        // A label for each stripe that had a waiter: at most as many labels as stripes.
+        // There is a label for each stripe that had a waiter. So there are at most as many labels as stripes.
         let mut family = encoder.encode_descriptor(
             "stripe_waited",
             "Time waited, by stripe",

@@ -1,5 +1,5 @@
-//! Cache stampede protection: if an entry is missing, one task computes it, and the other tasks that want it wait for
-//! that task.
+//! Cache stampede protection: if an entry is missing, one thread computes it, and the other threads that want it wait
+//! for that thread.
 //!
 //! `cargo run --release -p stripe-lock --example stampede`
 
@@ -23,7 +23,7 @@ impl Cache {
         if let Some(&length) = self.entries.read(page).get(page) {
             return length;
         }
-        // One task at a time may hold an upgradable guard; readers of other entries of the stripe continue meanwhile.
+        // One thread at a time may hold an upgradable guard. Readers of other entries of the stripe continue meanwhile.
         let entries = self.entries.upgradable_read(page);
         if let Some(&length) = entries.get(page) {
             return length;
