@@ -54,7 +54,7 @@ fn an_upgrade_comes_before_all_waiters() {
         assert!(rw.try_read(&1).is_none(), "no reader comes in any more");
         drop(reader);
         let mut guard = upgrade.done();
-        assert_eq!(*guard, before, "nobody wrote meanwhile");
+        assert_eq!(*guard, before, "no other task wrote meanwhile");
         *guard += 1;
         assert_eq!((writer.woken(), late.woken()), (0, 0));
         drop(guard);
@@ -165,7 +165,7 @@ fn owned_guards_and_futures_keep_their_set_alive() {
                 assert_eq!(Arc::strong_count(&set), 1, "{} was dropped", stringify!($method));
                 let (future, seen) = (set.$method($($argument),*), Arc::downgrade(&set));
                 drop(set);
-                let Poll::Ready(guard) = Task::new(future).poll() else { panic!("nobody else is here") };
+                let Poll::Ready(guard) = Task::new(future).poll() else { panic!("there is no other holder") };
                 assert_eq!(seen.strong_count(), 1, "by the guard of {}", stringify!($method));
                 drop(guard);
                 assert_eq!(seen.strong_count(), 0, "{}", stringify!($method));
@@ -189,7 +189,7 @@ fn owned_guards_and_futures_keep_their_set_alive() {
     let upgrade = || AsyncGuard::upgrade(rw.try_upgradable_read_owned(&1).unwrap());
     drop(upgrade());
     assert_eq!(Arc::strong_count(&rw), 1);
-    let Poll::Ready(written) = Task::new(upgrade()).poll() else { panic!("nobody else is here") };
+    let Poll::Ready(written) = Task::new(upgrade()).poll() else { panic!("there is no other holder") };
     assert_eq!(Arc::strong_count(&rw), 2);
     drop(written);
     assert_eq!(Arc::strong_count(&rw), 1);
@@ -224,7 +224,7 @@ fn a_guard_that_is_unlocked_holds_nothing_meanwhile() {
     let mut unlocked = Task::new(AsyncMutexGuard::unlocked(guard, section));
     // The stripe is unlocked immediately. The section runs when the future is polled, and then the future waits.
     *other.done() += 1;
-    let Poll::Ready((guard, locked)) = unlocked.poll() else { panic!("nobody else is here") };
+    let Poll::Ready((guard, locked)) = unlocked.poll() else { panic!("there is no other holder") };
     assert_eq!((locked, *guard), (false, 1));
     let dropped = Task::new(AsyncMutexGuard::unlocked(guard, std::future::pending::<()>()));
     drop(dropped);

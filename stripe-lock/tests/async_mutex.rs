@@ -34,7 +34,9 @@ fn a_second_lock_waits_for_the_first() {
     assert_eq!(bell.rings(), 0);
     drop(first);
     assert_eq!(bell.rings(), 1);
-    let Poll::Ready(guard) = poll(second.as_mut(), &waker) else { panic!("woken, and nobody else wants it") };
+    let Poll::Ready(guard) = poll(second.as_mut(), &waker) else {
+        panic!("woken, and no other task wants the stripe")
+    };
     assert_eq!(*guard, 1);
     drop(guard);
     assert!(locks.try_lock(&1).is_some());

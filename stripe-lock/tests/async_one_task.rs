@@ -220,7 +220,7 @@ async fn the_program_of_the_guide() {
             _guard = &mut aside => false,
         }
     };
-    assert!(tokio::join!(holder, select).1, "the second waits for the first, which nobody polls");
+    assert!(tokio::join!(holder, select).1, "the second waits for the first, which is not polled");
     // The first fix drops the future. The second one continues to poll it.
     let dropping = async {
         let aside = locks.lock(&1);

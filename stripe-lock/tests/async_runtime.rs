@@ -228,7 +228,7 @@ fn waiters_that_give_up_at_once_lose_no_other_waiter() {
                 let woken = std::mem::replace(heard, bell.rings()) < bell.rings();
                 !(woken && waiting.as_mut().poll(&mut Context::from_waker(waker)).is_ready())
             });
-            assert!(staying.len() < before, "nobody is served any more");
+            assert!(staying.len() < before, "no waiter is served any more");
         }
         assert!(locks.try_lock_all().is_some());
     }

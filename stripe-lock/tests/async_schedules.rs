@@ -408,7 +408,7 @@ fn run(seed: u64) {
         let unwoken = random.below(16) == 0;
         let ready = |(task, bell, _): &Running<'_>| task.is_some() && (unwoken || bell.0.load(Relaxed));
         let ready: Vec<_> = (0..TASKS).filter(|&task| ready(&tasks[task])).collect();
-        assert!(unwoken || !ready.is_empty(), "nobody is awake, and not all are done");
+        assert!(unwoken || !ready.is_empty(), "no task is awake, and not all are done");
         let Some(&chosen) = ready.get(random.below(ready.len().max(1) as u64) as usize) else { continue };
         let (task, bell, waker) = &mut tasks[chosen];
         bell.0.store(false, Relaxed);

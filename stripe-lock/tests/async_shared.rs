@@ -36,7 +36,7 @@ impl<F: Future> Task<F> {
     }
 
     fn done(&mut self) -> F::Output {
-        assert!(self.woken() > 0, "nobody woke it");
+        assert!(self.woken() > 0, "it was not woken");
         let Poll::Ready(output) = self.poll() else { panic!("woken for nothing") };
         output
     }
@@ -112,7 +112,7 @@ fn readers_go_on_when_the_writer_before_them_gives_up() {
     let mut behind = Task::waiting(locks.read(&1));
     drop(writer);
     let _both = (reader, behind.done());
-    assert!(locks.try_read(&1).is_some(), "nobody waits any more");
+    assert!(locks.try_read(&1).is_some(), "there is no waiter any more");
 }
 
 #[test]

@@ -467,7 +467,7 @@ fn run(seed: u64) {
             .collect();
         if ready.is_empty() && !unwoken {
             let left = ASIDE.with_borrow(Vec::len) + GUARDS.with_borrow(Vec::len);
-            assert!(left > 0, "nobody is awake, and not all are done");
+            assert!(left > 0, "no task is awake, and not all are done");
             guarded(|| drop(ASIDE.take()));
             guarded(|| drop(GUARDS.take()));
             continue;

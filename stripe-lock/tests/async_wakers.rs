@@ -266,7 +266,7 @@ fn every_wait_ends_with_the_release() {
         drop(held);
         // A wait for several stripes may continue in several steps, with a wake for each.
         for wakes in 1.. {
-            assert!(bomb.wakes() >= wakes, "{way}: nobody woke it");
+            assert!(bomb.wakes() >= wakes, "{way}: it was not woken");
             if poll(future, waker).is_ready() {
                 break;
             }
@@ -278,7 +278,7 @@ fn every_wait_ends_with_the_release() {
 fn a_wake_that_panics() {
     for_every_way(|way, held, _, bomb, _| {
         bomb.arm(WAKE);
-        let panic = panic_of(|| drop(held)).unwrap_or_else(|| panic!("{way}: nobody was woken"));
+        let panic = panic_of(|| drop(held)).unwrap_or_else(|| panic!("{way}: no waiter was woken"));
         assert!(panic.ends_with("in wake"), "{way}: {panic}");
     });
 }

@@ -24,7 +24,7 @@ fn a_hash_that_changes_leaves_nothing_held() {
         let held = guard.len();
         _ = guard.extend(&Fickle);
         _ = guard.try_extend(&Fickle);
-        assert_eq!(guard.extend_or_restart([&Fickle, &Fickle]), Extended::Kept, "nobody else is here");
+        assert_eq!(guard.extend_or_restart([&Fickle, &Fickle]), Extended::Kept, "there is no other holder");
         assert!(guard.len() >= held);
         _ = (guard.get(&Fickle).is_some(), guard.get_mut(&Fickle).is_some());
         _ = guard.get_pair_mut(&Fickle, &Fickle).is_some();

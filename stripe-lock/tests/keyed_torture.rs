@@ -167,7 +167,7 @@ impl Run {
                 continue;
             }
             let woken = self.waiting.iter().position(|(task, _, seen)| task.woken() > *seen);
-            self.poll(woken.expect("nobody holds a key, and nobody was woken"));
+            self.poll(woken.expect("no key is held, and no waiter was woken"));
         }
         let keys: Vec<u64> = (0..KEYS).collect();
         assert!(self.locks.try_lock_many(&keys).is_some(), "nothing is left held");

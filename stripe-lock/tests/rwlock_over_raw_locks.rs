@@ -161,10 +161,10 @@ fn an_upgrade_lets_no_writer_in_between<R: Raw>() {
                         let before = *guard;
                         thread::yield_now();
                         let mut guard = Guard::upgrade(guard);
-                        assert_eq!(*guard, before, "somebody wrote during the upgrade");
+                        assert_eq!(*guard, before, "another thread wrote during the upgrade");
                         *guard += 1;
                         let guard = Guard::downgrade(guard);
-                        assert_eq!(*guard, before + 1, "somebody wrote during the downgrade");
+                        assert_eq!(*guard, before + 1, "another thread wrote during the downgrade");
                     }
                 });
                 scope.spawn(|| (0..500).for_each(|_| *locks.write(&7) += 1));

@@ -40,7 +40,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "giving up wakes nobody",
+        name: "giving up wakes no waiter",
         file: "asynchronous/waiter.rs",
         from: "            if first {\n                serve(set, stripe, panics);",
         to: "            if first && stripe > 64 {\n                serve(set, stripe, panics);",
@@ -58,7 +58,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "a grant wakes nobody",
+        name: "a grant wakes no waiter",
         file: "asynchronous/release.rs",
         from: "wakes.push(node.as_ref().with(super::queue::Fields::take_waker));\n        node.as_ref().set_state(state);",
         to: "drop(node.as_ref().with(super::queue::Fields::take_waker));\n        node.as_ref().set_state(state);",
@@ -148,7 +148,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "it was the first",
     },
     Mutant {
-        name: "a fair unlock prefers nobody",
+        name: "a fair unlock prefers no waiter",
         file: "asynchronous/release.rs",
         from: "        head.hand_overs = head.hand_overs.max(1);\n",
         to: "",
@@ -157,7 +157,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "a newcomer came first",
     },
     Mutant {
-        name: "added permits are handed to nobody",
+        name: "added permits are handed to no waiter",
         file: "asynchronous/release.rs",
         from: "    if serves {\n        serve_queue(set, stripe);",
         to: "    if serves && stripe > 64 {\n        serve_queue(set, stripe);",
@@ -283,7 +283,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "a downgrade lets nobody in",
+        name: "a downgrade lets no waiter in",
         file: "asynchronous/upgrade.rs",
         from: "if serves {",
         to: "if serves && place.stripe() > 64 {",

@@ -109,7 +109,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "let state = unsafe { stripe.raw().0.unlock_upgradable(state); stripe.raw().0.lock_exclusive() };",
         test: "blocking",
         model: "guards::an_upgrade_keeps_writers_out",
-        finds: "nobody has written in between",
+        finds: "no other thread has written in between",
     },
     Mutant {
         name: "a downgrade releases the stripe in between",
@@ -118,7 +118,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "let state = unsafe { stripe.raw().0.unlock_exclusive(state); stripe.raw().0.lock_shared() };",
         test: "blocking",
         model: "guards::a_downgrade_keeps_writers_out",
-        finds: "nobody has written in between",
+        finds: "no other thread has written in between",
     },
     Mutant {
         name: "a timed attempt that fails keeps what it got",
@@ -292,7 +292,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "a release wakes nobody",
+        name: "a release wakes no waiter",
         file: "blocking/raw/byte.rs",
         from: "        called.inspect(|parker| parker.wake());",
         to: "        drop(called);",
@@ -301,7 +301,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: DEADLOCK,
     },
     Mutant {
-        name: "a hand-over wakes nobody",
+        name: "a hand-over wakes no waiter",
         file: "blocking/raw/byte.rs",
         from: "            granted.inspect(|parker| parker.wake());",
         to: "            drop(granted);",

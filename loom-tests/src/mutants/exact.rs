@@ -58,7 +58,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: RACE,
     },
     Mutant {
-        name: "a release in the table wakes nobody",
+        name: "a release in the table wakes no waiter",
         file: "asynchronous/keyed/bucket.rs",
         from: "let waker = locked.table.serve(tag);",
         to: "let waker = None;",
@@ -148,7 +148,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "nothing is left locked",
     },
     Mutant {
-        name: "closing wakes nobody",
+        name: "closing wakes no waiter",
         file: "asynchronous/keyed/table.rs",
         from: "wakes.push(node.as_ref().with(Fields::take_waker));",
         to: "drop(node.as_ref().with(Fields::take_waker));",

@@ -28,7 +28,7 @@ fn upgrade(locks: &RwLocks) {
     let guard = wait(locks.upgradable_read(&0));
     let before = guard.get();
     let guard = wait(AsyncGuard::upgrade(guard));
-    assert_eq!(guard.get(), before, "somebody wrote in between");
+    assert_eq!(guard.get(), before, "another task wrote in between");
     guard.add();
 }
 
@@ -139,7 +139,7 @@ fn a_downgrade_keeps_the_right_to_upgrade() {
         assert_eq!(data.get(), 0);
         let reader = thread::spawn(move || drop(data));
         let held = wait(AsyncGuard::upgrade(held));
-        assert_eq!(held.get(), 0, "somebody wrote in between");
+        assert_eq!(held.get(), 0, "another task wrote in between");
         held.add();
         drop(held);
         reader.join().unwrap();
@@ -155,7 +155,7 @@ fn downgrades_beside_others() {
         let guard = wait(locks.write(&0));
         guard.add();
         let written = guard.get();
-        assert_eq!(AsyncWriteGuard::downgrade(guard).get(), written, "somebody wrote in between");
+        assert_eq!(AsyncWriteGuard::downgrade(guard).get(), written, "another task wrote in between");
     }
     explore("downgrades_beside_others", Some(3), || {
         let locks = rwlocks();

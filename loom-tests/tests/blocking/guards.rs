@@ -17,7 +17,7 @@ fn an_upgrade_keeps_writers_out() {
         let guard = locks.upgradable_read(&1);
         let before = guard.get();
         let guard = Guard::upgrade(guard);
-        assert_eq!(guard.get(), before, "nobody has written in between");
+        assert_eq!(guard.get(), before, "no other thread has written in between");
         guard.add();
         drop(guard);
         join(threads);
@@ -35,7 +35,7 @@ fn a_downgrade_keeps_writers_out() {
         guard.add();
         let written = guard.get();
         let guard = Guard::downgrade(guard);
-        assert_eq!(guard.get(), written, "nobody has written in between");
+        assert_eq!(guard.get(), written, "no other thread has written in between");
         drop(guard);
         join(threads);
         assert_eq!(locks.read(&1).get(), 2);

@@ -11,6 +11,6 @@ pub(crate) fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match poll(Box::pin(future).as_mut()) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("nobody else is here"),
+        Poll::Pending => panic!("there is no other holder"),
     }
 }

@@ -42,7 +42,7 @@ impl<F: Future> Task<F> {
 
     /// Polls the woken future to its end.
     pub(crate) fn done(&mut self) -> F::Output {
-        assert!(self.woken() > 0, "nobody woke it");
+        assert!(self.woken() > 0, "it was not woken");
         match self.poll() {
             Poll::Ready(output) => output,
             Poll::Pending => panic!("woken for nothing"),
