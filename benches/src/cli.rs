@@ -62,7 +62,7 @@ pub struct Measure {
     /// Stores to measure (all by default).
     #[arg(long, value_delimiter = ',')]
     pub engines: Vec<String>,
-    /// Rounds of what is measured in rounds.
+    /// Rounds of a comparison. Some parts do not have rounds.
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
     /// Milliseconds of one sample.

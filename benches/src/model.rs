@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_popular_key_bounds_parallelism_whatever_the_stripes() {
+    fn a_popular_key_bounds_parallelism_for_any_number_of_stripes() {
         let population = 1000;
         let top = crate::keys::zipf_shares(population, 0.99)[0];
         let hot = Model { keys: Popularity::Zipf(population, 0.99), ..Model::sleeping(1000, 65_536) };

@@ -99,7 +99,7 @@ struct Origin {
 impl Origin {
     /// The origin of figures that this process measures.
     fn here() -> Self {
-        // Changed results are no change of the code.
+        // Changed files of results do not count, because they are no code.
         let tracked =
             ["status", "--porcelain", "--untracked-files=no", ":(top)", ":(top,exclude)benches/results"];
         let is_changed = !machine::said("git", &tracked).is_empty();

@@ -21,7 +21,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn data_flows_down_through_the_crates() {
+fn no_crate_depends_on_a_crate_above_it() {
     let layers = ["stripe-lock", "vde-store", "triple-store", "benches"];
     let dependencies = dependencies();
     for (height, layer) in layers.iter().enumerate() {
@@ -108,7 +108,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_order_of_stripes_and_that_of_exact_keys_exist_in_one_file_each() {
+fn stripes_and_exact_keys_are_ordered_in_one_file_each() {
     for path in sources(&root().join("stripe-lock/src")) {
         let code = fs::read_to_string(&path).expect("a source is text");
         let code = code.split("#[cfg(test)]").next().unwrap_or_default();
@@ -197,7 +197,7 @@ fn the_blocking_and_the_async_locks_do_not_use_each_other() {
 }
 
 #[test]
-fn the_guards_do_not_use_what_takes_locks() {
+fn the_guards_do_not_use_the_modules_that_take_locks() {
     let above = [
         ("blocking/lock.rs", &["take", "guard", "multi", "mutex", "rwlock", "reentrant"][..]),
         ("blocking/guard.rs", &["take", "multi", "mutex", "rwlock", "reentrant"]),

@@ -31,8 +31,8 @@ fn full(version: &str) -> String {
     format!("{version}{}", ".0".repeat(2 - version.matches('.').count().min(2)))
 }
 
-/// This shows that the published crates build, and pass their tests, with the lowest versions that their manifests
-/// admit.
+/// The tests run with the versions of the lock file. If these are the lowest that the manifests admit, the published
+/// crates build and pass their tests with the lowest versions.
 #[test]
 fn the_lowest_version_admitted_is_the_one_tested() {
     let locked = locked();

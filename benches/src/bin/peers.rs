@@ -151,7 +151,7 @@ fn main() -> io::Result<()> {
     options.save.printed("peers")
 }
 
-/// A figure of each round.
+/// One figure for each round.
 type Values = fn(&Samples) -> Vec<f64>;
 
 fn seconds(samples: &Samples) -> Vec<f64> {

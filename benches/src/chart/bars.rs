@@ -21,7 +21,7 @@ impl Bar {
         Some(Self { label: label.clone(), figure: (*figure)? })
     }
 
-    /// The label without the unit after its comma, which is that of another column.
+    /// The label without the unit after its comma. The unit belongs to a column that the chart does not show.
     pub(super) fn without_unit(self) -> Self {
         let unit = self.label.rfind(", ").filter(|&at| self.label[at..].contains("/s"));
         Self { label: self.label[..unit.unwrap_or(self.label.len())].to_owned(), ..self }

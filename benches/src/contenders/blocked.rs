@@ -10,7 +10,7 @@ use super::{
     traits::{AsyncKeyLock, AsyncKeyRwLock, BlockingMutex, KeyLock, KeyRwLock},
 };
 
-/// An async lock whose future the thread polls, and sleeps in between.
+/// An async lock whose future the thread polls. The thread sleeps between polls.
 ///
 /// Lock, section and unlock are one future. If only the lock's future were moved into `block_on`, and the guard out
 /// of it, both would be read with wider loads than they were just written with. The processor waits 4 to 5 ns for

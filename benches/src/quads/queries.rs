@@ -21,7 +21,7 @@ use crate::{
     harness::{Case, Comparison, Samples},
 };
 
-/// The count of numbers for which a question is asked.
+/// The number of texts of each question.
 const TURNS: usize = 4;
 /// The most time that a store has to answer.
 const MOST: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ struct Results {
 /// The time of one store for a question.
 struct Took {
     seconds: f64,
-    /// Times ours.
+    /// `seconds` as a multiple of ours.
     ratio: f64,
     /// Whether it gave an answer.
     answered: bool,

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn losing_rows_are_found_whichever_way_is_better() {
+    fn losing_rows_are_found_for_times_and_for_rates() {
         let row = |label: &str, role, value| {
             let value = Spread::exactly(value);
             Row { label: label.to_owned(), role, value, ratio: value }

@@ -1,4 +1,4 @@
-//! Many waiters: what it costs each of them to join, to be released, to claim what it waited for, and to give up.
+//! Many waiters: the time that each of them takes to join, to be released, to claim its lock, and to give up.
 
 use std::{
     mem,
@@ -48,13 +48,13 @@ impl<F: Future> Waiter<F> {
     }
 
     fn join(&mut self) {
-        assert!(self.poll().is_pending(), "what it waits for is held");
+        assert!(self.poll().is_pending(), "the lock that it waits for is held");
     }
 
     fn claim(&mut self) -> F::Output {
         match self.poll() {
             Poll::Ready(output) => output,
-            Poll::Pending => panic!("what it waits for was released"),
+            Poll::Pending => panic!("the lock that it waits for was released"),
         }
     }
 }

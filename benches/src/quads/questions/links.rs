@@ -1,4 +1,4 @@
-//! Queries about linked nodes. Without a plan, each evaluates a product of large sides.
+//! Queries about linked nodes. Without a planner, each evaluates a product of large patterns.
 
 use super::Question;
 

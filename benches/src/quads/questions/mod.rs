@@ -11,14 +11,14 @@ mod shapes;
 use super::reads::SHOP;
 use crate::rdf::{COUNTRIES, LINKS, WORDS};
 
-/// A query for each number. The number takes the place of the random choices of the benchmark.
+/// A query with a number as its parameter. The number takes the place of the benchmark's random choices.
 pub(super) struct Question {
     pub(super) name: &'static str,
     text: fn(usize, &Shop) -> String,
 }
 
 impl Question {
-    /// The queries of the first `count` numbers, without repetition.
+    /// The queries of the numbers below `count`, without repetition.
     pub(super) fn texts(&self, count: usize, shop: &Shop) -> Vec<String> {
         let mut texts: Vec<_> = (0..count).map(|n| with_prefixes(&(self.text)(n, shop))).collect();
         texts.dedup();

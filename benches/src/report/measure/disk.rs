@@ -64,8 +64,9 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Result<Se
         (
             &most,
             format!(
-                "Stripes let writers share one sync. The engine releases its stripe before it waits for the disk: with 64 writers, whose \
-                 keys share stripes more often, {:.1} times the puts of one lock instead of {:.1} times.",
+                "Stripes let writers share one sync. The engine releases its stripe before it waits for the disk. With 64 writers, whose \
+                 keys share stripes more often, it makes {:.1} times the puts of one lock, and stripes held over the write make {:.1} \
+                 times.",
                 most[0].row(AS_IS).ratio.median,
                 most[0].row(AFTER).ratio.median,
             ),
@@ -73,7 +74,7 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Result<Se
         (
             &alone,
             format!(
-                "One writer gains nothing, because there is no other writer to share a sync with: {:.2} times.",
+                "One writer has no other writer to share a sync with: the engine as it is makes {:.2} times the puts of one lock.",
                 alone[0].row(AS_IS).ratio.median
             ),
         ),
