@@ -52,7 +52,7 @@ pub fn page(report: &Report) -> Result<String, Failure> {
                 }
                 main { @for section in &sections { (section) } }
                 footer {
-                    p { "Written by " code { "cargo run --release" } ". The same figures, for machines: " code { "--json" } "." }
+                    p { "Written by " code { "cargo run --release" } ". The same figures as JSON: " code { "--json" } "." }
                 }
             }
         }

@@ -100,13 +100,13 @@ pub(super) fn section(settings: &Settings, progress: &mut Progress) -> Result<Se
         title: "What do stripes buy a load of RDF?",
         method: format!(
             "{}{sample}, {} subjects, loaded into a new triple-store by {WRITERS} writers. Each takes the next subject and adds its \
-             quads as one transaction. {STRIPES} stripes by subject.",
+             quads as one transaction. There are {STRIPES} stripes, chosen by subject.",
             settings.input.name,
             subjects.len()
         ),
         headline: tables[0].headline(
             format!("{:.1} x", gain(0, AS_IS)),
-            "the durable load of one lock, by 16 writers into triple-store".to_owned(),
+            "the rate of one lock, for a durable load by 16 writers into triple-store".to_owned(),
         ),
         findings,
         tables,
