@@ -159,7 +159,9 @@ fn main() {
                 of_bare.push(rate(writers, time, |_, _| bare.put(&value)));
                 let _ = std::fs::remove_file(&store_path);
                 let store = Vde::create(&store_path).unwrap();
-                of_store.push(rate(writers, time, |w, i| store.put(format!("{w}/{i:08}"), &value).unwrap()));
+                of_store.push(rate(writers, time, |w, i| {
+                    store.put(format!("{w}/{i:08}"), &value).unwrap();
+                }));
             }
             let (a, b) = (median(of_bare), median(of_store));
             println!(
@@ -176,7 +178,9 @@ fn main() {
         let _ = std::fs::remove_file(&store_path);
         let store = Vde::create(&store_path).unwrap().with_durability(Durability::Buffered);
         let value = vec![0xA5; 1024];
-        let (ops, p99) = rate(writers, time, |w, i| store.put(format!("{w}/{i:08}"), &value).unwrap());
+        let (ops, p99) = rate(writers, time, |w, i| {
+            store.put(format!("{w}/{i:08}"), &value).unwrap();
+        });
         println!("buffered {writers:>8} {ops:>48.0} {p99:>10.1?}");
     }
     for path in [bare_path, store_path] {

@@ -34,9 +34,10 @@ impl<F: Future> Future for Timed<F> {
 }
 
 /// Repeats `work` in `tasks` tasks beside a timer, and prints the longest poll and how late the timer was.
-async fn measure<F, W>(what: &str, tasks: u64, work: W) -> Result<()>
+async fn measure<T, F, W>(what: &str, tasks: u64, work: W) -> Result<()>
 where
-    F: Future<Output = Result<()>> + Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+    T: Send + 'static,
     W: Fn(u64) -> F + Clone + Send + 'static,
 {
     let start = Instant::now();

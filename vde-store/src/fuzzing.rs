@@ -202,7 +202,7 @@ fn open_and_read(image: &[u8]) {
     for snapshot in store.list_snapshots() {
         let _ = store.open_snapshot(&snapshot.name).map(|view| view.list("").take(1000).count());
     }
-    let _ = store.put("k", "v").and_then(|()| store.checkpoint());
+    let _ = store.put("k", "v").and_then(|_| store.checkpoint());
     let _ = store.verify(|_| {});
     let _ = store.compact();
 }

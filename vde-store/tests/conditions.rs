@@ -60,7 +60,7 @@ fn with_conditions_a_queue_delivers_each_message_once() {
                     let mut batch = store.batch();
                     batch.require(first.key(), Condition::Present).delete(first.key());
                     match batch.commit() {
-                        Ok(()) => taken.lock().unwrap().push(first.into_key()),
+                        Ok(_) => taken.lock().unwrap().push(first.into_key()),
                         Err(error) => assert!(matches!(error, Error::ConditionFailed { .. }), "{error}"),
                     }
                 }

@@ -196,7 +196,7 @@ fn work(
                 let (key, value) = (key(&mut rng), value(&mut rng));
                 state.insert(key.clone(), value.clone());
                 begin(state);
-                store.put(key, value)
+                store.put(key, value).map(drop)
             }
             5 => {
                 let key = key(&mut rng);
@@ -232,7 +232,7 @@ fn work(
                 }
                 relaxed |= batch.is_empty();
                 begin(state);
-                batch.commit()
+                batch.commit().map(drop)
             }
             _ => {
                 let (key, value) = (key(&mut rng), value(&mut rng));

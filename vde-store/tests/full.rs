@@ -119,7 +119,7 @@ fn put_until_full(store: &Vde, len: usize) -> Contents {
     for i in 0..u32::MAX {
         let (key, value) = (i.to_be_bytes().to_vec(), vec![i as u8; len]);
         match store.put(&key, &value) {
-            Ok(()) => acknowledged.insert(key, value),
+            Ok(_) => acknowledged.insert(key, value),
             Err(Error::Full { .. }) => break,
             Err(error) => panic!("put {i} of {len} bytes: {error}"),
         };

@@ -32,7 +32,7 @@ fn write(store: &Vde, thread: u8) -> Contents {
             }
             store.put(&key, &value)
         }));
-        if !matches!(put, Ok(Ok(()))) {
+        if !matches!(put, Ok(Ok(_))) {
             break;
         }
         acknowledged.insert(key, value);
@@ -62,7 +62,7 @@ fn device_panics(at: u64, background: bool) -> bool {
     let put = || panic::catch_unwind(AssertUnwindSafe(|| store.put("k", "v")));
     match put().or_else(|_| put()).unwrap() {
         // No change was half done: only pages of a value were written, and these were freed.
-        Ok(()) => drop(acknowledged.insert(b"k".to_vec(), b"v".to_vec())),
+        Ok(_) => drop(acknowledged.insert(b"k".to_vec(), b"v".to_vec())),
         Err(Error::Poisoned { .. }) => {
             assert!(matches!(store.checkpoint(), Err(Error::Poisoned { .. })));
             assert!(matches!(store.health().unwrap(), Health::Critical { .. }));

@@ -14,7 +14,7 @@ fn a_deleted_range_is_one_record_and_leaves_no_data() {
     let path = dir.path().join("store.vde");
     let options = VdeOptions::new().segment_size(1 << 18).background(false);
     let store = options.clone().open(&path).unwrap().with_durability(Durability::Buffered);
-    let put_all = |value: &[u8]| (0..500u32).for_each(|i| store.put(i.to_be_bytes(), value).unwrap());
+    let put_all = |value: &[u8]| (0..500u32).for_each(|i| _ = store.put(i.to_be_bytes(), value).unwrap());
     for value in [vec![1; 900], vec![2; 20], vec![3; 70_000]] {
         put_all(&value);
         store.checkpoint().unwrap();
@@ -83,7 +83,7 @@ fn a_range_is_not_deleted_while_one_of_its_keys_is_updated() {
 fn bounds_of_any_allowed_length_delete_the_right_keys() {
     let longest = vec![0xFE; MAX_KEY_LEN];
     let store = Vde::in_memory().unwrap();
-    let fill = || [&longest[..], b"\0", b"\xff"].iter().for_each(|key| store.put(key, "").unwrap());
+    let fill = || [&longest[..], b"\0", b"\xff"].iter().for_each(|key| _ = store.put(key, "").unwrap());
     let left = || store.list("").map(|entry| entry.unwrap().key()[0]).collect::<Vec<_>>();
     fill();
     store.delete_range(..=longest.as_slice()).unwrap();

@@ -99,7 +99,7 @@ impl Device for TellsTheCheckpoint {
 }
 
 /// Puts while the sync of the checkpoint fails. Returns the result of the put, and the disk.
-fn failure_reported_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<()>, SimDisk) {
+fn failure_reported_to_the_checkpoint(bug: Option<Bug>) -> (vde_store::Result<u64>, SimDisk) {
     let disk = SimDisk::new();
     let (stage, changed) = Default::default();
     let device = Arc::new(TellsTheCheckpoint { file: disk.device(), disk: disk.clone(), stage, changed });

@@ -12,15 +12,15 @@ fn a_write_from_inside_an_update_is_refused() {
         |result: vde_store::Result<()>| assert!(matches!(result, Err(Error::InsideUpdate)), "{result:?}");
     let try_all = || {
         for key in ["k", "other"] {
-            refused(store.put(key, "v"));
-            refused(store.put_with(key, &b"v"[..], &UserMetadata::new()));
+            refused(store.put(key, "v").map(drop));
+            refused(store.put_with(key, &b"v"[..], &UserMetadata::new()).map(drop));
             refused(store.delete(key).map(drop));
             refused(store.update(key, |_| None).map(drop));
             refused(store.compare_and_swap(key, None, None).map(drop));
             refused(store.delete_range(key..));
             let mut batch = store.batch();
             batch.require(key, Condition::Absent);
-            refused(batch.commit());
+            refused(batch.commit().map(drop));
         }
         refused(store.compact().map(drop));
         assert_eq!(store.get("k").unwrap(), None);

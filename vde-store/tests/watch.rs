@@ -63,12 +63,12 @@ fn write(store: &Vde, rng: &mut Rng) {
     let mut key = || format!("{:02}", rng.u8(..60));
     let (a, b, c) = (key(), key(), key());
     match rng.u8(..12) {
-        0..4 => store.put(a, vec![1; rng.usize(..600)]).unwrap(),
-        4..6 => store.with_durability(Durability::Buffered).put(a, "buffered").unwrap(),
+        0..4 => _ = store.put(a, vec![1; rng.usize(..600)]).unwrap(),
+        4..6 => _ = store.with_durability(Durability::Buffered).put(a, "buffered").unwrap(),
         6 => drop(store.delete(a).unwrap()),
         7 => drop(store.update(a, |old| old.is_none().then(|| b"made".to_vec())).unwrap()),
         8 => store.delete_range(a..b).unwrap(),
-        9 => store.put(a, vec![2; 70_000]).unwrap(),
+        9 => _ = store.put(a, vec![2; 70_000]).unwrap(),
         _ => {
             let mut batch = store.batch();
             batch.put(&a, "1").delete_range(b..c).put(a, "2");

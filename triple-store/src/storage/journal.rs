@@ -118,7 +118,7 @@ impl Journal {
         match vde.get(FORMAT)? {
             Some(version) if version == VERSION => {}
             Some(_) => return Err(Error::Corrupt("the store has a format of another version".into())),
-            None if !read_only && vde.list([]).next().is_none() => vde.put(FORMAT, VERSION)?,
+            None if !read_only && vde.list([]).next().is_none() => _ = vde.put(FORMAT, VERSION)?,
             None => return Err(Error::Corrupt("the file has other data than a triple store".into())),
         }
         Ok(Self { vde: Some(vde), durability, read_only })
@@ -190,7 +190,7 @@ impl Journal {
         let Some(vde) = &self.vde else { return Ok(()) };
         let key = [&[NAMESPACE], prefix.as_bytes()].concat();
         match iri {
-            Some(iri) => vde.put(key, iri)?,
+            Some(iri) => _ = vde.put(key, iri)?,
             None => _ = vde.delete(key)?,
         }
         self.wait_for_durability()

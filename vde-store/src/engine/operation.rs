@@ -142,8 +142,8 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
-    /// The result for the caller.
-    pub(crate) fn outcome(self) -> Result<()> {
-        self.unmet.map_or(Ok(()), |key| Err(Error::ConditionFailed { key }))
+    /// The result for the caller: the version of the last write.
+    pub(crate) fn outcome(self) -> Result<u64> {
+        self.unmet.map_or(Ok(self.seq), |key| Err(Error::ConditionFailed { key }))
     }
 }

@@ -85,8 +85,8 @@ pub struct Metadata {
     pub created: SystemTime,
     /// When the value was put.
     pub modified: SystemTime,
-    /// A number that grows with every write to the store. Two different values of one key never have the same
-    /// version.
+    /// The sequence number of the write, as [`Vde::put`](crate::Vde::put) returned it. It grows with every write to the
+    /// store. Two different values of one key never have the same version.
     pub version: u64,
     /// XXH3 (64 bits, seed 0) of the value.
     pub checksum: u64,

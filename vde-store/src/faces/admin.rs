@@ -83,7 +83,7 @@ pub struct Stats {
     /// The number of writes that were logged since the container was created. In a copy made by
     /// [`backup`](Vde::backup), it includes the writes of the original.
     pub writes: u64,
-    /// How many of those are durable.
+    /// How many of those are durable; see [`Vde::durable`].
     pub durable_writes: u64,
     /// How many damaged structures reads have found since the store was opened.
     pub corruptions: u64,

@@ -151,7 +151,8 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Makes all the writes.
+    /// Makes all the writes. Returns the version of the last one; the others have smaller ones, in the order in which they were
+    /// added. A batch without writes returns 0.
     ///
     /// # Errors
     ///
@@ -161,12 +162,14 @@ impl Batch {
     /// # Examples
     ///
     /// ```
-    /// let mut batch = vde_store::Vde::in_memory()?.batch();
-    /// batch.put("k", "v");
-    /// batch.commit()?;
+    /// let store = vde_store::Vde::in_memory()?;
+    /// let mut batch = store.batch();
+    /// batch.put("a", "1").put("b", "2");
+    /// let version = batch.commit()?;
+    /// assert_eq!(store.metadata("b")?.unwrap().version, version);
     /// # Ok::<(), vde_store::Error>(())
     /// ```
-    pub fn commit(self) -> Result<()> {
+    pub fn commit(self) -> Result<u64> {
         self.store.write(&self.writes)
     }
 }

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 
 use crate::container::device::Device;
 use crate::container::error::{Error, Result};
+#[cfg(doc)]
+use crate::engine::operation::Condition;
 use crate::engine::operation::Writes;
 use crate::engine::options::{Durability, VdeOptions};
 use crate::engine::recovery::Recovery;
@@ -221,7 +223,27 @@ impl Vde {
         }
     }
 
-    /// Stores `value` under `key`, and replaces the previous value.
+    /// Every write with this version or a smaller one survives a crash. It only grows while the store is open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Durability, Vde};
+    ///
+    /// let store = Vde::in_memory()?;
+    /// let version = store.with_durability(Durability::Buffered).put("k", "v")?;
+    /// // The disk gets it within the interval of the options, or now:
+    /// store.flush()?;
+    /// assert!(version <= store.durable());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn durable(&self) -> u64 {
+        self.shared().log.durable()
+    }
+
+    /// Stores `value` under `key`, and replaces the previous value. Returns the new value's version: the sequence number of the
+    /// write, which [`metadata`](Self::metadata), [`watch`](Self::watch) and [`Condition::Version`] have too. With
+    /// [`Durability::Buffered`], the write survives a crash once [`durable`](Self::durable) has reached it.
     ///
     /// # Errors
     ///
@@ -233,16 +255,18 @@ impl Vde {
     ///
     /// ```
     /// let store = vde_store::Vde::in_memory()?;
-    /// store.put("k", "v")?;
+    /// let version = store.put("k", "v")?;
+    /// assert_eq!(store.metadata("k")?.unwrap().version, version);
     /// # Ok::<(), vde_store::Error>(())
     /// ```
-    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
         let seq = self.shared().put(key.as_ref(), value.as_ref(), &[], self.durability)?;
-        self.acknowledge(seq)
+        self.acknowledge(seq)?;
+        Ok(seq)
     }
 
     /// Stores the bytes of `source` under `key`, with `user` metadata. The memory it takes does not depend on the
-    /// length of the value. Readers see the value once all of it is stored.
+    /// length of the value. Readers see the value once all of it is stored. Returns the version, as [`put`](Self::put).
     ///
     /// # Errors
     ///
@@ -258,10 +282,11 @@ impl Vde {
     /// assert_eq!(store.metadata("zeros")?.unwrap().len, 1 << 20);
     /// # Ok::<(), vde_store::Error>(())
     /// ```
-    pub fn put_with(&self, key: impl AsRef<[u8]>, mut source: impl Read, user: &UserMetadata) -> Result<()> {
+    pub fn put_with(&self, key: impl AsRef<[u8]>, mut source: impl Read, user: &UserMetadata) -> Result<u64> {
         let user = encode_user(user);
         let seq = self.shared().put_with(key.as_ref(), &mut source, &user, self.durability)?;
-        self.acknowledge(seq)
+        self.acknowledge(seq)?;
+        Ok(seq)
     }
 
     /// Removes `key`. Returns whether it had a value.
@@ -359,11 +384,11 @@ impl Vde {
         Batch::new(self.clone())
     }
 
-    /// Makes the writes of a batch.
-    pub(crate) fn write(&self, writes: &Writes) -> Result<()> {
+    /// Makes the writes of a batch, and returns the version of the last one.
+    pub(crate) fn write(&self, writes: &Writes) -> Result<u64> {
         let decided = self.shared().write_batch(writes, self.durability, true)?;
         // `write_batch` was allowed to wait, so it has an outcome.
-        decided.map_or(Ok(()), |decided| {
+        decided.map_or(Ok(0), |decided| {
             self.acknowledge(decided.seq)?;
             decided.outcome()
         })
@@ -390,7 +415,8 @@ impl Vde {
     pub fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_range(&range);
-        self.write(&writes)
+        self.write(&writes)?;
+        Ok(())
     }
 
     /// Removes every key that begins with `prefix`; see [`delete_range`](Self::delete_range).
@@ -412,7 +438,8 @@ impl Vde {
     pub fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(prefix.as_ref());
-        self.write(&writes)
+        self.write(&writes)?;
+        Ok(())
     }
 
     /// Removes every key; see [`delete_range`](Self::delete_range). Named snapshots stay.

@@ -53,7 +53,7 @@ const BOUND: u64 = 4 * CHECKPOINT + 14 * SEGMENT;
 fn the_space_of_dead_values_is_reused_before_much_accumulates() {
     type Work = fn(&Vde, u32);
     let works: [(&str, Work); 5] = [
-        ("overwriting a large value", |store, i| store.put("key", vec![i as u8; 100_000]).unwrap()),
+        ("overwriting a large value", |store, i| _ = store.put("key", vec![i as u8; 100_000]).unwrap()),
         ("putting and deleting large values", |store, i| {
             store.put(i.to_be_bytes(), vec![i as u8; 70_000]).unwrap();
             store.delete(i.to_be_bytes()).unwrap();
@@ -92,7 +92,7 @@ fn small_changes_that_replace_large_values_lead_to_checkpoints() {
             batch.delete(i.to_be_bytes());
             batch.commit().unwrap();
         }),
-        ("overwritten by small ones", |store, i| store.put(i.to_be_bytes(), "small").unwrap()),
+        ("overwritten by small ones", |store, i| _ = store.put(i.to_be_bytes(), "small").unwrap()),
         ("swapped for small ones", |store, i| {
             store.update(i.to_be_bytes(), |_| Some(b"small".to_vec())).unwrap();
         }),

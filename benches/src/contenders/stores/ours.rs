@@ -29,7 +29,8 @@ impl Store for OurStore {
             Durability::Synced => &self.synced,
             Durability::Buffered => &self.buffered,
         };
-        Ok(store.put(key, value)?)
+        store.put(key, value)?;
+        Ok(())
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
@@ -41,7 +42,8 @@ impl Store for OurStore {
         for (key, value) in pairs {
             batch.put(key, value);
         }
-        Ok(batch.commit()?)
+        batch.commit()?;
+        Ok(())
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Failure> {

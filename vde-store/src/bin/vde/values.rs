@@ -12,14 +12,16 @@ use crate::{Failure, at, bytes, print, seconds, stdout, table};
 
 pub(crate) fn put(store: &Path, key: &[u8], file: &Path, meta: &UserMetadata) -> Result<(), Failure> {
     if ["-", "@-"].iter().any(|name| file == Path::new(name)) {
-        return Ok(Vde::open(store)?.put_with(key, io::stdin().lock(), meta)?);
+        Vde::open(store)?.put_with(key, io::stdin().lock(), meta)?;
+        return Ok(());
     }
     // The file is opened first, because a mistyped file name must not create an empty store.
     let source = File::open(file).map_err(at(file))?;
     let bar = bytes(source.metadata().ok().map(|metadata| metadata.len()));
     let stored = Vde::open(store)?.put_with(key, bar.wrap_read(source), meta);
     bar.finish_and_clear();
-    Ok(stored?)
+    stored?;
+    Ok(())
 }
 
 pub(crate) fn get(view: &ReadView, key: &[u8], output: Option<&Path>) -> Result<(), Failure> {

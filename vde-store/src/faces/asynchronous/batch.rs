@@ -119,7 +119,7 @@ impl AsyncBatch {
     /// batch.commit().await?;
     /// # Ok(()) }
     /// ```
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(self) -> Result<u64> {
         self.store.write(self.writes).await
     }
 }

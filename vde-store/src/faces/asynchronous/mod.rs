@@ -169,6 +169,21 @@ impl AsyncVde {
         shared.group_commit.wait_async(&shared.log, seq).await
     }
 
+    /// As [`Vde::durable`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
+    /// let store = vde_store::Vde::in_memory()?.to_async();
+    /// let version = store.put("k", "v").await?;
+    /// assert!(version <= store.durable());
+    /// # Ok(()) }
+    /// ```
+    pub fn durable(&self) -> u64 {
+        self.store.durable()
+    }
+
     /// As [`Vde::flush`].
     ///
     /// # Errors

@@ -234,7 +234,7 @@ fn long_streams_and_readers_yield_to_other_tasks() {
     let store = VdeOptions::new().background(false).in_memory().unwrap();
     let store = store.with_durability(Durability::Buffered);
     let keys = 10_000u32;
-    (0..keys).for_each(|key| store.put(key.to_be_bytes(), "").unwrap());
+    (0..keys).for_each(|key| _ = store.put(key.to_be_bytes(), "").unwrap());
     store.put("value", vec![5; 5 << 20]).unwrap();
     let woken = Arc::new(Wakes::default());
     let waker = Waker::from(woken.clone());

@@ -33,10 +33,11 @@ impl AsyncVde {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> vde_store::Result<()> {
     /// let store = vde_store::Vde::in_memory()?.to_async();
-    /// store.put("k", "v").await?;
+    /// let version = store.put("k", "v").await?;
+    /// assert!(version <= store.durable());
     /// # Ok(()) }
     /// ```
-    pub async fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+    pub async fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
         let (key, value) = (key.as_ref(), value.as_ref());
         if value.len() > MAX_RECORD_VALUE {
             // Copying a long value in one poll would take too long.
@@ -45,7 +46,7 @@ impl AsyncVde {
         self.put_record(key, value, Vec::new()).await
     }
 
-    async fn put_record(&self, key: &[u8], value: &[u8], user: Vec<u8>) -> Result<()> {
+    async fn put_record(&self, key: &[u8], value: &[u8], user: Vec<u8>) -> Result<u64> {
         let durability = self.store.durability();
         let seq = if let Some(seq) = self.store.shared().try_put(key, value, &user, durability)? {
             seq
@@ -53,7 +54,8 @@ impl AsyncVde {
             let (key, value) = (key.to_vec(), value.to_vec());
             self.elsewhere(move |shared| shared.put(&key, &value, &user, durability)).await?
         };
-        self.acknowledge(seq).await
+        self.acknowledge(seq).await?;
+        Ok(seq)
     }
 
     /// As [`Vde::put_with`], with the bytes of a [`futures_io::AsyncRead`]. `tokio_util::compat` converts readers of
@@ -84,7 +86,7 @@ impl AsyncVde {
         key: impl AsRef<[u8]>,
         source: impl AsyncRead,
         user: &UserMetadata,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let mut source = std::pin::pin!(source);
         let (key, user, shared) = (key.as_ref(), encode_user(user), self.store.shared());
         shared.check_delete(key)?;
@@ -124,7 +126,8 @@ impl AsyncVde {
             shared.put_prepared(&key, PreparedValue::Blob(map, Box::new(pending)), &user, durability)
         };
         let seq = self.elsewhere(log).await?;
-        self.acknowledge(seq).await
+        self.acknowledge(seq).await?;
+        Ok(seq)
     }
 
     /// As [`Vde::delete`].
@@ -241,18 +244,21 @@ impl AsyncVde {
         AsyncBatch { store: self.clone(), writes: Writes::default() }
     }
 
-    pub(super) async fn write(&self, writes: Writes) -> Result<()> {
+    /// Makes the writes of a batch, and returns the version of the last one.
+    pub(super) async fn write(&self, writes: Writes) -> Result<u64> {
         let durability = self.store.durability();
         let mut decided = self.store.shared().write_batch(&writes, durability, false)?;
         if decided.is_none() {
             decided = self.elsewhere(move |shared| shared.write_batch(&writes, durability, true)).await?;
         }
         // The second attempt was allowed to wait, so it has an outcome.
-        if let Some(decided) = decided {
-            self.acknowledge(decided.seq).await?;
-            decided.outcome()?;
+        match decided {
+            Some(decided) => {
+                self.acknowledge(decided.seq).await?;
+                decided.outcome()
+            }
+            None => Ok(0),
         }
-        Ok(())
     }
 
     /// As [`Vde::delete_range`].
@@ -278,7 +284,8 @@ impl AsyncVde {
     pub async fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_range(&range);
-        self.write(writes).await
+        self.write(writes).await?;
+        Ok(())
     }
 
     /// As [`Vde::delete_prefix`].
@@ -304,7 +311,8 @@ impl AsyncVde {
     pub async fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(prefix.as_ref());
-        self.write(writes).await
+        self.write(writes).await?;
+        Ok(())
     }
 
     /// As [`Vde::clear`].
@@ -330,7 +338,8 @@ impl AsyncVde {
     pub async fn clear(&self) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(b"");
-        self.write(writes).await
+        self.write(writes).await?;
+        Ok(())
     }
 }
 
