@@ -66,7 +66,10 @@ pub(crate) fn measure(options: &Options) -> Result<(), Failure> {
     let path = dir.path().join("large.vde");
     let len = (4 << 30) / options.divide;
     let store = Vde::create(&path)?;
-    let put = peak(|| Ok(store.put_with("large", io::repeat(7).take(len), &UserMetadata::new())?))?;
+    let put = peak(|| {
+        store.put_with("large", io::repeat(7).take(len), &UserMetadata::new())?;
+        Ok(())
+    })?;
     let read = peak(|| {
         let mut reader = store.reader("large")?.ok_or("the value is gone")?;
         let copied = io::copy(&mut reader, &mut io::sink())?;
