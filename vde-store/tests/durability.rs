@@ -3,7 +3,7 @@
 #[path = "common/place.rs"]
 mod place;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
@@ -223,6 +223,21 @@ fn damage_in_an_earlier_segment_is_corruption() {
     assert!(matches!(small().open(&path), Err(Error::Corrupt { what: "log unit", .. })));
 }
 
+/// Writes the superblocks as an older build would, which announces no segments.
+fn announce_nothing(path: &Path) {
+    for at in [0, 4096] {
+        let mut block = [0; 4096];
+        File::open(path).unwrap().read_exact_at(&mut block, at).unwrap();
+        for field in [8, 12, 16] {
+            block[field] = 3;
+        }
+        block[128..136].fill(0);
+        let sum = xxhash_rust::xxh3::xxh3_64(&block[..4088]);
+        block[4088..].copy_from_slice(&sum.to_le_bytes());
+        overwrite(path, at, &block);
+    }
+}
+
 #[test]
 fn damage_is_found_wherever_the_log_continues() {
     const SEGMENT: u64 = 1 << 18;
@@ -238,10 +253,17 @@ fn damage_is_found_wherever_the_log_continues() {
     overwrite(&path, 8192 + 3000 * SEGMENT, &[0; 8192]);
     // No unit is left that follows the damage, so it counts as torn.
     drop(small().read_only(true).open(&path).unwrap());
-    for place in [1, 255, 256, 1700, 3000] {
+    let is_found = |place: u64| {
         overwrite(&path, 8192 + place * SEGMENT, &second);
-        assert!(matches!(small().open(&path), Err(Error::Corrupt { what: "log unit", .. })), "{place}");
+        let opened = small().read_only(true).open(&path);
         overwrite(&path, 8192 + place * SEGMENT, &vec![0; second.len()]);
+        matches!(opened, Err(Error::Corrupt { what: "log unit", .. }))
+    };
+    // A store that is open for writing announces two segments.
+    assert_eq!([1, 2, 3].map(is_found), [true, true, false]);
+    announce_nothing(&path);
+    for place in [1, 255, 256, 1700, 3000] {
+        assert!(is_found(place), "{place}");
     }
 }
 
@@ -343,13 +365,13 @@ fn a_newer_format_is_an_error_whatever_the_other_superblock_says() {
         let read = VdeOptions::new().read_only(true).open(&path).map(drop);
         assert_eq!(read.is_ok(), may_read, "byte {at}: {read:?}");
         let written = Vde::open(&path).map(drop);
-        assert_eq!(matches!(written, Err(Error::NewerFormat { needed: 4, known: 3 })), at != 8, "byte {at}");
+        assert_eq!(matches!(written, Err(Error::NewerFormat { needed: 5, known: 4 })), at != 8, "byte {at}");
     }
 }
 
 #[test]
 fn a_container_of_an_older_format_opens_and_becomes_one_of_this() {
-    (1..3).for_each(opens_and_becomes_one_of_this);
+    (1..4).for_each(opens_and_becomes_one_of_this);
 }
 
 fn opens_and_becomes_one_of_this(format: u8) {
@@ -368,7 +390,7 @@ fn opens_and_becomes_one_of_this(format: u8) {
     let store = Vde::open(&path).unwrap();
     assert_eq!(store.get("k").unwrap().unwrap(), b"v");
     let now = std::fs::read(&path).unwrap();
-    assert!([0, 4096].iter().any(|at| now[at + 8..at + 20] == [3, 0, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0]));
+    assert!([0, 4096].iter().any(|at| now[at + 8..at + 20] == [4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0]));
 }
 
 #[tokio::test]

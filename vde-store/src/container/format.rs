@@ -12,7 +12,7 @@ use crate::container::error::{Error, Result};
 /// First eight bytes of a superblock.
 pub(crate) const MAGIC: [u8; 8] = *b"VDEstore";
 /// The format that this build writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 /// Size of a superblock, and the unit in which pages are allocated.
 pub(crate) const BLOCK: u64 = 4096;
 /// The offset of the first segment, after the two superblocks.
@@ -115,6 +115,9 @@ pub(crate) struct LogPosition {
     pub(crate) chain: u64,
     /// Sequence number of the last record before.
     pub(crate) seq: u64,
+    /// The segments that are announced: after this segment, the log continues in one of them. Each is a segment's index plus 1,
+    /// or 0. Without any, it may continue in every segment that is free.
+    pub(crate) announced: [u32; 2],
 }
 
 /// Where a checksummed run of bytes lies.
@@ -195,6 +198,9 @@ impl Superblock {
         out.extend_from_slice(&u64::from(self.closed.is_some()).to_le_bytes());
         out.extend_from_slice(&self.closed.unwrap_or(0).to_le_bytes());
         out.extend_from_slice(&self.checkpoints.to_le_bytes());
+        for segment in self.log.announced {
+            out.extend_from_slice(&segment.to_le_bytes());
+        }
         out.resize(BLOCK as usize - 8, 0);
         out.extend_from_slice(&checksum(&out).to_le_bytes());
         out
@@ -238,13 +244,16 @@ impl Superblock {
         let segment_size = f.u32()?;
         let id = f.array()?;
         let generation = f.u64()?;
-        let (segment, offset) = (f.u32()?, f.u32()?);
-        let log = LogPosition { segment, offset, ordinal: f.u64()?, chain: f.u64()?, seq: f.u64()? };
+        let (segment, at) = (f.u32()?, f.u32()?);
+        let (ordinal, chain, seq) = (f.u64()?, f.u64()?, f.u64()?);
         let (offset, len, checksum) = (f.u64()?, f.u64()?, f.u64()?);
         let catalog = Extent { offset, len: u32::try_from(len).ok()?, checksum };
         let (is_closed, end) = (f.u64()? != 0, f.u64()?);
         let closed = is_closed.then_some(end);
-        Some(Ok(Self { format, id, segment_size, generation, log, catalog, closed, checkpoints: f.u64()? }))
+        let checkpoints = f.u64()?;
+        let announced = [f.u32()?, f.u32()?];
+        let log = LogPosition { segment, offset: at, ordinal, chain, seq, announced };
+        Some(Ok(Self { format, id, segment_size, generation, log, catalog, closed, checkpoints }))
     }
 
     /// The next superblock, which differs only in whether the store is closed.

@@ -57,6 +57,8 @@ pub enum Bug {
     NothingForDeletions,
     /// A record counts as verified if the record that it has overwritten was verified.
     TrustRewritten,
+    /// Pages and the log take segments without regard to what is announced.
+    ForgetAnnounced,
 }
 
 /// The bug that a store was opened with, if any.

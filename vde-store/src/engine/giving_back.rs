@@ -106,6 +106,10 @@ impl Shared {
     /// Moves data from segment `end` on to the front. Returns how many values and log segments were moved.
     fn empty_behind(&self, end: u32) -> Result<usize> {
         let mut moved = 0;
+        if self.log.can_move_before(end) {
+            // From this checkpoint on, no segment is announced: the log does not continue in an announced one.
+            self.checkpoint(Purpose::Log)?;
+        }
         let purpose = if self.log.move_before(end) { Purpose::Log } else { Purpose::Changes };
         self.checkpoint(purpose)?;
         for entry in self.view().list("") {

@@ -335,7 +335,7 @@ mod tests {
 
     const KEYS: u8 = 40;
     /// How often all keys are put: often enough that segments are reused.
-    const ROUNDS: u8 = 20;
+    const ROUNDS: u8 = 40;
 
     fn value(key: u8, round: u8) -> Vec<u8> {
         [&[key, round], &[key ^ round; 998][..]].concat()

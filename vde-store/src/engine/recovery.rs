@@ -248,12 +248,14 @@ pub(crate) fn replay(
         Some(end) if end > reader.position().seq => Some(reader.damage()),
         _ => {
             recovery.torn_at = reader.torn_at();
-            // The log continues only in segments that were free at the checkpoint, so later units are searched only
-            // there.
+            // Unless it was announced where the log continues, later units can be in all segments that were free at the
+            // checkpoint. After an older checkpoint they can be anywhere.
             let is_free = |segment: &u32| matches!(segments.get(*segment), Some(Segment::Free) | None);
-            let all = 0..pages.geometry().segments_of(len) as u32;
-            let may_follow: Vec<_> = all.filter(|segment| !is_newest || is_free(segment)).collect();
-            reader.check_end(&may_follow).err()
+            let may_follow: Option<Vec<_>> = (!is_newest || !reader.is_announced()).then(|| {
+                let all = 0..pages.geometry().segments_of(len) as u32;
+                all.filter(|segment| !is_newest || is_free(segment)).collect()
+            });
+            reader.check_end(may_follow.as_deref()).err()
         }
     };
     match ended_early {

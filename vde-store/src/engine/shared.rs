@@ -111,7 +111,11 @@ impl Shared {
             Some(offset) => salvage(&root.pages, &root.superblock, &memtable, offset)?,
         };
         let syncs = Arc::new(SyncPoint::new(device, options.planted));
+        segments.mark_announced(replayed.position.announced);
         if !options.read_only {
+            if root.superblock.log.ordinal == replayed.position.ordinal {
+                root.superblock.log.announced = segments.announced();
+            }
             root.superblock =
                 make_durable(&syncs, root.pages.device(), &root.superblock, &root.block, &options)?;
         }

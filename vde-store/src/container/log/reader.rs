@@ -1,11 +1,12 @@
 //! Reading the log: its units in order from a position on, and the reason why they end.
 
+use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::thread;
 
 use crate::container::error::{Error, Result};
 use crate::container::format::{Geometry, LogPosition, UNIT_HEAD, UNIT_MAGIC, UnitHead};
-use crate::container::log::record::Record;
+use crate::container::log::record::{Link, Record};
 use crate::container::log::unit::Unit;
 use crate::container::pages::{Bytes, Pages};
 
@@ -13,6 +14,9 @@ use crate::container::pages::{Bytes, Pages};
 const SEARCHERS: usize = 32;
 /// The fewest segments that one thread searches.
 const SEARCHED_BY_ONE: usize = 256;
+/// How many bytes of an announced segment are searched at first. The rest is searched if they contain a unit. Most units
+/// are half as long at most, so some are found behind a damaged one.
+const SEARCHED_FIRST: usize = 2 << 20;
 
 /// Reads the log forward, unit by unit.
 pub(crate) struct LogReader<'a> {
@@ -23,6 +27,8 @@ pub(crate) struct LogReader<'a> {
     segment: Bytes,
     device_len: u64,
     durable_seq: u64,
+    /// The announced segments.
+    announced: Vec<u32>,
     /// From this sequence number on, units are written back as they are read.
     write_back_from: Option<u64>,
 }
@@ -38,6 +44,7 @@ impl<'a> LogReader<'a> {
             segment: Bytes::Copied(Vec::new()),
             device_len,
             durable_seq: position.seq,
+            announced: announced_at(position),
             write_back_from: None,
         };
         reader.load()?;
@@ -48,6 +55,7 @@ impl<'a> LogReader<'a> {
     pub(crate) fn rewind(&mut self, position: LogPosition) -> Result<()> {
         let is_elsewhere = self.position.segment != position.segment;
         self.position = position;
+        self.announced = announced_at(position);
         if is_elsewhere { self.load() } else { Ok(()) }
     }
 
@@ -59,7 +67,13 @@ impl<'a> LogReader<'a> {
 
     /// Where the next unit would begin.
     pub(crate) fn position(&self) -> LogPosition {
-        self.position
+        let mut position = self.position;
+        position.announced = [0; 2];
+        // The newest ones.
+        for (slot, segment) in position.announced.iter_mut().zip(self.announced.iter().rev()) {
+            *slot = segment + 1;
+        }
+        position
     }
 
     fn load(&mut self) -> Result<()> {
@@ -108,7 +122,14 @@ impl<'a> LogReader<'a> {
         }
         self.durable_seq = unit.head.durable_seq;
         self.position = LogPosition { offset: unit.head.end(at), chain: unit.sum, seq, ..self.position };
-        if let Some((segment, ordinal)) = link {
+        if let Some(Link { segment, ordinal, announced }) = link {
+            match announced {
+                Some(announced) => {
+                    self.announced.retain(|other| ![segment, announced].contains(other));
+                    self.announced.push(announced);
+                }
+                None => self.announced.clear(),
+            }
             self.position = LogPosition { segment, offset: 0, ordinal, ..self.position };
             self.load()?;
         }
@@ -117,9 +138,9 @@ impl<'a> LogReader<'a> {
 
     /// Whether the log can continue in this segment. After a crash, a link may lead beyond the container's end, but
     /// not far.
-    fn can_lead_to(&self, (segment, ordinal): (u32, u64)) -> bool {
-        ordinal == self.position.ordinal + 1
-            && u64::from(segment) < self.geometry.segments_within_reach(self.device_len)
+    fn can_lead_to(&self, link: Link) -> bool {
+        link.ordinal == self.position.ordinal + 1
+            && u64::from(link.segment) < self.geometry.segments_within_reach(self.device_len)
     }
 
     /// Whether a unit with this header continues the log here.
@@ -143,30 +164,68 @@ impl<'a> LogReader<'a> {
 
     /// To be called at the log's end: fails if the log has ended too early. That is proven by a later unit that was
     /// written when the log was already durable beyond this point. `may_follow` are the segments that may contain
-    /// such a unit.
-    pub(crate) fn check_end(&self, may_follow: &[u32]) -> Result<()> {
-        let at = self.position.offset as usize;
-        let here = self.geometry.segment_offset(self.position.segment) + at as u64;
-        let rest = self.segment.get(at..).unwrap_or(&[]);
-        let proves_loss = |bytes: &[u8], ordinal: u64| {
-            Unit::read(bytes, self.geometry.salt)
-                .is_some_and(|unit| unit.head.ordinal >= ordinal && unit.head.durable_seq > self.position.seq)
-        };
-        let magic = UNIT_MAGIC.to_le_bytes();
-        if memchr::memmem::find_iter(rest, &magic).any(|i| proves_loss(&rest[i..], self.position.ordinal)) {
-            return Err(Error::corrupt("log unit", here));
+    /// such a unit; `None` stands for the announced ones.
+    pub(crate) fn check_end(&self, may_follow: Option<&[u32]>) -> Result<()> {
+        let rest = self.segment.get(self.position.offset as usize..).unwrap_or(&[]);
+        let mut next = self.announced.clone();
+        self.search(rest, self.position.ordinal, &mut next)?;
+        may_follow.map_or_else(|| self.search_announced(next), |segments| self.search_all(segments))
+    }
+
+    /// Whether the segments are announced in which the log may continue after the present one.
+    pub(crate) fn is_announced(&self) -> bool {
+        !self.announced.is_empty()
+    }
+
+    /// Fails if `bytes` contain a unit that proves loss, with this ordinal or a higher one. Adds to `next` the segments to
+    /// which such units lead. Returns whether there are such units.
+    fn search(&self, bytes: &[u8], ordinal: u64, next: &mut Vec<u32>) -> Result<bool> {
+        let mut is_log = false;
+        for at in memchr::memmem::find_iter(bytes, &UNIT_MAGIC.to_le_bytes()) {
+            let bytes = &bytes[at..];
+            if UnitHead::decode(bytes).is_none_or(|(head, _)| head.ordinal < ordinal) {
+                continue;
+            }
+            let Some(unit) = Unit::read(bytes, self.geometry.salt) else { continue };
+            if unit.head.durable_seq > self.position.seq {
+                return Err(self.damage());
+            }
+            let links = unit.records.iter().filter_map(|(_, record)| record.link());
+            next.extend(links.flat_map(|link| [Some(link.segment), link.announced]).flatten());
+            is_log = true;
         }
+        Ok(is_log)
+    }
+
+    /// Fails if one of the segments `next`, or one to which their units lead, contains a unit that proves loss.
+    fn search_announced(&self, mut next: Vec<u32>) -> Result<()> {
+        let mut seen = BTreeSet::from([self.position.segment]);
+        while let Some(segment) = next.pop() {
+            if !seen.insert(segment) {
+                continue;
+            }
+            let offset = self.geometry.segment_offset(segment);
+            let size = self.geometry.segment_size as usize;
+            let front = read_prefix(self.pages, offset, SEARCHED_FIRST.min(size), self.device_len)?;
+            if self.search(&front, self.position.ordinal + 1, &mut next)? && front.len() < size {
+                let all = read_segment(self.pages, self.geometry, segment, self.device_len)?;
+                self.search(&all, self.position.ordinal + 1, &mut next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if one of `segments` begins with a unit that proves loss.
+    fn search_all(&self, segments: &[u32]) -> Result<()> {
         let search = |segments: &[u32]| {
             for segment in segments.iter().filter(|segment| **segment != self.position.segment) {
                 let first = read_first_unit(self.pages, self.geometry, *segment, self.device_len)?;
-                if proves_loss(&first, self.position.ordinal + 1) {
-                    return Err(Error::corrupt("log unit", here));
-                }
+                self.search(&first, self.position.ordinal + 1, &mut Vec::new())?;
             }
             Ok(())
         };
         // Each segment may cost one read of the disk, and the disk serves many reads at the same time.
-        let mut shares = may_follow.chunks(may_follow.len().div_ceil(SEARCHERS).max(SEARCHED_BY_ONE));
+        let mut shares = segments.chunks(segments.len().div_ceil(SEARCHERS).max(SEARCHED_BY_ONE));
         let first = shares.next().unwrap_or_default();
         thread::scope(|scope| {
             let others: Vec<_> = shares.map(|share| scope.spawn(|| search(share))).collect();
@@ -175,6 +234,11 @@ impl<'a> LogReader<'a> {
             results.fold(search(first), Result::and)
         })
     }
+}
+
+/// The segments that are announced at a position.
+fn announced_at(position: LogPosition) -> Vec<u32> {
+    position.announced.iter().filter_map(|slot| slot.checked_sub(1)).collect()
 }
 
 fn read_segment(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64) -> Result<Bytes> {

@@ -93,11 +93,21 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The value of a record that says in which segment the log continues.
-pub(crate) fn link_value(segment: u32, ordinal: u64) -> [u8; LINK_LEN - RECORD_HEAD] {
+/// A record that says in which segment the log continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) segment: u32,
+    pub(crate) ordinal: u64,
+    /// A segment that is announced from there on, beside those that were before. `None`: from there on none is.
+    pub(crate) announced: Option<u32>,
+}
+
+/// The value of a link record.
+pub(crate) fn link_value(link: Link) -> [u8; LINK_LEN - RECORD_HEAD] {
     let mut value = [0; LINK_LEN - RECORD_HEAD];
-    value[0..4].copy_from_slice(&segment.to_le_bytes());
-    value[8..16].copy_from_slice(&ordinal.to_le_bytes());
+    value[0..4].copy_from_slice(&link.segment.to_le_bytes());
+    value[4..8].copy_from_slice(&link.announced.map_or(0, |segment| segment + 1).to_le_bytes());
+    value[8..16].copy_from_slice(&link.ordinal.to_le_bytes());
     value
 }
 
@@ -160,12 +170,12 @@ impl<'a> Record<'a> {
     }
 
     /// Where the log continues, if this is a link record.
-    pub(crate) fn link(&self) -> Option<(u32, u64)> {
+    pub(crate) fn link(&self) -> Option<Link> {
         if self.head.kind != Kind::Link {
             return None;
         }
         let mut f = Fields(self.value);
-        let (segment, _reserved) = (f.u32()?, f.u32()?);
-        Some((segment, f.u64()?))
+        let (segment, announced) = (f.u32()?, f.u32()?.checked_sub(1));
+        Some(Link { segment, ordinal: f.u64()?, announced })
     }
 }

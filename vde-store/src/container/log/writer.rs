@@ -13,7 +13,7 @@ use crate::container::format::{
     BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, MAX_RECORD_VALUE, UNIT_HEAD, UnitHead, unit_end,
 };
 use crate::container::log::publication::Publication;
-use crate::container::log::record::{Draft, link_value};
+use crate::container::log::record::{Draft, Link, link_value};
 use crate::container::log::watchers::{self, ChangeKind, Watchers};
 use crate::container::memtable::{Change, Location, Memtable, Stored, Target};
 use crate::container::pages::Pages;
@@ -32,6 +32,7 @@ pub(crate) struct Appender {
     segment: u32,
     ordinal: u64,
     segments: Arc<Mutex<Segments>>,
+    planted: Planted,
     /// Offset in the segment at which the open unit begins.
     unit_start: u32,
     /// The unit to which records are appended. It is empty if it has no record.
@@ -183,6 +184,7 @@ impl Log {
             segment: position.segment,
             ordinal: position.ordinal,
             segments: segments.clone(),
+            planted: syncs.planted(),
             unit_start: position.offset,
             open: Unit::default(),
             open_records: 0,
@@ -271,11 +273,16 @@ impl Log {
     /// free. Returns whether it moved.
     pub(crate) fn move_before(&self, end: u32) -> bool {
         let mut appender = self.appender.lock();
-        let moves = appender.segment >= end && self.segments.lock().has_free_below(end);
+        let moves = appender.can_move_before(end);
         if moves {
             appender.next_segment(self.geometry);
         }
         moves
+    }
+
+    /// Whether [`move_before`](Self::move_before) would move it.
+    pub(crate) fn can_move_before(&self, end: u32) -> bool {
+        self.appender.lock().can_move_before(end)
     }
 
     /// Every record up to here is in the memtable.
@@ -363,8 +370,10 @@ impl Log {
             appender.memtable = memtable;
             publish();
             let (segment, offset, ordinal) = (appender.segment, appender.unit_start, appender.ordinal);
-            appender.segments.lock().end_checkpoint_in(segment);
-            LogPosition { segment, offset, ordinal, chain: 0, seq: appender.seq }
+            let mut segments = appender.segments.lock();
+            segments.end_checkpoint_in(segment);
+            let announced = segments.announced();
+            LogPosition { segment, offset, ordinal, chain: 0, seq: appender.seq, announced }
         })?;
         Ok(LogPosition { chain, ..position })
     }
@@ -509,12 +518,23 @@ impl Appender {
         self.next_segment(geometry);
     }
 
+    fn can_move_before(&self, end: u32) -> bool {
+        self.segment >= end && self.segments.lock().has_free_below(end)
+    }
+
     fn next_segment(&mut self, geometry: Geometry) {
-        let next = self.segments.lock().take_log(self.ordinal + 1, self.seq + 1);
+        let (segment, announced) = {
+            let mut segments = self.segments.lock();
+            if self.planted.has(Bug::ForgetAnnounced) {
+                segments.mark_announced([0; 2]);
+            }
+            (segments.take_log(self.ordinal + 1, self.seq + 1), segments.announce())
+        };
         self.begin_unit(geometry);
-        self.open.push(&Draft::link(&link_value(next, self.ordinal + 1), geometry.salt));
+        let link = Link { segment, ordinal: self.ordinal + 1, announced };
+        self.open.push(&Draft::link(&link_value(link), geometry.salt));
         self.close_unit();
-        self.segment = next;
+        self.segment = segment;
         self.ordinal += 1;
         self.unit_start = 0;
     }

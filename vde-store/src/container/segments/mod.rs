@@ -4,6 +4,7 @@
 //! refer. If readers may still refer to it, the caller uses [`hold`](Segments::hold). Every method takes O(log
 //! segments) unless it says otherwise.
 
+mod announcing;
 mod codec;
 mod packing;
 mod page_map;
@@ -80,6 +81,8 @@ pub(crate) struct Segments {
     ready: BTreeSet<u32>,
     /// Log segments without live records.
     idle: BTreeSet<u32>,
+    /// The announced segments, in one of which the log continues.
+    announced: Vec<u32>,
     /// The free pages of the segments that hold pages.
     room: Room,
     /// Marks the pages of large values to which no persisted index refers yet. After a crash, they are free.
@@ -102,6 +105,7 @@ impl Segments {
             free: BTreeSet::new(),
             ready: BTreeSet::new(),
             idle: BTreeSet::new(),
+            announced: Vec::new(),
             room: Room::default(),
             pending: Table::new(table.geometry()),
             held: VecDeque::new(),
@@ -200,13 +204,6 @@ impl Segments {
         self.change(segment, |table| table.step(segment, event))
     }
 
-    /// A segment in which the log continues: a preallocated one, if there is one.
-    pub(crate) fn take_log(&mut self, ordinal: u64, first_seq: u64) -> u32 {
-        let segment = self.ready.first().or(self.free.first()).copied().unwrap_or(self.table.len());
-        self.step(segment, Event::LogBegins(LogSegment::new(ordinal, first_seq)));
-        segment
-    }
-
     /// Recovery has found that the log uses `segment`.
     pub(crate) fn mark_log(&mut self, segment: u32, ordinal: u64, first_seq: u64) {
         if !matches!(self.table.get(segment), Some(Segment::Log(log)) if log.ordinal == ordinal) {
@@ -270,12 +267,12 @@ impl Segments {
         if self.scarce {
             return self.take_scarce_pages(count);
         }
-        let (open, free) = (self.room.first(count), self.free.first().copied());
+        let (open, free) = (self.room.first(count), self.first_free());
         let found = match (open, free) {
             (Some(open), Some(free)) if self.packing => Some(open.min(free)),
             _ => open.or(free),
         };
-        self.take_pages_of(found.unwrap_or(self.table.len()), count)
+        self.take_pages_of(found.unwrap_or(self.first_behind()), count)
     }
 
     /// A run of `count` pages of a segment that has such a free run.
@@ -402,7 +399,7 @@ impl Segments {
         if self.ready.len() >= wanted || self.packing {
             return None;
         }
-        let segment = self.free.first().copied().unwrap_or(self.table.len());
+        let segment = self.first_open().or(self.first_free()).unwrap_or(self.first_behind());
         self.step(segment, Event::Prepare);
         Some(segment)
     }

@@ -2,7 +2,7 @@
 //! possible end of the container, and the data beyond that end.
 
 use super::state::Event;
-use super::{PageRun, Segment, Segments, Table};
+use super::{AT_ONCE, PageRun, Segment, Segments, Table};
 use crate::container::format::BLOCK;
 
 impl Segments {
@@ -24,7 +24,7 @@ impl Segments {
 
     /// Whether a segment below `segment` is free.
     pub(crate) fn has_free_below(&self, segment: u32) -> bool {
-        self.free.first().is_some_and(|free| *free < segment)
+        self.first_free().is_some_and(|free| free < segment)
     }
 
     /// Where the container could end if everything were moved to its front. Segments that readers hold stay where
@@ -46,7 +46,7 @@ impl Segments {
 
     /// As [`take_pending`](Self::take_pending), but before segment `end`. `None` if there is no such run.
     pub(crate) fn take_pending_before(&mut self, end: u32, count: u32) -> Option<PageRun> {
-        let candidates = [self.room.first(count), self.free.first().copied()];
+        let candidates = [self.room.first(count), self.first_free()];
         let segment = candidates.into_iter().flatten().min().filter(|segment| *segment < end)?;
         let run = self.take_pages_of(segment, count);
         self.begin_pending(run);
@@ -67,6 +67,8 @@ impl Segments {
     /// are ready, otherwise from the space after the container's last page.
     pub(crate) fn begin_scarcity(&mut self) {
         self.scarce = true;
+        // A failed attempt may have left free segments there, and the reserved space lies before them.
+        self.forget_free_end(AT_ONCE);
     }
 
     pub(crate) fn end_scarcity(&mut self) {
@@ -79,7 +81,9 @@ impl Segments {
             _ => false,
         };
         let last = self.table.len().checked_sub(1);
-        let segment = self.spare.filter(has_room).or(self.ready.first().copied()).or(last.filter(has_room));
+        let is_left = |segment: &&u32| !self.announced.contains(segment);
+        let ready = self.ready.iter().find(is_left).or(self.ready.last()).copied();
+        let segment = self.spare.filter(has_room).or(ready).or(last.filter(has_room));
         let segment = segment.unwrap_or(self.table.len());
         if self.ready.contains(&segment) {
             self.spare = Some(segment);
