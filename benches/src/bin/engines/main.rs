@@ -20,6 +20,7 @@ mod reads;
 mod space;
 mod tails;
 mod updates;
+mod verifying;
 
 /// Disk engines beyond puts, side by side.
 #[derive(Parser)]
@@ -59,6 +60,8 @@ enum Part {
     Load,
     /// The longest durable puts of 8 writers beside checkpoints and collection.
     Tails,
+    /// Durable puts, and calls of `health`, while a store of 1.2 GB is verified.
+    Verifying,
 }
 
 fn main() -> Result<(), Failure> {
@@ -83,6 +86,7 @@ fn main() -> Result<(), Failure> {
             Part::Cold => cold::measure(&options, &engines)?,
             Part::Load => load::measure(&options, &engines)?,
             Part::Tails => tails::measure(&options, &engines)?,
+            Part::Verifying => verifying::measure(&options)?,
         }
     }
     Ok(options.measure.save.printed("engines")?)
