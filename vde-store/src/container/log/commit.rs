@@ -23,7 +23,8 @@
 //! flush only the first half, and so on. So the leader waits until the log has as many writes as the last flush
 //! carried and left waiting, but never longer than [`GATHER_LIMIT`]. It does not wait if writing the gathered bytes
 //! takes longer than the sync: then it is better to copy one half while the other is written. The leader sleeps while
-//! it waits, because `yield_now` would give a busy thread a whole time slice. If writers do other work between two
+//! it waits, because `yield_now` would give a busy thread a whole time slice. It does not wait either if the last flush
+//! took less than [`WORTH_SHARING`], as in memory. If writers do other work between two
 //! writes, they arrive too late, and some flushes skip gathering:
 //!
 //! | the last gathering | number of flushes that skip gathering |
@@ -57,6 +58,9 @@ use crate::container::sync_point::SyncPoint;
 /// else between two writes return earlier, and it is not worth waiting for writers that do.
 const GATHER_LIMIT: Duration = Duration::from_micros(100);
 
+/// A flush that takes less time than this is not worth waiting for: sleeping and being woken takes longer.
+const WORTH_SHARING: Duration = Duration::from_micros(20);
+
 /// The most flushes that skip gathering after it has reached the limit.
 const MAX_SKIPPED: usize = 64;
 
@@ -74,6 +78,8 @@ pub(crate) struct GroupCommit {
     /// accesses these counters.
     skip: AtomicUsize,
     skipped: AtomicUsize,
+    /// Whether the last flush took long enough to be worth sharing. Only the leader accesses it.
+    worth_sharing: AtomicBool,
     queues: [WaitQueue; 2],
     state: Mutex<State>,
     /// Wakes the committer thread.
@@ -217,6 +223,7 @@ impl GroupCommit {
             gathering: WaitQueue::default(),
             skip: AtomicUsize::new(0),
             skipped: AtomicUsize::new(0),
+            worth_sharing: AtomicBool::new(false),
             queues: Default::default(),
             state: Mutex::new(State { has_committer, ..State::default() }),
             committer: Condvar::new(),
@@ -318,7 +325,9 @@ impl GroupCommit {
         if gather {
             self.gather(log);
         }
+        let start = Instant::now();
         let flushed = log.flush(true);
+        self.worth_sharing.store(start.elapsed() >= WORTH_SHARING, Ordering::Relaxed);
         let (flush, carried) = match flushed {
             Ok(flush) => flush,
             Err(cause) => return self.fail(log, cause),
@@ -352,7 +361,7 @@ impl GroupCommit {
 
     fn gather(&self, log: &Log) {
         let expected = self.expected.load(Ordering::Relaxed);
-        if log.is_worth_a_sync(expected) {
+        if log.is_worth_a_sync(expected) || !self.worth_sharing.load(Ordering::Relaxed) {
             return;
         }
         let skip = self.skip.load(Ordering::Relaxed);
