@@ -90,14 +90,14 @@ fn durable_is_true(options: &VdeOptions) -> bool {
     let disk = SimDisk::new();
     let store = options.clone().background(false).open_device(disk.device()).unwrap();
     let buffered = store.with_durability(Durability::Buffered);
-    (0..40_u8).all(|i| {
+    (0..21_u8).all(|i| {
         let put = buffered.put([i], "v").unwrap();
         if i % 7 == 6 {
             store.flush().unwrap();
             assert!(put <= store.durable());
         }
         let durable = store.durable();
-        (0..4).all(|seed| {
+        (0..3).all(|seed| {
             let crashed = VdeOptions::new().open_device(disk.crash(seed).device());
             crashed.is_ok_and(|crashed| crashed.list("").count() as u64 >= durable)
         })
