@@ -1,5 +1,5 @@
 //! Exclusion while stripes are split and merged, for all methods that take stripes, and for guards that are unlocked at
-//! that time.
+//! that time. The stripes change at random moments; `growing_moments` makes them change between a look and a take.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -11,10 +11,14 @@ pub enum Event {
     Release(usize),
 }
 
+/// What to call, after so many attempts.
+type AtTake = (u32, Box<dyn FnOnce()>);
+
 thread_local! {
     static EVENTS: RefCell<Option<Vec<Event>>> = const { RefCell::new(None) };
     static TAKES_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
     static RELEASES_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    static AT_TAKE: RefCell<Option<AtTake>> = const { RefCell::new(None) };
 }
 
 static SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -60,7 +64,17 @@ pub fn panic_after_releases(more: u32) {
     RELEASES_LEFT.set(Some(more));
 }
 
+/// Calls `f` when this thread is about to take a lock, or to try to, after `more` other attempts.
+pub fn at_take(more: u32, f: impl FnOnce() + 'static) {
+    AT_TAKE.set(Some((more, Box::new(f))));
+}
+
 pub(super) fn about_to_take() {
+    match AT_TAKE.take() {
+        Some((0, f)) => f(),
+        Some((more, f)) => AT_TAKE.set(Some((more - 1, f))),
+        None => {}
+    }
     count_down(&TAKES_LEFT, "planted in an acquisition");
 }
 
