@@ -3,6 +3,7 @@
 mod async_locks;
 mod blocking;
 mod exact;
+mod record;
 
 /// A defect. In `file` of stripe-lock's sources, `from` is replaced by `to`. The model `model` of the test file `test` then
 /// has to fail with a message that contains `finds`.
@@ -42,5 +43,5 @@ const RACE: &str = "Causality violation";
 /// assert!(loom_tests::mutants().count() >= 6);
 /// ```
 pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
-    [blocking::MUTANTS, async_locks::MUTANTS, exact::MUTANTS].into_iter().flatten()
+    [blocking::MUTANTS, async_locks::MUTANTS, exact::MUTANTS, record::MUTANTS].into_iter().flatten()
 }

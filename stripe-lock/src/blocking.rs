@@ -27,6 +27,10 @@ mod stripe;
 mod take;
 mod watch;
 
+#[cfg(all(loom, feature = "std"))]
+#[doc(hidden)]
+pub use held::model;
+
 pub use batch::Batch;
 pub use guard::{ArcStripe, Guard, MappedGuard};
 pub use holding::{Holding, HoldingFair, Mixed, Uniform};

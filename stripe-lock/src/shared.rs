@@ -5,6 +5,8 @@ pub(crate) mod atomic;
 pub(crate) mod capacity;
 pub(crate) mod extend;
 pub(crate) mod hash;
+#[cfg(feature = "std")]
+pub(crate) mod mutex;
 pub(crate) mod owners;
 pub(crate) mod pair;
 #[cfg(feature = "std")]

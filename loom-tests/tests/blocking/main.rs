@@ -4,6 +4,7 @@
 mod byte_mutex;
 mod growing;
 mod guards;
+mod record;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;

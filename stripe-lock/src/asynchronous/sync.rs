@@ -14,26 +14,7 @@ mod imp {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
 
     #[cfg(not(feature = "parking_lot"))]
-    mod mutex {
-        use std::sync::{self, PoisonError};
-
-        pub(crate) use std::sync::MutexGuard;
-
-        /// A mutex that a panic does not poison: no code of the user runs under it.
-        pub(crate) struct Mutex<T>(sync::Mutex<T>);
-
-        impl<T> Mutex<T> {
-            pub(crate) fn new(value: T) -> Self {
-                Self(sync::Mutex::new(value))
-            }
-
-            pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-                self.0.lock().unwrap_or_else(PoisonError::into_inner)
-            }
-        }
-    }
-    #[cfg(not(feature = "parking_lot"))]
-    pub(crate) use mutex::{Mutex, MutexGuard};
+    pub(crate) use crate::shared::mutex::{Mutex, MutexGuard};
 
     /// An `UnsafeCell` with the access form that loom can watch.
     pub(crate) struct Cell<T>(std::cell::UnsafeCell<T>);
@@ -73,23 +54,9 @@ mod imp {
 
 #[cfg(loom)]
 mod imp {
-    use std::sync::PoisonError;
-
+    pub(crate) use crate::shared::mutex::{Mutex, MutexGuard};
     pub(crate) use loom::cell::UnsafeCell as Cell;
-    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
-
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
 
     /// Two, so that a model of three threads reaches the middle of the count and its end.
     pub(crate) const OVERTAKES: u32 = 2;

@@ -8,14 +8,19 @@
 //!
 //! A guard counts for the thread that took it until it is dropped (on any thread) or handed over.
 //!
-//! In other builds, without `std`, and under a model checker (whose threads share the thread-local record) all types
-//! and functions of this module are empty.
+//! In other builds, and without `std`, all types and functions of this module are empty. The locks of a model keep no record
+//! either: its models use the record alone, by `model`.
 
-#[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
+#[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
+mod entries;
+#[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
 mod list;
-#[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
+#[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
 mod lone;
-#[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
+#[cfg(all(loom, feature = "std"))]
+pub mod model;
+#[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
+#[cfg_attr(loom, allow(dead_code, reason = "models use a part"))]
 mod on;
 
 #[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]

@@ -7,7 +7,8 @@
 
 use core::sync::atomic::AtomicBool;
 
-use crate::shared::atomic::{AtomicUsize, Relaxed};
+use crate::shared::atomic::Relaxed;
+use crate::shared::atomic::modelled::AtomicUsize;
 
 /// Whether a set whose stripes can be split was ever made. Programs without such a set do not count.
 static NEEDED: AtomicBool = AtomicBool::new(false);

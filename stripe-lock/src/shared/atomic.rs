@@ -11,7 +11,12 @@ pub(crate) use portable_atomic::AtomicU64;
 pub(crate) use core::sync::atomic::Ordering::Relaxed;
 
 /// These are loom's in a model, which has to see every access to them.
-#[cfg(not(all(loom, feature = "std")))]
-pub(crate) use core::sync::atomic::{AtomicU32, AtomicUsize};
-#[cfg(all(loom, feature = "std"))]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize};
+pub(crate) mod modelled {
+    #[cfg(not(all(loom, feature = "std")))]
+    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, fence};
+    #[cfg(all(loom, feature = "std"))]
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
+
+    #[cfg(not(all(loom, feature = "std")))]
+    pub(crate) use super::AtomicU64;
+}

@@ -11,7 +11,8 @@
 use alloc::boxed::Box;
 use core::ops::Range;
 
-use crate::shared::atomic::{AtomicU32, Relaxed};
+use crate::shared::atomic::Relaxed;
+use crate::shared::atomic::modelled::AtomicU32;
 use crate::shared::stripe_set::{Bits, StripeSet};
 
 /// The owner of each place.

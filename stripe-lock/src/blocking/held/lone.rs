@@ -1,105 +1,132 @@
 //! The only guard of a thread, noted without a lock.
 //!
-//! | state | what is here | what changes it |
+//! Only the thread whose list it is notes a guard here, and only while none is here. The version is odd while one is:
+//!
+//! | who changes the version | how | when |
 //! |---|---|---|
-//! | `EMPTY` | nothing | the thread of the list notes its only guard: `FULL` |
-//! | `FULL` | a guard | the guard ends: `EMPTY`; it has to be in the list: `MOVING` |
-//! | `MOVING` | a guard that is being moved to the list | it is in the list: `EMPTY` |
+//! | the thread of the list | even to odd | it notes its only guard |
+//! | the guard, at its end | odd to even | a compare-and-swap, unless its end is on the thread of the list |
+//! | the holder of the list's lock | odd to even | it has put the guard into the list; a compare-and-swap, because the guard may end meanwhile |
+//!
+//! Any thread may read the guard. What it read is one guard if the version is the same before and after.
 
-use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
 use std::panic::Location;
-use std::sync::atomic::AtomicU8;
+use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::blocking::raw::Access;
+use crate::shared::atomic::modelled::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
 
-const EMPTY: u8 = 0;
-const FULL: u8 = 1;
-const MOVING: u8 = 2;
-
-/// A guard of one stripe.
+/// A guard of one stripe, or of several in a set of at most 64, all in one mode.
 #[derive(Clone, Copy)]
-pub(super) struct OneStripe {
+pub(super) struct Noted {
     pub(super) set: u64,
-    pub(super) stripe: usize,
     /// How many stripes the set has.
-    pub(super) of: usize,
+    pub(super) of: u32,
+    /// The stripes, if the set has at most 64: bit `i` stands for stripe `i`. Otherwise, the index of the only one.
+    pub(super) stripes: u64,
     pub(super) access: Access,
     pub(super) at: &'static Location<'static>,
 }
 
-/// A place for one guard.
-pub(super) struct Lone {
-    state: AtomicU8,
-    /// Written in the state `EMPTY` by the thread of the list, and read in the state `MOVING` by the holder of the
-    /// list's lock.
-    guard: UnsafeCell<MaybeUninit<OneStripe>>,
+impl Noted {
+    /// A guard of one stripe.
+    #[inline]
+    pub(super) fn one(
+        set: u64,
+        stripe: usize,
+        of: usize,
+        access: Access,
+        at: &'static Location<'static>,
+    ) -> Self {
+        let (of, stripe) = (of as u32, stripe as u64);
+        Self { set, of, stripes: if of <= u64::BITS { 1 << stripe } else { stripe }, access, at }
+    }
 }
 
-// SAFETY: the states keep the accesses apart, and each change of state publishes the access before it.
-unsafe impl Sync for Lone {}
+/// A place for one guard.
+pub(super) struct Lone {
+    version: AtomicUsize,
+    set: AtomicU64,
+    of: AtomicU32,
+    stripes: AtomicU64,
+    access: AtomicU8,
+    /// It never points to anything but a `&'static Location`.
+    at: AtomicPtr<Location<'static>>,
+}
+
+/// By the value as a number.
+const ACCESSES: [Access; 3] = [Access::Shared, Access::Upgradable, Access::Exclusive];
 
 impl Lone {
-    pub(super) const fn new() -> Self {
-        Self { state: AtomicU8::new(EMPTY), guard: UnsafeCell::new(MaybeUninit::uninit()) }
+    #[track_caller]
+    pub(super) fn new() -> Self {
+        Self {
+            version: AtomicUsize::new(0),
+            set: AtomicU64::new(0),
+            of: AtomicU32::new(0),
+            stripes: AtomicU64::new(0),
+            access: AtomicU8::new(0),
+            at: AtomicPtr::new(ptr::from_ref(Location::caller()).cast_mut()),
+        }
     }
 
-    /// Whether no guard is here or on its way to the list. For the thread of the list, the result stays true, because
-    /// no other thread puts a guard here.
+    /// Whether no guard is here. This lasts for the thread whose list it is, because no other puts one here.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.state.load(Acquire) == EMPTY
+        self.version.load(Acquire).is_multiple_of(2)
     }
 
-    /// Notes a guard.
-    ///
-    /// # Safety
-    ///
-    /// This is of the list of the calling thread, and [empty](Self::is_empty).
+    /// Notes a guard. The caller is the thread of the list, and this is [empty](Self::is_empty).
     #[inline(always)]
-    pub(super) unsafe fn fill(&self, guard: OneStripe) {
-        let place = self.guard.get().cast::<OneStripe>();
-        // Field by field: a load that spans several stores waits for them.
-        // SAFETY: no other thread writes here, and none reads before the state changes.
-        unsafe {
-            (&raw mut (*place).set).write(guard.set);
-            (&raw mut (*place).stripe).write(guard.stripe);
-            (&raw mut (*place).of).write(guard.of);
-            (&raw mut (*place).access).write(guard.access);
-            (&raw mut (*place).at).write(guard.at);
-        }
-        self.state.store(FULL, Release);
+    pub(super) fn fill(&self, guard: Noted) {
+        let version = self.version.load(Relaxed);
+        // A thread that reads one of the values below also finds that the version has changed.
+        fence(Release);
+        self.set.store(guard.set, Relaxed);
+        self.of.store(guard.of, Relaxed);
+        self.stripes.store(guard.stripes, Relaxed);
+        self.access.store(guard.access as u8, Relaxed);
+        self.at.store(ptr::from_ref(guard.at).cast_mut(), Relaxed);
+        self.version.store(version.wrapping_add(1), Release);
     }
 
-    /// Whether a thread may move a guard to the list that is neither the thread of the list nor in a method of the guard.
-    pub(super) const ANYBODY_MOVES: bool = cfg!(feature = "tracing");
+    /// The guard that is here, if one is, and the version.
+    pub(super) fn read(&self) -> Option<(Noted, usize)> {
+        let version = self.version.load(Acquire);
+        if version.is_multiple_of(2) {
+            return None;
+        }
+        let at = self.at.load(Relaxed);
+        let guard = Noted {
+            set: self.set.load(Relaxed),
+            of: self.of.load(Relaxed),
+            stripes: self.stripes.load(Relaxed),
+            access: ACCESSES[usize::from(self.access.load(Relaxed))],
+            // SAFETY: only references that live for ever are stored.
+            at: unsafe { &*at },
+        };
+        fence(Acquire);
+        (self.version.load(Relaxed) == version).then_some((guard, version))
+    }
 
-    /// Ends the guard that was noted here. Returns whether it still was here, not in the list. `own` says that the
-    /// caller is the thread of the list.
+    /// Ends the guard that was noted here. Returns whether it still was here, not in the list. `own` says that this is the
+    /// thread of the list: then nobody puts the guard into the list at the same time.
     #[inline]
     pub(super) fn end(&self, own: bool) -> bool {
-        if own && !Self::ANYBODY_MOVES {
-            // No other thread moves the guard while it ends.
-            let is_here = self.state.load(Relaxed) == FULL;
-            if is_here {
-                self.state.store(EMPTY, Release);
-            }
-            return is_here;
+        let version = self.version.load(Relaxed);
+        if version.is_multiple_of(2) {
+            return false;
         }
-        self.state.compare_exchange(FULL, EMPTY, Release, Relaxed).is_ok()
+        if own {
+            self.version.store(version.wrapping_add(1), Release);
+            return true;
+        }
+        self.empty(version)
     }
 
-    /// Passes the guard that is here, if one is, to `to_list`. The caller has locked the list.
-    #[inline]
-    pub(super) fn move_to(&self, to_list: impl FnOnce(OneStripe)) {
-        if self.state.load(Relaxed) == FULL
-            && self.state.compare_exchange(FULL, MOVING, Acquire, Relaxed).is_ok()
-        {
-            // SAFETY: the state was `FULL`, so a guard was written, and no other is written before the state is
-            // `EMPTY`.
-            to_list(unsafe { (*self.guard.get()).assume_init() });
-            self.state.store(EMPTY, Release);
-        }
+    /// Empties this, unless the version has changed.
+    pub(super) fn empty(&self, version: usize) -> bool {
+        self.version.compare_exchange(version, version.wrapping_add(1), Release, Relaxed).is_ok()
     }
 }

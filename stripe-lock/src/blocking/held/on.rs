@@ -5,8 +5,9 @@ use std::panic::Location;
 use std::string::String;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::list::{Accesses, Entries, Entry, List, Several, mine};
-use super::lone::OneStripe;
+use super::entries::{Accesses, Entries, Entry, Several};
+use super::list::{List, Ticket, mine};
+use super::lone::Noted;
 use crate::blocking::holding::Holding;
 use crate::blocking::raw::{Access, RawLock};
 use crate::shared::atomic::AtomicU64;
@@ -68,20 +69,17 @@ fn complaint(
     ))
 }
 
-#[inline]
-#[track_caller]
-fn panic_with(complaint: Option<String>) {
-    if let Some(complaint) = complaint {
-        panic!("{complaint}");
-    }
-}
-
 impl SetId {
     /// Whether a wait is checked.
     pub(crate) const CHECKS: bool = true;
 
     pub(crate) fn new<L: RawLock>() -> Self {
         Self(2 * NEXT.fetch_add(1, Relaxed) + u64::from(L::REENTRANT))
+    }
+
+    #[cfg(loom)]
+    pub(super) const fn of_model() -> Self {
+        Self(0)
     }
 
     fn is_reentrant(self) -> bool {
@@ -92,26 +90,49 @@ impl SetId {
     #[inline]
     #[track_caller]
     fn check_in(self, list: &List, first: usize, own: Option<u64>, wanted: impl FnOnce() -> Several) {
-        if list.is_empty() {
-            return;
-        }
         let here = Location::caller();
-        let complaint = list.with(own, |entries| {
+        if let Some(complaint) = self.complaint_in(list, first, own, wanted, here) {
+            panic!("{complaint}");
+        }
+    }
+
+    /// What [`check_in`](Self::check_in) panics with.
+    #[inline]
+    fn complaint_in(
+        self,
+        list: &List,
+        first: usize,
+        own: Option<u64>,
+        wanted: impl FnOnce() -> Several,
+        here: &Location<'_>,
+    ) -> Option<String> {
+        if list.is_empty() {
+            return None;
+        }
+        list.with(own, |entries| {
             let mut reaching = entries.reaching(self.0, first);
             if reaching.any(|entry| Some(entry.key.id) != own) {
                 complaint(entries, self, &wanted(), own, here)
             } else {
                 None
             }
-        });
-        panic_with(complaint);
+        })
+    }
+
+    /// Whether a wait of this thread for a stripe would not be a wait for itself.
+    #[cfg(loom)]
+    pub(super) fn may_wait_for(self, stripe: usize, of: usize) -> bool {
+        let wanted = || Several::one(stripe, of, Access::Exclusive);
+        let complains =
+            |mine: &Ticket| self.complaint_in(mine.list, stripe, None, wanted, Location::caller()).is_some();
+        !mine().is_some_and(complains)
     }
 
     #[track_caller]
     fn check_several<L>(self, wanted: &StripeSet, holding: &impl Holding<L>, own: Option<u64>) {
-        if let (Some(first), Some(list)) = (wanted.first(), mine()) {
+        if let (Some(first), Some(mine)) = (wanted.first(), mine()) {
             let several = || Several { stripes: wanted.clone(), accesses: Accesses::of(holding) };
-            self.check_in(list, first, own, several);
+            self.check_in(mine.list, first, own, several);
         }
     }
 
@@ -124,56 +145,48 @@ impl SetId {
     /// As [`check`](Self::check), for a wait that begins after the release of `released`.
     #[track_caller]
     pub(crate) fn check_anew<L>(self, wanted: &StripeSet, holding: &impl Holding<L>, released: &Held) {
-        self.check_several(wanted, holding, released.0.map(|(_, id)| id));
+        self.check_several(wanted, holding, released.0.map(|ticket| ticket.id));
     }
 
     #[inline]
     #[track_caller]
     pub(crate) fn check_one(self, stripe: impl FnOnce() -> usize, of: usize, access: Access) {
-        if let Some(list) = mine() {
+        if let Some(mine) = mine() {
             let stripe = stripe();
-            self.check_in(list, stripe, None, || Several::one(stripe, of, access));
+            self.check_in(mine.list, stripe, None, || Several::one(stripe, of, access));
         }
     }
 
     /// The place in the program at which a holder of this stripe took it.
-    #[cfg(feature = "tracing")]
+    #[cfg(any(feature = "tracing", loom))]
     pub(crate) fn holder_of(self, stripe: usize) -> Option<&'static Location<'static>> {
-        super::list::find_in_any(|entries| {
-            let mut reaching = entries.reaching(self.0, stripe);
-            reaching.find(|entry| entry.access(stripe).is_some()).map(|entry| entry.at)
-        })
+        super::list::holder_of(self.0, stripe)
     }
 
     /// Records that this thread holds `stripes`, until the record is dropped.
     #[track_caller]
     pub(crate) fn record<L>(self, stripes: &StripeSet, holding: &impl Holding<L>) -> Held {
-        let Some(list) = mine() else { return Held::none() };
+        let Some(mine) = mine() else { return Held::none() };
         let at = Location::caller();
-        let id = if let (Some(bits), None) = (stripes.bits(), holding.writes()) {
-            let access = holding.access(0);
-            list.with(None, |entries| entries.add_word(self.0, bits, access, at))
+        Held(Some(if let (Some(bits), None) = (stripes.bits(), holding.writes()) {
+            mine.add(Noted { set: self.0, of: u64::BITS, stripes: bits.0, access: holding.access(0), at })
         } else {
             let several = Several { stripes: stripes.clone(), accesses: Accesses::of(holding) };
-            list.with(None, |entries| entries.add_several(self.0, several, at))
-        };
-        Held(Some((list, id)))
+            mine.list.add_by(|entries, id| entries.add_several(id, self.0, several, at))
+        }))
     }
 
     #[inline]
     #[track_caller]
     pub(crate) fn record_one(self, stripe: usize, of: usize, access: Access) -> Held {
-        let Some(list) = mine() else { return Held::none() };
-        let guard = OneStripe { set: self.0, stripe, of, access, at: Location::caller() };
-        // SAFETY: `mine` is the list of this thread.
-        let id = unsafe { list.add_one(guard) };
-        Held(Some((list, id)))
+        let Some(mine) = mine() else { return Held::none() };
+        Held(Some(mine.add(Noted::one(self.0, stripe, of, access, Location::caller()))))
     }
 }
 
 /// The entry of one guard in a list.
 #[derive(Debug)]
-pub(crate) struct Held(Option<(&'static List, u64)>);
+pub(crate) struct Held(Option<&'static Ticket>);
 
 impl Held {
     /// An entry of no guard.
@@ -183,9 +196,9 @@ impl Held {
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Several)) {
-        let Some((list, id)) = self.0 else { return };
-        list.with(Some(id), |entries| {
-            if let Some(mut entry) = entries.remove(id) {
+        let Some(ticket) = self.0 else { return };
+        ticket.with(|entries| {
+            if let Some(mut entry) = entries.remove(ticket.id) {
                 let mut several = entry.to_several();
                 change(&mut several);
                 entry.set_several(several);
@@ -206,8 +219,8 @@ impl Held {
 
     /// Changes the mode in which the stripes are held.
     pub(crate) fn held_as(self, access: Access) -> Self {
-        if let Some((list, id)) = self.0 {
-            list.with(Some(id), |entries| entries.get_mut(id).map_or((), |entry| entry.set_access(access)));
+        if let Some(ticket) = self.0 {
+            ticket.with(|entries| entries.get_mut(ticket.id).map_or((), |entry| entry.set_access(access)));
         }
         self
     }
@@ -215,32 +228,27 @@ impl Held {
     /// Panics if a wait for these stripes, in this mode, could be a wait for this thread itself.
     #[track_caller]
     pub(crate) fn check_again(&self, access: Access) {
-        let Some((list, id)) = self.0 else { return };
+        let Some(ticket) = self.0 else { return };
         let own =
-            list.with(Some(id), |entries| entries.get(id).map(|entry| (entry.key.set, entry.to_several())));
-        if let Some((set, own)) = own {
-            check_again(list, set, Several { accesses: Accesses::All(access), ..own }, Some(id));
+            |entries: &mut Entries| entries.get(ticket.id).map(|entry| (entry.key.set, entry.to_several()));
+        if let Some((set, own)) = ticket.with(own) {
+            let wanted = Several { accesses: Accesses::All(access), ..own };
+            check_again(ticket.list, set, wanted, Some(ticket.id));
         }
     }
 
     /// Removes the guard from the record while its stripes are released. [`resume`](Self::resume) adds it again.
     pub(crate) fn suspend(&mut self) -> Suspended {
-        let held = self.0.take();
-        Suspended(
-            held.and_then(|(list, id)| Some((list.with(Some(id), |entries| entries.remove(id))?, list))),
-        )
+        Suspended(self.0.take().and_then(|ticket| Some((ticket.take_out()?, ticket.list))))
     }
 
     /// Adds the guard to the record again, once its stripes are held again.
     pub(crate) fn resume(&mut self, Suspended(held): Suspended) {
         self.0 = held.map(|(mut entry, list)| {
-            let id = list.with(None, |entries| {
-                let id = entries.new_id();
+            list.add_by(|entries, id| {
                 entry.key.id = id;
                 entries.insert(entry);
-                id
-            });
-            (list, id)
+            })
         });
     }
 
@@ -248,8 +256,8 @@ impl Held {
     /// other threads can take it.
     #[inline]
     pub(crate) fn end(&mut self) {
-        if let Some((list, id)) = self.0.take() {
-            list.end(id);
+        if let Some(ticket) = self.0.take() {
+            ticket.end();
         }
     }
 }
@@ -270,7 +278,6 @@ fn check_again(list: &List, set: u64, wanted: Several, own: Option<u64>) {
 }
 
 /// A guard that is temporarily removed from its list.
-#[derive(Debug)]
 pub(crate) struct Suspended(Option<(Entry, &'static List)>);
 
 impl Suspended {

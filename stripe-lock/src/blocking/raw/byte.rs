@@ -46,10 +46,11 @@ use crate::blocking::raw as api;
 use api::{RawMutex, RawMutexFair, RawMutexTimed};
 
 use crate::blocking::raw::GuardNoSend;
+use crate::shared::mutex::MutexGuard;
 
 use parker::{Parker, Told};
-use queue::{Bucket, Waiter, queue_of};
-use sync::{Byte, Locked, bucket_of};
+use queue::{Bucket, Queue, Waiter, queue_of};
+use sync::{Byte, bucket_of};
 
 const NOBODY: u8 = 0;
 const ASLEEP: u8 = 1;
@@ -296,7 +297,7 @@ impl ByteMutex {
         }
     }
 
-    fn call_first(&self, mut queues: Locked<'_>) {
+    fn call_first(&self, mut queues: MutexGuard<'_, Vec<Queue>>) {
         self.waiting.store(AWAKE, Relaxed);
         let called = queue_of(&mut queues, self.address()).call_first();
         drop(queues);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::parker::{Parker, Told};
-use super::sync::{Plain, Since};
+use super::sync::Since;
+use crate::shared::mutex::Mutex;
 use crate::shared::spin::{Patience, Tuning};
 
 /// How threads spin before they sleep.
@@ -13,19 +14,19 @@ const SPINNING: Tuning = Tuning { least: 8, reward: 32, probes: (32, 1024) };
 
 /// The queues of some locks.
 pub(super) struct Bucket {
-    pub(super) queues: Plain<Vec<Queue>>,
+    pub(super) queues: Mutex<Vec<Queue>>,
     pub(super) patience: Patience,
 }
 
 impl Bucket {
     #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
-        Self { queues: Plain::new(Vec::new()), patience: Patience::new(SPINNING) }
+        Self { queues: Mutex::new(Vec::new()), patience: Patience::new(SPINNING) }
     }
 
     #[cfg(loom)]
     pub(super) fn new() -> Self {
-        Self { queues: Plain::new(Vec::new()), patience: Patience::new(SPINNING) }
+        Self { queues: Mutex::new(Vec::new()), patience: Patience::new(SPINNING) }
     }
 }
 

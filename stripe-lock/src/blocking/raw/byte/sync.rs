@@ -5,12 +5,11 @@
 
 #[cfg(not(loom))]
 mod imp {
-    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::{Duration, Instant};
 
     use crossbeam_utils::CachePadded;
 
-    use super::super::queue::{Bucket, Queue};
+    use super::super::queue::Bucket;
 
     pub(in super::super) use core::sync::atomic::AtomicU8 as Byte;
     pub(in super::super) use core::sync::atomic::AtomicU8;
@@ -18,22 +17,6 @@ mod imp {
     /// A byte exists from the start.
     #[inline]
     pub(in super::super) fn exists(_: &Byte) {}
-
-    /// A mutex without poisoning: no code of the caller runs under it.
-    pub(in super::super) struct Plain<T>(Mutex<T>);
-
-    impl<T> Plain<T> {
-        pub(in super::super) const fn new(value: T) -> Self {
-            Self(Mutex::new(value))
-        }
-
-        pub(in super::super) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
-
-    /// The queues of a bucket, locked.
-    pub(in super::super) type Locked<'a> = MutexGuard<'a, std::vec::Vec<Queue>>;
 
     /// The number of buckets, which all locks of the process share. A power of two.
     const BUCKETS: usize = 128;
@@ -72,12 +55,10 @@ mod imp {
 
 #[cfg(loom)]
 mod imp {
+    use std::sync::OnceLock;
     use std::sync::atomic::Ordering;
-    use std::sync::{OnceLock, PoisonError};
 
-    use loom::sync::{Mutex, MutexGuard};
-
-    use super::super::queue::{Bucket, Queue};
+    use super::super::queue::Bucket;
 
     pub(in super::super) use loom::sync::atomic::AtomicU8;
 
@@ -121,20 +102,6 @@ mod imp {
     pub(in super::super) fn exists(byte: &Byte) {
         byte.get();
     }
-
-    pub(in super::super) struct Plain<T>(Mutex<T>);
-
-    impl<T> Plain<T> {
-        pub(in super::super) fn new(value: T) -> Self {
-            Self(Mutex::new(value))
-        }
-
-        pub(in super::super) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
-
-    pub(in super::super) type Locked<'a> = MutexGuard<'a, Vec<Queue>>;
 
     loom::lazy_static! {
         static ref TABLE: Bucket = Bucket::new();
