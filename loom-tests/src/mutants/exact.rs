@@ -123,8 +123,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the keys are not sorted",
         file: "asynchronous/keyed/tags.rs",
-        from: "rposition(|&before| before < tag).map_or(0, |before| before + 1)",
-        to: "rposition(|_| true).map_or(0, |before| before + 1)",
+        from: "while at > 0 && few[at - 1] > tag {",
+        to: "while at > usize::MAX - 1 && few[at - 1] > tag {",
         test: "exact",
         model: "crossing_many_end",
         finds: DEADLOCK,
