@@ -42,11 +42,12 @@
 //! state at a watermark. The watermark moves past each commit, in order, once the commit is durable.
 //!
 //! A checkpoint merges recent quads into a run. The run has one sorted, delta-coded list for each index order: about 15
-//! bytes a triple. A checkpoint rewrites only the parts of the run that change.
+//! bytes a triple. A checkpoint rewrites only the parts of the run that change. Readers read the parts that they need,
+//! and a [cache](TripleStoreOptions::cache) holds those that were read last.
 //!
 //! # When not to use it
 //!
-//! If the data does not fit into memory: the dictionary of terms and the compressed run are held in memory.
+//! If the terms do not fit into memory: the dictionary is held there, about 120 bytes a term. The quads are not.
 
 // The README's code is tested with the documentation.
 #[cfg(doctest)]

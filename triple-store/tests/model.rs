@@ -85,7 +85,7 @@ fn check(snapshot: &Snapshot, model: &Model, random: &mut Random) {
         check_pattern(snapshot, model, &Pattern::of(quad(random), bound));
     }
     let wanted = quad(random);
-    assert_eq!(snapshot.contains(&wanted), model.contains_key(&wanted.to_string()));
+    assert_eq!(snapshot.contains(&wanted).unwrap(), model.contains_key(&wanted.to_string()));
 }
 
 /// One random change to both.
@@ -159,6 +159,7 @@ fn random_changes_with_reopening() {
         let options = TripleStoreOptions::new().stripes(1 << (round % 7)).hasher(hasher);
         let options = options.durability(Durability::Buffered).run_block(1 + round * 3 % 64);
         let options = options.checkpoint_after(if round % 3 == 0 { 40 } else { usize::MAX });
+        let options = options.cache(if round % 4 < 2 { 0 } else { 1 << 20 });
         let store = options.open(&path).unwrap();
         check(&store.snapshot(), &model, &mut random);
         for i in 0..changes / 40 {

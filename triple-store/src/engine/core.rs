@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::storage::dictionary::Dictionary;
 use crate::storage::journal::{Journal, Manifest};
 use crate::storage::record::{self, Record};
+use crate::storage::run::Run;
 use crate::terms::pattern::{Graphs, Pattern};
 use crate::terms::quad::EncodedQuad;
 use crate::terms::quad::{Change, Seq};
@@ -25,7 +26,7 @@ use parking_lot::{Mutex, RawMutex, RwLock};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use stripe_lock::StripedMutex;
 use vde_store::StripeHasher;
@@ -72,6 +73,8 @@ pub(crate) struct Core {
     pub(crate) journal: Journal,
     /// The last checkpoint. It is locked while the next one is made.
     pub(crate) manifest: Mutex<Manifest>,
+    /// The runs whose chunks are on disk: that of the last checkpoint, and those that readers may still read.
+    pub(crate) runs: Mutex<Vec<Weak<Run>>>,
     /// The IRIs of prefixes.
     pub(crate) namespaces: Mutex<BTreeMap<String, String>>,
     /// The number of quads in a delta at which it is merged.
@@ -114,11 +117,12 @@ impl Core {
         let (manifest, run) = journal.restore(&dictionary)?;
         let delta = Arc::new(Delta::new(stripes.stripes(), hasher));
         let (mut last, mut quads) = (manifest.last, run.len().cast_signed());
-        let view =
-            View { layers: vec![Layer { delta: Arc::clone(&delta), seq: LATEST }], base: Arc::new(run) };
+        let run = Arc::new(run);
+        let runs = Mutex::new(vec![Arc::downgrade(&run)]);
+        let view = View { layers: vec![Layer { delta: Arc::clone(&delta), seq: LATEST }], base: run };
         journal.replay(manifest.last, |seq, bytes| {
             let mut changes = record::decode(&dictionary, bytes)?;
-            changes.retain(|change| view.contains(change.quad) != change.adds);
+            view.keep_effective(&mut changes)?;
             quads += net(&changes);
             delta.apply(seq, &changes);
             last = seq;
@@ -133,6 +137,7 @@ impl Core {
             commits: Commits::new(last, quads.max(0).cast_unsigned()),
             journal,
             manifest: Mutex::new(manifest),
+            runs,
             checkpoint_after: options.checkpoint_after,
             block_keys: options.run_block,
             merger: Merger::default(),
@@ -189,18 +194,18 @@ impl Core {
 
     /// Removes every quad that matches, as one transaction.
     pub(crate) fn remove_matching(&self, pattern: &Pattern) -> Result<Outcome> {
-        let find = || {
-            let mut changes: Vec<_> =
-                self.latest().scan(pattern).map(|quad| Change { quad, adds: false }).collect();
+        let find = || -> Result<Vec<_>> {
+            let removed = |quad: Result<_>| Ok(Change { quad: quad?, adds: false });
+            let mut changes = self.latest().scan(pattern)?.map(removed).collect::<Result<Vec<_>>>()?;
             changes.sort_unstable_by_key(|change| change.quad);
-            changes
+            Ok(changes)
         };
         if let Some(subject) = pattern.subject {
             let held = self.stripes.lock(&subject.0);
-            return self.commit_encoded(held, find());
+            return self.commit_encoded(held, find()?);
         }
         let held = self.stripes.lock_all();
-        self.commit_encoded(held, find())
+        self.commit_encoded(held, find()?)
     }
 
     /// Replaces the content of these graphs by quads, as one transaction.
@@ -208,10 +213,14 @@ impl Core {
         quads.sort_unstable();
         quads.dedup();
         let held = self.stripes.lock_all();
-        let old = self.latest().scan(&Pattern { subject: None, predicate: None, object: None, graphs });
-        let kept = |quad: &EncodedQuad| quads.binary_search(quad).is_ok();
-        let mut changes: Vec<_> =
-            old.filter(|quad| !kept(quad)).map(|quad| Change { quad, adds: false }).collect();
+        let old = self.latest().scan(&Pattern { subject: None, predicate: None, object: None, graphs })?;
+        let mut changes = Vec::new();
+        for quad in old {
+            let quad = quad?;
+            if quads.binary_search(&quad).is_err() {
+                changes.push(Change { quad, adds: false });
+            }
+        }
         changes.extend(quads.into_iter().map(|quad| Change { quad, adds: true }));
         changes.sort_unstable_by_key(|change| change.quad);
         self.commit_encoded(held, changes)
@@ -256,7 +265,7 @@ impl Core {
     fn commit_held<G>(&self, held: G, mut changes: Vec<Change>, record: &Record) -> Result<Outcome> {
         self.journal.check_writable()?;
         let view = self.latest();
-        changes.retain(|change| view.contains(change.quad) != change.adds);
+        view.keep_effective(&mut changes)?;
         if changes.is_empty() {
             // The commit that made these changes unnecessary may not be durable yet. If they were acknowledged before
             // it is, a crash could undo them.

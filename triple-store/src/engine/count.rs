@@ -2,7 +2,7 @@
 
 use crate::engine::delta::Held;
 use crate::engine::view::View;
-use crate::storage::run::Run;
+use crate::error::Result;
 use crate::terms::pattern::{Pattern, Range};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -12,21 +12,26 @@ const COUNTED_ROWS: usize = 64;
 
 impl View {
     /// The number of quads that match. Recent quads are counted one by one, and those of the run by its index.
-    pub(crate) fn count(self: &Arc<Self>, pattern: &Pattern) -> u64 {
+    pub(crate) fn count(self: &Arc<Self>, pattern: &Pattern) -> Result<u64> {
         let ranges = (pattern.triples(), pattern.quads());
         let filters =
             ranges.0.is_some_and(|range| range.filters()) || ranges.1.is_some_and(|range| range.filters());
         if filters || self.layers.iter().any(|layer| layer.delta.hides_any()) {
-            return self.scan(pattern).count() as u64;
+            return self.count_rows(pattern);
         }
-        let recent = Arc::new(Self { layers: self.layers.clone(), base: Arc::new(Run::empty()) });
-        self.base.count(pattern) + recent.scan(pattern).count() as u64
+        let recent = Arc::new(Self { layers: self.layers.clone(), base: Arc::new(self.base.emptied()) });
+        Ok(self.base.count(pattern)? + recent.count_rows(pattern)?)
+    }
+
+    fn count_rows(self: &Arc<Self>, pattern: &Pattern) -> Result<u64> {
+        self.scan(pattern)?.try_fold(0, |rows, quad| quad.map(|_| rows + 1))
     }
 
     /// An estimate of the number of quads that match. Quads that were removed from the run or that a filter rejects
-    /// are counted too. If there are many recent quads, not all are counted.
+    /// are counted too. If there are many recent quads, not all are counted. Where the run can't be read, it is not
+    /// counted: whoever reads those quads gets the error.
     pub(crate) fn estimate(&self, pattern: &Pattern) -> f64 {
-        self.base.count(pattern) as f64 + self.estimate_recent(pattern)
+        self.base.count(pattern).unwrap_or_default() as f64 + self.estimate_recent(pattern)
     }
 
     /// The part of the estimate that is for recent quads.
@@ -68,7 +73,7 @@ mod tests {
         let data = |s: u64, o: u64| format!("<urn:s{s}> <urn:p{}> <urn:o{o}> .", o % 3);
         let check = || {
             let view = Arc::clone(&store.snapshot().source.view);
-            let quads: Vec<EncodedQuad> = view.scan(&Pattern::ALL).collect();
+            let quads: Vec<EncodedQuad> = view.scan(&Pattern::ALL).unwrap().map(Result::unwrap).collect();
             let graphs =
                 [Graphs::All, Graphs::Named, Graphs::One(TermId::DEFAULT_GRAPH), Graphs::One(quads[0].graph)];
             for quad in quads.iter().step_by(17) {
@@ -78,7 +83,8 @@ mod tests {
                         let (subject, predicate, object) =
                             (term(0, quad.subject), term(1, quad.predicate), term(2, quad.object));
                         let pattern = Pattern { subject, predicate, object, graphs };
-                        assert_eq!(view.count(&pattern), view.scan(&pattern).count() as u64, "{pattern:?}");
+                        let rows = view.scan(&pattern).unwrap().count() as u64;
+                        assert_eq!(view.count(&pattern).unwrap(), rows, "{pattern:?}");
                     }
                 }
             }

@@ -13,7 +13,7 @@ use crate::storage::run::Run;
 use crate::terms::quad::EncodedQuad;
 use crate::terms::quad::{Change, Seq};
 use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 impl Core {
     /// Merges everything committed before into a new run. Writers and readers keep working.
@@ -45,7 +45,7 @@ impl Core {
     fn checkpoint_under(&self, manifest: &mut Manifest) -> Result<()> {
         let held = self.stripes.lock_all();
         let last = self.commits.last_begun();
-        let mut frozen = View::clone(&self.latest());
+        let frozen = View::clone(&self.latest());
         if frozen.layers.iter().all(|layer| layer.delta.entries() == 0) {
             return Ok(());
         }
@@ -56,15 +56,15 @@ impl Core {
 
         // All readers of a run see all its quads, so every commit in it must be published first.
         self.commits.wait(last)?;
-        let run = self.flatten(&frozen);
+        let run = self.flatten(&frozen)?;
         let merged = frozen.layers.len();
-        frozen.layers.clear();
-        *manifest = self.write_checkpoint(manifest, last, &run)?;
+        drop(frozen);
+        *manifest = self.write_checkpoint(*manifest, last, &run)?;
         let mut view = View::clone(&self.latest());
         view.layers.truncate(view.layers.len() - merged);
         view.base = run;
         self.replace_view(view);
-        self.journal.clean(manifest)
+        self.clean(*manifest)
     }
 
     /// Adds very many quads as one transaction, directly to a new run. It holds all stripes during that time, and
@@ -74,23 +74,34 @@ impl Core {
         let mut manifest = self.manifest.lock();
         let held = self.stripes.lock_all();
         self.commits.wait(self.commits.last_begun())?;
-        let view = self.latest();
+        let view = Arc::clone(&self.latest());
         if !view.is_empty() {
-            quads.retain(|quad| !view.contains(*quad));
+            quads = absent(&view, quads)?;
         }
         let added = quads.len() as u64;
         if added == 0 {
             return Ok(0);
         }
-        let run = Arc::new(self.flatten(&view).merged(quads, Vec::new(), self.block_keys));
+        let run = self.flatten(&view)?.merged(quads, Vec::new(), self.block_keys)?;
+        drop(view);
+        let run = Arc::new(run);
         let seq = self.commits.begin()?;
         *manifest =
-            self.write_checkpoint(&manifest, seq, &run).inspect_err(|error| self.commits.fail(error))?;
+            self.write_checkpoint(*manifest, seq, &run).inspect_err(|error| self.commits.fail(error))?;
         let view = View { layers: vec![self.empty_layer()], base: run };
         self.publish_view(view, seq, added.cast_signed());
         drop(held);
-        self.journal.clean(&manifest)?;
+        self.clean(*manifest)?;
         Ok(added)
+    }
+
+    /// Deletes what the newest checkpoint replaces and no reader can need.
+    fn clean(&self, manifest: Manifest) -> Result<()> {
+        let mut runs = self.runs.lock();
+        runs.push(Arc::downgrade(&self.latest().base));
+        runs.retain(|run| run.strong_count() > 0);
+        let read: Vec<_> = runs.iter().filter_map(Weak::upgrade).collect();
+        self.journal.clean(manifest, read.iter().flat_map(|run| run.numbers()))
     }
 
     fn empty_layer(&self) -> Layer {
@@ -98,7 +109,7 @@ impl Core {
         Layer { delta: Arc::new(delta), seq: LATEST }
     }
 
-    fn write_checkpoint(&self, previous: &Manifest, last: Seq, run: &Run) -> Result<Manifest> {
+    fn write_checkpoint(&self, previous: Manifest, last: Seq, run: &Run) -> Result<Manifest> {
         let terms = self.dictionary.unarchived();
         let manifest = self.journal.checkpoint(previous, last, run, &terms, &self.dictionary)?;
         for id in terms {
@@ -108,17 +119,30 @@ impl Core {
     }
 
     /// A run of all quads of a view.
-    fn flatten(&self, view: &View) -> Arc<Run> {
-        view.layers.iter().rev().fold(Arc::clone(&view.base), |run, layer| {
+    fn flatten(&self, view: &View) -> Result<Arc<Run>> {
+        view.layers.iter().rev().try_fold(Arc::clone(&view.base), |run, layer| {
             if layer.delta.entries() == 0 {
-                return run;
+                return Ok(run);
             }
             let (added, removed): (Vec<_>, Vec<_>) =
                 layer.delta.changes().into_iter().partition(|change| change.adds);
             let quads = |changes: Vec<Change>| changes.into_iter().map(|change| change.quad).collect();
-            Arc::new(run.merged(quads(added), quads(removed), self.block_keys))
+            run.merged(quads(added), quads(removed), self.block_keys).map(Arc::new)
         })
     }
+}
+
+/// The quads that the view has not.
+fn absent(view: &View, mut quads: Vec<EncodedQuad>) -> Result<Vec<EncodedQuad>> {
+    let mut failed = None;
+    quads.retain(|quad| match view.contains(*quad) {
+        Ok(found) => !found,
+        Err(error) => {
+            failed.get_or_insert(error);
+            false
+        }
+    });
+    failed.map_or(Ok(quads), Err)
 }
 
 /// The state of the thread that merges in the background.

@@ -30,6 +30,7 @@ pub struct TripleStoreOptions {
     pub(crate) durability: Durability,
     pub(crate) checkpoint_after: usize,
     pub(crate) run_block: usize,
+    pub(crate) cache: usize,
     pub(crate) background: bool,
     pub(crate) read_only: bool,
 }
@@ -42,6 +43,7 @@ impl Default for TripleStoreOptions {
             durability: Durability::Sync,
             checkpoint_after: 1 << 20,
             run_block: 16,
+            cache: 256 << 20,
             background: true,
             read_only: false,
         }
@@ -140,6 +142,25 @@ impl TripleStoreOptions {
     /// ```
     pub fn run_block(mut self, quads: usize) -> Self {
         self.run_block = quads;
+        self
+    }
+
+    /// The bytes of memory for the parts of the run that were read last. The default is 256 MiB. A part is about 110 KiB, and
+    /// is read from the file when it is first used. The terms, the recent quads and what queries hold are not counted. A store
+    /// in memory does not use it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::TripleStoreOptions;
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let store = TripleStoreOptions::new().cache(64 << 20).open(dir.path().join("data.vde"))?;
+    /// assert_eq!(store.len(), 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cache(mut self, bytes: usize) -> Self {
+        self.cache = bytes;
         self
     }
 

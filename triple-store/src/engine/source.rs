@@ -50,17 +50,17 @@ impl Reads {
 impl Source {
     pub(crate) fn contains(&self, quad: EncodedQuad) -> Result<bool> {
         self.note(Pattern::one(quad))?;
-        Ok(self.view.contains(quad))
+        self.view.contains(quad)
     }
 
     pub(crate) fn scan(&self, pattern: &Pattern) -> Result<Scan> {
         self.note(*pattern)?;
-        Ok(self.view.scan(pattern))
+        self.view.scan(pattern)
     }
 
     pub(crate) fn count(&self, pattern: &Pattern) -> Result<u64> {
         self.note(*pattern)?;
-        Ok(self.view.count(pattern))
+        self.view.count(pattern)
     }
 
     /// Whether this is for a transaction that may read only some subjects.
@@ -70,7 +70,7 @@ impl Source {
 
     pub(crate) fn graphs(&self) -> Result<Vec<u64>> {
         self.note(Pattern { subject: None, predicate: None, object: None, graphs: Graphs::Named })?;
-        Ok(self.view.graphs())
+        self.view.graphs()
     }
 
     fn note(&self, pattern: Pattern) -> Result<()> {
@@ -81,7 +81,7 @@ impl Source {
         if self.reads.is_some() {
             return self.contains(self.engine.dictionary.intern_quad(quad));
         }
-        Ok(self.engine.dictionary.lookup_quad(quad).is_some_and(|quad| self.view.contains(quad)))
+        self.engine.dictionary.lookup_quad(quad).map_or(Ok(false), |quad| self.view.contains(quad))
     }
 
     pub(crate) fn quads_for_pattern(
@@ -158,7 +158,7 @@ impl Iterator for QuadIter {
         match &mut self.scan {
             Ok(scan) => {
                 let quad = scan.as_mut()?.next()?;
-                Some(self.engine.dictionary.resolve_quad(quad))
+                Some(quad.and_then(|quad| self.engine.dictionary.resolve_quad(quad)))
             }
             Err(error) => error.take().map(Err),
         }

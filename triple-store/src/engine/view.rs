@@ -4,10 +4,10 @@
 //! no two layers show the same quad to one reader.
 
 use crate::engine::delta::{Delta, Held};
+use crate::error::Result;
 use crate::storage::run::Run;
 use crate::terms::pattern::{Graphs, Pattern, Range};
-use crate::terms::quad::EncodedQuad;
-use crate::terms::quad::Seq;
+use crate::terms::quad::{Change, EncodedQuad, Seq};
 use crate::terms::term::TermId;
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -29,9 +29,22 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn contains(&self, quad: EncodedQuad) -> bool {
+    pub(crate) fn contains(&self, quad: EncodedQuad) -> Result<bool> {
         let shown = self.layers.iter().find_map(|layer| layer.delta.shows(quad, layer.seq));
-        shown.unwrap_or_else(|| self.base.contains(quad))
+        shown.map_or_else(|| self.base.contains(quad), Ok)
+    }
+
+    /// Drops the changes that have no effect: additions of quads that are there, and removals of quads that are not.
+    pub(crate) fn keep_effective(&self, changes: &mut Vec<Change>) -> Result<()> {
+        let mut failed = None;
+        changes.retain(|change| match self.contains(change.quad) {
+            Ok(found) => found != change.adds,
+            Err(error) => {
+                failed.get_or_insert(error);
+                false
+            }
+        });
+        failed.map_or(Ok(()), Err)
     }
 
     /// Whether it has no quads at all, visible or not.
@@ -45,31 +58,32 @@ impl View {
     }
 
     /// The named graphs that are not empty. It skips through the order by graph, so it takes O(graphs), not O(quads).
-    pub(crate) fn graphs(self: &Arc<Self>) -> Vec<u64> {
+    pub(crate) fn graphs(self: &Arc<Self>) -> Result<Vec<u64>> {
         let mut graphs = BTreeSet::new();
         for layer in &self.layers {
             layer.delta.graphs(&mut graphs);
         }
-        self.base.graphs(&mut graphs);
-        let holds = |graph: &u64| {
-            let graphs = Graphs::One(TermId(*graph));
-            self.scan(&Pattern { subject: None, predicate: None, object: None, graphs }).next().is_some()
+        self.base.graphs(&mut graphs)?;
+        let holds = |graph: u64| {
+            let pattern = Pattern { graphs: Graphs::One(TermId(graph)), ..Pattern::ALL };
+            let first = self.scan(&pattern)?.next().transpose()?;
+            Ok(first.map(|_| graph))
         };
-        graphs.into_iter().filter(holds).collect()
+        graphs.into_iter().filter_map(|graph| holds(graph).transpose()).collect()
     }
 
     /// The quads that match, in no particular order. The first rows are read immediately, because most patterns of a
     /// query match few quads, or only one is needed.
-    pub(crate) fn scan(self: &Arc<Self>, pattern: &Pattern) -> Scan {
+    pub(crate) fn scan(self: &Arc<Self>, pattern: &Pattern) -> Result<Scan> {
         let mut cursors = Cursors {
             triples: pattern.triples().map(|range| Cursor::new(self, range)),
             named: pattern.quads().map(|range| Cursor::new(self, range)),
         };
         let mut rows = Vec::new();
-        cursors.fill(self, FIRST_ROWS, &mut rows);
+        cursors.fill(self, FIRST_ROWS, &mut rows)?;
         let rest = (!cursors.are_done())
             .then(|| Box::new(Rest { view: Arc::clone(self), cursors, limit: 4 * FIRST_ROWS }));
-        Scan { rows: rows.into_iter(), rest }
+        Ok(Scan { rows: rows.into_iter(), rest })
     }
 }
 
@@ -77,7 +91,7 @@ impl View {
 const FIRST_ROWS: usize = 16;
 const MOST_ROWS: usize = 1024;
 
-/// The quads of a view that match a pattern.
+/// The quads of a view that match a pattern. An error ends it.
 #[derive(Debug)]
 pub(crate) struct Scan {
     /// Rows that were read ahead.
@@ -94,25 +108,30 @@ struct Rest {
 }
 
 impl Iterator for Scan {
-    type Item = EncodedQuad;
+    type Item = Result<EncodedQuad>;
 
     #[inline]
-    fn next(&mut self) -> Option<EncodedQuad> {
-        self.rows.next().or_else(|| self.more())
+    fn next(&mut self) -> Option<Result<EncodedQuad>> {
+        match self.rows.next() {
+            Some(quad) => Some(Ok(quad)),
+            None => self.more().transpose(),
+        }
     }
 }
 
 impl Scan {
-    fn more(&mut self) -> Option<EncodedQuad> {
-        let rest = self.rest.as_mut()?;
+    /// Reads more rows, and returns the first of them.
+    fn more(&mut self) -> Result<Option<EncodedQuad>> {
+        // An error leaves no rest.
+        let Some(mut rest) = self.rest.take() else { return Ok(None) };
         let mut rows = Vec::with_capacity(rest.limit);
-        rest.cursors.fill(&rest.view, rest.limit, &mut rows);
+        rest.cursors.fill(&rest.view, rest.limit, &mut rows)?;
         rest.limit = (rest.limit * 4).min(MOST_ROWS);
-        if rest.cursors.are_done() {
-            self.rest = None;
+        if !rest.cursors.are_done() {
+            self.rest = Some(rest);
         }
         self.rows = rows.into_iter();
-        self.rows.next()
+        Ok(self.rows.next())
     }
 }
 
@@ -126,13 +145,19 @@ struct Cursors {
 
 impl Cursors {
     /// Appends `limit` visible rows, or all that are left.
-    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) {
-        if self.triples.as_mut().is_some_and(|cursor| cursor.fill(view, limit, rows)) {
+    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) -> Result<()> {
+        if let Some(cursor) = &mut self.triples
+            && cursor.fill(view, limit, rows)?
+        {
             self.triples = None;
         }
-        if rows.len() < limit && self.named.as_mut().is_some_and(|cursor| cursor.fill(view, limit, rows)) {
+        if rows.len() < limit
+            && let Some(cursor) = &mut self.named
+            && cursor.fill(view, limit, rows)?
+        {
             self.named = None;
         }
+        Ok(())
     }
 
     fn are_done(&self) -> bool {
@@ -171,7 +196,7 @@ impl<K: Held> Cursor<K> {
 
     /// Appends visible rows until there are `limit`, or to the end. Returns whether the end was reached. The latch of
     /// a stripe is held for at most `limit` rows.
-    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) -> bool {
+    fn fill(&mut self, view: &View, limit: usize, rows: &mut Vec<EncodedQuad>) -> Result<bool> {
         while self.depth <= view.layers.len() {
             let (range, from, depth, start) = (&self.range, self.from, self.depth, rows.len());
             let (order, left) = (range.order, limit - start);
@@ -179,7 +204,7 @@ impl<K: Held> Cursor<K> {
             let (next, stripes) = if let Some(Layer { delta, seq }) = view.layers.get(depth) {
                 (delta.rows(self.stripe, range, from, *seq, left, show), delta.stripes())
             } else {
-                (K::sorted(&view.base).orders[order].rows(range, from, left, show), 1)
+                (K::sorted(&view.base).orders[order].rows(range, from, left, show)?, 1)
             };
             self.from = next.unwrap_or(Bound::Included(self.range.low));
             self.stripe += usize::from(next.is_none());
@@ -190,9 +215,9 @@ impl<K: Held> Cursor<K> {
                 rows.extract_if(start.., |quad| view.is_hidden(depth, *quad)).for_each(drop);
             }
             if rows.len() == limit {
-                return self.depth > view.layers.len();
+                return Ok(self.depth > view.layers.len());
             }
         }
-        true
+        Ok(true)
     }
 }

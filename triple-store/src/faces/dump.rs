@@ -119,7 +119,7 @@ impl Snapshot {
 
     /// Checks that the syntax can hold all graphs.
     fn check_holds(&self, format: RdfFormat) -> Result<()> {
-        if !format.supports_datasets() && !self.source.view.graphs().is_empty() {
+        if !format.supports_datasets() && !self.source.view.graphs()?.is_empty() {
             return Err(Error::Unsupported(format!(
                 "{format} can hold only one graph, and the store has named graphs"
             )));

@@ -54,7 +54,7 @@ impl TripleStoreOptions {
     /// ```
     pub fn open_in(self, vde: &Vde) -> Result<TripleStore> {
         self.check()?;
-        TripleStore::with_journal(&self, Journal::open(vde, self.durability, self.read_only)?)
+        TripleStore::with_journal(&self, Journal::open(vde, self.durability, self.read_only, self.cache)?)
     }
 
     /// Creates an empty store in memory.

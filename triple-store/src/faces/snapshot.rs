@@ -61,6 +61,10 @@ impl Snapshot {
 
     /// Whether the store has the quad.
     ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`](crate::Error::Storage) or [`Error::Corrupt`](crate::Error::Corrupt) if what it reads is damaged.
+    ///
     /// # Examples
     ///
     /// ```
@@ -68,12 +72,11 @@ impl Snapshot {
     ///
     /// let ex = NamedNodeRef::new("http://example.com/")?;
     /// let snapshot = triple_store::TripleStore::in_memory().snapshot();
-    /// assert!(!snapshot.contains(QuadRef::new(ex, ex, ex, GraphNameRef::DefaultGraph)));
+    /// assert!(!snapshot.contains(QuadRef::new(ex, ex, ex, GraphNameRef::DefaultGraph))?);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn contains<'a>(&self, quad: impl Into<QuadRef<'a>>) -> bool {
-        let quad = self.source.engine.dictionary.lookup_quad(quad.into());
-        quad.is_some_and(|quad| self.source.view.contains(quad))
+    pub fn contains<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
+        self.source.contains_quad(quad.into())
     }
 
     /// The quads that match the pattern, in no particular order. `None` matches every term, and every graph including
@@ -110,14 +113,17 @@ impl Snapshot {
     /// # Ok::<_, triple_store::Error>(())
     /// ```
     pub fn named_graphs(&self) -> Result<Vec<NamedOrBlankNode>> {
-        let graphs = self.source.view.graphs().into_iter();
+        let graphs = self.source.view.graphs()?.into_iter();
         graphs.map(|graph| self.source.engine.dictionary.resolve_subject(TermId(graph))).collect()
     }
 
     /// Whether the graph exists: it is the default graph, or it is not empty.
     #[cfg(feature = "server")]
-    pub(crate) fn has_graph(&self, graph: GraphNameRef<'_>) -> bool {
-        graph.is_default_graph() || self.quads_for_pattern(None, None, None, Some(graph)).next().is_some()
+    pub(crate) fn has_graph(&self, graph: GraphNameRef<'_>) -> Result<bool> {
+        if graph.is_default_graph() {
+            return Ok(true);
+        }
+        Ok(self.quads_for_pattern(None, None, None, Some(graph)).next().transpose()?.is_some())
     }
 
     /// Every quad, in no particular order.

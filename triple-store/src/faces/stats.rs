@@ -1,5 +1,6 @@
 //! Statistics of a store.
 
+use crate::error::Result;
 use crate::faces::store::TripleStore;
 
 /// Statistics of a store.
@@ -9,7 +10,7 @@ use crate::faces::store::TripleStore;
 /// ```
 /// let store = triple_store::TripleStore::in_memory();
 /// store.update("INSERT DATA { GRAPH <urn:g> { <urn:s> <urn:p> 1 } }")?;
-/// let stats = store.stats();
+/// let stats = store.stats()?;
 /// assert_eq!((stats.quads, stats.terms, stats.named_graphs), (1, 3, 1));
 /// assert_eq!(stats.recent, 1);
 /// # Ok::<_, triple_store::Error>(())
@@ -30,16 +31,20 @@ pub struct Stats {
 impl TripleStore {
     /// Statistics of the store. O(named graphs).
     ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::contains`](crate::Snapshot::contains).
+    ///
     /// # Examples
     ///
     /// See [`Stats`].
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> Result<Stats> {
         let snapshot = self.snapshot();
-        Stats {
+        Ok(Stats {
             quads: snapshot.len(),
             recent: snapshot.source.view.layers.iter().map(|layer| layer.delta.entries() as u64).sum(),
             terms: self.engine.dictionary.len(),
-            named_graphs: snapshot.source.view.graphs().len() as u64,
-        }
+            named_graphs: snapshot.source.view.graphs()?.len() as u64,
+        })
     }
 }

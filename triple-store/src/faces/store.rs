@@ -250,6 +250,10 @@ impl TripleStore {
 
     /// Whether the store has the quad.
     ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::contains`].
+    ///
     /// # Examples
     ///
     /// ```
@@ -257,10 +261,10 @@ impl TripleStore {
     ///
     /// let ex = NamedNodeRef::new("http://example.com/")?;
     /// let store = triple_store::TripleStore::in_memory();
-    /// assert!(!store.contains(QuadRef::new(ex, ex, ex, GraphNameRef::DefaultGraph)));
+    /// assert!(!store.contains(QuadRef::new(ex, ex, ex, GraphNameRef::DefaultGraph))?);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    pub fn contains<'a>(&self, quad: impl Into<QuadRef<'a>>) -> bool {
+    pub fn contains<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
         self.snapshot().contains(quad)
     }
 

@@ -69,10 +69,10 @@ const ATTEMPTS: usize = 4;
 /// let store = TripleStore::in_memory();
 /// store.transaction(|tx| {
 ///     tx.insert(quad)?;
-///     assert!(tx.contains(quad)? && !store.contains(quad));
+///     assert!(tx.contains(quad)? && !store.contains(quad)?);
 ///     Ok::<_, Error>(())
 /// })?;
-/// assert!(store.contains(quad));
+/// assert!(store.contains(quad)?);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -169,7 +169,8 @@ impl Transaction {
     }
 
     fn remove_all(&mut self, pattern: &Pattern) -> Result<u64> {
-        let changes: Vec<_> = self.source.scan(pattern)?.map(|quad| Change { quad, adds: false }).collect();
+        let removed = |quad: Result<_>| Ok(Change { quad: quad?, adds: false });
+        let changes = self.source.scan(pattern)?.map(removed).collect::<Result<Vec<_>>>()?;
         self.overlay.apply(OWN, &changes);
         Ok(changes.len() as u64)
     }
@@ -253,7 +254,7 @@ impl TripleStore {
     ///     assert!(tx.remove(&amount(10))? && tx.insert(&amount(11))?);
     ///     Ok::<_, Error>(())
     /// })?;
-    /// assert!(store.contains(&amount(11)) && store.len() == 1);
+    /// assert!(store.contains(&amount(11))? && store.len() == 1);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn transaction<T, E: From<Error>>(

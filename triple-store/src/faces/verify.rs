@@ -74,13 +74,20 @@ fn verify_terms(snapshot: &Snapshot, verified: &mut Verified, problem: &mut impl
 
 fn verify_quads(snapshot: &Snapshot, verified: &mut Verified, problem: &mut impl FnMut(String)) {
     let source = &snapshot.source;
-    for quad in source.view.scan(&Pattern::ALL) {
-        verified.quads += 1;
-        if let Err(error) = source.engine.dictionary.check(quad) {
-            problem(error.to_string());
-        }
-        if !source.view.contains(quad) {
-            problem(format!("{quad:?} is listed and not found"));
+    let quads = match source.view.scan(&Pattern::ALL) {
+        Ok(quads) => quads,
+        Err(error) => return problem(error.to_string()),
+    };
+    for quad in quads {
+        let found = quad.and_then(|quad| {
+            verified.quads += 1;
+            source.engine.dictionary.check(quad)?;
+            Ok((quad, source.view.contains(quad)?))
+        });
+        match found {
+            Ok((_, true)) => {}
+            Ok((quad, false)) => problem(format!("{quad:?} is listed and not found")),
+            Err(error) => problem(error.to_string()),
         }
     }
     if verified.quads != snapshot.len() {

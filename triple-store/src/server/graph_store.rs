@@ -100,7 +100,7 @@ async fn read(shared: &Shared, parts: &Parts, target: Target) -> Result<Response
         match target {
             Target::Everything => snapshot.dump(output, format)?,
             Target::Graph(graph) => {
-                if !snapshot.has_graph(graph.as_ref()) {
+                if !snapshot.has_graph(graph.as_ref())? {
                     return Err(absent());
                 }
                 snapshot.dump_graph(output, format, &graph)?
@@ -197,7 +197,7 @@ async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
         (shared.store.clone(), slot.cancellation(), shared.options.most_changes);
     let work = move || {
         let existed = match &target {
-            Target::Graph(graph) => store.snapshot().has_graph(graph.as_ref()),
+            Target::Graph(graph) => store.snapshot().has_graph(graph.as_ref())?,
             Target::Everything => true,
         };
         let mut documents = Documents {

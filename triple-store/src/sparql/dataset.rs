@@ -338,7 +338,8 @@ impl Iterator for Quads {
         }
         loop {
             match (self.scan.as_mut().and_then(Scan::next), &mut self.merge) {
-                (Some(EncodedQuad { subject, predicate, object, graph }), merge) => {
+                (Some(Err(error)), _) => return Some(Err(error)),
+                (Some(Ok(EncodedQuad { subject, predicate, object, graph })), merge) => {
                     let graph_name = Some(graph).filter(|graph| merge.is_none() && !graph.is_default_graph());
                     if merge.as_mut().is_none_or(|merge| merge.is_new([subject, predicate, object])) {
                         return Some(Ok(InternalQuad { subject, predicate, object, graph_name }));

@@ -236,7 +236,7 @@ impl Transaction {
         };
         let id = self.source.engine.dictionary.intern(graph.as_ref().into());
         let quads = Pattern { graphs: Graphs::One(id), ..Pattern::ALL };
-        match self.source.scan(&quads)?.next() {
+        match self.source.scan(&quads)?.next().transpose()? {
             Some(_) => Ok(()),
             None => Err(Error::UnknownGraph(graph.clone().into_string())),
         }

@@ -8,13 +8,13 @@
 //!         All blocks except the last are full.
 //! ```
 //!
-//! Every key of a chunk is checked when it is read from disk, so later reads of the run cannot fail.
+//! Every key of a chunk is checked when it is first read from the disk. Until the store is opened again, the checksums of
+//! the `vde-store` are then enough.
 
 use crate::error::{Error, Result};
 use crate::terms::codec::{put_varint, take, varint};
 use crate::terms::quad::Key;
 use std::ops::ControlFlow;
-use std::sync::OnceLock;
 
 /// The most keys in a chunk. Its stored value takes about 80 KiB.
 pub(crate) const CHUNK_KEYS: usize = 16_384;
@@ -27,13 +27,16 @@ pub(crate) struct Chunk<K> {
     /// The first key of each block, and where the block begins.
     index: Vec<(K, u32)>,
     blocks: Vec<u8>,
-    /// The number under which the chunk is stored, if it is stored already.
-    pub(crate) stored: OnceLock<u64>,
 }
 
 impl<K: Key> Chunk<K> {
     fn empty(block_keys: usize) -> Self {
-        Self { keys: 0, block_keys, index: Vec::new(), blocks: Vec::new(), stored: OnceLock::new() }
+        Self { keys: 0, block_keys, index: Vec::new(), blocks: Vec::new() }
+    }
+
+    /// The bytes that it takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.index.capacity() * size_of::<(K, u32)>() + self.blocks.capacity()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -110,17 +113,18 @@ impl<K: Key> Chunk<K> {
         bytes
     }
 
-    /// Reads a chunk, and every key in it.
+    /// Reads a chunk. Unless its keys are known to be sound, every key is checked.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] unless [`encode`](Self::encode) could have written it.
-    pub(crate) fn decode(mut bytes: &[u8]) -> Result<Self> {
-        Self::decode_checked(&mut bytes)
+    pub(crate) fn decode(mut bytes: &[u8], known: bool) -> Result<Self> {
+        Self::decoded(&mut bytes)
+            .filter(|chunk| known || chunk.is_sound())
             .ok_or_else(|| Error::Corrupt("a chunk of a run can't be read".into()))
     }
 
-    fn decode_checked(bytes: &mut &[u8]) -> Option<Self> {
+    fn decoded(bytes: &mut &[u8]) -> Option<Self> {
         let keys = varint(bytes)? as usize;
         let block_keys = varint(bytes)? as usize;
         let blocks = keys.checked_add(block_keys.checked_sub(1)?)? / block_keys;
@@ -135,8 +139,8 @@ impl<K: Key> Chunk<K> {
             start = start.checked_add(u32::try_from(varint(bytes)?).ok()?)?;
         }
         let blocks = take(bytes, u64::from(start))?.to_vec();
-        let chunk = Self { keys, block_keys, index, blocks, stored: OnceLock::new() };
-        (bytes.is_empty() && keys > 0 && chunk.is_sound()).then_some(chunk)
+        let chunk = Self { keys, block_keys, index, blocks };
+        (bytes.is_empty() && keys > 0).then_some(chunk)
     }
 
     /// Whether every block can be read to its end, is full unless it is the last, and all keys ascend.
@@ -275,8 +279,10 @@ pub(crate) mod tests {
                 let keys = keys(count);
                 let written = chunks(&keys, block_keys);
                 assert!(written.iter().all(|chunk| chunk.len() <= CHUNK_KEYS));
-                let read: Vec<_> =
-                    written.iter().map(|chunk| Chunk::<[u64; 3]>::decode(&chunk.encode()).unwrap()).collect();
+                let read: Vec<_> = written
+                    .iter()
+                    .map(|chunk| Chunk::<[u64; 3]>::decode(&chunk.encode(), false).unwrap())
+                    .collect();
                 assert!(read.iter().flat_map(Chunk::keys).eq(keys.iter().copied()));
             }
         }
@@ -303,13 +309,13 @@ pub(crate) mod tests {
     fn every_damaged_chunk_is_refused_or_can_be_read() {
         let bytes = chunks(&keys(300), 64)[0].encode();
         for end in 0..bytes.len() {
-            assert!(Chunk::<[u64; 3]>::decode(&bytes[..end]).is_err(), "cut at {end}");
+            assert!(Chunk::<[u64; 3]>::decode(&bytes[..end], false).is_err(), "cut at {end}");
         }
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << bit;
-                if let Ok(chunk) = Chunk::<[u64; 3]>::decode(&damaged) {
+                if let Ok(chunk) = Chunk::<[u64; 3]>::decode(&damaged, false) {
                     assert!(chunk.keys().is_sorted_by(|a, b| a < b));
                     assert_eq!(chunk.keys().count(), chunk.len());
                 }

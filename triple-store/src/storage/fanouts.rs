@@ -1,5 +1,6 @@
 //! Statistics of the predicates of a run, for the query planner.
 
+use crate::error::Result;
 use crate::storage::run::{Order, Run, Stored};
 use crate::terms::pattern::{Pattern, Range};
 use crate::terms::term::TermId;
@@ -17,55 +18,64 @@ pub(crate) struct Fanout {
     pub(crate) of_an_object: f64,
 }
 
+impl Fanout {
+    pub(crate) const UNKNOWN: Self = Self { quads: 0.0, of_a_subject: 1.0, of_an_object: 1.0 };
+}
+
 /// The statistics of predicates. Each is computed when a query first needs it.
 #[derive(Debug, Default)]
 pub(crate) struct Fanouts(Mutex<HashMap<TermId, Fanout, ahash::RandomState>>);
 
 impl Run {
     /// The number of quads in the ranges of a pattern, including those that their filters reject.
-    pub(crate) fn count(&self, pattern: &Pattern) -> u64 {
-        pattern.triples().map_or(0, |range| span(self, &range))
-            + pattern.quads().map_or(0, |range| span(self, &range))
+    pub(crate) fn count(&self, pattern: &Pattern) -> Result<u64> {
+        let triples = pattern.triples().map_or(Ok(0), |range| span(self, &range))?;
+        Ok(triples + pattern.quads().map_or(Ok(0), |range| span(self, &range))?)
     }
 
     /// The statistics of a predicate. The first call counts and samples its quads in the run.
-    pub(crate) fn fanout(&self, predicate: TermId) -> Fanout {
-        let mut known = self.fanouts.0.lock();
-        *known.entry(predicate).or_insert_with(|| {
-            let pattern = Pattern { predicate: Some(predicate), ..Pattern::ALL };
-            let triples = pattern.triples().map(|range| sample(self, &range));
-            let named = pattern.quads().map(|range| sample(self, &range));
-            let [subjects, objects, drawn] = [triples, named]
-                .into_iter()
-                .flatten()
-                .fold([0; 3], |sum, one| [sum[0] + one[0], sum[1] + one[1], sum[2] + one[2]]);
-            let mean = |sum: u64| if drawn == 0 { 1.0 } else { sum as f64 / drawn as f64 };
-            let quads = self.count(&pattern) as f64;
-            Fanout { quads, of_a_subject: mean(subjects), of_an_object: mean(objects) }
-        })
+    pub(crate) fn fanout(&self, predicate: TermId) -> Result<Fanout> {
+        let known = self.fanouts.0.lock().get(&predicate).copied();
+        if let Some(fanout) = known {
+            return Ok(fanout);
+        }
+        // The lock is not held over reads of the disk. Two threads that count at the same time find the same.
+        let pattern = Pattern { predicate: Some(predicate), ..Pattern::ALL };
+        let mut sums = [0; 3];
+        if let Some(range) = pattern.triples() {
+            sample(self, &range, &mut sums)?;
+        }
+        if let Some(range) = pattern.quads() {
+            sample(self, &range, &mut sums)?;
+        }
+        let [subjects, objects, drawn] = sums;
+        let mean = |sum: u64| if drawn == 0 { 1.0 } else { sum as f64 / drawn as f64 };
+        let quads = self.count(&pattern)? as f64;
+        let fanout = Fanout { quads, of_a_subject: mean(subjects), of_an_object: mean(objects) };
+        self.fanouts.0.lock().insert(predicate, fanout);
+        Ok(fanout)
     }
 }
 
-fn span<K: Stored>(run: &Run, range: &Range<K>) -> u64 {
+fn span<K: Stored>(run: &Run, range: &Range<K>) -> Result<u64> {
     K::sorted(run).orders[range.order].span(range)
 }
 
-/// Samples keys of a range evenly. Returns the sum of the numbers of keys that share a subject with them, the same
+/// Samples keys of a range evenly. Adds the sum of the numbers of keys that share a subject with them, the same
 /// for objects, and the number of samples.
-fn sample<K: Stored>(run: &Run, range: &Range<K>) -> [u64; 3] {
+fn sample<K: Stored>(run: &Run, range: &Range<K>, sums: &mut [u64; 3]) -> Result<()> {
     let order: &Order<K> = &K::sorted(run).orders[range.order];
-    let (first, keys) = (order.rank(range.low), order.span(range));
-    let mut sums = [0; 3];
+    let (first, keys) = (order.rank(range.low)?, order.span(range)?);
     for number in 0..keys.min(SAMPLE) {
         let place = first + number * keys / keys.min(SAMPLE);
-        let Some(key) = order.key_at(place) else { continue };
+        let Some(key) = order.key_at(place)? else { continue };
         let key = key.restore(range.order);
         let [subject, predicate, object] = [0, 1, 2].map(|column| Some(key.columns()[column]));
-        sums[0] += span::<K>(run, &Range::new([subject, predicate, None, None]));
-        sums[1] += span::<K>(run, &Range::new([None, predicate, object, None]));
+        sums[0] += span::<K>(run, &Range::new([subject, predicate, None, None]))?;
+        sums[1] += span::<K>(run, &Range::new([None, predicate, object, None]))?;
         sums[2] += 1;
     }
-    sums
+    Ok(())
 }
 
 #[cfg(test)]
@@ -89,8 +99,8 @@ mod tests {
             store.engine.dictionary.lookup(node.as_ref().into()).unwrap()
         };
         let of = |quads, of_a_subject, of_an_object| Fanout { quads, of_a_subject, of_an_object };
-        assert_eq!(view.base.fanout(id("urn:p")), of(200.0, 5.0, 1.0));
-        assert_eq!(view.base.fanout(id("urn:q")), of(200.0, 1.0, 200.0));
-        assert_eq!(view.base.fanout(TermId::new(Kind::NamedNode, 1 << 30)), of(0.0, 1.0, 1.0));
+        assert_eq!(view.base.fanout(id("urn:p")).unwrap(), of(200.0, 5.0, 1.0));
+        assert_eq!(view.base.fanout(id("urn:q")).unwrap(), of(200.0, 1.0, 200.0));
+        assert_eq!(view.base.fanout(TermId::new(Kind::NamedNode, 1 << 30)).unwrap(), of(0.0, 1.0, 1.0));
     }
 }

@@ -11,11 +11,12 @@
 //!
 //! Numbers in keys are big endian. Writes become durable in the order in which they were logged. So a manifest is
 //! written after everything that it refers to, and the values that it replaces are deleted after it. A chunk that two
-//! successive runs share is stored once.
+//! successive runs share is stored once. A chunk that readers of an earlier run may read is deleted at a later checkpoint.
 
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::storage::chunk::Chunk;
+use crate::storage::chunk::CHUNK_KEYS;
+use crate::storage::chunks::{Chunks, RUN, Slot, chunk_key};
 use crate::storage::dictionary::Dictionary;
 use crate::storage::durability::Durability;
 use crate::storage::record;
@@ -33,13 +34,12 @@ use vde_store::Vde;
 
 const FORMAT: &[u8] = b"f";
 const MANIFEST: &[u8] = b"m";
-const RUN: u8 = b'r';
 const TERMS: u8 = b'd';
 const NAMESPACE: u8 = b'n';
 const COMMIT: u8 = b't';
 
 /// The version of the stored format.
-const VERSION: &[u8] = b"triple-store 2";
+const VERSION: &str = "triple-store 3";
 
 /// Terms in one value of a checkpoint.
 const TERMS_IN_VALUE: usize = 8192;
@@ -52,59 +52,81 @@ const DELETED_AT_ONCE: usize = 4096;
 pub(crate) struct Journal {
     /// A handle whose writes return once they are logged, in the order of the calls.
     vde: Option<Vde>,
+    chunks: Arc<Chunks>,
     durability: Durability,
     read_only: bool,
 }
 
-/// The content of the last checkpoint.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// The last checkpoint, without its run.
+///
+/// ```text
+/// number of the checkpoint, last commit, number of the next chunk,
+/// then for each width and order: number of chunks, then each: its number, number of keys, first key
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Manifest {
     /// The number of the checkpoint; 0 before the first.
     checkpoint: u32,
     /// The last commit that was merged into the run.
     pub(crate) last: Seq,
-    /// The number of quads in the run.
-    quads: u64,
-    /// The number of the next chunk. This number and those above are not in use.
-    next_chunk: u64,
-    /// For each width and order, the numbers of its chunks, in their order.
-    chunks: Vec<Vec<u64>>,
 }
 
-/// The number of orders of both widths.
-const ORDERS: usize = <[u64; 3]>::ORDERS.len() + <[u64; 4]>::ORDERS.len();
-
 impl Manifest {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(self, run: &Run, next_chunk: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for number in [u64::from(self.checkpoint), self.last, self.quads, self.next_chunk] {
+        for number in [u64::from(self.checkpoint), self.last, next_chunk] {
             put_varint(&mut bytes, number);
         }
-        for chunks in &self.chunks {
-            put_varint(&mut bytes, chunks.len() as u64);
-            for number in chunks {
-                put_varint(&mut bytes, *number);
-            }
-        }
+        put_sorted(&mut bytes, &run.triples);
+        put_sorted(&mut bytes, &run.named);
         bytes
     }
 
-    fn decode(mut bytes: &[u8]) -> Option<Self> {
+    /// The manifest and the run, whose chunks are not read.
+    fn decode(mut bytes: &[u8], chunks: &Arc<Chunks>) -> Option<(Self, Run)> {
         let bytes = &mut bytes;
-        let checkpoint = u32::try_from(varint(bytes)?).ok()?;
-        let (last, quads, next_chunk) = (varint(bytes)?, varint(bytes)?, varint(bytes)?);
-        let chunks = (0..ORDERS)
-            .map(|_| {
-                (0..varint(bytes)?).map(|_| varint(bytes).filter(|number| *number < next_chunk)).collect()
-            })
-            .collect::<Option<_>>()?;
-        bytes.is_empty().then_some(Self { checkpoint, last, quads, next_chunk, chunks })
+        let checkpoint = u32::try_from(varint(bytes)?).ok().filter(|number| *number < u32::MAX)?;
+        let (last, next_chunk) = (varint(bytes)?, varint(bytes)?);
+        chunks.continue_at(next_chunk);
+        let run = Run::new(take_sorted(bytes, chunks)?, take_sorted(bytes, chunks)?);
+        bytes.is_empty().then_some((Self { checkpoint, last }, run))
     }
+}
+
+fn put_sorted<K: Key>(bytes: &mut Vec<u8>, sorted: &Sorted<K>) {
+    for order in &sorted.orders {
+        put_varint(bytes, order.slots.len() as u64);
+        for slot in &order.slots {
+            put_varint(bytes, slot.number().unwrap_or_default());
+            put_varint(bytes, slot.len() as u64);
+            slot.first.columns().iter().for_each(|column| put_varint(bytes, column.rotate_left(4)));
+        }
+    }
+}
+
+/// The orders of one width. `None` unless [`put_sorted`] could have written them.
+fn take_sorted<K: Key>(bytes: &mut &[u8], chunks: &Arc<Chunks>) -> Option<Sorted<K>> {
+    let slot = |bytes: &mut &[u8]| {
+        let number = varint(bytes).filter(|number| *number < chunks.next())?;
+        let keys = varint(bytes).filter(|keys| (1..=CHUNK_KEYS as u64).contains(keys))?;
+        let mut first = K::MIN;
+        for column in first.columns_mut() {
+            *column = varint(bytes)?.rotate_right(4);
+        }
+        Some(Slot::stored(number, first, keys as usize))
+    };
+    let mut order = |_| {
+        let slots = (0..varint(bytes)?).map(|_| slot(bytes)).collect::<Option<Vec<_>>>()?;
+        slots.is_sorted_by(|a, b| a.first < b.first).then(|| Order::new(slots, chunks))
+    };
+    let orders: Vec<_> = (0..K::ORDERS.len()).map(&mut order).collect::<Option<_>>()?;
+    orders.iter().all(|order: &Order<K>| order.len() == orders[0].len()).then_some(Sorted { orders })
 }
 
 impl Journal {
     pub(crate) fn in_memory() -> Self {
-        Self { vde: None, durability: Durability::Buffered, read_only: false }
+        let chunks = Chunks::new(None, 0);
+        Self { vde: None, chunks, durability: Durability::Buffered, read_only: false }
     }
 
     /// Whether the journal stores anything.
@@ -112,16 +134,23 @@ impl Journal {
         self.vde.is_some()
     }
 
-    /// Opens a vde-store that has a triple store in it, or is empty.
-    pub(crate) fn open(vde: &Vde, durability: Durability, read_only: bool) -> Result<Self> {
+    /// Opens a vde-store that has a triple store in it, or is empty. Up to `cache` bytes of chunks are kept in memory.
+    pub(crate) fn open(vde: &Vde, durability: Durability, read_only: bool, cache: usize) -> Result<Self> {
         let vde = vde.with_durability(vde_store::Durability::Buffered);
         match vde.get(FORMAT)? {
-            Some(version) if version == VERSION => {}
-            Some(_) => return Err(Error::Corrupt("the store has a format of another version".into())),
+            Some(version) if version == VERSION.as_bytes() => {}
+            Some(version) => {
+                return Err(Error::Unsupported(format!(
+                    "the store has the format {:?}, and this version of the library reads {VERSION:?}: `dump` the store \
+                     by the version that wrote it, and `load` the dump into a new one",
+                    String::from_utf8_lossy(&version)
+                )));
+            }
             None if !read_only && vde.list([]).next().is_none() => _ = vde.put(FORMAT, VERSION)?,
             None => return Err(Error::Corrupt("the file has other data than a triple store".into())),
         }
-        Ok(Self { vde: Some(vde), durability, read_only })
+        let chunks = Chunks::new(Some(vde.clone()), cache);
+        Ok(Self { vde: Some(vde), chunks, durability, read_only })
     }
 
     /// # Errors
@@ -131,18 +160,18 @@ impl Journal {
         if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    /// Reads the last checkpoint. Adds its terms to the dictionary, and returns its run.
+    /// Reads the last checkpoint. Adds its terms to the dictionary, and returns its run, whose chunks are read when they
+    /// are first used.
     pub(crate) fn restore(&self, dictionary: &Dictionary) -> Result<(Manifest, Run)> {
-        let Some(vde) = &self.vde else { return Ok((Manifest::default(), Run::empty())) };
-        let manifest = match vde.get(MANIFEST)? {
-            Some(bytes) => {
-                Manifest::decode(&bytes).ok_or_else(|| Error::Corrupt("the manifest can't be read".into()))?
-            }
-            None => Manifest::default(),
+        let Some(vde) = &self.vde else { return Ok((Manifest::default(), Run::empty(&self.chunks))) };
+        let (manifest, run) = match vde.get(MANIFEST)? {
+            Some(bytes) => Manifest::decode(&bytes, &self.chunks)
+                .ok_or_else(|| Error::Corrupt("the manifest can't be read".into()))?,
+            None => (Manifest::default(), Run::empty(&self.chunks)),
         };
         // The remains of an unfinished checkpoint would conflict with the next checkpoint of that number.
         if !self.read_only {
-            self.clean(&manifest)?;
+            self.clean(manifest, run.numbers())?;
         }
         let archives = vde.list([TERMS]).collect::<vde_store::Result<Vec<_>>>()?;
         let restore =
@@ -150,12 +179,7 @@ impl Journal {
         for composed in parallel::map(&archives, restore).into_iter().collect::<Result<Vec<_>>>()? {
             composed.into_iter().try_for_each(|id| dictionary.check_parts(id))?;
         }
-        let mut chunks = manifest.chunks.iter();
-        let run = Run::new(read_sorted(vde, &mut chunks)?, read_sorted(vde, &mut chunks)?);
-        if run.len() == manifest.quads {
-            return Ok((manifest, run));
-        }
-        Err(Error::Corrupt(format!("a run of {} quads has {}", manifest.quads, run.len())))
+        Ok((manifest, run))
     }
 
     /// Calls `replay` with the record of every commit since the checkpoint, in order.
@@ -232,34 +256,33 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the checkpoint after `previous`. When it returns, the checkpoint is durable. Nothing refers to its
-    /// parts until the manifest is written, so a checkpoint that a crash interrupts has no effect.
+    /// Writes the checkpoint after `previous`, whose run is stored already. When it returns, the checkpoint is durable.
+    /// Nothing refers to its parts until the manifest is written, so a checkpoint that a crash interrupts has no effect.
     pub(crate) fn checkpoint(
         &self,
-        previous: &Manifest,
+        previous: Manifest,
         last: Seq,
         run: &Run,
         terms: &[TermId],
         dictionary: &Dictionary,
     ) -> Result<Manifest> {
-        let (checkpoint, next_chunk) = (previous.checkpoint + 1, previous.next_chunk);
-        let mut manifest = Manifest { checkpoint, last, quads: run.len(), next_chunk, chunks: Vec::new() };
+        let manifest = Manifest { checkpoint: previous.checkpoint + 1, last };
         let Some(vde) = &self.vde else { return Ok(manifest) };
         for (number, terms) in terms.chunks(TERMS_IN_VALUE).enumerate() {
-            let key = [&[TERMS], &checkpoint.to_be_bytes()[..], &(number as u32).to_be_bytes()].concat();
+            let (checkpoint, number) = (manifest.checkpoint.to_be_bytes(), (number as u32).to_be_bytes());
+            let key = [&[TERMS], &checkpoint[..], &number[..]].concat();
             vde.put(key, compress(&record::encode_terms(dictionary, terms)))?;
         }
-        write_sorted(vde, &mut manifest, &run.triples)?;
-        write_sorted(vde, &mut manifest, &run.named)?;
-        vde.put(MANIFEST, manifest.encode())?;
+        vde.put(MANIFEST, manifest.encode(run, self.chunks.next()))?;
         vde.flush()?;
         Ok(manifest)
     }
 
-    /// Deletes data that the checkpoint replaces, and the remains of later checkpoints that a crash interrupted.
-    pub(crate) fn clean(&self, manifest: &Manifest) -> Result<()> {
+    /// Deletes data that the checkpoint replaces, but for the chunks in use, and the remains of later checkpoints that
+    /// a crash interrupted.
+    pub(crate) fn clean(&self, manifest: Manifest, in_use: impl Iterator<Item = u64>) -> Result<()> {
         let Some(vde) = &self.vde else { return Ok(()) };
-        let in_use: HashSet<_> = manifest.chunks.iter().flatten().map(|number| chunk_key(*number)).collect();
+        let in_use: HashSet<_> = in_use.map(chunk_key).collect();
         let begun_terms = [&[TERMS], &(manifest.checkpoint + 1).to_be_bytes()[..]].concat();
         let commits = vde.range(commits(0..=manifest.last));
         let chunks = vde.list([RUN]).filter(|entry| !entry.as_ref().is_ok_and(|e| in_use.contains(e.key())));
@@ -277,43 +300,6 @@ impl Journal {
         }
         Ok(())
     }
-}
-
-fn read_sorted<'a, K: Key>(vde: &Vde, chunks: &mut impl Iterator<Item = &'a Vec<u64>>) -> Result<Sorted<K>> {
-    let read = |number: &u64| {
-        let missing = || Error::Corrupt(format!("chunk {number} of the run is missing"));
-        let chunk = Chunk::decode(&vde.value(chunk_key(*number))?.ok_or_else(missing)?)?;
-        _ = chunk.stored.set(*number);
-        Ok(Arc::new(chunk))
-    };
-    // A store without a checkpoint has no chunks in any order.
-    let mut order = |_| {
-        let numbers = chunks.next().map_or(&[][..], |numbers| numbers);
-        let order = Order::new(parallel::map(numbers, read).into_iter().collect::<Result<_>>()?);
-        if order.ascends() { Ok(order) } else { Err(Error::Corrupt("a run whose chunks overlap".into())) }
-    };
-    let orders: Vec<_> = (0..K::ORDERS.len()).map(&mut order).collect::<Result<_>>()?;
-    if orders.iter().all(|order: &Order<K>| order.len() == orders[0].len()) {
-        Ok(Sorted { orders })
-    } else {
-        Err(Error::Corrupt("a run whose orders have different lengths".into()))
-    }
-}
-
-fn write_sorted<K: Key>(vde: &Vde, manifest: &mut Manifest, sorted: &Sorted<K>) -> Result<()> {
-    for order in &sorted.orders {
-        let mut numbers = Vec::with_capacity(order.chunks.len());
-        for chunk in &order.chunks {
-            let number = *chunk.stored.get_or_init(|| manifest.next_chunk);
-            if number == manifest.next_chunk {
-                manifest.next_chunk += 1;
-                vde.put(chunk_key(number), chunk.encode())?;
-            }
-            numbers.push(number);
-        }
-        manifest.chunks.push(numbers);
-    }
-    Ok(())
 }
 
 /// The compression level for terms. Text shrinks to a third or less, in a tenth of the time that parsing it took.
@@ -335,18 +321,10 @@ fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn chunk_key(number: u64) -> [u8; 9] {
-    numbered(RUN, number)
-}
-
-fn numbered(kind: u8, number: u64) -> [u8; 9] {
-    let mut key = [kind; 9];
-    key[1..].copy_from_slice(&number.to_be_bytes());
-    key
-}
-
 fn commit_key(seq: Seq) -> [u8; 9] {
-    numbered(COMMIT, seq)
+    let mut key = [COMMIT; 9];
+    key[1..].copy_from_slice(&seq.to_be_bytes());
+    key
 }
 
 fn commits(range: RangeInclusive<Seq>) -> RangeInclusive<[u8; 9]> {

@@ -2,6 +2,7 @@
 //! in a `vde-store`.
 
 pub(crate) mod chunk;
+pub(crate) mod chunks;
 pub(crate) mod dictionary;
 pub(crate) mod durability;
 pub(crate) mod entries;

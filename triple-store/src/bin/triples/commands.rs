@@ -19,7 +19,7 @@ pub(crate) fn existing(path: &Path) -> Result<TripleStore> {
 }
 
 /// Opens an existing store. A typing error in its name must not create an empty one.
-fn existing_with(path: &Path, options: TripleStoreOptions) -> Result<TripleStore> {
+pub(crate) fn existing_with(path: &Path, options: TripleStoreOptions) -> Result<TripleStore> {
     fs::metadata(path).map_err(|source| io_error(path, source))?;
     options.open(path)
 }
@@ -419,7 +419,7 @@ pub(crate) fn dump(arguments: Dump) -> Result<()> {
 
 pub(crate) fn stats(path: &Path, json: bool) -> Result<()> {
     let store = existing(path)?;
-    let stats = store.stats();
+    let stats = store.stats()?;
     let bytes = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
     let lines = [
         ("quads", stats.quads),

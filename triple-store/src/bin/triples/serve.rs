@@ -1,6 +1,6 @@
 //! `triples serve`.
 
-use crate::commands::{STDIN, existing, io_error, seconds, token};
+use crate::commands::{STDIN, existing_with, io_error, seconds, token};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 use triple_store::server::{Server, ServerOptions};
-use triple_store::{Error, HttpClient, Result, TripleStore};
+use triple_store::{Error, HttpClient, Result, TripleStoreOptions};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// Limit the memory of all queries, updates and bodies together to this many MiB, and that of each to half of it.
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     query_memory: usize,
+    /// Keep up to this many MiB of the quads that were read last in memory. Terms and recent quads are not counted.
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    cache: usize,
     /// Answer 503 to further requests while this many are running.
     #[arg(long, value_name = "REQUESTS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -108,8 +111,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     if let Some(path) = &arguments.token_file {
         options = options.token(token(path)?);
     }
-    let store =
-        if arguments.read_only { existing(&arguments.store) } else { TripleStore::open(&arguments.store) }?;
+    let stored = TripleStoreOptions::new().cache(arguments.cache.saturating_mul(1 << 20));
+    let store = if arguments.read_only {
+        existing_with(&arguments.store, stored.read_only(true))
+    } else {
+        stored.open(&arguments.store)
+    }?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

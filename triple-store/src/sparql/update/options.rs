@@ -136,7 +136,7 @@ impl UpdateOptions {
     /// let options = triple_store::UpdateOptions::new().within(NamedNode::new("urn:g")?);
     /// store.update_with("INSERT DATA { <urn:s> <urn:p> 1 }", &options)?;
     /// assert!(store.update_with("CLEAR ALL", &options).is_err());
-    /// assert_eq!(store.stats().named_graphs, 1);
+    /// assert_eq!(store.stats()?.named_graphs, 1);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn within(mut self, graph: impl Into<GraphName>) -> Self {

@@ -1,0 +1,208 @@
+//! Chunks that are read from the disk when they are needed: damage on the disk, and readers of earlier runs.
+
+use oxrdf::{GraphName, NamedNode, Quad};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use triple_store::{Durability, Error, QueryResults, RdfFormat, TripleStore, TripleStoreOptions};
+use vde_store::testing::SimDisk;
+use vde_store::{Device, Vde, VdeOptions};
+
+/// A disk that returns one wrong bit.
+struct Damaged {
+    disk: Arc<dyn Device>,
+    /// The place of the wrong byte.
+    at: Arc<AtomicU64>,
+}
+
+const NOWHERE: u64 = u64::MAX;
+
+impl Device for Damaged {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.read_at(buf, offset)?;
+        let at = self.at.load(Ordering::Relaxed).checked_sub(offset);
+        if let Some(byte) = at.and_then(|at| buf.get_mut(usize::try_from(at).unwrap())) {
+            *byte ^= 0x10;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.write_at(data, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_len(len)
+    }
+}
+
+const SUBJECTS: u64 = 12;
+
+fn node(name: impl std::fmt::Display) -> NamedNode {
+    NamedNode::new_unchecked(format!("http://example.com/{name}"))
+}
+
+fn quads() -> impl Iterator<Item = Quad> {
+    (0..SUBJECTS * 60).map(|n| {
+        let graph = if n % 3 == 0 { GraphName::DefaultGraph } else { node(format!("g{}", n % 2)).into() };
+        Quad::new(node(format!("s{}", n % SUBJECTS)), node(format!("p{}", n % 7)), node(n / 5), graph)
+    })
+}
+
+fn vde(disk: &SimDisk, at: &Arc<AtomicU64>) -> vde_store::Result<Vde> {
+    let device = Damaged { disk: disk.device(), at: Arc::clone(at) };
+    VdeOptions::new().background(false).segment_size(1 << 18).open_device(Arc::new(device))
+}
+
+fn open(vde: &Vde, cache: usize) -> Result<TripleStore, Error> {
+    TripleStoreOptions::new().background(false).durability(Durability::Buffered).cache(cache).open_in(vde)
+}
+
+/// What the store answers to all kinds of questions.
+fn answers(store: &TripleStore) -> Vec<Result<String, Error>> {
+    let ask = |query: &str| -> Result<String, Error> {
+        Ok(match store.query(query)? {
+            QueryResults::Solutions(rows) => {
+                let mut rows = rows
+                    .map(|row| Ok(format!("{:?}", row?.values())))
+                    .collect::<Result<Vec<String>, Error>>()?;
+                rows.sort_unstable();
+                rows.join("\n")
+            }
+            QueryResults::Boolean(answer) => answer.to_string(),
+            QueryResults::Graph(_) => unreachable!("no query asks for a graph"),
+        })
+    };
+    let scan = || -> Result<String, Error> {
+        let mut lines =
+            store.snapshot().iter().map(|quad| Ok(quad?.to_string())).collect::<Result<Vec<_>, Error>>()?;
+        lines.sort_unstable();
+        Ok(lines.join("\n"))
+    };
+    let there = Quad::new(node("s1"), node("p1"), node(0), node("g1"));
+    let absent = Quad::new(node("s1"), node("p1"), node(0), node("g0"));
+    vec![
+        store.contains(&there).map(|found| found.to_string()),
+        store.contains(&absent).map(|found| found.to_string()),
+        store.stats().map(|stats| format!("{stats:?}")),
+        store.snapshot().named_graphs().map(|graphs| format!("{graphs:?}")),
+        scan(),
+        ask("SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }"),
+        ask("SELECT ?g ?o { GRAPH ?g { <http://example.com/s3> <http://example.com/p3> ?o } }"),
+        ask("SELECT ?s ?p { ?s ?p <http://example.com/7> }"),
+        ask("SELECT ?s ?o ?b { ?s <http://example.com/p2> ?o . ?s <http://example.com/p4> ?b }"),
+        ask("ASK { GRAPH <http://example.com/g0> { ?s <http://example.com/p5> ?o } }"),
+        ask("SELECT ?x { <http://example.com/s1> (<http://example.com/p1>|^<http://example.com/p1>)+ ?x }"),
+    ]
+}
+
+/// Whatever byte is wrong, and whether it is wrong before the store is opened or only later: each answer is right or
+/// an error.
+#[test]
+fn a_wrong_byte_anywhere_gives_no_wrong_answer() {
+    let (disk, at) = (SimDisk::new(), Arc::new(AtomicU64::new(NOWHERE)));
+    let expected: Vec<_> = {
+        let vde = vde(&disk, &at).unwrap();
+        let store = open(&vde, usize::MAX).unwrap();
+        store.extend(quads()).unwrap();
+        store.checkpoint().unwrap();
+        vde.checkpoint().unwrap();
+        answers(&store).into_iter().map(Result::unwrap).collect()
+    };
+    let image = disk.contents();
+    let (mut refused, mut wrong_later) = (0, 0);
+    // An odd step meets every kind of field.
+    for place in (0..image.len()).filter(|at| image[*at] != 0).step_by(251) {
+        for later in [false, true] {
+            let disk = SimDisk::holding(&image);
+            at.store(if later { NOWHERE } else { place as u64 }, Ordering::Relaxed);
+            let Ok(store) = vde(&disk, &at).map_err(Error::from).and_then(|vde| open(&vde, 0)) else {
+                refused += 1;
+                continue;
+            };
+            at.store(place as u64, Ordering::Relaxed);
+            for (number, (found, expected)) in answers(&store).iter().zip(&expected).enumerate() {
+                match found {
+                    Ok(found) => assert!(found == expected, "byte {place}, answer {number}: {found}"),
+                    Err(Error::Storage(_) | Error::Corrupt(_)) => wrong_later += usize::from(later),
+                    Err(error) => panic!("byte {place}, answer {number}: {error}"),
+                }
+            }
+        }
+    }
+    assert!(refused > 0 && wrong_later > 0, "{refused} refused, {wrong_later} errors after opening");
+}
+
+/// A snapshot reads its run although later checkpoints have replaced it, and their chunks are deleted once it is gone.
+#[test]
+fn a_snapshot_outlives_the_run_that_it_reads() {
+    let (disk, at) = (SimDisk::new(), Arc::new(AtomicU64::new(NOWHERE)));
+    let vde = vde(&disk, &at).unwrap();
+    let store = open(&vde, 0).unwrap();
+    let chunks = || vde.list("r").count();
+    store.extend(quads()).unwrap();
+    store.checkpoint().unwrap();
+    let (kept, before) = (store.snapshot(), chunks());
+    for _ in 0..3 {
+        store.update("DELETE WHERE { GRAPH ?g { ?s ?p ?o } }").unwrap();
+        store.checkpoint().unwrap();
+        store.extend(quads().take(50)).unwrap();
+        store.checkpoint().unwrap();
+    }
+    assert_eq!(kept.iter().map(Result::unwrap).count() as u64, kept.len());
+    assert_eq!(kept.len(), quads().collect::<std::collections::HashSet<_>>().len() as u64);
+    assert!(chunks() > before);
+    drop(kept);
+    store.insert(&quads().last().unwrap()).unwrap();
+    store.checkpoint().unwrap();
+    assert_eq!(chunks(), 7, "one for each order");
+}
+
+/// Loads, updates and merges need no more of the run in memory than the cache has.
+#[test]
+fn a_store_larger_than_its_cache_answers_as_one_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let options = || TripleStoreOptions::new().cache(1 << 20).durability(Durability::Buffered);
+    let line = |n: u64| format!("<urn:s{}> <urn:p{}> <urn:o{}> .\n", n % 9973, n % 11, n % 4007);
+    let text: String = (0..70_000).map(line).collect();
+    let memory = TripleStore::in_memory();
+    let change =
+        "DELETE { ?s ?p ?o } INSERT { ?o ?p ?s } WHERE { ?s ?p ?o . FILTER(?p = <urn:p3> && ?o < <urn:o2>) }";
+    {
+        let store = options().open(&path).unwrap();
+        for store in [&store, &memory] {
+            store.load(text.as_bytes(), RdfFormat::NTriples, "text").unwrap();
+            store.update(change).unwrap();
+            store.checkpoint().unwrap();
+        }
+    }
+    let store = options().open(&path).unwrap();
+    let count = |store: &TripleStore| -> Vec<String> {
+        let query = "SELECT ?p (COUNT(?o) AS ?n) { ?s ?p ?o } GROUP BY ?p ORDER BY ?p";
+        let QueryResults::Solutions(rows) = store.query(query).unwrap() else { unreachable!("SELECT") };
+        rows.map(|row| row.unwrap().iter().map(|(_, value)| value.to_string()).collect()).collect()
+    };
+    assert_eq!(count(&store), count(&memory));
+    assert_eq!(store.len(), memory.len());
+    assert!(store.verify().unwrap().problems.is_empty());
+}
+
+#[test]
+fn a_store_of_an_older_format_says_what_to_do() {
+    let vde = Vde::in_memory().unwrap();
+    vde.put("f", "triple-store 2").unwrap();
+    let error = TripleStoreOptions::new().open_in(&vde).unwrap_err().to_string();
+    assert!(
+        error.contains("\"triple-store 2\"") && error.contains("`dump`") && error.contains("`load`"),
+        "{error}"
+    );
+}
