@@ -49,11 +49,11 @@ impl Commits {
     /// # Errors
     ///
     /// [`Error::Failed`] if an earlier commit failed.
-    pub(crate) fn begin(&self) -> Result<Seq> {
+    pub(crate) fn begin(&self) -> Result<Begun<'_>> {
         let mut state = self.state.lock();
         state.check()?;
         state.begun.push_back(None);
-        Ok(state.watermark + state.begun.len() as Seq)
+        Ok(Begun { commits: self, seq: state.watermark + state.begun.len() as Seq })
     }
 
     /// The last number taken.
@@ -62,8 +62,7 @@ impl Commits {
         state.watermark + state.begun.len() as Seq
     }
 
-    /// Publishes a commit that is durable and has been applied.
-    pub(crate) fn publish(&self, seq: Seq, added: i64) {
+    fn publish(&self, seq: Seq, added: i64) {
         let mut state = self.state.lock();
         let place = (seq - state.watermark - 1) as usize;
         state.begun[place] = Some(added);
@@ -80,7 +79,7 @@ impl Commits {
 
     /// Fails a commit that was applied and can't be made durable. Readers must never see it, so the watermark stays
     /// below it, and no later commit succeeds until the store is opened again.
-    pub(crate) fn fail(&self, reason: &Error) {
+    pub(crate) fn fail(&self, reason: &impl ToString) {
         let mut state = self.state.lock();
         state.failure.get_or_insert_with(|| reason.to_string());
         self.published.notify_all();
@@ -121,6 +120,29 @@ impl Commits {
     }
 }
 
+/// A commit that has its number. If it is dropped before it is published, because its thread panics or its write fails,
+/// it [fails](Commits::fail).
+#[derive(Debug)]
+#[must_use = "a commit that is dropped fails, and so do all later ones"]
+pub(crate) struct Begun<'a> {
+    commits: &'a Commits,
+    pub(crate) seq: Seq,
+}
+
+impl Begun<'_> {
+    /// Publishes a commit that is durable and has been applied.
+    pub(crate) fn publish(self, added: i64) {
+        self.commits.publish(self.seq, added);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.commits.fail(&"a commit was not completed");
+    }
+}
+
 impl State {
     fn check(&self) -> Result<()> {
         match &self.failure {
@@ -138,13 +160,13 @@ mod tests {
     fn the_watermark_waits_for_the_oldest() {
         let commits = Commits::new(10, 5);
         let [a, b, c] = [(); 3].map(|()| commits.begin().unwrap());
-        assert_eq!([a, b, c], [11, 12, 13]);
-        commits.publish(b, 2);
+        assert_eq!([a.seq, b.seq, c.seq], [11, 12, 13]);
+        b.publish(2);
         assert_eq!(commits.now(), (10, 5));
-        commits.publish(a, -1);
+        a.publish(-1);
         assert_eq!(commits.now(), (12, 6), "both at once");
-        commits.wait(b).unwrap();
-        commits.publish(c, 0);
+        commits.wait(12).unwrap();
+        c.publish(0);
         assert_eq!(commits.now(), (13, 6));
     }
 
@@ -152,15 +174,33 @@ mod tests {
     fn a_failed_commit_stops_the_watermark_and_fails_waiting_writers() {
         let commits = Commits::new(0, 0);
         let (a, b) = (commits.begin().unwrap(), commits.begin().unwrap());
-        commits.publish(b, 1);
+        b.publish(1);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| commits.wait(b));
+            let waiting = scope.spawn(|| commits.wait(2));
             commits.fail(&Error::Failed("disk full".into()));
             assert!(
                 matches!(waiting.join().unwrap(), Err(Error::Failed(reason)) if reason.contains("disk full"))
             );
         });
-        assert!(commits.wait(a).is_err() && commits.begin().is_err() && commits.check().is_err());
+        assert!(commits.wait(a.seq).is_err() && commits.begin().is_err() && commits.check().is_err());
         assert_eq!(commits.watermark(), 0);
+    }
+
+    #[test]
+    fn a_panic_before_the_publication_leaves_nobody_waiting() {
+        let commits = Commits::new(0, 0);
+        std::thread::scope(|scope| {
+            let (begun, later) = (commits.begin().unwrap(), commits.begin().unwrap());
+            later.publish(1);
+            let waiting = scope.spawn(|| commits.wait(2));
+            let panicking = scope.spawn(move || {
+                let _begun = begun;
+                std::panic::resume_unwind(Box::new("as if applying it had panicked"));
+            });
+            assert!(panicking.join().is_err());
+            assert!(matches!(waiting.join().unwrap(), Err(Error::Failed(_))));
+        });
+        assert!(commits.begin().is_err(), "no later commit succeeds");
+        assert_eq!(commits.watermark(), 0, "nobody sees half a commit");
     }
 }

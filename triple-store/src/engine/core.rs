@@ -8,7 +8,7 @@
 //! 4. Release the stripes, then wait for the disk. One sync serves all waiting writers.
 //! 5. Publish: the watermark moves past the commit, and readers see all of it.
 
-use crate::engine::commit::Commits;
+use crate::engine::commit::{Begun, Commits};
 use crate::engine::delta::{Delta, LATEST};
 use crate::engine::merge::Merger;
 use crate::engine::options::TripleStoreOptions;
@@ -19,8 +19,8 @@ use crate::storage::journal::{Journal, Manifest};
 use crate::storage::record::{self, Record};
 use crate::storage::run::Run;
 use crate::terms::pattern::{Graphs, Pattern};
+use crate::terms::quad::Change;
 use crate::terms::quad::EncodedQuad;
-use crate::terms::quad::{Change, Seq};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RawMutex, RwLock};
 use std::collections::BTreeMap;
@@ -153,10 +153,10 @@ impl Core {
 
     /// Replaces the newest view by one that differs by a commit, and publishes that commit. No snapshot is taken in
     /// between.
-    pub(crate) fn publish_view(&self, view: View, seq: Seq, added: i64) {
+    pub(crate) fn publish_view(&self, view: View, begun: Begun<'_>, added: i64) {
         let _replacing = self.replacing.write();
         self.latest.store(Arc::new(view));
-        self.commits.publish(seq, added);
+        begun.publish(added);
     }
 
     /// The published state, and its number of quads.
@@ -277,14 +277,15 @@ impl Core {
         if let [change] = *changes {
             view.layers[0].delta.make_room(change.quad.subject.0);
         }
-        let seq = self.commits.begin()?;
+        let begun = self.commits.begin()?;
+        let seq = begun.seq;
         self.journal.append(seq, &record.bytes).inspect_err(|error| self.commits.fail(error))?;
         view.layers[0].delta.apply(seq, &changes);
         drop(held);
 
         self.journal.wait_for_durability().inspect_err(|error| self.commits.fail(error))?;
         record.terms.iter().for_each(|id| self.dictionary.mark_persisted(*id));
-        self.commits.publish(seq, net(&changes));
+        begun.publish(net(&changes));
         self.commits.wait(seq)?;
         self.merge_if_due(&view);
         let added = changes.iter().filter(|change| change.adds).count() as u64;

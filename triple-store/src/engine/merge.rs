@@ -85,11 +85,12 @@ impl Core {
         let run = self.flatten(&view)?.merged(quads, Vec::new(), self.block_keys)?;
         drop(view);
         let run = Arc::new(run);
-        let seq = self.commits.begin()?;
-        *manifest =
-            self.write_checkpoint(*manifest, seq, &run).inspect_err(|error| self.commits.fail(error))?;
+        let begun = self.commits.begin()?;
+        *manifest = self
+            .write_checkpoint(*manifest, begun.seq, &run)
+            .inspect_err(|error| self.commits.fail(error))?;
         let view = View { layers: vec![self.empty_layer()], base: run };
-        self.publish_view(view, seq, added.cast_signed());
+        self.publish_view(view, begun, added.cast_signed());
         drop(held);
         self.clean(*manifest)?;
         Ok(added)
