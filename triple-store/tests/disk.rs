@@ -196,6 +196,47 @@ fn a_store_larger_than_its_cache_answers_as_one_in_memory() {
     assert!(store.verify().unwrap().problems.is_empty());
 }
 
+/// Terms that only refused documents had are gone when the store is opened again. Those of quads stay, in whatever way
+/// the quads came.
+#[test]
+fn a_refused_document_leaves_no_terms() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let open = || TripleStoreOptions::new().durability(Durability::Buffered).open(&path).unwrap();
+    let text = |name: &str, quads: u64| -> String {
+        let own =
+            |n| format!("<urn:{name}:s{n}> <urn:{name}:p> \"a text of {name}, {n}\"^^<urn:{name}:type> .\n");
+        (0..quads).map(own).collect()
+    };
+    let load = |store: &TripleStore, text: &str| store.load(text.as_bytes(), RdfFormat::NTriples, "text");
+    let (terms, quads) = {
+        let store = open();
+        load(&store, &text("few", 10)).unwrap();
+        // So many are written to a run at once, without records.
+        load(&store, &text("many", 70_000)).unwrap();
+        store.checkpoint().unwrap();
+        (store.stats().unwrap().terms, store.len())
+    };
+    {
+        let store = open();
+        assert!(load(&store, &(text("refused", 1000) + "oops")).is_err());
+        store
+            .remove(&Quad::new(node("absent"), node("absent"), node("absent"), GraphName::DefaultGraph))
+            .unwrap();
+        assert!(store.stats().unwrap().terms > terms + 2000);
+        load(&store, "<urn:last> <urn:last> <urn:last> .").unwrap();
+        load(&store, &text("further", 100)).unwrap();
+        store.update("DELETE WHERE { <urn:last> ?p ?o }").unwrap();
+        store.checkpoint().unwrap();
+        assert!(store.verify().unwrap().problems.is_empty());
+    }
+    let store = open();
+    let verified = store.verify().unwrap();
+    assert_eq!(verified.problems, [""; 0]);
+    assert_eq!((verified.quads, store.len()), (quads + 100, quads + 100));
+    assert_eq!(verified.terms, terms + 1 + 202, "<urn:last> was in a quad");
+}
+
 #[test]
 fn a_store_of_an_older_format_says_what_to_do() {
     let vde = Vde::in_memory().unwrap();

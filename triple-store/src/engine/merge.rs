@@ -8,12 +8,16 @@ use crate::engine::core::Core;
 use crate::engine::delta::{Delta, LATEST};
 use crate::engine::view::{Layer, View};
 use crate::error::Result;
+use crate::parallel;
 use crate::storage::journal::Manifest;
 use crate::storage::run::Run;
 use crate::terms::quad::EncodedQuad;
 use crate::terms::quad::{Change, Seq};
 use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, Weak};
+
+/// The quads whose terms a thread marks before it takes further ones.
+const MARKED_AT_ONCE: usize = 1 << 14;
 
 impl Core {
     /// Merges everything committed before into a new run. Writers and readers keep working.
@@ -81,6 +85,12 @@ impl Core {
         let added = quads.len() as u64;
         if added == 0 {
             return Ok(0);
+        }
+        if self.journal.is_kept() {
+            let mark = |quads: &&[EncodedQuad]| {
+                quads.iter().flat_map(|quad| quad.terms()).for_each(|id| self.dictionary.mark_used(id));
+            };
+            parallel::map(&quads.chunks(MARKED_AT_ONCE).collect::<Vec<_>>(), mark);
         }
         let run = self.flatten(&view)?.merged(quads, Vec::new(), self.block_keys)?;
         drop(view);

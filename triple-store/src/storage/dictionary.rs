@@ -21,7 +21,7 @@ use oxrdf::{
     Term, TermRef, Triple,
 };
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use stripe_lock::StripedRwLock;
 
 /// The stripes of the interning table. Interning holds a stripe for less than 1 us, so a few times the number of
@@ -179,12 +179,26 @@ impl Dictionary {
         }
     }
 
-    /// The terms that no checkpoint contains yet, in the order of their numbers. So the parts of a triple come before
-    /// the triple.
+    /// Marks the term and its parts as terms of a quad that is written without a record.
+    pub(crate) fn mark_used(&self, id: TermId) {
+        if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number))
+            && !entry.used.load(Ordering::Relaxed)
+            && !entry.used.swap(true, Ordering::AcqRel)
+        {
+            parts(id, &entry.bytes).for_each(|part| self.mark_used(part));
+        }
+    }
+
+    /// The terms of quads that no checkpoint contains yet, in the order of their numbers. So the parts of a triple come
+    /// before the triple. A term that only refused documents or lookups have is not among them, and is gone when the
+    /// store is opened again.
     pub(crate) fn unarchived(&self) -> Vec<TermId> {
         let end = self.len();
         let entries = self.terms.iter().take_while(|(number, _)| *number < end);
-        let entries = entries.filter(|(_, entry)| !entry.archived.load(Ordering::Acquire));
+        let is_written = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        let entries = entries.filter(|(_, entry)| {
+            !is_written(&entry.archived) && (is_written(&entry.persisted) || is_written(&entry.used))
+        });
         entries.map(|(number, entry)| TermId::new(entry.kind, number)).collect()
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Entry {
     pub(crate) bytes: Box<[u8]>,
     /// Set once a durable record contains the term. Before that, every transaction that uses the term writes it too.
     pub(crate) persisted: AtomicBool,
+    /// Set before a bulk load writes a quad with the term to a run. It writes no record.
+    pub(crate) used: AtomicBool,
     /// Set once a checkpoint contains the term. From then on the records of commits are not needed for it.
     pub(crate) archived: AtomicBool,
 }
@@ -32,7 +34,8 @@ impl Entry {
     pub(crate) fn new(kind: Kind, bytes: &[u8], kept: Kept) -> Self {
         let (persisted, archived) = (kept != Kept::Nowhere, kept == Kept::InArchive);
         let flag = AtomicBool::new;
-        Self { kind, bytes: bytes.into(), persisted: flag(persisted), archived: flag(archived) }
+        let (persisted, archived) = (flag(persisted), flag(archived));
+        Self { kind, bytes: bytes.into(), persisted, used: flag(false), archived }
     }
 }
 
