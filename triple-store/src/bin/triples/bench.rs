@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// How many seconds to measure each kind of work.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
+    /// Keep up to this many KiB of the quads that were read last in memory.
+    #[arg(long, value_name = "KIB", default_value_t = 256 << 10)]
+    cache: usize,
 }
 
 /// The number of triples that describe one product.
@@ -49,7 +52,8 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<()> {
     }
     let time = seconds(arguments.seconds)?;
     let _temporary = Temporary(path);
-    let open = |durability| TripleStoreOptions::new().durability(durability).open(path);
+    let options = TripleStoreOptions::new().cache(arguments.cache.saturating_mul(1 << 10));
+    let open = |durability| options.clone().durability(durability).open(path);
     let products = arguments.triples.div_ceil(OF_PRODUCT);
 
     let store = open(Durability::Sync)?;
