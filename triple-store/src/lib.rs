@@ -47,7 +47,7 @@
 //!
 //! # When not to use it
 //!
-//! If the terms do not fit into memory: the dictionary is held there, about 120 bytes a term. The quads are not.
+//! If the terms do not fit into memory: the dictionary is held there, about 115 bytes a term. The quads are not.
 
 // The README's code is tested with the documentation.
 #[cfg(doctest)]
