@@ -112,13 +112,16 @@ impl Copy {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(&self.root).args(["test", "--release", "-p", "loom-tests", "--test", test]);
         cargo.args(["--config", "build.rustflags=['--cfg', 'loom']", "--offline"]);
-        // Builds differ by one line, so incremental compilation helps.
-        cargo.args([
-            "--config",
-            "profile.release.incremental=true",
-            "--config",
-            "profile.release.debug=false",
-        ]);
+        // Builds differ by one line, so incremental compilation helps. Most models of a mutant end soon, so building
+        // takes longer than running.
+        for profile in [
+            "incremental=true",
+            "debug=false",
+            "package.stripe-lock.opt-level=1",
+            "package.loom-tests.opt-level=1",
+        ] {
+            cargo.args(["--config", &format!("profile.release.{profile}")]);
+        }
         cargo
     }
 
