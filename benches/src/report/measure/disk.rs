@@ -27,7 +27,7 @@ pub(super) const AFTER: &str = "stripes over the write";
 pub(super) const AS_IS: &str = "as it is: stripe released before the sync";
 
 fn plan(settings: &Settings) -> Plan {
-    settings.plan((5, 100), (3, 40))
+    settings.plan((5, 80), (3, 40))
 }
 
 pub(super) fn expected(settings: &Settings) -> Duration {
