@@ -17,7 +17,7 @@ const BATCHES: [usize; 3] = [2, 8, 64];
 const CASES: usize = 69;
 
 fn plan(settings: &Settings) -> Plan {
-    settings.plan((11, 12), (5, 5))
+    settings.plan((9, 12), (5, 5))
 }
 
 pub(super) fn expected(settings: &Settings) -> Duration {

@@ -21,7 +21,7 @@ const SLEEP: Duration = Duration::from_millis(1);
 const EXACT_AT: f64 = 1024.0;
 
 fn plan(settings: &Settings) -> Plan {
-    settings.plan((5, 100), (3, 60))
+    settings.plan((5, 80), (3, 60))
 }
 
 pub(super) fn expected(settings: &Settings) -> Duration {

@@ -32,7 +32,7 @@ fn limit(settings: &Settings) -> usize {
 }
 
 fn plan(settings: &Settings) -> Plan {
-    settings.plan((5, 180), (2, 180))
+    settings.plan((5, 150), (2, 150))
 }
 
 pub(super) fn expected(settings: &Settings) -> Duration {
