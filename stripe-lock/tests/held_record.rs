@@ -146,7 +146,7 @@ mod with_the_record {
 
     #[test]
     fn very_many_guards_stay_on_record_in_any_order_of_drops() {
-        // There are so many guards that a linear search of the record would not end before the watchdog.
+        // With this number of guards, a linear search of the record would take longer than the watchdog allows.
         const MANY: usize = 1 << 17;
         watched(|| {
             let (locks, rw) = (StripedMutex::<u64>::new(MANY), StripedRwLock::<u64>::new(4));

@@ -212,7 +212,7 @@ fn a_refused_document_leaves_no_terms() {
     let (terms, quads) = {
         let store = open();
         load(&store, &text("few", 10)).unwrap();
-        // So many are written to a run at once, without records.
+        // A document of this length is written to a run at once, without records.
         load(&store, &text("many", 70_000)).unwrap();
         store.checkpoint().unwrap();
         (store.stats().unwrap().terms, store.len())

@@ -300,7 +300,7 @@ fn one_of_each() -> (SimDisk, Contents) {
     let disk = SimDisk::new();
     let store = options().open_device(disk.device()).unwrap();
     let buffered = store.with_durability(Durability::Buffered);
-    // So many keys that the index has several leaves.
+    // With this number of keys, the index has several leaves.
     for i in 0..200u8 {
         buffered.put([b'i', i], vec![i; 90]).unwrap();
     }

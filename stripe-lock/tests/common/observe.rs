@@ -11,7 +11,7 @@ pub enum Event {
     Release(usize),
 }
 
-/// What to call, after so many attempts.
+/// How many more attempts to let pass, and what to call then.
 type AtTake = (u32, Box<dyn FnOnce()>);
 
 thread_local! {

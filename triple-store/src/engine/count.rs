@@ -29,7 +29,7 @@ impl View {
 
     /// An estimate of the number of quads that match. Quads that were removed from the run or that a filter rejects
     /// are counted too. If there are many recent quads, not all are counted. Where the run can't be read, it is not
-    /// counted: whoever reads those quads gets the error.
+    /// counted, and a scan of its quads returns the error.
     pub(crate) fn estimate(&self, pattern: &Pattern) -> f64 {
         self.base.count(pattern).unwrap_or_default() as f64 + self.estimate_recent(pattern)
     }

@@ -80,7 +80,7 @@ impl Core {
         self.commits.wait(self.commits.last_begun())?;
         let view = Arc::clone(&self.latest());
         if !view.is_empty() {
-            quads = absent(&view, quads)?;
+            view.keep_absent(&mut quads)?;
         }
         let added = quads.len() as u64;
         if added == 0 {
@@ -141,19 +141,6 @@ impl Core {
             run.merged(quads(added), quads(removed), self.block_keys).map(Arc::new)
         })
     }
-}
-
-/// The quads that the view has not.
-fn absent(view: &View, mut quads: Vec<EncodedQuad>) -> Result<Vec<EncodedQuad>> {
-    let mut failed = None;
-    quads.retain(|quad| match view.contains(*quad) {
-        Ok(found) => !found,
-        Err(error) => {
-            failed.get_or_insert(error);
-            false
-        }
-    });
-    failed.map_or(Ok(quads), Err)
 }
 
 /// The state of the thread that merges in the background.

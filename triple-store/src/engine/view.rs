@@ -36,9 +36,24 @@ impl View {
 
     /// Drops the changes that have no effect: additions of quads that are there, and removals of quads that are not.
     pub(crate) fn keep_effective(&self, changes: &mut Vec<Change>) -> Result<()> {
+        self.retain(changes, |change| change.quad, |change, found| found != change.adds)
+    }
+
+    /// Drops the quads that the view has.
+    pub(crate) fn keep_absent(&self, quads: &mut Vec<EncodedQuad>) -> Result<()> {
+        self.retain(quads, |quad| *quad, |_, found| !found)
+    }
+
+    /// Keeps the items for which `keep` returns true. It gets the item, and whether the view has its quad.
+    fn retain<T>(
+        &self,
+        items: &mut Vec<T>,
+        quad: impl Fn(&T) -> EncodedQuad,
+        keep: impl Fn(&T, bool) -> bool,
+    ) -> Result<()> {
         let mut failed = None;
-        changes.retain(|change| match self.contains(change.quad) {
-            Ok(found) => found != change.adds,
+        items.retain(|item| match self.contains(quad(item)) {
+            Ok(found) => keep(item, found),
             Err(error) => {
                 failed.get_or_insert(error);
                 false

@@ -287,7 +287,7 @@ mod tests {
             let options =
                 VdeOptions::new().background(false).segment_size(1 << 18).checkpoint_bytes(64 << 10);
             let store = options.open_device(disk.device()).unwrap();
-            // There are so many keys that the first index pages are written before all keys are read.
+            // With this number of keys, the first index pages are written before all keys are read.
             let mut batch = store.batch();
             (0..20_000_u32).for_each(|key| _ = batch.put(key.to_be_bytes(), []));
             batch.commit().unwrap();

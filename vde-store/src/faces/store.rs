@@ -415,8 +415,7 @@ impl Vde {
     pub fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_range(&range);
-        self.write(&writes)?;
-        Ok(())
+        self.write(&writes).map(drop)
     }
 
     /// Removes every key that begins with `prefix`; see [`delete_range`](Self::delete_range).
@@ -438,8 +437,7 @@ impl Vde {
     pub fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(prefix.as_ref());
-        self.write(&writes)?;
-        Ok(())
+        self.write(&writes).map(drop)
     }
 
     /// Removes every key; see [`delete_range`](Self::delete_range). Named snapshots stay.

@@ -198,7 +198,7 @@ impl<'c> Search<'c> {
         task.is_some_and(|task| self.stuck.get(&task).copied().unwrap_or(false))
     }
 
-    /// Whether so many holders continue that a waiter is served in the end. All waiters before it continue.
+    /// Whether enough holders continue for a waiter to be served, if all waiters before it continue.
     fn is_served(&self, wait: &Claim, stripe: &Stripe) -> bool {
         let holders = stripe.holders.len();
         if self.limited {

@@ -57,7 +57,7 @@ impl Planner<'_> {
         let view = &self.source.view;
         let (all, of_a_subject, of_an_object) = match constants.predicate {
             Some(predicate) => {
-                // Where the run can't be read, whoever reads those quads gets the error.
+                // If the run can't be read, a scan of its quads returns the error.
                 let Fanout { quads, of_a_subject, of_an_object } =
                     view.base.fanout(predicate).unwrap_or(Fanout::UNKNOWN);
                 let recent = view.estimate_recent(&Pattern { predicate: Some(predicate), ..Pattern::ALL });

@@ -284,8 +284,7 @@ impl AsyncVde {
     pub async fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_range(&range);
-        self.write(writes).await?;
-        Ok(())
+        self.write(writes).await.map(drop)
     }
 
     /// As [`Vde::delete_prefix`].
@@ -311,8 +310,7 @@ impl AsyncVde {
     pub async fn delete_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(prefix.as_ref());
-        self.write(writes).await?;
-        Ok(())
+        self.write(writes).await.map(drop)
     }
 
     /// As [`Vde::clear`].
@@ -338,8 +336,7 @@ impl AsyncVde {
     pub async fn clear(&self) -> Result<()> {
         let mut writes = Writes::default();
         writes.delete_prefix(b"");
-        self.write(writes).await?;
-        Ok(())
+        self.write(writes).await.map(drop)
     }
 }
 
