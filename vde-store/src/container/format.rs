@@ -115,9 +115,19 @@ pub(crate) struct LogPosition {
     pub(crate) chain: u64,
     /// Sequence number of the last record before.
     pub(crate) seq: u64,
-    /// The segments that are announced: after this segment, the log continues in one of them. Each is a segment's index plus 1,
-    /// or 0. Without any, it may continue in every segment that is free.
-    pub(crate) announced: [u32; 2],
+    /// The segments that are announced: after this segment, the log continues in one of them. Without any, it may continue
+    /// in every segment that is free.
+    pub(crate) announced: [Option<u32>; 2],
+}
+
+/// The number that stands for an announced segment: its index plus 1, or 0 for none.
+pub(crate) fn encoded_segment(segment: Option<u32>) -> u32 {
+    segment.map_or(0, |segment| segment + 1)
+}
+
+/// The segment for which [`encoded_segment`] stands.
+pub(crate) fn decoded_segment(number: u32) -> Option<u32> {
+    number.checked_sub(1)
 }
 
 /// Where a checksummed run of bytes lies.
@@ -199,7 +209,7 @@ impl Superblock {
         out.extend_from_slice(&self.closed.unwrap_or(0).to_le_bytes());
         out.extend_from_slice(&self.checkpoints.to_le_bytes());
         for segment in self.log.announced {
-            out.extend_from_slice(&segment.to_le_bytes());
+            out.extend_from_slice(&encoded_segment(segment).to_le_bytes());
         }
         out.resize(BLOCK as usize - 8, 0);
         out.extend_from_slice(&checksum(&out).to_le_bytes());
@@ -251,7 +261,7 @@ impl Superblock {
         let (is_closed, end) = (f.u64()? != 0, f.u64()?);
         let closed = is_closed.then_some(end);
         let checkpoints = f.u64()?;
-        let announced = [f.u32()?, f.u32()?];
+        let announced = [f.u32()?, f.u32()?].map(decoded_segment);
         let log = LogPosition { segment, offset: at, ordinal, chain, seq, announced };
         Some(Ok(Self { format, id, segment_size, generation, log, catalog, closed, checkpoints }))
     }

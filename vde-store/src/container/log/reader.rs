@@ -44,7 +44,7 @@ impl<'a> LogReader<'a> {
             segment: Bytes::Copied(Vec::new()),
             device_len,
             durable_seq: position.seq,
-            announced: announced_at(position),
+            announced: position.announced.into_iter().flatten().collect(),
             write_back_from: None,
         };
         reader.load()?;
@@ -55,7 +55,7 @@ impl<'a> LogReader<'a> {
     pub(crate) fn rewind(&mut self, position: LogPosition) -> Result<()> {
         let is_elsewhere = self.position.segment != position.segment;
         self.position = position;
-        self.announced = announced_at(position);
+        self.announced = position.announced.into_iter().flatten().collect();
         if is_elsewhere { self.load() } else { Ok(()) }
     }
 
@@ -67,13 +67,8 @@ impl<'a> LogReader<'a> {
 
     /// Where the next unit would begin.
     pub(crate) fn position(&self) -> LogPosition {
-        let mut position = self.position;
-        position.announced = [0; 2];
-        // The newest ones.
-        for (slot, segment) in position.announced.iter_mut().zip(self.announced.iter().rev()) {
-            *slot = segment + 1;
-        }
-        position
+        let mut newest = self.announced.iter().rev().copied();
+        LogPosition { announced: [newest.next(), newest.next()], ..self.position }
     }
 
     fn load(&mut self) -> Result<()> {
@@ -234,11 +229,6 @@ impl<'a> LogReader<'a> {
             results.fold(search(first), Result::and)
         })
     }
-}
-
-/// The segments that are announced at a position.
-fn announced_at(position: LogPosition) -> Vec<u32> {
-    position.announced.iter().filter_map(|slot| slot.checked_sub(1)).collect()
 }
 
 fn read_segment(pages: &Pages, geometry: Geometry, segment: u32, device_len: u64) -> Result<Bytes> {

@@ -6,7 +6,7 @@ use crate::container::compress;
 use crate::container::error::{Error, Result};
 use crate::container::format::{
     FLAG_ORIGIN, FLAG_PACKED, FLAG_USER, Fields, Kind, LINK_LEN, RECORD_HEAD, RecordHead, checksum,
-    head_checksum, head_checksum_of,
+    decoded_segment, encoded_segment, head_checksum, head_checksum_of,
 };
 
 /// Version and creation time of an entry, if its record contains them.
@@ -106,7 +106,7 @@ pub(crate) struct Link {
 pub(crate) fn link_value(link: Link) -> [u8; LINK_LEN - RECORD_HEAD] {
     let mut value = [0; LINK_LEN - RECORD_HEAD];
     value[0..4].copy_from_slice(&link.segment.to_le_bytes());
-    value[4..8].copy_from_slice(&link.announced.map_or(0, |segment| segment + 1).to_le_bytes());
+    value[4..8].copy_from_slice(&encoded_segment(link.announced).to_le_bytes());
     value[8..16].copy_from_slice(&link.ordinal.to_le_bytes());
     value
 }
@@ -175,7 +175,7 @@ impl<'a> Record<'a> {
             return None;
         }
         let mut f = Fields(self.value);
-        let (segment, announced) = (f.u32()?, f.u32()?.checked_sub(1));
+        let (segment, announced) = (f.u32()?, decoded_segment(f.u32()?));
         Some(Link { segment, ordinal: f.u64()?, announced })
     }
 }

@@ -526,7 +526,7 @@ impl Appender {
         let (segment, announced) = {
             let mut segments = self.segments.lock();
             if self.planted.has(Bug::ForgetAnnounced) {
-                segments.mark_announced([0; 2]);
+                segments.mark_announced([None; 2]);
             }
             (segments.take_log(self.ordinal + 1, self.seq + 1), segments.announce())
         };

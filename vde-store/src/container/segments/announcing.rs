@@ -47,18 +47,14 @@ impl Segments {
     }
 
     /// Announces as many segments as possible. Returns them as a log position has them.
-    pub(crate) fn announced(&mut self) -> [u32; ANNOUNCED] {
+    pub(crate) fn announced(&mut self) -> [Option<u32>; ANNOUNCED] {
         while self.announce().is_some() && self.announced.len() < ANNOUNCED {}
-        let mut slots = [0; ANNOUNCED];
-        for (slot, segment) in slots.iter_mut().zip(&self.announced) {
-            *slot = segment + 1;
-        }
-        slots
+        std::array::from_fn(|slot| self.announced.get(slot).copied())
     }
 
     /// Recovery has found that these are announced.
-    pub(crate) fn mark_announced(&mut self, slots: [u32; ANNOUNCED]) {
-        self.announced = slots.iter().filter_map(|slot| slot.checked_sub(1)).collect();
+    pub(crate) fn mark_announced(&mut self, segments: [Option<u32>; ANNOUNCED]) {
+        self.announced = segments.into_iter().flatten().collect();
     }
 
     /// The first segment that is free and not announced.
