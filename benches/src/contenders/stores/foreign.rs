@@ -52,7 +52,7 @@ impl Store for RocksDb {
 ///
 /// Durability is chosen when an environment is opened, and not for each put. So a buffered put is an error.
 #[cfg(feature = "lmdb")]
-pub(super) struct Lmdb {
+pub(in crate::contenders) struct Lmdb {
     environment: heed::Env,
     database: heed::Database<'static, heed::types::Bytes, heed::types::Bytes>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Lmdb {
 #[cfg(feature = "lmdb")]
 impl Lmdb {
     #[allow(unsafe_code, reason = "heed's open is unsafe, since a process must not map one file twice")]
-    pub(super) fn open(dir: &Path, durability: Durability) -> Result<Self, Failure> {
+    pub(in crate::contenders) fn open(dir: &Path, durability: Durability) -> Result<Self, Failure> {
         let mut options = heed::EnvOpenOptions::new();
         options.map_size(16 << 30);
         if durability == Durability::Buffered {
