@@ -8,13 +8,6 @@ pub(crate) use imp::*;
 mod imp {
     pub(crate) use std::thread::{Thread, current, park, park_timeout};
     pub(crate) use std::thread_local as per_thread;
-
-    macro_rules! per_process {
-        (static $name:ident: $type:ty = $init:expr;) => {
-            static $name: $type = $init;
-        };
-    }
-    pub(crate) use per_process;
 }
 
 #[cfg(loom)]
@@ -36,14 +29,6 @@ mod imp {
         };
     }
     pub(crate) use per_thread;
-
-    /// What the threads of one execution of a model share.
-    macro_rules! per_process {
-        (static $name:ident: $type:ty = $init:expr;) => {
-            loom::lazy_static! { static ref $name: $type = $init; }
-        };
-    }
-    pub(crate) use per_process;
 }
 
 /// Parks this thread until `is_told` returns true or the deadline passes. Returns whether `is_told` was true. A

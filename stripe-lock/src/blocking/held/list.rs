@@ -13,7 +13,7 @@ use super::entries::{Entries, Entry, LONE};
 use super::lone::{Lone, Noted};
 use crate::shared::atomic::modelled::AtomicUsize;
 use crate::shared::mutex::Mutex;
-use crate::shared::threads::{per_process, per_thread};
+use crate::shared::threads::per_thread;
 
 /// What names a guard in a list. A ticket is never freed. It names another guard once its own has ended.
 ///
@@ -210,8 +210,11 @@ struct Lists {
     all: Vec<&'static Ticket>,
 }
 
-per_process! {
-    static LISTS: Mutex<Lists> = Mutex::new(Lists::NONE);
+#[cfg(not(loom))]
+static LISTS: Mutex<Lists> = Mutex::new(Lists::NONE);
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref LISTS: Mutex<Lists> = Mutex::new(Lists::NONE);
 }
 
 impl Lists {
