@@ -78,7 +78,7 @@ fn in_a_process(name: &str, file: &Path, dir: &Path) -> Result<Load, Failure> {
 }
 
 /// Prints the seconds of the load, the peak of memory in KiB, and the seconds of opening what was loaded.
-pub(super) fn load_in_this_process(engine: QuadEngine, file: &Path, dir: &Path) -> Result<(), Failure> {
+pub(super) fn load_in_this_process(engine: &QuadEngine, file: &Path, dir: &Path) -> Result<(), Failure> {
     let start = Instant::now();
     let store = (engine.open)(dir, Durability::Synced)?;
     store.as_readable().ok_or("a store that can't be read can't be checked")?.load(file)?;

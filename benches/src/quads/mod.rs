@@ -3,6 +3,7 @@
 //! A binary calls [`main`] with its stores: `quads` with those of this crate, and the package `benches/oxigraph` with
 //! Oxigraph as well. Oxigraph links a RocksDB of its own, so it cannot be in one workspace with ours.
 
+mod asked;
 mod load;
 mod queries;
 mod questions;
@@ -53,6 +54,9 @@ struct Options {
     /// Loads FILE into the store NAME in DIR, for the process that measures this one.
     #[arg(long, hide = true, num_args = 3, value_names = ["NAME", "FILE", "DIR"])]
     load: Option<Vec<String>>,
+    /// Loads FILE into the store NAME in DIR, and answers queries of the process that measures this one.
+    #[arg(long, hide = true, num_args = 3, value_names = ["NAME", "FILE", "DIR"])]
+    answer: Option<Vec<String>>,
     /// Fills the delta of a store in memory, for the process that measures this one.
     #[arg(long, hide = true)]
     fill_delta: Option<usize>,
@@ -88,6 +92,9 @@ struct Bench {
     plan: Plan,
 }
 
+/// What a process does that another one measures.
+type InThisProcess = fn(&QuadEngine, &Path, &Path) -> Result<(), Failure>;
+
 /// Measures what the command line asks for.
 ///
 /// # Errors
@@ -95,10 +102,15 @@ struct Bench {
 /// The error of a store.
 pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
     let options = Options::parse();
-    if let Some(arguments) = &options.load {
-        let [name, file, dir] = &**arguments else { return Err("NAME, FILE and DIR".into()) };
-        let engine = engines.iter().find(|engine| engine.name == name).ok_or("no store of that name")?;
-        return load::load_in_this_process(*engine, Path::new(file), Path::new(dir));
+    for (arguments, run) in [
+        (&options.load, load::load_in_this_process as InThisProcess),
+        (&options.answer, asked::answer_in_this_process),
+    ] {
+        if let Some(arguments) = arguments {
+            let [name, file, dir] = &**arguments else { return Err("NAME, FILE and DIR".into()) };
+            let engine = engines.iter().find(|engine| engine.name == name).ok_or("no store of that name")?;
+            return run(engine, Path::new(file), Path::new(dir));
+        }
     }
     if let Some(quads) = options.fill_delta {
         return load::fill_delta_in_this_process(quads);

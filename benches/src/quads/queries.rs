@@ -2,29 +2,22 @@
 //!
 //! A store that does not answer within [`MOST`] counts as if it had taken that long.
 
-use std::{
-    sync::mpsc::{self, RecvTimeoutError},
-    thread,
-    time::{Duration, Instant},
-};
-
-use oxrdf::{Literal, Term, Triple, vocab::xsd};
-use triple_store::{CancellationToken, QueryResults};
+use std::{path::Path, time::Duration};
 
 use super::{
-    Bench, Fresh, OURS, print,
+    Bench, OURS,
+    asked::{Asked, MOST},
+    print,
     questions::{OF_LINKS, OF_THE_SHOP, Question, Shop},
     table,
 };
 use crate::{
-    contenders::{quads::count, stores::Failure},
+    contenders::stores::Failure,
     harness::{Case, Comparison, Samples},
 };
 
 /// The number of texts of each question.
 const TURNS: usize = 4;
-/// The most time that a store has to answer.
-const MOST: Duration = Duration::from_secs(5);
 
 pub(super) fn queries(bench: &Bench) -> Result<(), Failure> {
     let asked = |question: &&Question| {
@@ -37,12 +30,18 @@ pub(super) fn queries(bench: &Bench) -> Result<(), Failure> {
     let mut results = Results::default();
     for (questions, of_links) in [(chosen(&OF_THE_SHOP), false), (chosen(&OF_LINKS), true)] {
         if !questions.is_empty() {
-            let stores = bench.holding(&if of_links { bench.links()? } else { bench.shop()?.0 })?;
-            results.ask(bench, &stores, &questions)?;
+            let mut stores = start(bench, &if of_links { bench.links()? } else { bench.shop()?.0 })?;
+            results.ask(bench, &mut stores, &questions)?;
         }
     }
     results.print();
     Ok(())
+}
+
+/// Every store that can be read, in a process of its own, with the triples of the file.
+fn start(bench: &Bench, file: &Path) -> Result<Vec<Asked>, Failure> {
+    let start = |engine| Asked::start(engine, file, bench.fresh()?);
+    bench.engines.iter().map(start).filter_map(Result::transpose).collect()
 }
 
 /// The time of every store for each question, and its ratio to ours.
@@ -62,19 +61,22 @@ struct Took {
 }
 
 impl Results {
-    fn ask(&mut self, bench: &Bench, stores: &[Fresh], questions: &[&Question]) -> Result<(), Failure> {
+    fn ask(&mut self, bench: &Bench, stores: &mut [Asked], questions: &[&Question]) -> Result<(), Failure> {
         let shop = Shop { products: bench.options.products };
-        self.stores = stores.iter().map(|fresh| fresh.name).collect();
+        self.stores = stores.iter().map(|asked| asked.name).collect();
         for question in questions {
             let texts = question.texts(TURNS, &shop);
             let answered = agree(question.name, stores, &texts)?;
-            let mut cases: Vec<_> =
-                answered.iter().map(|&(store, took)| asking(&stores[store], &texts, took)).collect();
+            let mut cases: Vec<_> = stores
+                .iter_mut()
+                .zip(&answered)
+                .filter_map(|(asked, took)| Some(asking(asked, (*took)?)))
+                .collect();
             let compared = Comparison::measure(&mut cases, bench.plan, |_| ());
             let samples = |name: &str| compared.samples().iter().find(|samples| samples.label == name);
             let first = compared.samples().first().ok_or("no store answers in time")?;
             let ours = samples(OURS).unwrap_or(first);
-            let took = stores.iter().map(|fresh| Took::of(samples(fresh.name), ours, texts.len()));
+            let took = self.stores.iter().map(|name| Took::of(samples(name), ours, texts.len()));
             self.questions.push((question.name, took.collect()));
         }
         Ok(())
@@ -134,103 +136,32 @@ impl Took {
     }
 }
 
-/// An operation asks all `texts` once. If it `took` longer than [`LONG`], a sample is one operation.
-fn asking<'a>(fresh: &'a Fresh, texts: &'a [String], took: Duration) -> Case<'a> {
-    let token = CancellationToken::new();
-    let ask = move || {
-        for text in texts {
-            let results = fresh.readable().query(text, &token).expect("the store answered before");
-            read(results).expect("the store answered before");
-        }
-    };
-    let timed = move |operations| {
-        let start = Instant::now();
-        for _ in 0..operations {
-            ask();
-        }
-        start.elapsed()
-    };
-    if took > LONG { Case::fixed(fresh.name, 1, move || timed(1)) } else { Case::new(fresh.name, timed) }
+/// An operation asks all texts once. If it `took` longer than [`LONG`], a sample is one operation.
+fn asking(asked: &mut Asked, took: Duration) -> Case<'_> {
+    let name = asked.name;
+    let mut timed = move |times| asked.ask(times).expect("the store answered before");
+    if took > LONG { Case::fixed(name, 1, move || timed(1)) } else { Case::new(name, timed) }
 }
 
 /// From this time on, an operation is done once in each round, without calibration.
 const LONG: Duration = Duration::from_millis(300);
 
-/// Reads all rows and counts them.
-fn read(results: QueryResults<'_>) -> Result<u64, Failure> {
-    match results {
-        QueryResults::Solutions(solutions) => count(solutions),
-        QueryResults::Graph(triples) => count(triples),
-        QueryResults::Boolean(holds) => Ok(u64::from(holds)),
-    }
-}
-
-/// The rows as text, sorted.
-fn rows(results: QueryResults<'_>) -> Result<Vec<String>, Failure> {
-    let mut rows = Vec::new();
-    match results {
-        QueryResults::Solutions(solutions) => {
-            for row in solutions {
-                let mut values: Vec<_> =
-                    row?.iter().map(|(name, value)| format!("{name} = {}", canonical(value))).collect();
-                values.sort_unstable();
-                rows.push(values.join(", "));
-            }
-        }
-        QueryResults::Graph(triples) => {
-            for triple in triples {
-                let Triple { subject, predicate, object } = triple?;
-                rows.push(format!("{subject} {predicate} {}", canonical(&object)));
-            }
-        }
-        QueryResults::Boolean(holds) => rows.push(holds.to_string()),
-    }
-    rows.sort_unstable();
-    Ok(rows)
-}
-
-/// A term as text. Decimal numbers are in one form, because Oxigraph does not keep the form in which they were loaded.
-fn canonical(term: &Term) -> String {
-    match term {
-        Term::Literal(number) if number.datatype() == xsd::DECIMAL && number.value().contains('.') => {
-            let value = number.value().trim_end_matches('0').trim_end_matches('.');
-            Literal::new_typed_literal(value, xsd::DECIMAL).to_string()
-        }
-        term => term.to_string(),
-    }
-}
-
-/// The rows that a store gives, or `None` after [`MOST`].
-fn answer(fresh: &Fresh, text: &str) -> Result<Option<Vec<String>>, Failure> {
-    let (token, (done, is_done)) = (CancellationToken::new(), mpsc::channel::<()>());
-    thread::scope(|scope| {
-        let cancel = || token.cancel();
-        scope.spawn(move || {
-            if is_done.recv_timeout(MOST) == Err(RecvTimeoutError::Timeout) {
-                cancel();
-            }
-        });
-        let found = fresh.readable().query(text, &token).and_then(rows);
-        drop(done);
-        if token.is_cancelled() { Ok(None) } else { found.map(Some) }
-    })
-}
-
-/// Checks that all stores give the same rows, each the same number of times, and that some text has rows. Returns the
-/// stores that answered, and how long each took for all `texts`.
-fn agree(name: &str, stores: &[Fresh], texts: &[String]) -> Result<Vec<(usize, Duration)>, Failure> {
-    let (mut answered, mut expected) = (Vec::new(), None);
-    for (store, fresh) in stores.iter().enumerate() {
-        let start = Instant::now();
-        let found: Option<Vec<_>> =
-            texts.iter().map(|text| answer(fresh, text).transpose()).collect::<Option<_>>().transpose()?;
-        let Some(found) = found else { continue };
-        answered.push((store, start.elapsed()));
+/// Checks that all stores give the same rows, each the same number of times, and that some text has rows. Returns how
+/// long each store took for all `texts`, if it answered.
+fn agree(name: &str, stores: &mut [Asked], texts: &[String]) -> Result<Vec<Option<Duration>>, Failure> {
+    let mut expected = None;
+    let mut took = Vec::new();
+    for asked in stores {
+        let Some((found, time)) = asked.answers(texts)? else {
+            took.push(None);
+            continue;
+        };
+        took.push(Some(time));
         let expected = expected.get_or_insert_with(|| found.clone());
         for ((found, expected), text) in found.iter().zip(&*expected).zip(texts) {
-            assert_eq!(found, expected, "{name} in {}: {text}", fresh.name);
+            assert_eq!(found, expected, "{name} in {}: {text}", asked.name);
         }
         assert!(found.iter().any(|rows| !rows.is_empty()), "{name} has no answers");
     }
-    Ok(answered)
+    Ok(took)
 }
