@@ -83,15 +83,17 @@ fn the_locks_need_no_runtime() {
 #[test]
 fn the_distributed_locks_know_no_store() {
     let needs = &dependencies()["stripe-lock-dist"];
-    let known = ["rustix", "siphasher", "stripe-lock", "tokio", "tokio-postgres"];
+    let known = ["etcd-client", "rustix", "siphasher", "stripe-lock", "tokio", "tokio-postgres", "tonic"];
     let unknown: Vec<_> = needs.iter().filter(|name| !known.contains(&name.as_str())).collect();
     assert!(unknown.is_empty(), "stripe-lock-dist has new dependencies: {unknown:?}");
     for path in sources(&root().join("stripe-lock-dist/src")) {
         let code = fs::read_to_string(&path).expect("a source is text");
-        let engine =
-            path.components().any(|part| part.as_os_str() == "postgres") || path.ends_with("postgres.rs");
         let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        assert!(engine || !code.contains("tokio_postgres"), "{} knows an engine", path.display());
+        for (engine, client) in [("postgres", "tokio_postgres"), ("etcd", "etcd_client")] {
+            let of_engine = path.components().any(|part| part.as_os_str() == engine)
+                || path.ends_with(format!("{engine}.rs"));
+            assert!(of_engine || !code.contains(client), "{} knows an engine", path.display());
+        }
     }
 }
 

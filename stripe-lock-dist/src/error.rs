@@ -22,6 +22,13 @@ pub enum Error {
     Lost,
     /// The engine can't be reached at the moment, or fails. Calls that wait try again by themselves.
     Unreachable(Box<dyn StdError + Send + Sync>),
+    /// The keys are on more stripes than the engine can take in one call. Nothing was taken.
+    TooManyStripes {
+        /// On how many stripes the keys are.
+        stripes: usize,
+        /// The most that the engine can take.
+        most: usize,
+    },
     /// The engine does not work for this client, and trying again does not help. For example, the number of stripes
     /// differs, or a right is missing.
     Refused(String),
@@ -40,6 +47,12 @@ impl fmt::Display for Error {
             Self::Elapsed => f.write_str("the time was up before the lock was free"),
             Self::Lost => f.write_str("the lock was lost before it was released"),
             Self::Unreachable(why) => write!(f, "the engine can't be reached: {why}"),
+            Self::TooManyStripes { stripes, most } => {
+                write!(
+                    f,
+                    "the keys are on {stripes} stripes, and the engine takes at most {most} in one call"
+                )
+            }
             Self::Refused(why) => write!(f, "the engine refuses: {why}"),
         }
     }

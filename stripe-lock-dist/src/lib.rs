@@ -32,6 +32,7 @@
 //! | to know whether you still hold it | [`DistributedGuard`] |
 //! | keys of your own type | [`Key`] |
 //! | the guarantees after a crash and behind a pooler | [`Postgres`](Postgres#what-is-guaranteed) |
+//! | etcd as the engine | the feature `etcd`, and its type `Etcd` |
 //! | another engine | [`engine`] |
 //!
 //! # Inside
@@ -53,6 +54,8 @@ mod blocking;
 mod clock;
 pub mod engine;
 mod error;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod guard;
 mod hub;
 mod key;
@@ -64,6 +67,8 @@ mod worker;
 
 pub use blocking::Blocking;
 pub use error::Error;
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
 pub use guard::DistributedGuard;
 pub use key::Key;
 pub use mutex::{Builder, DistributedMutex, MAX_STRIPES};

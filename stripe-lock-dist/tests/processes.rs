@@ -1,5 +1,5 @@
 //! Real processes, which are killed and stopped, and a server that is killed and restarted.
-#![cfg(all(feature = "postgres", target_os = "linux"))]
+#![cfg(all(any(feature = "postgres", feature = "etcd"), target_os = "linux"))]
 
 mod support;
 
@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stripe_lock_dist::{DistributedMutex, Error, Postgres};
+use stripe_lock_dist::{DistributedMutex, Error};
 use support::history::{Section, check};
 use support::rounds::{Random, STRIPES, keys, round};
-use support::server::{Server, send};
+use support::service::{Service, connect, send};
 
 /// The environment variables that tell a child what to do, and where.
 const TASK: &str = "STRIPE_LOCK_TEST_TASK";
@@ -27,7 +27,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(server: &Server, task: &str) -> Self {
+    fn start(server: &impl Service, task: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["child_process", "--exact", "--nocapture", "--test-threads=1"])
             .env(TASK, task)
@@ -77,10 +77,9 @@ async fn child_process() {
     };
     // The test harness has printed the name of the test on this line.
     say(String::new());
-    let engine = Postgres::new(&address).unwrap();
     let locks = loop {
         let builder = DistributedMutex::<str>::builder("test").stripes(u32::try_from(STRIPES).unwrap());
-        match builder.ttl(TTL).connect(engine.clone()).await {
+        match connect(builder.ttl(TTL), &address).await {
             Ok(locks) => break locks,
             // The server is being restarted.
             Err(Error::Unreachable(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -109,9 +108,42 @@ async fn child_process() {
     }
 }
 
-#[test]
-fn processes_have_one_holder_at_a_time_and_rising_fences() {
-    let Some(server) = Server::start() else { return };
+/// The tests, over one engine.
+macro_rules! over {
+    ($engine:ident, $service:ty) => {
+        mod $engine {
+            #[test]
+            fn processes_have_one_holder_at_a_time_and_rising_fences() {
+                super::processes_have_one_holder_at_a_time_and_rising_fences::<$service>();
+            }
+
+            #[test]
+            fn killed_holders_and_waiters_are_no_obstacle() {
+                super::killed_holders_and_waiters_are_no_obstacle::<$service>();
+            }
+
+            #[test]
+            fn a_stopped_holder_learns_of_its_loss_when_it_goes_on() {
+                super::a_stopped_holder_learns_of_its_loss_when_it_goes_on::<$service>();
+            }
+
+            /// Sixteen processes work while they are killed and stopped, and the server is killed and restarted.
+            /// `STRIPE_LOCK_SOAK_SECONDS` sets for how long, and `STRIPE_LOCK_SOAK_SEED` the first seed.
+            #[test]
+            fn soak() {
+                super::soak::<$service>();
+            }
+        }
+    };
+}
+
+#[cfg(feature = "postgres")]
+over!(postgres, crate::support::postgres::Server);
+#[cfg(feature = "etcd")]
+over!(etcd, crate::support::etcd::Etcd);
+
+fn processes_have_one_holder_at_a_time_and_rising_fences<S: Service>() {
+    let Some(server) = S::start() else { return };
     let rounds = 40;
     let children: Vec<_> =
         (0..16).map(|seed| Process::start(&server, &format!("rounds {seed} {rounds}"))).collect();
@@ -120,9 +152,8 @@ fn processes_have_one_holder_at_a_time_and_rising_fences() {
     assert_eq!(check(&history), Ok(()));
 }
 
-#[test]
-fn killed_holders_and_waiters_are_no_obstacle() {
-    let Some(server) = Server::start() else { return };
+fn killed_holders_and_waiters_are_no_obstacle<S: Service>() {
+    let Some(server) = S::start() else { return };
     let mut holder = Process::start(&server, "hold");
     let fence: i64 = holder.wait_for("held").parse().unwrap();
     let killed = Process::start(&server, "hold");
@@ -132,9 +163,8 @@ fn killed_holders_and_waiters_are_no_obstacle() {
     assert!(next.wait_for("held").parse::<i64>().unwrap() > fence);
 }
 
-#[test]
-fn a_stopped_holder_learns_of_its_loss_when_it_goes_on() {
-    let Some(server) = Server::start() else { return };
+fn a_stopped_holder_learns_of_its_loss_when_it_goes_on<S: Service>() {
+    let Some(server) = S::start() else { return };
     let mut stopped = Process::start(&server, "hold");
     let stale: i64 = stopped.wait_for("held").parse().unwrap();
     let mut next = Process::start(&server, "hold");
@@ -146,57 +176,17 @@ fn a_stopped_holder_learns_of_its_loss_when_it_goes_on() {
     assert_eq!(stopped.wait_for("lost"), "false");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_restarted_or_killed_grants_nothing_twice() {
-    let Some(mut server) = Server::start() else { return };
-    let connect = async |server: &Server, name, ttl| {
-        let builder = DistributedMutex::<str>::builder(name).stripes(64).ttl(Duration::from_secs(ttl));
-        builder.connect(server.engine()).await.unwrap()
-    };
-    // The lease survives an orderly restart, so the holder keeps its lock, and the waiter keeps waiting.
-    let (locks, other) = (connect(&server, "orderly", 3600).await, connect(&server, "orderly", 3600).await);
-    let guard = locks.lock("k").await.unwrap();
-    let waiting = other.clone();
-    let waiting = tokio::spawn(async move { waiting.lock("k").await.unwrap() });
-    server.restart("INT");
-    assert!(guard.is_held());
-    let fence = guard.fence();
-    guard.release().await.unwrap();
-    let guard = waiting.await.unwrap();
-    assert!(guard.fence() > fence);
-    guard.release().await.unwrap();
-
-    // A crash empties the tables. The holder loses the lock before another process has it.
-    let (locks, other) = (connect(&server, "killed", 2).await, connect(&server, "killed", 2).await);
-    let mut last = 0;
-    for _ in 0..2 {
-        let guard = locks.lock("k").await.unwrap();
-        assert!(guard.fence() > last);
-        last = guard.fence();
-        server.restart("KILL");
-        let next = other.lock("k").await.unwrap();
-        assert!(!guard.is_held());
-        assert!(next.fence() > last);
-        last = next.fence();
-        guard.lost().await;
-    }
-}
-
-/// Sixteen processes work while they are killed and stopped, and the server is killed and restarted.
-/// `STRIPE_LOCK_SOAK_SECONDS` sets for how long, and `STRIPE_LOCK_SOAK_SEED` the first seed.
-#[test]
-fn soak() {
+fn soak<S: Service>() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let Some(seconds) = number("STRIPE_LOCK_SOAK_SECONDS") else { return };
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = S::start() else { return };
     let start = Instant::now();
     for seed in number("STRIPE_LOCK_SOAK_SEED").unwrap_or(1).. {
         if start.elapsed().as_secs() >= seconds {
             break;
         }
         let mut random = Random(seed);
-        let mut child =
-            |server: &Server| Process::start(server, &format!("rounds {} 300", random.below(1 << 32)));
+        let mut child = |server: &S| Process::start(server, &format!("rounds {} 300", random.below(1 << 32)));
         let mut children: Vec<_> = (0..16).map(|_| child(&server)).collect();
         let mut events = Random(!seed);
         for _ in 0..8 {

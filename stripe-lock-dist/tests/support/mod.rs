@@ -1,14 +1,18 @@
 //! Parts that several tests use.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+#[cfg(all(feature = "etcd", target_os = "linux"))]
+pub(crate) mod etcd;
 pub(crate) mod history;
 pub(crate) mod memory;
 pub(crate) mod planted;
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "postgres", target_os = "linux"))]
+pub(crate) mod postgres;
+#[cfg(all(any(feature = "postgres", feature = "etcd"), target_os = "linux"))]
 pub(crate) mod proxy;
 pub(crate) mod rounds;
-#[cfg(feature = "postgres")]
-pub(crate) mod server;
+#[cfg(all(any(feature = "postgres", feature = "etcd"), target_os = "linux"))]
+pub(crate) mod service;
 
 use std::time::Duration;
 

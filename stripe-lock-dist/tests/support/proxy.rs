@@ -1,9 +1,9 @@
 //! A network between a process and a server, which can be cut.
 
-use std::path::PathBuf;
+use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub(crate) struct Proxy {
@@ -12,17 +12,20 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Passes on what arrives to a socket, until it is cut.
-    pub(crate) async fn to(socket: PathBuf) -> Self {
+    /// Passes on what arrives to a server, until it is cut.
+    pub(crate) async fn to<S, F>(connect: impl Fn() -> F + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let cut = watch::Sender::new(false);
         let is_cut = cut.subscribe();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = UnixStream::connect(&socket).await else { continue };
-                let ((from_client, to_client), (from_server, to_server)) =
-                    (client.into_split(), server.into_split());
+                let Ok(server) = connect().await else { continue };
+                let ((from_client, to_client), (from_server, to_server)) = (split(client), split(server));
                 tokio::spawn(pass(from_client, to_server, is_cut.clone()));
                 tokio::spawn(pass(from_server, to_client, is_cut.clone()));
             }
@@ -30,8 +33,9 @@ impl Proxy {
         Self { port, cut }
     }
 
-    pub(crate) fn address(&self) -> String {
-        format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port)
+    /// Where to connect to, on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Sets whether the network is cut from now on. Connections stay open, as in a network that loses packets.

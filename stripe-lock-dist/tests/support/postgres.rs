@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use stripe_lock_dist::Postgres;
 use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tokio_postgres::{Client, NoTls};
 
-/// A running server. It is killed when this is dropped, or when the thread that started it ends.
+use super::proxy::Proxy;
+use super::service::{Service, send};
+
+/// A running server.
 pub(crate) struct Server {
     programs: PathBuf,
     dir: TempDir,
@@ -47,10 +51,43 @@ fn other_user() -> Option<(u32, u32)> {
 }
 
 impl Server {
-    /// Starts a server. Without an installed one, it prints that the test is skipped.
-    ///
+    /// A connection for statements of the test.
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.address(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// The number that a query returns.
+    pub(crate) async fn number(&self, query: &str) -> usize {
+        usize::try_from(self.client().await.query_one(query, &[]).await.unwrap().get::<_, i64>(0)).unwrap()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
+    fn stop(&mut self, signal: &str) {
+        send(signal, self.process.id());
+        self.process.wait().unwrap();
+    }
+
+    fn wait_until_ready(&mut self) {
+        let mut ready = Command::new(self.programs.join("pg_isready"));
+        ready.args(["-q", "-h"]).arg(self.dir.path());
+        while !ready.status().unwrap().success() {
+            std::thread::sleep(Duration::from_millis(20));
+            // The server does not start as long as child processes of a killed server exist.
+            if self.process.try_wait().unwrap().is_some() {
+                self.process = spawn(&self.programs, self.dir.path());
+            }
+        }
+    }
+}
+
+impl Service for Server {
     /// `STRIPE_LOCK_REQUIRE_POSTGRES` makes that a failure.
-    pub(crate) fn start() -> Option<Self> {
+    fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(
                 std::env::var_os("STRIPE_LOCK_REQUIRE_POSTGRES").is_none(),
@@ -74,44 +111,30 @@ impl Server {
         Some(server)
     }
 
-    pub(crate) fn address(&self) -> String {
+    fn address(&self) -> String {
         format!("host={} user=postgres dbname=postgres", self.dir.path().display())
     }
 
-    pub(crate) fn engine(&self) -> Postgres {
-        Postgres::new(&self.address()).unwrap()
+    async fn through_proxy(&self) -> (String, Proxy) {
+        let socket = self.socket();
+        let proxy = Proxy::to(move || UnixStream::connect(socket.clone())).await;
+        (format!("host=127.0.0.1 port={} user=postgres dbname=postgres", proxy.port()), proxy)
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.dir.path().join(".s.PGSQL.5432")
-    }
-
-    /// Stops the server by a signal (`KILL`: a crash; `INT`: orderly) and starts it again.
-    pub(crate) fn restart(&mut self, signal: &str) {
+    fn restart(&mut self, signal: &str) {
         self.stop(signal);
-        self.start_again();
-    }
-
-    pub(crate) fn start_again(&mut self) {
         self.process = spawn(&self.programs, self.dir.path());
         self.wait_until_ready();
     }
 
-    pub(crate) fn stop(&mut self, signal: &str) {
-        send(signal, self.process.id());
-        self.process.wait().unwrap();
+    async fn tickets(&self) -> usize {
+        let tickets = "SELECT (SELECT count(*) FROM stripe_lock_1.waiter)
+                            + (SELECT count(*) FROM stripe_lock_1.stripe WHERE client IS NOT NULL)";
+        self.number(tickets).await
     }
 
-    fn wait_until_ready(&mut self) {
-        let mut ready = Command::new(self.programs.join("pg_isready"));
-        ready.args(["-q", "-h"]).arg(self.dir.path());
-        while !ready.status().unwrap().success() {
-            std::thread::sleep(Duration::from_millis(20));
-            // The server does not start as long as child processes of a killed server exist.
-            if self.process.try_wait().unwrap().is_some() {
-                self.process = spawn(&self.programs, self.dir.path());
-            }
-        }
+    async fn clients(&self) -> usize {
+        self.number("SELECT count(*) FROM stripe_lock_1.client").await
     }
 }
 
@@ -121,12 +144,6 @@ impl Drop for Server {
         send("QUIT", self.process.id());
         let _ = self.process.wait();
     }
-}
-
-/// Sends a signal to a process.
-pub(crate) fn send(signal: &str, process: u32) {
-    let sent = Command::new("kill").arg(format!("-{signal}")).arg(process.to_string()).status().unwrap();
-    assert!(sent.success());
 }
 
 fn spawn(programs: &Path, dir: &Path) -> Child {
