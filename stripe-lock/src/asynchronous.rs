@@ -74,7 +74,7 @@ mod word;
 pub use acquire::{Acquire, AcquireMany, Checked, Enqueued, within};
 pub use batch::AsyncBatch;
 #[cfg(feature = "diagnose")]
-pub use diagnosis::{Blocked, Claim, Cycle, Diagnosis, Standing, TaskId};
+pub use diagnosis::{Blocked, Claim, Cycle, Diagnosis, KeyId, Resource, Standing, TaskId};
 pub use error::AcquireError;
 pub use guard::AsyncGuard;
 pub use kind::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use stripe_lock::asynchronous::Standing::{self, Granted, Holds, Waits};
-use stripe_lock::asynchronous::{Blocked, Diagnosis};
+use stripe_lock::asynchronous::{Blocked, Claim, Diagnosis, Resource};
 use stripe_lock::{AsyncStripedMutex, AsyncStripedRwLock, AsyncStripedSemaphore};
 
 struct Bell;
@@ -51,10 +51,15 @@ fn cycle(diagnosis: &Diagnosis) -> Vec<usize> {
     let cycle = cycle.blocked();
     for (blocked, next) in cycle.iter().zip(cycle.iter().cycle().skip(1)) {
         assert_eq!(blocked.by.task, next.waits.task, "each waits for the next");
-        assert_eq!(blocked.waits.stripe, blocked.by.stripe);
+        assert_eq!(blocked.waits.resource, blocked.by.resource);
         assert_eq!(blocked.waits.standing, Standing::Waits);
     }
-    cycle.iter().map(|blocked| blocked.waits.stripe).collect()
+    cycle.iter().map(|blocked| stripe(&blocked.waits)).collect()
+}
+
+fn stripe(claim: &Claim) -> usize {
+    let Resource::Stripe(stripe) = claim.resource else { panic!("not a stripe: {claim}") };
+    stripe
 }
 
 #[test]
@@ -73,7 +78,7 @@ fn a_task_that_waits_for_itself_is_found() {
     assert_eq!((waits.at.line(), by.at.line()), (again, first));
     assert_eq!((waits.task, by.standing), (by.task, Standing::Holds));
     let text = diagnosis.to_string();
-    assert!(text.contains("one task waits for itself, unless another branch of it releases the stripe:\n  task 1 has waited for"), "{text}");
+    assert!(text.contains("one task waits for itself, unless another branch of it releases the lock:\n  task 1 has waited for"), "{text}");
     assert!(
         text.contains(&format!("{}:{again}:", file!())) && text.contains(&format!("{}:{first}:", file!()))
     );
@@ -145,7 +150,7 @@ fn a_waiting_multi_is_shown_with_the_stripes_that_it_holds() {
     let multi = Task::begun(async { drop(locks.lock_many(&keys).await) });
     let shown = || {
         let claims = locks.diagnose().claims().to_vec();
-        let mut claims: Vec<_> = claims.iter().map(|c| (c.stripe, c.standing, c.task.is_some())).collect();
+        let mut claims: Vec<_> = claims.iter().map(|c| (stripe(c), c.standing, c.task.is_some())).collect();
         claims.sort_by_key(|&(stripe, standing, _)| (stripe, standing == Standing::Waits));
         claims
     };
@@ -161,7 +166,7 @@ fn a_guard_is_on_record_until_it_is_dropped() {
     let locks = Arc::new(AsyncStripedMutex::<u64>::new(4));
     let keys = keys(|key| locks.stripe_of(key), 4);
     // Sorted by stripe.
-    let shown = || locks.diagnose().claims().iter().map(|claim| claim.stripe).collect::<Vec<_>>();
+    let shown = || locks.diagnose().claims().iter().map(stripe).collect::<Vec<_>>();
     let mut many = locks.blocking_lock_many(&keys[..1]);
     many.try_extend(&keys[1]).unwrap();
     let other = locks.try_lock(&keys[3]);
@@ -237,7 +242,7 @@ fn a_cycle_of_two_branches_of_one_task_is_not_certain() {
     let diagnosis = locks.diagnose();
     let [found] = diagnosis.cycles() else { panic!("one: {diagnosis}") };
     assert!(!found.is_certain());
-    assert!(diagnosis.to_string().contains("unless another branch of it releases the stripe"), "{diagnosis}");
+    assert!(diagnosis.to_string().contains("unless another branch of it releases the lock"), "{diagnosis}");
     assert!(task.0.as_mut().poll(&mut Context::from_waker(&task.1)).is_ready(), "it ends by itself");
 }
 
@@ -320,7 +325,7 @@ fn many_waiters_are_listed_in_the_order_of_their_queues() {
         (0..20_000).map(|key| Task::begun(async move { drop(locks.lock(&key).await) })).collect();
     let diagnosis = locks.diagnose();
     assert_eq!(diagnosis.claims().iter().filter(|claim| claim.standing == Waits).count(), 20_000);
-    assert!(diagnosis.claims().is_sorted_by_key(|claim| (claim.stripe, claim.standing == Waits)));
+    assert!(diagnosis.claims().is_sorted_by_key(|claim| (claim.resource, claim.standing == Waits)));
     assert!(diagnosis.cycles().is_empty());
     drop((all, waiting));
 }

@@ -300,12 +300,12 @@ impl<K: ?Sized, T, S, M: Kind> AsyncStriped<K, T, S, M> {
     ///
     /// ```
     /// use stripe_lock::AsyncStripedMutex;
-    /// use stripe_lock::asynchronous::AsyncGuard;
+    /// use stripe_lock::asynchronous::{AsyncGuard, Resource};
     ///
     /// let locks = AsyncStripedMutex::<u64>::new(64);
     /// let guard = locks.blocking_lock(&1);
     /// let diagnosis = locks.diagnose();
-    /// assert_eq!(diagnosis.claims()[0].stripe, AsyncGuard::stripe(&guard));
+    /// assert_eq!(diagnosis.claims()[0].resource, Resource::Stripe(AsyncGuard::stripe(&guard)));
     /// assert!(diagnosis.cycles().is_empty());
     /// println!("{diagnosis}");
     /// ```

@@ -23,8 +23,7 @@ use super::word::{self, ASLEEP, AWAKE, CLOSED, EMPTY, Mode, Word};
 use crate::shared::spin::{Looking, MOST_PAUSES};
 
 pub(super) use rest::{Rest, acquire_rest};
-use wakers::Fresh;
-pub(super) use wakers::Stale;
+pub(super) use wakers::{Fresh, Stale};
 
 /// How many waiters are handed the stripe without competing, once a woken waiter found it still held by the first
 /// newcomer. Sections are then longer than it takes to wake a task, so the next waiters would compete in vain too.
@@ -237,7 +236,10 @@ impl Waiter {
         // SAFETY: the node is in no queue, so it is ours.
         unsafe {
             self.node.close();
-            self.node.with(|fields| Stale::of(fields, set))
+            self.node.with(|fields| {
+                set.queue().monitor.claimed(&mut fields.note);
+                Stale::of(fields)
+            })
         }
     }
 

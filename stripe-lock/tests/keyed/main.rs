@@ -1,6 +1,8 @@
 //! Exact locks: what `KeyedMutex` and `AsyncKeyedMutex` promise.
 #![cfg(feature = "async")]
 
+#[cfg(feature = "diagnose")]
+mod diagnosis;
 mod every;
 mod extend;
 mod hashes;

@@ -14,14 +14,14 @@ use super::{Claim, Standing, TaskId};
 /// let locks = stripe_lock::AsyncStripedMutex::<u64>::new(64);
 /// let diagnosis = locks.diagnose();
 /// let blocked = diagnosis.cycles().iter().flat_map(|cycle| cycle.blocked());
-/// assert!(blocked.into_iter().all(|blocked| blocked.waits.stripe == blocked.by.stripe));
+/// assert!(blocked.into_iter().all(|blocked| blocked.waits.resource == blocked.by.resource));
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Blocked {
     /// The claim that waits.
     pub waits: Claim,
-    /// The claim in its way: a holder of the stripe, or an earlier waiter of the same queue.
+    /// The claim in its way: a holder, or an earlier waiter of the same queue.
     pub by: Claim,
 }
 
@@ -91,13 +91,13 @@ impl fmt::Display for Cycle {
         match (self.blocked.len(), self.is_certain()) {
             (1, true) => writeln!(f, "deadlock: one thread waits for itself:")?,
             (1, false) => {
-                writeln!(f, "one task waits for itself, unless another branch of it releases the stripe:")?;
+                writeln!(f, "one task waits for itself, unless another branch of it releases the lock:")?;
             }
             (tasks, true) => writeln!(f, "deadlock: {tasks} threads wait in a cycle:")?,
             (tasks, false) => {
                 writeln!(
                     f,
-                    "{tasks} tasks wait in a cycle, unless another branch of one of them releases its stripe:"
+                    "{tasks} tasks wait in a cycle, unless another branch of one of them releases its lock:"
                 )?;
             }
         }
@@ -105,7 +105,7 @@ impl fmt::Display for Cycle {
     }
 }
 
-/// The claims for one stripe.
+/// The claims for one stripe or key.
 struct Stripe {
     holders: Range<usize>,
     waiters: Range<usize>,
@@ -128,7 +128,7 @@ struct Search<'c> {
     stuck: HashMap<TaskId, bool>,
 }
 
-/// Finds the cycles among claims that are sorted by stripe and standing.
+/// Finds the cycles among claims that are sorted by queue and standing.
 ///
 /// It removes the tasks that can continue, then those that waited only for removed tasks, until nothing changes. The
 /// tasks that are left wait in a cycle, or for a member of one. Each claim is visited a bounded number of times.
@@ -173,7 +173,8 @@ impl<'c> Search<'c> {
         }
         let mut at = 0;
         while at < claims.len() {
-            let same = claims[at..].iter().take_while(|claim| claim.stripe == claims[at].stripe).count();
+            let same =
+                claims[at..].iter().take_while(|claim| claim.edge.queue == claims[at].edge.queue).count();
             let waits =
                 claims[at..at + same].iter().take_while(|claim| claim.standing != Standing::Waits).count();
             let mut stuck = [0; 2];
@@ -184,7 +185,7 @@ impl<'c> Search<'c> {
                 }
                 if index < at + waits && search.is_stuck(claim.task) {
                     stuck[0] += 1;
-                    stuck[1] += usize::from(claim.exclusive);
+                    stuck[1] += usize::from(claim.edge.exclusive);
                 }
             }
             let (holders, waiters) = (at..at + waits, at + waits..at + same);
@@ -204,7 +205,7 @@ impl<'c> Search<'c> {
         if self.limited {
             return holders == 0 || stripe.stuck[0] < holders;
         }
-        stripe.stuck[usize::from(!wait.exclusive)] == 0
+        stripe.stuck[usize::from(!wait.edge.exclusive)] == 0
     }
 
     /// Marks all tasks that can continue.
@@ -235,7 +236,7 @@ impl<'c> Search<'c> {
             let stripe = &mut self.stripes[self.stripe_of[index]];
             if claim.standing != Standing::Waits {
                 stripe.stuck[0] -= 1;
-                stripe.stuck[1] -= usize::from(claim.exclusive);
+                stripe.stuck[1] -= usize::from(claim.edge.exclusive);
             }
             changed.push(self.stripe_of[index]);
         }
@@ -247,7 +248,7 @@ impl<'c> Search<'c> {
             self.of_task.get(&task)?.iter().filter(|&&index| self.claims[index].standing == Standing::Waits);
         waits.into_iter().find_map(|&index| {
             let (wait, stripe) = (&self.claims[index], &self.stripes[self.stripe_of[index]]);
-            let conflicts = |by: &&Claim| self.limited || wait.exclusive || by.exclusive;
+            let conflicts = |by: &&Claim| self.limited || wait.edge.exclusive || by.edge.exclusive;
             let holders = self.claims[stripe.holders.clone()].iter().filter(conflicts);
             let ahead = self.claims.get(stripe.reached..index).unwrap_or_default();
             let by = holders.chain(ahead).find(|by| self.is_stuck(by.task))?;

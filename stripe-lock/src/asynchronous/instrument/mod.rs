@@ -9,7 +9,7 @@ use std::task::Context;
 
 pub(super) use place::{Fingerprint, Place};
 #[cfg(feature = "diagnose")]
-pub(super) use registry::{Registry, Task};
+pub(super) use registry::{Holder, Kept, Registry, Task};
 
 use super::word::Mode;
 use crate::shared::waits::KeyHash;
@@ -164,9 +164,9 @@ impl Watch {
 pub(super) struct Taker {
     /// `None` for a `try_` method, which doesn't know its task.
     #[cfg(feature = "diagnose")]
-    task: Option<Task>,
+    pub(super) task: Option<Task>,
     #[cfg(feature = "diagnose")]
-    site: Site,
+    pub(super) site: Site,
 }
 
 impl Taker {
@@ -196,13 +196,18 @@ impl Taker {
 
 /// The entry of a guard, or of a grant, in the registry (feature `diagnose`).
 #[derive(Debug)]
-pub(super) struct Record(#[cfg(feature = "diagnose")] u64);
+pub(super) struct Record(#[cfg(feature = "diagnose")] pub(super) u64);
 
 impl Record {
     pub(super) const NONE: Self = Self(
         #[cfg(feature = "diagnose")]
         u64::MAX,
     );
+
+    #[cfg(feature = "diagnose")]
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::NONE)
+    }
 }
 
 /// The records of a set.
@@ -211,7 +216,7 @@ pub(super) struct Monitor {
     #[cfg(feature = "stats")]
     acquisitions: Striped<(), AtomicU64, ()>,
     #[cfg(feature = "diagnose")]
-    pub(super) registry: Registry,
+    pub(super) registry: Registry<(usize, Mode)>,
     /// How long a wait may last before it becomes an event.
     #[cfg(feature = "tracing")]
     pub(super) patience: crate::shared::waits::Patience,
@@ -249,7 +254,7 @@ impl Monitor {
     #[inline(always)]
     pub(super) fn record(&self, taker: Taker, stripes: impl Iterator<Item = (usize, Mode)>) -> Record {
         #[cfg(feature = "diagnose")]
-        return Record(self.registry.add(taker.task, taker.site, false, stripes));
+        return Record(self.registry.add(taker.task, taker.site, Kept::Guard, stripes));
         #[cfg(not(feature = "diagnose"))]
         Record()
     }
@@ -260,14 +265,17 @@ impl Monitor {
         #[cfg(feature = "stats")]
         self.count(stripe);
         #[cfg(feature = "diagnose")]
-        self.registry.extend(record.0, stripe, mode);
+        self.registry.change(record.0, |held| held.push((stripe, mode)));
     }
 
     /// A guard on record is about to release a stripe, or to hold it in another mode.
     #[inline(always)]
     pub(super) fn changed(&self, record: &Record, stripe: usize, mode: Option<Mode>) {
         #[cfg(feature = "diagnose")]
-        self.registry.change(record.0, stripe, mode);
+        self.registry.change(record.0, |held| {
+            held.retain(|held| held.0 != stripe);
+            held.extend(mode.map(|mode| (stripe, mode)));
+        });
     }
 
     /// A guard on record is about to release everything. It leaves the record first, because the next holders go on
@@ -313,22 +321,25 @@ impl Monitor {
         });
         let note = &mut fields.note;
         let task = note.task.as_ref().map(Task::without_waker);
-        note.granted = Record(self.registry.add(task, note.site, true, single.into_iter().chain(several)));
+        let stripes = single.into_iter().chain(several);
+        note.granted = Record(self.registry.add(task, note.site, Kept::Grant, stripes));
     }
 
     /// A waiter claims what it was granted, or gives it back.
-    #[cfg(feature = "diagnose")]
     pub(super) fn claimed(&self, note: &mut WaiterNote) {
-        let granted = std::mem::replace(&mut note.granted, Record::NONE);
-        // The entry of a grant has no waker, so there is nothing to drop.
-        let _ = self.registry.remove(granted.0);
+        #[cfg(feature = "diagnose")]
+        {
+            let granted = note.granted.take();
+            // The entry of a grant has no waker, so there is nothing to drop.
+            let _ = self.registry.remove(granted.0);
+        }
     }
 
     /// The call site of a holder of this stripe.
     #[cfg(feature = "tracing")]
     fn holder_of(&self, stripe: usize) -> Option<Site> {
         #[cfg(feature = "diagnose")]
-        return self.registry.holder_of(stripe);
+        return self.registry.holder_of(|held| held.0 == stripe);
         #[cfg(not(feature = "diagnose"))]
         None
     }
@@ -337,7 +348,7 @@ impl Monitor {
 /// The waker of a task that was on record. It is dropped after the release, because dropping it runs code of the
 /// caller.
 #[must_use = "drop it after the release"]
-pub(super) struct Erased(#[cfg(feature = "diagnose")] Option<Task>);
+pub(super) struct Erased(#[cfg(feature = "diagnose")] pub(super) Option<Task>);
 
 impl Drop for Erased {
     #[inline(always)]

@@ -1,5 +1,5 @@
 //! All holders of a set (feature `diagnose`). A guard is on record from when it is made until just before it
-//! releases. The stripes that a waiter was granted and has not claimed are on record, too.
+//! releases. What a waiter was granted and has not claimed is on record, too.
 
 use std::collections::HashMap;
 use std::task::Waker;
@@ -7,7 +7,6 @@ use std::task::Waker;
 use super::{Moment, Site};
 use crate::asynchronous::block;
 use crate::asynchronous::sync::Mutex;
-use crate::asynchronous::word::Mode;
 
 /// A task, or a thread that blocks, by the address of its wakers.
 pub(in crate::asynchronous) struct Task {
@@ -31,37 +30,46 @@ impl Task {
     }
 }
 
-/// A guard, or a grant.
-pub(in crate::asynchronous) struct Holder {
+/// What holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::asynchronous) enum Kept {
+    Guard,
+    /// A waiter that has not claimed what it was granted.
+    Grant,
+    /// A future that waits for more.
+    Waiter,
+}
+
+/// A guard, a grant or a future, and what it holds.
+pub(in crate::asynchronous) struct Holder<H> {
     pub(in crate::asynchronous) task: Option<Task>,
     pub(in crate::asynchronous) site: Site,
     pub(in crate::asynchronous) since: Moment,
-    pub(in crate::asynchronous) granted: bool,
-    pub(in crate::asynchronous) stripes: Vec<(usize, Mode)>,
+    pub(in crate::asynchronous) kept: Kept,
+    pub(in crate::asynchronous) held: Vec<H>,
 }
 
-#[derive(Default)]
-struct Holders {
+struct Holders<H> {
     next: u64,
-    by_id: HashMap<u64, Holder>,
+    by_id: HashMap<u64, Holder<H>>,
 }
 
-/// The guards and grants of a set. No code of the caller's runs under its lock.
-pub(in crate::asynchronous) struct Registry(Mutex<Holders>);
+/// The holders of a set. No code of the caller's runs under its lock.
+pub(in crate::asynchronous) struct Registry<H>(Mutex<Holders<H>>);
 
-impl Registry {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Holders::default()))
+impl<H> Registry<H> {
+    pub(in crate::asynchronous) fn new() -> Self {
+        Self(Mutex::new(Holders { next: 0, by_id: HashMap::new() }))
     }
 
     pub(in crate::asynchronous) fn add(
         &self,
         task: Option<Task>,
         site: Site,
-        granted: bool,
-        stripes: impl Iterator<Item = (usize, Mode)>,
+        kept: Kept,
+        held: impl Iterator<Item = H>,
     ) -> u64 {
-        let holder = Holder { task, site, since: Moment::now(), granted, stripes: stripes.collect() };
+        let holder = Holder { task, site, since: Moment::now(), kept, held: held.collect() };
         let mut holders = self.0.lock();
         let id = holders.next;
         holders.next += 1;
@@ -69,17 +77,10 @@ impl Registry {
         id
     }
 
-    pub(super) fn extend(&self, id: u64, stripe: usize, mode: Mode) {
+    /// Changes what a holder holds.
+    pub(in crate::asynchronous) fn change(&self, id: u64, change: impl FnOnce(&mut Vec<H>)) {
         if let Some(holder) = self.0.lock().by_id.get_mut(&id) {
-            holder.stripes.push((stripe, mode));
-        }
-    }
-
-    /// The holder holds a stripe in another mode from now on, or no longer.
-    pub(super) fn change(&self, id: u64, stripe: usize, mode: Option<Mode>) {
-        if let Some(holder) = self.0.lock().by_id.get_mut(&id) {
-            holder.stripes.retain(|held| held.0 != stripe);
-            holder.stripes.extend(mode.map(|mode| (stripe, mode)));
+            change(&mut holder.held);
         }
     }
 
@@ -89,16 +90,15 @@ impl Registry {
         holder.and_then(|holder| holder.task)
     }
 
-    /// The call site of a holder of this stripe.
+    /// The call site of a holder of which one entry fits.
     #[cfg(feature = "tracing")]
-    pub(super) fn holder_of(&self, stripe: usize) -> Option<Site> {
+    pub(super) fn holder_of(&self, fits: impl Fn(&H) -> bool) -> Option<Site> {
         let holders = self.0.lock();
-        let mut all = holders.by_id.values();
-        all.find(|holder| holder.stripes.iter().any(|held| held.0 == stripe)).map(|holder| holder.site)
+        holders.by_id.values().find(|holder| holder.held.iter().any(&fits)).map(|holder| holder.site)
     }
 
     /// Calls `see` with every holder and its number.
-    pub(in crate::asynchronous) fn each(&self, mut see: impl FnMut(u64, &Holder)) {
+    pub(in crate::asynchronous) fn each(&self, mut see: impl FnMut(u64, &Holder<H>)) {
         self.0.lock().by_id.iter().for_each(|(&id, holder)| see(id, holder));
     }
 }

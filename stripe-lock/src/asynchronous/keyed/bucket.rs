@@ -40,8 +40,12 @@ use std::task::Waker;
 
 use super::super::error::AcquireError;
 use super::super::panics::{Panics, Wakes};
+#[cfg(feature = "diagnose")]
+use super::super::queue::Fields;
 use super::super::queue::{Node, State};
 use super::super::sync::{AtomicU64, Mutex, MutexGuard, SPINNING};
+use super::super::waiter::{Fresh, Stale};
+use super::monitor::Monitor;
 #[cfg(feature = "stats")]
 use super::stats::KeyedStats;
 use super::table::Table;
@@ -73,8 +77,8 @@ pub(super) enum Found {
     Won,
     /// It was woken in vain, and may try again at once.
     Again,
-    /// It will be woken.
-    Waits,
+    /// It will be woken. Wakers that it does not need any more are not dropped under the lock.
+    Waits(Stale),
     /// It has to bring a waker first.
     NeedsWaker,
 }
@@ -84,21 +88,23 @@ pub struct Bucket {
     word: AtomicU64,
     table: Mutex<Table>,
     pub(super) patience: Patience,
+    pub(super) monitor: Monitor,
     /// How many keys were acquired.
     #[cfg(feature = "stats")]
     acquired: AtomicU64,
 }
 
-/// With more, a set would take twice the cache lines.
-#[cfg(not(any(loom, feature = "stats")))]
+/// With more, a set would take twice the cache lines. The features `stats` and `diagnose` need more room.
+#[cfg(not(any(loom, feature = "stats", feature = "diagnose")))]
 const _: () = assert!(size_of::<Bucket>() <= 128);
 
 impl Bucket {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(monitor: Monitor) -> Self {
         Self {
             word: AtomicU64::new(FREE),
-            table: Mutex::new(Table::default()),
+            table: Mutex::new(Table::new(monitor.clone())),
             patience: Patience::new(SPINNING),
+            monitor,
             #[cfg(feature = "stats")]
             acquired: AtomicU64::new(0),
         }
@@ -186,6 +192,13 @@ impl Bucket {
         self.table.lock().add_to(stats);
     }
 
+    /// Calls `see` with every waiter: its key, whether it waits for a guard or a waiter of every key, and whether every key is
+    /// held.
+    #[cfg(feature = "diagnose")]
+    pub(super) fn each_waiter(&self, see: impl FnMut(Tag, bool, bool, &Node, &mut Fields)) {
+        self.table.lock().each_waiter(see);
+    }
+
     /// How many wait for a key.
     pub(super) fn waiters(&self, tag: Tag) -> usize {
         match self.word.load(Relaxed) {
@@ -252,7 +265,7 @@ impl Bucket {
         node: &Node,
         may_spin: bool,
         waker: &Waker,
-        fresh: &mut Option<Waker>,
+        fresh: Option<Fresh>,
     ) -> Found {
         let mut locked = self.lock();
         let table = &mut *locked.table;
@@ -281,13 +294,10 @@ impl Bucket {
         // SAFETY: as above.
         unsafe {
             if node.with(|fields| fields.would_wake(waker)) {
-                return Found::Waits;
+                return Found::Waits(Stale::default());
             }
-            let Some(new) = fresh.take() else { return Found::NeedsWaker };
-            // The stale one is dropped by the caller, not under the lock.
-            *fresh = node.with(|fields| fields.set_waker(new));
+            fresh.map_or(Found::NeedsWaker, |fresh| Found::Waits(node.with(|fields| fresh.set(fields))))
         }
-        Found::Waits
     }
 
     /// Removes a waiter that gives up from the queue, and passes its turn on. `false` if it has left the queue

@@ -187,6 +187,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     /// assert!(locks.try_lock(&1).is_some());
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_all(&self) -> AcquireKeys<&Self, Every> {
         AcquireKeys::new(self, Every)
     }
@@ -202,6 +203,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     /// drop(guard);
     /// assert!(locks.try_lock_all().is_some());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock_all(&self) -> Option<AsyncKeyedMutexAllGuard<'_, K, S>> {
         attempt(self, Every)
     }
@@ -217,6 +219,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     /// drop(locks);
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_all_owned(self: &Arc<Self>) -> AcquireKeys<Arc<Self>, Every> {
         AcquireKeys::new(self.clone(), Every)
     }
@@ -229,6 +232,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     /// let locks = std::sync::Arc::new(stripe_lock::AsyncKeyedMutex::<u64>::new());
     /// assert!(locks.try_lock_all_owned().is_some());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock_all_owned(self: &Arc<Self>) -> Option<OwnedAsyncKeyedMutexAllGuard<K, S>> {
         attempt(self.clone(), Every)
     }
@@ -246,6 +250,7 @@ impl<K: ?Sized, S> AsyncKeyedMutex<K, S> {
     /// drop(locks.blocking_lock_all());
     /// assert!(!locks.is_locked(&1));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock_all(&self) -> AsyncKeyedMutexAllGuard<'_, K, S> {
         block(self.lock_all())
     }

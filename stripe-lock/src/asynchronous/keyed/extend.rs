@@ -2,11 +2,12 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 
+use super::super::instrument::Site;
 use super::super::methods::block;
 use super::super::panics::Panics;
 use super::guard::KeyedGuard;
@@ -41,6 +42,7 @@ impl<P: Deref<Target: KeyedSet>> KeyedGuard<P, One> {
                 set: ptr::read(&raw const guard.set),
                 tags,
                 record: ptr::read(&raw const guard.record),
+                watched: ptr::read(&raw const guard.watched),
             }
         }
     }
@@ -163,7 +165,9 @@ where
         let held = self.tags.remove(tag);
         if held {
             self.record.remove(tag);
-            KeyedSet::buckets(&*self.set).of(tag).release(tag, &mut Panics::default());
+            let buckets = KeyedSet::buckets(&*self.set);
+            buckets.monitor.changed(&self.watched, tag, false);
+            buckets.of(tag).release(tag, &mut Panics::default());
         }
         held
     }
@@ -172,13 +176,15 @@ where
     #[track_caller]
     fn add(&mut self, tag: Tag) {
         self.tags.insert(tag);
-        self.record.add(KeyedSet::buckets(&*self.set).id, tag);
+        let buckets = KeyedSet::buckets(&*self.set);
+        buckets.monitor.changed(&self.watched, tag, true);
+        self.record.add(buckets.id, tag);
     }
 }
 
 macro_rules! extend_as_a_thread {
-    ([$($generics:tt)*] $set:ty) => {
-        impl<$($generics)* K: ?Sized, S: BuildHasher> KeyedGuard<$set, Many> {
+    ([$($lifetime:lifetime)?] $set:ty) => {
+        impl<$($lifetime,)? K: ?Sized, S: BuildHasher> KeyedGuard<$set, Many> {
             /// Adds one more key. Waits for the key if its hash is above those of all held keys, because that can't
             /// deadlock. Does nothing if this guard holds the key already.
             ///
@@ -211,8 +217,7 @@ macro_rules! extend_as_a_thread {
                 if tried == Err(ExtendError::WouldBlock) {
                     <Threads as FaceParts>::Record::check(KeyedSet::buckets(&*self.set).id, &[tag]);
                     let set: &Keyed<K, S, Threads> = &self.set;
-                    // The key is this guard's now, so the other one must not release it.
-                    mem::forget(block(AcquireKeys::beside(set, One::of(tag))));
+                    block(AcquireKeys::beside(set, One::of(tag), Site::here())).into_key();
                     self.add(tag);
                     return Ok(());
                 }
@@ -222,12 +227,12 @@ macro_rules! extend_as_a_thread {
     };
 }
 
-extend_as_a_thread!(['a,] &'a Keyed<K, S, Threads>);
+extend_as_a_thread!(['a] &'a Keyed<K, S, Threads>);
 extend_as_a_thread!([] Arc<Keyed<K, S, Threads>>);
 
 macro_rules! extend_as_a_task {
-    ([$($generics:tt)*] $set:ty) => {
-        impl<$($generics)* K: ?Sized, S: BuildHasher> KeyedGuard<$set, Many> {
+    ([$($lifetime:lifetime)?] $set:ty) => {
+        impl<$($lifetime,)? K: ?Sized, S: BuildHasher> KeyedGuard<$set, Many> {
             /// Adds one more key. Waits for the key if its hash is above those of all held keys, because that can't
             /// deadlock. Does nothing if this guard holds the key already.
             ///
@@ -252,26 +257,28 @@ macro_rules! extend_as_a_task {
             /// assert!(guard.holds(&2));
             /// # Ok(()) }
             /// ```
-            pub async fn extend<Q>(&mut self, key: &Q) -> Result<(), ExtendError>
+            #[cfg_attr(feature = "diagnose", track_caller)]
+            pub fn extend<Q>(&mut self, key: &Q) -> impl Future<Output = Result<(), ExtendError>> + use<'_, $($lifetime,)? K, S, Q>
             where
                 K: Borrow<Q>,
                 Q: Hash + ?Sized,
             {
-                let tag = self.set.tag(key);
-                let tried = self.try_add(tag);
-                if tried == Err(ExtendError::WouldBlock) {
-                    let set: &Keyed<K, S, Tasks> = &self.set;
-                    let future = AcquireKeys::beside(set, One::of(tag)).checked();
-                    // The key is this guard's now, so the other one must not release it.
-                    mem::forget(future.await.map_err(|_| ExtendError::Closed)?);
-                    self.add(tag);
-                    return Ok(());
+                let (tag, site) = (self.set.tag(key), Site::here());
+                async move {
+                    let tried = self.try_add(tag);
+                    if tried == Err(ExtendError::WouldBlock) {
+                        let set: &Keyed<K, S, Tasks> = &self.set;
+                        let future = AcquireKeys::beside(set, One::of(tag), site).checked();
+                        future.await.map_err(|_| ExtendError::Closed)?.into_key();
+                        self.add(tag);
+                        return Ok(());
+                    }
+                    tried
                 }
-                tried
             }
         }
     };
 }
 
-extend_as_a_task!(['a,] &'a Keyed<K, S, Tasks>);
+extend_as_a_task!(['a] &'a Keyed<K, S, Tasks>);
 extend_as_a_task!([] Arc<Keyed<K, S, Tasks>>);

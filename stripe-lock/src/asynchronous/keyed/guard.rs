@@ -1,12 +1,14 @@
 //! The guard of keys.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 
+use super::super::instrument::{Record, Taker};
 use super::super::panics::Panics;
 use super::record::Recording;
 use super::set::{FaceParts, KeyedSet};
-use super::tags::Tags;
+use super::tags::{One, Tags};
 
 /// Holds keys until it is dropped: `N` is [`One`](super::One), [`Many`](super::Many) or [`Every`](super::Every).
 ///
@@ -28,6 +30,8 @@ pub struct KeyedGuard<P: Deref<Target: KeyedSet>, N: Tags> {
     pub(super) tags: N,
     /// The debug record, in debug builds of the sets for threads.
     pub(super) record: <<P::Target as KeyedSet>::Face as FaceParts>::Record,
+    /// The entry in the record of the set.
+    pub(super) watched: Record,
 }
 
 impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
@@ -39,7 +43,14 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
         for &tag in tags.all() {
             set.buckets().of(tag).count();
         }
-        Self { set, tags, record: Default::default() }
+        Self { set, tags, record: Default::default(), watched: Record::NONE }
+    }
+
+    /// Puts the guard on the record of the set.
+    #[inline(always)]
+    pub(super) fn watched(mut self, taker: Taker) -> Self {
+        self.watched = self.set.buckets().monitor.guard(taker, self.tags.all());
+        self
     }
 
     /// Puts the guard on the record of this thread.
@@ -71,10 +82,19 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
     }
 }
 
+impl<S: KeyedSet> KeyedGuard<&S, One> {
+    /// Gives the key to the caller, who has to release it.
+    pub(super) fn into_key(self) {
+        let guard = ManuallyDrop::new(self);
+        drop(guard.set.buckets().monitor.released(&guard.watched));
+    }
+}
+
 impl<P: Deref<Target: KeyedSet>, N: Tags> Drop for KeyedGuard<P, N> {
     #[inline(always)]
     fn drop(&mut self) {
         let buckets = self.set.buckets();
+        let _erased = buckets.monitor.released(&self.watched);
         buckets.release(&self.tags, self.tags.count(buckets), &mut Panics::default());
     }
 }

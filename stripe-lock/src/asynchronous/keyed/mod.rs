@@ -27,9 +27,12 @@
 //! [`AsyncKeyedMutex`]: crate::AsyncKeyedMutex
 
 mod bucket;
+#[cfg(feature = "diagnose")]
+mod diagnosis;
 mod every;
 mod extend;
 mod guard;
+mod monitor;
 mod record;
 mod set;
 #[cfg(feature = "stats")]

@@ -8,9 +8,11 @@ use std::ops::Deref;
 
 use crossbeam_utils::CachePadded;
 
+use super::super::instrument::Taker;
 use super::super::panics::Panics;
 use super::bucket::Bucket;
 use super::guard::KeyedGuard;
+use super::monitor::Monitor;
 use super::record::{Recording, SetId, ThreadRecord};
 #[cfg(feature = "stats")]
 use super::stats::KeyedStats;
@@ -31,14 +33,16 @@ const MOST_DEFAULT_BUCKETS: usize = 4096;
 pub struct Buckets {
     all: Box<[CachePadded<Bucket>]>,
     pub(super) id: SetId,
+    pub(super) monitor: Monitor,
 }
 
 impl Buckets {
     fn new(count: usize) -> Self {
         assert!(count > 0, "a set of exact locks needs at least one bucket, got 0");
         assert!(count <= MAX_STRIPES, "a set of exact locks has at most {MAX_STRIPES} buckets, got {count}");
-        let buckets = (0..count.next_power_of_two()).map(|_| CachePadded::new(Bucket::new()));
-        Self { all: buckets.collect(), id: SetId::new() }
+        let monitor = Monitor::new();
+        let buckets = (0..count.next_power_of_two()).map(|_| CachePadded::new(Bucket::new(monitor.clone())));
+        Self { all: buckets.collect(), id: SetId::new(), monitor }
     }
 
     /// The bucket of a key.
@@ -351,7 +355,8 @@ impl<K: ?Sized, S: BuildHasher, F: Face> Keyed<K, S, F> {
 #[track_caller]
 pub(super) fn attempt<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> Option<KeyedGuard<P, N>> {
     // SAFETY: all the keys have just been entered.
-    set.buckets().try_enter(&tags).then(|| unsafe { KeyedGuard::of(set, tags) }.recorded())
+    let guard = set.buckets().try_enter(&tags).then(|| unsafe { KeyedGuard::of(set, tags) })?;
+    Some(guard.watched(Taker::trying()).recorded())
 }
 
 impl<K: ?Sized, S: Default, F: Face> Default for Keyed<K, S, F> {

@@ -10,6 +10,7 @@ use super::super::panics::Wakes;
 use super::super::queue::{Fields, Head, Node, State};
 use super::super::sync::{BATCH, OVERTAKES};
 use super::super::word::Mode;
+use super::monitor::Monitor;
 #[cfg(feature = "stats")]
 use super::stats::KeyedStats;
 use super::tags::Tag;
@@ -50,7 +51,6 @@ pub(super) struct Waiters {
     pub(super) overtaken: u32,
 }
 
-#[derive(Default)]
 pub(super) struct Table {
     pub(super) held: HashSet<Tag, Folded>,
     pub(super) waiters: HashMap<Tag, Waiters, Folded>,
@@ -64,6 +64,7 @@ pub(super) struct Table {
     after: u32,
     /// The counters of queues that were removed.
     pub(super) tally: Tally,
+    monitor: Monitor,
     /// How often a key was entered while another key was held.
     #[cfg(feature = "stats")]
     pub(super) met: u64,
@@ -76,6 +77,34 @@ unsafe impl Send for Table {}
 impl std::panic::UnwindSafe for Table {}
 
 impl Table {
+    pub(super) fn new(monitor: Monitor) -> Self {
+        Self {
+            held: HashSet::default(),
+            waiters: HashMap::default(),
+            closed: false,
+            every_is_held: false,
+            wait_for_every: 0,
+            after: 0,
+            tally: Tally::default(),
+            monitor,
+            #[cfg(feature = "stats")]
+            met: 0,
+        }
+    }
+
+    /// As [`Bucket::each_waiter`](super::bucket::Bucket::each_waiter).
+    #[cfg(feature = "diagnose")]
+    pub(super) fn each_waiter(&self, mut see: impl FnMut(Tag, bool, bool, &Node, &mut Fields)) {
+        for (&tag, waiters) in &self.waiters {
+            let see = |node: &Node, fields: &mut Fields| {
+                let after = self.wait_for_every > 0 && node.state() == State::Waiting(self.after as usize);
+                see(tag, self.every_is_held || after, self.every_is_held, node, fields);
+            };
+            // SAFETY: the queues of this table, which is locked.
+            unsafe { waiters.head.each(see) };
+        }
+    }
+
     /// Whether the word alone can represent the state of the bucket.
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.waiters.is_empty() && !self.every_is_held && !self.closed
@@ -198,6 +227,7 @@ impl Table {
         // SAFETY: a node in this queue, whose table is locked; its state is changed last.
         unsafe {
             let waker = first.as_ref().with(Fields::take_waker);
+            first.as_ref().with(|fields| self.monitor.granted(&mut fields.note, Tag::EVERY));
             self.withdraw(Tag::EVERY, first.as_ref(), true);
             first.as_ref().set_state(State::Granted);
             waker
@@ -220,6 +250,7 @@ impl Table {
             let waker = first.as_ref().with(Fields::take_waker);
             if waiters.head.hand_overs > 0 || overtaken {
                 waiters.head.hand_overs = waiters.head.hand_overs.saturating_sub(1);
+                first.as_ref().with(|fields| self.monitor.granted(&mut fields.note, tag));
                 self.withdraw(tag, first.as_ref(), true);
                 self.held.insert(tag);
                 first.as_ref().set_state(State::Granted);

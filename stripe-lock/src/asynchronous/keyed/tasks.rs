@@ -120,6 +120,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// # }
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock<Q>(&self, key: &Q) -> AcquireKeys<&Self, One>
     where
         K: Borrow<Q>,
@@ -139,6 +140,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// assert!(locks.try_lock(&2).is_some());
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock<Q>(&self, key: &Q) -> Option<AsyncKeyedMutexGuard<'_, K, S>>
     where
         K: Borrow<Q>,
@@ -166,6 +168,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// tokio::spawn(async move { drop(guard) });
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_owned<Q>(self: &Arc<Self>, key: &Q) -> AcquireKeys<Arc<Self>, One>
     where
         K: Borrow<Q>,
@@ -182,6 +185,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// let locks = std::sync::Arc::new(stripe_lock::AsyncKeyedMutex::<u64>::new());
     /// assert!(locks.try_lock_owned(&1).is_some());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock_owned<Q>(self: &Arc<Self>, key: &Q) -> Option<OwnedAsyncKeyedMutexGuard<K, S>>
     where
         K: Borrow<Q>,
@@ -212,6 +216,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// let guard = locks.lock_timeout(&1, sleep(Duration::from_millis(5))).await.unwrap();
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_timeout<Q, F>(&self, key: &Q, sleep: F) -> Timeout<AcquireKeys<&Self, One>, F>
     where
         K: Borrow<Q>,
@@ -237,12 +242,19 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// let guard = locks.blocking_lock(&1);
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock<Q>(&self, key: &Q) -> AsyncKeyedMutexGuard<'_, K, S>
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        attempt(self, self.one(key)).unwrap_or_else(|| block(self.lock(key)))
+        // Without the feature `diagnose`, which records the caller.
+        if cfg!(not(feature = "diagnose"))
+            && let Some(guard) = self.try_lock(key)
+        {
+            return guard;
+        }
+        block(self.lock(key))
     }
 
     /// As [`blocking_lock`](Self::blocking_lock), with a guard that keeps the set alive by an `Arc`.
@@ -258,6 +270,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// let guard = locks.blocking_lock_owned(&1);
     /// std::thread::spawn(move || drop(guard));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock_owned<Q>(self: &Arc<Self>, key: &Q) -> OwnedAsyncKeyedMutexGuard<K, S>
     where
         K: Borrow<Q>,
@@ -280,6 +293,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// let locks = stripe_lock::AsyncKeyedMutex::<u64>::new();
     /// assert!(locks.blocking_lock_timeout(&1, Duration::from_millis(5)).is_ok());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock_timeout<Q>(
         &self,
         key: &Q,
@@ -312,6 +326,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// assert!(locks.try_lock(&1).is_none() && locks.try_lock(&2).is_none());
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> AcquireKeys<&Self, Many>
     where
         K: Borrow<Q>,
@@ -330,6 +345,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// assert!(locks.try_lock_many(&[1, 2]).is_none());
     /// assert!(!locks.is_locked(&2));
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -360,6 +376,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// tokio::spawn(async move { drop(guard) });
     /// # }
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn lock_many_owned<'q, Q>(
         self: &Arc<Self>,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -379,6 +396,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// let locks = std::sync::Arc::new(stripe_lock::AsyncKeyedMutex::<u64>::new());
     /// assert!(locks.try_lock_many_owned(&[1, 2]).is_some());
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn try_lock_many_owned<'q, Q>(
         self: &Arc<Self>,
         keys: impl IntoIterator<Item = &'q Q>,
@@ -402,6 +420,7 @@ impl<K: ?Sized, S: BuildHasher> AsyncKeyedMutex<K, S> {
     /// let locks = stripe_lock::AsyncKeyedMutex::<u64>::new();
     /// let guard = locks.blocking_lock_many(&[1, 2]);
     /// ```
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub fn blocking_lock_many<'q, Q>(
         &self,
         keys: impl IntoIterator<Item = &'q Q>,

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::instrument::Site;
 use super::super::methods::{block, block_for};
 use super::guard::KeyedGuard;
 use super::record::Recording;
@@ -35,6 +36,9 @@ use crate::shared::hash::DefaultHasher;
 ///
 /// Several keys that are locked by [`lock_many`](Self::lock_many) can't deadlock, whatever their order. If threads lock keys
 /// one by one, all threads have to lock them in the same order. Any order will do, for example that of the keys.
+///
+/// The feature `diagnose` shows which threads wait for each other: see
+/// [seeing what waits](crate::guide::seeing_what_waits#which-tasks-wait-for-each-other-diagnose).
 ///
 /// [`lock_all`](Self::lock_all) locks every key. It visits every bucket; if you need it often, take a set of stripes.
 ///
@@ -130,8 +134,9 @@ pub type ArcKeyedMutexMultiGuard<K, S = DefaultHasher> = KeyedGuard<Arc<KeyedMut
 #[inline(always)]
 #[track_caller]
 pub(super) fn wait<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> KeyedGuard<P, N> {
-    let held = set.buckets().enter_free(&tags);
-    if held == tags.count(set.buckets()) {
+    // The feature `diagnose` records which thread holds a key, and a future knows that.
+    let held = if cfg!(feature = "diagnose") { 0 } else { set.buckets().enter_free(&tags) };
+    if cfg!(not(feature = "diagnose")) && held == tags.count(set.buckets()) {
         // SAFETY: all the keys have just been entered.
         return unsafe { KeyedGuard::of(set, tags) }.recorded();
     }
@@ -145,7 +150,7 @@ fn wait_longer<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N, held: usize
     let id = set.buckets().id;
     let wanted = tags.clone();
     // SAFETY: the first `held` keys have just been entered.
-    let future = unsafe { AcquireKeys::holding(set, tags, held) };
+    let future = unsafe { AcquireKeys::holding(set, tags, held, Site::here()) };
     // If that panics, what was entered is released when the future is dropped.
     <<P::Target as KeyedSet>::Face as FaceParts>::Record::check(id, wanted.all());
     block(future).recorded()

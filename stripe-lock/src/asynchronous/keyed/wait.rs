@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use super::super::acquire::{Checked, CheckedPoll, FINISHED, unless_closed};
 use super::super::error::AcquireError;
-use super::super::instrument::{Site, WaiterNote};
+use super::super::instrument::{Record, Site, Taker, WaiterNote};
 use super::super::panics::Panics;
 use super::super::queue::{Fields, Node, State};
-use super::super::waiter::UNLIMITED;
+use super::super::waiter::{Fresh, Stale, UNLIMITED};
 use super::bucket::{Asked, Bucket, Found};
 use super::guard::KeyedGuard;
 use super::set::KeyedSet;
@@ -23,8 +23,8 @@ struct Waiter {
     node: Node,
 }
 
-/// The result of a wait: the key, with a waker that is not needed any more. Dropping a waker runs code of the caller.
-type Outcome = Result<Option<Waker>, AcquireError>;
+/// The result of a wait: the key, with wakers that are not needed any more.
+type Outcome = Result<Stale, AcquireError>;
 
 impl Waiter {
     /// Begins to wait, or continues the wait. The waiter is idle again when this is ready. `beside`: other keys are
@@ -41,7 +41,7 @@ impl Waiter {
         bucket: &Bucket,
         tag: Tag,
         beside: bool,
-        max_waiters: u32,
+        (max_waiters, site): (u32, Site),
         cx: &mut Context<'_>,
     ) -> Poll<Outcome> {
         // A waiter that was served has nothing to spin for.
@@ -54,19 +54,19 @@ impl Waiter {
                 && bucket.enters_soon(tag, looking)
             {
                 looking.succeeded();
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(Ok(Stale::default()));
             }
-            let mut fields = Fields::new(None, WaiterNote::new(Site::here()));
-            fields.set_waker(cx.waker().clone());
+            let mut fields = Fields::new(None, WaiterNote::new(site));
+            drop(Fresh::new(cx, false).set(&mut fields));
             // SAFETY: the node is idle and ours; then it is open, in no queue, and by the caller's promise pinned.
             let asked = unsafe {
                 self.node.open(fields, 0);
                 bucket.enter_or_join(tag, beside, &self.node, max_waiters)
             };
             match asked {
-                Asked::Entered => return Poll::Ready(Ok(self.finish())),
+                Asked::Entered => return Poll::Ready(Ok(self.finish(bucket))),
                 Asked::Refused(error) => {
-                    drop(self.finish());
+                    drop(self.finish(bucket));
                     return Poll::Ready(Err(error));
                 }
                 Asked::Queued { alone } if alone && looking.is_some() => spins = true,
@@ -80,10 +80,10 @@ impl Waiter {
                     if let Some(looking) = looking.filter(|_| spins) {
                         looking.succeeded();
                     }
-                    return Poll::Ready(Ok(self.finish()));
+                    return Poll::Ready(Ok(self.finish(bucket)));
                 }
                 State::Closed(_) => {
-                    drop(self.finish());
+                    drop(self.finish(bucket));
                     return Poll::Ready(Err(AcquireError::Closed));
                 }
                 // Spinning is for the only waiter: others would keep the holder from running.
@@ -92,24 +92,30 @@ impl Waiter {
             }
             let may_spin = looking.as_ref().is_some_and(|looking| !looking.is_over());
             // SAFETY: the node is open and ours, and by the caller's promise pinned.
-            match unsafe { bucket.look(tag, &self.node, may_spin, cx.waker(), &mut fresh) } {
+            match unsafe { bucket.look(tag, &self.node, may_spin, cx.waker(), fresh.take()) } {
                 Found::Served | Found::Won => {}
                 Found::Again => {
                     spins = true;
                     looking.as_mut().map(Looking::pause);
                 }
-                Found::Waits => return pending(looking.as_ref()),
-                Found::NeedsWaker => fresh = Some(cx.waker().clone()),
+                Found::Waits(stale) => {
+                    drop(stale);
+                    return pending(looking.as_ref());
+                }
+                Found::NeedsWaker => fresh = Some(Fresh::new(cx, false)),
             }
         }
     }
 
     /// Ends a wait.
-    fn finish(&self) -> Option<Waker> {
+    fn finish(&self, bucket: &Bucket) -> Stale {
         // SAFETY: the node was opened and is in no queue, so it is ours.
         unsafe {
             self.node.close();
-            self.node.with(Fields::take_waker)
+            self.node.with(|fields| {
+                bucket.monitor.claimed(&mut fields.note);
+                Stale::of(fields)
+            })
         }
     }
 
@@ -128,7 +134,7 @@ impl Waiter {
                 }
                 State::Resume(_) | State::Closed(_) => {}
             }
-            let stale = self.finish();
+            let stale = self.finish(bucket);
             return panics.run(|| drop(stale));
         }
     }
@@ -173,14 +179,19 @@ pub struct AcquireKeys<P: Deref<Target: KeyedSet>, N: Tags> {
     held: usize,
     /// Whether another guard holds keys for as long as this waits.
     beside: bool,
+    /// Where it was made.
+    site: Site,
+    /// The record of the keys that are held during a wait.
+    waits: Record,
     waiter: Waiter,
 }
 
 impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
     #[inline(always)]
+    #[cfg_attr(feature = "diagnose", track_caller)]
     pub(super) fn new(set: P, tags: N) -> Self {
         // SAFETY: no key has to be entered, because `held` is 0.
-        unsafe { Self::holding(set, tags, 0) }
+        unsafe { Self::holding(set, tags, 0, Site::here()) }
     }
 
     /// As [`new`](Self::new), with the first `held` keys entered already.
@@ -189,15 +200,16 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
     ///
     /// They were entered for this future.
     #[inline(always)]
-    pub(super) unsafe fn holding(set: P, tags: N, held: usize) -> Self {
-        Self { parts: Some((set, tags)), held, beside: false, waiter: Waiter { node: Node::new() } }
+    pub(super) unsafe fn holding(set: P, tags: N, held: usize, site: Site) -> Self {
+        let waiter = Waiter { node: Node::new() };
+        Self { parts: Some((set, tags)), held, beside: false, site, waits: Record::NONE, waiter }
     }
 
     /// As [`new`](Self::new), on behalf of a guard that holds other keys of the set.
     #[inline]
-    pub(super) fn beside(set: P, tags: N) -> Self {
+    pub(super) fn beside(set: P, tags: N, site: Site) -> Self {
         let mut future = Self::new(set, tags);
-        future.beside = true;
+        (future.beside, future.site) = (true, site);
         future
     }
 
@@ -245,6 +257,7 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> AcquireKeys<P, N> {
         let Some((set, tags)) = &self.parts else { return };
         let buckets = set.buckets();
         let mut panics = Panics::default();
+        let _erased = buckets.monitor.released(&self.waits);
         if self.held < tags.count(buckets) {
             let (bucket, tag) = tags.at(self.held, buckets);
             self.waiter.cancel(bucket, tag, &mut panics);
@@ -271,10 +284,17 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> CheckedPoll for AcquireKeys<P, N> {
             let (bucket, tag) = tags.at(this.held, buckets);
             if !this.waiter.node.is_idle() || !bucket.enter_at_once::<N>(tag) {
                 let beside = this.beside || this.held > 0;
+                if this.waiter.node.is_idle() && !N::EVERY {
+                    drop(buckets.monitor.released(&this.waits));
+                    this.waits = buckets.monitor.waits(cx, this.site, &tags.all()[..this.held]);
+                }
                 // SAFETY: the waiter is pinned with this, and is cancelled when this is dropped.
-                match ready!(unsafe { this.waiter.poll(bucket, tag, beside, max_waiters, cx) }) {
+                let outcome =
+                    ready!(unsafe { this.waiter.poll(bucket, tag, beside, (max_waiters, this.site), cx) });
+                match outcome {
                     Ok(stale) => {
                         this.held += 1;
+                        drop(buckets.monitor.released(&this.waits));
                         // If that panics, what is held is released when this is dropped.
                         drop(stale);
                         continue;
@@ -290,7 +310,8 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> CheckedPoll for AcquireKeys<P, N> {
         }
         let (set, tags) = this.parts.take().expect(FINISHED);
         // SAFETY: all the keys are held, and this gives them to the guard.
-        Poll::Ready(Ok(unsafe { KeyedGuard::of(set, tags) }))
+        let guard = unsafe { KeyedGuard::of(set, tags) };
+        Poll::Ready(Ok(guard.watched(Taker::polling(cx, this.site))))
     }
 }
 

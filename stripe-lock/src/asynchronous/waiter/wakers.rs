@@ -6,10 +6,9 @@ use std::task::Context;
 use super::super::instrument::Task;
 use super::super::panics::Panics;
 use super::super::queue::Fields;
-use super::super::sealed::LockSet;
 
 /// The wakers of the task that polls.
-pub(super) struct Fresh {
+pub(in crate::asynchronous) struct Fresh {
     waker: std::task::Waker,
     /// `None` if the node has it already.
     #[cfg(feature = "diagnose")]
@@ -18,7 +17,7 @@ pub(super) struct Fresh {
 
 impl Fresh {
     #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
-    pub(super) fn new(cx: &Context<'_>, known: bool) -> Self {
+    pub(in crate::asynchronous) fn new(cx: &Context<'_>, known: bool) -> Self {
         Self {
             waker: cx.waker().clone(),
             #[cfg(feature = "diagnose")]
@@ -27,7 +26,7 @@ impl Fresh {
     }
 
     /// Replaces the previous ones, which are returned.
-    pub(super) fn set(self, fields: &mut Fields) -> Stale {
+    pub(in crate::asynchronous) fn set(self, fields: &mut Fields) -> Stale {
         Stale {
             waker: fields.set_waker(self.waker),
             #[cfg(feature = "diagnose")]
@@ -48,10 +47,7 @@ pub(in crate::asynchronous) struct Stale {
 
 impl Stale {
     /// The wakers of a waiter whose wait is over.
-    #[cfg_attr(not(feature = "diagnose"), allow(unused_variables))]
-    pub(super) fn of<S: LockSet>(fields: &mut Fields, set: &S) -> Self {
-        #[cfg(feature = "diagnose")]
-        set.queue().monitor.claimed(&mut fields.note);
+    pub(in crate::asynchronous) fn of(fields: &mut Fields) -> Self {
         Self {
             waker: fields.take_waker(),
             #[cfg(feature = "diagnose")]
