@@ -30,8 +30,9 @@ pub(super) const MOST: Duration = Duration::from_secs(5);
 enum Request {
     /// The rows of each text.
     Answer(Vec<String>),
-    /// The time to ask the texts of the last `Answer`, so many times.
-    Ask(u64),
+    /// The time to ask the texts of the last `Answer`, so many times. If `new`, each text has a comment that no text
+    /// had before.
+    Ask { times: u64, new: bool },
 }
 
 /// The sorted rows of each text, and the time that all took. `None` if one took longer than [`MOST`].
@@ -66,9 +67,10 @@ impl Asked {
         self.request(&Request::Answer(texts.to_vec()))
     }
 
-    /// The time to ask all texts of the last [`answers`](Self::answers) so many times.
-    pub(super) fn ask(&mut self, times: u64) -> Result<Duration, Failure> {
-        self.request(&Request::Ask(times))
+    /// The time to ask all texts of the last [`answers`](Self::answers) so many times. If they are `new` each time, no
+    /// store has parsed them before.
+    pub(super) fn ask(&mut self, times: u64, new: bool) -> Result<Duration, Failure> {
+        self.request(&Request::Ask { times, new })
     }
 
     fn request<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, Failure> {
@@ -100,7 +102,7 @@ pub(super) fn answer_in_this_process(engine: &QuadEngine, file: &Path, dir: &Pat
     store.load(file)?;
     store.checkpoint()?;
     reply(&true)?;
-    let mut texts = Vec::new();
+    let (mut texts, mut asked_before) = (Vec::new(), 0u64);
     for line in stdin().lines() {
         match serde_json::from_str(&line?)? {
             Request::Answer(asked) => {
@@ -114,10 +116,12 @@ pub(super) fn answer_in_this_process(engine: &QuadEngine, file: &Path, dir: &Pat
                 let answers: Answers = rows.map(|rows| (rows, start.elapsed()));
                 reply(&answers)?;
             }
-            Request::Ask(times) => {
+            Request::Ask { times, new } => {
                 let (token, start) = (CancellationToken::new(), Instant::now());
                 for _ in 0..times {
                     for text in &texts {
+                        asked_before += 1;
+                        let text = if new { &format!("{text} # {asked_before}") } else { text };
                         read(store.query(text, &token)?)?;
                     }
                 }

@@ -49,6 +49,9 @@ struct Options {
     /// Queries to ask: those whose names begin with one of these (all by default).
     #[arg(long, value_delimiter = ',')]
     questions: Vec<String>,
+    /// Ask each query with a comment that no query had before, so that no store has parsed its text.
+    #[arg(long)]
+    new_texts: bool,
     #[command(flatten)]
     measure: Measure,
     /// Loads FILE into the store NAME in DIR, for the process that measures this one.

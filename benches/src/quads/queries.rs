@@ -70,7 +70,7 @@ impl Results {
             let mut cases: Vec<_> = stores
                 .iter_mut()
                 .zip(&answered)
-                .filter_map(|(asked, took)| Some(asking(asked, (*took)?)))
+                .filter_map(|(asked, took)| Some(asking(asked, (*took)?, bench.options.new_texts)))
                 .collect();
             let compared = Comparison::measure(&mut cases, bench.plan, |_| ());
             let samples = |name: &str| compared.samples().iter().find(|samples| samples.label == name);
@@ -137,9 +137,9 @@ impl Took {
 }
 
 /// An operation asks all texts once. If it `took` longer than [`LONG`], a sample is one operation.
-fn asking(asked: &mut Asked, took: Duration) -> Case<'_> {
+fn asking(asked: &mut Asked, took: Duration, new: bool) -> Case<'_> {
     let name = asked.name;
-    let mut timed = move |times| asked.ask(times).expect("the store answered before");
+    let mut timed = move |times| asked.ask(times, new).expect("the store answered before");
     if took > LONG { Case::fixed(name, 1, move || timed(1)) } else { Case::new(name, timed) }
 }
 
