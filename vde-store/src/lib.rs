@@ -86,9 +86,11 @@ pub use engine::recovery::Recovery;
 pub use engine::stripes::{StripeHash, StripeHasher};
 pub use engine::value::{Metadata, UserMetadata, Value, ValueReader};
 pub use engine::view::ReadView;
+pub use engine::watching::Step;
 pub use faces::admin::{Health, Snapshot, Stats};
 pub use faces::asynchronous::{AsyncBatch, AsyncVde};
 pub use faces::batch::Batch;
+pub use faces::copying::CopyBatch;
 pub use faces::store::Vde;
 pub use faces::verify::{Progress, Report};
 

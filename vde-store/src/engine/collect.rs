@@ -132,7 +132,7 @@ impl Shared {
         };
         let origin = Some((origin, record.head.modified));
         self.log(
-            &[Write { key: record.key, content, user: record.user, origin, replaced: None }],
+            &[Write { key: record.key, content, user: record.user, origin, moves: true, replaced: None }],
             Durability::Buffered,
         )?;
         Ok(())

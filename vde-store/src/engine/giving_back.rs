@@ -158,7 +158,7 @@ impl Shared {
             let content = Content::Blob(&bytes, map.len);
             let origin = Some((origin, record.head.modified));
             self.log(
-                &[Write { key, content, user: record.user, origin, replaced: None }],
+                &[Write { key, content, user: record.user, origin, moves: true, replaced: None }],
                 Durability::Buffered,
             )
         })??;

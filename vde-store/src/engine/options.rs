@@ -92,6 +92,7 @@ pub struct VdeOptions {
     pub(crate) memory_map: bool,
     pub(crate) lock: Lock,
     pub(crate) watch_bytes: usize,
+    pub(crate) first_version: u64,
     /// Whether a writer may have the container open while this store reads it. It is set when the container is
     /// opened.
     pub(crate) beside_writer: bool,
@@ -131,6 +132,7 @@ impl VdeOptions {
             memory_map: true,
             lock: Lock::File,
             watch_bytes: 4 << 20,
+            first_version: 1,
             beside_writer: false,
             part_pieces: PART_PIECES,
             planted: Planted::default(),
@@ -354,6 +356,21 @@ impl VdeOptions {
         self
     }
 
+    /// The version of the first write, if the store is created: from 1 to 2^61. A copy of another store begins after
+    /// the versions that it contains, so that versions keep growing. Default 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::VdeOptions::new().first_version(100).in_memory()?;
+    /// assert_eq!(store.put("k", "v")?, 100);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn first_version(mut self, version: u64) -> Self {
+        self.first_version = version;
+        self
+    }
+
     /// Whether the store may run threads of its own. Default `true`. Without them, buffered writes are synced only by
     /// [`Vde::flush`](crate::Vde::flush), a checkpoint is made only by [`Vde::checkpoint`](crate::Vde::checkpoint),
     /// and a task that awaits a durable write syncs on the executor's thread.
@@ -416,6 +433,9 @@ impl VdeOptions {
         }
         if !(4 << 10..=1 << 30).contains(&self.watch_bytes) {
             return refuse("watch_bytes", "must be from 4 KiB to 1 GiB");
+        }
+        if !(1..=1 << 61).contains(&self.first_version) {
+            return refuse("first_version", "must be from 1 to 2^61");
         }
         if self.salvage && !self.read_only {
             return refuse("salvage", "needs read_only");

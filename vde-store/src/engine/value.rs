@@ -94,6 +94,23 @@ pub struct Metadata {
     pub user: UserMetadata,
 }
 
+impl Metadata {
+    /// The metadata of a value of another store, for [`CopyBatch::put`](crate::CopyBatch::put). The length and the
+    /// checksum are 0: they follow from the value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use vde_store::{Metadata, UserMetadata};
+    /// let metadata = Metadata::copied(7, SystemTime::UNIX_EPOCH, SystemTime::now(), UserMetadata::new());
+    /// assert_eq!(metadata.version, 7);
+    /// ```
+    pub fn copied(version: u64, created: SystemTime, modified: SystemTime, user: UserMetadata) -> Self {
+        Self { len: 0, created, modified, version, checksum: 0, user }
+    }
+}
+
 /// Names and values that a caller keeps with a value.
 ///
 /// # Examples

@@ -50,6 +50,8 @@ pub(crate) struct Write<'a> {
     pub(crate) user: &'a [u8],
     /// For a value that is moved or copied: its version and creation time, and its modification time.
     pub(crate) origin: Option<(Origin, u64)>,
+    /// Whether it only moves a value within the container, so that nothing changes for watchers.
+    pub(crate) moves: bool,
     /// The length of the replaced value, if the writer knows it.
     pub(crate) replaced: Option<u64>,
 }
@@ -63,7 +65,7 @@ const COUNTED_KEYS: usize = 1 << 14;
 
 impl<'a> Write<'a> {
     pub(crate) fn new(key: &'a [u8], content: Content<'a>) -> Self {
-        Self { key, content, user: &[], origin: None, replaced: None }
+        Self { key, content, user: &[], origin: None, moves: false, replaced: None }
     }
 
     fn draft(&self, now: u64, flags: u8, salt: u64) -> Draft<'a> {
@@ -163,7 +165,8 @@ impl Shared {
         let last = writes.len() - 1;
         let flags = |i: usize| if i > 0 { FLAG_PRIOR } else { 0 } | if i < last { FLAG_MORE } else { 0 };
         let entries = writes.iter().enumerate().map(|(i, write)| {
-            Entry::new(write.draft(now, flags(i), self.geometry.salt), write.target(), write.stored(now))
+            let draft = write.draft(now, flags(i), self.geometry.salt);
+            Entry::new(draft, write.target(), write.stored(now), write.moves)
         });
         let entries: Vec<_> = entries.collect();
         if writes.iter().any(Write::adds_something) {
@@ -206,7 +209,7 @@ impl Shared {
 
     /// The total length of the values of a range of keys. If there are too many keys to count, a length that makes a
     /// checkpoint due.
-    fn bytes_in(&self, from: &[u8], until: Option<&[u8]>) -> u64 {
+    pub(crate) fn bytes_in(&self, from: &[u8], until: Option<&[u8]>) -> u64 {
         let view = ReadView { layers: self.layers.load_full(), horizon: Horizon::LATEST };
         let until = until.map_or(Bound::Unbounded, |until| Bound::Excluded(until.into()));
         let mut entries = Entries::new(view, Bound::Included(from.into()), until);

@@ -5,12 +5,8 @@ use std::sync::Arc;
 
 use crate::container::device::Partial;
 use crate::container::error::{Error, Result};
-use crate::container::format::MAX_RECORD_VALUE;
-use crate::container::log::record::Origin;
 use crate::engine::entry::Entry;
 use crate::engine::options::{Durability, VdeOptions};
-use crate::engine::value::{encode_user, micros_from_time};
-use crate::engine::writes::{Content, Write};
 use crate::faces::opening::initialise;
 use crate::faces::store::Vde;
 
@@ -111,27 +107,8 @@ impl Vde {
 
     /// Puts an entry of another store with its metadata.
     fn adopt(&self, entry: &Entry) -> Result<()> {
-        let metadata = entry.metadata()?;
-        let user = encode_user(&metadata.user);
-        let created = micros_from_time(metadata.created);
-        let origin =
-            Some((Origin { version: metadata.version, created }, micros_from_time(metadata.modified)));
-        let shared = self.shared();
-        shared.throttle()?;
-        let write = |content| {
-            let _stripe = shared.stripes.lock(entry.key());
-            shared.log(
-                &[Write { key: entry.key(), content, user: &user, origin, replaced: None }],
-                Durability::Buffered,
-            )
-        };
-        if entry.len() <= MAX_RECORD_VALUE as u64 {
-            write(shared.prepare_value(&entry.value()?)?.content())?;
-        } else {
-            let (map, pending) = shared.write_blob(&[], &mut entry.reader()?)?;
-            write(Content::Blob(&map, pending.len))?;
-            pending.keep();
-        }
-        Ok(())
+        let mut batch = self.copy_batch();
+        batch.put(entry.key(), entry.reader()?, &entry.metadata()?)?;
+        batch.commit().map(drop)
     }
 }

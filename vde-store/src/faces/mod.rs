@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod asynchronous;
 pub(crate) mod backup;
 pub(crate) mod batch;
+pub(crate) mod copying;
 pub(crate) mod opening;
 pub(crate) mod reads;
 pub(crate) mod store;

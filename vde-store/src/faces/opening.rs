@@ -93,7 +93,9 @@ impl VdeOptions {
     }
 
     fn create_device(&self, path: &Path) -> Result<FileDevice> {
-        FileDevice::create_with(path, self.lock, |device| initialise(device, self.segment_size, 0))
+        FileDevice::create_with(path, self.lock, |device| {
+            initialise(device, self.segment_size, self.first_version - 1)
+        })
     }
 
     /// Opens the container on `device`. Creates it if the device is empty.
@@ -115,7 +117,7 @@ impl VdeOptions {
         self.validate()?;
         let empty = device.is_empty().map_err(|e| Error::io("measure the container", e))?;
         if empty && !self.read_only {
-            initialise(&*device, self.segment_size, 0)?;
+            initialise(&*device, self.segment_size, self.first_version - 1)?;
         }
         Vde::start(self, device)
     }

@@ -216,7 +216,21 @@ impl Vde {
         self.shared().recovery
     }
 
-    fn acknowledge(&self, seq: u64) -> Result<()> {
+    /// A number that is drawn when a container is created. With it, a program that keeps data about a store elsewhere
+    /// notices that another container has taken its place. A copy of the file has the same number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::Vde;
+    /// assert_ne!(Vde::in_memory()?.identity(), Vde::in_memory()?.identity());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn identity(&self) -> u64 {
+        self.shared().geometry.salt
+    }
+
+    pub(crate) fn acknowledge(&self, seq: u64) -> Result<()> {
         match self.durability {
             Durability::Sync => self.shared().wait_durable(seq),
             Durability::Buffered => Ok(()),

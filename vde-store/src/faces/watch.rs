@@ -3,6 +3,7 @@
 use crate::container::error::Result;
 use crate::container::log::watchers::Watch;
 use crate::engine::view::ReadView;
+use crate::engine::watching::Step;
 use crate::faces::store::Vde;
 
 impl Vde {
@@ -35,5 +36,55 @@ impl Vde {
     /// ```
     pub fn watch(&self) -> Result<(ReadView, Watch)> {
         self.shared().watch()
+    }
+
+    /// The durable changes that `watch`, a watch of this store, has not yielded yet, and a view of the store directly
+    /// after them. Use it to send the net effect of many changes elsewhere: read the values from the view. It waits
+    /// for nothing; buffered writes that are not synced yet are left for the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FellBehind`](crate::Error::FellBehind): see [`Watch`]; the watch has ended then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// let (_, mut watch) = store.watch()?;
+    /// store.put("k", "v")?;
+    /// let step = store.catch_up(&mut watch)?;
+    /// assert_eq!(*step.changes[0].key, *b"k");
+    /// assert!(store.catch_up(&mut watch)?.changes.is_empty());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn catch_up(&self, watch: &mut Watch) -> Result<Step> {
+        self.shared().catch_up(watch)
+    }
+
+    /// As [`watch`](Self::watch), continuing after an earlier version: every change after `version` is either in the
+    /// step or yielded by the watch. It returns `None` if that cannot be known: the store has no such version, or a
+    /// checkpoint has merged later changes into the index. Then start with a new [`watch`](Self::watch).
+    ///
+    /// The step may name keys whose values were only moved within the file. It reads all recent changes, and waits for
+    /// a checkpoint that is being made.
+    ///
+    /// # Errors
+    ///
+    /// As [`watch`](Self::watch).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// let first = store.put("k", "v")?;
+    /// store.put("l", "v")?;
+    /// let (step, watch) = store.watch_after(first)?.expect("there was no checkpoint");
+    /// assert_eq!(*step.changes[0].key, *b"l");
+    /// store.checkpoint()?;
+    /// assert!(store.watch_after(first)?.is_none());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn watch_after(&self, version: u64) -> Result<Option<(Step, Watch)>> {
+        self.shared().watch_after(version)
     }
 }

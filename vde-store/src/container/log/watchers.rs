@@ -67,6 +67,8 @@ pub struct Change {
     pub version: u64,
     /// What was done.
     pub kind: ChangeKind,
+    /// The length of the value in bytes, for a put.
+    pub len: u64,
     /// Whether no more changes of the same batch follow.
     pub ends_batch: bool,
 }
@@ -251,6 +253,23 @@ impl Watch {
         let state = self.watchers.state.lock();
         let known = state.changes.partition_point(|change| change.version <= version);
         self.next = self.next.max(state.dropped + known as u64);
+    }
+
+    /// All changes up to `version` that were not yielded, or [`Error::FellBehind`].
+    pub(crate) fn take_until(&mut self, version: u64) -> Result<Vec<Change>> {
+        let watchers = self.watchers.clone();
+        let state = watchers.state.lock();
+        let Some(from) = self.next.checked_sub(state.dropped).filter(|_| !self.has_ended) else {
+            self.has_ended = true;
+            return Err(Error::FellBehind);
+        };
+        // What was taken over was durable already, so it is not behind `version`.
+        let mut changes: Vec<_> = self.taken.drain(..).collect();
+        let new = state.changes.range(from as usize..);
+        let before = changes.len();
+        changes.extend(new.take_while(|change| change.version <= version).cloned());
+        self.next += (changes.len() - before) as u64;
+        Ok(changes)
     }
 
     /// The next change. Pending while no later change is durable.

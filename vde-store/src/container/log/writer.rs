@@ -81,26 +81,31 @@ pub(crate) struct Entry<'a> {
     draft: Draft<'a>,
     target: Target,
     stored: Option<Stored>,
+    /// Whether it only moves a value.
+    moves: bool,
     /// Its sequence number and where it was logged.
     place: (u64, Location),
 }
 
 impl<'a> Entry<'a> {
-    pub(crate) fn new(draft: Draft<'a>, target: Target, stored: Option<Stored>) -> Self {
-        Self { draft, target, stored, place: Default::default() }
+    pub(crate) fn new(draft: Draft<'a>, target: Target, stored: Option<Stored>, moves: bool) -> Self {
+        Self { draft, target, stored, moves, place: Default::default() }
     }
 
     /// The change for watchers. `None` if the record only moves a value.
     fn change(&self, ends_batch: bool) -> Option<watchers::Change> {
+        if self.moves {
+            return None;
+        }
         let (key, kind) = match (&self.target, &self.stored) {
-            (Target::Key(_), Some(Stored { origin: Some(_), .. })) => return None,
             (Target::Key(key), Some(_)) => (key, ChangeKind::Put),
             (Target::Key(key), None) => (key, ChangeKind::Delete),
             (Target::Range(from, until), _) => {
                 (from, ChangeKind::DeleteRange(until.as_deref().map(Arc::from)))
             }
         };
-        Some(watchers::Change { key: (**key).into(), version: self.place.0, kind, ends_batch })
+        let len = self.stored.as_ref().map_or(0, |stored| stored.len);
+        Some(watchers::Change { key: (**key).into(), version: self.place.0, kind, len, ends_batch })
     }
 
     /// How many bytes it takes in the log.

@@ -8,6 +8,7 @@ mod ranges;
 mod scan;
 mod slot;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -288,6 +289,21 @@ impl Memtable {
             self.merged.fetch_add(1, Relaxed);
             (entry.key().key.clone(), entry.value().clone())
         })
+    }
+
+    /// The keys and ranges that were changed by records whose numbers are in `seqs`, each with such a number and, for a
+    /// put, the length of the value. A key may occur several times.
+    pub(crate) fn changed_within(&self, seqs: RangeInclusive<u64>) -> Vec<(u64, Target, Option<u64>)> {
+        let keys = self.map.iter().filter(|entry| seqs.contains(&entry.key().seq)).map(|entry| {
+            let len = entry.value().stored.as_ref().map(|stored| stored.len);
+            (entry.key().seq, Target::Key(entry.key().key.clone()), len)
+        });
+        let mut changed: Vec<_> = keys.collect();
+        if let Some(ranges) = &*self.ranges.load() {
+            let target = |from: &[u8], until: Option<&[u8]>| Target::Range(from.into(), until.map(Box::from));
+            changed.extend(ranges.within(&seqs).map(|(from, until, seq)| (seq, target(from, until), None)));
+        }
+        changed
     }
 
     /// The part of `bytes` that corresponds to the share of changes that a checkpoint has read.

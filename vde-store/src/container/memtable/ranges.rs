@@ -1,7 +1,7 @@
 //! Ranges of keys that were deleted by one record each.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use super::{Change, Horizon, Location};
@@ -46,6 +46,19 @@ impl Ranges {
             let (newer, older) = erasures.split_at(place);
             *erasures = [newer, &[erasure], older].concat().into();
         }
+    }
+
+    /// The ranges that were deleted by records whose numbers are in `seqs`: the first key, the first key after the
+    /// range, and the number of the newest such record.
+    pub(crate) fn within(
+        &self,
+        seqs: &RangeInclusive<u64>,
+    ) -> impl Iterator<Item = (&[u8], Option<&[u8]>, u64)> {
+        self.cuts.iter().filter_map(move |(from, erasures)| {
+            let newest = erasures.iter().find(|erasure| seqs.contains(&erasure.seq))?;
+            let behind = self.cuts.range::<[u8], _>((Bound::Excluded(&**from), Bound::Unbounded)).next();
+            Some((&**from, behind.map(|(key, _)| &**key), newest.seq))
+        })
     }
 
     /// The deletions of `key`.
