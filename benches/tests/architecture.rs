@@ -32,7 +32,9 @@ fn no_crate_depends_on_a_crate_above_it() {
     assert!(dependencies["vde-store"].contains("stripe-lock"));
     assert!(dependencies["stripe-lock-dist"].contains("stripe-lock"));
     for (member, needs) in &dependencies {
-        assert!(!needs.contains("stripe-lock-dist"), "{member} must not depend on stripe-lock-dist");
+        for end in ["stripe-lock-dist", "vde-ship"] {
+            assert!(!needs.contains(end), "{member} must not depend on {end}");
+        }
     }
     assert!(dependencies["triple-store"].contains("vde-store"));
 }
@@ -94,6 +96,22 @@ fn the_distributed_locks_know_no_store() {
                 || path.ends_with(format!("{engine}.rs"));
             assert!(of_engine || !code.contains(client), "{} knows an engine", path.display());
         }
+    }
+}
+
+#[test]
+fn one_module_of_the_shipper_calls_object_stores() {
+    let needs = &dependencies()["vde-ship"];
+    for unknown in ["stripe-lock", "triple-store"] {
+        assert!(!needs.contains(unknown), "vde-ship must not depend on {unknown}");
+    }
+    assert!(needs.contains("vde-store"));
+    for path in sources(&root().join("vde-ship/src")) {
+        let code = fs::read_to_string(&path).expect("a source is text");
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let calls =
+            lines.filter(|line| line.contains("object_store::") && !line.contains("object_store::Error"));
+        assert!(path.ends_with("bucket.rs") || calls.count() == 0, "{} calls object stores", path.display());
     }
 }
 

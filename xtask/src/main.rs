@@ -33,9 +33,12 @@ fn steps(packages: &[String], nextest: bool) -> Vec<Step> {
     let mut scope: Vec<_> = packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]).collect();
     if packages.is_empty() {
         scope.push("--workspace".to_owned());
-    } else if packages.iter().all(|package| package != "benches" && package != "stripe-lock-dist") {
-        // The features of benches are contenders, some of which take minutes to build. One of stripe-lock-dist needs
-        // `protoc`.
+    } else if packages
+        .iter()
+        .all(|package| !["benches", "stripe-lock-dist", "vde-ship"].contains(&&**package))
+    {
+        // The features of benches are contenders, and those of vde-ship clouds: they take minutes to build. One of
+        // stripe-lock-dist needs `protoc`.
         scope.push("--all-features".to_owned());
     }
     let tests = if nextest { "nextest run --no-fail-fast" } else { "test --no-fail-fast" };

@@ -3,6 +3,7 @@
 mod bench;
 mod files;
 mod maintain;
+mod shipping;
 mod values;
 
 use std::ffi::OsString;
@@ -134,11 +135,27 @@ enum Command {
         /// The container
         store: PathBuf,
     },
+    /// Ship a store to an object store; needs the command vde-ship
+    #[command(disable_help_flag = true)]
+    Ship(ToShip),
+    /// Restore a store that was shipped; needs the command vde-ship
+    #[command(disable_help_flag = true)]
+    Restore(ToShip),
+    /// Follow a store that is shipped; needs the command vde-ship
+    #[command(disable_help_flag = true)]
+    Follow(ToShip),
     /// Measure how many puts per second a new store takes
     Bench(bench::Workload),
     /// Print a completion script for a shell
     #[command(alias = "completion")]
     Completions { shell: clap_complete::Shell },
+}
+
+/// What is passed on to `vde-ship`.
+#[derive(Args)]
+struct ToShip {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<OsString>,
 }
 
 impl Command {
@@ -156,7 +173,11 @@ impl Command {
             | Self::Checkpoint { store }
             | Self::Backup { store, .. }
             | Self::Compact { store } => Some(store),
-            Self::Bench(_) | Self::Completions { .. } => None,
+            Self::Ship(_)
+            | Self::Restore(_)
+            | Self::Follow(_)
+            | Self::Bench(_)
+            | Self::Completions { .. } => None,
         }
     }
 }
@@ -191,6 +212,8 @@ enum Failure {
     Io(String, io::Error),
     Missing(String),
     Damaged,
+    /// Another command has failed, and has said why.
+    Code(u8),
 }
 
 impl From<Error> for Failure {
@@ -244,6 +267,7 @@ fn main() -> ExitCode {
                 Failure::Io(place, error) => (1, format!("{place}: {error}")),
                 Failure::Missing(what) => (3, what),
                 Failure::Damaged => return ExitCode::from(4),
+                Failure::Code(code) => return ExitCode::from(code),
             };
             eprintln!("vde: {message}");
             ExitCode::from(code)
@@ -263,6 +287,9 @@ fn about(store: Option<&Path>, error: &Error) -> String {
 fn run(cli: &Cli) -> Result<(), Failure> {
     let json = cli.json;
     match &cli.command {
+        Command::Ship(to) => shipping::run("ship", &to.arguments),
+        Command::Restore(to) => shipping::run("restore", &to.arguments),
+        Command::Follow(to) => shipping::run("follow", &to.arguments),
         Command::Put { store, key, file, meta } => {
             values::put(store, key.as_encoded_bytes(), file, &meta.iter().cloned().collect())
         }

@@ -1,0 +1,243 @@
+//! The content of parts and bases: written in chunks, read as one stream. One or two chunks are in memory at a time.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use vde_store::{CopyBatch, ReadView, Vde};
+
+use crate::bucket::Bucket;
+use crate::error::{Error, Result};
+use crate::format::{Chunk, Entry, Record, checksum, chunk_name, encode_put};
+use crate::pending::{POSITION_KEY, Pending};
+
+/// Collects bytes, and hands them over in chunks.
+pub(crate) struct ChunkWriter {
+    bytes: Vec<u8>,
+    limit: usize,
+    full: mpsc::Sender<Vec<u8>>,
+}
+
+impl Write for ChunkWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(self.limit - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..len]);
+        if self.bytes.len() == self.limit {
+            let full = std::mem::take(&mut self.bytes);
+            self.full.blocking_send(full).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        }
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A value could not be written because the upload has ended, or could not be read from the store.
+fn writing(error: io::Error) -> Error {
+    match error.downcast::<vde_store::Error>() {
+        Ok(of_store) => of_store.into(),
+        Err(_) => Error::Closed,
+    }
+}
+
+impl ChunkWriter {
+    fn record(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_all(bytes).map_err(writing)
+    }
+
+    /// Writes everything in `view`.
+    pub(crate) fn base(&mut self, view: &ReadView) -> Result<()> {
+        for entry in view.list("") {
+            let entry = entry?;
+            if entry.key() != POSITION_KEY {
+                self.record(&encode_put(entry.key(), &entry.metadata()?))?;
+                io::copy(&mut entry.reader()?, self).map_err(writing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what leads to `view`, if nothing but `pending` has changed.
+    pub(crate) fn part(&mut self, view: &ReadView, pending: &Pending) -> Result<()> {
+        for range in pending.range_records() {
+            self.record(&range)?;
+        }
+        for key in pending.keys.keys() {
+            match view.metadata(key)? {
+                None => self.record(&Pending::deletion(key))?,
+                Some(metadata) => {
+                    self.record(&encode_put(key, &metadata))?;
+                    if let Some(mut reader) = view.reader(key)? {
+                        io::copy(&mut reader, self).map_err(writing)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A content that was uploaded: its chunks, and the rest.
+pub(crate) struct Uploaded {
+    chunks: Vec<Chunk>,
+    rest: Vec<u8>,
+}
+
+impl Entry {
+    pub(crate) fn fill(&mut self, Uploaded { chunks, rest }: Uploaded) {
+        (self.chunks, self.rest) = (chunks, rest);
+    }
+}
+
+/// How often a chunk is tried.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) tries: u32,
+    pub(crate) pause: Duration,
+}
+
+/// The result of work on another thread.
+pub(crate) async fn joined<T>(task: JoinHandle<Result<T>>) -> Result<T> {
+    finished(task.await)
+}
+
+/// The result of a task that has ended.
+pub(crate) fn finished<T>(task: Result<Result<T>, JoinError>) -> Result<T> {
+    match task {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Closed),
+        },
+    }
+}
+
+/// Uploads the chunks of the content that `write` writes, under the names that `entry` gives them.
+pub(crate) async fn upload(
+    bucket: &Bucket,
+    entry: &Entry,
+    chunk_bytes: usize,
+    patience: Patience,
+    write: impl FnOnce(&mut ChunkWriter) -> Result<()> + Send + 'static,
+) -> Result<Uploaded> {
+    let (full, mut chunks_to_put) = mpsc::channel(1);
+    let writing = spawn_blocking(move || {
+        let mut writer = ChunkWriter { bytes: Vec::new(), limit: chunk_bytes, full };
+        write(&mut writer)?;
+        Ok(writer.bytes)
+    });
+    let mut chunks = Vec::new();
+    while let Some(bytes) = chunks_to_put.recv().await {
+        let bytes = Bytes::from(bytes);
+        let name = chunk_name(entry.number, entry.attempt, chunks.len());
+        chunks.push(Chunk { len: bytes.len() as u64, sum: checksum(&bytes) });
+        let mut tries = 1;
+        while let Err(error) = bucket.put(&name, bytes.clone()).await {
+            if !error.is_passing() || tries >= patience.tries {
+                return Err(error);
+            }
+            tokio::time::sleep(patience.pause * tries).await;
+            tries += 1;
+        }
+    }
+    Ok(Uploaded { chunks, rest: joined(writing).await? })
+}
+
+/// Reads the content of entries, for a thread that may block.
+pub(crate) struct Content {
+    chunks: mpsc::Receiver<Result<Bytes>>,
+    now: Bytes,
+}
+
+impl Read for Content {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.now.is_empty() && !buf.is_empty() {
+            match self.chunks.blocking_recv() {
+                None => return Ok(0),
+                Some(chunk) => self.now = chunk.map_err(io::Error::other)?,
+            }
+        }
+        let len = buf.len().min(self.now.len());
+        buf[..len].copy_from_slice(&self.now.split_to(len));
+        Ok(len)
+    }
+}
+
+async fn chunk(bucket: &Bucket, entry: &Entry, index: usize) -> Result<Bytes> {
+    let name = chunk_name(entry.number, entry.attempt, index);
+    let bytes = bucket.get(&name).await?;
+    let found = Chunk { len: bytes.len() as u64, sum: checksum(&bytes) };
+    if found == entry.chunks[index] { Ok(bytes) } else { Err(Error::Damaged { object: name }) }
+}
+
+/// Fetches the content of an entry, a chunk ahead of its reader.
+pub(crate) fn fetch(bucket: &Bucket, entry: Entry) -> Content {
+    let (fetched, chunks) = mpsc::channel(1);
+    let bucket = bucket.clone();
+    tokio::spawn(async move {
+        for index in 0..entry.chunks.len() {
+            let chunk = chunk(&bucket, &entry, index).await;
+            let failed = chunk.is_err();
+            if fetched.send(chunk).await.is_err() || failed {
+                return;
+            }
+        }
+        // The reader may be gone.
+        let _ = fetched.send(Ok(entry.rest.into())).await;
+    });
+    Content { chunks, now: Bytes::new() }
+}
+
+/// The error of writing a value that was read from a [`Content`].
+fn copying(error: vde_store::Error) -> Error {
+    if let vde_store::Error::Io { source, .. } = &error
+        && let Some(own) = source.get_ref().and_then(|inner| inner.downcast_ref::<Error>())
+    {
+        return own.clone();
+    }
+    error.into()
+}
+
+/// Calls `each` with every record of `content`, and a reader of its value.
+pub(crate) fn records(
+    content: &mut Content,
+    object: &str,
+    mut each: impl FnMut(Record, &mut io::Take<&mut Content>) -> Result<()>,
+) -> Result<()> {
+    while let Some(record) = Record::read(content).map_err(|e| Error::of_read(e, object))? {
+        let len = if let Record::Put { len, .. } = &record { *len } else { 0 };
+        let mut value = content.take(len);
+        each(record, &mut value)?;
+        if value.limit() > 0 {
+            return Err(Error::Damaged { object: object.into() });
+        }
+    }
+    Ok(())
+}
+
+/// Applies a content to `store`, in batches of about `limit` bytes. Returns the last batch, for the caller to commit.
+pub(crate) fn apply(store: &Vde, content: &mut Content, object: &str, limit: u64) -> Result<CopyBatch> {
+    let mut batch = store.copy_batch();
+    records(content, object, |record, value| {
+        match record {
+            Record::Put { key, metadata, .. } => {
+                batch.put(key, value, &metadata).map_err(copying)?;
+            }
+            Record::Delete { key } => {
+                batch.delete(key);
+            }
+            Record::DeleteRange { from, until } => {
+                batch.delete_range(from, until.as_deref());
+            }
+        }
+        if batch.bytes() > limit {
+            std::mem::replace(&mut batch, store.copy_batch()).commit()?;
+        }
+        Ok(())
+    })?;
+    Ok(batch)
+}

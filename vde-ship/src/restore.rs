@@ -1,0 +1,271 @@
+//! Restoring a store: a base, and the parts after it up to a point.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use futures_util::StreamExt;
+use tokio::task::spawn_blocking;
+use vde_store::{Durability, Vde, VdeOptions};
+
+use crate::bucket::Bucket;
+use crate::content::{apply, fetch, joined};
+use crate::error::{Error, Result};
+use crate::format::{BASES, Entry, LOG, micros, numbered, time_of};
+use crate::log::{End, read};
+
+/// The point to restore. Every part is one point.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// let an_hour_ago = vde_ship::Point::Time(SystemTime::now() - Duration::from_hours(1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Point {
+    /// The newest point.
+    Newest,
+    /// The newest point that has no write after this version.
+    Version(u64),
+    /// The newest point that was shipped from a store as it was at this time or before.
+    Time(SystemTime),
+}
+
+impl Point {
+    fn includes(self, entry: &Entry) -> bool {
+        match self {
+            Self::Newest => true,
+            Self::Version(version) => entry.version <= version,
+            Self::Time(time) => entry.time <= micros(time),
+        }
+    }
+}
+
+/// What was restored.
+///
+/// # Examples
+///
+/// See [`restore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The store has exactly the writes up to this version.
+    pub version: u64,
+    /// When the shipped store was like that.
+    pub time: SystemTime,
+    /// How many entries of the log were applied to the base.
+    pub entries: u64,
+}
+
+/// How many entries are fetched at the same time.
+const AHEAD: usize = 8;
+/// The bytes of a batch. Nobody sees the store before all of it is there.
+const BATCH: u64 = 8 << 20;
+
+/// The newest base that is in the point.
+async fn base_for(bucket: &Bucket, point: Point) -> Result<Entry> {
+    for number in bucket.numbers(BASES, 0).await?.into_iter().rev() {
+        match read(bucket, &numbered(BASES, number)).await {
+            Ok((base, _)) if point.includes(&base) => return Ok(base),
+            Ok(_) | Err(Error::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::NoBase)
+}
+
+/// The end of the log at the point, for a store that begins with `base`.
+async fn end_at(bucket: &Bucket, base: &Entry, point: Point) -> Result<End> {
+    let mut end = End::of_base(base);
+    let Some(last) = bucket.numbers(LOG, base.number).await?.last().copied() else { return Ok(end) };
+    // Within a history, versions and times only grow. So the entries that belong to the point come first.
+    let (mut first_out, mut number) = (last + 1, last);
+    while end.next < first_out {
+        let (entry, sum) = read(bucket, &numbered(LOG, number)).await?;
+        if entry.history == base.history && point.includes(&entry) {
+            end = End::after(&entry, sum);
+        } else {
+            first_out = number;
+        }
+        number = end.next.midpoint(first_out);
+    }
+    Ok(end)
+}
+
+/// Applies `base` and the entries up to `end` to an empty store. Returns how many entries these are.
+async fn load(bucket: &Bucket, store: &Vde, base: Entry, end: End) -> Result<u64> {
+    let mut at = End::of_base(&base);
+    let first = base.number;
+    put(bucket, store, base, BASES).await?;
+    let entries = futures_util::stream::iter(first..end.next)
+        .map(|number| async move { read(bucket, &numbered(LOG, number)).await });
+    let mut entries = std::pin::pin!(entries.buffered(AHEAD));
+    while let Some(entry) = entries.next().await {
+        let (entry, sum) = entry?;
+        at.advance(&entry, sum)?;
+        put(bucket, store, entry, LOG).await?;
+    }
+    Ok(end.next - first)
+}
+
+/// Applies the content of an entry to `store`.
+async fn put(bucket: &Bucket, store: &Vde, entry: Entry, folder: &str) -> Result<()> {
+    if entry.len() == 0 {
+        return Ok(());
+    }
+    let (store, object) = (store.clone(), numbered(folder, entry.number));
+    let mut content = fetch(bucket, entry);
+    joined(spawn_blocking(move || {
+        apply(&store, &mut content, &object, BATCH)?.commit()?;
+        Ok(())
+    }))
+    .await
+}
+
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".restoring");
+    name.into()
+}
+
+/// Makes the renaming of a file durable.
+fn sync_folder(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| Error::file("sync", folder, e))?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Restores a point into the store that `open` opens. `skip`: how many versions lie between the point and the first
+/// version of the restored store's own writes.
+async fn restore_as(
+    bucket: &Bucket,
+    point: Point,
+    skip: u64,
+    open: impl FnOnce(VdeOptions) -> Result<Vde> + Send + 'static,
+) -> Result<(Vde, End, u64)> {
+    let base = base_for(bucket, point).await?;
+    let end = end_at(bucket, &base, point).await?;
+    let options = VdeOptions::new().first_version(end.version + 1 + skip);
+    let store = joined(spawn_blocking(move || open(options))).await?;
+    let entries = load(bucket, &store.with_durability(Durability::Buffered), base, end).await?;
+    Ok((store, end, entries))
+}
+
+/// Restores a point into a store that `open` creates with the given options, and perhaps more of them: in memory, or on
+/// a device of your own. It must be empty. The store is returned open, and its contents may not be durable yet. Use
+/// [`restore`] for a file.
+///
+/// # Errors
+///
+/// As [`restore`]; the errors of `open`.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the store has a part of the contents.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let bucket = vde_ship::Bucket::new(std::sync::Arc::new(object_store::memory::InMemory::new()), "");
+/// # let store = vde_store::Vde::in_memory()?;
+/// # store.put("k", "v")?;
+/// # vde_ship::ship_once(&store, &bucket).await?;
+/// use vde_ship::{Point, restore_with};
+/// let (store, restored) = restore_with(&bucket, Point::Newest, |options| options.in_memory()).await?;
+/// assert_eq!(store.get("k")?.unwrap(), b"v");
+/// # Ok(()) }
+/// ```
+pub async fn restore_with(
+    bucket: &Bucket,
+    point: Point,
+    open: impl FnOnce(VdeOptions) -> vde_store::Result<Vde> + Send + 'static,
+) -> Result<(Vde, Restored)> {
+    let (store, end, entries) = restore_as(bucket, point, 0, |options| Ok(open(options)?)).await?;
+    Ok((store, Restored { version: end.version, time: time_of(end.time), entries }))
+}
+
+/// Restores a point to the file `path`, and replaces what is there. `finish` is called with the store before it is
+/// closed.
+pub(crate) async fn restore_over(
+    bucket: &Bucket,
+    path: &Path,
+    point: Point,
+    skip: u64,
+    finish: impl FnOnce(&Vde, End) -> Result<()> + Send + 'static,
+) -> Result<Restored> {
+    let (part, path) = (partial(path), path.to_owned());
+    let creating = part.clone();
+    let open = move |options: VdeOptions| match fs::remove_file(&creating) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", &creating, error)),
+        _ => Ok(options.create(&creating)?),
+    };
+    let loaded = restore_as(bucket, point, skip, open).await;
+    joined(spawn_blocking(move || {
+        let finished = loaded.and_then(|(store, end, entries)| {
+            finish(&store, end)?;
+            store.close()?;
+            fs::rename(&part, &path).map_err(|e| Error::file("rename", &part, e))?;
+            sync_folder(&path)?;
+            Ok(Restored { version: end.version, time: time_of(end.time), entries })
+        });
+        if finished.is_err() {
+            // The error is reported, and the next attempt removes the file.
+            let _ = fs::remove_file(&part);
+        }
+        finished
+    }))
+    .await
+}
+
+/// Restores a store from what was shipped, as it was at `point`, into a new file at `path`.
+///
+/// The file appears once it is whole and durable. Until then, it is at a path that ends in `.restoring`; a crash leaves
+/// that file behind, and the next restore to `path` removes it. Values keep their versions, times and user metadata.
+/// The restored store is an ordinary one: to ship it in turn, use another prefix, or the same, where it takes over
+/// with a new base.
+///
+/// # Errors
+///
+/// [`Error::NoBase`] if the point is not there; [`Error::File`] if `path` exists already or cannot be written;
+/// [`Error::Damaged`], [`Error::Missing`], [`Error::Objects`], [`Error::Store`].
+///
+/// # Cancel safety
+///
+/// If the future is dropped, `path` does not appear, or it appears whole.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use vde_ship::{Bucket, Point, Shipper, restore};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let bucket = Bucket::new(std::sync::Arc::new(object_store::memory::InMemory::new()), "");
+/// let store = vde_store::Vde::in_memory()?;
+/// let shipper = Shipper::new(&store, bucket.clone()).await?;
+/// let first = store.put("k", "1")?;
+/// shipper.wait(first).await?;
+/// shipper.wait(store.put("k", "2")?).await?;
+///
+/// let path = dir.path().join("restored.vde");
+/// assert_eq!(restore(&bucket, &path, Point::Version(first)).await?.version, first);
+/// assert_eq!(vde_store::Vde::open(&path)?.get("k")?.unwrap(), b"1");
+/// # Ok(()) }
+/// ```
+pub async fn restore(bucket: &Bucket, path: impl AsRef<Path>, point: Point) -> Result<Restored> {
+    let path = path.as_ref();
+    if path.exists() {
+        return Err(Error::file("create", path, ErrorKind::AlreadyExists.into()));
+    }
+    restore_over(bucket, path, point, 0, |_, _| Ok(())).await
+}
