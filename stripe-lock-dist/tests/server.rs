@@ -38,6 +38,8 @@ macro_rules! over {
 
 #[cfg(feature = "postgres")]
 over!(postgres, crate::support::postgres::Server);
+#[cfg(feature = "postgres")]
+over!(pooler, crate::support::pooler::Pooled);
 #[cfg(feature = "etcd")]
 over!(etcd, crate::support::etcd::Etcd);
 

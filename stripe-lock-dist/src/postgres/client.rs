@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -19,9 +19,6 @@ const POLL: Duration = Duration::from_millis(25);
 /// The longest that a call may take before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The payload of the message that a client sends to itself.
-const PING: &str = "ping";
-
 pub(super) struct PgClient {
     space: i32,
     id: String,
@@ -30,7 +27,8 @@ pub(super) struct PgClient {
     commands: Arc<Link>,
     /// Renews the lease, and receives notifications. So no wait for a stripe's row delays a renewal.
     control: Arc<Link>,
-    /// Whether the control connection receives what is sent to this client. Behind a pooler it does not.
+    /// Whether the control connection receives what is sent to this client. Behind a pooler it does not, because each
+    /// transaction may get another session.
     heard: Arc<AtomicBool>,
     tickets: Mutex<Tickets>,
     listening: AbortHandle,
@@ -47,17 +45,21 @@ impl PgClient {
     pub(super) async fn join(engine: Arc<Postgres>, space: &Space, wake: Wake) -> Result<Joined, Error> {
         let config = engine.config(space);
         let heard = Arc::new(AtomicBool::new(false));
+        // A pooler may deliver messages for other clients too. So the message to oneself is the own id.
+        let own_id = Arc::new(OnceLock::<String>::new());
         let notified: Notified = {
-            let (heard, wake) = (heard.clone(), wake.clone());
+            let (heard, wake, own_id) = (heard.clone(), wake.clone(), own_id.clone());
             Arc::new(move |payload| match payload.parse() {
                 Ok(ticket) => wake(Woken::Ticket(ticket)),
-                Err(_) if payload == PING => heard.store(true, Ordering::Relaxed),
+                Err(_) if own_id.get().is_some_and(|id| id == payload) => {
+                    heard.store(true, Ordering::Relaxed);
+                }
                 Err(_) => {}
             })
         };
         let nothing: Notified = Arc::new(|_| {});
         let link = |notified, patience| {
-            Arc::new(Link::new(engine.connect.clone(), config.clone(), notified, patience))
+            Arc::new(Link::new(engine.connect.clone(), config.clone(), notified, patience, heard.clone()))
         };
         let (commands, control) =
             (link(nothing, space.ttl.min(PATIENCE)), link(notified, (space.ttl / 3).min(PATIENCE)));
@@ -87,6 +89,7 @@ impl PgClient {
         };
         let seed =
             seed.try_into().map_err(|_| Error::Refused("the namespace has a seed of another size".into()))?;
+        own_id.get_or_init(|| id.clone());
         let listening =
             tokio::spawn(listen(control.clone(), commands.clone(), id.clone(), heard.clone(), wake));
         let client = Self {
@@ -251,7 +254,7 @@ async fn listen(control: Arc<Link>, commands: Arc<Link>, id: String, heard: Arc<
         {
             // Sent by the other connection. If a pooler gave the subscription to another session, this does not arrive
             // here.
-            let ping = "SELECT pg_notify('stripe_lock_' || $1, 'ping')";
+            let ping = "SELECT pg_notify('stripe_lock_' || $1, $1)";
             let _ = commands.rows(ping, &[(&id, Type::TEXT)]).await;
             // What was sent to the last connection may be lost.
             wake(Woken::All);

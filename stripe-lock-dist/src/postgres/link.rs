@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, Row, Socket, Statement};
@@ -75,21 +74,27 @@ pub(super) struct Link {
     open: Mutex<Option<Arc<Open>>>,
     /// The longest that a call may take.
     patience: Duration,
-    /// Whether a pooler gives each statement another session, so that none stays prepared.
-    unprepared: AtomicBool,
+    /// Whether each connection is known to have a session of its own, in which statements stay prepared.
+    own_session: Arc<AtomicBool>,
     /// How many connections have failed in the middle of a call.
     failures: AtomicU64,
 }
 
 impl Link {
-    pub(super) fn new(connect: Connect, config: Config, notified: Notified, patience: Duration) -> Self {
+    pub(super) fn new(
+        connect: Connect,
+        config: Config,
+        notified: Notified,
+        patience: Duration,
+        own_session: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             connect,
             config,
             notified,
             open: Mutex::default(),
             patience,
-            unprepared: AtomicBool::new(false),
+            own_session,
             failures: AtomicU64::new(0),
         }
     }
@@ -158,22 +163,14 @@ impl Link {
         statement: &'static str,
         with: &[Parameter<'_>],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        if !self.unprepared.load(Ordering::Relaxed) {
-            let prepared = open.prepared.lock().await.get(statement).cloned();
-            let rows = match prepared {
-                Some(prepared) => Self::execute(open, &prepared, with).await,
-                None => self.prepare(open, statement, with).await,
-            };
-            // A pooler gave the statement another session than the one that it was prepared in.
-            let elsewhere = [&SqlState::INVALID_SQL_STATEMENT_NAME, &SqlState::DUPLICATE_PSTATEMENT];
-            match rows {
-                Err(error) if error.code().is_some_and(|code| elsewhere.contains(&code)) => {
-                    self.unprepared.store(true, Ordering::Relaxed);
-                }
-                rows => return rows,
-            }
+        if !self.own_session.load(Ordering::Relaxed) {
+            return open.client.query_typed(statement, with).await;
         }
-        open.client.query_typed(statement, with).await
+        let prepared = open.prepared.lock().await.get(statement).cloned();
+        match prepared {
+            Some(prepared) => Self::execute(open, &prepared, with).await,
+            None => self.prepare(open, statement, with).await,
+        }
     }
 
     async fn prepare(

@@ -7,6 +7,8 @@ pub(crate) mod history;
 pub(crate) mod memory;
 pub(crate) mod planted;
 #[cfg(all(feature = "postgres", target_os = "linux"))]
+pub(crate) mod pooler;
+#[cfg(all(feature = "postgres", target_os = "linux"))]
 pub(crate) mod postgres;
 #[cfg(all(any(feature = "postgres", feature = "etcd"), target_os = "linux"))]
 pub(crate) mod proxy;

@@ -157,7 +157,7 @@ fn spawn(programs: &Path, dir: &Path) -> Child {
     postgres.stdout(log.try_clone().unwrap()).stderr(log).current_dir(dir).spawn().unwrap()
 }
 
-fn as_user(mut command: Command) -> Command {
+pub(crate) fn as_user(mut command: Command) -> Command {
     if let Some((user, group)) = other_user() {
         command.gid(group).uid(user);
     }
