@@ -103,6 +103,13 @@ pub enum Taken {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
+    /// This ticket holds its stripes, so `take` need not be called again.
+    Granted {
+        /// The ticket.
+        ticket: i64,
+        /// The first of its fences.
+        fence: i64,
+    },
     /// This ticket may hold its stripes by now.
     Ticket(i64),
     /// Any ticket may hold its stripes by now, because messages may have been lost.

@@ -50,7 +50,7 @@ pub(crate) struct Worker {
     runtime: Handle,
     standing: watch::Sender<Standing>,
     /// How to wake each ticket that may be in a queue.
-    waiting: Mutex<HashMap<i64, Arc<Notify>>>,
+    waiting: Mutex<HashMap<i64, Arc<Bell>>>,
     /// The name of the next ticket. Names are never used again, so a call that arrives late affects no other ticket.
     next_ticket: AtomicI64,
 }
@@ -184,12 +184,18 @@ impl Worker {
     fn wake(&self, whom: Woken) {
         let waiting = self.waiting();
         match whom {
-            Woken::Ticket(ticket) => waiting.get(&ticket).into_iter().for_each(|ticket| ticket.notify_one()),
-            Woken::All => waiting.values().for_each(|ticket| ticket.notify_one()),
+            Woken::Granted { ticket, fence } => waiting.get(&ticket).into_iter().for_each(|ticket| {
+                ticket.fence.store(fence, Ordering::Relaxed);
+                ticket.woken.notify_one();
+            }),
+            Woken::Ticket(ticket) => {
+                waiting.get(&ticket).into_iter().for_each(|ticket| ticket.woken.notify_one());
+            }
+            Woken::All => waiting.values().for_each(|ticket| ticket.woken.notify_one()),
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<i64, Arc<Notify>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<i64, Arc<Bell>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -227,13 +233,17 @@ impl Worker {
                 () = reply.closed() => return Ok(None),
             };
             let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-            let waiting = Waiting { worker: self, ticket, woken: Arc::default() };
-            self.waiting().insert(ticket, waiting.woken.clone());
+            let waiting = Waiting { worker: self, ticket, bell: Arc::default() };
+            self.waiting().insert(ticket, waiting.bell.clone());
             let mut grant =
                 Grant { member, ticket, stripes: stripes.clone(), fence: 0, since: Instant::now() };
             let member = grant.member.clone();
             loop {
-                let pause = match member.client.take(ticket, stripes, wait).await {
+                let taken = match waiting.bell.fence.load(Ordering::Relaxed) {
+                    0 => member.client.take(ticket, stripes, wait).await,
+                    fence => Ok(Taken::Granted(fence)),
+                };
+                let pause = match taken {
                     Ok(Taken::Granted(_)) if !member.lease.is_held() => break,
                     Ok(Taken::Granted(fence)) => {
                         (grant.fence, grant.since) = (fence, Instant::now());
@@ -253,7 +263,7 @@ impl Worker {
                     }
                 };
                 tokio::select! {
-                    () = waiting.woken.notified() => {}
+                    () = waiting.bell.woken.notified() => {}
                     () = sleep(pause) => {}
                     () = member.lease.lost() => break,
                     () = reply.closed() => {
@@ -323,11 +333,19 @@ impl Worker {
     }
 }
 
+/// How the engine reaches a ticket that waits.
+#[derive(Default)]
+struct Bell {
+    woken: Notify,
+    /// The fence with which the ticket was granted, or 0. Set before `woken`, and read after it or by chance earlier.
+    fence: AtomicI64,
+}
+
 /// A ticket that can be woken, until this is dropped.
 struct Waiting<'a> {
     worker: &'a Worker,
     ticket: i64,
-    woken: Arc<Notify>,
+    bell: Arc<Bell>,
 }
 
 impl Drop for Waiting<'_> {

@@ -19,6 +19,9 @@ const POLL: Duration = Duration::from_millis(25);
 /// The longest that a call may take before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The payload of the message that a client sends to itself.
+const PING: &str = "ping";
+
 pub(super) struct PgClient {
     space: i32,
     id: String,
@@ -45,19 +48,22 @@ impl PgClient {
     pub(super) async fn join(engine: Arc<Postgres>, space: &Space, wake: Wake) -> Result<Joined, Error> {
         let config = engine.config(space);
         let heard = Arc::new(AtomicBool::new(false));
-        // A pooler may deliver messages for other clients too. So the message to oneself is the own id.
-        let own_id = Arc::new(OnceLock::<String>::new());
+        // A pooler may deliver messages for other clients too.
+        let own_channel = Arc::new(OnceLock::<String>::new());
         let notified: Notified = {
-            let (heard, wake, own_id) = (heard.clone(), wake.clone(), own_id.clone());
-            Arc::new(move |payload| match payload.parse() {
-                Ok(ticket) => wake(Woken::Ticket(ticket)),
-                Err(_) if own_id.get().is_some_and(|id| id == payload) => {
-                    heard.store(true, Ordering::Relaxed);
+            let (heard, wake, own_channel) = (heard.clone(), wake.clone(), own_channel.clone());
+            Arc::new(move |channel, payload| {
+                if own_channel.get().is_none_or(|own| own != channel) {
+                    return;
                 }
-                Err(_) => {}
+                match payload.split_once(' ').map(|(ticket, fence)| (ticket.parse(), fence.parse())) {
+                    Some((Ok(ticket), Ok(fence))) => wake(Woken::Granted { ticket, fence }),
+                    _ if payload == PING => heard.store(true, Ordering::Relaxed),
+                    _ => payload.parse().into_iter().for_each(|ticket| wake(Woken::Ticket(ticket))),
+                }
             })
         };
-        let nothing: Notified = Arc::new(|_| {});
+        let nothing: Notified = Arc::new(|_, _| {});
         let link = |notified, patience| {
             Arc::new(Link::new(engine.connect.clone(), config.clone(), notified, patience, heard.clone()))
         };
@@ -89,7 +95,7 @@ impl PgClient {
         };
         let seed =
             seed.try_into().map_err(|_| Error::Refused("the namespace has a seed of another size".into()))?;
-        own_id.get_or_init(|| id.clone());
+        own_channel.get_or_init(|| format!("stripe_lock_{id}"));
         let listening =
             tokio::spawn(listen(control.clone(), commands.clone(), id.clone(), heard.clone(), wake));
         let client = Self {
@@ -254,7 +260,7 @@ async fn listen(control: Arc<Link>, commands: Arc<Link>, id: String, heard: Arc<
         {
             // Sent by the other connection. If a pooler gave the subscription to another session, this does not arrive
             // here.
-            let ping = "SELECT pg_notify('stripe_lock_' || $1, $1)";
+            let ping = "SELECT pg_notify('stripe_lock_' || $1, 'ping')";
             let _ = commands.rows(ping, &[(&id, Type::TEXT)]).await;
             // What was sent to the last connection may be lost.
             wake(Woken::All);

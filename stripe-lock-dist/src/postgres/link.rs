@@ -17,8 +17,8 @@ use tokio_postgres::{AsyncMessage, Client, Config, Row, Socket, Statement};
 use super::classify;
 use crate::error::Error;
 
-/// The function that is called with the payload of each notification.
-pub(super) type Notified = Arc<dyn Fn(&str) + Send + Sync>;
+/// The function that is called with the channel and the payload of each notification.
+pub(super) type Notified = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 type Connected = Result<(Client, Pin<Box<dyn Future<Output = ()> + Send>>), tokio_postgres::Error>;
 
@@ -41,7 +41,7 @@ where
                 loop {
                     match connection.poll_message(cx) {
                         Poll::Ready(Some(Ok(AsyncMessage::Notification(message)))) => {
-                            notified(message.payload());
+                            notified(message.channel(), message.payload());
                         }
                         Poll::Ready(Some(Ok(_))) => {}
                         // The pending call of `client` gets the error.

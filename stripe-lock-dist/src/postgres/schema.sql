@@ -141,7 +141,7 @@ $$;
 
 -- Grants the stripes to the first tickets in their queues. The caller has locked the rows of the stripes. A ticket that
 -- also needs other stripes is only notified, because their rows would have to be locked out of order. The caller's own
--- ticket gets no message. Each grant has 1,024 fences: one for each hand-over inside the process.
+-- ticket gets no message. A message names the ticket, and its fence if it was granted. Each grant has 1,024 fences: one for each hand-over inside the process.
 CREATE OR REPLACE FUNCTION stripe_lock_1.serve(a_space integer, a_stripes integer[], a_client uuid, a_ticket bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -170,7 +170,8 @@ BEGIN
                 WHERE q.space = a_space AND q.stripe = ANY (w.stripes) AND q.turn = w.turn;
         END IF;
         IF (w.client, w.ticket) <> (a_client, a_ticket) THEN
-            PERFORM pg_notify('stripe_lock_' || w.client, w.ticket::text);
+            PERFORM pg_notify('stripe_lock_' || w.client,
+                w.ticket || CASE WHEN w.stripes <@ a_stripes THEN ' ' || v_top + 1024 ELSE '' END);
         END IF;
     END LOOP;
 END $$;

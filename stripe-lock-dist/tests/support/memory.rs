@@ -100,7 +100,7 @@ impl State {
                 self.tail += i64::from(TURNS);
                 self.fences.insert(*ticket, self.tail);
                 self.holders.extend(stripes.iter().map(|stripe| (*stripe, *ticket)));
-                self.clients[&ticket.0].1(Woken::Ticket(ticket.1));
+                self.clients[&ticket.0].1(Woken::Granted { ticket: ticket.1, fence: self.tail });
             }
             claimed.extend(stripes);
         }

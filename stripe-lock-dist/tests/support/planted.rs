@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stripe_lock_dist::engine::{Answer, Client, Engine, Joined, Space, Taken, Wake};
+use stripe_lock_dist::engine::{Answer, Client, Engine, Joined, Space, Taken, Wake, Woken};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bug {
@@ -60,7 +60,12 @@ impl<E: Engine> Engine for Planted<E> {
                 if self.bug == Bug::RenewalThatLies {
                     space.ttl = Duration::from_millis(200);
                 }
-                let joined = self.engine.join(&space, wake).await?;
+                // Each ticket asks for its grant, so that the bug is in the answer.
+                let ask: Wake = Arc::new(move |whom| match whom {
+                    Woken::Granted { ticket, .. } => wake(Woken::Ticket(ticket)),
+                    whom => wake(whom),
+                });
+                let joined = self.engine.join(&space, ask).await?;
                 self.process.seed.get_or_init(|| joined.seed);
                 Ok(Arc::from(joined.client))
             };
