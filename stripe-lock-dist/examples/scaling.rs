@@ -73,6 +73,17 @@ async fn measure(
     for _ in 0..processes {
         sets.push(connect(address, stripes).await?);
     }
+    // The first calls prepare the statements.
+    let warm_up = sets.iter().cloned().map(|locks| {
+        tokio::spawn(async move {
+            for key in 0..4 {
+                locks.lock(&key).await.expect("the server answers").release().await.expect("it is held");
+            }
+        })
+    });
+    for task in warm_up.collect::<Vec<_>>() {
+        task.await?;
+    }
     let start = Instant::now();
     let tasks = sets.into_iter().zip(1_u32..).map(|(locks, mut seed)| {
         tokio::spawn(async move {

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the task is told.
 enum Order {
-    /// Wake `ticket` when `key` is deleted at `from` or later.
+    /// Wake `ticket` when `key` is deleted, or was deleted at `from` or later.
     Watch { ticket: i64, key: String, from: i64 },
     /// `ticket` waits no more.
     Forget(i64),
@@ -29,11 +29,15 @@ enum Order {
 /// |---|---|---|
 /// | none | [`on`](Self::on) | on that key |
 /// | on a key | [`on`](Self::on) another one | on the other one |
+/// | on a key | the watch began, and there were changes since the ticket looked | the same; the ticket is woken |
 /// | on a key | the key is deleted, or the server ends the watch | none; the ticket is woken |
 /// | on a key | the stream fails | none; all tickets are woken |
 /// | on a key | [`forget`](Self::forget) | none |
 ///
 /// A ticket that is woken asks who is ahead of it now, so waking it once too often is harmless.
+///
+/// A watch begins with the changes after it was created. A watch that begins with earlier changes would hear of them, but
+/// etcd looks for such watches only every 100 milliseconds.
 pub(super) struct Watches {
     orders: mpsc::UnboundedSender<Order>,
     task: AbortHandle,
@@ -71,8 +75,8 @@ struct Task {
     wake: Wake,
     /// The stream, and the number of the member that it goes to.
     stream: Option<(WatchStream, usize)>,
-    /// The key that each ticket watches.
-    watched: HashMap<i64, String>,
+    /// The key that each ticket watches, and the first revision that the ticket has not seen.
+    watched: HashMap<i64, (String, i64)>,
 }
 
 impl Task {
@@ -115,21 +119,22 @@ impl Task {
     async fn send(&mut self, order: Order) -> Result<(), ()> {
         match order {
             Order::Forget(ticket) => self.end(ticket).await,
-            Order::Watch { ticket, key, .. } if self.watched.get(&ticket) == Some(&key) => Ok(()),
+            Order::Watch { ticket, key, .. }
+                if self.watched.get(&ticket).is_some_and(|(watched, _)| *watched == key) =>
+            {
+                Ok(())
+            }
             Order::Watch { ticket, key, from } => {
                 self.end(ticket).await?;
-                self.begin(ticket, &key, from).await?;
-                self.watched.insert(ticket, key);
+                self.begin(ticket, &key).await?;
+                self.watched.insert(ticket, (key, from));
                 Ok(())
             }
         }
     }
 
-    async fn begin(&mut self, ticket: i64, key: &str, from: i64) -> Result<(), ()> {
-        let options = WatchOptions::new()
-            .with_watch_id(ticket)
-            .with_start_revision(from)
-            .with_filters([WatchFilterType::NoPut]);
+    async fn begin(&mut self, ticket: i64, key: &str) -> Result<(), ()> {
+        let options = WatchOptions::new().with_watch_id(ticket).with_filters([WatchFilterType::NoPut]);
         if let Some((stream, _)) = &mut self.stream {
             return stream.watch(key, Some(options)).await.map_err(drop);
         }
@@ -156,6 +161,11 @@ impl Task {
         }
         if heard.canceled() {
             self.watched.remove(&ticket);
+        } else if heard.created() {
+            let revision = heard.header().map_or(i64::MAX, etcd_client::ResponseHeader::revision);
+            if self.watched.get(&ticket).is_none_or(|(_, from)| revision < *from) {
+                return Ok(());
+            }
         } else if heard.events().is_empty() {
             return Ok(());
         } else {
