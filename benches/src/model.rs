@@ -74,6 +74,8 @@ pub struct Model {
     pub section: Length,
     /// How long a writer thinks between two sections.
     pub think: Length,
+    /// For how much longer a lock is held if it is handed to a writer that waited, as a message takes time to arrive.
+    pub hand_over: Duration,
 }
 
 impl Model {
@@ -85,7 +87,27 @@ impl Model {
             keys: Popularity::Distinct,
             section: Length::Constant(Duration::from_millis(1)),
             think: Length::Constant(Duration::ZERO),
+            hand_over: Duration::ZERO,
         }
+    }
+
+    /// The mean-field form of the rate, for constant times and distinct keys: sections per second.
+    ///
+    /// Each stripe is a queue with constant service time `t` and utilisation `u`. By Pollaczek and Khinchine, the stripe
+    /// has `u + u^2 / (2 (1 - u))` writers, and `u z / t` of its writers think. Their sum is the number of writers for
+    /// each stripe, which gives `u`. A section lasts longer by the time of a hand-over if the writer waited, which is so
+    /// with probability `u`. So `t` is found by iteration.
+    pub fn mean_field_rate(writers: f64, stripes: f64, section: f64, think: f64, hand_over: f64) -> f64 {
+        let writers = writers / stripes;
+        let (mut time, mut used) = (section, 0.0);
+        for _ in 0..50 {
+            let thinking = think / time;
+            let half = 1.0 + thinking + writers;
+            let twice = 1.0 + 2.0 * thinking;
+            used = (half - (half * half - 2.0 * writers * twice).sqrt()) / twice;
+            time = section + used * hand_over;
+        }
+        stripes * used / time
     }
 
     /// Simulates until `sections` sections have ended after a warm-up. The same seed gives the same outcome.
@@ -227,19 +249,20 @@ impl<'a> Simulation<'a> {
             self.locks[index].queue.push_back((writer, now));
         } else {
             self.locks[index].held = true;
-            self.hold(index, writer, now, 0.0);
+            self.hold(index, writer, now, 0.0, 0.0);
         }
     }
 
     fn release(&mut self, index: usize, now: f64) {
+        let hand_over = self.model.hand_over.as_secs_f64();
         match self.locks[index].queue.pop_front() {
-            Some((next, since)) => self.hold(index, next, now, now - since),
+            Some((next, since)) => self.hold(index, next, now, now - since, hand_over),
             None => self.locks[index].held = false,
         }
     }
 
-    fn hold(&mut self, index: usize, writer: usize, now: f64, waited: f64) {
-        let length = self.model.section.draw(&mut self.rng);
+    fn hold(&mut self, index: usize, writer: usize, now: f64, waited: f64, hand_over: f64) {
+        let length = hand_over + self.model.section.draw(&mut self.rng);
         if let Some((held, waits)) = &mut self.counting {
             *held += length;
             waits.push(waited);
@@ -283,9 +306,9 @@ mod tests {
 
     use super::*;
 
+    /// Sections of one second: the rate is the parallelism.
     fn mean_field(stripes: f64, writers: f64) -> f64 {
-        let m = writers / stripes;
-        stripes * (1.0 + m - (1.0 + m * m).sqrt())
+        Model::mean_field_rate(writers, stripes, 1.0, 0.0, 0.0)
     }
 
     #[test]
