@@ -1,4 +1,4 @@
-//! The raw mutex of two bytes on a system that forbids the barrier on other threads, from the start or later.
+//! The library's raw locks on a system that forbids the barrier on other threads, from the start or later.
 //!
 //! Each test runs in a process of its own, because a filter of system calls can't be removed, and because a process
 //! decides only once how its locks are released.
@@ -10,8 +10,8 @@ use std::sync::Barrier;
 use std::{env, process, thread};
 
 use common::watched;
-use stripe_lock::raw::ByteMutex;
-use stripe_lock::{DefaultHasher, StripedMutex};
+use stripe_lock::raw::{ByteMutex, WordRwLock};
+use stripe_lock::{DefaultHasher, StripedMutex, StripedRwLock};
 
 /// The environment variable that tells a process that it is the child in which the test runs.
 const HERE: &str = "STRIPE_LOCK_TEST_WITHOUT_BARRIERS";
@@ -63,6 +63,7 @@ fn forbid_barriers() {
 /// Threads that contend for one key and sleep for it: each yields inside the section.
 fn threads_meet() {
     let locks = StripedMutex::<u64, u64, ByteMutex, _>::with_hasher(4, DefaultHasher::default());
+    let rwlocks = StripedRwLock::<u64, u64, WordRwLock, _>::with_hasher(4, DefaultHasher::default());
     let begin = Barrier::new(THREADS as usize);
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -71,6 +72,8 @@ fn threads_meet() {
                 for turn in 0..TURNS {
                     let mut count = locks.lock(&7);
                     *count += 1;
+                    drop(rwlocks.read(&7));
+                    *rwlocks.write(&7) += 1;
                     if turn % 16 == 0 {
                         thread::yield_now();
                     }
@@ -78,7 +81,7 @@ fn threads_meet() {
             });
         }
     });
-    assert_eq!(*locks.lock(&7), THREADS * TURNS);
+    assert_eq!([*locks.lock(&7), *rwlocks.read(&7)], [THREADS * TURNS; 2]);
 }
 
 #[test]

@@ -117,6 +117,19 @@ fn a_fair_release_hands_over() {
     });
 }
 
+/// The waiter that is handed the lock was told to compete before, so it is awake and may release at once.
+#[test]
+fn a_fair_release_hands_over_to_a_waiter_that_is_awake() {
+    explore("the byte mutex, 3 threads, a fair release after another one", Some(3), || {
+        let lock = guarded();
+        let threads = [0; 2].map(|_| spawn(&lock, Guarded::add));
+        lock.add();
+        lock.add_fair();
+        join(threads);
+        assert_eq!(lock.count(), 4);
+    });
+}
+
 #[test]
 fn giving_up_passes_the_turn_on() {
     let past = Instant::now();

@@ -5,6 +5,7 @@ mod byte_mutex;
 mod growing;
 mod guards;
 mod record;
+mod word_rwlock;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! A raw lock implements [`RawMutex`] or [`RawRwLock`], and those of their extensions that it has. With the feature `lock_api`,
 //! all raw locks of `lock_api` 0.5 implement them. With the feature `lock_api_04`, those of 0.4 do inside [`LockApi04`].
-//! [`ByteMutex`] is the library's own and needs no other crate.
+//! [`ByteMutex`] and [`WordRwLock`] are the library's own and need no other crate.
 //!
 //! Internally, each is a [`RawAcquire<M>`](RawAcquire) for the modes that it has. So guards, acquiring several stripes, timeouts
 //! and fair release are written once for all raw locks. These internal traits are sealed.
@@ -29,7 +29,7 @@ mod thread_id;
 mod traits;
 
 #[cfg(feature = "std")]
-pub use byte::ByteMutex;
+pub use byte::{ByteMutex, WordRwLock};
 pub use defaults::{DefaultRawMutex, DefaultRawRwLock, DefaultThreadId};
 #[cfg(feature = "lock_api_04")]
 pub use lock_api_04::{LockApi04, State04};

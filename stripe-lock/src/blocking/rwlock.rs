@@ -34,7 +34,8 @@ pub use guards::{
 /// and nearly all operations read. For short sections a mutex is faster, because readers write to the lock too.
 ///
 /// `R` decides whether readers or writers go first. With `parking_lot::RawRwLock` a waiting writer holds off new
-/// readers, so neither starves.
+/// readers, so neither starves. [`WordRwLock`](crate::raw::WordRwLock), the default without the feature `parking_lot`, also limits for how
+/// long newcomers may overtake.
 ///
 /// # Panics
 ///

@@ -56,10 +56,13 @@ impl Patience {
 
     /// Spins until an attempt succeeds or spinning is not worth it any more. Returns whether one did. After a microsecond or so it lets other
     /// threads run between its looks, because one of them may be the holder.
-    pub(crate) fn spin(&self, attempt: impl Fn() -> bool) -> bool {
+    pub(crate) fn spin(&self, attempt: impl Fn() -> bool, goes_on: impl Fn() -> bool) -> bool {
         let mut looking = self.begin();
         while looking.pause() {
             if looking.spent >= LOOK_FIRST {
+                if !goes_on() {
+                    break;
+                }
                 thread::yield_now();
             }
             if attempt() {

@@ -24,10 +24,10 @@ pub type DefaultRawMutex = super::ByteMutex;
 #[derive(Debug)]
 pub enum DefaultRawMutex {}
 
-/// The default raw read-write lock: `parking_lot`'s with the feature `parking_lot`, and one of the model checker's in a
-/// model.
+/// The default raw read-write lock: `parking_lot`'s with the feature `parking_lot`, [`WordRwLock`](super::WordRwLock) without it,
+/// and one of the model checker's in a model.
 ///
-/// Without the feature there is no default: this type can't be constructed, and programs have to name a raw
+/// Without the feature `std` there is no default: this type can't be constructed, and programs have to name a raw
 /// read-write lock.
 ///
 /// # Examples
@@ -43,7 +43,11 @@ pub type DefaultRawRwLock = parking_lot::RawRwLock;
 #[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 pub type DefaultRawRwLock = super::model::ModelRwLock;
 
-#[cfg(not(any(feature = "parking_lot", all(feature = "std", loom))))]
+#[cfg(all(feature = "std", not(any(feature = "parking_lot", loom))))]
+#[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
+pub type DefaultRawRwLock = super::WordRwLock;
+
+#[cfg(not(feature = "std"))]
 #[allow(missing_docs, reason = "documented with the feature `parking_lot`")]
 #[derive(Debug)]
 pub enum DefaultRawRwLock {}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::parker::{Parker, Told};
+use super::slow::Wants;
 use super::sync::Since;
 use crate::shared::mutex::Mutex;
 use crate::shared::spin::{Patience, Tuning};
@@ -42,19 +43,20 @@ pub(super) struct Queue {
 /// A thread that sleeps, or that was told to compete.
 pub(super) struct Waiter {
     pub(super) parker: Arc<Parker>,
+    pub(super) wants: Wants,
     since: Since,
     /// How many competitions it has lost.
     pub(super) lost: u32,
 }
 
 impl Waiter {
-    pub(super) fn new(parker: Arc<Parker>) -> Self {
-        Self { parker, since: Since::now(), lost: 0 }
+    pub(super) fn new(parker: Arc<Parker>, wants: Wants) -> Self {
+        Self { parker, wants, since: Since::now(), lost: 0 }
     }
 
-    /// Whether it has competed for long enough to be handed the lock.
-    pub(super) fn is_due(&self) -> bool {
-        self.since.is_due(self.lost)
+    /// Whether it has competed for long enough to be handed the lock. If it is `awake`, it may have no processor yet.
+    pub(super) fn is_due(&self, awake: bool) -> bool {
+        self.since.is_due(self.lost, awake)
     }
 }
 
@@ -92,8 +94,11 @@ impl Queue {
     /// Grants the lock to the first waiter, and removes it. The caller has to wake its thread once the bucket is
     /// unlocked. The next waiter competes for as long as if it had just arrived. Each hand-over waits for a thread to
     /// wake up, so no two may follow each other directly.
-    pub(super) fn grant_first(&mut self) -> Option<Arc<Parker>> {
+    ///
+    /// The waiter may release the lock as soon as it is told, so all that its release has to see is done by `before`.
+    pub(super) fn grant_first(&mut self, before: impl FnOnce(&Self)) -> Option<Arc<Parker>> {
         let first = self.waiters.pop_front()?.parker;
+        before(self);
         first.tell(Told::Granted);
         if let Some(next) = self.first() {
             next.since = Since::now();

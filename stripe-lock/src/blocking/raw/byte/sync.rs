@@ -13,10 +13,14 @@ mod imp {
 
     pub(in super::super) use core::sync::atomic::AtomicU8 as Byte;
     pub(in super::super) use core::sync::atomic::AtomicU8;
+    pub(in super::super) use core::sync::atomic::AtomicU32 as Word;
 
-    /// A byte exists from the start.
+    /// An atomic number exists from the start.
     #[inline]
-    pub(in super::super) fn exists(_: &Byte) {}
+    pub(in super::super) fn exists<A>(_: &A) {}
+
+    /// How many releases come between two that look whether an awake waiter is due.
+    pub(in super::super) const LOOKS: u8 = 32;
 
     /// The number of buckets, which all locks of the process share. A power of two.
     const BUCKETS: usize = 128;
@@ -32,6 +36,9 @@ mod imp {
     /// The longest that a waiter competes with newcomers before it is handed the lock.
     const LONGEST_COMPETITION: Duration = Duration::from_micros(500);
 
+    /// The same for a waiter that is awake. All threads wait until it gets a processor, so that is rarer.
+    const LONGEST_AWAKE: Duration = Duration::from_millis(2);
+
     /// When a waiter began to wait.
     #[derive(Clone, Copy)]
     pub(in super::super) struct Since(Instant);
@@ -42,8 +49,8 @@ mod imp {
         }
 
         /// Whether a waiter that has lost this many competitions since then is due to be handed the lock.
-        pub(in super::super) fn is_due(self, _lost: u32) -> bool {
-            self.0.elapsed() >= LONGEST_COMPETITION
+        pub(in super::super) fn is_due(self, _lost: u32, awake: bool) -> bool {
+            self.0.elapsed() >= if awake { LONGEST_AWAKE } else { LONGEST_COMPETITION }
         }
     }
 
@@ -56,52 +63,40 @@ mod imp {
 #[cfg(loom)]
 mod imp {
     use std::sync::OnceLock;
-    use std::sync::atomic::Ordering;
 
     use super::super::queue::Bucket;
 
     pub(in super::super) use loom::sync::atomic::AtomicU8;
+    use loom::sync::atomic::AtomicU32;
 
-    /// A byte of a lock. Locks are made in constants, and loom's atomics can't be, so they are made on first use: a model
+    /// A number in a lock. Locks are made in constants, and loom's atomics can't be, so they are made on first use: a model
     /// makes that use before it starts threads.
-    pub(in super::super) struct Byte(OnceLock<AtomicU8>);
+    pub(in super::super) struct Atomic<A>(OnceLock<A>);
 
-    impl Byte {
+    pub(in super::super) type Byte = Atomic<AtomicU8>;
+    pub(in super::super) type Word = Atomic<AtomicU32>;
+
+    impl<A: Default> Atomic<A> {
         pub(in super::super) const fn new(_zero: u8) -> Self {
             Self(OnceLock::new())
         }
+    }
 
-        fn get(&self) -> &AtomicU8 {
-            self.0.get_or_init(|| AtomicU8::new(0))
-        }
+    impl<A: Default> core::ops::Deref for Atomic<A> {
+        type Target = A;
 
-        pub(in super::super) fn load(&self, order: Ordering) -> u8 {
-            self.get().load(order)
-        }
-
-        pub(in super::super) fn store(&self, value: u8, order: Ordering) {
-            self.get().store(value, order);
-        }
-
-        pub(in super::super) fn swap(&self, value: u8, order: Ordering) -> u8 {
-            self.get().swap(value, order)
-        }
-
-        pub(in super::super) fn compare_exchange(
-            &self,
-            current: u8,
-            new: u8,
-            success: Ordering,
-            failure: Ordering,
-        ) -> Result<u8, u8> {
-            self.get().compare_exchange(current, new, success, failure)
+        fn deref(&self) -> &A {
+            self.0.get_or_init(A::default)
         }
     }
 
-    /// Makes a byte, unless it was used before.
-    pub(in super::super) fn exists(byte: &Byte) {
-        byte.get();
+    /// Makes a number, unless it was used before.
+    pub(in super::super) fn exists<A: Default>(number: &Atomic<A>) {
+        let _: &A = number;
     }
+
+    /// One, so that a model of two releases goes past the limit.
+    pub(in super::super) const LOOKS: u8 = 1;
 
     loom::lazy_static! {
         static ref TABLE: Bucket = Bucket::new();
@@ -121,7 +116,7 @@ mod imp {
             Self
         }
 
-        pub(in super::super) fn is_due(self, lost: u32) -> bool {
+        pub(in super::super) fn is_due(self, lost: u32, _awake: bool) -> bool {
             lost > 0
         }
     }
