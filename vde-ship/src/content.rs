@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::format::{Chunk, Entry, Record, checksum, chunk_name, encode_put};
 use crate::pending::{POSITION_KEY, Pending};
 
+/// Values up to this length are read at once, and not in pieces.
+const SHORT: u64 = 64 << 10;
+
 /// Collects bytes, and hands them over in chunks.
 pub(crate) struct ChunkWriter {
     bytes: Vec<u8>,
@@ -49,13 +52,21 @@ impl ChunkWriter {
         self.write_all(bytes).map_err(writing)
     }
 
+    fn entry(&mut self, entry: &vde_store::Entry) -> Result<()> {
+        self.record(&encode_put(entry.key(), &entry.metadata()?))?;
+        if entry.len() <= SHORT {
+            return self.record(&entry.value()?);
+        }
+        io::copy(&mut entry.reader()?, self).map_err(writing)?;
+        Ok(())
+    }
+
     /// Writes everything in `view`.
     pub(crate) fn base(&mut self, view: &ReadView) -> Result<()> {
         for entry in view.list("") {
             let entry = entry?;
             if entry.key() != POSITION_KEY {
-                self.record(&encode_put(entry.key(), &entry.metadata()?))?;
-                io::copy(&mut entry.reader()?, self).map_err(writing)?;
+                self.entry(&entry)?;
             }
         }
         Ok(())
@@ -67,14 +78,9 @@ impl ChunkWriter {
             self.record(&range)?;
         }
         for key in pending.keys.keys() {
-            match view.metadata(key)? {
+            match view.entry(key)? {
                 None => self.record(&Pending::deletion(key))?,
-                Some(metadata) => {
-                    self.record(&encode_put(key, &metadata))?;
-                    if let Some(mut reader) = view.reader(key)? {
-                        io::copy(&mut reader, self).map_err(writing)?;
-                    }
-                }
+                Some(entry) => self.entry(&entry)?,
             }
         }
         Ok(())

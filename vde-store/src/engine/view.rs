@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::container::error::{Error, Result};
 use crate::container::format::MAX_KEY_LEN;
-use crate::container::memtable::Horizon;
+use crate::container::memtable::{Horizon, Recent};
+use crate::engine::cursor::Found;
 use crate::engine::entries::{Entries, end_of_prefix};
 use crate::engine::entry::Entry;
 use crate::engine::layers::Layers;
@@ -59,6 +60,31 @@ pub(crate) fn ends(range: &impl RangeBounds<u64>) -> (u64, u64) {
 }
 
 impl ReadView {
+    /// The entry of `key`: one lookup for its value and its metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidKey`]; [`Error::Corrupt`] and [`Error::Io`] if the index cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// let version = store.put("k", "v")?;
+    /// let entry = store.read_view().entry("k")?.unwrap();
+    /// assert_eq!((&*entry.value()?, entry.metadata()?.version), (&b"v"[..], version));
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        let key = key.as_ref();
+        check_key(key)?;
+        let change = self.layers.change(key, self.horizon)?.filter(|change| change.stored.is_some());
+        Ok(change.map(|change| {
+            let found = Found::Recent(Arc::new(vec![Recent { key: key.into(), change }]), 0);
+            Entry { view: Arc::new(self.clone()), found }
+        }))
+    }
+
     /// A copy of the value of `key`.
     ///
     /// # Errors
