@@ -47,7 +47,7 @@
 //!
 //! # When not to use it
 //!
-//! If the terms do not fit into memory: the dictionary is held there, about 115 bytes a term. The quads are not.
+//! If what one load adds does not fit into memory: its quads and its new terms are held there until they are written.
 
 // The README's code is tested with the documentation.
 #[cfg(doctest)]
@@ -71,6 +71,7 @@ pub use documents::remote::{Remote, RemoteDocument};
 pub use engine::options::TripleStoreOptions;
 pub use engine::source::QuadIter;
 pub use error::{Error, Result, SparqlError};
+pub use faces::compact::Compacted;
 pub use faces::dump::DumpOptions;
 pub use faces::load::{LoadOptions, Loaded};
 pub use faces::snapshot::Snapshot;

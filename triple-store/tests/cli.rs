@@ -60,6 +60,9 @@ fn loaded_files_can_be_queried_updated_and_dumped() {
     succeed(dir, &["checkpoint", "copy.vde"]);
     succeed(dir, &["backup", "copy.vde", "backup.vde"]);
     assert!(succeed(dir, &["verify", "backup.vde"]).starts_with("3 quads"));
+    succeed(dir, &["update", "copy.vde", "CLEAR ALL"]);
+    assert!(!succeed(dir, &["compact", "copy.vde"]).starts_with("0 terms removed"));
+    assert!(succeed(dir, &["verify", "copy.vde"]).starts_with("0 quads, 0 terms, 0 problems"));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn contents(store: &TripleStore) -> Quads {
 }
 
 /// Runs step `i` of a workload on the store and on its model.
-fn step(store: &TripleStore, i: u64, model: &mut Quads) -> Result<(), Error> {
+fn step(store: &mut TripleStore, i: u64, model: &mut Quads) -> Result<(), Error> {
     let mix = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     match i % 8 {
         0..3 => {
@@ -65,7 +65,7 @@ fn step(store: &TripleStore, i: u64, model: &mut Quads) -> Result<(), Error> {
             store.update(&update).map(drop)
         }
         _ if mix.is_multiple_of(2) => store.checkpoint(),
-        _ => Ok(()),
+        _ => store.compact().map(drop),
     }
 }
 
@@ -75,7 +75,7 @@ const STEPS: u64 = 96;
 /// of power failures, and the errors after them.
 fn cut_everywhere(durability: Durability, images: u64) -> (u64, Vec<String>) {
     let disk = SimDisk::new();
-    let store = open(&disk, durability).unwrap();
+    let mut store = open(&disk, durability).unwrap();
     // The states after each step. The last one is not acknowledged yet.
     let states = Arc::new(Mutex::new(vec![Quads::new()]));
     let acknowledged = Arc::new(AtomicUsize::new(0));
@@ -99,10 +99,10 @@ fn cut_everywhere(durability: Durability, images: u64) -> (u64, Vec<String>) {
         let before = model.clone();
         let mut after = model.clone();
         // The model comes first: the new state must be allowed during the step.
-        step(&TripleStore::in_memory(), i, &mut after).unwrap();
+        step(&mut TripleStore::in_memory(), i, &mut after).unwrap();
         states.lock().unwrap().push(after.clone());
         model.clone_from(&before);
-        step(&store, i, &mut model).unwrap();
+        step(&mut store, i, &mut model).unwrap();
         assert_eq!(contents(&store), after, "step {i}");
         acknowledged.store(usize::try_from(i).unwrap() + 1, Ordering::Relaxed);
     }
@@ -142,8 +142,8 @@ fn power_failures_detect_a_store_that_does_not_sync() {
 fn a_disk_that_fails_once_loses_no_acknowledged_step() {
     let operations = {
         let disk = SimDisk::new();
-        let store = open(&disk, Durability::Sync).unwrap();
-        (0..STEPS / 2).for_each(|i| step(&store, i, &mut Quads::new()).unwrap());
+        let mut store = open(&disk, Durability::Sync).unwrap();
+        (0..STEPS / 2).for_each(|i| step(&mut store, i, &mut Quads::new()).unwrap());
         disk.operations()
     };
     for at in (0..operations).step_by(3) {
@@ -151,10 +151,10 @@ fn a_disk_that_fails_once_loses_no_acknowledged_step() {
         disk.fail(Fault { at, error: ErrorKind::StorageFull, forever: at % 2 == 0 });
         let (mut before, mut after) = (Quads::new(), Quads::new());
         // If the disk fails while the store is created, there is no store, and nothing was acknowledged.
-        let Ok(store) = open(&disk, Durability::Sync) else { continue };
+        let Ok(mut store) = open(&disk, Durability::Sync) else { continue };
         for i in 0..STEPS / 2 {
             after.clone_from(&before);
-            if step(&store, i, &mut after).is_err() {
+            if step(&mut store, i, &mut after).is_err() {
                 assert!(contents(&store) == before || contents(&store) == after, "operation {at}");
                 break;
             }

@@ -1,6 +1,7 @@
-//! Chunks that are read from the disk when they are needed: damage on the disk, and readers of earlier runs.
+//! Quads and terms that are read from the disk when they are needed: damage on the disk, readers of earlier runs, and
+//! compaction.
 
-use oxrdf::{GraphName, NamedNode, Quad};
+use oxrdf::{GraphName, Literal, NamedNode, Quad};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,7 +52,7 @@ fn node(name: impl std::fmt::Display) -> NamedNode {
 }
 
 fn quads() -> impl Iterator<Item = Quad> {
-    (0..SUBJECTS * 60).map(|n| {
+    (0..SUBJECTS * 20).map(|n| {
         let graph = if n % 3 == 0 { GraphName::DefaultGraph } else { node(format!("g{}", n % 2)).into() };
         Quad::new(node(format!("s{}", n % SUBJECTS)), node(format!("p{}", n % 7)), node(n / 5), graph)
     })
@@ -147,7 +148,7 @@ fn a_snapshot_outlives_the_run_that_it_reads() {
     let (disk, at) = (SimDisk::new(), Arc::new(AtomicU64::new(NOWHERE)));
     let vde = vde(&disk, &at).unwrap();
     let store = open(&vde, 0).unwrap();
-    let chunks = || vde.list("r").count();
+    let chunks = || vde.list("p").count();
     store.extend(quads()).unwrap();
     store.checkpoint().unwrap();
     let (kept, before) = (store.snapshot(), chunks());
@@ -163,7 +164,7 @@ fn a_snapshot_outlives_the_run_that_it_reads() {
     drop(kept);
     store.insert(&quads().last().unwrap()).unwrap();
     store.checkpoint().unwrap();
-    assert_eq!(chunks(), 7, "one for each order");
+    assert_eq!(chunks(), 9, "one for each order, one for the index of the terms, and one block of terms");
 }
 
 /// Loads, updates and merges need no more of the run in memory than the cache has.
@@ -237,13 +238,92 @@ fn a_refused_document_leaves_no_terms() {
     assert_eq!(verified.terms, terms + 1 + 202, "<urn:last> was in a quad");
 }
 
+/// Long terms are values of their own. Those that a checkpoint has moved to the disk are found and read there, also by a
+/// store that has no cache, and their numbers stay.
+#[test]
+fn terms_on_the_disk_are_found_and_read() {
+    let (disk, at) = (SimDisk::new(), Arc::new(AtomicU64::new(NOWHERE)));
+    let vde = vde(&disk, &at).unwrap();
+    let literal = |n: usize| Literal::new_simple_literal(format!("{n} {}", "long ".repeat(n * n)));
+    let quad = |n: usize| {
+        let (subject, predicate) = (node(format!("s{}", n % 3)), node("text"));
+        Quad::new(subject, predicate, literal(n), GraphName::DefaultGraph)
+    };
+    for round in 0..3 {
+        // The first numbers of each round are known already.
+        let store = open(&vde, 0).unwrap();
+        let texts: Vec<_> = (0..20 * (round + 1)).map(quad).collect();
+        assert_eq!(store.extend(texts.clone()).unwrap(), 20);
+        for checkpoint in [false, true] {
+            if checkpoint {
+                store.checkpoint().unwrap();
+            }
+            let found: std::collections::HashSet<_> = store.snapshot().iter().map(Result::unwrap).collect();
+            assert_eq!(found, texts.iter().cloned().collect());
+            assert!(texts.iter().all(|quad| store.contains(quad).unwrap()));
+            assert!(!store.contains(&quad(20 * (round + 1))).unwrap());
+            assert_eq!(store.stats().unwrap().terms as usize, 4 + texts.len() - 2, "two literals are short");
+            assert_eq!(store.verify().unwrap().problems, [""; 0]);
+        }
+    }
+    assert_eq!(open(&vde, 0).unwrap().extend((0..60).map(quad)).unwrap(), 0);
+}
+
+/// Terms go that no quad has. Parts of terms stay with them. The file shrinks.
+#[test]
+fn compaction_removes_the_terms_of_no_quad() {
+    let (disk, at) = (SimDisk::new(), Arc::new(AtomicU64::new(NOWHERE)));
+    let vde = vde(&disk, &at).unwrap();
+    let mut store = open(&vde, 0).unwrap();
+    let load = |store: &TripleStore, text: &str| store.load(text.as_bytes(), RdfFormat::NTriples, "text");
+    for round in 0..3 {
+        let line =
+            |n: u64| format!("<urn:s{round}:{n}> <urn:p> \"text {n} of {round}\"^^<urn:type{round}> .\n");
+        load(&store, &(0..2000).map(line).collect::<String>()).unwrap();
+        let long = "long ".repeat(5000);
+        load(&store, &format!("<urn:p> <urn:p> \"{long}{round}\" .")).unwrap();
+        store.checkpoint().unwrap();
+        store.update("CLEAR ALL").unwrap();
+    }
+    let long = "kept ".repeat(5000);
+    store
+        .update(&format!(
+            "INSERT DATA {{ <urn:s1:7> <urn:says> <<( <urn:a> <urn:b> 'a typed text'^^<urn:type1> )>>, '{long}' }}"
+        ))
+        .unwrap();
+    assert!(load(&store, "<urn:refused> <urn:refused> <urn:refused> .\noops").is_err());
+    let contents = |store: &TripleStore| -> Vec<String> {
+        store.snapshot().iter().map(|quad| quad.unwrap().to_string()).collect()
+    };
+    let (before, values) = (contents(&store), vde.list([]).count());
+    let reader = store.snapshot();
+    assert!(matches!(store.compact(), Err(Error::Unsupported(_))), "the snapshot may read any term");
+    drop(reader);
+    let terms = store.stats().unwrap().terms;
+    let compacted = store.compact().unwrap();
+    // The subject, the predicate, the four of the triple term with its datatype, itself, and the long text.
+    assert_eq!((store.stats().unwrap().terms, compacted.terms), (8, terms - 8));
+    assert_eq!(vde.list("l").count(), 1, "long texts are values of their own");
+    assert!(vde.list([]).count() < values / 3);
+    for _ in 0..2 {
+        assert_eq!(contents(&store), before);
+        let verified = store.verify().unwrap();
+        assert_eq!((verified.terms, verified.problems), (8, Vec::<String>::new()));
+        store = open(&vde, 0).unwrap();
+    }
+    load(&store, "<urn:s0:1> <urn:p> \"text 1 of 0\"^^<urn:type0> .").unwrap();
+    store.checkpoint().unwrap();
+    assert_eq!(contents(&store).len(), 3);
+    assert_eq!(store.verify().unwrap().problems, [""; 0]);
+}
+
 #[test]
 fn a_store_of_an_older_format_says_what_to_do() {
     let vde = Vde::in_memory().unwrap();
-    vde.put("f", "triple-store 2").unwrap();
+    vde.put("f", "triple-store 3").unwrap();
     let error = TripleStoreOptions::new().open_in(&vde).unwrap_err().to_string();
     assert!(
-        error.contains("\"triple-store 2\"") && error.contains("`dump`") && error.contains("`load`"),
+        error.contains("\"triple-store 3\"") && error.contains("`dump`") && error.contains("`load`"),
         "{error}"
     );
 }

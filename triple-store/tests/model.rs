@@ -160,7 +160,7 @@ fn random_changes_with_reopening() {
         let options = options.durability(Durability::Buffered).run_block(1 + round * 3 % 64);
         let options = options.checkpoint_after(if round % 3 == 0 { 40 } else { usize::MAX });
         let options = options.cache(if round % 4 < 2 { 0 } else { 1 << 20 });
-        let store = options.open(&path).unwrap();
+        let mut store = options.open(&path).unwrap();
         check(&store.snapshot(), &model, &mut random);
         for i in 0..changes / 40 {
             step(&store, &mut model, &mut random);
@@ -170,5 +170,10 @@ fn random_changes_with_reopening() {
         }
         check(&store.snapshot(), &model, &mut random);
         assert!(store.verify().unwrap().problems.is_empty());
+        if round % 5 == 4 {
+            store.compact().unwrap();
+            check(&store.snapshot(), &model, &mut random);
+            assert!(store.verify().unwrap().problems.is_empty());
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Document<'_> {
         for quad in quads {
             let mut quad = quad.map_err(|error| self.located(error, lines))?;
             self.blanks.rename(&mut quad);
-            encoded.push(self.dictionary.intern_quad(nesting::checked(quad.as_ref())?));
+            encoded.push(self.dictionary.intern_quad(nesting::checked(quad.as_ref())?)?);
             self.limits.check(encoded.len())?;
         }
         Ok(())

@@ -113,8 +113,8 @@ impl Core {
     fn new(options: &TripleStoreOptions, journal: Journal) -> Result<Self> {
         let hasher = options.hasher.clone();
         let stripes = StripedMutex::with_hasher(options.stripes, hasher.clone());
-        let dictionary = Dictionary::new();
-        let (manifest, run) = journal.restore(&dictionary)?;
+        let (manifest, run, archive) = journal.restore()?;
+        let dictionary = Dictionary::new(archive, manifest.next_term);
         let delta = Arc::new(Delta::new(stripes.stripes(), hasher));
         let (mut last, mut quads) = (manifest.last, run.len().cast_signed());
         let run = Arc::new(run);
@@ -173,7 +173,7 @@ impl Core {
 
     /// Applies changes as one atomic transaction. Each quad occurs once. Sorted changes take less space.
     pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<Outcome> {
-        let record = self.record(&changes);
+        let record = self.record(&changes)?;
         if let [change] = *changes {
             let held = self.stripes.lock(&change.quad.subject.0);
             return self.commit_held(held, changes, &record);
@@ -251,13 +251,13 @@ impl Core {
 
     /// [`commit_held`](Self::commit_held) for changes that the caller computed while it held the stripes.
     pub(crate) fn commit_encoded<G>(&self, held: G, changes: Vec<Change>) -> Result<Outcome> {
-        let record = self.record(&changes);
+        let record = self.record(&changes)?;
         self.commit_held(held, changes, &record)
     }
 
     /// The record of changes for the journal. It is empty if the journal stores nothing.
-    fn record(&self, changes: &[Change]) -> Record {
-        if self.journal.is_kept() { record::encode(&self.dictionary, changes) } else { Record::default() }
+    fn record(&self, changes: &[Change]) -> Result<Record> {
+        if self.journal.is_kept() { record::encode(&self.dictionary, changes) } else { Ok(Record::default()) }
     }
 
     /// Commits under the stripes in `held`, which include those of the changes' subjects, and releases them before it

@@ -46,7 +46,7 @@ impl Core {
         }
     }
 
-    fn checkpoint_under(&self, manifest: &mut Manifest) -> Result<()> {
+    pub(crate) fn checkpoint_under(&self, manifest: &mut Manifest) -> Result<()> {
         let held = self.stripes.lock_all();
         let last = self.commits.last_begun();
         let frozen = View::clone(&self.latest());
@@ -63,7 +63,7 @@ impl Core {
         let run = self.flatten(&frozen)?;
         let merged = frozen.layers.len();
         drop(frozen);
-        *manifest = self.write_checkpoint(*manifest, last, &run)?;
+        *manifest = self.write_checkpoint(last, &run)?;
         let mut view = View::clone(&self.latest());
         view.layers.truncate(view.layers.len() - merged);
         view.base = run;
@@ -96,9 +96,7 @@ impl Core {
         drop(view);
         let run = Arc::new(run);
         let begun = self.commits.begin()?;
-        *manifest = self
-            .write_checkpoint(*manifest, begun.seq, &run)
-            .inspect_err(|error| self.commits.fail(error))?;
+        *manifest = self.write_checkpoint(begun.seq, &run).inspect_err(|error| self.commits.fail(error))?;
         let view = View { layers: vec![self.empty_layer()], base: run };
         self.publish_view(view, begun, added.cast_signed());
         drop(held);
@@ -107,12 +105,14 @@ impl Core {
     }
 
     /// Deletes what the newest checkpoint replaces and no reader can need.
-    fn clean(&self, manifest: Manifest) -> Result<()> {
+    pub(crate) fn clean(&self, manifest: Manifest) -> Result<()> {
         let mut runs = self.runs.lock();
         runs.push(Arc::downgrade(&self.latest().base));
         runs.retain(|run| run.strong_count() > 0);
-        let read: Vec<_> = runs.iter().filter_map(Weak::upgrade).collect();
-        self.journal.clean(manifest, read.iter().flat_map(|run| run.numbers()))
+        let (read, terms): (Vec<_>, _) =
+            (runs.iter().filter_map(Weak::upgrade).collect(), self.dictionary.archives());
+        let pages = read.iter().flat_map(|run| run.numbers());
+        self.journal.clean(manifest, pages.chain(terms.iter().flat_map(|archive| archive.numbers())))
     }
 
     fn empty_layer(&self) -> Layer {
@@ -120,12 +120,14 @@ impl Core {
         Layer { delta: Arc::new(delta), seq: LATEST }
     }
 
-    fn write_checkpoint(&self, previous: Manifest, last: Seq, run: &Run) -> Result<Manifest> {
-        let terms = self.dictionary.unarchived();
-        let manifest = self.journal.checkpoint(previous, last, run, &terms, &self.dictionary)?;
-        for id in terms {
-            self.dictionary.mark_archived(id);
+    fn write_checkpoint(&self, last: Seq, run: &Run) -> Result<Manifest> {
+        if !self.journal.is_kept() {
+            return Ok(Manifest { last, next_term: 0 });
         }
+        let (archive, terms) = self.dictionary.next_archive()?;
+        let manifest = Manifest { last, next_term: self.dictionary.next() };
+        self.journal.checkpoint(manifest, run, &archive)?;
+        self.dictionary.adopt(archive, &terms);
         Ok(manifest)
     }
 

@@ -1,6 +1,7 @@
 //! How changes become visible and what readers see: the write path, recent quads, merges, and views.
 
 pub(crate) mod commit;
+pub(crate) mod compact;
 pub(crate) mod core;
 pub(crate) mod count;
 pub(crate) mod delta;

@@ -79,9 +79,9 @@ impl Source {
 
     pub(crate) fn contains_quad(&self, quad: QuadRef<'_>) -> Result<bool> {
         if self.reads.is_some() {
-            return self.contains(self.engine.dictionary.intern_quad(quad));
+            return self.contains(self.engine.dictionary.intern_quad(quad)?);
         }
-        self.engine.dictionary.lookup_quad(quad).map_or(Ok(false), |quad| self.view.contains(quad))
+        self.engine.dictionary.lookup_quad(quad)?.map_or(Ok(false), |quad| self.view.contains(quad))
     }
 
     pub(crate) fn quads_for_pattern(
@@ -91,20 +91,21 @@ impl Source {
         object: Option<TermRef<'_>>,
         graph_name: Option<GraphNameRef<'_>>,
     ) -> QuadIter {
-        // A term without an id is in no quad of any view. A transaction assigns it an id nevertheless, so that it can
-        // record the pattern and detect a quad that is added before it commits.
-        if self.reads.is_some() {
-            let dictionary = &self.engine.dictionary;
-            let terms = [subject.map(Into::into), predicate.map(Into::into), object];
-            terms.into_iter().flatten().for_each(|term| _ = dictionary.intern(term));
-            graph_name.map(|graph| dictionary.intern_graph(graph));
-        }
-        let pattern = self.engine.pattern(subject, predicate, object, graph_name);
-        let scan = match pattern.map(|pattern| self.scan(&pattern)).transpose() {
-            Ok(scan) => Ok(scan),
-            Err(error) => Err(Some(error)),
+        let find = || -> Result<_> {
+            // A term without an id is in no quad of any view. A transaction assigns it an id nevertheless, so that it can
+            // record the pattern and detect a quad that is added before it commits.
+            if self.reads.is_some() {
+                let dictionary = &self.engine.dictionary;
+                for term in [subject.map(Into::into), predicate.map(Into::into), object].into_iter().flatten()
+                {
+                    dictionary.intern(term)?;
+                }
+                graph_name.map(|graph| dictionary.intern_graph(graph)).transpose()?;
+            }
+            let pattern = self.engine.pattern(subject, predicate, object, graph_name)?;
+            pattern.map(|pattern| self.scan(&pattern)).transpose()
         };
-        QuadIter { engine: Arc::clone(&self.engine), scan }
+        QuadIter { engine: Arc::clone(&self.engine), scan: find().map_err(Some) }
     }
 }
 
@@ -116,20 +117,26 @@ impl Core {
         predicate: Option<NamedNodeRef<'_>>,
         object: Option<TermRef<'_>>,
         graph_name: Option<GraphNameRef<'_>>,
-    ) -> Option<Pattern> {
-        let lookup = |term: Option<TermRef<'_>>| match term {
-            None => Some(None),
-            Some(term) => self.dictionary.lookup(term).map(Some),
+    ) -> Result<Option<Pattern>> {
+        let mut has_ids = true;
+        let mut lookup = |term: Option<TermRef<'_>>| -> Result<_> {
+            let id = term.map_or(Ok(None), |term| self.dictionary.lookup(term))?;
+            has_ids &= term.is_none() || id.is_some();
+            Ok(id)
         };
-        Some(Pattern {
+        let pattern = Pattern {
             subject: lookup(subject.map(Into::into))?,
             predicate: lookup(predicate.map(Into::into))?,
             object: lookup(object)?,
             graphs: match graph_name {
                 None => Graphs::All,
-                Some(graph) => Graphs::One(self.dictionary.lookup_graph(graph)?),
+                Some(graph) => match self.dictionary.lookup_graph(graph)? {
+                    Some(graph) => Graphs::One(graph),
+                    None => return Ok(None),
+                },
             },
-        })
+        };
+        Ok(has_ids.then_some(pattern))
     }
 }
 

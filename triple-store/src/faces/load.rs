@@ -130,7 +130,8 @@ impl TripleStore {
 
     /// Replaces a graph, or all quads, by `quads`.
     pub(crate) fn replace(&self, graph: Option<&GraphName>, quads: Vec<EncodedQuad>) -> Result<Updated> {
-        let graph = graph.map(|graph| self.engine.dictionary.intern_graph(graph.as_ref()));
+        let intern = |graph: &GraphName| self.engine.dictionary.intern_graph(graph.as_ref());
+        let graph = graph.map(intern).transpose()?;
         let outcome = self.engine.replace(graph.map_or(Graphs::All, Graphs::One), quads)?;
         Ok(Updated { added: outcome.added, removed: outcome.removed })
     }

@@ -1,5 +1,6 @@
 //! The public interface: the store, its transactions and snapshots, loading and dumping.
 
+pub(crate) mod compact;
 pub(crate) mod dump;
 pub(crate) mod load;
 pub(crate) mod namespaces;

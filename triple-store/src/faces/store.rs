@@ -129,7 +129,7 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn insert<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
-        let quad = self.engine.dictionary.intern_quad(nesting::checked(quad.into())?);
+        let quad = self.engine.dictionary.intern_quad(nesting::checked(quad.into())?)?;
         Ok(self.engine.commit(vec![Change { quad, adds: true }])?.added == 1)
     }
 
@@ -153,7 +153,7 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn extend(&self, quads: impl IntoIterator<Item = Quad>) -> Result<u64> {
-        let intern = |quad: Quad| Ok(self.engine.dictionary.intern_quad(nesting::checked(quad.as_ref())?));
+        let intern = |quad: Quad| self.engine.dictionary.intern_quad(nesting::checked(quad.as_ref())?);
         self.engine.add_all(quads.into_iter().map(intern).collect::<Result<_>>()?)
     }
 
@@ -178,7 +178,7 @@ impl TripleStore {
     /// ```
     pub fn remove<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
         // A term without an id is in no quad, because a term gets its id before its first quad is added.
-        let Some(quad) = self.engine.dictionary.lookup_quad(quad.into()) else { return Ok(false) };
+        let Some(quad) = self.engine.dictionary.lookup_quad(quad.into())? else { return Ok(false) };
         Ok(self.engine.commit(vec![Change { quad, adds: false }])?.removed == 1)
     }
 
@@ -210,7 +210,9 @@ impl TripleStore {
         object: Option<TermRef<'_>>,
         graph_name: Option<GraphNameRef<'_>>,
     ) -> Result<u64> {
-        let Some(pattern) = self.engine.pattern(subject, predicate, object, graph_name) else { return Ok(0) };
+        let Some(pattern) = self.engine.pattern(subject, predicate, object, graph_name)? else {
+            return Ok(0);
+        };
         Ok(self.engine.remove_matching(&pattern)?.removed)
     }
 

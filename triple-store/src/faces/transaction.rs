@@ -104,7 +104,7 @@ impl Transaction {
     ///
     /// See [`Transaction`].
     pub fn insert<'a>(&mut self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
-        let quad = self.source.engine.dictionary.intern_quad(nesting::checked(quad.into())?);
+        let quad = self.source.engine.dictionary.intern_quad(nesting::checked(quad.into())?)?;
         self.change(quad, true)
     }
 
@@ -126,7 +126,7 @@ impl Transaction {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn remove<'a>(&mut self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
-        let quad = self.source.engine.dictionary.intern_quad(quad.into());
+        let quad = self.source.engine.dictionary.intern_quad(quad.into())?;
         self.change(quad, false)
     }
 
@@ -158,7 +158,7 @@ impl Transaction {
         object: Option<TermRef<'_>>,
         graph_name: Option<GraphNameRef<'_>>,
     ) -> Result<u64> {
-        match self.source.engine.pattern(subject, predicate, object, graph_name) {
+        match self.source.engine.pattern(subject, predicate, object, graph_name)? {
             Some(pattern) => self.remove_all(&pattern),
             None => Ok(0),
         }
@@ -329,8 +329,9 @@ impl TripleStore {
         subjects: impl IntoIterator<Item = NamedOrBlankNodeRef<'a>>,
         run: impl FnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let intern = |subject: NamedOrBlankNodeRef<'_>| self.engine.dictionary.intern(subject.into()).0;
-        Ok(self.exclusive(Some(subjects.into_iter().map(intern).collect()), run)?.0)
+        let intern = |subject: NamedOrBlankNodeRef<'_>| Ok(self.engine.dictionary.intern(subject.into())?.0);
+        let subjects = subjects.into_iter().map(intern).collect::<Result<_>>()?;
+        Ok(self.exclusive(Some(subjects), run)?.0)
     }
 
     /// Runs a transaction under the stripes of these subjects, or under all stripes.

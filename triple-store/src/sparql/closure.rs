@@ -35,29 +35,32 @@ pub(super) struct Closure {
 }
 
 impl Path {
-    fn new(path: &PropertyPathExpression, id: &impl Fn(&NamedNode) -> TermId) -> Self {
+    fn new(path: &PropertyPathExpression, id: &impl Fn(&NamedNode) -> Result<TermId>) -> Result<Self> {
         use PropertyPathExpression as P;
-        let of = |path| Box::new(Self::new(path, id));
-        match path {
-            P::NamedNode(node) => Self::One(id(node)),
-            P::NegatedPropertySet(nodes) => Self::NoneOf(nodes.iter().map(id).collect()),
-            P::Reverse(path) => Self::Reverse(of(path)),
-            P::Sequence(a, b) => Self::Sequence(of(a), of(b)),
-            P::Alternative(a, b) => Self::Alternative(of(a), of(b)),
-            P::ZeroOrOne(path) => Self::AtMostOnce(of(path)),
-            P::ZeroOrMore(path) => Self::Closure(Closure { step: of(path), or_none: true }),
-            P::OneOrMore(path) => Self::Closure(Closure { step: of(path), or_none: false }),
-        }
+        let of = |path| Ok::<_, Error>(Box::new(Self::new(path, id)?));
+        Ok(match path {
+            P::NamedNode(node) => Self::One(id(node)?),
+            P::NegatedPropertySet(nodes) => Self::NoneOf(nodes.iter().map(id).collect::<Result<_>>()?),
+            P::Reverse(path) => Self::Reverse(of(path)?),
+            P::Sequence(a, b) => Self::Sequence(of(a)?, of(b)?),
+            P::Alternative(a, b) => Self::Alternative(of(a)?, of(b)?),
+            P::ZeroOrOne(path) => Self::AtMostOnce(of(path)?),
+            P::ZeroOrMore(path) => Self::Closure(Closure { step: of(path)?, or_none: true }),
+            P::OneOrMore(path) => Self::Closure(Closure { step: of(path)?, or_none: false }),
+        })
     }
 }
 
 impl Closure {
     /// `None` unless the path is `+` or `*` of another path.
-    pub(super) fn new(path: &PropertyPathExpression, id: &impl Fn(&NamedNode) -> TermId) -> Option<Self> {
-        match Path::new(path, id) {
+    pub(super) fn new(
+        path: &PropertyPathExpression,
+        id: &impl Fn(&NamedNode) -> Result<TermId>,
+    ) -> Result<Option<Self>> {
+        Ok(match Path::new(path, id)? {
             Path::Closure(closure) => Some(closure),
             _ => None,
-        }
+        })
     }
 }
 

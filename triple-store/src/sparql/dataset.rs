@@ -60,7 +60,7 @@ impl Dataset {
         specification: &mut QueryDatasetSpecification,
         token: CancellationToken,
         watchdog: Option<Watchdog>,
-    ) -> Self {
+    ) -> Result<Self> {
         let dictionary = &source.engine.dictionary;
         let merged: Option<Rc<[Graphs]>> = match specification.default_graph_graphs() {
             None => Some(Rc::new([Graphs::All])),
@@ -69,9 +69,9 @@ impl Dataset {
             Some(graphs) => Some(
                 graphs
                     .iter()
-                    .filter_map(|graph| dictionary.lookup_graph(graph.as_ref()))
-                    .map(Graphs::One)
-                    .collect(),
+                    .filter_map(|graph| dictionary.lookup_graph(graph.as_ref()).transpose())
+                    .map(|graph| graph.map(Graphs::One))
+                    .collect::<Result<_>>()?,
             ),
         };
         if merged.is_some() {
@@ -87,24 +87,32 @@ impl Dataset {
             _watchdog: watchdog.map(Rc::new),
         };
         if !steps.is_empty() {
-            dataset.paths =
-                steps.iter().enumerate().map(|(at, steps)| dataset.encode_path(at, steps)).collect();
+            dataset.paths = steps
+                .iter()
+                .enumerate()
+                .map(|(at, steps)| dataset.encode_path(at, steps))
+                .collect::<Result<_>>()?;
         }
-        dataset
+        Ok(dataset)
     }
 
-    fn encode_path(&self, at: usize, steps: &[Step]) -> (TermId, Vec<EncodedStep>) {
+    fn encode_path(&self, at: usize, steps: &[Step]) -> Result<(TermId, Vec<EncodedStep>)> {
         let id = |node: &NamedNode| self.terms.id(node.clone().into(), self.interns());
         let encode = |step: &Step| {
-            Some(match step {
-                Step::One(node) => EncodedStep::Quad { predicate: Some(id(node)), without: Rc::default() },
-                Step::NoneOf(nodes) => {
-                    EncodedStep::Quad { predicate: None, without: nodes.iter().map(id).collect() }
-                }
-                Step::Closure(path) => EncodedStep::Closure(Rc::new(Closure::new(path, &id)?)),
-            })
+            Ok(Some(match step {
+                Step::One(node) => EncodedStep::Quad { predicate: Some(id(node)?), without: Rc::default() },
+                Step::NoneOf(nodes) => EncodedStep::Quad {
+                    predicate: None,
+                    without: nodes.iter().map(id).collect::<Result<_>>()?,
+                },
+                Step::Closure(path) => match Closure::new(path, &id)? {
+                    Some(closure) => EncodedStep::Closure(Rc::new(closure)),
+                    None => return Ok(None),
+                },
+            }))
         };
-        (self.terms.local(paths::predicate(at).into()), steps.iter().filter_map(encode).collect())
+        let steps = steps.iter().filter_map(|step| encode(step).transpose()).collect::<Result<_>>()?;
+        Ok((self.terms.local(paths::predicate(at).into()), steps))
     }
 
     /// A transaction has to record patterns with terms that are not in the dictionary, so it assigns them ids. A
@@ -214,7 +222,7 @@ impl QueryableDataset<'static> for Dataset {
     }
 
     fn internalize_term(&self, term: Term) -> Result<Held> {
-        Ok(Held::new(self.terms.id(restored(term), self.interns())))
+        Ok(Held::new(self.terms.id(restored(term), self.interns())?))
     }
 
     fn externalize_term(&self, term: Held) -> Result<Term> {

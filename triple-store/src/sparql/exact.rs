@@ -5,6 +5,7 @@
 //! datatype that the evaluator does not know and so does not change.
 
 use super::meter::{self, text_length};
+use super::once::Failure;
 use crate::engine::core::Engine;
 use crate::error::{Error, Result};
 use crate::terms::term::{Kind, TermId};
@@ -22,6 +23,8 @@ pub(super) struct Terms {
     /// The id of the value that an expression last read from a variable. A function of one variable is called directly
     /// after that, and so finds out which term its argument is.
     last: AtomicU64,
+    /// Where an error goes that a function of an expression can't return.
+    failure: Failure,
 }
 
 #[derive(Default)]
@@ -31,27 +34,27 @@ struct Locals {
 }
 
 impl Terms {
-    pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, locals: Mutex::default(), last: AtomicU64::new(0) }
+    pub(super) fn new(engine: Arc<Engine>, failure: Failure) -> Self {
+        Self { engine, locals: Mutex::default(), last: AtomicU64::new(0), failure }
     }
 
     /// The id of a term: the store's id if it has one. Otherwise, with `intern`, a new id of the store, and without
     /// it an id for this query only.
-    pub(super) fn id(&self, term: Term, intern: bool) -> TermId {
+    pub(super) fn id(&self, term: Term, intern: bool) -> Result<TermId> {
         // The terms of this query come first: one of them may have been added to the store since, and must keep its
         // number.
         let mut locals = self.locals.lock();
         if let Some(number) = locals.numbers.get(&term) {
-            return TermId::new(Kind::Local, *number);
+            return Ok(TermId::new(Kind::Local, *number));
         }
         let dictionary = &self.engine.dictionary;
         if intern {
             return dictionary.intern(term.as_ref());
         }
-        if let Some(id) = dictionary.lookup(term.as_ref()) {
-            return id;
-        }
-        locals.add(term)
+        Ok(match dictionary.lookup(term.as_ref())? {
+            Some(id) => id,
+            None => locals.add(term),
+        })
     }
 
     /// The id of a term for this query only, whether or not the store has the term.
@@ -79,7 +82,7 @@ impl Terms {
             Kind::NamedNode | Kind::BlankNode | Kind::Integer | Kind::Boolean | Kind::String => {
                 Some(read.clone())
             }
-            _ => self.term(id).ok(),
+            _ => self.term(id).map_err(|error| self.failure.note(error)).ok(),
         }
     }
 }

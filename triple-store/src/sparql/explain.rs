@@ -41,7 +41,7 @@ impl Snapshot {
         let evaluator = evaluator.compute_statistics();
         let mut prepared = options.prepare(&evaluator, &query);
         let dataset =
-            Dataset::new(self.source.clone(), terms, &steps, prepared.dataset_mut(), token, watchdog);
+            Dataset::new(self.source.clone(), terms, &steps, prepared.dataset_mut(), token, watchdog)?;
         let explanation = meter.run(|| {
             let (results, explanation) = prepared.explain(dataset);
             match results? {

@@ -35,7 +35,7 @@ pub(super) struct Context {
 pub(super) struct Failure(Arc<Mutex<Option<Error>>>);
 
 impl Failure {
-    fn note(&self, error: Error) {
+    pub(super) fn note(&self, error: Error) {
         self.0.lock().get_or_insert(error);
     }
 
@@ -199,7 +199,7 @@ impl Asked {
             prepared.dataset_mut(),
             token.clone(),
             None,
-        );
+        )?;
         read(prepared.execute(dataset)?)
     }
 }
@@ -227,7 +227,7 @@ mod tests {
         let expr = Expression::Not(call.into());
         let once = Once { name, whole: pattern.clone(), pattern, common: Vec::new(), compared: None };
         let context = Context {
-            terms: Arc::new(Terms::new(Arc::clone(&source.engine))),
+            terms: Arc::new(Terms::new(Arc::clone(&source.engine), Failure::default())),
             source,
             steps: Arc::default(),
             token: CancellationToken::new(),

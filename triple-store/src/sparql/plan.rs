@@ -307,10 +307,12 @@ impl Planner<'_> {
             return None;
         }
         match self.constants(pattern, Graphs::One(TermId::DEFAULT_GRAPH)) {
-            Some(pattern) => self.source.count(&pattern).ok(),
+            Ok(Some(pattern)) => self.source.count(&pattern).ok(),
             // A transaction has to record the quads that it found absent, and a record requires ids.
-            None if self.source.reads.is_some() => None,
-            None => Some(0),
+            Ok(None) if self.source.reads.is_some() => None,
+            Ok(None) => Some(0),
+            // The evaluation returns the error.
+            Err(_) => None,
         }
     }
 }

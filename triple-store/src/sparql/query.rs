@@ -65,15 +65,15 @@ impl QueryOptions {
         measure: &Measure,
     ) -> Prepared {
         let token = self.cancellation.clone().unwrap_or_default();
-        let terms = Arc::new(Terms::new(Arc::clone(&source.engine)));
+        let failure = Failure::default();
+        let terms = Arc::new(Terms::new(Arc::clone(&source.engine), failure.clone()));
         let evaluator = QueryEvaluator::new().with_cancellation_token(token.clone());
         let evaluator = rules.calls.register(rules.used.register(evaluator, &terms));
         let watchdog = self
             .timeout
             .map(|timeout| Watchdog::new(token.clone(), timeout.saturating_sub(started.elapsed())));
         let meter = measure.meter(token.clone(), self.budget.clone());
-        let (failure, steps) = (Failure::default(), rules.steps.into());
-        Prepared { evaluator, token, failure, watchdog, terms, steps, meter }
+        Prepared { evaluator, token, failure, watchdog, terms, steps: rules.steps.into(), meter }
     }
 
     pub(super) fn parse(&self, text: &str) -> Result<Query> {
@@ -142,7 +142,7 @@ impl QueryOptions {
             return Err(Error::Cancelled);
         }
         let mut prepared = self.prepare(&evaluator, &query);
-        let dataset = Dataset::new(source, terms, &steps, prepared.dataset_mut(), token.clone(), watchdog);
+        let dataset = Dataset::new(source, terms, &steps, prepared.dataset_mut(), token.clone(), watchdog)?;
         Ok(match meter.run(|| prepared.execute(dataset))?? {
             QueryResults::Solutions(rows) => {
                 let variables = rows.variables().into();

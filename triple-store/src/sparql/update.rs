@@ -21,7 +21,7 @@ use crate::faces::transaction::Transaction;
 use crate::terms::pattern::{Graphs, Pattern};
 use crate::terms::quad::EncodedQuad;
 use crate::terms::term::TermId;
-use oxrdf::{GraphName, Quad, Term};
+use oxrdf::{GraphName, NamedOrBlankNode, Quad, Term};
 use spareval::{CancellationToken, DeleteInsertIter, DeleteInsertQuad};
 use spargebra::GraphUpdateOperation;
 use spargebra::Update;
@@ -83,8 +83,11 @@ impl TripleStore {
         let update = parse(update, options)?;
         let documents = self.documents(&update, &options.query)?;
         let subjects = scope::subjects(&update.operations).map(|subjects| {
-            subjects.iter().map(|subject| self.engine.dictionary.intern(subject.as_ref().into()).0).collect()
+            let intern =
+                |subject: &NamedOrBlankNode| Ok(self.engine.dictionary.intern(subject.as_ref().into())?.0);
+            subjects.iter().map(intern).collect::<Result<_>>()
         });
+        let subjects = subjects.transpose()?;
         let run = |transaction: &mut Transaction| transaction.run(&update, options, &documents);
         let ((), outcome) = match self.exclusive(subjects, run) {
             // The evaluator read a subject that the text of the update does not name.
@@ -195,7 +198,7 @@ impl Transaction {
                     prepared.dataset_mut(),
                     token.clone(),
                     watchdog,
-                );
+                )?;
                 let changes = meter.run(|| {
                     let changes = prepared.execute(dataset)?;
                     self.changes(changes, &token, options)
@@ -215,7 +218,7 @@ impl Transaction {
                 let graphs = match graph {
                     GraphTarget::DefaultGraph => Graphs::One(TermId::DEFAULT_GRAPH),
                     GraphTarget::NamedNode(node) => {
-                        Graphs::One(self.source.engine.dictionary.intern(node.as_ref().into()))
+                        Graphs::One(self.source.engine.dictionary.intern(node.as_ref().into())?)
                     }
                     GraphTarget::NamedGraphs => Graphs::Named,
                     GraphTarget::AllGraphs => Graphs::All,
@@ -234,7 +237,7 @@ impl Transaction {
         let GraphPattern::Graph { name: NamedNodePattern::NamedNode(graph), .. } = pattern else {
             return Ok(());
         };
-        let id = self.source.engine.dictionary.intern(graph.as_ref().into());
+        let id = self.source.engine.dictionary.intern(graph.as_ref().into())?;
         let quads = Pattern { graphs: Graphs::One(id), ..Pattern::ALL };
         match self.source.scan(&quads)?.next().transpose()? {
             Some(_) => Ok(()),
@@ -256,9 +259,9 @@ impl Transaction {
                 return Err(Error::Cancelled);
             }
             match change? {
-                DeleteInsertQuad::Delete(quad) => removed.extend(dictionary.lookup_quad(quad.as_ref())),
+                DeleteInsertQuad::Delete(quad) => removed.extend(dictionary.lookup_quad(quad.as_ref())?),
                 DeleteInsertQuad::Insert(quad) => {
-                    added.push(dictionary.intern_quad(nesting::checked(quad.as_ref())?));
+                    added.push(dictionary.intern_quad(nesting::checked(quad.as_ref())?)?);
                 }
             }
             let found = removed.len() + added.len();

@@ -12,8 +12,9 @@
 //! the `vde-store` are then enough.
 
 use crate::error::{Error, Result};
+use crate::storage::pages::Page;
 use crate::terms::codec::{put_varint, take, varint};
-use crate::terms::quad::Key;
+use crate::terms::quad::Columns;
 use std::ops::ControlFlow;
 
 /// The most keys in a chunk. Its stored value takes about 80 KiB.
@@ -29,26 +30,9 @@ pub(crate) struct Chunk<K> {
     blocks: Vec<u8>,
 }
 
-impl<K: Key> Chunk<K> {
+impl<K: Columns> Chunk<K> {
     fn empty(block_keys: usize) -> Self {
         Self { keys: 0, block_keys, index: Vec::new(), blocks: Vec::new() }
-    }
-
-    /// The bytes that it takes in memory.
-    pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>() + self.index.capacity() * size_of::<(K, u32)>() + self.blocks.capacity()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.keys
-    }
-
-    pub(crate) fn first(&self) -> K {
-        self.index[0].0
-    }
-
-    pub(crate) fn last(&self) -> Option<K> {
-        self.block(self.index.len() - 1).last()
     }
 
     /// Calls `visit` with the keys from `from` on, until it breaks.
@@ -100,30 +84,6 @@ impl<K: Key> Chunk<K> {
         Block { next: Some(first), bytes: &self.blocks[start as usize..end] }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.blocks.len() + 20 * self.index.len() + 20);
-        put_varint(&mut bytes, self.keys as u64);
-        put_varint(&mut bytes, self.block_keys as u64);
-        for (block, (first, start)) in self.index.iter().enumerate() {
-            first.columns().iter().for_each(|column| put_varint(&mut bytes, column.rotate_left(4)));
-            let end = self.index.get(block + 1).map_or(self.blocks.len(), |(_, start)| *start as usize);
-            put_varint(&mut bytes, (end - *start as usize) as u64);
-        }
-        bytes.extend_from_slice(&self.blocks);
-        bytes
-    }
-
-    /// Reads a chunk. Unless its keys are known to be sound, every key is checked.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] unless [`encode`](Self::encode) could have written it.
-    pub(crate) fn decode(mut bytes: &[u8], known: bool) -> Result<Self> {
-        Self::decoded(&mut bytes)
-            .filter(|chunk| known || chunk.is_sound())
-            .ok_or_else(|| Error::Corrupt("a chunk of a run can't be read".into()))
-    }
-
     fn decoded(bytes: &mut &[u8]) -> Option<Self> {
         let keys = varint(bytes)? as usize;
         let block_keys = varint(bytes)? as usize;
@@ -165,13 +125,52 @@ impl<K: Key> Chunk<K> {
     }
 }
 
+impl<K: Columns> Page for Chunk<K> {
+    type Key = K;
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.index.capacity() * size_of::<(K, u32)>() + self.blocks.capacity()
+    }
+
+    fn len(&self) -> usize {
+        self.keys
+    }
+
+    fn first(&self) -> K {
+        self.index[0].0
+    }
+
+    fn last(&self) -> Option<K> {
+        self.block(self.index.len() - 1).last()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.blocks.len() + 20 * self.index.len() + 20);
+        put_varint(&mut bytes, self.keys as u64);
+        put_varint(&mut bytes, self.block_keys as u64);
+        for (block, (first, start)) in self.index.iter().enumerate() {
+            first.columns().iter().for_each(|column| put_varint(&mut bytes, column.rotate_left(4)));
+            let end = self.index.get(block + 1).map_or(self.blocks.len(), |(_, start)| *start as usize);
+            put_varint(&mut bytes, (end - *start as usize) as u64);
+        }
+        bytes.extend_from_slice(&self.blocks);
+        bytes
+    }
+
+    fn decode(mut bytes: &[u8], known: bool) -> Result<Self> {
+        Self::decoded(&mut bytes)
+            .filter(|chunk| known || chunk.is_sound())
+            .ok_or_else(|| Error::Corrupt("a chunk of a run can't be read".into()))
+    }
+}
+
 /// The keys of a block.
 struct Block<'a, K> {
     next: Option<K>,
     bytes: &'a [u8],
 }
 
-impl<K: Key> Iterator for Block<'_, K> {
+impl<K: Columns> Iterator for Block<'_, K> {
     type Item = K;
 
     #[inline]
@@ -189,7 +188,7 @@ impl<K: Key> Iterator for Block<'_, K> {
 
 /// The key after `key`, or `None` if there is none to be read.
 #[inline(always)]
-fn follow<K: Key>(mut key: K, bytes: &mut &[u8]) -> Option<K> {
+fn follow<K: Columns>(mut key: K, bytes: &mut &[u8]) -> Option<K> {
     let (same, rest) = bytes.split_first()?;
     *bytes = rest;
     let (changed, after) = key.columns_mut().get_mut(usize::from(*same)..)?.split_first_mut()?;
@@ -209,7 +208,7 @@ pub(crate) struct Writer<K> {
     last: Option<K>,
 }
 
-impl<K: Key> Writer<K> {
+impl<K: Columns> Writer<K> {
     /// A writer of `keys` keys. It writes as few chunks as possible, all of about the same size.
     pub(crate) fn new(keys: usize, block_keys: usize) -> Self {
         let chunk_keys = keys.div_ceil(keys.div_ceil(CHUNK_KEYS).max(1)).max(1);

@@ -1,28 +1,36 @@
 //! Terms ↔ numbers: striped interning.
 //!
-//! A term gets its number once and keeps it for the lifetime of the store. Numbers are never reused. The table from
+//! A term gets its number once and keeps it for the lifetime of the store. Numbers are never reused.
+//!
+//! The terms of the last checkpoint are in the [archive], on disk. The others are in memory: their table from
 //! terms to numbers is striped by the term's hash, so threads that parse in parallel intern in parallel. Looking up
-//! the term of a number takes no lock.
+//! the term of a number takes no lock. A checkpoint [moves](Dictionary::adopt) terms to the next archive. Whoever looks for a
+//! term looks in memory first: what is gone from there is in the archive that is read after that.
 
+pub(crate) mod archive;
+pub(crate) mod block;
+pub(crate) mod entries;
+mod resolve;
 mod restore;
+#[cfg(test)]
+pub(crate) mod tests;
 
-use crate::error::Error;
-use crate::storage::entries::{Entries, Entry, Kept};
-use crate::terms::codec;
+use crate::error::{Error, Result};
 use crate::terms::quad::EncodedQuad;
-use crate::terms::stored_term::{
-    Encoded, LEFT_TO_RIGHT, RIGHT_TO_LEFT, SIMPLE, TAGGED, TYPED, encode, parts, triple_parts,
-};
+use crate::terms::stored_term::{Encoded, encode, parts};
 use crate::terms::term::{Kind, TermId, inlined_literal};
+use arc_swap::{ArcSwap, Guard};
+use archive::Archive;
+use entries::{Entries, Entry, Held};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
-use oxrdf::{
-    BaseDirection, BlankNode, GraphName, GraphNameRef, Literal, NamedNode, NamedOrBlankNode, Quad, QuadRef,
-    Term, TermRef, Triple,
-};
+use oxrdf::{GraphNameRef, QuadRef, TermRef};
+use parking_lot::{Mutex, RwLock};
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use stripe_lock::StripedRwLock;
+use std::sync::{Arc, OnceLock, Weak};
+use stripe_lock::Striped;
 
 /// The stripes of the interning table. Interning holds a stripe for less than 1 us, so a few times the number of
 /// cores is enough.
@@ -31,138 +39,140 @@ const STRIPES: usize = 64;
 /// The dictionary of one store.
 pub(crate) struct Dictionary {
     hasher: ahash::RandomState,
-    /// Hashes and numbers. The table is striped by the hash, so a term is hashed only once.
-    numbers: StripedRwLock<u64, HashTable<(u64, TermId)>, parking_lot::RawRwLock, PassThrough>,
-    terms: Entries,
+    /// Hashes and ids of the terms in memory. The table is striped by the hash, so a term is hashed only once.
+    numbers: Striped<u64, RwLock<HashTable<(u64, TermId)>>, PassThrough>,
+    recent: Entries,
+    archive: ArcSwap<Archive>,
+    /// The earlier archives that a thread may still read.
+    earlier: Mutex<Vec<Weak<Archive>>>,
+    /// By some bits of the hash: the id that was found last in the archive. So most terms that are looked up repeatedly are
+    /// found without the index.
+    hints: OnceLock<Box<[AtomicU64]>>,
+    /// The number of the next term.
     next: AtomicU64,
+    /// The numbers below this one were assigned before the store was opened.
+    floor: AtomicU64,
+    terms: AtomicU64,
+}
+
+/// The number of hints. They take 1 MiB.
+const HINTS: u64 = 1 << 17;
+
+/// The bytes of a term.
+pub(crate) enum Bytes {
+    Recent(Held),
+    Archived(archive::Bytes),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Recent(entry) => &entry.bytes,
+            Self::Archived(bytes) => bytes,
+        }
+    }
 }
 
 impl Dictionary {
-    pub(crate) fn new() -> Self {
+    /// A dictionary of the terms of an archive. New terms get numbers from `next` on.
+    pub(crate) fn new(archive: Archive, next: u64) -> Self {
         Self {
             hasher: ahash::RandomState::new(),
-            numbers: StripedRwLock::with_hasher(STRIPES, PassThrough),
-            terms: Entries::new(),
-            next: AtomicU64::new(0),
+            numbers: Striped::from_fn(STRIPES, PassThrough, |_| RwLock::default()),
+            recent: Entries::new(),
+            terms: AtomicU64::new(archive.len()),
+            archive: ArcSwap::from_pointee(archive),
+            earlier: Mutex::default(),
+            hints: OnceLock::new(),
+            next: AtomicU64::new(next),
+            floor: AtomicU64::new(next),
         }
     }
 
-    /// How many numbers are assigned.
+    /// The number of terms.
     pub(crate) fn len(&self) -> u64 {
+        self.terms.load(Ordering::Relaxed)
+    }
+
+    /// The number of the next term.
+    pub(crate) fn next(&self) -> u64 {
         self.next.load(Ordering::Acquire)
     }
 
     /// The id of a term. A new term gets an id.
-    pub(crate) fn intern(&self, term: TermRef<'_>) -> TermId {
-        match encode(term, &mut |part| Some(self.intern(part))) {
-            Some(Encoded::Inline(id)) => id,
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] or [`Error::Corrupt`] if it can't be read whether the term has one. The same holds for the other
+    /// functions that look for terms.
+    pub(crate) fn intern(&self, term: TermRef<'_>) -> Result<TermId> {
+        match encode(term, &mut |part| self.intern(part).map(Some))? {
+            Some(Encoded::Inline(id)) => Ok(id),
             Some(Encoded::Bytes(kind, bytes)) => self.intern_bytes(kind, &bytes),
             None => unreachable!("interning the parts of a term always gives an id"),
         }
     }
 
     /// The id of a term, or `None` if no quad that was ever stored mentions it.
-    pub(crate) fn lookup(&self, term: TermRef<'_>) -> Option<TermId> {
+    pub(crate) fn lookup(&self, term: TermRef<'_>) -> Result<Option<TermId>> {
         match encode(term, &mut |part| self.lookup(part))? {
-            Encoded::Inline(id) => Some(id),
-            Encoded::Bytes(kind, bytes) => self.lookup_bytes(kind, &bytes),
+            Some(Encoded::Inline(id)) => Ok(Some(id)),
+            Some(Encoded::Bytes(kind, bytes)) => self.lookup_bytes(kind, &bytes),
+            None => Ok(None),
         }
     }
 
-    pub(crate) fn intern_graph(&self, graph: GraphNameRef<'_>) -> TermId {
+    pub(crate) fn intern_graph(&self, graph: GraphNameRef<'_>) -> Result<TermId> {
         match graph {
-            GraphNameRef::DefaultGraph => TermId::DEFAULT_GRAPH,
+            GraphNameRef::DefaultGraph => Ok(TermId::DEFAULT_GRAPH),
             GraphNameRef::NamedNode(node) => self.intern(node.into()),
             GraphNameRef::BlankNode(node) => self.intern(node.into()),
         }
     }
 
-    pub(crate) fn lookup_graph(&self, graph: GraphNameRef<'_>) -> Option<TermId> {
+    pub(crate) fn lookup_graph(&self, graph: GraphNameRef<'_>) -> Result<Option<TermId>> {
         match graph {
-            GraphNameRef::DefaultGraph => Some(TermId::DEFAULT_GRAPH),
+            GraphNameRef::DefaultGraph => Ok(Some(TermId::DEFAULT_GRAPH)),
             GraphNameRef::NamedNode(node) => self.lookup(node.into()),
             GraphNameRef::BlankNode(node) => self.lookup(node.into()),
         }
     }
 
-    /// The term behind an id.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] if the dictionary has no such term, which happens only with damaged data.
-    pub(crate) fn resolve(&self, id: TermId) -> Result<Term, Error> {
-        let Some(number) = id.dictionary_index() else {
-            return inlined_literal(id).map(Term::Literal).ok_or_else(|| unknown(id));
-        };
-        let entry = self
-            .terms
-            .get(number)
-            .filter(|entry| id.kind() == Some(entry.kind))
-            .ok_or_else(|| unknown(id))?;
-        self.decode(id, &entry.bytes)
-    }
-
-    pub(crate) fn intern_quad(&self, quad: QuadRef<'_>) -> EncodedQuad {
-        EncodedQuad {
-            subject: self.intern(quad.subject.into()),
-            predicate: self.intern(quad.predicate.into()),
-            object: self.intern(quad.object),
-            graph: self.intern_graph(quad.graph_name),
-        }
-    }
-
-    pub(crate) fn lookup_quad(&self, quad: QuadRef<'_>) -> Option<EncodedQuad> {
-        Some(EncodedQuad {
-            subject: self.lookup(quad.subject.into())?,
-            predicate: self.lookup(quad.predicate.into())?,
-            object: self.lookup(quad.object)?,
-            graph: self.lookup_graph(quad.graph_name)?,
+    pub(crate) fn intern_quad(&self, quad: QuadRef<'_>) -> Result<EncodedQuad> {
+        Ok(EncodedQuad {
+            subject: self.intern(quad.subject.into())?,
+            predicate: self.intern(quad.predicate.into())?,
+            object: self.intern(quad.object)?,
+            graph: self.intern_graph(quad.graph_name)?,
         })
     }
 
-    pub(crate) fn resolve_quad(&self, quad: EncodedQuad) -> Result<Quad, Error> {
-        Ok(Quad {
-            subject: self.resolve_subject(quad.subject)?,
-            predicate: self.resolve_predicate(quad.predicate)?,
-            object: self.resolve(quad.object)?,
-            graph_name: self.resolve_graph(quad.graph)?,
-        })
+    pub(crate) fn lookup_quad(&self, quad: QuadRef<'_>) -> Result<Option<EncodedQuad>> {
+        let Some(subject) = self.lookup(quad.subject.into())? else { return Ok(None) };
+        let Some(predicate) = self.lookup(quad.predicate.into())? else { return Ok(None) };
+        let Some(object) = self.lookup(quad.object)? else { return Ok(None) };
+        let graph = self.lookup_graph(quad.graph_name)?;
+        Ok(graph.map(|graph| EncodedQuad { subject, predicate, object, graph }))
     }
 
     /// Whether the id can be resolved.
-    pub(crate) fn knows(&self, id: TermId) -> bool {
+    pub(crate) fn knows(&self, id: TermId) -> Result<bool> {
         match id.dictionary_index() {
-            Some(number) => self.terms.get(number).is_some_and(|entry| id.kind() == Some(entry.kind)),
-            None => id.is_default_graph() || inlined_literal(id).is_some(),
+            Some(number) => match self.recent.get(number) {
+                Some(entry) => Ok(id.kind() == Some(entry.kind)),
+                None => self.archive.load().has(id),
+            },
+            None => Ok(id.is_default_graph() || inlined_literal(id).is_some()),
         }
-    }
-
-    pub(crate) fn resolve_subject(&self, id: TermId) -> Result<NamedOrBlankNode, Error> {
-        match self.resolve(id)? {
-            Term::NamedNode(node) => Ok(node.into()),
-            Term::BlankNode(node) => Ok(node.into()),
-            Term::Literal(_) | Term::Triple(_) => Err(unknown(id)),
-        }
-    }
-
-    pub(crate) fn resolve_predicate(&self, id: TermId) -> Result<NamedNode, Error> {
-        match self.resolve(id)? {
-            Term::NamedNode(node) => Ok(node),
-            _ => Err(unknown(id)),
-        }
-    }
-
-    pub(crate) fn resolve_graph(&self, id: TermId) -> Result<GraphName, Error> {
-        if id.is_default_graph() {
-            return Ok(GraphName::DefaultGraph);
-        }
-        Ok(self.resolve_subject(id)?.into())
     }
 
     /// Calls `write` with each term that a record has to contain so that `id` can be read after a crash: the term, and
-    /// before it its parts, except those that a durable record contains already.
+    /// before it its parts, except those that a durable record or a checkpoint contains already.
     pub(crate) fn unpersisted(&self, id: TermId, write: &mut impl FnMut(TermId, &[u8])) {
-        let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) else { return };
+        // A term that is not in memory is in the archive.
+        let Some(entry) = self.recent_entry(id) else { return };
         if entry.persisted.load(Ordering::Acquire) {
             return;
         }
@@ -174,14 +184,14 @@ impl Dictionary {
 
     /// Marks the term as contained in a durable record. Pairs with the load in [`unpersisted`](Self::unpersisted).
     pub(crate) fn mark_persisted(&self, id: TermId) {
-        if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) {
+        if let Some(entry) = self.recent_entry(id) {
             entry.persisted.store(true, Ordering::Release);
         }
     }
 
     /// Marks the term and its parts as terms of a quad that is written without a record.
     pub(crate) fn mark_used(&self, id: TermId) {
-        if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number))
+        if let Some(entry) = self.recent_entry(id)
             && !entry.used.load(Ordering::Relaxed)
             && !entry.used.swap(true, Ordering::AcqRel)
         {
@@ -189,65 +199,142 @@ impl Dictionary {
         }
     }
 
-    /// The terms of quads that no checkpoint contains yet, in the order of their numbers. So the parts of a triple come
-    /// before the triple. A term that only refused documents or lookups have is not among them, and is gone when the
-    /// store is opened again.
-    pub(crate) fn unarchived(&self) -> Vec<TermId> {
-        let end = self.len();
-        let entries = self.terms.iter().take_while(|(number, _)| *number < end);
+    /// The archive with all terms of quads, stored but for the manifest, and those of them that are new. A term that only
+    /// refused documents or lookups have is not among them, and is gone when the store is opened again.
+    pub(crate) fn next_archive(&self) -> Result<(Archive, Vec<TermId>)> {
         let is_written = |flag: &AtomicBool| flag.load(Ordering::Acquire);
-        let entries = entries.filter(|(_, entry)| {
+        let terms = self.recent.ids(|entry| {
             !is_written(&entry.archived) && (is_written(&entry.persisted) || is_written(&entry.used))
         });
-        entries.map(|(number, entry)| TermId::new(entry.kind, number)).collect()
+        let bytes = |id| self.bytes(id)?.ok_or_else(|| unknown(id));
+        Ok((self.archive.load().with(&terms, bytes)?, terms))
     }
 
-    /// Marks the term as contained in a checkpoint.
-    pub(crate) fn mark_archived(&self, id: TermId) {
-        if let Some(entry) = id.dictionary_index().and_then(|number| self.terms.get(number)) {
-            entry.archived.store(true, Ordering::Release);
-            entry.persisted.store(true, Ordering::Release);
+    /// Reads the terms of the durable archive from there, and drops those in memory that are new in it.
+    pub(crate) fn adopt(&self, archive: Archive, terms: &[TermId]) {
+        let earlier = self.archive.swap(Arc::new(archive));
+        self.earlier.lock().push(Arc::downgrade(&earlier));
+        drop(earlier);
+        for id in terms {
+            if let Some(entry) = self.recent_entry(*id) {
+                entry.persisted.store(true, Ordering::Release);
+                entry.archived.store(true, Ordering::Release);
+            }
         }
+        // First nothing refers to these terms any more, then they go.
+        for stripe in self.numbers.iter() {
+            let mut stripe = stripe.write();
+            stripe.retain(|(_, id)| {
+                self.recent_entry(*id).is_some_and(|entry| !entry.archived.load(Ordering::Acquire))
+            });
+            stripe.shrink_to_fit(|(hash, _)| *hash);
+        }
+        self.recent.drop_archived(self.floor.load(Ordering::Acquire), self.next());
+    }
+
+    /// Reads all terms from the durable archive, and drops all those in memory. Nobody else uses the dictionary.
+    pub(crate) fn forget(&self, archive: Archive) {
+        self.terms.store(archive.len(), Ordering::Relaxed);
+        self.archive.store(Arc::new(archive));
+        self.numbers.iter().for_each(|stripe| *stripe.write() = HashTable::new());
+        self.recent.clear();
+        self.floor.store(self.next(), Ordering::Release);
+    }
+
+    /// The archive of the last checkpoint.
+    pub(crate) fn archive(&self) -> Arc<Archive> {
+        self.archive.load_full()
+    }
+
+    /// The archives that a thread may read.
+    pub(crate) fn archives(&self) -> Vec<Arc<Archive>> {
+        let mut earlier = self.earlier.lock();
+        earlier.retain(|archive| archive.strong_count() > 0);
+        earlier.iter().filter_map(Weak::upgrade).chain([self.archive()]).collect()
     }
 
     /// The stored form of a term of the dictionary.
-    pub(crate) fn bytes(&self, id: TermId) -> Option<&[u8]> {
-        id.dictionary_index().and_then(|number| self.terms.get(number)).map(|entry| &*entry.bytes)
+    pub(crate) fn bytes(&self, id: TermId) -> Result<Option<Bytes>> {
+        let Some(number) = id.dictionary_index() else { return Ok(None) };
+        match self.recent.get(number) {
+            Some(entry) => Ok((id.kind() == Some(entry.kind)).then_some(Bytes::Recent(entry))),
+            None => Ok(self.archive.load().bytes(id)?.map(Bytes::Archived)),
+        }
     }
 
-    /// Every term, in the order of their numbers.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (TermId, &[u8])> {
-        self.terms.iter().map(|(number, entry)| (TermId::new(entry.kind, number), &*entry.bytes))
+    /// The ids of the terms in memory.
+    pub(crate) fn recent(&self) -> Vec<TermId> {
+        self.recent.ids(|entry| !entry.archived.load(Ordering::Acquire))
     }
 
-    fn intern_bytes(&self, kind: Kind, bytes: &[u8]) -> TermId {
+    fn recent_entry(&self, id: TermId) -> Option<Held> {
+        id.dictionary_index().and_then(|number| self.recent.get(number))
+    }
+
+    fn intern_bytes(&self, kind: Kind, bytes: &[u8]) -> Result<TermId> {
         let probe = TermId::new(kind, 0);
         let hash = self.hash(probe, bytes);
-        if let Some((_, id)) =
-            self.numbers.read(&hash).find(hash, |found| self.is(*found, hash, probe, bytes))
-        {
-            return *id;
-        }
-        let mut stripe = self.numbers.write(&hash);
-        match stripe.entry(hash, |found| self.is(*found, hash, probe, bytes), |(hash, _)| *hash) {
-            Slot::Occupied(slot) => slot.get().1,
-            Slot::Vacant(slot) => {
-                let number = self.next.fetch_add(1, Ordering::AcqRel);
-                let id = TermId::new(kind, number);
-                assert!(
-                    self.terms.set(number, Entry::new(kind, bytes, Kept::Nowhere)),
-                    "a number is assigned once"
-                );
-                slot.insert((hash, id));
-                id
+        loop {
+            let archive = match self.search(kind, bytes, hash)? {
+                Ok(id) => return Ok(id),
+                Err(archive) => archive,
+            };
+            let mut stripe = self.numbers.get(&hash).write();
+            if !Arc::ptr_eq(&archive, &self.archive.load()) {
+                // A checkpoint may have moved the term after it was searched in the archive.
+                continue;
             }
+            return Ok(
+                match stripe.entry(hash, |found| self.is(*found, hash, probe, bytes), |(hash, _)| *hash) {
+                    Slot::Occupied(slot) => slot.get().1,
+                    Slot::Vacant(slot) => {
+                        let number = self.next.fetch_add(1, Ordering::AcqRel);
+                        let id = TermId::new(kind, number);
+                        assert!(
+                            self.recent.set(number, Entry::new(kind, bytes, false)),
+                            "a number is assigned once"
+                        );
+                        slot.insert((hash, id));
+                        self.terms.fetch_add(1, Ordering::Relaxed);
+                        id
+                    }
+                },
+            );
         }
     }
 
-    fn lookup_bytes(&self, kind: Kind, bytes: &[u8]) -> Option<TermId> {
+    fn lookup_bytes(&self, kind: Kind, bytes: &[u8]) -> Result<Option<TermId>> {
+        let hash = self.hash(TermId::new(kind, 0), bytes);
+        Ok(self.search(kind, bytes, hash)?.ok())
+    }
+
+    /// The id of a term, or the archive that does not have it. It was not in memory before that either.
+    fn search(&self, kind: Kind, bytes: &[u8], hash: u64) -> Result<Result<TermId, Guard<Arc<Archive>>>> {
         let probe = TermId::new(kind, 0);
-        let hash = self.hash(probe, bytes);
-        self.numbers.read(&hash).find(hash, |found| self.is(*found, hash, probe, bytes)).map(|(_, id)| *id)
+        let stripe = self.numbers.get(&hash).read();
+        if let Some((_, id)) = stripe.find(hash, |found| self.is(*found, hash, probe, bytes)) {
+            return Ok(Ok(*id));
+        }
+        drop(stripe);
+        let archive = self.archive.load();
+        if archive.len() == 0 {
+            return Ok(Err(archive));
+        }
+        let hints = self.hints.get_or_init(|| (0..HINTS).map(|_| AtomicU64::new(0)).collect());
+        let hint = &hints[(hash % HINTS) as usize];
+        let id = TermId(hint.load(Ordering::Relaxed));
+        if id.kind() == Some(kind)
+            && archive.bytes(id).is_ok_and(|found| found.is_some_and(|found| *found == *bytes))
+        {
+            return Ok(Ok(id));
+        }
+        Ok(match archive.find(kind, bytes)? {
+            Some(id) => {
+                hint.store(id.0, Ordering::Relaxed);
+                Ok(id)
+            }
+            None => Err(archive),
+        })
     }
 
     fn hash(&self, id: TermId, bytes: &[u8]) -> u64 {
@@ -260,48 +347,7 @@ impl Dictionary {
     fn is(&self, (hash, id): (u64, TermId), wanted: u64, probe: TermId, bytes: &[u8]) -> bool {
         hash == wanted
             && id.kind() == probe.kind()
-            && self.terms.get(id.payload()).is_some_and(|entry| *entry.bytes == *bytes)
-    }
-
-    fn decode(&self, id: TermId, bytes: &[u8]) -> Result<Term, Error> {
-        let bad = || unknown(id);
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| bad());
-        Ok(match id.kind() {
-            Some(Kind::NamedNode) => NamedNode::new_unchecked(text(bytes)?).into(),
-            Some(Kind::BlankNode) => BlankNode::new_unchecked(text(bytes)?).into(),
-            Some(Kind::Literal) => {
-                let (tag, rest) = bytes.split_first().ok_or_else(bad)?;
-                match *tag {
-                    SIMPLE => Literal::new_simple_literal(text(rest)?),
-                    TYPED => {
-                        let (datatype, value) = rest.split_first_chunk().ok_or_else(bad)?;
-                        let datatype = self.resolve_predicate(TermId(u64::from_le_bytes(*datatype)))?;
-                        Literal::new_typed_literal(text(value)?, datatype)
-                    }
-                    TAGGED | LEFT_TO_RIGHT | RIGHT_TO_LEFT => {
-                        let mut rest = rest;
-                        let length = codec::varint(&mut rest).ok_or_else(bad)?;
-                        let (language, value) = rest.split_at_checked(length as usize).ok_or_else(bad)?;
-                        let (language, value) = (text(language)?, text(value)?);
-                        match *tag {
-                            TAGGED => Literal::new_language_tagged_literal_unchecked(value, language),
-                            tag => Literal::new_directional_language_tagged_literal_unchecked(
-                                value,
-                                language,
-                                if tag == LEFT_TO_RIGHT { BaseDirection::Ltr } else { BaseDirection::Rtl },
-                            ),
-                        }
-                    }
-                    _ => return Err(bad()),
-                }
-                .into()
-            }
-            Some(Kind::Triple) => {
-                let [s, p, o] = triple_parts(bytes).ok_or_else(bad)?;
-                Triple::new(self.resolve_subject(s)?, self.resolve_predicate(p)?, self.resolve(o)?).into()
-            }
-            _ => return Err(bad()),
-        })
+            && self.recent.get(id.payload()).is_some_and(|entry| *entry.bytes == *bytes)
     }
 }
 
@@ -342,84 +388,5 @@ impl Hasher for Passed {
 
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use oxrdf::vocab::xsd;
-
-    fn terms() -> Vec<Term> {
-        let node = NamedNode::new_unchecked("http://example.com/a");
-        let own = NamedNode::new_unchecked("http://example.com/type");
-        vec![
-            node.clone().into(),
-            BlankNode::new_unchecked("http://example.com/a").into(),
-            BlankNode::new_from_unique_id(0xabc).into(),
-            Literal::new_simple_literal("http://example.com/a").into(),
-            Literal::new_simple_literal("short").into(),
-            Literal::new_typed_literal("007", xsd::INTEGER).into(),
-            Literal::new_typed_literal("7", xsd::INTEGER).into(),
-            Literal::new_typed_literal("7", own.clone()).into(),
-            Literal::new_language_tagged_literal_unchecked("chat", "fr").into(),
-            Literal::new_language_tagged_literal_unchecked("chat", "en").into(),
-            Literal::new_language_tagged_literal_unchecked("", format!("en-{}", "x".repeat(300))).into(),
-            Literal::new_directional_language_tagged_literal_unchecked("chat", "en", BaseDirection::Ltr)
-                .into(),
-            Literal::new_directional_language_tagged_literal_unchecked("chat", "en", BaseDirection::Rtl)
-                .into(),
-            Triple::new(node.clone(), own.clone(), Literal::new_typed_literal("x", own)).into(),
-        ]
-    }
-
-    #[test]
-    fn terms_come_back_and_distinct_terms_have_distinct_ids() {
-        let dictionary = Dictionary::new();
-        let ids: Vec<_> = terms().iter().map(|term| dictionary.intern(term.as_ref())).collect();
-        for (i, (term, id)) in terms().iter().zip(&ids).enumerate() {
-            assert_eq!(dictionary.resolve(*id).unwrap(), *term);
-            assert_eq!(dictionary.lookup(term.as_ref()), Some(*id));
-            assert_eq!(ids.iter().position(|other| other == id), Some(i), "{term}");
-        }
-        assert_eq!(
-            dictionary.lookup(NamedNode::new_unchecked("http://example.com/none").as_ref().into()),
-            None
-        );
-    }
-
-    #[test]
-    fn a_record_holds_the_parts_of_its_terms_before_the_terms_themselves() {
-        let (dictionary, copy) = (Dictionary::new(), Dictionary::new());
-        for term in terms().iter().rev() {
-            let id = dictionary.intern(term.as_ref());
-            let mut record = Vec::new();
-            dictionary.unpersisted(id, &mut |id, bytes| record.push((id, bytes.to_vec())));
-            for (id, bytes) in &record {
-                copy.restore(*id, bytes, Kept::InRecord).unwrap();
-                copy.restore(*id, bytes, Kept::InRecord).unwrap();
-                copy.check_parts(*id).unwrap();
-                dictionary.mark_persisted(*id);
-            }
-            dictionary.unpersisted(id, &mut |id, _| panic!("{id:?} was written twice"));
-            assert_eq!(copy.resolve(id).unwrap(), *term);
-            assert_eq!(copy.lookup(term.as_ref()), Some(id));
-        }
-    }
-
-    #[test]
-    fn threads_that_intern_the_same_terms_agree() {
-        let dictionary = Dictionary::new();
-        let intern_all = || -> Vec<TermId> {
-            (0..2000)
-                .map(|i| dictionary.intern(NamedNode::new_unchecked(format!("urn:{i}")).as_ref().into()))
-                .collect()
-        };
-        let ids: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(intern_all)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(ids.iter().all(|other| *other == ids[0]));
-        assert_eq!(dictionary.len(), 2000);
     }
 }

@@ -1,7 +1,8 @@
 //! Statistics of the predicates of a run, for the query planner.
 
 use crate::error::Result;
-use crate::storage::run::{Order, Run, Stored};
+use crate::storage::order::Order;
+use crate::storage::run::{Run, Stored};
 use crate::terms::pattern::{Pattern, Range};
 use crate::terms::term::TermId;
 use parking_lot::Mutex;
@@ -96,7 +97,7 @@ mod tests {
         let view = Arc::clone(&store.snapshot().source.view);
         let id = |iri: &str| {
             let node = oxrdf::NamedNode::new_unchecked(iri);
-            store.engine.dictionary.lookup(node.as_ref().into()).unwrap()
+            store.engine.dictionary.lookup(node.as_ref().into()).unwrap().unwrap()
         };
         let of = |quads, of_a_subject, of_an_object| Fanout { quads, of_a_subject, of_an_object };
         assert_eq!(view.base.fanout(id("urn:p")).unwrap(), of(200.0, 5.0, 1.0));

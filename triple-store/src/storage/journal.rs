@@ -4,29 +4,28 @@
 //! |---|---|
 //! | `f` | the version of this format |
 //! | `m` | the [manifest](Manifest) of the last checkpoint |
-//! | `r` number | a [chunk](crate::storage::chunk) of the run |
-//! | `d` checkpoint, number | terms that a checkpoint added: a [record] without changes, compressed |
+//! | `p` number | a [page](crate::storage::pages): sorted keys of the run or of the dictionary, or terms |
+//! | `l` number | the bytes of a [long](crate::storage::dictionary::block) term |
 //! | `n` prefix | the IRI of the prefix |
-//! | `t` sequence number | the [record] of one commit |
+//! | `t` sequence number | the [record](crate::storage::record) of one commit |
 //!
 //! Numbers in keys are big endian. Writes become durable in the order in which they were logged. So a manifest is
-//! written after everything that it refers to, and the values that it replaces are deleted after it. A chunk that two
-//! successive runs share is stored once. A chunk that readers of an earlier run may read is deleted at a later checkpoint.
+//! written after everything that it refers to, and the values that it replaces are deleted after it. A page that two
+//! successive checkpoints share is stored once. A page that readers of an earlier one may read is deleted at a later
+//! checkpoint.
 
 use crate::error::{Error, Result};
-use crate::parallel;
 use crate::storage::chunk::CHUNK_KEYS;
-use crate::storage::chunks::{Chunks, RUN, Slot, chunk_key};
-use crate::storage::dictionary::Dictionary;
+use crate::storage::dictionary::archive::Archive;
+use crate::storage::dictionary::block::{Block, NUMBERS};
+use crate::storage::dictionary::entries::MOST_TERMS;
 use crate::storage::durability::Durability;
-use crate::storage::record;
-use crate::storage::run::{Order, Run, Sorted};
+use crate::storage::order::Order;
+use crate::storage::pages::{LONG, PAGE, Pages, Slot, numbered, page_key};
+use crate::storage::run::{Run, Sorted};
 use crate::terms::codec::{put_varint, varint};
-use crate::terms::quad::Key;
-use crate::terms::quad::Seq;
-use crate::terms::term::TermId;
+use crate::terms::quad::{Columns, Key, Seq};
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,15 +33,11 @@ use vde_store::Vde;
 
 const FORMAT: &[u8] = b"f";
 const MANIFEST: &[u8] = b"m";
-const TERMS: u8 = b'd';
 const NAMESPACE: u8 = b'n';
 const COMMIT: u8 = b't';
 
 /// The version of the stored format.
-const VERSION: &str = "triple-store 3";
-
-/// Terms in one value of a checkpoint.
-const TERMS_IN_VALUE: usize = 8192;
+const VERSION: &str = "triple-store 4";
 
 /// Keys deleted at once.
 const DELETED_AT_ONCE: usize = 4096;
@@ -52,62 +47,88 @@ const DELETED_AT_ONCE: usize = 4096;
 pub(crate) struct Journal {
     /// A handle whose writes return once they are logged, in the order of the calls.
     vde: Option<Vde>,
-    chunks: Arc<Chunks>,
+    pages: Arc<Pages>,
     durability: Durability,
     read_only: bool,
 }
 
-/// The last checkpoint, without its run.
+/// The last checkpoint, without its run and terms.
 ///
 /// ```text
-/// number of the checkpoint, last commit, number of the next chunk,
-/// then for each width and order: number of chunks, then each: its number, number of keys, first key
+/// last commit, number of the next page, number of the next term, key of the hash of terms,
+/// then for each width and order, and for the index of terms: number of chunks, then each: its number, number of keys, first
+///     key
+/// then number of blocks of terms, then each: its page, number of terms, how far its number is from the last one's
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Manifest {
-    /// The number of the checkpoint; 0 before the first.
-    checkpoint: u32,
     /// The last commit that was merged into the run.
     pub(crate) last: Seq,
+    /// The number of the next term.
+    pub(crate) next_term: u64,
 }
 
 impl Manifest {
-    fn encode(self, run: &Run, next_chunk: u64) -> Vec<u8> {
+    fn encode(self, run: &Run, terms: &Archive) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for number in [u64::from(self.checkpoint), self.last, next_chunk] {
+        for number in [self.last, terms.index.pages.next(), self.next_term, terms.key[0], terms.key[1]] {
             put_varint(&mut bytes, number);
         }
-        put_sorted(&mut bytes, &run.triples);
-        put_sorted(&mut bytes, &run.named);
+        run.triples.orders.iter().for_each(|order| put_order(&mut bytes, order));
+        run.named.orders.iter().for_each(|order| put_order(&mut bytes, order));
+        put_order(&mut bytes, &terms.index);
+        put_varint(&mut bytes, terms.blocks.iter().flatten().count() as u64);
+        let mut next = 0;
+        for slot in terms.blocks.iter().flatten() {
+            for number in [slot.number().unwrap_or_default(), slot.len() as u64, slot.first - next] {
+                put_varint(&mut bytes, number);
+            }
+            next = slot.first + 1;
+        }
         bytes
     }
 
-    /// The manifest and the run, whose chunks are not read.
-    fn decode(mut bytes: &[u8], chunks: &Arc<Chunks>) -> Option<(Self, Run)> {
+    /// The manifest, the run and the terms, whose pages are not read.
+    fn decode(mut bytes: &[u8], pages: &Arc<Pages>) -> Option<(Self, Run, Archive)> {
         let bytes = &mut bytes;
-        let checkpoint = u32::try_from(varint(bytes)?).ok().filter(|number| *number < u32::MAX)?;
-        let (last, next_chunk) = (varint(bytes)?, varint(bytes)?);
-        chunks.continue_at(next_chunk);
-        let run = Run::new(take_sorted(bytes, chunks)?, take_sorted(bytes, chunks)?);
-        bytes.is_empty().then_some((Self { checkpoint, last }, run))
-    }
-}
-
-fn put_sorted<K: Key>(bytes: &mut Vec<u8>, sorted: &Sorted<K>) {
-    for order in &sorted.orders {
-        put_varint(bytes, order.slots.len() as u64);
-        for slot in &order.slots {
-            put_varint(bytes, slot.number().unwrap_or_default());
-            put_varint(bytes, slot.len() as u64);
-            slot.first.columns().iter().for_each(|column| put_varint(bytes, column.rotate_left(4)));
+        let (last, next_page) = (varint(bytes)?, varint(bytes)?);
+        let next_term = varint(bytes).filter(|number| *number <= MOST_TERMS)?;
+        let key = [varint(bytes)?, varint(bytes)?];
+        pages.continue_at(next_page);
+        let run = Run::new(take_sorted(bytes, pages)?, take_sorted(bytes, pages)?);
+        let index = take_order(bytes, pages)?;
+        let (mut blocks, mut next, mut terms) = (Vec::new(), 0u64, 0);
+        for _ in 0..varint(bytes)? {
+            let (page, items) = (take_page(bytes, pages)?, varint(bytes)?);
+            let number = next.checked_add(varint(bytes)?).filter(|number| *number <= Block::of(next_term))?;
+            terms += Some(items).filter(|items| (1..=NUMBERS).contains(items))?;
+            blocks.resize(number as usize, None);
+            blocks.push(Some(Slot::stored(page, number, items as usize)));
+            next = number + 1;
         }
+        let archive = Archive::new(blocks, index, key);
+        (bytes.is_empty() && terms == archive.len()).then_some((Self { last, next_term }, run, archive))
     }
 }
 
-/// The orders of one width. `None` unless [`put_sorted`] could have written them.
-fn take_sorted<K: Key>(bytes: &mut &[u8], chunks: &Arc<Chunks>) -> Option<Sorted<K>> {
+fn put_order<K: Columns>(bytes: &mut Vec<u8>, order: &Order<K>) {
+    put_varint(bytes, order.slots.len() as u64);
+    for slot in &order.slots {
+        put_varint(bytes, slot.number().unwrap_or_default());
+        put_varint(bytes, slot.len() as u64);
+        slot.first.columns().iter().for_each(|column| put_varint(bytes, column.rotate_left(4)));
+    }
+}
+
+/// The orders of one width. `None` unless [`put_order`] could have written them.
+fn take_sorted<K: Key>(bytes: &mut &[u8], pages: &Arc<Pages>) -> Option<Sorted<K>> {
+    let orders: Vec<_> = (0..K::ORDERS.len()).map(|_| take_order(bytes, pages)).collect::<Option<_>>()?;
+    orders.iter().all(|order: &Order<K>| order.len() == orders[0].len()).then_some(Sorted { orders })
+}
+
+fn take_order<K: Columns>(bytes: &mut &[u8], pages: &Arc<Pages>) -> Option<Order<K>> {
     let slot = |bytes: &mut &[u8]| {
-        let number = varint(bytes).filter(|number| *number < chunks.next())?;
+        let number = take_page(bytes, pages)?;
         let keys = varint(bytes).filter(|keys| (1..=CHUNK_KEYS as u64).contains(keys))?;
         let mut first = K::MIN;
         for column in first.columns_mut() {
@@ -115,18 +136,19 @@ fn take_sorted<K: Key>(bytes: &mut &[u8], chunks: &Arc<Chunks>) -> Option<Sorted
         }
         Some(Slot::stored(number, first, keys as usize))
     };
-    let mut order = |_| {
-        let slots = (0..varint(bytes)?).map(|_| slot(bytes)).collect::<Option<Vec<_>>>()?;
-        slots.is_sorted_by(|a, b| a.first < b.first).then(|| Order::new(slots, chunks))
-    };
-    let orders: Vec<_> = (0..K::ORDERS.len()).map(&mut order).collect::<Option<_>>()?;
-    orders.iter().all(|order: &Order<K>| order.len() == orders[0].len()).then_some(Sorted { orders })
+    let slots = (0..varint(bytes)?).map(|_| slot(bytes)).collect::<Option<Vec<_>>>()?;
+    slots.is_sorted_by(|a, b| a.first < b.first).then(|| Order::new(slots, pages))
+}
+
+/// The number of a page.
+fn take_page(bytes: &mut &[u8], pages: &Pages) -> Option<u64> {
+    varint(bytes).filter(|number| *number < pages.next())
 }
 
 impl Journal {
     pub(crate) fn in_memory() -> Self {
-        let chunks = Chunks::new(None, 0);
-        Self { vde: None, chunks, durability: Durability::Buffered, read_only: false }
+        let pages = Pages::new(None, 0);
+        Self { vde: None, pages, durability: Durability::Buffered, read_only: false }
     }
 
     /// Whether the journal stores anything.
@@ -149,8 +171,8 @@ impl Journal {
             None if !read_only && vde.list([]).next().is_none() => _ = vde.put(FORMAT, VERSION)?,
             None => return Err(Error::Corrupt("the file has other data than a triple store".into())),
         }
-        let chunks = Chunks::new(Some(vde.clone()), cache);
-        Ok(Self { vde: Some(vde), chunks, durability, read_only })
+        let pages = Pages::new(Some(vde.clone()), cache);
+        Ok(Self { vde: Some(vde), pages, durability, read_only })
     }
 
     /// # Errors
@@ -160,26 +182,14 @@ impl Journal {
         if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    /// Reads the last checkpoint. Adds its terms to the dictionary, and returns its run, whose chunks are read when they
-    /// are first used.
-    pub(crate) fn restore(&self, dictionary: &Dictionary) -> Result<(Manifest, Run)> {
-        let Some(vde) = &self.vde else { return Ok((Manifest::default(), Run::empty(&self.chunks))) };
-        let (manifest, run) = match vde.get(MANIFEST)? {
-            Some(bytes) => Manifest::decode(&bytes, &self.chunks)
-                .ok_or_else(|| Error::Corrupt("the manifest can't be read".into()))?,
-            None => (Manifest::default(), Run::empty(&self.chunks)),
-        };
-        // The remains of an unfinished checkpoint would conflict with the next checkpoint of that number.
-        if !self.read_only {
-            self.clean(manifest, run.numbers())?;
+    /// The last checkpoint, with its run and terms. Their pages are read when they are first used.
+    pub(crate) fn restore(&self) -> Result<(Manifest, Run, Archive)> {
+        let stored = self.vde.as_ref().map_or(Ok(None), |vde| vde.get(MANIFEST))?;
+        match stored {
+            Some(bytes) => Manifest::decode(&bytes, &self.pages)
+                .ok_or_else(|| Error::Corrupt("the manifest can't be read".into())),
+            None => Ok((Manifest::default(), Run::empty(&self.pages), Archive::empty(&self.pages))),
         }
-        let archives = vde.list([TERMS]).collect::<vde_store::Result<Vec<_>>>()?;
-        let restore =
-            |entry: &vde_store::Entry| record::decode_archive(dictionary, &decompress(&entry.value()?)?);
-        for composed in parallel::map(&archives, restore).into_iter().collect::<Result<Vec<_>>>()? {
-            composed.into_iter().try_for_each(|id| dictionary.check_parts(id))?;
-        }
-        Ok((manifest, run))
     }
 
     /// Calls `replay` with the record of every commit since the checkpoint, in order.
@@ -256,41 +266,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the checkpoint after `previous`, whose run is stored already. When it returns, the checkpoint is durable.
-    /// Nothing refers to its parts until the manifest is written, so a checkpoint that a crash interrupts has no effect.
-    pub(crate) fn checkpoint(
-        &self,
-        previous: Manifest,
-        last: Seq,
-        run: &Run,
-        terms: &[TermId],
-        dictionary: &Dictionary,
-    ) -> Result<Manifest> {
-        let manifest = Manifest { checkpoint: previous.checkpoint + 1, last };
-        let Some(vde) = &self.vde else { return Ok(manifest) };
-        for (number, terms) in terms.chunks(TERMS_IN_VALUE).enumerate() {
-            let (checkpoint, number) = (manifest.checkpoint.to_be_bytes(), (number as u32).to_be_bytes());
-            let key = [&[TERMS], &checkpoint[..], &number[..]].concat();
-            vde.put(key, compress(&record::encode_terms(dictionary, terms)))?;
-        }
-        vde.put(MANIFEST, manifest.encode(run, self.chunks.next()))?;
-        vde.flush()?;
-        Ok(manifest)
+    /// Writes the manifest of a checkpoint whose pages are stored already. When it returns, the checkpoint is durable.
+    /// Nothing refers to its pages until the manifest is written, so a checkpoint that a crash interrupts has no effect.
+    pub(crate) fn checkpoint(&self, manifest: Manifest, run: &Run, terms: &Archive) -> Result<()> {
+        let Some(vde) = &self.vde else { return Ok(()) };
+        vde.put(MANIFEST, manifest.encode(run, terms))?;
+        Ok(vde.flush()?)
     }
 
-    /// Deletes data that the checkpoint replaces, but for the chunks in use, and the remains of later checkpoints that
-    /// a crash interrupted.
-    pub(crate) fn clean(&self, manifest: Manifest, in_use: impl Iterator<Item = u64>) -> Result<()> {
+    /// Deletes long terms to which the last checkpoint does not refer.
+    pub(crate) fn delete_long(&self, numbers: &[u64]) -> Result<()> {
+        self.delete(&numbers.iter().map(|number| numbered(LONG, *number)).collect::<Vec<_>>())
+    }
+
+    /// Returns free space to the file system. Returns how many bytes it got.
+    pub(crate) fn give_back(&self) -> Result<u64> {
+        self.vde.as_ref().map_or(Ok(0), |vde| Ok(vde.compact()?))
+    }
+
+    fn delete<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<()> {
         let Some(vde) = &self.vde else { return Ok(()) };
-        let in_use: HashSet<_> = in_use.map(chunk_key).collect();
-        let begun_terms = [&[TERMS], &(manifest.checkpoint + 1).to_be_bytes()[..]].concat();
-        let commits = vde.range(commits(0..=manifest.last));
-        let chunks = vde.list([RUN]).filter(|entry| !entry.as_ref().is_ok_and(|e| in_use.contains(e.key())));
-        let terms = vde.range(begun_terms..vec![TERMS + 1]);
-        let superfluous = commits.chain(chunks).chain(terms);
-        let keys: Vec<_> = superfluous
-            .map(|entry| entry.map(vde_store::Entry::into_key))
-            .collect::<vde_store::Result<_>>()?;
         for keys in keys.chunks(DELETED_AT_ONCE) {
             let mut batch = vde.batch();
             for key in keys {
@@ -300,25 +295,20 @@ impl Journal {
         }
         Ok(())
     }
-}
 
-/// The compression level for terms. Text shrinks to a third or less, in a tenth of the time that parsing it took.
-const ZSTD_LEVEL: i32 = 1;
-
-/// The most bytes of a decompressed value of terms. A term is at most as long as a document, so a larger value is
-/// damaged.
-const MOST_BYTES: u64 = 1 << 32;
-
-fn compress(bytes: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(bytes, ZSTD_LEVEL).expect("compression into memory does not fail")
-}
-
-fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut text = Vec::new();
-    zstd::Decoder::with_buffer(bytes)
-        .and_then(|decoder| decoder.take(MOST_BYTES).read_to_end(&mut text))
-        .map_err(|error| Error::Corrupt(format!("terms that can't be decompressed: {error}")))?;
-    Ok(text)
+    /// Deletes data that the checkpoint replaces, but for the pages in use, and the pages of a later checkpoint that a
+    /// crash interrupted.
+    pub(crate) fn clean(&self, manifest: Manifest, in_use: impl Iterator<Item = u64>) -> Result<()> {
+        let Some(vde) = &self.vde else { return Ok(()) };
+        let in_use: HashSet<_> = in_use.map(page_key).collect();
+        let commits = vde.range(commits(0..=manifest.last));
+        let pages = vde.list([PAGE]).filter(|entry| !entry.as_ref().is_ok_and(|e| in_use.contains(e.key())));
+        let keys: Vec<_> = commits
+            .chain(pages)
+            .map(|entry| entry.map(vde_store::Entry::into_key))
+            .collect::<vde_store::Result<_>>()?;
+        self.delete(&keys)
+    }
 }
 
 fn commit_key(seq: Seq) -> [u8; 9] {

@@ -2,11 +2,12 @@
 //! in a `vde-store`.
 
 pub(crate) mod chunk;
-pub(crate) mod chunks;
 pub(crate) mod dictionary;
 pub(crate) mod durability;
-pub(crate) mod entries;
 pub(crate) mod fanouts;
 pub(crate) mod journal;
+pub(crate) mod live;
+pub(crate) mod order;
+pub(crate) mod pages;
 pub(crate) mod record;
 pub(crate) mod run;

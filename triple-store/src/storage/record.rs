@@ -12,11 +12,9 @@
 
 use crate::error::{Error, Result};
 use crate::storage::dictionary::Dictionary;
-use crate::storage::entries::Kept;
 use crate::terms::codec::{put_varint, take, varint};
 use crate::terms::quad::Change;
 use crate::terms::quad::EncodedQuad;
-use crate::terms::stored_term::parts;
 use crate::terms::term::TermId;
 
 const VERSION: u8 = 1;
@@ -45,7 +43,11 @@ pub(crate) struct Record {
 }
 
 /// Encodes changes. Sorted changes make a shorter record.
-pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
+///
+/// # Errors
+///
+/// [`Error::Storage`] if a term can't be read.
+pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Result<Record> {
     let (mut terms, mut length) = (Vec::new(), 0);
     // For one quad, comparing the terms is faster than hashing them.
     let mut seen = (changes.len() > 1).then(ahash::HashSet::default);
@@ -62,7 +64,7 @@ pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
         });
     }
     let mut bytes = Vec::with_capacity(length + 16 * changes.len() + 16);
-    put_terms(&mut bytes, dictionary, &terms);
+    put_terms(&mut bytes, dictionary, &terms)?;
     put_varint(&mut bytes, changes.len() as u64);
     let mut last = ORIGIN.terms();
     for Change { quad, adds } in changes {
@@ -74,26 +76,20 @@ pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Record {
         }
         last = terms;
     }
-    Record { bytes, terms }
+    Ok(Record { bytes, terms })
 }
 
-/// Encodes a record of terms without changes.
-pub(crate) fn encode_terms(dictionary: &Dictionary, terms: &[TermId]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    put_terms(&mut bytes, dictionary, terms);
-    put_varint(&mut bytes, 0);
-    bytes
-}
-
-fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) {
+fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) -> Result<()> {
     out.push(VERSION);
     put_varint(out, terms.len() as u64);
     for id in terms {
-        let bytes = dictionary.bytes(*id).unwrap_or_default();
+        let lost = || Error::Corrupt(format!("the text of {id:?} is lost"));
+        let bytes = dictionary.bytes(*id)?.ok_or_else(lost)?;
         put_varint(out, rotate(*id));
         put_varint(out, bytes.len() as u64);
-        out.extend_from_slice(bytes);
+        out.extend_from_slice(&bytes);
     }
+    Ok(())
 }
 
 /// Decodes a record. Adds its terms to the dictionary and returns its changes.
@@ -103,7 +99,7 @@ fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) {
 /// [`Error::Corrupt`] unless [`encode`] could have written it.
 pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Change>> {
     let bytes = &mut bytes;
-    decode_terms(dictionary, bytes, Kept::InRecord, |id, _| dictionary.check_parts(id))?;
+    decode_terms(dictionary, bytes)?;
     let count = varint(bytes).ok_or_else(short)?;
     let mut changes = Vec::with_capacity((count as usize).min(bytes.len()));
     let mut last = ORIGIN;
@@ -134,47 +130,16 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
     }
 }
 
-/// Decodes the result of [`encode_terms`] into the dictionary. The parts of its terms may be in records that other
-/// threads decode at the same time. So the caller checks the parts of the returned terms once all records are decoded.
-///
-/// # Errors
-///
-/// [`Error::Corrupt`] unless [`encode_terms`] could have written it.
-pub(crate) fn decode_archive(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<TermId>> {
-    let bytes = &mut bytes;
-    let mut composed = Vec::new();
-    decode_terms(dictionary, bytes, Kept::InArchive, |id, bytes| {
-        if parts(id, bytes).next().is_some() {
-            composed.push(id);
-        }
-        Ok(())
-    })?;
-    match **bytes {
-        [0] => Ok(composed),
-        _ => Err(Error::Corrupt("an archive of terms that has other data in it".into())),
-    }
-}
-
-/// Restores terms, and calls `each` with every one of them.
-fn decode_terms(
-    dictionary: &Dictionary,
-    bytes: &mut &[u8],
-    kept: Kept,
-    mut each: impl FnMut(TermId, &[u8]) -> Result<()>,
-) -> Result<()> {
+/// Restores the terms of a record.
+fn decode_terms(dictionary: &Dictionary, bytes: &mut &[u8]) -> Result<()> {
     if take(bytes, 1).ok_or_else(short)? != [VERSION] {
         return Err(Error::Corrupt("a record of an unknown version".into()));
     }
-    let mut end = 0;
     for _ in 0..varint(bytes).ok_or_else(short)? {
         let id = TermId(varint(bytes).ok_or_else(short)?.rotate_right(4));
         let length = varint(bytes).ok_or_else(short)?;
-        let bytes = take(bytes, length).ok_or_else(short)?;
-        dictionary.restore(id, bytes, kept)?;
-        end = end.max(id.payload() + 1);
-        each(id, bytes)?;
+        dictionary.restore(id, take(bytes, length).ok_or_else(short)?)?;
     }
-    dictionary.take_until(end);
     Ok(())
 }
 
@@ -189,6 +154,7 @@ fn short() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::dictionary::tests::empty;
     use oxrdf::{GraphName, Literal, NamedNode, Quad, Triple};
 
     fn changes(dictionary: &Dictionary) -> Vec<Change> {
@@ -201,16 +167,16 @@ mod tests {
             Quad::new(node("a"), node("b"), Literal::from(-5), node("g")),
             Quad::new(node("b"), node("c"), triple, node("g")),
         ];
-        let encode = |quad: &Quad| dictionary.intern_quad(quad.as_ref());
+        let encode = |quad: &Quad| dictionary.intern_quad(quad.as_ref()).unwrap();
         quads.iter().enumerate().map(|(i, quad)| Change { quad: encode(quad), adds: i != 1 }).collect()
     }
 
     #[test]
     fn a_record_can_be_read_by_another_dictionary() {
-        let dictionary = Dictionary::new();
+        let dictionary = empty();
         let changes = changes(&dictionary);
-        let record = encode(&dictionary, &changes);
-        let copy = Dictionary::new();
+        let record = encode(&dictionary, &changes).unwrap();
+        let copy = empty();
         assert_eq!(decode(&copy, &record.bytes).unwrap(), changes);
         assert_eq!(copy.len(), dictionary.len());
         for change in &changes {
@@ -220,26 +186,26 @@ mod tests {
             );
         }
         record.terms.iter().for_each(|id| dictionary.mark_persisted(*id));
-        let again = encode(&dictionary, &changes);
+        let again = encode(&dictionary, &changes).unwrap();
         assert!(again.terms.is_empty() && again.bytes.len() < 80, "{} bytes", again.bytes.len());
-        assert!(decode(&Dictionary::new(), &again.bytes).is_err(), "its terms are nowhere");
+        assert!(decode(&empty(), &again.bytes).is_err(), "its terms are nowhere");
     }
 
     #[test]
     fn every_damaged_record_is_refused_or_is_another_record() {
-        let dictionary = Dictionary::new();
-        let record = encode(&dictionary, &changes(&dictionary)).bytes;
+        let dictionary = empty();
+        let record = encode(&dictionary, &changes(&dictionary)).unwrap().bytes;
         for end in 0..record.len() {
-            assert!(decode(&Dictionary::new(), &record[..end]).is_err(), "cut at {end}");
+            assert!(decode(&empty(), &record[..end]).is_err(), "cut at {end}");
         }
         let mut long = record.clone();
         long.push(0);
-        assert!(decode(&Dictionary::new(), &long).is_err());
+        assert!(decode(&empty(), &long).is_err());
         for at in 0..record.len() {
             for bit in 0..8 {
                 let mut damaged = record.clone();
                 damaged[at] ^= 1 << bit;
-                let copy = Dictionary::new();
+                let copy = empty();
                 for change in decode(&copy, &damaged).into_iter().flatten() {
                     copy.resolve_quad(change.quad).expect("an accepted record must be readable");
                 }

@@ -1,6 +1,7 @@
 //! Encoded quads, and their keys in the orders.
 
-use crate::terms::term::TermId;
+use crate::terms::term::{Kind, TermId};
+use std::fmt::Debug;
 
 /// A quad of ids.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -14,6 +15,15 @@ pub(crate) struct EncodedQuad {
 impl EncodedQuad {
     pub(crate) const fn terms(self) -> [TermId; 4] {
         [self.subject, self.predicate, self.object, self.graph]
+    }
+
+    /// Whether each term is of a kind that is allowed in its position.
+    pub(crate) fn is_well_formed(self) -> bool {
+        let node = |id: TermId| matches!(id.kind(), Some(Kind::NamedNode | Kind::BlankNode));
+        node(self.subject)
+            && self.predicate.kind() == Some(Kind::NamedNode)
+            && !matches!(self.object.kind(), None | Some(Kind::DefaultGraph | Kind::Local))
+            && (self.graph.is_default_graph() || node(self.graph))
     }
 
     pub(crate) const fn key(self) -> QuadKey {
@@ -47,15 +57,33 @@ pub(crate) type Seq = u64;
 /// The order of named quads that begins with the graph.
 pub(crate) const GRAPH_FIRST: usize = 3;
 
-/// The columns of a quad, subject first, and the orders in which they are kept sorted.
-pub(crate) trait Key: Copy + Ord + Send + Sync + 'static {
-    /// For each order, the column at each position. The first order is the identity.
-    const ORDERS: &'static [&'static [usize]];
+/// Columns of numbers, sorted by the first, then the second, and so on.
+pub(crate) trait Columns: Copy + Ord + Debug + Send + Sync + 'static {
     const MIN: Self;
     const MAX: Self;
 
     fn columns(&self) -> &[u64];
     fn columns_mut(&mut self) -> &mut [u64];
+}
+
+impl<const N: usize> Columns for [u64; N] {
+    const MIN: Self = [0; N];
+    const MAX: Self = [u64::MAX; N];
+
+    fn columns(&self) -> &[u64] {
+        self
+    }
+
+    fn columns_mut(&mut self) -> &mut [u64] {
+        self
+    }
+}
+
+/// The columns of a quad, subject first, and the orders in which they are kept sorted.
+pub(crate) trait Key: Columns {
+    /// For each order, the column at each position. The first order is the identity.
+    const ORDERS: &'static [&'static [usize]];
+
     fn to_quad(self) -> EncodedQuad;
 
     /// This key with its columns in the sequence of `order`.
@@ -79,16 +107,6 @@ pub(crate) trait Key: Copy + Ord + Send + Sync + 'static {
 
 impl Key for [u64; 3] {
     const ORDERS: &'static [&'static [usize]] = &[&[0, 1, 2], &[1, 2, 0], &[2, 0, 1]]; // SPO POS OSP
-    const MIN: Self = [0; 3];
-    const MAX: Self = [u64::MAX; 3];
-
-    fn columns(&self) -> &[u64] {
-        self
-    }
-
-    fn columns_mut(&mut self) -> &mut [u64] {
-        self
-    }
 
     fn to_quad(self) -> EncodedQuad {
         let [subject, predicate, object] = self.map(TermId);
@@ -98,16 +116,6 @@ impl Key for [u64; 3] {
 
 impl Key for [u64; 4] {
     const ORDERS: &'static [&'static [usize]] = &[&[0, 1, 2, 3], &[1, 2, 0, 3], &[2, 0, 1, 3], &[3, 0, 1, 2]]; // SPOG POSG OSPG GSPO
-    const MIN: Self = [0; 4];
-    const MAX: Self = [u64::MAX; 4];
-
-    fn columns(&self) -> &[u64] {
-        self
-    }
-
-    fn columns_mut(&mut self) -> &mut [u64] {
-        self
-    }
 
     fn to_quad(self) -> EncodedQuad {
         let [subject, predicate, object, graph] = self.map(TermId);

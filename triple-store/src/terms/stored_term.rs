@@ -3,7 +3,9 @@
 //! An IRI or blank node is stored as its text. A literal is a tag, then the id of its datatype or its language, then
 //! its text. A triple is the ids of its parts.
 
+use crate::error::Result;
 use crate::terms::codec;
+use crate::terms::quad::EncodedQuad;
 use crate::terms::term::{Kind, TermId, inline_literal};
 use oxrdf::vocab::xsd;
 use oxrdf::{BaseDirection, LiteralRef, TermRef, TripleRef};
@@ -22,33 +24,34 @@ pub(crate) enum Encoded<'a> {
     Bytes(Kind, Cow<'a, [u8]>),
 }
 
+/// How a part of a term gets its id, if it has one.
+pub(crate) type IdOf<'a> = dyn FnMut(TermRef<'_>) -> Result<Option<TermId>> + 'a;
+
 /// The stored form of a term. `id_of` maps its parts to ids. `None` if a part has no id.
-pub(crate) fn encode<'a>(
-    term: TermRef<'a>,
-    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
-) -> Option<Encoded<'a>> {
-    Some(match term {
+pub(crate) fn encode<'a>(term: TermRef<'a>, id_of: &mut IdOf<'_>) -> Result<Option<Encoded<'a>>> {
+    Ok(Some(match term {
         TermRef::NamedNode(node) => Encoded::Bytes(Kind::NamedNode, node.as_str().as_bytes().into()),
         TermRef::BlankNode(node) => Encoded::Bytes(Kind::BlankNode, node.as_str().as_bytes().into()),
         TermRef::Literal(literal) => match inline_literal(literal) {
             Some(id) => Encoded::Inline(id),
-            None => Encoded::Bytes(Kind::Literal, encode_literal(literal, id_of)?.into()),
+            None => match encode_literal(literal, id_of)? {
+                Some(bytes) => Encoded::Bytes(Kind::Literal, bytes.into()),
+                None => return Ok(None),
+            },
         },
         TermRef::Triple(triple) => {
             let TripleRef { subject, predicate, object } = triple.as_ref();
             let mut out = Vec::with_capacity(24);
             for part in [subject.into(), predicate.into(), object] {
-                out.extend_from_slice(&id_of(part)?.0.to_le_bytes());
+                let Some(id) = id_of(part)? else { return Ok(None) };
+                out.extend_from_slice(&id.0.to_le_bytes());
             }
             Encoded::Bytes(Kind::Triple, out.into())
         }
-    })
+    }))
 }
 
-fn encode_literal(
-    literal: LiteralRef<'_>,
-    id_of: &mut dyn FnMut(TermRef<'_>) -> Option<TermId>,
-) -> Option<Vec<u8>> {
+fn encode_literal(literal: LiteralRef<'_>, id_of: &mut IdOf<'_>) -> Result<Option<Vec<u8>>> {
     let value = literal.value().as_bytes();
     let mut out = Vec::with_capacity(value.len() + 16);
     match (literal.language(), literal.direction()) {
@@ -64,11 +67,12 @@ fn encode_literal(
         (None, _) if literal.datatype() == xsd::STRING => out.push(SIMPLE),
         (None, _) => {
             out.push(TYPED);
-            out.extend_from_slice(&id_of(literal.datatype().into())?.0.to_le_bytes());
+            let Some(datatype) = id_of(literal.datatype().into())? else { return Ok(None) };
+            out.extend_from_slice(&datatype.0.to_le_bytes());
         }
     }
     out.extend_from_slice(value);
-    Some(out)
+    Ok(Some(out))
 }
 
 pub(crate) fn triple_parts(bytes: &[u8]) -> Option<[TermId; 3]> {
@@ -87,4 +91,34 @@ pub(crate) fn parts(id: TermId, bytes: &[u8]) -> impl Iterator<Item = TermId> {
     };
     let triple = if id.kind() == Some(Kind::Triple) { triple_parts(bytes) } else { None };
     datatype.into_iter().chain(triple.into_iter().flatten())
+}
+
+/// Whether these can be the bytes of the term with this id, if its parts exist. Parts get their numbers before the term,
+/// so no term is a part of itself.
+pub(crate) fn is_sound(id: TermId, bytes: &[u8]) -> bool {
+    let has_allowed_parts = match triple_parts(bytes) {
+        Some([subject, predicate, object]) if id.kind() == Some(Kind::Triple) => {
+            EncodedQuad { subject, predicate, object, graph: TermId::DEFAULT_GRAPH }.is_well_formed()
+        }
+        _ => parts(id, bytes).all(|part| part.kind() == Some(Kind::NamedNode)),
+    };
+    id.kind().is_some_and(|kind| is_term(kind, bytes))
+        && has_allowed_parts
+        && parts(id, bytes).all(|part| part.dictionary_index() < id.dictionary_index())
+}
+
+/// Whether the stored form of a term of this kind can be decoded, once its parts are known.
+fn is_term(kind: Kind, bytes: &[u8]) -> bool {
+    let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+    match (kind, bytes.split_first()) {
+        (Kind::NamedNode | Kind::BlankNode, _) => is_text(bytes),
+        (Kind::Triple, _) => triple_parts(bytes).is_some(),
+        (Kind::Literal, Some((&SIMPLE, value))) => is_text(value),
+        (Kind::Literal, Some((&TYPED, rest))) => rest.get(8..).is_some_and(is_text),
+        (Kind::Literal, Some((&(TAGGED | LEFT_TO_RIGHT | RIGHT_TO_LEFT), mut rest))) => {
+            let language = codec::varint(&mut rest).and_then(|length| codec::take(&mut rest, length));
+            language.is_some_and(is_text) && is_text(rest)
+        }
+        _ => false,
+    }
 }

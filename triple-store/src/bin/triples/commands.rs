@@ -444,6 +444,15 @@ pub(crate) fn backup(store: &Path, copy: &Path) -> Result<()> {
     existing(store)?.backup(copy)
 }
 
+pub(crate) fn compact(store: &Path, json: bool) -> Result<()> {
+    let compacted = existing_with(store, TripleStoreOptions::new())?.compact()?;
+    write_line(&if json {
+        json!({ "terms": compacted.terms, "bytes": compacted.bytes }).to_string()
+    } else {
+        format!("{} terms removed, {} bytes returned", compacted.terms, compacted.bytes)
+    })
+}
+
 pub(crate) fn verify(store: &Path, json: bool) -> Result<()> {
     let verified = existing(store)?.verify()?;
     if json {

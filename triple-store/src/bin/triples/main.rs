@@ -53,6 +53,11 @@ enum Command {
         /// The file of the store.
         store: PathBuf,
     },
+    /// Remove the terms that no quad has any more, and return free space to the file system.
+    Compact {
+        /// The file of the store.
+        store: PathBuf,
+    },
     /// Copy the store to a new file, which can be opened as a store.
     Backup {
         /// The file of the store.
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Stats { store } => commands::stats(&store, json),
         Command::Checkpoint { store } => commands::checkpoint(&store),
+        Command::Compact { store } => commands::compact(&store, json),
         Command::Backup { store, copy } => commands::backup(&store, &copy),
         Command::Verify { store } => commands::verify(&store, json),
         Command::Bench(arguments) => bench::run(&arguments, json),

@@ -3,8 +3,8 @@
 use super::LATEST;
 use super::tiers::{Merge, Tiers};
 use crate::terms::pattern::Range;
-use crate::terms::quad::Key;
 use crate::terms::quad::{Change, GRAPH_FIRST, Seq};
+use crate::terms::quad::{Columns, Key};
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
@@ -236,7 +236,7 @@ impl<K: Key> Orders<K> {
 impl Orders<[u64; 4]> {
     /// Adds the graphs of the quads in this stripe. O(graphs), not O(quads).
     pub(super) fn graphs(&self, graphs: &mut BTreeSet<u64>) {
-        let next = |from| self.others[GRAPH_FIRST - 1].range(from, &Key::MAX).next();
+        let next = |from| self.others[GRAPH_FIRST - 1].range(from, &Columns::MAX).next();
         let mut from = Bound::Unbounded;
         while let Some(([graph, ..], _)) = next(from) {
             graphs.insert(graph);

@@ -5,6 +5,7 @@ use super::Planner;
 use super::condition::holds_a_pattern;
 use super::join::{self, Part};
 use super::names::{Names, is_flat, names, of_term};
+use crate::error::Result;
 use crate::storage::fanouts::Fanout;
 use crate::terms::pattern::{Graphs, Pattern};
 use crate::terms::term::TermId;
@@ -53,7 +54,8 @@ impl Planner<'_> {
         {
             return self.expected_of_path(pattern, steps);
         }
-        let Some(constants) = self.constants(pattern, Graphs::All) else { return Expected::NOTHING };
+        // If a term can't be looked up, the evaluation returns the error.
+        let Ok(Some(constants)) = self.constants(pattern, Graphs::All) else { return Expected::NOTHING };
         let view = &self.source.view;
         let (all, of_a_subject, of_an_object) = match constants.predicate {
             Some(predicate) => {
@@ -96,10 +98,13 @@ impl Planner<'_> {
     }
 
     /// The pattern of a triple pattern's constants. `None` if one of them has no id.
-    pub(super) fn constants(&self, pattern: &TriplePattern, graphs: Graphs) -> Option<Pattern> {
+    pub(super) fn constants(&self, pattern: &TriplePattern, graphs: Graphs) -> Result<Option<Pattern>> {
         let dictionary = &self.source.engine.dictionary;
-        let id = |term: Option<TermRef<'_>>| -> Option<Option<TermId>> {
-            term.map_or(Some(None), |term| dictionary.lookup(term).map(Some))
+        let mut has_ids = true;
+        let mut id = |term: Option<TermRef<'_>>| -> Result<Option<TermId>> {
+            let id = term.map_or(Ok(None), |term| dictionary.lookup(term))?;
+            has_ids &= term.is_none() || id.is_some();
+            Ok(id)
         };
         let predicate = match &pattern.predicate {
             NamedNodePattern::NamedNode(node) if !paths::is_path(node) => {
@@ -107,12 +112,13 @@ impl Planner<'_> {
             }
             NamedNodePattern::NamedNode(_) | NamedNodePattern::Variable(_) => None,
         };
-        Some(Pattern {
+        let pattern = Pattern {
             subject: id(constant(&pattern.subject))?,
             predicate: id(predicate)?,
             object: id(constant(&pattern.object))?,
             graphs,
-        })
+        };
+        Ok(has_ids.then_some(pattern))
     }
 
     /// The rows of a pattern for each row that binds these variables.

@@ -1,104 +1,64 @@
 //! Restoring terms from records. The bytes of a record are not trusted.
 
+use super::entries::{Entry, MOST_TERMS};
 use super::{Dictionary, Slot, unknown};
-use crate::error::Error;
-use crate::storage::entries::{Entry, Kept, MOST_TERMS};
-use crate::terms::codec;
+use crate::error::{Error, Result};
 use crate::terms::quad::EncodedQuad;
-use crate::terms::stored_term::{LEFT_TO_RIGHT, RIGHT_TO_LEFT, SIMPLE, TAGGED, TYPED, parts, triple_parts};
-use crate::terms::term::{Kind, TermId};
+use crate::terms::stored_term::{is_sound, parts};
+use crate::terms::term::TermId;
 use std::sync::atomic::Ordering;
 
 impl Dictionary {
-    /// Restores a term from a record. Records may repeat a term, but may not contradict each other. Afterwards the
-    /// caller has to check the [parts](Self::check_parts) of the term, and to [reserve](Self::take_until) its number.
+    /// Restores a term from the record of a commit. Records may repeat a term, but may not contradict each other. The parts
+    /// of the term are restored before it.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if the number belongs to another term, the term has another number, or the bytes are no term.
-    pub(crate) fn restore(&self, id: TermId, bytes: &[u8], kept: Kept) -> Result<(), Error> {
+    /// [`Error::Corrupt`] if the number belongs to another term, the term has another number, the bytes are no term, or a
+    /// part is missing.
+    pub(crate) fn restore(&self, id: TermId, bytes: &[u8]) -> Result<()> {
         let number =
             id.dictionary_index().filter(|number| *number < MOST_TERMS).ok_or_else(|| unknown(id))?;
-        if let Some(entry) = self.terms.get(number) {
-            return if id.kind() == Some(entry.kind) && *entry.bytes == *bytes {
-                Ok(())
-            } else {
-                Err(contradiction(id))
-            };
+        let kind = id.kind().filter(|_| is_sound(id, bytes)).ok_or_else(|| unknown(id))?;
+        match self.lookup_bytes(kind, bytes)? {
+            Some(found) if found == id => return Ok(()),
+            Some(_) => return Err(contradiction(id)),
+            None => {}
         }
-        let kind = id.kind().filter(|kind| is_term(*kind, bytes)).ok_or_else(|| unknown(id))?;
-        let hash = self.hash(id, bytes);
-        let mut stripe = self.numbers.write(&hash);
-        match stripe.entry(hash, |found| self.is(*found, hash, id, bytes), |(hash, _)| *hash) {
-            Slot::Vacant(slot) if self.terms.set(number, Entry::new(kind, bytes, kept)) => {
-                slot.insert((hash, id));
-            }
-            Slot::Vacant(_) | Slot::Occupied(_) => return Err(contradiction(id)),
+        for part in parts(id, bytes) {
+            self.check_known(part)?;
         }
-        Ok(())
-    }
-
-    /// Reserves all numbers below `end`. It is called once for many terms, because threads that restore terms would
-    /// wait for each other.
-    pub(crate) fn take_until(&self, end: u64) {
-        self.next.fetch_max(end, Ordering::AcqRel);
-    }
-
-    /// Checks that the parts of a term exist and are of allowed kinds.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] if they don't.
-    pub(crate) fn check_parts(&self, id: TermId) -> Result<(), Error> {
-        let bytes = self.bytes(id).unwrap_or_default();
-        // Parts get their numbers before the triple, so no term is a part of itself.
-        if parts(id, bytes).any(|part| part.dictionary_index() >= id.dictionary_index()) {
+        let archive = self.archive.load();
+        if archive.has_number(number)? || !self.recent.set(number, Entry::new(kind, bytes, true)) {
             return Err(contradiction(id));
         }
-        match (id.kind(), triple_parts(bytes)) {
-            (Some(Kind::Triple), Some([subject, predicate, object])) => {
-                self.check(EncodedQuad { subject, predicate, object, graph: TermId::DEFAULT_GRAPH })
-            }
-            _ if parts(id, bytes).all(|part| part.kind() == Some(Kind::NamedNode) && self.knows(part)) => {
-                Ok(())
-            }
-            _ => Err(unknown(id)),
+        let hash = self.hash(id, bytes);
+        let mut stripe = self.numbers.get(&hash).write();
+        if let Slot::Vacant(slot) =
+            stripe.entry(hash, |found| self.is(*found, hash, id, bytes), |(hash, _)| *hash)
+        {
+            slot.insert((hash, id));
         }
+        self.terms.fetch_add(1, Ordering::Relaxed);
+        self.next.fetch_max(number + 1, Ordering::AcqRel);
+        self.floor.fetch_max(number + 1, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Checks that each term of a quad exists and is of a kind that is allowed in its position.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if one is not.
-    pub(crate) fn check(&self, quad: EncodedQuad) -> Result<(), Error> {
-        let node = |id: TermId| matches!(id.kind(), Some(Kind::NamedNode | Kind::BlankNode));
-        let object = |id: TermId| !matches!(id.kind(), None | Some(Kind::DefaultGraph | Kind::Local));
-        let fits = node(quad.subject)
-            && quad.predicate.kind() == Some(Kind::NamedNode)
-            && object(quad.object)
-            && (quad.graph.is_default_graph() || node(quad.graph));
-        if fits && quad.terms().into_iter().all(|id| self.knows(id)) {
-            Ok(())
-        } else {
-            Err(Error::Corrupt(format!("{quad:?} is not a valid quad")))
+    /// [`Error::Corrupt`] if one is not. [`Error::Storage`] if it can't be read.
+    pub(crate) fn check(&self, quad: EncodedQuad) -> Result<()> {
+        if !quad.is_well_formed() {
+            return Err(Error::Corrupt(format!("{quad:?} is not a valid quad")));
         }
+        quad.terms().into_iter().try_for_each(|id| self.check_known(id))
     }
-}
 
-/// Whether the stored form of a term of this kind can be decoded, once its parts are known.
-fn is_term(kind: Kind, bytes: &[u8]) -> bool {
-    let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
-    match (kind, bytes.split_first()) {
-        (Kind::NamedNode | Kind::BlankNode, _) => is_text(bytes),
-        (Kind::Triple, _) => triple_parts(bytes).is_some(),
-        (Kind::Literal, Some((&SIMPLE, value))) => is_text(value),
-        (Kind::Literal, Some((&TYPED, rest))) => rest.get(8..).is_some_and(is_text),
-        (Kind::Literal, Some((&(TAGGED | LEFT_TO_RIGHT | RIGHT_TO_LEFT), mut rest))) => {
-            let language = codec::varint(&mut rest).and_then(|length| codec::take(&mut rest, length));
-            language.is_some_and(is_text) && is_text(rest)
-        }
-        _ => false,
+    fn check_known(&self, id: TermId) -> Result<()> {
+        if self.knows(id)? { Ok(()) } else { Err(unknown(id)) }
     }
 }
 
@@ -108,18 +68,18 @@ fn contradiction(id: TermId) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::empty;
     use super::*;
+    use crate::terms::stored_term::TYPED;
+    use crate::terms::term::Kind;
     use oxrdf::NamedNode;
 
     #[test]
     fn damaged_records_are_refused() {
-        let dictionary = Dictionary::new();
-        let a = dictionary.intern(NamedNode::new_unchecked("http://example.com/a").as_ref().into());
+        let dictionary = empty();
+        let a = dictionary.intern(NamedNode::new_unchecked("http://example.com/a").as_ref().into()).unwrap();
         let free = |kind| TermId::new(kind, 1000);
-        let restore = |id, bytes: &[u8]| {
-            dictionary.restore(id, bytes, Kept::InRecord)?;
-            dictionary.check_parts(id)
-        };
+        let restore = |id, bytes: &[u8]| dictionary.restore(id, bytes);
         assert!(restore(a, b"http://example.com/b").is_err(), "one number, two terms");
         assert!(restore(free(Kind::NamedNode), b"http://example.com/a").is_err(), "one term, two numbers");
         assert!(restore(free(Kind::NamedNode), b"\xff").is_err(), "not UTF-8");

@@ -1,0 +1,257 @@
+//! The terms of the last checkpoint, which are read from the disk when they are needed.
+//!
+//! From a number to its term: the number says in which [block](super::block) it is. From a term to its number: the
+//! *index* is an [order](crate::storage::order) of pairs of a hash of the term and its id. A term with that hash is read
+//! and compared, so a hash that two terms share does no harm. The hash is keyed, and the key is in the manifest.
+//!
+//! An archive is immutable. A checkpoint makes the next one, which shares what has not changed.
+
+use super::block::{Block, Found, compress, decompress};
+use crate::error::{Error, Result};
+use crate::parallel;
+use crate::storage::live::Live;
+use crate::storage::order::{Order, sort};
+use crate::storage::pages::{InMemory, Page, Pages, Slot};
+use crate::terms::stored_term;
+use crate::terms::term::{Kind, TermId};
+use siphasher::sip::SipHasher13;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::ops::{ControlFlow, Deref};
+use std::sync::Arc;
+
+/// The bits of a hash that are in the index. In a store of a billion terms, one lookup in a thousand then reads a term
+/// in vain. A bit more would take a bit of disk for each term.
+const HASH_BITS: u32 = 40;
+
+/// The number of keys in a block of the index.
+const INDEX_BLOCK: usize = 16;
+
+/// More bytes than a term can have: `nesting::checked` refuses texts of more than 16 MiB.
+const MOST_BYTES: u64 = 1 << 26;
+
+#[derive(Debug)]
+pub(crate) struct Archive {
+    /// By the number of the block.
+    pub(crate) blocks: Vec<Option<Arc<Slot<Block>>>>,
+    pub(crate) index: Order<[u64; 2]>,
+    pub(crate) key: HashKey,
+}
+
+/// A stored block, and the keys in the index of its new terms.
+type Written = (Arc<Slot<Block>>, Vec<[u64; 2]>);
+
+/// The key of the hash of terms.
+pub(crate) type HashKey = [u64; 2];
+
+/// The bytes of a term of an archive.
+pub(crate) enum Bytes {
+    Short(InMemory<Block>, (usize, usize)),
+    Long(Vec<u8>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Short(block, place) => block.bytes(*place),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Archive {
+    pub(crate) fn empty(pages: &Arc<Pages>) -> Self {
+        let random = || RandomState::new().build_hasher().finish();
+        Self::new(Vec::new(), Order::new(Vec::new(), pages), [random(), random()])
+    }
+
+    pub(crate) fn new(blocks: Vec<Option<Arc<Slot<Block>>>>, index: Order<[u64; 2]>, key: HashKey) -> Self {
+        Self { blocks, index, key }
+    }
+
+    /// The number of terms.
+    pub(crate) fn len(&self) -> u64 {
+        self.index.len()
+    }
+
+    /// The numbers of its stored pages.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        let blocks = self.blocks.iter().flatten().filter_map(|slot| slot.number());
+        blocks.chain(self.index.slots.iter().filter_map(|slot| slot.number()))
+    }
+
+    /// Whether it has a term with this id.
+    pub(crate) fn has(&self, id: TermId) -> Result<bool> {
+        Ok(self.found(id)?.is_some())
+    }
+
+    /// Whether it has a term with this number.
+    pub(crate) fn has_number(&self, number: u64) -> Result<bool> {
+        Ok(self.block(number)?.is_some_and(|block| block.get(number).is_some()))
+    }
+
+    /// The bytes of a term.
+    pub(crate) fn bytes(&self, id: TermId) -> Result<Option<Bytes>> {
+        let Some((block, found)) = self.found(id)? else { return Ok(None) };
+        Ok(Some(match found.bytes {
+            Some(place) => Bytes::Short(block, place),
+            None => Bytes::Long(self.long(id)?),
+        }))
+    }
+
+    /// The id of a term, from its kind and bytes.
+    pub(crate) fn find(&self, kind: Kind, bytes: &[u8]) -> Result<Option<TermId>> {
+        if self.len() == 0 {
+            return Ok(None);
+        }
+        let hash = self.hash(kind, bytes);
+        let mut from = 0;
+        loop {
+            let mut next = None;
+            self.index.visit([hash, from], [hash, u64::MAX], |[_, id]| {
+                next = Some(TermId(id));
+                ControlFlow::Break(())
+            })?;
+            let Some(id) = next else { return Ok(None) };
+            if id.kind() == Some(kind) {
+                let found = self.bytes(id)?.ok_or_else(|| lost(id))?;
+                if *found == *bytes {
+                    return Ok(Some(id));
+                }
+            }
+            let Some(next) = id.0.checked_add(1) else { return Ok(None) };
+            from = next;
+        }
+    }
+
+    /// All ids, in the order of their numbers, block by block.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Result<Vec<TermId>>> {
+        let ids = |slot: &Arc<Slot<Block>>| {
+            Ok(self.index.pages.get(slot, None)?.terms().map(|found| found.id).collect())
+        };
+        self.blocks.iter().flatten().map(ids)
+    }
+
+    /// This archive with more terms, in the order of their numbers. Its new pages are stored.
+    pub(crate) fn with<B: Deref<Target = [u8]>>(
+        &self,
+        terms: &[TermId],
+        bytes: impl Fn(TermId) -> Result<B> + Sync,
+    ) -> Result<Self> {
+        let groups: Vec<_> =
+            terms.chunk_by(|a, b| Block::of(a.payload()) == Block::of(b.payload())).collect();
+        let written = parallel::map(&groups, |terms| self.written(terms, &bytes));
+        let (mut blocks, mut keys) = (self.blocks.clone(), Vec::with_capacity(terms.len()));
+        for written in written {
+            let (slot, found) = written?;
+            let number = slot.first as usize;
+            if blocks.len() <= number {
+                blocks.resize(number + 1, None);
+            }
+            blocks[number] = Some(slot);
+            keys.extend(found);
+        }
+        sort(&mut keys);
+        Self { blocks, index: self.index.merged(&keys, &[], INDEX_BLOCK)?, key: self.key }.checked()
+    }
+
+    /// Refuses an archive whose index does not have all terms, which happens only with damaged data.
+    fn checked(self) -> Result<Self> {
+        let terms: usize = self.blocks.iter().flatten().map(|slot| slot.len()).sum();
+        let problem = || Error::Corrupt("the index of terms does not have all terms".into());
+        if terms as u64 == self.len() { Ok(self) } else { Err(problem()) }
+    }
+
+    /// A block with some more terms, which is stored.
+    fn written<B: Deref<Target = [u8]>>(
+        &self,
+        terms: &[TermId],
+        bytes: &impl Fn(TermId) -> Result<B>,
+    ) -> Result<Written> {
+        let number = Block::of(terms[0].payload());
+        let old = self.blocks.get(number as usize).and_then(Option::as_ref);
+        let old = old.map(|slot| self.index.pages.get(slot, None)).transpose()?;
+        let mut kept = old.iter().flat_map(|block| block.terms()).peekable();
+        let (mut block, mut keys) = (Block::new(number), Vec::with_capacity(terms.len()));
+        let mut copy = |block: &mut Block, end: Option<TermId>| {
+            while let Some(found) =
+                kept.next_if(|found| end.is_none_or(|end| found.id.payload() < end.payload()))
+            {
+                if let Some(old) = &old {
+                    block.push_from(old, found);
+                }
+            }
+        };
+        for id in terms {
+            let bytes = bytes(*id)?;
+            copy(&mut block, Some(*id));
+            if block.push(*id, &bytes) {
+                self.index.pages.put_long(id.payload(), &compress(&bytes))?;
+            }
+            keys.push([self.hash(id.kind().unwrap_or(Kind::Local), &bytes), id.0]);
+        }
+        copy(&mut block, None);
+        Ok((self.index.pages.keep(block)?, keys))
+    }
+
+    /// This archive with only the terms that are live, and with their parts, which are then live too. Its new pages are
+    /// stored. Also returns the numbers of the long terms that go.
+    pub(crate) fn without(&self, live: &mut Live) -> Result<(Self, Vec<u64>)> {
+        let (mut blocks, mut dead, mut long) = (self.blocks.clone(), Vec::new(), Vec::new());
+        // A part has a lower number than the term.
+        for slot in blocks.iter_mut().rev() {
+            let Some(old) = &*slot else { continue };
+            let old = self.index.pages.get(old, None)?;
+            let mut kept = Block::new(old.first());
+            for found in old.terms().collect::<Vec<_>>().into_iter().rev() {
+                let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
+                if live.has(found.id) {
+                    stored_term::parts(found.id, &bytes).for_each(|part| live.mark(part.0));
+                } else {
+                    dead.push([self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes), found.id.0]);
+                    long.extend(found.bytes.is_none().then_some(found.id.payload()));
+                }
+            }
+            for found in old.terms().filter(|found| live.has(found.id)) {
+                kept.push_from(&old, found);
+            }
+            if kept.len() < old.len() {
+                *slot = if kept.len() == 0 { None } else { Some(self.index.pages.keep(kept)?) };
+            }
+        }
+        sort(&mut dead);
+        let index = self.index.merged(&[], &dead, INDEX_BLOCK)?;
+        Ok((Self { blocks, index, key: self.key }.checked()?, long))
+    }
+
+    fn found(&self, id: TermId) -> Result<Option<(InMemory<Block>, Found)>> {
+        let Some(number) = id.dictionary_index() else { return Ok(None) };
+        let Some(block) = self.block(number)? else { return Ok(None) };
+        Ok(block.get(number).filter(|found| found.id == id).map(|found| (block, found)))
+    }
+
+    fn block(&self, number: u64) -> Result<Option<InMemory<Block>>> {
+        let slot =
+            usize::try_from(Block::of(number)).ok().and_then(|number| self.blocks.get(number)?.as_ref());
+        slot.map(|slot| self.index.pages.get(slot, None)).transpose()
+    }
+
+    fn long(&self, id: TermId) -> Result<Vec<u8>> {
+        let stored = self.index.pages.long(id.payload())?.ok_or_else(|| lost(id))?;
+        let bytes = decompress(&stored, MOST_BYTES)?;
+        if stored_term::is_sound(id, &bytes) { Ok(bytes) } else { Err(lost(id)) }
+    }
+
+    fn hash(&self, kind: Kind, bytes: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
+        hasher.write(&[kind as u8]);
+        hasher.write(bytes);
+        hasher.finish() >> (64 - HASH_BITS)
+    }
+}
+
+fn lost(id: TermId) -> Error {
+    Error::Corrupt(format!("the text of {id:?} can't be read"))
+}

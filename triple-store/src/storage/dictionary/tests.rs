@@ -1,0 +1,159 @@
+//! Tests of the dictionary, in memory and on disk.
+
+use super::*;
+use crate::storage::pages::Pages;
+use oxrdf::vocab::xsd;
+use oxrdf::{BaseDirection, BlankNode, Literal, NamedNode, Term, Triple};
+
+pub(crate) fn empty() -> Dictionary {
+    Dictionary::new(Archive::empty(&Pages::new(None, 0)), 0)
+}
+
+fn terms() -> Vec<Term> {
+    let node = NamedNode::new_unchecked("http://example.com/a");
+    let own = NamedNode::new_unchecked("http://example.com/type");
+    vec![
+        node.clone().into(),
+        BlankNode::new_unchecked("http://example.com/a").into(),
+        BlankNode::new_from_unique_id(0xabc).into(),
+        Literal::new_simple_literal("http://example.com/a").into(),
+        Literal::new_simple_literal("short").into(),
+        Literal::new_typed_literal("007", xsd::INTEGER).into(),
+        Literal::new_typed_literal("7", xsd::INTEGER).into(),
+        Literal::new_typed_literal("7", own.clone()).into(),
+        Literal::new_language_tagged_literal_unchecked("chat", "fr").into(),
+        Literal::new_language_tagged_literal_unchecked("chat", "en").into(),
+        Literal::new_language_tagged_literal_unchecked("", format!("en-{}", "x".repeat(300))).into(),
+        Literal::new_directional_language_tagged_literal_unchecked("chat", "en", BaseDirection::Ltr).into(),
+        Literal::new_directional_language_tagged_literal_unchecked("chat", "en", BaseDirection::Rtl).into(),
+        Triple::new(node.clone(), own.clone(), Literal::new_typed_literal("x", own)).into(),
+    ]
+}
+
+#[test]
+fn terms_come_back_and_distinct_terms_have_distinct_ids() {
+    let dictionary = empty();
+    let ids: Vec<_> = terms().iter().map(|term| dictionary.intern(term.as_ref()).unwrap()).collect();
+    for (i, (term, id)) in terms().iter().zip(&ids).enumerate() {
+        assert_eq!(dictionary.resolve(*id).unwrap(), *term);
+        assert_eq!(dictionary.lookup(term.as_ref()).unwrap(), Some(*id));
+        assert_eq!(ids.iter().position(|other| other == id), Some(i), "{term}");
+    }
+    assert_eq!(
+        dictionary.lookup(NamedNode::new_unchecked("http://example.com/none").as_ref().into()).unwrap(),
+        None
+    );
+}
+
+#[test]
+fn a_record_holds_the_parts_of_its_terms_before_the_terms_themselves() {
+    let (dictionary, copy) = (empty(), empty());
+    for term in terms().iter().rev() {
+        let id = dictionary.intern(term.as_ref()).unwrap();
+        let mut record = Vec::new();
+        dictionary.unpersisted(id, &mut |id, bytes| record.push((id, bytes.to_vec())));
+        for (id, bytes) in &record {
+            copy.restore(*id, bytes).unwrap();
+            copy.restore(*id, bytes).unwrap();
+            dictionary.mark_persisted(*id);
+        }
+        dictionary.unpersisted(id, &mut |id, _| panic!("{id:?} was written twice"));
+        assert_eq!(copy.resolve(id).unwrap(), *term);
+        assert_eq!(copy.lookup(term.as_ref()).unwrap(), Some(id));
+    }
+}
+
+#[test]
+fn threads_that_intern_the_same_terms_agree() {
+    let dictionary = empty();
+    let intern_all = || -> Vec<TermId> {
+        (0..2000)
+            .map(|i| dictionary.intern(NamedNode::new_unchecked(format!("urn:{i}")).as_ref().into()).unwrap())
+            .collect()
+    };
+    let ids: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(intern_all)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|other| *other == ids[0]));
+    assert_eq!(dictionary.len(), 2000);
+}
+fn stored() -> Dictionary {
+    let vde = vde_store::VdeOptions::new().background(false).in_memory().unwrap();
+    Dictionary::new(Archive::empty(&Pages::new(Some(vde), 0)), 0)
+}
+
+/// What a checkpoint does with the dictionary.
+fn archive(dictionary: &Dictionary) {
+    let (archive, terms) = dictionary.next_archive().unwrap();
+    dictionary.adopt(archive, &terms);
+}
+
+#[test]
+fn terms_that_a_checkpoint_moves_to_the_disk_come_back_and_leave_memory() {
+    let dictionary = stored();
+    let long = Literal::new_simple_literal("a long text ".repeat(1000));
+    let terms = || terms().into_iter().chain([long.clone().into()]);
+    let ids: Vec<_> = terms().map(|term| dictionary.intern(term.as_ref()).unwrap()).collect();
+    let others: Vec<_> = (0..5000)
+        .map(|n| {
+            let node = NamedNode::new_unchecked(format!("urn:{n}"));
+            dictionary.intern(node.as_ref().into()).unwrap()
+        })
+        .collect();
+    for id in &ids {
+        dictionary.mark_used(*id);
+    }
+    archive(&dictionary);
+    for id in &others {
+        dictionary.mark_persisted(*id);
+    }
+    archive(&dictionary);
+    assert_eq!(dictionary.recent(), []);
+    assert!(dictionary.recent.get(0).is_none(), "its page is gone");
+    assert_eq!(dictionary.archive().len(), dictionary.len());
+    for (term, id) in terms().zip(&ids) {
+        assert_eq!(dictionary.resolve(*id).unwrap(), term);
+        assert_eq!(dictionary.lookup(term.as_ref()).unwrap(), Some(*id));
+        assert_eq!(dictionary.intern(term.as_ref()).unwrap(), *id);
+        assert!(dictionary.knows(*id).unwrap());
+        let number = id.payload();
+        let other = if id.kind() == Some(Kind::NamedNode) { Kind::BlankNode } else { Kind::NamedNode };
+        assert!(id.dictionary_index().is_none() || !dictionary.knows(TermId::new(other, number)).unwrap());
+        dictionary.unpersisted(*id, &mut |id, _| panic!("{id:?} is in a checkpoint"));
+    }
+    for (n, id) in others.iter().enumerate() {
+        let node = NamedNode::new_unchecked(format!("urn:{n}"));
+        assert_eq!(dictionary.lookup(node.as_ref().into()).unwrap(), Some(*id));
+    }
+    assert!(!dictionary.knows(TermId::new(Kind::NamedNode, dictionary.next())).unwrap());
+}
+
+#[test]
+fn a_term_that_a_checkpoint_moves_keeps_its_number() {
+    const TERMS: u64 = 3000;
+    let dictionary = stored();
+    let working = AtomicU64::new(4);
+    let intern_all = || -> Vec<TermId> {
+        let intern = |n| {
+            let node = NamedNode::new_unchecked(format!("urn:{}", n % TERMS));
+            let id = dictionary.intern(node.as_ref().into()).unwrap();
+            dictionary.mark_persisted(id);
+            assert_eq!(dictionary.resolve(id).unwrap(), node.into());
+            id
+        };
+        let ids: Vec<_> = (0..2 * TERMS).map(intern).collect();
+        working.fetch_sub(1, Ordering::Release);
+        ids
+    };
+    let ids: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(intern_all)).collect();
+        while working.load(Ordering::Acquire) > 0 {
+            archive(&dictionary);
+        }
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|other| *other == ids[0]));
+    assert_eq!(ids[0][..TERMS as usize], ids[0][TERMS as usize..]);
+    assert_eq!((dictionary.len(), dictionary.next()), (TERMS, TERMS));
+}
