@@ -1,5 +1,5 @@
-//! What is restored is what was shipped: at every point, with an object store that fails, and after crashes of the
-//! store and of the shipper at every call.
+//! What is restored is what was shipped: at every point, with an object store that fails, after crashes of the store,
+//! and after the end of the shipper at every call of the object store.
 
 mod common;
 
