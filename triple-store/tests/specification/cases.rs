@@ -339,6 +339,34 @@ fn paths_in_joins_connect_only_nodes() {
     }
 }
 
+/// In a group, `?x` is what the `VALUES` binds or unbound, whatever the rest of the query binds it to.
+#[test]
+fn filters_in_joins_see_only_the_variables_of_their_group() {
+    let store = store("{ :a :q :c . :a :q :d . :c :p :c . :e :p :d }");
+    let many = ":e ".repeat(9);
+    for (rest, values) in [
+        ("OPTIONAL { ?y :nothing ?z }", ":e UNDEF"),
+        ("OPTIONAL { ?y :q ?z }", ":e UNDEF"),
+        ("OPTIONAL { ?y :nothing ?z } OPTIONAL { ?y :nothing ?w }", "UNDEF :e"),
+        ("MINUS { ?y :nothing ?y }", ":e UNDEF"),
+        ("OPTIONAL { ?y :nothing ?z }", &format!("{many} UNDEF")),
+        ("VALUES ?y { :a :b :c :d :e :f :g :h :i :j }", ":e UNDEF"),
+    ] {
+        for (condition, expected) in [
+            ("EXISTS { ?x :p ?y }", 1),
+            ("NOT EXISTS { ?x :p ?y }", 0),
+            ("!BOUND(?x) && EXISTS { ?x :p ?y }", 1),
+            ("NOT EXISTS { ?x :q ?y }", 0),
+            ("NOT EXISTS { ?y :q ?x }", 1),
+        ] {
+            let query = format!(
+                "SELECT DISTINCT ?x ?y {{ ?x :q ?y . {rest} {{ ?y :p ?v VALUES ?x {{ {values} }} FILTER({condition}) }} }}"
+            );
+            assert_eq!(rows(&store, &query).len(), expected, "{query}");
+        }
+    }
+}
+
 /// The optimizer may evaluate `BOUND`. It keeps constants, and the evaluator passes them on unchanged.
 #[test]
 fn terms_beside_bound_keep_their_form() {

@@ -156,7 +156,11 @@ impl Planner<'_> {
                     if row_by_row && !is_table {
                         chain.push(pattern);
                     } else {
-                        chain = joined(close(chain), Some(self.alone(pattern))).into_iter().collect();
+                        // The optimizer may look up either side.
+                        let names = Scope::of(&pattern).all;
+                        let alone = |left| if fits(&left, &names) { left } else { self.alone(left) };
+                        let left = close(chain).map(alone);
+                        chain = joined(left, Some(self.alone(pattern))).into_iter().collect();
                     }
                 }
             }
