@@ -342,7 +342,8 @@ fn paths_in_joins_connect_only_nodes() {
 /// In a group, `?x` is what the `VALUES` binds or unbound, whatever the rest of the query binds it to.
 #[test]
 fn filters_in_joins_see_only_the_variables_of_their_group() {
-    let store = store("{ :a :q :c . :a :q :d . :c :p :c . :e :p :d }");
+    let store =
+        store("{ :a :q :c . :a :q :d . :f :q :g . :g :q :f . :h :q :h . :i :q :j . :c :p :c . :e :p :d }");
     let many = ":e ".repeat(9);
     for (rest, values) in [
         ("OPTIONAL { ?y :nothing ?z }", ":e UNDEF"),
