@@ -134,7 +134,8 @@ pub(super) fn revealed(term: Term) -> Term {
     }
 }
 
-/// Whether a literal is in its canonical form.
+/// Whether a literal is in its canonical form. A time in another time zone than UTC is not, because its value equals
+/// that of a time in UTC.
 pub(super) fn is_canonical(literal: &Literal) -> bool {
     let read = ExpressionTerm::from(Term::from(literal.clone()));
     match read {
@@ -142,8 +143,13 @@ pub(super) fn is_canonical(literal: &Literal) -> bool {
         | ExpressionTerm::LangStringLiteral { .. }
         | ExpressionTerm::DirLangStringLiteral { .. }
         | ExpressionTerm::OtherTypedLiteral { .. } => true,
-        value => Term::from(value) == Term::from(literal.clone()),
+        value => Term::from(value) == Term::from(literal.clone()) && !has_offset(literal.value()),
     }
+}
+
+/// Whether the text of a number, a duration or a time ends with an offset from UTC, such as `-05:00`.
+fn has_offset(text: &str) -> bool {
+    matches!(text.as_bytes(), [.., b'+' | b'-', _, _, b':', _, _])
 }
 
 /// A term as expressions read it. The object of a triple is disguised, because no operator computes with it.

@@ -339,6 +339,23 @@ fn paths_in_joins_connect_only_nodes() {
     }
 }
 
+/// `DISTINCT` compares terms, and not the times that they stand for.
+#[test]
+fn equal_times_are_distinct_terms() {
+    let store = store(
+        "{ :a :v '2020-01-01T00:00:00Z'^^xsd:dateTime, '2020-01-01T01:00:00+01:00'^^xsd:dateTime,
+         '2019-12-31T19:00:00-05:00'^^xsd:dateTime . :b :v '10:00:00Z'^^xsd:time, '11:00:00+01:00'^^xsd:time }",
+    );
+    for subject in [":a", ":b"] {
+        for aggregate in ["GROUP_CONCAT(DISTINCT ?v; SEPARATOR='|')", "COUNT(DISTINCT ?v)"] {
+            let distinct = rows(&store, &format!("SELECT ({aggregate} AS ?c) {{ {subject} :v ?v }}"));
+            let all = aggregate.replace("DISTINCT ", "");
+            let expected = rows(&store, &format!("SELECT ({all} AS ?c) {{ {subject} :v ?v }}"));
+            assert_eq!(distinct, expected, "{aggregate} of {subject}");
+        }
+    }
+}
+
 /// In a group, `?x` is what the `VALUES` binds or unbound, whatever the rest of the query binds it to.
 #[test]
 fn filters_in_joins_see_only_the_variables_of_their_group() {
