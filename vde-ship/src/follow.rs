@@ -18,7 +18,7 @@ use crate::restore::{Point, restore_over};
 /// The first version of a follower's own writes is this far behind the versions that it copies, so that versions still
 /// grow after it was promoted.
 const SKIP: u64 = 1 << 50;
-/// Once in so many polls that find nothing, the follower checks whether the entry that it waits for was removed.
+/// The number of polls without an entry after which the follower checks whether the entry was removed.
 const POLLS: u64 = 60;
 
 /// A store that follows a shipped one. It applies each part as one batch: readers see the shipped store as it was at

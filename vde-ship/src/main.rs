@@ -30,7 +30,7 @@ enum Command {
         store: PathBuf,
         /// Where to
         url: String,
-        /// Ship again every so many seconds, if the store has changed
+        /// How many seconds to wait before shipping again. Ships only if the store has changed
         #[arg(long, value_name = "SECONDS")]
         every: Option<u64>,
     },

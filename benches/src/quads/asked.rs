@@ -30,8 +30,8 @@ pub(super) const MOST: Duration = Duration::from_secs(5);
 enum Request {
     /// The rows of each text.
     Answer(Vec<String>),
-    /// The time to ask the texts of the last `Answer`, so many times. If `new`, each text has a comment that no text
-    /// had before.
+    /// The time to ask the texts of the last `Answer`, all of them `times` times. If `new`, a comment makes each text
+    /// unlike all texts before it.
     Ask { times: u64, new: bool },
 }
 
@@ -67,8 +67,8 @@ impl Asked {
         self.request(&Request::Answer(texts.to_vec()))
     }
 
-    /// The time to ask all texts of the last [`answers`](Self::answers) so many times. If they are `new` each time, no
-    /// store has parsed them before.
+    /// The time to ask all texts of the last [`answers`](Self::answers) `times` times. If `new`, a comment makes each
+    /// text one that the store has not parsed before.
     pub(super) fn ask(&mut self, times: u64, new: bool) -> Result<Duration, Failure> {
         self.request(&Request::Ask { times, new })
     }

@@ -4,8 +4,8 @@
 //!
 //! The terms of the last checkpoint are in the [archive], on disk. The others are in memory: their table from
 //! terms to numbers is striped by the term's hash, so threads that parse in parallel intern in parallel. Looking up
-//! the term of a number takes no lock. A checkpoint [moves](Dictionary::adopt) terms to the next archive. Whoever looks for a
-//! term looks in memory first: what is gone from there is in the archive that is read after that.
+//! the term of a number takes no lock. A checkpoint [moves](Dictionary::adopt) terms to the next archive. A search
+//! looks in memory first, and then in the archive. So it finds a term that a checkpoint moves meanwhile.
 
 pub(crate) mod archive;
 pub(crate) mod block;
