@@ -25,8 +25,8 @@ pub(super) struct Rules<'a> {
     pub(super) steps: Vec<Vec<Step>>,
     /// Blank nodes that have to become variables.
     pub(super) blanks: HashMap<BlankNode, Variable>,
-    /// Variables at the start of paths. The optimizer assumes that these are not literals, and so replaces `=` by
-    /// `sameTerm`.
+    /// Variables at the start of paths, and those that `BIND` gives their values. The optimizer assumes that these are
+    /// not literals, and so replaces `=` by `sameTerm`.
     pub(super) starts: HashSet<Variable>,
     /// Variables of blank nodes that are different in each solution.
     own_nodes: HashSet<Variable>,
@@ -83,8 +83,11 @@ impl<'a> Rules<'a> {
             GraphPattern::Filter { expr, .. } | GraphPattern::LeftJoin { expression: Some(expr), .. } => {
                 self.condition(expr);
             }
-            GraphPattern::Extend { inner, expression, .. } => {
+            GraphPattern::Extend { inner, expression, variable } => {
                 self.blank_nodes(expression, inner);
+                if self.may_be_start(expression) {
+                    self.starts.insert(variable.clone());
+                }
                 self.term(expression);
             }
             GraphPattern::OrderBy { expression, .. } => {
@@ -224,11 +227,20 @@ impl<'a> Rules<'a> {
 
     /// Rewrites an operand of `=`.
     fn operand(&mut self, expression: &mut Expression) {
+        let is_start = self.may_be_start(expression);
+        self.value(expression);
+        if is_start {
+            self.wrap(expression, functions::PLAIN);
+        }
+    }
+
+    /// Whether the value may be the start of a path.
+    fn may_be_start(&self, expression: &Expression) -> bool {
         match expression {
-            Expression::Variable(variable) if self.starts.contains(variable) => {
-                self.wrap(expression, functions::PLAIN);
-            }
-            _ => self.value(expression),
+            Expression::Variable(variable) => self.starts.contains(variable),
+            Expression::If(_, then, other) => self.may_be_start(then) || self.may_be_start(other),
+            Expression::Coalesce(list) => list.iter().any(|part| self.may_be_start(part)),
+            _ => false,
         }
     }
 

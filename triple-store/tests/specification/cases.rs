@@ -241,6 +241,34 @@ fn graph_is_one_evaluation_for_each_graph() {
     }
 }
 
+/// The start of a path of length zero may be a literal, however the comparison gets at it.
+#[test]
+fn literals_at_the_start_of_a_path_are_compared_by_value() {
+    let store = store("{ :a :v '1'^^xsd:integer, '01'^^xsd:integer, 'yes'^^xsd:boolean }");
+    let one = ["'01'^^xsd:integer", "'1'^^xsd:integer"];
+    for (group, operand) in [
+        ("?x :q? ?y", "?x"),
+        ("?x :q? ?y", "COALESCE(?x, ?w)"),
+        ("?x :q? ?y", "COALESCE(1 / 0, IF(BOUND(?w), :none, ?x))"),
+        ("?x (:q|:r)* ?y BIND(?x AS ?z)", "?z"),
+        ("?x :q? ?y BIND(COALESCE(?x, ?w) AS ?z) BIND(?z AS ?u)", "IF(BOUND(?x), ?u, :none)"),
+        ("{ SELECT ?x (?x AS ?z) { ?x (:q?)+ ?y } }", "?z"),
+        ("{ SELECT ?x ?z { ?x :q? ?y BIND(?x AS ?z) } GROUP BY ?x ?z }", "COALESCE(?z, ?w)"),
+        ("?x :q? ?y OPTIONAL { ?w :q? ?x }", "COALESCE(?w, ?x)"),
+    ] {
+        for test in [format!("1 = {operand}"), format!("{operand} IN (:none, 1)")] {
+            let query = format!("SELECT DISTINCT ?x {{ {group} FILTER({test}) }}");
+            assert_eq!(rows(&store, &query), one, "{query}");
+        }
+        let query = format!(
+            "SELECT ?e {{ {group} FILTER(sameTerm(?x, 'yes'^^xsd:boolean)) BIND('' = {operand} AS ?e) }}"
+        );
+        assert_eq!(rows(&store, &query), [""], "{query}");
+    }
+    let exists = "SELECT DISTINCT ?x { ?x :q* ?y FILTER EXISTS { ?x :q? ?z FILTER(1 = COALESCE(?x, ?y)) } }";
+    assert_eq!(rows(&store, exists), one);
+}
+
 #[test]
 fn paths_keep_duplicates_and_have_terms_as_nodes() {
     let store = store("{ :a :p :b ; :q :b . :b :r :c . :d :z 'x' }");
