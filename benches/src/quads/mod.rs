@@ -5,6 +5,7 @@
 
 mod asked;
 mod load;
+mod process;
 mod queries;
 mod questions;
 mod reads;
@@ -21,7 +22,7 @@ use tempfile::TempDir;
 use crate::{
     cli::{Measure, print, table},
     contenders::{
-        quads::{OURS, QuadEngine, QuadStore},
+        quads::{OURS, QuadEngine},
         stores::{Durability, Failure},
     },
     harness::{Case, Comparison, Plan},
@@ -57,9 +58,9 @@ struct Options {
     /// Loads FILE into the store NAME in DIR, for the process that measures this one.
     #[arg(long, hide = true, num_args = 3, value_names = ["NAME", "FILE", "DIR"])]
     load: Option<Vec<String>>,
-    /// Loads FILE into the store NAME in DIR, and answers queries of the process that measures this one.
-    #[arg(long, hide = true, num_args = 3, value_names = ["NAME", "FILE", "DIR"])]
-    answer: Option<Vec<String>>,
+    /// Opens a store, and does what the process that measures this one requests.
+    #[arg(long, hide = true)]
+    serve: Option<String>,
     /// Fills the delta of a store in memory, for the process that measures this one.
     #[arg(long, hide = true)]
     fill_delta: Option<usize>,
@@ -95,9 +96,6 @@ struct Bench {
     plan: Plan,
 }
 
-/// What a process does that another one measures.
-type InThisProcess = fn(&QuadEngine, &Path, &Path) -> Result<(), Failure>;
-
 /// Measures what the command line asks for.
 ///
 /// # Errors
@@ -105,15 +103,13 @@ type InThisProcess = fn(&QuadEngine, &Path, &Path) -> Result<(), Failure>;
 /// The error of a store.
 pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
     let options = Options::parse();
-    for (arguments, run) in [
-        (&options.load, load::load_in_this_process as InThisProcess),
-        (&options.answer, asked::answer_in_this_process),
-    ] {
-        if let Some(arguments) = arguments {
-            let [name, file, dir] = &**arguments else { return Err("NAME, FILE and DIR".into()) };
-            let engine = engines.iter().find(|engine| engine.name == name).ok_or("no store of that name")?;
-            return run(engine, Path::new(file), Path::new(dir));
-        }
+    if let Some(start) = &options.serve {
+        return process::serve(engines, start);
+    }
+    if let Some(arguments) = &options.load {
+        let [name, file, dir] = &**arguments else { return Err("NAME, FILE and DIR".into()) };
+        let engine = engines.iter().find(|engine| engine.name == name).ok_or("no store of that name")?;
+        return load::load_in_this_process(engine, Path::new(file), Path::new(dir));
     }
     if let Some(quads) = options.fill_delta {
         return load::fill_delta_in_this_process(quads);
@@ -175,24 +171,6 @@ impl Bench {
     fn fresh(&self) -> Result<TempDir, Failure> {
         Ok(tempfile::tempdir_in(self.dir.path())?)
     }
-
-    /// New, empty stores of every engine that is on disk.
-    fn on_disk(&self, durability: Durability) -> Result<Vec<Fresh>, Failure> {
-        let engines = self.engines.iter().filter(|engine| engine.on_disk);
-        engines.map(|engine| self.open(*engine, durability)).collect()
-    }
-
-    fn open(&self, engine: QuadEngine, durability: Durability) -> Result<Fresh, Failure> {
-        let dir = self.fresh()?;
-        Ok(Fresh { name: engine.name, store: (engine.open)(dir.path(), durability)?, _dir: dir })
-    }
-}
-
-/// A new store, and the directory that goes with it.
-struct Fresh {
-    name: &'static str,
-    store: Box<dyn QuadStore>,
-    _dir: TempDir,
 }
 
 /// Measures cases, prints their rates and how many times ours is as fast, and returns the samples.

@@ -2,12 +2,13 @@
 //!
 //! A store that does not answer within [`MOST`] counts as if it had taken that long.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use super::{
     Bench, OURS,
-    asked::{Asked, MOST},
+    asked::{Answers, MOST},
     print,
+    process::{Request, StoreProcess},
     questions::{OF_LINKS, OF_THE_SHOP, Question, Shop},
     table,
 };
@@ -30,18 +31,12 @@ pub(super) fn queries(bench: &Bench) -> Result<(), Failure> {
     let mut results = Results::default();
     for (questions, of_links) in [(chosen(&OF_THE_SHOP), false), (chosen(&OF_LINKS), true)] {
         if !questions.is_empty() {
-            let mut stores = start(bench, &if of_links { bench.links()? } else { bench.shop()?.0 })?;
+            let mut stores = bench.holding(&if of_links { bench.links()? } else { bench.shop()?.0 })?;
             results.ask(bench, &mut stores, &questions)?;
         }
     }
     results.print();
     Ok(())
-}
-
-/// Every store that can be read, in a process of its own, with the triples of the file.
-fn start(bench: &Bench, file: &Path) -> Result<Vec<Asked>, Failure> {
-    let start = |engine| Asked::start(engine, file, bench.fresh()?);
-    bench.engines.iter().map(start).filter_map(Result::transpose).collect()
 }
 
 /// The time of every store for each question, and its ratio to ours.
@@ -61,16 +56,21 @@ struct Took {
 }
 
 impl Results {
-    fn ask(&mut self, bench: &Bench, stores: &mut [Asked], questions: &[&Question]) -> Result<(), Failure> {
+    fn ask(
+        &mut self,
+        bench: &Bench,
+        stores: &mut [StoreProcess],
+        questions: &[&Question],
+    ) -> Result<(), Failure> {
         let shop = Shop { products: bench.options.products };
-        self.stores = stores.iter().map(|asked| asked.name).collect();
+        self.stores = stores.iter().map(|store| store.name).collect();
         for question in questions {
             let texts = question.texts(TURNS, &shop);
             let answered = agree(question.name, stores, &texts)?;
             let mut cases: Vec<_> = stores
                 .iter_mut()
                 .zip(&answered)
-                .filter_map(|(asked, took)| Some(asking(asked, (*took)?, bench.options.new_texts)))
+                .filter_map(|(store, took)| Some(asking(store, (*took)?, bench.options.new_texts)))
                 .collect();
             let compared = Comparison::measure(&mut cases, bench.plan, |_| ());
             let samples = |name: &str| compared.samples().iter().find(|samples| samples.label == name);
@@ -137,10 +137,13 @@ impl Took {
 }
 
 /// An operation asks all texts once. If it `took` longer than [`LONG`], a sample is one operation.
-fn asking(asked: &mut Asked, took: Duration, new: bool) -> Case<'_> {
-    let name = asked.name;
-    let mut timed = move |times| asked.ask(times, new).expect("the store answered before");
-    if took > LONG { Case::fixed(name, 1, move || timed(1)) } else { Case::new(name, timed) }
+fn asking(store: &mut StoreProcess, took: Duration, new: bool) -> Case<'_> {
+    let ask = move |times| Request::Ask { times, new };
+    if took <= LONG {
+        return store.case(ask);
+    }
+    let name = store.name;
+    Case::fixed(name, 1, move || store.request(&ask(1)).expect("the store answered before"))
 }
 
 /// From this time on, an operation is done once in each round, without calibration.
@@ -148,18 +151,23 @@ const LONG: Duration = Duration::from_millis(300);
 
 /// Checks that all stores give the same rows, each the same number of times, and that some text has rows. Returns how
 /// long each store took for all `texts`, if it answered.
-fn agree(name: &str, stores: &mut [Asked], texts: &[String]) -> Result<Vec<Option<Duration>>, Failure> {
+fn agree(
+    name: &str,
+    stores: &mut [StoreProcess],
+    texts: &[String],
+) -> Result<Vec<Option<Duration>>, Failure> {
     let mut expected = None;
     let mut took = Vec::new();
-    for asked in stores {
-        let Some((found, time)) = asked.answers(texts)? else {
+    for store in stores {
+        let answers: Answers = store.request(&Request::Answer(texts.to_vec()))?;
+        let Some((found, time)) = answers else {
             took.push(None);
             continue;
         };
         took.push(Some(time));
         let expected = expected.get_or_insert_with(|| found.clone());
         for ((found, expected), text) in found.iter().zip(&*expected).zip(texts) {
-            assert_eq!(found, expected, "{name} in {}: {text}", asked.name);
+            assert_eq!(found, expected, "{name} in {}: {text}", store.name);
         }
         assert!(found.iter().any(|rows| !rows.is_empty()), "{name} has no answers");
     }

@@ -1,20 +1,25 @@
 //! Lookups, ranges, scans and queries over a loaded store, alone and beside writers.
 
 use std::{
-    path::Path,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use oxrdf::NamedNode;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use serde::{Deserialize, Serialize};
 
-use super::{Bench, Fresh, Part, compare, print, table, writes::Subjects};
+use super::{
+    Bench, Part, compare, print,
+    process::{Request, StoreProcess},
+    table,
+    writes::Subjects,
+};
 use crate::{
     contenders::{
-        quads::{Pattern, ReadableQuads},
-        stores::{Durability, Failure},
+        quads::{Pattern, QuadStore, ReadableQuads},
+        stores::Failure,
     },
     harness::Case,
     spread::{Spread, quantile},
@@ -24,37 +29,15 @@ pub(super) const SHOP: &str = "http://shop.example/";
 
 pub(super) fn reads(bench: &Bench) -> Result<(), Failure> {
     let (file, triples) = bench.shop()?;
-    let stores = bench.holding(&file)?;
+    let mut stores = bench.holding(&file)?;
     let asks = |part| bench.options.only.contains(&part);
     if asks(Part::Reads) {
-        patterns(bench, &stores, triples);
+        patterns(bench, &mut stores, triples);
     }
     if asks(Part::Beside) {
-        beside_writers(bench, &stores)?;
+        beside_writers(bench, &mut stores)?;
     }
     Ok(())
-}
-
-impl Bench {
-    /// Every store that can be read, with the file loaded.
-    pub(super) fn holding(&self, file: &Path) -> Result<Vec<Fresh>, Failure> {
-        let mut stores = Vec::new();
-        for engine in &self.engines {
-            let fresh = self.open(*engine, Durability::Synced)?;
-            if let Some(store) = fresh.store.as_readable() {
-                store.load(file)?;
-                store.checkpoint()?;
-                stores.push(fresh);
-            }
-        }
-        Ok(stores)
-    }
-}
-
-impl Fresh {
-    pub(super) fn readable(&self) -> &dyn ReadableQuads {
-        self.store.as_readable().expect("only stores that can be read are kept")
-    }
 }
 
 fn node(name: &str) -> NamedNode {
@@ -76,45 +59,114 @@ fn range(rng: &mut SmallRng, products: usize) -> Pattern {
     Pattern { subject: None, predicate: Some(node("vocabulary#producer")), object: Some(producer.into()) }
 }
 
-fn reading(fresh: &Fresh, pattern: fn(&mut SmallRng, usize) -> Pattern, products: usize) -> Case<'_> {
-    let mut rng = SmallRng::seed_from_u64(1);
-    Case::new(fresh.name, move |operations| {
-        let start = Instant::now();
-        for _ in 0..operations {
-            let found = fresh.readable().matches(&pattern(&mut rng, products));
-            assert!(found.expect("the store can be read") > 0, "what is asked for is there");
-        }
-        start.elapsed()
-    })
+/// Patterns whose quads are counted.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Reading {
+    Lookups { products: usize },
+    Ranges { products: usize },
+    Scan,
 }
 
-fn patterns(bench: &Bench, stores: &[Fresh], triples: u64) {
-    let products = bench.options.products;
-    let cases = |pattern| stores.iter().map(|fresh| reading(fresh, pattern, products)).collect();
-    compare("(s, p, ?)", "lookups/s", bench.plan, cases(lookup));
-    compare("(?, p, o), 40 rows", "ranges/s", bench.plan, cases(range));
-    let scans = stores.iter().map(|fresh| {
-        Case::fixed(fresh.name, triples, move || {
-            let start = Instant::now();
-            let found = fresh.readable().matches(&Pattern::default()).expect("the store can be read");
-            assert_eq!(found, fresh.readable().len() as u64);
-            start.elapsed()
+/// Reads patterns that are drawn at random.
+pub(super) struct Reader {
+    rng: SmallRng,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { rng: SmallRng::seed_from_u64(1) }
+    }
+}
+
+impl Reader {
+    /// The time of so many reads.
+    pub(super) fn read(
+        &mut self,
+        store: &dyn ReadableQuads,
+        reading: Reading,
+        times: u64,
+    ) -> Result<Duration, Failure> {
+        let start = Instant::now();
+        for _ in 0..times {
+            let pattern = reading.pattern(&mut self.rng);
+            assert!(store.matches(&pattern)? > 0, "what is asked for is there");
+        }
+        Ok(start.elapsed())
+    }
+
+    /// The seconds of each read in `time`, beside threads that insert.
+    pub(super) fn read_beside(
+        &mut self,
+        store: &dyn QuadStore,
+        subjects: &Subjects,
+        reading: Reading,
+        writers: usize,
+        time: Duration,
+    ) -> Result<Vec<f64>, Failure> {
+        let readable = store.as_readable().ok_or("the store can't be read")?;
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..writers {
+                scope.spawn(|| {
+                    while !stop.load(Relaxed) {
+                        store.insert(subjects.next()).expect("the store takes every quad");
+                    }
+                });
+            }
+            let mut times = Vec::new();
+            let mut read_all = || {
+                let start = Instant::now();
+                while start.elapsed() < time {
+                    times.push(self.read(readable, reading, 1)?.as_secs_f64());
+                }
+                Ok(())
+            };
+            let done: Result<(), Failure> = read_all();
+            stop.store(true, Relaxed);
+            done.map(|()| times)
         })
+    }
+}
+
+impl Reading {
+    fn pattern(self, rng: &mut SmallRng) -> Pattern {
+        match self {
+            Self::Lookups { products } => lookup(rng, products),
+            Self::Ranges { products } => range(rng, products),
+            Self::Scan => Pattern::default(),
+        }
+    }
+}
+
+fn patterns(bench: &Bench, stores: &mut [StoreProcess], triples: u64) {
+    let products = bench.options.products;
+    for (title, unit, reading) in [
+        ("(s, p, ?)", "lookups/s", Reading::Lookups { products }),
+        ("(?, p, o), 40 rows", "ranges/s", Reading::Ranges { products }),
+    ] {
+        let cases = stores.iter_mut().map(|store| store.case(move |times| Request::Read(reading, times)));
+        compare(title, unit, bench.plan, cases.collect());
+    }
+    let scans = stores.iter_mut().map(|store| {
+        let name = store.name;
+        let scan = move || store.request(&Request::Read(Reading::Scan, 1)).expect("the store can be read");
+        Case::fixed(name, triples, scan)
     });
     compare("full scan", "triples/s", bench.plan, scans.collect());
 }
 
 /// One reader, alone and while four writers insert durably.
-fn beside_writers(bench: &Bench, stores: &[Fresh]) -> Result<(), Failure> {
+fn beside_writers(bench: &Bench, stores: &mut [StoreProcess]) -> Result<(), Failure> {
     let mut table = table(["store", "alone/s", "beside 4 writers/s", "slower by", "p99 us", "beside us"]);
-    for fresh in stores {
-        let subjects = Subjects::default();
+    let reading = Reading::Lookups { products: bench.options.products };
+    for store in stores {
         let mut rates = [Vec::new(), Vec::new()];
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..bench.plan.rounds {
             for writers in [0, 4] {
-                let (rate, mut took) = read_beside(bench, fresh, &subjects, writers)?;
-                rates[writers / 4].push(rate);
+                let request = Request::ReadBeside { reading, writers, time: 2 * bench.plan.sample };
+                let mut took: Vec<f64> = store.request(&request)?;
+                rates[writers / 4].push(took.len() as f64 / took.iter().sum::<f64>());
                 times[writers / 4].append(&mut took);
             }
         }
@@ -124,7 +176,7 @@ fn beside_writers(bench: &Bench, stores: &[Fresh]) -> Result<(), Failure> {
             quantile(times, 0.99) * 1e6
         });
         table.add_row([
-            fresh.name.to_owned(),
+            store.name.to_owned(),
             format!("{:.0}", Spread::of(rates[0].iter().copied()).median),
             format!("{:.0}", Spread::of(rates[1].iter().copied()).median),
             format!("{:.2}", ratio.median),
@@ -134,34 +186,4 @@ fn beside_writers(bench: &Bench, stores: &[Fresh]) -> Result<(), Failure> {
     }
     print("a reader of (s, p, ?) beside 4 durable writers", table);
     Ok(())
-}
-
-/// Lookups a second, and what each took.
-fn read_beside(
-    bench: &Bench,
-    fresh: &Fresh,
-    subjects: &Subjects,
-    writers: usize,
-) -> Result<(f64, Vec<f64>), Failure> {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..writers {
-            scope.spawn(|| {
-                while !stop.load(Relaxed) {
-                    fresh.store.insert(subjects.next()).expect("the store takes every quad");
-                }
-            });
-        }
-        let (mut rng, mut times) = (SmallRng::seed_from_u64(7), Vec::new());
-        let start = Instant::now();
-        while start.elapsed() < 2 * bench.plan.sample {
-            let pattern = lookup(&mut rng, bench.options.products);
-            let began = Instant::now();
-            fresh.readable().matches(&pattern)?;
-            times.push(began.elapsed().as_secs_f64());
-        }
-        let rate = times.len() as f64 / start.elapsed().as_secs_f64();
-        stop.store(true, Relaxed);
-        Ok((rate, times))
-    })
 }

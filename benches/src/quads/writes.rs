@@ -7,9 +7,10 @@ use std::{
 };
 
 use oxrdf::{GraphName, Literal, NamedNode, Quad};
+use serde::{Deserialize, Serialize};
 use triple_store::{Error, TripleStoreOptions};
 
-use super::{Bench, OURS, compare};
+use super::{Bench, OURS, compare, process::Request};
 use crate::{
     contenders::{
         quads::{OurQuads, QuadStore},
@@ -46,37 +47,63 @@ pub(super) fn inserts(bench: &Bench, durability: Durability) -> Result<(), Failu
         Durability::Buffered => "logged, unsynced",
     };
     for threads in [1, 4, 16] {
-        let stores = bench.on_disk(durability)?;
-        let cases = stores.iter().map(|fresh| inserting(fresh.name, &*fresh.store, threads)).collect();
-        compare(&format!("{kind} inserts, {threads} threads"), "inserts/s", bench.plan, cases);
+        compare_writes(
+            bench,
+            &format!("{kind} inserts, {threads} threads"),
+            "inserts/s",
+            durability,
+            Writing::Inserts { threads },
+        )?;
     }
     Ok(())
-}
-
-pub(super) fn inserting<'a>(name: &'static str, store: &'a dyn QuadStore, threads: usize) -> Case<'a> {
-    let subjects = Subjects::default();
-    Case::new(name, move |operations| {
-        let insert = |(): &mut ()| store.insert(subjects.next()).expect("the store takes every quad");
-        closed_loop(threads, operations, |_| (), insert)
-    })
 }
 
 pub(super) fn extends(bench: &Bench) -> Result<(), Failure> {
     for threads in [1, 16] {
-        let stores = bench.on_disk(Durability::Synced)?;
-        let cases = stores.iter().map(|fresh| adding(fresh.name, &*fresh.store, threads)).collect();
         let title = format!("durable transactions of 1,000, {threads} threads");
-        compare(&title, "transactions/s", bench.plan, cases);
+        compare_writes(bench, &title, "transactions/s", Durability::Synced, Writing::Additions { threads })?;
     }
     Ok(())
 }
 
-fn adding<'a>(name: &'static str, store: &'a dyn QuadStore, threads: usize) -> Case<'a> {
+fn compare_writes(
+    bench: &Bench,
+    title: &str,
+    unit: &str,
+    durability: Durability,
+    writing: Writing,
+) -> Result<(), Failure> {
+    let mut stores = bench.on_disk(durability)?;
+    let cases = stores.iter_mut().map(|store| store.case(move |times| Request::Write(writing, times)));
+    compare(title, unit, bench.plan, cases.collect());
+    Ok(())
+}
+
+/// Writes by some threads.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Writing {
+    /// Of one quad each.
+    Inserts { threads: usize },
+    /// Of 1,000 quads each.
+    Additions { threads: usize },
+}
+
+impl Writing {
+    /// The time of so many writes, by all threads together.
+    pub(super) fn run(self, store: &dyn QuadStore, subjects: &Subjects, writes: u64) -> Duration {
+        let (Self::Inserts { threads } | Self::Additions { threads }) = self;
+        let write = |(): &mut ()| match self {
+            Self::Inserts { .. } => store.insert(subjects.next()),
+            Self::Additions { .. } => store.add(subjects.thousand()),
+        };
+        closed_loop(threads, writes, |_| (), |none| write(none).expect("the store takes every quad"))
+    }
+}
+
+/// Inserts into a store of this process.
+fn inserting<'a>(name: &'static str, store: &'a dyn QuadStore, threads: usize) -> Case<'a> {
     let subjects = Subjects::default();
-    Case::new(name, move |operations| {
-        let add = |(): &mut ()| store.add(subjects.thousand()).expect("the store takes every quad");
-        closed_loop(threads, operations, |_| (), add)
-    })
+    Case::new(name, move |inserts| Writing::Inserts { threads }.run(store, &subjects, inserts))
 }
 
 /// How long the validation of a transaction takes.

@@ -2,11 +2,13 @@
 
 use std::{error::Error, path::Path};
 
+use serde::{Deserialize, Serialize};
+
 /// An error of an engine.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// When a put returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Durability {
     /// Once the value is on the disk.
     Synced,
