@@ -13,6 +13,9 @@ use tokio_postgres::{Client, NoTls, Statement};
 /// How many stripes the namespaces have.
 const STRIPES: u32 = 4096;
 
+/// How often the locks and the bare calls take turns.
+const ROUNDS: u32 = 20;
+
 /// Repeats `cycle` on a task for each of `workers`. Returns cycles per second, and the median of the times that `cycle`
 /// returns.
 async fn repeat<W, F>(
@@ -106,8 +109,38 @@ async fn hot(locks: DistributedMutex<u32>, _: u32) -> Duration {
     cycle(locks, 7, 1).await
 }
 
-fn row(work: &str, (rate, median): (f64, Duration)) {
-    println!("| {work} | {rate:.0} | {:.3} |", median.as_secs_f64() * 1000.0);
+/// The rates of all rounds, and the times to acquire.
+#[derive(Default)]
+struct Rounds(Vec<(f64, Duration)>);
+
+impl Rounds {
+    fn print(&self, work: &str, ratio: &str) {
+        let rate = median(self.0.iter().map(|(rate, _)| *rate));
+        let time = median(self.0.iter().map(|(_, time)| time.as_secs_f64()));
+        println!("| {work} | {rate:.0} | {:.3} | {ratio} |", time * 1000.0);
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Measures locks beside bare calls: both take turns, and the ratio is the median of the ratios of the rounds.
+async fn beside<A, B>(seconds: f64, work: &str, bare: impl Fn(f64) -> A, locks: impl Fn(f64) -> B)
+where
+    A: Future<Output = (f64, Duration)>,
+    B: Future<Output = (f64, Duration)>,
+{
+    let (mut ours, mut theirs) = (Rounds::default(), Rounds::default());
+    for _ in 0..ROUNDS {
+        theirs.0.push(bare(seconds / f64::from(ROUNDS)).await);
+        ours.0.push(locks(seconds / f64::from(ROUNDS)).await);
+    }
+    let ratio = median(ours.0.iter().zip(&theirs.0).map(|((ours, _), (theirs, _))| theirs / ours));
+    theirs.print(&format!("bare calls, {work}"), "");
+    ours.print(&format!("locks, {work}"), &format!("{ratio:.2}"));
 }
 
 #[tokio::main]
@@ -128,23 +161,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
         bare.push(Bare::connect(&address).await?);
     }
 
-    println!("| work | cycles/s | median time to acquire (ms) |\n|---|---:|---:|");
-    let first = vec![bare[0].clone()];
-    row("bare calls, 1 client", repeat(seconds, first.clone(), |bare, seed| bare.cycle(seed, 1)).await);
-    row("locks, 1 process", repeat(seconds, vec![one.clone()], |locks, seed| cycle(locks, seed, 1)).await);
-    row("bare calls, 1 client, 4 stripes", repeat(seconds, first, |bare, seed| bare.cycle(seed, 4)).await);
-    row(
-        "locks, 1 process, 4 keys",
-        repeat(seconds, vec![one.clone()], |locks, seed| cycle(locks, seed, 4)).await,
-    );
-    row("bare calls, 16 clients", repeat(seconds, bare, |bare, seed| bare.cycle(seed, 1)).await);
-    row("locks, 16 processes", repeat(seconds, many.clone(), |locks, seed| cycle(locks, seed, 1)).await);
+    println!("| work | cycles/s | ms to acquire | x bare calls |\n|---|---:|---:|---:|");
+    for (work, keys) in [("1 process, 1 key", 1), ("1 process, 4 keys", 4)] {
+        let bare = |seconds| {
+            repeat(seconds, vec![bare[0].clone()], move |bare, seed| {
+                bare.cycle(seed, i32::try_from(keys).expect("it is small"))
+            })
+        };
+        let locks = |seconds| repeat(seconds, vec![one.clone()], move |locks, seed| cycle(locks, seed, keys));
+        beside(seconds, work, bare, locks).await;
+    }
+    let all_bare = |seconds| repeat(seconds, bare.clone(), |bare, seed| bare.cycle(seed, 1));
+    let all_locks = |seconds| repeat(seconds, many.clone(), |locks, seed| cycle(locks, seed, 1));
+    beside(seconds, "16 processes, 1 key", all_bare, all_locks).await;
     let tasks = vec![one.clone(); 16];
-    row(
-        "locks, 16 tasks of 1 process",
-        repeat(seconds, tasks.clone(), |locks, seed| cycle(locks, seed, 1)).await,
-    );
-    row("one hot key, 16 tasks of 1 process", repeat(seconds, tasks, hot).await);
-    row("one hot key, 16 processes", repeat(seconds, many, hot).await);
+    for (work, rate) in [
+        (
+            "locks, 16 tasks of 1 process",
+            repeat(seconds, tasks.clone(), |locks, seed| cycle(locks, seed, 1)).await,
+        ),
+        ("one hot key, 16 tasks of 1 process", repeat(seconds, tasks, hot).await),
+        ("one hot key, 16 processes", repeat(seconds, many.clone(), hot).await),
+    ] {
+        Rounds(vec![rate]).print(work, "");
+    }
     Ok(())
 }

@@ -121,7 +121,9 @@ pub type Wake = Arc<dyn Fn(Woken) + Send + Sync>;
 
 /// A service that several processes can reach, and that keeps their queues.
 ///
-/// Its methods run on a thread of this crate, inside a runtime of tokio.
+/// Its methods run inside a runtime of tokio, on a thread of this crate. [`take`](Client::take) and
+/// [`give_back`](Client::give_back) also run in the runtime of their caller, if that has several threads. When that runtime is
+/// shut down, their futures are dropped, and the ticket is given back on the thread of this crate.
 ///
 /// # Examples
 ///

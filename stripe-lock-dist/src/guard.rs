@@ -72,7 +72,7 @@ impl DistributedGuard {
     /// # }
     /// ```
     pub fn is_held(&self) -> bool {
-        self.held().grant.member.lease.is_held()
+        self.held().grant.lease().is_held()
     }
 
     /// Waits until the lock is lost. After a suspension of the machine it may take a tenth of the TTL longer than
@@ -91,7 +91,7 @@ impl DistributedGuard {
     /// # }
     /// ```
     pub async fn lost(&self) {
-        self.held().grant.member.lease.lost().await;
+        self.held().grant.lease().lost().await;
     }
 
     /// Releases the lock, and says whether it was held until then.
@@ -131,7 +131,7 @@ impl DistributedGuard {
 impl Drop for DistributedGuard {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            drop(held.release());
+            held.drop();
         }
     }
 }

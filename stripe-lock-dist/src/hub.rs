@@ -107,9 +107,7 @@ impl Hub {
             let mut local = self.lock_local(*key).await;
             // While this waits for other local stripes, it holds nothing in the engine. Otherwise processes could
             // deadlock.
-            if let Some(kept) = local.take() {
-                drop(self.worker.give_back_later(kept.grant, &self.busy));
-            }
+            drop(local.take());
             locals.push(local);
         }
         let stripes = keys.iter().map(|key| self.number(*key)).collect();
@@ -153,7 +151,7 @@ impl Hub {
         mut local: Local,
         wait: bool,
     ) -> Result<Option<DistributedGuard>, Error> {
-        let kept = local.take().filter(|kept| kept.grant.member.lease.is_held());
+        let kept = local.take().filter(|kept| kept.grant.lease().is_held());
         let (grant, turn) = match kept {
             Some(Kept { grant, turn }) => (grant, turn),
             None => match self.worker.take([self.number(key)].into(), wait, &self.busy).await? {
@@ -173,36 +171,40 @@ impl Hub {
         if self.locals.waiters(&key) > 0 {
             return;
         }
-        if let Some(kept) = self.locals.try_lock_owned(&key).and_then(|mut local| local.take()) {
-            drop(self.worker.give_back_later(kept.grant, &self.busy));
-        }
+        drop(self.locals.try_lock_owned(&key).and_then(|mut local| local.take()));
     }
 }
 
 impl Held {
-    /// Releases everything. The future returns whether it was still held. It need not be awaited.
-    pub(crate) fn release(self) -> impl Future<Output = bool> + use<> {
+    /// Leaves the grant to the next task of this process, or passes it to `give_back` and returns the result.
+    fn hand_over<T>(self, give_back: impl FnOnce(Grant) -> T) -> Option<T> {
         let Self { hub, grant, turn, mut locals, one } = self;
         let wanted = |key: &Hashed| {
             turn + 1 < TURNS
                 && grant.since.elapsed() < hub.keep_for
-                && grant.member.lease.is_held()
+                && grant.lease().is_held()
                 && hub.locals.waiters(key) > 0
         };
-        let given_back = match one.filter(wanted) {
-            Some(key) => {
-                *locals[0] = Some(Kept { grant, turn: turn + 1 });
-                drop(locals);
-                hub.give_back_unwanted(key);
-                None
-            }
-            None => Some(hub.worker.give_back_later(grant, &hub.busy)),
-        };
+        let Some(key) = one.filter(wanted) else { return Some(give_back(grant)) };
+        *locals[0] = Some(Kept { grant, turn: turn + 1 });
+        drop(locals);
+        hub.give_back_unwanted(key);
+        None
+    }
+
+    /// Releases everything. The future returns whether it was still held. It need not be awaited.
+    pub(crate) fn release(self) -> impl Future<Output = bool> + use<> {
+        let given_back = self.hand_over(Grant::give_back);
         async move {
             match given_back {
                 Some(held) => held.await,
                 None => true,
             }
         }
+    }
+
+    /// Releases everything in the background.
+    pub(crate) fn drop(self) {
+        self.hand_over(drop);
     }
 }

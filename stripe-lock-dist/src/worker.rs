@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::sleep;
 
@@ -29,14 +28,23 @@ enum Standing {
     Refused(String),
 }
 
-/// A ticket that holds, or wants to hold, stripes.
-pub(crate) struct Grant {
-    pub(crate) member: Arc<Member>,
-    ticket: i64,
+/// A ticket that the engine may know.
+#[derive(Clone)]
+struct Ticket {
+    worker: Arc<Worker>,
+    member: Arc<Member>,
+    name: i64,
     stripes: Arc<[i32]>,
+    _busy: Busy,
+}
+
+/// A ticket that holds, or wants to hold, stripes. When this is dropped, the ticket is given back.
+pub(crate) struct Grant {
+    ticket: Ticket,
     /// The first of its fences.
     pub(crate) fence: i64,
     pub(crate) since: Instant,
+    is_owed: bool,
 }
 
 type Reply = oneshot::Sender<Result<Option<Grant>, Error>>;
@@ -199,9 +207,15 @@ impl Worker {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where the calls for the current task run. In a runtime with several threads, they run in that runtime, together
+    /// with the connection that [`Client`]s open there, so that no call waits until another thread has woken up. If the
+    /// runtime is shut down, they are dropped. Otherwise they run on the thread of the locks.
+    fn near(&self) -> Handle {
+        Handle::try_current().ok().filter(is_parallel).unwrap_or_else(|| self.runtime.clone())
+    }
+
     /// Takes a ticket for `stripes`, which are in ascending order. A separate task does that. If the caller is dropped
-    /// meanwhile, the task gives the ticket back. Returns `None` if the ticket would have to wait and `wait` is not
-    /// set.
+    /// meanwhile, the ticket is given back. Returns `None` if the ticket would have to wait and `wait` is not set.
     pub(crate) async fn take(
         self: &Arc<Self>,
         stripes: Arc<[i32]>,
@@ -210,37 +224,39 @@ impl Worker {
     ) -> Result<Option<Grant>, Error> {
         let (mut reply, answer) = oneshot::channel();
         let (worker, busy) = (self.clone(), busy.clone());
-        self.runtime.spawn(async move {
-            let grant = worker.obtain(&stripes, wait, &mut reply, &busy).await;
-            if let Err(Ok(Some(grant))) = reply.send(grant) {
-                worker.give_back(&grant).await;
-            }
-            drop(busy);
+        self.near().spawn(async move {
+            let grant = worker.obtain(stripes, wait, &mut reply, busy).await;
+            let _ = reply.send(grant);
         });
-        answer.await.unwrap_or_else(|_| Err(Error::unreachable("the thread of the locks has ended")))
+        answer.await.unwrap_or_else(|_| Err(Error::unreachable("the runtime of the locks has ended")))
     }
 
     async fn obtain(
         self: &Arc<Self>,
-        stripes: &Arc<[i32]>,
+        stripes: Arc<[i32]>,
         wait: bool,
         reply: &mut Reply,
-        busy: &Busy,
+        busy: Busy,
     ) -> Result<Option<Grant>, Error> {
         loop {
             let member = tokio::select! {
                 member = self.member(wait) => member?,
                 () = reply.closed() => return Ok(None),
             };
-            let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-            let waiting = Waiting { worker: self, ticket, bell: Arc::default() };
-            self.waiting().insert(ticket, waiting.bell.clone());
-            let mut grant =
-                Grant { member, ticket, stripes: stripes.clone(), fence: 0, since: Instant::now() };
-            let member = grant.member.clone();
+            let name = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+            let waiting = Waiting { worker: self, ticket: name, bell: Arc::default() };
+            self.waiting().insert(name, waiting.bell.clone());
+            let ticket = Ticket {
+                worker: self.clone(),
+                member: member.clone(),
+                name,
+                stripes: stripes.clone(),
+                _busy: busy.clone(),
+            };
+            let mut grant = Grant { ticket, fence: 0, since: Instant::now(), is_owed: true };
             loop {
                 let taken = match waiting.bell.fence.load(Ordering::Relaxed) {
-                    0 => member.client.take(ticket, stripes, wait).await,
+                    0 => member.client.take(name, &stripes, wait).await,
                     fence => Ok(Taken::Granted(fence)),
                 };
                 let pause = match taken {
@@ -249,27 +265,24 @@ impl Worker {
                         (grant.fence, grant.since) = (fence, Instant::now());
                         return Ok(Some(grant));
                     }
-                    Ok(Taken::Busy) => return Ok(None),
+                    Ok(Taken::Busy) => {
+                        grant.is_owed = false;
+                        return Ok(None);
+                    }
                     Ok(Taken::Dead) => {
                         member.lease.lose();
                         break;
                     }
                     Ok(Taken::Queued(again)) => again.max(Duration::from_millis(1)),
                     Err(Error::Unreachable(_)) if wait => self.retry(),
-                    Err(error) => {
-                        // The call may have taken effect nevertheless.
-                        drop(self.give_back_later(grant, busy));
-                        return Err(error);
-                    }
+                    // The call may have taken effect nevertheless.
+                    Err(error) => return Err(error),
                 };
                 tokio::select! {
                     () = waiting.bell.woken.notified() => {}
                     () = sleep(pause) => {}
                     () = member.lease.lost() => break,
-                    () = reply.closed() => {
-                        self.give_back(&grant).await;
-                        return Ok(None);
-                    }
+                    () = reply.closed() => return Ok(None),
                 }
             }
         }
@@ -292,34 +305,6 @@ impl Worker {
         }
     }
 
-    /// Returns a ticket to the engine, with retries while the lease is held. The result says whether the ticket held
-    /// all its stripes.
-    async fn give_back(&self, grant: &Grant) -> bool {
-        let Grant { member, ticket, stripes, .. } = grant;
-        while member.lease.is_held() {
-            if let Ok(held) = member.client.give_back(*ticket, stripes).await {
-                return held;
-            }
-            sleep(self.retry()).await;
-        }
-        false
-    }
-
-    /// As `give_back`, in a task of its own.
-    pub(crate) fn give_back_later(
-        self: &Arc<Self>,
-        grant: Grant,
-        busy: &Busy,
-    ) -> impl Future<Output = bool> + use<> {
-        let (worker, busy) = (self.clone(), busy.clone());
-        let task = self.runtime.spawn(async move {
-            let held = worker.give_back(&grant).await;
-            drop(busy);
-            held
-        });
-        async { task.await.unwrap_or(false) }
-    }
-
     /// Sleeps on any executor.
     pub(crate) async fn sleep(&self, time: Duration) {
         struct Abort(tokio::task::JoinHandle<()>);
@@ -330,6 +315,51 @@ impl Worker {
         }
         let mut task = Abort(self.runtime.spawn(async move { sleep(time).await }));
         let _ = (&mut task.0).await;
+    }
+}
+
+/// Whether tasks of a runtime go on while one of them blocks its thread.
+fn is_parallel(runtime: &Handle) -> bool {
+    runtime.runtime_flavor() == RuntimeFlavor::MultiThread && runtime.metrics().num_workers() > 1
+}
+
+impl Ticket {
+    /// Gives the ticket back, with retries while the lease is held. The result says whether it held all its stripes.
+    async fn give_back(&self) -> bool {
+        let Self { worker, member, name, stripes, .. } = self;
+        while member.lease.is_held() {
+            if let Ok(held) = member.client.give_back(*name, stripes).await {
+                return held;
+            }
+            sleep(worker.retry()).await;
+        }
+        false
+    }
+}
+
+impl Grant {
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.ticket.member.lease
+    }
+
+    /// Gives the ticket back. A separate task does that. The result says whether the ticket held all its stripes.
+    pub(crate) fn give_back(self) -> impl Future<Output = bool> + use<> {
+        let task = self.ticket.worker.near().spawn(async move {
+            let mut grant = self;
+            let held = grant.ticket.give_back().await;
+            grant.is_owed = false;
+            held
+        });
+        async { task.await.unwrap_or(false) }
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if self.is_owed {
+            let ticket = self.ticket.clone();
+            self.ticket.worker.runtime.spawn(async move { ticket.give_back().await });
+        }
     }
 }
 

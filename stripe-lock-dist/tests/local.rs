@@ -34,7 +34,47 @@ async fn what_is_dropped_is_given_back() {
     engine.until((0, 0)).await;
     drop(locks.lock_many(["a", "b", "c"]).await.unwrap());
     engine.until((0, 0)).await;
+    locks.lock("k").await.unwrap().release().await.unwrap();
     locks.close().await;
+    // Nothing is given back twice.
+    assert_eq!((engine.takes(), engine.returns()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_lock_that_arrives_at_a_dropped_future_is_given_back() {
+    let engine = Memory::default();
+    let locks = process(engine.clone()).await;
+    for _ in 0..10 {
+        let mut lock = Box::pin(locks.lock("k"));
+        begin(&mut lock).await;
+        engine.until((1, 0)).await;
+        // By now the grant has most likely arrived. The future is not polled again.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        drop(lock);
+        engine.until((0, 0)).await;
+    }
+}
+
+/// A runtime with several threads runs the calls of its tasks, and drops them when it is shut down.
+#[tokio::test]
+async fn a_runtime_that_is_shut_down_leaves_nothing_held_and_nothing_queued() {
+    let engine = Memory::default();
+    let (one, other) = (process(engine.clone()).await, process(engine.clone()).await);
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for _ in 0..10 {
+        let held = one.lock("k").await.unwrap();
+        let (waiting, waiter) = (runtime(), other.clone());
+        waiting.spawn(async move { drop(waiter.lock("k").await) });
+        engine.until((1, 1)).await;
+        waiting.shutdown_background();
+        engine.until((1, 0)).await;
+
+        let releasing = runtime();
+        releasing.spawn(async move { drop(held.release()) });
+        releasing.shutdown_background();
+        engine.until((0, 0)).await;
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -62,6 +63,8 @@ pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// A connection that is open.
 struct Open {
     client: Client,
+    /// Whether a runtime with several threads drives it.
+    is_parallel: bool,
     prepared: Mutex<HashMap<&'static str, Statement>>,
     /// Closed when the connection is.
     ended: watch::Receiver<()>,
@@ -76,7 +79,7 @@ pub(super) struct Link {
     patience: Duration,
     /// Whether each connection is known to have a session of its own, in which statements stay prepared.
     own_session: Arc<AtomicBool>,
-    /// How many connections have failed in the middle of a call.
+    /// How many connections were closed, or failed in the middle of a call.
     failures: AtomicU64,
 }
 
@@ -99,11 +102,17 @@ impl Link {
         }
     }
 
-    /// The open connection; a new one, if there is none.
+    /// The open connection; a new one, if there is none. The runtime of the caller drives it. A runtime with several
+    /// threads replaces a connection that another kind of runtime drives, to have answers without a change of threads.
     async fn open(&self) -> Result<Arc<Open>, Error> {
+        let is_parallel = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+        let suits = |open: &&Arc<Open>| !open.client.is_closed() && (open.is_parallel || !is_parallel);
         let mut open = self.open.lock().await;
-        if let Some(open) = open.as_ref().filter(|open| !open.client.is_closed()) {
+        if let Some(open) = open.as_ref().filter(suits) {
             return Ok(open.clone());
+        }
+        if open.take().is_some_and(|open| open.client.is_closed()) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
         }
         let connecting = (self.connect)(self.config.clone(), self.notified.clone());
         let (client, drive) = self.patient(connecting).await?;
@@ -112,7 +121,7 @@ impl Link {
             drive.await;
             drop(end);
         });
-        let new = Arc::new(Open { client, prepared: Mutex::default(), ended });
+        let new = Arc::new(Open { client, is_parallel, prepared: Mutex::default(), ended });
         *open = Some(new.clone());
         Ok(new)
     }

@@ -13,6 +13,7 @@ pub(crate) struct Memory {
     state: Arc<Mutex<State>>,
     unreachable: Arc<AtomicBool>,
     takes: Arc<AtomicUsize>,
+    returns: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -51,6 +52,11 @@ impl Memory {
     /// How often a ticket was asked for.
     pub(crate) fn takes(&self) -> usize {
         self.takes.load(SeqCst)
+    }
+
+    /// How often a ticket was given back.
+    pub(crate) fn returns(&self) -> usize {
+        self.returns.load(SeqCst)
     }
 
     /// The stripes that are held, and the tickets that wait.
@@ -169,6 +175,7 @@ impl Client for MemoryClient {
     fn give_back<'a>(&'a self, name: i64, stripes: &'a [i32]) -> Answer<'a, bool> {
         Box::pin(async move {
             let ticket = (self.id, name);
+            self.engine.returns.fetch_add(1, SeqCst);
             self.engine.answer(|state| {
                 let held = stripes.iter().all(|stripe| state.holders.get(stripe) == Some(&ticket));
                 state.holders.retain(|_, holder| *holder != ticket);
