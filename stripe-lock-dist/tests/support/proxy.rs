@@ -105,4 +105,8 @@ async fn pass(
             return;
         }
     }
+    // So is the end of the connection.
+    if held.wait_for(|held| *held < number).await.is_ok() {
+        let _ = to.shutdown().await;
+    }
 }
