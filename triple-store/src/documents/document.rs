@@ -5,6 +5,7 @@
 
 use crate::documents::blank::Scope;
 use crate::documents::nesting::{self, Nesting};
+use crate::engine::bulk::Batches;
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::storage::dictionary::Dictionary;
@@ -23,6 +24,8 @@ use std::thread;
 /// A document that is being parsed.
 pub(crate) struct Document<'a> {
     pub(crate) dictionary: &'a Dictionary,
+    /// Where quads go when they are too many for memory.
+    pub(crate) batches: Option<&'a Batches<'a>>,
     pub(crate) parser: RdfParser,
     pub(crate) name: &'a str,
     pub(crate) blanks: Scope,
@@ -76,6 +79,11 @@ impl Document<'_> {
             self.blanks.rename(&mut quad);
             encoded.push(self.dictionary.intern_quad(nesting::checked(quad.as_ref())?)?);
             self.limits.check(encoded.len())?;
+            if let Some(batches) = self.batches
+                && encoded.len() >= batches.most_in_memory()
+            {
+                batches.add(encoded)?;
+            }
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ impl Engine {
         mark(&run.named.orders[0], &mut live)?;
         let (archive, long) = core.dictionary.archive().without(&mut live)?;
         *manifest = Manifest { last: core.commits.last_begun(), next_term: core.dictionary.next() };
-        core.journal.checkpoint(*manifest, run, &archive)?;
+        core.journal.checkpoint(*manifest, run, &archive, None)?;
         core.dictionary.forget(archive);
         core.journal.delete_long(&long)?;
         core.clean(*manifest)?;

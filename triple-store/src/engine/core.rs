@@ -8,6 +8,7 @@
 //! 4. Release the stripes, then wait for the disk. One sync serves all waiting writers.
 //! 5. Publish: the watermark moves past the commit, and readers see all of it.
 
+use crate::engine::bulk::BULK;
 use crate::engine::commit::{Begun, Commits};
 use crate::engine::delta::{Delta, LATEST};
 use crate::engine::merge::Merger;
@@ -16,6 +17,7 @@ use crate::engine::view::{Layer, View};
 use crate::error::Result;
 use crate::storage::dictionary::Dictionary;
 use crate::storage::journal::{Journal, Manifest};
+use crate::storage::planted::{self, Bug};
 use crate::storage::record::{self, Record};
 use crate::storage::run::Run;
 use crate::terms::pattern::{Graphs, Pattern};
@@ -84,11 +86,9 @@ pub(crate) struct Core {
     pub(crate) merger: Merger,
     /// Whether a thread merges; otherwise writers do.
     background: bool,
+    /// The most quads of a load in memory.
+    pub(crate) batch: usize,
 }
-
-/// From this number of quads on, a transaction writes them directly to a run, which is then faster than adding them
-/// to a delta.
-const BULK: usize = 1 << 16;
 
 /// The result of a commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -119,7 +119,8 @@ impl Core {
         let (mut last, mut quads) = (manifest.last, run.len().cast_signed());
         let run = Arc::new(run);
         let runs = Mutex::new(vec![Arc::downgrade(&run)]);
-        let view = View { layers: vec![Layer { delta: Arc::clone(&delta), seq: LATEST }], base: run };
+        let layers = vec![Layer { delta: Arc::clone(&delta), seq: LATEST }];
+        let view = View { layers, base: run, rewritten: last };
         journal.replay(manifest.last, |seq, bytes| {
             let mut changes = record::decode(&dictionary, bytes)?;
             view.keep_effective(&mut changes)?;
@@ -142,6 +143,7 @@ impl Core {
             block_keys: options.run_block,
             merger: Merger::default(),
             background: options.background,
+            batch: options.batch(),
         })
     }
 
@@ -168,7 +170,7 @@ impl Core {
         let (seq, quads) = self.commits.now();
         let layers =
             latest.layers.iter().map(|layer| Layer { delta: Arc::clone(&layer.delta), seq }).collect();
-        (View { layers, base: Arc::clone(&latest.base) }, quads)
+        (View { layers, ..View::clone(&latest) }, quads)
     }
 
     /// Applies changes as one atomic transaction. Each quad occurs once. Sorted changes take less space.
@@ -187,43 +189,67 @@ impl Core {
         quads.sort_unstable();
         quads.dedup();
         if quads.len() >= BULK {
-            return self.add_to_run(quads);
+            let batches = self.batches();
+            batches.add(&mut quads)?;
+            return Ok(batches.publish(None)?.added);
         }
         Ok(self.commit(quads.into_iter().map(|quad| Change { quad, adds: true }).collect())?.added)
     }
 
     /// Removes every quad that matches, as one transaction.
     pub(crate) fn remove_matching(&self, pattern: &Pattern) -> Result<Outcome> {
-        let find = || -> Result<Vec<_>> {
-            let removed = |quad: Result<_>| Ok(Change { quad: quad?, adds: false });
-            let mut changes = self.latest().scan(pattern)?.map(removed).collect::<Result<Vec<_>>>()?;
-            changes.sort_unstable_by_key(|change| change.quad);
-            Ok(changes)
-        };
         if let Some(subject) = pattern.subject {
             let held = self.stripes.lock(&subject.0);
-            return self.commit_encoded(held, find()?);
+            let changes = self.removals(pattern, usize::MAX, |_| true)?.unwrap_or_default();
+            return self.commit_encoded(held, changes);
         }
         let held = self.stripes.lock_all();
-        self.commit_encoded(held, find()?)
+        if let Some(changes) = self.removals(pattern, BULK, |_| true)? {
+            return self.commit_encoded(held, changes);
+        }
+        drop(held);
+        self.batches().publish(Some(pattern))
     }
 
     /// Replaces the content of these graphs by quads, as one transaction.
     pub(crate) fn replace(&self, graphs: Graphs, mut quads: Vec<EncodedQuad>) -> Result<Outcome> {
+        let pattern = Pattern { graphs, ..Pattern::ALL };
         quads.sort_unstable();
         quads.dedup();
-        let held = self.stripes.lock_all();
-        let old = self.latest().scan(&Pattern { subject: None, predicate: None, object: None, graphs })?;
-        let mut changes = Vec::new();
-        for quad in old {
-            let quad = quad?;
-            if quads.binary_search(&quad).is_err() {
-                changes.push(Change { quad, adds: false });
+        if quads.len() < BULK {
+            let held = self.stripes.lock_all();
+            if let Some(mut changes) =
+                self.removals(&pattern, BULK, |quad| quads.binary_search(quad).is_err())?
+            {
+                changes.extend(quads.into_iter().map(|quad| Change { quad, adds: true }));
+                changes.sort_unstable_by_key(|change| change.quad);
+                return self.commit_encoded(held, changes);
             }
         }
-        changes.extend(quads.into_iter().map(|quad| Change { quad, adds: true }));
+        let batches = self.batches();
+        batches.add(&mut quads)?;
+        batches.publish(Some(&pattern))
+    }
+
+    /// The removals of the quads that match and go, sorted. `None` if they are more than `most`.
+    fn removals(
+        &self,
+        pattern: &Pattern,
+        most: usize,
+        goes: impl Fn(&EncodedQuad) -> bool,
+    ) -> Result<Option<Vec<Change>>> {
+        let mut changes = Vec::new();
+        for quad in self.latest().scan(pattern)? {
+            let quad = quad?;
+            if goes(&quad) {
+                changes.push(Change { quad, adds: false });
+            }
+            if changes.len() > most {
+                return Ok(None);
+            }
+        }
         changes.sort_unstable_by_key(|change| change.quad);
-        self.commit_encoded(held, changes)
+        Ok(Some(changes))
     }
 
     /// The newest state, for a caller that holds the stripes of what it reads.
@@ -236,6 +262,9 @@ impl Core {
     pub(crate) fn changed_since(&self, view: &View, patterns: &[Pattern]) -> bool {
         let [begun, ..] = &*view.layers else { return true };
         let latest = self.latest();
+        if latest.rewritten > begun.seq && !planted::has(Bug::ForgetRewrite) {
+            return true;
+        }
         let Some(depth) = latest.layers.iter().position(|layer| Arc::ptr_eq(&layer.delta, &begun.delta))
         else {
             // The delta of the view was merged since, so the changes after the view are unknown.
@@ -256,7 +285,7 @@ impl Core {
     }
 
     /// The record of changes for the journal. It is empty if the journal stores nothing.
-    fn record(&self, changes: &[Change]) -> Result<Record> {
+    pub(crate) fn record(&self, changes: &[Change]) -> Result<Record> {
         if self.journal.is_kept() { record::encode(&self.dictionary, changes) } else { Ok(Record::default()) }
     }
 

@@ -19,7 +19,7 @@ impl View {
         if filters || self.layers.iter().any(|layer| layer.delta.hides_any()) {
             return self.count_rows(pattern);
         }
-        let recent = Arc::new(Self { layers: self.layers.clone(), base: Arc::new(self.base.emptied()) });
+        let recent = Arc::new(Self { base: Arc::new(self.base.emptied()), ..View::clone(self) });
         Ok(self.base.count(pattern)? + recent.count_rows(pattern)?)
     }
 

@@ -186,6 +186,17 @@ impl Delta {
         }
     }
 
+    /// The quads of this delta that are `wanted`, present or removed, each with whether a lower layer has it.
+    pub(crate) fn quads(&self, wanted: impl Fn(&EncodedQuad) -> bool) -> Vec<(EncodedQuad, bool)> {
+        let mut quads = Vec::new();
+        for stripe in self.stripes.iter() {
+            let stripe = stripe.read();
+            let all = stripe.triples.quads().chain(stripe.named.quads());
+            quads.extend(all.filter(|(quad, _)| wanted(quad)));
+        }
+        quads
+    }
+
     /// The net changes of this delta for a reader that sees all of it: what it adds to the layers below, and what it
     /// removes from them. Sorted by quad.
     pub(crate) fn changes(&self) -> Vec<Change> {

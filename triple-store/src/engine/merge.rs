@@ -8,16 +8,11 @@ use crate::engine::core::Core;
 use crate::engine::delta::{Delta, LATEST};
 use crate::engine::view::{Layer, View};
 use crate::error::Result;
-use crate::parallel;
 use crate::storage::journal::Manifest;
 use crate::storage::run::Run;
-use crate::terms::quad::EncodedQuad;
 use crate::terms::quad::{Change, Seq};
 use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, Weak};
-
-/// The quads whose terms a thread marks before it takes further ones.
-const MARKED_AT_ONCE: usize = 1 << 14;
 
 impl Core {
     /// Merges everything committed before into a new run. Writers and readers keep working.
@@ -71,39 +66,6 @@ impl Core {
         self.clean(*manifest)
     }
 
-    /// Adds very many quads as one transaction, directly to a new run. It holds all stripes during that time, and
-    /// uses all cores.
-    pub(crate) fn add_to_run(&self, mut quads: Vec<EncodedQuad>) -> Result<u64> {
-        self.journal.check_writable()?;
-        let mut manifest = self.manifest.lock();
-        let held = self.stripes.lock_all();
-        self.commits.wait(self.commits.last_begun())?;
-        let view = Arc::clone(&self.latest());
-        if !view.is_empty() {
-            view.keep_absent(&mut quads)?;
-        }
-        let added = quads.len() as u64;
-        if added == 0 {
-            return Ok(0);
-        }
-        if self.journal.is_kept() {
-            let mark = |quads: &&[EncodedQuad]| {
-                quads.iter().flat_map(|quad| quad.terms()).for_each(|id| self.dictionary.mark_used(id));
-            };
-            parallel::map(&quads.chunks(MARKED_AT_ONCE).collect::<Vec<_>>(), mark);
-        }
-        let run = self.flatten(&view)?.merged(quads, Vec::new(), self.block_keys)?;
-        drop(view);
-        let run = Arc::new(run);
-        let begun = self.commits.begin()?;
-        *manifest = self.write_checkpoint(begun.seq, &run).inspect_err(|error| self.commits.fail(error))?;
-        let view = View { layers: vec![self.empty_layer()], base: run };
-        self.publish_view(view, begun, added.cast_signed());
-        drop(held);
-        self.clean(*manifest)?;
-        Ok(added)
-    }
-
     /// Deletes what the newest checkpoint replaces and no reader can need.
     pub(crate) fn clean(&self, manifest: Manifest) -> Result<()> {
         let mut runs = self.runs.lock();
@@ -126,7 +88,7 @@ impl Core {
         }
         let (archive, terms) = self.dictionary.next_archive()?;
         let manifest = Manifest { last, next_term: self.dictionary.next() };
-        self.journal.checkpoint(manifest, run, &archive)?;
+        self.journal.checkpoint(manifest, run, &archive, None)?;
         self.dictionary.adopt(archive, &terms);
         Ok(manifest)
     }

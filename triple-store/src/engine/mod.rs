@@ -1,5 +1,6 @@
 //! How changes become visible and what readers see: the write path, recent quads, merges, and views.
 
+pub(crate) mod bulk;
 pub(crate) mod commit;
 pub(crate) mod compact;
 pub(crate) mod core;

@@ -1,7 +1,9 @@
 //! The options of a store.
 
+use crate::engine::bulk::BULK;
 use crate::error::{Error, Result};
 use crate::storage::durability::Durability;
+use crate::terms::quad::EncodedQuad;
 use vde_store::StripeHasher;
 
 /// The most quads in a block of the run.
@@ -201,6 +203,11 @@ impl TripleStoreOptions {
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
+    }
+
+    /// The most quads of a load in memory. They take half as much memory as the cache, or 2 MiB.
+    pub(crate) fn batch(&self) -> usize {
+        (self.cache / 2 / size_of::<EncodedQuad>()).max(BULK)
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::documents::document::{ByLine, Counted, Document};
 use crate::documents::encoding::{Text, readable_xml};
 use crate::documents::markup::{Json, Scanned, Xml};
 use crate::documents::nesting::Flat;
+use crate::engine::bulk::Batches;
 use crate::error::{Error, Result};
 use crate::faces::store::{TripleStore, Updated};
 use crate::terms::pattern::Graphs;
@@ -87,10 +88,17 @@ impl TripleStore {
         name: &str,
         options: &LoadOptions,
     ) -> Result<Loaded> {
-        let (encoded, error) = self.encode(reader, format, name, options)?;
-        let quads = encoded.len() as u64;
+        let batches = self.engine.batches();
+        let (mut encoded, error) = self.encode(reader, format, name, options, Some(&batches))?;
+        let quads = batches.quads() + encoded.len() as u64;
         options.limits.check(0)?;
-        let added = self.engine.add_all(encoded)?;
+        let added = if batches.quads() == 0 {
+            self.engine.add_all(encoded)?
+        } else {
+            batches.add(&mut encoded)?;
+            options.limits.check(0)?;
+            batches.publish(None)?.added
+        };
         error.map_or(Ok(Loaded { quads, added }), Err)
     }
 
@@ -144,23 +152,25 @@ impl TripleStore {
         name: &str,
         options: &LoadOptions,
     ) -> Result<Vec<EncodedQuad>> {
-        let (quads, error) = self.encode(reader, format, name, options)?;
+        let (quads, error) = self.encode(reader, format, name, options, None)?;
         error.map_or(Ok(quads), Err)
     }
 
-    /// The quads of a document. If there is an error and partial documents are kept, returns the quads before the
-    /// error, and the error.
+    /// The quads of a document that are not in the batches. If there is an error and partial documents are kept, returns
+    /// the quads before the error, and the error.
     fn encode(
         &self,
         reader: impl Read,
         format: RdfFormat,
         name: &str,
         options: &LoadOptions,
+        batches: Option<&Batches<'_>>,
     ) -> Result<(Vec<EncodedQuad>, Option<Error>)> {
         let parser = options.parser(format)?;
         let dictionary = &self.engine.dictionary;
         let (blanks, limits) = (Scope::default(), &options.limits);
-        let document = Document { dictionary, parser, name, blanks, limits, line: AtomicU64::new(0) };
+        let line = AtomicU64::new(0);
+        let document = Document { dictionary, batches, parser, name, blanks, limits, line };
         let io = |source| document.located(RdfParseError::Io(source), 0);
         let progress = options.progress.as_deref();
         let reader = Counted { reader, progress, limits: Some(&options.limits) };

@@ -16,6 +16,7 @@ mod restore;
 pub(crate) mod tests;
 
 use crate::error::{Error, Result};
+use crate::storage::planted::{self, Bug};
 use crate::terms::quad::EncodedQuad;
 use crate::terms::stored_term::{Encoded, encode, parts};
 use crate::terms::term::{Kind, TermId, inlined_literal};
@@ -279,8 +280,9 @@ impl Dictionary {
                 Ok(id) => return Ok(id),
                 Err(archive) => archive,
             };
+            planted::meanwhile();
             let mut stripe = self.numbers.get(&hash).write();
-            if !Arc::ptr_eq(&archive, &self.archive.load()) {
+            if !Arc::ptr_eq(&archive, &self.archive.load()) && !planted::has(Bug::TrustOldArchive) {
                 // A checkpoint may have moved the term after it was searched in the archive.
                 continue;
             }

@@ -185,11 +185,17 @@ impl Journal {
     /// The last checkpoint, with its run and terms. Their pages are read when they are first used.
     pub(crate) fn restore(&self) -> Result<(Manifest, Run, Archive)> {
         let stored = self.vde.as_ref().map_or(Ok(None), |vde| vde.get(MANIFEST))?;
-        match stored {
+        let restored = match stored {
             Some(bytes) => Manifest::decode(&bytes, &self.pages)
-                .ok_or_else(|| Error::Corrupt("the manifest can't be read".into())),
-            None => Ok((Manifest::default(), Run::empty(&self.pages), Archive::empty(&self.pages))),
+                .ok_or_else(|| Error::Corrupt("the manifest can't be read".into()))?,
+            None => (Manifest::default(), Run::empty(&self.pages), Archive::empty(&self.pages)),
+        };
+        // A load or a checkpoint that a crash interrupted has left pages with later numbers.
+        let last = self.vde.as_ref().and_then(|vde| vde.list([PAGE]).next_back()).transpose()?;
+        if let Some(number) = last.as_ref().and_then(|entry| entry.key().get(1..)?.try_into().ok()) {
+            self.pages.continue_at(self.pages.next().max(u64::from_be_bytes(number) + 1));
         }
+        Ok(restored)
     }
 
     /// Calls `replay` with the record of every commit since the checkpoint, in order.
@@ -268,9 +274,21 @@ impl Journal {
 
     /// Writes the manifest of a checkpoint whose pages are stored already. When it returns, the checkpoint is durable.
     /// Nothing refers to its pages until the manifest is written, so a checkpoint that a crash interrupts has no effect.
-    pub(crate) fn checkpoint(&self, manifest: Manifest, run: &Run, terms: &Archive) -> Result<()> {
+    /// If there is a commit, it is written together with the manifest.
+    pub(crate) fn checkpoint(
+        &self,
+        manifest: Manifest,
+        run: &Run,
+        terms: &Archive,
+        commit: Option<(Seq, &[u8])>,
+    ) -> Result<()> {
         let Some(vde) = &self.vde else { return Ok(()) };
-        vde.put(MANIFEST, manifest.encode(run, terms))?;
+        let mut batch = vde.batch();
+        batch.put(MANIFEST, manifest.encode(run, terms));
+        if let Some((seq, record)) = commit {
+            batch.put(commit_key(seq), record);
+        }
+        batch.commit()?;
         Ok(vde.flush()?)
     }
 
@@ -296,13 +314,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Deletes data that the checkpoint replaces, but for the pages in use, and the pages of a later checkpoint that a
-    /// crash interrupted.
+    /// Deletes data that the checkpoint replaces, but for the pages in use, and the pages of loads and checkpoints that were
+    /// interrupted.
     pub(crate) fn clean(&self, manifest: Manifest, in_use: impl Iterator<Item = u64>) -> Result<()> {
         let Some(vde) = &self.vde else { return Ok(()) };
+        let held = page_key(self.pages.held());
         let in_use: HashSet<_> = in_use.map(page_key).collect();
         let commits = vde.range(commits(0..=manifest.last));
-        let pages = vde.list([PAGE]).filter(|entry| !entry.as_ref().is_ok_and(|e| in_use.contains(e.key())));
+        let stays = |key: &[u8]| key >= &held[..] || in_use.contains(key);
+        let pages = vde.list([PAGE]).filter(|entry| !entry.as_ref().is_ok_and(|entry| stays(entry.key())));
         let keys: Vec<_> = commits
             .chain(pages)
             .map(|entry| entry.map(vde_store::Entry::into_key))

@@ -9,5 +9,7 @@ pub(crate) mod journal;
 pub(crate) mod live;
 pub(crate) mod order;
 pub(crate) mod pages;
+pub(crate) mod planted;
 pub(crate) mod record;
+pub(crate) mod rewrite;
 pub(crate) mod run;

@@ -89,8 +89,8 @@ impl<K: Columns> Order<K> {
         self.firsts.partition_point(|first| *first <= key).saturating_sub(1)
     }
 
-    /// This order with the sorted keys `added`, which are not in it, and without the sorted keys `removed`, which are
-    /// in it.
+    /// This order with the sorted keys `added`, of which some may be in it already, and without the sorted keys `removed`,
+    /// which are in it.
     pub(crate) fn merged<'a>(
         &'a self,
         mut added: &'a [K],
@@ -216,7 +216,6 @@ impl<'a, K: Columns> Stretch<'a, K> {
                 while let Some(added) = added.next_if(|added| *added < key) {
                     writer.push(added);
                 }
-                // The key exists already only if damage has made the orders differ.
                 _ = added.next_if_eq(&key);
                 if removed.next_if_eq(&&key).is_none() {
                     writer.push(key);

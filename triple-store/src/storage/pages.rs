@@ -55,6 +55,24 @@ pub(crate) struct Pages {
     cache: Mutex<Cache>,
     /// The most bytes in the cache.
     most: usize,
+    /// The [holds](Hold): for each, the number of the next page when it was taken.
+    holds: Mutex<Vec<u64>>,
+}
+
+/// While it exists, no page is deleted that was stored after it was taken. A load has one: nothing else refers to its pages.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pages: Arc<Pages>,
+    from: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut holds = self.pages.holds.lock();
+        if let Some(place) = holds.iter().position(|from| *from == self.from) {
+            holds.swap_remove(place);
+        }
+    }
 }
 
 /// The stored pages that are in memory. Those at the front have been there for the longest time.
@@ -137,7 +155,8 @@ impl<P: Page> Deref for InMemory<P> {
 impl Pages {
     /// The pages of a store in memory, or those in a vde-store, of which up to `most` bytes are kept in memory.
     pub(crate) fn new(vde: Option<Vde>, most: usize) -> Arc<Self> {
-        Arc::new(Self { vde, next: AtomicU64::new(0), cache: Mutex::default(), most })
+        let (cache, holds) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { vde, next: AtomicU64::new(0), cache, most, holds })
     }
 
     /// The number of the next page.
@@ -148,6 +167,21 @@ impl Pages {
     /// Leaves all numbers below `next` to the pages that are stored already.
     pub(crate) fn continue_at(&self, next: u64) {
         self.next.store(next, Ordering::Relaxed);
+    }
+
+    /// Keeps all pages that are stored from now on.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        let mut holds = self.holds.lock();
+        let from = self.next();
+        holds.push(from);
+        Hold { pages: Arc::clone(self), from }
+    }
+
+    /// The first page that must not be deleted although nothing refers to it.
+    pub(crate) fn held(&self) -> u64 {
+        let holds = self.holds.lock();
+        // What is stored while the caller looks for pages may belong to a load that has just begun.
+        holds.iter().copied().fold(self.next(), u64::min)
     }
 
     /// Stores a page. Nothing on disk refers to it before the next manifest does.

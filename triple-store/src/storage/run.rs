@@ -5,8 +5,8 @@
 use crate::error::Result;
 use crate::storage::fanouts::Fanouts;
 use crate::storage::order::{Order, sort};
-use crate::storage::pages::Pages;
-use crate::terms::pattern::Range;
+use crate::storage::pages::{Hold, Pages};
+use crate::terms::pattern::{Pattern, Range};
 use crate::terms::quad::GRAPH_FIRST;
 use crate::terms::quad::{EncodedQuad, Key, QuadKey};
 use std::collections::BTreeSet;
@@ -28,7 +28,16 @@ impl Run {
 
     /// A run of the same store without quads.
     pub(crate) fn emptied(&self) -> Self {
-        Self::empty(&self.triples.orders[0].pages)
+        Self::empty(self.pages())
+    }
+
+    /// Keeps all pages that are stored from now on.
+    pub(crate) fn hold(&self) -> Hold {
+        self.pages().hold()
+    }
+
+    fn pages(&self) -> &Arc<Pages> {
+        &self.triples.orders[0].pages
     }
 
     pub(crate) fn new(triples: Sorted<[u64; 3]>, named: Sorted<[u64; 4]>) -> Self {
@@ -114,17 +123,28 @@ impl Keys {
 /// The key types of runs.
 pub(crate) trait Stored: Key {
     fn sorted(run: &Run) -> &Sorted<Self>;
+
+    /// The range of the quads of this width that match the pattern.
+    fn range(pattern: &Pattern) -> Option<Range<Self>>;
 }
 
 impl Stored for [u64; 3] {
     fn sorted(run: &Run) -> &Sorted<Self> {
         &run.triples
     }
+
+    fn range(pattern: &Pattern) -> Option<Range<Self>> {
+        pattern.triples()
+    }
 }
 
 impl Stored for [u64; 4] {
     fn sorted(run: &Run) -> &Sorted<Self> {
         &run.named
+    }
+
+    fn range(pattern: &Pattern) -> Option<Range<Self>> {
+        pattern.quads()
     }
 }
 

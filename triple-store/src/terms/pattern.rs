@@ -34,6 +34,18 @@ impl Pattern {
         }
     }
 
+    pub(crate) fn matches(&self, quad: EncodedQuad) -> bool {
+        let is = |wanted: Option<TermId>, found| wanted.is_none_or(|wanted| wanted == found);
+        is(self.subject, quad.subject)
+            && is(self.predicate, quad.predicate)
+            && is(self.object, quad.object)
+            && match self.graphs {
+                Graphs::All => true,
+                Graphs::Named => !quad.graph.is_default_graph(),
+                Graphs::One(graph) => graph == quad.graph,
+            }
+    }
+
     /// The range of the default graph, if the pattern matches it.
     pub(crate) fn triples(&self) -> Option<Range<[u64; 3]>> {
         match self.graphs {

@@ -3,7 +3,7 @@
 use super::LATEST;
 use super::tiers::{Merge, Tiers};
 use crate::terms::pattern::Range;
-use crate::terms::quad::{Change, GRAPH_FIRST, Seq};
+use crate::terms::quad::{Change, EncodedQuad, GRAPH_FIRST, Seq};
 use crate::terms::quad::{Columns, Key};
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -206,6 +206,11 @@ impl<K: Key> Orders<K> {
     /// The subjects of the quads in this stripe, one for each quad.
     pub(super) fn subjects(&self) -> impl Iterator<Item = u64> {
         self.lives.keys().map(|key| key.columns()[0])
+    }
+
+    /// All quads, each with whether a lower layer has it.
+    pub(super) fn quads(&self) -> impl Iterator<Item = (EncodedQuad, bool)> {
+        self.lives.keys().map(|key| (key.to_quad(), self.hides(*key, LATEST)))
     }
 
     pub(super) fn verify(&self, problem: &mut impl FnMut(String)) {

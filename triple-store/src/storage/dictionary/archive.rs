@@ -12,6 +12,7 @@ use crate::parallel;
 use crate::storage::live::Live;
 use crate::storage::order::{Order, sort};
 use crate::storage::pages::{InMemory, Page, Pages, Slot};
+use crate::storage::planted::{self, Bug};
 use crate::terms::stored_term;
 use crate::terms::term::{Kind, TermId};
 use siphasher::sip::SipHasher13;
@@ -117,7 +118,7 @@ impl Archive {
             let Some(id) = next else { return Ok(None) };
             if id.kind() == Some(kind) {
                 let found = self.bytes(id)?.ok_or_else(|| lost(id))?;
-                if *found == *bytes {
+                if *found == *bytes || planted::has(Bug::TrustHash) {
                     return Ok(Some(id));
                 }
             }
@@ -248,7 +249,8 @@ impl Archive {
         let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
         hasher.write(&[kind as u8]);
         hasher.write(bytes);
-        hasher.finish() >> (64 - HASH_BITS)
+        let bits = if planted::has(Bug::ShortHash) { 4 } else { HASH_BITS };
+        hasher.finish() >> (64 - bits)
     }
 }
 

@@ -157,3 +157,65 @@ fn a_term_that_a_checkpoint_moves_keeps_its_number() {
     assert_eq!(ids[0][..TERMS as usize], ids[0][TERMS as usize..]);
     assert_eq!((dictionary.len(), dictionary.next()), (TERMS, TERMS));
 }
+
+/// The ids of one term, searched by two threads, when a checkpoint moves it after the first has not found it.
+fn ids_when_a_checkpoint_comes_between() -> [TermId; 2] {
+    let dictionary = Arc::new(stored());
+    let intern = |dictionary: &Dictionary| {
+        let node = NamedNode::new_unchecked("urn:a");
+        let id = dictionary.intern(node.as_ref().into()).unwrap();
+        dictionary.mark_persisted(id);
+        id
+    };
+    let (other, found) = (Arc::clone(&dictionary), Arc::new(OnceLock::new()));
+    planted::set_meanwhile({
+        let found = Arc::clone(&found);
+        move || {
+            found.set(intern(&other)).unwrap();
+            archive(&other);
+        }
+    });
+    let id = intern(&dictionary);
+    [id, *found.get().unwrap()]
+}
+
+#[test]
+fn a_term_that_a_checkpoint_moves_during_the_search_keeps_its_number() {
+    let [id, other] = ids_when_a_checkpoint_comes_between();
+    assert_eq!(id, other);
+}
+
+/// The negative control of the test above.
+#[test]
+fn a_search_that_trusts_an_old_archive_is_found() {
+    planted::plant(Bug::TrustOldArchive);
+    let [id, other] = ids_when_a_checkpoint_comes_between();
+    assert_ne!(id, other);
+}
+
+/// Of terms whose hashes are often equal, the number of those that are found under another id, or under one although they
+/// are not there.
+fn confused_terms() -> usize {
+    planted::plant(Bug::ShortHash);
+    let dictionary = stored();
+    let node = |n| NamedNode::new_unchecked(format!("urn:{n}"));
+    let ids: Vec<_> = (0..200).map(|n| dictionary.intern(node(n).as_ref().into()).unwrap()).collect();
+    for id in &ids {
+        dictionary.mark_persisted(*id);
+    }
+    archive(&dictionary);
+    let found = |n: usize| dictionary.lookup(node(n).as_ref().into()).unwrap();
+    (0..400).filter(|n| found(*n) != ids.get(*n).copied()).count()
+}
+
+#[test]
+fn terms_with_equal_hashes_are_told_apart() {
+    assert_eq!(confused_terms(), 0);
+}
+
+/// The negative control of the test above.
+#[test]
+fn an_index_that_trusts_hashes_is_found() {
+    planted::plant(Bug::TrustHash);
+    assert!(confused_terms() > 100);
+}

@@ -1,0 +1,251 @@
+//! Changes of very many quads as one transaction: bulk loads, and the removal or replacement of whole graphs.
+//!
+//! The quads of a load are sorted in *batches*. Each batch is a run of its own, so memory holds one batch. The next run is
+//! merged from the batches and the run of the last checkpoint, while writers write to the delta. Only the publication
+//! takes the stripes.
+//!
+//! Of a quad that the delta has, the next run has to say what the run before says, because the delta is relative to that.
+//! What the load changes about such a quad is a change in the delta. Those changes are the record of the commit, which is
+//! written together with the manifest. So after a crash, either both are there, and the records of the delta are replayed
+//! over the next run, or neither is.
+
+use crate::engine::core::{Core, Outcome};
+use crate::engine::delta::Delta;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::parallel;
+use crate::storage::dictionary::archive::Archive;
+use crate::storage::journal::Manifest;
+use crate::storage::order::sort;
+use crate::storage::pages::Hold;
+use crate::storage::planted::{self, Bug};
+use crate::storage::rewrite::Rewritten;
+use crate::storage::run::Run;
+use crate::terms::pattern::Pattern;
+use crate::terms::quad::{Change, EncodedQuad};
+use crate::terms::term::TermId;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// From this number of quads on, a transaction writes them directly to a run, which is then faster than adding them
+/// to a delta. Unit tests use bulk changes more often.
+pub(crate) const BULK: usize = if cfg!(test) { 1 << 8 } else { 1 << 16 };
+
+/// The quads of a load.
+#[derive(Debug)]
+pub(crate) struct Batches<'a> {
+    core: &'a Core,
+    gathered: Mutex<Gathered>,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    runs: Vec<Run>,
+    /// The number of quads, including repeated ones.
+    quads: u64,
+    /// No checkpoint deletes the pages of the runs.
+    _hold: Option<Hold>,
+}
+
+impl Core {
+    /// A load without quads.
+    pub(crate) fn batches(&self) -> Batches<'_> {
+        let gathered = Gathered { runs: Vec::new(), quads: 0, _hold: Some(self.latest().base.hold()) };
+        Batches { core: self, gathered: Mutex::new(gathered) }
+    }
+
+    /// Removes the quads that match `removed` and are not in a batch, and adds those of the batches, as one transaction.
+    fn rewrite(&self, gathered: Gathered, removed: Option<&Pattern>) -> Result<Outcome> {
+        self.prepare(gathered, removed)?.publish()
+    }
+
+    /// Makes the next run. Writers and readers keep working.
+    fn prepare(&self, gathered: Gathered, removed: Option<&Pattern>) -> Result<Prepared<'_>> {
+        let mut manifest = self.manifest.lock();
+        let recent = self.latest().layers.iter().map(|layer| layer.delta.entries()).sum::<usize>();
+        if self.latest().layers.len() > 1 || recent >= BULK {
+            self.checkpoint_under(&mut manifest)?;
+        }
+        let view = Arc::clone(&self.latest());
+        let next = view.base.rewritten(&gathered.runs, removed, self.block_keys)?;
+        let conflicts =
+            Conflicts { gathered, removed: removed.copied(), seen: HashSet::default(), changes: Vec::new() };
+        let mut prepared = Prepared { core: self, manifest, view, next, conflicts, terms: None };
+        // Nearly all of the delta is compared before the stripes are taken.
+        prepared.settle()?;
+        if self.journal.is_kept() {
+            prepared.terms = Some(self.next_terms(&prepared.conflicts.gathered.runs)?);
+            self.flush()?;
+        }
+        Ok(prepared)
+    }
+
+    /// The next archive of terms, with those of the batches.
+    fn next_terms(&self, batches: &[Run]) -> Result<(Archive, Vec<TermId>)> {
+        let mark = |quad: EncodedQuad| quad.terms().into_iter().for_each(|id| self.dictionary.mark_used(id));
+        batches.iter().try_for_each(|batch| batch.for_each(mark))?;
+        self.dictionary.next_archive()
+    }
+
+    /// Deletes pages to which nothing refers.
+    fn sweep(&self) -> Result<()> {
+        let manifest = self.manifest.lock();
+        self.clean(*manifest)
+    }
+}
+
+impl Batches<'_> {
+    /// Moves quads to the disk.
+    pub(crate) fn add(&self, quads: &mut Vec<EncodedQuad>) -> Result<()> {
+        self.core.journal.check_writable()?;
+        let mut quads = std::mem::take(quads);
+        let count = quads.len() as u64;
+        sort(&mut quads);
+        quads.dedup();
+        let run = self.core.latest().base.emptied().merged(quads, Vec::new(), self.core.block_keys)?;
+        let mut gathered = self.gathered.lock();
+        gathered.quads += count;
+        gathered.runs.push(run);
+        Ok(())
+    }
+
+    /// The number of quads at which a thread moves its quads to the disk.
+    pub(crate) fn most_in_memory(&self) -> usize {
+        self.core.batch / parallel::threads()
+    }
+
+    /// The number of quads, including repeated ones.
+    pub(crate) fn quads(&self) -> u64 {
+        self.gathered.lock().quads
+    }
+
+    /// Adds the quads to the store, after it removes those that match `removed` and are not among them.
+    pub(crate) fn publish(self, removed: Option<&Pattern>) -> Result<Outcome> {
+        self.core.journal.check_writable()?;
+        let gathered = std::mem::replace(&mut *self.gathered.lock(), Gathered::none());
+        self.core.rewrite(gathered, removed)
+    }
+}
+
+impl Gathered {
+    fn none() -> Self {
+        Self { runs: Vec::new(), quads: 0, _hold: None }
+    }
+}
+
+impl Drop for Batches<'_> {
+    fn drop(&mut self) {
+        let gathered = std::mem::replace(self.gathered.get_mut(), Gathered::none());
+        let is_refused = !gathered.runs.is_empty();
+        drop(gathered);
+        if is_refused {
+            // If the pages can't be deleted now, the next checkpoint deletes them.
+            _ = self.core.sweep();
+        }
+    }
+}
+
+/// A next run that is on the disk and that nobody sees yet.
+struct Prepared<'a> {
+    core: &'a Core,
+    manifest: MutexGuard<'a, Manifest>,
+    /// The state before, with one delta.
+    view: Arc<View>,
+    next: Rewritten,
+    conflicts: Conflicts,
+    /// The next archive, and the terms that are new in it.
+    terms: Option<(Archive, Vec<TermId>)>,
+}
+
+impl Prepared<'_> {
+    fn settle(&mut self) -> Result<()> {
+        self.conflicts.settle(&self.view.layers[0].delta, &mut self.next, self.core.block_keys)
+    }
+
+    fn publish(mut self) -> Result<Outcome> {
+        let core = self.core;
+        let held = core.stripes.lock_all();
+        self.settle()?;
+        let mut changes = std::mem::take(&mut self.conflicts.changes);
+        changes.sort_unstable_by_key(|change| change.quad);
+        self.view.keep_effective(&mut changes)?;
+        let Rewritten { run, added, removed } = self.next;
+        let in_delta = changes.iter().filter(|change| change.adds).count() as u64;
+        let outcome = Outcome { added: added + in_delta, removed: removed + changes.len() as u64 - in_delta };
+        if outcome == Outcome::default() {
+            // The commit that made these changes unnecessary may not be durable yet.
+            let seq = core.commits.last_begun();
+            drop(held);
+            core.commits.wait(seq)?;
+            return Ok(outcome);
+        }
+        let record = core.record(&changes)?;
+        let begun = core.commits.begin()?;
+        let (seq, run) = (begun.seq, Arc::new(run));
+        self.view.layers[0].delta.apply(seq, &changes);
+        if let Some((archive, _)) = &self.terms {
+            let next = Manifest { last: self.manifest.last, next_term: core.dictionary.next() };
+            let written = core.journal.checkpoint(next, &run, archive, Some((seq, &record.bytes)));
+            written.inspect_err(|error| core.commits.fail(error))?;
+            *self.manifest = next;
+        }
+        // A reader of the run sees all its quads, so every commit before this one must be published first.
+        core.commits.wait(seq - 1)?;
+        let next = View { base: run, rewritten: seq, ..View::clone(&self.view) };
+        core.publish_view(next, begun, outcome.added.cast_signed() - outcome.removed.cast_signed());
+        drop((held, self.view, self.conflicts));
+        if let Some((archive, terms)) = self.terms {
+            core.dictionary.adopt(archive, &terms);
+        }
+        core.clean(*self.manifest)?;
+        Ok(outcome)
+    }
+}
+
+/// The quads of the delta about which a new run must say what the run before says.
+struct Conflicts {
+    gathered: Gathered,
+    removed: Option<Pattern>,
+    seen: HashSet<EncodedQuad, ahash::RandomState>,
+    /// What has to change about them, if it is not so already.
+    changes: Vec<Change>,
+}
+
+impl Conflicts {
+    /// Adapts the next run to the quads of the delta that were not there at the last call.
+    fn settle(&mut self, delta: &Delta, next: &mut Rewritten, block_keys: usize) -> Result<()> {
+        if planted::has(Bug::ForgetDelta) {
+            return Ok(());
+        }
+        let (mut missing, mut surplus) = (Vec::new(), Vec::new());
+        for (quad, is_in_run) in delta.quads(|quad| !self.seen.contains(quad)) {
+            self.seen.insert(quad);
+            let mut comes = false;
+            for batch in &self.gathered.runs {
+                comes |= batch.contains(quad)?;
+            }
+            let goes = !comes && self.removed.is_some_and(|pattern| pattern.matches(quad));
+            if comes && !is_in_run {
+                surplus.push(quad);
+            }
+            if goes && is_in_run {
+                missing.push(quad);
+            }
+            if comes || goes {
+                self.changes.push(Change { quad, adds: comes });
+            }
+        }
+        if !missing.is_empty() || !surplus.is_empty() {
+            next.added -= surplus.len() as u64;
+            next.removed -= missing.len() as u64;
+            missing.sort_unstable();
+            surplus.sort_unstable();
+            next.run = next.run.merged(missing, surplus, block_keys)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

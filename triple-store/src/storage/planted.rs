@@ -1,0 +1,64 @@
+//! Planted bugs, to test the tests: a test that does not find a planted bug would not find a real one. Outside of unit
+//! tests there are none, and asking for one costs nothing.
+
+/// A deliberate bug.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bug {
+    /// A new term gets a number although a checkpoint may have moved the term since it was searched.
+    TrustOldArchive,
+    /// Two terms with the same hash are the same term.
+    TrustHash,
+    /// The hashes of the index of terms have 4 bits. This alone is no bug.
+    ShortHash,
+    /// A scan ends where a chunk can't be read.
+    SwallowError,
+    /// A bulk change does not look at the delta.
+    ForgetDelta,
+    /// A transaction does not notice that a bulk change came after its reads.
+    ForgetRewrite,
+}
+
+#[cfg(not(test))]
+pub(crate) const fn has(_: Bug) -> bool {
+    false
+}
+
+#[cfg(not(test))]
+pub(crate) const fn meanwhile() {}
+
+#[cfg(test)]
+pub(crate) use tests::{has, meanwhile, plant, set_meanwhile};
+
+#[cfg(test)]
+mod tests {
+    use super::Bug;
+    use std::cell::{Cell, RefCell};
+
+    type Action = Box<dyn FnOnce()>;
+
+    thread_local! {
+        static PLANTED: RefCell<Vec<Bug>> = const { RefCell::new(Vec::new()) };
+        static MEANWHILE: Cell<Option<Action>> = const { Cell::new(None) };
+    }
+
+    /// Whether this thread has the bug.
+    pub(crate) fn has(bug: Bug) -> bool {
+        PLANTED.with_borrow(|planted| planted.contains(&bug))
+    }
+
+    /// Plants a bug in what this thread does.
+    pub(crate) fn plant(bug: Bug) {
+        PLANTED.with_borrow_mut(|planted| planted.push(bug));
+    }
+
+    /// Runs once, after the next search for a term, as if another thread did.
+    pub(crate) fn set_meanwhile(action: impl FnOnce() + 'static) {
+        MEANWHILE.set(Some(Box::new(action)));
+    }
+
+    pub(crate) fn meanwhile() {
+        if let Some(action) = MEANWHILE.take() {
+            action();
+        }
+    }
+}
