@@ -31,7 +31,8 @@
 //!
 //! # Guarantees
 //!
-//! - An acknowledged write is durable, unless it was written with [`Durability::Buffered`].
+//! - An acknowledged write is durable, unless it was written with [`Durability::Buffered`]. With
+//!   [`Durability::Shipped`], it is in another place, too.
 //! - A reader takes no stripe and waits for no sync. It never sees a write that a crash could still undo, unless the
 //!   write was buffered.
 //! - After a crash, the store has a prefix of the writes, with every acknowledged write in it. A batch is whole or
@@ -83,6 +84,7 @@ pub use engine::entry::Entry;
 pub use engine::operation::Condition;
 pub use engine::options::{Compression, Durability, VdeOptions};
 pub use engine::recovery::Recovery;
+pub use engine::shipping::Shipping;
 pub use engine::stripes::{StripeHash, StripeHasher};
 pub use engine::value::{Metadata, UserMetadata, Value, ValueReader};
 pub use engine::view::ReadView;

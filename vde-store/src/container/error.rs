@@ -136,6 +136,13 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The write is durable and visible, but [`Durability::Shipped`](crate::Durability::Shipped) was asked for, and
+    /// nobody ships the store any more. It is unknown whether the write was shipped.
+    #[error("the write is durable, but the store is not shipped{}", caused(cause.as_deref()))]
+    NotShipped {
+        /// Why the shipper ended. `None` if there is none, or if it was dropped.
+        cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
     /// An option is out of its range.
     #[error("option `{option}`: {reason}")]
     InvalidOption {
@@ -144,6 +151,11 @@ pub enum Error {
         /// What it must be.
         reason: &'static str,
     },
+}
+
+/// The end of a message that has a cause.
+fn caused(cause: Option<&(dyn std::error::Error + Send + Sync)>) -> String {
+    cause.map_or_else(String::new, |cause| format!(": {cause}"))
 }
 
 /// The start of a message about a file.

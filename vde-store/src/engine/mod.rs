@@ -16,6 +16,7 @@ pub(crate) mod page_writer;
 pub(crate) mod recovery;
 pub(crate) mod salvage;
 pub(crate) mod shared;
+pub(crate) mod shipping;
 pub(crate) mod space;
 pub(crate) mod stripes;
 pub(crate) mod updating;

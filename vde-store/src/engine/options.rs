@@ -31,6 +31,11 @@ pub enum Durability {
     /// [`Vde::flush`](crate::Vde::flush). A power cut or a kill of the process before that may lose it, and every
     /// write after it.
     Buffered,
+    /// Once the write is durable, and whoever [ships](crate::Vde::shipping) the store has reported that it is in the
+    /// other place, too. Readers see it as soon as it is durable. While the other place cannot be reached, the write
+    /// waits. If nobody ships the store, or the shipper ends, the method returns
+    /// [`Error::NotShipped`], and the write stays.
+    Shipped,
 }
 
 /// Whether values are compressed before they are written.

@@ -25,6 +25,7 @@ use crate::engine::maintain::Maintenance;
 use crate::engine::options::VdeOptions;
 use crate::engine::recovery::{Recovery, Replayed, read_root, replay};
 use crate::engine::salvage::salvage;
+use crate::engine::shipping::Shipped;
 use crate::engine::space::Space;
 use crate::engine::stripes::StripeHasher;
 use crate::engine::view::ReadView;
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) group_commit: GroupCommit,
     pub(crate) syncs: Arc<SyncPoint>,
     pub(crate) watchers: Arc<Watchers>,
+    pub(crate) shipped: Arc<Shipped>,
     pub(crate) pages: Arc<Pages>,
     pub(crate) segments: Arc<Mutex<Segments>>,
     pub(crate) layers: ArcSwap<Layers>,
@@ -158,6 +160,7 @@ impl Shared {
             ),
             syncs,
             watchers,
+            shipped: Arc::default(),
             pages: root.pages,
             segments,
             layers: ArcSwap::from_pointee(layers),

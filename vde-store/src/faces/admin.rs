@@ -117,7 +117,8 @@ pub enum Health {
     },
 }
 
-/// If recent writes exceed this multiple of [`VdeOptions::checkpoint_bytes`], checkpoints do not keep up.
+/// If recent writes exceed this multiple of [`VdeOptions::checkpoint_bytes`](crate::VdeOptions::checkpoint_bytes),
+/// checkpoints do not keep up.
 const DEGRADED_BACKLOG: u64 = 2;
 /// Beyond this multiple, checkpoints have stopped.
 const CRITICAL_BACKLOG: u64 = 8;

@@ -7,6 +7,7 @@ pub(crate) mod batch;
 pub(crate) mod copying;
 pub(crate) mod opening;
 pub(crate) mod reads;
+pub(crate) mod shipping;
 pub(crate) mod store;
 pub(crate) mod verify;
 pub(crate) mod watch;

@@ -234,6 +234,10 @@ impl Vde {
         match self.durability {
             Durability::Sync => self.shared().wait_durable(seq),
             Durability::Buffered => Ok(()),
+            Durability::Shipped => {
+                self.shared().wait_durable(seq)?;
+                self.shared().shipped.wait(seq)
+            }
         }
     }
 
@@ -473,11 +477,12 @@ impl Vde {
         self.delete_prefix("")
     }
 
-    /// Returns once everything logged so far is durable.
+    /// Returns once everything logged so far is durable; on a handle with [`Durability::Shipped`], once it is shipped,
+    /// too.
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] if a write or sync fails, or has failed before.
+    /// [`Error::Poisoned`] if a write or sync fails, or has failed before. [`Error::NotShipped`].
     ///
     /// # Examples
     ///
@@ -486,7 +491,11 @@ impl Vde {
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.shared().wait_durable(self.shared().log.published())
+        let published = self.shared().log.published();
+        match self.durability {
+            Durability::Shipped => self.acknowledge(published),
+            Durability::Sync | Durability::Buffered => self.shared().wait_durable(published),
+        }
     }
 
     /// Closes the store. If it returns `Ok`, everything is on the disk, and the container's file is unlocked.

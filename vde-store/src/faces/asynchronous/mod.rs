@@ -157,6 +157,10 @@ impl AsyncVde {
     async fn acknowledge(&self, seq: u64) -> Result<()> {
         match self.store.durability() {
             Durability::Sync => self.wait_durable(seq).await,
+            Durability::Shipped => {
+                self.wait_durable(seq).await?;
+                self.store.shared().shipped.wait_async(seq).await
+            }
             Durability::Buffered => {
                 turns::done_at_once(turns::WRITE).await;
                 Ok(())
@@ -202,6 +206,10 @@ impl AsyncVde {
     /// # Ok(()) }
     /// ```
     pub async fn flush(&self) -> Result<()> {
-        self.wait_durable(self.store.shared().log.published()).await
+        let published = self.store.shared().log.published();
+        match self.store.durability() {
+            Durability::Shipped => self.acknowledge(published).await,
+            Durability::Sync | Durability::Buffered => self.wait_durable(published).await,
+        }
     }
 }

@@ -38,7 +38,7 @@ impl AsyncVde {
         self.store.read_view()
     }
 
-    /// As [`Vde::watch`]. The changes are a [`Stream`](futures_core::Stream), and also an iterator that blocks. If
+    /// As [`Vde::watch`]. The changes are a [`Stream`], and also an iterator that blocks. If
     /// both `Iterator` and a `StreamExt` are in scope, name the trait in calls like `.next()`: `StreamExt::next(&mut
     /// changes)`.
     ///
@@ -241,7 +241,7 @@ impl AsyncVde {
         self.elsewhere(move |_| view.layers.metadata(&key, &change, &stored).map(Some)).await
     }
 
-    /// As [`Vde::list`]. The entries are a [`Stream`](futures_core::Stream), and also an iterator that blocks, in
+    /// As [`Vde::list`]. The entries are a [`Stream`], and also an iterator that blocks, in
     /// both orders. If both `Iterator` and a `StreamExt` are in scope, name the trait in calls like `.next()`:
     /// `StreamExt::next(&mut entries)`.
     ///
