@@ -122,8 +122,9 @@ pub type Wake = Arc<dyn Fn(Woken) + Send + Sync>;
 /// A service that several processes can reach, and that keeps their queues.
 ///
 /// Its methods run inside a runtime of tokio, on a thread of this crate. [`take`](Client::take) and
-/// [`give_back`](Client::give_back) also run in the runtime of their caller, if that has several threads. When that runtime is
-/// shut down, their futures are dropped, and the ticket is given back on the thread of this crate.
+/// [`give_back`](Client::give_back) also run in the runtime of their caller, if that has several threads. A future of `take`
+/// may be dropped at any time; the ticket is then given back on the thread of this crate, although the call may still
+/// take effect later. A future of `give_back` may be dropped too, and is then repeated there.
 ///
 /// # Examples
 ///

@@ -105,8 +105,8 @@ impl DistributedGuard {
     ///
     /// # Cancel safety
     ///
-    /// The release begins when this method is called. If the future is dropped, the release continues in the
-    /// background.
+    /// The release begins when the future is first polled. If the future is dropped, before or after that, the release
+    /// happens in the background.
     ///
     /// # Examples
     ///
@@ -116,15 +116,12 @@ impl DistributedGuard {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn release(mut self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let released = self.held.take().map(Held::release);
-        async {
-            let held = match released {
-                Some(held) => held.await,
-                None => false,
-            };
-            if held { Ok(()) } else { Err(Error::Lost) }
-        }
+    pub async fn release(mut self) -> Result<(), Error> {
+        let held = match self.held.take() {
+            Some(held) => held.release().await,
+            None => false,
+        };
+        if held { Ok(()) } else { Err(Error::Lost) }
     }
 }
 

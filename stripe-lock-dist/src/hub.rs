@@ -176,8 +176,22 @@ impl Hub {
 }
 
 impl Held {
-    /// Leaves the grant to the next task of this process, or passes it to `give_back` and returns the result.
-    fn hand_over<T>(self, give_back: impl FnOnce(Grant) -> T) -> Option<T> {
+    /// Releases everything, and returns whether it was still held. If the future is dropped, that happens in the
+    /// background.
+    pub(crate) async fn release(self) -> bool {
+        let Some((grant, locals)) = self.hand_over() else { return true };
+        let held = grant.give_back().await;
+        drop(locals);
+        held
+    }
+
+    /// Releases everything in the background.
+    pub(crate) fn drop(self) {
+        drop(self.hand_over());
+    }
+
+    /// Leaves the grant to the next task of this process, or returns what has to be released.
+    fn hand_over(self) -> Option<(Grant, Vec<Local>)> {
         let Self { hub, grant, turn, mut locals, one } = self;
         let wanted = |key: &Hashed| {
             turn + 1 < TURNS
@@ -185,26 +199,10 @@ impl Held {
                 && grant.lease().is_held()
                 && hub.locals.waiters(key) > 0
         };
-        let Some(key) = one.filter(wanted) else { return Some(give_back(grant)) };
+        let Some(key) = one.filter(wanted) else { return Some((grant, locals)) };
         *locals[0] = Some(Kept { grant, turn: turn + 1 });
         drop(locals);
         hub.give_back_unwanted(key);
         None
-    }
-
-    /// Releases everything. The future returns whether it was still held. It need not be awaited.
-    pub(crate) fn release(self) -> impl Future<Output = bool> + use<> {
-        let given_back = self.hand_over(Grant::give_back);
-        async move {
-            match given_back {
-                Some(held) => held.await,
-                None => true,
-            }
-        }
-    }
-
-    /// Releases everything in the background.
-    pub(crate) fn drop(self) {
-        self.hand_over(drop);
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::clock;
@@ -46,8 +47,6 @@ pub(crate) struct Grant {
     pub(crate) since: Instant,
     is_owed: bool,
 }
-
-type Reply = oneshot::Sender<Result<Option<Grant>, Error>>;
 
 /// Everything that still needs the thread has a clone of this. The thread ends when all clones are dropped.
 pub(crate) type Busy = mpsc::Sender<Infallible>;
@@ -207,42 +206,46 @@ impl Worker {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the calls for the current task run. In a runtime with several threads, they run in that runtime, together
-    /// with the connection that [`Client`]s open there, so that no call waits until another thread has woken up. If the
-    /// runtime is shut down, they are dropped. Otherwise they run on the thread of the locks.
-    fn near(&self) -> Handle {
-        Handle::try_current().ok().filter(is_parallel).unwrap_or_else(|| self.runtime.clone())
+    /// Makes a call for the current task. In a runtime with several threads, the task itself makes it, over a connection
+    /// that the same runtime drives, so that no call waits until another thread has woken up. Otherwise the thread of the
+    /// locks makes it. If this future is dropped, so is `call`.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Error> {
+        struct Abort<T>(JoinHandle<T>);
+        impl<T> Drop for Abort<T> {
+            fn drop(&mut self) {
+                self.0.abort();
+            }
+        }
+        if Handle::try_current().is_ok_and(|current| is_parallel(&current)) {
+            return Ok(call.await);
+        }
+        let mut task = Abort(self.runtime.spawn(call));
+        (&mut task.0).await.map_err(Error::unreachable)
     }
 
-    /// Takes a ticket for `stripes`, which are in ascending order. A separate task does that. If the caller is dropped
-    /// meanwhile, the ticket is given back. Returns `None` if the ticket would have to wait and `wait` is not set.
+    /// Takes a ticket for `stripes`, which are in ascending order. Returns `None` if the ticket would have to wait and
+    /// `wait` is not set.
     pub(crate) async fn take(
         self: &Arc<Self>,
         stripes: Arc<[i32]>,
         wait: bool,
         busy: &Busy,
     ) -> Result<Option<Grant>, Error> {
-        let (mut reply, answer) = oneshot::channel();
         let (worker, busy) = (self.clone(), busy.clone());
-        self.near().spawn(async move {
-            let grant = worker.obtain(stripes, wait, &mut reply, busy).await;
-            let _ = reply.send(grant);
-        });
-        answer.await.unwrap_or_else(|_| Err(Error::unreachable("the runtime of the locks has ended")))
+        self.call(async move { worker.obtain(stripes, wait, busy).await }).await?
     }
 
     async fn obtain(
         self: &Arc<Self>,
         stripes: Arc<[i32]>,
         wait: bool,
-        reply: &mut Reply,
         busy: Busy,
     ) -> Result<Option<Grant>, Error> {
         loop {
-            let member = tokio::select! {
-                member = self.member(wait) => member?,
-                () = reply.closed() => return Ok(None),
-            };
+            let member = self.member(wait).await?;
             let name = self.next_ticket.fetch_add(1, Ordering::Relaxed);
             let waiting = Waiting { worker: self, ticket: name, bell: Arc::default() };
             self.waiting().insert(name, waiting.bell.clone());
@@ -282,7 +285,6 @@ impl Worker {
                     () = waiting.bell.woken.notified() => {}
                     () = sleep(pause) => {}
                     () = member.lease.lost() => break,
-                    () = reply.closed() => return Ok(None),
                 }
             }
         }
@@ -307,14 +309,7 @@ impl Worker {
 
     /// Sleeps on any executor.
     pub(crate) async fn sleep(&self, time: Duration) {
-        struct Abort(tokio::task::JoinHandle<()>);
-        impl Drop for Abort {
-            fn drop(&mut self) {
-                self.0.abort();
-            }
-        }
-        let mut task = Abort(self.runtime.spawn(async move { sleep(time).await }));
-        let _ = (&mut task.0).await;
+        let _ = self.call(async move { sleep(time).await }).await;
     }
 }
 
@@ -342,15 +337,16 @@ impl Grant {
         &self.ticket.member.lease
     }
 
-    /// Gives the ticket back. A separate task does that. The result says whether the ticket held all its stripes.
-    pub(crate) fn give_back(self) -> impl Future<Output = bool> + use<> {
-        let task = self.ticket.worker.near().spawn(async move {
+    /// Gives the ticket back. The result says whether it held all its stripes.
+    pub(crate) async fn give_back(self) -> bool {
+        let worker = self.ticket.worker.clone();
+        let given_back = worker.call(async move {
             let mut grant = self;
             let held = grant.ticket.give_back().await;
             grant.is_owed = false;
             held
         });
-        async { task.await.unwrap_or(false) }
+        given_back.await.unwrap_or(false)
     }
 }
 

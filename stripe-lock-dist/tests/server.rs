@@ -32,6 +32,11 @@ macro_rules! over {
             async fn waiters_that_give_up_leave_nothing_behind() {
                 super::waiters_that_give_up_leave_nothing_behind::<$service>().await;
             }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_call_that_is_dropped_on_its_way_leaves_nothing_behind() {
+                super::a_call_that_is_dropped_on_its_way_leaves_nothing_behind::<$service>().await;
+            }
         }
     };
 }
@@ -153,5 +158,28 @@ async fn waiters_that_give_up_leave_nothing_behind<S: Service>() {
     server.until(2).await;
     guard.release().await.unwrap();
     second.await.unwrap().release().await.unwrap();
+    server.until(0).await;
+}
+
+/// The runtime has several threads, so the task itself makes the call.
+async fn a_call_that_is_dropped_on_its_way_leaves_nothing_behind<S: Service>() {
+    let Some(server) = S::start() else { return };
+    let (address, network) = server.through_proxy().await;
+    let builder = DistributedMutex::builder("test").stripes(64).ttl(Duration::from_mins(1));
+    let locks = connect(builder, &address).await.unwrap();
+    for round in 0..3 {
+        locks.lock("k").await.unwrap().release().await.unwrap();
+        network.cut(true);
+        let mut lock = Box::pin(locks.lock("k"));
+        begin(&mut lock).await;
+        // The call is on its way, or not even that.
+        tokio::time::sleep(Duration::from_millis(20 * round)).await;
+        drop(lock);
+        network.cut(false);
+        server.until(0).await;
+    }
+    let guard = locks.lock("k").await.unwrap();
+    server.until(1).await;
+    drop(guard.release());
     server.until(0).await;
 }

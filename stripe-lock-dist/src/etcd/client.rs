@@ -35,7 +35,7 @@ struct Ticket {
     /// The revision at which its keys were created. Queues are in the order of these revisions.
     turn: Option<i64>,
     granted: bool,
-    /// Whether a call failed that may still put the keys.
+    /// Whether a call that failed or was dropped may still put the keys.
     may_appear: bool,
     /// Whether a call failed that may have deleted the keys.
     may_be_back: bool,
@@ -152,16 +152,20 @@ impl EtcdClient {
     }
 
     async fn take_once(&self, ticket: i64, stripes: &[i32], wait: bool) -> Result<Taken, Failure> {
-        let turn = self.tickets().entry(ticket).or_default().turn;
-        let taken = match turn {
+        let before = *self.tickets().entry(ticket).or_default();
+        let taken = match before.turn {
             Some(turn) => self.look(ticket, turn, stripes).await,
-            None => self.enter(ticket, stripes, wait).await,
+            None => {
+                // If this future is dropped, nobody learns whether the keys were put.
+                self.change(ticket, |ticket| ticket.may_appear = true);
+                self.enter(ticket, stripes, wait).await
+            }
         };
         match &taken {
-            Err(Failure::Other(Error::Unreachable(_))) => {
-                self.change(ticket, |ticket| ticket.may_appear = true);
+            Err(Failure::Other(Error::Unreachable(_))) => {}
+            Ok(Taken::Granted(_) | Taken::Queued(_)) => {
+                self.change(ticket, |ticket| ticket.may_appear = before.may_appear);
             }
-            Ok(Taken::Granted(_) | Taken::Queued(_)) => {}
             // The keys do not exist, and no call will put them.
             _ => drop(self.tickets().remove(&ticket)),
         }
