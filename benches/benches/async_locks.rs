@@ -20,7 +20,9 @@ fn free(criterion: &mut Criterion) {
 }
 
 fn several_threads(criterion: &mut Criterion) {
-    suites::on_keys(" that await", suites::threaded_awaited, |title, cases| group(criterion, title, cases));
+    suites::on_keys(suites::thread_counts(), " that await", suites::threaded_awaited, |title, cases| {
+        group(criterion, title, cases)
+    });
     let random = keys::random(keys::RING, 1);
     for count in suites::thread_counts() {
         let name = format!("{count} threads that await, 95 of 100 read");

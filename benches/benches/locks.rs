@@ -36,7 +36,9 @@ fn by_stripes(criterion: &mut Criterion) {
 }
 
 fn several_threads(criterion: &mut Criterion) {
-    suites::on_keys("", suites::threaded, |title, cases| group(criterion, title, cases));
+    suites::on_keys(suites::thread_counts(), "", suites::threaded, |title, cases| {
+        group(criterion, title, cases)
+    });
     let random = keys::random(keys::RING, 1);
     for count in suites::thread_counts() {
         group(criterion, &format!("{count} threads, 95 of 100 read"), suites::read_by(count, &random));

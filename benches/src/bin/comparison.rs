@@ -9,6 +9,7 @@ use benches::{
     contenders::{MultiLock, Ours, SortDedup, StdStriped, peers::Lockable},
     harness::{Comparison, Plan},
     keys,
+    spread::{Spread, quantile},
     suites::{self, STRIPES, one_in_twenty},
     workloads::Held,
 };
@@ -27,7 +28,7 @@ struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "one,many,asleep,threads,reads,stripes,all,adversary,memory,awaited,awaiting,apart,tasks,layouts"
+        default_value = "one,many,asleep,threads,contended,victim,rw,reads,stripes,all,adversary,memory,awaited,awaiting,apart,tasks,layouts"
     )]
     only: Vec<Part>,
     #[command(flatten)]
@@ -38,6 +39,12 @@ struct Options {
 enum Part {
     /// Threads on disjoint, random, popular and single keys, over sections of 0, 1 and 100 microseconds.
     Threads,
+    /// 2 and 8 threads as in `threads`: the library's raw mutex beside others.
+    Contended,
+    /// How long a thread waits for a lock that two other threads take again and again.
+    Victim,
+    /// The library's raw read-write lock beside others: one thread, and 2 and 8 threads.
+    Rw,
     /// Threads that only read in 95 of 100 sections, or always, with blocking and with async locks.
     Reads,
     /// Our lock with different numbers of stripes.
@@ -72,8 +79,15 @@ fn main() -> io::Result<()> {
     for part in options.only {
         match part {
             Part::Threads => {
-                suites::on_keys("", suites::threaded, |title, cases| cli::compare(title, plan, cases));
+                suites::on_keys(suites::thread_counts(), "", suites::threaded, |title, cases| {
+                    cli::compare(title, plan, cases);
+                });
             }
+            Part::Contended => suites::on_keys([2, 8], " that contend", suites::contended, |title, cases| {
+                cli::compare(title, plan, cases);
+            }),
+            Part::Victim => victims(plan.rounds),
+            Part::Rw => read_and_written(plan),
             Part::Reads => reads(plan),
             Part::Stripes => stripes(plan),
             Part::All => all(plan),
@@ -81,9 +95,14 @@ fn main() -> io::Result<()> {
             Part::Memory => memory(),
             Part::Awaited => awaited(plan),
             Part::Awaiting => {
-                suites::on_keys(" that await", suites::threaded_awaited, |title, cases| {
-                    cli::compare(title, plan, cases);
-                });
+                suites::on_keys(
+                    suites::thread_counts(),
+                    " that await",
+                    suites::threaded_awaited,
+                    |title, cases| {
+                        cli::compare(title, plan, cases);
+                    },
+                );
             }
             Part::Apart => apart(plan),
             Part::Tasks => tasks(plan),
@@ -94,6 +113,62 @@ fn main() -> io::Result<()> {
         }
     }
     options.measure.save.printed("comparison")
+}
+
+/// Which turns write.
+type Writes = fn(usize) -> bool;
+
+fn read_and_written(plan: Plan) {
+    let ring = keys::random(keys::RING, 1);
+    for (name, keys) in [("random keys", &ring[..]), ("one key", &ring[..1])] {
+        for (kind, writes) in [("read", (|_| false) as Writes), ("write", |_| true)] {
+            let cases = suites::read_and_written(1, keys, writes, Duration::ZERO);
+            cli::compare(&format!("One thread, {name}, {kind}"), plan, cases);
+        }
+        for count in [2, 8] {
+            for (share, writes) in [(95, one_in_twenty as Writes), (50, |turn| turn.is_multiple_of(2))] {
+                for section in suites::SECTIONS {
+                    let title = format!(
+                        "{count} threads, {name}, {share} of 100 sections read, section of {section:?}"
+                    );
+                    let cases = suites::read_and_written(count, keys, writes, section);
+                    cli::compare(&title, plan, cases);
+                }
+            }
+        }
+    }
+}
+
+fn victims(rounds: usize) {
+    for section in [1, 100].map(Duration::from_micros) {
+        for (who, cases) in [
+            ("a thread beside two that lock", suites::victims(section)),
+            ("a writer beside two that read", suites::rw_victims(true, section)),
+            ("a reader beside two that write", suites::rw_victims(false, section)),
+        ] {
+            let mut waits = vec![Vec::new(); cases.len()];
+            for _ in 0..rounds {
+                for ((_, case), waits) in cases.iter().zip(&mut waits) {
+                    waits.push(case(Duration::from_millis(500)));
+                }
+            }
+            let mut table =
+                cli::table(["", "p50, us", "p99, us", "quartiles of p99", "longest, us", "waits"]);
+            for ((label, _), rounds) in cases.iter().zip(&waits) {
+                let at = |q| Spread::of(rounds.iter().map(|waits| quantile(waits, q) * 1e6));
+                let (half, p99, longest) = (at(0.5), at(0.99), at(1.0));
+                table.add_row([
+                    (*label).to_owned(),
+                    format!("{:.1}", half.median),
+                    format!("{:.1}", p99.median),
+                    format!("{:.1} .. {:.1}", p99.low, p99.high),
+                    format!("{:.1}", longest.median),
+                    rounds.iter().map(Vec::len).sum::<usize>().to_string(),
+                ]);
+            }
+            cli::print(&format!("Waits of {who} for {section:?}"), table);
+        }
+    }
 }
 
 fn one(plan: Plan) {

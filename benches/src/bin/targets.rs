@@ -6,14 +6,14 @@ use std::{io, time::Duration};
 
 use benches::{
     cli,
-    contenders::Ours,
+    contenders::{KeyLock, Ours},
     harness::{Case, Comparison, Plan},
     keys,
     model::Model,
     spread::Spread,
     suites::{
-        self, BITMAP, CAS_PAIR, DASHMAP, DASHMAP_SAME_HASHER, OURS, SORT_DEDUP, STRIPED_LOCK,
-        STRIPED_LOCK_SAME_HASHER,
+        self, BITMAP, BYTE_BITMAP, CAS_PAIR, DASHMAP, DASHMAP_SAME_HASHER, OURS, OURS_BYTE,
+        PARKING_LOT_FOR_ALL, SORT_DEDUP, STD_FOR_ALL, STRIPED_LOCK, STRIPED_LOCK_SAME_HASHER,
     },
     workloads::{one_key_each, threads},
 };
@@ -99,14 +99,31 @@ impl Verdicts {
     }
 }
 
+impl Verdicts {
+    /// The time of `ours` is at most `most` times that of `other`.
+    fn time(&mut self, promise: &str, result: &Comparison, ours: &str, other: &str, most: f64) {
+        let ratio = result.of(ours).times_slower_than(result.of(other));
+        let figures = figures(result, ours, other);
+        self.add(promise, Bound::AtMost(most), ratio, figures);
+    }
+
+    /// `ours` is at least `least` times as fast as `other`.
+    fn speed(&mut self, promise: &str, result: &Comparison, ours: &str, other: &str, least: f64) {
+        let ratio = result.of(other).times_slower_than(result.of(ours));
+        let figures = figures(result, ours, other);
+        self.add(promise, Bound::AtLeast(least), ratio, figures);
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
-fn nanos(result: &Comparison, label: &str) -> f64 {
-    result.of(label).time().median * 1e9
+fn figures(result: &Comparison, ours: &str, other: &str) -> String {
+    let [ours, other] = [ours, other].map(|label| result.of(label).time().median * 1e9);
+    format!("{ours:.2} and {other:.2} ns")
 }
 
 fn one_key(plan: Plan, verdicts: &mut Verdicts) {
@@ -115,58 +132,81 @@ fn one_key(plan: Plan, verdicts: &mut Verdicts) {
     for samples in result.samples() {
         eprintln!("{:32} {:6.2} ns", samples.label, samples.time().median * 1e9);
     }
-    let mut add = |promise: &str, bound, ratio: Spread, other: &str| {
-        let figures = format!("{:.2} and {:.2} ns", nanos(&result, OURS), nanos(&result, other));
-        verdicts.add(promise, bound, ratio, figures);
-    };
-    let cost = result.of(OURS).times_slower_than(result.of(CAS_PAIR));
-    add("one u64 key: time of a CAS pair", Bound::AtMost(1.10), cost, CAS_PAIR);
+    verdicts.time("one u64 key: time of a CAS pair", &result, OURS, CAS_PAIR, 1.10);
     for (other, least) in
         [(STRIPED_LOCK, 3.0), (DASHMAP, 3.0), (STRIPED_LOCK_SAME_HASHER, 1.2), (DASHMAP_SAME_HASHER, 1.5)]
     {
-        let gain = result.of(other).times_slower_than(result.of(OURS));
-        add(&format!("one u64 key: speed of {other}"), Bound::AtLeast(least), gain, other);
+        verdicts.speed(&format!("one u64 key: speed of {other}"), &result, OURS, other, least);
     }
+    verdicts.time("ByteMutex, one u64 key: time of a CAS pair", &result, OURS_BYTE, CAS_PAIR, 0.72);
+    for (other, least) in
+        [(STRIPED_LOCK, 2.5), (DASHMAP, 2.5), (STD_FOR_ALL, 1.0), (PARKING_LOT_FOR_ALL, 1.0)]
+    {
+        let promise = format!("ByteMutex, one u64 key: speed of {other}");
+        verdicts.speed(&promise, &result, OURS_BYTE, other, least);
+    }
+    let result = Comparison::measure(&mut suites::one(&ring[..1]), plan, |_| ());
+    verdicts.time("ByteMutex, one key in a loop: time of a CAS pair", &result, OURS_BYTE, CAS_PAIR, 0.90);
 }
 
 /// The length of a sample: the system takes milliseconds to give each thread a processor of its own.
 const TO_SPREAD: Duration = Duration::from_millis(60);
 
+/// One thread, and two on disjoint keys.
+fn by_one_and_two<L: KeyLock<u64> + 'static>(
+    name: &str,
+    lock: impl Fn() -> L,
+    keys: &[u64],
+) -> [Case<'static>; 2] {
+    [1, 2].map(|count| {
+        let lock = lock();
+        let lists = one_key_each(&lock, count, keys);
+        threads(format!("{name} {count}"), lock, lists, || ())
+    })
+}
+
 fn two_threads(plan: Plan, verdicts: &mut Verdicts) {
     let ring = keys::random(keys::RING, 2);
-    let case = |label: &str, count| {
-        let lock = Ours::new(suites::STRIPES, DefaultHasher::default());
-        let lists = one_key_each(&lock, count, &ring);
-        threads(label, lock, lists, || ())
-    };
-    let mut cases: [Case<'_>; 2] = [case("one", 1), case("two", 2)];
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    cases.extend(by_one_and_two(OURS, || Ours::new(suites::STRIPES, DefaultHasher::default()), &ring));
+    cases.extend(by_one_and_two(OURS_BYTE, suites::over_bytes, &ring));
+    cases.extend([1, 2].map(|count| suites::registers(format!("{REGISTERS} {count}"), count)));
     let result = Comparison::measure(&mut cases, Plan { sample: TO_SPREAD, ..plan }, |_| ());
-    let gain = result.of("one").times_slower_than(result.of("two")).map(|ratio| ratio / 2.0);
-    let figures = format!("{:.2} and {:.2} ns", nanos(&result, "one"), nanos(&result, "two"));
-    verdicts.add("two threads, disjoint keys: of twice one thread", Bound::AtLeast(0.95), gain, figures);
+    let gain = |name: &str| {
+        let [one, two] = [1, 2].map(|count| result.of(&format!("{name} {count}")));
+        (
+            one.times_slower_than(two).map(|ratio| ratio / 2.0),
+            one.time().median * 1e9,
+            two.time().median * 1e9,
+        )
+    };
+    let (processors, ..) = gain(REGISTERS);
+    for (name, promise) in [(OURS, "two threads"), (OURS_BYTE, "ByteMutex, two threads")] {
+        let (gain, one, two) = gain(name);
+        let figures = format!("{one:.2} and {two:.2} ns; multiplications: {:.2}", processors.median);
+        verdicts.add(
+            &format!("{promise}, disjoint keys: of twice one thread"),
+            Bound::AtLeast(0.95),
+            gain,
+            figures,
+        );
+    }
 }
+
+/// Threads that only multiply. If two of them do less than twice the work of one, they had less than two processors.
+const REGISTERS: &str = "multiplications";
 
 fn many_keys(count: usize, plan: Plan, verdicts: &mut Verdicts) {
     let result = Comparison::measure(&mut suites::many(&keys::batches(count)), plan, |_| ());
     for samples in result.samples() {
         eprintln!("{count:2} keys {:32} {:6.1} ns", samples.label, samples.time().median * 1e9);
     }
-    let cost = result.of(OURS).times_slower_than(result.of(BITMAP));
-    let figures = format!("{:.1} and {:.1} ns", nanos(&result, OURS), nanos(&result, BITMAP));
-    verdicts.add(
-        &format!("lock_many of {count} keys: time of a bitmap loop"),
-        Bound::AtMost(1.15),
-        cost,
-        figures,
-    );
-    let gain = result.of(SORT_DEDUP).times_slower_than(result.of(OURS));
-    let figures = format!("{:.1} and {:.1} ns", nanos(&result, OURS), nanos(&result, SORT_DEDUP));
-    verdicts.add(
-        &format!("lock_many of {count} keys: speed of sort + dedup"),
-        Bound::AtLeast(1.8),
-        gain,
-        figures,
-    );
+    let promise = |of: &str| format!("lock_many of {count} keys: {of}");
+    verdicts.time(&promise("time of a bitmap loop"), &result, OURS, BITMAP, 1.15);
+    verdicts.speed(&promise("speed of sort + dedup"), &result, OURS, SORT_DEDUP, 1.8);
+    let promise = |of: &str| format!("ByteMutex, lock_many of {count} keys: {of}");
+    verdicts.time(&promise("time of a bitmap loop"), &result, OURS_BYTE, BITMAP, 0.80);
+    verdicts.time(&promise("time of that loop over ByteMutex"), &result, OURS_BYTE, BYTE_BITMAP, 1.10);
 }
 
 fn asleep(verdicts: &mut Verdicts) {

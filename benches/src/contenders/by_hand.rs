@@ -12,6 +12,7 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
+use stripe_lock::raw::{ByteMutex, GuardNoSend, RawMutex};
 
 use super::traits::{KeyLock, KeyRwLock, MultiLock};
 
@@ -119,6 +120,34 @@ impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for Bitmap<S> {
         for_each_bit(wanted, |stripe| self.0.lock(stripe));
         let result = section();
         for_each_bit(wanted, |stripe| self.0.unlock(stripe));
+        result
+    }
+}
+
+/// The same loop over the library's raw mutex.
+pub struct ByteBitmap<S> {
+    stripes: Box<[CachePadded<ByteMutex>]>,
+    hasher: S,
+}
+
+impl<S: BuildHasher> ByteBitmap<S> {
+    /// A bitmap over 64 stripes.
+    pub fn new(hasher: S) -> Self {
+        Self { stripes: (0..64).map(|_| CachePadded::new(ByteMutex::INIT)).collect(), hasher }
+    }
+}
+
+impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for ByteBitmap<S> {
+    #[inline]
+    #[allow(unsafe_code, reason = "a raw mutex is released by hand")]
+    fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R {
+        let wanted = keys.iter().fold(0_u64, |bits, key| bits | 1 << stripe_of(&self.hasher, key, 64));
+        for_each_bit(wanted, |stripe| {
+            self.stripes[stripe].lock();
+        });
+        let result = section();
+        // SAFETY: this thread has locked the same stripes above.
+        for_each_bit(wanted, |stripe| unsafe { self.stripes[stripe].unlock(GuardNoSend::new()) });
         result
     }
 }

@@ -18,7 +18,7 @@ mod traits;
 
 pub use awaited::{Padded, PerKey, padded};
 pub use blocked::{BlockedOn, Blocking};
-pub use by_hand::{Bitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup, SwapStore, Unlocked};
+pub use by_hand::{Bitmap, ByteBitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup, SwapStore, Unlocked};
 pub use others::{Dashmap, MapOfMutexes, StdStriped, StdStripedRw};
 pub use ours::{Ours, OursExact, OursRw};
 pub use traits::{

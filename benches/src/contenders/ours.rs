@@ -3,22 +3,34 @@
 use std::hash::{BuildHasher, Hash};
 
 use stripe_lock::asynchronous::keyed::KeyedMutexGuard;
-use stripe_lock::raw::DefaultRawMutex;
+use stripe_lock::raw::{DefaultRawMutex, DefaultRawRwLock, RawMutex, RawRwLock};
 use stripe_lock::{DefaultHasher, KeyedMutex, StripedMutex, StripedRwLock};
 
 use super::traits::{HoldMany, KeyLock, KeyRwLock, MultiLock};
 
 /// `stripe_lock::StripedMutex`.
-pub struct Ours<K: ?Sized, S = DefaultHasher>(StripedMutex<K, (), DefaultRawMutex, S>);
+pub struct Ours<K: ?Sized, S = DefaultHasher, Raw: RawMutex = DefaultRawMutex>(StripedMutex<K, (), Raw, S>);
 
 impl<K: ?Sized, S> Ours<K, S> {
     /// Over `stripes` stripes.
     pub fn new(stripes: usize, hasher: S) -> Self {
+        Self::over(stripes, hasher)
+    }
+}
+
+impl<K: ?Sized, S, Raw: RawMutex> Ours<K, S, Raw> {
+    /// Over `stripes` stripes of any raw mutex.
+    pub fn over(stripes: usize, hasher: S) -> Self {
         Self(StripedMutex::with_hasher(stripes, hasher))
     }
 }
 
-impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for Ours<K, S> {
+impl<K, S, Raw> KeyLock<K> for Ours<K, S, Raw>
+where
+    K: Hash + ?Sized,
+    S: BuildHasher + Send + Sync,
+    Raw: RawMutex + Send + Sync,
+{
     #[inline]
     fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.lock(key);
@@ -30,7 +42,7 @@ impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyLock<K> for Ours<K, S> {
     }
 }
 
-impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for Ours<K, S> {
+impl<K: Hash, S: BuildHasher + Send + Sync, Raw: RawMutex + Send + Sync> MultiLock<K> for Ours<K, S, Raw> {
     #[inline]
     fn with_many<R>(&self, keys: &[K], section: impl FnOnce() -> R) -> R {
         let _guard = self.0.lock_many(keys);
@@ -39,16 +51,30 @@ impl<K: Hash, S: BuildHasher + Send + Sync> MultiLock<K> for Ours<K, S> {
 }
 
 /// `stripe_lock::StripedRwLock`.
-pub struct OursRw<K: ?Sized, S = DefaultHasher>(StripedRwLock<K, (), stripe_lock::raw::DefaultRawRwLock, S>);
+pub struct OursRw<K: ?Sized, S = DefaultHasher, Raw: RawRwLock = DefaultRawRwLock>(
+    StripedRwLock<K, (), Raw, S>,
+);
 
 impl<K: ?Sized, S> OursRw<K, S> {
     /// Over `stripes` stripes.
     pub fn new(stripes: usize, hasher: S) -> Self {
+        Self::over(stripes, hasher)
+    }
+}
+
+impl<K: ?Sized, S, Raw: RawRwLock> OursRw<K, S, Raw> {
+    /// Over `stripes` stripes of any raw read-write lock.
+    pub fn over(stripes: usize, hasher: S) -> Self {
         Self(StripedRwLock::with_hasher(stripes, hasher))
     }
 }
 
-impl<K: Hash + ?Sized, S: BuildHasher + Send + Sync> KeyRwLock<K> for OursRw<K, S> {
+impl<K, S, Raw> KeyRwLock<K> for OursRw<K, S, Raw>
+where
+    K: Hash + ?Sized,
+    S: BuildHasher + Send + Sync,
+    Raw: RawRwLock + Send + Sync,
+{
     #[inline]
     fn read<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
         let _guard = self.0.read(key);

@@ -204,11 +204,11 @@ pub fn read_awaited<'a>(
         BlockedOn(padded(STRIPES))
     }
     cases![
-        read_mostly(OURS, BlockedOn(AsyncStripedRwLock::<u64>::new(STRIPES)), count, keys, writes),
-        read_mostly(TOKIO, padded_rw::<tokio::sync::RwLock<()>>(), count, keys, writes),
+        read_mostly(OURS, BlockedOn(AsyncStripedRwLock::<u64>::new(STRIPES)), count, keys, writes, || ()),
+        read_mostly(TOKIO, padded_rw::<tokio::sync::RwLock<()>>(), count, keys, writes, || ()),
         ;
-        read_mostly(SAA, padded_rw::<saa::Lock>(), count, keys, writes),
-        read_mostly(ASYNC_LOCK, padded_rw::<async_lock::RwLock<()>>(), count, keys, writes),
+        read_mostly(SAA, padded_rw::<saa::Lock>(), count, keys, writes, || ()),
+        read_mostly(ASYNC_LOCK, padded_rw::<async_lock::RwLock<()>>(), count, keys, writes, || ()),
     ]
 }
 

@@ -13,6 +13,8 @@ macro_rules! cases {
 
 mod awaited;
 #[cfg(feature = "locks")]
+mod contended;
+#[cfg(feature = "locks")]
 mod exact;
 
 use std::{
@@ -24,7 +26,7 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use stripe_lock::raw::DefaultRawMutex;
+use stripe_lock::raw::{ByteMutex, DefaultRawMutex};
 use stripe_lock::{DefaultHasher, Fnv1a, SipHash, StripedMutex};
 
 pub use awaited::{
@@ -32,6 +34,8 @@ pub use awaited::{
     blocking, layouts, one_key_by_tasks, read_awaited, registers, threaded_awaited,
 };
 
+#[cfg(feature = "locks")]
+pub use contended::{Victim, contended, read_and_written, rw_victims, victims};
 #[cfg(feature = "locks")]
 pub use exact::{
     OURS_EXACT, crafted_keys, exact, exact_asleep, exact_awaited, exact_crafted, exact_many, exact_threaded,
@@ -42,8 +46,8 @@ pub use exact::{
 use crate::contenders::peers::{Happylock, KeyedLock, Lockable, Scc, StripedLock};
 use crate::{
     contenders::{
-        Bitmap, CasPair, Dashmap, GlobalMutex, GlobalRwLock, KeyLock, KeyRwLock, Ours, OursExact, OursRw,
-        SortDedup, StdStriped, StdStripedRw, SwapStore,
+        Bitmap, ByteBitmap, CasPair, Dashmap, GlobalMutex, GlobalRwLock, KeyLock, KeyRwLock, Ours, OursExact,
+        OursRw, SortDedup, StdStriped, StdStripedRw, SwapStore,
     },
     harness::Case,
     keys::{self, Distinct},
@@ -54,12 +58,25 @@ use crate::{
 
 /// Ours, in every list.
 pub const OURS: &str = "stripe-lock";
+/// Ours over the library's raw mutex.
+pub const OURS_BYTE: &str = "stripe-lock over ByteMutex";
+/// Our read-write lock.
+pub const OURS_RW: &str = "stripe-lock StripedRwLock";
+const STD_STRIPED: &str = "std Mutex striped by hand";
+const SCC_SAME_HASHER: &str = "scc get_sync, same hasher";
+const STD_RW: &str = "std RwLock striped by hand";
+/// One mutex of the standard library.
+pub const STD_FOR_ALL: &str = "std Mutex, one for all";
+/// One mutex of `parking_lot`.
+pub const PARKING_LOT_FOR_ALL: &str = "parking_lot Mutex, one for all";
 /// The limit of a lock of one key: an exchange and a store.
 pub const SWAP_STORE: &str = "exchange and store by hand (limit)";
 /// Two compare-and-swaps, as most locks have them.
 pub const CAS_PAIR: &str = "CAS pair by hand";
 /// Many keys without guards.
 pub const BITMAP: &str = "bitmap loop by hand";
+/// Many keys without guards, over the library's raw mutex.
+pub const BYTE_BITMAP: &str = "bitmap loop by hand over ByteMutex";
 /// Many keys as they are usually locked by hand.
 pub const SORT_DEDUP: &str = "sort + dedup by hand";
 /// `striped-lock` 0.1.
@@ -76,19 +93,25 @@ pub const STRIPES: usize = 64;
 
 type StdHash = BuildHasherDefault<std::hash::DefaultHasher>;
 
+/// Ours over the library's raw mutex.
+pub fn over_bytes<K: ?Sized>() -> Ours<K, DefaultHasher, ByteMutex> {
+    Ours::over(STRIPES, DefaultHasher::default())
+}
+
 /// Lock and unlock, one thread, one key at a time, no contention.
 pub fn one(keys: &[u64]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
     let all = || keys.iter().copied();
     cases![
         one_key(OURS, Ours::new(STRIPES, hasher()), keys),
+        one_key(OURS_BYTE, over_bytes(), keys),
         one_key(SWAP_STORE, SwapStore::new(STRIPES, hasher()), keys),
         one_key(CAS_PAIR, CasPair::new(STRIPES, hasher()), keys),
         one_key("stripe-lock, FNV-1a", Ours::new(STRIPES, Fnv1a::default()), keys),
         one_key("stripe-lock, SipHash", Ours::new(STRIPES, SipHash::default()), keys),
-        one_key("std Mutex, one for all", GlobalMutex(std::sync::Mutex::new(())), keys),
-        one_key("parking_lot Mutex, one for all", GlobalMutex(Mutex::new(())), keys),
-        one_key("std Mutex striped by hand", StdStriped::new(STRIPES, StdHash::default()), keys),
+        one_key(STD_FOR_ALL, GlobalMutex(std::sync::Mutex::new(())), keys),
+        one_key(PARKING_LOT_FOR_ALL, GlobalMutex(Mutex::new(())), keys),
+        one_key(STD_STRIPED, StdStriped::new(STRIPES, StdHash::default()), keys),
         one_key(DASHMAP, Dashmap::new(all(), RandomState::new()), keys),
         one_key(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), keys),
         ;
@@ -125,7 +148,9 @@ pub fn many(batches: &[Vec<u64>]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
     let cases = cases![
         many_keys(OURS, Ours::new(STRIPES, hasher()), batches),
+        many_keys(OURS_BYTE, over_bytes(), batches),
         many_keys(BITMAP, Bitmap::new(hasher()), batches),
+        many_keys(BYTE_BITMAP, ByteBitmap::new(hasher()), batches),
         many_keys(SORT_DEDUP, SortDedup::new(STRIPES, hasher()), batches),
         ;
         many_keys("happylock striped by hand", Happylock::new(STRIPES, hasher()), batches),
@@ -183,41 +208,35 @@ pub fn threaded(count: usize, sharing: Sharing, keys: &[u64], section: Duration)
     let all = || keys.iter().copied();
     let mut cases = cases![
         shared(OURS, Ours::new(STRIPES, hasher()), count, sharing, keys, section),
-        shared(
-            "std Mutex striped by hand",
-            StdStriped::new(STRIPES, hasher()),
-            count,
-            sharing,
-            keys,
-            section,
-        ),
+        shared(STD_STRIPED, StdStriped::new(STRIPES, hasher()), count, sharing, keys, section),
         shared(DASHMAP_SAME_HASHER, Dashmap::new(all(), hasher()), count, sharing, keys, section),
         ;
-        shared("scc get_sync, same hasher", Scc::new(all(), hasher()), count, sharing, keys, section),
+        shared(SCC_SAME_HASHER, Scc::new(all(), hasher()), count, sharing, keys, section),
         shared("happylock striped by hand", Happylock::new(STRIPES, hasher()), count, sharing, keys, section),
         shared("keyed-lock", KeyedLock::default(), count, sharing, keys, section),
         shared("lockable", Lockable::default(), count, sharing, keys, section),
     ];
     if sharing != Sharing::Disjoint {
         let one = GlobalMutex(Mutex::new(()));
-        cases.push(shared("parking_lot Mutex, one for all", one, count, sharing, keys, section));
+        cases.push(shared(PARKING_LOT_FOR_ALL, one, count, sharing, keys, section));
     }
     cases
 }
 
 /// Lengths of sections worth comparing.
-const SECTIONS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(1), Duration::from_micros(100)];
+pub const SECTIONS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(1), Duration::from_micros(100)];
 
 /// Calls `measure` with a title and the list that `cases` makes, for every number of threads, kind of keys and length
 /// of the section. In the title, `how` follows the number of threads.
 pub fn on_keys(
+    counts: impl IntoIterator<Item = usize>,
     how: &str,
     cases: impl Fn(usize, Sharing, &[u64], Duration) -> Vec<Case<'static>>,
     mut measure: impl FnMut(&str, Vec<Case<'static>>),
 ) {
     let random = keys::random(keys::RING, 1);
     let popular = keys::zipf(keys::RING, 10_000, 0.99, 1);
-    for count in thread_counts() {
+    for count in counts {
         for (name, keys, sharing) in [
             ("a key each", &random, Sharing::Disjoint),
             ("random keys", &random, Sharing::Random),
@@ -241,20 +260,16 @@ pub fn thread_counts() -> impl Iterator<Item = usize> {
 /// `count` threads. 95 of 100 sections only read.
 pub fn read_by(count: usize, keys: &[u64]) -> Vec<Case<'_>> {
     let hasher = DefaultHasher::default;
-    let mutex = Ours::new(STRIPES, hasher());
     let dashmap = Dashmap::new(keys.iter().copied(), hasher());
+    let exclusive = Exclusive(Ours::new(STRIPES, hasher()));
+    let by_hand = StdStripedRw::new(STRIPES, hasher());
+    let (writes, section) = (one_in_twenty, || ());
     vec![
-        read_mostly("stripe-lock StripedRwLock", OursRw::new(STRIPES, hasher()), count, keys, one_in_twenty),
-        read_mostly("stripe-lock StripedMutex", Exclusive(mutex), count, keys, one_in_twenty),
-        read_mostly(
-            "std RwLock striped by hand",
-            StdStripedRw::new(STRIPES, hasher()),
-            count,
-            keys,
-            one_in_twenty,
-        ),
-        read_mostly("parking_lot RwLock, one for all", GlobalRwLock::default(), count, keys, one_in_twenty),
-        read_mostly("dashmap get and get_mut, same hasher", dashmap, count, keys, one_in_twenty),
+        read_mostly(OURS_RW, OursRw::new(STRIPES, hasher()), count, keys, writes, section),
+        read_mostly("stripe-lock StripedMutex", exclusive, count, keys, writes, section),
+        read_mostly(STD_RW, by_hand, count, keys, writes, section),
+        read_mostly("parking_lot RwLock, one for all", GlobalRwLock::default(), count, keys, writes, section),
+        read_mostly("dashmap get and get_mut, same hasher", dashmap, count, keys, writes, section),
     ]
 }
 

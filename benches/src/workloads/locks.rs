@@ -2,7 +2,10 @@
 
 use std::{
     hint::{black_box, spin_loop},
-    sync::Barrier,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -119,30 +122,59 @@ pub fn busy(length: Duration) {
     }
 }
 
-/// Threads that lock random keys of a ring with an empty section: to write in the turns for which `writes` returns
-/// true, and to read in the others.
+/// Threads that lock random keys of a ring, with `section` under the lock: to write in the turns for which `writes`
+/// returns true, and to read in the others.
 pub fn read_mostly<'a, K: Sync>(
     label: impl Into<String>,
     lock: impl KeyRwLock<K> + 'a,
     count: usize,
     keys: &'a [K],
     writes: impl Fn(usize) -> bool + Sync + 'a,
+    section: impl Fn() + Sync + 'a,
 ) -> Case<'a> {
     assert!(keys.len().is_power_of_two(), "the next key is found by a mask");
     Case::new(label, move |operations| {
-        let each = operations.div_ceil(count as u64);
-        together(count, |thread| {
+        let quota = Quota::new(operations, count);
+        let took = together(count, |thread| {
             let first = thread * keys.len() / count;
-            for turn in 0..each as usize {
+            for turn in quota.turns() {
                 let key = &keys[(first + turn) & (keys.len() - 1)];
                 if writes(turn) {
-                    lock.write(key, || black_box(()));
+                    lock.write(key, &section);
                 } else {
-                    lock.read(key, || black_box(()));
+                    lock.read(key, &section);
                 }
             }
-        })
+        });
+        quota.whole(took)
     })
+}
+
+/// Two threads call `hog` again and again for the time `length`, while a third one calls `wait`, which returns how long it
+/// waited. These times in seconds, sorted.
+pub fn waits_beside_two(
+    hog: impl Fn() + Sync,
+    mut wait: impl FnMut() -> Duration,
+    length: Duration,
+) -> Vec<f64> {
+    let (stop, mut waits) = (AtomicBool::new(false), Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    hog();
+                }
+            });
+        }
+        let end = Instant::now() + length;
+        while Instant::now() < end {
+            waits.push(wait().as_secs_f64());
+            thread::sleep(Duration::from_micros(100));
+        }
+        stop.store(true, Relaxed);
+    });
+    waits.sort_by(f64::total_cmp);
+    waits
 }
 
 /// Takes and releases all locks at once, again and again, on one thread.

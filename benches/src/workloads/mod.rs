@@ -15,7 +15,9 @@ pub use awaited::{Held, many_polled_once, polled_once, tasks, token_ring};
 pub use closed_loop::closed_loop;
 #[cfg(feature = "report")]
 pub use load::load;
-pub use locks::{busy, lock_all, many_keys, one_key, one_key_each, read_mostly, threads, together};
+pub use locks::{
+    busy, lock_all, many_keys, one_key, one_key_each, read_mostly, threads, together, waits_beside_two,
+};
 #[cfg(any(feature = "report", feature = "disk"))]
 pub use puts::{Put, puts, sync_time};
 pub use sleep::{sleeping_tasks, sleeping_threads};
