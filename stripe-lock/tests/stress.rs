@@ -9,7 +9,9 @@ use common::spin_mutex::SpinMutex;
 use common::spin_rwlock::SpinRwLock;
 use common::{Numbers, watched};
 use stripe_lock::blocking::Guard;
-use stripe_lock::lock_api::{RawMutexFair, RawMutexTimed, RawRwLockFair, RawRwLockTimed};
+use stripe_lock::lock_api::{
+    RawMutexFair, RawMutexTimed, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed, RawRwLockUpgrade,
+};
 use stripe_lock::{DefaultHasher, StripedMutex, StripedRwLock};
 
 const THREADS: u64 = 8;
@@ -39,6 +41,8 @@ impl Slot {
         assert_eq!(self.begun, self.ended, "a writer is inside");
     }
 }
+
+type Locks<R> = StripedRwLock<u64, Slot, R, DefaultHasher>;
 
 fn some_keys(numbers: &mut Numbers) -> Vec<u64> {
     let count = [0, 1, 2, 3, 5, 17, 40][numbers.below(7) as usize];
@@ -90,10 +94,10 @@ where
     wrote
 }
 
-/// Runs one random operation. Returns how often it wrote.
-fn rwlock_operation<R>(locks: &StripedRwLock<u64, Slot, R, DefaultHasher>, numbers: &mut Numbers) -> u64
+/// Runs one random operation. Returns how often it wrote. `convert` writes once with a guard that changes its mode.
+fn rwlock_operation<R>(locks: &Locks<R>, numbers: &mut Numbers, convert: fn(&Locks<R>, &u64)) -> u64
 where
-    R: RawRwLockTimed<Instant = Instant> + RawRwLockFair + stripe_lock::lock_api::RawRwLockUpgrade,
+    R: RawRwLockTimed<Instant = Instant> + RawRwLockFair,
 {
     let (key, keys) = (numbers.below(1_000), some_keys(numbers));
     match numbers.below(8) {
@@ -102,9 +106,7 @@ where
         2 => locks.read_many(&keys).iter().for_each(|(_, slot)| slot.read()),
         3 => locks.read_all().iter().for_each(|(_, slot)| slot.read()),
         4 => {
-            let guard = locks.upgradable_read(&key);
-            guard.read();
-            Guard::upgrade(guard).write();
+            convert(locks, &key);
             return 1;
         }
         5 => return locks.write_many(&keys).iter_mut().map(|(_, slot)| slot.write()).count() as u64,
@@ -155,16 +157,28 @@ fn stress_mutex<R: RawMutexTimed<Instant = Instant> + RawMutexFair + Sync>() {
     }
 }
 
-fn stress_rwlock<R>()
+fn stress_rwlock<R>(convert: fn(&Locks<R>, &u64))
 where
-    R: RawRwLockTimed<Instant = Instant> + RawRwLockFair + stripe_lock::lock_api::RawRwLockUpgrade + Sync,
+    R: RawRwLockTimed<Instant = Instant> + RawRwLockFair + Sync,
 {
     for stripes in STRIPES {
-        let locks = StripedRwLock::<u64, Slot, R, _>::with_hasher(stripes, DefaultHasher::default());
-        let wrote = stress(&locks, rwlock_operation);
+        let locks = Locks::<R>::with_hasher(stripes, DefaultHasher::default());
+        let wrote = stress(&locks, |locks, numbers| rwlock_operation(locks, numbers, convert));
         assert!(locks.try_write_all().is_some(), "something is still held");
         assert_eq!(written(locks.into_inner()), wrote);
     }
+}
+
+fn upgrade<R: RawRwLockUpgrade>(locks: &Locks<R>, key: &u64) {
+    let guard = locks.upgradable_read(key);
+    guard.read();
+    Guard::upgrade(guard).write();
+}
+
+fn downgrade<R: RawRwLockDowngrade>(locks: &Locks<R>, key: &u64) {
+    let mut guard = locks.write(key);
+    guard.write();
+    Guard::downgrade(guard).read();
 }
 
 #[test]
@@ -188,11 +202,16 @@ fn mutex_over_spin() {
 }
 
 #[test]
+fn rwlock_over_words() {
+    watched(|| stress_rwlock::<stripe_lock::raw::WordRwLock>(downgrade));
+}
+
+#[test]
 fn rwlock_over_parking_lot() {
-    watched(stress_rwlock::<parking_lot::RawRwLock>);
+    watched(|| stress_rwlock::<parking_lot::RawRwLock>(upgrade));
 }
 
 #[test]
 fn rwlock_over_spin() {
-    watched(stress_rwlock::<SpinRwLock>);
+    watched(|| stress_rwlock::<SpinRwLock>(upgrade));
 }

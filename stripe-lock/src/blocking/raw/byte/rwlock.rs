@@ -104,7 +104,7 @@ impl WordRwLock {
 
     /// Ends writing: the word becomes `next`.
     #[inline]
-    fn end_writing(&self, next: u32) {
+    pub(super) fn end_writing(&self, next: u32) {
         if barrier::release_by_store() {
             self.holders.store(next, Release);
             barrier::here();
@@ -118,7 +118,7 @@ impl WordRwLock {
     }
 
     #[inline]
-    fn end_reading(&self, fair: bool) {
+    pub(super) fn end_reading(&self, fair: bool) {
         let last = self.holders.fetch_sub(1, Release) == 1;
         if barrier::release_by_store() {
             barrier::here();

@@ -309,3 +309,39 @@ pub(super) trait Waits: Sized {
 fn earlier(deadline: Option<Instant>, other: Instant) -> Instant {
     deadline.map_or(other, |deadline| deadline.min(other))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::WordRwLock;
+    use super::super::api::RawRwLock;
+    use super::*;
+
+    /// A lock that this thread holds alone, and a thread that waits to share it and was told to compete: this one, too.
+    fn beside_an_awake_reader(lock: &WordRwLock) -> Arc<Parker> {
+        let parker = Parker::take();
+        assert!(lock.attempt(Wants::Alone));
+        let mut queues = lock.bucket().queues.lock();
+        let queue = queue_of(&mut queues, lock.address());
+        queue.push(Waiter::new(parker.clone(), Wants::Shared));
+        queue.call_first();
+        lock.waiting().store(AWAKE, Relaxed);
+        parker
+    }
+
+    /// It may share the lock by itself at any moment, and would then hold it twice.
+    #[test]
+    fn a_reader_that_is_awake_is_not_handed_the_lock() {
+        for fair in [false, true] {
+            let lock = WordRwLock::INIT;
+            let parker = beside_an_awake_reader(&lock);
+            lock.release_alone(fair, || lock.end_writing(0));
+
+            assert!(parker.told() == Told::Compete, "fair: {fair}");
+            assert!(lock.compete(Wants::Shared, &parker), "the lock is free");
+            lock.enter(Wants::Shared, &parker, lock.bucket().queues.lock());
+            lock.end_reading(fair);
+            assert!(!lock.is_locked(), "it held the lock once, fair: {fair}");
+            assert_eq!(lock.waiting().load(Relaxed), NOBODY);
+        }
+    }
+}
