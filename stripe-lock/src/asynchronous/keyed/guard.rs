@@ -8,7 +8,7 @@ use super::super::instrument::{Record, Taker};
 use super::super::panics::Panics;
 use super::record::Recording;
 use super::set::{FaceParts, KeyedSet};
-use super::tags::{One, Tags};
+use super::tags::{Many, One, Tags};
 
 /// Holds keys until it is dropped: `N` is [`One`](super::One), [`Many`](super::Many) or [`Every`](super::Every).
 ///
@@ -46,6 +46,16 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
         Self { set, tags, record: Default::default(), watched: Record::NONE }
     }
 
+    /// Notes that its keys were entered.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn entered(&mut self) {
+        for &tag in self.tags.all() {
+            self.set.buckets().of(tag).count();
+        }
+        self.record = Recording::of(self.set.buckets().id, self.tags.all());
+    }
+
     /// Puts the guard on the record of the set.
     #[inline(always)]
     pub(super) fn watched(mut self, taker: Taker) -> Self {
@@ -79,6 +89,14 @@ impl<P: Deref<Target: KeyedSet>, N: Tags> KeyedGuard<P, N> {
             buckets.of(tag).prefer_waiters(tag);
         }
         drop(guard);
+    }
+}
+
+impl<P: Deref<Target: KeyedSet>> KeyedGuard<P, Many> {
+    /// The guard of no keys.
+    #[inline(always)]
+    pub(super) fn of_none(set: P) -> Self {
+        Self { set, tags: Many::none(), record: Default::default(), watched: Record::NONE }
     }
 }
 

@@ -72,8 +72,7 @@ impl Buckets {
 
     /// Enters the keys from the first on, until a bucket is not free. Returns how many it entered.
     #[inline(always)]
-    pub(super) fn enter_free<N: Tags>(&self, tags: &N) -> usize {
-        let keys = if N::EVERY { &[] } else { tags.all() };
+    pub(super) fn enter_free(&self, keys: &[Tag]) -> usize {
         keys.iter().take_while(|&&tag| self.of(tag).enter_free(tag)).count()
     }
 

@@ -88,22 +88,44 @@ const FEW: usize = 16;
 
 /// Several keys.
 #[derive(Clone, Debug)]
-pub struct Many(Kept);
+pub struct Many {
+    /// How many of the slots have a tag that counts.
+    len: usize,
+    slots: Slots,
+}
 
 #[derive(Clone, Debug)]
-enum Kept {
-    Few(usize, [Tag; FEW]),
+enum Slots {
+    Few([Tag; FEW]),
     More(Vec<Tag>),
 }
 
 impl Many {
+    /// No keys.
+    #[inline(always)]
+    pub(super) fn none() -> Self {
+        Self { len: 0, slots: Slots::Few([Tag(0); FEW]) }
+    }
+
     #[inline]
-    pub(super) fn of(mut tags: impl Iterator<Item = Tag>) -> Self {
-        let mut few = [Tag::new(0); FEW];
+    pub(super) fn of(tags: impl Iterator<Item = Tag>) -> Self {
+        let mut many = Self::none();
+        many.len = many.gather(tags);
+        many
+    }
+
+    /// Puts these tags into the slots of no keys, each once and in ascending order, and returns how many there are. They
+    /// do not count yet.
+    #[inline(always)]
+    pub(super) fn gather(&mut self, mut tags: impl Iterator<Item = Tag>) -> usize {
+        let Slots::Few(few) = &mut self.slots else { unreachable!("no keys need no heap") };
         let mut len = 0;
         while let Some(tag) = tags.next() {
             if len == FEW {
-                return Self::more(few.into_iter().chain([tag]).chain(tags).collect());
+                let more = Self::sorted(few.iter().copied().chain([tag]).chain(tags).collect());
+                len = more.len();
+                self.slots = Slots::More(more);
+                return len;
             }
             // No `copy_within`: a call takes longer than the few steps.
             let mut at = len;
@@ -118,7 +140,22 @@ impl Many {
                 len -= 1;
             }
         }
-        Self(Kept::Few(len, few))
+        len
+    }
+
+    /// The tags in the first slots, whether they count or not.
+    #[inline(always)]
+    pub(super) fn first(&self, len: usize) -> &[Tag] {
+        match &self.slots {
+            Slots::Few(tags) => &tags[..len],
+            Slots::More(tags) => &tags[..len],
+        }
+    }
+
+    /// Lets the tags in the first slots count.
+    #[inline(always)]
+    pub(super) fn count_first(&mut self, len: usize) {
+        self.len = len;
     }
 
     pub(super) fn insert(&mut self, tag: Tag) {
@@ -128,31 +165,27 @@ impl Many {
     /// Returns whether the tag was there.
     pub(super) fn remove(&mut self, tag: Tag) -> bool {
         let Ok(at) = self.all().binary_search(&tag) else { return false };
-        match &mut self.0 {
-            Kept::Few(len, tags) => {
-                tags.copy_within(at + 1..*len, at);
-                *len -= 1;
-            }
-            Kept::More(tags) => drop(tags.remove(at)),
-        }
+        let slots: &mut [Tag] = match &mut self.slots {
+            Slots::Few(tags) => tags,
+            Slots::More(tags) => tags,
+        };
+        slots.copy_within(at + 1..self.len, at);
+        self.len -= 1;
         true
     }
 
     #[cold]
-    fn more(mut tags: Vec<Tag>) -> Self {
+    fn sorted(mut tags: Vec<Tag>) -> Vec<Tag> {
         tags.sort_unstable();
         tags.dedup();
-        Self(Kept::More(tags))
+        tags
     }
 }
 
 impl Tags for Many {
     #[inline]
     fn all(&self) -> &[Tag] {
-        match &self.0 {
-            Kept::Few(len, tags) => &tags[..*len],
-            Kept::More(tags) => tags,
-        }
+        self.first(self.len)
     }
 }
 

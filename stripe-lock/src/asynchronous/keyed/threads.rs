@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,7 +136,11 @@ pub type ArcKeyedMutexMultiGuard<K, S = DefaultHasher> = KeyedGuard<Arc<KeyedMut
 #[track_caller]
 pub(super) fn wait<P: Deref<Target: KeyedSet>, N: Tags>(set: P, tags: N) -> KeyedGuard<P, N> {
     // The feature `diagnose` records which thread holds a key, and a future knows that.
-    let held = if cfg!(feature = "diagnose") { 0 } else { set.buckets().enter_free(&tags) };
+    let held = if cfg!(feature = "diagnose") {
+        0
+    } else {
+        set.buckets().enter_free(if N::EVERY { &[] } else { tags.all() })
+    };
     if cfg!(not(feature = "diagnose")) && held == tags.count(set.buckets()) {
         // SAFETY: all the keys have just been entered.
         return unsafe { KeyedGuard::of(set, tags) }.recorded();
@@ -332,7 +337,21 @@ impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
         K: Borrow<Q>,
         Q: Hash + ?Sized + 'q,
     {
-        wait(self, self.many(keys))
+        // The guard is filled where it is returned, because moving it takes longer than entering a key.
+        let mut guard = KeyedGuard::of_none(self);
+        let count = guard.tags.gather(keys.into_iter().map(|key| self.tag(key)));
+        // The feature `diagnose` records which thread holds a key, and a future knows that.
+        let is_watched = cfg!(feature = "diagnose");
+        let buckets = KeyedSet::buckets(self);
+        let held = if is_watched { 0 } else { buckets.enter_free(guard.tags.first(count)) };
+        guard.tags.count_first(count);
+        if is_watched || held < count {
+            let tags = mem::replace(&mut guard.tags, Many::none());
+            guard = wait_longer(self, tags, held);
+        } else {
+            guard.entered();
+        }
+        guard
     }
 
     /// Locks all `keys` if all are free; none of them otherwise.
