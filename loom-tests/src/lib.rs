@@ -17,6 +17,41 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use mutants::{Mutant, mutants};
 pub use raw::{Looks, LoomMutex, LoomRwLock};
 
+/// As [`explore`], for a model that says whether a try succeeded. Both answers must come from some interleaving: loom does not
+/// always let a spawned thread go first where its spawner only reads what the thread writes.
+///
+/// # Panics
+///
+/// As [`explore`], or if all tries succeed or all fail.
+///
+/// # Examples
+///
+/// ```
+/// use loom::sync::{Arc, Mutex};
+///
+/// loom_tests::explore_both("a try beside a holder", None, || {
+///     let mutex = Arc::new(Mutex::new(()));
+///     let other = mutex.clone();
+///     let other = loom::thread::spawn(move || drop(other.lock()));
+///     let succeeds = mutex.try_lock().is_ok();
+///     other.join().unwrap();
+///     succeeds
+/// });
+/// ```
+pub fn explore_both(
+    name: &str,
+    preemptions: Option<usize>,
+    model: impl Fn() -> bool + Sync + Send + 'static,
+) {
+    let seen = Arc::new([const { AtomicUsize::new(0) }; 2]);
+    let counted = seen.clone();
+    explore(name, preemptions, move || {
+        counted[usize::from(model())].fetch_add(1, Ordering::Relaxed);
+    });
+    let [failed, succeeded] = [0, 1].map(|answer| seen[answer].load(Ordering::Relaxed));
+    assert!(failed > 0 && succeeded > 0, "{name}: {succeeded} tries succeeded, {failed} failed");
+}
+
 /// Explores every interleaving of `model`, and prints how many there were. If `preemptions` is set, each interleaving
 /// has at most that many preemptions, or one more if the environment variable `LOOM_DEEPER` is set.
 ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loom_tests::{Looks, explore};
+use loom_tests::{Looks, explore, explore_both};
 use stripe_lock::Extended;
 use stripe_lock::blocking::{ArcMutexGuard, ArcRwLockUpgradableReadGuard, Guard};
 
@@ -44,16 +44,17 @@ fn a_downgrade_keeps_writers_out() {
 
 #[test]
 fn one_upgrades_and_the_other_gives_up() {
-    explore("try_upgrade beside a reader", None, || {
+    explore_both("try_upgrade beside a reader", None, || {
         let locks = rwlocks();
         let other = spawn(&locks, |locks| _ = locks.read(&1).get());
         let guard = ArcRwLockUpgradableReadGuard::try_upgrade(locks.upgradable_read_arc(&1));
-        match guard {
-            Ok(writer) => writer.add(),
-            Err(reader) => assert_eq!(reader.get(), 0, "a reader still"),
-        }
+        let upgraded = match guard {
+            Ok(writer) => (writer.add(), true).1,
+            Err(reader) => (assert_eq!(reader.get(), 0, "a reader still"), false).1,
+        };
         join([other]);
         assert!(locks.try_write_all().is_some());
+        upgraded
     });
 }
 
@@ -75,7 +76,7 @@ fn fair_releases_release() {
 
 #[test]
 fn a_handed_over_stripe_goes_to_the_waiter() {
-    explore("bump and unlocked beside a waiter", Some(3), || {
+    explore_both("bump and unlocked beside a waiter", Some(3), || {
         let locks = mutexes();
         let other = spawn(&locks, |locks| locks.lock(&1).add());
         let mut guard = locks.lock(&1);
@@ -88,19 +89,20 @@ fn a_handed_over_stripe_goes_to_the_waiter() {
         drop(guard);
         join([other]);
         assert_eq!(locks.lock(&1).get(), 3);
+        between.is_some()
     });
 }
 
 #[test]
 fn a_timeout_gives_all_back() {
-    explore("try_lock_many_until against lock_many", Some(3), || {
+    explore_both("try_lock_many_until against lock_many", Some(3), || {
         let locks = mutexes();
         let threads = [[1, 3], [3, 2]].map(|keys| spawn(&locks, move |locks| drop(locks.lock_many(&keys))));
-        if let Some(guard) = locks.try_lock_many_until(&[0, 1, 2, 3], Looks(2)) {
-            guard.iter().for_each(|(_, n)| n.add());
-        }
+        let held = locks.try_lock_many_until(&[0, 1, 2, 3], Looks(2));
+        let in_time = held.map(|guard| guard.iter().for_each(|(_, n)| n.add())).is_some();
         join(threads);
         assert!(locks.try_lock_all().is_some(), "nothing is left locked, whether or not time ran out");
+        in_time
     });
 }
 
