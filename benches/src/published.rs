@@ -16,8 +16,13 @@ use crate::{
 };
 
 /// The documents with tables of results.
-pub const DOCUMENTS: [&str; 4] =
-    ["README.md", "BENCHMARKS.md", "docs/notes/lock-targets.md", "docs/notes/waiting.md"];
+pub const DOCUMENTS: [&str; 5] = [
+    "README.md",
+    "BENCHMARKS.md",
+    "docs/notes/lock-targets.md",
+    "docs/notes/locks-two-threads.md",
+    "docs/notes/waiting.md",
+];
 
 /// The results of one machine, by benchmark.
 type Machine = BTreeMap<String, Results>;

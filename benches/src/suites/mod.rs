@@ -63,6 +63,7 @@ pub const OURS_BYTE: &str = "stripe-lock over ByteMutex";
 /// Our read-write lock.
 pub const OURS_RW: &str = "stripe-lock StripedRwLock";
 const STD_STRIPED: &str = "std Mutex striped by hand";
+#[cfg(feature = "locks")]
 const SCC_SAME_HASHER: &str = "scc get_sync, same hasher";
 const STD_RW: &str = "std RwLock striped by hand";
 /// One mutex of the standard library.

@@ -1,7 +1,7 @@
 //! The guard of keys.
 
 use std::fmt;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::ops::Deref;
 
 use super::super::instrument::{Record, Taker};
@@ -97,6 +97,12 @@ impl<P: Deref<Target: KeyedSet>> KeyedGuard<P, Many> {
     #[inline(always)]
     pub(super) fn of_none(set: P) -> Self {
         Self { set, tags: Many::none(), record: Default::default(), watched: Record::NONE }
+    }
+
+    /// The tags of keys that were not entered for the guard.
+    #[cold]
+    pub(super) fn into_tags(mut self) -> Many {
+        mem::replace(&mut self.tags, Many::none())
     }
 }
 

@@ -83,8 +83,9 @@ impl Tags for Every {
     }
 }
 
-/// How many tags are stored without an allocation.
-const FEW: usize = 16;
+/// How many tags are stored without an allocation. With more, a guard has more than 128 bytes, and the compiler moves it by
+/// a call of `memcpy`, which takes longer than an allocation takes for a few keys more.
+const FEW: usize = 12;
 
 /// Several keys.
 #[derive(Clone, Debug)]

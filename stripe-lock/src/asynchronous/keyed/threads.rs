@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -316,7 +315,7 @@ impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
     }
 
     /// Locks all `keys`, in the order of their hashes. So acquisitions of several keys can't deadlock with each
-    /// other, whatever the order of their keys. A key that is named twice counts once. Up to 16 keys need no heap
+    /// other, whatever the order of their keys. A key that is named twice counts once. Up to 12 keys need no heap
     /// allocation.
     ///
     /// # Panics
@@ -346,11 +345,9 @@ impl<K: ?Sized, S: BuildHasher> KeyedMutex<K, S> {
         let held = if is_watched { 0 } else { buckets.enter_free(guard.tags.first(count)) };
         guard.tags.count_first(count);
         if is_watched || held < count {
-            let tags = mem::replace(&mut guard.tags, Many::none());
-            guard = wait_longer(self, tags, held);
-        } else {
-            guard.entered();
+            return wait_longer(self, guard.into_tags(), held);
         }
+        guard.entered();
         guard
     }
 

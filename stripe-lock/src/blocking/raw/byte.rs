@@ -35,24 +35,26 @@ use sync::Byte;
 /// other threads of the process run, which takes 0.5 to 10 us. If the system has no such barrier, or forbids it, each
 /// release is a locked instruction.
 ///
-/// Measured on two AMD EPYC cores, in nanoseconds for a lock and its release, median of 31 rounds of one thread and of 3 of
-/// several:
+/// Measured on two AMD EPYC cores, in nanoseconds for a lock and its release, hash of a `u64` key and 64 stripes included. Of the
+/// rows with several threads, those of one key vary least from run to run:
 ///
 /// | | `ByteMutex` | `parking_lot::RawMutex` |
 /// |---|---|---|
-/// | a random `u64` key over 64 stripes, hash included | 2.9 | 4.4 |
-/// | one mutex in a loop, no hash | 2.2 | 5.1 |
-/// | 2 threads, one key, empty section | 11.9 | 9.8 |
-/// | 8 threads, one key, empty section | 11.1 | 9.0 |
-/// | 2 threads, one key, section of 1 us | 1,065 | 1,278 |
-/// | 8 threads, one key, section of 1 us | 1,634 | 1,228 |
+/// | a free key | 3.0 | 4.2 |
+/// | 2 threads, one key, empty section | 6.5 | 8.2 |
+/// | 8 threads, one key, empty section | 8.8 | 8.0 |
+/// | 2 threads, random keys, empty section | 6.0 | 4.9 |
+/// | 8 threads, random keys, empty section | 6.7 | 5.4 |
+/// | 2 threads, one key, section of 1 us | 1,084 | 1,186 |
+/// | 8 threads, one key, section of 1 us | 1,312 | 1,240 |
+/// | 8 threads, one key, section of 100 us | 106,790 | 109,219 |
 ///
-/// The wait at p99 of a thread for a key that two other threads take again and again, in two runs of 0.7 s:
+/// The wait at p99 of a thread for a key that two other threads take again and again:
 ///
 /// | length of the sections | `ByteMutex` | `parking_lot::RawMutex` |
 /// |---|---|---|
-/// | 100 us | 3.4 ms | 89 ms |
-/// | 1 us | 2.4 and 2.7 ms | 0.5 and 0.7 ms |
+/// | 100 us | 10.5 ms | 281 ms |
+/// | 1 us | 3.7 ms | 0.7 ms |
 ///
 /// Take this mutex if threads seldom wait for each other, or if waits must be bounded. Take `parking_lot`'s, the default, if
 /// many threads compete for short sections.

@@ -23,20 +23,26 @@ const WRITER: u32 = 1 << 31;
 /// a writer out, and a thread that reads twice at the same time may wait for itself. Newcomers may take a free lock before a waiter, but not for
 /// long: as for [`ByteMutex`](super::ByteMutex). A writer that leaves lets all readers in that wait before the next writer.
 ///
-/// Measured on two AMD EPYC cores, in nanoseconds for a lock and its release, median of 5 rounds, two runs for 1 us:
+/// Measured on two AMD EPYC cores, in nanoseconds for a lock and its release, hash of a `u64` key and 64 stripes included:
 ///
 /// | | `WordRwLock` | `parking_lot::RawRwLock` | `std` |
 /// |---|---|---|---|
-/// | a random `u64` key over 64 stripes, hash included: read | 4.7 | 4.7 | 4.4 |
-/// | the same: write | 3.5 | 4.2 | 5.4 |
-/// | one lock in a loop, no hash: read | 4.6 | 5.4 | 4.7 |
-/// | the same: write | 2.2 | 4.2 | 4.2 |
-/// | one key, 2 threads, 1 us, 95 of 100 sections read | 1,093 and 1,400 | 737 and 1,998 | 1,132 and 1,063 |
-/// | one key, 8 threads, 1 us, 95 of 100 sections read | 1,287 and 2,408 | 1,050 and 2,199 | 853 and 832 |
-/// | one key, 8 threads, 1 us, 50 of 100 sections read | 1,396 and 2,220 | 2,249 and 1,595 | 1,534 and 1,473 |
+/// | a free key: read | 7.9 | 6.2 | 7.2 |
+/// | a free key: write | 5.5 | 5.2 | 6.8 |
+/// | 2 threads, random keys, empty section, 95 of 100 read | 7.6 | 6.5 | 11.5 |
+/// | 2 threads, one key, 1 us, 95 of 100 read | 1,607 | 738 | 1,099 |
+/// | 2 threads, one key, 1 us, 50 of 100 read | 2,088 | 1,191 | 1,127 |
+/// | 8 threads, one key, 1 us, 95 of 100 read | 1,152 | 942 | 761 |
+/// | 8 threads, one key, 1 us, 50 of 100 read | 1,158 | 2,591 | 1,362 |
 ///
-/// The wait at p99 of a reader for a key that two writers take again and again for 100 us: 2 to 5 ms; `parking_lot` 145 to 364 ms;
-/// `std` 307 to 513 ms.
+/// The wait at p99 of a thread for a key that two others hold again and again:
+///
+/// | | `WordRwLock` | `parking_lot::RawRwLock` | `std` |
+/// |---|---|---|---|
+/// | a reader beside writers, 1 us | 7.8 ms | 34 ms | 0.1 ms |
+/// | a reader beside writers, 100 us | 5.6 ms | 213 ms | 298 ms |
+/// | a writer beside readers, 1 us | 4.0 ms | 1.4 ms | 0.04 ms |
+/// | a writer beside readers, 100 us | 4.4 ms | 3.9 ms | 7.7 ms |
 ///
 /// # Examples
 ///
