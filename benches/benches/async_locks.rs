@@ -21,7 +21,7 @@ fn free(criterion: &mut Criterion) {
 
 fn several_threads(criterion: &mut Criterion) {
     suites::on_keys(suites::thread_counts(), " that await", suites::threaded_awaited, |title, cases| {
-        group(criterion, title, cases)
+        group(criterion, title, cases);
     });
     let random = keys::random(keys::RING, 1);
     for count in suites::thread_counts() {

@@ -37,7 +37,7 @@ fn by_stripes(criterion: &mut Criterion) {
 
 fn several_threads(criterion: &mut Criterion) {
     suites::on_keys(suites::thread_counts(), "", suites::threaded, |title, cases| {
-        group(criterion, title, cases)
+        group(criterion, title, cases);
     });
     let random = keys::random(keys::RING, 1);
     for count in suites::thread_counts() {
