@@ -95,7 +95,7 @@ where
 }
 
 /// Runs one random operation. Returns how often it wrote. `convert` writes once with a guard that changes its mode.
-fn rwlock_operation<R>(locks: &Locks<R>, numbers: &mut Numbers, convert: fn(&Locks<R>, &u64)) -> u64
+fn rwlock_operation<R>(locks: &Locks<R>, numbers: &mut Numbers, convert: fn(&Locks<R>, u64)) -> u64
 where
     R: RawRwLockTimed<Instant = Instant> + RawRwLockFair,
 {
@@ -106,7 +106,7 @@ where
         2 => locks.read_many(&keys).iter().for_each(|(_, slot)| slot.read()),
         3 => locks.read_all().iter().for_each(|(_, slot)| slot.read()),
         4 => {
-            convert(locks, &key);
+            convert(locks, key);
             return 1;
         }
         5 => return locks.write_many(&keys).iter_mut().map(|(_, slot)| slot.write()).count() as u64,
@@ -157,7 +157,7 @@ fn stress_mutex<R: RawMutexTimed<Instant = Instant> + RawMutexFair + Sync>() {
     }
 }
 
-fn stress_rwlock<R>(convert: fn(&Locks<R>, &u64))
+fn stress_rwlock<R>(convert: fn(&Locks<R>, u64))
 where
     R: RawRwLockTimed<Instant = Instant> + RawRwLockFair + Sync,
 {
@@ -169,14 +169,14 @@ where
     }
 }
 
-fn upgrade<R: RawRwLockUpgrade>(locks: &Locks<R>, key: &u64) {
-    let guard = locks.upgradable_read(key);
+fn upgrade<R: RawRwLockUpgrade>(locks: &Locks<R>, key: u64) {
+    let guard = locks.upgradable_read(&key);
     guard.read();
     Guard::upgrade(guard).write();
 }
 
-fn downgrade<R: RawRwLockDowngrade>(locks: &Locks<R>, key: &u64) {
-    let mut guard = locks.write(key);
+fn downgrade<R: RawRwLockDowngrade>(locks: &Locks<R>, key: u64) {
+    let mut guard = locks.write(&key);
     guard.write();
     Guard::downgrade(guard).read();
 }
