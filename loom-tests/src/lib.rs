@@ -27,14 +27,15 @@ pub use raw::{Looks, LoomMutex, LoomRwLock};
 /// # Examples
 ///
 /// ```
-/// use loom::sync::{Arc, Mutex};
+/// use loom::sync::Arc;
+/// use loom::sync::atomic::{AtomicBool, Ordering::AcqRel};
 ///
-/// loom_tests::explore_both("a try beside a holder", None, || {
-///     let mutex = Arc::new(Mutex::new(()));
-///     let other = mutex.clone();
-///     let other = loom::thread::spawn(move || drop(other.lock()));
-///     let succeeds = mutex.try_lock().is_ok();
-///     other.join().unwrap();
+/// loom_tests::explore_both("two for one place", None, || {
+///     let taken = Arc::new(AtomicBool::new(false));
+///     let other = taken.clone();
+///     let other = loom::thread::spawn(move || other.swap(true, AcqRel));
+///     let succeeds = !taken.swap(true, AcqRel);
+///     assert_ne!(succeeds, !other.join().unwrap());
 ///     succeeds
 /// });
 /// ```

@@ -10,7 +10,7 @@ use super::record::Recording;
 use super::set::{FaceParts, KeyedSet};
 use super::tags::{Many, One, Tags};
 
-/// Holds keys until it is dropped: `N` is [`One`](super::One), [`Many`](super::Many) or [`Every`](super::Every).
+/// Holds keys until it is dropped: `N` is [`One`], [`Many`] or [`Every`](super::Every).
 ///
 /// `P` is the guard's pointer to the set: a reference, or an `Arc` that keeps the set alive. Programs name the guard by
 /// an alias, such as [`KeyedMutexGuard`](crate::asynchronous::keyed::KeyedMutexGuard).
