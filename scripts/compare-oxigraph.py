@@ -7,9 +7,9 @@
 
 Each difference is printed with its seed and makes the script fail. There are no exceptions. With --control, Oxigraph gets the
 data without one quad, and the script fails if it finds no difference. The queries avoid features in which Oxigraph is known to
-differ from the specification: literals that are not in canonical form, NaN, an order of IRIs, alternatives of paths, paths
-that may have no step from a term, `GRAPH` around anything but triples, and conditions on a variable that its own group does
-not bind.
+differ from the specification: literals that are not in canonical form, NaN, an order of IRIs, alternatives of paths, negated
+property sets (between bound ends it finds one triple of several), paths that may have no step from a term, `GRAPH` around
+anything but triples, and conditions on a variable that its own group does not bind.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Generator:
     def triple(self):
         """Returns a pattern, and the variables that it binds."""
         subject = self.one(VARIABLES * 3 + NODES)
-        predicate = self.one(PREDICATES * 4 + [":p/:q", "^:r", ":p+", ":q/^:p", "(:p/:r)+", "!:p"])
+        predicate = self.one(PREDICATES * 4 + [":p/:q", "^:r", ":p+", ":q/^:p", "(:p/:r)+"])
         term = self.one(VARIABLES * 4 + NODES + LITERALS[:3])
         return f"{subject} {predicate} {term} .", {subject, term} & set(VARIABLES)
 
