@@ -29,8 +29,9 @@ pub(super) fn explained(text: &str, error: &spargebra::SparqlSyntaxError, has_ba
         .or_else(|| relative(&words[..words.len().min(farthest + 1)], has_base))
         .or_else(|| incomplete(&words, farthest))
         .or_else(|| unclosed(&words, farthest))
-        .or_else(|| rule(&words, farthest, &expected));
-    let (place, what) = found.unwrap_or_else(|| unexpected(&words, stopped, &expected));
+        .or_else(|| rule(&words, farthest, &expected))
+        .or_else(|| form(&words, stopped, &expected));
+    let (place, what) = found.unwrap_or_else(|| unexpected(&words, stopped));
     let (line, column) = place.map_or((line, column), |word| (word.line, word.column));
     SparqlError { line, column, message: format!("{what} at {line}:{column}") }
 }
@@ -137,15 +138,35 @@ fn rule<'w>(words: &'w [Word<'w>], farthest: usize, expected: &[String]) -> Opti
     Some((words.get(farthest), rule.clone()))
 }
 
-fn unexpected<'w>(words: &'w [Word<'w>], farthest: usize, expected: &[String]) -> Found<'w> {
-    let keywords: Vec<_> = expected.iter().map(String::as_str).filter(|one| is_keyword(one)).collect();
-    let instead = match &*keywords {
-        [] => String::new(),
-        keywords => format!(" ({} could stand there)", keywords.join(" or ")),
+/// Finds a first word that begins no query, or no update.
+fn form<'w>(words: &'w [Word<'w>], stopped: usize, expected: &[String]) -> Option<Found<'w>> {
+    const QUERIES: &[&str] = &["SELECT", "CONSTRUCT", "ASK", "DESCRIBE"];
+    const UPDATES: &[&str] =
+        &["INSERT", "DELETE", "WITH", "LOAD", "CLEAR", "CREATE", "DROP", "COPY", "MOVE", "ADD"];
+    let mut first = 0;
+    while let Some(word) = words.get(first) {
+        first += match word {
+            word if word.is_one_of(&["PREFIX"]) => 3,
+            word if word.is_one_of(&["BASE"]) => 2,
+            _ => break,
+        };
+    }
+    let word = words.get(first).filter(|_| first == stopped)?;
+    let is_query = expected.iter().any(|one| QUERIES.contains(&one.as_str()));
+    let what = match (is_query, word.text) {
+        (true, text) if word.is_one_of(UPDATES) => format!("{text} begins an update, not a query"),
+        (false, text) if word.is_one_of(QUERIES) => format!("{text} begins a query, not an update"),
+        (true, text) => format!("{text} begins no query: SELECT, CONSTRUCT, ASK and DESCRIBE do"),
+        (false, text) => format!("{text} begins no update: INSERT, DELETE, WITH and others do"),
     };
+    Some((Some(word), what))
+}
+
+/// The parser also reports keywords that could stand elsewhere, so the message names none.
+fn unexpected<'w>(words: &'w [Word<'w>], farthest: usize) -> Found<'w> {
     match words.get(farthest) {
-        Some(word) => (Some(word), format!("unexpected {}{instead}", word.text)),
-        None => (None, format!("the text ends too early{instead}")),
+        Some(word) => (Some(word), format!("unexpected {}", word.text)),
+        None => (None, "the text ends too early".into()),
     }
 }
 
@@ -178,16 +199,26 @@ mod tests {
             ),
             ("SELECT * { ?s ?p ?o", "nothing closes the { at 1:10"),
             ("SELECT * { ?s ?p \"abc }", "nothing closes the string at 1:18"),
-            ("SELEKT * { ?s ?p ?o }", "unexpected SELEKT (CONSTRUCT could stand there) at 1:1"),
-            ("SELECT * { <a> ?p ?o }", "no base IRI (BASE or --base) for the relative IRI <a> at 1:12"),
             (
-                "ASK { ?s ?p ?o } extra",
-                "unexpected extra (GROUP or LATERAL or LIMIT or ORDER or SERVICE could stand there) at 1:18",
+                "PREFIX a: <urn:> SELEKT * { ?s ?p ?o }",
+                "SELEKT begins no query: SELECT, CONSTRUCT, ASK and DESCRIBE do at 1:18",
             ),
+            ("INSERT DATA { <urn:a> <urn:b> 1 }", "INSERT begins an update, not a query at 1:1"),
+            ("SELECT * { <a> ?p ?o }", "no base IRI (BASE or --base) for the relative IRI <a> at 1:12"),
+            ("ASK { ?s ?p ?o } extra", "unexpected extra at 1:18"),
             ("SELECT ?x { ?s ?p ?o } GROUP BY ?s", "The SELECT contains a variable that is unbound at 1:33"),
         ] {
             assert_eq!(message(query), expected, "{query}");
         }
+        let update = |text: &str| match TripleStore::in_memory().update(text) {
+            Err(Error::Sparql(error)) => error.to_string(),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(update("base <urn:a> ask {}"), "ask begins a query, not an update at 1:14");
+        assert_eq!(
+            update("DELTE { ?s ?p ?o }"),
+            "DELTE begins no update: INSERT, DELETE, WITH and others do at 1:1"
+        );
         let based = QueryOptions::new().base_iri("http://example.com/");
         assert!(TripleStore::in_memory().query_with("SELECT * { <a> ?p ?o }", &based).is_ok());
     }
