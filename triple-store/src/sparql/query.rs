@@ -77,8 +77,14 @@ impl QueryOptions {
     }
 
     pub(super) fn parse(&self, text: &str) -> Result<Query> {
-        let parsed = self.parser()?.parse_query(&text::readable(text));
-        let mut query = parsed.map_err(|error| self.misunderstood(text, &error))?;
+        let readable = text::readable(text);
+        let mut query = if let Ok(query) = self.parser()?.parse_query(&text::with_new_names(&readable)) {
+            query
+        } else {
+            // The error has the position in the original text.
+            let parsed = self.parser()?.parse_query(&readable);
+            parsed.map_err(|error| self.misunderstood(text, &error))?
+        };
         if let Query::Select { pattern, .. } = &mut query {
             text::order_columns(text, pattern);
         }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// parser accepts these only in lower case.
 pub(super) fn readable(text: &str) -> Cow<'_, str> {
     let mut readable = Cow::Borrowed(text);
-    if !has_boolean(text.as_bytes()) {
+    if !contains(text, "true") && !contains(text, "false") {
         return readable;
     }
     for word in words(text).filter(|word| word.is_one_of(&["true", "false"])) {
@@ -21,13 +21,59 @@ pub(super) fn readable(text: &str) -> Cow<'_, str> {
     readable
 }
 
-/// Whether the text contains `true` or `false`, in any case. This is much faster than splitting it into words.
-fn has_boolean(text: &[u8]) -> bool {
-    let stands_at = |at: usize, word: &[u8]| {
-        text.get(at..at + word.len()).is_some_and(|text| text.eq_ignore_ascii_case(word))
-    };
-    memchr::memchr2_iter(b't', b'T', text).any(|at| stands_at(at, b"true"))
-        || memchr::memchr2_iter(b'f', b'F', text).any(|at| stands_at(at, b"false"))
+/// Whether the text contains a keyword, in any case. This is much faster than splitting it into words.
+fn contains(text: &str, keyword: &str) -> bool {
+    let (text, keyword) = (text.as_bytes(), keyword.as_bytes());
+    let stands_at =
+        |at: usize| text.get(at..at + keyword.len()).is_some_and(|text| text.eq_ignore_ascii_case(keyword));
+    memchr::memchr2_iter(keyword[0], keyword[0].to_ascii_uppercase(), text).any(stands_at)
+}
+
+/// The text with `GROUP BY (COALESCE(?x) AS ?y)` in place of `GROUP BY (?x AS ?y)`. If the expression is only a variable,
+/// the parser drops the new name.
+pub(super) fn with_new_names(text: &str) -> Cow<'_, str> {
+    let mut renamed = Cow::Borrowed(text);
+    if !contains(text, "group") {
+        return renamed;
+    }
+    let words: Vec<_> = words(text).collect();
+    let (mut is_grouping, mut depth, mut variables) = (false, 0, Vec::new());
+    for (at, word) in words.iter().enumerate() {
+        match word.text {
+            "(" => {
+                if is_grouping && depth == 0 {
+                    variables.extend(renamed_variable(&words[at..]));
+                }
+                depth += 1;
+            }
+            ")" => depth -= 1,
+            _ if word.is_one_of(&["by"]) => {
+                (is_grouping, depth) = (at > 0 && words[at - 1].is_one_of(&["group"]), 0);
+            }
+            _ if depth == 0 && word.is_one_of(&["having", "limit", "offset", "values", "}"]) => {
+                is_grouping = false;
+            }
+            _ => {}
+        }
+    }
+    for variable in variables.into_iter().rev() {
+        renamed.to_mut().replace_range(
+            variable.at..variable.at + variable.text.len(),
+            &format!("COALESCE({})", variable.text),
+        );
+    }
+    renamed
+}
+
+/// The first variable of `(?x AS ?y)`, which may stand in more brackets.
+fn renamed_variable<'w>(words: &'w [Word<'w>]) -> Option<&'w Word<'w>> {
+    let depth = words.iter().position(|word| word.text != "(")?;
+    let (brackets, rest) = words[depth..].split_at_checked(depth)?;
+    let (variable, closing) = brackets.split_first()?;
+    let is_renamed = variable.variable().is_some()
+        && closing.iter().all(|word| word.text == ")")
+        && rest.first().is_some_and(|word| word.is_one_of(&["as"]));
+    is_renamed.then_some(variable)
 }
 
 /// Sorts the columns of a `SELECT *` by the first occurrence of the variables in the query. The parser sorts them by
@@ -142,6 +188,34 @@ mod tests {
             "",
         ] {
             assert!(matches!(readable(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn new_names_of_group_by_are_kept() {
+        for (text, expected) in [
+            ("GROUP BY (?x AS ?y)", "GROUP BY (COALESCE(?x) AS ?y)"),
+            (
+                "group by ?a ( ((?x)) as ?y) (?z AS ?w)",
+                "group by ?a ( ((COALESCE(?x))) as ?y) (COALESCE(?z) AS ?w)",
+            ),
+            (
+                "{ SELECT (?x AS ?y) { BIND(?x AS ?z) } GROUP BY (?x AS ?k) HAVING(?k) } BIND(?x AS ?v)",
+                "{ SELECT (?x AS ?y) { BIND(?x AS ?z) } GROUP BY (COALESCE(?x) AS ?k) HAVING(?k) } BIND(?x AS ?v)",
+            ),
+        ] {
+            assert_eq!(with_new_names(text), expected);
+        }
+        for text in [
+            "GROUP BY (?x)",
+            "GROUP BY (?x + 1 AS ?y) (STR(?z) AS ?w)",
+            "GROUP BY (GROUP_CONCAT(?x) AS ?y) ORDER BY (?x)",
+            "SELECT (?x AS ?y) { ?x :group 'GROUP BY (?x AS ?y)' } # GROUP BY (?x AS ?y)",
+            "GROUP BY (?x",
+            "GROUP BY ((",
+            "",
+        ] {
+            assert!(matches!(with_new_names(text), Cow::Borrowed(_)), "{text}");
         }
     }
 

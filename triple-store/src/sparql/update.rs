@@ -283,7 +283,9 @@ impl Transaction {
 
 fn parse(update: &str, options: &UpdateOptions) -> Result<Update> {
     let text = text::readable(update);
-    let mut update = if let Ok(update) = options.query.parser()?.parse_update(&text::with_sources(&text)) {
+    let mut update = if let Ok(update) =
+        options.query.parser()?.parse_update(&text::with_sources(&text::with_new_names(&text)))
+    {
         update
     } else {
         // The error has the position in the original text.

@@ -196,6 +196,33 @@ fn aggregates_tell_terms_apart() {
 }
 
 #[test]
+fn group_by_gives_a_variable_another_name() {
+    let store = store("{ :s1 :size 01, 2 . :s2 :size 3 }");
+    for (query, expected) in [
+        (
+            "SELECT ?k (COUNT(*) AS ?n) { ?d :size ?x } GROUP BY (?d AS ?k)",
+            &[":s1 '2'^^xsd:integer", ":s2 '1'^^xsd:integer"][..],
+        ),
+        (
+            "SELECT (COUNT(*) AS ?n) { ?d :size ?x } GROUP BY ((?d) AS ?k) HAVING(?k = :s1)",
+            &["'2'^^xsd:integer"],
+        ),
+        (
+            "SELECT ?d { { SELECT ?k { ?d :size ?x } GROUP BY ?d (?x AS ?k) } ?d :size ?k }",
+            &[":s1", ":s1", ":s2"],
+        ),
+        ("SELECT ?k { ?d :size ?x OPTIONAL { ?d :none ?y } } GROUP BY (?y AS ?k)", &[""]),
+    ] {
+        assert_eq!(rows(&store, query), expected, "{query}");
+    }
+    update(
+        &store,
+        "INSERT { :all :size ?k } WHERE { { SELECT ?k { ?d :size ?x } GROUP BY (?x AS ?k) } FILTER(?k = 1) }",
+    );
+    assert_eq!(rows(&store, "SELECT ?x { :all :size ?x }"), ["'01'^^xsd:integer"]);
+}
+
+#[test]
 fn graph_is_one_evaluation_for_each_graph() {
     let store = store("{ :a :p 0 } :g { :a :p 1, 2 } :h { :a :q 3 }");
     for (query, expected) in [
