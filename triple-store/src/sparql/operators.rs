@@ -38,6 +38,17 @@ impl Rules<'_> {
     }
 }
 
+/// `?x IN ()` is false unless `?x` is an error. The optimizer takes `?x` for a condition, so for it an IRI is an error too.
+pub(super) fn without_members(expression: &mut Expression) {
+    if let Expression::In(sought, members) = expression
+        && members.is_empty()
+    {
+        let is_node = Expression::FunctionCall(Function::IsIri, vec![take(sought)]);
+        let no = || Expression::Literal(false.into()).into();
+        *expression = Expression::If(is_node.into(), no(), no());
+    }
+}
+
 /// The optimizer exchanges the operands of `+`, and the evaluator can add a duration to a date but not a date to a
 /// duration. So `a + b` becomes `a - -b`, except for numbers.
 pub(super) fn as_difference(expression: &mut Expression) {

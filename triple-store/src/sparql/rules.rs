@@ -188,6 +188,7 @@ impl<'a> Rules<'a> {
                 for part in list {
                     self.operand(part);
                 }
+                operators::without_members(expression);
             }
             Expression::Less(..)
             | Expression::LessOrEqual(..)

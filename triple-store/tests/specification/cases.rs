@@ -489,6 +489,23 @@ fn operators_and_casts() {
 }
 
 #[test]
+fn nothing_is_in_an_empty_list() {
+    values(&[
+        (":a IN ()", "'false'^^xsd:boolean"),
+        ("'x'@en NOT IN ()", "'true'^^xsd:boolean"),
+        ("?unbound IN ()", ""),
+        ("1 / 0 NOT IN ()", ""),
+    ]);
+    let store = store("{ :s :p :a, 'x'@en, '2020-01-01'^^xsd:date, 1 }");
+    assert_eq!(rows(&store, "SELECT ?v { :s :p ?v FILTER(?v NOT IN ()) }").len(), 4);
+    assert_eq!(rows(&store, "SELECT ?v { :s :p ?v FILTER(?v IN ()) }").len(), 0);
+    assert_eq!(
+        rows(&store, "SELECT ?s { ?s :p 1 FILTER NOT EXISTS { ?s :p ?v FILTER(?v NOT IN ()) } }").len(),
+        0
+    );
+}
+
+#[test]
 fn effective_boolean_values() {
     values(&[
         ("IF('abc'^^xsd:integer, 1, 2)", "'2'^^xsd:integer"),
