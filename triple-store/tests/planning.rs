@@ -11,6 +11,11 @@ use triple_store::{QueryOptions, TripleStore};
 
 /// A chain of `n` nodes, each with a type, a value, a name and a link to another node, and a ring.
 fn store(n: usize) -> TripleStore {
+    store_with("", n)
+}
+
+/// The same in a graph.
+fn store_with(graph: &str, n: usize) -> TripleStore {
     let mut text = String::new();
     let mut seed = 0x5eed_0001_usize;
     for i in 0..n {
@@ -26,6 +31,9 @@ fn store(n: usize) -> TripleStore {
     }
     for i in 0..30 {
         write!(text, "<urn:r{i}> <urn:ring> <urn:r{}> . ", (i + 1) % 30).unwrap();
+    }
+    if !graph.is_empty() {
+        text = format!("{graph} {{ {text} }}");
     }
     let store = TripleStore::in_memory();
     store.update(&format!("INSERT DATA {{ {text} }}")).unwrap();
@@ -65,7 +73,11 @@ fn steps(plan: &str) -> u64 {
 }
 
 fn work(n: usize, query: &str) -> u64 {
-    let plan = store(n).snapshot().explain(&format!("{PREFIX} {query}"), &QueryOptions::new()).unwrap();
+    work_in(&store(n), query)
+}
+
+fn work_in(store: &TripleStore, query: &str) -> u64 {
+    let plan = store.snapshot().explain(&format!("{PREFIX} {query}"), &QueryOptions::new()).unwrap();
     steps(&plan)
 }
 
@@ -74,6 +86,16 @@ fn work_grows_linearly_with_the_data() {
     for query in LINEAR {
         // A pattern that is evaluated once has no rows in the plan, and one that is looked up has a few for each node.
         let (small, large) = (work(200, query).max(5 * 200), work(400, query));
+        assert!(large < 3 * small, "{small} steps, {large} for twice the data: {query}");
+    }
+}
+
+#[test]
+fn work_in_named_graphs_grows_linearly_with_the_data() {
+    let [small, large] = [200, 400].map(|n| store_with("GRAPH <urn:g>", n));
+    for query in LINEAR {
+        let query = query.replacen('{', "{ GRAPH ?g {", 1) + " }";
+        let (small, large) = (work_in(&small, &query).max(5 * 200), work_in(&large, &query));
         assert!(large < 3 * small, "{small} steps, {large} for twice the data: {query}");
     }
 }

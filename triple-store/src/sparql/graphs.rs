@@ -165,6 +165,11 @@ fn pass_through(expression: &mut Expression, graph: &Variable) {
     });
 }
 
+/// Whether `GRAPH ?g` around the pattern binds `?g` in each solution.
+pub(super) fn binds_the_graph(pattern: &GraphPattern) -> bool {
+    reads(pattern, false) == Reads::Every
+}
+
 /// Which solutions come from triple patterns over the graph. With `of_a_name`, the query names the graph by its IRI: no
 /// variable has to be bound to the graph, which only has to exist.
 fn reads(pattern: &GraphPattern, of_a_name: bool) -> Reads {

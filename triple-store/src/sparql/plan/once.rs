@@ -10,6 +10,7 @@ use super::names::{Names, variable};
 use super::variables::{Scope, fits, mentioned, mentioned_in_expression};
 use super::{In, Planner};
 use crate::sparql::functions::{KEEP, LESS, LESS_OR_EQUAL, PLAIN};
+use crate::sparql::graphs::binds_the_graph;
 use crate::sparql::values::{Comparison, NOTHING};
 use oxrdf::{NamedNode, Variable};
 use spargebra::algebra::{Expression, Function, GraphPattern};
@@ -51,7 +52,14 @@ impl Planner<'_> {
             GraphPattern::Filter { expr, inner } => (conjuncts(expr.clone()), &**inner),
             pattern => (Vec::new(), pattern),
         };
-        let common = asked_for(inner, bound)?;
+        let mut common = asked_for(inner, bound)?;
+        let is_alone = common.is_empty();
+        match self.graph {
+            In::One | In::Named(_) => {}
+            // The row has the name of its graph.
+            In::Each(name) if binds_the_graph(inner) => _ = common.insert(name.to_string()),
+            In::Each(_) | In::Hidden => return None,
+        }
         let scope = Scope::of(inner);
         if !is_deterministic_pattern(inner) || !conditions.iter().all(is_deterministic) {
             return None;
@@ -74,7 +82,10 @@ impl Planner<'_> {
             comparisons.push(comparison);
             arguments.push(of_row);
         }
-        if !self.is_worth_it(inner, &common, compared.is_some(), rows) {
+        // If something is compared, or a row shares at most its graph, a lookup may read all that it finds.
+        let reads_all = compared.is_some() || is_alone && !own.is_empty();
+        let asks_once = compared.is_none() && common.is_empty();
+        if !asks_once && !self.is_worth_it(inner, &common, reads_all, rows) {
             return None;
         }
         let common: Vec<_> = common.iter().map(|name| variable(name)).collect::<Option<_>>()?;
@@ -98,29 +109,21 @@ impl Planner<'_> {
         Some(Expression::FunctionCall(Function::Custom(name), asked))
     }
 
-    /// Whether looking up a pattern for each row reads more than evaluating it once.
-    fn is_worth_it(&self, pattern: &GraphPattern, common: &Names, compares: bool, rows: f64) -> bool {
-        if matches!(self.graph, In::Each(_) | In::Hidden) {
-            return false;
-        }
-        if common.is_empty() && !compares {
-            return true;
-        }
-        let of_a_row = self.rows_per_row(pattern, common).max(1.0);
-        // If nothing is compared, the first row that is found decides.
-        let read = if compares { of_a_row } else { 1.0 };
+    /// Whether looking up a pattern for each row reads more than evaluating it once. Unless a lookup reads all rows that
+    /// it finds, the first one decides.
+    fn is_worth_it(&self, pattern: &GraphPattern, common: &Names, reads_all: bool, rows: f64) -> bool {
+        let read = if reads_all { self.rows_per_row(pattern, common).max(1.0) } else { 1.0 };
         rows > FEW && rows * read * PER_LOOKUP > self.rows_per_row(pattern, &Names::default())
     }
 
     /// The pattern in its graph.
     fn of_graph(&self, pattern: GraphPattern) -> GraphPattern {
-        match self.graph {
-            In::Named(node) => {
-                let name = NamedNodePattern::NamedNode(node.clone());
-                GraphPattern::Graph { name, inner: pattern.into() }
-            }
-            In::One | In::Each(_) | In::Hidden => pattern,
-        }
+        let name = match self.graph {
+            In::One | In::Hidden => return pattern,
+            In::Named(node) => NamedNodePattern::NamedNode(node.clone()),
+            In::Each(name) => NamedNodePattern::Variable(name.clone()),
+        };
+        GraphPattern::Graph { name, inner: pattern.into() }
     }
 }
 
