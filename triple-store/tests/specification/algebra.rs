@@ -2,7 +2,7 @@
 
 use crate::aggregate;
 use oxrdf::{GraphName, NamedNode, NamedOrBlankNode, Quad, Term, Variable};
-use spargebra::algebra::{AggregateExpression, GraphPattern};
+use spargebra::algebra::{AggregateExpression, GraphPattern, QueryDataset};
 use spargebra::term::{GroundTerm, NamedNodePattern, TermPattern, TriplePattern};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
@@ -50,6 +50,26 @@ pub(crate) fn merged(a: &Row, b: &Row) -> Option<Row> {
 pub(crate) fn distinct<T: Clone + Eq + std::hash::Hash>(rows: Vec<T>) -> Vec<T> {
     let mut seen = HashSet::new();
     rows.into_iter().filter(|row| seen.insert(row.clone())).collect()
+}
+
+/// 13.2: the dataset that `FROM` and `FROM NAMED`, or `USING` and `WITH`, describe.
+pub(crate) fn of_dataset(data: &[Quad], dataset: Option<&QueryDataset>) -> Vec<Quad> {
+    let Some(dataset) = dataset else { return data.to_vec() };
+    let is_in = |quad: &Quad, graphs: &[NamedNode]| {
+        graphs.iter().any(|graph| quad.graph_name == graph.clone().into())
+    };
+    let of_default = data.iter().filter(|quad| is_in(quad, &dataset.default));
+    let merged = of_default.cloned().map(|quad| Quad { graph_name: GraphName::DefaultGraph, ..quad });
+    let mut quads = distinct(merged.collect());
+    quads.extend(
+        data.iter()
+            .filter(|quad| match &dataset.named {
+                Some(named) => is_in(quad, named),
+                None => !quad.graph_name.is_default_graph(),
+            })
+            .cloned(),
+    );
+    quads
 }
 
 impl<'a> Evaluation<'a> {

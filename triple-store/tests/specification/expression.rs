@@ -140,6 +140,15 @@ fn call(function: &Function, arguments: &[Term]) -> Option<Term> {
         Function::Str => string(text(&arguments[0])?),
         Function::Datatype => literal(0)?.datatype().into_owned().into(),
         Function::Lang => string(literal(0)?.language().unwrap_or_default()),
+        // 17.4.2.8: there is no base IRI here.
+        Function::Iri => match &arguments[0] {
+            Term::NamedNode(node) => node.clone().into(),
+            Term::BlankNode(_) | Term::Triple(_) => return None,
+            Term::Literal(_) => {
+                let (text, None) = tagged(&arguments[0])? else { return None };
+                NamedNode::new(text).ok()?.into()
+            }
+        },
         Function::IsIri => boolean(arguments[0].is_named_node()),
         Function::IsBlank => boolean(arguments[0].is_blank_node()),
         Function::IsLiteral => boolean(arguments[0].is_literal()),

@@ -1,5 +1,9 @@
 //! Data, queries and updates, from a seed.
 
+mod expressions;
+mod selects;
+mod updates;
+
 pub(crate) const PREFIXES: &str = "PREFIX : <urn:> PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>\n";
 
 const LITERALS: [&str; 35] = [
@@ -39,6 +43,8 @@ const LITERALS: [&str; 35] = [
     "\"u\"^^:datatype",
     "\" 7 \"",
 ];
+
+const VARIABLES: [&str; 4] = ["?x", "?y", "?z", "?w"];
 
 /// Generates text from the numbers of a xorshift generator.
 pub(crate) struct Generator {
@@ -85,18 +91,30 @@ impl Generator {
         format!("{} {} {} . ", self.node(), self.predicate(), self.object())
     }
 
+    /// A triple with a blank node or the name of a graph.
+    fn special_triple(&mut self) -> String {
+        let node = self.one(&["_:m", ":g"]);
+        match self.below(2) {
+            0 => format!("{node} {} {} . ", self.predicate(), self.object()),
+            _ => format!("{} {} {node} . ", self.node(), self.predicate()),
+        }
+    }
+
     /// A document in `TriG`.
     pub(crate) fn data(&mut self) -> String {
         let mut text = PREFIXES.to_owned();
         for graph in ["", ":g", ":h"] {
-            let triples: String = (0..6 + self.below(8)).map(|_| self.triple_of_data()).collect();
+            let mut triples: String = (0..6 + self.below(8)).map(|_| self.triple_of_data()).collect();
+            if self.below(3) == 0 {
+                triples += &self.special_triple();
+            }
             text.extend([graph, " { ", &triples, " }\n"]);
         }
         text
     }
 
     fn variable(&mut self) -> String {
-        self.one(&["?x", "?y", "?z", "?w"]).to_owned()
+        self.one(&VARIABLES).to_owned()
     }
 
     fn new_variable(&mut self, kind: char) -> String {
@@ -105,7 +123,7 @@ impl Generator {
     }
 
     fn graph(&mut self) -> String {
-        self.one(&["?g", "?g", "?h", ":g", ":h", ":none"]).to_owned()
+        self.one(&["?g", "?g", "?h", "?x", ":g", ":h", ":none"]).to_owned()
     }
 
     fn end(&mut self, node: bool) -> String {
@@ -114,6 +132,7 @@ impl Generator {
             1 => self.node(),
             2 if !node => self.literal(),
             2 => ":nothere".to_owned(),
+            3 | 4 => self.computed.last().cloned().unwrap_or_else(|| self.variable()),
             _ => self.variable(),
         }
     }
@@ -148,119 +167,9 @@ impl Generator {
     }
 
     fn one_pair(&mut self) -> (String, String) {
-        let variables = ["?x", "?y", "?z", "?w"];
         let from = self.below(4);
         let to = (from + 1 + self.below(3)) % 4;
-        (variables[from].to_owned(), variables[to].to_owned())
-    }
-
-    pub(crate) fn expression(&mut self, depth: usize) -> String {
-        if depth == 0 {
-            return match self.below(10) {
-                0..3 => self.literal(),
-                3 => self.node(),
-                4 if !self.computed.is_empty() => {
-                    let at = self.below(self.computed.len());
-                    self.computed[at].clone()
-                }
-                _ => self.variable(),
-            };
-        }
-        let part = |own: &mut Self| own.expression(depth - 1);
-        let pair = |own: &mut Self| (part(own), part(own));
-        match self.below(24) {
-            0..2 => part(self),
-            2..4 => {
-                let operator = self.one(&["+", "-", "*", "/"]);
-                let (a, b) = pair(self);
-                format!("({a} {operator} {b})")
-            }
-            4..8 => {
-                let operator = self.one(&["=", "!=", "<", "<=", ">", ">="]);
-                let (a, b) = pair(self);
-                format!("({a} {operator} {b})")
-            }
-            8 => {
-                let operator = self.one(&["&&", "||"]);
-                let (a, b) = pair(self);
-                format!("({a} {operator} {b})")
-            }
-            9 => format!("(!{})", part(self)),
-            10 => format!("IF({}, {}, {})", part(self), part(self), part(self)),
-            11 => format!("COALESCE({}, {})", part(self), part(self)),
-            12 => format!("BOUND({})", self.variable()),
-            13 => {
-                let operator = self.one(&["IN", "NOT IN"]);
-                format!("({} {operator} ({}, {}))", part(self), part(self), part(self))
-            }
-            14 => format!("sameTerm({}, {})", part(self), part(self)),
-            15 | 16 => format!("STR({})", part(self)),
-            17 => format!("DATATYPE({})", part(self)),
-            18 => {
-                let function = self.one(&["LANG", "isIRI", "isBLANK", "isLITERAL", "isNUMERIC"]);
-                format!("{function}({})", part(self))
-            }
-            19 => {
-                let function = self.one(&["ABS", "CEIL", "STRLEN", "UCASE"]);
-                format!("{function}({})", part(self))
-            }
-            20 => {
-                let function = self.one(&["CONCAT", "CONTAINS", "STRSTARTS"]);
-                format!("{function}({}, {})", part(self), part(self))
-            }
-            21 => {
-                let cast = self.one(&["integer", "decimal", "double", "boolean", "string"]);
-                format!("xsd:{cast}({})", part(self))
-            }
-            22 => {
-                let datatype = self.one(&["integer", "decimal", "boolean", "int"]);
-                format!("STRDT(STR({}), xsd:{datatype})", part(self))
-            }
-            _ => format!("STRLANG(STR({}), 'en')", part(self)),
-        }
-    }
-
-    /// An aggregate, and a variable for its value.
-    fn aggregate(&mut self) -> (String, String) {
-        let distinct = self.one(&["", "", "DISTINCT "]);
-        match self.below(8) {
-            0 => (format!("COUNT({distinct}*)"), self.new_variable('a')),
-            1 => {
-                let part = self.expression(0);
-                (format!("GROUP_CONCAT({distinct}{part}; SEPARATOR='|')"), self.new_variable('c'))
-            }
-            _ => {
-                let function = self.one(&["COUNT", "SUM", "AVG", "MIN", "MAX", "MIN", "MAX"]);
-                let depth = self.below(2);
-                let part = self.expression(depth);
-                (format!("{function}({distinct}{part})"), self.new_variable('a'))
-            }
-        }
-    }
-
-    /// A query with a projection. Its own variables are new.
-    pub(crate) fn select(&mut self, depth: usize) -> String {
-        let group = self.group(depth);
-        match self.below(5) {
-            0 => {
-                let (aggregate, variable) = self.aggregate();
-                format!("SELECT ({aggregate} AS {variable}) {{ {group} }}")
-            }
-            1 => {
-                let key = self.one(&["?x", "?y", "?g"]);
-                let (aggregate, variable) = self.aggregate();
-                let sample = self.new_variable('a');
-                format!(
-                    "SELECT {key} ({aggregate} AS {variable}) (SAMPLE({key}) AS {sample}) {{ {group} }} GROUP BY {key}"
-                )
-            }
-            2 => {
-                let (part, variable) = (self.expression(2), self.new_variable('a'));
-                format!("SELECT ?x ({part} AS {variable}) {{ {group} }}")
-            }
-            3 => format!("SELECT DISTINCT ?x ?y {{ {group} }}"),
-            _ => format!("SELECT ?x ?z ?g {{ {group} }}"),
-        }
+        (VARIABLES[from].to_owned(), VARIABLES[to].to_owned())
     }
 
     fn exists(&mut self) -> String {
@@ -291,23 +200,29 @@ impl Generator {
             3 => format!("{{ {a} FILTER({}) }}", self.expression(1)),
             4 => format!("FILTER EXISTS {{ {a} FILTER({}) }}", self.expression(1)),
             5 => format!("{a} BIND({} AS {})", self.expression(1), self.new_variable('e')),
+            6 => format!("GRAPH {} {{ {a} }}", self.graph()),
             _ => String::new(),
         };
         format!("FILTER {not}EXISTS {{ {} . {part} {filter} }}", triples.join(" . "))
     }
 
     pub(crate) fn group(&mut self, depth: usize) -> String {
-        let mut elements: Vec<_> = (0..=self.below(2)).map(|_| self.element(depth)).collect();
+        let mut text = String::new();
         // Most groups begin with a pattern that has matches.
         if self.below(4) > 0 {
             let (from, to) = self.one_pair();
-            elements.insert(0, format!("{from} {} {to} . ", self.predicate()));
+            text = format!("{from} {} {to} . ", self.predicate());
         }
-        elements.join(" ")
+        for _ in 0..=self.below(2) {
+            let element = self.element(depth, &text);
+            text.extend([element.as_str(), " "]);
+        }
+        text
     }
 
-    fn element(&mut self, depth: usize) -> String {
-        match self.below(if depth == 0 { 9 } else { 20 }) {
+    /// An element of a group. `before` are the elements before it.
+    fn element(&mut self, depth: usize, before: &str) -> String {
+        match self.below(if depth == 0 { 13 } else { 24 }) {
             0..4 => {
                 // A blank node is a variable of these triples only.
                 self.fresh += 1;
@@ -316,11 +231,28 @@ impl Generator {
             4 => format!("FILTER({})", self.expression(2)),
             5 => self.exists(),
             6 | 7 => {
-                let (part, variable) = (self.expression(2), self.new_variable('b'));
-                self.computed.push(variable.clone());
+                let depth = self.below(3);
+                let (part, variable) = (self.expression(depth), self.unused(before, 'b'));
+                self.keep(&variable);
                 format!("BIND({part} AS {variable})")
             }
-            8 => {
+            8 | 9 => self.values(),
+            10 | 11 => format!("FILTER({})", self.condition()),
+            12 => {
+                self.fresh += 1;
+                format!("OPTIONAL {{ {} }} FILTER(!BOUND({}))", self.triple(), self.variable())
+            }
+            13..16 => format!("OPTIONAL {{ {} }}", self.group(depth - 1)),
+            16 => format!("{{ {} }} UNION {{ {} }}", self.group(depth - 1), self.group(depth - 1)),
+            17 => format!("MINUS {{ {} }}", self.group(depth - 1)),
+            18..21 => format!("GRAPH {} {{ {} }}", self.graph(), self.group(depth - 1)),
+            _ => format!("{{ {} }}", self.select(depth - 1, "")),
+        }
+    }
+
+    fn values(&mut self) -> String {
+        match self.below(3) {
+            0 => {
                 let (a, b) = (self.one(&["?x", "?y"]), self.one(&["?z", "?g"]));
                 format!(
                     "VALUES ({a} {b}) {{ ({} UNDEF) (UNDEF {}) (UNDEF UNDEF) }}",
@@ -328,63 +260,36 @@ impl Generator {
                     self.object()
                 )
             }
-            9..12 => format!("OPTIONAL {{ {} }}", self.group(depth - 1)),
-            12 => format!("{{ {} }} UNION {{ {} }}", self.group(depth - 1), self.group(depth - 1)),
-            13 => format!("MINUS {{ {} }}", self.group(depth - 1)),
-            14..17 => format!("GRAPH {} {{ {} }}", self.graph(), self.group(depth - 1)),
-            _ => format!("{{ {} }}", self.select(depth - 1)),
+            // The same term may stand there twice.
+            1 => {
+                let variable = self.variable();
+                format!("VALUES {variable} {{ {} {} :nothere {} }}", self.node(), self.object(), self.node())
+            }
+            _ => {
+                let (a, b) = self.one_pair();
+                format!(
+                    "VALUES ({a} {b}) {{ ({} {}) ({} {}) }}",
+                    self.node(),
+                    self.object(),
+                    self.node(),
+                    self.object()
+                )
+            }
         }
     }
 
     /// A query, whose results are compared.
     pub(crate) fn query(&mut self) -> String {
         let depth = self.below(3);
+        let dataset = match self.below(10) {
+            0 => "FROM :g FROM NAMED :h ",
+            1 => self.one(&["FROM :g ", "FROM :g FROM :h ", "FROM NAMED :g "]),
+            _ => "",
+        };
         let query = match self.below(3) {
-            0 => format!("SELECT * {{ {} }}", self.group(depth)),
-            _ => self.select(depth),
+            0 => format!("SELECT * {dataset}{{ {} }}", self.group(depth)),
+            _ => self.select(depth, dataset),
         };
         format!("{PREFIXES}{query}")
-    }
-
-    fn template(&mut self) -> String {
-        let subject = if self.below(2) == 0 { self.variable() } else { self.node() };
-        let computed = self.computed.last().cloned();
-        let object = match self.below(4) {
-            0 => self.object(),
-            1 | 2 if computed.is_some() => computed.unwrap_or_default(),
-            _ => self.variable(),
-        };
-        let triple = format!("{subject} {} {object} . ", self.predicate());
-        match self.below(3) {
-            0 => format!("GRAPH {} {{ {triple} }}", self.one(&[":g", ":h", "?g"])),
-            _ => triple,
-        }
-    }
-
-    /// A request of some operations.
-    pub(crate) fn update(&mut self) -> String {
-        let operation = |own: &mut Self| match own.below(8) {
-            0 => format!("INSERT DATA {{ {} }}", own.triple_of_data()),
-            1 => format!("DELETE DATA {{ GRAPH :g {{ {} }} }}", own.triple_of_data()),
-            2 => {
-                let (operation, from, to) = (
-                    own.one(&["COPY", "MOVE", "ADD"]),
-                    own.one(&[":g", ":h", "DEFAULT"]),
-                    own.one(&[":g", ":h", "DEFAULT"]),
-                );
-                format!("{operation} SILENT {from} TO {to}")
-            }
-            3 => format!("CLEAR {}", own.one(&["SILENT GRAPH :g", "DEFAULT", "NAMED"])),
-            _ => {
-                let group = own.group(1);
-                let (delete, insert) = (own.template(), own.template());
-                match own.below(3) {
-                    0 => format!("INSERT {{ {insert} }} WHERE {{ {group} }}"),
-                    _ => format!("DELETE {{ {delete} }} INSERT {{ {insert} }} WHERE {{ {group} }}"),
-                }
-            }
-        };
-        let operations: Vec<_> = (0..=self.below(3)).map(|_| operation(self)).collect();
-        format!("{PREFIXES}{}", operations.join(";\n"))
     }
 }

@@ -1,6 +1,6 @@
 //! Updates: section 4.3 of SPARQL 1.1 Update.
 
-use crate::algebra::{Evaluation, Row, name, subject};
+use crate::algebra::{Evaluation, Row, name, of_dataset, subject};
 use oxrdf::{GraphName, NamedNode, Quad, Term};
 use spargebra::GraphUpdateOperation as Operation;
 use spargebra::algebra::GraphTarget;
@@ -27,8 +27,8 @@ pub(crate) fn run(data: &mut Vec<Quad>, operation: &Operation, budget: &Cell<usi
             }
         }
         Operation::DeleteInsert { delete, insert: added, using, pattern } => {
-            assert!(using.is_none(), "the generator writes no USING");
-            let rows = Evaluation::new(data, budget).pattern(pattern);
+            let read = of_dataset(data, using.as_ref());
+            let rows = Evaluation::new(&read, budget).pattern(pattern);
             let gone: Vec<_> =
                 rows.iter().flat_map(|row| delete.iter().filter_map(|quad| of_ground(quad, row))).collect();
             let new: Vec<_> =
