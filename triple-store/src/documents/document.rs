@@ -80,7 +80,7 @@ impl Document<'_> {
             encoded.push(self.dictionary.intern_quad(nesting::checked(quad.as_ref())?)?);
             self.limits.check(encoded.len())?;
             if let Some(batches) = self.batches
-                && encoded.len() >= batches.most_in_memory()
+                && encoded.len() >= batches.most_in_memory
             {
                 batches.add(encoded)?;
             }

@@ -36,6 +36,8 @@ pub(crate) const BULK: usize = if cfg!(test) { 1 << 8 } else { 1 << 16 };
 #[derive(Debug)]
 pub(crate) struct Batches<'a> {
     core: &'a Core,
+    /// The number of quads at which a thread moves its quads to the disk.
+    pub(crate) most_in_memory: usize,
     gathered: Mutex<Gathered>,
 }
 
@@ -52,7 +54,8 @@ impl Core {
     /// A load without quads.
     pub(crate) fn batches(&self) -> Batches<'_> {
         let gathered = Gathered { runs: Vec::new(), quads: 0, _hold: Some(self.latest().base.hold()) };
-        Batches { core: self, gathered: Mutex::new(gathered) }
+        let most_in_memory = self.batch / parallel::threads();
+        Batches { core: self, most_in_memory, gathered: Mutex::new(gathered) }
     }
 
     /// Removes the quads that match `removed` and are not in a batch, and adds those of the batches, as one transaction.
@@ -108,11 +111,6 @@ impl Batches<'_> {
         gathered.quads += count;
         gathered.runs.push(run);
         Ok(())
-    }
-
-    /// The number of quads at which a thread moves its quads to the disk.
-    pub(crate) fn most_in_memory(&self) -> usize {
-        self.core.batch / parallel::threads()
     }
 
     /// The number of quads, including repeated ones.
