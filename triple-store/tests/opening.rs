@@ -86,3 +86,76 @@ fn a_read_only_store_refuses_writes() {
     assert!(reader(&dir.path().join("none.vde")).is_err(), "no file is created");
     assert!(!dir.path().join("none.vde").exists());
 }
+
+#[test]
+fn a_store_of_a_view_sees_each_commit_once_it_is_advanced() {
+    let vde = vde_store::Vde::in_memory().unwrap();
+    let store = TripleStoreOptions::new().open_in(&vde).unwrap();
+    let open = || TripleStoreOptions::new().open_view(&vde.read_view()).unwrap();
+    let mut replica = open();
+    let mut rng = 7_u64;
+    let mut reopened = 0;
+    for round in 0..60 {
+        rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (subject, object) = (rng >> 33 & 3, rng >> 40 & 7);
+        let update = match rng >> 50 & 3 {
+            0 => format!("DELETE WHERE {{ <urn:{subject}> ?p ?o }}"),
+            _ => format!("INSERT DATA {{ <urn:{subject}> <urn:p> {object}, \"{round}\" }}"),
+        };
+        store.update(&update).unwrap();
+        store.flush().unwrap();
+        if round % 20 == 19 {
+            store.checkpoint().unwrap();
+        }
+        // A replica that was at an earlier checkpoint still reads all of it: its pages are those of its view.
+        let before = replica.len();
+        assert_eq!(replica.quads_for_pattern(None, None, None, None).count() as u64, before);
+        if !replica.advance(&vde.read_view()).unwrap() {
+            replica = open();
+            reopened += 1;
+        }
+        let all = |store: &TripleStore| {
+            let mut quads: Vec<_> = store
+                .quads_for_pattern(None, None, None, None)
+                .map(|quad| quad.unwrap().to_string())
+                .collect();
+            quads.sort();
+            quads
+        };
+        assert_eq!(all(&replica), all(&store), "round {round}");
+        assert_eq!(replica.len(), store.len());
+    }
+    assert_eq!(reopened, 3);
+    assert!(matches!(replica.update("INSERT DATA { <urn:s> <urn:p> 1 }"), Err(Error::ReadOnly)));
+    assert!(!store.advance(&vde.read_view()).unwrap(), "it is no store of a view");
+}
+
+/// A program in a folder in which a script stands for `triples-ship`.
+#[cfg(unix)]
+#[test]
+fn serving_with_shipping_calls_the_command_beside_it() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program = dir.path().join("triples");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_triples"), &program).unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(&program).current_dir(dir.path()).env("PATH", "").args(arguments).output().unwrap()
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let arguments = ["--json", "serve", "store.vde", "--ship", "file:///b", "--bind", "127.0.0.1:0"];
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cargo install vde-ship"), "{}", text(&output.stderr));
+
+    // Another process writes it: a file that this process had open for writing could not be run while another test
+    // starts a process.
+    let write = "printf '#!/bin/sh\necho \"$@\"\nexit 7\n' > triples-ship && chmod +x triples-ship";
+    let written = Command::new("sh").current_dir(dir.path()).args(["-c", write]).status().unwrap();
+    assert!(written.success());
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(text(&output.stdout), "serve store.vde --ship file:///b --bind 127.0.0.1:0\n");
+    for wrong in [&["--follow", "file:///b"][..], &["--ship", "file:///b", "--read-only"]] {
+        let output = run(&[&["serve", "store.vde"], wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}

@@ -1,9 +1,12 @@
 //! HTTP, for `SERVICE` and `LOAD`.
 
 use crate::documents::remote::{Remote, RemoteDocument};
+use crate::error::{Error, Result};
 use oxrdf::NamedNode;
 use std::fmt::Write;
+use std::fs;
 use std::io::{self, Read};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::http::Uri;
@@ -104,6 +107,33 @@ impl HttpClient {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The bearer token in a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read, [`Error::Unsupported`] if it has no token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("token");
+    /// std::fs::write(&path, "secret\n")?;
+    /// assert_eq!(triple_store::HttpClient::token_in(&path)?, "secret");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn token_in(path: &Path) -> Result<String> {
+        let read = fs::read_to_string(path);
+        let text = read.map_err(|source| Error::Io { name: path.display().to_string(), source })?;
+        let token = text.trim();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message =
+                format!("the token in {}: it must be one word of visible ASCII characters", path.display());
+            return Err(Error::Unsupported(message));
+        }
+        Ok(token.to_owned())
     }
 
     fn check(&self, target: &Uri) -> io::Result<()> {

@@ -14,9 +14,9 @@ use crate::engine::delta::{Delta, LATEST};
 use crate::engine::merge::Merger;
 use crate::engine::options::TripleStoreOptions;
 use crate::engine::view::{Layer, View};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::dictionary::Dictionary;
-use crate::storage::journal::{Journal, Manifest};
+use crate::storage::journal::{self, Journal, Manifest};
 use crate::storage::planted::{self, Bug};
 use crate::storage::record::{self, Record};
 use crate::storage::run::Run;
@@ -31,7 +31,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use stripe_lock::StripedMutex;
-use vde_store::StripeHasher;
+use vde_store::{ReadView, StripeHasher};
 
 /// An open store: its core and the thread that merges. Dropping it waits for that thread.
 #[derive(Debug)]
@@ -121,20 +121,24 @@ impl Core {
         let runs = Mutex::new(vec![Arc::downgrade(&run)]);
         let layers = vec![Layer { delta: Arc::clone(&delta), seq: LATEST }];
         let view = View { layers, base: run, rewritten: last };
-        journal.replay(manifest.last, |seq, bytes| {
-            let mut changes = record::decode(&dictionary, bytes)?;
-            view.keep_effective(&mut changes)?;
-            quads += net(&changes);
-            delta.apply(seq, &changes);
-            last = seq;
-            Ok(())
-        })?;
+        let mut names = BTreeMap::new();
+        if let Some(stored) = journal.view() {
+            journal::replay(&stored, manifest.last, |seq, bytes| {
+                let mut changes = record::decode(&dictionary, bytes)?;
+                view.keep_effective(&mut changes)?;
+                quads += net(&changes);
+                delta.apply(seq, &changes);
+                last = seq;
+                Ok(())
+            })?;
+            names = journal::namespaces(&stored)?;
+        }
         Ok(Self {
             dictionary,
             stripes,
             latest: ArcSwap::from_pointee(view),
             replacing: RwLock::new(()),
-            namespaces: Mutex::new(journal.namespaces()?),
+            namespaces: Mutex::new(names),
             commits: Commits::new(last, quads.max(0).cast_unsigned()),
             journal,
             manifest: Mutex::new(manifest),
@@ -145,6 +149,29 @@ impl Core {
             background: options.background,
             batch: options.batch(),
         })
+    }
+
+    /// Applies the commits that a later view of the vde-store has. Returns whether it could: only if this is the store
+    /// of a view, and no checkpoint was made in between.
+    pub(crate) fn advance(&self, later: &ReadView) -> Result<bool> {
+        let _one_at_a_time = self.manifest.lock();
+        if !self.journal.is_continued_by(later)? {
+            return Ok(false);
+        }
+        let latest = self.latest();
+        journal::replay(later, self.commits.watermark(), |seq, bytes| {
+            let mut changes = record::decode(&self.dictionary, bytes)?;
+            latest.keep_effective(&mut changes)?;
+            let begun = self.commits.begin()?;
+            if begun.seq != seq {
+                return Err(Error::Corrupt(format!("commit {} is missing", begun.seq)));
+            }
+            latest.layers[0].delta.apply(seq, &changes);
+            begun.publish(net(&changes));
+            Ok(())
+        })?;
+        *self.namespaces.lock() = journal::namespaces(later)?;
+        Ok(true)
     }
 
     /// Replaces the newest view by another view of the same quads.

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::faces::store::TripleStore;
 use crate::storage::journal::Journal;
 use std::path::Path;
-use vde_store::{Vde, VdeOptions};
+use vde_store::{ReadView, Vde, VdeOptions};
 
 impl TripleStoreOptions {
     /// Opens the store in this file. Creates the file if it does not exist, unless the store is opened read-only.
@@ -57,6 +57,22 @@ impl TripleStoreOptions {
         TripleStore::with_journal(&self, Journal::open(vde, self.durability, self.read_only, self.cache)?)
     }
 
+    /// Opens the store in a view of a vde-store, read-only: a replica, or a store as it was at one point in time. The
+    /// vde-store may be written to meanwhile. [`TripleStore::advance`] moves it on to a later view.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Examples
+    ///
+    /// See [`TripleStore::advance`].
+    pub fn open_view(mut self, view: &ReadView) -> Result<TripleStore> {
+        self.check()?;
+        self.read_only = true;
+        TripleStore::with_journal(&self, Journal::open_view(view, self.cache)?)
+    }
+
     /// Creates an empty store in memory.
     ///
     /// # Panics
@@ -72,5 +88,36 @@ impl TripleStoreOptions {
     pub fn in_memory(self) -> TripleStore {
         self.check().unwrap_or_else(|error| panic!("{error}"));
         TripleStore::with_empty_journal(&self)
+    }
+}
+
+impl TripleStore {
+    /// Applies what has been committed between the view of which this is the store and a later view of the same
+    /// vde-store. Returns whether it could. It cannot if a checkpoint was made in between, or if this is no store of a
+    /// view: open the later view then. Queries that run see each commit completely or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] or [`Error::Corrupt`] if the later view cannot be read. Open it then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::TripleStoreOptions;
+    ///
+    /// let vde = vde_store::Vde::in_memory()?;
+    /// let store = TripleStoreOptions::new().open_in(&vde)?;
+    /// let replica = TripleStoreOptions::new().open_view(&vde.read_view())?;
+    /// store.update("INSERT DATA { <urn:s> <urn:p> 1 }")?;
+    /// assert_eq!(replica.len(), 0);
+    /// assert!(replica.advance(&vde.read_view())?);
+    /// assert_eq!(replica.len(), 1);
+    ///
+    /// store.checkpoint()?;
+    /// assert!(!replica.advance(&vde.read_view())?);
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn advance(&self, later: &ReadView) -> Result<bool> {
+        self.engine.advance(later)
     }
 }

@@ -42,7 +42,7 @@ impl Failure {
     }
 
     /// The store accepts no more writes.
-    pub(super) fn unhealthy(error: &Error) -> Self {
+    pub(super) fn unhealthy(error: &dyn fmt::Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 
@@ -75,7 +75,9 @@ impl From<Error> for Failure {
             }
             Error::Remote { .. } => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
             Error::Cancelled => Self::timed_out(),
-            Error::Failed(_) | Error::ReadOnly => Self::unhealthy(&error),
+            Error::Failed(_) | Error::ReadOnly | Error::Storage(vde_store::Error::NotShipped { .. }) => {
+                Self::unhealthy(&error)
+            }
             Error::MemoryInUse(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with(header::RETRY_AFTER, "1")
             }

@@ -93,7 +93,7 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
 async fn read(shared: &Shared, parts: &Parts, target: Target) -> Result<Response, Failure> {
     let offers = if target == Target::Everything { DATASET } else { GRAPH };
     let (media_type, format) = choose(&parts.headers, offers)?;
-    let snapshot = shared.store.snapshot();
+    let snapshot = shared.store().snapshot();
     let slot = shared.slot(parts, shared.deadline())?;
     slot.respond(move |output| {
         output.media_type = media_type;
@@ -193,8 +193,7 @@ async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
     let deadline = shared.deadline();
     let reader = Reader::new(Incoming::receive(&parts.headers, body, shared, deadline).await?);
     let slot = shared.slot(parts, deadline)?;
-    let (store, cancellation, most) =
-        (shared.store.clone(), slot.cancellation(), shared.options.most_changes);
+    let (store, cancellation, most) = (shared.store(), slot.cancellation(), shared.options.most_changes);
     let work = move || {
         let existed = match &target {
             Target::Graph(graph) => store.snapshot().has_graph(graph.as_ref())?,
@@ -255,13 +254,13 @@ async fn patch(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
     if let Target::Graph(graph) = target {
         options = options.within(graph);
     }
-    let store = shared.store.clone();
+    let store = shared.store();
     slot.run(move || Ok(store.update_with(&text, &options)?)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn delete(shared: &Shared, parts: &Parts, target: Target) -> Result<Response, Failure> {
-    let store = shared.store.clone();
+    let store = shared.store();
     let slot = shared.slot(parts, shared.deadline())?;
     slot.run(move || match target {
         Target::Everything => Ok(store.remove_matching(None, None, None, None)?),

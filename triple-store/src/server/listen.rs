@@ -44,6 +44,25 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
+/// The store of a server, which can be replaced while the server runs.
+///
+/// # Examples
+///
+/// See [`Server::served`].
+#[derive(Clone, Debug)]
+pub struct Served(Arc<Shared>);
+
+impl Served {
+    /// Replaces the store. Requests that have begun keep the one before.
+    ///
+    /// # Examples
+    ///
+    /// See [`Server::served`].
+    pub fn replace(&self, store: TripleStore) {
+        self.0.store.store(Arc::new(store));
+    }
+}
+
 impl Server {
     /// Listens at an address. Connections wait until the server [runs](Self::run). Port 0 means any free port.
     ///
@@ -93,6 +112,26 @@ impl Server {
     /// See [`bind`](Self::bind).
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A handle by which the store can be replaced while the server runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use triple_store::TripleStore;
+    /// use triple_store::server::{Server, ServerOptions};
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let options = ServerOptions::new().read_only(true);
+    /// let server = Server::bind(TripleStore::in_memory(), "127.0.0.1:0".parse()?, options).await?;
+    /// server.served().replace(TripleStore::in_memory());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn served(&self) -> Served {
+        Served(Arc::clone(&self.shared))
     }
 
     /// Serves until `stop` completes. Then it accepts no more connections, closes idle ones, and waits 10 seconds for
@@ -154,7 +193,7 @@ impl Server {
         connections.shutdown().await;
         let all = u32::try_from(shared.options.concurrency).unwrap_or(u32::MAX);
         let _ = timeout(CANCELLED_GRACE_PERIOD, shared.slots.acquire_many(all)).await;
-        shared.store.flush()
+        shared.store().flush()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Counters for Prometheus.
 
 use super::Shared;
+use super::reports::{Read, Reports};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 /// The format that Prometheus asks for and that every version of it reads.
@@ -39,10 +41,12 @@ pub(super) struct Metrics {
     terms: Gauge,
     running: Gauge,
     pub(super) connections: Gauge,
+    /// The gauges of the program that serves the store, and how they are read.
+    others: Vec<(Gauge<f64, AtomicU64>, Read)>,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    pub(super) fn new(reports: &Reports) -> Self {
         let mut registry = Registry::with_prefix("triples");
         let requests = Family::default();
         // From 0.25 ms to one minute.
@@ -56,7 +60,13 @@ impl Default for Metrics {
         registry.register("terms", "Terms in the dictionary", terms.clone());
         registry.register("running", "Requests that are running", running.clone());
         registry.register("connections", "Open connections", connections.clone());
-        Self { registry, requests, durations, quads, terms, running, connections }
+        let others = reports.gauges.iter().map(|(name, help, read)| {
+            let gauge = Gauge::default();
+            registry.register(name.clone(), help.clone(), gauge.clone());
+            (gauge, read.clone())
+        });
+        let others = others.collect();
+        Self { registry, requests, durations, quads, terms, running, connections, others }
     }
 }
 
@@ -80,9 +90,12 @@ pub(super) async fn measure(State(shared): State<Arc<Shared>>, request: Request,
 
 /// `GET /metrics`.
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
-    let metrics = &shared.metrics;
-    metrics.quads.set(shared.store.len().cast_signed());
-    metrics.terms.set(shared.store.engine.dictionary.len().cast_signed());
+    let (metrics, store) = (&shared.metrics, shared.store());
+    metrics.quads.set(store.len().cast_signed());
+    metrics.terms.set(store.engine.dictionary.len().cast_signed());
+    for (gauge, read) in &metrics.others {
+        gauge.set(read.now());
+    }
     let running = shared.options.concurrency - shared.slots.available_permits();
     metrics.running.set(running.cast_signed() as i64);
     let mut exposition = String::new();

@@ -9,7 +9,7 @@
 //! | `/store` | GET, HEAD, PUT, POST, PATCH, DELETE | the graph that `?graph=IRI` or `?default` names; `?all` is all of them |
 //! | `/store/...` | the same | the graph whose IRI is this address |
 //! | `/prefixes` | GET | prefixes of the store and well-known ones, as Turtle |
-//! | `/health` | GET | 200 while the store accepts writes |
+//! | `/health` | GET | 200 while the store accepts writes, and [the report](ServerOptions::health) of the program that serves it |
 //! | `/metrics` | GET | counters, for Prometheus |
 //!
 //! Answers are in the syntax that `Accept` asks for. Several documents can be sent to `/store` in one request, as
@@ -50,6 +50,8 @@
 
 mod access;
 mod access_log;
+#[cfg(feature = "cli")]
+pub mod command;
 mod connections;
 mod failure;
 mod form;
@@ -62,15 +64,17 @@ mod negotiate;
 mod options;
 mod page;
 mod protocol;
+mod reports;
 mod sparql;
 mod work;
 
-pub use listen::Server;
+pub use listen::{Served, Server};
 pub use options::ServerOptions;
 
 use crate::faces::store::TripleStore;
 use crate::sparql::UpdateOptions;
 use crate::sparql::memory::Memory;
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -94,7 +98,7 @@ use work::{Slot, Threads};
 /// The state that all requests share.
 #[derive(Debug)]
 struct Shared {
-    store: TripleStore,
+    store: ArcSwap<TripleStore>,
     options: ServerOptions,
     slots: Arc<Semaphore>,
     threads: Threads,
@@ -107,7 +111,13 @@ impl Shared {
         let slots = Arc::new(Semaphore::new(options.concurrency));
         let threads = Threads::new(options.concurrency)?;
         let memory = Arc::new(Memory::new(options.query_memory));
-        Ok(Arc::new(Self { store, options, slots, threads, memory, metrics: Metrics::default() }))
+        let metrics = Metrics::new(&options.reports);
+        let store = ArcSwap::from_pointee(store);
+        Ok(Arc::new(Self { store, options, slots, threads, memory, metrics }))
+    }
+
+    fn store(&self) -> TripleStore {
+        TripleStore::clone(&self.store.load())
     }
 
     /// The deadline of a request that begins now.
@@ -194,9 +204,10 @@ fn cors(origin: &str) -> CorsLayer {
 }
 
 /// `GET /health`.
-async fn health(State(shared): State<Arc<Shared>>) -> Result<&'static str, Failure> {
-    shared.store.engine.commits.check().map_err(|error| Failure::unhealthy(&error))?;
-    Ok("ok\n")
+async fn health(State(shared): State<Arc<Shared>>) -> Result<String, Failure> {
+    shared.store().engine.commits.check().map_err(|error| Failure::unhealthy(&error))?;
+    let report = shared.options.reports.health().map_err(|wrong| Failure::unhealthy(&wrong))?;
+    Ok(format!("ok\n{report}"))
 }
 
 /// The address of a request, without its parameters, as the client wrote it.

@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::access_log::AccessLog;
+use super::reports::Reports;
 use crate::documents::remote::Remote;
 use axum::http::uri::Authority;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub struct ServerOptions {
     pub(super) page: Option<PathBuf>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) remote: Option<Arc<dyn Remote>>,
+    pub(super) reports: Reports,
 }
 
 impl Default for ServerOptions {
@@ -51,6 +53,7 @@ impl Default for ServerOptions {
             page: None,
             access_log: None,
             remote: None,
+            reports: Reports::default(),
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn router(folder: Option<&Path>) -> Router<Arc<Shared>> {
 async fn prefixes(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut prefixes: BTreeMap<_, _> =
         WELL_KNOWN.iter().map(|(prefix, iri)| ((*prefix).to_owned(), (*iri).to_owned())).collect();
-    prefixes.extend(shared.store.namespaces());
+    prefixes.extend(shared.store().namespaces());
     let mut document = String::new();
     for (prefix, iri) in prefixes {
         writeln!(document, "PREFIX {prefix}: <{iri}>").expect("writing to a string does not fail");

@@ -101,7 +101,7 @@ async fn query(
     if let Some(remote) = &shared.options.remote {
         options = options.remote(Arc::clone(remote));
     }
-    let store = shared.store.clone();
+    let store = shared.store();
     slot.respond(move |output| {
         if explains {
             output.media_type = "application/json";
@@ -137,7 +137,7 @@ async fn update(
     if let Some(dataset) = dataset {
         options = options.dataset(dataset.default, dataset.named);
     }
-    let store = shared.store.clone();
+    let store = shared.store();
     slot.run(move || Ok(store.update_with(&text, &options)?)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

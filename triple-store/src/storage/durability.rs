@@ -21,4 +21,9 @@ pub enum Durability {
     /// transactions, and only from the end. [`TripleStore::flush`](crate::TripleStore::flush) makes everything before
     /// it durable.
     Buffered,
+    /// Once it is synced, and whoever ships the store has reported that it is in the other place, too: see
+    /// [`Vde::shipping`](vde_store::Vde::shipping). Readers see it then, and not before. While the other place cannot be
+    /// reached, writes wait. If nobody ships the store, or the shipper ends, the write fails, and the store accepts no more
+    /// writes until it is opened again.
+    Shipped,
 }

@@ -21,7 +21,7 @@ use crate::storage::dictionary::block::{Block, NUMBERS};
 use crate::storage::dictionary::entries::MOST_TERMS;
 use crate::storage::durability::Durability;
 use crate::storage::order::Order;
-use crate::storage::pages::{LONG, PAGE, Pages, Slot, numbered, page_key};
+use crate::storage::pages::{LONG, PAGE, Pages, Slot, Source, numbered, page_key};
 use crate::storage::run::{Run, Sorted};
 use crate::terms::codec::{put_varint, varint};
 use crate::terms::quad::{Columns, Key, Seq};
@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
-use vde_store::Vde;
+use vde_store::{ReadView, Vde};
 
 const FORMAT: &[u8] = b"f";
 const MANIFEST: &[u8] = b"m";
@@ -45,8 +45,8 @@ const DELETED_AT_ONCE: usize = 4096;
 /// The durable side of a store.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// A handle whose writes return once they are logged, in the order of the calls.
-    vde: Option<Vde>,
+    /// Writes return once they are logged, in the order of the calls.
+    source: Option<Source>,
     pages: Arc<Pages>,
     durability: Durability,
     read_only: bool,
@@ -148,18 +148,34 @@ fn take_page(bytes: &mut &[u8], pages: &Pages) -> Option<u64> {
 impl Journal {
     pub(crate) fn in_memory() -> Self {
         let pages = Pages::new(None, 0);
-        Self { vde: None, pages, durability: Durability::Buffered, read_only: false }
+        Self { source: None, pages, durability: Durability::Buffered, read_only: false }
     }
 
     /// Whether the journal stores anything.
     pub(crate) fn is_kept(&self) -> bool {
-        self.vde.is_some()
+        self.source.is_some()
+    }
+
+    fn vde(&self) -> Option<&Vde> {
+        self.source.as_ref().and_then(Source::vde)
     }
 
     /// Opens a vde-store that has a triple store in it, or is empty. Up to `cache` bytes of chunks are kept in memory.
     pub(crate) fn open(vde: &Vde, durability: Durability, read_only: bool, cache: usize) -> Result<Self> {
         let vde = vde.with_durability(vde_store::Durability::Buffered);
-        match vde.get(FORMAT)? {
+        if !read_only && vde.list([]).next().is_none() {
+            vde.put(FORMAT, VERSION)?;
+        }
+        Self::of(Source::Store(vde), durability, read_only, cache)
+    }
+
+    /// Opens a view of a vde-store that has a triple store in it.
+    pub(crate) fn open_view(view: &ReadView, cache: usize) -> Result<Self> {
+        Self::of(Source::View(view.clone()), Durability::Buffered, true, cache)
+    }
+
+    fn of(source: Source, durability: Durability, read_only: bool, cache: usize) -> Result<Self> {
+        match source.view().get(FORMAT)? {
             Some(version) if version == VERSION.as_bytes() => {}
             Some(version) => {
                 return Err(Error::Unsupported(format!(
@@ -168,11 +184,10 @@ impl Journal {
                     String::from_utf8_lossy(&version)
                 )));
             }
-            None if !read_only && vde.list([]).next().is_none() => _ = vde.put(FORMAT, VERSION)?,
             None => return Err(Error::Corrupt("the file has other data than a triple store".into())),
         }
-        let pages = Pages::new(Some(vde.clone()), cache);
-        Ok(Self { vde: Some(vde), pages, durability, read_only })
+        let pages = Pages::new(Some(source.clone()), cache);
+        Ok(Self { source: Some(source), pages, durability, read_only })
     }
 
     /// # Errors
@@ -184,50 +199,38 @@ impl Journal {
 
     /// The last checkpoint, with its run and terms. Their pages are read when they are first used.
     pub(crate) fn restore(&self) -> Result<(Manifest, Run, Archive)> {
-        let stored = self.vde.as_ref().map_or(Ok(None), |vde| vde.get(MANIFEST))?;
-        let restored = match stored {
+        let restored = match self.stored_manifest()? {
             Some(bytes) => Manifest::decode(&bytes, &self.pages)
                 .ok_or_else(|| Error::Corrupt("the manifest can't be read".into()))?,
             None => (Manifest::default(), Run::empty(&self.pages), Archive::empty(&self.pages)),
         };
         // A load or a checkpoint that a crash interrupted has left pages with later numbers.
-        let last = self.vde.as_ref().and_then(|vde| vde.list([PAGE]).next_back()).transpose()?;
+        let last = self.view().and_then(|view| view.list([PAGE]).next_back()).transpose()?;
         if let Some(number) = last.as_ref().and_then(|entry| entry.key().get(1..)?.try_into().ok()) {
             self.pages.continue_at(self.pages.next().max(u64::from_be_bytes(number) + 1));
         }
         Ok(restored)
     }
 
-    /// Calls `replay` with the record of every commit since the checkpoint, in order.
-    pub(crate) fn replay(&self, last: Seq, mut replay: impl FnMut(Seq, &[u8]) -> Result<()>) -> Result<()> {
-        let Some(vde) = &self.vde else { return Ok(()) };
-        for entry in vde.range(commits(last + 1..=Seq::MAX)) {
-            let entry = entry?;
-            let number = entry.key().get(1..).and_then(|number| number.try_into().ok());
-            let number = number.ok_or_else(|| Error::Corrupt("a commit without a number".into()))?;
-            replay(Seq::from_be_bytes(number), &entry.value()?)?;
-        }
-        Ok(())
+    fn stored_manifest(&self) -> Result<Option<Vec<u8>>> {
+        self.view().map_or(Ok(None), |view| Ok(view.get(MANIFEST)?))
     }
 
-    /// The prefix table.
-    pub(crate) fn namespaces(&self) -> Result<BTreeMap<String, String>> {
-        let Some(vde) = &self.vde else { return Ok(BTreeMap::new()) };
-        let text = |bytes: &[u8]| {
-            String::from_utf8(bytes.to_vec())
-                .map_err(|_| Error::Corrupt("a namespace is not valid text".into()))
-        };
-        let entries = vde.list([NAMESPACE]).map(|entry| {
-            let entry = entry?;
-            Ok((text(&entry.key()[1..])?, text(&entry.value()?)?))
-        });
-        entries.collect()
+    /// What is stored now. A store in memory has none.
+    pub(crate) fn view(&self) -> Option<ReadView> {
+        self.source.as_ref().map(Source::view)
+    }
+
+    /// Whether this is the journal of a view, and a later view has the same checkpoint.
+    pub(crate) fn is_continued_by(&self, later: &ReadView) -> Result<bool> {
+        let is_view = matches!(self.source, Some(Source::View(_)));
+        Ok(is_view && self.stored_manifest()? == later.get(MANIFEST)?)
     }
 
     /// Stores or removes an entry of the prefix table.
     pub(crate) fn set_namespace(&self, prefix: &str, iri: Option<&str>) -> Result<()> {
         self.check_writable()?;
-        let Some(vde) = &self.vde else { return Ok(()) };
+        let Some(vde) = self.vde() else { return Ok(()) };
         let key = [&[NAMESPACE], prefix.as_bytes()].concat();
         match iri {
             Some(iri) => _ = vde.put(key, iri)?,
@@ -238,8 +241,10 @@ impl Journal {
 
     /// Copies the store to a new file.
     pub(crate) fn backup(&self, path: &Path) -> Result<()> {
-        let Some(vde) = &self.vde else {
-            return Err(Error::Unsupported("a store in memory can't be backed up; dump it instead".into()));
+        let Some(vde) = self.vde() else {
+            return Err(Error::Unsupported(
+                "a store in memory or of a view can't be backed up; dump it instead".into(),
+            ));
         };
         self.flush()?;
         vde.backup(path)?;
@@ -249,7 +254,7 @@ impl Journal {
     /// Logs a commit after all earlier ones. If it survives a crash, they do too. This does not wait for the disk, so
     /// the caller may hold stripes.
     pub(crate) fn append(&self, seq: Seq, record: &[u8]) -> Result<()> {
-        if let Some(vde) = &self.vde {
+        if let Some(vde) = self.vde() {
             vde.put(commit_key(seq), record)?;
         }
         Ok(())
@@ -261,12 +266,16 @@ impl Journal {
         match self.durability {
             Durability::Sync => self.flush(),
             Durability::Buffered => Ok(()),
+            Durability::Shipped => match self.vde() {
+                Some(vde) => Ok(vde.with_durability(vde_store::Durability::Shipped).flush()?),
+                None => Ok(()),
+            },
         }
     }
 
     /// Waits until everything logged before is durable.
     pub(crate) fn flush(&self) -> Result<()> {
-        if let Some(vde) = self.vde.as_ref().filter(|_| !self.read_only) {
+        if let Some(vde) = self.vde().filter(|_| !self.read_only) {
             vde.flush()?;
         }
         Ok(())
@@ -282,7 +291,7 @@ impl Journal {
         terms: &Archive,
         commit: Option<(Seq, &[u8])>,
     ) -> Result<()> {
-        let Some(vde) = &self.vde else { return Ok(()) };
+        let Some(vde) = self.vde() else { return Ok(()) };
         let mut batch = vde.batch();
         batch.put(MANIFEST, manifest.encode(run, terms));
         if let Some((seq, record)) = commit {
@@ -299,11 +308,11 @@ impl Journal {
 
     /// Returns free space to the file system. Returns how many bytes it got.
     pub(crate) fn give_back(&self) -> Result<u64> {
-        self.vde.as_ref().map_or(Ok(0), |vde| Ok(vde.compact()?))
+        self.vde().map_or(Ok(0), |vde| Ok(vde.compact()?))
     }
 
     fn delete<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<()> {
-        let Some(vde) = &self.vde else { return Ok(()) };
+        let Some(vde) = self.vde() else { return Ok(()) };
         for keys in keys.chunks(DELETED_AT_ONCE) {
             let mut batch = vde.batch();
             for key in keys {
@@ -317,7 +326,7 @@ impl Journal {
     /// Deletes data that the checkpoint replaces, but for the pages in use, and the pages of loads and checkpoints that were
     /// interrupted.
     pub(crate) fn clean(&self, manifest: Manifest, in_use: impl Iterator<Item = u64>) -> Result<()> {
-        let Some(vde) = &self.vde else { return Ok(()) };
+        let Some(vde) = self.vde() else { return Ok(()) };
         let held = page_key(self.pages.held());
         let in_use: HashSet<_> = in_use.map(page_key).collect();
         let commits = vde.range(commits(0..=manifest.last));
@@ -329,6 +338,33 @@ impl Journal {
             .collect::<vde_store::Result<_>>()?;
         self.delete(&keys)
     }
+}
+
+/// Calls `replay` with the record of every commit in `view` after the commit `last`, in order.
+pub(crate) fn replay(
+    view: &ReadView,
+    last: Seq,
+    mut replay: impl FnMut(Seq, &[u8]) -> Result<()>,
+) -> Result<()> {
+    for entry in view.range(commits(last + 1..=Seq::MAX)) {
+        let entry = entry?;
+        let number = entry.key().get(1..).and_then(|number| number.try_into().ok());
+        let number = number.ok_or_else(|| Error::Corrupt("a commit without a number".into()))?;
+        replay(Seq::from_be_bytes(number), &entry.value()?)?;
+    }
+    Ok(())
+}
+
+/// The prefix table in `view`.
+pub(crate) fn namespaces(view: &ReadView) -> Result<BTreeMap<String, String>> {
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).map_err(|_| Error::Corrupt("a namespace is not valid text".into()))
+    };
+    let entries = view.list([NAMESPACE]).map(|entry| {
+        let entry = entry?;
+        Ok((text(&entry.key()[1..])?, text(&entry.value()?)?))
+    });
+    entries.collect()
 }
 
 fn commit_key(seq: Seq) -> [u8; 9] {

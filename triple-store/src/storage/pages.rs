@@ -13,7 +13,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use vde_store::{Value, Vde};
+use vde_store::{ReadView, Value, Vde};
 
 /// The first byte of the key of a page.
 pub(crate) const PAGE: u8 = b'p';
@@ -45,11 +45,45 @@ pub(crate) trait Page: Send + Sync + Sized + 'static {
     fn decode(bytes: &[u8], known: bool) -> Result<Self>;
 }
 
+/// What a store is kept in.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A vde-store. Writes return once they are logged.
+    Store(Vde),
+    /// A vde-store as it was at one point in time.
+    View(ReadView),
+}
+
+impl Source {
+    /// The vde-store to write to. A view has none.
+    pub(crate) fn vde(&self) -> Option<&Vde> {
+        match self {
+            Self::Store(vde) => Some(vde),
+            Self::View(_) => None,
+        }
+    }
+
+    /// The vde-store as it is now.
+    pub(crate) fn view(&self) -> ReadView {
+        match self {
+            Self::Store(vde) => vde.read_view(),
+            Self::View(view) => view.clone(),
+        }
+    }
+
+    fn value(&self, key: [u8; 9]) -> Result<Option<Value>> {
+        Ok(match self {
+            Self::Store(vde) => vde.value(key)?,
+            Self::View(view) => view.value(key)?,
+        })
+    }
+}
+
 /// The pages of one store.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// Writes return once they are logged. A store in memory has none.
-    vde: Option<Vde>,
+    /// A store in memory has none.
+    source: Option<Source>,
     /// The number of the next page. A number is never used again.
     next: AtomicU64,
     cache: Mutex<Cache>,
@@ -154,9 +188,13 @@ impl<P: Page> Deref for InMemory<P> {
 
 impl Pages {
     /// The pages of a store in memory, or those in a vde-store, of which up to `most` bytes are kept in memory.
-    pub(crate) fn new(vde: Option<Vde>, most: usize) -> Arc<Self> {
+    pub(crate) fn new(source: Option<Source>, most: usize) -> Arc<Self> {
         let (cache, holds) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { vde, next: AtomicU64::new(0), cache, most, holds })
+        Arc::new(Self { source, next: AtomicU64::new(0), cache, most, holds })
+    }
+
+    fn vde(&self) -> Option<&Vde> {
+        self.source.as_ref().and_then(Source::vde)
     }
 
     /// The number of the next page.
@@ -186,7 +224,7 @@ impl Pages {
 
     /// Stores a page. Nothing on disk refers to it before the next manifest does.
     pub(crate) fn keep<P: Page>(&self, page: P) -> Result<Arc<Slot<P>>> {
-        let number = match &self.vde {
+        let number = match self.vde() {
             Some(vde) => {
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
                 vde.put(page_key(number), page.encode())?;
@@ -224,8 +262,10 @@ impl Pages {
     #[cold]
     fn read<P: Page>(&self, slot: &Arc<Slot<P>>, end: Option<P::Key>) -> Result<InMemory<P>> {
         let wrong = |what| Error::Corrupt(format!("page {:?} {what}", slot.number));
-        let (Some(vde), Some(number)) = (&self.vde, slot.number) else { return Err(wrong("is nowhere")) };
-        let bytes = vde.value(page_key(number))?.ok_or_else(|| wrong("is missing"))?;
+        let (Some(source), Some(number)) = (&self.source, slot.number) else {
+            return Err(wrong("is nowhere"));
+        };
+        let bytes = source.value(page_key(number))?.ok_or_else(|| wrong("is missing"))?;
         let page = P::decode(&bytes, slot.checked.load(Ordering::Relaxed))?;
         if page.first() != slot.first || page.len() != slot.items {
             return Err(wrong("is another one"));
@@ -265,7 +305,7 @@ impl Pages {
 
     /// Stores the bytes of a long term.
     pub(crate) fn put_long(&self, number: u64, bytes: &[u8]) -> Result<()> {
-        if let Some(vde) = &self.vde {
+        if let Some(vde) = self.vde() {
             vde.put(numbered(LONG, number), bytes)?;
         }
         Ok(())
@@ -273,7 +313,7 @@ impl Pages {
 
     /// The stored bytes of a long term. They are in no cache.
     pub(crate) fn long(&self, number: u64) -> Result<Option<Value>> {
-        self.vde.as_ref().map_or(Ok(None), |vde| Ok(vde.value(numbered(LONG, number))?))
+        self.source.as_ref().map_or(Ok(None), |source| source.value(numbered(LONG, number)))
     }
 
     /// The bytes of the cache that are in use.
@@ -307,7 +347,8 @@ mod tests {
     const SLOTS: u64 = 40;
 
     fn stored(most: usize) -> (Arc<Pages>, Slots) {
-        let pages = Pages::new(Some(VdeOptions::new().background(false).in_memory().unwrap()), most);
+        let pages =
+            Pages::new(Some(Source::Store(VdeOptions::new().background(false).in_memory().unwrap())), most);
         let slot = |number: u64| {
             let mut writer = Writer::new(100, 16);
             (0..100).for_each(|n| writer.push([number, n, n]));

@@ -1,6 +1,8 @@
 //! SPARQL 1.1 Protocol: operations, datasets, syntaxes of results, and permission to write.
 
 use crate::client::{Running, encode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use triple_store::server::ServerOptions;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -252,6 +254,27 @@ fn increments_over_http_are_exact() {
         }
     });
     assert_eq!(server.query("SELECT ?n { <urn:counter> <urn:value> ?n }"), "n\r\n400\r\n");
+}
+
+#[test]
+fn a_program_adds_its_gauges_and_its_report() {
+    let healthy = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&healthy);
+    let report = move || {
+        if asked.load(Ordering::Relaxed) {
+            Ok("all is well\n".to_owned())
+        } else {
+            Err("all is lost".to_owned())
+        }
+    };
+    let options =
+        ServerOptions::new().gauge("room_celsius", "Temperature of the room", || 21.5).health(report);
+    let server = Running::new(options);
+    assert_eq!(server.get("/health", &[]).body, "ok\nall is well\n");
+    assert!(server.get("/metrics", &[]).body.contains("triples_room_celsius 21.5\n"));
+    healthy.store(false, Ordering::Relaxed);
+    let answer = server.get("/health", &[]);
+    assert_eq!((answer.status, answer.body.as_str()), (503, "all is lost\n"));
 }
 
 #[test]

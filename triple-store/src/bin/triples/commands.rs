@@ -46,17 +46,6 @@ pub(crate) fn iri(text: &str) -> Result<NamedNode> {
     NamedNode::new(text).map_err(|error| Error::Unsupported(format!("the IRI {text}: {error}")))
 }
 
-/// The bearer token in a file.
-pub(crate) fn token(path: &Path) -> Result<String> {
-    let token = fs::read_to_string(path).map_err(|source| io_error(path, source))?.trim().to_owned();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message =
-            format!("the token in {}: it must be one word of visible ASCII characters", path.display());
-        return Err(Error::Unsupported(message));
-    }
-    Ok(token)
-}
-
 /// Writes a line to the standard output.
 pub(crate) fn write_line(line: &str) -> Result<()> {
     writeln!(io::stdout(), "{line}").map_err(output_error)

@@ -5,6 +5,8 @@ mod commands;
 mod over_http;
 #[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "server")]
+mod shipping;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -42,7 +44,7 @@ enum Command {
     /// Every client that can reach the server may read, and without a token also write. So an address that other
     /// machines can reach requires --token-file or --read-only.
     #[cfg(feature = "server")]
-    Serve(serve::Arguments),
+    Serve(triple_store::server::command::Arguments),
     /// Count quads, terms, graphs and bytes.
     Stats {
         /// The file of the store.
@@ -89,7 +91,7 @@ fn main() -> ExitCode {
         Command::Update(arguments) => commands::update(arguments, json),
         Command::Dump(arguments) => commands::dump(arguments),
         #[cfg(feature = "server")]
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Stats { store } => commands::stats(&store, json),
         Command::Checkpoint { store } => commands::checkpoint(&store),
         Command::Compact { store } => commands::compact(&store, json),

@@ -1,12 +1,12 @@
 //! Commands on a running server, whose address is given in place of the file of the store.
 
-use crate::commands::{io_error, iri, is_stdin, output_error, token};
+use crate::commands::{io_error, iri, is_stdin, output_error};
 use oxrdf::NamedNode;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
-use triple_store::{Error, QueryResultsFormat, RdfFormat, Result, ResultFormat};
+use triple_store::{Error, HttpClient, QueryResultsFormat, RdfFormat, Result, ResultFormat};
 use ureq::http::Response;
 use ureq::{Agent, Body, SendBody};
 
@@ -41,7 +41,7 @@ impl Server {
             .timeout_global(timeout)
             .user_agent(concat!("triples/", env!("CARGO_PKG_VERSION")))
             .build();
-        let token = token_file.map(token).transpose()?;
+        let token = token_file.map(HttpClient::token_in).transpose()?;
         Ok(Some(Self { agent: agent.into(), address: address.trim_end_matches('/').to_owned(), token }))
     }
 

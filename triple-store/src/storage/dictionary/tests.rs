@@ -1,7 +1,7 @@
 //! Tests of the dictionary, in memory and on disk.
 
 use super::*;
-use crate::storage::pages::Pages;
+use crate::storage::pages::{Pages, Source};
 use oxrdf::vocab::xsd;
 use oxrdf::{BaseDirection, BlankNode, Literal, NamedNode, Term, Triple};
 
@@ -80,7 +80,7 @@ fn threads_that_intern_the_same_terms_agree() {
 }
 fn stored() -> Dictionary {
     let vde = vde_store::VdeOptions::new().background(false).in_memory().unwrap();
-    Dictionary::new(Archive::empty(&Pages::new(Some(vde), 0)), 0)
+    Dictionary::new(Archive::empty(&Pages::new(Some(Source::Store(vde)), 0)), 0)
 }
 
 /// What a checkpoint does with the dictionary.
