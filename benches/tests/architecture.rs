@@ -102,12 +102,17 @@ fn the_distributed_locks_know_no_store() {
 #[test]
 fn one_module_of_the_shipper_calls_object_stores() {
     let needs = &dependencies()["vde-ship"];
-    for unknown in ["stripe-lock", "triple-store"] {
-        assert!(!needs.contains(unknown), "vde-ship must not depend on {unknown}");
-    }
+    assert!(!needs.contains("stripe-lock"), "vde-ship must not depend on stripe-lock");
     assert!(needs.contains("vde-store"));
+    let package = members().into_iter().find(|package| text(&package["name"]) == "vde-ship");
+    let package = package.expect("it is a member");
+    let server = package["dependencies"].as_array().expect("there is a list").iter();
+    let mut server = server.filter(|dependency| text(&dependency["name"]) == "triple-store");
+    assert!(server.all(|dependency| dependency["optional"] == true), "the library needs no triple store");
     for path in sources(&root().join("vde-ship/src")) {
         let code = fs::read_to_string(&path).expect("a source is text");
+        let is_server = path.ends_with("bin/triples-ship.rs");
+        assert!(is_server || !code.contains("triple_store"), "{} knows triple-store", path.display());
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
         let calls =
             lines.filter(|line| line.contains("object_store::") && !line.contains("object_store::Error"));

@@ -1,14 +1,17 @@
 //! What shipping costs the writers: 16 threads put durable values of 1 KiB, in turns without and with a shipper.
 //!
-//! `overhead STORE_FOLDER BUCKET_FOLDER [SECONDS] [ROUNDS]`. It prints puts/s of each round, the medians with their
-//! ratio, and the longest lag.
+//! `overhead STORE_FOLDER BUCKET_FOLDER [SECONDS] [ROUNDS] [CHUNK_MIB] [INTERVAL_MS] [unsynced]`. It prints puts/s of each
+//! round, the medians with their ratio, and the longest lag. With `unsynced`, objects are not synced, to see what that
+//! costs.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vde_ship::{Bucket, Error, Shipper};
+use object_store::local::LocalFileSystem;
+use vde_ship::{Bucket, Error, ShipOptions};
 use vde_store::Vde;
 
 const WRITERS: u64 = 16;
@@ -56,6 +59,10 @@ fn main() -> Result<(), Error> {
     let (store_folder, bucket_folder) = (next(&default), next(&default));
     let seconds: u64 = next("2").parse().unwrap_or(2);
     let rounds: usize = next("3").parse().unwrap_or(3);
+    let chunk: usize = next("4").parse().unwrap_or(4);
+    let interval = Duration::from_millis(next("1000").parse().unwrap_or(1000));
+    let is_synced = next("synced") == "synced";
+    let options = ShipOptions::new().chunk_bytes(chunk << 20).interval(interval);
     let path = Path::new(&store_folder).join(format!("overhead-{}.vde", std::process::id()));
     let folder = Path::new(&bucket_folder).join(format!("overhead-{}", std::process::id()));
     let store = Vde::create(&path)?;
@@ -67,8 +74,12 @@ fn main() -> Result<(), Error> {
     let (mut lag, mut bytes) = (Duration::ZERO, 0);
     for round in 0..rounds {
         let alone = puts(&store, time, || {});
-        let bucket = Bucket::open(&format!("file://{}", folder.display()))?;
-        let shipper = runtime.block_on(Shipper::new(&store, bucket))?;
+        let mut bucket = Bucket::open(&format!("file://{}", folder.display()))?;
+        if !is_synced {
+            let objects = LocalFileSystem::new_with_prefix(&folder).unwrap_or_else(|e| panic!("{e}"));
+            bucket = Bucket::new(Arc::new(objects), "");
+        }
+        let shipper = runtime.block_on(options.clone().start(&store, bucket))?;
         // The base is not counted.
         runtime.block_on(shipper.wait(store.durable()))?;
         let beside = puts(&store, time, || {

@@ -23,7 +23,7 @@
 //! | you want | take |
 //! |---|---|
 //! | to ship a store that this process writes | [`Shipper`], [`ShipOptions`] |
-//! | a write to return only when it is in two places | [`Shipper::wait`] |
+//! | a write to return only when it is in two places | [`Shipper::wait`], [`Durability::Shipped`](vde_store::Durability::Shipped) |
 //! | to know what would be lost | [`Shipper::lag`] |
 //! | the store back, as it was at some point | [`restore()`] |
 //! | a replica to read from, or to take over | [`Follower`] |
@@ -36,7 +36,7 @@
 //!   store, as long as the object store keeps what it has acknowledged and lists it at once.
 //! - A restored store and a follower have exactly the writes up to some version. Batches are whole.
 //! - Of two shippers, the one that starts later wins. The other one's next upload fails with [`Error::Fenced`].
-//! - Writers never wait for the shipper, and an outage of the object store takes bounded memory and no disk space.
+//! - Writers never wait for the shipper, unless they ask for it, and an outage of the object store takes bounded memory and no disk space.
 //!
 //! # What is lost
 //!
@@ -45,7 +45,8 @@
 //!
 //! # Features
 //!
-//! `cli` (default): the command `vde-ship`; turn the default features off if you need only the library. `aws`, `gcp`,
+//! `cli` (default): the command `vde-ship`; turn the default features off if you need only the library. `triples`: the
+//! command `triples-ship`, a server of a triple store that is shipped, or of a replica. `aws`, `gcp`,
 //! `azure`: URLs of these services; they need a C compiler to build. `testing`: planted bugs, for tests.
 //!
 //! # When not to use it

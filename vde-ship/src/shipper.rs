@@ -73,9 +73,18 @@ struct Wishes {
     news: Notify,
 }
 
+impl Wishes {
+    fn want(&self, version: u64) {
+        self.wanted.fetch_max(version, Ordering::SeqCst);
+        self.news.notify_one();
+    }
+}
+
 /// Ships a store to an object store: every change, shortly after it has become durable. The work is done by a task of
 /// the tokio runtime in which the shipper was started. Dropping the shipper ends the task, and what is not shipped yet
 /// waits for the next shipper; [`close`](Self::close) ships it first.
+///
+/// Writes through a handle with [`Durability::Shipped`](vde_store::Durability::Shipped) wait for it.
 ///
 /// The shipper holds a handle of the store, so end it before you close the store.
 ///
@@ -123,7 +132,9 @@ impl Shipper {
     pub(crate) async fn start(store: &Vde, bucket: Bucket, options: ShipOptions) -> Result<Self> {
         let wishes: Arc<Wishes> = Arc::default();
         let (told, state) = watch::channel(State::default());
-        let mut task = Task::new(store.clone(), bucket, options, wishes.clone(), told);
+        let asked = wishes.clone();
+        let shipping = store.shipping(move |version| asked.want(version));
+        let mut task = Task::new(store.clone(), bucket, options, wishes.clone(), told, shipping);
         task.begin(false).await?;
         let task = tokio::spawn(task.run());
         Ok(Self { store: store.clone(), wishes, state, task: Some(task) })
@@ -165,8 +176,7 @@ impl Shipper {
     ///
     /// See [`Shipper`].
     pub async fn wait(&self, version: u64) -> Result<()> {
-        self.wishes.wanted.fetch_max(version, Ordering::SeqCst);
-        self.wishes.news.notify_one();
+        self.wishes.want(version);
         let mut state = self.state.clone();
         let reached = state.wait_for(|state| state.shipped >= version || state.ended.is_some()).await;
         let state = reached.map_err(|_| Error::Closed)?;
@@ -206,6 +216,22 @@ impl Shipper {
     pub fn error(&self) -> Option<Error> {
         let state = self.state.borrow();
         state.ended.clone().or_else(|| state.failed.clone())
+    }
+
+    /// Whether the shipper has ended, because of [`error`](Self::error): nothing more is shipped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let objects = std::sync::Arc::new(object_store::memory::InMemory::new());
+    /// # let store = vde_store::Vde::in_memory()?;
+    /// let shipper = vde_ship::Shipper::new(&store, vde_ship::Bucket::new(objects, "")).await?;
+    /// assert!(!shipper.is_ended());
+    /// # Ok(()) }
+    /// ```
+    pub fn is_ended(&self) -> bool {
+        self.state.borrow().ended.is_some()
     }
 
     /// How many parts and how many bases were uploaded.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use common::{Flaky, Model, contents, quick, restored, small};
 use fastrand::Rng;
 use vde_ship::{Bug, Error, Follower, Point, ShipOptions, ship_once, verify};
-use vde_store::{Vde, VdeOptions};
+use vde_store::{Durability, Vde, VdeOptions};
 
 /// A long time for what should happen at once.
 const LONG: Duration = Duration::from_secs(20);
@@ -230,6 +230,90 @@ async fn a_shipper_that_forgot_changes_does_not_take_over_again() {
     flaky.go_away(false);
     assert!(matches!(shipper.wait(first.durable()).await, Err(Error::Fenced { .. })));
     later.wait(second.put("k", "later").unwrap()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_waits_for_the_shipper_is_shipped() {
+    for bug in [None, Some(Bug::TellEarly)] {
+        let flaky = Flaky::new(1);
+        let store = small().in_memory().unwrap();
+        let options = bug.map_or_else(quick, |bug| quick().plant(bug));
+        let shipper = options.start(&store, flaky.bucket()).await.unwrap();
+        let waiting = store.with_durability(Durability::Shipped).to_async();
+        waiting.put("first", "v").await.unwrap();
+        flaky.fail_percent(30);
+        let mut kept = true;
+        for i in 0..20 {
+            waiting.put(format!("key {i}"), "v").await.unwrap();
+            let (_, found, _) = restored(&flaky.steady(), Point::Newest).await.unwrap();
+            kept &= found == contents(&store.read_view());
+        }
+        assert_eq!(kept, bug.is_none(), "the planted bug is found, and nothing else");
+        if bug.is_some() {
+            continue;
+        }
+
+        // During an outage it waits.
+        flaky.go_away(true);
+        let put = tokio::time::timeout(Duration::from_millis(30), waiting.put("late", "v")).await;
+        assert!(put.is_err());
+        flaky.go_away(false);
+        waiting.flush().await.unwrap();
+        assert!(restored(&flaky.steady(), Point::Newest).await.unwrap().1.contains_key(&b"late"[..]));
+
+        // Another shipper takes over.
+        let other = small().in_memory().unwrap();
+        let later = quick().start(&other, flaky.steady()).await.unwrap();
+        let refused = waiting.put("after", "v").await;
+        let Err(vde_store::Error::NotShipped { cause: Some(cause) }) = refused else { panic!("{refused:?}") };
+        assert!(matches!(cause.downcast_ref(), Some(Error::Fenced { .. })), "{cause}");
+        assert!(store.contains("after").unwrap());
+        drop((later, shipper));
+        let refused = store.with_durability(Durability::Shipped).put("at the end", "v");
+        assert!(matches!(refused, Err(vde_store::Error::NotShipped { .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_object_store_delays_no_writer() {
+    let flaky = Flaky::new(1);
+    let store = small().in_memory().unwrap();
+    let shipper = quick().start(&store, flaky.bucket()).await.unwrap();
+    shipper.wait(store.put("before", "v").unwrap()).await.unwrap();
+    flaky.stick_at(1);
+    let mut last = 0;
+    for i in 0..200 {
+        last = store.put(format!("key {}", i % 20), "v").unwrap();
+        if i % 50 == 0 {
+            store.checkpoint().unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    assert!(flaky.calls() > 0, "a call is stuck");
+    assert_eq!(store.durable(), last);
+    assert!(shipper.lag().writes > 0 && shipper.shipped() < last);
+    flaky.stick_at(0);
+    tokio::time::timeout(Duration::from_mins(5), shipper.wait(last)).await.unwrap().unwrap();
+    assert_eq!(restored(&flaky.steady(), Point::Newest).await.unwrap().1, contents(&store.read_view()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_store_is_shipped_to_two_places() {
+    let (near, far, mut rng, mut model) = (Flaky::new(1), Flaky::new(2), Rng::with_seed(3), Model::default());
+    let store = small().in_memory().unwrap();
+    let to_near = quick().start(&store, near.bucket()).await.unwrap();
+    let to_far = quick().start(&store, far.bucket()).await.unwrap();
+    for round in 0..20 {
+        far.go_away(round % 5 == 3);
+        model.write(&store, &mut rng);
+        to_near.wait(store.durable()).await.unwrap();
+    }
+    far.go_away(false);
+    to_far.wait(store.durable()).await.unwrap();
+    assert!(to_near.shipped() >= store.durable());
+    for place in [near, far] {
+        assert_eq!(restored(&place.steady(), Point::Newest).await.unwrap().1, contents(&store.read_view()));
+    }
 }
 
 fn of_follower(follower: &Follower) -> common::Contents {

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use vde_store::{ReadView, Vde, Watch};
+use vde_store::{ReadView, Shipping, Vde, Watch};
 
 use super::history::{Begun, Put, begin, put_base, put_entry, random};
 use super::options::{Bug, ShipOptions};
@@ -53,6 +53,8 @@ pub(super) struct Task {
     options: ShipOptions,
     wishes: Arc<Wishes>,
     told: watch::Sender<State>,
+    /// Tells the store. `None` once it was told the end.
+    shipping: Option<Shipping>,
     writer: [u8; 16],
     end: End,
     /// `None` while it is lost.
@@ -103,6 +105,7 @@ impl Task {
         options: ShipOptions,
         wishes: Arc<Wishes>,
         told: watch::Sender<State>,
+        shipping: Shipping,
     ) -> Self {
         Self {
             store,
@@ -110,6 +113,7 @@ impl Task {
             options,
             wishes,
             told,
+            shipping: Some(shipping),
             writer: random(),
             end: End::default(),
             watch: None,
@@ -148,6 +152,9 @@ impl Task {
     pub(super) async fn run(mut self) -> Result<()> {
         let ended = self.ship().await;
         let error = ended.as_ref().err().cloned().unwrap_or(Error::Closed);
+        if let Some(shipping) = self.shipping.take() {
+            shipping.end(error.clone());
+        }
         self.told.send_modify(|state| state.ended = Some(error));
         ended
     }
@@ -356,5 +363,8 @@ impl Task {
             let is_behind = !is_current || self.base.is_none();
             state.since = if is_behind { state.since.or_else(|| Some(Instant::now())) } else { None };
         });
+        if let Some(shipping) = &self.shipping {
+            shipping.advance(self.told.borrow().shipped);
+        }
     }
 }
