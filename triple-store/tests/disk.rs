@@ -142,6 +142,79 @@ fn a_wrong_byte_anywhere_gives_no_wrong_answer() {
     assert!(refused > 0 && wrong_later > 0, "{refused} refused, {wrong_later} errors after opening");
 }
 
+/// Damages each of the nine pages of a store. Returns how many of the stores are refused, how many give all answers, and how
+/// many are repaired.
+fn damage_each_page(has_recent_quads: bool) -> (u32, u32, u32) {
+    let (mut refused, mut right, mut repaired) = (0, 0, 0);
+    for damaged in 0..9 {
+        let vde = Vde::in_memory().unwrap();
+        let store = open(&vde, 0).unwrap();
+        store.extend(quads()).unwrap();
+        store.checkpoint().unwrap();
+        if has_recent_quads {
+            store.insert(&Quad::new(node("s1"), node("p1"), node("recent"), node("g1"))).unwrap();
+        }
+        let expected: Vec<_> = answers(&store).into_iter().map(Result::unwrap).collect();
+        drop(store);
+        let pages: Vec<_> = vde.list("p").map(|entry| entry.unwrap().into_key()).collect();
+        assert_eq!(pages.len(), 9);
+        vde.put(&pages[damaged], "damage").unwrap();
+
+        let Ok(store) = open(&vde, 0) else {
+            refused += 1;
+            continue;
+        };
+        let found: Vec<_> = answers(&store).into_iter().map(Result::ok).collect();
+        let agree =
+            |(found, expected): (&Option<String>, &String)| found.as_ref().is_none_or(|f| f == expected);
+        assert!(found.iter().zip(&expected).all(agree));
+        right += u32::from(found.iter().all(Option::is_some));
+        assert!(!store.verify().unwrap().problems.is_empty());
+        if store.repair().unwrap() {
+            repaired += 1;
+            for store in [&store, &open(&vde, 0).unwrap()] {
+                assert_eq!(answers(store).into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected);
+                assert_eq!(store.verify().unwrap().problems, [""; 0]);
+                assert!(!store.repair().unwrap());
+            }
+            assert!(store.remove(&quads().next().unwrap()).unwrap());
+            store.checkpoint().unwrap();
+            assert_eq!(store.verify().unwrap().problems, [""; 0]);
+        }
+    }
+    (refused, right, repaired)
+}
+
+/// A damaged chunk of quads is answered from another order, and written again by a repair. So is the index of terms. A block of
+/// terms is stored once.
+#[test]
+fn a_damaged_page_is_repaired_from_the_others() {
+    assert_eq!(damage_each_page(false), (0, 7, 8));
+}
+
+/// Recent quads are read from their records when the store is opened, and then both the index and the block are needed.
+#[test]
+fn a_damaged_order_does_not_prevent_opening() {
+    assert_eq!(damage_each_page(true), (2, 7, 7));
+}
+
+/// A quad that can be read in no order is lost. A repair says so, and changes nothing.
+#[test]
+fn a_repair_that_would_lose_quads_is_refused() {
+    let vde = Vde::in_memory().unwrap();
+    let store = open(&vde, 0).unwrap();
+    store.extend(quads()).unwrap();
+    store.checkpoint().unwrap();
+    drop(store);
+    let pages: Vec<_> = vde.list("p").map(|entry| entry.unwrap().into_key()).collect();
+    for page in &pages {
+        vde.put(page, "damage").unwrap();
+    }
+    let store = open(&vde, 0).unwrap();
+    assert!(matches!(store.repair(), Err(Error::Corrupt(lost)) if lost.contains("in no order")));
+    assert_eq!(vde.list("p").count(), pages.len());
+}
+
 /// A snapshot reads its run although later checkpoints have replaced it, and their chunks are deleted once it is gone.
 #[test]
 fn a_snapshot_outlives_the_run_that_it_reads() {

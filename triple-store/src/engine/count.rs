@@ -20,7 +20,10 @@ impl View {
             return self.count_rows(pattern);
         }
         let recent = Arc::new(Self { base: Arc::new(self.base.emptied()), ..View::clone(self) });
-        Ok(self.base.count(pattern)? + recent.count_rows(pattern)?)
+        match self.base.count(pattern) {
+            Ok(count) => Ok(count + recent.count_rows(pattern)?),
+            Err(_) => self.count_rows(pattern),
+        }
     }
 
     fn count_rows(self: &Arc<Self>, pattern: &Pattern) -> Result<u64> {

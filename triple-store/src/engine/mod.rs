@@ -8,5 +8,6 @@ pub(crate) mod count;
 pub(crate) mod delta;
 pub(crate) mod merge;
 pub(crate) mod options;
+pub(crate) mod repair;
 pub(crate) mod source;
 pub(crate) mod view;

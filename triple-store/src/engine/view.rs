@@ -5,6 +5,7 @@
 
 use crate::engine::delta::{Delta, Held};
 use crate::error::Result;
+use crate::storage::instead::Instead;
 use crate::storage::planted::{self, Bug};
 use crate::storage::run::Run;
 use crate::terms::pattern::{Graphs, Pattern, Range};
@@ -173,11 +174,13 @@ struct Cursor<K> {
     depth: usize,
     stripe: usize,
     from: Bound<K>,
+    /// Where the run is read if its order can't be.
+    instead: Option<Instead<K>>,
 }
 
 impl<K: Held> Cursor<K> {
     fn new(view: &View, range: Range<K>) -> Self {
-        let mut cursor = Self { range, depth: 0, stripe: 0, from: Bound::Included(range.low) };
+        let mut cursor = Self { range, depth: 0, stripe: 0, from: Bound::Included(range.low), instead: None };
         cursor.enter(view, 0);
         cursor
     }
@@ -205,7 +208,7 @@ impl<K: Held> Cursor<K> {
             let (next, stripes) = if let Some(Layer { delta, seq }) = view.layers.get(depth) {
                 (delta.rows(self.stripe, range, from, *seq, left, show), delta.stripes())
             } else {
-                (K::sorted(&view.base).orders[order].rows(range, from, left, show)?, 1)
+                (K::sorted(&view.base).rows(range, from, &mut self.instead, left, show)?, 1)
             };
             self.from = next.unwrap_or(Bound::Included(self.range.low));
             self.stripe += usize::from(next.is_none());

@@ -29,6 +29,24 @@ pub struct Verified {
 const MOST_PROBLEMS: usize = 1000;
 
 impl TripleStore {
+    /// Writes again what can't be read: an order of the quads from the others, and the index of terms from the terms. Writers
+    /// and readers keep working. Returns whether there was damage. The text of a term is stored once, so it can't be repaired.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if a quad can be read in no order, or a term can't be read: nothing is
+    /// changed then. Otherwise as [`checkpoint`](Self::checkpoint).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!triple_store::TripleStore::in_memory().repair()?, "nothing is damaged");
+    /// # Ok::<_, triple_store::Error>(())
+    /// ```
+    pub fn repair(&self) -> Result<bool> {
+        self.engine.repair()
+    }
+
     /// Reads everything. Checks that all orders have the same quads, that every quad consists of terms of the
     /// dictionary in positions where they are allowed, and that the number of quads is right.
     ///

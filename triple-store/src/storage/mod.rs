@@ -5,6 +5,7 @@ pub(crate) mod chunk;
 pub(crate) mod dictionary;
 pub(crate) mod durability;
 pub(crate) mod fanouts;
+pub(crate) mod instead;
 pub(crate) mod journal;
 pub(crate) mod live;
 pub(crate) mod order;

@@ -7,10 +7,8 @@ use crate::storage::fanouts::Fanouts;
 use crate::storage::order::{Order, sort};
 use crate::storage::pages::{Hold, Pages};
 use crate::terms::pattern::{Pattern, Range};
-use crate::terms::quad::GRAPH_FIRST;
 use crate::terms::quad::{EncodedQuad, Key, QuadKey};
 use std::collections::BTreeSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
 /// The merged quads of a store.
@@ -55,18 +53,9 @@ impl Run {
         }
     }
 
-    /// Adds the named graphs that have a quad in this run. The search skips from one graph to the next, so it takes
-    /// O(graphs).
+    /// Adds the named graphs that have a quad in this run.
     pub(crate) fn graphs(&self, graphs: &mut BTreeSet<u64>) -> Result<()> {
-        let order = &self.named.orders[GRAPH_FIRST];
-        let everything = Range::everything(GRAPH_FIRST);
-        let (mut from, mut last) = (Bound::Included([0; 4]), None);
-        while order.rows(&everything, from, 1, |[graph, ..]| last = Some(graph))?.is_some() {
-            let Some(graph) = last else { break };
-            graphs.insert(graph);
-            from = Bound::Excluded([graph, u64::MAX, u64::MAX, u64::MAX]);
-        }
-        Ok(())
+        self.named.graphs(graphs)
     }
 
     pub(crate) fn verify(&self, problem: &mut impl FnMut(String)) {
@@ -163,10 +152,6 @@ impl<K: Key> Sorted<K> {
         self.orders[0].len()
     }
 
-    fn contains(&self, key: K) -> Result<bool> {
-        self.orders[0].holds(key)
-    }
-
     fn numbers(&self) -> impl Iterator<Item = u64> {
         self.orders.iter().flat_map(|order| &order.slots).filter_map(|slot| slot.number())
     }
@@ -188,7 +173,7 @@ impl<K: Key> Sorted<K> {
                             problem(format!("order {number} of the run is not sorted"));
                         }
                         let key = key.restore(number);
-                        if number > 0 && !self.contains(key)? {
+                        if number > 0 && !self.orders[0].holds(key)? {
                             problem(format!("order 0 of the run lacks {:?}", key.to_quad()));
                         }
                     }
@@ -223,6 +208,7 @@ impl<K: Key> Sorted<K> {
 mod tests {
     use super::*;
     use crate::storage::chunk::tests::keys;
+    use std::ops::Bound;
 
     #[test]
     fn a_merge_is_the_run_with_the_changes() {

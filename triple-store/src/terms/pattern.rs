@@ -88,10 +88,30 @@ impl<K: Key> Range<K> {
         let bound = bound.as_ref();
         let prefix = |order: usize| K::ORDERS[order].iter().take_while(|c| bound[**c].is_some()).count();
         let order = (0..K::ORDERS.len()).rev().max_by_key(|order| prefix(*order)).unwrap_or(0);
+        Self::in_order(bound, order)
+    }
+
+    /// The range of the same pattern in the order that is the next best.
+    pub(crate) fn in_another_order(&self) -> Self {
+        let mut bound = [None; 4];
+        for (place, column) in K::ORDERS[self.order].iter().enumerate() {
+            let (low, high) = (self.low.columns()[place], self.high.columns()[place]);
+            bound[*column] = if low == high { Some(low) } else { self.rest[place] };
+        }
+        let others = (0..K::ORDERS.len()).filter(|order| *order != self.order);
+        let ranges = others.map(|order| Self::in_order(&bound[..self.low.columns().len()], order));
+        let prefix = |range: &Self| {
+            range.low.columns().iter().zip(range.high.columns()).filter(|(a, b)| a == b).count()
+        };
+        ranges.max_by_key(prefix).unwrap_or(*self)
+    }
+
+    fn in_order(bound: &[Option<u64>], order: usize) -> Self {
+        let prefix = K::ORDERS[order].iter().take_while(|column| bound[**column].is_some()).count();
         let (mut low, mut high, mut rest) = (K::MIN, K::MAX, [None; 4]);
         for (place, column) in K::ORDERS[order].iter().enumerate() {
             let Some(value) = bound[*column] else { continue };
-            if place < prefix(order) {
+            if place < prefix {
                 low.columns_mut()[place] = value;
                 high.columns_mut()[place] = value;
             } else {
@@ -159,6 +179,10 @@ mod tests {
                 let expected = bound.iter().zip(&columns).all(|(b, c)| b.is_none_or(|b| b == *c));
                 let found = range.low <= arranged && arranged <= range.high && range.accepts(&arranged);
                 assert_eq!(found, expected, "{bound:?} {columns:?}");
+                let other = range.in_another_order();
+                let arranged = make(&columns).arrange(other.order);
+                let found = other.low <= arranged && arranged <= other.high && other.accepts(&arranged);
+                assert!(found == expected && other.order != range.order, "{bound:?} {columns:?}");
             }
             let columns: Vec<_> = (0..width).filter(|c| bound[*c].is_some()).collect();
             assert_eq!(range.filters, filtered.contains(&&*columns), "{columns:?}");

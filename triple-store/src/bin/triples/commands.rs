@@ -442,7 +442,10 @@ pub(crate) fn compact(store: &Path, json: bool) -> Result<()> {
     })
 }
 
-pub(crate) fn verify(store: &Path, json: bool) -> Result<()> {
+pub(crate) fn verify(store: &Path, repair: bool, json: bool) -> Result<()> {
+    if repair {
+        existing_with(store, TripleStoreOptions::new())?.repair()?;
+    }
     let verified = existing(store)?.verify()?;
     if json {
         let value =

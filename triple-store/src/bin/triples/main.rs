@@ -71,6 +71,10 @@ enum Command {
     Verify {
         /// The file of the store.
         store: PathBuf,
+        /// First write again what can't be read: an order of the quads from the others, and the index of terms from the
+        /// terms.
+        #[arg(long)]
+        repair: bool,
     },
     /// Measure this machine: load, insert, look up and query generated data in a new store, and print the operations
     /// per second.
@@ -96,7 +100,7 @@ fn main() -> ExitCode {
         Command::Checkpoint { store } => commands::checkpoint(&store),
         Command::Compact { store } => commands::compact(&store, json),
         Command::Backup { store, copy } => commands::backup(&store, &copy),
-        Command::Verify { store } => commands::verify(&store, json),
+        Command::Verify { store, repair } => commands::verify(&store, repair, json),
         Command::Bench(arguments) => bench::run(&arguments, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "triples", &mut io::stdout());

@@ -28,10 +28,13 @@ const HASH_BITS: u32 = 40;
 /// The number of keys in a block of the index.
 const INDEX_BLOCK: usize = 16;
 
+/// The blocks whose terms are added to a new index at once: a million terms.
+const BLOCKS_AT_ONCE: usize = 4096;
+
 /// More bytes than a term can have: `nesting::checked` refuses texts of more than 16 MiB.
 const MOST_BYTES: u64 = 1 << 26;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Archive {
     /// By the number of the block.
     pub(crate) blocks: Vec<Option<Arc<Slot<Block>>>>,
@@ -225,6 +228,23 @@ impl Archive {
         sort(&mut dead);
         let index = self.index.merged(&[], &dead, INDEX_BLOCK)?;
         Ok((Self { blocks, index, key: self.key }.checked()?, long))
+    }
+
+    /// This archive with an index that is made from the blocks. Its pages are stored.
+    pub(crate) fn indexed_again(&self) -> Result<Self> {
+        let mut index = Order::new(Vec::new(), &self.index.pages);
+        for blocks in self.blocks.chunks(BLOCKS_AT_ONCE) {
+            let mut keys = Vec::new();
+            for slot in blocks.iter().flatten() {
+                for found in self.index.pages.get(slot, None)?.terms() {
+                    let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
+                    keys.push([self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes), found.id.0]);
+                }
+            }
+            sort(&mut keys);
+            index = index.merged(&keys, &[], INDEX_BLOCK)?;
+        }
+        Self { index, ..self.clone() }.checked()
     }
 
     fn found(&self, id: TermId) -> Result<Option<(InMemory<Block>, Found)>> {

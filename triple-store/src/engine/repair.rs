@@ -1,0 +1,104 @@
+//! Repair: what can't be read is written again from what can. Every quad is in each order of its width, and every term is in
+//! the index of terms and in a block.
+
+use crate::engine::core::Core;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+use crate::storage::journal::Manifest;
+use crate::storage::order::{Order, sort};
+use crate::storage::run::{Run, Sorted};
+use crate::terms::quad::{Columns, EncodedQuad, Key};
+use std::sync::Arc;
+
+impl Core {
+    /// Writes the run again if a chunk of it can't be read, and the index of terms if a chunk of that can't. Returns whether
+    /// there was such damage.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if a quad can be read in no order, or a term in no block: nothing is changed then.
+    pub(crate) fn repair(&self) -> Result<bool> {
+        self.journal.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        let (mut base, mut archive) = (Arc::clone(&self.latest().base), None);
+        if !base.triples.is_readable() || !base.named.is_readable() {
+            let run = self.readable(&base, &base)?;
+            if run.len() != base.len() {
+                let lost = base.len().saturating_sub(run.len());
+                return Err(Error::Corrupt(format!("{lost} quads can be read in no order")));
+            }
+            base = Arc::new(run);
+        } else if is_readable(&self.dictionary.archive().index) {
+            return Ok(false);
+        }
+        if !is_readable(&self.dictionary.archive().index) {
+            archive = Some(self.dictionary.archive().indexed_again()?);
+        }
+        let archive = archive.unwrap_or_else(|| self.dictionary.archive().as_ref().clone());
+        let next = Manifest { last: manifest.last, next_term: self.dictionary.next() };
+        self.journal.checkpoint(next, &base, &archive, None)?;
+        *manifest = next;
+        self.dictionary.adopt(archive, &[]);
+        self.replace_view(View { base, ..View::clone(&self.latest()) });
+        self.clean(next)?;
+        Ok(true)
+    }
+
+    /// The quads of a run that can be read in any order, as a run among the pages of `place`.
+    pub(crate) fn readable(&self, run: &Run, place: &Run) -> Result<Run> {
+        let (mut batches, mut quads) = (Vec::new(), Vec::new());
+        let mut add = |quad: EncodedQuad| {
+            quads.push(quad);
+            if quads.len() < self.batch {
+                Ok(())
+            } else {
+                Self::sorted(&mut quads, place, self.block_keys, &mut batches)
+            }
+        };
+        run.triples.for_each_readable(&mut add)?;
+        run.named.for_each_readable(&mut add)?;
+        Self::sorted(&mut quads, place, self.block_keys, &mut batches)?;
+        Ok(place.emptied().rewritten(&batches, None, self.block_keys)?.run)
+    }
+
+    fn sorted(
+        quads: &mut Vec<EncodedQuad>,
+        place: &Run,
+        block_keys: usize,
+        batches: &mut Vec<Run>,
+    ) -> Result<()> {
+        let mut quads = std::mem::take(quads);
+        sort(&mut quads);
+        quads.dedup();
+        batches.push(place.emptied().merged(quads, Vec::new(), block_keys)?);
+        Ok(())
+    }
+}
+
+/// Whether every chunk can be read.
+fn is_readable<K: Columns>(order: &Order<K>) -> bool {
+    (0..order.slots.len()).all(|number| order.chunk(number).is_ok())
+}
+
+impl<K: Key> Sorted<K> {
+    fn is_readable(&self) -> bool {
+        self.orders.iter().all(is_readable)
+    }
+
+    /// Calls `each` with every quad that can be read in any order, perhaps more than once.
+    fn for_each_readable(&self, each: &mut impl FnMut(EncodedQuad) -> Result<()>) -> Result<()> {
+        for (number, order) in self.orders.iter().enumerate() {
+            let mut is_whole = true;
+            for chunk in 0..order.slots.len() {
+                match order.chunk(chunk) {
+                    Ok(chunk) => chunk.keys().try_for_each(|key| each(key.restore(number).to_quad()))?,
+                    Err(_) => is_whole = false,
+                }
+            }
+            if is_whole {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
