@@ -153,13 +153,12 @@ impl EtcdClient {
 
     async fn take_once(&self, ticket: i64, stripes: &[i32], wait: bool) -> Result<Taken, Failure> {
         let before = *self.tickets().entry(ticket).or_default();
-        let taken = match before.turn {
-            Some(turn) => self.look(ticket, turn, stripes).await,
-            None => {
-                // If this future is dropped, nobody learns whether the keys were put.
-                self.change(ticket, |ticket| ticket.may_appear = true);
-                self.enter(ticket, stripes, wait).await
-            }
+        let taken = if let Some(turn) = before.turn {
+            self.look(ticket, turn, stripes).await
+        } else {
+            // If this future is dropped, nobody learns whether the keys were put.
+            self.change(ticket, |ticket| ticket.may_appear = true);
+            self.enter(ticket, stripes, wait).await
         };
         match &taken {
             Err(Failure::Other(Error::Unreachable(_))) => {}
