@@ -39,8 +39,9 @@
 //!
 //! A key's [hash](Key) says which of the namespace's stripes is its own. A task first takes the local stripe, of an
 //! [`AsyncStripedMutex`](stripe_lock::AsyncStripedMutex). So a process has at most one ticket for a stripe, and its
-//! tasks wait for each other without the engine. Then the task takes a ticket in the engine, on the thread that also
-//! renews the lease. On release, the next local waiter gets the ticket for a bounded time, or the engine gets it back.
+//! tasks wait for each other without the engine. Then the task takes a ticket in the engine. On release, the next local
+//! waiter gets the ticket for a bounded time, or the engine gets it back. A thread of the crate renews the lease, and gives
+//! back what was dropped.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

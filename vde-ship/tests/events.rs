@@ -176,11 +176,13 @@ async fn after_an_outage_the_shipper_catches_up() {
     let lag = shipper.lag();
     assert!(lag.writes >= 3000 && lag.age > Duration::ZERO, "{lag:?}");
     assert!(lag.bytes < 3000, "a key counts once: {lag:?}");
+    let in_stats = || store.stats().unwrap().ship_lag.unwrap().bytes;
+    assert_eq!(in_stats(), lag.bytes);
     assert!(matches!(shipper.error(), Some(Error::Objects { .. })));
     flaky.go_away(false);
     tokio::time::timeout(LONG, shipper.wait(version)).await.unwrap().unwrap();
     assert_eq!(shipper.uploads().1, 1, "there is no second base");
-    assert_eq!((shipper.lag().bytes, shipper.lag().writes), (0, 0));
+    assert_eq!((shipper.lag().bytes, shipper.lag().writes, in_stats()), (0, 0, 0));
     assert!(shipper.error().is_none());
     assert_eq!(restored(&flaky.steady(), Point::Newest).await.unwrap().1, contents(&store.read_view()));
 }

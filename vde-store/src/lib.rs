@@ -84,7 +84,7 @@ pub use engine::entry::Entry;
 pub use engine::operation::Condition;
 pub use engine::options::{Compression, Durability, VdeOptions};
 pub use engine::recovery::Recovery;
-pub use engine::shipping::Shipping;
+pub use engine::shipping::{ShipLag, Shipping};
 pub use engine::stripes::{StripeHash, StripeHasher};
 pub use engine::value::{Metadata, UserMetadata, Value, ValueReader};
 pub use engine::view::ReadView;

@@ -69,12 +69,14 @@ fn a_holder_of_a_key_gets_another_although_lock_all_waits() {
 fn a_lock_all_that_gives_up_blocks_no_waiter() {
     for buckets in BUCKETS {
         let locks = tasks(buckets);
-        let one = locks.try_lock(&1).expect("it is free");
+        let (low, high) = in_order(&locks);
+        let one = locks.try_lock(&high).expect("it is free");
         let all = Task::waiting(locks.lock_all());
-        let mut later = (0..40).map(|key| locks.lock(&(key + 2))).map(Task::new).collect::<Vec<_>>();
+        let keys = std::iter::once(low).chain(2..42);
+        let mut later = keys.map(|key| locks.lock(&key)).map(Task::new).collect::<Vec<_>>();
         let waiting: Vec<_> =
             later.iter_mut().filter_map(|task| task.poll().is_pending().then_some(task)).collect();
-        assert!(!waiting.is_empty());
+        assert!(!waiting.is_empty(), "the lower key waits behind `lock_all`");
         drop(all);
         for task in waiting {
             drop(task.done());

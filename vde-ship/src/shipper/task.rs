@@ -364,7 +364,9 @@ impl Task {
             state.since = if is_behind { state.since.or_else(|| Some(Instant::now())) } else { None };
         });
         if let Some(shipping) = &self.shipping {
-            shipping.advance(self.told.borrow().shipped);
+            let state = self.told.borrow();
+            shipping.behind(state.bytes, state.since.map(Instant::into_std));
+            shipping.advance(state.shipped);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -15,11 +16,27 @@ type Cause = Arc<dyn std::error::Error + Send + Sync>;
 /// Called with the version for which a write waits.
 type Ask = Arc<dyn Fn(u64) + Send + Sync>;
 
+/// How far what is shipped is behind the store.
+///
+/// # Examples
+///
+/// See [`Shipping::behind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShipLag {
+    /// Roughly the bytes that are still to be shipped.
+    pub bytes: u64,
+    /// The age of the oldest change that is not shipped. Zero if there is none.
+    pub age: Duration,
+}
+
 #[derive(Default)]
 struct State {
     /// The number of the newest [`Shipping`]. Earlier ones have no effect any more.
     newest: u64,
     shipped: u64,
+    /// The bytes that are still to be shipped, and when the oldest change of them was noticed.
+    behind: (u64, Option<Instant>),
     /// `None` if nobody ships.
     ask: Option<Ask>,
     cause: Option<Cause>,
@@ -59,6 +76,16 @@ impl Shipped {
             std::mem::take(&mut state.tasks)
         };
         tasks.into_values().for_each(Waker::wake);
+    }
+
+    /// `None` if nobody ships.
+    pub(crate) fn lag(&self) -> Option<ShipLag> {
+        let state = self.state.lock();
+        let (bytes, since) = state.behind;
+        state
+            .ask
+            .as_ref()
+            .map(|_| ShipLag { bytes, age: since.map_or(Duration::ZERO, |since| since.elapsed()) })
     }
 
     fn ask(&self, version: u64) {
@@ -140,7 +167,9 @@ impl Shipping {
             state.newest
         };
         // Who waits for the one before, waits for this one.
-        shipped.change(number, |state| (state.shipped, state.ask, state.cause) = (0, Some(ask), None));
+        shipped.change(number, |state| {
+            (state.shipped, state.behind, state.ask, state.cause) = (0, (0, None), Some(ask), None);
+        });
         Self { shipped: shipped.clone(), number }
     }
 
@@ -151,6 +180,26 @@ impl Shipping {
     /// See [`Vde::shipping`](crate::Vde::shipping).
     pub fn advance(&self, version: u64) {
         self.shipped.change(self.number, |state| state.shipped = state.shipped.max(version));
+    }
+
+    /// Reports how many bytes are still to be shipped, and when the oldest change of them was noticed, for
+    /// [`Stats::ship_lag`](crate::Stats::ship_lag).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// assert!(store.stats()?.ship_lag.is_none(), "nobody ships");
+    /// let shipping = store.shipping(|_| {});
+    /// shipping.behind(100, Some(std::time::Instant::now()));
+    /// assert_eq!(store.stats()?.ship_lag.map(|lag| lag.bytes), Some(100));
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn behind(&self, bytes: u64, since: Option<Instant>) {
+        let mut state = self.shipped.state.lock();
+        if state.newest == self.number {
+            state.behind = (bytes, since);
+        }
     }
 
     /// Nothing more will be shipped. Writes that wait, and later ones, fail with
@@ -241,6 +290,9 @@ mod tests {
         let is_shipped = |version| shipped.state.lock().outcome(version);
         assert!(is_shipped(9).is_none(), "the second one has shipped nothing yet");
         first.advance(10);
+        second.behind(7, None);
+        first.behind(9, None);
+        assert_eq!(shipped.lag(), Some(ShipLag { bytes: 7, age: Duration::ZERO }));
         first.end(io::Error::other("fenced"));
         assert!(is_shipped(9).is_none());
         second.advance(9);

@@ -10,6 +10,7 @@ use crate::container::memtable::{Horizon, Memtable};
 use crate::engine::checkpoint::Purpose;
 use crate::engine::layers::Layers;
 use crate::engine::shared::Figures;
+use crate::engine::shipping::ShipLag;
 use crate::engine::value::time_from_micros;
 use crate::engine::view::ReadView;
 use crate::faces::store::Vde;
@@ -89,6 +90,9 @@ pub struct Stats {
     pub corruptions: u64,
     /// Free bytes of the file system, if the device knows.
     pub available_bytes: Option<u64>,
+    /// How far what is shipped is behind the store, as the program that ships it last reported. `None` if none does; see
+    /// [`Vde::shipping`].
+    pub ship_lag: Option<ShipLag>,
 }
 
 /// Whether a store needs attention.
@@ -315,6 +319,7 @@ impl Vde {
             durable_writes: shared.log.durable(),
             corruptions: shared.pages.corruptions(),
             available_bytes: device.available(),
+            ship_lag: shared.shipped.lag(),
         })
     }
 
