@@ -45,9 +45,9 @@ pub(super) enum Request {
     /// For the time to ask the texts of the last `Answer`, all of them `times` times. If `new`, a comment makes each text
     /// unlike all texts before it.
     Ask { times: u64, new: bool },
-    /// For the time of so many reads.
+    /// For the time that this number of reads takes.
     Read(Reading, u64),
-    /// For the time of so many writes, by all threads together.
+    /// For the time that this number of writes takes, by all threads together.
     Write(Writing, u64),
     /// For the seconds of each lookup that one thread made in `time`, beside threads that insert.
     ReadBeside { reading: Reading, writers: usize, time: Duration },
@@ -116,7 +116,7 @@ impl StoreProcess {
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// A case whose operations are those of a request for so many of them.
+    /// A case that measures what `request` asks for. It is called with a number of operations.
     pub(super) fn case<'a>(&'a mut self, request: impl Fn(u64) -> Request + 'a) -> Case<'a> {
         Case::new(self.name, move |operations| {
             self.request(&request(operations)).expect("the store does what is asked for")
@@ -158,7 +158,7 @@ pub(super) fn serve(engines: &[QuadEngine], start: &str) -> Result<(), Failure> 
     Ok(())
 }
 
-fn readable(store: &dyn QuadStore) -> Result<&dyn ReadableQuads, Failure> {
+pub(super) fn readable(store: &dyn QuadStore) -> Result<&dyn ReadableQuads, Failure> {
     Ok(store.as_readable().ok_or("the store can't be read")?)
 }
 

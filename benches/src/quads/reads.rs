@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Bench, Part, compare, print,
-    process::{Request, StoreProcess},
+    process::{Request, StoreProcess, readable},
     table,
     writes::Subjects,
 };
@@ -79,7 +79,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// The time of so many reads.
+    /// The time that `times` reads take.
     pub(super) fn read(
         &mut self,
         store: &dyn ReadableQuads,
@@ -103,7 +103,7 @@ impl Reader {
         writers: usize,
         time: Duration,
     ) -> Result<Vec<f64>, Failure> {
-        let readable = store.as_readable().ok_or("the store can't be read")?;
+        let readable = readable(store)?;
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..writers {

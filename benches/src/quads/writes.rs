@@ -89,7 +89,7 @@ pub(super) enum Writing {
 }
 
 impl Writing {
-    /// The time of so many writes, by all threads together.
+    /// The time that this number of writes takes, by all threads together.
     pub(super) fn run(self, store: &dyn QuadStore, subjects: &Subjects, writes: u64) -> Duration {
         let (Self::Inserts { threads } | Self::Additions { threads }) = self;
         let write = |(): &mut ()| match self {

@@ -58,6 +58,14 @@ impl Core {
         Batches { core: self, most_in_memory, gathered: Mutex::new(gathered) }
     }
 
+    /// Moves quads to the disk, as a run of their own.
+    pub(crate) fn moved_to_disk(&self, quads: &mut Vec<EncodedQuad>) -> Result<Run> {
+        let mut quads = std::mem::take(quads);
+        sort(&mut quads);
+        quads.dedup();
+        self.latest().base.emptied().merged(quads, Vec::new(), self.block_keys)
+    }
+
     /// Removes the quads that match `removed` and are not in a batch, and adds those of the batches, as one transaction.
     fn rewrite(&self, gathered: Gathered, removed: Option<&Pattern>) -> Result<Outcome> {
         self.prepare(gathered, removed)?.publish()
@@ -102,11 +110,8 @@ impl Batches<'_> {
     /// Moves quads to the disk.
     pub(crate) fn add(&self, quads: &mut Vec<EncodedQuad>) -> Result<()> {
         self.core.journal.check_writable()?;
-        let mut quads = std::mem::take(quads);
         let count = quads.len() as u64;
-        sort(&mut quads);
-        quads.dedup();
-        let run = self.core.latest().base.emptied().merged(quads, Vec::new(), self.core.block_keys)?;
+        let run = self.core.moved_to_disk(quads)?;
         let mut gathered = self.gathered.lock();
         gathered.quads += count;
         gathered.runs.push(run);

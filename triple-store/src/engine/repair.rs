@@ -5,7 +5,7 @@ use crate::engine::core::Core;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::storage::journal::Manifest;
-use crate::storage::order::{Order, sort};
+use crate::storage::order::Order;
 use crate::storage::run::{Run, Sorted};
 use crate::terms::quad::{Columns, EncodedQuad, Key};
 use std::sync::Arc;
@@ -20,21 +20,22 @@ impl Core {
     pub(crate) fn repair(&self) -> Result<bool> {
         self.journal.check_writable()?;
         let mut manifest = self.manifest.lock();
-        let (mut base, mut archive) = (Arc::clone(&self.latest().base), None);
-        if !base.triples.is_readable() || !base.named.is_readable() {
-            let run = self.readable(&base, &base)?;
+        let mut base = Arc::clone(&self.latest().base);
+        let has_run = base.triples.is_readable() && base.named.is_readable();
+        let has_index = is_readable(&self.dictionary.archive().index);
+        if has_run && has_index {
+            return Ok(false);
+        }
+        if !has_run {
+            let run = self.readable(&base)?;
             if run.len() != base.len() {
                 let lost = base.len().saturating_sub(run.len());
                 return Err(Error::Corrupt(format!("{lost} quads can be read in no order")));
             }
             base = Arc::new(run);
-        } else if is_readable(&self.dictionary.archive().index) {
-            return Ok(false);
         }
-        if !is_readable(&self.dictionary.archive().index) {
-            archive = Some(self.dictionary.archive().indexed_again()?);
-        }
-        let archive = archive.unwrap_or_else(|| self.dictionary.archive().as_ref().clone());
+        let archive = self.dictionary.archive();
+        let archive = if has_index { archive.as_ref().clone() } else { archive.indexed_again()? };
         let next = Manifest { last: manifest.last, next_term: self.dictionary.next() };
         self.journal.checkpoint(next, &base, &archive, None)?;
         *manifest = next;
@@ -44,34 +45,20 @@ impl Core {
         Ok(true)
     }
 
-    /// The quads of a run that can be read in any order, as a run among the pages of `place`.
-    pub(crate) fn readable(&self, run: &Run, place: &Run) -> Result<Run> {
+    /// The quads of a run that can be read in any order, as a new run.
+    fn readable(&self, run: &Run) -> Result<Run> {
         let (mut batches, mut quads) = (Vec::new(), Vec::new());
         let mut add = |quad: EncodedQuad| {
             quads.push(quad);
-            if quads.len() < self.batch {
-                Ok(())
-            } else {
-                Self::sorted(&mut quads, place, self.block_keys, &mut batches)
+            if quads.len() >= self.batch {
+                batches.push(self.moved_to_disk(&mut quads)?);
             }
+            Ok(())
         };
         run.triples.for_each_readable(&mut add)?;
         run.named.for_each_readable(&mut add)?;
-        Self::sorted(&mut quads, place, self.block_keys, &mut batches)?;
-        Ok(place.emptied().rewritten(&batches, None, self.block_keys)?.run)
-    }
-
-    fn sorted(
-        quads: &mut Vec<EncodedQuad>,
-        place: &Run,
-        block_keys: usize,
-        batches: &mut Vec<Run>,
-    ) -> Result<()> {
-        let mut quads = std::mem::take(quads);
-        sort(&mut quads);
-        quads.dedup();
-        batches.push(place.emptied().merged(quads, Vec::new(), block_keys)?);
-        Ok(())
+        batches.push(self.moved_to_disk(&mut quads)?);
+        Ok(run.emptied().rewritten(&batches, None, self.block_keys)?.run)
     }
 }
 
