@@ -5,7 +5,7 @@ use super::Mutant;
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a guard that ends on another thread forgets that it may be put into the list",
-        file: "blocking/held/lone.rs",
+        file: "blocking/held/place.rs",
         from: "        if own {",
         to: "        if own || version > 0 {",
         test: "blocking",
@@ -15,8 +15,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a guard that ended while it was put into the list stays there",
         file: "blocking/held/list.rs",
-        from: "if !self.lone.empty(version) {",
-        to: "if !self.lone.empty(version) && version == 0 {",
+        from: "if !place.empty(version) {",
+        to: "if !place.empty(version) && version == 0 {",
         test: "blocking",
         model: "record::a_guard_ends_elsewhere_while_others_are_noted",
         finds: "a guard stays in the record",
@@ -31,8 +31,26 @@ pub(super) const MUTANTS: &[Mutant] = &[
         finds: "the second guard is noted",
     },
     Mutant {
+        name: "a guard is noted in a place whose last guard has moved to the list",
+        file: "blocking/held/list.rs",
+        from: "            && self.list.len.load(Relaxed) == 0\n",
+        to: "",
+        test: "blocking",
+        model: "record::a_guard_changes_elsewhere_while_another_is_noted",
+        finds: "the second guard is noted",
+    },
+    Mutant {
+        name: "a method of one guard puts another guard into the list",
+        file: "blocking/held/list.rs",
+        from: "id == Some(number)",
+        to: "id.is_some()",
+        test: "blocking",
+        model: "record::a_guard_changes_elsewhere_while_another_ends",
+        finds: "a guard stays in the record",
+    },
+    Mutant {
         name: "a search does not look at the version again",
-        file: "blocking/held/lone.rs",
+        file: "blocking/held/place.rs",
         from: "(self.version.load(Relaxed) == version).then_some((guard, version))",
         to: "Some((guard, version))",
         test: "blocking",
@@ -41,7 +59,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a search looks at the version too early",
-        file: "blocking/held/lone.rs",
+        file: "blocking/held/place.rs",
         from: "        fence(Acquire);\n",
         to: "",
         test: "blocking",
@@ -50,7 +68,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a guard is noted before its predecessor is gone",
-        file: "blocking/held/lone.rs",
+        file: "blocking/held/place.rs",
         from: "        fence(Release);\n",
         to: "",
         test: "blocking",

@@ -51,6 +51,18 @@ fn a_guard_changes_elsewhere_while_another_is_noted() {
 }
 
 #[test]
+fn a_guard_changes_elsewhere_while_another_ends() {
+    explore("a guard changes on another thread while another ends", None, || {
+        let (first, second) = (Noted::new(1), Noted::new(3));
+        let other = spawn(|| first.shared());
+        drop(second);
+        drop(other.join().unwrap());
+        assert!(nothing_is_held(), "a guard stays in the record");
+        end_of_thread();
+    });
+}
+
+#[test]
 fn a_list_is_used_again_while_a_guard_of_it_ends() {
     explore("a list is used again", None, || {
         let first = spawn(|| Noted::new(1)).join().unwrap();

@@ -15,13 +15,13 @@
 mod entries;
 #[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
 mod list;
-#[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
-mod lone;
 #[cfg(all(loom, feature = "std"))]
 pub mod model;
 #[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
 #[cfg_attr(loom, allow(dead_code, reason = "models use a part"))]
 mod on;
+#[cfg(all(any(debug_assertions, feature = "check", loom), feature = "std"))]
+mod place;
 
 #[cfg(all(any(debug_assertions, feature = "check"), feature = "std", not(loom)))]
 pub(crate) use on::{Held, SetId, Suspended};

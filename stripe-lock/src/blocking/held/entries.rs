@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 use std::vec::Vec;
 
-use super::lone::Noted;
+use super::place::{Noted, highest};
 use crate::blocking::raw::Access;
 use crate::shared::stripe_set::{Bits, StripeSet};
 
@@ -104,9 +104,6 @@ impl Entry {
     }
 }
 
-/// The number of a guard that is noted as the only one of its thread.
-pub(super) const LONE: u64 = 0;
-
 /// Up to this many guards are searched one by one.
 const FEW: usize = 8;
 
@@ -132,9 +129,8 @@ impl Entries {
     #[inline]
     pub(super) fn add_noted(&mut self, id: u64, guard: Noted) {
         let Noted { set, of, stripes, access, at } = guard;
-        let (highest, word) =
-            if of <= u64::BITS { (stripes.checked_ilog2(), stripes) } else { (Some(stripes as u32), 0) };
-        self.insert(Entry { key: Key { set, highest, id }, of, word, access, several: None, at });
+        let key = Key { set, highest: highest(of, stripes), id };
+        self.insert(Entry { key, of, word: stripes, access, several: None, at });
     }
 
     /// Adds a guard of any stripes, held in any modes.

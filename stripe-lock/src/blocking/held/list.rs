@@ -1,7 +1,7 @@
 //! The list of what one thread holds, and the lists of all threads.
 //!
-//! The only guard of a thread is noted beside the list, without its lock: see [`lone`](super::lone). For all others the list is
-//! locked twice.
+//! The first guards of a thread are noted in [places](super::place) beside the list, without its lock. For all others the list is
+//! locked twice, and until it is empty again, all new guards are in the list.
 
 use std::boxed::Box;
 use std::cell::Cell;
@@ -9,8 +9,8 @@ use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::vec::Vec;
 
-use super::entries::{Entries, Entry, LONE};
-use super::lone::{Lone, Noted};
+use super::entries::{Entries, Entry};
+use super::place::{Noted, Place};
 use crate::shared::atomic::modelled::AtomicUsize;
 use crate::shared::mutex::Mutex;
 use crate::shared::threads::per_thread;
@@ -21,31 +21,41 @@ use crate::shared::threads::per_thread;
 /// words are returned in memory. Reading them from there in another width than they were written in takes 15 ns.
 pub(super) struct Ticket {
     pub(super) list: &'static List,
-    /// [`LONE`], or a number that no other ticket of the list has.
+    /// No other ticket of the list has it. Below [`PLACES`], it is the number of the ticket's place.
     pub(super) id: u64,
 }
 
-impl Ticket {
-    /// Whether this names the only guard of the calling thread.
-    #[inline]
-    fn is_mine(&self) -> bool {
-        MINE.with(Cell::get).is_some_and(|mine| ptr::eq(mine, self))
-    }
+/// The number of places beside a list. A thread that nests guards rarely holds more of them.
+const PLACES: usize = 4;
 
-    /// Adds a guard of the calling thread, which this is the ticket of.
+/// What leads a thread to its list.
+pub(super) struct Mine {
+    pub(super) list: &'static List,
+    /// Those of the places.
+    tickets: [Ticket; PLACES],
+}
+
+impl Mine {
+    /// Adds a guard of the calling thread.
     #[inline(always)]
-    pub(super) fn add(&'static self, guard: Noted) -> &'static Self {
-        if self.list.is_empty() {
-            self.list.lone.fill(guard);
-            return self;
+    pub(super) fn add(&'static self, guard: Noted) -> &'static Ticket {
+        if let Some(free) = self.list.places.iter().position(Place::is_empty)
+            // A guard that has moved from this place to the list still has its ticket.
+            && self.list.len.load(Relaxed) == 0
+        {
+            self.list.places[free].fill(guard);
+            return &self.tickets[free];
         }
         self.list.add_one_more(guard)
     }
+}
 
+impl Ticket {
     /// Removes the guard.
     #[inline]
     pub(super) fn end(&'static self) {
-        if self.id != LONE || !self.list.lone.end(self.is_mine()) {
+        let place = self.list.places.get(self.id as usize);
+        if !place.is_some_and(|place| place.end(self.list.is_mine())) {
             self.end_in_list();
         }
     }
@@ -95,7 +105,7 @@ impl Tickets {
     }
 
     fn give_back(&mut self, ticket: &'static Ticket) {
-        if ticket.id != LONE {
+        if ticket.id >= PLACES as u64 {
             self.free.push(ticket);
         }
     }
@@ -107,26 +117,33 @@ pub(super) struct List {
     inner: Mutex<(Entries, Tickets)>,
     /// The number of entries. It can be read without the lock.
     len: AtomicUsize,
-    /// A guard that is not in the list. It was noted while there was no other.
-    lone: Lone,
+    /// Guards that are not in the list. They were noted while the list was empty.
+    places: [Place; PLACES],
 }
 
 impl List {
-    /// The ticket for the only guard of the thread of a new list.
-    fn leak() -> &'static Ticket {
+    /// A new list.
+    fn leak() -> &'static Mine {
         let list = Box::leak(Box::new(Self {
-            inner: Mutex::new((Entries::EMPTY, Tickets { free: Vec::new(), used: LONE })),
+            inner: Mutex::new((Entries::EMPTY, Tickets { free: Vec::new(), used: PLACES as u64 })),
             len: AtomicUsize::new(0),
-            lone: Lone::new(),
+            places: std::array::from_fn(|_| Place::new()),
         }));
-        Box::leak(Box::new(Ticket { list, id: LONE }))
+        let ticket = |id| Ticket { list, id: id as u64 };
+        Box::leak(Box::new(Mine { list, tickets: std::array::from_fn(ticket) }))
     }
 
     /// Whether nothing is held. For the thread that owns the list the answer is reliable, because no other thread adds to it,
     /// except by a guard that moved there.
+    fn is_empty(&self) -> bool {
+        self.places.iter().all(Place::is_empty) && self.len.load(Relaxed) == 0
+    }
+
+    /// Whether this thread, whose list this is, may hold this stripe of the set or a higher one. If not, it does not.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.lone.is_empty() && self.len.load(Relaxed) == 0
+    pub(super) fn may_reach(&self, set: u64, stripe: usize) -> bool {
+        // Places first: what moves to the list meanwhile is counted before it leaves its place.
+        self.places.iter().any(|place| place.reaches(set, stripe)) || self.len.load(Relaxed) != 0
     }
 
     /// Adds a guard of the calling thread, whose list this is, by `add`, to which its number is passed.
@@ -151,8 +168,8 @@ impl List {
         MINE.with(Cell::get).is_some_and(|mine| ptr::eq(mine.list, self))
     }
 
-    /// Calls `f`, which must not use a list, with the entries. A guard outside the list is put into it first, if the caller is the
-    /// list's thread, or a method of that guard, whose number is `id`.
+    /// Calls `f`, which must not use a list, with the entries. The guards in places are put into the list first, if the caller is the
+    /// list's thread; otherwise only the guard with the number `id`, of which the caller is a method.
     #[inline]
     pub(super) fn with<O>(&self, id: Option<u64>, f: impl FnOnce(&mut Entries) -> O) -> O {
         self.with_tickets(id, |entries, _| f(entries))
@@ -162,22 +179,25 @@ impl List {
     fn with_tickets<O>(&self, id: Option<u64>, f: impl FnOnce(&mut Entries, &mut Tickets) -> O) -> O {
         let mut inner = self.inner.lock();
         let (entries, tickets) = &mut *inner;
-        if id == Some(LONE) || self.is_mine() {
-            self.take_in(entries);
+        let is_mine = self.is_mine();
+        for (place, number) in self.places.iter().zip(0..) {
+            if is_mine || id == Some(number) {
+                self.take_in(entries, place, number);
+            }
         }
         let output = f(entries, tickets);
         self.len.store(entries.len(), Relaxed);
         output
     }
 
-    /// Puts the guard outside the list into it, unless it ends meanwhile.
-    fn take_in(&self, entries: &mut Entries) {
-        if let Some((guard, version)) = self.lone.read() {
-            entries.add_noted(LONE, guard);
-            // The thread of the list must not find both places empty.
+    /// Puts the guard in a place into the list, unless it ends meanwhile.
+    fn take_in(&self, entries: &mut Entries, place: &Place, id: u64) {
+        if let Some((guard, version)) = place.read() {
+            entries.add_noted(id, guard);
+            // The thread of the list must not find both the place and the list empty.
             self.len.store(entries.len(), Relaxed);
-            if !self.lone.empty(version) {
-                entries.end(LONE);
+            if !place.empty(version) {
+                entries.end(id);
             }
         }
     }
@@ -191,11 +211,10 @@ impl List {
         };
         let inner = self.inner.lock();
         of(&inner.0).or_else(|| {
-            // If it changes meanwhile, it has not held the stripe for long.
-            let (guard, _) = self.lone.read()?;
-            let mut alone = Entries::EMPTY;
-            alone.add_noted(LONE, guard);
-            of(&alone)
+            let mut noted = Entries::EMPTY;
+            // A guard that changes meanwhile has not held the stripe for long.
+            self.places.iter().filter_map(Place::read).for_each(|(guard, _)| noted.add_noted(0, guard));
+            of(&noted)
         })
     }
 }
@@ -203,11 +222,11 @@ impl List {
 /// The lists of threads that have ended. A list is never freed, because a guard may outlive its thread. It is reused once
 /// it is empty.
 struct Lists {
-    empty: Vec<&'static Ticket>,
-    left: Vec<&'static Ticket>,
+    empty: Vec<&'static Mine>,
+    left: Vec<&'static Mine>,
     /// Every list, to look up the holder of a stripe.
     #[cfg(any(feature = "tracing", loom))]
-    all: Vec<&'static Ticket>,
+    all: Vec<&'static List>,
 }
 
 #[cfg(not(loom))]
@@ -225,32 +244,31 @@ impl Lists {
         all: Vec::new(),
     };
 
-    fn take(&mut self) -> &'static Ticket {
-        if let Some(list) = self.empty.pop() {
-            return list;
+    fn take(&mut self) -> &'static Mine {
+        if let Some(mine) = self.empty.pop() {
+            return mine;
         }
-        if let Some(place) = self.left.iter().position(|ticket| ticket.list.is_empty()) {
+        if let Some(place) = self.left.iter().position(|mine| mine.list.is_empty()) {
             return self.left.swap_remove(place);
         }
-        let list = List::leak();
+        let mine = List::leak();
         #[cfg(any(feature = "tracing", loom))]
-        self.all.push(list);
-        list
+        self.all.push(mine.list);
+        mine
     }
 
-    fn give_back(&mut self, list: &'static Ticket) {
-        if list.list.is_empty() {
-            self.empty.push(list);
+    fn give_back(&mut self, mine: &'static Mine) {
+        if mine.list.is_empty() {
+            self.empty.push(mine);
         } else {
-            self.left.push(list);
+            self.left.push(mine);
         }
     }
 }
 
 per_thread! {
-    /// The ticket for the only guard of this thread, which leads to the thread's list. It is set when it is first needed. It has no
-    /// destructor, because a use of it would then have to look whether that has run.
-    static MINE: Cell<Option<&'static Ticket>> = const { Cell::new(None) };
+    /// It is set when it is first needed. It has no destructor, because a use of it would then have to look whether that has run.
+    static MINE: Cell<Option<&'static Mine>> = const { Cell::new(None) };
 }
 
 per_thread! {
@@ -268,28 +286,28 @@ impl Drop for End {
 
 /// Gives the list of this thread back.
 pub(super) fn give_mine_back() {
-    if let Ok(Some(list)) = MINE.try_with(Cell::take) {
-        LISTS.lock().give_back(list);
+    if let Ok(Some(mine)) = MINE.try_with(Cell::take) {
+        LISTS.lock().give_back(mine);
     }
 }
 
 /// This thread's list. `None` while the thread ends: then nothing is checked or recorded.
 #[inline]
-pub(super) fn mine() -> Option<&'static Ticket> {
+pub(super) fn mine() -> Option<&'static Mine> {
     MINE.with(Cell::get).or_else(new_list)
 }
 
 #[cold]
-fn new_list() -> Option<&'static Ticket> {
+fn new_list() -> Option<&'static Mine> {
     END.try_with(|_| ()).ok()?;
-    let list = LISTS.lock().take();
-    MINE.with(|mine| mine.set(Some(list)));
-    Some(list)
+    let new = LISTS.lock().take();
+    MINE.with(|mine| mine.set(Some(new)));
+    Some(new)
 }
 
 /// The place in the program at which a holder of this stripe took it.
 #[cfg(any(feature = "tracing", loom))]
 pub(super) fn holder_of(set: u64, stripe: usize) -> Option<&'static std::panic::Location<'static>> {
     let all = LISTS.lock().all.clone();
-    all.iter().find_map(|ticket| ticket.list.holder_of(set, stripe))
+    all.iter().find_map(|list| list.holder_of(set, stripe))
 }

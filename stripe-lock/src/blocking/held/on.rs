@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::entries::{Accesses, Entries, Entry, Several};
 use super::list::{List, Ticket, mine};
-use super::lone::Noted;
+use super::place::Noted;
 use crate::blocking::holding::Holding;
 use crate::blocking::raw::{Access, RawLock};
 use crate::shared::atomic::AtomicU64;
@@ -106,7 +106,7 @@ impl SetId {
         wanted: impl FnOnce() -> Several,
         here: &Location<'_>,
     ) -> Option<String> {
-        if list.is_empty() {
+        if !list.may_reach(self.0, first) {
             return None;
         }
         list.with(own, |entries| {
@@ -123,9 +123,8 @@ impl SetId {
     #[cfg(loom)]
     pub(super) fn may_wait_for(self, stripe: usize, of: usize) -> bool {
         let wanted = || Several::one(stripe, of, Access::Exclusive);
-        let complains =
-            |mine: &Ticket| self.complaint_in(mine.list, stripe, None, wanted, Location::caller()).is_some();
-        !mine().is_some_and(complains)
+        let here = Location::caller();
+        !mine().is_some_and(|mine| self.complaint_in(mine.list, stripe, None, wanted, here).is_some())
     }
 
     #[track_caller]

@@ -1,12 +1,12 @@
-//! The only guard of a thread, noted without a lock.
+//! A place beside a list, in which a guard is noted without the list's lock.
 //!
 //! Only the thread whose list it is notes a guard here, and only while none is here. The version is odd while one is:
 //!
 //! | who changes the version | how | when |
 //! |---|---|---|
-//! | the thread of the list | even to odd | it notes its only guard |
+//! | the thread of the list | even to odd | it notes a guard |
 //! | the guard, at its end | odd to even | a compare-and-swap, unless its end is on the thread of the list |
-//! | the holder of the list's lock | odd to even | it has put the guard into the list; a compare-and-swap, because the guard may end meanwhile |
+//! | the holder of the list's lock, who is the thread of the list or a method of the guard | odd to even | it has put the guard into the list; a compare-and-swap, because the guard may end meanwhile |
 //!
 //! Any thread may read the guard. What it read is one guard if the version is the same before and after.
 
@@ -44,8 +44,14 @@ impl Noted {
     }
 }
 
+/// The highest of the stripes of a [`Noted`] guard.
+#[inline]
+pub(super) fn highest(of: u32, stripes: u64) -> Option<u32> {
+    if of <= u64::BITS { stripes.checked_ilog2() } else { Some(stripes as u32) }
+}
+
 /// A place for one guard.
-pub(super) struct Lone {
+pub(super) struct Place {
     version: AtomicUsize,
     set: AtomicU64,
     of: AtomicU32,
@@ -58,7 +64,7 @@ pub(super) struct Lone {
 /// By the value as a number.
 const ACCESSES: [Access; 3] = [Access::Shared, Access::Upgradable, Access::Exclusive];
 
-impl Lone {
+impl Place {
     #[track_caller]
     pub(super) fn new() -> Self {
         Self {
@@ -108,6 +114,15 @@ impl Lone {
         };
         fence(Acquire);
         (self.version.load(Relaxed) == version).then_some((guard, version))
+    }
+
+    /// Whether a guard is here that holds this stripe of the set or a higher one. The caller is the thread of the list. A guard
+    /// that ends meanwhile may count.
+    #[inline]
+    pub(super) fn reaches(&self, set: u64, stripe: usize) -> bool {
+        !self.is_empty()
+            && self.set.load(Relaxed) == set
+            && highest(self.of.load(Relaxed), self.stripes.load(Relaxed)) >= Some(stripe as u32)
     }
 
     /// Ends the guard that was noted here. Returns whether it still was here, not in the list. `own` says that this is the
