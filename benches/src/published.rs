@@ -161,11 +161,17 @@ fn side_by_side(tables: &[Shown]) -> Result<Vec<Vec<String>>, String> {
         if named.len() == tables.len() && named.iter().all(|(_, other)| *other == row) {
             rows.push(with(row, ""));
         } else {
-            let processor = |table: &Shown| table.machine.split(' ').next().unwrap_or_default().to_owned();
-            rows.extend(named.into_iter().map(|(table, row)| with(row, &processor(table))));
+            rows.extend(named.into_iter().map(|(table, row)| with(row, processor(table, tables))));
         }
     }
     Ok(rows)
+}
+
+/// The name of a table's processor: its first word if no other processor of the tables begins with it.
+fn processor<'a>(table: &'a Shown, tables: &[Shown]) -> &'a str {
+    let maker = |table: &'a Shown| table.machine.split(' ').next().unwrap_or_default();
+    let makes_others = tables.iter().filter(|other| other.machine.starts_with(maker(table))).count() > 1;
+    if makes_others { table.machine.split(',').next().unwrap_or_default() } else { maker(table) }
 }
 
 fn of(results: &Results) -> String {
@@ -356,6 +362,22 @@ mod tests {
         assert_eq!(lines, ["lock processor ns", "ours AMD 1", "ours Intel 3", "limit  2", "std Intel 4"]);
         let tables = [table("AMD EPYC", &[&["lock", "ns"]]), table("Intel Xeon", &[&["lock", "us"]])];
         assert!(side_by_side(&tables).unwrap_err().contains("different columns"));
+    }
+
+    #[test]
+    fn two_processors_of_one_maker_have_their_whole_names() {
+        let table = |machine: &str, figure: &str| Shown {
+            date: String::new(),
+            machine: machine.to_owned(),
+            rows: [["lock", "ns"], ["ours", figure]].map(|row| row.map(str::to_owned).to_vec()).to_vec(),
+        };
+        let tables = [
+            table("AMD EPYC, 2 cores", "1"),
+            table("Intel Xeon (model 1), 2 cores", "2"),
+            table("Intel Xeon (model 2), 2 cores", "3"),
+        ];
+        let names: Vec<_> = side_by_side(&tables).unwrap().into_iter().map(|row| row[1].clone()).collect();
+        assert_eq!(names, [PROCESSOR, "AMD", "Intel Xeon (model 1)", "Intel Xeon (model 2)"]);
     }
 
     #[test]

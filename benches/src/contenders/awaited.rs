@@ -3,6 +3,7 @@
 use std::{
     hash::{BuildHasher, Hash},
     iter,
+    sync::Arc,
 };
 
 use crossbeam_utils::CachePadded;
@@ -12,8 +13,11 @@ use stripe_lock::{
     asynchronous::{AsyncMutexGuard, AsyncMutexMultiGuard, AsyncReadGuard, AsyncWriteGuard},
 };
 
-use super::traits::{
-    AsyncKeyLock, AsyncKeyRwLock, AsyncMultiLock, AsyncMutex, AsyncRwLock, async_mutex, async_rw_lock,
+use super::{
+    others::MapOfMutexes,
+    traits::{
+        AsyncKeyLock, AsyncKeyRwLock, AsyncMultiLock, AsyncMutex, AsyncRwLock, async_mutex, async_rw_lock,
+    },
 };
 
 impl<K: Hash + Sync, S: BuildHasher + Send + Sync> AsyncKeyLock<K> for AsyncStripedMutex<K, (), S> {
@@ -195,5 +199,38 @@ impl<L: AsyncRwLock> AsyncKeyRwLock<u64> for PerKey<L> {
     #[inline]
     fn write<'a>(&'a self, key: &'a u64) -> impl Future<Output = Self::Writing<'a>> + Send {
         L::write(&self.0[*key as usize])
+    }
+}
+
+/// A mutex of `tokio` for each key, in a map, as one would write it for tasks.
+pub type MapOfTokioMutexes<K> = MapOfMutexes<K, tokio::sync::Mutex<()>>;
+
+/// Holds a key of a [`MapOfTokioMutexes`].
+pub struct InMap<'a, K: Hash + Eq + Clone> {
+    map: &'a MapOfTokioMutexes<K>,
+    key: &'a K,
+    /// It is `None` only while the guard is dropped.
+    guard: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl<K: Hash + Eq + Clone> Drop for InMap<'_, K> {
+    fn drop(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            let mutex = Arc::clone(tokio::sync::OwnedMutexGuard::mutex(&guard));
+            drop(guard);
+            self.map.leave(self.key, mutex);
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send + Sync> AsyncKeyLock<K> for MapOfTokioMutexes<K> {
+    type Guard<'a>
+        = InMap<'a, K>
+    where
+        K: 'a;
+
+    async fn lock<'a>(&'a self, key: &'a K) -> InMap<'a, K> {
+        let guard = self.get(key).lock_owned().await;
+        InMap { map: self, key, guard: Some(guard) }
     }
 }

@@ -16,7 +16,7 @@ pub mod quads;
 pub mod stores;
 mod traits;
 
-pub use awaited::{Padded, PerKey, padded};
+pub use awaited::{MapOfTokioMutexes, Padded, PerKey, padded};
 pub use blocked::{BlockedOn, Blocking};
 pub use by_hand::{Bitmap, ByteBitmap, CasPair, GlobalMutex, GlobalRwLock, SortDedup, SwapStore, Unlocked};
 pub use others::{Dashmap, MapOfMutexes, StdStriped, StdStripedRw};

@@ -107,27 +107,41 @@ where
 }
 
 /// A mutex for each key, in a map under a mutex. The first holder of a key inserts it, and the last one removes it.
-pub struct MapOfMutexes<K>(
-    parking_lot::Mutex<HashMap<K, Arc<parking_lot::Mutex<()>>, stripe_lock::DefaultHasher>>,
+pub struct MapOfMutexes<K, M = parking_lot::Mutex<()>>(
+    parking_lot::Mutex<HashMap<K, Arc<M>, stripe_lock::DefaultHasher>>,
 );
 
-impl<K> Default for MapOfMutexes<K> {
+impl<K, M> Default for MapOfMutexes<K, M> {
     fn default() -> Self {
         Self(parking_lot::Mutex::default())
     }
 }
 
-impl<K: Hash + Eq + Clone + Send + Sync> KeyLock<K> for MapOfMutexes<K> {
-    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
-        let mutex = self.0.lock().entry(key.clone()).or_default().clone();
-        let guard = mutex.lock();
-        let result = section();
-        drop(guard);
+impl<K: Hash + Eq + Clone, M: Default> MapOfMutexes<K, M> {
+    /// The mutex of a key.
+    pub(super) fn get(&self, key: &K) -> Arc<M> {
+        self.0.lock().entry(key.clone()).or_default().clone()
+    }
+
+    /// Removes the mutex of a key, which the caller has released, unless another holder or waiter is left.
+    pub(super) fn leave(&self, key: &K, mutex: Arc<M>) {
         let mut map = self.0.lock();
-        // One reference is the map's and one is ours. Every other thread that wants the key has a third.
+        // One reference is the map's and one is the caller's. Every other thread that wants the key has a third.
         if Arc::strong_count(&mutex) == 2 {
             map.remove(key);
         }
+        drop(map);
+        drop(mutex);
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send + Sync> KeyLock<K> for MapOfMutexes<K> {
+    fn with<R>(&self, key: &K, section: impl FnOnce() -> R) -> R {
+        let mutex = self.get(key);
+        let guard = mutex.lock();
+        let result = section();
+        drop(guard);
+        self.leave(key, mutex);
         result
     }
 }

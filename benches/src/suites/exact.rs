@@ -7,7 +7,7 @@ use stripe_lock::{AsyncKeyedMutex, AsyncStripedMutex, DefaultHasher, Fnv1a};
 use super::{CAS_PAIR, DASHMAP, STRIPES, Sharing, shared};
 use crate::{
     contenders::{
-        CasPair, Dashmap, GlobalMutex, HoldMany, KeyLock, MapOfMutexes, Ours, OursExact,
+        CasPair, Dashmap, GlobalMutex, HoldMany, KeyLock, MapOfMutexes, MapOfTokioMutexes, Ours, OursExact,
         peers::{KeyedLock, KeyedLockAsync, Lockable, LockableAsync, Scc},
     },
     harness::Case,
@@ -19,6 +19,7 @@ use crate::{
 pub const OURS_EXACT: &str = "stripe-lock, exact keys";
 const STRIPED: &str = "stripe-lock, 64 stripes";
 const MAP: &str = "map of mutexes by hand";
+const TOKIO_MAP: &str = "map of tokio mutexes by hand";
 
 fn hasher() -> DefaultHasher {
     DefaultHasher::default()
@@ -49,6 +50,7 @@ pub fn exact_awaited(keys: &[u64]) -> Vec<Case<'_>> {
         polled_once(OURS_EXACT, AsyncKeyedMutex::new(), keys),
         one_key(CAS_PAIR, CasPair::new(STRIPES, hasher()), keys),
         polled_once(STRIPED, AsyncStripedMutex::new(STRIPES), keys),
+        polled_once(TOKIO_MAP, MapOfTokioMutexes::default(), keys),
         polled_once("keyed-lock (async)", KeyedLockAsync::default(), keys),
         polled_once("lockable (async)", LockableAsync::default(), keys),
     ]
@@ -112,6 +114,7 @@ pub fn exact_asleep(writers: usize, sleep: Duration, tasks: bool) -> Vec<Case<'s
         return vec![
             sleeping_tasks(OURS_EXACT, AsyncKeyedMutex::<u64>::new(), writers, sleep),
             sleeping_tasks(STRIPED, AsyncStripedMutex::<u64>::new(STRIPES), writers, sleep),
+            sleeping_tasks(TOKIO_MAP, MapOfTokioMutexes::default(), writers, sleep),
             sleeping_tasks("lockable (async)", LockableAsync::default(), writers, sleep),
         ];
     }
