@@ -24,8 +24,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a failed try keeps what it got",
         file: "blocking/multi/taking.rs",
-        from: "filter(|&index| index < self.reached)",
-        to: "filter(|_| false)",
+        from: "filter(move |&index| index < reached)",
+        to: "filter(move |_| reached == usize::MAX)",
         test: "blocking",
         model: "a_failed_try_gives_all_back",
         finds: "nothing is left locked",
@@ -123,8 +123,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a timed attempt that fails keeps what it got",
         file: "blocking/multi/taking.rs",
-        from: "filter(|&index| index < self.reached)",
-        to: "filter(|_| false)",
+        from: "filter(move |&index| index < reached)",
+        to: "filter(move |_| reached == usize::MAX)",
         test: "blocking",
         model: "guards::a_timeout_gives_all_back",
         finds: DEADLOCK,

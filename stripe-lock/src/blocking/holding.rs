@@ -1,7 +1,7 @@
 //! The modes in which a multi-guard holds its stripes: all in one mode, or some for reading and some for writing.
 
 use alloc::vec::Vec;
-use core::mem;
+use core::mem::{self, MaybeUninit};
 use core::ptr::NonNull;
 
 use crate::blocking::growth::Counting;
@@ -16,7 +16,11 @@ use crate::shared::stripe_set::StripeSet;
 /// # Safety
 ///
 /// [`access`](Self::access) is that of the mode in which the stripe is held.
-pub unsafe trait Holding<L>: Sealed {
+pub unsafe trait Holding<L>: Sealed + Sized {
+    /// Moves the states out. Then it holds nothing.
+    #[must_use = "a holding that is dropped leaves its stripes locked"]
+    fn take(&mut self) -> Self;
+
     /// How the stripe with this index is held, if it is held.
     fn access(&self, index: usize) -> Access;
 
@@ -86,17 +90,32 @@ pub(crate) trait Take<L, W>: Holding<L> {
 /// All stripes in mode `M`. It needs no heap memory if the raw lock keeps no state for an acquisition.
 pub struct Uniform<L: RawAcquire<M>, M: Mode>(Stack<L::State>);
 
-/// A stack of acquisition states. The states of most raw locks have size 0. They are not even counted, because a
-/// `Vec` would write its length between any two locked instructions (2 to 3 ns for each stripe).
-struct Stack<S>(Vec<S>);
+/// A stack of acquisition states. The states of most raw locks have size 0. Then the stack has no value: a locked instruction waits until
+/// everything that was written before it is in the cache, also the fields of an empty `Vec` and its length.
+struct Stack<S>(MaybeUninit<Vec<S>>);
 
 impl<S> Stack<S> {
     const SIZELESS: bool = size_of::<S>() == 0;
 
+    #[inline]
+    const fn new() -> Self {
+        Self(if Self::SIZELESS { MaybeUninit::uninit() } else { MaybeUninit::new(Vec::new()) })
+    }
+
+    /// The states, unless they have size 0.
+    #[inline]
+    fn states(&mut self) -> Option<&mut Vec<S>> {
+        // SAFETY: `new` initialises the vector of states that have a size.
+        (!Self::SIZELESS).then(|| unsafe { self.0.assume_init_mut() })
+    }
+
     /// `rank` is the number of states below this one. It is not called if states have size 0.
     #[inline]
     fn insert(&mut self, rank: impl FnOnce() -> usize, state: S) {
-        if Self::SIZELESS { mem::forget(state) } else { self.0.insert(rank(), state) }
+        match self.states() {
+            Some(states) => states.insert(rank(), state),
+            None => mem::forget(state),
+        }
     }
 
     /// Removes the state that has `rank` others below it.
@@ -106,17 +125,19 @@ impl<S> Stack<S> {
     /// As for [`pop`](Self::pop).
     #[inline]
     unsafe fn remove(&mut self, rank: impl FnOnce() -> usize) -> S {
-        if Self::SIZELESS {
+        match self.states() {
+            Some(states) => states.remove(rank()),
             // SAFETY: as in `pop`.
-            unsafe { self.pop() }
-        } else {
-            self.0.remove(rank())
+            None => unsafe { self.pop() },
         }
     }
 
     #[inline]
     fn push(&mut self, state: S) {
-        if Self::SIZELESS { mem::forget(state) } else { self.0.push(state) }
+        match self.states() {
+            Some(states) => states.push(state),
+            None => mem::forget(state),
+        }
     }
 
     /// # Safety
@@ -124,13 +145,21 @@ impl<S> Stack<S> {
     /// There have been more calls to `push` and `insert` than to `pop` and `remove`.
     #[inline]
     unsafe fn pop(&mut self) -> S {
-        if Self::SIZELESS {
+        match self.states() {
+            // SAFETY: the caller promises that there is one.
+            Some(states) => unsafe { states.pop().unwrap_unchecked() },
             // SAFETY: a value of size 0 can be read from any aligned address, and the caller promises that one was
             // forgotten before.
-            unsafe { NonNull::dangling().read() }
-        } else {
-            // SAFETY: the caller promises that there is one.
-            unsafe { self.0.pop().unwrap_unchecked() }
+            None => unsafe { NonNull::dangling().read() },
+        }
+    }
+}
+
+impl<S> Drop for Stack<S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(states) = self.states() {
+            drop(mem::take(states));
         }
     }
 }
@@ -140,7 +169,7 @@ impl<L: RawAcquire<M>, M: Mode> Sealed for Uniform<L, M> {}
 impl<L: RawAcquire<M>, M: Mode> Uniform<L, M> {
     #[inline]
     pub(crate) const fn new() -> Self {
-        Self(Stack(Vec::new()))
+        Self(Stack::new())
     }
 
     /// Holds one stripe, by this acquisition.
@@ -164,6 +193,11 @@ impl<L: RawAcquire<M>, M: Mode> Uniform<L, M> {
 
 // SAFETY: every stripe is held in mode `M`.
 unsafe impl<L: RawAcquire<M>, M: Mode> Holding<L> for Uniform<L, M> {
+    #[inline]
+    fn take(&mut self) -> Self {
+        mem::replace(self, Self::new())
+    }
+
     #[inline]
     fn access(&self, _: usize) -> Access {
         M::ACCESS
@@ -225,6 +259,10 @@ impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Mixed<L> {
 // SAFETY: held stripes that are in `writes` are held in mode `Exclusive`, and no stripe is added or removed while it is
 // held.
 unsafe impl<L: RawAcquire<Shared> + RawAcquire<Exclusive>> Holding<L> for Mixed<L> {
+    fn take(&mut self) -> Self {
+        mem::replace(self, Self::new(StripeSet::empty(0)))
+    }
+
     fn access(&self, index: usize) -> Access {
         if self.writes.contains(index) { Access::Exclusive } else { Access::Shared }
     }

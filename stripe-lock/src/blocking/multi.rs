@@ -18,7 +18,7 @@ use crate::blocking::raw::Wait;
 use crate::blocking::watch::{Watched, watch};
 use crate::shared::owners::Owners;
 use crate::shared::pair::Pair;
-use crate::shared::stripe_set::StripeSet;
+use crate::shared::stripe_set::{Bits, StripeSet};
 use crate::shared::waits::KeyHash;
 
 mod extend;
@@ -27,6 +27,9 @@ mod taking;
 
 pub use iter::{MultiIter, MultiIterMut};
 use taking::{Releasing, release_each, release_many, take_each, take_few_for_places, take_many};
+
+/// The message for a case that can't happen: a wait without a limit fails.
+const WAITED: &str = "a wait without a limit gets the stripes";
 
 /// Holds the stripes of several keys until it is dropped. It gives access to their data by key.
 ///
@@ -70,23 +73,52 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
     /// Takes all of `wanted` in ascending order. If `way` fails for one of them, releases those that it got.
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn take<W>(set: P, wanted: StripeSet, mut holding: H, way: W) -> Option<Self>
+    pub(crate) fn take<W>(set: P, wanted: StripeSet, holding: H, way: W) -> Option<Self>
+    where
+        H: Take<P::Raw, Watched<W>>,
+    {
+        match wanted.bits() {
+            Some(bits) => Self::take_few(set, bits, holding, way),
+            None => Self::take_rest(set, wanted, holding, way),
+        }
+    }
+
+    /// As [`take`](Self::take), in a set of at most 64 stripes.
+    #[inline(always)]
+    #[track_caller]
+    fn take_few<W>(set: P, wanted: Bits, mut holding: H, way: W) -> Option<Self>
     where
         H: Take<P::Raw, Watched<W>>,
     {
         let way = &watch(way, set.patience, set.id, KeyHash::NONE);
-        // A small set is built again, because moving `wanted` would copy all of its memory.
-        let stripes = if let Some(bits) = wanted.bits() {
+        let Some(splitting) = set.splitting() else {
             let push = |holding: &mut H, stripe: &_, index| holding.push(stripe, index, way);
-            StripeSet::from(match set.splitting() {
-                None => take_each(&set, bits.clone(), &mut holding, push).then_some(bits)?,
-                Some(splitting) => take_few_for_places(&set, splitting, bits, &mut holding, way)?,
-            })
-        } else {
-            take_many(&set, wanted, &mut holding, way)?
+            if !take_each(&set, wanted.clone(), &mut holding, push) {
+                return None;
+            }
+            return Some(Self::new(set, wanted.into(), holding));
         };
+        let (stripes, holding) = take_few_for_places(&set, splitting, wanted, holding, way)?;
+        Some(Self::new(set, stripes.into(), holding))
+    }
+
+    /// As [`take`](Self::take), in a set of more stripes.
+    #[inline(always)]
+    #[track_caller]
+    fn take_rest<W>(set: P, wanted: StripeSet, holding: H, way: W) -> Option<Self>
+    where
+        H: Take<P::Raw, Watched<W>>,
+    {
+        let way = &watch(way, set.patience, set.id, KeyHash::NONE);
+        let (stripes, holding) = take_many(&set, wanted, holding, way)?;
+        Some(Self::new(set, stripes, holding))
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn new(set: P, stripes: StripeSet, holding: H) -> Self {
         let record = set.id.record(&stripes, &holding);
-        Some(Self { set, stripes, holding, record, data: PhantomData })
+        Self { set, stripes, holding, record, data: PhantomData }
     }
 
     /// Waits for all of `wanted` in ascending order.
@@ -100,10 +132,12 @@ impl<P: Handle, H: Holding<P::Raw>> MultiGuard<P, H> {
             Some((owners, _)) if SetId::CHECKS => Self::check_places(&set, owners, &wanted, &mut holding),
             _ => set.id.check(&wanted, &holding),
         }
-        let Some(guard) = Self::take(set, wanted, holding, Wait) else {
-            unreachable!("a wait without a limit gets the stripes")
+        // Each case makes its own guard. A guard that is made of two would be copied.
+        let guard = match wanted.bits() {
+            Some(bits) => Self::take_few(set, bits, holding, Wait),
+            None => return Self::take_rest(set, wanted, holding, Wait).expect(WAITED),
         };
-        guard
+        guard.expect(WAITED)
     }
 
     /// Panics if a wait for the stripes that own `places` could be a wait for this thread itself.
@@ -393,7 +427,8 @@ impl<P: Handle, H: Holding<P::Raw>> Drop for MultiGuard<P, H> {
         unsafe {
             match stripes.bits() {
                 Some(bits) => release_each(set, bits, holding),
-                None => release_many(set, stripes, holding),
+                // The parts are moved first: a guard of which another function gets a reference is in memory.
+                None => release_many(set, &mem::replace(stripes, StripeSet::empty(0)), &mut holding.take()),
             }
         }
     }

@@ -5,8 +5,8 @@ use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 use core::mem;
 
-use super::MultiGuard;
 use super::taking::{release_many, take_many};
+use super::{MultiGuard, WAITED};
 use crate::blocking::guard::{ArcStripe, Guard};
 use crate::blocking::held::Held;
 use crate::blocking::holding::Uniform;
@@ -156,11 +156,9 @@ where
         // SAFETY: `holding` holds what was in `stripes`; `&mut self` proves that no reference to the data is left.
         unsafe { release_many(set, &held, &mut self.holding) }
         let way = &watch(Wait, set.patience, set.id, KeyHash::NONE);
-        let Some(stripes) = take_many(set, wanted, &mut self.holding, way) else {
-            unreachable!("a wait without a limit gets the stripes")
-        };
-        self.record = set.id.record(&stripes, &self.holding);
-        self.stripes = stripes;
+        let (stripes, holding) = take_many(set, wanted, Uniform::new(), way).expect(WAITED);
+        self.record = set.id.record(&stripes, &holding);
+        (self.stripes, self.holding) = (stripes, holding);
     }
 
     #[track_caller]

@@ -33,15 +33,17 @@ pub(super) fn take_each<K: ?Sized, T, L, S, H: Holding<L>>(
 pub(super) fn take_many<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
     places: StripeSet,
-    holding: &mut H,
+    mut holding: H,
     way: &W,
-) -> Option<StripeSet> {
-    if let Some(splitting) = set.splitting() {
+) -> Option<(StripeSet, H)> {
+    let taken = if let Some(splitting) = set.splitting() {
         let mut taken = StripeSet::empty(set.stripes());
-        return take_for_places(set, splitting, &places, &mut taken, holding, way).then_some(taken);
-    }
-    let push = |holding: &mut H, stripe: &_, index| holding.push(stripe, index, way);
-    take_each(set, places.iter(), holding, push).then_some(places)
+        take_for_places(set, splitting, &places, &mut taken, &mut holding, way).then_some(taken)
+    } else {
+        let push = |holding: &mut H, stripe: &_, index| holding.push(stripe, index, way);
+        take_each(set, places.iter(), &mut holding, push).then_some(places)
+    };
+    Some((taken?, holding))
 }
 
 /// As [`take_many`] in a set of at most 64 stripes that can be split. It returns a word, because a whole set is slow to
@@ -51,16 +53,17 @@ pub(super) fn take_few_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
     set: &StripedLock<K, T, L, S>,
     splitting: Splitting<'_, K, T, L, S>,
     places: Bits,
-    holding: &mut H,
+    mut holding: H,
     way: &W,
-) -> Option<Bits> {
+) -> Option<(Bits, H)> {
     if holding.writes().is_none()
-        && let Some(stripes) = take_free_for_places::<_, _, _, _, _, W>(set, splitting, &places, holding)
+        && let Some(stripes) = take_free_for_places::<_, _, _, _, _, W>(set, splitting, &places, &mut holding)
     {
-        return Some(stripes);
+        return Some((stripes, holding));
     }
     let (places, mut taken) = (StripeSet::from(places), StripeSet::from(Bits(0)));
-    if take_for_places(set, splitting, &places, &mut taken, holding, way) { taken.bits() } else { None }
+    take_for_places(set, splitting, &places, &mut taken, &mut holding, way).then_some(())?;
+    Some((taken.bits()?, holding))
 }
 
 /// Takes the stripes of the places if all are free and no place changes its owner, which is nearly always so. Otherwise
@@ -147,11 +150,14 @@ fn take_for_places<K: ?Sized, T, L, S, H: Take<L, W>, W>(
 #[inline(always)]
 pub(super) unsafe fn release_each<K: ?Sized, T, L, S, H: Holding<L>>(
     set: &StripedLock<K, T, L, S>,
-    stripes: impl DoubleEndedIterator<Item = usize>,
+    stripes: impl DoubleEndedIterator<Item = usize> + Clone,
     holding: &mut H,
 ) {
     let mut releasing = Releasing { set, rest: stripes, holding };
-    releasing.run();
+    while let Some(index) = releasing.rest.next_back() {
+        // SAFETY: the caller promises that `holding` holds it, and those above it have been released.
+        unsafe { releasing.holding.pop(set.striped.stripe(index), index) }
+    }
     mem::forget(releasing);
 }
 
@@ -170,31 +176,47 @@ pub(super) unsafe fn release_many<K: ?Sized, T, L, S, H: Holding<L>>(
     unsafe { release_each(set, stripes.iter(), holding) }
 }
 
+/// Releases what is left after a panic.
+///
+/// # Safety
+///
+/// As for [`release_each`].
+#[cold]
+#[inline(never)]
+unsafe fn release_rest<K: ?Sized, T, L, S, H: Holding<L>>(
+    set: &StripedLock<K, T, L, S>,
+    stripes: impl DoubleEndedIterator<Item = usize> + Clone,
+    holding: &mut H,
+) {
+    // SAFETY: the caller promises it.
+    unsafe { release_each(set, stripes, holding) }
+}
+
 /// A release in progress. If it is dropped because a raw lock has panicked, it releases the rest.
-pub(super) struct Releasing<'a, K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>> {
+///
+/// Its fields, and those of [`Taking`], are in registers as long as no function that is called gets a reference to them. So each `drop` is
+/// inlined, and calls a function that gets copies.
+pub(super) struct Releasing<
+    'a,
+    K: ?Sized,
+    T,
+    L,
+    S,
+    H: Holding<L>,
+    I: DoubleEndedIterator<Item = usize> + Clone,
+> {
     pub(super) set: &'a StripedLock<K, T, L, S>,
     pub(super) rest: I,
     pub(super) holding: &'a mut H,
 }
 
-impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>>
-    Releasing<'_, K, T, L, S, H, I>
-{
-    #[inline(always)]
-    fn run(&mut self) {
-        while let Some(index) = self.rest.next_back() {
-            // SAFETY: the caller of the constructor promised that `rest` is what `holding` holds.
-            unsafe { self.holding.pop(self.set.striped.stripe(index), index) }
-        }
-    }
-}
-
-impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize>> Drop
+impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + Clone> Drop
     for Releasing<'_, K, T, L, S, H, I>
 {
     #[inline(always)]
     fn drop(&mut self) {
-        self.run();
+        // SAFETY: the caller of the constructor promised that `rest` is what `holding` holds.
+        unsafe { release_rest(self.set, self.rest.clone(), &mut self.holding.take()) }
     }
 }
 
@@ -210,11 +232,12 @@ struct Taking<'a, K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item
 impl<K: ?Sized, T, L, S, H: Holding<L>, I: DoubleEndedIterator<Item = usize> + Clone> Drop
     for Taking<'_, K, T, L, S, H, I>
 {
-    #[cold]
+    #[inline(always)]
     fn drop(&mut self) {
-        let taken = self.stripes.clone().filter(|&index| index < self.reached);
+        let reached = self.reached;
+        let taken = self.stripes.clone().filter(move |&index| index < reached);
         // SAFETY: the stripes below `reached` were taken in ascending order, and no reference to their data was made.
-        unsafe { release_each(self.set, taken, self.holding) }
+        unsafe { release_rest(self.set, taken, &mut self.holding.take()) }
     }
 }
 
