@@ -8,6 +8,7 @@
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// The most pauses that a waiter makes before it goes to sleep: 10 to 40 us. A model makes none: spinning adds nothing to it,
 /// because anything can happen between two looks anyway.
@@ -20,6 +21,19 @@ const LONGEST_STEP: u32 = 32;
 /// After this many pauses a newcomer to a queue of tasks joins it and spins there, because a newcomer can miss the moments in
 /// which the lock is free. Sections of a microsecond have ended by then.
 const LOOK_FIRST: u32 = 64;
+
+/// Spins for at most `limit`, until an attempt succeeds. Returns whether one did. Unlike [`Patience::spin`], it lets no other thread run.
+pub(crate) fn spin_for(limit: Duration, attempt: impl Fn() -> bool) -> bool {
+    let since = Instant::now();
+    // A model makes no pauses.
+    while MOST_PAUSES > 0 && since.elapsed() < limit {
+        (0..LONGEST_STEP).for_each(|_| spin_loop());
+        if attempt() {
+            return true;
+        }
+    }
+    false
+}
 
 /// What differs between the kinds of locks.
 #[derive(Clone, Copy)]

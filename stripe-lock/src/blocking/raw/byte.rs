@@ -28,33 +28,36 @@ use sync::Byte;
 /// A raw mutex of two bytes: one locked instruction to lock, and none to unlock.
 ///
 /// Newcomers may overtake waiting threads, but not for long. Once in half a millisecond, a release that finds the first
-/// waiter asleep hands it the lock. A waiter that is awake, and may have no processor, is handed it after 2 ms.
+/// waiter asleep hands it the lock. A waiter that is awake, and may have no processor, is handed it after 1 ms.
 /// [`unlock_fair`](RawMutexFair::unlock_fair) hands it over at once.
 ///
 /// Threads that have to sleep pay for releases without a locked instruction. Each interrupts the processors on which
 /// other threads of the process run, which takes 0.5 to 10 us. If the system has no such barrier, or forbids it, each
 /// release is a locked instruction.
 ///
-/// Measured on two AMD EPYC cores, in nanoseconds for a lock and its release, hash of a `u64` key and 64 stripes included. Of the
+/// Measured on two Intel Xeon cores, in nanoseconds for a lock and its release, hash of a `u64` key and 64 stripes included. Of the
 /// rows with several threads, those of one key vary least from run to run:
 ///
 /// | | `ByteMutex` | `parking_lot::RawMutex` |
 /// |---|---|---|
-/// | a free key | 3.0 | 4.2 |
-/// | 2 threads, one key, empty section | 6.5 | 8.2 |
-/// | 8 threads, one key, empty section | 8.8 | 8.0 |
-/// | 2 threads, random keys, empty section | 6.0 | 4.9 |
-/// | 8 threads, random keys, empty section | 6.7 | 5.4 |
-/// | 2 threads, one key, section of 1 us | 1,084 | 1,186 |
-/// | 8 threads, one key, section of 1 us | 1,312 | 1,240 |
-/// | 8 threads, one key, section of 100 us | 106,790 | 109,219 |
+/// | a free key | 10.1 to 11.6 | 13.9 to 18.5 |
+/// | 2 threads, one key, empty section | 17 | 42 |
+/// | 8 threads, one key, empty section | 17 | 34 |
+/// | 2 threads, random keys, empty section | 18 | 19 |
+/// | 8 threads, random keys, empty section | 15 | 17 |
+/// | 2 threads, one key, section of 1 us | 1,310 | 1,360 |
+/// | 8 threads, one key, section of 1 us | 1,270 | 1,340 |
+/// | 8 threads, one key, section of 100 us | 104,900 | 104,100 |
 ///
 /// The wait at p99 of a thread for a key that two other threads take again and again:
 ///
 /// | length of the sections | `ByteMutex` | `parking_lot::RawMutex` |
 /// |---|---|---|
-/// | 100 us | 10.5 ms | 281 ms |
-/// | 1 us | 3.7 ms | 0.7 ms |
+/// | 100 us | 1.0 ms | 939 ms |
+/// | 1 us | 1.4 ms | 0.5 ms |
+///
+/// On AMD EPYC, an earlier version took 3.0 ns for a free key (`parking_lot`: 4.2), and 1.06 to 1.7 times as long as `parking_lot` for empty sections
+/// on different keys.
 ///
 /// Take this mutex if threads seldom wait for each other, or if waits must be bounded. Take `parking_lot`'s, the default, if
 /// many threads compete for short sections.

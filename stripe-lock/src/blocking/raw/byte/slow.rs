@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use crate::shared::mutex::MutexGuard;
+use crate::shared::spin::spin_for;
 
 use super::barrier;
 use super::parker::{Parker, Told};
@@ -44,6 +45,9 @@ const AWAKE: u8 = 2;
 
 /// The longest sleep of the first waiter if a release may not see it.
 const UNSURE: Duration = Duration::from_millis(1);
+
+/// How long the first waiter competes before it sleeps again: several times as long as a sleep and its end take.
+const COMPETITION: Duration = Duration::from_micros(50);
 
 /// How a thread wants to hold a lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,13 +131,13 @@ pub(super) trait Waits: Sized {
         true
     }
 
-    /// For the first waiter: tries to get the lock before it sleeps again.
+    /// For the first waiter, which was told to compete: tries to get the lock before it sleeps again. Each further sleep would cost a holder
+    /// the system call that ends it.
     fn compete(&self, wants: Wants, parker: &Parker) -> bool {
         self.attempt(wants)
-            || self.bucket().patience.spin(
-                || self.is_free(wants) && self.attempt(wants) || parker.told() == Told::Granted,
-                || true,
-            ) && parker.told() != Told::Granted
+            || spin_for(COMPETITION, || {
+                self.is_free(wants) && self.attempt(wants) || parker.told() == Told::Granted
+            }) && parker.told() != Told::Granted
     }
 
     /// Takes the lock or joins the queue.

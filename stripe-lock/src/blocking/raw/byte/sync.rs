@@ -37,7 +37,7 @@ mod imp {
     const LONGEST_COMPETITION: Duration = Duration::from_micros(500);
 
     /// The same for a waiter that is awake. All threads wait until it gets a processor, so that is rarer.
-    const LONGEST_AWAKE: Duration = Duration::from_millis(2);
+    const LONGEST_AWAKE: Duration = Duration::from_millis(1);
 
     /// When a waiter began to wait.
     #[derive(Clone, Copy)]
