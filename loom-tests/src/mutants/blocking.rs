@@ -408,4 +408,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "word_rwlock::a_reader_and_a_writer_exclude_each_other",
         finds: RACE,
     },
+    Mutant {
+        name: "a writer that gives up leaves the readers behind it asleep",
+        file: "blocking/raw/byte/slow.rs",
+        from: "if was_first && (!asleep || wants == Wants::Shared) => {",
+        to: "if was_first && wants == wants && !asleep => {",
+        test: "blocking",
+        model: "word_rwlock::a_writer_that_gives_up_lets_readers_in",
+        finds: DEADLOCK,
+    },
 ];

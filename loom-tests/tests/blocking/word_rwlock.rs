@@ -165,3 +165,21 @@ fn giving_up_passes_the_turn_on() {
         assert_eq!(lock.count(), u32::from(wrote));
     });
 }
+
+/// The readers behind the writer may share the lock at once. Nobody else would tell them before the first reader leaves, which waits for
+/// them here.
+#[test]
+fn a_writer_that_gives_up_lets_readers_in() {
+    let past = Instant::now();
+    explore("the read-write lock, a writer that gives up between 2 readers", Some(2), move || {
+        let lock = guarded();
+        let state = lock.raw.lock_shared();
+        let third = lock.clone();
+        let third = loom::thread::spawn(move || third.write_or_give_up(past));
+        join([spawn(&lock, Guarded::read)]);
+        // SAFETY: the state is that of the lock above.
+        unsafe { lock.raw.unlock_shared(state) }
+        let wrote = third.join().expect("no thread of a model panics");
+        assert_eq!(lock.count(), u32::from(wrote));
+    });
+}
