@@ -260,19 +260,20 @@ fn missed(machine: &Machine) -> Option<Shown> {
     Some(Shown { date: table.date.clone(), machine: of(results), rows })
 }
 
-/// The table of the README, with the newest measurement of each figure.
+/// The table of the README, with the newest measurements of each figure: of one day, on one machine or on several.
 fn alternatives(machines: &[&Machine]) -> Option<String> {
     let newest = |(bench, title, label, column): (&str, &str, &str, &str)| {
         let tables = machines
             .iter()
             .filter_map(|machine| machine.get(bench)?.tables.iter().find(|table| table.title == title));
-        tables
-            .filter_map(|table| Some((&table.date, table.number(label, column)?)))
-            .max_by_key(|(date, _)| *date)
+        let figures: Vec<_> =
+            tables.filter_map(|table| Some((&table.date, table.number(label, column)?))).collect();
+        let day = figures.iter().map(|(date, _)| *date).max()?;
+        Some(figures.iter().filter(|(date, _)| *date == day).map(|(_, figure)| *figure).collect::<Vec<_>>())
     };
     let mut rows = vec![head("work", ["compared with", "times as fast"].map(str::to_owned).into_iter())];
     for (work, others, sources) in ALTERNATIVES {
-        let ratios = sources.iter().map(|source| Some(newest(*source)?.1)).collect::<Option<Vec<_>>>()?;
+        let ratios = sources.iter().map(|source| newest(*source)).collect::<Option<Vec<_>>>()?.concat();
         let (low, high) = ratios
             .iter()
             .fold((f64::MAX, 0.0), |(low, high), &ratio| (f64::min(low, ratio), f64::max(high, ratio)));
