@@ -79,10 +79,8 @@ impl Document<'_> {
             self.blanks.rename(&mut quad);
             encoded.push(self.dictionary.intern_quad(nesting::checked(quad.as_ref())?)?);
             self.limits.check(encoded.len())?;
-            if let Some(batches) = self.batches
-                && encoded.len() >= batches.most_in_memory
-            {
-                batches.add(encoded)?;
+            if let Some(batches) = self.batches {
+                batches.make_room(encoded)?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Changes of very many quads as one transaction: bulk loads, and the removal or replacement of whole graphs.
 //!
-//! The quads of a load are sorted in *batches*. Each batch is a run of its own, so memory holds one batch. The next run is
-//! merged from the batches and the run of the last checkpoint, while writers write to the delta. Only the publication
+//! The quads of a load are sorted in *batches*. Each batch is a run of its own, so memory holds one batch. Terms that would
+//! take too much memory move to the [archive](crate::storage::dictionary::stages). The next run is merged from the batches and the run of the last checkpoint, while writers write to the delta. Only the publication
 //! takes the stripes.
 //!
 //! Of a quad that the delta has, the next run has to say what the run before says, because the delta is relative to that.
@@ -14,7 +14,7 @@ use crate::engine::delta::Delta;
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::parallel;
-use crate::storage::dictionary::archive::Archive;
+use crate::storage::dictionary::stages::Next;
 use crate::storage::journal::Manifest;
 use crate::storage::order::sort;
 use crate::storage::pages::Hold;
@@ -23,7 +23,6 @@ use crate::storage::rewrite::Rewritten;
 use crate::storage::run::Run;
 use crate::terms::pattern::Pattern;
 use crate::terms::quad::{Change, EncodedQuad};
-use crate::terms::term::TermId;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ pub(crate) const BULK: usize = if cfg!(test) { 1 << 8 } else { 1 << 16 };
 pub(crate) struct Batches<'a> {
     core: &'a Core,
     /// The number of quads at which a thread moves its quads to the disk.
-    pub(crate) most_in_memory: usize,
+    most_in_memory: usize,
     gathered: Mutex<Gathered>,
 }
 
@@ -92,11 +91,25 @@ impl Core {
         Ok(prepared)
     }
 
-    /// The next archive of terms, with those of the batches.
-    fn next_terms(&self, batches: &[Run]) -> Result<(Archive, Vec<TermId>)> {
-        let mark = |quad: EncodedQuad| quad.terms().into_iter().for_each(|id| self.dictionary.mark_used(id));
+    /// The next archives of terms, with those of the batches.
+    fn next_terms(&self, batches: &[Run]) -> Result<Next> {
+        let live = self.dictionary.undurable();
+        let mark = |quad: EncodedQuad| quad.terms().into_iter().for_each(|id| live.mark(id));
         batches.iter().try_for_each(|batch| batch.for_each(mark))?;
-        self.dictionary.next_archive()
+        self.dictionary.next_archives(&live)
+    }
+
+    /// Moves the terms in memory to the disk if they take too much memory. They are not durable before a quad of them is.
+    fn spill_terms(&self) -> Result<()> {
+        if self.dictionary.memory() < self.most_terms || !self.journal.is_kept() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.manifest.lock();
+        if self.dictionary.memory() >= self.most_terms {
+            self.dictionary.spill()?;
+            self.journal.delete_pages(&self.dictionary.replaced_pages())?;
+        }
+        Ok(())
     }
 
     /// Deletes pages to which nothing refers.
@@ -107,6 +120,12 @@ impl Core {
 }
 
 impl Batches<'_> {
+    /// Moves to the disk what takes too much memory: quads, and the terms of all quads.
+    pub(crate) fn make_room(&self, quads: &mut Vec<EncodedQuad>) -> Result<()> {
+        self.core.spill_terms()?;
+        if quads.len() < self.most_in_memory { Ok(()) } else { self.add(quads) }
+    }
+
     /// Moves quads to the disk.
     pub(crate) fn add(&self, quads: &mut Vec<EncodedQuad>) -> Result<()> {
         self.core.journal.check_writable()?;
@@ -157,8 +176,8 @@ struct Prepared<'a> {
     view: Arc<View>,
     next: Rewritten,
     conflicts: Conflicts,
-    /// The next archive, and the terms that are new in it.
-    terms: Option<(Archive, Vec<TermId>)>,
+    /// The next archives of terms.
+    terms: Option<Next>,
 }
 
 impl Prepared<'_> {
@@ -187,9 +206,9 @@ impl Prepared<'_> {
         let begun = core.commits.begin()?;
         let (seq, run) = (begun.seq, Arc::new(run));
         self.view.layers[0].delta.apply(seq, &changes);
-        if let Some((archive, _)) = &self.terms {
+        if let Some(terms) = &self.terms {
             let next = Manifest { last: self.manifest.last, next_term: core.dictionary.next() };
-            let written = core.journal.checkpoint(next, &run, archive, Some((seq, &record.bytes)));
+            let written = core.journal.checkpoint(next, &run, &terms.durable, Some((seq, &record.bytes)));
             written.inspect_err(|error| core.commits.fail(error))?;
             *self.manifest = next;
         }
@@ -198,8 +217,8 @@ impl Prepared<'_> {
         let next = View { base: run, rewritten: seq, ..View::clone(&self.view) };
         core.publish_view(next, begun, outcome.added.cast_signed() - outcome.removed.cast_signed());
         drop((held, self.view, self.conflicts));
-        if let Some((archive, terms)) = self.terms {
-            core.dictionary.adopt(archive, &terms);
+        if let Some(terms) = self.terms {
+            core.dictionary.adopt(terms);
         }
         core.clean(*self.manifest)?;
         Ok(outcome)

@@ -28,6 +28,7 @@ use parking_lot::{Mutex, RawMutex, RwLock};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::panic::resume_unwind;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use stripe_lock::StripedMutex;
@@ -75,6 +76,8 @@ pub(crate) struct Core {
     pub(crate) journal: Journal,
     /// The last checkpoint. It is locked while the next one is made.
     pub(crate) manifest: Mutex<Manifest>,
+    /// Whether the long terms of loads that failed before the store was opened are deleted.
+    pub(crate) is_clean: AtomicBool,
     /// The runs whose chunks are on disk: that of the last checkpoint, and those that readers may still read.
     pub(crate) runs: Mutex<Vec<Weak<Run>>>,
     /// The IRIs of prefixes.
@@ -88,6 +91,8 @@ pub(crate) struct Core {
     background: bool,
     /// The most quads of a load in memory.
     pub(crate) batch: usize,
+    /// The bytes of terms in memory at which a load moves them to the disk.
+    pub(crate) most_terms: u64,
 }
 
 /// The result of a commit.
@@ -142,12 +147,14 @@ impl Core {
             commits: Commits::new(last, quads.max(0).cast_unsigned()),
             journal,
             manifest: Mutex::new(manifest),
+            is_clean: AtomicBool::new(false),
             runs,
             checkpoint_after: options.checkpoint_after,
             block_keys: options.run_block,
             merger: Merger::default(),
             background: options.background,
             batch: options.batch(),
+            most_terms: options.most_terms(),
         })
     }
 

@@ -12,6 +12,7 @@ use crate::storage::journal::Manifest;
 use crate::storage::run::Run;
 use crate::terms::quad::{Change, Seq};
 use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 impl Core {
@@ -66,8 +67,11 @@ impl Core {
         self.clean(*manifest)
     }
 
-    /// Deletes what the newest checkpoint replaces and no reader can need.
+    /// Deletes what the newest checkpoint replaces and no reader can need. The caller has locked the manifest.
     pub(crate) fn clean(&self, manifest: Manifest) -> Result<()> {
+        if !self.is_clean.swap(true, Ordering::Relaxed) {
+            self.delete_unused_long_terms()?;
+        }
         let mut runs = self.runs.lock();
         runs.push(Arc::downgrade(&self.latest().base));
         runs.retain(|run| run.strong_count() > 0);
@@ -75,6 +79,12 @@ impl Core {
             (runs.iter().filter_map(Weak::upgrade).collect(), self.dictionary.archives());
         let pages = read.iter().flat_map(|run| run.numbers());
         self.journal.clean(manifest, pages.chain(terms.iter().flat_map(|archive| archive.numbers())))
+    }
+
+    /// Deletes the texts of long terms that are in no archive, because a load failed before the store was opened, or because of
+    /// a compaction.
+    pub(crate) fn delete_unused_long_terms(&self) -> Result<()> {
+        self.journal.delete_long_terms_beyond(&self.dictionary.archive())
     }
 
     fn empty_layer(&self) -> Layer {
@@ -86,10 +96,10 @@ impl Core {
         if !self.journal.is_kept() {
             return Ok(Manifest { last, next_term: 0 });
         }
-        let (archive, terms) = self.dictionary.next_archive()?;
+        let next = self.dictionary.next_archives(&self.dictionary.undurable())?;
         let manifest = Manifest { last, next_term: self.dictionary.next() };
-        self.journal.checkpoint(manifest, run, &archive, None)?;
-        self.dictionary.adopt(archive, &terms);
+        self.journal.checkpoint(manifest, run, &next.durable, None)?;
+        self.dictionary.adopt(next);
         Ok(manifest)
     }
 

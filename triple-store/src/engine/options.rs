@@ -9,6 +9,9 @@ use vde_store::StripeHasher;
 /// The most quads in a block of the run.
 const MOST_IN_BLOCK: usize = 1 << 14;
 
+/// The bytes of terms that a load may always have in memory. Unit tests spill more often.
+const LEAST_TERMS: u64 = if cfg!(test) { 1 << 12 } else { 1 << 21 };
+
 /// The options of a store.
 ///
 /// # Examples
@@ -148,8 +151,8 @@ impl TripleStoreOptions {
     }
 
     /// The bytes of memory for the parts of the run that were read last. The default is 256 MiB. A part is about 110 KiB, and
-    /// is read from the file when it is first used. The terms, the recent quads and what queries hold are not counted. A store
-    /// in memory does not use it.
+    /// is read from the file when it is first used. The recent quads with their terms and what queries hold are not counted. A
+    /// load takes about as much again: half of it for quads, half for terms. A store in memory does not use it.
     ///
     /// # Examples
     ///
@@ -208,6 +211,11 @@ impl TripleStoreOptions {
     /// The most quads of a load in memory. They take half as much memory as the cache, or 2 MiB.
     pub(crate) fn batch(&self) -> usize {
         (self.cache / 2 / size_of::<EncodedQuad>()).max(BULK)
+    }
+
+    /// The most bytes of terms of a load in memory: half as many as the cache has, or 2 MiB.
+    pub(crate) fn most_terms(&self) -> u64 {
+        (self.cache as u64 / 2).max(LEAST_TERMS)
     }
 
     pub(crate) fn check(&self) -> Result<()> {

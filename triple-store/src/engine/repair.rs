@@ -22,7 +22,8 @@ impl Core {
         let mut manifest = self.manifest.lock();
         let mut base = Arc::clone(&self.latest().base);
         let has_run = base.triples.is_readable() && base.named.is_readable();
-        let has_index = is_readable(&self.dictionary.archive().index);
+        let archives = [self.dictionary.archive(), self.dictionary.durable()];
+        let has_index = archives.iter().all(|archive| is_readable(&archive.index));
         if has_run && has_index {
             return Ok(false);
         }
@@ -34,12 +35,15 @@ impl Core {
             }
             base = Arc::new(run);
         }
-        let archive = self.dictionary.archive();
-        let archive = if has_index { archive.as_ref().clone() } else { archive.indexed_again()? };
+        let terms = if has_index { None } else { Some(self.dictionary.indexed_again()?) };
+        let durable =
+            terms.as_ref().map_or_else(|| self.dictionary.durable(), |terms| Arc::clone(&terms.durable));
         let next = Manifest { last: manifest.last, next_term: self.dictionary.next() };
-        self.journal.checkpoint(next, &base, &archive, None)?;
+        self.journal.checkpoint(next, &base, &durable, None)?;
         *manifest = next;
-        self.dictionary.adopt(archive, &[]);
+        if let Some(terms) = terms {
+            self.dictionary.adopt(terms);
+        }
         self.replace_view(View { base, ..View::clone(&self.latest()) });
         self.clean(next)?;
         Ok(true)

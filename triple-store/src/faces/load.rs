@@ -12,9 +12,10 @@ use crate::documents::encoding::{Text, readable_xml};
 use crate::documents::markup::{Json, Scanned, Xml};
 use crate::documents::nesting::Flat;
 use crate::engine::bulk::Batches;
+use crate::engine::core::Outcome;
 use crate::error::{Error, Result};
 use crate::faces::store::{TripleStore, Updated};
-use crate::terms::pattern::Graphs;
+use crate::terms::pattern::{Graphs, Pattern};
 use crate::terms::quad::EncodedQuad;
 use oxrdf::GraphName;
 use oxrdfio::{RdfFormat, RdfParseError};
@@ -132,16 +133,28 @@ impl TripleStore {
         name: &str,
         options: &LoadOptions,
     ) -> Result<Updated> {
-        let quads = self.encode_whole(reader, format, name, options)?;
-        self.replace(options.graph.as_ref(), quads)
+        let batches = self.engine.batches();
+        let (mut encoded, error) = self.encode(reader, format, name, options, Some(&batches))?;
+        if let Some(error) = error {
+            return Err(error);
+        }
+        if batches.quads() == 0 {
+            return self.replace(options.graph.as_ref(), encoded);
+        }
+        batches.add(&mut encoded)?;
+        options.limits.check(0)?;
+        let graphs = self.graphs(options.graph.as_ref())?;
+        Ok(updated(batches.publish(Some(&Pattern { graphs, ..Pattern::ALL }))?))
     }
 
     /// Replaces a graph, or all quads, by `quads`.
     pub(crate) fn replace(&self, graph: Option<&GraphName>, quads: Vec<EncodedQuad>) -> Result<Updated> {
+        Ok(updated(self.engine.replace(self.graphs(graph)?, quads)?))
+    }
+
+    fn graphs(&self, graph: Option<&GraphName>) -> Result<Graphs> {
         let intern = |graph: &GraphName| self.engine.dictionary.intern_graph(graph.as_ref());
-        let graph = graph.map(intern).transpose()?;
-        let outcome = self.engine.replace(graph.map_or(Graphs::All, Graphs::One), quads)?;
-        Ok(Updated { added: outcome.added, removed: outcome.removed })
+        Ok(graph.map(intern).transpose()?.map_or(Graphs::All, Graphs::One))
     }
 
     /// The quads of a document, which is read to its end.
@@ -250,6 +263,10 @@ impl TripleStore {
             }
         }
     }
+}
+
+fn updated(Outcome { added, removed }: Outcome) -> Updated {
+    Updated { added, removed }
 }
 
 #[cfg(test)]

@@ -2,34 +2,38 @@
 //!
 //! A term gets its number once and keeps it for the lifetime of the store. Numbers are never reused.
 //!
-//! The terms of the last checkpoint are in the [archive], on disk. The others are in memory: their table from
-//! terms to numbers is striped by the term's hash, so threads that parse in parallel intern in parallel. Looking up
-//! the term of a number takes no lock. A checkpoint [moves](Dictionary::adopt) terms to the next archive. A search
-//! looks in memory first, and then in the archive. So it finds a term that a checkpoint moves meanwhile.
+//! Most terms are in the [archive], on disk. The others are in memory: their table from terms to numbers is striped by
+//! the term's hash, so threads that parse in parallel intern in parallel. Looking up the term of a number takes no
+//! lock. Terms [move](stages) from memory to the next archive. A search looks in memory first, and then in the
+//! archive. So it finds a term that moves meanwhile.
 
 pub(crate) mod archive;
 pub(crate) mod block;
 pub(crate) mod entries;
+mod filter;
 mod resolve;
 mod restore;
+pub(crate) mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::error::{Error, Result};
 use crate::storage::planted::{self, Bug};
 use crate::terms::quad::EncodedQuad;
-use crate::terms::stored_term::{Encoded, encode, parts};
+use crate::terms::stored_term::{Encoded, encode};
 use crate::terms::term::{Kind, TermId, inlined_literal};
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use archive::Archive;
 use entries::{Entries, Entry, Held};
+use filter::Filter;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use oxrdf::{GraphNameRef, QuadRef, TermRef};
 use parking_lot::{Mutex, RwLock};
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use stripe_lock::Striped;
 
@@ -43,9 +47,18 @@ pub(crate) struct Dictionary {
     /// Hashes and ids of the terms in memory. The table is striped by the hash, so a term is hashed only once.
     numbers: Striped<u64, RwLock<HashTable<(u64, TermId)>>, PassThrough>,
     recent: Entries,
+    /// About how many bytes the terms in memory take.
+    memory: AtomicU64,
+    /// All terms that are not in memory.
     archive: ArcSwap<Archive>,
-    /// The earlier archives that a thread may still read.
-    earlier: Mutex<Vec<Weak<Archive>>>,
+    /// The terms of the last checkpoint. All of them are in the archive.
+    durable: ArcSwap<Archive>,
+    /// The terms that are in the archive and in a durable record, and not in the durable archive.
+    claimed: Mutex<HashSet<TermId>>,
+    /// The hashes of all terms of the archive, while there are spilled terms.
+    filter: ArcSwapOption<Filter>,
+    /// The earlier archives that a thread may still read, and the pages that none after it has.
+    earlier: Mutex<VecDeque<(Weak<Archive>, Vec<u64>)>>,
     /// By some bits of the hash: the id that was found last in the archive. So most terms that are looked up repeatedly are
     /// found without the index.
     hints: OnceLock<Box<[AtomicU64]>>,
@@ -79,12 +92,17 @@ impl Deref for Bytes {
 impl Dictionary {
     /// A dictionary of the terms of an archive. New terms get numbers from `next` on.
     pub(crate) fn new(archive: Archive, next: u64) -> Self {
+        let archive = Arc::new(archive);
         Self {
             hasher: ahash::RandomState::new(),
             numbers: Striped::from_fn(STRIPES, PassThrough, |_| RwLock::default()),
             recent: Entries::new(),
+            memory: AtomicU64::new(0),
             terms: AtomicU64::new(archive.len()),
-            archive: ArcSwap::from_pointee(archive),
+            durable: ArcSwap::new(Arc::clone(&archive)),
+            archive: ArcSwap::new(archive),
+            claimed: Mutex::default(),
+            filter: ArcSwapOption::empty(),
             earlier: Mutex::default(),
             hints: OnceLock::new(),
             next: AtomicU64::new(next),
@@ -169,91 +187,6 @@ impl Dictionary {
         }
     }
 
-    /// Calls `write` with each term that a record has to contain so that `id` can be read after a crash: the term, and
-    /// before it its parts, except those that a durable record or a checkpoint contains already.
-    pub(crate) fn unpersisted(&self, id: TermId, write: &mut impl FnMut(TermId, &[u8])) {
-        // A term that is not in memory is in the archive.
-        let Some(entry) = self.recent_entry(id) else { return };
-        if entry.persisted.load(Ordering::Acquire) {
-            return;
-        }
-        for part in parts(id, &entry.bytes) {
-            self.unpersisted(part, write);
-        }
-        write(id, &entry.bytes);
-    }
-
-    /// Marks the term as contained in a durable record. Pairs with the load in [`unpersisted`](Self::unpersisted).
-    pub(crate) fn mark_persisted(&self, id: TermId) {
-        if let Some(entry) = self.recent_entry(id) {
-            entry.persisted.store(true, Ordering::Release);
-        }
-    }
-
-    /// Marks the term and its parts as terms of a quad that is written without a record.
-    pub(crate) fn mark_used(&self, id: TermId) {
-        if let Some(entry) = self.recent_entry(id)
-            && !entry.used.load(Ordering::Relaxed)
-            && !entry.used.swap(true, Ordering::AcqRel)
-        {
-            parts(id, &entry.bytes).for_each(|part| self.mark_used(part));
-        }
-    }
-
-    /// The archive with all terms of quads, stored but for the manifest, and those of them that are new. A term that only
-    /// refused documents or lookups have is not among them, and is gone when the store is opened again.
-    pub(crate) fn next_archive(&self) -> Result<(Archive, Vec<TermId>)> {
-        let is_written = |flag: &AtomicBool| flag.load(Ordering::Acquire);
-        let terms = self.recent.ids(|entry| {
-            !is_written(&entry.archived) && (is_written(&entry.persisted) || is_written(&entry.used))
-        });
-        let bytes = |id| self.bytes(id)?.ok_or_else(|| unknown(id));
-        Ok((self.archive.load().with(&terms, bytes)?, terms))
-    }
-
-    /// Reads the terms of the durable archive from there, and drops those in memory that are new in it.
-    pub(crate) fn adopt(&self, archive: Archive, terms: &[TermId]) {
-        let earlier = self.archive.swap(Arc::new(archive));
-        self.earlier.lock().push(Arc::downgrade(&earlier));
-        drop(earlier);
-        for id in terms {
-            if let Some(entry) = self.recent_entry(*id) {
-                entry.persisted.store(true, Ordering::Release);
-                entry.archived.store(true, Ordering::Release);
-            }
-        }
-        // First nothing refers to these terms any more, then they go.
-        for stripe in self.numbers.iter() {
-            let mut stripe = stripe.write();
-            stripe.retain(|(_, id)| {
-                self.recent_entry(*id).is_some_and(|entry| !entry.archived.load(Ordering::Acquire))
-            });
-            stripe.shrink_to_fit(|(hash, _)| *hash);
-        }
-        self.recent.drop_archived(self.floor.load(Ordering::Acquire), self.next());
-    }
-
-    /// Reads all terms from the durable archive, and drops all those in memory. Nobody else uses the dictionary.
-    pub(crate) fn forget(&self, archive: Archive) {
-        self.terms.store(archive.len(), Ordering::Relaxed);
-        self.archive.store(Arc::new(archive));
-        self.numbers.iter().for_each(|stripe| *stripe.write() = HashTable::new());
-        self.recent.clear();
-        self.floor.store(self.next(), Ordering::Release);
-    }
-
-    /// The archive of the last checkpoint.
-    pub(crate) fn archive(&self) -> Arc<Archive> {
-        self.archive.load_full()
-    }
-
-    /// The archives that a thread may read.
-    pub(crate) fn archives(&self) -> Vec<Arc<Archive>> {
-        let mut earlier = self.earlier.lock();
-        earlier.retain(|archive| archive.strong_count() > 0);
-        earlier.iter().filter_map(Weak::upgrade).chain([self.archive()]).collect()
-    }
-
     /// The stored form of a term of the dictionary.
     pub(crate) fn bytes(&self, id: TermId) -> Result<Option<Bytes>> {
         let Some(number) = id.dictionary_index() else { return Ok(None) };
@@ -266,6 +199,16 @@ impl Dictionary {
     /// The ids of the terms in memory.
     pub(crate) fn recent(&self) -> Vec<TermId> {
         self.recent.ids(|entry| !entry.archived.load(Ordering::Acquire))
+    }
+
+    /// Counts a term that is new in memory.
+    fn count(&self, bytes: &[u8]) {
+        self.terms.fetch_add(1, Ordering::Relaxed);
+        self.memory.fetch_add(entries::memory(bytes), Ordering::Relaxed);
+    }
+
+    fn known_bytes(&self, id: TermId) -> Result<Bytes> {
+        self.bytes(id)?.ok_or_else(|| unknown(id))
     }
 
     fn recent_entry(&self, id: TermId) -> Option<Held> {
@@ -283,7 +226,7 @@ impl Dictionary {
             planted::meanwhile();
             let mut stripe = self.numbers.get(&hash).write();
             if !Arc::ptr_eq(&archive, &self.archive.load()) && !planted::has(Bug::TrustOldArchive) {
-                // A checkpoint may have moved the term after it was searched in the archive.
+                // The term may have moved after it was searched in the archive.
                 continue;
             }
             return Ok(
@@ -297,7 +240,7 @@ impl Dictionary {
                             "a number is assigned once"
                         );
                         slot.insert((hash, id));
-                        self.terms.fetch_add(1, Ordering::Relaxed);
+                        self.count(bytes);
                         id
                     }
                 },
@@ -322,6 +265,11 @@ impl Dictionary {
         if archive.len() == 0 {
             return Ok(Err(archive));
         }
+        // The filter is loaded after the archive, so it has the terms of the archive.
+        let archived = || archive.hash(kind, bytes);
+        if self.filter.load().as_ref().is_some_and(|filter| !filter.may_have(archived())) {
+            return Ok(Err(archive));
+        }
         let hints = self.hints.get_or_init(|| (0..HINTS).map(|_| AtomicU64::new(0)).collect());
         let hint = &hints[(hash % HINTS) as usize];
         let id = TermId(hint.load(Ordering::Relaxed));
@@ -330,7 +278,7 @@ impl Dictionary {
         {
             return Ok(Ok(id));
         }
-        Ok(match archive.find(kind, bytes)? {
+        Ok(match archive.find(kind, bytes, archived())? {
             Some(id) => {
                 hint.store(id.0, Ordering::Relaxed);
                 Ok(id)

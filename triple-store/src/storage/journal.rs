@@ -21,7 +21,7 @@ use crate::storage::dictionary::block::{Block, NUMBERS};
 use crate::storage::dictionary::entries::MOST_TERMS;
 use crate::storage::durability::Durability;
 use crate::storage::order::Order;
-use crate::storage::pages::{LONG, PAGE, Pages, Slot, Source, numbered, page_key};
+use crate::storage::pages::{LONG, PAGE, Pages, Slot, Source, page_key};
 use crate::storage::run::{Run, Sorted};
 use crate::terms::codec::{put_varint, varint};
 use crate::terms::quad::{Columns, Key, Seq};
@@ -301,9 +301,23 @@ impl Journal {
         Ok(vde.flush()?)
     }
 
-    /// Deletes long terms to which the last checkpoint does not refer.
-    pub(crate) fn delete_long(&self, numbers: &[u64]) -> Result<()> {
-        self.delete(&numbers.iter().map(|number| numbered(LONG, *number)).collect::<Vec<_>>())
+    /// Deletes the long terms that an archive does not have.
+    pub(crate) fn delete_long_terms_beyond(&self, terms: &Archive) -> Result<()> {
+        let Some(vde) = self.vde() else { return Ok(()) };
+        let mut unused = Vec::new();
+        for entry in vde.list([LONG]) {
+            let key = entry?.into_key();
+            let number = key.get(1..).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
+            if number.map_or(Ok(true), |number| terms.has_number(number).map(|has| !has))? {
+                unused.push(key);
+            }
+        }
+        self.delete(&unused)
+    }
+
+    /// Deletes pages that nothing reads any more.
+    pub(crate) fn delete_pages(&self, numbers: &[u64]) -> Result<()> {
+        self.delete(&numbers.iter().map(|number| page_key(*number)).collect::<Vec<_>>())
     }
 
     /// Returns free space to the file system. Returns how many bytes it got.

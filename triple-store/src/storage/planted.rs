@@ -10,6 +10,12 @@ pub(crate) enum Bug {
     TrustHash,
     /// The hashes of the index of terms have 4 bits. This alone is no bug.
     ShortHash,
+    /// A record does not have the terms that are spilled.
+    OmitSpilled,
+    /// A bulk change makes no spilled terms durable.
+    LoseSpilled,
+    /// All terms become durable, also those of refused documents.
+    KeepRefused,
     /// A scan ends where a chunk can't be read.
     SwallowError,
     /// A bulk change does not look at the delta.

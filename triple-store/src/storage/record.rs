@@ -61,7 +61,7 @@ pub(crate) fn encode(dictionary: &Dictionary, changes: &[Change]) -> Result<Reco
                 terms.push(id);
                 length += bytes.len() + DEFINITION;
             }
-        });
+        })?;
     }
     let mut bytes = Vec::with_capacity(length + 16 * changes.len() + 16);
     put_terms(&mut bytes, dictionary, &terms)?;

@@ -1,5 +1,7 @@
 //! Tests of bulk changes. In unit tests, 256 quads are very many.
 
+mod spilling;
+
 use super::*;
 use crate::terms::pattern::Graphs;
 use crate::{Durability, Error, LoadOptions, RdfFormat, TripleStore, TripleStoreOptions};

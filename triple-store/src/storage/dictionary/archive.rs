@@ -16,6 +16,7 @@ use crate::storage::planted::{self, Bug};
 use crate::terms::stored_term;
 use crate::terms::term::{Kind, TermId};
 use siphasher::sip::SipHasher13;
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::{ControlFlow, Deref};
@@ -86,6 +87,71 @@ impl Archive {
         blocks.chain(self.index.slots.iter().filter_map(|slot| slot.number()))
     }
 
+    /// The numbers of its pages that none of the others has.
+    pub(crate) fn numbers_beyond(&self, others: &[&Self]) -> Vec<u64> {
+        let others: HashSet<_> = others.iter().flat_map(|other| other.numbers()).collect();
+        self.numbers().filter(|number| !others.contains(number)).collect()
+    }
+
+    /// The blocks that are not the same in the other archive, in ascending order.
+    pub(crate) fn blocks_beyond(&self, other: &Self) -> impl DoubleEndedIterator<Item = &Arc<Slot<Block>>> {
+        self.blocks.iter().flatten().filter(|slot| {
+            let other = other.blocks.get(slot.first as usize).and_then(Option::as_ref);
+            !other.is_some_and(|other| Arc::ptr_eq(other, slot))
+        })
+    }
+
+    /// Whether both archives have the same block for the term with this number.
+    pub(crate) fn shares_block(&self, other: &Self, number: u64) -> bool {
+        match (self.slot(number), other.slot(number)) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+
+    /// Marks the parts of the marked terms in these blocks, which come in descending order.
+    pub(crate) fn mark_parts<'a>(
+        &self,
+        blocks: impl Iterator<Item = &'a Arc<Slot<Block>>>,
+        live: &Live,
+    ) -> Result<()> {
+        // A part has a lower number than the term.
+        for slot in blocks.filter(|slot| live.count_of(Block::numbers(slot.first)) > 0) {
+            let block = self.index.pages.get(slot, None)?;
+            for Found { id, bytes } in block.terms().rev().filter(|found| live.has(found.id)) {
+                match bytes {
+                    Some(place) => {
+                        stored_term::parts(id, block.bytes(place)).for_each(|part| live.mark(part))
+                    }
+                    None => stored_term::parts(id, &self.long(id)?).for_each(|part| live.mark(part)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The live terms of this block that the other archive does not have.
+    pub(crate) fn missing(&self, slot: &Arc<Slot<Block>>, other: &Self, live: &Live) -> Result<Vec<TermId>> {
+        let mut missing = Vec::new();
+        if live.count_of(Block::numbers(slot.first)) > 0 {
+            for found in self.index.pages.get(slot, None)?.terms().filter(|found| live.has(found.id)) {
+                if !other.has(found.id)? {
+                    missing.push(found.id);
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The number of [missing](Self::missing) terms. Most blocks need not be read for it.
+    pub(crate) fn count_missing(&self, slot: &Arc<Slot<Block>>, other: &Self, live: &Live) -> Result<u64> {
+        let numbers = Block::numbers(slot.first);
+        if other.slot(numbers.start).is_none() {
+            return Ok(live.count_of(numbers));
+        }
+        Ok(self.missing(slot, other, live)?.len() as u64)
+    }
+
     /// Whether it has a term with this id.
     pub(crate) fn has(&self, id: TermId) -> Result<bool> {
         Ok(self.found(id)?.is_some())
@@ -105,12 +171,8 @@ impl Archive {
         }))
     }
 
-    /// The id of a term, from its kind and bytes.
-    pub(crate) fn find(&self, kind: Kind, bytes: &[u8]) -> Result<Option<TermId>> {
-        if self.len() == 0 {
-            return Ok(None);
-        }
-        let hash = self.hash(kind, bytes);
+    /// The id of a term, from its kind, its bytes and their hash.
+    pub(crate) fn find(&self, kind: Kind, bytes: &[u8], hash: u64) -> Result<Option<TermId>> {
         let mut from = 0;
         loop {
             let mut next = None;
@@ -201,25 +263,21 @@ impl Archive {
     }
 
     /// This archive with only the terms that are live, and with their parts, which are then live too. Its new pages are
-    /// stored. Also returns the numbers of the long terms that go.
-    pub(crate) fn without(&self, live: &mut Live) -> Result<(Self, Vec<u64>)> {
-        let (mut blocks, mut dead, mut long) = (self.blocks.clone(), Vec::new(), Vec::new());
-        // A part has a lower number than the term.
-        for slot in blocks.iter_mut().rev() {
+    /// stored.
+    pub(crate) fn without(&self, live: &Live) -> Result<Self> {
+        self.mark_parts(self.blocks.iter().flatten().rev(), live)?;
+        let (mut blocks, mut dead) = (self.blocks.clone(), Vec::new());
+        for slot in &mut blocks {
             let Some(old) = &*slot else { continue };
             let old = self.index.pages.get(old, None)?;
             let mut kept = Block::new(old.first());
-            for found in old.terms().collect::<Vec<_>>().into_iter().rev() {
-                let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
+            for found in old.terms() {
                 if live.has(found.id) {
-                    stored_term::parts(found.id, &bytes).for_each(|part| live.mark(part.0));
+                    kept.push_from(&old, found);
                 } else {
+                    let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
                     dead.push([self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes), found.id.0]);
-                    long.extend(found.bytes.is_none().then_some(found.id.payload()));
                 }
-            }
-            for found in old.terms().filter(|found| live.has(found.id)) {
-                kept.push_from(&old, found);
             }
             if kept.len() < old.len() {
                 *slot = if kept.len() == 0 { None } else { Some(self.index.pages.keep(kept)?) };
@@ -227,7 +285,7 @@ impl Archive {
         }
         sort(&mut dead);
         let index = self.index.merged(&[], &dead, INDEX_BLOCK)?;
-        Ok((Self { blocks, index, key: self.key }.checked()?, long))
+        Self { blocks, index, key: self.key }.checked()
     }
 
     /// This archive with an index that is made from the blocks. Its pages are stored.
@@ -253,10 +311,13 @@ impl Archive {
         Ok(block.get(number).filter(|found| found.id == id).map(|found| (block, found)))
     }
 
+    /// The block of the term with this number.
+    fn slot(&self, number: u64) -> Option<&Arc<Slot<Block>>> {
+        usize::try_from(Block::of(number)).ok().and_then(|number| self.blocks.get(number)?.as_ref())
+    }
+
     fn block(&self, number: u64) -> Result<Option<InMemory<Block>>> {
-        let slot =
-            usize::try_from(Block::of(number)).ok().and_then(|number| self.blocks.get(number)?.as_ref());
-        slot.map(|slot| self.index.pages.get(slot, None)).transpose()
+        self.slot(number).map(|slot| self.index.pages.get(slot, None)).transpose()
     }
 
     fn long(&self, id: TermId) -> Result<Vec<u8>> {
@@ -265,7 +326,16 @@ impl Archive {
         if stored_term::is_sound(id, &bytes) { Ok(bytes) } else { Err(lost(id)) }
     }
 
-    fn hash(&self, kind: Kind, bytes: &[u8]) -> u64 {
+    /// The hashes of all terms.
+    pub(crate) fn hashes(&self, mut each: impl FnMut(u64)) -> Result<()> {
+        for number in 0..self.index.slots.len() {
+            self.index.chunk(number)?.keys().for_each(|[hash, _]| each(hash));
+        }
+        Ok(())
+    }
+
+    /// The hash under which a term is in the index.
+    pub(crate) fn hash(&self, kind: Kind, bytes: &[u8]) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
         hasher.write(&[kind as u8]);
         hasher.write(bytes);

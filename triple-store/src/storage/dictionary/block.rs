@@ -14,6 +14,7 @@ use crate::storage::pages::Page;
 use crate::terms::codec::{put_varint, take, varint};
 use crate::terms::stored_term;
 use crate::terms::term::{Kind, TermId};
+use std::ops::Range;
 
 /// How many numbers a block covers.
 pub(crate) const NUMBERS: u64 = 256;
@@ -63,6 +64,11 @@ impl Block {
         number / NUMBERS
     }
 
+    /// The numbers of the terms in a block.
+    pub(crate) fn numbers(block: u64) -> Range<u64> {
+        block * NUMBERS..(block + 1) * NUMBERS
+    }
+
     /// Adds a term behind the others. Returns whether it is a long one.
     pub(crate) fn push(&mut self, id: TermId, bytes: &[u8]) -> bool {
         let is_long = bytes.len() >= LONG;
@@ -98,7 +104,7 @@ impl Block {
     }
 
     /// All its terms.
-    pub(crate) fn terms(&self) -> impl Iterator<Item = Found> {
+    pub(crate) fn terms(&self) -> impl DoubleEndedIterator<Item = Found> {
         (0..self.terms.len()).map(|at| self.found(at))
     }
 

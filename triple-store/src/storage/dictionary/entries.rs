@@ -16,18 +16,21 @@ pub(crate) struct Entry {
     pub(crate) bytes: Box<[u8]>,
     /// Set once a durable record contains the term. Before that, every transaction that uses the term writes it too.
     pub(crate) persisted: AtomicBool,
-    /// Set before a bulk load writes a quad with the term to a run. It writes no record.
-    pub(crate) used: AtomicBool,
-    /// Set once a checkpoint contains the term. From then on it is read from there.
+    /// Set once the archive contains the term. From then on it is read from there.
     pub(crate) archived: AtomicBool,
 }
 
 impl Entry {
     pub(crate) fn new(kind: Kind, bytes: &[u8], is_persisted: bool) -> Self {
         let flag = AtomicBool::new;
-        let persisted = flag(is_persisted);
-        Self { kind, bytes: bytes.into(), persisted, used: flag(false), archived: flag(false) }
+        Self { kind, bytes: bytes.into(), persisted: flag(is_persisted), archived: flag(false) }
     }
+}
+
+/// About how many bytes a term takes in memory: its bytes, the entry, its place in the table of hashes, and what the allocator
+/// adds.
+pub(crate) fn memory(bytes: &[u8]) -> u64 {
+    bytes.len() as u64 + 88
 }
 
 /// Terms by number: a vector of pages that grows without moving and is read without a lock. The pages are in
@@ -55,7 +58,8 @@ impl Deref for Held {
 }
 
 impl Entries {
-    const PAGE: u64 = 1024;
+    /// The terms of a page. Unit tests drop pages more often.
+    const PAGE: u64 = if cfg!(test) { 16 } else { 1024 };
     const BUCKETS: usize = (MOST_TERMS / Self::PAGE).ilog2() as usize + 1;
 
     pub(crate) fn new() -> Self {
@@ -77,17 +81,20 @@ impl Entries {
         Some(Held { page, slot })
     }
 
-    /// The ids of the terms for which `is_wanted` returns true, by ascending number.
+    /// The ids of the terms for which `is_wanted` returns true, by ascending number. If a term that was set meanwhile is
+    /// among the terms that were looked at, its parts are too.
     pub(crate) fn ids(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<TermId> {
         let mut ids = Vec::new();
+        // A part has a lower number than the term, and is set before it. So it is looked at later.
         self.for_each_page(|first, page| {
             let Some(page) = &*page.load() else { return };
-            for (slot, entry) in page.iter().enumerate() {
+            for (slot, entry) in page.iter().enumerate().rev() {
                 if let Some(entry) = entry.get().filter(|entry| is_wanted(entry)) {
                     ids.push(TermId::new(entry.kind, first + slot as u64));
                 }
             }
         });
+        ids.reverse();
         ids
     }
 
@@ -127,9 +134,10 @@ impl Entries {
         page.load().as_ref().is_some_and(|page| page[slot].set(entry).is_ok())
     }
 
+    /// The last page comes first.
     fn for_each_page(&self, mut each: impl FnMut(u64, &ArcSwapOption<Page>)) {
-        for (bucket, pages) in self.buckets.iter().enumerate() {
-            for (place, page) in pages.get().into_iter().flatten().enumerate() {
+        for (bucket, pages) in self.buckets.iter().enumerate().rev() {
+            for (place, page) in pages.get().map_or(&[][..], |pages| pages).iter().enumerate().rev() {
                 each(((1 << bucket) - 1 + place as u64) * Self::PAGE, page);
             }
         }

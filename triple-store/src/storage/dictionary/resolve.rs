@@ -19,7 +19,7 @@ impl Dictionary {
         if id.dictionary_index().is_none() {
             return inlined_literal(id).map(Term::Literal).ok_or_else(|| unknown(id));
         }
-        self.decode(id, &self.bytes(id)?.ok_or_else(|| unknown(id))?)
+        self.decode(id, &self.known_bytes(id)?)
     }
 
     pub(crate) fn resolve_quad(&self, quad: EncodedQuad) -> Result<Quad> {

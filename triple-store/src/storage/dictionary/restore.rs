@@ -39,7 +39,7 @@ impl Dictionary {
         {
             slot.insert((hash, id));
         }
-        self.terms.fetch_add(1, Ordering::Relaxed);
+        self.count(bytes);
         self.next.fetch_max(number + 1, Ordering::AcqRel);
         self.floor.fetch_max(number + 1, Ordering::AcqRel);
         Ok(())

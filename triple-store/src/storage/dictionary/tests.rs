@@ -51,13 +51,13 @@ fn a_record_holds_the_parts_of_its_terms_before_the_terms_themselves() {
     for term in terms().iter().rev() {
         let id = dictionary.intern(term.as_ref()).unwrap();
         let mut record = Vec::new();
-        dictionary.unpersisted(id, &mut |id, bytes| record.push((id, bytes.to_vec())));
+        dictionary.unpersisted(id, &mut |id, bytes| record.push((id, bytes.to_vec()))).unwrap();
         for (id, bytes) in &record {
             copy.restore(*id, bytes).unwrap();
             copy.restore(*id, bytes).unwrap();
             dictionary.mark_persisted(*id);
         }
-        dictionary.unpersisted(id, &mut |id, _| panic!("{id:?} was written twice"));
+        dictionary.unpersisted(id, &mut |id, _| panic!("{id:?} was written twice")).unwrap();
         assert_eq!(copy.resolve(id).unwrap(), *term);
         assert_eq!(copy.lookup(term.as_ref()).unwrap(), Some(id));
     }
@@ -85,8 +85,7 @@ fn stored() -> Dictionary {
 
 /// What a checkpoint does with the dictionary.
 fn archive(dictionary: &Dictionary) {
-    let (archive, terms) = dictionary.next_archive().unwrap();
-    dictionary.adopt(archive, &terms);
+    dictionary.adopt(dictionary.next_archives(&dictionary.undurable()).unwrap());
 }
 
 #[test]
@@ -101,10 +100,9 @@ fn terms_that_a_checkpoint_moves_to_the_disk_come_back_and_leave_memory() {
             dictionary.intern(node.as_ref().into()).unwrap()
         })
         .collect();
-    for id in &ids {
-        dictionary.mark_used(*id);
-    }
-    archive(&dictionary);
+    let used = dictionary.undurable();
+    ids.iter().for_each(|id| used.mark(*id));
+    dictionary.adopt(dictionary.next_archives(&used).unwrap());
     for id in &others {
         dictionary.mark_persisted(*id);
     }
@@ -120,7 +118,7 @@ fn terms_that_a_checkpoint_moves_to_the_disk_come_back_and_leave_memory() {
         let number = id.payload();
         let other = if id.kind() == Some(Kind::NamedNode) { Kind::BlankNode } else { Kind::NamedNode };
         assert!(id.dictionary_index().is_none() || !dictionary.knows(TermId::new(other, number)).unwrap());
-        dictionary.unpersisted(*id, &mut |id, _| panic!("{id:?} is in a checkpoint"));
+        dictionary.unpersisted(*id, &mut |id, _| panic!("{id:?} is in a checkpoint")).unwrap();
     }
     for (n, id) in others.iter().enumerate() {
         let node = NamedNode::new_unchecked(format!("urn:{n}"));
@@ -129,8 +127,7 @@ fn terms_that_a_checkpoint_moves_to_the_disk_come_back_and_leave_memory() {
     assert!(!dictionary.knows(TermId::new(Kind::NamedNode, dictionary.next())).unwrap());
 }
 
-#[test]
-fn a_term_that_a_checkpoint_moves_keeps_its_number() {
+fn terms_that_move_keep_their_numbers(moves: impl Fn(&Dictionary)) {
     const TERMS: u64 = 3000;
     let dictionary = stored();
     let working = AtomicU64::new(4);
@@ -149,13 +146,28 @@ fn a_term_that_a_checkpoint_moves_keeps_its_number() {
     let ids: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(intern_all)).collect();
         while working.load(Ordering::Acquire) > 0 {
-            archive(&dictionary);
+            moves(&dictionary);
         }
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(ids.iter().all(|other| *other == ids[0]));
     assert_eq!(ids[0][..TERMS as usize], ids[0][TERMS as usize..]);
     assert_eq!((dictionary.len(), dictionary.next()), (TERMS, TERMS));
+    archive(&dictionary);
+    // Each term is in a record, so a checkpoint has to make it durable, whatever moved it before.
+    assert_eq!(dictionary.durable().len(), TERMS);
+    assert!(Arc::ptr_eq(&dictionary.durable(), &dictionary.archive()));
+    assert_eq!(dictionary.memory(), 0);
+}
+
+#[test]
+fn a_term_that_moves_keeps_its_number() {
+    terms_that_move_keep_their_numbers(archive);
+    terms_that_move_keep_their_numbers(|dictionary| dictionary.spill().unwrap());
+    terms_that_move_keep_their_numbers(|dictionary| {
+        dictionary.spill().unwrap();
+        archive(dictionary);
+    });
 }
 
 /// The ids of one term, searched by two threads, when a checkpoint moves it after the first has not found it.
@@ -191,6 +203,64 @@ fn a_search_that_trusts_an_old_archive_is_found() {
     planted::plant(Bug::TrustOldArchive);
     let [id, other] = ids_when_a_checkpoint_comes_between();
     assert_ne!(id, other);
+}
+
+/// The terms of a load that are spilled, of which a record contains some and a quad has others. What is durable then.
+#[test]
+fn a_spilled_term_is_durable_once_a_record_or_a_quad_has_it() {
+    let dictionary = stored();
+    let intern = |term: &Term| dictionary.intern(term.as_ref()).unwrap();
+    let node = |n: u64| -> Term { NamedNode::new_unchecked(format!("urn:{n}")).into() };
+    let text = |n: u64| -> Term {
+        let datatype = NamedNode::new_unchecked(format!("urn:type{n}"));
+        Literal::new_typed_literal("long ".repeat(if n % 2 == 0 { 1 } else { 1000 }), datatype).into()
+    };
+    let terms = |n: u64| [node(n), text(n)];
+    let ids: Vec<_> = (0..300)
+        .map(|n| {
+            if n % 30 == 0 {
+                dictionary.spill().unwrap();
+            }
+            terms(n).map(|term| intern(&term))
+        })
+        .collect();
+    dictionary.spill().unwrap();
+    assert_eq!((dictionary.memory(), dictionary.recent()), (0, Vec::new()));
+    assert_eq!((dictionary.archive().len(), dictionary.durable().len()), (900, 0));
+    let is_durable = |id: TermId| dictionary.durable().has(id).unwrap();
+    let check = |of: &dyn Fn(u64) -> bool| {
+        for (n, ids) in (0..).zip(&ids) {
+            for (term, id) in terms(n).iter().zip(ids) {
+                assert_eq!(dictionary.resolve(*id).unwrap(), *term);
+                assert_eq!((intern(term), is_durable(*id)), (*id, of(n)), "{term}");
+            }
+            let Term::Literal(literal) = text(n) else { unreachable!("it is a literal") };
+            let datatype = dictionary.lookup(literal.datatype().into()).unwrap().unwrap();
+            assert_eq!(is_durable(datatype), of(n), "{datatype:?}");
+        }
+    };
+    // A record has the datatype too.
+    for [node, text] in ids.iter().step_by(7) {
+        let mut record = Vec::new();
+        dictionary.unpersisted(*node, &mut |id, _| record.push(id)).unwrap();
+        dictionary.unpersisted(*text, &mut |id, _| record.push(id)).unwrap();
+        assert_eq!((record.len(), record[2]), (3, *text));
+        record.iter().for_each(|id| dictionary.mark_persisted(*id));
+        dictionary.unpersisted(*text, &mut |id, _| panic!("{id:?} is in a record")).unwrap();
+    }
+    check(&|_| false);
+    archive(&dictionary);
+    check(&|n| n % 7 == 0);
+    // Quads have the texts and not the datatypes.
+    let used = dictionary.undurable();
+    ids.iter().step_by(5).flatten().for_each(|id| used.mark(*id));
+    dictionary.adopt(dictionary.next_archives(&used).unwrap());
+    check(&|n| n % 7 == 0 || n % 5 == 0);
+    let used = dictionary.undurable();
+    ids.iter().flatten().for_each(|id| used.mark(*id));
+    dictionary.adopt(dictionary.next_archives(&used).unwrap());
+    check(&|_| true);
+    assert!(Arc::ptr_eq(&dictionary.durable(), &dictionary.archive()));
 }
 
 /// Of terms whose hashes are often equal, the number of those that are found under another id, or under one although they
