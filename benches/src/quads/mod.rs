@@ -12,7 +12,8 @@ mod reads;
 mod writes;
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -53,6 +54,9 @@ struct Options {
     /// Ask each query with a comment that no query had before, so that no store has parsed its text.
     #[arg(long)]
     new_texts: bool,
+    /// Only write the generated shop to FILE, as N-Triples.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
     #[command(flatten)]
     measure: Measure,
     /// Loads FILE into the store NAME in DIR, for the process that measures this one.
@@ -103,6 +107,10 @@ struct Bench {
 /// The error of a store.
 pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
     let options = Options::parse();
+    if let Some(file) = &options.write {
+        println!("{} triples", write_shop(options.products, file)?);
+        return Ok(());
+    }
     if let Some(start) = &options.serve {
         return process::serve(engines, start);
     }
@@ -149,15 +157,8 @@ pub fn main(engines: &[QuadEngine]) -> Result<(), Failure> {
 impl Bench {
     /// The generated shop, as a file of N-Triples, and how many triples that is.
     fn shop(&self) -> Result<(PathBuf, u64), Failure> {
-        let file = self.dir.path().join("shop.nt");
-        let text = if file.exists() {
-            fs::read_to_string(&file)?
-        } else {
-            let text = shop_without_graphs(self.options.products, 1);
-            fs::write(&file, &text)?;
-            text
-        };
-        Ok((file, text.lines().count() as u64))
+        let path = self.dir.path().join("shop.nt");
+        Ok((path.clone(), write_shop(self.options.products, &path)?))
     }
 
     /// The generated links between nodes, as a file of N-Triples.
@@ -171,6 +172,19 @@ impl Bench {
     fn fresh(&self) -> Result<TempDir, Failure> {
         Ok(tempfile::tempdir_in(self.dir.path())?)
     }
+}
+
+/// Writes the generated shop to a file. Returns the number of its triples.
+fn write_shop(products: usize, path: &Path) -> Result<u64, Failure> {
+    let (mut triples, mut written, mut file) = (0, Ok(()), File::create(path)?);
+    shop_without_graphs(products, 1, &mut |piece| {
+        triples += piece.lines().count() as u64;
+        if written.is_ok() {
+            written = file.write_all(piece.as_bytes());
+        }
+    });
+    written?;
+    Ok(triples)
 }
 
 /// Measures cases, prints their rates and how many times ours is as fast, and returns the samples.

@@ -38,19 +38,25 @@ pub(crate) const COUNTRIES: [&str; 8] = ["AT", "BR", "DE", "FR", "IN", "JP", "KE
 ///
 /// Panics for no products.
 pub fn shop(products: usize, seed: u64) -> String {
-    generate(products, seed, true)
+    let mut text = String::new();
+    generate(products, seed, true, &mut |piece| text.push_str(piece));
+    text
 }
 
-/// The same shop with everything in the default graph, as the benchmark's own data: N-Triples.
+/// The same shop with everything in the default graph, as the benchmark's own data: N-Triples, piece by piece, so that it need
+/// not fit into memory. A piece ends at a line end.
 ///
 /// # Panics
 ///
 /// Panics for no products.
-pub fn shop_without_graphs(products: usize, seed: u64) -> String {
-    generate(products, seed, false)
+pub fn shop_without_graphs(products: usize, seed: u64, piece: &mut impl FnMut(&str)) {
+    generate(products, seed, false, piece);
 }
 
-fn generate(products: usize, seed: u64, graphs: bool) -> String {
+/// The bytes of a piece, about.
+const PIECE: usize = 1 << 20;
+
+fn generate(products: usize, seed: u64, graphs: bool, piece: &mut impl FnMut(&str)) {
     assert!(products > 0, "a shop without products is empty");
     let mut shop = Shop { text: String::new(), rng: SmallRng::seed_from_u64(seed), graphs };
     let (producers, vendors, reviewers) =
@@ -70,8 +76,12 @@ fn generate(products: usize, seed: u64, graphs: bool) -> String {
         for review in 0..2 {
             shop.review(2 * product + review, product, reviewing);
         }
+        if shop.text.len() >= PIECE {
+            piece(&shop.text);
+            shop.text.clear();
+        }
     }
-    shop.text
+    piece(&shop.text);
 }
 
 struct Shop {
