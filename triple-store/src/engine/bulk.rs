@@ -10,9 +10,10 @@
 //! over the next run, or neither is.
 
 use crate::engine::core::{Core, Outcome};
-use crate::engine::delta::Delta;
+use crate::engine::delta::{Delta, LATEST};
+use crate::engine::graphs::{Conditions, GraphChange};
 use crate::engine::view::View;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parallel;
 use crate::storage::dictionary::stages::Next;
 use crate::storage::journal::Manifest;
@@ -65,22 +66,39 @@ impl Core {
         self.latest().base.emptied().merged(quads, Vec::new(), self.block_keys)
     }
 
-    /// Removes the quads that match `removed` and are not in a batch, and adds those of the batches, as one transaction.
-    fn rewrite(&self, gathered: Gathered, removed: Option<&Pattern>) -> Result<Outcome> {
-        self.prepare(gathered, removed)?.publish()
+    /// Changes whole graphs, as one transaction. If it fails, no quad changes.
+    pub(crate) fn change_graphs(&self, change: GraphChange, conditions: &Conditions<'_>) -> Result<Outcome> {
+        self.journal.check_writable()?;
+        let gathered = std::mem::replace(&mut *self.batches().gathered.lock(), Gathered::none());
+        let publish = |prepared: Prepared<'_>| {
+            if (conditions.is_cancelled)() { Err(Error::Cancelled) } else { prepared.publish(conditions) }
+        };
+        let outcome = self.prepare(gathered, change, conditions).and_then(publish);
+        if outcome.is_err() {
+            // If the pages can't be deleted now, the next checkpoint deletes them.
+            _ = self.sweep();
+        }
+        outcome
     }
 
     /// Makes the next run. Writers and readers keep working.
-    fn prepare(&self, gathered: Gathered, removed: Option<&Pattern>) -> Result<Prepared<'_>> {
+    fn prepare(
+        &self,
+        mut gathered: Gathered,
+        change: GraphChange,
+        conditions: &Conditions<'_>,
+    ) -> Result<Prepared<'_>> {
         let mut manifest = self.manifest.lock();
         let recent = self.latest().layers.iter().map(|layer| layer.delta.entries()).sum::<usize>();
         if self.latest().layers.len() > 1 || recent >= BULK {
             self.checkpoint_under(&mut manifest)?;
         }
         let view = Arc::clone(&self.latest());
-        let next = view.base.rewritten(&gathered.runs, removed, self.block_keys)?;
-        let conflicts =
-            Conflicts { gathered, removed: removed.copied(), seen: HashSet::default(), changes: Vec::new() };
+        if let Some(copy) = change.copied {
+            gathered.runs = self.copies(&view.base, copy, conditions)?;
+        }
+        let next = view.base.rewritten(&gathered.runs, &change.removed, self.block_keys)?;
+        let conflicts = Conflicts { gathered, change, seen: HashSet::default(), changes: Vec::new() };
         let mut prepared = Prepared { core: self, manifest, view, next, conflicts, terms: None };
         // Nearly all of the delta is compared before the stripes are taken.
         prepared.settle()?;
@@ -146,7 +164,9 @@ impl Batches<'_> {
     pub(crate) fn publish(self, removed: Option<&Pattern>) -> Result<Outcome> {
         self.core.journal.check_writable()?;
         let gathered = std::mem::replace(&mut *self.gathered.lock(), Gathered::none());
-        self.core.rewrite(gathered, removed)
+        let change = GraphChange { removed: removed.into_iter().copied().collect(), copied: None };
+        let conditions = Conditions::default();
+        self.core.prepare(gathered, change, &conditions)?.publish(&conditions)
     }
 }
 
@@ -182,19 +202,20 @@ struct Prepared<'a> {
 
 impl Prepared<'_> {
     fn settle(&mut self) -> Result<()> {
-        self.conflicts.settle(&self.view.layers[0].delta, &mut self.next, self.core.block_keys)
+        self.conflicts.settle(&self.view, &mut self.next, self.core.block_keys)
     }
 
-    fn publish(mut self) -> Result<Outcome> {
+    fn publish(mut self, conditions: &Conditions<'_>) -> Result<Outcome> {
         let core = self.core;
         let held = core.stripes.lock_all();
         self.settle()?;
-        let mut changes = std::mem::take(&mut self.conflicts.changes);
+        let mut changes = self.conflicts.changes(&self.view.layers[0].delta);
         changes.sort_unstable_by_key(|change| change.quad);
         self.view.keep_effective(&mut changes)?;
         let Rewritten { run, added, removed } = self.next;
         let in_delta = changes.iter().filter(|change| change.adds).count() as u64;
         let outcome = Outcome { added: added + in_delta, removed: removed + changes.len() as u64 - in_delta };
+        (conditions.may_commit)(&self.view, outcome)?;
         if outcome == Outcome::default() {
             // The commit that made these changes unnecessary may not be durable yet.
             let seq = core.commits.last_begun();
@@ -225,38 +246,43 @@ impl Prepared<'_> {
     }
 }
 
-/// The quads of the delta about which a new run must say what the run before says.
+/// The quads about which a new run must say what the run before says: those of the delta, and the copies of those.
 struct Conflicts {
     gathered: Gathered,
-    removed: Option<Pattern>,
+    change: GraphChange,
     seen: HashSet<EncodedQuad, ahash::RandomState>,
-    /// What has to change about them, if it is not so already.
+    /// Each of these quads, and whether a batch has it.
     changes: Vec<Change>,
 }
 
 impl Conflicts {
     /// Adapts the next run to the quads of the delta that were not there at the last call.
-    fn settle(&mut self, delta: &Delta, next: &mut Rewritten, block_keys: usize) -> Result<()> {
+    fn settle(&mut self, view: &View, next: &mut Rewritten, block_keys: usize) -> Result<()> {
         if planted::has(Bug::ForgetDelta) {
             return Ok(());
         }
+        let mut unseen = view.layers[0].delta.quads(|quad| !self.seen.contains(quad));
+        self.seen.extend(unseen.iter().map(|(quad, _)| *quad));
+        for at in 0..unseen.len() {
+            if let Some(copy) = self.change.copy_of(unseen[at].0)
+                && self.seen.insert(copy)
+            {
+                unseen.push((copy, view.base.contains(copy)?));
+            }
+        }
         let (mut missing, mut surplus) = (Vec::new(), Vec::new());
-        for (quad, is_in_run) in delta.quads(|quad| !self.seen.contains(quad)) {
-            self.seen.insert(quad);
+        for (quad, is_in_run) in unseen {
             let mut comes = false;
             for batch in &self.gathered.runs {
                 comes |= batch.contains(quad)?;
             }
-            let goes = !comes && self.removed.is_some_and(|pattern| pattern.matches(quad));
             if comes && !is_in_run {
                 surplus.push(quad);
             }
-            if goes && is_in_run {
+            if !comes && is_in_run && self.change.removes(quad) {
                 missing.push(quad);
             }
-            if comes || goes {
-                self.changes.push(Change { quad, adds: comes });
-            }
+            self.changes.push(Change { quad, adds: comes });
         }
         if !missing.is_empty() || !surplus.is_empty() {
             next.added -= surplus.len() as u64;
@@ -266,6 +292,19 @@ impl Conflicts {
             next.run = next.run.merged(missing, surplus, block_keys)?;
         }
         Ok(())
+    }
+
+    /// What has to change about these quads, if it is not so already. The caller holds all stripes.
+    fn changes(&mut self, delta: &Delta) -> Vec<Change> {
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.retain_mut(|Change { quad, adds }| {
+            // The batches have copies of the quads of the run, and the delta is newer.
+            if let Some(shown) = self.change.original_of(*quad).and_then(|quad| delta.shows(quad, LATEST)) {
+                *adds = shown;
+            }
+            *adds || self.change.removes(*quad)
+        });
+        changes
     }
 }
 

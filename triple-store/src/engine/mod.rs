@@ -6,6 +6,7 @@ pub(crate) mod compact;
 pub(crate) mod core;
 pub(crate) mod count;
 pub(crate) mod delta;
+pub(crate) mod graphs;
 pub(crate) mod merge;
 pub(crate) mod options;
 pub(crate) mod repair;

@@ -1,6 +1,7 @@
 //! Updates. Each request is one serializable transaction.
 
 mod options;
+mod whole;
 
 use super::dataset::Dataset;
 use super::depth::Room;
@@ -37,6 +38,10 @@ impl TripleStore {
     ///
     /// If the text names every subject that the update reads or writes, the update holds only the stripes of these
     /// subjects, from before it reads until it is logged. Otherwise it holds all stripes.
+    ///
+    /// A single `CLEAR`, `DROP`, `COPY`, `MOVE`, `ADD` or `DELETE` of everything that matches one triple pattern holds the
+    /// stripes only to publish, and takes a bounded amount of memory, if it concerns more than 65,536 quads. So it may be used
+    /// for graphs that are larger than memory.
     ///
     /// # Errors
     ///
@@ -81,6 +86,9 @@ impl TripleStore {
 
     fn run_update(&self, update: &str, options: &UpdateOptions) -> Result<Updated> {
         let update = parse(update, options)?;
+        if let Some(updated) = self.change_graphs(&update, options)? {
+            return Ok(updated);
+        }
         let documents = self.documents(&update, &options.query)?;
         let subjects = scope::subjects(&update.operations).map(|subjects| {
             let intern =

@@ -20,6 +20,10 @@ pub(crate) enum Bug {
     SwallowError,
     /// A bulk change does not look at the delta.
     ForgetDelta,
+    /// Of a graph that is copied, changes that come meanwhile are not copied.
+    ForgetCopies,
+    /// A copy is what its original was when it was copied.
+    TrustCopies,
     /// A transaction does not notice that a bulk change came after its reads.
     ForgetRewrite,
 }

@@ -22,12 +22,12 @@ pub(crate) struct Rewritten {
 }
 
 impl Run {
-    /// This run with all quads of other runs, and without those that match `removed` and are not among them. Memory does not
-    /// depend on how many these are.
+    /// This run with all quads of other runs, and without those that match any of `removed` and are not among them. Memory
+    /// does not depend on how many these are.
     pub(crate) fn rewritten(
         &self,
         added: &[Self],
-        removed: Option<&Pattern>,
+        removed: &[Pattern],
         block_keys: usize,
     ) -> Result<Rewritten> {
         let (triples, gone) = self.triples.rewritten(added, removed, block_keys)?;
@@ -46,11 +46,15 @@ impl Run {
 
 impl<K: Stored> Sorted<K> {
     /// Also returns how many keys went.
-    fn rewritten(&self, added: &[Run], removed: Option<&Pattern>, block_keys: usize) -> Result<(Self, u64)> {
-        let removed = removed.filter(|pattern| K::range(pattern).is_some());
+    fn rewritten(&self, added: &[Run], removed: &[Pattern], block_keys: usize) -> Result<(Self, u64)> {
+        let removed: Vec<_> = removed.iter().filter(|pattern| K::range(pattern).is_some()).collect();
         let numbers: Vec<_> = (0..self.orders.len()).collect();
         let rewritten = parallel::map(&numbers, |number| {
-            let goes = removed.map(|pattern| |key: K| pattern.matches(key.restore(*number).to_quad()));
+            let goes = |key: K| {
+                let quad = key.restore(*number).to_quad();
+                removed.iter().any(|pattern| pattern.matches(quad))
+            };
+            let goes = (!removed.is_empty()).then_some(goes);
             let added = added.iter().map(|run| &K::sorted(run).orders[*number]);
             self.orders[*number].rewritten(added.filter(|order| order.len() > 0).collect(), goes, block_keys)
         });

@@ -4,7 +4,7 @@ mod spilling;
 
 use super::*;
 use crate::terms::pattern::Graphs;
-use crate::{Durability, Error, LoadOptions, RdfFormat, TripleStore, TripleStoreOptions};
+use crate::{Durability, LoadOptions, RdfFormat, TripleStore, TripleStoreOptions};
 use oxrdf::{GraphName, GraphNameRef, Literal, NamedNode, NamedNodeRef, Quad};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,10 @@ fn what_writers_change_meanwhile_comes_before_it() {
             }
             let gathered = std::mem::replace(&mut *batches.gathered.lock(), Gathered::none());
             let pattern = Pattern { graphs: Graphs::Named, ..Pattern::ALL };
-            let prepared = core.prepare(gathered, removes.then_some(&pattern)).unwrap();
+            let change =
+                GraphChange { removed: removes.then_some(pattern).into_iter().collect(), copied: None };
+            let conditions = Conditions::default();
+            let prepared = core.prepare(gathered, change, &conditions).unwrap();
             let commit = |number: u64, adds: bool| {
                 let quad = encoded(core, std::iter::once(number))[0];
                 core.commit(vec![Change { quad, adds }]).unwrap()
@@ -67,7 +70,7 @@ fn what_writers_change_meanwhile_comes_before_it() {
             }
             assert_eq!(contents(&store), texts(&expected));
             let (begun, _) = core.snapshot();
-            let outcome = prepared.publish().unwrap();
+            let outcome = prepared.publish(&conditions).unwrap();
             assert!(outcome == Outcome::default() || core.changed_since(&begun, &[Pattern::ALL]));
             let mut after: BTreeSet<u64> = expected.clone();
             after.retain(|number| !removes || number % 2 == 1);
