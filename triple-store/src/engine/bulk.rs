@@ -1,8 +1,8 @@
 //! Changes of very many quads as one transaction: bulk loads, and the removal or replacement of whole graphs.
 //!
 //! The quads of a load are sorted in *batches*. Each batch is a run of its own, so memory holds one batch. Terms that would
-//! take too much memory move to the [archive](crate::storage::dictionary::stages). The next run is merged from the batches and the run of the last checkpoint, while writers write to the delta. Only the publication
-//! takes the stripes.
+//! take too much memory move to the [archive](crate::storage::dictionary::stages). The next run is merged from the batches
+//! and the run of the last checkpoint, while writers write to the delta. Only the publication takes the stripes.
 //!
 //! Of a quad that the delta has, the next run has to say what the run before says, because the delta is relative to that.
 //! What the load changes about such a quad is a change in the delta. Those changes are the record of the commit, which is
@@ -20,7 +20,7 @@ use crate::storage::journal::Manifest;
 use crate::storage::order::sort;
 use crate::storage::pages::Hold;
 use crate::storage::planted::{self, Bug};
-use crate::storage::rewrite::Rewritten;
+use crate::storage::rewrite::{Rewritten, Steps};
 use crate::storage::run::Run;
 use crate::terms::pattern::Pattern;
 use crate::terms::quad::{Change, EncodedQuad};
@@ -97,7 +97,7 @@ impl Core {
         if let Some(copy) = change.copied {
             gathered.runs = self.copies(&view.base, copy, conditions)?;
         }
-        let next = view.base.rewritten(&gathered.runs, &change.removed, self.block_keys)?;
+        let next = view.base.rewritten(&gathered.runs, &change.removed, self.steps())?;
         let conflicts = Conflicts { gathered, change, seen: HashSet::default(), changes: Vec::new() };
         let mut prepared = Prepared { core: self, manifest, view, next, conflicts, terms: None };
         // Nearly all of the delta is compared before the stripes are taken.
@@ -107,6 +107,10 @@ impl Core {
             self.flush()?;
         }
         Ok(prepared)
+    }
+
+    pub(crate) fn steps(&self) -> Steps {
+        Steps::new(self.batch, self.block_keys)
     }
 
     /// The next archives of terms, with those of the batches.

@@ -62,7 +62,7 @@ impl Core {
         run.triples.for_each_readable(&mut add)?;
         run.named.for_each_readable(&mut add)?;
         batches.push(self.moved_to_disk(&mut quads)?);
-        Ok(run.emptied().rewritten(&batches, &[], self.block_keys)?.run)
+        Ok(run.emptied().rewritten(&batches, &[], self.steps())?.run)
     }
 }
 

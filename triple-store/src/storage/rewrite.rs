@@ -11,8 +11,23 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::vec;
 
-/// The changes that are merged at once. They take up to 16 MiB for each order.
-const AT_ONCE: usize = 1 << 19;
+/// The most changes that are merged at once. They take up to 16 MiB for each order.
+const MOST_AT_ONCE: usize = 1 << 19;
+
+/// How a run is rewritten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    /// The changes of each order that are in memory at once.
+    at_once: usize,
+    block_keys: usize,
+}
+
+impl Steps {
+    /// Up to this number of changes of each order are in memory at once. New blocks have `block_keys` keys.
+    pub(crate) fn new(most: usize, block_keys: usize) -> Self {
+        Self { at_once: most.min(MOST_AT_ONCE), block_keys }
+    }
+}
 
 /// A run, and by how many quads it differs from the one before.
 pub(crate) struct Rewritten {
@@ -24,14 +39,9 @@ pub(crate) struct Rewritten {
 impl Run {
     /// This run with all quads of other runs, and without those that match any of `removed` and are not among them. Memory
     /// does not depend on how many these are.
-    pub(crate) fn rewritten(
-        &self,
-        added: &[Self],
-        removed: &[Pattern],
-        block_keys: usize,
-    ) -> Result<Rewritten> {
-        let (triples, gone) = self.triples.rewritten(added, removed, block_keys)?;
-        let (named, gone_named) = self.named.rewritten(added, removed, block_keys)?;
+    pub(crate) fn rewritten(&self, added: &[Self], removed: &[Pattern], steps: Steps) -> Result<Rewritten> {
+        let (triples, gone) = self.triples.rewritten(added, removed, steps)?;
+        let (named, gone_named) = self.named.rewritten(added, removed, steps)?;
         let (run, removed) = (Self::new(triples, named), gone + gone_named);
         let added = (run.len() + removed).saturating_sub(self.len());
         Ok(Rewritten { run, added, removed })
@@ -46,7 +56,7 @@ impl Run {
 
 impl<K: Stored> Sorted<K> {
     /// Also returns how many keys went.
-    fn rewritten(&self, added: &[Run], removed: &[Pattern], block_keys: usize) -> Result<(Self, u64)> {
+    fn rewritten(&self, added: &[Run], removed: &[Pattern], steps: Steps) -> Result<(Self, u64)> {
         let removed: Vec<_> = removed.iter().filter(|pattern| K::range(pattern).is_some()).collect();
         let numbers: Vec<_> = (0..self.orders.len()).collect();
         let rewritten = parallel::map(&numbers, |number| {
@@ -56,7 +66,7 @@ impl<K: Stored> Sorted<K> {
             };
             let goes = (!removed.is_empty()).then_some(goes);
             let added = added.iter().map(|run| &K::sorted(run).orders[*number]);
-            self.orders[*number].rewritten(added.filter(|order| order.len() > 0).collect(), goes, block_keys)
+            self.orders[*number].rewritten(added.filter(|order| order.len() > 0).collect(), goes, steps)
         });
         let (mut orders, mut gone) = (Vec::new(), 0);
         for rewritten in rewritten {
@@ -83,14 +93,14 @@ impl<K: Columns> Order<K> {
         &self,
         added: Vec<&Self>,
         goes: Option<impl Fn(K) -> bool>,
-        block_keys: usize,
+        steps: Steps,
     ) -> Result<(Self, u64)> {
         if let ([], [only]) = (&*self.slots, &*added) {
             return Ok((Self::clone(only), 0));
         }
         let mut added = Keys::new(added)?;
         let mut changes =
-            Changes { order: self.clone(), block_keys, added: Vec::new(), removed: Vec::new(), gone: 0 };
+            Changes { order: self.clone(), steps, added: Vec::new(), removed: Vec::new(), gone: 0 };
         if let Some(goes) = goes {
             for chunk in 0..self.slots.len() {
                 for key in self.chunk(chunk)?.keys() {
@@ -117,7 +127,7 @@ impl<K: Columns> Order<K> {
 /// Changes, in ascending order, that are merged into an order step by step.
 struct Changes<K: Columns> {
     order: Order<K>,
-    block_keys: usize,
+    steps: Steps,
     added: Vec<K>,
     removed: Vec<K>,
     gone: u64,
@@ -125,12 +135,12 @@ struct Changes<K: Columns> {
 
 impl<K: Columns> Changes<K> {
     fn merge_if_many(&mut self) -> Result<()> {
-        if self.added.len() + self.removed.len() < AT_ONCE { Ok(()) } else { self.merge() }
+        if self.added.len() + self.removed.len() < self.steps.at_once { Ok(()) } else { self.merge() }
     }
 
     fn merge(&mut self) -> Result<()> {
         if !self.added.is_empty() || !self.removed.is_empty() {
-            self.order = self.order.merged(&self.added, &self.removed, self.block_keys)?;
+            self.order = self.order.merged(&self.added, &self.removed, self.steps.block_keys)?;
             self.gone += self.removed.len() as u64;
             self.added.clear();
             self.removed.clear();
