@@ -74,6 +74,7 @@ pub use error::{Error, Result, SparqlError};
 pub use faces::compact::Compacted;
 pub use faces::dump::DumpOptions;
 pub use faces::load::{LoadOptions, Loaded};
+pub use faces::salvage::Salvaged;
 pub use faces::snapshot::Snapshot;
 pub use faces::stats::Stats;
 pub use faces::store::{TripleStore, Updated};

@@ -66,6 +66,28 @@ fn loaded_files_can_be_queried_updated_and_dumped() {
 }
 
 #[test]
+fn what_is_left_of_a_damaged_store_is_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    succeed(dir, &["update", "store.vde", "INSERT DATA { <urn:s> <urn:p> 1, 2 }"]);
+    succeed(dir, &["checkpoint", "store.vde"]);
+    succeed(dir, &["update", "store.vde", "INSERT DATA { <urn:new> <urn:new> 3 }"]);
+    assert_eq!(succeed(dir, &["backup", "store.vde", "a.vde", "--salvage"]), "3 quads copied, 0 lost\n");
+    {
+        let vde = vde_store::Vde::open(dir.join("store.vde")).unwrap();
+        let pages: Vec<_> = vde.list("p").map(|entry| entry.unwrap().into_key()).collect();
+        assert!(pages.iter().all(|key| vde.delete(key).unwrap()));
+    }
+    let (code, message) = fail(dir, &["backup", "store.vde", "b.vde", "--salvage"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("2 quads, which can be read in no order"), "{message}");
+    assert_eq!(succeed(dir, &["dump", "b.vde", "-f", "nq"]).lines().count(), 1);
+    let json = triples(dir, &["backup", "store.vde", "c.vde", "--salvage", "--json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["quads"], &json["lost_quads"]), (&1.into(), &2.into()));
+}
+
+#[test]
 fn an_invalid_file_is_reported_with_its_line_and_stores_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -10,5 +10,6 @@ pub(crate) mod graphs;
 pub(crate) mod merge;
 pub(crate) mod options;
 pub(crate) mod repair;
+pub(crate) mod salvage;
 pub(crate) mod source;
 pub(crate) mod view;

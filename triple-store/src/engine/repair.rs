@@ -50,7 +50,7 @@ impl Core {
     }
 
     /// The quads of a run that can be read in any order, as a new run.
-    fn readable(&self, run: &Run) -> Result<Run> {
+    pub(crate) fn readable(&self, run: &Run) -> Result<Run> {
         let (mut batches, mut quads) = (Vec::new(), Vec::new());
         let mut add = |quad: EncodedQuad| {
             quads.push(quad);
@@ -62,7 +62,7 @@ impl Core {
         run.triples.for_each_readable(&mut add)?;
         run.named.for_each_readable(&mut add)?;
         batches.push(self.moved_to_disk(&mut quads)?);
-        Ok(run.emptied().rewritten(&batches, &[], self.steps())?.run)
+        Ok(self.latest().base.emptied().rewritten(&batches, &[], self.steps())?.run)
     }
 }
 
@@ -74,6 +74,11 @@ fn is_readable<K: Columns>(order: &Order<K>) -> bool {
 impl<K: Key> Sorted<K> {
     fn is_readable(&self) -> bool {
         self.orders.iter().all(is_readable)
+    }
+
+    /// An order of which every chunk can be read.
+    pub(crate) fn whole_order(&self) -> Option<usize> {
+        self.orders.iter().position(is_readable)
     }
 
     /// Calls `each` with every quad that can be read in any order, perhaps more than once.

@@ -5,6 +5,7 @@ pub(crate) mod dump;
 pub(crate) mod load;
 pub(crate) mod namespaces;
 pub(crate) mod opening;
+pub(crate) mod salvage;
 pub(crate) mod snapshot;
 pub(crate) mod stats;
 pub(crate) mod store;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `f` | the version of this format |
 //! | `m` | the [manifest](Manifest) of the last checkpoint |
+//! | `c` | its copy, which only a salvage reads |
 //! | `p` number | a [page](crate::storage::pages): sorted keys of the run or of the dictionary, or terms |
 //! | `l` number | the bytes of a [long](crate::storage::dictionary::block) term |
 //! | `n` prefix | the IRI of the prefix |
@@ -13,6 +14,10 @@
 //! written after everything that it refers to, and the values that it replaces are deleted after it. A page that two
 //! successive checkpoints share is stored once. A page that readers of an earlier one may read is deleted at a later
 //! checkpoint.
+
+mod salvage;
+
+pub(crate) use salvage::Remains;
 
 use crate::error::{Error, Result};
 use crate::storage::chunk::CHUNK_KEYS;
@@ -33,6 +38,7 @@ use vde_store::{ReadView, Vde};
 
 const FORMAT: &[u8] = b"f";
 const MANIFEST: &[u8] = b"m";
+const MANIFEST_COPY: &[u8] = b"c";
 const NAMESPACE: u8 = b'n';
 const COMMIT: u8 = b't';
 
@@ -177,14 +183,8 @@ impl Journal {
     fn of(source: Source, durability: Durability, read_only: bool, cache: usize) -> Result<Self> {
         match source.view().get(FORMAT)? {
             Some(version) if version == VERSION.as_bytes() => {}
-            Some(version) => {
-                return Err(Error::Unsupported(format!(
-                    "the store has the format {:?}, and this version of the library reads {VERSION:?}: `dump` the store \
-                     by the version that wrote it, and `load` the dump into a new one",
-                    String::from_utf8_lossy(&version)
-                )));
-            }
-            None => return Err(Error::Corrupt("the file has other data than a triple store".into())),
+            Some(version) => return Err(other_version(&version)),
+            None => return Err(other_data()),
         }
         let pages = Pages::new(Some(source.clone()), cache);
         Ok(Self { source: Some(source), pages, durability, read_only })
@@ -293,7 +293,9 @@ impl Journal {
     ) -> Result<()> {
         let Some(vde) = self.vde() else { return Ok(()) };
         let mut batch = vde.batch();
-        batch.put(MANIFEST, manifest.encode(run, terms));
+        let manifest = manifest.encode(run, terms);
+        batch.put(MANIFEST_COPY, &manifest);
+        batch.put(MANIFEST, manifest);
         if let Some((seq, record)) = commit {
             batch.put(commit_key(seq), record);
         }
@@ -352,6 +354,18 @@ impl Journal {
             .collect::<vde_store::Result<_>>()?;
         self.delete(&keys)
     }
+}
+
+fn other_version(version: &[u8]) -> Error {
+    Error::Unsupported(format!(
+        "the store has the format {:?}, and this version of the library reads {VERSION:?}: `dump` the store by the version \
+         that wrote it, and `load` the dump into a new one",
+        String::from_utf8_lossy(version)
+    ))
+}
+
+fn other_data() -> Error {
+    Error::Corrupt("the file has other data than a triple store".into())
 }
 
 /// Calls `replay` with the record of every commit in `view` after the commit `last`, in order.

@@ -92,14 +92,29 @@ fn put_terms(out: &mut Vec<u8>, dictionary: &Dictionary, terms: &[TermId]) -> Re
     Ok(())
 }
 
+/// The terms that a record defines, by their ids.
+type Definitions<'a> = Vec<(TermId, &'a [u8])>;
+
 /// Decodes a record. Adds its terms to the dictionary and returns its changes.
 ///
 /// # Errors
 ///
 /// [`Error::Corrupt`] unless [`encode`] could have written it.
-pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Change>> {
+pub(crate) fn decode(dictionary: &Dictionary, bytes: &[u8]) -> Result<Vec<Change>> {
+    let (terms, changes) = parse(bytes)?;
+    terms.into_iter().try_for_each(|(id, bytes)| dictionary.restore(id, bytes))?;
+    changes.iter().try_for_each(|change| dictionary.check(change.quad))?;
+    Ok(changes)
+}
+
+/// The terms and changes of a record. Whether the terms of the changes exist is not checked.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub(crate) fn parse(mut bytes: &[u8]) -> Result<(Definitions<'_>, Vec<Change>)> {
     let bytes = &mut bytes;
-    decode_terms(dictionary, bytes)?;
+    let terms = parse_terms(bytes)?;
     let count = varint(bytes).ok_or_else(short)?;
     let mut changes = Vec::with_capacity((count as usize).min(bytes.len()));
     let mut last = ORIGIN;
@@ -114,7 +129,6 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
         }
         let [subject, predicate, object, graph] = terms;
         let quad = EncodedQuad { subject, predicate, object, graph };
-        dictionary.check(quad)?;
         changes.push(Change { quad, adds: flags & ADDS != 0 });
         last = quad;
     }
@@ -124,23 +138,23 @@ pub(crate) fn decode(dictionary: &Dictionary, mut bytes: &[u8]) -> Result<Vec<Ch
     let mut quads: Vec<_> = changes.iter().map(|change| change.quad).collect();
     quads.sort_unstable();
     if quads.is_sorted_by(|a, b| a < b) {
-        Ok(changes)
+        Ok((terms, changes))
     } else {
         Err(Error::Corrupt("a record that changes a quad twice".into()))
     }
 }
 
-/// Restores the terms of a record.
-fn decode_terms(dictionary: &Dictionary, bytes: &mut &[u8]) -> Result<()> {
+fn parse_terms<'a>(bytes: &mut &'a [u8]) -> Result<Definitions<'a>> {
     if take(bytes, 1).ok_or_else(short)? != [VERSION] {
         return Err(Error::Corrupt("a record of an unknown version".into()));
     }
-    for _ in 0..varint(bytes).ok_or_else(short)? {
-        let id = TermId(varint(bytes).ok_or_else(short)?.rotate_right(4));
-        let length = varint(bytes).ok_or_else(short)?;
-        dictionary.restore(id, take(bytes, length).ok_or_else(short)?)?;
-    }
-    Ok(())
+    let count = varint(bytes).ok_or_else(short)?;
+    let term = |_| {
+        let id = TermId(varint(bytes)?.rotate_right(4));
+        let length = varint(bytes)?;
+        Some((id, take(bytes, length)?))
+    };
+    (0..count).map(term).collect::<Option<_>>().ok_or_else(short)
 }
 
 const fn rotate(id: TermId) -> u64 {

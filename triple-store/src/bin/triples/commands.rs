@@ -433,6 +433,20 @@ pub(crate) fn backup(store: &Path, copy: &Path) -> Result<()> {
     existing(store)?.backup(copy)
 }
 
+/// Copies what can be read of a damaged store.
+pub(crate) fn salvage(store: &Path, copy: &Path, json: bool) -> Result<()> {
+    let salvaged = TripleStore::salvage(store, copy)?;
+    if json {
+        let value =
+            json!({ "quads": salvaged.quads, "lost_quads": salvaged.lost_quads, "lost": salvaged.lost });
+        write_line(&value.to_string())?;
+    } else {
+        write_line(&format!("{} quads copied, {} lost", salvaged.quads, salvaged.lost_quads))?;
+        salvaged.lost.iter().try_for_each(|what| write_line(&format!("lost: {what}")))?;
+    }
+    salvaged.lost.into_iter().next().map_or(Ok(()), |first| Err(Error::Corrupt(format!("lost: {first}"))))
+}
+
 pub(crate) fn compact(store: &Path, json: bool) -> Result<()> {
     let compacted = existing_with(store, TripleStoreOptions::new())?.compact()?;
     write_line(&if json {

@@ -66,6 +66,9 @@ enum Command {
         store: PathBuf,
         /// The new file.
         copy: PathBuf,
+        /// Copy what can be read of a damaged store, and list what is lost. The exit code is 1 if anything is.
+        #[arg(long)]
+        salvage: bool,
     },
     /// Read all data and check it for inconsistencies.
     Verify {
@@ -99,7 +102,8 @@ fn main() -> ExitCode {
         Command::Stats { store } => commands::stats(&store, json),
         Command::Checkpoint { store } => commands::checkpoint(&store),
         Command::Compact { store } => commands::compact(&store, json),
-        Command::Backup { store, copy } => commands::backup(&store, &copy),
+        Command::Backup { store, copy, salvage: false } => commands::backup(&store, &copy),
+        Command::Backup { store, copy, salvage: true } => commands::salvage(&store, &copy, json),
         Command::Verify { store, repair } => commands::verify(&store, repair, json),
         Command::Bench(arguments) => bench::run(&arguments, json),
         Command::Completions { shell } => {

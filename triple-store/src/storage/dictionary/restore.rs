@@ -45,6 +45,15 @@ impl Dictionary {
         Ok(())
     }
 
+    /// Restores a term that no record contradicts, as far as they can be read. The index of terms is not read, and parts of the
+    /// term may be missing. Bytes that are no term are left out.
+    pub(crate) fn salvage(&self, id: TermId, bytes: &[u8]) {
+        let number = id.dictionary_index().filter(|number| *number < MOST_TERMS && is_sound(id, bytes));
+        if let (Some(number), Some(kind)) = (number, id.kind()) {
+            self.recent.set(number, Entry::new(kind, bytes, true));
+        }
+    }
+
     /// Checks that each term of a quad exists and is of a kind that is allowed in its position.
     ///
     /// # Errors
