@@ -72,6 +72,39 @@ impl ChunkWriter {
         Ok(())
     }
 
+    /// Writes what leads from a view to a later one. Both are listed, and of equal keys the versions are compared. Values
+    /// are only read if they have changed.
+    pub(crate) fn difference(&mut self, from: &ReadView, to: &ReadView) -> Result<()> {
+        let mut earlier = from.list("");
+        let mut before = earlier.next().transpose()?;
+        for entry in to.list("") {
+            let entry = entry?;
+            while let Some(gone) = before.take_if(|before| before.key() < entry.key()) {
+                self.deletion(&gone)?;
+                before = earlier.next().transpose()?;
+            }
+            let was = before.take_if(|before| before.key() == entry.key());
+            if was.is_some() {
+                before = earlier.next().transpose()?;
+            }
+            let is_same = was.map(|was| was.version()).transpose()? == Some(entry.version()?);
+            if !is_same && entry.key() != POSITION_KEY {
+                self.entry(&entry)?;
+            }
+        }
+        for gone in before.map(Ok).into_iter().chain(earlier) {
+            self.deletion(&gone?)?;
+        }
+        Ok(())
+    }
+
+    fn deletion(&mut self, gone: &vde_store::Entry) -> Result<()> {
+        match gone.key() {
+            POSITION_KEY => Ok(()),
+            key => self.record(&Pending::deletion(key)),
+        }
+    }
+
     /// Writes what leads to `view`, if nothing but `pending` has changed.
     pub(crate) fn part(&mut self, view: &ReadView, pending: &Pending) -> Result<()> {
         for range in pending.range_records() {

@@ -93,6 +93,14 @@ pub enum Error {
         /// The reason.
         source: Arc<io::Error>,
     },
+    /// A text is no point that could be restored.
+    #[error("`{text}` is no point: {reason}")]
+    NoPoint {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The URL names no object store that this build supports.
     #[error("`{url}`: {reason}")]
     Url {
@@ -117,7 +125,13 @@ impl Error {
     }
 
     /// Whether it helps to try again later.
-    pub(crate) fn is_passing(&self) -> bool {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!vde_ship::Error::NoBase.is_passing());
+    /// ```
+    pub fn is_passing(&self) -> bool {
         matches!(self, Self::Objects { .. } | Self::TimedOut { .. })
     }
 }

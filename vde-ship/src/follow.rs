@@ -14,6 +14,7 @@ use crate::format::{BASES, Entry, LOG, numbered, time_of};
 use crate::log::{End, read};
 use crate::pending::POSITION_KEY;
 use crate::restore::{Point, restore_over};
+use crate::shipper::Bug;
 
 /// The first version of a follower's own writes is this far behind the versions that it copies, so that versions still
 /// grow after it was promoted.
@@ -53,6 +54,7 @@ pub struct Follower {
     end: End,
     idle: u64,
     current_at: Option<Instant>,
+    bug: Option<Bug>,
 }
 
 fn encode(end: End) -> Vec<u8> {
@@ -115,7 +117,21 @@ impl Follower {
         let path = path.as_ref().to_owned();
         let (store, end) =
             if path.exists() { opened(&path).await? } else { restored(&bucket, &path).await? };
-        Ok(Self { bucket, path, store, end, idle: 0, current_at: None })
+        Ok(Self { bucket, path, store, end, idle: 0, current_at: None, bug: None })
+    }
+
+    /// Follows with a bug, to see whether a test finds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let plant = |follower: vde_ship::Follower| follower.plant(vde_ship::Bug::ForgetPosition);
+    /// ```
+    #[cfg(feature = "testing")]
+    #[must_use = "it returns the follower with the bug"]
+    pub fn plant(mut self, bug: Bug) -> Self {
+        self.bug = Some(bug);
+        self
     }
 
     /// The follower's store, to read from. After [`catch_up`](Self::catch_up) has restored it anew, this is another
@@ -233,10 +249,17 @@ impl Follower {
 
     async fn apply(&mut self, entry: Entry, end: End) -> Result<()> {
         let (store, object) = (self.store.clone(), numbered(LOG, entry.number));
-        let mut content = fetch(&self.bucket, entry);
+        let (mut content, bug) = (fetch(&self.bucket, entry), self.bug);
         joined(spawn_blocking(move || {
+            if bug == Some(Bug::NoteEarly) {
+                let mut early = store.copy_batch();
+                note(&mut early, end)?;
+                early.commit()?;
+            }
             let mut batch = apply(&store, &mut content, &object, u64::MAX)?;
-            note(&mut batch, end)?;
+            if bug != Some(Bug::ForgetPosition) {
+                note(&mut batch, end)?;
+            }
             batch.commit()?;
             Ok(())
         }))

@@ -217,6 +217,10 @@ pub(crate) fn micros(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
+pub(crate) fn now() -> u64 {
+    micros(SystemTime::now())
+}
+
 pub(crate) fn time_of(micros: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(micros)
 }

@@ -27,7 +27,8 @@
 //! | to know what would be lost | [`Shipper::lag`] |
 //! | the store back, as it was at some point | [`restore()`] |
 //! | a replica to read from, or to take over | [`Follower`] |
-//! | to ship a store once, also beside the process that writes it | [`ship_once`], the command `vde-ship` |
+//! | to ship a store once | [`ship_once`] |
+//! | to ship a store beside the process that writes it: its checkpoints | [`CheckpointShipper`], the command `vde-ship` |
 //! | to check what was shipped | [`verify()`] |
 //!
 //! # Guarantees
@@ -74,7 +75,7 @@ pub use follow::Follower;
 pub use restore::{Point, Restored, restore, restore_with};
 #[cfg(feature = "testing")]
 pub use shipper::Bug;
-pub use shipper::{Lag, ShipOptions, Shipper, ship_once};
+pub use shipper::{CheckpointShipper, Lag, ShipOptions, Shipper, ship_once};
 pub use verify::{Verified, verify};
 
 #[cfg(doctest)]

@@ -1,10 +1,8 @@
 //! The log: numbered entries, each of which has the checksum of the one before.
 
-use std::time::SystemTime;
-
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
-use crate::format::{Entry, Kind, LOG, micros, numbered};
+use crate::format::{Entry, Kind, LOG, now, numbered};
 
 /// The end of the log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +38,7 @@ impl End {
             identity,
             before: self.version,
             version,
-            time: self.time.max(micros(SystemTime::now())),
+            time: self.time.max(now()),
             previous: self.previous,
             attempt: 0,
             chunks: Vec::new(),

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use vde_ship::{Bucket, Error, Follower, Point, ship_once};
-use vde_store::VdeOptions;
+use vde_ship::{Bucket, CheckpointShipper, Error, Follower, Point};
 
 /// Ships a vde-store to an object store, restores it, and follows it.
 ///
@@ -30,7 +29,7 @@ enum Command {
         store: PathBuf,
         /// Where to
         url: String,
-        /// How many seconds to wait before shipping again. Ships only if the store has changed
+        /// How many seconds to wait before shipping again, and so on: what has changed between two checkpoints
         #[arg(long, value_name = "SECONDS")]
         every: Option<u64>,
     },
@@ -40,9 +39,9 @@ enum Command {
         url: String,
         /// The file to create; it must not exist
         store: PathBuf,
-        /// The newest point up to this: a version, or a time as `@SECONDS` since 1970
-        #[arg(long, value_parser = parse_point)]
-        at: Option<Point>,
+        /// The newest point up to this: a version, a time like `2026-11-30T12:00:00Z`, or `@SECONDS` since 1970
+        #[arg(long, default_value_t = Point::Newest)]
+        at: Point,
     },
     /// Follow a shipped store until the command is interrupted
     Follow {
@@ -67,29 +66,17 @@ enum Command {
     },
 }
 
-fn parse_point(text: &str) -> Result<Point, String> {
-    let number = |text: &str| text.parse::<f64>().ok().filter(|n| n.is_finite() && (0.0..1e12).contains(n));
-    if let Some(seconds) = text.strip_prefix('@') {
-        let seconds = number(seconds).ok_or("expected @SECONDS since 1970")?;
-        return Ok(Point::Time(UNIX_EPOCH + Duration::from_secs_f64(seconds)));
-    }
-    text.parse().map(Point::Version).map_err(|_| "expected a version or @SECONDS".into())
-}
-
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-async fn ship(store: &Path, bucket: &Bucket, every: Option<u64>) -> Result<(), Error> {
-    let mut shipped = None;
+async fn ship(store: &Path, bucket: Bucket, every: Option<u64>) -> Result<(), Error> {
+    let mut shipper = CheckpointShipper::new(store, bucket);
     loop {
-        let store = VdeOptions::new().read_only(true).open(store)?;
-        if shipped != Some(store.durable()) {
-            let point = ship_once(&store, bucket).await?;
-            println!("shipped version {} as of @{:.3}", point.version, seconds(point.time));
-            shipped = Some(store.durable());
+        match shipper.ship().await {
+            Ok(None) => {}
+            Ok(Some(point)) => {
+                println!("shipped version {} as of {}", point.version, Point::Time(point.time));
+            }
+            Err(error) if every.is_some() && error.is_passing() => eprintln!("vde-ship: {error}"),
+            Err(error) => return Err(error),
         }
-        drop(store);
         let Some(pause) = every else { return Ok(()) };
         tokio::time::sleep(Duration::from_secs(pause)).await;
     }
@@ -104,7 +91,7 @@ async fn follow(bucket: Bucket, store: &Path, every: u64, once: bool, promote: b
             if let Some(error) = error {
                 eprintln!("vde-ship: {error}; {:.1} s behind", follower.lag().as_secs_f64());
             } else if told.replace(follower.version()) != Some(follower.version()) {
-                println!("version {} as of @{:.3}", follower.version(), seconds(follower.time()));
+                println!("version {} as of {}", follower.version(), Point::Time(follower.time()));
             }
             error.is_some() || !(once || promote)
         })
@@ -117,11 +104,11 @@ async fn follow(bucket: Bucket, store: &Path, every: u64, once: bool, promote: b
 
 async fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
-        Command::Ship { store, url, every } => ship(&store, &Bucket::open(&url)?, every).await?,
+        Command::Ship { store, url, every } => ship(&store, Bucket::open(&url)?, every).await?,
         Command::Restore { url, store, at } => {
             let bucket = Bucket::open(&url)?;
-            let restored = vde_ship::restore(&bucket, &store, at.unwrap_or(Point::Newest)).await?;
-            println!("restored version {} as of @{:.3}", restored.version, seconds(restored.time));
+            let restored = vde_ship::restore(&bucket, &store, at).await?;
+            println!("restored version {} as of {}", restored.version, Point::Time(restored.time));
         }
         Command::Follow { url, store, every, once, promote } => {
             follow(Bucket::open(&url)?, &store, every, once, promote).await?;
@@ -131,7 +118,7 @@ async fn run(command: Command) -> Result<ExitCode, Error> {
             println!("{} bases, {} entries, {} bytes", verified.bases, verified.entries, verified.bytes);
             for (name, point) in [("oldest", verified.oldest), ("newest", verified.newest)] {
                 if let Some((version, time)) = point {
-                    println!("{name} point: version {version} as of @{:.3}", seconds(time));
+                    println!("{name} point: version {version} as of {}", Point::Time(time));
                 }
             }
             for problem in &verified.problems {

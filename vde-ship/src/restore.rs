@@ -1,10 +1,13 @@
 //! Restoring a store: a base, and the parts after it up to a point.
 
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, SecondsFormat};
 use futures_util::StreamExt;
 use tokio::task::spawn_blocking;
 use vde_store::{Durability, Vde, VdeOptions};
@@ -17,11 +20,22 @@ use crate::log::{End, read};
 
 /// The point to restore. Every part is one point.
 ///
+/// Parsed from, and displayed as, a version, a time in the form of RFC 3339, or `newest`. A time is displayed in UTC
+/// and in microseconds, which is how it is shipped: the time of a point, as displayed, is a time of that point. It can
+/// also be given as `@` and the seconds since 1970. Times before 1970 count as 1970.
+///
 /// # Examples
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// let an_hour_ago = vde_ship::Point::Time(SystemTime::now() - Duration::from_hours(1));
+/// use vde_ship::{Error, Point};
+///
+/// let an_hour_ago = Point::Time(SystemTime::now() - Duration::from_hours(1));
+/// let noon: Point = "2026-11-30T12:00:00+01:00".parse()?;
+/// assert_eq!(noon.to_string(), "2026-11-30T11:00:00.000000Z");
+/// assert_eq!("17".parse::<Point>()?, Point::Version(17));
+/// assert!(matches!("yesterday".parse::<Point>(), Err(Error::NoPoint { .. })));
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +46,50 @@ pub enum Point {
     Version(u64),
     /// The newest point that was shipped from a store as it was at this time or before.
     Time(SystemTime),
+}
+
+impl FromStr for Point {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |reason: String| Error::NoPoint { text: text.into(), reason };
+        if text == "newest" {
+            return Ok(Self::Newest);
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().map(Self::Version).map_err(|error| wrong(format!("as a version: {error}")));
+        }
+        if let Some(seconds) = text.strip_prefix('@') {
+            let since = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let time = since.and_then(|since| UNIX_EPOCH.checked_add(since));
+            return time.map(Self::Time).ok_or_else(|| wrong("after `@` come the seconds since 1970".into()));
+        }
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => Ok(Self::Time(time_of(time.timestamp_micros().try_into().unwrap_or(0)))),
+            Err(error) => Err(wrong(format!(
+                "a point is a version like `17`, a time like `2026-11-30T12:00:00Z` or `@1796040000`, or `newest`; \
+                 as a time: {error}"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest => f.write_str("newest"),
+            Self::Version(version) => write!(f, "{version}"),
+            Self::Time(time) => {
+                let micros = micros(*time);
+                let date = i64::try_from(micros).ok().and_then(DateTime::from_timestamp_micros);
+                match date {
+                    Some(date) => f.write_str(&date.to_rfc3339_opts(SecondsFormat::Micros, true)),
+                    // Damaged objects may have any time.
+                    None => write!(f, "@{}", micros / 1_000_000),
+                }
+            }
+        }
+    }
 }
 
 impl Point {
@@ -268,4 +326,47 @@ pub async fn restore(bucket: &Bucket, path: impl AsRef<Path>, point: Point) -> R
         return Err(Error::file("create", path, ErrorKind::AlreadyExists.into()));
     }
     restore_over(bucket, path, point, 0, |_, _| Ok(())).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_read_as_it_is_displayed() {
+        for micros in [0, 1, 1_796_040_000_123_456, 253_402_300_799_999_999] {
+            let point = Point::Time(time_of(micros));
+            assert_eq!(point.to_string().parse::<Point>().unwrap(), point, "{point}");
+        }
+        for point in [Point::Newest, Point::Version(0), Point::Version(u64::MAX)] {
+            assert_eq!(point.to_string().parse::<Point>().unwrap(), point);
+        }
+        assert_eq!(Point::Time(time_of(u64::MAX)).to_string(), "@18446744073709");
+    }
+
+    #[test]
+    fn a_time_may_have_an_offset_and_counts_from_1970() {
+        let time = |text: &str| match text.parse().unwrap() {
+            Point::Time(time) => micros(time),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(time("2026-11-30T12:00:00Z"), 1_796_040_000_000_000);
+        assert_eq!(time("2026-11-30T13:30:00.5+01:30"), 1_796_040_000_500_000);
+        assert_eq!(time("@1796040000.5"), 1_796_040_000_500_000);
+        assert_eq!(time("1960-01-01T00:00:00Z"), 0);
+        let wrong = [
+            "",
+            "-1",
+            "99999999999999999999",
+            "2026-11-30",
+            "2026-11-30T12:00:00",
+            "@",
+            "@-1",
+            "@nan",
+            "@1e30",
+        ];
+        for text in wrong {
+            assert!(matches!(text.parse::<Point>(), Err(Error::NoPoint { .. })), "{text}");
+        }
+    }
 }

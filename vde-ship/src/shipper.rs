@@ -1,5 +1,6 @@
 //! [`Shipper`], the handle of a task that ships a store.
 
+mod checkpoints;
 mod history;
 mod options;
 mod retention;
@@ -19,8 +20,9 @@ use crate::content::joined;
 use crate::error::{Error, Result};
 use task::Task;
 
+pub use checkpoints::CheckpointShipper;
 pub use history::ship_once;
-#[cfg(feature = "testing")]
+#[cfg_attr(not(feature = "testing"), allow(unused_imports, unreachable_pub))]
 pub use options::Bug;
 pub use options::ShipOptions;
 

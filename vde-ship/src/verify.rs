@@ -125,7 +125,7 @@ pub async fn verify(bucket: &Bucket) -> Result<Verified> {
         if bases
             .iter()
             .rev()
-            .find(|base| base.next <= entry.number)
+            .find(|base| base.next <= end.next)
             .is_some_and(|base| base.history == end.history)
         {
             verified.newest = point(end);

@@ -40,13 +40,26 @@ fn a_store_is_shipped_restored_followed_and_verified() {
     assert_eq!(value(&path("newest.vde")), b"2");
     ok(&["restore", &url, &text("first.vde"), "--at", "1"]);
     assert_eq!(value(&path("first.vde")), b"1");
-    assert_eq!(run(&["restore", &url, &text("old.vde"), "--at", "@1000"]).status.code(), Some(3));
+    for (past, code) in [("@1000", 3), ("1999-12-31T23:59:59+01:00", 3), ("yesterday", 2), ("@-1", 2)] {
+        let refused = run(&["restore", &url, &text("old.vde"), "--at", past]);
+        assert_eq!(refused.status.code(), Some(code), "{past}");
+        assert!(!refused.stderr.is_empty());
+    }
     assert_eq!(run(&["restore", &url, &text("newest.vde")]).status.code(), Some(1), "the file exists");
     assert!(ok(&["follow", &url, &text("f.vde"), "--promote"]).starts_with("version 2 "));
     assert_eq!(value(&path("f.vde")), b"2");
     assert_eq!(run(&["follow", &url, &text("f.vde"), "--once"]).status.code(), Some(1), "it is no follower");
 
-    assert!(ok(&["verify", &url]).starts_with("2 bases, "));
+    // The times that `verify` prints are those of its points, to the microsecond.
+    let verified = ok(&["verify", &url]);
+    assert!(verified.starts_with("2 bases, "), "{verified}");
+    for (point, value) in [("oldest", b"1"), ("newest", b"2")] {
+        let line = verified.lines().find(|line| line.starts_with(point)).unwrap();
+        let (time, restored) = (line.split(" as of ").nth(1).unwrap(), path(point));
+        assert!(time.contains('T') && time.ends_with('Z'), "{time}");
+        ok(&["restore", &url, &text(point), "--at", time]);
+        assert_eq!(self::value(&restored), value, "{time}");
+    }
     let base = std::fs::read_dir(path("shipped/base")).unwrap().next().unwrap().unwrap().path();
     std::fs::write(base, "damaged").unwrap();
     assert_eq!(run(&["verify", &url]).status.code(), Some(4));

@@ -364,6 +364,63 @@ async fn a_follower_is_at_a_point_and_continues_where_it_was() {
     assert_eq!(found, contents(&promoted.read_view()));
 }
 
+/// A follower ends at each call of the object store in turn, and is opened again. What it is then, if that is no point
+/// of the store, or an earlier point than before.
+async fn reopened(bug: Option<Bug>) -> Result<(), String> {
+    let (flaky, mut rng, mut model) = (Flaky::new(1), Rng::with_seed(3), Model::default());
+    let dir = tempfile::tempdir().unwrap();
+    let (path, first) = (dir.path().join("replica.vde"), dir.path().join("first.vde"));
+    let store = small().in_memory().unwrap();
+    let shipper = quick().start(&store, flaky.bucket()).await.unwrap();
+    model.write(&store, &mut rng);
+    shipper.wait(store.durable()).await.unwrap();
+    drop(Follower::open(flaky.bucket(), &path).await.unwrap());
+    std::fs::rename(&path, &first).unwrap();
+    for _ in 0..4 {
+        model.write(&store, &mut rng);
+        // It has chunks of its own.
+        store.put("large", vec![rng.u8(..); 12_000]).unwrap();
+        model.note(&store);
+        shipper.wait(store.durable()).await.unwrap();
+    }
+    for call in 1.. {
+        std::fs::copy(&first, &path).unwrap();
+        let mut follower = Follower::open(flaky.bucket(), &path).await.unwrap();
+        if let Some(bug) = bug {
+            follower = follower.plant(bug);
+        }
+        flaky.fail_at(call);
+        let is_whole = follower.catch_up().await.is_ok();
+        flaky.fail_at(0);
+        let before = follower.version();
+        drop(follower);
+        let mut follower = Follower::open(flaky.bucket(), &path).await.unwrap();
+        if follower.version() < before {
+            return Err(format!("call {call}: it went back from {before} to {}", follower.version()));
+        }
+        if of_follower(&follower) != model.at(follower.version()) {
+            return Err(format!("call {call}: it is not as the store was at {}", follower.version()));
+        }
+        follower.catch_up().await.unwrap();
+        if of_follower(&follower) != contents(&store.read_view()) {
+            return Err(format!("call {call}: it does not catch up"));
+        }
+        if is_whole {
+            assert!(call > 12, "{call}");
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_ends_at_any_call_continues() {
+    reopened(None).await.unwrap();
+    for bug in [Bug::ForgetPosition, Bug::NoteEarly] {
+        assert!(reopened(Some(bug)).await.is_err(), "the planted bug is found: {bug:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_follower_is_restored_anew_if_it_cannot_continue() {
     let flaky = Flaky::new(1);

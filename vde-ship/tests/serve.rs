@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use tempfile::TempDir;
 use triple_store::TripleStore;
 use vde_ship::{Bucket, Point};
 
@@ -76,6 +77,19 @@ impl Drop for Process {
     }
 }
 
+/// A server of a new store in a new folder, which is shipped. Returns also where to.
+fn shipped(arguments: &[&str]) -> (TempDir, String, Process) {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", dir.path().join("shipped").display());
+    let server = Process::new(dir.path(), &[&["store.vde", "--ship", &url], arguments].concat());
+    (dir, url, server)
+}
+
+fn restore(url: &str, path: &Path, point: Point) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { vde_ship::restore(&Bucket::open(url)?, path, point).await }).unwrap();
+}
+
 fn until(mut is_done: impl FnMut() -> bool) {
     while !is_done() {
         sleep(Duration::from_millis(20));
@@ -84,9 +98,7 @@ fn until(mut is_done: impl FnMut() -> bool) {
 
 #[test]
 fn a_server_ships_what_it_writes_and_a_replica_serves_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("file://{}", dir.path().join("shipped").display());
-    let writer = Process::new(dir.path(), &["store.vde", "--ship", &url]);
+    let (dir, url, writer) = shipped(&[]);
     writer.insert(0, 5);
     until(|| writer.get("/health").contains("not shipped: 0 writes, 0 bytes, 0.0 s\n"));
     let metrics = writer.get("/metrics");
@@ -109,8 +121,7 @@ fn a_server_ships_what_it_writes_and_a_replica_serves_it() {
     assert_eq!(writer.end("KILL"), None);
     std::fs::remove_file(dir.path().join("store.vde")).unwrap();
     let path = dir.path().join("restored.vde");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { vde_ship::restore(&Bucket::open(&url)?, &path, Point::Newest).await }).unwrap();
+    restore(&url, &path, Point::Newest);
     let store = TripleStore::open(&path).unwrap();
     let quads: Vec<_> = store.quads_for_pattern(None, None, None, None).map(|quad| quad.unwrap()).collect();
     assert!((8..=10).contains(&quads.len()), "{quads:?}");
@@ -123,8 +134,7 @@ fn a_server_ships_what_it_writes_and_a_replica_serves_it() {
 
     // Another store takes over, from an earlier point. Its commits have the numbers of other ones.
     let path = dir.path().join("earlier.vde");
-    let restoring = async { vde_ship::restore(&Bucket::open(&url)?, &path, Point::Time(earlier)).await };
-    runtime.block_on(restoring).unwrap();
+    restore(&url, &path, Point::Time(earlier));
     let writer = Process::new(dir.path(), &["earlier.vde", "--ship", &url]);
     assert_eq!(writer.count(), 5);
     writer.insert(100, 102);
@@ -134,13 +144,10 @@ fn a_server_ships_what_it_writes_and_a_replica_serves_it() {
 
 #[test]
 fn a_server_that_waits_answers_only_what_is_shipped() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("file://{}", dir.path().join("shipped").display());
-    let writer = Process::new(dir.path(), &["store.vde", "--ship", &url, "--ship-wait"]);
+    let (dir, url, writer) = shipped(&["--ship-wait"]);
     writer.insert(0, 3);
     let path = dir.path().join("restored.vde");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { vde_ship::restore(&Bucket::open(&url)?, &path, Point::Newest).await }).unwrap();
+    restore(&url, &path, Point::Newest);
     assert_eq!(TripleStore::open(&path).unwrap().len(), 3);
 
     // Another server takes over.
@@ -157,9 +164,7 @@ fn a_server_that_waits_answers_only_what_is_shipped() {
 
 #[test]
 fn a_server_ships_the_rest_before_it_stops() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("file://{}", dir.path().join("shipped").display());
-    let writer = Process::new(dir.path(), &["store.vde", "--ship", &url]);
+    let (dir, url, writer) = shipped(&[]);
     writer.insert(0, 3);
     assert_eq!(writer.end("TERM"), Some(0));
     let replica = Process::new(dir.path(), &["replica.vde", "--follow", &url, "--read-only"]);

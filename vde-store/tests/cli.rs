@@ -262,14 +262,15 @@ fn shipping_is_done_by_the_command_beside_this_one() {
     let dir = tempfile::tempdir().unwrap();
     let (own, beside) = (dir.path().join("vde"), dir.path().join("vde-ship"));
     std::fs::copy(env!("CARGO_BIN_EXE_vde"), &own).unwrap();
-    let run =
-        || Command::new(&own).args(["restore", "file:///x", "--at", "7"]).env("PATH", "").output().unwrap();
-    let missing = run();
+    let run = |args: &[&str]| Command::new(&own).args(args).env("PATH", "").output().unwrap();
+    let missing = run(&["restore", "file:///x", "--at", "7"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("cargo install vde-ship"));
     std::fs::write(&beside, "#!/bin/sh\necho \"$@\"\nexit 3\n").unwrap();
     std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let passed_on = run();
-    assert_eq!(passed_on.status.code(), Some(3));
-    assert_eq!(passed_on.stdout, b"restore file:///x --at 7\n");
+    for args in [&["restore", "file:///x", "--at", "7"][..], &["verify", "file:///x"]] {
+        let passed_on = run(args);
+        assert_eq!(passed_on.status.code(), Some(3));
+        assert_eq!(String::from_utf8_lossy(&passed_on.stdout), args.join(" ") + "\n");
+    }
 }

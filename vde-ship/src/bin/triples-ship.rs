@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Parser, Subcommand};
 use tokio::task::{JoinHandle, block_in_place};
@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use triple_store::server::command::{self, Arguments};
 use triple_store::server::{Served, Server, ServerOptions};
 use triple_store::{Error, Result, TripleStore, TripleStoreOptions};
-use vde_ship::{Bucket, Follower, Shipper};
+use vde_ship::{Bucket, Follower, Point, Shipper};
 use vde_store::Vde;
 
 /// How long the end of the process waits until everything is shipped.
@@ -91,9 +91,9 @@ impl Position {
     }
 
     fn report(&self) -> String {
-        let time = self.time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let time = Point::Time(self.time);
         let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        format!("version {} as of @{time:.3}, {:.1} s behind{error}\n", self.version, self.lag())
+        format!("version {} as of {time}, {:.1} s behind{error}\n", self.version, self.lag())
     }
 }
 

@@ -146,7 +146,6 @@ pub(super) async fn put_base(
 /// # Ok(()) }
 /// ```
 pub async fn ship_once(store: &Vde, bucket: &Bucket) -> Result<Restored> {
-    let (options, writer) = (ShipOptions::new(), random());
     let viewed = store.clone();
     let (version, view) = joined(spawn_blocking(move || match watch(&viewed) {
         Ok((step, _)) => Ok((step.version, step.view)),
@@ -154,15 +153,45 @@ pub async fn ship_once(store: &Vde, bucket: &Bucket) -> Result<Restored> {
         Err(error) => Err(error),
     }))
     .await?;
+    let whole = Whole { identity: store.identity(), version, view };
+    let (end, _) = put_whole(bucket, &ShipOptions::new(), random(), false, whole).await?;
+    Ok(Restored { version, time: time_of(end.time), entries: 0 })
+}
+
+/// The whole of a store, as it is at a version.
+pub(super) struct Whole {
+    pub(super) identity: u64,
+    pub(super) version: u64,
+    pub(super) view: ReadView,
+}
+
+/// Begins a new history with a whole store. With `anew`, this shipper has begun already, and must not take over again.
+/// Returns the end of the log, and the manifest of the base.
+pub(super) async fn put_whole(
+    bucket: &Bucket,
+    options: &ShipOptions,
+    writer: [u8; 16],
+    anew: bool,
+    whole: Whole,
+) -> Result<(End, Entry)> {
+    let Whole { identity, version, view } = whole;
     let end = loop {
         let (last, _) = last(bucket).await?;
-        if let Some(end) = take_over(bucket, &options, last, writer, store.identity(), Some(version)).await? {
+        not_fenced(last.as_ref(), writer, anew)?;
+        if let Some(end) = take_over(bucket, options, last, writer, identity, Some(version)).await? {
             break end;
         }
     };
-    let manifest = end.manifest(writer, store.identity(), 0);
-    put_base(bucket, &options, manifest, view).await?;
-    Ok(Restored { version, time: time_of(end.time), entries: 0 })
+    let base = put_base(bucket, options, end.manifest(writer, identity, 0), view).await?;
+    Ok((end, base))
+}
+
+/// An error if another shipper has taken over from this one, which has begun already if `anew`.
+fn not_fenced(last: Option<&(Entry, u64)>, writer: [u8; 16], anew: bool) -> Result<()> {
+    match last {
+        Some((last, _)) if anew && last.writer != writer => Err(Error::Fenced { number: last.number }),
+        _ => Ok(()),
+    }
 }
 
 /// Makes this shipper the one that writes the log. With `anew`, it was the one already, and has forgotten changes: it
@@ -176,12 +205,7 @@ pub(super) async fn begin(
 ) -> Result<Begun> {
     loop {
         let (last, base) = last(bucket).await?;
-        if let Some((last, _)) = &last
-            && anew
-            && last.writer != writer
-        {
-            return Err(Error::Fenced { number: last.number });
-        }
+        not_fenced(last.as_ref(), writer, anew)?;
         let identity = store.identity();
         let version = last.as_ref().filter(|(last, _)| !anew && last.identity == identity);
         let version = version.map(|(last, _)| last.version);

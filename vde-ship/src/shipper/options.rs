@@ -1,12 +1,13 @@
 //! The options of a shipper.
 
+use std::path::Path;
 use std::time::Duration;
 
 use vde_store::Vde;
 
 use crate::bucket::Bucket;
 use crate::error::Result;
-use crate::shipper::Shipper;
+use crate::shipper::{CheckpointShipper, Shipper};
 
 /// A planted bug, to test the tests.
 ///
@@ -30,6 +31,10 @@ pub enum Bug {
     RemoveTakeovers,
     /// What was removed includes the base of the oldest point that is to be kept.
     RemoveTooMuch,
+    /// A follower does not store its position with a part.
+    ForgetPosition,
+    /// A follower stores its position before it has read the part.
+    NoteEarly,
 }
 
 /// The options of a [`Shipper`].
@@ -103,7 +108,7 @@ impl ShipOptions {
     }
 
     /// A new base is made after this time, if anything has changed. Default 24 hours. It is made earlier once the
-    /// parts since the last base have more bytes than that base, and more than 64 MiB.
+    /// parts since the last base have more than four times its bytes, and more than 64 MiB.
     ///
     /// # Examples
     ///
@@ -194,6 +199,20 @@ impl ShipOptions {
     /// See [`ShipOptions`].
     pub async fn start(self, store: &Vde, bucket: Bucket) -> Result<Shipper> {
         Shipper::start(store, bucket, self).await
+    }
+
+    /// Will ship the checkpoints of a store that another process writes, each time that it is asked to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let bucket = vde_ship::Bucket::new(std::sync::Arc::new(object_store::memory::InMemory::new()), "");
+    /// use std::time::Duration;
+    /// let options = vde_ship::ShipOptions::new().keep(Duration::from_hours(24 * 30));
+    /// let shipper = options.checkpoints("store.vde", bucket);
+    /// ```
+    pub fn checkpoints(self, path: impl AsRef<Path>, bucket: Bucket) -> CheckpointShipper {
+        CheckpointShipper::with(self, path.as_ref(), bucket)
     }
 
     pub(crate) fn has(&self, bug: Bug) -> bool {

@@ -1,12 +1,35 @@
-//! Removing what no point needs that is to be kept.
+//! When a new base is due, and removing what no point needs that is to be kept.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
-use crate::format::{BASES, DATA, Entry, LOG, TAKEOVERS, numbered};
+use crate::format::{BASES, DATA, Entry, LOG, TAKEOVERS, now, numbered};
 use crate::shipper::options::{Bug, ShipOptions};
+
+/// A base is due once the parts after the last one have this many times its bytes. A restore reads so many times the
+/// bytes of the store, and a busy store is uploaded a quarter more often than its changes alone.
+const PARTS: u64 = 4;
+
+/// A base that was uploaded.
+#[derive(Debug)]
+pub(super) struct Based {
+    bytes: u64,
+    time: u64,
+}
+
+impl Based {
+    pub(super) fn of(manifest: &Entry) -> Self {
+        Self { bytes: manifest.len(), time: manifest.time }
+    }
+
+    /// Whether a new base is due. `part_bytes`: the bytes of the parts after this one.
+    pub(super) fn is_old(&self, part_bytes: u64, options: &ShipOptions) -> bool {
+        part_bytes > (self.bytes * PARTS).max(options.base_bytes)
+            || part_bytes > 0 && now().saturating_sub(self.time) >= options.base_every.as_micros() as u64
+    }
+}
 
 /// Removes what only points need that are older than `options.keep` at `now`.
 ///

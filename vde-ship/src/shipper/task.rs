@@ -12,7 +12,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,12 +21,12 @@ use vde_store::{ReadView, Shipping, Vde, Watch};
 
 use super::history::{Begun, Put, begin, put_base, put_entry, random};
 use super::options::{Bug, ShipOptions};
-use super::retention::{pause, remove_old};
+use super::retention::{Based, pause, remove_old};
 use super::{State, Wishes};
 use crate::bucket::Bucket;
 use crate::content::{ChunkWriter, Patience, finished, upload};
 use crate::error::{Error, Result};
-use crate::format::{Entry, Kind, micros};
+use crate::format::{Kind, now};
 use crate::log::End;
 use crate::pending::Pending;
 
@@ -34,18 +34,6 @@ use crate::pending::Pending;
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a chunk of a part is tried, before the part is made anew from a newer view.
 const PART_TRIES: u32 = 4;
-
-/// A base that was uploaded.
-struct Based {
-    bytes: u64,
-    time: u64,
-}
-
-impl Based {
-    fn of(manifest: &Entry) -> Self {
-        Self { bytes: manifest.len(), time: manifest.time }
-    }
-}
 
 pub(super) struct Task {
     store: Vde,
@@ -92,10 +80,6 @@ impl<T> Drop for Beside<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn now() -> u64 {
-    micros(SystemTime::now())
 }
 
 impl Task {
@@ -280,11 +264,7 @@ impl Task {
     fn is_base_due(&self) -> bool {
         let rested = self.base_failures == 0
             || self.base_failed.elapsed() >= pause(self.base_failures, self.options.interval);
-        let is_old = |base: &Based| {
-            self.part_bytes > base.bytes.max(self.options.base_bytes)
-                || self.part_bytes > 0
-                    && now().saturating_sub(base.time) >= self.options.base_every.as_micros() as u64
-        };
+        let is_old = |base: &Based| base.is_old(self.part_bytes, &self.options);
         self.basing.is_none() && rested && self.base.as_ref().is_none_or(is_old)
     }
 

@@ -91,6 +91,24 @@ impl Entry {
         self.len() == 0
     }
 
+    /// The version of the value: that of the write that made it. The value is not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] and [`Error::Io`] if the index cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let store = vde_store::Vde::in_memory()?;
+    /// let version = store.put("k", "v")?;
+    /// assert_eq!(store.list("").next().unwrap()?.version()?, version);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn version(&self) -> Result<u64> {
+        self.with_stored(|change, stored| Ok(stored.origin.map_or(change.seq, |origin| origin.version)))
+    }
+
     /// The value, loaded now.
     ///
     /// # Errors

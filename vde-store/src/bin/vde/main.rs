@@ -87,7 +87,7 @@ enum Command {
     },
     /// Read and check everything
     Verify {
-        /// The container
+        /// The container; or the URL of a shipped store, which needs the command vde-ship
         store: PathBuf,
     },
     /// Store every file below a directory under its relative path
@@ -290,6 +290,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Ship(to) => shipping::run("ship", &to.arguments),
         Command::Restore(to) => shipping::run("restore", &to.arguments),
         Command::Follow(to) => shipping::run("follow", &to.arguments),
+        Command::Verify { store } if shipping::is_url(store) => shipping::run("verify", &[store.into()]),
         Command::Put { store, key, file, meta } => {
             values::put(store, key.as_encoded_bytes(), file, &meta.iter().cloned().collect())
         }

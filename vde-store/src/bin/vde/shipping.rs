@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
@@ -16,6 +16,11 @@ fn program() -> PathBuf {
         .ok()
         .map(|own| own.with_file_name(NAME).with_extension(env::consts::EXE_EXTENSION));
     beside.filter(|program| program.is_file()).unwrap_or_else(|| NAME.into())
+}
+
+/// Whether this is the place of a shipped store, and no file.
+pub(crate) fn is_url(place: &Path) -> bool {
+    place.to_str().is_some_and(|place| place.contains("://"))
 }
 
 /// Runs `vde-ship` with these arguments.
