@@ -64,6 +64,7 @@ mod lease;
 mod mutex;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod runtime;
 mod worker;
 
 pub use blocking::Blocking;

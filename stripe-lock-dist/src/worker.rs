@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -15,6 +15,7 @@ use crate::clock;
 use crate::engine::{Client, Engine, Joined, Space, Taken, Woken};
 use crate::error::Error;
 use crate::lease::Lease;
+use crate::runtime::is_parallel;
 
 /// An incarnation of this process in the engine.
 pub(crate) struct Member {
@@ -311,11 +312,6 @@ impl Worker {
     pub(crate) async fn sleep(&self, time: Duration) {
         let _ = self.call(async move { sleep(time).await }).await;
     }
-}
-
-/// Whether tasks of a runtime go on while one of them blocks its thread.
-fn is_parallel(runtime: &Handle) -> bool {
-    runtime.runtime_flavor() == RuntimeFlavor::MultiThread && runtime.metrics().num_workers() > 1
 }
 
 impl Ticket {

@@ -1,16 +1,25 @@
 //! Measures locks per second and the median time to acquire one, beside the bare calls of the engine.
 //!
 //! `cargo run --release -p stripe-lock-dist --example throughput -- ADDRESS [SECONDS]`, with the address of a
-//! PostgreSQL server such as `host=/run/postgresql dbname=test`.
+//! PostgreSQL server such as `host=/run/postgresql dbname=test`, or, with the feature `etcd`, `http://127.0.0.1:2379`.
+
+#[cfg(feature = "etcd")]
+mod etcd;
+mod postgres;
 
 use std::error::Error;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use stripe_lock_dist::{DistributedMutex, Postgres};
-use tokio_postgres::{Client, NoTls, Statement};
 
-/// How many stripes the namespaces have.
+/// The namespace.
+const SPACE: &str = "throughput";
+
+/// How many processes there are at most.
+const PROCESSES: u32 = 16;
+
+/// How many stripes the namespace has.
 const STRIPES: u32 = 4096;
 
 /// How often the locks and the bare calls take turns.
@@ -48,52 +57,15 @@ where
     (times.len() as f64 / start.elapsed().as_secs_f64(), times[times.len() / 2])
 }
 
-/// A connection that calls the functions of the engine itself.
-#[derive(Clone)]
-struct Bare {
-    client: std::sync::Arc<Client>,
-    take: Statement,
-    give_back: Statement,
-    space: i32,
-    id: String,
+/// A client that makes the calls of the engine itself.
+trait Bare: Clone + Send + Sync + 'static {
+    /// Takes a ticket for the stripes, and gives it back. Returns the time to take it.
+    fn cycle(self, ticket: u32, stripes: Vec<i32>) -> impl Future<Output = Duration> + Send;
 }
 
-impl Bare {
-    async fn connect(address: &str) -> Result<Self, Box<dyn Error>> {
-        let (client, connection) = tokio_postgres::connect(address, NoTls).await?;
-        tokio::spawn(connection);
-        let of =
-            "FROM stripe_lock_1.space, stripe_lock_1.era WHERE era.space = space.id AND name = 'throughput'";
-        let join = format!(
-            "INSERT INTO stripe_lock_1.client (space, opens, expires)
-             SELECT space.id, opens, now() + interval '1 hour' {of} RETURNING space, id::text"
-        );
-        let row = client.query_one(&join, &[]).await?;
-        let take =
-            "SELECT state::text, fence, again_ms FROM stripe_lock_1.take($1, $2::text::uuid, $3, $4, true)";
-        Ok(Self {
-            take: client.prepare(take).await?,
-            give_back: client.prepare("SELECT stripe_lock_1.give_back($1, $2::text::uuid, $3, $4)").await?,
-            client: client.into(),
-            space: row.get(0),
-            id: row.get(1),
-        })
-    }
-
-    async fn cycle(self, seed: u32, keys: i32) -> Duration {
-        let first = i32::try_from(seed % (STRIPES - 64)).expect("it is small");
-        let stripes: Vec<i32> = (0..keys).map(|n| first + 7 * n).collect();
-        let (start, ticket) = (Instant::now(), i64::from(seed));
-        let granted = self.client.query_one(&self.take, &[&self.space, &self.id, &ticket, &stripes]).await;
-        let time = start.elapsed();
-        if granted.expect("the server answers").get::<_, &str>(0) != "g" {
-            // Another client holds a stripe, so the ticket was queued.
-            tokio::time::sleep(Duration::from_micros(100)).await;
-        }
-        let back = self.client.query_one(&self.give_back, &[&self.space, &self.id, &ticket, &stripes]).await;
-        back.expect("the server answers");
-        time
-    }
+async fn bare_cycle(bare: impl Bare, seed: u32, keys: u32) -> Duration {
+    let first = i32::try_from(seed % (STRIPES - 64)).expect("it is small");
+    bare.cycle(seed, (0..keys.cast_signed()).map(|n| first + 7 * n).collect()).await
 }
 
 async fn cycle(locks: DistributedMutex<u32>, seed: u32, keys: u32) -> Duration {
@@ -143,38 +115,20 @@ where
     ours.print(&format!("locks, {work}"), &format!("{ratio:.2}"));
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().ok_or("the address of a server is missing")?;
-    let seconds = arguments.next().map_or(Ok(2.0), |seconds| seconds.parse())?;
-    let connect = || {
-        DistributedMutex::<u32>::builder("throughput")
-            .stripes(STRIPES)
-            .connect(Postgres::new(&address).unwrap())
-    };
-    let one = connect().await?;
-    let mut many = Vec::new();
-    let mut bare = Vec::new();
-    for _ in 0..16 {
-        many.push(connect().await?);
-        bare.push(Bare::connect(&address).await?);
-    }
-
+/// Measures the clients, of which each stands for a process, beside the bare calls.
+async fn measure(seconds: f64, many: Vec<DistributedMutex<u32>>, bare: Vec<impl Bare>) {
     println!("| work | cycles/s | ms to acquire | x bare calls |\n|---|---:|---:|---:|");
     for (work, keys) in [("1 process, 1 key", 1), ("1 process, 4 keys", 4)] {
-        let bare = |seconds| {
-            repeat(seconds, vec![bare[0].clone()], move |bare, seed| {
-                bare.cycle(seed, i32::try_from(keys).expect("it is small"))
-            })
-        };
-        let locks = |seconds| repeat(seconds, vec![one.clone()], move |locks, seed| cycle(locks, seed, keys));
+        let bare =
+            |seconds| repeat(seconds, vec![bare[0].clone()], move |bare, seed| bare_cycle(bare, seed, keys));
+        let locks =
+            |seconds| repeat(seconds, vec![many[0].clone()], move |locks, seed| cycle(locks, seed, keys));
         beside(seconds, work, bare, locks).await;
     }
-    let all_bare = |seconds| repeat(seconds, bare.clone(), |bare, seed| bare.cycle(seed, 1));
+    let all_bare = |seconds| repeat(seconds, bare.clone(), |bare, seed| bare_cycle(bare, seed, 1));
     let all_locks = |seconds| repeat(seconds, many.clone(), |locks, seed| cycle(locks, seed, 1));
     beside(seconds, "16 processes, 1 key", all_bare, all_locks).await;
-    let tasks = vec![one.clone(); 16];
+    let tasks = vec![many[0].clone(); 16];
     for (work, rate) in [
         (
             "locks, 16 tasks of 1 process",
@@ -185,5 +139,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ] {
         Rounds(vec![rate]).print(work, "");
     }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().ok_or("the address of a server is missing")?;
+    let seconds = arguments.next().map_or(Ok(2.0), |seconds| seconds.parse())?;
+    let builder = || DistributedMutex::<u32>::builder(SPACE).stripes(STRIPES);
+    let (mut many, mut bare) = (Vec::new(), Vec::new());
+    #[cfg(feature = "etcd")]
+    if address.starts_with("http") {
+        let mut bare = Vec::new();
+        for _ in 0..PROCESSES {
+            many.push(builder().connect(stripe_lock_dist::Etcd::new([&address])).await?);
+            bare.push(etcd::Transactions::connect(&address).await?);
+        }
+        measure(seconds, many, bare).await;
+        return Ok(());
+    }
+    for _ in 0..PROCESSES {
+        many.push(builder().connect(Postgres::new(&address)?).await?);
+        bare.push(postgres::Statements::connect(&address).await?);
+    }
+    measure(seconds, many, bare).await;
     Ok(())
 }

@@ -35,6 +35,8 @@ struct Ticket {
     /// The revision at which its keys were created. Queues are in the order of these revisions.
     turn: Option<i64>,
     granted: bool,
+    /// Whether it waits for a key to be deleted.
+    watches: bool,
     /// Whether a call that failed or was dropped may still put the keys.
     may_appear: bool,
     /// Whether a call failed that may have deleted the keys.
@@ -133,13 +135,18 @@ impl EtcdClient {
     /// Decides about a ticket whose keys exist. `ahead` are the keys ahead of it, as of `revision`.
     fn place(&self, ticket: i64, turn: i64, ahead: &[KeyValue], revision: i64) -> Taken {
         let next = ahead.iter().max_by_key(|key| key.create_revision());
+        let mut watched = false;
         self.change(ticket, |ticket| {
             ticket.turn = Some(turn);
             ticket.granted = next.is_none();
+            watched = std::mem::replace(&mut ticket.watches, next.is_some());
         });
         match next {
             None => {
-                self.watches.forget(ticket);
+                // To tell the task of the watches costs a change of threads.
+                if watched {
+                    self.watches.forget(ticket);
+                }
                 Taken::Granted(turn.saturating_mul(i64::from(TURNS)))
             }
             Some(next) => {
@@ -208,7 +215,9 @@ impl Client for EtcdClient {
         Box::pin(async move {
             // A ticket that is not known has no keys, and will have none.
             let Some(known) = self.tickets().get(&ticket).copied() else { return Ok(false) };
-            self.watches.forget(ticket);
+            if known.watches {
+                self.watches.forget(ticket);
+            }
             let own = |stripe: &i32| TxnOp::delete(self.names.ticket(*stripe, self.lease, ticket), None);
             let mut then: Vec<_> = stripes.iter().map(own).collect();
             if known.may_appear || known.may_be_back {

@@ -1,16 +1,19 @@
-//! The connection to one member of the cluster at a time.
+//! The connections to one member of the cluster at a time.
 
-use std::future::Future;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::future::{Future, pending};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Error as EtcdError, Txn, TxnResponse};
-use tokio::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, watch};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tonic::Code;
 
 use super::Etcd;
 use crate::error::Error;
+use crate::runtime::is_parallel;
 
 /// How often an idle connection is tested. Servers close connections that are tested more often than every 5 seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -28,16 +31,46 @@ pub(super) enum Failure {
 pub(super) struct Link {
     endpoints: Vec<String>,
     options: ConnectOptions,
-    current: Mutex<Current>,
+    /// The connection that the thread of the locks drives.
+    own: Mutex<Option<Open>>,
+    /// The connection that a runtime of callers with several threads drives: its tasks have their answers without a change
+    /// of threads. Renewals wait for nothing that such a runtime does.
+    of_callers: Mutex<Option<Open>>,
+    /// How often the member has been changed.
+    changes: AtomicUsize,
     /// The highest revision of all answers.
     revision: AtomicI64,
 }
 
-#[derive(Default)]
-struct Current {
-    client: Option<Client>,
-    /// How often the member has been changed.
+/// A connection. The runtime in which it was opened drives it.
+struct Open {
+    client: Client,
+    /// How often the member had been changed before.
     changes: usize,
+    /// Closed when that runtime has ended.
+    ended: watch::Receiver<()>,
+    task: AbortHandle,
+}
+
+impl Open {
+    fn new(client: Client, changes: usize) -> Self {
+        let (end, ended) = watch::channel(());
+        let task = tokio::spawn(async move {
+            let _end = end;
+            pending::<()>().await;
+        });
+        Self { client, changes, ended, task: task.abort_handle() }
+    }
+
+    fn is_driven(&self) -> bool {
+        self.ended.has_changed().is_ok()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Link {
@@ -49,7 +82,14 @@ impl Link {
             .with_keep_alive_while_idle(true)
             // A member that is cut off from the others says so, instead of keeping watches that hear nothing.
             .with_require_leader(true);
-        Self { endpoints: engine.endpoints, options, current: Mutex::default(), revision: AtomicI64::new(0) }
+        Self {
+            endpoints: engine.endpoints,
+            options,
+            own: Mutex::default(),
+            of_callers: Mutex::default(),
+            changes: AtomicUsize::new(0),
+            revision: AtomicI64::new(0),
+        }
     }
 
     /// How many members there are to try.
@@ -57,20 +97,25 @@ impl Link {
         self.endpoints.len()
     }
 
-    /// A client of the current member.
+    /// A client of the current member, and how often the member has been changed.
     pub(super) async fn client(&self) -> Result<(Client, usize), Failure> {
-        let mut current = self.current.lock().await;
-        let changes = current.changes;
-        if let Some(client) = &current.client {
-            return Ok((client.clone(), changes));
+        let connection = if is_parallel(&Handle::current()) { &self.of_callers } else { &self.own };
+        let mut connection = connection.lock().await;
+        let changes = self.changes.load(Ordering::Relaxed);
+        let is_current = |open: &&Open| open.changes == changes && open.is_driven();
+        if let Some(open) = connection.as_ref().filter(is_current) {
+            return Ok((open.client.clone(), changes));
         }
         let Some(endpoint) = self.endpoints.get(changes % self.endpoints.len().max(1)) else {
             return Err(Failure::Other(Error::Refused("no address of a member was named".into())));
         };
         match Client::connect([endpoint], Some(self.options.clone())).await {
-            Ok(client) => Ok((current.client.insert(client).clone(), changes)),
+            Ok(client) => {
+                *connection = Some(Open::new(client.clone(), changes));
+                Ok((client, changes))
+            }
             Err(error) => {
-                current.changes += 1;
+                self.change_member(changes);
                 Err(classify(error))
             }
         }
@@ -97,17 +142,15 @@ impl Link {
             Err(elapsed) => Err(Failure::Other(Error::unreachable(elapsed))),
         };
         if let Err(Failure::Other(Error::Unreachable(_))) = answer {
-            self.change_member(changes).await;
+            self.change_member(changes);
         }
         answer
     }
 
     /// Leaves the member that was the current one after this many changes.
-    pub(super) async fn change_member(&self, changes: usize) {
-        let mut current = self.current.lock().await;
-        if current.changes == changes {
-            *current = Current { client: None, changes: changes + 1 };
-        }
+    pub(super) fn change_member(&self, changes: usize) {
+        // If it fails, another call has changed the member.
+        let _ = self.changes.compare_exchange(changes, changes + 1, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Executes a transaction. Refuses a server whose revision has gone back.

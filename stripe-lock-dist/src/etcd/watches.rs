@@ -101,7 +101,7 @@ impl Task {
             };
             if done.is_err() {
                 if let Some((_, member)) = self.stream.take() {
-                    self.link.change_member(member).await;
+                    self.link.change_member(member);
                 }
                 self.watched.clear();
                 sleep(PAUSE).await;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -17,6 +17,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, Row, Socket, Statement};
 
 use super::classify;
 use crate::error::Error;
+use crate::runtime::is_parallel;
 
 /// The function that is called with the channel and the payload of each notification.
 pub(super) type Notified = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -105,7 +106,7 @@ impl Link {
     /// The open connection; a new one, if there is none. The runtime of the caller drives it. A runtime with several
     /// threads replaces a connection that another kind of runtime drives, to have answers without a change of threads.
     async fn open(&self) -> Result<Arc<Open>, Error> {
-        let is_parallel = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+        let is_parallel = is_parallel(&Handle::current());
         let suits = |open: &&Arc<Open>| !open.client.is_closed() && (open.is_parallel || !is_parallel);
         let mut open = self.open.lock().await;
         if let Some(open) = open.as_ref().filter(suits) {
