@@ -84,6 +84,8 @@ pub(crate) struct Core {
     pub(crate) namespaces: Mutex<BTreeMap<String, String>>,
     /// The number of quads in a delta at which it is merged.
     pub(crate) checkpoint_after: usize,
+    /// The most quads in a delta that waits for the size of a large run.
+    pub(crate) most_recent: usize,
     /// The number of keys in a block of the run.
     pub(crate) block_keys: usize,
     pub(crate) merger: Merger,
@@ -145,11 +147,12 @@ impl Core {
             replacing: RwLock::new(()),
             namespaces: Mutex::new(names),
             commits: Commits::new(last, quads.max(0).cast_unsigned()),
-            journal,
             manifest: Mutex::new(manifest),
             is_clean: AtomicBool::new(false),
             runs,
             checkpoint_after: options.checkpoint_after,
+            most_recent: if journal.is_kept() { options.most_recent() } else { usize::MAX },
+            journal,
             block_keys: options.run_block,
             merger: Merger::default(),
             background: options.background,

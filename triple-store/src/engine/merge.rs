@@ -25,9 +25,10 @@ impl Core {
 
     /// The number of quads in the newest delta of a view, and the number at which it is merged.
     pub(crate) fn recent(&self, view: &View) -> (usize, usize) {
-        // A merge may have to rewrite the whole run, so a large run waits for more quads. Each quad is then written
-        // about eight times.
-        (view.layers[0].delta.entries(), self.checkpoint_after.max(view.base.len() as usize / 8))
+        // A merge may have to rewrite the whole run, so a large run waits for more quads, as long as they fit into memory. Each
+        // quad is then written about eight times.
+        let patient = (view.base.len() as usize / 8).min(self.most_recent);
+        (view.layers[0].delta.entries(), self.checkpoint_after.max(patient))
     }
 
     /// Merges if the newest delta has reached its bound. If the disk fails, later writes fail; earlier writes are
@@ -170,6 +171,34 @@ impl Merger {
         if *state == from {
             *state = to;
             self.changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::TripleStoreOptions;
+    use crate::engine::options::RECENT_BYTES;
+    use oxrdf::{GraphName, Literal, NamedNode, Quad};
+
+    #[test]
+    fn recent_quads_of_a_large_store_take_no_more_memory_than_its_cache() {
+        let quad = |number: i64| {
+            let node = NamedNode::new_unchecked(format!("urn:{}", number % 7));
+            Quad::new(node.clone(), node, Literal::from(number), GraphName::DefaultGraph)
+        };
+        for (cached_quads, is_bounded) in [(1_000, true), (4_000, false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let options = TripleStoreOptions::new().checkpoint_after(10).background(false);
+            let options = options.cache(cached_quads * RECENT_BYTES).durability(crate::Durability::Buffered);
+            let store = options.open(dir.path().join("data.vde")).unwrap();
+            store.extend((0..20_000).map(quad)).unwrap();
+            store.checkpoint().unwrap();
+            for number in 20_000..21_500 {
+                store.insert(quad(number).as_ref()).unwrap();
+            }
+            let recent = store.engine.latest().layers[0].delta.entries();
+            assert_eq!(recent < 1_000, is_bounded, "{recent} quads are in memory");
         }
     }
 }

@@ -12,6 +12,9 @@ const MOST_IN_BLOCK: usize = 1 << 14;
 /// The bytes of terms that a load may always have in memory. Unit tests spill more often.
 const LEAST_TERMS: u64 = if cfg!(test) { 1 << 12 } else { 1 << 21 };
 
+/// About how many bytes of memory a recent quad takes.
+pub(crate) const RECENT_BYTES: usize = 115;
+
 /// The options of a store.
 ///
 /// # Examples
@@ -120,9 +123,10 @@ impl TripleStoreOptions {
     }
 
     /// The number of recent quads, at least one, after which a [checkpoint](crate::TripleStore::checkpoint) merges them
-    /// into the run in the background. Until then, each takes about 115 bytes of memory. If the run has more than eight
-    /// times this number of quads, the merge waits for one eighth of the run's size. Writers wait for the merge if as
-    /// many recent quads are added again before it ends.
+    /// into the run in the background. Until then, each takes about 115 bytes of memory, and its terms as much again. If the run
+    /// has more than eight times this number of quads, the merge waits for one eighth of the run's size, or until the quads take
+    /// as many bytes as the [cache](Self::cache). Writers wait for the merge if as many recent quads are added again before it
+    /// ends.
     ///
     /// # Examples
     ///
@@ -206,6 +210,11 @@ impl TripleStoreOptions {
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
+    }
+
+    /// How many recent quads take as much memory as the cache.
+    pub(crate) fn most_recent(&self) -> usize {
+        self.cache / RECENT_BYTES
     }
 
     /// The most quads of a load in memory. They take half as much memory as the cache, or 2 MiB.
