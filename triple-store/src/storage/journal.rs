@@ -310,7 +310,8 @@ impl Journal {
         for entry in vde.list([LONG]) {
             let key = entry?.into_key();
             let number = key.get(1..).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
-            if number.map_or(Ok(true), |number| terms.has_number(number).map(|has| !has))? {
+            // If the block can't be read, the term may be in it.
+            if number.is_none_or(|number| !terms.has_number(number).unwrap_or(true)) {
                 unused.push(key);
             }
         }
