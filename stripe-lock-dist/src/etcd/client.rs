@@ -29,14 +29,21 @@ pub(super) struct EtcdClient {
     tickets: Mutex<HashMap<i64, Ticket>>,
 }
 
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Standing {
+    #[default]
+    Unknown,
+    /// It watches the deletion of a key.
+    Waits,
+    Granted,
+}
+
 /// What is known about a ticket.
 #[derive(Clone, Copy, Default)]
 struct Ticket {
     /// The revision at which its keys were created. Queues are in the order of these revisions.
     turn: Option<i64>,
-    granted: bool,
-    /// Whether it waits for a key to be deleted.
-    watches: bool,
+    standing: Standing,
     /// Whether a call that failed or was dropped may still put the keys.
     may_appear: bool,
     /// Whether a call failed that may have deleted the keys.
@@ -135,16 +142,16 @@ impl EtcdClient {
     /// Decides about a ticket whose keys exist. `ahead` are the keys ahead of it, as of `revision`.
     fn place(&self, ticket: i64, turn: i64, ahead: &[KeyValue], revision: i64) -> Taken {
         let next = ahead.iter().max_by_key(|key| key.create_revision());
-        let mut watched = false;
+        let now = if next.is_some() { Standing::Waits } else { Standing::Granted };
+        let mut before = Standing::Unknown;
         self.change(ticket, |ticket| {
             ticket.turn = Some(turn);
-            ticket.granted = next.is_none();
-            watched = std::mem::replace(&mut ticket.watches, next.is_some());
+            before = std::mem::replace(&mut ticket.standing, now);
         });
         match next {
             None => {
                 // To tell the task of the watches costs a change of threads.
-                if watched {
+                if before == Standing::Waits {
                     self.watches.forget(ticket);
                 }
                 Taken::Granted(turn.saturating_mul(i64::from(TURNS)))
@@ -215,7 +222,7 @@ impl Client for EtcdClient {
         Box::pin(async move {
             // A ticket that is not known has no keys, and will have none.
             let Some(known) = self.tickets().get(&ticket).copied() else { return Ok(false) };
-            if known.watches {
+            if known.standing == Standing::Waits {
                 self.watches.forget(ticket);
             }
             let own = |stripe: &i32| TxnOp::delete(self.names.ticket(*stripe, self.lease, ticket), None);
@@ -233,7 +240,7 @@ impl Client for EtcdClient {
                     });
                     // If an earlier call deleted the keys, the lease with which the tombstone was put proves that they
                     // were held until then.
-                    Ok(known.granted && (deleted || known.may_be_back))
+                    Ok(known.standing == Standing::Granted && (deleted || known.may_be_back))
                 }
                 Err(Failure::NoLease) => {
                     self.tickets().remove(&ticket);

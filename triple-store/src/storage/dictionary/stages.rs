@@ -144,7 +144,9 @@ impl Dictionary {
     pub(crate) fn next_archives(&self, live: &Live) -> Result<Next> {
         let (archive, durable) = (self.archive(), self.durable());
         let claimed: Vec<_> = self.claimed.lock().iter().copied().collect();
-        claimed.iter().for_each(|id| live.mark(*id));
+        for id in &claimed {
+            live.mark(*id);
+        }
         let mut recent = self.recent();
         for id in recent.iter().rev() {
             let Some(entry) = self.recent_entry(*id) else { continue };
@@ -207,7 +209,9 @@ impl Dictionary {
         }
         self.replace(archive, Some(durable), Vec::new(), &recent);
         let mut all = self.claimed.lock();
-        claimed.iter().for_each(|id| _ = all.remove(id));
+        for id in &claimed {
+            all.remove(id);
+        }
     }
 
     /// Replaces the archive by one with more terms, which leave memory. Unless the next durable archive has them too, they are

@@ -101,7 +101,9 @@ fn terms_that_a_checkpoint_moves_to_the_disk_come_back_and_leave_memory() {
         })
         .collect();
     let used = dictionary.undurable();
-    ids.iter().for_each(|id| used.mark(*id));
+    for id in &ids {
+        used.mark(*id);
+    }
     dictionary.adopt(dictionary.next_archives(&used).unwrap());
     for id in &others {
         dictionary.mark_persisted(*id);
@@ -213,7 +215,8 @@ fn a_spilled_term_is_durable_once_a_record_or_a_quad_has_it() {
     let node = |n: u64| -> Term { NamedNode::new_unchecked(format!("urn:{n}")).into() };
     let text = |n: u64| -> Term {
         let datatype = NamedNode::new_unchecked(format!("urn:type{n}"));
-        Literal::new_typed_literal("long ".repeat(if n % 2 == 0 { 1 } else { 1000 }), datatype).into()
+        Literal::new_typed_literal("long ".repeat(if n.is_multiple_of(2) { 1 } else { 1000 }), datatype)
+            .into()
     };
     let terms = |n: u64| [node(n), text(n)];
     let ids: Vec<_> = (0..300)
@@ -245,7 +248,9 @@ fn a_spilled_term_is_durable_once_a_record_or_a_quad_has_it() {
         dictionary.unpersisted(*node, &mut |id, _| record.push(id)).unwrap();
         dictionary.unpersisted(*text, &mut |id, _| record.push(id)).unwrap();
         assert_eq!((record.len(), record[2]), (3, *text));
-        record.iter().for_each(|id| dictionary.mark_persisted(*id));
+        for id in &record {
+            dictionary.mark_persisted(*id);
+        }
         dictionary.unpersisted(*text, &mut |id, _| panic!("{id:?} is in a record")).unwrap();
     }
     check(&|_| false);

@@ -109,7 +109,8 @@ fn wrong_after_reopening(publishes: bool) -> Vec<String> {
     };
     let mut problems = problems(&store, &quads);
     let expected = TripleStore::in_memory();
-    let text: String = quads.iter().map(|quad| format!("{quad} .\n")).collect();
+    let lines: Vec<_> = quads.iter().map(|quad| format!("{quad} .\n")).collect();
+    let text = lines.concat();
     expected.load(text.as_bytes(), RdfFormat::NQuads, "expected").unwrap();
     let terms = [store.stats().unwrap().terms, expected.stats().unwrap().terms];
     if terms[0] != terms[1] {
