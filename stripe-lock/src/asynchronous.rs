@@ -62,6 +62,7 @@ mod release;
 mod rwlock;
 mod sealed;
 mod semaphore;
+mod session;
 mod set;
 #[cfg(feature = "stats")]
 mod stats;
@@ -95,6 +96,7 @@ pub use rwlock::{
 pub use semaphore::{
     AsyncMultiPermit, AsyncPermit, AsyncPermits, AsyncStripedSemaphore, OwnedAsyncPermit, OwnedAsyncPermits,
 };
+pub use session::AsyncSession;
 pub use set::AsyncStriped;
 #[cfg(feature = "stats")]
 pub use stats::{AsyncStats, StripeWaits};
