@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::format::{BASES, DATA, Entry, LOG, TAKEOVERS, now, numbered};
 use crate::shipper::options::{Bug, ShipOptions};
 
-/// A base is due once the parts after the last one have this many times its bytes. A restore reads so many times the
-/// bytes of the store, and a busy store is uploaded a quarter more often than its changes alone.
+/// A base is due once the parts after the last one have this many times its bytes. So a restore reads at most about five times
+/// the bytes of the store, and the bases of a busy store add a quarter to the upload of its changes.
 const PARTS: u64 = 4;
 
 /// A base that was uploaded.
