@@ -45,3 +45,31 @@ const RACE: &str = "Causality violation";
 pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
     [blocking::MUTANTS, async_locks::MUTANTS, exact::MUTANTS, record::MUTANTS].into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::mutants;
+
+    fn sources(folder: &Path) -> String {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let texts = entries
+            .map(|path| if path.is_dir() { sources(&path) } else { fs::read_to_string(path).unwrap() });
+        texts.collect()
+    }
+
+    #[test]
+    fn the_text_of_every_mutant_is_in_its_file_once_and_its_model_exists() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let models = sources(&here.join("tests"));
+        for mutant in mutants() {
+            let file = here.join("../stripe-lock/src").join(mutant.file);
+            let source = fs::read_to_string(file).unwrap();
+            assert_eq!(source.matches(mutant.from).count(), 1, "{}", mutant.name);
+            let model = mutant.model.rsplit("::").next().unwrap();
+            assert!(models.contains(&format!("fn {model}(")), "{}: {model}", mutant.name);
+        }
+    }
+}

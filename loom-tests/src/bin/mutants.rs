@@ -5,8 +5,8 @@
 //! the model has to fail with the message of the defect.
 //!
 //! `cargo loom-mutants [NAME...]` runs all mutants, or those whose names contain one of the words. With
-//! `--unbroken-pass` it skips the runs without mutation, for use after `cargo loom`. There is a copy for each hardware
-//! thread, up to four.
+//! `--unbroken-pass` it skips the runs without mutation, for use after `cargo loom`. `--part=2/3` runs every third mutant, from
+//! the second on. There is a copy for each hardware thread, up to four.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,15 +21,23 @@ const UNBROKEN_PASS: &str = "--unbroken-pass";
 fn main() -> ExitCode {
     let (options, words): (Vec<String>, Vec<String>) =
         env::args().skip(1).partition(|argument| argument.starts_with("--"));
-    if let Some(unknown) = options.iter().find(|option| *option != UNBROKEN_PASS) {
-        eprintln!("mutants: unknown option {unknown}; the only option is {UNBROKEN_PASS}");
-        return ExitCode::from(2);
+    let (mut unbroken_pass, mut part) = (false, (1, 1));
+    for option in options {
+        match part_of(&option) {
+            Some(given) => part = given,
+            None if option == UNBROKEN_PASS => unbroken_pass = true,
+            None => {
+                eprintln!("mutants: unknown option {option}; the options are {UNBROKEN_PASS} and --part=K/N");
+                return ExitCode::from(2);
+            }
+        }
     }
     let chosen =
         |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
-    let mutants: Vec<&Mutant> = loom_tests::mutants().filter(chosen).collect();
+    let mutants: Vec<&Mutant> =
+        loom_tests::mutants().filter(chosen).skip(part.0 - 1).step_by(part.1).collect();
     let models: BTreeSet<_> = mutants.iter().map(|mutant| (mutant.test, mutant.model)).collect();
-    match run(&mutants, &if options.is_empty() { models } else { BTreeSet::new() }) {
+    match run(&mutants, &if unbroken_pass { BTreeSet::new() } else { models }) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -37,6 +45,13 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The part of the mutants that an option asks for: from the first number on, each by the second one.
+fn part_of(option: &str) -> Option<(usize, usize)> {
+    let (part, parts) = option.strip_prefix("--part=")?.split_once('/')?;
+    let (part, parts) = (part.parse().ok()?, parts.parse().ok()?);
+    (1..=parts).contains(&part).then_some((part, parts))
 }
 
 /// A job for one copy.
