@@ -28,7 +28,7 @@ for sanitizer; do
   }
   grep -o "${finds[$sanitizer]}" <<<"$control" | head -1
   # Scopes and mutexes of std order the threads of the blocking tests. ThreadSanitizer does not see these.
-  tests=(stripe-lock/tests/*.rs)
-  [[ $sanitizer == address ]] || tests=(stripe-lock/tests/async_*.rs)
-  "${run[@]}" --features diagnose,stats,tracing --no-fail-fast $(basename --suffix .rs "${tests[@]}" | grep -v sanitizers | sed 's/^/--test /')
+  tests=(--test asynchronous)
+  [[ $sanitizer == thread ]] || tests=(--tests)
+  "${run[@]}" --features diagnose,stats,tracing --no-fail-fast "${tests[@]}"
 done

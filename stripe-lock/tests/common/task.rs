@@ -5,10 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-#[path = "bell.rs"]
-mod bell;
-
-use bell::Bell;
+use crate::bell::Bell;
 
 /// A future, the waker of its task, and how often the task was woken.
 pub(crate) struct Task<F> {

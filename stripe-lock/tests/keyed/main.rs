@@ -1,6 +1,8 @@
 //! Exact locks: what `KeyedMutex` and `AsyncKeyedMutex` promise.
 #![cfg(feature = "async")]
 
+#[path = "../common/bell.rs"]
+mod bell;
 #[cfg(feature = "diagnose")]
 mod diagnosis;
 mod every;
@@ -10,6 +12,7 @@ mod hashes;
 mod hostile;
 #[path = "../common/task.rs"]
 mod task;
+mod torture;
 mod waiting;
 
 use std::collections::HashSet;
