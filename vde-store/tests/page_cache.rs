@@ -98,3 +98,44 @@ fn the_log_is_written_in_pieces_of_one_mebibyte() {
     assert!((500_000..(1 << 20) + 8192).contains(&longest), "{longest} bytes");
     assert!((0..3000_u32).all(|key| store.get(key.to_be_bytes()).unwrap().unwrap() == [8; 1000]));
 }
+
+/// The bytes that this thread has made the system read from disks.
+#[cfg(target_os = "linux")]
+fn bytes_read() -> u64 {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let count = counts.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+    count.unwrap().parse().unwrap()
+}
+
+/// In a temporary directory in memory, nothing is read from a disk, and the test proves only that the values are right.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_read_ahead_a_point_read_reads_its_own_pages_only() {
+    const VALUES: u32 = 1600;
+    const READS: u32 = 40;
+    // A value is in the index, in a record within a page or two, in a longer record, or in pages of its own.
+    let value = |key: u32| vec![key as u8; [20, 3900, 40_000, 70_000][key as usize % 4]];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.vde");
+    let store = VdeOptions::new().durability(Durability::Buffered).open(&path).unwrap();
+    for key in (0..VALUES).step_by(4).flat_map(|key| (key..key + 4).rev()) {
+        store.put(key.to_be_bytes(), value(key)).unwrap();
+    }
+    store.checkpoint().unwrap();
+    drop(store);
+    let file = std::fs::File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    let store = VdeOptions::new().read_ahead(false).background(false).open(&path).unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    for kind in 0..4 {
+        let before = bytes_read();
+        let key = |n| (n * (VALUES / READS) + kind) % VALUES;
+        for key in (0..READS).map(key) {
+            assert_eq!(*store.value(key.to_be_bytes()).unwrap().unwrap(), *value(key));
+        }
+        // Beside the value's pages, up to three of the index, and the page with the places of a value in pages of its own.
+        let own = value(key(0)).len() as u64 + 6 * 4096;
+        let read = bytes_read() - before;
+        assert!(read <= u64::from(READS) * own, "kind {kind}: {read} bytes, {own} for each value");
+    }
+}

@@ -28,7 +28,7 @@ impl TripleStoreOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<TripleStore> {
         self.check()?;
         let path = path.as_ref();
-        let vde = VdeOptions::new().read_only(self.read_only).open(path);
+        let vde = VdeOptions::new().read_only(self.read_only).read_ahead(false).open(path);
         let in_use = || Error::InUse(path.display().to_string());
         match vde {
             Ok(vde) if vde.recovery().beside_writer => Err(in_use()),

@@ -181,6 +181,22 @@ pub trait Device: Send + Sync + 'static {
         None
     }
 
+    /// Says that the next reads are at random places, so the system need not read more than it is asked for. It applies to
+    /// reads from the device, and to a map that is passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use vde_store::{Device, FileDevice};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let device = FileDevice::create(&dir.path().join("store.vde"))?;
+    /// device.write_at(b"abc", 0).unwrap();
+    /// device.expect_random_reads(device.map(3).as_ref());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    fn expect_random_reads(&self, _map: Option<&Mapping>) {}
+
     /// Whether another process reads a checkpoint before number `checkpoint`. If so, the data of earlier checkpoints
     /// must not be overwritten.
     ///

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -56,6 +56,8 @@ pub(crate) struct Pages {
     geometry: Geometry,
     map: ArcSwapOption<Map>,
     remap: Mutex<bool>,
+    /// Whether a read may make the system read more than was asked for.
+    read_ahead: AtomicBool,
     /// The device is at least this long.
     len: AtomicU64,
     corruptions: AtomicU64,
@@ -199,6 +201,7 @@ impl Pages {
             geometry,
             map: ArcSwapOption::empty(),
             remap: Mutex::new(false),
+            read_ahead: AtomicBool::new(true),
             len: AtomicU64::new(0),
             corruptions: AtomicU64::new(0),
         }
@@ -214,11 +217,21 @@ impl Pages {
 
     /// Reads `len` bytes at `offset`. The caller verifies them.
     pub(crate) fn read(&self, offset: u64, len: usize, what: &'static str) -> Result<Bytes> {
-        let end = self.end_of(offset, len, what)?;
-        if let Some(map) = self.map_to(end) {
-            return Ok(Bytes::Mapped { map, start: offset as usize, end: end as usize });
+        match self.read_mapped(offset, len, what)? {
+            Some(bytes) => Ok(bytes),
+            None => self.copy(offset, len),
         }
-        self.copy(offset, len)
+    }
+
+    /// As [`read`](Self::read), but `None` if that would copy the bytes.
+    pub(crate) fn read_mapped(&self, offset: u64, len: usize, what: &'static str) -> Result<Option<Bytes>> {
+        let end = self.end_of(offset, len, what)?;
+        // Without read-ahead, a map reads one page at a time. One call for all pages is faster.
+        if len > BLOCK as usize && !self.read_ahead.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let map = self.map_to(end);
+        Ok(map.map(|map| Bytes::Mapped { map, start: offset as usize, end: end as usize }))
     }
 
     /// As [`read`](Self::read), but never through the map. Reading bytes through the map ends the process if they
@@ -238,7 +251,8 @@ impl Pages {
         what: &'static str,
     ) -> Result<PinnedBytes> {
         let end = self.end_of(offset, len, what)?;
-        if anchor.bytes.map().is_some_and(|map| end <= map.mapping.len() as u64) {
+        let may_map = len <= BLOCK as usize || self.read_ahead.load(Ordering::Relaxed);
+        if may_map && anchor.bytes.map().is_some_and(|map| end <= map.mapping.len() as u64) {
             return Ok(PinnedBytes::Anchored {
                 anchor: anchor.clone(),
                 start: offset as usize,
@@ -253,6 +267,12 @@ impl Pages {
         let mut bytes = vec![0; len];
         self.device.read_at(&mut bytes, offset).map_err(|e| Error::io("read the container", e))?;
         Ok(Bytes::Copied(bytes))
+    }
+
+    /// From now on, a read makes the system read no more than was asked for.
+    pub(crate) fn stop_reading_ahead(&self) {
+        self.read_ahead.store(false, Ordering::Relaxed);
+        self.device.expect_random_reads(None);
     }
 
     /// From now on, the container is read through a map, if the device has one. Recovery has verified the bytes that
@@ -293,6 +313,9 @@ impl Pages {
             *can_map = false;
             return None;
         };
+        if !self.read_ahead.load(Ordering::Relaxed) {
+            self.device.expect_random_reads(Some(&mapping));
+        }
         let records = (0..len.div_ceil(NOTED_TOGETHER)).map(|_| OnceLock::new()).collect();
         let map = Map { mapping, verified: none_of(len.div_ceil(64 * BLOCK)), records };
         self.map.store(Some(Arc::new(map)));

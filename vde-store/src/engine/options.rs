@@ -95,6 +95,7 @@ pub struct VdeOptions {
     pub(crate) create_if_missing: bool,
     pub(crate) background: bool,
     pub(crate) memory_map: bool,
+    pub(crate) read_ahead: bool,
     pub(crate) lock: Lock,
     pub(crate) watch_bytes: usize,
     pub(crate) first_version: u64,
@@ -135,6 +136,7 @@ impl VdeOptions {
             create_if_missing: true,
             background: true,
             memory_map: true,
+            read_ahead: true,
             lock: Lock::File,
             watch_bytes: 4 << 20,
             first_version: 1,
@@ -327,6 +329,25 @@ impl VdeOptions {
     /// ```
     pub fn memory_map(mut self, memory_map: bool) -> Self {
         self.memory_map = memory_map;
+        self
+    }
+
+    /// Whether a read may make the system read more of the file than was asked for. Default `true`.
+    ///
+    /// Linux then reads up to 128 KiB or what is configured around the place of a read, and keeps that in the page cache. That
+    /// makes scans faster, and also point reads of a store that fits into memory. If a store is larger than the memory, and is
+    /// read at random places, `false` spares these reads, and the memory that they take from other data. Values and pages of
+    /// up to 4 KiB are then read through the map, and longer ones by a call that copies them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let store = vde_store::VdeOptions::new().read_ahead(false).open(dir.path().join("store.vde"))?;
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn read_ahead(mut self, read_ahead: bool) -> Self {
+        self.read_ahead = read_ahead;
         self
     }
 

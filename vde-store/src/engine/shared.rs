@@ -121,6 +121,9 @@ impl Shared {
             root.superblock =
                 make_durable(&syncs, root.pages.device(), &root.superblock, &root.block, &options)?;
         }
+        if !options.read_ahead {
+            root.pages.stop_reading_ahead();
+        }
         if options.memory_map {
             root.pages.allow_map();
         }

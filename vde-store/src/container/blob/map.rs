@@ -285,7 +285,7 @@ impl BlobMap {
     pub(crate) fn pin(&self, pages: &Pages) -> Result<PinnedBytes> {
         if let Listed::Chunks(part) = &self.listed
             && let [(offset, len)] = part.extents[..]
-            && let whole @ Bytes::Mapped { .. } = pages.read(offset, len as usize, "blob")?
+            && let Some(whole) = pages.read_mapped(offset, len as usize, "blob")?
         {
             self.verify(pages)?;
             return Ok(whole.pin(0, len as usize));

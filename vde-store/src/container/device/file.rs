@@ -349,6 +349,10 @@ impl Device for FileDevice {
         system::map(&self.file, len)
     }
 
+    fn expect_random_reads(&self, map: Option<&Mapping>) {
+        system::expect_random_reads(&self.file, map);
+    }
+
     /// Returns `true` if it is unknown, because there may be a reader.
     fn is_read_before(&self, checkpoint: u64) -> bool {
         readers::is_held_before(&self.file, checkpoint).unwrap_or(true)

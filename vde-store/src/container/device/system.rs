@@ -64,6 +64,17 @@ mod unix {
         let mapped = unsafe { memmap2::MmapOptions::new().len(len).map(file) };
         mapped.ok().map(Mapping::new)
     }
+
+    /// The system takes both as hints, so errors do no harm.
+    pub(crate) fn expect_random_reads(file: &File, map: Option<&Mapping>) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random);
+        #[cfg(not(target_os = "linux"))]
+        let _ = file;
+        if let Some(map) = map {
+            let _ = map.0.advise(memmap2::Advice::Random);
+        }
+    }
 }
 
 #[cfg(not(unix))]
@@ -126,14 +137,18 @@ mod elsewhere {
     pub(crate) fn map(_: &File, _: u64) -> Option<Mapping> {
         None
     }
+
+    pub(crate) fn expect_random_reads(_: &File, _: Option<&Mapping>) {}
 }
 
 #[cfg(not(unix))]
 pub(super) use elsewhere::{
-    allocated, available, is_at, map, read_at, sync_directory, without_waiting, write_at,
+    allocated, available, expect_random_reads, is_at, map, read_at, sync_directory, without_waiting, write_at,
 };
 #[cfg(unix)]
-pub(super) use unix::{allocated, available, is_at, map, read_at, sync_directory, without_waiting, write_at};
+pub(super) use unix::{
+    allocated, available, expect_random_reads, is_at, map, read_at, sync_directory, without_waiting, write_at,
+};
 
 /// Opens `file`, which was opened at `path`, again for direct writes that bypass the page cache. Returns `None` if
 /// another file has that path by now.
