@@ -11,6 +11,7 @@ pub(crate) mod archive;
 pub(crate) mod block;
 pub(crate) mod entries;
 mod filter;
+mod hints;
 mod resolve;
 mod restore;
 pub(crate) mod stages;
@@ -23,18 +24,19 @@ use crate::terms::quad::EncodedQuad;
 use crate::terms::stored_term::{Encoded, encode};
 use crate::terms::term::{Kind, TermId, inlined_literal};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use archive::Archive;
+use archive::{Archive, indexed};
 use entries::{Entries, Entry, Held};
 use filter::Filter;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
+use hints::Hashes;
 use oxrdf::{GraphNameRef, QuadRef, TermRef};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use stripe_lock::Striped;
 
 /// The stripes of the interning table. Interning holds a stripe for less than 1 us, so a few times the number of
@@ -59,18 +61,12 @@ pub(crate) struct Dictionary {
     filter: ArcSwapOption<Filter>,
     /// The earlier archives that a thread may still read, and the pages that none after it has.
     earlier: Mutex<VecDeque<(Weak<Archive>, Vec<u64>)>>,
-    /// By some bits of the hash: the id that was found last in the archive. So most terms that are looked up repeatedly are
-    /// found without the index.
-    hints: OnceLock<Box<[AtomicU64]>>,
     /// The number of the next term.
     next: AtomicU64,
     /// The numbers below this one were assigned before the store was opened.
     floor: AtomicU64,
     terms: AtomicU64,
 }
-
-/// The number of hints. They take 1 MiB.
-const HINTS: u64 = 1 << 17;
 
 /// The bytes of a term.
 pub(crate) enum Bytes {
@@ -104,7 +100,6 @@ impl Dictionary {
             claimed: Mutex::default(),
             filter: ArcSwapOption::empty(),
             earlier: Mutex::default(),
-            hints: OnceLock::new(),
             next: AtomicU64::new(next),
             floor: AtomicU64::new(next),
         }
@@ -265,22 +260,18 @@ impl Dictionary {
         if archive.len() == 0 {
             return Ok(Err(archive));
         }
-        // The filter is loaded after the archive, so it has the terms of the archive.
-        let archived = || archive.hash(kind, bytes);
-        if self.filter.load().as_ref().is_some_and(|filter| !filter.may_have(archived())) {
-            return Ok(Err(archive));
-        }
-        let hints = self.hints.get_or_init(|| (0..HINTS).map(|_| AtomicU64::new(0)).collect());
-        let hint = &hints[(hash % HINTS) as usize];
-        let id = TermId(hint.load(Ordering::Relaxed));
-        if id.kind() == Some(kind)
-            && archive.bytes(id).is_ok_and(|found| found.is_some_and(|found| *found == *bytes))
-        {
+        let archived = archive.hash(kind, bytes);
+        let hashes = Hashes(hash, archived);
+        if let Some(id) = archive.hints.get(kind, hashes) {
             return Ok(Ok(id));
         }
-        Ok(match archive.find(kind, bytes, archived())? {
+        // The filter is loaded after the archive, so it has the terms of the archive.
+        if self.filter.load().as_ref().is_some_and(|filter| !filter.may_have(indexed(archived))) {
+            return Ok(Err(archive));
+        }
+        Ok(match archive.find(kind, bytes, archived)? {
             Some(id) => {
-                hint.store(id.0, Ordering::Relaxed);
+                archive.hints.put(hashes, id);
                 Ok(id)
             }
             None => Err(archive),

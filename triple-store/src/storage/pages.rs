@@ -197,6 +197,11 @@ impl Pages {
         self.source.as_ref().and_then(Source::vde)
     }
 
+    /// The most bytes of the cache.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     /// The number of the next page.
     pub(crate) fn next(&self) -> u64 {
         self.next.load(Ordering::Relaxed)

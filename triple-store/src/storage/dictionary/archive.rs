@@ -7,6 +7,7 @@
 //! An archive is immutable. A checkpoint makes the next one, which shares what has not changed.
 
 use super::block::{Block, Found, compress, decompress};
+use super::hints::Hints;
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::storage::live::Live;
@@ -29,6 +30,9 @@ const HASH_BITS: u32 = 40;
 /// The number of keys in a block of the index.
 const INDEX_BLOCK: usize = 16;
 
+/// The hints take this part of the memory that the cache of pages takes.
+const HINTED: usize = 16;
+
 /// The blocks whose terms are added to a new index at once: a million terms.
 const BLOCKS_AT_ONCE: usize = 4096;
 
@@ -41,6 +45,8 @@ pub(crate) struct Archive {
     pub(crate) blocks: Vec<Option<Arc<Slot<Block>>>>,
     pub(crate) index: Order<[u64; 2]>,
     pub(crate) key: HashKey,
+    /// The ids of terms that were found in it, or in another archive that has all its terms or of which it has all terms.
+    pub(super) hints: Arc<Hints>,
 }
 
 /// A stored block, and the keys in the index of its new terms.
@@ -73,7 +79,8 @@ impl Archive {
     }
 
     pub(crate) fn new(blocks: Vec<Option<Arc<Slot<Block>>>>, index: Order<[u64; 2]>, key: HashKey) -> Self {
-        Self { blocks, index, key }
+        let hints = Arc::new(Hints::new(index.pages.most() / HINTED));
+        Self { blocks, index, key, hints }
     }
 
     /// The number of terms.
@@ -171,12 +178,12 @@ impl Archive {
         }))
     }
 
-    /// The id of a term, from its kind, its bytes and their hash.
+    /// The id of a term, from its kind, its bytes and their [hash](Self::hash).
     pub(crate) fn find(&self, kind: Kind, bytes: &[u8], hash: u64) -> Result<Option<TermId>> {
         let mut from = 0;
         loop {
             let mut next = None;
-            self.index.visit([hash, from], [hash, u64::MAX], |[_, id]| {
+            self.index.visit([indexed(hash), from], [indexed(hash), u64::MAX], |[_, id]| {
                 next = Some(TermId(id));
                 ControlFlow::Break(())
             })?;
@@ -220,7 +227,8 @@ impl Archive {
             keys.extend(found);
         }
         sort(&mut keys);
-        Self { blocks, index: self.index.merged(&keys, &[], INDEX_BLOCK)?, key: self.key }.checked()
+        let index = self.index.merged(&keys, &[], INDEX_BLOCK)?;
+        Self { blocks, index, key: self.key, hints: Arc::clone(&self.hints) }.checked()
     }
 
     /// Refuses an archive whose index does not have all terms, which happens only with damaged data.
@@ -256,7 +264,7 @@ impl Archive {
             if block.push(*id, &bytes) {
                 self.index.pages.put_long(id.payload(), &compress(&bytes))?;
             }
-            keys.push([self.hash(id.kind().unwrap_or(Kind::Local), &bytes), id.0]);
+            keys.push([indexed(self.hash(id.kind().unwrap_or(Kind::Local), &bytes)), id.0]);
         }
         copy(&mut block, None);
         Ok((self.index.pages.keep(block)?, keys))
@@ -276,7 +284,8 @@ impl Archive {
                     kept.push_from(&old, found);
                 } else {
                     let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
-                    dead.push([self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes), found.id.0]);
+                    let hash = self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes);
+                    dead.push([indexed(hash), found.id.0]);
                 }
             }
             if kept.len() < old.len() {
@@ -285,7 +294,8 @@ impl Archive {
         }
         sort(&mut dead);
         let index = self.index.merged(&[], &dead, INDEX_BLOCK)?;
-        Self { blocks, index, key: self.key }.checked()
+        // The hints have terms that are gone.
+        Self::new(blocks, index, self.key).checked()
     }
 
     /// This archive with an index that is made from the blocks. Its pages are stored.
@@ -296,7 +306,8 @@ impl Archive {
             for slot in blocks.iter().flatten() {
                 for found in self.index.pages.get(slot, None)?.terms() {
                     let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
-                    keys.push([self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes), found.id.0]);
+                    let hash = self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes);
+                    keys.push([indexed(hash), found.id.0]);
                 }
             }
             sort(&mut keys);
@@ -326,7 +337,7 @@ impl Archive {
         if stored_term::is_sound(id, &bytes) { Ok(bytes) } else { Err(lost(id)) }
     }
 
-    /// The hashes of all terms.
+    /// The hashes of all terms, as they are in the index.
     pub(crate) fn hashes(&self, mut each: impl FnMut(u64)) -> Result<()> {
         for number in 0..self.index.slots.len() {
             self.index.chunk(number)?.keys().for_each(|[hash, _]| each(hash));
@@ -334,14 +345,19 @@ impl Archive {
         Ok(())
     }
 
-    /// The hash under which a term is in the index.
+    /// The hash of a term. Its upper bits are in the index.
     pub(crate) fn hash(&self, kind: Kind, bytes: &[u8]) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
         hasher.write(&[kind as u8]);
         hasher.write(bytes);
-        let bits = if planted::has(Bug::ShortHash) { 4 } else { HASH_BITS };
-        hasher.finish() >> (64 - bits)
+        hasher.finish()
     }
+}
+
+/// The part of a hash that is in the index.
+pub(super) fn indexed(hash: u64) -> u64 {
+    let bits = if planted::has(Bug::ShortHash) { 4 } else { HASH_BITS };
+    hash >> (64 - bits)
 }
 
 fn lost(id: TermId) -> Error {

@@ -15,10 +15,11 @@
 //! Only the thread with the lock of the manifest moves terms. The durable archive is the archive itself, unless there are
 //! spilled terms.
 
-use super::archive::Archive;
+use super::archive::{Archive, indexed};
 use super::block::NUMBERS;
 use super::entries::memory;
 use super::filter::Filter;
+use super::hints::Hashes;
 use super::{Bytes, Dictionary, unknown};
 use crate::error::Result;
 use crate::storage::live::Live;
@@ -227,7 +228,9 @@ impl Dictionary {
         if let Some(filter) = &*self.filter.load() {
             for id in terms {
                 let Some(entry) = self.recent_entry(*id) else { continue };
-                filter.add(archive.hash(entry.kind, &entry.bytes));
+                let hashes = Hashes(self.hash(*id, &entry.bytes), archive.hash(entry.kind, &entry.bytes));
+                filter.add(indexed(hashes.1));
+                archive.hints.offer(hashes, *id);
             }
         }
         let mut earlier = vec![(Arc::downgrade(&self.archive.swap(archive)), replaced)];

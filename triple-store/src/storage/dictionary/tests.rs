@@ -1,9 +1,11 @@
 //! Tests of the dictionary, in memory and on disk.
 
 use super::*;
-use crate::storage::pages::{Pages, Source};
+use crate::storage::live::Live;
+use crate::storage::pages::{Pages, Source, page_key};
 use oxrdf::vocab::xsd;
 use oxrdf::{BaseDirection, BlankNode, Literal, NamedNode, Term, Triple};
+use std::sync::OnceLock;
 
 pub(crate) fn empty() -> Dictionary {
     Dictionary::new(Archive::empty(&Pages::new(None, 0)), 0)
@@ -293,4 +295,33 @@ fn terms_with_equal_hashes_are_told_apart() {
 fn an_index_that_trusts_hashes_is_found() {
     planted::plant(Bug::TrustHash);
     assert!(confused_terms() > 100);
+}
+
+#[test]
+fn a_term_that_was_found_is_found_again_without_a_read_until_it_is_gone() {
+    let vde = vde_store::VdeOptions::new().background(false).in_memory().unwrap();
+    let dictionary = Dictionary::new(Archive::empty(&Pages::new(Some(Source::Store(vde.clone())), 0)), 0);
+    let lookup = |n: u64| {
+        let node = NamedNode::new_unchecked(format!("urn:{n}"));
+        dictionary.lookup(node.as_ref().into())
+    };
+    for n in 0..100 {
+        let node = NamedNode::new_unchecked(format!("urn:{n}"));
+        dictionary.mark_persisted(dictionary.intern(node.as_ref().into()).unwrap());
+    }
+    archive(&dictionary);
+    let found = lookup(1).unwrap().unwrap();
+    let live = Live::new(0..dictionary.next());
+    (0..dictionary.next())
+        .filter(|n| *n != found.payload())
+        .for_each(|n| live.mark(TermId::new(Kind::NamedNode, n)));
+    let (whole, less) = (dictionary.archive(), dictionary.archive().without(&live).unwrap());
+    for number in whole.numbers() {
+        vde.delete(page_key(number)).unwrap();
+    }
+    assert_eq!(lookup(1).unwrap(), Some(found));
+    assert!(lookup(2).is_err(), "its page is gone");
+    dictionary.forget(less);
+    assert_eq!(lookup(1).unwrap(), None);
+    assert_eq!(lookup(2).unwrap().map(TermId::payload), Some(2));
 }
