@@ -203,8 +203,18 @@ fn no_module_of_the_store_uses_a_tier_above_its_own() {
 #[test]
 fn no_module_of_the_triple_store_uses_a_folder_above_its_own() {
     let src = root().join("triple-store/src");
-    let folders =
-        ["server", "sparql", "faces", "documents", "engine", "storage", "terms", "error", "parallel"];
+    let folders = [
+        "server",
+        "sparql",
+        "faces",
+        "documents",
+        "engine",
+        "storage",
+        "terms",
+        "error",
+        "parallel",
+        "allocator",
+    ];
     for (height, folder) in folders[..7].iter().enumerate() {
         uses_nothing_but(&src, folder, &folders[height..]);
     }

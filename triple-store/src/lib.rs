@@ -54,6 +54,7 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+mod allocator;
 mod documents;
 mod engine;
 mod error;

@@ -108,7 +108,8 @@ impl Document<'_> {
                         return Err((block.number, error));
                     }
                 }
-                Ok(encoded)
+                let ended = self.batches.map_or(Ok(()), |batches| batches.end(&mut encoded));
+                ended.map(|()| encoded).map_err(|error| (usize::MAX, error))
             };
             let spawn = |_| {
                 scope.spawn({
@@ -133,7 +134,8 @@ impl Document<'_> {
                 return Err(error);
             }
             let quads = joined(parts);
-            self.limits.check(quads.len())?;
+            let on_disk = self.batches.map_or(0, Batches::quads);
+            self.limits.check(on_disk as usize + quads.len())?;
             Ok(quads)
         })
     }

@@ -9,6 +9,7 @@
 //! written together with the manifest. So after a crash, either both are there, and the records of the delta are replayed
 //! over the next run, or neither is.
 
+use crate::allocator;
 use crate::engine::core::{Core, Outcome};
 use crate::engine::delta::{Delta, LATEST};
 use crate::engine::graphs::{Conditions, GraphChange};
@@ -93,6 +94,10 @@ impl Core {
         if self.latest().layers.len() > 1 || recent >= BULK {
             self.checkpoint_under(&mut manifest)?;
         }
+        if self.dictionary.has_spilled() {
+            // The merge needs the memory.
+            self.spill_all_terms()?;
+        }
         let view = Arc::clone(&self.latest());
         if let Some(copy) = change.copied {
             gathered.runs = self.copies(&view.base, copy, conditions)?;
@@ -128,9 +133,16 @@ impl Core {
         }
         let _one_at_a_time = self.manifest.lock();
         if self.dictionary.memory() >= self.most_terms {
-            self.dictionary.spill()?;
-            self.journal.delete_pages(&self.dictionary.replaced_pages())?;
+            self.spill_all_terms()?;
         }
+        Ok(())
+    }
+
+    /// The caller has locked the manifest.
+    fn spill_all_terms(&self) -> Result<()> {
+        self.dictionary.spill()?;
+        self.journal.delete_pages(&self.dictionary.replaced_pages())?;
+        allocator::trim();
         Ok(())
     }
 
@@ -148,11 +160,20 @@ impl Batches<'_> {
         if quads.len() < self.most_in_memory { Ok(()) } else { self.add(quads) }
     }
 
+    /// Moves the last quads of a thread to the disk, if there are others.
+    pub(crate) fn end(&self, quads: &mut Vec<EncodedQuad>) -> Result<()> {
+        if self.quads() == 0 { Ok(()) } else { self.add(quads) }
+    }
+
     /// Moves quads to the disk.
     pub(crate) fn add(&self, quads: &mut Vec<EncodedQuad>) -> Result<()> {
         self.core.journal.check_writable()?;
+        if quads.is_empty() {
+            return Ok(());
+        }
         let count = quads.len() as u64;
         let run = self.core.moved_to_disk(quads)?;
+        allocator::trim();
         let mut gathered = self.gathered.lock();
         gathered.quads += count;
         gathered.runs.push(run);

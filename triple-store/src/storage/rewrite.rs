@@ -1,5 +1,6 @@
 //! Rewriting a run with more changes than fit into memory. The new quads are in other runs.
 
+use crate::allocator;
 use crate::error::Result;
 use crate::parallel;
 use crate::storage::order::Order;
@@ -144,6 +145,7 @@ impl<K: Columns> Changes<K> {
             self.gone += self.removed.len() as u64;
             self.added.clear();
             self.removed.clear();
+            allocator::trim();
         }
         Ok(())
     }

@@ -50,6 +50,11 @@ impl Dictionary {
         self.memory.load(Ordering::Relaxed)
     }
 
+    /// Whether terms are spilled.
+    pub(crate) fn has_spilled(&self) -> bool {
+        !Arc::ptr_eq(&self.archive.load(), &self.durable.load())
+    }
+
     /// The archive of all terms that are not in memory.
     pub(crate) fn archive(&self) -> Arc<Archive> {
         self.archive.load_full()
