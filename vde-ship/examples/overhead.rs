@@ -1,12 +1,14 @@
-//! What shipping costs the writers: 16 threads put durable values of 1 KiB, in turns into stores of which some are
-//! shipped.
+//! What shipping costs the writers: 16 threads put durable values of 1 KiB into one store of 100 MB, in turns with and
+//! without a shipper.
 //!
 //! `overhead STORE_FOLDER CYCLES SECONDS ROW...`. A row is `plain`, or `ship:FOLDER`, after which options may follow:
 //! `ship:/mnt/objects,chunk_mib=64,interval_ms=5000,unsynced`. With `unsynced`, objects are not synced, to see what
-//! that costs. Each cycle gives each row one turn with a new store of 100 MB, in another order. The base, and the first
-//! second of writing, are not counted, so that uploads are on their way from the beginning of what is counted.
+//! that costs. Each cycle gives each row one turn, in another order. The base, and the first second of writing, are not
+//! counted, so that uploads are on their way from the beginning of what is counted.
 //!
-//! Ratios are those of a cycle, to its first row. A second `plain` row shows how far equal rows scatter.
+//! Ratios are those of two turns of one cycle, to the first row, and so are the differences of processor time. Their
+//! medians come with the interval that has the true median with a probability of at least 95 %. A second `plain` row
+//! shows how far equal rows scatter.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -22,9 +24,9 @@ use vde_store::{Durability, Vde};
 
 const WRITERS: usize = 16;
 const KEYS: u64 = 100_000;
-const WARM_UP: Duration = Duration::from_secs(1);
-/// The pause after the base.
-const REST: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(1100);
+/// The shortest time from the beginning of a turn to its first write. The base is uploaded meanwhile.
+const REST: Duration = Duration::from_millis(1200);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -93,44 +95,47 @@ fn parse(row: &str) -> Result<(PathBuf, ShipOptions, bool)> {
     Ok((folder, options, is_synced))
 }
 
+/// A new store with a value of each key.
+fn filled(path: &Path) -> Result<Vde> {
+    let store = Vde::create(path)?;
+    let filling = store.with_durability(Durability::Buffered);
+    for key in 0..KEYS {
+        filling.put(format!("key/{key:08}"), value(key))?;
+    }
+    store.checkpoint()?;
+    Ok(store)
+}
+
 impl Row {
-    /// Fills a new store, and then writes for `time`. Its files, and its objects, have the name `file`.
-    fn turn(&mut self, folder: &Path, file: &str, time: Duration, runtime: &Runtime) -> Result<Vec<PathBuf>> {
-        let path = folder.join(file);
-        let store = Vde::create(&path)?;
-        let filling = store.with_durability(Durability::Buffered);
-        for key in 0..KEYS {
-            filling.put(format!("key/{key:08}"), value(key))?;
-        }
-        store.checkpoint()?;
-        let mut left = vec![path];
-        let mut shipper = None;
+    /// Writes for `time`. The objects are in a folder of this name, and are removed afterwards.
+    fn turn(&mut self, store: &Vde, name: &str, time: Duration, runtime: &Runtime) -> Result<()> {
+        let begun = Instant::now();
+        let mut shipping = None;
         if let Some(row) = self.name.strip_prefix("ship:") {
             let (folder, options, is_synced) = parse(row)?;
-            let folder = folder.join(format!("{file}-objects"));
+            let folder = folder.join(name);
             let mut bucket = Bucket::open(&format!("file://{}", folder.display()))?;
             if !is_synced {
                 bucket = Bucket::new(Arc::new(LocalFileSystem::new_with_prefix(&folder)?), "");
             }
-            let started = runtime.block_on(options.start(&store, bucket))?;
-            runtime.block_on(started.wait(store.durable()))?;
-            left.push(folder);
-            shipper = Some(started);
+            let shipper = runtime.block_on(options.start(store, bucket))?;
+            runtime.block_on(shipper.wait(store.durable()))?;
+            shipping = Some((shipper, folder));
         } else if self.name != "plain" {
             return Err(format!("no row `{}`", self.name).into());
         }
-        thread::sleep(REST);
+        thread::sleep(REST.saturating_sub(begun.elapsed()));
         let (puts, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
         let turn = thread::scope(|scope| {
             for seed in 0..WRITERS {
-                let (store, puts, is_over) = (&store, &puts, &is_over);
+                let (puts, is_over) = (&puts, &is_over);
                 scope.spawn(move || write(store, seed as u64, puts, is_over));
             }
             thread::sleep(WARM_UP);
             let from = Done::now(&puts)?;
             while from.at.elapsed() < time {
                 thread::sleep(Duration::from_millis(100));
-                if let Some(shipper) = &shipper {
+                if let Some((shipper, _)) = &shipping {
                     self.lag = self.lag.max(shipper.lag().age);
                     self.behind = self.behind.max(shipper.lag().bytes);
                 }
@@ -140,19 +145,26 @@ impl Row {
             Ok::<_, Box<dyn Error>>(Turn::between(&from, &to?))
         });
         self.turns.push(turn?);
-        drop(shipper);
-        Ok(left)
+        if let Some((shipper, folder)) = shipping {
+            drop(shipper);
+            std::fs::remove_dir_all(folder)?;
+        }
+        Ok(())
     }
 
     fn median(&self, figure: impl Fn(&Turn) -> f64) -> f64 {
-        quartiles(self.turns.iter().map(figure).collect())[1]
+        median(self.turns.iter().map(figure).collect())[1]
     }
 
     fn print(&self, first: &Self) {
+        let pairs = || self.turns.iter().zip(&first.turns);
         let ratio = |(turn, first): (&Turn, &Turn)| turn.puts_per_second / first.puts_per_second;
-        let [low, middle, high] = quartiles(self.turns.iter().zip(&first.turns).map(ratio).collect());
+        let more = |(turn, first): (&Turn, &Turn)| turn.cpu_micros_per_put - first.cpu_micros_per_put;
+        let [low, middle, high] = median(pairs().map(ratio).collect());
+        let [less_cpu, cpu, more_cpu] = median(pairs().map(more).collect());
         println!(
-            "| {} | {:.0} | {middle:.3} | {low:.3} to {high:.3} | {:.1} | {:.2} | {:.1} | {:.0} |",
+            "| {} | {:.0} | {middle:.3} | {low:.3} to {high:.3} | {:.1} | {cpu:.2} | {less_cpu:.2} to {more_cpu:.2} \
+             | {:.2} | {:.1} | {:.0} |",
             self.name,
             self.median(|turn| turn.puts_per_second),
             self.median(|turn| turn.cpu_micros_per_put),
@@ -193,15 +205,22 @@ fn write(store: &Vde, seed: u64, puts: &AtomicU64, is_over: &AtomicBool) {
     }
 }
 
-/// The quartiles; of an even number of figures, the middle is the mean of two.
-fn quartiles(mut figures: Vec<f64>) -> [f64; 3] {
+/// The median, between the ends of an interval that has the true median with a probability of at least 95 %; with
+/// fewer than six figures, between the least and the greatest.
+fn median(mut figures: Vec<f64>) -> [f64; 3] {
     figures.sort_by(f64::total_cmp);
-    let last = figures.len().saturating_sub(1);
+    let count = figures.len();
     let figure = |at: usize| figures.get(at).copied().unwrap_or_default();
-    [1, 2, 3].map(|quarters| {
-        let at = quarters * last;
-        f64::midpoint(figure(at / 4), figure(at.div_ceil(4)))
-    })
+    // The number of figures below the true median has a binomial distribution.
+    let (mut at, mut chance) = (0, 0.5_f64.powi(count as i32));
+    let mut below = chance;
+    while below + chance * (count - at) as f64 / (at + 1) as f64 <= 0.025 {
+        chance *= (count - at) as f64 / (at + 1) as f64;
+        below += chance;
+        at += 1;
+    }
+    let last = count.saturating_sub(1);
+    [figure(at), f64::midpoint(figure(last / 2), figure(count / 2)), figure(last - at)]
 }
 
 fn main() -> Result<()> {
@@ -214,23 +233,24 @@ fn main() -> Result<()> {
     let new = |name| Row { name, turns: Vec::new(), lag: Duration::ZERO, behind: 0 };
     let mut rows: Vec<_> = arguments.map(new).collect();
     let count = rows.len();
-    let mut left = Vec::new();
+    let name = format!("overhead-{}", std::process::id());
+    let path = folder.join(&name);
+    let store = filled(&path)?;
     for cycle in 0..cycles {
         for number in 0..count {
             // Each row comes at each place, and after as well as before each other row.
             let number = if cycle % 2 == 0 { number } else { count - 1 - number };
-            let file = format!("overhead-{}-{cycle}-{number}", std::process::id());
-            left.extend(rows[(number + cycle / 2) % count].turn(&folder, &file, time, &runtime)?);
+            rows[(number + cycle / 2) % count].turn(&store, &name, time, &runtime)?;
         }
     }
-    println!("| row | puts/s | ratio | quartiles | CPU, us/put | KiB written/put | lag, s | behind, MB |");
-    println!("|---|---:|---:|---|---:|---:|---:|---:|");
+    println!(
+        "| row | puts/s | ratio | 95 % | CPU, us/put | more | 95 % | KiB written/put | lag, s | behind, MB |"
+    );
+    println!("|---|---:|---:|---|---:|---:|---|---:|---:|---:|");
     for row in &rows {
         row.print(&rows[0]);
     }
-    for path in left {
-        // Not earlier: to free space on the disk takes time of the next turn. What is left does no harm.
-        let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
-    }
+    store.close()?;
+    std::fs::remove_file(path)?;
     Ok(())
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use vde_store::{CopyBatch, ReadView, Vde};
+use vde_store::{CopyBatch, PutRecord, ReadView, Vde};
 
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
-use crate::format::{Chunk, Entry, Record, checksum, chunk_name, encode_put};
-use crate::pending::{POSITION_KEY, Pending};
+use crate::format::{Chunk, Entry, PutHead, Record, checksum, chunk_name, micros};
+use crate::pending::{Newest, POSITION_KEY, Pending};
 
 /// Values up to this length are read at once, and not in pieces.
 const SHORT: u64 = 64 << 10;
@@ -19,6 +19,8 @@ const SHORT: u64 = 64 << 10;
 /// Collects bytes, and hands them over in chunks.
 pub(crate) struct ChunkWriter {
     bytes: Vec<u8>,
+    /// The head of a put.
+    head: Vec<u8>,
     limit: usize,
     full: mpsc::Sender<Vec<u8>>,
 }
@@ -28,7 +30,7 @@ impl Write for ChunkWriter {
         let len = bytes.len().min(self.limit - self.bytes.len());
         self.bytes.extend_from_slice(&bytes[..len]);
         if self.bytes.len() == self.limit {
-            let full = std::mem::take(&mut self.bytes);
+            let full = std::mem::replace(&mut self.bytes, Vec::with_capacity(self.limit));
             self.full.blocking_send(full).map_err(|_| io::ErrorKind::BrokenPipe)?;
         }
         Ok(len)
@@ -52,8 +54,17 @@ impl ChunkWriter {
         self.write_all(bytes).map_err(writing)
     }
 
+    fn head(&mut self, put: &PutHead<'_>) -> Result<()> {
+        let mut head = std::mem::take(&mut self.head);
+        head.clear();
+        put.encode(&mut head);
+        let written = self.record(&head);
+        self.head = head;
+        written
+    }
+
     fn entry(&mut self, entry: &vde_store::Entry) -> Result<()> {
-        self.record(&encode_put(entry.key(), &entry.metadata()?))?;
+        self.head(&PutHead::of(entry.key(), &entry.metadata()?))?;
         if entry.len() <= SHORT {
             return self.record(&entry.value()?);
         }
@@ -110,13 +121,31 @@ impl ChunkWriter {
         for range in pending.range_records() {
             self.record(&range)?;
         }
-        for key in pending.keys.keys() {
-            match view.entry(key)? {
-                None => self.record(&Pending::deletion(key))?,
-                Some(entry) => self.entry(&entry)?,
+        for (key, newest) in pending.keys() {
+            let is_written = match newest {
+                Newest::Unknown => false,
+                Newest::Deleted => self.record(&Pending::deletion(key)).map(|()| true)?,
+                Newest::Put { put, created, continues } => {
+                    self.logged(pending.read(key, &put)?, key, created, continues)?
+                }
+            };
+            if !is_written {
+                match view.entry(key)? {
+                    None => self.record(&Pending::deletion(key))?,
+                    Some(entry) => self.entry(&entry)?,
+                }
             }
         }
         Ok(())
+    }
+
+    /// Writes a put from the log, if it is there. Returns whether it is.
+    fn logged(&mut self, put: Option<PutRecord>, key: &[u8], created: u64, continues: bool) -> Result<bool> {
+        let Some(put) = put else { return Ok(false) };
+        let (version, modified, len) = (put.version, micros(put.modified), put.value.len() as u64);
+        self.head(&PutHead { continues, key, version, created, modified, user: &put.user, len })?;
+        self.record(&put.value)?;
+        Ok(true)
     }
 }
 
@@ -165,7 +194,7 @@ pub(crate) async fn upload(
 ) -> Result<Uploaded> {
     let (full, mut chunks_to_put) = mpsc::channel(1);
     let writing = spawn_blocking(move || {
-        let mut writer = ChunkWriter { bytes: Vec::new(), limit: chunk_bytes, full };
+        let mut writer = ChunkWriter { bytes: Vec::new(), head: Vec::new(), limit: chunk_bytes, full };
         write(&mut writer)?;
         Ok(writer.bytes)
     });
@@ -263,8 +292,11 @@ pub(crate) fn apply(store: &Vde, content: &mut Content, object: &str, limit: u64
     let mut batch = store.copy_batch();
     records(content, object, |record, value| {
         match record {
-            Record::Put { key, metadata, .. } => {
+            Record::Put { key, metadata, continues: false, .. } => {
                 batch.put(key, value, &metadata).map_err(copying)?;
+            }
+            Record::Put { key, metadata, continues: true, .. } => {
+                batch.replace(key, value, &metadata).map_err(copying)?;
             }
             Record::Delete { key } => {
                 batch.delete(key);

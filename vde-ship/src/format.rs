@@ -5,7 +5,7 @@
 //! | size | field |
 //! |---|---|
 //! | 8 | magic `VDEship` and a zero |
-//! | 4 | format version: 1 |
+//! | 4 | format version: 2; version 1 had no records of kind 5 |
 //! | 1 | kind: 1 takeover, 2 part, 3 base |
 //! | 16 | writer, random for each shipper |
 //! | 8 | number: its place in the log; for a base, that of the first entry after it |
@@ -24,12 +24,15 @@
 //!
 //! | size | field |
 //! |---|---|
-//! | 1 | kind: 1 put, 2 delete, 3 delete range, 4 delete range without an upper bound |
+//! | 1 | kind: 1 put, 2 delete, 3 delete range, 4 delete range without an upper bound, 5 put that continues |
 //! | 4 + n | length of the key, key |
 //! | 4 + n | for kind 3: length of the upper bound, upper bound |
 //! | 8 + 8 + 8 | for puts: version, creation time, modification time |
 //! | 4 | for puts: number of texts of the user metadata; for each its length (4) and its UTF-8 bytes |
 //! | 8 + n | for puts: length of the value, value |
+//!
+//! If a put that continues replaces a value, it has the creation time of that one. Otherwise it has the one that it
+//! gives.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -41,7 +44,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"VDEship\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The bytes of an entry up to the number of its chunks.
 const HEAD: usize = 8 + 4 + 1 + 16 + 8 * 8;
 /// The longest key, bound or text that is read, in bytes.
@@ -228,9 +231,20 @@ pub(crate) fn time_of(micros: u64) -> SystemTime {
 /// A record of the content. The value of a put follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    Put { key: Vec<u8>, metadata: Metadata, len: u64 },
-    Delete { key: Vec<u8> },
-    DeleteRange { from: Vec<u8>, until: Option<Vec<u8>> },
+    /// `continues`: if it replaces a value, it has the creation time of that one.
+    Put {
+        key: Vec<u8>,
+        metadata: Metadata,
+        len: u64,
+        continues: bool,
+    },
+    Delete {
+        key: Vec<u8>,
+    },
+    DeleteRange {
+        from: Vec<u8>,
+        until: Option<Vec<u8>>,
+    },
 }
 
 fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -253,20 +267,44 @@ pub(crate) fn encode_delete_range(from: &[u8], until: Option<&[u8]>) -> Vec<u8> 
     out
 }
 
-/// A put without its value.
-pub(crate) fn encode_put(key: &[u8], metadata: &Metadata) -> Vec<u8> {
-    let mut out = vec![1];
-    push_bytes(&mut out, key);
-    for field in [metadata.version, micros(metadata.created), micros(metadata.modified)] {
-        out.extend_from_slice(&field.to_le_bytes());
+/// What a put says of its value.
+pub(crate) struct PutHead<'a> {
+    pub(crate) continues: bool,
+    pub(crate) key: &'a [u8],
+    pub(crate) version: u64,
+    pub(crate) created: u64,
+    pub(crate) modified: u64,
+    pub(crate) user: &'a UserMetadata,
+    pub(crate) len: u64,
+}
+
+impl<'a> PutHead<'a> {
+    pub(crate) fn of(key: &'a [u8], metadata: &'a Metadata) -> Self {
+        Self {
+            continues: false,
+            key,
+            version: metadata.version,
+            created: micros(metadata.created),
+            modified: micros(metadata.modified),
+            user: &metadata.user,
+            len: metadata.len,
+        }
     }
-    out.extend_from_slice(&(metadata.user.len() as u32 * 2).to_le_bytes());
-    for (name, value) in &metadata.user {
-        push_bytes(&mut out, name.as_bytes());
-        push_bytes(&mut out, value.as_bytes());
+
+    /// Appends the put without its value.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(if self.continues { 5 } else { 1 });
+        push_bytes(out, self.key);
+        for field in [self.version, self.created, self.modified] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        out.extend_from_slice(&(self.user.len() as u32 * 2).to_le_bytes());
+        for (name, value) in self.user {
+            push_bytes(out, name.as_bytes());
+            push_bytes(out, value.as_bytes());
+        }
+        out.extend_from_slice(&self.len.to_le_bytes());
     }
-    out.extend_from_slice(&metadata.len.to_le_bytes());
-    out
 }
 
 fn array<const N: usize>(source: &mut impl Read) -> io::Result<[u8; N]> {
@@ -306,7 +344,7 @@ impl Record {
         }
         let key = bytes(source)?;
         Ok(Some(match kind {
-            [1] => {
+            [kind @ (1 | 5)] => {
                 let version = long(source)?;
                 let (created, modified) = (time_of(long(source)?), time_of(long(source)?));
                 let mut user: UserMetadata = BTreeMap::new();
@@ -315,7 +353,8 @@ impl Record {
                     user.insert(name, text(source)?);
                 }
                 let len = long(source)?;
-                Self::Put { key, metadata: Metadata::copied(version, created, modified, user), len }
+                let metadata = Metadata::copied(version, created, modified, user);
+                Self::Put { key, metadata, len, continues: kind == 5 }
             }
             [2] => Self::Delete { key },
             [3] => Self::DeleteRange { from: key, until: Some(bytes(source)?) },
@@ -360,13 +399,38 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_an_earlier_format_is_read_and_one_of_a_later_format_is_refused() {
+        let of_format = |version: u32| {
+            let (mut bytes, _) = entry().encode();
+            bytes[8..12].copy_from_slice(&version.to_le_bytes());
+            let end = bytes.len() - 8;
+            let sum = checksum(&bytes[..end]);
+            bytes[end..].copy_from_slice(&sum.to_le_bytes());
+            Entry::decode("e", &bytes).map(|(entry, _)| entry)
+        };
+        assert_eq!(of_format(1).unwrap(), entry());
+        assert!(
+            matches!(of_format(VERSION + 1), Err(Error::NewerFormat { needed, .. }) if needed == VERSION + 1)
+        );
+    }
+
+    #[test]
     fn records_survive_encoding_and_no_shorter_form_is_read() {
         let user = UserMetadata::from([("a".to_owned(), "b".to_owned())]);
         let mut metadata = Metadata::copied(1, time_of(2), time_of(3), user);
-        let put = Record::Put { key: b"k".to_vec(), metadata: metadata.clone(), len: 9 };
+        let put =
+            |continues| Record::Put { key: b"k".to_vec(), metadata: metadata.clone(), len: 9, continues };
+        let puts = [put(false), put(true)];
         metadata.len = 9;
+        let encoded = |continues| {
+            let mut out = Vec::new();
+            PutHead { continues, ..PutHead::of(b"k", &metadata) }.encode(&mut out);
+            out
+        };
+        let [put, continuing] = puts;
         for (bytes, record) in [
-            (encode_put(b"k", &metadata), put),
+            (encoded(false), put),
+            (encoded(true), continuing),
             (encode_delete(b"k"), Record::Delete { key: b"k".to_vec() }),
             (encode_delete_range(b"a", None), Record::DeleteRange { from: b"a".to_vec(), until: None }),
             (

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use fastrand::Rng;
-use vde_store::testing::SimDisk;
+use vde_store::testing::{Bug, SimDisk};
 use vde_store::{
     Change, ChangeKind, Durability, Error, Metadata, ReadView, Step, UserMetadata, Vde, VdeOptions,
 };
@@ -177,4 +177,74 @@ fn a_copy_keeps_the_metadata_and_is_seen_by_watchers() {
     let mut batch = copy.copy_batch();
     batch.delete("");
     assert!(matches!(batch.commit(), Err(Error::InvalidKey { len: 0 })));
+}
+
+/// Whether records are read as they were put, while everything is overwritten again and again.
+fn are_records_kept(options: VdeOptions) -> bool {
+    let store = options.background(false).in_memory().unwrap();
+    let (view, mut watch) = store.watch().unwrap();
+    let records = view.later_records();
+    drop(view);
+    let user = UserMetadata::from([("type".to_owned(), "text".to_owned())]);
+    let mut rng = Rng::with_seed(1);
+    let mut puts = Vec::new();
+    for round in 0..1000_u32 {
+        let (key, tag) = ([b'a' + rng.u8(..8)], round.to_le_bytes());
+        let value = tag.repeat(rng.usize(1..1000));
+        if rng.bool() {
+            store.put_with(key, &value[..], &user).unwrap();
+        } else {
+            store.put(key, &value).unwrap();
+        }
+        let step = store.catch_up(&mut watch).unwrap();
+        puts.push((key, value, store.metadata(key).unwrap().unwrap(), step.changes[0].logged.unwrap()));
+        if rng.u8(..20) == 0 {
+            store.compact().unwrap();
+        }
+    }
+    puts.iter().all(|(key, value, metadata, logged)| {
+        records.read(key, logged).is_ok_and(|put| {
+            let put = put.expect("it is after the view");
+            let (version, modified, user) = (metadata.version, metadata.modified, &metadata.user);
+            (&*put.value, put.version, put.modified, &put.user) == (value, version, modified, user)
+        })
+    })
+}
+
+#[test]
+fn records_are_read_as_they_were_while_they_are_held() {
+    assert!(are_records_kept(options()));
+    assert!(!are_records_kept(options().plant(Bug::ReuseAtOnce)), "the planted bug is found");
+}
+
+#[test]
+fn a_value_that_replaces_another_one_keeps_the_time_of_its_creation() {
+    let mut rng = Rng::with_seed(1);
+    let [at_once, one_by_one] = [(); 2].map(|()| options().first_version(1 << 40).in_memory().unwrap());
+    let mut version = 0;
+    for _ in 0..300 {
+        let mut batch = at_once.copy_batch();
+        for _ in 0..rng.u8(1..9) {
+            version += 1;
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(version);
+            let metadata = Metadata::copied(version, time, time, UserMetadata::new());
+            let (a, b, until) = ([b'a' + rng.u8(..8)], [b'a' + rng.u8(..8)], rng.u8(..5) > 0);
+            let until = until.then_some(&b[..]);
+            let mut single = one_by_one.copy_batch();
+            for batch in [&mut batch, &mut single] {
+                match version % 7 {
+                    0 => batch.put(a, &b"v"[..], &metadata).unwrap(),
+                    1 => batch.delete(a),
+                    2 => batch.delete_range(a, until),
+                    _ => batch.replace(a, &b"v"[..], &metadata).unwrap(),
+                };
+            }
+            single.commit().unwrap();
+        }
+        batch.commit().unwrap();
+        assert_eq!(contents(&at_once.read_view()), contents(&one_by_one.read_view()));
+        if rng.u8(..20) == 0 {
+            at_once.checkpoint().unwrap();
+        }
+    }
 }

@@ -151,7 +151,7 @@ impl ShipOptions {
     }
 
     /// How many bytes of memory the changed keys may take while the object store cannot be reached. If there are
-    /// more, they are forgotten, and a new base is made afterwards. Default 32 MiB, about 250,000 short keys.
+    /// more, they are forgotten, and a new base is made afterwards. Default 32 MiB, about 190,000 short keys.
     ///
     /// # Examples
     ///

@@ -125,6 +125,7 @@ impl Task {
         self.part_bytes = 1;
         self.pending = Pending::default();
         self.pending.add(step.changes);
+        self.pending.hold(&step.view);
         if self.base.is_none() && self.pending.is_empty() {
             self.start_base(step.view);
         }
@@ -186,6 +187,9 @@ impl Task {
         match self.store.catch_up(watch) {
             Ok(step) => {
                 self.pending.add(step.changes);
+                if self.pending.is_empty() || !self.pending.is_holding() {
+                    self.pending.hold(&step.view);
+                }
                 if self.pending.memory <= self.options.memory {
                     self.tell(step.version);
                     return Ok(Some((step.view, step.version)));
@@ -209,8 +213,9 @@ impl Task {
         }
         let mut sending = std::mem::take(&mut self.pending);
         if self.options.has(Bug::LeaveOut) && self.attempts.is_multiple_of(3) {
-            sending.keys.pop_last();
+            sending.leave_out();
         }
+        self.pending.hold(&view);
         let (sending, view) = (Arc::new(sending), Arc::new(view));
         let mut entry = self.end.entry(Kind::Part, self.writer, self.store.identity(), version);
         entry.attempt = self.attempts;

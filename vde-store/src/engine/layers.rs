@@ -8,7 +8,7 @@ use crate::container::error::{Error, Result};
 use crate::container::format::{FLAG_BLOB, checksum};
 use crate::container::log::record::{Origin, Record};
 use crate::container::log::writer::Log;
-use crate::container::memtable::{Change, Facts, Horizon, Location, Memtable, Payload, Stored};
+use crate::container::memtable::{Change, Creation, Facts, Horizon, Location, Memtable, Payload, Stored};
 use crate::container::pages::{Bytes, Pages, PinnedBytes, Verified};
 use crate::container::tree::Tree;
 use crate::container::tree::cursor::Cell;
@@ -62,6 +62,15 @@ fn parse_record<'a>(
     read().map_err(|error| match error {
         Error::Corrupt { what, offset } => pages.corrupt(what, offset),
         other => other,
+    })
+}
+
+/// The value in the record at `location`, which has these bytes.
+pub(crate) fn pinned(record: &Record<'_>, bytes: &Bytes, location: Location) -> Result<PinnedBytes> {
+    let end = record.len as usize;
+    Ok(match record.content(location.offset)? {
+        Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
+        Cow::Owned(value) => PinnedBytes::Owned(value.into()),
     })
 }
 
@@ -220,13 +229,7 @@ impl Layers {
         let bytes = if blob {
             self.blob_map(key, location)?.pin(&self.tree.pages)?
         } else {
-            self.record(key, location, seq, |record, bytes| {
-                let end = record.len as usize;
-                Ok::<_, Error>(match record.content(location.offset)? {
-                    Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
-                    Cow::Owned(value) => PinnedBytes::Owned(value.into()),
-                })
-            })??
+            self.record(key, location, seq, |record, bytes| pinned(record, bytes, location))??
         };
         Ok(Value { bytes, pin: Some(self.tree.clone()) })
     }
@@ -271,19 +274,14 @@ impl Layers {
 
     /// When the key was first put since it was last absent, according to the changes before `seq`. `created` is the
     /// answer if there are none.
-    fn created_before(&self, key: &[u8], mut seq: u64, mut created: u64) -> Result<u64> {
-        while seq > 0 {
-            let Some(before) = self.change(key, Horizon { durable: seq - 1, published: seq - 1 })? else {
-                break;
-            };
-            let Some(stored) = before.stored else { break };
-            if let Some(origin) = stored.origin {
-                return Ok(origin.created);
+    fn created_before(&self, key: &[u8], seq: u64, mut created: u64) -> Result<u64> {
+        for memtable in self.memtables() {
+            match memtable.creation(key, seq) {
+                Creation::Here(at) => return Ok(at.unwrap_or(created)),
+                Creation::Older(at) => created = at.unwrap_or(created),
             }
-            created = stored.facts.map_or(created, |facts| facts.modified);
-            seq = before.seq;
         }
-        Ok(created)
+        Ok(self.tree.find(key, |value| value.created)?.unwrap_or(created))
     }
 
     /// Version and creation time of an existing value.

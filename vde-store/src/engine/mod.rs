@@ -13,6 +13,7 @@ pub(crate) mod maintain;
 pub(crate) mod operation;
 pub(crate) mod options;
 pub(crate) mod page_writer;
+pub(crate) mod records;
 pub(crate) mod recovery;
 pub(crate) mod salvage;
 pub(crate) mod shared;

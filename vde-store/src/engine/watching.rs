@@ -45,7 +45,7 @@ fn changes_after(version: u64, view: &ReadView) -> Vec<Change> {
             Target::Key(key) => (key, if len.is_some() { ChangeKind::Put } else { ChangeKind::Delete }),
             Target::Range(from, until) => (from, ChangeKind::DeleteRange(until.map(Arc::from))),
         };
-        Change { key: key.into(), version, kind, len: len.unwrap_or(0), ends_batch: true }
+        Change { key: key.into(), version, kind, len: len.unwrap_or(0), ends_batch: true, logged: None }
     };
     changes.into_iter().map(change).collect()
 }

@@ -1,10 +1,14 @@
 //! Writing entries of another store with their metadata.
 
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Bound;
 
 use crate::container::error::{Error, Result};
 use crate::container::format::MAX_RECORD_VALUE;
 use crate::container::log::record::Origin;
+use crate::container::memtable::Horizon;
+use crate::engine::shared::Shared;
 use crate::engine::value::{Metadata, encode_user, micros_from_time};
 use crate::engine::writes::{Content, PreparedValue, Write};
 use crate::faces::store::Vde;
@@ -42,7 +46,14 @@ pub struct CopyBatch {
 }
 
 enum Copied {
-    Put { value: Held, user: Vec<u8>, origin: Origin, modified: u64 },
+    /// `continues`: if it replaces a value, it gets the creation time of that value.
+    Put {
+        value: Held,
+        user: Vec<u8>,
+        origin: Origin,
+        modified: u64,
+        continues: bool,
+    },
     Delete,
     DeleteRange(Option<Box<[u8]>>),
 }
@@ -60,6 +71,71 @@ impl std::fmt::Debug for Copied {
             Self::Delete => "Delete",
             Self::DeleteRange(_) => "DeleteRange",
         })
+    }
+}
+
+/// The creation times of the values that the writes of a batch replace. The caller holds the stripes of its keys.
+struct CreationTimes<'a> {
+    shared: &'a Shared,
+    /// Of the values that the batch has put. `None`: it has deleted the key.
+    changed: BTreeMap<&'a [u8], Option<u64>>,
+    /// The ranges that the batch has deleted, by their first keys. None of them overlap.
+    ranges: BTreeMap<&'a [u8], Option<&'a [u8]>>,
+}
+
+/// The later one of the ends of two ranges. `None`: there is no upper bound.
+fn later<'a>(one: Option<&'a [u8]>, other: Option<&'a [u8]>) -> Option<&'a [u8]> {
+    one.zip(other).map(|(one, other)| one.max(other))
+}
+
+impl<'a> CreationTimes<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, changed: BTreeMap::new(), ranges: BTreeMap::new() }
+    }
+
+    /// The creation time of the next value of `key`. `own`: the time if it replaces no value.
+    fn of_put(&mut self, key: &'a [u8], own: u64, continues: bool) -> Result<u64> {
+        let created = match self.changed.get(key) {
+            _ if !continues => own,
+            Some(before) => before.unwrap_or(own),
+            None if self.is_in_range(key) => own,
+            None => {
+                let layers = self.shared.layers.load();
+                let before = layers.change(key, Horizon::LATEST)?;
+                let value = before.as_ref().and_then(|change| Some((change, change.stored.as_ref()?)));
+                let origin = value.map(|(change, stored)| layers.origin(key, change, stored)).transpose()?;
+                origin.map_or(own, |origin| origin.created)
+            }
+        };
+        self.changed.insert(key, Some(created));
+        Ok(created)
+    }
+
+    fn note_deletion(&mut self, key: &'a [u8]) {
+        self.changed.insert(key, None);
+    }
+
+    fn note_range(&mut self, from: &'a [u8], until: Option<&'a [u8]>) {
+        let end = until.map_or(Bound::Unbounded, Bound::Excluded);
+        if end == Bound::Excluded(from) || until.is_some_and(|until| until < from) {
+            return;
+        }
+        self.changed.extract_if((Bound::Included(from), end), |_, _| true).for_each(drop);
+        let mut merged = (from, until);
+        if let Some((before, its_end)) = self.ranges.range(..from).next_back()
+            && its_end.is_none_or(|its_end| its_end >= from)
+        {
+            merged = (before, later(*its_end, until));
+        }
+        for (_, its_end) in self.ranges.extract_if((Bound::Included(from), end), |_, _| true) {
+            merged.1 = later(its_end, merged.1);
+        }
+        self.ranges.insert(merged.0, merged.1);
+    }
+
+    fn is_in_range(&self, key: &[u8]) -> bool {
+        let before = self.ranges.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back();
+        before.is_some_and(|(_, until)| until.is_none_or(|until| key < until))
     }
 }
 
@@ -107,13 +183,50 @@ impl CopyBatch {
     /// assert_eq!(store.metadata("k")?.unwrap().version, 7);
     /// # Ok::<(), vde_store::Error>(())
     /// ```
-    pub fn put(
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl Read, metadata: &Metadata) -> Result<&mut Self> {
+        self.add_put(key.as_ref(), value, metadata, false)
+    }
+
+    /// As [`put`](Self::put), but a value that replaces another one gets the creation time of that one. The time in
+    /// `metadata` counts if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use vde_store::{Metadata, UserMetadata, VdeOptions};
+    ///
+    /// let store = VdeOptions::new().first_version(100).in_memory()?;
+    /// let (then, now) = (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+    /// let mut batch = store.copy_batch();
+    /// batch.replace("k", &b"v"[..], &Metadata::copied(7, then, then, UserMetadata::new()))?;
+    /// batch.replace("k", &b"w"[..], &Metadata::copied(8, now, now, UserMetadata::new()))?;
+    /// batch.commit()?;
+    /// let metadata = store.metadata("k")?.unwrap();
+    /// assert_eq!((metadata.version, metadata.created, metadata.modified), (8, then, now));
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn replace(
         &mut self,
         key: impl AsRef<[u8]>,
-        mut value: impl Read,
+        value: impl Read,
         metadata: &Metadata,
     ) -> Result<&mut Self> {
-        let (key, shared) = (key.as_ref(), self.store.shared());
+        self.add_put(key.as_ref(), value, metadata, true)
+    }
+
+    fn add_put(
+        &mut self,
+        key: &[u8],
+        mut value: impl Read,
+        metadata: &Metadata,
+        continues: bool,
+    ) -> Result<&mut Self> {
+        let shared = self.store.shared();
         let user = encode_user(&metadata.user);
         shared.admit(key, &user)?;
         let mut start = Vec::new();
@@ -129,7 +242,7 @@ impl CopyBatch {
         let bytes = user.len() + if let Held::Bytes(bytes) = &held { bytes.len() } else { 0 };
         let origin = Origin { version: metadata.version, created: micros_from_time(metadata.created) };
         let modified = micros_from_time(metadata.modified);
-        self.add(key, Copied::Put { value: held, user, origin, modified }, bytes);
+        self.add(key, Copied::Put { value: held, user, origin, modified, continues }, bytes);
         Ok(self)
     }
 
@@ -207,23 +320,29 @@ impl CopyBatch {
         } else {
             shared.stripes.lock_many(self.writes.iter().map(|(key, _)| &**key))
         };
+        let mut times = CreationTimes::new(shared);
         let writes = self.writes.iter().zip(&prepared).map(|((key, copied), prepared)| match copied {
-            Copied::Put { value, user, origin, modified } => {
+            Copied::Put { value, user, origin, modified, continues } => {
+                let origin = Origin { created: times.of_put(key, origin.created, *continues)?, ..*origin };
                 let content = match (value, prepared) {
                     (_, Some(prepared)) => prepared.content(),
                     (Held::Large(large), None) => large.content(),
                     (Held::Bytes(bytes), None) => Content::Bytes(bytes),
                 };
-                Write { user, origin: Some((*origin, *modified)), ..Write::new(key, content) }
+                Ok(Write { user, origin: Some((origin, *modified)), ..Write::new(key, content) })
             }
-            Copied::Delete => Write::new(key, Content::Delete),
+            Copied::Delete => {
+                times.note_deletion(key);
+                Ok(Write::new(key, Content::Delete))
+            }
             Copied::DeleteRange(until) => {
                 let until = until.as_deref();
+                times.note_range(key, until);
                 let replaced = Some(shared.bytes_in(key, until));
-                Write { replaced, ..Write::new(key, Content::DeleteRange(until)) }
+                Ok(Write { replaced, ..Write::new(key, Content::DeleteRange(until)) })
             }
         });
-        let seq = shared.log(&writes.collect::<Vec<_>>(), self.store.durability())?;
+        let seq = shared.log(&writes.collect::<Result<Vec<_>>>()?, self.store.durability())?;
         drop(stripes);
         drop(prepared);
         for (_, copied) in self.writes {

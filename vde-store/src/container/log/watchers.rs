@@ -10,11 +10,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::container::error::{Error, Result};
 use crate::container::log::commit::wake;
+use crate::container::memtable::{Location, Payload, Stored};
 use crate::container::planted::{Bug, Planted};
 use crate::container::turns::Turns;
 
@@ -71,6 +73,63 @@ pub struct Change {
     pub len: u64,
     /// Whether no more changes of the same batch follow.
     pub ends_batch: bool,
+    /// Where a put lies in the log. `None` for deletions, for values of more than 64 KiB, and for the changes that
+    /// [`Vde::watch_after`](crate::Vde::watch_after) itself returns.
+    pub logged: Option<LoggedPut>,
+}
+
+/// A put as it lies in the log. [`Records`](crate::Records) reads it.
+///
+/// # Examples
+///
+/// See [`ReadView::later_records`](crate::ReadView::later_records).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedPut {
+    pub(crate) version: u64,
+    pub(crate) location: Location,
+    is_copied: bool,
+    created: u64,
+}
+
+impl LoggedPut {
+    pub(crate) fn of(version: u64, location: Location, stored: &Stored) -> Option<Self> {
+        let facts = stored.facts.as_ref().filter(|_| !matches!(stored.payload, Payload::Blob(_)))?;
+        let created = stored.origin.map_or(facts.modified, |origin| origin.created);
+        Some(Self { version, location, is_copied: stored.origin.is_some(), created })
+    }
+
+    /// When the value was created. If the key had a value before, and if this one is not [copied](Self::is_copied), that
+    /// was when the value before was created.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// let (_, mut changes) = store.watch()?;
+    /// store.put("k", "v")?;
+    /// let logged = changes.next().unwrap()?.logged.unwrap();
+    /// assert_eq!(logged.created(), store.metadata("k")?.unwrap().created);
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn created(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(self.created)
+    }
+
+    /// Whether the value has its version and creation time from another store: see
+    /// [`CopyBatch`](crate::CopyBatch).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let store = vde_store::Vde::in_memory()?;
+    /// let (_, mut changes) = store.watch()?;
+    /// store.put("k", "v")?;
+    /// assert!(!changes.next().unwrap()?.logged.unwrap().is_copied());
+    /// # Ok::<(), vde_store::Error>(())
+    /// ```
+    pub fn is_copied(&self) -> bool {
+        self.is_copied
+    }
 }
 
 impl Change {
@@ -199,7 +258,8 @@ impl Watchers {
 /// when the store is closed, and does not keep the store from closing.
 ///
 /// A change that it has yielded survives a crash. So a buffered change is yielded only after the next sync. A change
-/// does not contain the value: read it from the store, which may have a newer value.
+/// does not contain the value: read it from the store, which may have a newer value, or from the log, by
+/// [`Records`](crate::Records).
 ///
 /// # Examples
 ///
@@ -258,18 +318,26 @@ impl Watch {
     /// All changes up to `version` that were not yielded, or [`Error::FellBehind`].
     pub(crate) fn take_until(&mut self, version: u64) -> Result<Vec<Change>> {
         let watchers = self.watchers.clone();
-        let state = watchers.state.lock();
-        let Some(from) = self.next.checked_sub(state.dropped).filter(|_| !self.has_ended) else {
-            self.has_ended = true;
-            return Err(Error::FellBehind);
-        };
         // What was taken over was durable already, so it is not behind `version`.
         let mut changes: Vec<_> = self.taken.drain(..).collect();
-        let new = state.changes.range(from as usize..);
-        let before = changes.len();
-        changes.extend(new.take_while(|change| change.version <= version).cloned());
-        self.next += (changes.len() - before) as u64;
-        Ok(changes)
+        loop {
+            // Writers need the lock, so it is held for a few changes at a time.
+            let before = changes.len();
+            changes.reserve(TAKEN);
+            let state = watchers.state.lock();
+            let Some(from) = self.next.checked_sub(state.dropped).filter(|_| !self.has_ended) else {
+                self.has_ended = true;
+                return Err(Error::FellBehind);
+            };
+            let new = state.changes.range(from as usize..).take(TAKEN);
+            changes.extend(new.take_while(|change| change.version <= version).cloned());
+            drop(state);
+            let new = changes.len() - before;
+            self.next += new as u64;
+            if new < TAKEN {
+                return Ok(changes);
+            }
+        }
     }
 
     /// The next change. Pending while no later change is durable.

@@ -14,7 +14,7 @@ use crate::container::format::{
 };
 use crate::container::log::publication::Publication;
 use crate::container::log::record::{Draft, Link, link_value};
-use crate::container::log::watchers::{self, ChangeKind, Watchers};
+use crate::container::log::watchers::{self, ChangeKind, LoggedPut, Watchers};
 use crate::container::memtable::{Change, Location, Memtable, Stored, Target};
 use crate::container::pages::Pages;
 use crate::container::planted::{Bug, Planted};
@@ -105,7 +105,9 @@ impl<'a> Entry<'a> {
             }
         };
         let len = self.stored.as_ref().map_or(0, |stored| stored.len);
-        Some(watchers::Change { key: (**key).into(), version: self.place.0, kind, len, ends_batch })
+        let (version, location) = self.place;
+        let logged = self.stored.as_ref().and_then(|stored| LoggedPut::of(version, location, stored));
+        Some(watchers::Change { key: (**key).into(), version, kind, len, ends_batch, logged })
     }
 
     /// How many bytes it takes in the log.

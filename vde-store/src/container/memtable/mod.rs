@@ -4,6 +4,7 @@
 //! the oldest. A reader takes the newest entry within its [`Horizon`]. So an older value stays visible until the
 //! newer one may be acknowledged. A read view has a fixed horizon.
 
+mod creation;
 mod ranges;
 mod scan;
 mod slot;
@@ -20,6 +21,7 @@ use crate::container::format::MAX_LEAF_VALUE;
 use crate::container::log::record::Origin;
 use slot::Slot;
 
+pub(crate) use creation::Creation;
 pub(crate) use ranges::{Erasure, Ranges};
 pub(crate) use scan::{Recent, is_before, is_behind};
 
@@ -131,6 +133,9 @@ impl Change {
 #[derive(Default)]
 pub(crate) struct Memtable {
     map: SkipMap<Slot, Change>,
+    /// The changes in the map that do not continue the value before them: deletions, and values that were moved or copied.
+    /// Those have their creation time here.
+    breaks: SkipMap<Slot, Option<u64>>,
     /// A filter of the keys in the map.
     filter: Filter,
     /// The deleted ranges. They delete keys that have no newer change in the map, also in older memtables and in the
@@ -241,6 +246,7 @@ impl Memtable {
         // The filter is updated before the map: a thread that sees the change, by the log's counters or under the
         // stripe, also sees the filter's bits.
         self.filter.note(&key);
+        self.note_break(&key, &change);
         self.map.insert(Slot::new(key, change.seq), change);
     }
 

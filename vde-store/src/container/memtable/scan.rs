@@ -38,7 +38,7 @@ impl Memtable {
         self.map.lower_bound(Bound::Included(&slot(key, seq) as &dyn AsSlot))
     }
 
-    fn before(&self, key: &[u8], seq: u64) -> Option<SlotEntry<'_>> {
+    pub(super) fn before(&self, key: &[u8], seq: u64) -> Option<SlotEntry<'_>> {
         self.map.upper_bound(Bound::Excluded(&slot(key, seq) as &dyn AsSlot))
     }
 

@@ -54,8 +54,21 @@ impl<'a> Borrow<dyn AsSlot + 'a> for Slot {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    static COMPARISONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How many slots this thread has compared.
+#[cfg(test)]
+pub(super) fn comparisons() -> u64 {
+    COMPARISONS.get()
+}
+
 impl Ord for dyn AsSlot + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
+        #[cfg(test)]
+        COMPARISONS.set(COMPARISONS.get() + 1);
         let ((start, key, seq), (other_start, other_key, other_seq)) = (self.parts(), other.parts());
         start.cmp(&other_start).then_with(|| key.cmp(other_key)).then(other_seq.cmp(&seq))
     }
