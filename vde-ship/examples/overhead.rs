@@ -212,7 +212,7 @@ fn median(mut figures: Vec<f64>) -> [f64; 3] {
     let count = figures.len();
     let figure = |at: usize| figures.get(at).copied().unwrap_or_default();
     // The number of figures below the true median has a binomial distribution.
-    let (mut at, mut chance) = (0, 0.5_f64.powi(count as i32));
+    let (mut at, mut chance) = (0, (-(count as f64)).exp2());
     let mut below = chance;
     while below + chance * (count - at) as f64 / (at + 1) as f64 <= 0.025 {
         chance *= (count - at) as f64 / (at + 1) as f64;

@@ -1,7 +1,8 @@
 //! The content of parts and bases: written in chunks, read as one stream. One or two chunks are in memory at a time.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -12,6 +13,7 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::format::{Chunk, Entry, PutHead, Record, checksum, chunk_name, micros};
 use crate::pending::{Newest, POSITION_KEY, Pending};
+use crate::shipper::Wishes;
 
 /// Values up to this length are read at once, and not in pieces.
 const SHORT: u64 = 64 << 10;
@@ -38,6 +40,40 @@ impl Write for ChunkWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Lets the threads of writers run while a part is made: it works for a short time, and then rests for twice as long.
+/// Otherwise a writer that the disk has woken may wait for a processor until the time slice of this thread ends.
+pub(crate) struct Pace {
+    since: Instant,
+    /// How long it may still rest.
+    left: Duration,
+    wishes: Arc<Wishes>,
+    /// It does not rest if someone waits for a version after this one.
+    shipped: u64,
+}
+
+/// How long it works before a rest: far less than the time slice of a thread.
+const WORK: Duration = Duration::from_micros(300);
+/// After so many keys it looks at the time.
+const KEYS_BEFORE_A_LOOK: usize = 16;
+
+impl Pace {
+    pub(crate) fn new(left: Duration, wishes: Arc<Wishes>, shipped: u64) -> Self {
+        Self { since: Instant::now(), left, wishes, shipped }
+    }
+
+    fn keep(&mut self) {
+        if self.since.elapsed() < WORK {
+            return;
+        }
+        let rest = self.left.min(2 * WORK);
+        if !rest.is_zero() && !self.wishes.is_wanted(self.shipped) {
+            std::thread::sleep(rest);
+            self.left -= rest;
+        }
+        self.since = Instant::now();
     }
 }
 
@@ -117,16 +153,20 @@ impl ChunkWriter {
     }
 
     /// Writes what leads to `view`, if nothing but `pending` has changed.
-    pub(crate) fn part(&mut self, view: &ReadView, pending: &Pending) -> Result<()> {
+    pub(crate) fn part(&mut self, view: &ReadView, pending: &Pending, mut pace: Pace) -> Result<()> {
         for range in pending.range_records() {
             self.record(&range)?;
         }
-        for (key, newest) in pending.keys() {
+        for (i, (key, newest)) in pending.keys().enumerate() {
+            if i % KEYS_BEFORE_A_LOOK == 0 {
+                pace.keep();
+            }
             let is_written = match newest {
                 Newest::Unknown => false,
                 Newest::Deleted => self.record(&Pending::deletion(key)).map(|()| true)?,
                 Newest::Put { put, created, continues } => {
-                    self.logged(pending.read(key, &put)?, key, created, continues)?
+                    let write = |put: PutRecord<'_>| self.logged(&put, key, created, continues);
+                    pending.read(key, &put, write)?.transpose()?.is_some()
                 }
             };
             if !is_written {
@@ -139,13 +179,11 @@ impl ChunkWriter {
         Ok(())
     }
 
-    /// Writes a put from the log, if it is there. Returns whether it is.
-    fn logged(&mut self, put: Option<PutRecord>, key: &[u8], created: u64, continues: bool) -> Result<bool> {
-        let Some(put) = put else { return Ok(false) };
+    /// Writes a put from the log.
+    fn logged(&mut self, put: &PutRecord<'_>, key: &[u8], created: u64, continues: bool) -> Result<()> {
         let (version, modified, len) = (put.version, micros(put.modified), put.value.len() as u64);
         self.head(&PutHead { continues, key, version, created, modified, user: &put.user, len })?;
-        self.record(&put.value)?;
-        Ok(true)
+        self.record(&put.value)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What has changed since the last part, without the values. They are read when a part is made: from the log, where a
 //! change says where its record is, and otherwise from a view of the store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,29 +49,29 @@ struct Item {
 }
 
 impl Item {
-    /// The newest change of a key after `before`. `erased`: a range was deleted up to this version.
-    fn after(before: Option<&Self>, change: &Change, erased: u64) -> Self {
+    /// The change of a key that has no value.
+    fn of(change: &Change) -> Self {
         let newest = match (&change.kind, change.logged) {
             (ChangeKind::Delete, _) => Newest::Deleted,
             (ChangeKind::Put, Some(put)) => {
-                let own = micros(put.created());
-                let new = |created, continues| Newest::Put { put, created, continues };
-                match before {
-                    _ if put.is_copied() => new(own, false),
-                    // The range comes before the key in the part.
-                    None => new(own, true),
-                    // It is unknown whether the range has deleted the value before.
-                    Some(before) if before.version < erased => Newest::Unknown,
-                    Some(Self { newest: Newest::Deleted, .. }) => new(own, false),
-                    Some(Self { newest: Newest::Put { created, continues, .. }, .. }) => {
-                        new(*created, *continues)
-                    }
-                    Some(Self { newest: Newest::Unknown, .. }) => Newest::Unknown,
-                }
+                Newest::Put { put, created: micros(put.created()), continues: !put.is_copied() }
             }
             _ => Newest::Unknown,
         };
         Self { version: change.version, len: change.len, newest }
+    }
+
+    /// The change after `before`. A range was deleted up to version `erased`.
+    fn after(self, before: &Self, erased: u64) -> Self {
+        let Newest::Put { put, created, continues: true } = self.newest else { return self };
+        let newest = match before.newest {
+            // It is unknown whether the range has deleted the value before.
+            _ if before.version < erased => Newest::Unknown,
+            Newest::Unknown => Newest::Unknown,
+            Newest::Deleted => Newest::Put { put, created, continues: false },
+            Newest::Put { created, continues, .. } => Newest::Put { put, created, continues },
+        };
+        Self { newest, ..self }
     }
 }
 
@@ -105,37 +106,42 @@ impl Pending {
         self.records.as_ref().is_some_and(|(_, since)| since.elapsed() < HELD)
     }
 
-    /// Reads a put from the log. `None` if its record is not held.
-    pub(crate) fn read(&self, key: &[u8], put: &LoggedPut) -> Result<Option<PutRecord>> {
-        let read = self.records.as_ref().map(|(records, _)| records.read(key, put));
+    /// Calls `use_it` with a put, read from the log. `None` if its record is not held.
+    pub(crate) fn read<T>(
+        &self,
+        key: &[u8],
+        put: &LoggedPut,
+        use_it: impl FnOnce(PutRecord<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let read = self.records.as_ref().map(|(records, _)| records.read(key, put, use_it));
         Ok(read.transpose()?.flatten())
     }
 
     pub(crate) fn add(&mut self, changes: Vec<Change>) {
         for change in changes {
-            match &change.kind {
-                ChangeKind::DeleteRange(until) => {
-                    self.add_range((change.key, until.clone()), change.version);
-                }
+            let (item, erased) = (Item::of(&change), self.erased);
+            match change.kind {
+                ChangeKind::DeleteRange(until) => self.add_range((change.key, until), item.version),
                 _ if *change.key == *POSITION_KEY => {}
-                _ => self.add_key(change),
+                // A deleted range comes before the keys in a part.
+                _ => self.add_key(change.key, item, |before| item.after(before, erased)),
             }
         }
     }
 
-    fn add_key(&mut self, change: Change) {
-        let item = Item::after(self.keys.get(&change.key), &change, self.erased);
-        self.insert(change.key, item);
-    }
-
-    fn insert(&mut self, key: Arc<[u8]>, item: Item) {
-        let bytes = key.len() as u64;
-        self.bytes += item.len;
-        if let Some(before) = self.keys.insert(key, item) {
-            self.bytes -= before.len;
-        } else {
-            self.bytes += bytes;
-            self.memory += bytes as usize + WEIGHT;
+    /// Adds `new`, or if the key is there already, the result of `merge`.
+    fn add_key(&mut self, key: Arc<[u8]>, new: Item, merge: impl FnOnce(&Item) -> Item) {
+        match self.keys.entry(key) {
+            Entry::Occupied(mut known) => {
+                let item = merge(known.get());
+                self.bytes = self.bytes + item.len - known.insert(item).len;
+            }
+            Entry::Vacant(vacant) => {
+                let len = vacant.key().len();
+                vacant.insert(new);
+                self.bytes += new.len + len as u64;
+                self.memory += len + WEIGHT;
+            }
         }
     }
 
@@ -158,9 +164,16 @@ impl Pending {
             }
         }
         for (key, item) in &unsent.keys {
-            match self.keys.get_mut(key) {
-                Some(newer) => newer.newest = Newest::Unknown,
-                None => self.insert(key.clone(), Item { newest: Newest::Unknown, ..*item }),
+            let newest = Newest::Unknown;
+            self.add_key(key.clone(), Item { newest, ..*item }, |newer| Item { newest, ..*newer });
+        }
+    }
+
+    /// Lets each put continue the value before, to test the tests.
+    pub(crate) fn continue_always(&mut self) {
+        for item in self.keys.values_mut() {
+            if let Newest::Put { continues, .. } = &mut item.newest {
+                *continues = true;
             }
         }
     }

@@ -68,7 +68,7 @@ struct State {
 
 /// What the handles and the task share.
 #[derive(Debug, Default)]
-struct Wishes {
+pub(crate) struct Wishes {
     /// A version that someone waits for.
     wanted: AtomicU64,
     closing: AtomicBool,
@@ -76,6 +76,11 @@ struct Wishes {
 }
 
 impl Wishes {
+    /// Whether someone waits for a version after this one, or for the end.
+    pub(crate) fn is_wanted(&self, shipped: u64) -> bool {
+        self.closing.load(Ordering::SeqCst) || self.wanted.load(Ordering::SeqCst) > shipped
+    }
+
     fn want(&self, version: u64) {
         self.wanted.fetch_max(version, Ordering::SeqCst);
         self.news.notify_one();

@@ -116,6 +116,31 @@ async fn every_promise_is_kept_through_failures_and_crashes() {
     }
 }
 
+/// Whether keys that change several times in one part are restored with the times that they have in the store.
+async fn are_times_kept(options: ShipOptions) -> bool {
+    let flaky = Flaky::new(1);
+    let store = small().in_memory().unwrap();
+    let shipper = options.interval(Duration::from_mins(1)).start(&store, flaky.bucket()).await.unwrap();
+    store.put("again", "1").unwrap();
+    shipper.wait(store.put("over", "1").unwrap()).await.unwrap();
+    for write in 2..5 {
+        std::thread::sleep(Duration::from_millis(1));
+        store.delete("again").unwrap();
+        for key in ["again", "over", "new"] {
+            store.put(key, [write]).unwrap();
+        }
+    }
+    shipper.close().await.unwrap();
+    let (_, found, entries) = restored(&flaky.steady(), Point::Newest).await.unwrap();
+    entries <= 2 && found == contents(&store.read_view())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_deleted_and_put_again_is_new() {
+    assert!(are_times_kept(quick()).await);
+    assert!(!are_times_kept(quick().plant(Bug::ContinueAlways)).await, "the planted bug is found");
+}
+
 // In real time: a paused clock does not advance while a thread waits for a chunk to be uploaded again.
 #[tokio::test]
 async fn planted_bugs_are_found() {

@@ -203,11 +203,11 @@ fn are_records_kept(options: VdeOptions) -> bool {
         }
     }
     puts.iter().all(|(key, value, metadata, logged)| {
-        records.read(key, logged).is_ok_and(|put| {
-            let put = put.expect("it is after the view");
+        let same = records.read(key, logged, |put| {
             let (version, modified, user) = (metadata.version, metadata.modified, &metadata.user);
             (&*put.value, put.version, put.modified, &put.user) == (value, version, modified, user)
-        })
+        });
+        same.is_ok_and(|same| same.expect("it is after the view"))
     })
 }
 

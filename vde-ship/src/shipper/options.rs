@@ -25,6 +25,8 @@ pub enum Bug {
     TellEarly,
     /// Every third part lacks a key.
     LeaveOut,
+    /// Every put continues the value that was shipped before, also if the key was deleted between.
+    ContinueAlways,
     /// A failed part is not added to the next one.
     ForgetUnsent,
     /// What was removed includes the entries that keep other shippers out.

@@ -24,14 +24,15 @@ use super::options::{Bug, ShipOptions};
 use super::retention::{Based, pause, remove_old};
 use super::{State, Wishes};
 use crate::bucket::Bucket;
-use crate::content::{ChunkWriter, Patience, finished, upload};
+use crate::content::{ChunkWriter, Pace, Patience, finished, upload};
 use crate::error::{Error, Result};
 use crate::format::{Kind, now};
 use crate::log::End;
 use crate::pending::Pending;
 
-/// The longest pause between two looks at what has changed. The store keeps a bounded number of changes for us.
-const LOOK: Duration = Duration::from_millis(100);
+/// The longest pause between two looks at what has changed. The store keeps a bounded number of changes for us, and
+/// writers can run between two looks.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often a chunk of a part is tried, before the part is made anew from a newer view.
 const PART_TRIES: u32 = 4;
 
@@ -154,7 +155,7 @@ impl Task {
             let closing = wishes.closing.load(Ordering::SeqCst);
             let view = self.look()?;
             self.check_work().await?;
-            let wanted = closing || wishes.wanted.load(Ordering::SeqCst) > self.end.version;
+            let wanted = wishes.is_wanted(self.end.version);
             let since_last = self.last.elapsed();
             let rested = self.failures == 0 || since_last >= pause(self.failures, self.options.interval);
             match view {
@@ -215,15 +216,19 @@ impl Task {
         if self.options.has(Bug::LeaveOut) && self.attempts.is_multiple_of(3) {
             sending.leave_out();
         }
+        if self.options.has(Bug::ContinueAlways) {
+            sending.continue_always();
+        }
         self.pending.hold(&view);
         let (sending, view) = (Arc::new(sending), Arc::new(view));
         let mut entry = self.end.entry(Kind::Part, self.writer, self.store.identity(), version);
         entry.attempt = self.attempts;
         let (bucket, options) = (self.bucket.clone(), self.options.clone());
         let (sent, seen) = (sending.clone(), view.clone());
+        let pace = Pace::new(options.interval / 2, self.wishes.clone(), self.end.version);
         let uploading = async move {
             let patience = Patience { tries: PART_TRIES, pause: options.interval };
-            let write = move |writer: &mut ChunkWriter| writer.part(&seen, &sent);
+            let write = move |writer: &mut ChunkWriter| writer.part(&seen, &sent, pace);
             entry.fill(upload(&bucket, &entry, options.chunk_bytes, patience, write).await?);
             Ok((put_entry(&bucket, &options, &entry).await?, entry))
         };

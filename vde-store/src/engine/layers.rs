@@ -65,15 +65,6 @@ fn parse_record<'a>(
     })
 }
 
-/// The value in the record at `location`, which has these bytes.
-pub(crate) fn pinned(record: &Record<'_>, bytes: &Bytes, location: Location) -> Result<PinnedBytes> {
-    let end = record.len as usize;
-    Ok(match record.content(location.offset)? {
-        Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
-        Cow::Owned(value) => PinnedBytes::Owned(value.into()),
-    })
-}
-
 /// The change for a value in the index. Its sequence number is 0: the index is durable, and no reader or writer waits
 /// for it.
 pub(crate) fn indexed(value: LeafValue<'_>) -> Change {
@@ -229,7 +220,13 @@ impl Layers {
         let bytes = if blob {
             self.blob_map(key, location)?.pin(&self.tree.pages)?
         } else {
-            self.record(key, location, seq, |record, bytes| pinned(record, bytes, location))??
+            self.record(key, location, seq, |record, bytes| {
+                let end = record.len as usize;
+                Ok::<_, Error>(match record.content(location.offset)? {
+                    Cow::Borrowed(value) => bytes.pin(end - value.len(), end),
+                    Cow::Owned(value) => PinnedBytes::Owned(value.into()),
+                })
+            })??
         };
         Ok(Value { bytes, pin: Some(self.tree.clone()) })
     }

@@ -1,5 +1,6 @@
 //! Reading puts from the log by their place, without looking their keys up.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,8 +8,8 @@ use std::time::SystemTime;
 use crate::container::error::Result;
 use crate::container::log::watchers::LoggedPut;
 use crate::container::tree::Tree;
-use crate::engine::layers::{pinned, read_record};
-use crate::engine::value::{UserMetadata, Value, decode_user, time_from_micros};
+use crate::engine::layers::read_record;
+use crate::engine::value::{UserMetadata, decode_user, time_from_micros};
 use crate::engine::view::ReadView;
 
 /// Keeps the log records after a view readable: until this is dropped, their space is not reused. To read a put from
@@ -38,7 +39,7 @@ impl fmt::Debug for Records {
 /// See [`ReadView::later_records`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct PutRecord {
+pub struct PutRecord<'a> {
     /// The version of the value.
     pub version: u64,
     /// When the value was put.
@@ -46,7 +47,7 @@ pub struct PutRecord {
     /// The metadata that the caller of the put has passed.
     pub user: UserMetadata,
     /// The value.
-    pub value: Value,
+    pub value: Cow<'a, [u8]>,
 }
 
 impl ReadView {
@@ -62,10 +63,10 @@ impl ReadView {
     /// let version = store.put("k", "v")?;
     /// let step = store.catch_up(&mut watch)?;
     /// let logged = step.changes[0].logged.unwrap();
-    /// let put = records.read("k", &logged)?.unwrap();
-    /// assert_eq!((put.version, &*put.value), (version, &b"v"[..]));
+    /// let found = records.read("k", &logged, |put| (put.version, put.value.into_owned()))?;
+    /// assert_eq!(found, Some((version, b"v".to_vec())));
     /// // The records after the step do not include it.
-    /// assert!(step.view.later_records().read("k", &logged)?.is_none());
+    /// assert!(step.view.later_records().read("k", &logged, |_| ())?.is_none());
     /// # Ok::<(), vde_store::Error>(())
     /// ```
     pub fn later_records(&self) -> Records {
@@ -74,7 +75,8 @@ impl ReadView {
 }
 
 impl Records {
-    /// The put of `key` that a watch of the same store has yielded. `None` if it is not after the view of these records.
+    /// Calls `use_it` with a put of `key` that a watch of the same store has yielded. `None` if it is not after the view of
+    /// these records.
     ///
     /// # Errors
     ///
@@ -83,18 +85,23 @@ impl Records {
     /// # Examples
     ///
     /// See [`ReadView::later_records`].
-    pub fn read(&self, key: impl AsRef<[u8]>, put: &LoggedPut) -> Result<Option<PutRecord>> {
+    pub fn read<T>(
+        &self,
+        key: impl AsRef<[u8]>,
+        put: &LoggedPut,
+        use_it: impl FnOnce(PutRecord<'_>) -> T,
+    ) -> Result<Option<T>> {
         if put.version <= self.after {
             return Ok(None);
         }
         let (location, pages) = (put.location, &self.tree.pages);
-        read_record(pages, key.as_ref(), location, |record, bytes| {
-            Ok(Some(PutRecord {
+        read_record(pages, key.as_ref(), location, |record, _| {
+            Ok(Some(use_it(PutRecord {
                 version: record.origin.map_or(put.version, |origin| origin.version),
                 modified: time_from_micros(record.head.modified),
                 user: decode_user(record.user),
-                value: Value { bytes: pinned(record, bytes, location)?, pin: Some(self.tree.clone()) },
-            }))
+                value: record.content(location.offset)?,
+            })))
         })?
     }
 }

@@ -5,6 +5,7 @@
 //! syncs the gathered records, for all waiting writers ([`commit`]). Recovery reads the log back ([`reader`]).
 
 pub(crate) mod commit;
+mod noted;
 mod publication;
 pub(crate) mod reader;
 pub(crate) mod record;

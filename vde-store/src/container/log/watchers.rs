@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::container::error::{Error, Result};
 use crate::container::log::commit::wake;
+use crate::container::log::noted::{New, Noted};
 use crate::container::memtable::{Location, Payload, Stored};
 use crate::container::planted::{Bug, Planted};
 use crate::container::turns::Turns;
@@ -132,17 +133,6 @@ impl LoggedPut {
     }
 }
 
-impl Change {
-    /// Roughly how many bytes of memory it takes.
-    fn weight(&self) -> usize {
-        let until = match &self.kind {
-            ChangeKind::DeleteRange(Some(until)) => until.len(),
-            _ => 0,
-        };
-        size_of::<Self>() + self.key.len() + until
-    }
-}
-
 /// The recent changes, and the watchers that wait for later ones.
 pub(crate) struct Watchers {
     /// The number of watchers. It grows under the log's mutex, so that a new watcher misses nothing that is logged
@@ -158,8 +148,7 @@ pub(crate) struct Watchers {
 
 #[derive(Default)]
 struct State {
-    changes: VecDeque<Change>,
-    weight: usize,
+    changes: Noted,
     /// How many changes came before those that are kept.
     dropped: u64,
     /// Changes up to this version are durable.
@@ -189,16 +178,12 @@ impl Watchers {
     }
 
     /// Changes were logged. The caller holds the log's mutex.
-    pub(crate) fn note(&self, changes: impl Iterator<Item = Change>) {
+    pub(crate) fn note<'a>(&self, changes: impl Iterator<Item = New<'a>>) {
         let mut state = self.state.lock();
         for change in changes {
-            state.weight += change.weight();
-            state.changes.push_back(change);
+            state.changes.push(&change);
         }
-        while state.weight > self.limit
-            && let Some(oldest) = state.changes.pop_front()
-        {
-            state.weight -= oldest.weight();
+        while state.changes.weight() > self.limit && state.changes.pop() {
             state.dropped += 1;
         }
     }
@@ -311,7 +296,7 @@ impl Watch {
     /// Skips the changes up to `version`.
     pub(crate) fn skip_to(&mut self, version: u64) {
         let state = self.watchers.state.lock();
-        let known = state.changes.partition_point(|change| change.version <= version);
+        let known = state.changes.count_until(version);
         self.next = self.next.max(state.dropped + known as u64);
     }
 
@@ -329,8 +314,7 @@ impl Watch {
                 self.has_ended = true;
                 return Err(Error::FellBehind);
             };
-            let new = state.changes.range(from as usize..).take(TAKEN);
-            changes.extend(new.take_while(|change| change.version <= version).cloned());
+            changes.extend(state.changes.from(from as usize, version).take(TAKEN));
             drop(state);
             let new = changes.len() - before;
             self.next += new as u64;
@@ -352,9 +336,8 @@ impl Watch {
             self.has_ended = true;
             return Poll::Ready(Some(Err(Error::FellBehind)));
         };
-        let new = state.changes.range(from as usize..).take(TAKEN);
         let told = if self.watchers.planted.has(Bug::TellEarly) { u64::MAX } else { state.durable };
-        self.taken.extend(new.take_while(|change| change.version <= told).cloned());
+        self.taken.extend(state.changes.from(from as usize, told).take(TAKEN));
         self.next += self.taken.len() as u64;
         if let Some(change) = self.taken.pop_front() {
             return Poll::Ready(Some(Ok(change)));
@@ -440,8 +423,7 @@ impl Drop for Watch {
         let waker = waiting.map(|at| state.wakers.swap_remove(at));
         if self.watchers.count.fetch_sub(1, Ordering::Relaxed) == 1 {
             state.dropped += state.changes.len() as u64;
-            state.changes = VecDeque::new();
-            state.weight = 0;
+            state.changes = Noted::default();
         }
         drop(state);
         drop(waker);

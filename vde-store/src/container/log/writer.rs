@@ -12,9 +12,10 @@ use crate::container::error::is_full;
 use crate::container::format::{
     BLOCK, Geometry, LARGE_UNIT, LINK_RESERVE, LogPosition, MAX_RECORD_VALUE, UNIT_HEAD, UnitHead, unit_end,
 };
+use crate::container::log::noted::{New, What};
 use crate::container::log::publication::Publication;
 use crate::container::log::record::{Draft, Link, link_value};
-use crate::container::log::watchers::{self, ChangeKind, LoggedPut, Watchers};
+use crate::container::log::watchers::{LoggedPut, Watchers};
 use crate::container::memtable::{Change, Location, Memtable, Stored, Target};
 use crate::container::pages::Pages;
 use crate::container::planted::{Bug, Planted};
@@ -93,21 +94,19 @@ impl<'a> Entry<'a> {
     }
 
     /// The change for watchers. `None` if the record only moves a value.
-    fn change(&self, ends_batch: bool) -> Option<watchers::Change> {
+    fn change(&self, ends_batch: bool) -> Option<New<'_>> {
         if self.moves {
             return None;
         }
-        let (key, kind) = match (&self.target, &self.stored) {
-            (Target::Key(key), Some(_)) => (key, ChangeKind::Put),
-            (Target::Key(key), None) => (key, ChangeKind::Delete),
-            (Target::Range(from, until), _) => {
-                (from, ChangeKind::DeleteRange(until.as_deref().map(Arc::from)))
-            }
-        };
-        let len = self.stored.as_ref().map_or(0, |stored| stored.len);
         let (version, location) = self.place;
-        let logged = self.stored.as_ref().and_then(|stored| LoggedPut::of(version, location, stored));
-        Some(watchers::Change { key: (**key).into(), version, kind, len, ends_batch, logged })
+        let (key, what) = match (&self.target, &self.stored) {
+            (Target::Key(key), Some(stored)) => {
+                (key, What::Put(stored.len, LoggedPut::of(version, location, stored)))
+            }
+            (Target::Key(key), None) => (key, What::Delete),
+            (Target::Range(from, until), _) => (from, What::DeleteRange(until.as_deref())),
+        };
+        Some(New { key, what, version, ends_batch })
     }
 
     /// How many bytes it takes in the log.

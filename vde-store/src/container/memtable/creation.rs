@@ -56,27 +56,40 @@ mod tests {
     use super::*;
     use crate::container::log::record::Origin;
 
+    #[derive(Clone, Copy, Debug)]
+    enum Kind {
+        Deletion,
+        /// With its creation time.
+        Copy(u64),
+        Put,
+    }
+
     /// The answer of the changes before `seq`, one after another.
-    fn expected(changes: &[(u64, Option<Option<u64>>)], seq: u64) -> Creation {
+    fn expected(changes: &[(u64, Kind)], seq: u64) -> Creation {
         let mut first = None;
-        for (number, put) in changes.iter().rev().filter(|(number, _)| *number < seq) {
-            match put {
-                None => return Creation::Here(first),
-                Some(Some(created)) => return Creation::Here(Some(*created)),
-                Some(None) => first = Some(number * 10),
+        for (number, kind) in changes.iter().rev().filter(|(number, _)| *number < seq) {
+            match kind {
+                Kind::Deletion => return Creation::Here(first),
+                Kind::Copy(created) => return Creation::Here(Some(*created)),
+                Kind::Put => first = Some(number * 10),
             }
         }
         Creation::Older(first)
     }
 
-    fn insert(table: &Memtable, key: &[u8], seq: u64, put: Option<Option<u64>>) {
-        let stored = put.map(|created| Stored {
-            len: 0,
-            origin: created.map(|created| Origin { version: 1, created }),
-            facts: Some(Facts::new(seq * 10, &[])),
-            payload: Payload::Memory([].into()),
-        });
+    fn insert(table: &Memtable, key: &[u8], seq: u64, kind: Kind) {
+        let origin = match kind {
+            Kind::Deletion => return table.insert(Target::Key(key.into()), deletion(seq)),
+            Kind::Copy(created) => Some(Origin { version: 1, created }),
+            Kind::Put => None,
+        };
+        let facts = Some(Facts::new(seq * 10, &[]));
+        let stored = Some(Stored { len: 0, origin, facts, payload: Payload::Memory([].into()) });
         table.insert(Target::Key(key.into()), Change::new(seq, Location::default(), false, stored));
+    }
+
+    fn deletion(seq: u64) -> Change {
+        Change::new(seq, Location::default(), false, None)
     }
 
     #[test]
@@ -87,17 +100,17 @@ mod tests {
             let mut changes = Vec::new();
             for seq in 1..30 {
                 match rng.u8(..10) {
-                    0 => insert(&table, b"other", seq, [None, Some(None)][rng.usize(..2)]),
+                    0 => insert(&table, b"other", seq, [Kind::Deletion, Kind::Put][rng.usize(..2)]),
                     1 => {
-                        changes.push((seq, None));
-                        let change = Change::new(seq, Location::default(), false, None);
+                        changes.push((seq, Kind::Deletion));
                         let until = rng.bool().then(|| b"l"[..].into());
-                        table.insert(Target::Range(b"a"[..].into(), until), change);
+                        table.insert(Target::Range(b"a"[..].into(), until), deletion(seq));
                     }
                     kind => {
-                        let put = [None, Some(Some(seq + 1000)), Some(None)][usize::from(kind).min(4) - 2];
-                        changes.push((seq, put));
-                        insert(&table, b"k", seq, put);
+                        let kinds = [Kind::Deletion, Kind::Copy(seq + 1000), Kind::Put];
+                        let kind = kinds[usize::from(kind).min(4) - 2];
+                        changes.push((seq, kind));
+                        insert(&table, b"k", seq, kind);
                     }
                 }
                 for before in 0..=seq + 1 {
@@ -112,9 +125,9 @@ mod tests {
         let steps = |overwrites: u64| {
             let table = Memtable::default();
             for other in 0..20_000 - overwrites {
-                insert(&table, &other.to_be_bytes(), other + 1, Some(None));
+                insert(&table, &other.to_be_bytes(), other + 1, Kind::Put);
             }
-            (20_000 - overwrites..20_000).for_each(|seq| insert(&table, b"k", seq + 1, Some(None)));
+            (20_000 - overwrites..20_000).for_each(|seq| insert(&table, b"k", seq + 1, Kind::Put));
             let before = comparisons();
             assert_eq!(table.creation(b"k", 20_000), Creation::Older(Some((20_001 - overwrites) * 10)));
             comparisons() - before
