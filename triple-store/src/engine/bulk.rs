@@ -11,6 +11,7 @@
 
 use crate::allocator;
 use crate::engine::core::{Core, Outcome};
+use crate::engine::dead_terms::Epoch;
 use crate::engine::delta::{Delta, LATEST};
 use crate::engine::graphs::{Conditions, GraphChange};
 use crate::engine::view::View;
@@ -40,6 +41,8 @@ pub(crate) struct Batches<'a> {
     /// The number of quads at which a thread moves its quads to the disk.
     most_in_memory: usize,
     gathered: Mutex<Gathered>,
+    /// No term of the quads goes.
+    _terms: Arc<Epoch>,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Core {
     pub(crate) fn batches(&self) -> Batches<'_> {
         let gathered = Gathered { runs: Vec::new(), quads: 0, _hold: Some(self.latest().base.hold()) };
         let most_in_memory = self.batch / parallel::threads();
-        Batches { core: self, most_in_memory, gathered: Mutex::new(gathered) }
+        Batches { core: self, most_in_memory, gathered: Mutex::new(gathered), _terms: self.hold_terms() }
     }
 
     /// Moves quads to the disk, as a run of their own.
@@ -121,7 +124,13 @@ impl Core {
     /// The next archives of terms, with those of the batches.
     fn next_terms(&self, batches: &[Run]) -> Result<Next> {
         let live = self.dictionary.undurable();
-        let mark = |quad: EncodedQuad| quad.terms().into_iter().for_each(|id| live.mark(id));
+        let forgets = planted::has(Bug::ForgetLoaded);
+        let mark = |quad: EncodedQuad| {
+            quad.terms().into_iter().for_each(|id| _ = live.mark(id));
+            if !forgets {
+                self.dictionary.keep(quad.terms());
+            }
+        };
         batches.iter().try_for_each(|batch| batch.for_each(mark))?;
         self.dictionary.next_archives(&live)
     }
@@ -204,9 +213,11 @@ impl Gathered {
 impl Drop for Batches<'_> {
     fn drop(&mut self) {
         let gathered = std::mem::replace(self.gathered.get_mut(), Gathered::none());
-        let is_refused = !gathered.runs.is_empty();
+        let (is_refused, quads) = (!gathered.runs.is_empty(), gathered.quads);
         drop(gathered);
         if is_refused {
+            // Its terms may be in the archive.
+            self.core.count_gone(quads);
             // If the pages can't be deleted now, the next checkpoint deletes them.
             _ = self.core.sweep();
         }
@@ -267,6 +278,8 @@ impl Prepared<'_> {
             core.dictionary.adopt(terms);
         }
         core.clean(*self.manifest)?;
+        core.count_gone(outcome.removed);
+        core.sweep_or_wake(&mut self.manifest);
         Ok(outcome)
     }
 }
@@ -334,4 +347,4 @@ impl Conflicts {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

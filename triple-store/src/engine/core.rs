@@ -10,6 +10,7 @@
 
 use crate::engine::bulk::BULK;
 use crate::engine::commit::{Begun, Commits};
+use crate::engine::dead_terms::DeadTerms;
 use crate::engine::delta::{Delta, LATEST};
 use crate::engine::merge::Merger;
 use crate::engine::options::TripleStoreOptions;
@@ -76,7 +77,7 @@ pub(crate) struct Core {
     pub(crate) journal: Journal,
     /// The last checkpoint. It is locked while the next one is made.
     pub(crate) manifest: Mutex<Manifest>,
-    /// Whether the long terms of loads that failed before the store was opened are deleted.
+    /// Whether the long terms are deleted of loads that failed before the store was opened, and of sweeps.
     pub(crate) is_clean: AtomicBool,
     /// The runs whose chunks are on disk: that of the last checkpoint, and those that readers may still read.
     pub(crate) runs: Mutex<Vec<Weak<Run>>>,
@@ -89,8 +90,9 @@ pub(crate) struct Core {
     /// The number of keys in a block of the run.
     pub(crate) block_keys: usize,
     pub(crate) merger: Merger,
+    pub(crate) dead_terms: DeadTerms,
     /// Whether a thread merges; otherwise writers do.
-    background: bool,
+    pub(crate) background: bool,
     /// The most quads of a load in memory.
     pub(crate) batch: usize,
     /// The bytes of terms in memory at which a load moves them to the disk.
@@ -127,7 +129,7 @@ impl Core {
         let run = Arc::new(run);
         let runs = Mutex::new(vec![Arc::downgrade(&run)]);
         let layers = vec![Layer { delta: Arc::clone(&delta), seq: LATEST }];
-        let view = View { layers, base: run, rewritten: last };
+        let view = View { layers, base: run, rewritten: last, epoch: Arc::default() };
         let mut names = BTreeMap::new();
         if let Some(stored) = journal.view() {
             journal::replay(&stored, manifest.last, |seq, bytes| {
@@ -155,6 +157,7 @@ impl Core {
             journal,
             block_keys: options.run_block,
             merger: Merger::default(),
+            dead_terms: DeadTerms::default(),
             background: options.background,
             batch: options.batch(),
             most_terms: options.most_terms(),

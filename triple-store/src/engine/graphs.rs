@@ -69,7 +69,12 @@ impl Core {
         Copied { from, to }: Copied,
         conditions: &Conditions<'_>,
     ) -> Result<Vec<Run>> {
-        let run = Arc::new(View { layers: Vec::new(), base: Arc::clone(base), rewritten: 0 });
+        let run = Arc::new(View {
+            layers: Vec::new(),
+            base: Arc::clone(base),
+            rewritten: 0,
+            epoch: self.hold_terms(),
+        });
         let (mut runs, mut quads) = (Vec::new(), Vec::new());
         for quad in run.scan(&Pattern { graphs: Graphs::One(from), ..Pattern::ALL })? {
             quads.push(EncodedQuad { graph: to, ..quad? });

@@ -9,18 +9,22 @@ use crate::engine::delta::{Delta, LATEST};
 use crate::engine::view::{Layer, View};
 use crate::error::Result;
 use crate::storage::journal::Manifest;
+use crate::storage::planted::{self, Bug};
 use crate::storage::run::Run;
 use crate::terms::quad::{Change, Seq};
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 impl Core {
     /// Merges everything committed before into a new run. Writers and readers keep working.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         self.journal.check_writable()?;
         let mut manifest = self.manifest.lock();
-        self.checkpoint_under(&mut manifest)
+        self.checkpoint_under(&mut manifest)?;
+        self.sweep_or_wake(&mut manifest);
+        Ok(())
     }
 
     /// The number of quads in the newest delta of a view, and the number at which it is merged.
@@ -36,10 +40,11 @@ impl Core {
     pub(crate) fn checkpoint_if_due(&self) {
         let mut manifest = self.manifest.lock();
         let (recent, bound) = self.recent(&self.latest());
-        if recent >= bound
-            && let Err(error) = self.checkpoint_under(&mut manifest)
-        {
-            self.commits.fail(&error);
+        if recent >= bound {
+            match self.checkpoint_under(&mut manifest) {
+                Ok(()) => self.sweep_or_wake(&mut manifest),
+                Err(error) => self.commits.fail(&error),
+            }
         }
     }
 
@@ -57,6 +62,7 @@ impl Core {
 
         // All readers of a run see all its quads, so every commit in it must be published first.
         self.commits.wait(last)?;
+        self.keep_merged(&frozen);
         let run = self.flatten(&frozen)?;
         let merged = frozen.layers.len();
         drop(frozen);
@@ -70,9 +76,7 @@ impl Core {
 
     /// Deletes what the newest checkpoint replaces and no reader can need. The caller has locked the manifest.
     pub(crate) fn clean(&self, manifest: Manifest) -> Result<()> {
-        if !self.is_clean.swap(true, Ordering::Relaxed) {
-            self.delete_unused_long_terms()?;
-        }
+        self.delete_unused_long_terms()?;
         let mut runs = self.runs.lock();
         runs.push(Arc::downgrade(&self.latest().base));
         runs.retain(|run| run.strong_count() > 0);
@@ -83,9 +87,26 @@ impl Core {
     }
 
     /// Deletes the texts of long terms that are in no archive, because a load failed before the store was opened, or because of
-    /// a compaction.
+    /// a sweep or a compaction.
     pub(crate) fn delete_unused_long_terms(&self) -> Result<()> {
-        self.journal.delete_long_terms_beyond(&self.dictionary.archive())
+        if !self.is_clean.load(Ordering::Relaxed) {
+            let archives = self.dictionary.archives();
+            self.journal.delete_long_terms_beyond(&archives)?;
+            let newest = [self.dictionary.archive(), self.dictionary.durable()];
+            let is_new = |archive: &Arc<_>| newest.iter().any(|newest| Arc::ptr_eq(archive, newest));
+            self.is_clean.store(archives.iter().all(is_new), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// If there is a sweep, the terms of these deltas stay: a view may have quads of them that the next run does not have.
+    fn keep_merged(&self, frozen: &View) {
+        if self.dictionary.sweeps() && !planted::has(Bug::ForgetMerged) {
+            for layer in &frozen.layers {
+                let quads = layer.delta.quads(|_| true).into_iter();
+                self.dictionary.keep(quads.flat_map(|(quad, _)| quad.terms()));
+            }
+        }
     }
 
     fn empty_layer(&self) -> Layer {
@@ -112,18 +133,23 @@ impl Core {
             }
             let (added, removed): (Vec<_>, Vec<_>) =
                 layer.delta.changes().into_iter().partition(|change| change.adds);
+            // Each quad that the delta had and does not add was removed once, or was there before.
+            self.count_gone(layer.delta.entries().saturating_sub(added.len()) as u64);
             let quads = |changes: Vec<Change>| changes.into_iter().map(|change| change.quad).collect();
             run.merged(quads(added), quads(removed), self.block_keys).map(Arc::new)
         })
     }
 }
 
+/// How long a sweep that waits for others is left alone. Unit tests are less patient.
+const BETWEEN_SWEEPS: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
+
 /// The state of the thread that merges in the background.
 ///
 /// | state | the thread | writers |
 /// |---|---|---|
-/// | idle | waits | move on to due when the newest delta reaches its bound |
-/// | due | merges, then moves on to idle | do not change the state; at twice the bound they merge themselves |
+/// | idle | waits. If a sweep of the terms waits, it moves on to due after a second | move on to due when the newest delta reaches its bound, or when many quads are gone |
+/// | due | merges and [sweeps](crate::engine::dead_terms) if it is time for that, then moves on to idle | do not change the state; at twice the bound they merge themselves |
 /// | closing | ends after the current merge | there are none |
 #[derive(Debug, Default)]
 pub(crate) struct Merger {
@@ -152,16 +178,21 @@ impl Merger {
 
     /// Merges whenever it is due, until the store is closed.
     pub(crate) fn run(&self, core: &Core) {
-        while self.wait() == State::Due {
+        while self.wait(core) == State::Due {
             core.checkpoint_if_due();
+            core.sweep_terms(&mut core.manifest.lock());
             self.advance(State::Due, State::Idle);
         }
     }
 
-    fn wait(&self) -> State {
+    fn wait(&self, core: &Core) -> State {
         let mut state = self.state.lock();
         while *state == State::Idle {
-            self.changed.wait(&mut state);
+            if !core.wants_sweep() {
+                self.changed.wait(&mut state);
+            } else if self.changed.wait_for(&mut state, BETWEEN_SWEEPS).timed_out() {
+                *state = State::Due;
+            }
         }
         *state
     }

@@ -5,6 +5,7 @@ pub(crate) mod commit;
 pub(crate) mod compact;
 pub(crate) mod core;
 pub(crate) mod count;
+pub(crate) mod dead_terms;
 pub(crate) mod delta;
 pub(crate) mod graphs;
 pub(crate) mod merge;

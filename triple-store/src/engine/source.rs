@@ -105,7 +105,7 @@ impl Source {
             let pattern = self.engine.pattern(subject, predicate, object, graph_name)?;
             pattern.map(|pattern| self.scan(&pattern)).transpose()
         };
-        QuadIter { engine: Arc::clone(&self.engine), scan: find().map_err(Some) }
+        QuadIter { source: self.clone(), scan: find().map_err(Some) }
     }
 }
 
@@ -154,7 +154,8 @@ impl Core {
 #[derive(Debug)]
 #[must_use = "an iterator does nothing until it is asked for items"]
 pub struct QuadIter {
-    engine: Arc<Engine>,
+    /// The terms of the rows stay as long as the view does.
+    source: Source,
     scan: Result<Option<Scan>, Option<Error>>,
 }
 
@@ -165,7 +166,7 @@ impl Iterator for QuadIter {
         match &mut self.scan {
             Ok(scan) => {
                 let quad = scan.as_mut()?.next()?;
-                Some(quad.and_then(|quad| self.engine.dictionary.resolve_quad(quad)))
+                Some(quad.and_then(|quad| self.source.engine.dictionary.resolve_quad(quad)))
             }
             Err(error) => error.take().map(Err),
         }

@@ -3,6 +3,7 @@
 //! A row is visible if its layer or the run shows it and no layer above hides it. A writer adds only absent quads, so
 //! no two layers show the same quad to one reader.
 
+use crate::engine::dead_terms::Epoch;
 use crate::engine::delta::{Delta, Held};
 use crate::error::Result;
 use crate::storage::instead::Instead;
@@ -30,6 +31,8 @@ pub(crate) struct View {
     pub(crate) base: Arc<Run>,
     /// The last commit that changed the run directly, and not through a delta.
     pub(crate) rewritten: Seq,
+    /// No term goes to which a view of this epoch refers.
+    pub(crate) epoch: Arc<Epoch>,
 }
 
 impl View {

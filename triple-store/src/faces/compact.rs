@@ -33,6 +33,9 @@ impl TripleStore {
     /// Makes a checkpoint, removes the terms that no quad has any more, and returns free space to the file system. It
     /// reads every quad and every term once. Of a store in memory it removes nothing.
     ///
+    /// An open store removes such terms by itself, once many quads are gone: see
+    /// [`checkpoint`](Self::checkpoint).
+    ///
     /// A crash at any moment leaves the store as it was, or compacted.
     ///
     /// # Errors

@@ -129,6 +129,8 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn insert<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
+        // The view holds its epoch, without a write to shared memory.
+        let _terms = self.engine.latest();
         let quad = self.engine.dictionary.intern_quad(nesting::checked(quad.into())?)?;
         Ok(self.engine.commit(vec![Change { quad, adds: true }])?.added == 1)
     }
@@ -153,6 +155,7 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn extend(&self, quads: impl IntoIterator<Item = Quad>) -> Result<u64> {
+        let _terms = self.engine.hold_terms();
         let intern = |quad: Quad| self.engine.dictionary.intern_quad(nesting::checked(quad.as_ref())?);
         self.engine.add_all(quads.into_iter().map(intern).collect::<Result<_>>()?)
     }
@@ -177,6 +180,7 @@ impl TripleStore {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn remove<'a>(&self, quad: impl Into<QuadRef<'a>>) -> Result<bool> {
+        let _terms = self.engine.latest();
         // A term without an id is in no quad, because a term gets its id before its first quad is added.
         let Some(quad) = self.engine.dictionary.lookup_quad(quad.into())? else { return Ok(false) };
         Ok(self.engine.commit(vec![Change { quad, adds: false }])?.removed == 1)
@@ -210,6 +214,7 @@ impl TripleStore {
         object: Option<TermRef<'_>>,
         graph_name: Option<GraphNameRef<'_>>,
     ) -> Result<u64> {
+        let _terms = self.engine.hold_terms();
         let Some(pattern) = self.engine.pattern(subject, predicate, object, graph_name)? else {
             return Ok(0);
         };
@@ -318,6 +323,10 @@ impl TripleStore {
     /// change. O(quads).
     ///
     /// The store makes checkpoints by itself: see [`TripleStoreOptions::checkpoint_after`].
+    ///
+    /// If many quads are gone since it was done last, the terms that no quad has any more are removed after a checkpoint: in the
+    /// background, or without a background thread before this returns. They stay while a snapshot, query or write is there that
+    /// was begun before, and a later checkpoint removes them then.
     ///
     /// # Errors
     ///

@@ -329,6 +329,7 @@ impl TripleStore {
         subjects: impl IntoIterator<Item = NamedOrBlankNodeRef<'a>>,
         run: impl FnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        let _terms = self.engine.hold_terms();
         let intern = |subject: NamedOrBlankNodeRef<'_>| Ok(self.engine.dictionary.intern(subject.into())?.0);
         let subjects = subjects.into_iter().map(intern).collect::<Result<_>>()?;
         Ok(self.exclusive(Some(subjects), run)?.0)
@@ -341,6 +342,7 @@ impl TripleStore {
         run: impl FnOnce(&mut Transaction) -> Result<T, E>,
     ) -> Result<(T, Outcome), E> {
         let engine = &self.engine;
+        let _terms = engine.hold_terms();
         let held = match &subjects {
             Some(subjects) => engine.stripes.lock_many(subjects),
             None => engine.stripes.lock_all(),

@@ -199,6 +199,7 @@ async fn write(shared: &Shared, parts: &Parts, target: Target, body: Body) -> Re
             Target::Graph(graph) => store.snapshot().has_graph(graph.as_ref())?,
             Target::Everything => true,
         };
+        let _terms = store.engine.hold_terms();
         let mut documents = Documents {
             store: &store,
             target: &target,

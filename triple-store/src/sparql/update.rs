@@ -86,6 +86,7 @@ impl TripleStore {
 
     fn run_update(&self, update: &str, options: &UpdateOptions) -> Result<Updated> {
         let update = parse(update, options)?;
+        let _terms = self.engine.hold_terms();
         if let Some(updated) = self.change_graphs(&update, options)? {
             return Ok(updated);
         }

@@ -1,6 +1,6 @@
 //! Terms ↔ numbers: striped interning.
 //!
-//! A term gets its number once and keeps it for the lifetime of the store. Numbers are never reused.
+//! A term gets its number once and keeps it until nothing refers to it. Numbers are never reused.
 //!
 //! Most terms are in the [archive], on disk. The others are in memory: their table from terms to numbers is striped by
 //! the term's hash, so threads that parse in parallel intern in parallel. Looking up the term of a number takes no
@@ -15,6 +15,7 @@ mod hints;
 mod resolve;
 mod restore;
 pub(crate) mod stages;
+pub(crate) mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -35,9 +36,10 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use stripe_lock::Striped;
+use sweep::Sweep;
 
 /// The stripes of the interning table. Interning holds a stripe for less than 1 us, so a few times the number of
 /// cores is enough.
@@ -61,6 +63,9 @@ pub(crate) struct Dictionary {
     filter: ArcSwapOption<Filter>,
     /// The earlier archives that a thread may still read, and the pages that none after it has.
     earlier: Mutex<VecDeque<(Weak<Archive>, Vec<u64>)>>,
+    /// Whether there is a sweep. It is set after the sweep, and cleared before it.
+    sweeps: AtomicBool,
+    sweep: ArcSwapOption<Sweep>,
     /// The number of the next term.
     next: AtomicU64,
     /// The numbers below this one were assigned before the store was opened.
@@ -100,6 +105,8 @@ impl Dictionary {
             claimed: Mutex::default(),
             filter: ArcSwapOption::empty(),
             earlier: Mutex::default(),
+            sweeps: AtomicBool::new(false),
+            sweep: ArcSwapOption::empty(),
             next: AtomicU64::new(next),
             floor: AtomicU64::new(next),
         }
@@ -175,8 +182,8 @@ impl Dictionary {
     pub(crate) fn knows(&self, id: TermId) -> Result<bool> {
         match id.dictionary_index() {
             Some(number) => match self.recent.get(number) {
-                Some(entry) => Ok(id.kind() == Some(entry.kind)),
-                None => self.archive.load().has(id),
+                Some(entry) if !entry.archived.load(Ordering::Acquire) => Ok(id.kind() == Some(entry.kind)),
+                _ => self.archive.load().has(id),
             },
             None => Ok(id.is_default_graph() || inlined_literal(id).is_some()),
         }
@@ -226,7 +233,11 @@ impl Dictionary {
             }
             return Ok(
                 match stripe.entry(hash, |found| self.is(*found, hash, probe, bytes), |(hash, _)| *hash) {
-                    Slot::Occupied(slot) => slot.get().1,
+                    Slot::Occupied(slot) => {
+                        let id = slot.get().1;
+                        self.found_in_memory(id);
+                        id
+                    }
                     Slot::Vacant(slot) => {
                         let number = self.next.fetch_add(1, Ordering::AcqRel);
                         let id = TermId::new(kind, number);
@@ -251,31 +262,41 @@ impl Dictionary {
     /// The id of a term, or the archive that does not have it. It was not in memory before that either.
     fn search(&self, kind: Kind, bytes: &[u8], hash: u64) -> Result<Result<TermId, Guard<Arc<Archive>>>> {
         let probe = TermId::new(kind, 0);
-        let stripe = self.numbers.get(&hash).read();
-        if let Some((_, id)) = stripe.find(hash, |found| self.is(*found, hash, probe, bytes)) {
-            return Ok(Ok(*id));
+        loop {
+            let stripe = self.numbers.get(&hash).read();
+            if let Some((_, id)) = stripe.find(hash, |found| self.is(*found, hash, probe, bytes)) {
+                self.found_in_memory(*id);
+                return Ok(Ok(*id));
+            }
+            drop(stripe);
+            let archive = self.archive.load();
+            match self.search_in(&archive, kind, bytes, hash)? {
+                Some(id) if self.found_in(&archive, id) => return Ok(Ok(id)),
+                Some(_) => {}
+                None => return Ok(Err(archive)),
+            }
         }
-        drop(stripe);
-        let archive = self.archive.load();
+    }
+
+    /// The id of a term that an archive has. The archive was loaded just before.
+    fn search_in(&self, archive: &Archive, kind: Kind, bytes: &[u8], hash: u64) -> Result<Option<TermId>> {
         if archive.len() == 0 {
-            return Ok(Err(archive));
+            return Ok(None);
         }
         let archived = archive.hash(kind, bytes);
         let hashes = Hashes(hash, archived);
         if let Some(id) = archive.hints.get(kind, hashes) {
-            return Ok(Ok(id));
+            return Ok(Some(id));
         }
         // The filter is loaded after the archive, so it has the terms of the archive.
         if self.filter.load().as_ref().is_some_and(|filter| !filter.may_have(indexed(archived))) {
-            return Ok(Err(archive));
+            return Ok(None);
         }
-        Ok(match archive.find(kind, bytes, archived)? {
-            Some(id) => {
-                archive.hints.put(hashes, id);
-                Ok(id)
-            }
-            None => Err(archive),
-        })
+        let found = archive.find(kind, bytes, archived)?;
+        if let Some(id) = found {
+            archive.hints.put(hashes, id);
+        }
+        Ok(found)
     }
 
     fn hash(&self, id: TermId, bytes: &[u8]) -> u64 {

@@ -303,15 +303,16 @@ impl Journal {
         Ok(vde.flush()?)
     }
 
-    /// Deletes the long terms that an archive does not have.
-    pub(crate) fn delete_long_terms_beyond(&self, terms: &Archive) -> Result<()> {
+    /// Deletes the long terms that no archive has.
+    pub(crate) fn delete_long_terms_beyond(&self, archives: &[Arc<Archive>]) -> Result<()> {
         let Some(vde) = self.vde() else { return Ok(()) };
         let mut unused = Vec::new();
         for entry in vde.list([LONG]) {
             let key = entry?.into_key();
             let number = key.get(1..).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
             // If the block can't be read, the term may be in it.
-            if number.is_none_or(|number| !terms.has_number(number).unwrap_or(true)) {
+            let has = |number| archives.iter().any(|terms| terms.has_number(number).unwrap_or(true));
+            if number.is_none_or(|number| !has(number)) {
                 unused.push(key);
             }
         }

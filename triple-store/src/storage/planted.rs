@@ -26,6 +26,20 @@ pub(crate) enum Bug {
     TrustCopies,
     /// A transaction does not notice that a bulk change came after its reads.
     ForgetRewrite,
+    /// A sweep does not wait for the operations that began before it.
+    SweepAtOnce,
+    /// A sweep does not record the terms that are found during it.
+    ForgetFound,
+    /// A term that was found stays, although a sweep may have ended since.
+    TrustFound,
+    /// A sweep does not record the quads of a delta that a checkpoint merges during it.
+    ForgetMerged,
+    /// A sweep does not record the quads of a bulk change that is published during it.
+    ForgetLoaded,
+    /// A sweep does not record the terms of the commits after the last checkpoint.
+    ForgetCommits,
+    /// A sweep does not record the parts of the terms in memory.
+    ForgetParts,
 }
 
 #[cfg(not(test))]

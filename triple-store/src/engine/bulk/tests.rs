@@ -1,6 +1,6 @@
 //! Tests of bulk changes. In unit tests, 256 quads are very many.
 
-mod spilling;
+pub(crate) mod spilling;
 
 use super::*;
 use crate::terms::pattern::Graphs;
@@ -22,7 +22,7 @@ fn encoded(core: &Core, numbers: impl Iterator<Item = u64>) -> Vec<EncodedQuad> 
     numbers.map(|number| core.dictionary.intern_quad(quad(number).as_ref()).unwrap()).collect()
 }
 
-fn contents(store: &TripleStore) -> BTreeSet<String> {
+pub(crate) fn contents(store: &TripleStore) -> BTreeSet<String> {
     store.snapshot().iter().map(|quad| quad.unwrap().to_string()).collect()
 }
 

@@ -128,9 +128,9 @@ impl Archive {
             for Found { id, bytes } in block.terms().rev().filter(|found| live.has(found.id)) {
                 match bytes {
                     Some(place) => {
-                        stored_term::parts(id, block.bytes(place)).for_each(|part| live.mark(part));
+                        stored_term::parts(id, block.bytes(place)).for_each(|part| _ = live.mark(part));
                     }
-                    None => stored_term::parts(id, &self.long(id)?).for_each(|part| live.mark(part)),
+                    None => stored_term::parts(id, &self.long(id)?).for_each(|part| _ = live.mark(part)),
                 }
             }
         }

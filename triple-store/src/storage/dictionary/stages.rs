@@ -10,6 +10,7 @@
 //! |---|---|
 //! | the terms take too much memory during a load: [`spill`](Dictionary::spill) | every recent term to spilled |
 //! | a checkpoint: [`next_archives`](Dictionary::next_archives), the manifest, [`adopt`](Dictionary::adopt) | the recent and spilled terms that a durable record contains, or a quad of the bulk change that is published, and their parts, to durable |
+//! | a [sweep](super::sweep) | the terms to which nothing refers are gone, and the spilled ones that stay are durable |
 //! | the store is opened | terms that are not durable are gone, but for those in records |
 //!
 //! Only the thread with the lock of the manifest moves terms. The durable archive is the archive itself, unless there are
@@ -160,7 +161,7 @@ impl Dictionary {
                 live.mark(*id);
             }
             if live.has(*id) {
-                parts(*id, &entry.bytes).for_each(|part| live.mark(part));
+                parts(*id, &entry.bytes).for_each(|part| _ = live.mark(part));
             }
         }
         recent.retain(|id| live.has(*id));

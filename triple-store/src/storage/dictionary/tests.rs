@@ -260,14 +260,56 @@ fn a_spilled_term_is_durable_once_a_record_or_a_quad_has_it() {
     check(&|n| n % 7 == 0);
     // Quads have the texts and not the datatypes.
     let used = dictionary.undurable();
-    ids.iter().step_by(5).flatten().for_each(|id| used.mark(*id));
+    ids.iter().step_by(5).flatten().for_each(|id| _ = used.mark(*id));
     dictionary.adopt(dictionary.next_archives(&used).unwrap());
     check(&|n| n % 7 == 0 || n % 5 == 0);
     let used = dictionary.undurable();
-    ids.iter().flatten().for_each(|id| used.mark(*id));
+    ids.iter().flatten().for_each(|id| _ = used.mark(*id));
     dictionary.adopt(dictionary.next_archives(&used).unwrap());
     check(&|_| true);
     assert!(Arc::ptr_eq(&dictionary.durable(), &dictionary.archive()));
+}
+
+/// Terms that are looked up after the next archive is made, and the others.
+#[test]
+fn a_sweep_keeps_what_is_collected_before_and_found_since_with_its_parts() {
+    let dictionary = stored();
+    let text = |n: u64| -> Term {
+        let datatype = NamedNode::new_unchecked(format!("urn:type{}", n / 2));
+        Literal::new_typed_literal(format!("{n}{}", "long ".repeat((n % 2 * 1000) as usize)), datatype).into()
+    };
+    let ids: Vec<_> = (0..640).map(|n| dictionary.intern(text(n).as_ref()).unwrap()).collect();
+    for number in 0..dictionary.next() {
+        dictionary.mark_persisted(TermId::new(Kind::Literal, number));
+    }
+    archive(&dictionary);
+    assert_eq!((dictionary.len(), dictionary.recent()), (960, Vec::new()));
+    let lookup = |n: u64| dictionary.lookup(text(n).as_ref()).unwrap();
+    let (is_kept, is_found) = (|n: u64| n.is_multiple_of(50), |n: u64| n % 50 == 7);
+    dictionary.begin_sweep();
+    dictionary.keep((0..640).filter(|n| is_kept(*n)).map(|n| ids[n as usize]));
+    let next = dictionary.swept().unwrap().unwrap();
+    assert_eq!(next.len(), 26, "the texts and their datatypes");
+    for n in (0..640).filter(|n| is_found(*n)) {
+        assert_eq!(lookup(n), Some(ids[n as usize]));
+    }
+    let refused = dictionary.adopt_swept(next.clone(), |_| Err(Error::Corrupt("as if".into())));
+    assert!(refused.is_err());
+    assert_eq!((dictionary.len(), dictionary.archive().len()), (960, 960), "nothing has changed");
+    let stays = |n: u64| is_kept(n) || is_found(n);
+    for n in (0..640).filter(|n| is_found(*n)) {
+        assert_eq!(lookup(n), Some(ids[n as usize]));
+    }
+    // What was found before the failure is in the list no more.
+    let next = dictionary.swept().unwrap().unwrap();
+    assert!(dictionary.adopt_swept(next, |_| Ok(())).unwrap());
+    dictionary.end_sweep();
+    assert_eq!((dictionary.len(), dictionary.archive().len()), (52, 52));
+    for (n, id) in (0..640).zip(&ids) {
+        assert_eq!(lookup(n), stays(n).then_some(*id));
+        assert_eq!(dictionary.resolve(*id).ok(), stays(n).then(|| text(n)));
+        assert_eq!(dictionary.intern(text(n).as_ref()).unwrap() == *id, stays(n), "no number is used again");
+    }
 }
 
 /// Of terms whose hashes are often equal, the number of those that are found under another id, or under one although they
@@ -314,7 +356,7 @@ fn a_term_that_was_found_is_found_again_without_a_read_until_it_is_gone() {
     let live = Live::new(0..dictionary.next());
     (0..dictionary.next())
         .filter(|n| *n != found.payload())
-        .for_each(|n| live.mark(TermId::new(Kind::NamedNode, n)));
+        .for_each(|n| _ = live.mark(TermId::new(Kind::NamedNode, n)));
     let (whole, less) = (dictionary.archive(), dictionary.archive().without(&live).unwrap());
     for number in whole.numbers() {
         vde.delete(page_key(number)).unwrap();

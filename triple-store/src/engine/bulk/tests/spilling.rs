@@ -6,10 +6,10 @@ use oxrdf::{Term, Triple};
 use std::io::ErrorKind;
 use vde_store::testing::Fault;
 
-type Quads = BTreeSet<String>;
+pub(crate) type Quads = BTreeSet<String>;
 
 /// A quad of terms that no other number has. The object has parts that are in no quad, and every seventh is long.
-fn own(number: u64) -> Quad {
+pub(crate) fn own(number: u64) -> Quad {
     let node = |name: &str| NamedNode::new_unchecked(format!("urn:{name}{number}"));
     let text = if number.is_multiple_of(7) { "a long text ".repeat(500) } else { "text".into() };
     let text = Literal::new_typed_literal(text, node("type"));
@@ -22,7 +22,7 @@ fn own(number: u64) -> Quad {
 }
 
 /// The quad with this number of a writer: it has two terms of the load.
-fn used(number: u64) -> Quad {
+pub(crate) fn used(number: u64) -> Quad {
     Quad { predicate: NamedNode::new_unchecked("urn:used"), ..own(number) }
 }
 
@@ -41,7 +41,7 @@ fn add(store: &TripleStore, batches: &Batches<'_>, numbers: std::ops::Range<u64>
 
 /// A load that is refused, and one that may be, beside writers of single quads and checkpoints. `next` gets the quads that are
 /// there after the next step. Returns the quads that are there at the end.
-fn run(store: &TripleStore, publishes: bool, mut next: impl FnMut(&Quads)) -> Result<Quads, Error> {
+fn run(store: &TripleStore, publishes: bool, next: &mut dyn FnMut(&Quads)) -> Result<Quads, Error> {
     let mut quads = Quads::new();
     let mut insert = |quads: &mut Quads, quad: Quad| {
         quads.insert(quad.to_string());
@@ -79,13 +79,13 @@ fn run(store: &TripleStore, publishes: bool, mut next: impl FnMut(&Quads)) -> Re
     Ok(quads)
 }
 
-fn open_in(vde: &Vde) -> Result<TripleStore, Error> {
+pub(crate) fn open_in(vde: &Vde) -> Result<TripleStore, Error> {
     let options = TripleStoreOptions::new().background(false).stripes(4).cache(0);
     options.durability(Durability::Sync).open_in(vde)
 }
 
 /// What is wrong with a store that should have these quads.
-fn problems(store: &TripleStore, quads: &Quads) -> Vec<String> {
+pub(crate) fn problems(store: &TripleStore, quads: &Quads) -> Vec<String> {
     let mut problems = store.verify().unwrap().problems;
     if contents(store) != *quads {
         problems.push("it has other quads".into());
@@ -98,7 +98,7 @@ fn wrong_after_reopening(publishes: bool) -> Vec<String> {
     let vde = Vde::in_memory().unwrap();
     let quads = {
         let store = open_in(&vde).unwrap();
-        let quads = run(&store, publishes, |_| {}).unwrap();
+        let quads = run(&store, publishes, &mut |_| {}).unwrap();
         assert!(store.engine.dictionary.archive().len() > store.engine.dictionary.durable().len());
         assert_eq!(problems(&store, &quads), [""; 0]);
         quads
@@ -150,44 +150,58 @@ fn open_on(disk: &SimDisk) -> Result<TripleStore, Error> {
     open_in(&VdeOptions::new().background(false).segment_size(1 << 18).open_device(disk.device())?)
 }
 
+/// A history of one store. It passes the quads that are there after each step to a function before it makes the step. Returns
+/// those at the end.
+type History = fn(&TripleStore, &mut dyn FnMut(&Quads)) -> Result<Quads, Error>;
+
+fn published(store: &TripleStore, next: &mut dyn FnMut(&Quads)) -> Result<Quads, Error> {
+    run(store, true, next)
+}
+
+fn refused(store: &TripleStore, next: &mut dyn FnMut(&Quads)) -> Result<Quads, Error> {
+    run(store, false, next)
+}
+
 /// The power fails before each operation of the disk.
+pub(crate) fn check_power_failures(history: History) {
+    let disk = SimDisk::new();
+    let store = open_on(&disk).unwrap();
+    let states = Arc::new(Mutex::new(vec![Quads::new(); 2]));
+    let wrong = Arc::new(Mutex::new(Vec::new()));
+    disk.before_each_operation({
+        let (states, wrong) = (Arc::clone(&states), Arc::clone(&wrong));
+        move |cut| {
+            let found = open_on(&cut.image(cut.number()))
+                .and_then(|store| Ok((contents(&store), store.verify()?.problems)));
+            let (quads, problems) = match found {
+                Ok(found) => found,
+                Err(error) => return wrong.lock().push((cut.number(), vec![error.to_string()])),
+            };
+            if !states.lock().contains(&quads) || !problems.is_empty() {
+                wrong.lock().push((cut.number(), problems));
+            }
+        }
+    });
+    let quads = history(&store, &mut |quads| {
+        let mut states = states.lock();
+        states.remove(0);
+        states.push(quads.clone());
+    });
+    assert_eq!(*wrong.lock(), []);
+    assert_eq!(contents(&open_on(&disk.crash(1)).unwrap()), quads.unwrap());
+}
+
 #[test]
 fn a_power_failure_leaves_no_quad_without_its_terms() {
-    for publishes in [false, true] {
-        let disk = SimDisk::new();
-        let store = open_on(&disk).unwrap();
-        let states = Arc::new(Mutex::new(vec![Quads::new(); 2]));
-        let wrong = Arc::new(Mutex::new(Vec::new()));
-        disk.before_each_operation({
-            let (states, wrong) = (Arc::clone(&states), Arc::clone(&wrong));
-            move |cut| {
-                let found = open_on(&cut.image(cut.number()))
-                    .and_then(|store| Ok((contents(&store), store.verify()?.problems)));
-                let (quads, problems) = match found {
-                    Ok(found) => found,
-                    Err(error) => return wrong.lock().push((cut.number(), vec![error.to_string()])),
-                };
-                if !states.lock().contains(&quads) || !problems.is_empty() {
-                    wrong.lock().push((cut.number(), problems));
-                }
-            }
-        });
-        let quads = run(&store, publishes, |quads| {
-            let mut states = states.lock();
-            states.remove(0);
-            states.push(quads.clone());
-        });
-        assert_eq!(*wrong.lock(), []);
-        assert_eq!(contents(&open_on(&disk.crash(1)).unwrap()), quads.unwrap());
-    }
+    check_power_failures(refused);
+    check_power_failures(published);
 }
 
 /// Any operation of the disk fails, once or for good. What was acknowledged is there when the store is opened again.
-#[test]
-fn a_disk_that_fails_leaves_no_quad_without_its_terms() {
+pub(crate) fn check_failing_disk(history: History) {
     let operations = {
         let disk = SimDisk::new();
-        run(&open_on(&disk).unwrap(), true, |_| {}).unwrap();
+        history(&open_on(&disk).unwrap(), &mut |_| {}).unwrap();
         disk.operations()
     };
     for at in 0..operations {
@@ -196,7 +210,7 @@ fn a_disk_that_fails_leaves_no_quad_without_its_terms() {
         disk.fail(Fault { at, error: ErrorKind::StorageFull, forever });
         let Ok(store) = open_on(&disk) else { continue };
         let mut states = vec![Quads::new(); 2];
-        let done = run(&store, true, |quads| {
+        let done = history(&store, &mut |quads| {
             states.remove(0);
             states.push(quads.clone());
         });
@@ -209,4 +223,9 @@ fn a_disk_that_fails_leaves_no_quad_without_its_terms() {
         assert!(states.contains(&contents(&store)), "operation {at}");
         assert_eq!(store.verify().unwrap().problems, [""; 0], "operation {at}");
     }
+}
+
+#[test]
+fn a_disk_that_fails_leaves_no_quad_without_its_terms() {
+    check_failing_disk(published);
 }
