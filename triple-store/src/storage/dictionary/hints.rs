@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn id(n: u64) -> TermId {
-        TermId::new([Kind::NamedNode, Kind::Literal][n as usize % 2], u32::MAX as u64 - n)
+        TermId::new([Kind::NamedNode, Kind::Literal][n as usize % 2], u64::from(u32::MAX) - n)
     }
 
     #[test]
