@@ -31,7 +31,7 @@ impl Core {
                 lost_quads += 1;
                 lost(format!("the quad {}", remains.readable_terms(quad)));
             }
-            if quads.len() < self.batch { Ok(()) } else { batches.add(&mut quads) }
+            batches.make_room(&mut quads)
         };
         let mut add_old = |quad| if remains.recent.contains_key(&quad) { Ok(()) } else { add(quad) };
         run.triples.for_each_of_whole_order(&mut add_old)?;
