@@ -12,6 +12,9 @@ const MOST_IN_BLOCK: usize = 1 << 14;
 /// The bytes of terms that a load may always have in memory. Unit tests spill more often.
 const LEAST_TERMS: u64 = if cfg!(test) { 1 << 12 } else { 1 << 21 };
 
+/// The bytes of the cache, unless the caller says otherwise. `--cfg triple_store_small_cache` runs the tests with a small one.
+const CACHE: usize = if cfg!(triple_store_small_cache) { 1 << 20 } else { 256 << 20 };
+
 /// About how many bytes of memory a recent quad takes.
 pub(crate) const RECENT_BYTES: usize = 115;
 
@@ -51,7 +54,7 @@ impl Default for TripleStoreOptions {
             durability: Durability::Sync,
             checkpoint_after: 1 << 20,
             run_block: 16,
-            cache: 256 << 20,
+            cache: CACHE,
             background: true,
             read_only: false,
         }
