@@ -96,6 +96,7 @@ impl Document<'_> {
         let failed = &AtomicBool::new(false);
         thread::scope(|scope| {
             let work = |receive: Arc<Mutex<Receiver<Block>>>| {
+                parallel::lower_priority();
                 let mut encoded = Vec::new();
                 // Blocks are sent in order, so the first error of the document is in a block that a thread has taken.
                 while !failed.load(Ordering::Relaxed)

@@ -242,7 +242,15 @@ pub(crate) fn sort<K: Ord + Send>(keys: &mut [K]) {
             sort_with(threads - threads / 2, right);
         });
     }
-    sort_with(parallel::threads(), keys);
+    if keys.len() < PARALLEL {
+        return keys.sort_unstable();
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            parallel::lower_priority();
+            sort_with(parallel::threads(), keys);
+        });
+    });
 }
 
 #[cfg(test)]
