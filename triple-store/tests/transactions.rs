@@ -2,11 +2,13 @@
 
 use oxrdf::{GraphName, Literal, NamedNode, Quad, Term};
 use std::cell::Cell;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
+use std::time::Duration;
 use triple_store::{
-    Durability, Error, Isolation, QueryResults, Transaction, TripleStore, TripleStoreOptions,
+    Durability, Error, Isolation, QueryResults, Transaction, TripleStore, TripleStoreOptions, UpdateOptions,
 };
 
 fn node(name: impl std::fmt::Display) -> NamedNode {
@@ -287,4 +289,68 @@ fn a_quad_that_is_added_and_removed_repeatedly_is_counted_and_merged_away() {
     }
     assert!(store.is_empty() && held.is_empty());
     assert_eq!(store.verify().unwrap().problems, Vec::<String>::new());
+}
+
+/// A store of which [`SLOW`] reads many patterns.
+fn with_many_subjects() -> TripleStore {
+    let store = TripleStore::in_memory();
+    let quad =
+        |n: u64, predicate| Quad::new(node(n), node(predicate), Literal::from(1), GraphName::DefaultGraph);
+    let quads: Vec<_> = (0..SUBJECTS).flat_map(|n| [quad(n, "p"), quad(n, "q")]).collect();
+    store.extend(quads).unwrap();
+    store
+}
+
+const SUBJECTS: u64 = 5000;
+
+const SLOW: &str =
+    "INSERT { ?s <urn:r> ?x } WHERE { ?s <urn:p> ?o . ?s <urn:q> ?q . BIND(<urn:f>(?o) AS ?x) }";
+
+/// Runs [`SLOW`], and `beside` on another thread once the first row is evaluated. The update goes on when that has ended. Returns how
+/// many rows were evaluated.
+fn slow_beside(store: &TripleStore, beside: impl FnOnce() + Send) -> u64 {
+    let (rows, started, ended) = (Arc::new(AtomicU64::new(0)), channel(), channel());
+    let (count, start) = (Arc::clone(&rows), started.0);
+    let end = Mutex::new(ended.1);
+    let options = UpdateOptions::new().function(node("f"), move |_| {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            start.send(()).unwrap();
+            end.lock()
+                .unwrap()
+                .recv_timeout(Duration::from_mins(1))
+                .expect("the other writer waits for the update");
+        }
+        Some(Literal::from(2).into())
+    });
+    thread::scope(|scope| {
+        let (started, ended) = (started.1, ended.0);
+        scope.spawn(move || {
+            started.recv().unwrap();
+            beside();
+            ended.send(()).unwrap();
+        });
+        store.update_with(SLOW, &options).unwrap();
+    });
+    rows.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_slow_update_of_any_subject_neither_waits_for_an_unrelated_insert_nor_makes_it_wait() {
+    let store = with_many_subjects();
+    let rows =
+        slow_beside(&store, || store.update("INSERT DATA { <urn:1> <urn:other> 1 }").map(drop).unwrap());
+    assert_eq!(rows, SUBJECTS, "it was evaluated once");
+    assert_eq!(store.len(), 3 * SUBJECTS + 1);
+}
+
+#[test]
+fn a_slow_update_sees_what_was_inserted_meanwhile() {
+    let store = with_many_subjects();
+    let insert = "INSERT DATA { <urn:new> <urn:p> 1 ; <urn:q> 1 }";
+    let rows = slow_beside(&store, || store.update(insert).map(drop).unwrap());
+    assert_eq!(rows, 2 * SUBJECTS + 1, "it was evaluated again");
+    assert_eq!(
+        store.quads_for_pattern(None, Some(node("r").as_ref()), None, None).count() as u64,
+        SUBJECTS + 1
+    );
 }

@@ -7,6 +7,7 @@ use crate::terms::pattern::{Graphs, Pattern};
 use crate::terms::quad::EncodedQuad;
 use oxrdf::{GraphNameRef, NamedNodeRef, NamedOrBlankNodeRef, Quad, QuadRef, TermRef};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A view to read, and the record of what was read.
@@ -22,20 +23,31 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) enum Reads {
     These(Vec<Pattern>),
-    /// Too many patterns to record: it may have read anything.
+    /// There were too many to record, so these have any subject and object.
+    Widened(HashSet<Pattern>),
+    /// There were too many of these as well: it may have read anything.
     Anything,
     /// Nothing is recorded. Only these subjects may be read, because only their stripes are held.
     Within(Vec<u64>),
 }
 
-/// The most patterns that a transaction records. With more, it counts as having read everything.
+/// The most patterns that a transaction records. With more, they are widened.
 const MOST_PATTERNS: usize = 4096;
 
 impl Reads {
     fn note(&mut self, pattern: Pattern) -> Result<()> {
         match self {
             Self::These(patterns) if patterns.len() < MOST_PATTERNS => patterns.push(pattern),
-            Self::These(_) => *self = Self::Anything,
+            Self::These(patterns) => {
+                let widened = patterns.drain(..).chain([pattern]).map(Pattern::widened);
+                *self = Self::Widened(widened.collect());
+            }
+            Self::Widened(patterns) => {
+                patterns.insert(pattern.widened());
+                if patterns.len() > MOST_PATTERNS {
+                    *self = Self::Anything;
+                }
+            }
             Self::Anything => {}
             Self::Within(subjects) => {
                 if !pattern.subject.is_some_and(|subject| subjects.contains(&subject.0)) {

@@ -280,18 +280,27 @@ impl TripleStore {
     pub fn transaction_with<T, E: From<Error>>(
         &self,
         isolation: Isolation,
-        mut run: impl FnMut(&mut Transaction) -> Result<T, E>,
+        run: impl FnMut(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        Ok(self.optimistic(isolation, run)?.0)
+    }
+
+    /// Runs a transaction on a snapshot, and exclusively after a few conflicts.
+    pub(crate) fn optimistic<T, E: From<Error>>(
+        &self,
+        isolation: Isolation,
+        mut run: impl FnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<(T, Outcome), E> {
         for _ in 0..ATTEMPTS {
             let (view, _) = self.engine.snapshot();
             let begun = view.clone();
             let mut transaction = Transaction::new(&self.engine, view, Some(Reads::These(Vec::new())));
             let result = run(&mut transaction)?;
-            if self.engine.commit_if_unchanged(transaction, &begun, isolation)?.is_some() {
-                return Ok(result);
+            if let Some(outcome) = self.engine.commit_if_unchanged(transaction, &begun, isolation)? {
+                return Ok((result, outcome));
             }
         }
-        Ok(self.exclusive(None, run)?.0)
+        self.exclusive(None, run)
     }
 
     /// Runs a transaction while it holds the stripes of these subjects, so it never has to run again: it reads their
@@ -374,6 +383,9 @@ impl Core {
         let relied_on = match (isolation, reads.as_ref().map(|reads| reads.lock())) {
             (Isolation::Serializable, Some(reads)) => match &*reads {
                 Reads::These(patterns) => patterns.iter().copied().chain(written.map(Pattern::one)).collect(),
+                Reads::Widened(patterns) => {
+                    patterns.iter().copied().chain(written.map(Pattern::one)).collect()
+                }
                 Reads::Anything | Reads::Within(_) => vec![Pattern::ALL],
             },
             _ => written.map(Pattern::one).collect::<Vec<_>>(),

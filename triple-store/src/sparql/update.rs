@@ -18,7 +18,7 @@ use crate::documents::blank::Scope;
 use crate::documents::nesting;
 use crate::error::{Error, Result};
 use crate::faces::store::{TripleStore, Updated};
-use crate::faces::transaction::Transaction;
+use crate::faces::transaction::{Isolation, Transaction};
 use crate::terms::pattern::{Graphs, Pattern};
 use crate::terms::quad::EncodedQuad;
 use crate::terms::term::TermId;
@@ -37,7 +37,8 @@ impl TripleStore {
     /// or none does.
     ///
     /// If the text names every subject that the update reads or writes, the update holds only the stripes of these
-    /// subjects, from before it reads until it is logged. Otherwise it holds all stripes.
+    /// subjects, from before it reads until it is logged. Otherwise it is evaluated on a snapshot, beside other writers, and
+    /// evaluated again if one of them changed what it had read. After four times, it holds all stripes while it is evaluated.
     ///
     /// A single `CLEAR`, `DROP`, `COPY`, `MOVE`, `ADD` or `DELETE` of everything that matches one triple pattern holds the
     /// stripes only to publish, and takes a bounded amount of memory, if it concerns more than 65,536 quads. So it may be used
@@ -97,11 +98,13 @@ impl TripleStore {
             subjects.iter().map(intern).collect::<Result<_>>()
         });
         let subjects = subjects.transpose()?;
-        let run = |transaction: &mut Transaction| transaction.run(&update, options, &documents);
-        let ((), outcome) = match self.exclusive(subjects, run) {
+        let started = Instant::now();
+        let run = |transaction: &mut Transaction| transaction.run(&update, options, &documents, started);
+        let exclusive = subjects.map(|subjects| self.exclusive(Some(subjects), run));
+        let ((), outcome) = match exclusive {
             // The evaluator read a subject that the text of the update does not name.
-            Err(Error::OutsideTransaction) => self.exclusive(None, run),
-            result => result,
+            None | Some(Err(Error::OutsideTransaction)) => self.optimistic(Isolation::Serializable, run),
+            Some(result) => result,
         }?;
         Ok(Updated { added: outcome.added, removed: outcome.removed })
     }
@@ -128,11 +131,18 @@ impl Transaction {
     /// ```
     pub fn update(&mut self, update: &str) -> Result<()> {
         let options = UpdateOptions::new();
-        Room::of(update)?.run(|| self.run(&parse(update, &options)?, &options, &[]))
+        let started = Instant::now();
+        Room::of(update)?.run(|| self.run(&parse(update, &options)?, &options, &[], started))
     }
 
     /// Runs an update with the fetched documents of its `LOAD`s.
-    fn run(&mut self, update: &Update, options: &UpdateOptions, documents: &[Loaded]) -> Result<()> {
+    fn run(
+        &mut self,
+        update: &Update,
+        options: &UpdateOptions,
+        documents: &[Loaded],
+        started: Instant,
+    ) -> Result<()> {
         let mut documents = documents.iter();
         for operation in &update.operations {
             if options.query.is_cancelled() {
@@ -149,7 +159,7 @@ impl Transaction {
                     self.check_size(options)?;
                 }
             } else {
-                self.operation(operation, update, options)?;
+                self.operation(operation, update, options, started)?;
             }
         }
         Ok(())
@@ -160,6 +170,7 @@ impl Transaction {
         operation: &GraphUpdateOperation,
         update: &Update,
         options: &UpdateOptions,
+        started: Instant,
     ) -> Result<()> {
         match operation {
             GraphUpdateOperation::InsertData { data } => {
@@ -186,7 +197,6 @@ impl Transaction {
                 self.check_source(pattern)?;
             }
             GraphUpdateOperation::DeleteInsert { delete, insert, using, pattern } => {
-                let started = Instant::now();
                 let mut pattern = GraphPattern::clone(pattern);
                 Services::new(&options.query, &self.source, using.clone(), started).answer(&mut pattern)?;
                 let mut rules = Rules::of(&mut pattern, &options.query.custom);

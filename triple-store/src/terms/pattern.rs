@@ -4,7 +4,7 @@ use crate::terms::quad::{EncodedQuad, Key};
 use crate::terms::term::TermId;
 
 /// The graphs that a pattern matches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Graphs {
     All,
     /// Every graph except the default graph, as for `GRAPH ?g`.
@@ -13,7 +13,7 @@ pub(crate) enum Graphs {
 }
 
 /// A quad pattern of ids.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Pattern {
     pub(crate) subject: Option<TermId>,
     pub(crate) predicate: Option<TermId>,
@@ -32,6 +32,11 @@ impl Pattern {
             object: Some(quad.object),
             graphs: Graphs::One(quad.graph),
         }
+    }
+
+    /// The pattern with any subject and object.
+    pub(crate) const fn widened(self) -> Self {
+        Self { subject: None, object: None, ..self }
     }
 
     pub(crate) fn matches(&self, quad: EncodedQuad) -> bool {

@@ -144,7 +144,8 @@ impl UpdateOptions {
         self
     }
 
-    /// Lets the update call a function by this name: see [`QueryOptions::function`].
+    /// Lets the update call a function by this name: see [`QueryOptions::function`]. The update may be evaluated
+    /// [several times](crate::TripleStore::update).
     ///
     /// # Examples
     ///
@@ -182,8 +183,8 @@ impl UpdateOptions {
     }
 
     /// Lets `LOAD` and `SERVICE` send requests to other servers through this client. Documents are fetched before the
-    /// transaction begins. A `SERVICE` is queried in the transaction, while no other writer can change what the update
-    /// reads.
+    /// transaction begins. A `SERVICE` is queried in the transaction, and again if the update is evaluated again because
+    /// another writer changed what it had read.
     ///
     /// # Examples
     ///
