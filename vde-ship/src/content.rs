@@ -56,7 +56,7 @@ pub(crate) struct Pace {
 
 /// How long it works before a rest: far less than the time slice of a thread.
 const WORK: Duration = Duration::from_micros(300);
-/// After so many keys it looks at the time.
+/// The number of keys between two looks at the clock.
 const KEYS_BEFORE_A_LOOK: usize = 16;
 
 impl Pace {
