@@ -126,7 +126,7 @@ impl Core {
         let live = self.dictionary.undurable();
         let forgets = planted::has(Bug::ForgetLoaded);
         let mark = |quad: EncodedQuad| {
-            quad.terms().into_iter().for_each(|id| _ = live.mark(id));
+            quad.terms().into_iter().for_each(|id| live.mark(id));
             if !forgets {
                 self.dictionary.keep(quad.terms());
             }

@@ -19,7 +19,7 @@ impl Engine {
         }
         let (before, run) = (core.dictionary.len(), &core.latest().base);
         let live = Live::new(0..core.dictionary.next());
-        run.for_each(|quad| quad.terms().into_iter().for_each(|id| _ = live.mark(id)))?;
+        run.for_each(|quad| quad.terms().into_iter().for_each(|id| live.mark(id)))?;
         let archive = core.dictionary.durable().without(&live)?;
         *manifest = Manifest { last: core.commits.last_begun(), next_term: core.dictionary.next() };
         core.journal.checkpoint(*manifest, run, &archive, None)?;

@@ -22,13 +22,18 @@ pub(crate) struct Source {
 /// absent.
 #[derive(Debug)]
 pub(crate) enum Reads {
-    These(Vec<Pattern>),
-    /// There were too many to record, so these have any subject and object.
-    Widened(HashSet<Pattern>),
-    /// There were too many of these as well: it may have read anything.
+    These(Patterns),
+    /// Too many patterns to record, also if they are widened: it may have read anything.
     Anything,
     /// Nothing is recorded. Only these subjects may be read, because only their stripes are held.
     Within(Vec<u64>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Patterns {
+    pub(crate) set: HashSet<Pattern, ahash::RandomState>,
+    /// Whether there were too many, so that these have any subject and object.
+    are_widened: bool,
 }
 
 /// The most patterns that a transaction records. With more, they are widened.
@@ -37,14 +42,13 @@ const MOST_PATTERNS: usize = 4096;
 impl Reads {
     fn note(&mut self, pattern: Pattern) -> Result<()> {
         match self {
-            Self::These(patterns) if patterns.len() < MOST_PATTERNS => patterns.push(pattern),
-            Self::These(patterns) => {
-                let widened = patterns.drain(..).chain([pattern]).map(Pattern::widened);
-                *self = Self::Widened(widened.collect());
-            }
-            Self::Widened(patterns) => {
-                patterns.insert(pattern.widened());
-                if patterns.len() > MOST_PATTERNS {
+            Self::These(Patterns { set, are_widened }) => {
+                set.insert(if *are_widened { pattern.widened() } else { pattern });
+                if set.len() > MOST_PATTERNS && !*are_widened {
+                    *set = set.drain().map(Pattern::widened).collect();
+                    *are_widened = true;
+                }
+                if set.len() > MOST_PATTERNS {
                     *self = Self::Anything;
                 }
             }

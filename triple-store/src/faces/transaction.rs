@@ -13,7 +13,7 @@
 use crate::documents::nesting;
 use crate::engine::core::{Core, Engine, Outcome};
 use crate::engine::delta::{Delta, LATEST};
-use crate::engine::source::{QuadIter, Reads, Source};
+use crate::engine::source::{Patterns, QuadIter, Reads, Source};
 use crate::engine::view::{Layer, View};
 use crate::error::{Error, Result};
 use crate::faces::store::TripleStore;
@@ -294,7 +294,8 @@ impl TripleStore {
         for _ in 0..ATTEMPTS {
             let (view, _) = self.engine.snapshot();
             let begun = view.clone();
-            let mut transaction = Transaction::new(&self.engine, view, Some(Reads::These(Vec::new())));
+            let mut transaction =
+                Transaction::new(&self.engine, view, Some(Reads::These(Patterns::default())));
             let result = run(&mut transaction)?;
             if let Some(outcome) = self.engine.commit_if_unchanged(transaction, &begun, isolation)? {
                 return Ok((result, outcome));
@@ -382,9 +383,8 @@ impl Core {
         let written = changes.iter().map(|change| change.quad);
         let relied_on = match (isolation, reads.as_ref().map(|reads| reads.lock())) {
             (Isolation::Serializable, Some(reads)) => match &*reads {
-                Reads::These(patterns) => patterns.iter().copied().chain(written.map(Pattern::one)).collect(),
-                Reads::Widened(patterns) => {
-                    patterns.iter().copied().chain(written.map(Pattern::one)).collect()
+                Reads::These(patterns) => {
+                    patterns.set.iter().copied().chain(written.map(Pattern::one)).collect()
                 }
                 Reads::Anything | Reads::Within(_) => vec![Pattern::ALL],
             },

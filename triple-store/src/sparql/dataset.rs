@@ -118,10 +118,7 @@ impl Dataset {
     /// A transaction has to record patterns with terms that are not in the dictionary, so it assigns them ids. A
     /// query outside a transaction must not make the dictionary grow.
     fn interns(&self) -> bool {
-        self.source
-            .reads
-            .as_ref()
-            .is_some_and(|reads| matches!(*reads.lock(), Reads::These(_) | Reads::Widened(_)))
+        self.source.reads.as_ref().is_some_and(|reads| matches!(*reads.lock(), Reads::These(_)))
     }
 }
 

@@ -39,9 +39,13 @@ impl Live {
         Some((self.words.get((number / 64) as usize)?, 1 << (number % 64)))
     }
 
-    /// Adds the term with this id, if it is one of the dictionary, and its number is one of the set's. Returns whether the set
-    /// did not have it.
-    pub(crate) fn mark(&self, id: TermId) -> bool {
+    /// Adds the term with this id, if it is one of the dictionary, and its number is one of the set's.
+    pub(crate) fn mark(&self, id: TermId) {
+        self.add(id);
+    }
+
+    /// [`mark`](Self::mark). Returns whether the set did not have the term.
+    pub(crate) fn add(&self, id: TermId) -> bool {
         let place = id.dictionary_index().and_then(|number| self.place(number));
         place.is_some_and(|(word, bit)| {
             word.load(Ordering::Relaxed) & bit == 0 && word.fetch_or(bit, Ordering::Relaxed) & bit == 0
@@ -74,8 +78,8 @@ mod tests {
         for next in [0, 1, 63, 64, 65, 300] {
             let live = Live::all_from(next);
             assert!((0..next).all(|number| !live.has(id(number))));
-            assert!((next..next + 200).all(|number| live.has(id(number)) && !live.mark(id(number))));
-            assert!((0..next).step_by(7).all(|number| live.mark(id(number)) && !live.mark(id(number))));
+            assert!((next..next + 200).all(|number| live.has(id(number)) && !live.add(id(number))));
+            assert!((0..next).step_by(7).all(|number| live.add(id(number)) && !live.add(id(number))));
             assert!((0..next).all(|number| live.has(id(number)) == number.is_multiple_of(7)));
             let has = |numbers: Range<u64>| numbers.filter(|number| live.has(id(*number))).count() as u64;
             assert_eq!(live.count_of(0..640), has(0..640));

@@ -128,9 +128,9 @@ impl Archive {
             for Found { id, bytes } in block.terms().rev().filter(|found| live.has(found.id)) {
                 match bytes {
                     Some(place) => {
-                        stored_term::parts(id, block.bytes(place)).for_each(|part| _ = live.mark(part));
+                        stored_term::parts(id, block.bytes(place)).for_each(|part| live.mark(part));
                     }
-                    None => stored_term::parts(id, &self.long(id)?).for_each(|part| _ = live.mark(part)),
+                    None => stored_term::parts(id, &self.long(id)?).for_each(|part| live.mark(part)),
                 }
             }
         }
@@ -264,7 +264,7 @@ impl Archive {
             if block.push(*id, &bytes) {
                 self.index.pages.put_long(id.payload(), &compress(&bytes))?;
             }
-            keys.push([indexed(self.hash(id.kind().unwrap_or(Kind::Local), &bytes)), id.0]);
+            keys.push(self.index_key(*id, &bytes));
         }
         copy(&mut block, None);
         Ok((self.index.pages.keep(block)?, keys))
@@ -284,8 +284,7 @@ impl Archive {
                     kept.push_from(&old, found);
                 } else {
                     let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
-                    let hash = self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes);
-                    dead.push([indexed(hash), found.id.0]);
+                    dead.push(self.index_key(found.id, &bytes));
                 }
             }
             if kept.len() < old.len() {
@@ -306,8 +305,7 @@ impl Archive {
             for slot in blocks.iter().flatten() {
                 for found in self.index.pages.get(slot, None)?.terms() {
                     let bytes = self.bytes(found.id)?.ok_or_else(|| lost(found.id))?;
-                    let hash = self.hash(found.id.kind().unwrap_or(Kind::Local), &bytes);
-                    keys.push([indexed(hash), found.id.0]);
+                    keys.push(self.index_key(found.id, &bytes));
                 }
             }
             sort(&mut keys);
@@ -343,6 +341,11 @@ impl Archive {
             self.index.chunk(number)?.keys().for_each(|[hash, _]| each(hash));
         }
         Ok(())
+    }
+
+    /// The key of a term in the index.
+    fn index_key(&self, id: TermId, bytes: &[u8]) -> [u64; 2] {
+        [indexed(self.hash(id.kind().unwrap_or(Kind::Local), bytes)), id.0]
     }
 
     /// The hash of a term. Its upper bits are in the index.

@@ -4,6 +4,7 @@
 //! hashes, of 64 bits each, and is found by more of them. So a lookup takes a hint for that of another term less often than
 //! once in 2^92 times.
 
+use super::entries::MOST_TERMS;
 use crate::terms::term::{Kind, TermId};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,9 +18,8 @@ const TOGETHER: usize = 256;
 /// The most bytes of hints, however large the cache is. A store may be opened with a cache without a limit.
 const MOST: usize = 1 << 30;
 
-/// A number of a term has at most 32 bits, and its kind 4. The other bits of the word are a part of the term's first hash.
-const NUMBER_BITS: u32 = 32;
-const ID_BITS: u32 = NUMBER_BITS + 4;
+/// The bits of the number of a term, and 4 for its kind. The other bits of the word are a part of the term's first hash.
+const ID_BITS: u32 = MOST_TERMS.ilog2() + 4;
 
 /// The id of a term, which begins with the upper bits of its first hash; and this word, changed by its second hash. If two
 /// threads write a hint at the same time, one half of each may remain. That is no hint of any term, since the halves do not

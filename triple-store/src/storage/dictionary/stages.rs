@@ -161,7 +161,7 @@ impl Dictionary {
                 live.mark(*id);
             }
             if live.has(*id) {
-                parts(*id, &entry.bytes).for_each(|part| _ = live.mark(part));
+                parts(*id, &entry.bytes).for_each(|part| live.mark(part));
             }
         }
         recent.retain(|id| live.has(*id));

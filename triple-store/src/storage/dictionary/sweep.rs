@@ -46,7 +46,7 @@ impl Sweep {
     fn found(&self, id: TermId) {
         if !self.live.has(id) && !planted::has(Bug::ForgetFound) {
             let mut late = self.late.lock();
-            if self.live.mark(id) {
+            if self.live.add(id) {
                 late.push(id);
             }
         }
@@ -82,7 +82,7 @@ impl Dictionary {
 
     /// If there is a sweep, these terms stay.
     pub(crate) fn keep(&self, ids: impl IntoIterator<Item = TermId>) {
-        self.during_sweep(|sweep| ids.into_iter().for_each(|id| _ = sweep.live.mark(id)));
+        self.during_sweep(|sweep| ids.into_iter().for_each(|id| sweep.live.mark(id)));
     }
 
     /// Records that a term was found in memory. The caller holds the lock of its stripe, so the term is still there.

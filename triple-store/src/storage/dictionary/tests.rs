@@ -260,11 +260,11 @@ fn a_spilled_term_is_durable_once_a_record_or_a_quad_has_it() {
     check(&|n| n % 7 == 0);
     // Quads have the texts and not the datatypes.
     let used = dictionary.undurable();
-    ids.iter().step_by(5).flatten().for_each(|id| _ = used.mark(*id));
+    ids.iter().step_by(5).flatten().for_each(|id| used.mark(*id));
     dictionary.adopt(dictionary.next_archives(&used).unwrap());
     check(&|n| n % 7 == 0 || n % 5 == 0);
     let used = dictionary.undurable();
-    ids.iter().flatten().for_each(|id| _ = used.mark(*id));
+    ids.iter().flatten().for_each(|id| used.mark(*id));
     dictionary.adopt(dictionary.next_archives(&used).unwrap());
     check(&|_| true);
     assert!(Arc::ptr_eq(&dictionary.durable(), &dictionary.archive()));
@@ -356,7 +356,7 @@ fn a_term_that_was_found_is_found_again_without_a_read_until_it_is_gone() {
     let live = Live::new(0..dictionary.next());
     (0..dictionary.next())
         .filter(|n| *n != found.payload())
-        .for_each(|n| _ = live.mark(TermId::new(Kind::NamedNode, n)));
+        .for_each(|n| live.mark(TermId::new(Kind::NamedNode, n)));
     let (whole, less) = (dictionary.archive(), dictionary.archive().without(&live).unwrap());
     for number in whole.numbers() {
         vde.delete(page_key(number)).unwrap();
