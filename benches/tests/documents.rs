@@ -76,6 +76,18 @@ fn links_are_found_outside_of_code_alone() {
 }
 
 #[test]
+fn the_number_of_planted_bugs_is_that_of_the_mutants() {
+    let folder = root().join("loom-tests/src/mutants");
+    let files = fs::read_dir(&folder).expect("the mutants are there");
+    let count: usize = files
+        .map(|file| read(&file.expect("it can be read").path()).matches("\n        name:").count())
+        .sum();
+    assert!(count > 0, "no mutants in {}", folder.display());
+    let readme = read(&root().join("README.md"));
+    assert!(readme.contains(&format!("each of {count} planted bugs")), "there are {count} mutants");
+}
+
+#[test]
 fn tables_and_charts_are_those_of_the_results() {
     let hint = "`cargo run -p benches --no-default-features --bin publish` updates it";
     let all = results::load().expect("the results can be read");
